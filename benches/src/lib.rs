@@ -1,0 +1,1 @@
+//! The benchmarks are in this package's folder, one file each.

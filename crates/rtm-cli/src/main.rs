@@ -1,0 +1,2 @@
+//! The `rtm` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The native wire: WebSocket binary frames of the subprotocol `rtm.v1`.

@@ -1,0 +1,371 @@
+//! The operations: one struct each, and one table from which command, answer and their pairing follow.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    AttributeKey, CallId, ChannelAttributes, ChannelId, Family, HistoryMessage, MessageId, PeerOnlineState, Revision,
+    RtmMessage, SendOutcome, Text, Token, UserId,
+};
+
+/// Replaces the session's token (spec §3.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenewToken {
+    /// The new token.
+    pub token: Token,
+}
+
+/// Sends a message to a user (spec §5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendMessageToPeer {
+    /// The sender's number for it: a repeat within 60 s is not delivered again.
+    pub message_id: MessageId,
+    /// To whom.
+    pub peer_id: UserId,
+    /// What.
+    pub message: RtmMessage,
+    /// Whether the server keeps it while the receiver is offline.
+    pub enable_offline_messaging: bool,
+    /// Whether the server keeps it for history queries.
+    pub enable_historical_messaging: bool,
+}
+
+/// Asks who is online (spec §6.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryPeersOnlineStatus {
+    /// About whom, 1 to 256 users.
+    pub peer_ids: Vec<UserId>,
+}
+
+/// Subscribes to online states (spec §6.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscribePeersOnlineStatus {
+    /// Of whom, 1 to 512 users.
+    pub peer_ids: Vec<UserId>,
+}
+
+/// Ends such subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsubscribePeersOnlineStatus {
+    /// Of whom, 1 to 512 users.
+    pub peer_ids: Vec<UserId>,
+}
+
+/// Asks whom this client is subscribed to (spec §6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryPeersBySubscriptionOption {}
+
+/// Invites a user to a call (spec §10.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendInvitation {
+    /// The caller's number for it.
+    pub call_id: CallId,
+    /// Who is called.
+    pub callee_id: UserId,
+    /// What the caller writes, at most 8,192 bytes.
+    pub content: Text,
+}
+
+/// Takes an invitation back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelInvitation {
+    /// The caller's number for it.
+    pub call_id: CallId,
+    /// Who is called.
+    pub callee_id: UserId,
+    /// What the caller writes, at most 8,192 bytes.
+    pub content: Text,
+}
+
+/// Accepts an invitation (spec §10.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptInvitation {
+    /// The caller's number for it.
+    pub call_id: CallId,
+    /// Who calls.
+    pub caller_id: UserId,
+    /// What the callee writes, at most 8,192 bytes.
+    pub response: Text,
+}
+
+/// Refuses an invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefuseInvitation {
+    /// The caller's number for it.
+    pub call_id: CallId,
+    /// Who calls.
+    pub caller_id: UserId,
+    /// What the callee writes, at most 8,192 bytes.
+    pub response: Text,
+}
+
+/// Replaces all of the user's own attributes (spec §7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetLocalUserAttributes {
+    /// The new attributes; none clears them.
+    pub attributes: BTreeMap<AttributeKey, Text>,
+}
+
+/// Adds to or changes the user's own attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddOrUpdateLocalUserAttributes {
+    /// What to write, at least one.
+    pub attributes: BTreeMap<AttributeKey, Text>,
+}
+
+/// Removes some of the user's own attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteLocalUserAttributesByKeys {
+    /// Which; unknown keys are passed over.
+    pub keys: Vec<AttributeKey>,
+}
+
+/// Removes all of the user's own attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearLocalUserAttributes {}
+
+/// Reads a user's attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetUserAttributes {
+    /// Whose.
+    pub user_id: UserId,
+    /// Which; `None` for all.
+    pub keys: Option<Vec<AttributeKey>>,
+}
+
+/// Joins a channel (spec §9.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinChannel {
+    /// Which.
+    pub channel_id: ChannelId,
+}
+
+/// Leaves a channel (spec §9.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveChannel {
+    /// Which.
+    pub channel_id: ChannelId,
+}
+
+/// Sends a message to a channel's other members (spec §9.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendChannelMessage {
+    /// The sender's number for it: a repeat within 60 s is not delivered again.
+    pub message_id: MessageId,
+    /// Where.
+    pub channel_id: ChannelId,
+    /// What.
+    pub message: RtmMessage,
+    /// Whether the server keeps it for history queries.
+    pub enable_historical_messaging: bool,
+}
+
+/// Lists a channel's members, at most 512 of them (spec §9.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetMembers {
+    /// Of which channel.
+    pub channel_id: ChannelId,
+}
+
+/// Counts the members of channels (spec §9.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetChannelMemberCount {
+    /// Of which, 1 to 32 channels.
+    pub channel_ids: Vec<ChannelId>,
+}
+
+/// Replaces all attributes of a channel (spec §8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetChannelAttributes {
+    /// Of which channel.
+    pub channel_id: ChannelId,
+    /// The new attributes; none clears them.
+    pub attributes: BTreeMap<AttributeKey, Text>,
+    /// Whether all members are told.
+    pub enable_notification_to_channel_members: bool,
+    /// Write only at this revision.
+    pub expected_revision: Option<Revision>,
+}
+
+/// Adds to or changes the attributes of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddOrUpdateChannelAttributes {
+    /// Of which channel.
+    pub channel_id: ChannelId,
+    /// What to write, at least one.
+    pub attributes: BTreeMap<AttributeKey, Text>,
+    /// Whether all members are told.
+    pub enable_notification_to_channel_members: bool,
+    /// Write only at this revision.
+    pub expected_revision: Option<Revision>,
+}
+
+/// Removes some attributes of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteChannelAttributesByKeys {
+    /// Of which channel.
+    pub channel_id: ChannelId,
+    /// Which; unknown keys are passed over.
+    pub keys: Vec<AttributeKey>,
+    /// Whether all members are told.
+    pub enable_notification_to_channel_members: bool,
+    /// Write only at this revision.
+    pub expected_revision: Option<Revision>,
+}
+
+/// Removes all attributes of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearChannelAttributes {
+    /// Of which channel.
+    pub channel_id: ChannelId,
+    /// Whether all members are told.
+    pub enable_notification_to_channel_members: bool,
+    /// Write only at this revision.
+    pub expected_revision: Option<Revision>,
+}
+
+/// Reads the attributes of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetChannelAttributes {
+    /// Of which channel.
+    pub channel_id: ChannelId,
+    /// Which; `None` for all.
+    pub keys: Option<Vec<AttributeKey>>,
+}
+
+/// Asks for kept messages, oldest first (spec §5.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryHistory {
+    /// Between this user and a peer, or of a channel.
+    pub of: HistoryOf,
+    /// Not older than this, in milliseconds since the Unix epoch.
+    pub from_ts: u64,
+    /// Older than this, in milliseconds since the Unix epoch.
+    pub until_ts: u64,
+    /// Where the page before ended, as its answer said; `None` for the first page.
+    pub after: Option<HistoryCursor>,
+    /// At most this many, 1 to 100.
+    pub limit: u32,
+}
+
+/// Whose history is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryOf {
+    /// What this user and the peer sent to each other.
+    Peer(UserId),
+    /// What was sent to a channel, which this user is in.
+    Channel(ChannelId),
+}
+
+/// A place in a history, to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryCursor(pub u64);
+
+/// One page of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The messages, oldest first.
+    pub messages: Vec<HistoryMessage>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<HistoryCursor>,
+}
+
+/// An operation: what is asked, and the type of its answer.
+pub trait Operation: Into<Command> + sealed::Sealed {
+    /// What the server answers.
+    type Answer;
+    /// The list that its error numbers are in.
+    const FAMILY: Family;
+
+    /// The answer as this operation's own type; `None` when it is another operation's.
+    fn answer(answer: Answer) -> Option<Self::Answer>;
+}
+
+macro_rules! operations {
+    ($($operation:ident -> $answer:ty, $family:ident;)*) => {
+        /// A call, as it goes over a wire.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Command {
+            $(
+                #[doc = concat!("[`", stringify!($operation), "`]")]
+                $operation($operation),
+            )*
+        }
+
+        /// A server's good answer to the [`Command`] of the same name.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Answer {
+            $(
+                #[doc = concat!("To [`", stringify!($operation), "`].")]
+                $operation($answer),
+            )*
+        }
+
+        impl Command {
+            /// The list that this call's error numbers are in.
+            #[must_use]
+            pub fn family(&self) -> Family {
+                match self {
+                    $(Self::$operation(_) => Family::$family,)*
+                }
+            }
+        }
+
+        $(
+            impl From<$operation> for Command {
+                fn from(operation: $operation) -> Self {
+                    Self::$operation(operation)
+                }
+            }
+
+            impl sealed::Sealed for $operation {}
+
+            impl Operation for $operation {
+                type Answer = $answer;
+                const FAMILY: Family = Family::$family;
+
+                fn answer(answer: Answer) -> Option<$answer> {
+                    match answer {
+                        Answer::$operation(answer) => Some(answer),
+                        _ => None,
+                    }
+                }
+            }
+        )*
+    };
+}
+
+operations! {
+    RenewToken -> (), RenewToken;
+    SendMessageToPeer -> SendOutcome, PeerMessage;
+    QueryPeersOnlineStatus -> Vec<(UserId, PeerOnlineState)>, QueryPeersOnlineStatus;
+    SubscribePeersOnlineStatus -> (), PeerSubscription;
+    UnsubscribePeersOnlineStatus -> (), PeerSubscription;
+    QueryPeersBySubscriptionOption -> Vec<UserId>, QueryPeersBySubscriptionOption;
+    SendInvitation -> (), Invitation;
+    CancelInvitation -> (), Invitation;
+    AcceptInvitation -> (), Invitation;
+    RefuseInvitation -> (), Invitation;
+    SetLocalUserAttributes -> (), Attributes;
+    AddOrUpdateLocalUserAttributes -> (), Attributes;
+    DeleteLocalUserAttributesByKeys -> (), Attributes;
+    ClearLocalUserAttributes -> (), Attributes;
+    GetUserAttributes -> BTreeMap<AttributeKey, Text>, Attributes;
+    JoinChannel -> (), JoinChannel;
+    LeaveChannel -> (), LeaveChannel;
+    SendChannelMessage -> (), ChannelMessage;
+    GetMembers -> Vec<UserId>, GetMembers;
+    GetChannelMemberCount -> BTreeMap<ChannelId, u32>, GetChannelMemberCount;
+    SetChannelAttributes -> Revision, Attributes;
+    AddOrUpdateChannelAttributes -> Revision, Attributes;
+    DeleteChannelAttributesByKeys -> Revision, Attributes;
+    ClearChannelAttributes -> Revision, Attributes;
+    GetChannelAttributes -> ChannelAttributes, Attributes;
+    QueryHistory -> HistoryPage, History;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}

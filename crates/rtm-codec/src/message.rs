@@ -1,0 +1,179 @@
+//! What users exchange: messages, attributes, online states and the outcome of a send.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::{AttributeKey, MessageId, Revision, Text, UserId};
+
+/// What one user sends to another or to a channel (spec §1.2, §12).
+///
+/// `Debug` shows lengths only.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum RtmMessage {
+    /// A text of 1 to 32,768 bytes.
+    Text(Text),
+    /// Bytes, 1 to 32,768 of them; on the native wire only.
+    Binary(#[cfg_attr(feature = "serde", serde(serialize_with = "serialize_bytes"))] Bytes),
+}
+
+impl RtmMessage {
+    /// A text message.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A binary message.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is nothing in it, which no server takes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Debug for RtmMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+        }
+    }
+}
+
+impl From<&str> for RtmMessage {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for RtmMessage {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<Text> for RtmMessage {
+    fn from(text: Text) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Bytes> for RtmMessage {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// A message from another user, live or stored (spec §5.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerMessage {
+    /// The sender's number for it.
+    pub message_id: MessageId,
+    /// Who sent it.
+    pub peer_id: UserId,
+    /// What was sent.
+    pub message: RtmMessage,
+    /// Whether it was stored because the receiver was offline when the server took it.
+    pub is_offline_message: bool,
+    /// When the server took it, in milliseconds since the Unix epoch.
+    pub server_received_ts: u64,
+}
+
+/// What became of a message to a peer, as the server says (spec §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
+#[non_exhaustive]
+pub enum SendOutcome {
+    /// The receiving device acknowledged it.
+    Delivered,
+    /// The receiver is offline; the server keeps the message for its next login.
+    Stored,
+    /// The server took it, and the receiver has not received it.
+    NotReceived,
+}
+
+impl SendOutcome {
+    /// The vendor's boolean: whether the receiving device acknowledged the message.
+    #[must_use]
+    pub fn has_peer_received(self) -> bool {
+        self == Self::Delivered
+    }
+}
+
+/// Whether a user is there (spec §6.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
+#[non_exhaustive]
+pub enum PeerOnlineState {
+    /// Logged in.
+    Online,
+    /// Logged in, but the server has not heard from it for some seconds.
+    Unreachable,
+    /// Not logged in.
+    Offline,
+}
+
+/// One attribute of a channel, with who set it and when (spec §8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ChannelAttribute {
+    /// Its value, 1 to 8,192 bytes.
+    pub value: Text,
+    /// Who wrote it last.
+    pub last_update_user_id: UserId,
+    /// When that was, in milliseconds since the Unix epoch.
+    pub last_update_ts: u64,
+}
+
+/// A channel's attributes, or some of them, at one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ChannelAttributes {
+    /// The attributes by key.
+    pub attributes: BTreeMap<AttributeKey, ChannelAttribute>,
+    /// How often the channel's attributes were changed; 0 on the vendor's wire, which does not tell it.
+    pub revision: Revision,
+}
+
+/// A message that was kept for history at its sender's wish (spec §5.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct HistoryMessage {
+    /// The sender's number for it.
+    pub message_id: MessageId,
+    /// Who sent it.
+    pub from: UserId,
+    /// What was sent.
+    pub message: RtmMessage,
+    /// When the server took it, in milliseconds since the Unix epoch.
+    pub server_received_ts: u64,
+}
+
+#[cfg(feature = "serde")]
+fn serialize_bytes<S: serde::Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(bytes.iter())
+}

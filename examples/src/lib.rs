@@ -1,0 +1,1 @@
+//! The examples are in this package's folder, one file each.
