@@ -102,6 +102,8 @@ pub struct Login {
     pub keep_alive: KeepAlive,
     /// How many events the server may send beyond the last one consumed. 0: no such limit.
     pub window: u32,
+    /// Whether the client can take binary messages (the vendor's cannot).
+    pub accepts_binary: bool,
     /// The gateway's session id on the vendor's wire: it opens the HTTP endpoints to this session.
     pub gateway_session: Option<Text>,
 }
