@@ -1,0 +1,125 @@
+//! The decision whether a token lets a user log in.
+
+use std::time::Duration;
+
+use crate::{Certificate, MAX_TTL_SECONDS, TokenError, Version, v006, v007};
+
+/// What of a token's rules a server may choose. [`Policy::new`] has the usual ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    honour_privilege_expiry: bool,
+    clock_tolerance: Duration,
+}
+
+/// A token that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The token's format.
+    pub version: Version,
+    /// The unix second of its issue. 006 does not say it: there it is 24 hours before the token's
+    /// own end, as every published builder has it.
+    pub issued_at: u64,
+    /// The first unix second at which it is no longer valid: the earliest of all its clocks, and at
+    /// most 24 hours after its issue.
+    pub ends_at: u64,
+    /// Which of the given certificates signed it. While certificates rotate this shows who still
+    /// uses the old one.
+    pub certificate_index: usize,
+}
+
+impl Policy {
+    /// Honours the login privilege's own expiry, and tolerates clocks that differ by five minutes.
+    pub const fn new() -> Self {
+        Self { honour_privilege_expiry: true, clock_tolerance: Duration::from_secs(300) }
+    }
+
+    /// Whether a 006 token ends when its login privilege does (the default), or always 24 hours
+    /// after its issue, as the vendor documented it in 2021. A token without that privilege is
+    /// refused either way, and the privilege of a 007 token always counts.
+    #[must_use]
+    pub const fn honour_privilege_expiry(mut self, honour: bool) -> Self {
+        self.honour_privilege_expiry = honour;
+        self
+    }
+
+    /// How far the issuer's clock may be ahead of the server's, in whole seconds; 5 minutes by
+    /// default. It never prolongs a token: an expired one is expired at once.
+    #[must_use]
+    pub const fn clock_tolerance(mut self, tolerance: Duration) -> Self {
+        self.clock_tolerance = tolerance;
+        self
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Decides whether `token` lets the user `uid` log in to the project `app_id` at the unix second
+/// `now`.
+///
+/// The token must be signed by one of `certificates`: one, or during a rotation the old and the new
+/// one. With none, every token is refused; a project without a certificate does not ask for tokens.
+///
+/// # Errors
+/// With the first of the token's faults that is met, in the order form, App ID, signature, user, privilege,
+/// too long a life or a future issue, expiry. [`TokenError::kind`] sorts them as the vendor's codes
+/// do; so [`Expired`](crate::TokenErrorKind::Expired) is only said of a token that was valid once.
+pub fn verify(
+    token: &str,
+    app_id: &str,
+    certificates: &[Certificate],
+    uid: &str,
+    now: u64,
+    policy: &Policy,
+) -> Result<Verified, TokenError> {
+    if uid.is_empty() {
+        return Err(TokenError::EmptyUid);
+    }
+    let (version, body) = Version::split(token)?;
+    let newest_issue = now.saturating_add(policy.clock_tolerance.as_secs());
+    let verified = match version {
+        Version::V006 => {
+            let token = v006::Token::parse(body)?;
+            check_app_id(&token.app_id, app_id)?;
+            let signer = certificates.iter().position(|one| token.is_signed_by(one, uid));
+            let certificate_index = match signer {
+                // The checksums tell in whose name the signature would have to be tried.
+                None if !token.may_be_for(uid) => return Err(TokenError::AnotherUser),
+                None => return Err(TokenError::WrongSignature),
+                Some(_) if !token.may_be_for(uid) => return Err(TokenError::WrongChecksum),
+                Some(index) => index,
+            };
+            let message = token.message()?;
+            let ends_at = message.login_ends_at(policy.honour_privilege_expiry).ok_or(TokenError::NoLoginPrivilege)?;
+            let own_end = u64::from(message.ends_at);
+            if own_end > newest_issue.saturating_add(MAX_TTL_SECONDS.into()) {
+                return Err(TokenError::LivesTooLong { ends_at: own_end });
+            }
+            Verified { version, issued_at: message.issued_at(), ends_at, certificate_index }
+        }
+        Version::V007 => {
+            let token = v007::Token::parse(body)?;
+            check_app_id(&token.app_id, app_id)?;
+            let certificate_index =
+                certificates.iter().position(|one| token.is_signed_by(one)).ok_or(TokenError::WrongSignature)?;
+            let ends_at = token.ends_at(token.services()?.login_ttl(uid)?);
+            let issued_at = u64::from(token.issued_at);
+            if issued_at > newest_issue {
+                return Err(TokenError::IssuedInFuture { issued_at });
+            }
+            Verified { version, issued_at, ends_at, certificate_index }
+        }
+    };
+    if now >= verified.ends_at {
+        return Err(TokenError::Expired { ended_at: verified.ends_at });
+    }
+    Ok(verified)
+}
+
+fn check_app_id(found: &str, expected: &str) -> Result<(), TokenError> {
+    if found == expected { Ok(()) } else { Err(TokenError::OtherAppId) }
+}
