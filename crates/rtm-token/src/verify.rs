@@ -65,9 +65,10 @@ impl Default for Policy {
 /// one. With none, every token is refused; a project without a certificate does not ask for tokens.
 ///
 /// # Errors
-/// With the first of the token's faults that is met, in the order form, App ID, signature, user, privilege,
-/// too long a life or a future issue, expiry. [`TokenError::kind`] sorts them as the vendor's codes
-/// do; so [`Expired`](crate::TokenErrorKind::Expired) is only said of a token that was valid once.
+/// With the first of the token's faults that is met, in the order form, App ID, signature, user,
+/// privilege, too long a life or a future issue, expiry. [`TokenError::kind`] sorts them as the
+/// vendor's codes do; [`Expired`](crate::TokenErrorKind::Expired) is only said of a token that is
+/// signed for this user and right in all else.
 pub fn verify(
     token: &str,
     app_id: &str,
