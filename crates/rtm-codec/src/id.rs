@@ -18,6 +18,11 @@ impl InvalidId {
     pub fn kind(&self) -> IdFault {
         self.fault
     }
+
+    /// Which identifier it should have been, as in "user id".
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
 }
 
 /// The ways in which a text fails to be an identifier.

@@ -16,9 +16,10 @@ mod rate;
 mod reason;
 mod text;
 pub mod vendor;
+mod wire;
 
 pub use command::*;
-pub use error::{ErrorKind, Family, Refusal};
+pub use error::{DecodeError, DecodeErrorKind, ErrorKind, Family, Refusal};
 pub use event::{Event, SharedEvent};
 pub use frame::{ClientFrame, KeepAlive, Login, Packet, Resume, Resumption, ServerFrame, SessionTicket, Welcome};
 pub use id::{
@@ -31,3 +32,4 @@ pub use message::{
 pub use rate::{CallLimit, CallLimiter, CallLimits, LimitedCall};
 pub use reason::{CloseReason, LocalInvitationFailureReason, RemoteInvitationFailureReason};
 pub use text::{InvalidUtf8, Text, Token, TokenTooLong};
+pub use wire::{ClientWire, ServerWire, Wire};

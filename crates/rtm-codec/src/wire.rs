@@ -1,0 +1,138 @@
+//! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
+
+use crate::{ClientFrame, DecodeError, Packet, Seq, ServerFrame, SharedEvent, binary, vendor};
+
+/// Which wire a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Wire {
+    /// Binary frames of the subprotocol [`binary::SUBPROTOCOL`]: resume, flow control, binary messages.
+    #[default]
+    Native,
+    /// The vendor's JSON text frames, as its SDKs speak them.
+    Vendor,
+}
+
+/// The client's half of a socket's wire.
+#[derive(Debug)]
+pub enum ClientWire {
+    /// Binary frames.
+    Native(binary::ClientCodec),
+    /// The vendor's JSON.
+    Vendor(vendor::ClientCodec),
+}
+
+impl ClientWire {
+    /// The state of a fresh socket.
+    #[must_use]
+    pub fn new(wire: Wire) -> Self {
+        match wire {
+            Wire::Native => Self::Native(binary::ClientCodec::new()),
+            Wire::Vendor => Self::Vendor(vendor::ClientCodec::new()),
+        }
+    }
+
+    /// Appends the frames of `packet` to `frames`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
+    /// before the fault may have been appended.
+    pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ServerFrame>) -> Result<(), DecodeError> {
+        match self {
+            Self::Native(codec) => codec.decode(packet, frames),
+            Self::Vendor(codec) => codec.decode(packet, frames),
+        }
+    }
+
+    /// Appends a frame to what goes out next.
+    pub fn encode(&mut self, frame: &ClientFrame) {
+        match self {
+            Self::Native(codec) => codec.encode(frame),
+            Self::Vendor(codec) => codec.encode(frame),
+        }
+    }
+
+    /// The next packet to write; `None` when everything encoded was taken.
+    pub fn take_packet(&mut self) -> Option<Packet> {
+        match self {
+            Self::Native(codec) => codec.take_packet(),
+            Self::Vendor(codec) => codec.take_packet(),
+        }
+    }
+
+    /// The next frame that the codec answers with itself: to a request that the wire leaves
+    /// unanswered, or cannot carry. To be called after [`encode`](Self::encode) until `None`.
+    pub fn take_frame(&mut self) -> Option<ServerFrame> {
+        match self {
+            Self::Native(codec) => codec.take_frame(),
+            Self::Vendor(codec) => codec.take_frame(),
+        }
+    }
+}
+
+/// The server's half of a socket's wire.
+#[derive(Debug)]
+pub enum ServerWire {
+    /// Binary frames.
+    Native(binary::ServerCodec),
+    /// The vendor's JSON.
+    Vendor(vendor::ServerCodec),
+}
+
+impl ServerWire {
+    /// The state of a fresh socket.
+    #[must_use]
+    pub fn new(wire: Wire) -> Self {
+        match wire {
+            Wire::Native => Self::Native(binary::ServerCodec::new()),
+            Wire::Vendor => Self::Vendor(vendor::ServerCodec::new()),
+        }
+    }
+
+    /// Appends the frames of `packet` to `frames`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
+    /// before the fault may have been appended.
+    pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ClientFrame>) -> Result<(), DecodeError> {
+        match self {
+            Self::Native(codec) => codec.decode(packet, frames),
+            Self::Vendor(codec) => codec.decode(packet, frames),
+        }
+    }
+
+    /// Appends a frame to what goes out next.
+    pub fn encode(&mut self, frame: &ServerFrame) {
+        match self {
+            Self::Native(codec) => codec.encode(frame),
+            Self::Vendor(codec) => codec.encode(frame),
+        }
+    }
+
+    /// Appends an event whose bytes are shared by all its receivers.
+    pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
+        match self {
+            Self::Native(codec) => codec.encode_event(seq, event),
+            Self::Vendor(codec) => codec.encode_event(seq, event),
+        }
+    }
+
+    /// The next packet to write; `None` when everything encoded was taken.
+    pub fn take_packet(&mut self) -> Option<Packet> {
+        match self {
+            Self::Native(codec) => codec.take_packet(),
+            Self::Vendor(codec) => codec.take_packet(),
+        }
+    }
+
+    /// What the written events imply on a wire that has no acknowledgement for them: an
+    /// [`Ack`](ClientFrame::Ack) for the session. To be called after the packets were written.
+    pub fn take_acks(&mut self) -> Option<ClientFrame> {
+        match self {
+            Self::Native(_) => None,
+            Self::Vendor(codec) => codec.take_acks(),
+        }
+    }
+}
