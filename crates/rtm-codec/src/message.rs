@@ -17,6 +17,10 @@ pub enum RtmMessage {
     Text(Text),
     /// Bytes, 1 to 32,768 of them; on the native wire only.
     Binary(#[cfg_attr(feature = "serde", serde(serialize_with = "serialize_bytes"))] Bytes),
+    /// One value of the application's own type as MessagePack with named fields, 1 to 32,768 bytes. Receivers on
+    /// the native wire get these bytes; on the vendor's wire the codec writes the same value as JSON text, so
+    /// that a vendor client reads it as a text message. What is not one MessagePack value is refused.
+    Value(#[cfg_attr(feature = "serde", serde(serialize_with = "serialize_bytes"))] Bytes),
 }
 
 impl RtmMessage {
@@ -35,7 +39,7 @@ impl RtmMessage {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.as_str()),
-            Self::Binary(_) => None,
+            Self::Binary(_) | Self::Value(_) => None,
         }
     }
 
@@ -44,7 +48,7 @@ impl RtmMessage {
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Binary(bytes) | Self::Value(bytes) => bytes.len(),
         }
     }
 
@@ -60,6 +64,7 @@ impl std::fmt::Debug for RtmMessage {
         match self {
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+            Self::Value(bytes) => write!(f, "Value({} bytes)", bytes.len()),
         }
     }
 }
