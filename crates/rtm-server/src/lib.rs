@@ -1,1 +1,8 @@
-//! placeholder
+//! A server for RTM (real-time messaging), as a library: it runs inside a test, a program, or `rtm serve`.
+//!
+//! One port serves everything: the vendor's HTTP gateway, WebSocket connections on both wires, and
+//! `/healthz`.
+//!
+//! [`core`] is the sans-IO heart of one project: frames and time in, frames out. Everything else here
+//! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](backend::Backend) keeps
+//! what outlives a session.
