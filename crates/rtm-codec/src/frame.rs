@@ -7,9 +7,8 @@ use crate::{
     Text, Token, UserId,
 };
 
-/// One WebSocket message.
+/// One WebSocket message: WebSocket has these two and no third.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Packet {
     /// A text message (the vendor's wire).
     Text(Text),
