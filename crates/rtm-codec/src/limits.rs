@@ -32,6 +32,10 @@ pub const OFFLINE_MESSAGES: usize = 200;
 pub const HISTORY_PAGE: usize = 100;
 /// A decoded packet, on either wire and in either direction.
 pub const PACKET_BYTES: usize = 1024 * 1024;
+/// The frames in one packet of the native wire.
+pub const PACKET_FRAMES: usize = 4096;
+/// The entries of any list on the native wire: more than any call allows, few enough to set aside.
+pub const LIST_ENTRIES: usize = 4096;
 /// The requests that a client has under way at once.
 pub const REQUESTS_IN_FLIGHT: usize = 4096;
 

@@ -8,7 +8,7 @@ use yoke::Yoke;
 
 /// Texts shorter than this are copied out of the frame: the copy costs less than sharing does, and
 /// a short text does not keep a whole frame alive.
-const SHARE_FROM: usize = 1024;
+pub(crate) const SHARE_FROM: usize = 1024;
 
 /// An immutable UTF-8 text. A long one received in a frame shares that frame's bytes, so that
 /// decoding copies nothing; cloning is cheap.
@@ -52,6 +52,16 @@ impl Text {
             simdutf8::basic::from_utf8(bytes.get(range).ok_or(InvalidUtf8)?).map_err(|_| InvalidUtf8)
         })?;
         Ok(Self(Repr::Shared(text)))
+    }
+
+    /// The same text with bytes of its own, for one that is kept for long: a text that shares its
+    /// frame's bytes keeps the whole frame alive.
+    #[must_use]
+    pub fn detach(self) -> Self {
+        match self.0 {
+            Repr::Owned(_) => self,
+            Repr::Shared(text) => Self::from(*text.get()),
+        }
     }
 
     /// A copy of `bytes`, validated.
