@@ -6,3 +6,5 @@
 //! [`core`] is the sans-IO heart of one project: frames and time in, frames out. Everything else here
 //! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](backend::Backend) keeps
 //! what outlives a session.
+
+mod websocket;
