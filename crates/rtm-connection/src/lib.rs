@@ -1,1 +1,18 @@
-//! placeholder
+//! The connection of an RTM client as a state machine without IO: typed frames go in and out, time and the seed
+//! of all randomness are arguments.
+
+mod config;
+mod connection;
+mod error;
+mod event;
+mod output;
+mod session;
+mod state;
+
+pub use config::{BackoffConfig, Config, Credentials};
+pub use connection::Connection;
+pub use error::RtmError;
+pub use event::{GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation, Restored, RtmEvent};
+pub use output::{Dial, DialError, Output};
+pub use session::Session;
+pub use state::{ConnectionChangeReason, ConnectionState};

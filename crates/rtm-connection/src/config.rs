@@ -1,0 +1,109 @@
+//! What can be set about a connection, and who logs in.
+
+use std::time::Duration;
+
+use rtm_codec::{AppId, CallLimits, KeepAlive, Token, UserId};
+
+/// How a connection behaves. The default is for the native wire; [`Config::vendor`] for the vendor's.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Whether the wire has what the vendor's has not: resuming, binary messages, revisions, history queries.
+    pub extensions: bool,
+    /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
+    /// 2 s, asked by the client; 10 s on the vendor's wire (spec §2.1).
+    pub keep_alive: KeepAlive,
+    /// How many events the server may send beyond the last one consumed. 1024; 0 (no limit) on the vendor's wire.
+    pub window: u32,
+    /// How long `login` may take in all, retries included. 12 s.
+    pub login_timeout: Duration,
+    /// How long one attempt, from dialling to the server's answer, may take. 6 s.
+    pub attempt_timeout: Duration,
+    /// How long `logout` waits for the server to confirm it. 2 s.
+    pub logout_timeout: Duration,
+    /// Within what time a message or an invitation must be answered. 10 s.
+    pub message_timeout: Duration,
+    /// Within what time a query of or a subscription to online states must be answered. 10 s.
+    pub presence_timeout: Duration,
+    /// Within what time any other call must be answered; accepting an invitation is one. 5 s.
+    pub call_timeout: Duration,
+    /// How long an invitation without any news lives here; the server's own timers end it after 60 s. 65 s.
+    pub invitation_timeout: Duration,
+    /// The pauses between attempts to connect.
+    pub backoff: BackoffConfig,
+    /// How often each call may be made, unless the server says otherwise. The vendor's table.
+    pub limits: CallLimits,
+    /// Reports a login elsewhere as `DISCONNECTED` instead of `ABORTED`, as the vendor's web SDK 1.0.15 does.
+    pub web15: bool,
+}
+
+impl Config {
+    /// For the native wire.
+    #[must_use]
+    pub fn native() -> Self {
+        Self {
+            extensions: true,
+            keep_alive: KeepAlive::Client { interval_ms: 2_000 },
+            window: 1024,
+            login_timeout: Duration::from_secs(12),
+            attempt_timeout: Duration::from_secs(6),
+            logout_timeout: Duration::from_secs(2),
+            message_timeout: Duration::from_secs(10),
+            presence_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(5),
+            invitation_timeout: Duration::from_secs(65),
+            backoff: BackoffConfig::default(),
+            limits: CallLimits::default(),
+            web15: false,
+        }
+    }
+
+    /// For the vendor's wire.
+    #[must_use]
+    pub fn vendor() -> Self {
+        Self { extensions: false, keep_alive: KeepAlive::Client { interval_ms: 10_000 }, window: 0, ..Self::native() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::native()
+    }
+}
+
+/// The pauses between attempts to connect: before attempt *n* (from 0) anything up to
+/// `first * 2^n`, at most `max`, drawn at random ("full jitter").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackoffConfig {
+    /// The longest pause before the first retry. 250 ms.
+    pub first: Duration,
+    /// The longest pause before the first retry after the server said that it goes down. 2 s.
+    pub draining: Duration,
+    /// The longest pause before any retry. 10 s.
+    pub max: Duration,
+    /// How long a link must have lasted for the pauses to start from `first` again. 5 s.
+    pub reset_after: Duration,
+}
+
+impl Default for BackoffConfig {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(250),
+            draining: Duration::from_secs(2),
+            max: Duration::from_secs(10),
+            reset_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who logs in, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The project.
+    pub app_id: AppId,
+    /// The user.
+    pub user_id: UserId,
+    /// The access token, where the project needs one.
+    pub token: Option<Token>,
+}

@@ -1,0 +1,85 @@
+//! Why a call of the user did not succeed.
+
+use std::fmt;
+
+use rtm_codec::{ErrorKind, Family, Refusal, Text};
+
+/// Why a call did not succeed: what went wrong, in which family of calls, and a sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RtmError {
+    kind: ErrorKind,
+    family: Family,
+    detail: Text,
+}
+
+impl RtmError {
+    /// An error of a call of `family`, without a detail.
+    #[must_use]
+    pub fn new(kind: ErrorKind, family: Family) -> Self {
+        Self { kind, family, detail: Text::default() }
+    }
+
+    /// Adds what exactly was wrong.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Text>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// A refusal, as the error of a call of `family`.
+    #[must_use]
+    pub fn from_refusal(refusal: Refusal, family: Family) -> Self {
+        Self { kind: refusal.kind, family, detail: refusal.detail }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The family of calls, which decides the vendor's number.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The vendor's number for this error in this family of calls, if it has one.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        self.family.code(self.kind)
+    }
+
+    /// What exactly was wrong, for a person; possibly empty.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        self.detail.as_str()
+    }
+}
+
+impl fmt::Display for RtmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        match self.code() {
+            Some(code) => write!(f, " (code {code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for RtmError {}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for RtmError {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+
+        let mut fields = serializer.serialize_struct("RtmError", 2)?;
+        fields.serialize_field("code", &self.code())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.end()
+    }
+}

@@ -1,0 +1,237 @@
+//! What a connection tells its user unasked: one flat list of events, in the vendor's words.
+
+use std::collections::BTreeMap;
+
+use rtm_codec::{
+    CallId, ChannelAttributes, ChannelId, LocalInvitationFailureReason, PeerOnlineState, RemoteInvitationFailureReason,
+    RtmMessage, Text, UserId,
+};
+
+use crate::{ConnectionChangeReason, ConnectionState, RtmError};
+
+/// Something that happened, in the order in which it happened (spec §11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "type"))]
+#[non_exhaustive]
+pub enum RtmEvent {
+    /// The connection changed its state.
+    #[doc(alias = "onConnectionStateChanged")]
+    ConnectionStateChanged {
+        /// The new state.
+        state: ConnectionState,
+        /// Why.
+        reason: ConnectionChangeReason,
+    },
+    /// Another user sent a message, live or while this user was offline.
+    #[doc(alias = "onMessageReceived")]
+    MessageFromPeer {
+        /// What was sent.
+        message: RtmMessage,
+        /// Who sent it.
+        peer_id: UserId,
+        /// How it came.
+        properties: ReceivedMessageProperties,
+    },
+    /// A user invites this one to a call: [`accept`](crate::Connection::accept_invitation) or
+    /// [`refuse`](crate::Connection::refuse_invitation) it. It ends by itself after 60 s.
+    RemoteInvitationReceived {
+        /// The invitation.
+        invitation: RemoteInvitation,
+    },
+    /// The online states of subscribed users: all of them after subscribing, else those that changed.
+    #[doc(alias = "onPeersOnlineStatusChanged")]
+    PeersOnlineStatusChanged {
+        /// Who is in which state.
+        peers: BTreeMap<UserId, PeerOnlineState>,
+    },
+    /// The token ends soon: renew it.
+    #[doc(alias = "TokenWillExpired")]
+    #[doc(alias = "TokenPrivilegeWillExpire")]
+    #[doc(alias = "onTokenPrivilegeWillExpire")]
+    TokenWillExpire,
+    /// The token ran out. While connected the session ends with it (log out and in again); while
+    /// reconnecting a renewed token lets the connection come back.
+    #[doc(alias = "TokenDidExpired")]
+    #[doc(alias = "TokenExpired")]
+    #[doc(alias = "onTokenExpired")]
+    TokenDidExpire,
+    /// The callee's device has this user's invitation.
+    LocalInvitationReceivedByPeer {
+        /// The invitation.
+        invitation: LocalInvitation,
+    },
+    /// The callee accepted. The invitation ends.
+    LocalInvitationAccepted {
+        /// The invitation.
+        invitation: LocalInvitation,
+        /// What the callee wrote.
+        response: Text,
+    },
+    /// The callee refused. The invitation ends.
+    LocalInvitationRefused {
+        /// The invitation.
+        invitation: LocalInvitation,
+        /// What the callee wrote.
+        response: Text,
+    },
+    /// This user took its invitation back. The invitation ends.
+    LocalInvitationCanceled {
+        /// The invitation.
+        invitation: LocalInvitation,
+    },
+    /// This user's invitation ended without an answer.
+    LocalInvitationFailure {
+        /// The invitation.
+        invitation: LocalInvitation,
+        /// Why.
+        reason: LocalInvitationFailureReason,
+    },
+    /// The caller's side confirmed that this user accepted. The invitation ends.
+    RemoteInvitationAccepted {
+        /// The invitation.
+        invitation: RemoteInvitation,
+    },
+    /// This user refused. The invitation ends.
+    RemoteInvitationRefused {
+        /// The invitation.
+        invitation: RemoteInvitation,
+    },
+    /// The caller took the invitation back. It ends.
+    RemoteInvitationCanceled {
+        /// The invitation.
+        invitation: RemoteInvitation,
+        /// What the caller wrote.
+        content: Text,
+    },
+    /// An invitation to this user ended without an answer.
+    RemoteInvitationFailure {
+        /// The invitation.
+        invitation: RemoteInvitation,
+        /// Why.
+        reason: RemoteInvitationFailureReason,
+    },
+    /// Another member sent a message to a channel.
+    #[doc(alias = "onChannelMessageReceived")]
+    ChannelMessage {
+        /// Where.
+        channel_id: ChannelId,
+        /// Who sent it.
+        member_id: UserId,
+        /// What was sent.
+        message: RtmMessage,
+        /// How it came.
+        properties: ReceivedMessageProperties,
+    },
+    /// Another user joined a channel (not told above 512 members).
+    #[doc(alias = "onMemberJoined")]
+    MemberJoined {
+        /// Where.
+        channel_id: ChannelId,
+        /// Who.
+        member_id: UserId,
+    },
+    /// Another user left a channel (not told above 512 members).
+    #[doc(alias = "onMemberLeft")]
+    MemberLeft {
+        /// Where.
+        channel_id: ChannelId,
+        /// Who.
+        member_id: UserId,
+    },
+    /// How many members a channel has.
+    #[doc(alias = "onMemberCountUpdated")]
+    MemberCountUpdated {
+        /// Where.
+        channel_id: ChannelId,
+        /// How many members there are.
+        member_count: u32,
+    },
+    /// A writer of channel attributes asked that the members be told.
+    #[doc(alias = "onAttributesUpdated")]
+    AttributesUpdated {
+        /// Where.
+        channel_id: ChannelId,
+        /// All attributes of the channel.
+        attributes: ChannelAttributes,
+    },
+    /// Events were lost here: later ones follow, earlier ones cannot be had any more.
+    Gap {
+        /// Of which channel; `None` for anything that this user could have been told.
+        channel_id: Option<ChannelId>,
+        /// How many, if known.
+        lost: Option<u64>,
+        /// Why.
+        reason: GapReason,
+    },
+    /// After a reconnect something that the user had could not be had again, and is given up.
+    RestoreFailed {
+        /// What.
+        what: Restored,
+        /// Why.
+        error: RtmError,
+    },
+}
+
+/// How a message came to this user (spec §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ReceivedMessageProperties {
+    /// Whether it was stored because this user was offline when the server took it.
+    pub is_offline_message: bool,
+    /// When the server took it, in milliseconds since the Unix epoch.
+    pub server_received_ts: u64,
+}
+
+/// An invitation that this user sent (spec §10.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LocalInvitation {
+    /// This user's number for it.
+    pub call_id: CallId,
+    /// Who is called.
+    pub callee_id: UserId,
+    /// What this user wrote.
+    pub content: Text,
+}
+
+/// An invitation that another user sent to this one (spec §10.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct RemoteInvitation {
+    /// The caller's number for it, unique for that caller.
+    pub call_id: CallId,
+    /// Who calls.
+    pub caller_id: UserId,
+    /// What the caller wrote.
+    pub content: Text,
+}
+
+/// Why events were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The server no longer had the session when the link came back, or its wire cannot resume one.
+    NewSession,
+    /// The session was ended because this client read too slowly.
+    SlowConsumer,
+    /// This user was away too long to stay a member of the channel; it is being joined again.
+    LeftChannel,
+    /// The server dropped events that it could not keep.
+    Dropped,
+    /// Numbers are missing in the stream.
+    Missing,
+}
+
+/// What a connection restores after a reconnect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Restored {
+    /// The membership in a channel. The user is not in it any more.
+    Channel(ChannelId),
+    /// The subscriptions to online states. There are none any more.
+    Subscriptions,
+    /// The user's own attributes. There are none any more.
+    UserAttributes,
+}
