@@ -36,7 +36,7 @@ const say = (line) => process.stdout.write(`${line}\n`);
 console.log = console.info = console.debug = console.warn = () => {}; // the SDK talks a lot
 process.on("unhandledRejection", () => {}); // the SDK drops promises of its own
 
-const APP_ID = "00000000000000000000000000000open", SECURE_APP_ID = "0000000000000000000000000000cert";
+const APP_ID = `${"0".repeat(28)}open`, SECURE_APP_ID = `${"0".repeat(28)}cert`;
 const CERTIFICATE = "5CFd2fd1755d40ecb72977518be15d3b";
 const CASE_MS = 45_000;
 const BOTH_ROLES = { ...session, ...messages, ...presence, ...invitations, ...channels, ...attributes, ...refusals, ...tokens };
