@@ -279,6 +279,12 @@ impl DecodeError {
         Self { what, kind }
     }
 
+    /// The same fault with the name of the part it is in, if it has none yet.
+    #[must_use]
+    pub(crate) fn named(self, what: &'static str) -> Self {
+        Self { what: if self.what.is_empty() { what } else { self.what }, ..self }
+    }
+
     /// What was wrong.
     #[must_use]
     pub fn kind(&self) -> DecodeErrorKind {

@@ -1,0 +1,332 @@
+//! The two halves of the native wire: packets to frames and frames to packets.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Field, Input, Output, VERSION, fault, number_size};
+use crate::{
+    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, Refusal, RequestId, Seq, ServerFrame,
+    SharedEvent, limits, text::SHARE_FROM,
+};
+
+/// A packet is closed before it grows over this; a larger frame gets a packet of its own.
+const PACKET_TARGET: usize = 64 * 1024;
+/// The largest buffer that is kept while there is nothing to send.
+const KEPT_BUFFER: usize = 2048;
+
+/// The client's half: one per socket.
+///
+/// ```
+/// use rtm_codec::{ClientFrame, binary::{ClientCodec, ServerCodec}};
+///
+/// let (mut client, mut server) = (ClientCodec::new(), ServerCodec::new());
+/// client.encode(&ClientFrame::Ping);
+/// client.encode(&ClientFrame::Logout);
+/// let packet = client.take_packet().ok_or("nothing to send")?;
+/// let mut frames = Vec::new();
+/// server.decode(packet, &mut frames)?;
+/// assert_eq!(frames, [ClientFrame::Ping, ClientFrame::Logout]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ClientCodec {
+    outbox: Outbox,
+    answers: VecDeque<ServerFrame>,
+}
+
+impl ClientCodec {
+    /// The state of a fresh socket.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the frames of `packet` to `frames`.
+    ///
+    /// An event of a kind that is not known here becomes an [`Event::Gap`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
+    /// before the fault may have been appended.
+    pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ServerFrame>) -> Result<(), DecodeError> {
+        each_frame(packet, |mut input| {
+            let frame = match input.tag()? {
+                0 => ServerFrame::Welcome(Field::get(&mut input)?),
+                1 => ServerFrame::Refused(Field::get(&mut input)?),
+                2 => ServerFrame::Reply { id: Field::get(&mut input)?, result: Field::get(&mut input)? },
+                3 => {
+                    let seq = Field::get(&mut input)?;
+                    let event = match Event::get(&mut input) {
+                        Ok(event) => event,
+                        Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => {
+                            frames.push(ServerFrame::Event { seq, event: UNREADABLE });
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    ServerFrame::Event { seq, event }
+                }
+                4 => ServerFrame::Ping,
+                5 => ServerFrame::Pong,
+                6 => ServerFrame::Close(Field::get(&mut input)?),
+                tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+            };
+            input.end()?;
+            frames.push(frame);
+            Ok(())
+        })
+    }
+
+    /// Appends a frame to what goes out next. What is larger than a packet may be is not sent but
+    /// refused: see [`take_frame`](Self::take_frame).
+    pub fn encode(&mut self, frame: &ClientFrame) {
+        let sent = match frame {
+            ClientFrame::Login(login) => self.outbox.frame(0, login.size(), |out| login.put(out)),
+            ClientFrame::Request { id, command } => self.outbox.frame(1, id.size() + command.size(), |out| {
+                id.put(out);
+                command.put(out);
+            }),
+            ClientFrame::BadRequest { .. } => true,
+            ClientFrame::Ack { received, consumed, answered } => {
+                self.outbox.frame(2, received.size() + consumed.size() + answered.size(), |out| {
+                    received.put(out);
+                    consumed.put(out);
+                    answered.put(out);
+                })
+            }
+            ClientFrame::Ping => self.outbox.frame(3, 0, |_| ()),
+            ClientFrame::Pong => self.outbox.frame(4, 0, |_| ()),
+            ClientFrame::Logout => self.outbox.frame(5, 0, |_| ()),
+        };
+        if !sent {
+            let refusal = Refusal::new(ErrorKind::InvalidArgument, "the call is larger than a packet may be");
+            self.answers.push_back(match frame {
+                ClientFrame::Request { id, .. } => ServerFrame::Reply { id: *id, result: Err(refusal) },
+                _ => ServerFrame::Refused(refusal),
+            });
+        }
+    }
+
+    /// The next packet to write; `None` when everything encoded was taken.
+    pub fn take_packet(&mut self) -> Option<Packet> {
+        self.outbox.take()
+    }
+
+    /// The next frame that the codec answers with itself: the refusal of what is too large to send.
+    pub fn take_frame(&mut self) -> Option<ServerFrame> {
+        self.answers.pop_front()
+    }
+}
+
+/// The server's half: one per socket.
+#[derive(Debug, Default)]
+pub struct ServerCodec {
+    outbox: Outbox,
+}
+
+impl ServerCodec {
+    /// The state of a fresh socket.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the frames of `packet` to `frames`.
+    ///
+    /// A call that is not known here, or whose arguments break the rules, becomes a
+    /// [`ClientFrame::BadRequest`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
+    /// before the fault may have been appended.
+    pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ClientFrame>) -> Result<(), DecodeError> {
+        each_frame(packet, |mut input| {
+            let frame = match input.tag()? {
+                0 => ClientFrame::Login(Field::get(&mut input)?),
+                1 => {
+                    let id = Field::get(&mut input)?;
+                    let command = Command::get(&mut input).and_then(|command| input.end().map(|()| command));
+                    frames.push(match command {
+                        Ok(command) => ClientFrame::Request { id, command },
+                        Err(error) => bad_request(id, &error),
+                    });
+                    return Ok(());
+                }
+                2 => ClientFrame::Ack {
+                    received: Field::get(&mut input)?,
+                    consumed: Field::get(&mut input)?,
+                    answered: Field::get(&mut input)?,
+                },
+                3 => ClientFrame::Ping,
+                4 => ClientFrame::Pong,
+                5 => ClientFrame::Logout,
+                tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+            };
+            input.end()?;
+            frames.push(frame);
+            Ok(())
+        })
+    }
+
+    /// Appends a frame to what goes out next. An answer larger than a packet may be is replaced by a
+    /// refusal, an event by an [`Event::Gap`].
+    pub fn encode(&mut self, frame: &ServerFrame) {
+        let sent = match frame {
+            ServerFrame::Welcome(welcome) => self.outbox.frame(0, welcome.size(), |out| welcome.put(out)),
+            ServerFrame::Refused(refusal) => self.outbox.frame(1, refusal.size(), |out| refusal.put(out)),
+            ServerFrame::Reply { id, result } => self.outbox.frame(2, id.size() + result.size(), |out| {
+                id.put(out);
+                result.put(out);
+            }),
+            ServerFrame::Event { seq, event } => self.outbox.frame(3, seq.size() + event.size(), |out| {
+                seq.put(out);
+                event.put(out);
+            }),
+            ServerFrame::Ping => self.outbox.frame(4, 0, |_| ()),
+            ServerFrame::Pong => self.outbox.frame(5, 0, |_| ()),
+            ServerFrame::Close(reason) => self.outbox.frame(6, reason.size(), |out| reason.put(out)),
+        };
+        if !sent {
+            match frame {
+                ServerFrame::Reply { id, .. } => {
+                    let refusal = Refusal::new(ErrorKind::Failure, "the answer is larger than a packet may be");
+                    self.encode(&ServerFrame::Reply { id: *id, result: Err(refusal) });
+                }
+                ServerFrame::Event { seq, .. } => self.encode(&ServerFrame::Event { seq: *seq, event: UNREADABLE }),
+                _ => (),
+            }
+        }
+    }
+
+    /// Appends an event whose bytes are shared by all its receivers.
+    pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
+        let bytes = event.native(event_bytes);
+        self.outbox.frame(3, seq.size() + bytes.len(), |out| {
+            seq.put(out);
+            out.raw(bytes);
+        });
+    }
+
+    /// The next packet to write; `None` when everything encoded was taken.
+    pub fn take_packet(&mut self) -> Option<Packet> {
+        self.outbox.take()
+    }
+}
+
+/// What stands for an event that cannot be carried or read.
+const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
+
+fn event_bytes(event: &Event) -> Bytes {
+    // Frame tag, number and length take less than 32 bytes.
+    let event = if event.size() > limits::PACKET_BYTES - 32 { &UNREADABLE } else { event };
+    let mut bytes = BytesMut::with_capacity(event.size());
+    event.put(&mut Output::new(&mut bytes));
+    bytes.freeze()
+}
+
+fn bad_request(id: RequestId, error: &DecodeError) -> ClientFrame {
+    let kind = match error.kind() {
+        DecodeErrorKind::UnknownTag { .. } => ErrorKind::Unsupported,
+        _ => ErrorKind::InvalidArgument,
+    };
+    ClientFrame::BadRequest { id, refusal: Refusal::new(kind, &error.to_string()) }
+}
+
+/// Takes a packet apart and has each frame read.
+fn each_frame(packet: Packet, mut read: impl FnMut(Input<'_>) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    let Packet::Binary(bytes) = packet else {
+        return Err(DecodeError::new("packet", DecodeErrorKind::MessageType));
+    };
+    if bytes.len() > limits::PACKET_BYTES {
+        return Err(DecodeError::new("packet", DecodeErrorKind::TooLarge { limit: limits::PACKET_BYTES }));
+    }
+    if bytes.len() < SHARE_FROM {
+        frames_of(&mut Input::new(&bytes, None), &mut read)
+    } else {
+        let bytes = Arc::new(bytes);
+        frames_of(&mut Input::new(&bytes, Some(&bytes)), &mut read)
+    }
+}
+
+fn frames_of(
+    input: &mut Input<'_>,
+    read: &mut impl FnMut(Input<'_>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut left = limits::PACKET_FRAMES;
+    match input.tag().map_err(|error| error.named("packet"))? {
+        VERSION => (),
+        _ => return Err(DecodeError::new("packet", DecodeErrorKind::Version)),
+    }
+    loop {
+        let frame = input.part().map_err(|error| error.named("packet"))?;
+        read(frame).map_err(|error| error.named("frame"))?;
+        left -= 1;
+        if input.unread() == 0 {
+            return Ok(());
+        }
+        if left == 0 {
+            return Err(DecodeError::new("packet", DecodeErrorKind::TooMany { limit: limits::PACKET_FRAMES }));
+        }
+    }
+}
+
+/// Frames on their way into packets.
+#[derive(Debug, Default)]
+struct Outbox {
+    /// The packet being built.
+    packet: BytesMut,
+    frames: usize,
+    /// Packets that are full.
+    full: VecDeque<Bytes>,
+    /// The size of the memory that `packet` is in, at least.
+    allocated: usize,
+}
+
+impl Outbox {
+    /// Appends a frame of `size` bytes that `put` writes; `false` if that is more than a packet may have.
+    #[inline]
+    fn frame(&mut self, tag: u8, size: usize, put: impl FnOnce(&mut Output<'_>)) -> bool {
+        let size = 1 + size;
+        let room = size + number_size(size as u64);
+        if room + 1 > limits::PACKET_BYTES {
+            return false;
+        }
+        if self.frames > 0 && (self.packet.len() + room > PACKET_TARGET || self.frames == limits::PACKET_FRAMES) {
+            self.full.push_back(self.packet.split().freeze());
+            self.frames = 0;
+        }
+        self.packet.reserve(room + 1);
+        self.allocated = self.allocated.max(self.packet.capacity());
+        if self.frames == 0 {
+            self.packet.put_u8(VERSION);
+        }
+        self.frames += 1;
+        let start = self.packet.len();
+        let mut out = Output::new(&mut self.packet);
+        out.number(size as u64);
+        out.tag(tag);
+        put(&mut out);
+        debug_assert_eq!(self.packet.len(), start + room, "the size is that of what is written");
+        true
+    }
+
+    fn take(&mut self) -> Option<Packet> {
+        if let Some(packet) = self.full.pop_front() {
+            return Some(Packet::Binary(packet));
+        }
+        if self.frames > 0 {
+            self.frames = 0;
+            return Some(Packet::Binary(self.packet.split().freeze()));
+        }
+        // A quiet connection holds little memory, whatever it carried before.
+        if self.allocated > KEPT_BUFFER {
+            self.packet = BytesMut::new();
+            self.full = VecDeque::new();
+            self.allocated = 0;
+        }
+        None
+    }
+}

@@ -1,0 +1,376 @@
+//! How numbers, texts, ids and collections lie in a frame.
+
+use std::{collections::BTreeMap, str};
+
+use bytes::Bytes;
+
+use super::{Field, Input, Output, fault, number_size};
+use crate::{
+    AppId, AttributeKey, CallId, CallLimit, CallLimits, ChannelId, DecodeError, DecodeErrorKind, Epoch, ErrorKind,
+    HistoryCursor, InstanceId, LimitedCall, MessageId, Refusal, RequestId, Revision, Seq, SessionId, Text, Token,
+    UserId,
+};
+
+impl Field for u64 {
+    #[inline(always)]
+    fn size(&self) -> usize {
+        number_size(*self)
+    }
+
+    #[inline(always)]
+    fn put(&self, out: &mut Output<'_>) {
+        out.number(*self);
+    }
+
+    #[inline(always)]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        input.number()
+    }
+}
+
+impl Field for u32 {
+    #[inline(always)]
+    fn size(&self) -> usize {
+        number_size((*self).into())
+    }
+
+    #[inline(always)]
+    fn put(&self, out: &mut Output<'_>) {
+        out.number((*self).into());
+    }
+
+    #[inline(always)]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        input.number()?.try_into().map_err(|_| fault(DecodeErrorKind::Value))
+    }
+}
+
+impl Field for bool {
+    #[inline(always)]
+    fn size(&self) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn put(&self, out: &mut Output<'_>) {
+        out.tag((*self).into());
+    }
+
+    #[inline(always)]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        match input.tag()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(fault(DecodeErrorKind::Value)),
+        }
+    }
+}
+
+impl Field for () {
+    fn size(&self) -> usize {
+        0
+    }
+
+    fn put(&self, _out: &mut Output<'_>) {}
+
+    fn get(_input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok(())
+    }
+}
+
+macro_rules! numbers {
+    ($($name:ident)*) => {$(
+        impl Field for $name {
+            #[inline(always)]
+            fn size(&self) -> usize {
+                self.0.size()
+            }
+
+            #[inline(always)]
+            fn put(&self, out: &mut Output<'_>) {
+                self.0.put(out);
+            }
+
+            #[inline(always)]
+            fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                Field::get(input).map(Self)
+            }
+        }
+    )*};
+}
+
+numbers! { RequestId MessageId Seq Epoch Revision HistoryCursor }
+
+impl Field for SessionId {
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        out.raw(&self.0);
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        input.raw(16)?.try_into().map(Self).map_err(|_| fault(DecodeErrorKind::Truncated))
+    }
+}
+
+macro_rules! ids {
+    ($($name:ident)*) => {$(
+        impl Field for $name {
+            #[inline(always)]
+            fn size(&self) -> usize {
+                bytes_size(self.as_str().len())
+            }
+
+            #[inline(always)]
+            fn put(&self, out: &mut Output<'_>) {
+                out.bytes(self.as_str().as_bytes());
+            }
+
+            #[inline]
+            fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                let text = str::from_utf8(input.bytes()?).map_err(|_| fault(DecodeErrorKind::Utf8))?;
+                Ok(Self::new(text)?)
+            }
+        }
+    )*};
+}
+
+ids! { AppId UserId ChannelId AttributeKey CallId InstanceId }
+
+impl Field for Text {
+    #[inline(always)]
+    fn size(&self) -> usize {
+        bytes_size(self.len())
+    }
+
+    #[inline(always)]
+    fn put(&self, out: &mut Output<'_>) {
+        out.bytes(self.as_bytes());
+    }
+
+    #[inline]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        input.text()
+    }
+}
+
+impl Field for Bytes {
+    #[inline(always)]
+    fn size(&self) -> usize {
+        bytes_size(self.len())
+    }
+
+    #[inline(always)]
+    fn put(&self, out: &mut Output<'_>) {
+        out.bytes(self);
+    }
+
+    #[inline]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        input.binary()
+    }
+}
+
+impl Field for Token {
+    fn size(&self) -> usize {
+        bytes_size(self.expose().len())
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        out.bytes(self.expose().as_bytes());
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Self::new(input.text()?).map_err(|_| fault(DecodeErrorKind::TooLarge { limit: Self::MAX_LEN }))
+    }
+}
+
+impl<T: Field> Field for Box<T> {
+    fn size(&self) -> usize {
+        (**self).size()
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        (**self).put(out);
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        T::get(input).map(Self::new)
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    #[inline]
+    fn size(&self) -> usize {
+        1 + self.as_ref().map_or(0, T::size)
+    }
+
+    #[inline]
+    fn put(&self, out: &mut Output<'_>) {
+        match self {
+            None => out.tag(0),
+            Some(value) => {
+                out.tag(1);
+                value.put(out);
+            }
+        }
+    }
+
+    #[inline]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        if bool::get(input)? { T::get(input).map(Some) } else { Ok(None) }
+    }
+}
+
+impl<T: Field> Field for Result<T, Refusal> {
+    #[inline]
+    fn size(&self) -> usize {
+        match self {
+            Ok(value) => 1 + value.size(),
+            Err(refusal) => 1 + refusal.size(),
+        }
+    }
+
+    #[inline]
+    fn put(&self, out: &mut Output<'_>) {
+        match self {
+            Ok(value) => {
+                out.tag(0);
+                value.put(out);
+            }
+            Err(refusal) => {
+                out.tag(1);
+                refusal.put(out);
+            }
+        }
+    }
+
+    #[inline]
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        if bool::get(input)? { Refusal::get(input).map(Err) } else { T::get(input).map(Ok) }
+    }
+}
+
+impl<A: Field, B: Field> Field for (A, B) {
+    fn size(&self) -> usize {
+        self.0.size() + self.1.size()
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        Ok((A::get(input)?, B::get(input)?))
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    fn size(&self) -> usize {
+        number_size(self.len() as u64) + self.iter().map(T::size).sum::<usize>()
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        out.number(self.len() as u64);
+        for entry in self {
+            entry.put(out);
+        }
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let count = input.count()?;
+        let mut entries = Self::with_capacity(count);
+        for _ in 0..count {
+            entries.push(T::get(input)?);
+        }
+        Ok(entries)
+    }
+}
+
+impl<K: Field + Ord, V: Field> Field for BTreeMap<K, V> {
+    fn size(&self) -> usize {
+        number_size(self.len() as u64) + self.iter().map(|(key, value)| key.size() + value.size()).sum::<usize>()
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        out.number(self.len() as u64);
+        for (key, value) in self {
+            key.put(out);
+            value.put(out);
+        }
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let mut entries = Self::new();
+        for _ in 0..input.count()? {
+            // The same key twice would let two readers see two different maps.
+            if entries.insert(K::get(input)?, V::get(input)?).is_some() {
+                return Err(fault(DecodeErrorKind::Value));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+impl Field for Refusal {
+    fn size(&self) -> usize {
+        let Self { kind, detail: _ } = self;
+        kind.size() + bytes_size(detail(self).len())
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        self.kind.put(out);
+        out.bytes(detail(self).as_bytes());
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let kind = match ErrorKind::get(input) {
+            Ok(kind) => kind,
+            // A newer server's finer reason is still a failure.
+            Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => ErrorKind::Failure,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { kind, detail: Text::get(input)? })
+    }
+}
+
+/// As much of the sentence as goes over a wire.
+fn detail(refusal: &Refusal) -> &str {
+    &refusal.detail[..refusal.detail.floor_char_boundary(Refusal::DETAIL_BYTES)]
+}
+
+/// A list in the order of [`LimitedCall::ALL`], which other versions may have more or fewer of.
+impl Field for CallLimits {
+    fn size(&self) -> usize {
+        LimitedCall::ALL
+            .iter()
+            .fold(number_size(LimitedCall::ALL.len() as u64), |size, call| size + self.get(*call).size())
+    }
+
+    fn put(&self, out: &mut Output<'_>) {
+        out.number(LimitedCall::ALL.len() as u64);
+        for call in LimitedCall::ALL {
+            self.get(call).put(out);
+        }
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let mut limits = Self::default();
+        for i in 0..input.count()? {
+            let limit = CallLimit::get(input)?;
+            if let Some(call) = LimitedCall::ALL.get(i) {
+                limits.set(*call, limit);
+            }
+        }
+        Ok(limits)
+    }
+}
+
+/// The size of `len` bytes behind their length.
+#[inline(always)]
+fn bytes_size(len: usize) -> usize {
+    number_size(len as u64) + len
+}
