@@ -115,6 +115,7 @@ pub enum LocalInvitationFailureReason {
     /// Nobody accepted or refused within 60 s.
     InvitationExpire,
     /// The caller was not logged in (any more).
+    #[cfg_attr(feature = "serde", serde(rename = "NOT_LOGGEDIN"))]
     NotLoggedIn,
 }
 
