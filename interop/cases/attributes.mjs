@@ -20,7 +20,7 @@ export const attributes = {
     const [a, b] = await t.pair(), channel_id = t.channel();
     await b.call("join_channel", { channel_id });
     const read = () => b.call("get_channel_attributes", { channel_id });
-    const values = (attributes) => Object.fromEntries(Object.entries(attributes).map(([key, { value }]) => [key, value]));
+    const values = ({ attributes }) => Object.fromEntries(Object.entries(attributes).map(([key, { value }]) => [key, value]));
 
     await a.call("set_channel_attributes", { channel_id, attributes: { topic: "news", level: "1" } });
     await a.call("add_or_update_channel_attributes", { channel_id, attributes: { level: "2" }, notify: true });
@@ -29,8 +29,8 @@ export const attributes = {
     assert.equal(b.all({ type: "AttributesUpdated" }).length, 1, "told of the first write, which did not ask for it");
     const all = await read();
     assert.deepEqual(values(all), { topic: "news", level: "2" });
-    assert.equal(all.level.last_update_user_id, a.uid);
-    assert.ok(Math.abs(all.level.last_update_ts - Date.now()) < 60_000);
+    assert.equal(all.attributes.level.last_update_user_id, a.uid);
+    assert.ok(Math.abs(all.attributes.level.last_update_ts - Date.now()) < 60_000);
     assert.deepEqual(values(await b.call("get_channel_attributes_by_keys", { channel_id, keys: ["topic", "none"] })), { topic: "news" });
 
     await a.call("delete_channel_attributes_by_keys", { channel_id, keys: ["topic"], notify: true });
@@ -38,7 +38,7 @@ export const attributes = {
     await b.call("set_channel_attributes", { channel_id, attributes: { new: "set" } });
     assert.deepEqual(values(await a.call("get_channel_attributes", { channel_id })), { new: "set" });
     await a.call("clear_channel_attributes", { channel_id, notify: true });
-    assert.deepEqual((await b.expects({ type: "AttributesUpdated", channel_id })).attributes, {});
-    assert.deepEqual(await read(), {});
+    assert.deepEqual(values((await b.expects({ type: "AttributesUpdated", channel_id })).attributes), {});
+    assert.deepEqual(values(await read()), {});
   },
 };

@@ -111,12 +111,12 @@ export const nativeMessages = {
   async "a channel attribute is written only at the revision that was read"(t) {
     const rust = await t.login("rust"), js = await t.login("js"), channel_id = t.channel();
     await js.call("set_channel_attributes", { channel_id, attributes: { score: "1" } });
-    const { revision } = await rust.call("channel_attributes_revision", { channel_id });
+    const { revision } = await rust.call("get_channel_attributes", { channel_id });
     await js.call("add_or_update_channel_attributes", { channel_id, attributes: { score: "2" } });
     const write = (expected_revision, score) =>
       rust.call("set_channel_attributes", { channel_id, attributes: { score }, expected_revision });
     await assert.rejects(write(revision, "3"), ({ kind }) => kind === "RevisionConflict");
-    await write((await rust.call("channel_attributes_revision", { channel_id })).revision, "4");
-    assert.equal((await js.call("get_channel_attributes", { channel_id })).score.value, "4");
+    await write((await rust.call("get_channel_attributes", { channel_id })).revision, "4");
+    assert.equal((await js.call("get_channel_attributes", { channel_id })).attributes.score.value, "4");
   },
 };

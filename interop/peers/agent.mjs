@@ -162,5 +162,7 @@ export class Agent {
 const received = ({ isOfflineMessage, serverReceivedTs }) =>
   ({ is_offline_message: isOfflineMessage, server_received_ts: serverReceivedTs });
 const notification = (notify) => ({ enableNotificationToChannelMembers: notify ?? false });
-const entries = (attributes) => Object.fromEntries(Object.entries(attributes).map(([key, one]) =>
-  [key, { value: one.value, last_update_user_id: one.lastUpdateUserId, last_update_ts: one.lastUpdateTs }]));
+const entries = (attributes) => ({
+  attributes: Object.fromEntries(Object.entries(attributes).map(([key, one]) =>
+    [key, { value: one.value, last_update_user_id: one.lastUpdateUserId, last_update_ts: one.lastUpdateTs }])),
+});
