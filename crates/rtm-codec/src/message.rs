@@ -1,6 +1,6 @@
 //! What users exchange: messages, attributes, online states and the outcome of a send.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 
@@ -59,8 +59,8 @@ impl RtmMessage {
     }
 }
 
-impl std::fmt::Debug for RtmMessage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for RtmMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
@@ -140,6 +140,16 @@ pub enum PeerOnlineState {
     Unreachable,
     /// Not logged in.
     Offline,
+}
+
+impl fmt::Display for PeerOnlineState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Online => "online",
+            Self::Unreachable => "unreachable",
+            Self::Offline => "offline",
+        })
+    }
 }
 
 /// One attribute of a channel, with who set it and when (spec §8).

@@ -1,5 +1,7 @@
 //! Why a session, a connection or an invitation ended.
 
+use std::fmt;
+
 /// Why the server closes a connection, and so whether the client may come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -119,6 +121,17 @@ pub enum LocalInvitationFailureReason {
     NotLoggedIn,
 }
 
+impl fmt::Display for LocalInvitationFailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeerOffline => "the callee is offline",
+            Self::PeerNoResponse => "the callee's device does not answer",
+            Self::InvitationExpire => "nobody answered in time",
+            Self::NotLoggedIn => "the caller is not logged in",
+        })
+    }
+}
+
 /// Why a call invitation failed for its callee (spec §10.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
@@ -130,4 +143,14 @@ pub enum RemoteInvitationFailureReason {
     AcceptFailure,
     /// Nobody accepted or refused within 60 s.
     InvitationExpire,
+}
+
+impl fmt::Display for RemoteInvitationFailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeerOffline => "the caller is gone",
+            Self::AcceptFailure => "accepting was not confirmed",
+            Self::InvitationExpire => "it was not answered in time",
+        })
+    }
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod connection;
+mod display;
 mod error;
 mod event;
 mod output;
