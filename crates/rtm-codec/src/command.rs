@@ -311,6 +311,15 @@ macro_rules! operations {
                     $(Self::$operation(_) => Family::$family,)*
                 }
             }
+
+            /// Whether `answer` is one to a call of this kind.
+            #[must_use]
+            pub fn is_answered_by(&self, answer: &Answer) -> bool {
+                match (self, answer) {
+                    $((Self::$operation(_), Answer::$operation(_)) => true,)*
+                    _ => false,
+                }
+            }
         }
 
         $(
