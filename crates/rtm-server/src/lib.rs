@@ -7,4 +7,15 @@
 //! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](backend::Backend) keeps
 //! what outlives a session.
 
+mod admission;
+pub mod backend;
+mod config;
+pub mod core;
+mod error;
+mod tasks;
+mod tls;
 mod websocket;
+
+pub use config::{Advertise, ConfigError, ConfigErrorKind, ServerConfig};
+pub use error::{BackendError, ServerError, ServerErrorKind};
+pub use tls::TlsFiles;

@@ -1,0 +1,219 @@
+//! Who may connect: how many at once and how often, in all and from one address.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{CallLimit, CallLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Counts connections and refused logins by address.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: AdmissionLimits,
+    slots: Arc<Semaphore>,
+    addresses: Mutex<Addresses>,
+    start: Instant,
+}
+
+/// What is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AdmissionLimits {
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// Connections at once from one address; 0: no limit.
+    pub(crate) connections_per_address: u32,
+    /// New connections from one address.
+    pub(crate) connects_per_address: CallLimit,
+    /// Refused logins from one address, after which further ones are refused unseen.
+    pub(crate) refused_logins_per_address: CallLimit,
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    known: HashMap<IpAddr, Address>,
+    /// The size at which forgotten addresses are looked for.
+    sweep_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    open: u32,
+    connects: CallLimiter,
+    refused_logins: CallLimiter,
+    /// Until when logins are refused unseen.
+    locked_until: Duration,
+}
+
+/// The right to one connection, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    admission: Arc<Admission>,
+    address: IpAddr,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: AdmissionLimits, start: Instant) -> Self {
+        let slots = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { limits, slots, addresses: Mutex::default(), start }
+    }
+
+    /// Waits until there is room for one more connection. Cancel safe.
+    pub(crate) async fn slot(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Whether all the room there is is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
+    }
+
+    /// Counts a connection from `address`, if it is within the limits.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        slot: OwnedSemaphorePermit,
+        now: Instant,
+    ) -> Option<Admitted> {
+        let address = address.to_canonical();
+        let limits = &self.limits;
+        let since_start = now.saturating_duration_since(self.start);
+        let mut addresses = self.addresses();
+        addresses.sweep(limits, since_start);
+        let of = addresses.known.entry(address).or_default();
+        if limits.connections_per_address != 0 && of.open >= limits.connections_per_address {
+            return None;
+        }
+        of.connects.try_call(limits.connects_per_address, since_start).ok()?;
+        of.open += 1;
+        drop(addresses);
+        Some(Admitted { admission: Arc::clone(self), address, _slot: slot })
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admitted {
+    /// Whether a login from this address may be looked at: not after too many refused ones.
+    pub(crate) fn may_login(&self, now: Instant) -> bool {
+        let since_start = now.saturating_duration_since(self.admission.start);
+        self.admission.addresses().known.get(&self.address).is_none_or(|of| of.locked_until <= since_start)
+    }
+
+    /// Counts a refused login.
+    pub(crate) fn login_refused(&self, now: Instant) {
+        let limit = self.admission.limits.refused_logins_per_address;
+        let since_start = now.saturating_duration_since(self.admission.start);
+        if let Some(of) = self.admission.addresses().known.get_mut(&self.address) {
+            // At the limit there is nothing more to count.
+            let _ = of.refused_logins.try_call(limit, since_start);
+            if let Err(wait) = of.refused_logins.clone().try_call(limit, since_start) {
+                of.locked_until = since_start + wait;
+            }
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(of) = self.admission.addresses().known.get_mut(&self.address) {
+            of.open = of.open.saturating_sub(1);
+        }
+    }
+}
+
+impl Addresses {
+    /// Forgets addresses about which nothing is worth knowing, whenever their number has doubled.
+    fn sweep(&mut self, limits: &AdmissionLimits, now: Duration) {
+        if self.known.len() < self.sweep_at.max(MIN_SWEEP) {
+            return;
+        }
+        self.known.retain(|_, of| {
+            of.open > 0
+                || !of.connects.is_idle(limits.connects_per_address, now)
+                || !of.refused_logins.is_idle(limits.refused_logins_per_address, now)
+        });
+        self.sweep_at = 2 * self.known.len();
+    }
+}
+
+const MIN_SWEEP: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: CallLimit = CallLimit { calls: 0, per_ms: 0 };
+    const OPEN: AdmissionLimits = AdmissionLimits {
+        connections: 10_000,
+        connections_per_address: 0,
+        connects_per_address: NONE,
+        refused_logins_per_address: NONE,
+    };
+
+    async fn connect(admission: &Arc<Admission>, address: &str, now: Instant) -> Option<Admitted> {
+        admission.admit(address.parse().unwrap(), admission.slot().await, now)
+    }
+
+    #[tokio::test]
+    async fn an_address_has_so_many_connections_at_once_and_others_are_not_touched() {
+        let now = Instant::now();
+        let admission = Arc::new(Admission::new(AdmissionLimits { connections_per_address: 2, ..OPEN }, now));
+        let first = connect(&admission, "10.0.0.1", now).await.unwrap();
+        let _second = connect(&admission, "::ffff:10.0.0.1", now).await.unwrap();
+        assert!(connect(&admission, "10.0.0.1", now).await.is_none());
+        let _other = connect(&admission, "10.0.0.2", now).await.unwrap();
+        drop(first);
+        assert!(connect(&admission, "10.0.0.1", now).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_address_connects_so_often_and_is_forgotten_later() {
+        let now = Instant::now();
+        let limit = CallLimit { calls: 2, per_ms: 1000 };
+        let admission = Arc::new(Admission::new(AdmissionLimits { connects_per_address: limit, ..OPEN }, now));
+        for _ in 0..2 {
+            assert!(connect(&admission, "10.0.0.1", now).await.is_some());
+        }
+        assert!(connect(&admission, "10.0.0.1", now + Duration::from_millis(999)).await.is_none());
+        assert!(connect(&admission, "10.0.0.1", now + Duration::from_millis(1000)).await.is_some());
+        for i in 0..10_000u32 {
+            let address = std::net::Ipv4Addr::from(i).to_string();
+            assert!(connect(&admission, &address, now + Duration::from_secs(u64::from(i))).await.is_some());
+        }
+        assert!(admission.addresses().known.len() < 2 * MIN_SWEEP);
+    }
+
+    #[tokio::test]
+    async fn after_too_many_refused_logins_no_further_one_is_looked_at_for_a_while() {
+        let now = Instant::now();
+        let limit = CallLimit { calls: 3, per_ms: 60_000 };
+        let admission = Arc::new(Admission::new(AdmissionLimits { refused_logins_per_address: limit, ..OPEN }, now));
+        let guesser = connect(&admission, "10.0.0.1", now).await.unwrap();
+        let other = connect(&admission, "10.0.0.2", now).await.unwrap();
+        for _ in 0..3 {
+            assert!(guesser.may_login(now));
+            guesser.login_refused(now);
+        }
+        assert!(!guesser.may_login(now) && other.may_login(now));
+        assert!(guesser.may_login(now + Duration::from_secs(60)));
+    }
+
+    #[tokio::test]
+    async fn all_together_have_so_much_room() {
+        let now = Instant::now();
+        let admission = Arc::new(Admission::new(AdmissionLimits { connections: 1, ..OPEN }, now));
+        let only = connect(&admission, "10.0.0.1", now).await.unwrap();
+        assert!(admission.is_full());
+        let mut next = std::pin::pin!(admission.slot());
+        assert!(futures::poll!(&mut next).is_pending());
+        drop(only);
+        assert!(futures::poll!(&mut next).is_ready());
+    }
+}

@@ -1,0 +1,227 @@
+//! The settings of a server, and the TOML file that holds them.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use rtm_codec::CallLimit;
+
+use crate::{core::ProjectConfig, tls::TlsFiles};
+
+mod file;
+
+/// The settings of a server. [`Default`] is a server without projects at no address; what is left
+/// alone keeps the value that its field names.
+///
+/// ```
+/// use rtm_server::ServerConfig;
+///
+/// let config = ServerConfig::from_toml_str(
+///     r#"
+///     listen = "127.0.0.1:8080"
+///
+///     [[project]]
+///     app_id = "0123456789abcdef0123456789abcdef"
+///     limits = { send_message = "360/3s" }
+///     "#,
+/// )?;
+/// assert_eq!(config.projects.len(), 1);
+///
+/// let error = ServerConfig::from_toml_str("[[project]]\napp_id = 'short'").unwrap_err();
+/// assert_eq!(error.to_string(), "project[0].app_id (line 2): app id is not exactly 32 bytes long");
+/// # Ok::<(), rtm_server::ConfigError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The addresses to listen at; each serves everything.
+    pub listen: Vec<SocketAddr>,
+    /// The address that the vendor's gateway names to its clients. By default the one that the
+    /// gateway request itself was sent to.
+    pub advertise: Option<Advertise>,
+    /// The certificate and key with which all addresses speak TLS. By default they do not.
+    pub tls: Option<TlsFiles>,
+    /// The directory of the durable store. By default everything is lost when the server ends.
+    pub data_dir: Option<PathBuf>,
+    /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
+    pub handshake_timeout: Duration,
+    /// How long a client may take from the WebSocket handshake to its login (10 s).
+    pub login_timeout: Duration,
+    /// Over how much time a server that shuts down spreads the closing of its connections (2 s).
+    pub drain_time: Duration,
+    /// How many connections there may be at once; further ones wait to be accepted (100,000).
+    pub max_connections: usize,
+    /// How many connections one address may have at once. 0, the default: any number.
+    pub max_connections_per_address: u32,
+    /// How often one address may connect. By default as often as it likes.
+    pub connects_per_address: CallLimit,
+    /// How many logins from one address may be refused before further ones are refused unseen, so
+    /// that tokens cannot be tried out (120 in 60 s).
+    pub refused_logins_per_address: CallLimit,
+    /// The projects, each with its own users, channels and rules.
+    pub projects: Vec<ProjectConfig>,
+}
+
+/// Host and port that clients are told to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertise {
+    host: String,
+    port: u16,
+}
+
+/// What is wrong with a configuration: which key, where in the file, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    kind: ConfigErrorKind,
+    key: String,
+    line: Option<usize>,
+    what: String,
+}
+
+/// The ways in which a configuration is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// It is not TOML.
+    Syntax,
+    /// There is no such key.
+    UnknownKey,
+    /// A value is missing, has the wrong type, or breaks the key's rules.
+    Value,
+}
+
+impl ServerConfig {
+    /// Reads a configuration in TOML.
+    ///
+    /// ```
+    /// # use rtm_server::ServerConfig;
+    /// let config = ServerConfig::from_toml_str(
+    ///     r#"
+    #[doc = include_str!("config/example.toml")]
+    ///     "#,
+    /// )?;
+    /// # assert_eq!(config.projects.len(), 2);
+    /// # Ok::<(), rtm_server::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the unknown key or the bad value. No certificate is ever shown.
+    pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
+        file::parse(text)
+    }
+
+    /// Checks what no single setting can. A server does so when it starts.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for an App ID that two projects have, more than two certificates, or times that
+    /// contradict each other.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (i, project) in self.projects.iter().enumerate() {
+            let fault = |key: &str, what: String| Err(ConfigError::value(format!("project[{i}].{key}"), what));
+            if self.projects[..i].iter().any(|other| other.app_id == project.app_id) {
+                return fault("app_id", format!("there are two projects with the App ID {}", project.app_id));
+            }
+            if project.certificates.len() > MAX_CERTIFICATES {
+                return fault("certificates", format!("there are more than {MAX_CERTIFICATES}"));
+            }
+            let settings = &project.settings;
+            if settings.offline_after < settings.unreachable_after {
+                return fault("settings.offline_after", "it is shorter than unreachable_after".into());
+            }
+            if settings.resume_within < settings.offline_after {
+                return fault("settings.resume_within", "it is shorter than offline_after".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            advertise: None,
+            tls: None,
+            data_dir: None,
+            handshake_timeout: Duration::from_secs(10),
+            login_timeout: Duration::from_secs(10),
+            drain_time: Duration::from_secs(2),
+            max_connections: 100_000,
+            max_connections_per_address: 0,
+            connects_per_address: CallLimit { calls: 0, per_ms: 0 },
+            refused_logins_per_address: CallLimit { calls: 120, per_ms: 60_000 },
+            projects: Vec::new(),
+        }
+    }
+}
+
+impl Advertise {
+    /// The host name or IP address; without the brackets of IPv6.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Advertise {
+    type Err = ConfigError;
+
+    /// Reads `HOST:PORT`, with brackets around an IPv6 address.
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let fault = || ConfigError::value("advertise", format!("{text:?} is not HOST:PORT"));
+        let (host, port) = text.rsplit_once(':').ok_or_else(fault)?;
+        let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(fault)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = match bare {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)),
+        };
+        if is_host { Ok(Self { host: bare.unwrap_or(host).to_owned(), port }) } else { Err(fault()) }
+    }
+}
+
+impl ConfigError {
+    /// A bad value of `key`.
+    pub(crate) fn value(key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { kind: ConfigErrorKind::Value, key: key.into(), line: None, what: what.into() }
+    }
+
+    /// In which way the configuration is wrong.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+
+    /// The key that is unknown or has a bad value, as `project[0].app_id`; empty for what is not TOML.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The line of the file, counted from 1, where it is known.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.key.is_empty() { "the configuration" } else { &self.key })?;
+        if let Some(line) = self.line {
+            write!(f, " (line {line})")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The one in use and, while certificates rotate, the one before or after it.
+const MAX_CERTIFICATES: usize = 2;

@@ -1,0 +1,313 @@
+//! The TOML file: its keys, and how values are written in it.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use rtm_codec::{AppId, CallLimit, LimitedCall};
+use rtm_token::Certificate;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
+
+use super::{Advertise, ConfigError, ConfigErrorKind, ServerConfig};
+use crate::{
+    core::{ProjectConfig, Settings},
+    tls::TlsFiles,
+};
+
+/// Reads the whole file.
+pub(super) fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
+    let line_of = |span: Option<std::ops::Range<usize>>| {
+        span.map(|span| 1 + text.as_bytes().iter().take(span.start).filter(|&&b| b == b'\n').count())
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| ConfigError {
+        kind: ConfigErrorKind::Syntax,
+        key: String::new(),
+        line: line_of(error.span()),
+        what: error.message().to_owned(),
+    })?;
+    let file: File = serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        let error = error.into_inner();
+        let unknown = error.message().starts_with("unknown field");
+        ConfigError {
+            kind: if unknown { ConfigErrorKind::UnknownKey } else { ConfigErrorKind::Value },
+            key: if key == "." { String::new() } else { key },
+            line: line_of(error.span()),
+            what: error.message().to_owned(),
+        }
+    })?;
+    let config = file.into_config();
+    config.check()?;
+    Ok(config)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    listen: OneOrMore<Parsed<SocketAddr>>,
+    advertise: Option<Parsed<Advertise>>,
+    data_dir: Option<PathBuf>,
+    tls: Option<Tls>,
+    handshake_timeout: Option<Time>,
+    login_timeout: Option<Time>,
+    drain_time: Option<Time>,
+    max_connections: Option<Count>,
+    max_connections_per_address: Option<u32>,
+    connects_per_address: Option<Limit>,
+    refused_logins_per_address: Option<Limit>,
+    #[serde(default)]
+    project: Vec<Project>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Project {
+    app_id: Parsed<AppId>,
+    #[serde(default)]
+    certificates: OneOrMore<Parsed<Certificate>>,
+    honour_privilege_expiry: Option<bool>,
+    #[serde(default)]
+    limits: BTreeMap<Budget, Limit>,
+    #[serde(default)]
+    settings: ProjectSettings,
+}
+
+macro_rules! project_settings {
+    ($($setting:ident: $shape:ident,)*) => {
+        /// The settings of a project that the file may have: all of them.
+        #[derive(Deserialize, Default)]
+        #[serde(deny_unknown_fields, default)]
+        struct ProjectSettings {
+            $($setting: Option<$shape>,)*
+        }
+
+        impl ProjectSettings {
+            fn into_settings(self) -> Settings {
+                let Settings { $($setting),* } = Settings::default();
+                Settings { $($setting: self.$setting.map_or($setting, |value| value.0)),* }
+            }
+        }
+    };
+}
+
+project_settings! {
+    login_timeout: Time,
+    unreachable_after: Time,
+    offline_after: Time,
+    resume_within: Time,
+    receipt_within: Time,
+    repeat_within: Time,
+    repeat_ids: Count,
+    session_bytes: Size,
+    away_channel_messages: Count,
+    presence_pause: Time,
+    member_count_pause: Time,
+    large_member_count_pause: Time,
+    channel_attributes_for: Time,
+    channel_attributes_bytes: Size,
+    offline_messages: Count,
+    offline_for: Time,
+    history_for: Time,
+    invitation_receipt_within: Time,
+    invitation_answer_within: Time,
+    open_invitations: Count,
+    token_warning: Time,
+    keep_attributes_on_return: Switch,
+}
+
+impl Project {
+    fn into_config(self) -> ProjectConfig {
+        let mut config = ProjectConfig::new(self.app_id.0);
+        config.certificates = self.certificates.0.into_iter().map(|certificate| certificate.0).collect();
+        if let Some(honour) = self.honour_privilege_expiry {
+            config.token_policy = config.token_policy.honour_privilege_expiry(honour);
+        }
+        for (Budget(call), Limit(limit)) in self.limits {
+            config.limits.set(call, limit);
+        }
+        config.settings = self.settings.into_settings();
+        config
+    }
+}
+
+impl File {
+    fn into_config(self) -> ServerConfig {
+        let default = ServerConfig::default();
+        ServerConfig {
+            listen: self.listen.0.into_iter().map(|address| address.0).collect(),
+            advertise: self.advertise.map(|address| address.0),
+            tls: self.tls.map(|Tls { certificate, key }| TlsFiles { certificate, key }),
+            data_dir: self.data_dir,
+            handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
+            login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
+            drain_time: self.drain_time.map_or(default.drain_time, |time| time.0),
+            max_connections: self.max_connections.map_or(default.max_connections, |count| count.0),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .unwrap_or(default.max_connections_per_address),
+            connects_per_address: self.connects_per_address.map_or(default.connects_per_address, |limit| limit.0),
+            refused_logins_per_address: self
+                .refused_logins_per_address
+                .map_or(default.refused_logins_per_address, |limit| limit.0),
+            projects: self.project.into_iter().map(Project::into_config).collect(),
+        }
+    }
+}
+
+/// A value that is written as text and says itself what is wrong with it.
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// A list, or its only element.
+struct OneOrMore<T>(Vec<T>);
+
+impl<T> Default for OneOrMore<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+                Ok(vec![T::deserialize(de::value::StrDeserializer::new(text))?])
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = list.next_element()? {
+                    all.push(one);
+                }
+                Ok(all)
+            }
+        }
+
+        deserializer.deserialize_any(List(std::marker::PhantomData)).map(Self)
+    }
+}
+
+/// A time, written as `10s`, `500ms`, `5m`, `7d`.
+struct Time(Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match humantime::parse_duration(&text) {
+            Ok(time) if time <= MAX_TIME => Ok(Self(time)),
+            Ok(_) => Err(de::Error::custom(format!("{text:?} is longer than a year"))),
+            Err(_) => Err(de::Error::custom(format!("{text:?} is not a time: write 500ms, 10s, 5m, 24h or 7d"))),
+        }
+    }
+}
+
+/// A number above zero.
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match usize::deserialize(deserializer)? {
+            0 => Err(de::Error::custom("has to be at least 1")),
+            count => Ok(Self(count)),
+        }
+    }
+}
+
+/// A size in bytes, written as a number or as `64KiB`, `4MiB`, `1GiB`.
+struct Size(usize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = usize;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in bytes: a number, or a text like 64KiB, 4MiB or 1GiB")
+            }
+
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<usize, E> {
+                usize::try_from(bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<usize, E> {
+                let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+                let size = units.into_iter().find_map(|(unit, bytes)| {
+                    text.strip_suffix(unit)?.trim().parse::<usize>().ok()?.checked_mul(bytes)
+                });
+                size.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Bytes).map(Self)
+    }
+}
+
+/// Yes or no.
+#[derive(Deserialize)]
+struct Switch(bool);
+
+/// A call limit, written as `180/3s`, or `unlimited`.
+struct Limit(CallLimit);
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "unlimited" {
+            return Ok(Self(CallLimit { calls: 0, per_ms: 0 }));
+        }
+        let limit = text.split_once('/').and_then(|(calls, per)| {
+            let calls = calls.trim().parse().ok().filter(|&calls| calls > 0 && calls <= MAX_CALLS)?;
+            let per = humantime::parse_duration(per.trim()).ok().filter(|per| *per <= MAX_WINDOW)?;
+            let per_ms = u32::try_from(per.as_millis()).ok().filter(|&per_ms| per_ms > 0)?;
+            Some(CallLimit { calls, per_ms })
+        });
+        limit.map(Self).ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is not a limit: write 180/3s (1 to {MAX_CALLS} calls, within 1ms to 1h) or unlimited"
+            ))
+        })
+    }
+}
+
+/// The name of a call budget.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Budget(LimitedCall);
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        LimitedCall::ALL.into_iter().find(|call| call.as_str() == name).map(Self).ok_or_else(|| {
+            let names: Vec<_> = LimitedCall::ALL.iter().map(|call| call.as_str()).collect();
+            de::Error::custom(format!("unknown field `{name}`, expected one of {}", names.join(", ")))
+        })
+    }
+}
+
+const MAX_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_WINDOW: Duration = Duration::from_secs(3600);
+/// Each counted call is remembered for its window, by every client.
+const MAX_CALLS: u32 = 10_000;
