@@ -266,41 +266,62 @@ impl From<ErrorKind> for Refusal {
 }
 
 /// Why a packet is not one of the protocol. It names the place, and shows nothing of what users wrote.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {kind}")]
-pub struct DecodeError {
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodeError(Box<Fault>); // Boxed, so that reading a number returns in registers.
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
     what: &'static str,
     kind: DecodeErrorKind,
 }
 
 impl DecodeError {
     /// `what` is the part that was read, as in "user id".
+    #[cold]
     pub(crate) fn new(what: &'static str, kind: DecodeErrorKind) -> Self {
-        Self { what, kind }
+        Self(Box::new(Fault { what, kind }))
     }
 
     /// The same fault with the name of the part it is in, if it has none yet.
+    #[cold]
     #[must_use]
-    pub(crate) fn named(self, what: &'static str) -> Self {
-        Self { what: if self.what.is_empty() { what } else { self.what }, ..self }
+    pub(crate) fn named(mut self, what: &'static str) -> Self {
+        if self.0.what.is_empty() {
+            self.0.what = what;
+        }
+        self
     }
 
     /// What was wrong.
     #[must_use]
     pub fn kind(&self) -> DecodeErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The part of the packet that was wrong.
     #[must_use]
     pub fn what(&self) -> &'static str {
-        self.what
+        self.0.what
     }
 }
 
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeError").field("what", &self.what()).field("kind", &self.kind()).finish()
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what(), self.kind())
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
 impl From<InvalidId> for DecodeError {
     fn from(error: InvalidId) -> Self {
-        Self { what: error.what(), kind: DecodeErrorKind::Id(error.kind()) }
+        Self::new(error.what(), DecodeErrorKind::Id(error.kind()))
     }
 }
 

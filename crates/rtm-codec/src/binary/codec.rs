@@ -2,18 +2,16 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::{Field, Input, Output, VERSION, fault, number_size};
-use crate::{
-    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, Refusal, RequestId, Seq, ServerFrame,
-    SharedEvent, limits, text::SHARE_FROM,
+use super::{
+    Field, Input, Output, VERSION, fault,
+    outbox::{Outbox, TooLarge},
 };
-
-/// A packet is closed before it grows over this; a larger frame gets a packet of its own.
-const PACKET_TARGET: usize = 64 * 1024;
-/// The largest buffer that is kept while there is nothing to send.
-const KEPT_BUFFER: usize = 2048;
+use crate::{
+    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PeerMessage, Refusal, RequestId,
+    SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SharedEvent, limits, text::SHARE_FROM,
+};
 
 /// The client's half: one per socket.
 ///
@@ -83,24 +81,22 @@ impl ClientCodec {
     /// refused: see [`take_frame`](Self::take_frame).
     pub fn encode(&mut self, frame: &ClientFrame) {
         let sent = match frame {
-            ClientFrame::Login(login) => self.outbox.frame(0, login.size(), |out| login.put(out)),
-            ClientFrame::Request { id, command } => self.outbox.frame(1, id.size() + command.size(), |out| {
+            ClientFrame::Login(login) => self.outbox.frame(0, 0, |out| login.put(out)),
+            ClientFrame::Request { id, command } => self.outbox.frame(1, command_at_least(command), |out| {
                 id.put(out);
                 command.put(out);
             }),
-            ClientFrame::BadRequest { .. } => true,
-            ClientFrame::Ack { received, consumed, answered } => {
-                self.outbox.frame(2, received.size() + consumed.size() + answered.size(), |out| {
-                    received.put(out);
-                    consumed.put(out);
-                    answered.put(out);
-                })
-            }
+            ClientFrame::BadRequest { .. } => Ok(()),
+            ClientFrame::Ack { received, consumed, answered } => self.outbox.frame(2, 0, |out| {
+                received.put(out);
+                consumed.put(out);
+                answered.put(out);
+            }),
             ClientFrame::Ping => self.outbox.frame(3, 0, |_| ()),
             ClientFrame::Pong => self.outbox.frame(4, 0, |_| ()),
             ClientFrame::Logout => self.outbox.frame(5, 0, |_| ()),
         };
-        if !sent {
+        if let Err(TooLarge) = sent {
             let refusal = Refusal::new(ErrorKind::InvalidArgument, "the call is larger than a packet may be");
             self.answers.push_back(match frame {
                 ClientFrame::Request { id, .. } => ServerFrame::Reply { id: *id, result: Err(refusal) },
@@ -175,21 +171,21 @@ impl ServerCodec {
     /// refusal, an event by an [`Event::Gap`].
     pub fn encode(&mut self, frame: &ServerFrame) {
         let sent = match frame {
-            ServerFrame::Welcome(welcome) => self.outbox.frame(0, welcome.size(), |out| welcome.put(out)),
-            ServerFrame::Refused(refusal) => self.outbox.frame(1, refusal.size(), |out| refusal.put(out)),
-            ServerFrame::Reply { id, result } => self.outbox.frame(2, id.size() + result.size(), |out| {
+            ServerFrame::Welcome(welcome) => self.outbox.frame(0, 0, |out| welcome.put(out)),
+            ServerFrame::Refused(refusal) => self.outbox.frame(1, 0, |out| refusal.put(out)),
+            ServerFrame::Reply { id, result } => self.outbox.frame(2, 0, |out| {
                 id.put(out);
                 result.put(out);
             }),
-            ServerFrame::Event { seq, event } => self.outbox.frame(3, seq.size() + event.size(), |out| {
+            ServerFrame::Event { seq, event } => self.outbox.frame(3, event_at_least(event), |out| {
                 seq.put(out);
                 event.put(out);
             }),
             ServerFrame::Ping => self.outbox.frame(4, 0, |_| ()),
             ServerFrame::Pong => self.outbox.frame(5, 0, |_| ()),
-            ServerFrame::Close(reason) => self.outbox.frame(6, reason.size(), |out| reason.put(out)),
+            ServerFrame::Close(reason) => self.outbox.frame(6, 0, |out| reason.put(out)),
         };
-        if !sent {
+        if let Err(TooLarge) = sent {
             match frame {
                 ServerFrame::Reply { id, .. } => {
                     let refusal = Refusal::new(ErrorKind::Failure, "the answer is larger than a packet may be");
@@ -204,10 +200,11 @@ impl ServerCodec {
     /// Appends an event whose bytes are shared by all its receivers.
     pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
         let bytes = event.native(event_bytes);
-        self.outbox.frame(3, seq.size() + bytes.len(), |out| {
+        let sent = self.outbox.frame(3, 2 + bytes.len(), |out| {
             seq.put(out);
             out.raw(bytes);
         });
+        debug_assert!(sent.is_ok(), "shared bytes fit into a packet");
     }
 
     /// The next packet to write; `None` when everything encoded was taken.
@@ -220,11 +217,34 @@ impl ServerCodec {
 const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
 
 fn event_bytes(event: &Event) -> Bytes {
+    let mut bytes = Vec::with_capacity(event_at_least(event) + 128);
+    event.put(&mut Output(&mut bytes));
     // Frame tag, number and length take less than 32 bytes.
-    let event = if event.size() > limits::PACKET_BYTES - 32 { &UNREADABLE } else { event };
-    let mut bytes = BytesMut::with_capacity(event.size());
-    event.put(&mut Output::new(&mut bytes));
-    bytes.freeze()
+    if bytes.len() > limits::PACKET_BYTES - 32 {
+        return event_bytes(&UNREADABLE);
+    }
+    // Kept until every receiver has it, so without room to spare.
+    Bytes::from(bytes.into_boxed_slice())
+}
+
+/// A lower bound of an event's bytes that costs nothing to know.
+#[inline(always)]
+fn event_at_least(event: &Event) -> usize {
+    match event {
+        Event::MessageFromPeer(PeerMessage { message, .. }) | Event::ChannelMessage { message, .. } => {
+            10 + message.len()
+        }
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn command_at_least(command: &Command) -> usize {
+    match command {
+        Command::SendMessageToPeer(SendMessageToPeer { message, .. })
+        | Command::SendChannelMessage(SendChannelMessage { message, .. }) => 10 + message.len(),
+        _ => 0,
+    }
 }
 
 fn bad_request(id: RequestId, error: &DecodeError) -> ClientFrame {
@@ -264,69 +284,11 @@ fn frames_of(
         let frame = input.part().map_err(|error| error.named("packet"))?;
         read(frame).map_err(|error| error.named("frame"))?;
         left -= 1;
-        if input.unread() == 0 {
+        if input.unread.is_empty() {
             return Ok(());
         }
         if left == 0 {
             return Err(DecodeError::new("packet", DecodeErrorKind::TooMany { limit: limits::PACKET_FRAMES }));
         }
-    }
-}
-
-/// Frames on their way into packets.
-#[derive(Debug, Default)]
-struct Outbox {
-    /// The packet being built.
-    packet: BytesMut,
-    frames: usize,
-    /// Packets that are full.
-    full: VecDeque<Bytes>,
-    /// The size of the memory that `packet` is in, at least.
-    allocated: usize,
-}
-
-impl Outbox {
-    /// Appends a frame of `size` bytes that `put` writes; `false` if that is more than a packet may have.
-    #[inline]
-    fn frame(&mut self, tag: u8, size: usize, put: impl FnOnce(&mut Output<'_>)) -> bool {
-        let size = 1 + size;
-        let room = size + number_size(size as u64);
-        if room + 1 > limits::PACKET_BYTES {
-            return false;
-        }
-        if self.frames > 0 && (self.packet.len() + room > PACKET_TARGET || self.frames == limits::PACKET_FRAMES) {
-            self.full.push_back(self.packet.split().freeze());
-            self.frames = 0;
-        }
-        self.packet.reserve(room + 1);
-        self.allocated = self.allocated.max(self.packet.capacity());
-        if self.frames == 0 {
-            self.packet.put_u8(VERSION);
-        }
-        self.frames += 1;
-        let start = self.packet.len();
-        let mut out = Output::new(&mut self.packet);
-        out.number(size as u64);
-        out.tag(tag);
-        put(&mut out);
-        debug_assert_eq!(self.packet.len(), start + room, "the size is that of what is written");
-        true
-    }
-
-    fn take(&mut self) -> Option<Packet> {
-        if let Some(packet) = self.full.pop_front() {
-            return Some(Packet::Binary(packet));
-        }
-        if self.frames > 0 {
-            self.frames = 0;
-            return Some(Packet::Binary(self.packet.split().freeze()));
-        }
-        // A quiet connection holds little memory, whatever it carried before.
-        if self.allocated > KEPT_BUFFER {
-            self.packet = BytesMut::new();
-            self.full = VecDeque::new();
-            self.allocated = 0;
-        }
-        None
     }
 }

@@ -20,12 +20,6 @@ macro_rules! structs {
     ($($name:ident { $($field:ident),* })*) => {$(
         impl Field for $name {
             #[inline]
-            fn size(&self) -> usize {
-                let Self { $($field),* } = self;
-                0 $(+ $field.size())*
-            }
-
-            #[inline]
             fn put(&self, out: &mut Output<'_>) {
                 let Self { $($field),* } = self;
                 let _ = &out;
@@ -46,15 +40,6 @@ macro_rules! enums {
         $($tag:literal => $variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)*
     })*) => {$(
         impl Field for $name {
-            #[inline]
-            fn size(&self) -> usize {
-                match self {
-                    $(Self::$variant $(($inner))? $({ $($field),* })? => {
-                        1 $(+ $inner.size())? $($(+ $field.size())*)?
-                    })*
-                }
-            }
-
             #[inline]
             fn put(&self, out: &mut Output<'_>) {
                 match self {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str};
 
 use bytes::Bytes;
 
-use super::{Field, Input, Output, fault, number_size};
+use super::{Field, Input, Output, fault};
 use crate::{
     AppId, AttributeKey, CallId, CallLimit, CallLimits, ChannelId, DecodeError, DecodeErrorKind, Epoch, ErrorKind,
     HistoryCursor, InstanceId, LimitedCall, MessageId, Refusal, RequestId, Revision, Seq, SessionId, Text, Token,
@@ -12,11 +12,6 @@ use crate::{
 };
 
 impl Field for u64 {
-    #[inline(always)]
-    fn size(&self) -> usize {
-        number_size(*self)
-    }
-
     #[inline(always)]
     fn put(&self, out: &mut Output<'_>) {
         out.number(*self);
@@ -30,11 +25,6 @@ impl Field for u64 {
 
 impl Field for u32 {
     #[inline(always)]
-    fn size(&self) -> usize {
-        number_size((*self).into())
-    }
-
-    #[inline(always)]
     fn put(&self, out: &mut Output<'_>) {
         out.number((*self).into());
     }
@@ -46,11 +36,6 @@ impl Field for u32 {
 }
 
 impl Field for bool {
-    #[inline(always)]
-    fn size(&self) -> usize {
-        1
-    }
-
     #[inline(always)]
     fn put(&self, out: &mut Output<'_>) {
         out.tag((*self).into());
@@ -67,10 +52,6 @@ impl Field for bool {
 }
 
 impl Field for () {
-    fn size(&self) -> usize {
-        0
-    }
-
     fn put(&self, _out: &mut Output<'_>) {}
 
     fn get(_input: &mut Input<'_>) -> Result<Self, DecodeError> {
@@ -81,11 +62,6 @@ impl Field for () {
 macro_rules! numbers {
     ($($name:ident)*) => {$(
         impl Field for $name {
-            #[inline(always)]
-            fn size(&self) -> usize {
-                self.0.size()
-            }
-
             #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
                 self.0.put(out);
@@ -102,27 +78,18 @@ macro_rules! numbers {
 numbers! { RequestId MessageId Seq Epoch Revision HistoryCursor }
 
 impl Field for SessionId {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         out.raw(&self.0);
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-        input.raw(16)?.try_into().map(Self).map_err(|_| fault(DecodeErrorKind::Truncated))
+        input.chunk().map(Self)
     }
 }
 
 macro_rules! ids {
     ($($name:ident)*) => {$(
         impl Field for $name {
-            #[inline(always)]
-            fn size(&self) -> usize {
-                bytes_size(self.as_str().len())
-            }
-
             #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
                 out.bytes(self.as_str().as_bytes());
@@ -141,11 +108,6 @@ ids! { AppId UserId ChannelId AttributeKey CallId InstanceId }
 
 impl Field for Text {
     #[inline(always)]
-    fn size(&self) -> usize {
-        bytes_size(self.len())
-    }
-
-    #[inline(always)]
     fn put(&self, out: &mut Output<'_>) {
         out.bytes(self.as_bytes());
     }
@@ -158,11 +120,6 @@ impl Field for Text {
 
 impl Field for Bytes {
     #[inline(always)]
-    fn size(&self) -> usize {
-        bytes_size(self.len())
-    }
-
-    #[inline(always)]
     fn put(&self, out: &mut Output<'_>) {
         out.bytes(self);
     }
@@ -174,10 +131,6 @@ impl Field for Bytes {
 }
 
 impl Field for Token {
-    fn size(&self) -> usize {
-        bytes_size(self.expose().len())
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         out.bytes(self.expose().as_bytes());
     }
@@ -188,10 +141,6 @@ impl Field for Token {
 }
 
 impl<T: Field> Field for Box<T> {
-    fn size(&self) -> usize {
-        (**self).size()
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         (**self).put(out);
     }
@@ -202,11 +151,6 @@ impl<T: Field> Field for Box<T> {
 }
 
 impl<T: Field> Field for Option<T> {
-    #[inline]
-    fn size(&self) -> usize {
-        1 + self.as_ref().map_or(0, T::size)
-    }
-
     #[inline]
     fn put(&self, out: &mut Output<'_>) {
         match self {
@@ -225,14 +169,6 @@ impl<T: Field> Field for Option<T> {
 }
 
 impl<T: Field> Field for Result<T, Refusal> {
-    #[inline]
-    fn size(&self) -> usize {
-        match self {
-            Ok(value) => 1 + value.size(),
-            Err(refusal) => 1 + refusal.size(),
-        }
-    }
-
     #[inline]
     fn put(&self, out: &mut Output<'_>) {
         match self {
@@ -254,10 +190,6 @@ impl<T: Field> Field for Result<T, Refusal> {
 }
 
 impl<A: Field, B: Field> Field for (A, B) {
-    fn size(&self) -> usize {
-        self.0.size() + self.1.size()
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         self.0.put(out);
         self.1.put(out);
@@ -269,10 +201,6 @@ impl<A: Field, B: Field> Field for (A, B) {
 }
 
 impl<T: Field> Field for Vec<T> {
-    fn size(&self) -> usize {
-        number_size(self.len() as u64) + self.iter().map(T::size).sum::<usize>()
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         out.number(self.len() as u64);
         for entry in self {
@@ -291,10 +219,6 @@ impl<T: Field> Field for Vec<T> {
 }
 
 impl<K: Field + Ord, V: Field> Field for BTreeMap<K, V> {
-    fn size(&self) -> usize {
-        number_size(self.len() as u64) + self.iter().map(|(key, value)| key.size() + value.size()).sum::<usize>()
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         out.number(self.len() as u64);
         for (key, value) in self {
@@ -316,11 +240,6 @@ impl<K: Field + Ord, V: Field> Field for BTreeMap<K, V> {
 }
 
 impl Field for Refusal {
-    fn size(&self) -> usize {
-        let Self { kind, detail: _ } = self;
-        kind.size() + bytes_size(detail(self).len())
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         self.kind.put(out);
         out.bytes(detail(self).as_bytes());
@@ -344,12 +263,6 @@ fn detail(refusal: &Refusal) -> &str {
 
 /// A list in the order of [`LimitedCall::ALL`], which other versions may have more or fewer of.
 impl Field for CallLimits {
-    fn size(&self) -> usize {
-        LimitedCall::ALL
-            .iter()
-            .fold(number_size(LimitedCall::ALL.len() as u64), |size, call| size + self.get(*call).size())
-    }
-
     fn put(&self, out: &mut Output<'_>) {
         out.number(LimitedCall::ALL.len() as u64);
         for call in LimitedCall::ALL {
@@ -367,10 +280,4 @@ impl Field for CallLimits {
         }
         Ok(limits)
     }
-}
-
-/// The size of `len` bytes behind their length.
-#[inline(always)]
-fn bytes_size(len: usize) -> usize {
-    number_size(len as u64) + len
 }
