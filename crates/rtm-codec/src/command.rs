@@ -249,7 +249,6 @@ pub struct QueryHistory {
 
 /// Whose history is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum HistoryOf {
     /// What this user and the peer sent to each other.
     Peer(UserId),

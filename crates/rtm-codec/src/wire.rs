@@ -4,7 +4,6 @@ use crate::{ClientFrame, DecodeError, Packet, Seq, ServerFrame, SharedEvent, bin
 
 /// Which wire a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
 pub enum Wire {
     /// Binary frames of the subprotocol [`binary::SUBPROTOCOL`]: resume, flow control, binary messages.
     #[default]
