@@ -8,7 +8,6 @@ use crate::{Credentials, RtmError, RtmEvent};
 
 /// What [`poll_output`](crate::Connection::poll_output) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Output {
     /// Connect. Report back with `handle_opened` or `handle_dial_failed`.
     Dial(Dial),
