@@ -1,1 +1,80 @@
-//! placeholder
+//! A client for real-time messaging (anyRTC RTM, and Agora RTM 1.x in the same words): users, messages between them,
+//! channels, presence, attributes and call invitations, over one connection that comes back by itself.
+//!
+//! A [`Client`] makes calls; everything that happens arrives in one ordered stream, [`Events`], as an [`RtmEvent`].
+//!
+//! ```no_run
+//! use rtm_client::{Client, RtmEvent};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let (client, mut events) =
+//!     Client::builder().gateway("http://127.0.0.1:8080").app_id("0123456789abcdef0123456789abcdef").build()?;
+//! client.login("alice", None).await?;
+//! let outcome = client.send_message_to_peer("bob", "hello").await?;
+//! println!("bob's device has it: {}", outcome.has_peer_received());
+//!
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         RtmEvent::MessageFromPeer { message, peer_id, .. } => {
+//!             println!("{peer_id}: {}", message.as_text().unwrap_or("(bytes)"));
+//!             // Calls may be awaited here: answers do not come through the stream.
+//!             client.send_message_to_peer(&peer_id, "thank you").await?;
+//!         }
+//!         RtmEvent::RemoteInvitationReceived { invitation } => client.refuse_invitation(&invitation, "busy").await?,
+//!         RtmEvent::ConnectionStateChanged { state, reason } => println!("{state} {reason}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What may be relied on
+//!
+//! - *Order*: events come in the order in which the server told them, and a call's effects on the connection's state come
+//!   before the call returns.
+//! - *Nothing is lost silently*: a good result means that the server said so. After a lost link the session goes on
+//!   where it was, without loss or repetition, on the native wire and within the server's two minutes; otherwise an
+//!   [`RtmEvent::Gap`] says what is missing. A call whose session was lost before the answer ends with
+//!   [`ErrorKind::OutcomeUnknown`] and is never repeated by itself.
+//! - *Memory is bounded*: the server sends only so many events [beyond those taken](ClientBuilder::window).
+//! - *Awaiting a call between two events cannot deadlock*: replies have their own way.
+//!
+//! # Two wires
+//!
+//! [`Wire::Native`], the default, is this project's own. [`Wire::Vendor`] is the vendor's JSON wire, which its own servers
+//! speak: the client then asks the gateway for a server. What that wire has not, [`ClientBuilder::wire`] says.
+
+mod address;
+mod attributes;
+mod builder;
+mod channel;
+mod client;
+mod driver;
+mod error;
+mod events;
+mod gateway;
+mod history;
+mod link;
+mod tls;
+mod transport;
+mod typed;
+
+pub use attributes::ChannelAttributeOptions;
+pub use builder::{ClientBuilder, connect};
+pub use channel::{Channel, SendChannelMessageOptions};
+pub use client::{Client, SendMessageOptions};
+pub use error::{AddressFault, BuildError, CertificateFault, ConnectError};
+pub use events::Events;
+pub use history::HistoryQuery;
+pub use rtm_codec::{
+    AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Family,
+    HistoryCursor, HistoryMessage, HistoryPage, IdFault, InvalidId, LimitedCall, LocalInvitationFailureReason,
+    MessageId, PeerOnlineState, RemoteInvitationFailureReason, Revision, RtmMessage, SendOutcome, Text, UserId, Wire,
+    limits,
+};
+pub use rtm_connection::{
+    ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,
+    Restored, RtmError, RtmEvent, Session,
+};
+pub use typed::{TypedChannel, TypedError, TypedErrorKind, TypedMessage, TypedMessages};

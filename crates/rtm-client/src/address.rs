@@ -1,0 +1,128 @@
+//! Where a server is: the URL that a user writes, taken apart.
+
+use std::fmt;
+
+use hyper::Uri;
+
+/// Host, port, and whether TLS is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// A host name or an IP address, IPv6 without its brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
+}
+
+/// Why a text is not the address of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressFault {
+    /// It is neither a URL nor `host:port`.
+    #[error("it is neither a URL nor host:port")]
+    NotAUrl,
+    /// The scheme is none of `http`, `https`, `ws` and `wss`.
+    #[error("its scheme is none of http, https, ws and wss")]
+    Scheme,
+    /// There is no host.
+    #[error("it names no host")]
+    NoHost,
+    /// There is a path, a query or a user, which gateways do not have.
+    #[error("it has more than a scheme, a host and a port")]
+    Extra,
+}
+
+impl Address {
+    /// Takes `http`, `https`, `ws` and `wss` URLs, and `host` or `host:port` for a server without TLS.
+    pub(crate) fn parse(text: &str) -> Result<Self, AddressFault> {
+        let uri: Uri = text.parse().map_err(|_| AddressFault::NotAUrl)?;
+        let tls = match uri.scheme_str() {
+            None | Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            Some(_) => return Err(AddressFault::Scheme),
+        };
+        let authority = uri.authority().ok_or(AddressFault::NoHost)?;
+        if authority.as_str().contains('@') || uri.query().is_some() || !matches!(uri.path(), "" | "/") {
+            return Err(AddressFault::Extra);
+        }
+        let host = authority.host();
+        if host.is_empty() {
+            return Err(AddressFault::NoHost);
+        }
+        // The parser takes any digits after the colon; a port that is none must not become the default.
+        let port = match (authority.port_u16(), authority.port()) {
+            (Some(port), _) => port,
+            (None, None) if authority.as_str() == host => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            (None, _) => return Err(AddressFault::NotAUrl),
+        };
+        Ok(Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port, tls })
+    }
+
+    /// An address that a gateway's answer names.
+    pub(crate) fn new(host: &str, port: u16, tls: bool) -> Self {
+        Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port, tls }
+    }
+
+    /// The URL to open a WebSocket at.
+    pub(crate) fn websocket_url(&self) -> String {
+        format!("{}://{}/", if self.tls { "wss" } else { "ws" }, self.host_and_port())
+    }
+
+    /// `host:port` as URLs and `Host` headers have it.
+    pub(crate) fn host_and_port(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.host_and_port(), if self.tls { " (TLS)" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_and_bare_addresses_name_host_port_and_tls() {
+        for (text, url) in [
+            ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/"),
+            ("https://rtm.example.com/", "wss://rtm.example.com:443/"),
+            ("ws://rtm.example.com", "ws://rtm.example.com:80/"),
+            ("wss://rtm.example.com:8443", "wss://rtm.example.com:8443/"),
+            ("localhost:8080", "ws://localhost:8080/"),
+            ("localhost", "ws://localhost:80/"),
+            ("http://[::1]:8080", "ws://[::1]:8080/"),
+        ] {
+            assert_eq!(Address::parse(text).map(|address| address.websocket_url()), Ok(url.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_fault() {
+        for (text, fault) in [
+            ("", AddressFault::NotAUrl),
+            ("http://", AddressFault::NotAUrl),
+            ("ftp://example.com", AddressFault::Scheme),
+            ("/path", AddressFault::NoHost),
+            ("http://example.com/path", AddressFault::Extra),
+            ("http://example.com?x=1", AddressFault::Extra),
+            ("http://user@example.com", AddressFault::Extra),
+            ("http://example.com:99999", AddressFault::NotAUrl),
+            ("http://example.com:", AddressFault::NotAUrl),
+            ("http://:80", AddressFault::NoHost),
+        ] {
+            assert_eq!(Address::parse(text), Err(fault), "{text}");
+        }
+    }
+}

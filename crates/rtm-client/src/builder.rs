@@ -1,0 +1,290 @@
+//! How a client is set up.
+
+use std::{
+    error::Error,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use rtm_codec::{AppId, CallLimits, KeepAlive, Token, UserId, Wire};
+use rtm_connection::{Config, Connection, Session};
+use tokio::runtime::Handle;
+
+use crate::{
+    BuildError, Client, ConnectError, Events,
+    address::Address,
+    driver::{Driver, Settings},
+    tls::Trust,
+    transport::Tcp,
+};
+
+/// Sets up a [`Client`]. Only [`gateway`](Self::gateway) and [`app_id`](Self::app_id) are needed.
+///
+/// Settings are checked by [`build`](Self::build).
+#[derive(Clone)]
+#[must_use = "a builder does nothing before `build`"]
+pub struct ClientBuilder {
+    gateway: Option<String>,
+    app_id: Option<String>,
+    wire: Wire,
+    token_provider: Option<TokenProvider>,
+    root_certificates: Vec<Vec<u8>>,
+    without_system_roots: bool,
+    heartbeat: Option<Duration>,
+    window: u32,
+    login_timeout: Option<Duration>,
+    reconnect_backoff: Option<(Duration, Duration)>,
+    call_limits: CallLimits,
+    web15: bool,
+    session: Option<Session>,
+    seed: Option<u64>,
+}
+
+/// Connects to a server and logs a user in: [`Client::builder`] with nothing but what is needed.
+///
+/// # Errors
+///
+/// [`ConnectError`], which tells a wrong argument from a refused login.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the attempt.
+pub async fn connect(
+    gateway: &str,
+    app_id: &str,
+    user_id: &str,
+    token: Option<&str>,
+) -> Result<(Client, Events), ConnectError> {
+    let (client, events) = Client::builder().gateway(gateway).app_id(app_id).build()?;
+    client.login(user_id, token).await.map_err(ConnectError::Login)?;
+    Ok((client, events))
+}
+
+impl ClientBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            gateway: None,
+            app_id: None,
+            wire: Wire::Native,
+            token_provider: None,
+            root_certificates: Vec::new(),
+            without_system_roots: false,
+            heartbeat: None,
+            window: DEFAULT_WINDOW,
+            login_timeout: None,
+            reconnect_backoff: None,
+            call_limits: CallLimits::default(),
+            web15: false,
+            session: None,
+            seed: None,
+        }
+    }
+
+    /// Where the server is: an `http`, `https`, `ws` or `wss` URL, or `host:port` for a server without TLS.
+    /// With [`Wire::Native`] the WebSocket is opened there; with [`Wire::Vendor`] the gateway there is asked first.
+    pub fn gateway(mut self, gateway: impl Into<String>) -> Self {
+        self.gateway = Some(gateway.into());
+        self
+    }
+
+    /// The project: 32 ASCII letters and digits.
+    pub fn app_id(mut self, app_id: impl Into<String>) -> Self {
+        self.app_id = Some(app_id.into());
+        self
+    }
+
+    /// Which wire to speak. [`Wire::Native`] unless set; [`Wire::Vendor`] also talks to the vendor's own servers, and
+    /// lacks resuming without loss, flow control and binary messages.
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// How to get a token for a user: called by `login` without a token, and whenever the token ends soon or has
+    /// ended, so that the application need not renew it. [`RtmEvent::TokenWillExpire`](crate::RtmEvent) comes all the same.
+    /// While it fails, nothing is renewed; the failure is logged.
+    ///
+    /// ```
+    /// # async fn fetch(url: &str) -> std::io::Result<String> { Ok(url.to_owned()) }
+    /// rtm_client::Client::builder().token_provider(async |user_id| {
+    ///     fetch(&format!("https://example.com/token?uid={user_id}")).await
+    /// });
+    /// ```
+    pub fn token_provider<P, F, E>(mut self, provider: P) -> Self
+    where
+        P: Fn(UserId) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.token_provider = Some(TokenProvider(Arc::new(move |user_id| {
+            let token = provider(user_id);
+            Box::pin(async move {
+                let token = token.await.map_err(|error| error.into().to_string())?;
+                Token::new(token).map_err(|error| error.to_string())
+            })
+        })));
+        self
+    }
+
+    /// Trusts the certificates in this PEM text too, for `https` and `wss`. May be called more than once.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Does not trust the certificates of the system, only those given to
+    /// [`root_certificates`](Self::root_certificates).
+    pub fn without_system_roots(mut self) -> Self {
+        self.without_system_roots = true;
+        self
+    }
+
+    /// How often the client gives a sign of life, 100 ms to 1 minute. 2 s, and 10 s on the vendor's wire; the link
+    /// counts as lost after two heartbeats without an answer.
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.heartbeat = Some(every);
+        self
+    }
+
+    /// How many events may wait until the application takes them, 1 to 65,536. 1,024 unless set.
+    ///
+    /// On the native wire the server holds back the events beyond, and answers still come. On the vendor's wire the
+    /// client stops reading from the socket; an application that takes nothing for long loses the link then and finds a
+    /// [`RtmEvent::Gap`](crate::RtmEvent::Gap) in its place.
+    pub fn window(mut self, events: u32) -> Self {
+        self.window = events;
+        self
+    }
+
+    /// How long `login` may take, 100 ms to 1 hour. 12 s unless set.
+    pub fn login_timeout(mut self, timeout: Duration) -> Self {
+        self.login_timeout = Some(timeout);
+        self
+    }
+
+    /// The pauses between attempts to reconnect: at random up to `first` at the beginning, doubling, never longer than
+    /// `max`. 250 ms and 10 s unless set; `first` is at least 1 ms and not over `max`, which is at most 1 hour.
+    pub fn reconnect_backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.reconnect_backoff = Some((first, max));
+        self
+    }
+
+    /// How often each call may be made before the client refuses it, without asking the server. The vendor's table
+    /// unless set; [`CallLimits::unlimited`] leaves it to the server.
+    pub fn call_limits(mut self, limits: CallLimits) -> Self {
+        self.call_limits = limits;
+        self
+    }
+
+    /// Reports a login elsewhere as `DISCONNECTED` instead of `ABORTED`, as the vendor's web SDK 1.0.15 does.
+    pub fn web15_compatibility(mut self, on: bool) -> Self {
+        self.web15 = on;
+        self
+    }
+
+    /// Goes on with a session that [`Client::session`] gave, perhaps in another process: the next `login` of the same
+    /// user resumes it, if it is not over two minutes old. On the native wire only.
+    pub fn resume(mut self, session: Session) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// What ids and the jitter of pauses are drawn from. Random unless set, and to be left so outside of tests: who
+    /// knows the seed knows the ids.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Makes the client and its one stream of events, and starts the client's task in the tokio runtime that this is
+    /// called in. Nothing is sent before [`Client::login`].
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] says which setting is wrong or missing.
+    pub fn build(self) -> Result<(Client, Events), BuildError> {
+        let gateway = self.gateway.as_deref().ok_or(BuildError::NoGateway)?;
+        let gateway =
+            Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: gateway.to_owned(), fault })?;
+        let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
+        let trust = Trust::new(&self.root_certificates, self.without_system_roots).map_err(BuildError::Certificates)?;
+        let settings = Settings { app_id, gateway, wire: self.wire, window: self.window };
+        let connection = self.connection()?;
+        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let (client, events, driver) = Driver::new(settings, connection, Tcp { trust }, self.token_provider);
+        runtime.spawn(driver.run());
+        Ok((client, events))
+    }
+
+    fn connection(&self) -> Result<Connection, BuildError> {
+        let mut config = if self.wire == Wire::Vendor { Config::vendor() } else { Config::native() };
+        if self.wire == Wire::Native {
+            config.window = self.window;
+        }
+        check("window", (1..=65_536).contains(&self.window), "1 to 65536 events")?;
+        if let Some(every) = self.heartbeat {
+            check("heartbeat", (Duration::from_millis(100)..=MINUTE).contains(&every), "100 ms to 1 minute")?;
+            config.keep_alive = KeepAlive::Client { interval_ms: every.as_millis() as u32 };
+        }
+        if let Some(timeout) = self.login_timeout {
+            check("login_timeout", (Duration::from_millis(100)..=HOUR).contains(&timeout), "100 ms to 1 hour")?;
+            config.login_timeout = timeout;
+        }
+        if let Some((first, max)) = self.reconnect_backoff {
+            let good = first >= Duration::from_millis(1) && first <= max && max <= HOUR;
+            check(
+                "reconnect_backoff",
+                good,
+                "at least 1 ms first, at most 1 hour, and the first not over the longest",
+            )?;
+            config.backoff.first = first;
+            config.backoff.max = max;
+        }
+        config.limits = self.call_limits.clone();
+        config.web15 = self.web15;
+        // Keyed by the system's randomness.
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+        Ok(match &self.session {
+            Some(session) => Connection::with_session(config, seed, session.clone()),
+            None => Connection::new(config, seed),
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("gateway", &self.gateway)
+            .field("app_id", &self.app_id)
+            .field("wire", &self.wire)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check(setting: &'static str, good: bool, bounds: &'static str) -> Result<(), BuildError> {
+    if good { Ok(()) } else { Err(BuildError::Setting { setting, bounds }) }
+}
+
+/// How to get a token, as the application gave it.
+#[derive(Clone)]
+pub(crate) struct TokenProvider(Arc<dyn Fn(UserId) -> BoxFuture<'static, Result<Token, String>> + Send + Sync>);
+
+impl fmt::Debug for TokenProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenProvider(..)")
+    }
+}
+
+impl TokenProvider {
+    /// A token for the user, or why there is none.
+    pub(crate) async fn token(&self, user_id: UserId) -> Result<Token, String> {
+        (self.0)(user_id).await
+    }
+}
+
+const DEFAULT_WINDOW: u32 = 1024;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -1,0 +1,112 @@
+//! The handle of one channel.
+
+use rtm_codec::{ChannelId, GetMembers, JoinChannel, LeaveChannel, MessageId, RtmMessage, SendChannelMessage, UserId};
+use rtm_connection::RtmError;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Client, TypedChannel};
+
+/// A channel, as one client sees it. Cheap to clone; every handle of a channel is the same membership.
+///
+/// Its messages and changes arrive in the client's one stream of [events](crate::RtmEvent), with its id in them. What is
+/// said of errors and cancelling at [`Client`] holds here too.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    client: Client,
+    id: ChannelId,
+}
+
+/// How a message is sent to a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SendChannelMessageOptions {
+    /// Whether the server keeps it for history queries.
+    pub enable_historical_messaging: bool,
+}
+
+impl Channel {
+    pub(crate) fn new(client: Client, id: ChannelId) -> Self {
+        Self { client, id }
+    }
+
+    /// The channel's id.
+    #[must_use]
+    pub fn id(&self) -> &ChannelId {
+        &self.id
+    }
+
+    /// The client that this handle belongs to.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Becomes a member, as of at most 20 channels at once. Messages and events of the channel arrive from then on,
+    /// the first being the number of members. The membership outlasts reconnects, until `leave` or `logout`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyJoined`](crate::ErrorKind::AlreadyJoined),
+    /// [`ErrorKind::ExceedLimit`](crate::ErrorKind::ExceedLimit) for a 21st channel,
+    /// [`ErrorKind::SameChannelTooOften`](crate::ErrorKind::SameChannelTooOften),
+    /// [`ErrorKind::AbortedByLeave`](crate::ErrorKind::AbortedByLeave) when `leave` comes before the answer.
+    pub async fn join(&self) -> Result<(), RtmError> {
+        self.client.call(JoinChannel { channel_id: self.id.clone() }).await
+    }
+
+    /// Stops being a member.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel).
+    pub async fn leave(&self) -> Result<(), RtmError> {
+        self.client.call(LeaveChannel { channel_id: self.id.clone() }).await
+    }
+
+    /// Sends a message to all other members. Returns when the server has it; nobody says who received it.
+    ///
+    /// Members on the vendor's wire get texts and [typed](Self::typed) values, and no other bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel),
+    /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for an empty message or one over 32,768 bytes.
+    pub async fn send_message(&self, message: impl Into<RtmMessage>) -> Result<(), RtmError> {
+        self.send_message_with(message, SendChannelMessageOptions::default()).await
+    }
+
+    /// [`send_message`](Self::send_message), with options.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn send_message_with(
+        &self,
+        message: impl Into<RtmMessage>,
+        options: SendChannelMessageOptions,
+    ) -> Result<(), RtmError> {
+        self.client
+            .call(SendChannelMessage {
+                message_id: MessageId::default(),
+                channel_id: self.id.clone(),
+                message: message.into(),
+                enable_historical_messaging: options.enable_historical_messaging,
+            })
+            .await
+    }
+
+    /// The members, this user included; at most 512 of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel).
+    #[doc(alias = "getMembers")]
+    pub async fn members(&self) -> Result<Vec<UserId>, RtmError> {
+        self.client.call(GetMembers { channel_id: self.id.clone() }).await
+    }
+
+    /// The same channel, for messages that are values of a type of your own.
+    #[must_use]
+    pub fn typed<T: Serialize + DeserializeOwned>(&self) -> TypedChannel<T> {
+        TypedChannel::new(self.clone())
+    }
+}

@@ -1,0 +1,397 @@
+//! The client's task: it owns the connection machine and the link, and lets them meet the user's calls and the clock.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use rtm_codec::{Answer, AppId, Command, RequestId, Text, Token, UserId, Wire};
+use rtm_connection::{
+    Connection, ConnectionState, Credentials, LocalInvitation, Output, RemoteInvitation, RtmError, Session,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use crate::{
+    Client, Events,
+    address::Address,
+    builder::TokenProvider,
+    events::EventSender,
+    link::{Link, Progress},
+    transport::Network,
+};
+
+/// What a client is set up with, beside its connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) app_id: AppId,
+    pub(crate) gateway: Address,
+    pub(crate) wire: Wire,
+    pub(crate) window: u32,
+}
+
+/// A call of a client handle. The senders are shadows of what the connection keeps: each call ends there, by its
+/// deadline at the latest, whether or not somebody still waits for it.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Login { user_id: UserId, token: Option<Token>, done: oneshot::Sender<Result<(), RtmError>> },
+    Logout { done: oneshot::Sender<Result<(), RtmError>> },
+    RenewToken { token: Token, done: oneshot::Sender<Result<Answer, RtmError>> },
+    Request { command: Command, done: oneshot::Sender<Result<Answer, RtmError>> },
+    Invite { callee_id: UserId, content: Text, done: oneshot::Sender<Result<LocalInvitation, RtmError>> },
+    CancelInvitation { invitation: LocalInvitation, content: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
+    AcceptInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
+    RefuseInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
+    Session { done: oneshot::Sender<Option<Session>> },
+}
+
+/// What clients see of the connection without asking the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) state: ConnectionState,
+    pub(crate) user_id: Option<UserId>,
+}
+
+/// The task's state.
+pub(crate) struct Driver<N> {
+    settings: Arc<Settings>,
+    connection: Connection,
+    link: Link<N>,
+    /// The last link's goodbye.
+    closing: Option<BoxFuture<'static, ()>>,
+    timer: Timer,
+    calls: mpsc::Receiver<Call>,
+    taken_calls: Vec<Call>,
+    /// Whether the last handle is gone.
+    abandoned: bool,
+    login: Option<oneshot::Sender<Result<(), RtmError>>>,
+    logouts: Vec<oneshot::Sender<Result<(), RtmError>>>,
+    logout_result: Option<Result<(), RtmError>>,
+    replies: HashMap<RequestId, Waiting>,
+    events: EventSender,
+    status: watch::Sender<Status>,
+    token_provider: Option<TokenProvider>,
+    tokens: JoinSet<Option<Token>>,
+}
+
+/// Who waits for a reply.
+#[derive(Debug)]
+enum Waiting {
+    Answer(oneshot::Sender<Result<Answer, RtmError>>),
+    Invitation(LocalInvitation, oneshot::Sender<Result<LocalInvitation, RtmError>>),
+}
+
+impl<N: Network> Driver<N> {
+    /// A client, its events, and the task to run for them.
+    pub(crate) fn new(
+        settings: Settings,
+        connection: Connection,
+        network: N,
+        token_provider: Option<TokenProvider>,
+    ) -> (Client, Events, Self) {
+        let (sender, calls) = mpsc::channel(CALLS_QUEUED);
+        let (status, watched) =
+            watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
+        let (events, stream) = EventSender::new((settings.window / 4).max(1));
+        let settings = Arc::new(settings);
+        let driver = Self {
+            link: Link::new(network, Arc::clone(&settings)),
+            settings,
+            connection,
+            closing: None,
+            timer: Timer::default(),
+            calls,
+            taken_calls: Vec::new(),
+            abandoned: false,
+            login: None,
+            logouts: Vec::new(),
+            logout_result: None,
+            replies: HashMap::new(),
+            events,
+            status,
+            token_provider: token_provider.clone(),
+            tokens: JoinSet::new(),
+        };
+        (Client::new(sender, watched, token_provider), stream, driver)
+    }
+
+    /// Runs until every handle is dropped and the user is logged out.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.drain();
+            if self.abandoned && self.is_done() {
+                return;
+            }
+            // Each source gets its turn, in this order and with a bound, so none can starve another: not the clock
+            // under traffic, not the user's calls under a flood of events.
+            poll_fn(|cx| {
+                let mut progress = self.poll_timer(cx);
+                progress |= self.poll_link(cx);
+                progress |= self.poll_calls(cx);
+                progress |= self.poll_taken(cx);
+                progress |= self.poll_token(cx);
+                progress |= self.poll_closing(cx);
+                if progress { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    }
+
+    /// Carries out what the connection wants, until it wants to wait.
+    fn drain(&mut self) {
+        loop {
+            let now = now();
+            match self.connection.poll_output(now) {
+                Output::Dial(dial) => self.link.dial(dial),
+                Output::Send(frame) => self.link.send(&frame),
+                Output::Hangup(reason) => {
+                    if let Some(goodbye) = self.link.close(reason) {
+                        self.closing = Some(goodbye);
+                    }
+                }
+                Output::Event(event) => self.events.send(event),
+                Output::LoginResult(result) => {
+                    if let Some(done) = self.login.take() {
+                        // Whoever dropped the future does not want to know.
+                        let _ = done.send(result);
+                    }
+                }
+                Output::LogoutResult(result) => self.logout_result = Some(result),
+                Output::Reply { id, result } => self.reply(id, result),
+                Output::TokenNeeded => self.fetch_token(),
+                Output::Wait(until) => {
+                    // Nobody waits for events that were thrown away.
+                    if let Some(taken) = self.events.take_taken() {
+                        self.connection.consumed(now, taken);
+                        continue;
+                    }
+                    self.timer.set(until);
+                    break;
+                }
+            }
+        }
+        let (state, user_id) = (self.connection.state(), self.connection.user_id());
+        self.status.send_if_modified(|status| {
+            let modified = status.state != state || status.user_id.as_ref() != user_id;
+            if modified {
+                *status = Status { state, user_id: user_id.cloned() };
+            }
+            modified
+        });
+        // Logging out is over when the server has the goodbye, so that a program may end then.
+        if self.closing.is_none()
+            && let Some(result) = self.logout_result.take()
+        {
+            for done in self.logouts.drain(..) {
+                let _ = done.send(result.clone());
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.connection.state() == ConnectionState::Disconnected && self.closing.is_none()
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = self.timer.poll(cx);
+        if due {
+            self.connection.handle_timeout(now());
+        }
+        due
+    }
+
+    fn poll_link(&mut self, cx: &mut Context<'_>) -> bool {
+        // Without flow control on the wire the socket is the only thing to hold the server back with. While
+        // a call waits for its answer reading goes on for a while: the application may be awaiting it.
+        let waiting = self.events.waiting();
+        let window = self.settings.window;
+        let idle = self.replies.is_empty() && self.connection.state() == ConnectionState::Connected;
+        let patience = if idle { 1 } else { CALL_PATIENCE };
+        let read = self.settings.wire == Wire::Native || waiting < window.saturating_mul(patience);
+        match self.link.poll(cx, read) {
+            Poll::Pending => return false,
+            Poll::Ready(Progress::Opened(gateway_session)) => self.connection.handle_opened(now(), gateway_session),
+            Poll::Ready(Progress::DialFailed(error)) => self.connection.handle_dial_failed(now(), error),
+            Poll::Ready(Progress::Frames(frames)) => {
+                let now = now();
+                for frame in frames.drain(..) {
+                    self.connection.handle_frame(now, frame);
+                }
+            }
+            Poll::Ready(Progress::Closed(closed)) => {
+                tracing::debug!(reason = ?closed.reason, detail = closed.detail, "the link ended");
+                self.connection.handle_closed(now(), closed.reason);
+            }
+        }
+        true
+    }
+
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.abandoned {
+            return false;
+        }
+        let mut calls = std::mem::take(&mut self.taken_calls);
+        let taken = self.calls.poll_recv_many(cx, &mut calls, CALLS_A_TURN);
+        for call in calls.drain(..) {
+            self.call(call);
+        }
+        self.taken_calls = calls;
+        if let Poll::Ready(0) = taken {
+            self.abandoned = true;
+            // An error says that there is nothing to log out of.
+            let _ = self.connection.logout(now());
+        }
+        taken.is_ready()
+    }
+
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> bool {
+        let taken = self.events.poll_taken(cx);
+        if let Some(taken) = taken {
+            self.connection.consumed(now(), taken);
+        }
+        taken.is_some()
+    }
+
+    fn poll_token(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(Some(token)) = self.tokens.poll_join_next(cx) else { return false };
+        // A panic in the provider is a failure of it like others.
+        if let Ok(Some(token)) = token {
+            self.connection.renew_token(now(), token);
+        }
+        true
+    }
+
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
+        let done = self.closing.as_mut().is_some_and(|closing| closing.poll_unpin(cx).is_ready());
+        if done {
+            self.closing = None;
+        }
+        done
+    }
+
+    fn call(&mut self, call: Call) {
+        let now = now();
+        match call {
+            Call::Login { user_id, token, done } => {
+                let app_id = self.settings.app_id.clone();
+                match self.connection.login(now, Credentials { app_id, user_id, token }) {
+                    Ok(()) => self.login = Some(done),
+                    Err(error) => drop(done.send(Err(error))),
+                }
+            }
+            Call::Logout { done } => match self.connection.logout(now) {
+                Ok(()) => self.logouts.push(done),
+                Err(error) => drop(done.send(Err(error))),
+            },
+            Call::RenewToken { token, done } => {
+                let id = self.connection.renew_token(now, token);
+                self.replies.insert(id, Waiting::Answer(done));
+            }
+            Call::Request { command, done } => {
+                let id = self.connection.request(now, command);
+                self.replies.insert(id, Waiting::Answer(done));
+            }
+            Call::Invite { callee_id, content, done } => {
+                let (invitation, id) = self.connection.send_invitation(now, callee_id, content);
+                self.replies.insert(id, Waiting::Invitation(invitation, done));
+            }
+            Call::CancelInvitation { invitation, content, done } => {
+                let id = self.connection.cancel_invitation(now, &invitation, content);
+                self.replies.insert(id, Waiting::Answer(done));
+            }
+            Call::AcceptInvitation { invitation, response, done } => {
+                let id = self.connection.accept_invitation(now, &invitation, response);
+                self.replies.insert(id, Waiting::Answer(done));
+            }
+            Call::RefuseInvitation { invitation, response, done } => {
+                let id = self.connection.refuse_invitation(now, &invitation, response);
+                self.replies.insert(id, Waiting::Answer(done));
+            }
+            Call::Session { done } => drop(done.send(self.connection.session())),
+        }
+    }
+
+    fn reply(&mut self, id: RequestId, result: Result<Answer, RtmError>) {
+        match self.replies.remove(&id) {
+            Some(Waiting::Answer(done)) => drop(done.send(result)),
+            Some(Waiting::Invitation(invitation, done)) => drop(done.send(result.map(|_| invitation))),
+            // Of a token that the provider gave: there is nobody to tell.
+            None => {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "the server did not take the provided token");
+                }
+            }
+        }
+    }
+
+    fn fetch_token(&mut self) {
+        let (Some(provider), Some(user_id)) = (&self.token_provider, self.connection.user_id()) else { return };
+        if !self.tokens.is_empty() {
+            return;
+        }
+        let (provider, user_id) = (provider.clone(), user_id.clone());
+        // A task of its own, so that what the application does in it cannot hold up or end this one.
+        self.tokens.spawn(async move {
+            match provider.token(user_id).await {
+                Ok(token) => Some(token),
+                Err(error) => {
+                    tracing::warn!(error, "the token provider failed");
+                    None
+                }
+            }
+        });
+    }
+}
+
+/// The one timer that the connection needs at a time.
+#[derive(Debug, Default)]
+struct Timer {
+    until: Option<std::time::Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    fn set(&mut self, until: Option<std::time::Instant>) {
+        if self.until == until {
+            return;
+        }
+        self.until = until;
+        if let Some(until) = until.map(Instant::from_std) {
+            match &mut self.sleep {
+                Some(sleep) => sleep.as_mut().reset(until),
+                None => self.sleep = Some(Box::pin(sleep_until(until))),
+            }
+        }
+    }
+
+    /// Whether the time has come; then the timer is no longer set.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let (Some(_), Some(sleep)) = (self.until, &mut self.sleep) else { return false };
+        let due = sleep.as_mut().poll(cx).is_ready();
+        if due {
+            self.until = None;
+        }
+        due
+    }
+}
+
+/// The time as the runtime has it, which tests stop and move.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// How many calls wait for the task before a handle has to wait to make one.
+const CALLS_QUEUED: usize = 256;
+
+/// How many calls are taken before the other sources get their turn.
+const CALLS_A_TURN: usize = 64;
+
+/// How many windows of events the client takes in while the application awaits a call, on a wire without flow control.
+const CALL_PATIENCE: u32 = 4;

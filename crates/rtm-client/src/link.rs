@@ -1,0 +1,337 @@
+//! The link to the server: none, being made, or open.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_tungstenite::tungstenite::{Error as WsError, http::StatusCode};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use rtm_codec::{
+    Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, HistoryOf, QueryHistory, Refusal,
+    RequestId, Seq, ServerFrame, Text, Wire, binary,
+    vendor::gateway::{Caller, GatewayAnswer, GatewayRequest, PageRequest},
+};
+use rtm_connection::{Dial, DialError};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    address::Address,
+    driver::Settings,
+    gateway::{self, GatewayError},
+    transport::{Closed, Network, OpenError, Transport},
+};
+
+/// The link, and what it is made with.
+pub(crate) struct Link<N> {
+    network: Arc<N>,
+    settings: Arc<Settings>,
+    state: State,
+}
+
+enum State {
+    /// There is none.
+    None,
+    /// It is being made.
+    Dialing(BoxFuture<'static, Result<Open, DialError>>),
+    /// It is there.
+    Open(Box<Open>),
+}
+
+/// What became of a link since it was asked last.
+pub(crate) enum Progress<'a> {
+    /// It is open, with the session id of the vendor's gateway.
+    Opened(Option<Text>),
+    /// It could not be made.
+    DialFailed(DialError),
+    /// Frames came; they are to be drained.
+    Frames(&'a mut Vec<ServerFrame>),
+    /// It is over.
+    Closed(Closed),
+}
+
+/// A link that stands. What dies with the socket lives here and nowhere else.
+struct Open {
+    transport: Transport,
+    wire: ClientWire,
+    /// What came in.
+    frames: Vec<ServerFrame>,
+    /// What comes after the frames.
+    ended: Option<Closed>,
+    /// Who asks the vendor's HTTP endpoints, on that wire.
+    caller: Option<Caller>,
+    posts: FuturesUnordered<BoxFuture<'static, Posted>>,
+}
+
+/// The outcome of a request to an HTTP endpoint.
+enum Posted {
+    Offline(Result<GatewayAnswer, GatewayError>),
+    History(RequestId, Result<GatewayAnswer, GatewayError>),
+}
+
+impl<N: Network> Link<N> {
+    pub(crate) fn new(network: N, settings: Arc<Settings>) -> Self {
+        Self { network: Arc::new(network), settings, state: State::None }
+    }
+
+    /// Starts to make one.
+    pub(crate) fn dial(&mut self, dial: Dial) {
+        let (network, settings) = (Arc::clone(&self.network), Arc::clone(&self.settings));
+        self.state = State::Dialing(Box::pin(async move { Open::dial(&*network, &settings, dial).await }));
+    }
+
+    /// Does what can be done without waiting; `read` says whether more may come in.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Progress<'_>> {
+        match &mut self.state {
+            State::None => return Poll::Pending,
+            State::Dialing(dial) => {
+                return match ready!(dial.poll_unpin(cx)) {
+                    Ok(open) => {
+                        let session = open.caller.as_ref().map(|caller| caller.session.clone());
+                        self.state = State::Open(Box::new(open));
+                        Poll::Ready(Progress::Opened(session))
+                    }
+                    Err(error) => {
+                        self.state = State::None;
+                        Poll::Ready(Progress::DialFailed(error))
+                    }
+                };
+            }
+            State::Open(open) => {
+                if open.poll(cx, read) {
+                    open.posts.push(offline(Arc::clone(&self.network), &self.settings, open.caller.clone()));
+                    cx.waker().wake_by_ref();
+                }
+                // What came before the end is told before the end.
+                if open.frames.is_empty()
+                    && let Some(closed) = open.ended.take()
+                {
+                    self.state = State::None;
+                    return Poll::Ready(Progress::Closed(closed));
+                }
+            }
+        }
+        match &mut self.state {
+            State::Open(open) if !open.frames.is_empty() => Poll::Ready(Progress::Frames(&mut open.frames)),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Sends a frame with the next write.
+    pub(crate) fn send(&mut self, frame: &ClientFrame) {
+        let State::Open(open) = &mut self.state else { return };
+        if let (ClientFrame::Request { id, command: Command::QueryHistory(query) }, Some(caller)) =
+            (frame, &open.caller)
+        {
+            let request = history(query, caller.clone());
+            open.posts.push(post(*id, Arc::clone(&self.network), &self.settings, request));
+            return;
+        }
+        open.wire.encode(frame);
+        open.frames.extend(std::iter::from_fn(|| open.wire.take_frame()));
+    }
+
+    /// Ends it. The future writes what was sent and says goodbye.
+    pub(crate) fn close(&mut self, reason: CloseReason) -> Option<BoxFuture<'static, ()>> {
+        match std::mem::replace(&mut self.state, State::None) {
+            State::None | State::Dialing(_) => None,
+            State::Open(open) => {
+                let Open { transport, mut wire, .. } = *open;
+                Some(Box::pin(transport.close(reason, move || wire.take_packet())))
+            }
+        }
+    }
+}
+
+impl Open {
+    async fn dial(network: &impl Network, settings: &Settings, dial: Dial) -> Result<Self, DialError> {
+        let made = match settings.wire {
+            Wire::Vendor => Self::dial_vendor(network, settings, dial).await,
+            Wire::Native => Self::open(network, &settings.gateway, Wire::Native, None).await.map_err(DialError::from),
+        };
+        if let Err(error) = &made {
+            tracing::debug!(gateway = %settings.gateway, detail = error.detail.as_str(), "no link could be made");
+        }
+        made
+    }
+
+    async fn open(
+        network: &impl Network,
+        address: &Address,
+        wire: Wire,
+        caller: Option<Caller>,
+    ) -> Result<Self, OpenError> {
+        let subprotocol = (wire == Wire::Native).then_some(binary::SUBPROTOCOL);
+        let transport = timeout(OPEN_TIMEOUT, Transport::open(network, address, subprotocol))
+            .await
+            .map_err(|_| OpenError::Io(std::io::ErrorKind::TimedOut.into()))??;
+        Ok(Self {
+            transport,
+            wire: ClientWire::new(wire),
+            frames: Vec::new(),
+            ended: None,
+            caller,
+            posts: FuturesUnordered::new(),
+        })
+    }
+
+    /// Asks the gateway which server to connect to, and takes the first one there that can be reached.
+    async fn dial_vendor(network: &impl Network, settings: &Settings, dial: Dial) -> Result<Self, DialError> {
+        let Dial { credentials, .. } = dial;
+        let request = GatewayRequest::Connect {
+            app_id: credentials.app_id.clone(),
+            user_id: Some(credentials.user_id.clone()),
+            token: credentials.token,
+            tls: settings.gateway.tls,
+        };
+        let unreachable = |detail: String| DialError {
+            kind: ErrorKind::GatewayConnectFailed,
+            retry: true,
+            detail: Text::from(detail),
+        };
+        let answer = gateway::ask(network, &settings.gateway, &request)
+            .await
+            .map_err(|error| unreachable(format!("the gateway {}: {error}", settings.gateway)))?;
+        let (session, addresses) = match answer {
+            GatewayAnswer::Connect { session, addresses } => (session, addresses),
+            GatewayAnswer::Refused(kind) => return Err(DialError { kind, retry: false, detail: Text::default() }),
+            _ => return Err(unreachable("the gateway says to try again".to_owned())),
+        };
+        let caller = Caller { app_id: credentials.app_id, user_id: credentials.user_id, session };
+        let mut failed = unreachable("the gateway names no server".to_owned());
+        for address in addresses {
+            let address = Address::new(&address.host, address.port, settings.gateway.tls);
+            match Self::open(network, &address, Wire::Vendor, Some(caller.clone())).await {
+                Ok(open) => return Ok(open),
+                Err(error) => failed = error.into(),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Writes and reads. True when a login succeeded on a wire where that is the time to fetch what was stored.
+    fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> bool {
+        if self.ended.is_some() {
+            return false;
+        }
+        // What the server said before it went away may still be there to read, and may say why it went.
+        let broken = match self.transport.poll_write(cx, || self.wire.take_packet()) {
+            Poll::Ready(Err(closed)) => Some(closed),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+        };
+        let mut drained = !read && broken.is_none();
+        for _ in 0..PACKETS_A_TURN {
+            if drained || self.ended.is_some() {
+                break;
+            }
+            match self.transport.poll_read(cx) {
+                Poll::Ready(Ok(packet)) => {
+                    if let Err(error) = self.wire.decode(packet, &mut self.frames) {
+                        self.ended = Some(Closed { reason: None, detail: error.to_string() });
+                    }
+                }
+                Poll::Ready(Err(closed)) => self.ended = Some(closed),
+                Poll::Pending => drained = true,
+            }
+        }
+        if self.ended.is_none() {
+            if drained {
+                self.ended = broken;
+            } else {
+                // There is more to read, and nobody else would say so.
+                cx.waker().wake_by_ref();
+            }
+        }
+        while let Poll::Ready(Some(posted)) = self.posts.poll_next_unpin(cx) {
+            self.posted(posted);
+        }
+        self.caller.is_some() && self.frames.iter().any(|frame| matches!(frame, ServerFrame::Welcome(_)))
+    }
+
+    fn posted(&mut self, posted: Posted) {
+        match posted {
+            Posted::Offline(Ok(GatewayAnswer::OfflineMessages(messages))) => {
+                // TODO number these with the codec
+                let events = messages.into_iter().map(Event::MessageFromPeer);
+                self.frames.extend(events.map(|event| ServerFrame::Event { seq: Seq(0), event }));
+            }
+            Posted::Offline(answer) => {
+                let error = answer.map_or_else(|error| error.to_string(), |_| "it refused".to_owned());
+                tracing::warn!(error, "messages stored while offline stay on the server: they cannot be fetched");
+            }
+            Posted::History(id, answer) => {
+                let result = match answer {
+                    Ok(GatewayAnswer::History(page)) => Ok(Answer::QueryHistory(page)),
+                    Ok(GatewayAnswer::Refused(kind)) => Err(Refusal::from(kind)),
+                    Ok(_) => Err(Refusal::new(ErrorKind::Failure, "the gateway says to try again")),
+                    Err(GatewayError::Timeout) => Err(Refusal::from(ErrorKind::Timeout)),
+                    Err(error) => Err(Refusal::new(ErrorKind::GatewayConnectFailed, &error.to_string())),
+                };
+                self.frames.push(ServerFrame::Reply { id, result });
+            }
+        }
+    }
+}
+
+impl From<OpenError> for DialError {
+    fn from(error: OpenError) -> Self {
+        let retry = match &error {
+            // Of rustls: a certificate that is not trusted now is not trusted in a second either.
+            OpenError::Io(error) => {
+                !matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput)
+            }
+            OpenError::Handshake(WsError::Http(response)) => {
+                let status = response.status();
+                status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+            }
+            OpenError::Handshake(WsError::Io(_)) => true,
+            OpenError::Handshake(_) => false,
+        };
+        Self { kind: ErrorKind::GatewayConnectFailed, retry, detail: Text::from(error.to_string()) }
+    }
+}
+
+/// Fetches what was stored while the user was away, which on the vendor's wire a client asks for.
+fn offline<N: Network>(network: Arc<N>, settings: &Settings, caller: Option<Caller>) -> BoxFuture<'static, Posted> {
+    let address = settings.gateway.clone();
+    Box::pin(async move {
+        let Some(caller) = caller else { return Posted::Offline(Ok(GatewayAnswer::OfflineMessages(Vec::new()))) };
+        let request = GatewayRequest::OfflineMessages { caller };
+        for _ in 1..OFFLINE_TRIES {
+            match gateway::ask(&*network, &address, &request).await {
+                Ok(GatewayAnswer::TryAgain) | Err(_) => sleep(TRY_AGAIN_AFTER).await,
+                answer => return Posted::Offline(answer),
+            }
+        }
+        Posted::Offline(gateway::ask(&*network, &address, &request).await)
+    })
+}
+
+fn post<N: Network>(
+    id: RequestId,
+    network: Arc<N>,
+    settings: &Settings,
+    request: GatewayRequest,
+) -> BoxFuture<'static, Posted> {
+    let address = settings.gateway.clone();
+    Box::pin(async move { Posted::History(id, gateway::ask(&*network, &address, &request).await) })
+}
+
+fn history(query: &QueryHistory, caller: Caller) -> GatewayRequest {
+    let page = PageRequest { from_ts: query.from_ts, until_ts: query.until_ts, after: query.after, limit: query.limit };
+    match query.of.clone() {
+        HistoryOf::Channel(channel_id) => GatewayRequest::ChannelHistory { caller, channel_id, page },
+        HistoryOf::Peer(peer_id) => GatewayRequest::PeerHistory { caller, peer_id, page },
+    }
+}
+
+/// How long opening a WebSocket may take, as with the vendor's SDK.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many packets are read before other sources get their turn.
+const PACKETS_A_TURN: usize = 64;
+
+/// How often stored messages are asked for, and after what pause again.
+const OFFLINE_TRIES: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);

@@ -1,0 +1,90 @@
+//! TLS by rustls: which certificates are trusted, and the handshake.
+
+use std::{io, sync::Arc};
+
+use tokio::{net::TcpStream, sync::OnceCell};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    },
+};
+
+/// What a client trusts. The system's certificates are read when the first connection needs them.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    extra: Vec<CertificateDer<'static>>,
+    only_extra: bool,
+    connector: OnceCell<Connector>,
+}
+
+/// Why PEM text gives no certificates to trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// A PEM section is damaged.
+    #[error("a PEM section is damaged")]
+    Pem,
+    /// There is no certificate in it.
+    #[error("there is no certificate in it")]
+    None,
+    /// A certificate cannot be used to trust others.
+    #[error("a certificate in it is not valid as a root")]
+    Invalid,
+}
+
+impl Trust {
+    pub(crate) fn new(extra: &[Vec<u8>], only_extra: bool) -> Result<Self, CertificateFault> {
+        let mut certificates = Vec::new();
+        for pem in extra {
+            let before = certificates.len();
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|_| CertificateFault::Pem)?;
+                RootCertStore::empty().add(certificate.clone()).map_err(|_| CertificateFault::Invalid)?;
+                certificates.push(certificate);
+            }
+            if certificates.len() == before {
+                return Err(CertificateFault::None);
+            }
+        }
+        Ok(Self { extra: certificates, only_extra, connector: OnceCell::new() })
+    }
+
+    /// The TLS handshake with `host`, over a connection that stands.
+    pub(crate) async fn handshake(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
+        let Connector(connector) = self.connector.get_or_try_init(|| self.load()).await?;
+        connector.connect(name, stream).await
+    }
+
+    async fn load(&self) -> io::Result<Connector> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(self.extra.iter().cloned());
+        if !self.only_extra {
+            // Reads files, so not on a thread that runs tasks.
+            let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
+            for error in &system.errors {
+                tracing::warn!(%error, "some of the system's certificates cannot be read");
+            }
+            roots.add_parsable_certificates(system.certs);
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Connector(TlsConnector::from(Arc::new(config))))
+    }
+}
+
+struct Connector(TlsConnector);
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector(..)")
+    }
+}
