@@ -65,6 +65,29 @@ impl Config {
     }
 }
 
+impl Config {
+    /// No span is zero, nor so long that no instant lies after it.
+    pub(crate) fn clamped(mut self) -> Self {
+        let BackoffConfig { first, draining, max, reset_after: _ } = &mut self.backoff;
+        let spans = [
+            &mut self.login_timeout,
+            &mut self.attempt_timeout,
+            &mut self.logout_timeout,
+            &mut self.message_timeout,
+            &mut self.presence_timeout,
+            &mut self.call_timeout,
+            &mut self.invitation_timeout,
+            first,
+            draining,
+            max,
+        ];
+        for span in spans {
+            *span = (*span).clamp(Duration::from_millis(1), Duration::from_secs(365 * 24 * 3600));
+        }
+        self
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self::native()

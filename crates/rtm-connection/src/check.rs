@@ -1,0 +1,100 @@
+//! What is wrong with a call's arguments, found out before anything is sent.
+
+use std::collections::BTreeMap;
+
+use rtm_codec::{
+    AttributeKey, Command, ErrorKind, Refusal, RtmMessage, Text,
+    limits::{self, check_attributes, check_invitation_text, check_message},
+};
+
+/// Checks what can be known from the call alone. `extensions`: the wire has what the vendor's has not.
+pub(crate) fn arguments(command: &Command, extensions: bool) -> Result<(), Refusal> {
+    match command {
+        Command::RenewToken(renew) => not_empty(renew.token.expose().len(), "the token is empty"),
+        Command::SendMessageToPeer(send) => message(&send.message, extensions),
+        Command::SendChannelMessage(send) => message(&send.message, extensions),
+        Command::QueryPeersOnlineStatus(query) => {
+            let count = query.peer_ids.len();
+            not_empty(count, "no peers are given")?;
+            at_most(count, limits::ONLINE_QUERY_PEERS, ErrorKind::InvalidArgument, "more than 256 peers are given")
+        }
+        Command::SubscribePeersOnlineStatus(subscribe) => peers(subscribe.peer_ids.len()),
+        Command::UnsubscribePeersOnlineStatus(unsubscribe) => peers(unsubscribe.peer_ids.len()),
+        Command::SendInvitation(send) => check_invitation_text(&send.content),
+        Command::CancelInvitation(cancel) => check_invitation_text(&cancel.content),
+        Command::AcceptInvitation(accept) => check_invitation_text(&accept.response),
+        Command::RefuseInvitation(refuse) => check_invitation_text(&refuse.response),
+        Command::SetLocalUserAttributes(set) => check_attributes(&set.attributes, limits::USER_ATTRIBUTES_BYTES),
+        Command::AddOrUpdateLocalUserAttributes(add) => some_attributes(&add.attributes, limits::USER_ATTRIBUTES_BYTES),
+        Command::DeleteLocalUserAttributesByKeys(delete) => keys(Some(&delete.keys)),
+        Command::GetUserAttributes(get) => keys(get.keys.as_ref()),
+        Command::GetChannelMemberCount(get) => {
+            let count = get.channel_ids.len();
+            not_empty(count, "no channels are given")?;
+            at_most(count, limits::MEMBER_COUNT_CHANNELS, ErrorKind::ExceedLimit, "more than 32 channels are given")
+        }
+        Command::SetChannelAttributes(set) => {
+            revision(set.expected_revision.is_some(), extensions)?;
+            check_attributes(&set.attributes, limits::CHANNEL_ATTRIBUTES_BYTES)
+        }
+        Command::AddOrUpdateChannelAttributes(add) => {
+            revision(add.expected_revision.is_some(), extensions)?;
+            some_attributes(&add.attributes, limits::CHANNEL_ATTRIBUTES_BYTES)
+        }
+        Command::DeleteChannelAttributesByKeys(delete) => {
+            revision(delete.expected_revision.is_some(), extensions)?;
+            keys(Some(&delete.keys))
+        }
+        Command::ClearChannelAttributes(clear) => revision(clear.expected_revision.is_some(), extensions),
+        Command::GetChannelAttributes(get) => keys(get.keys.as_ref()),
+        Command::QueryHistory(query) => {
+            supported(extensions, "the vendor's wire has no history queries")?;
+            if query.limit == 0 || query.limit as usize > limits::HISTORY_PAGE {
+                return Err(Refusal::new(ErrorKind::InvalidArgument, "a page has 1 to 100 messages"));
+            }
+            if query.from_ts >= query.until_ts {
+                return Err(Refusal::new(ErrorKind::InvalidArgument, "the time range is empty"));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn message(message: &RtmMessage, extensions: bool) -> Result<(), Refusal> {
+    check_message(message)?;
+    if !extensions && message.as_text().is_none() {
+        return Err(Refusal::new(ErrorKind::IncompatibleMessage, "the vendor's wire carries text only"));
+    }
+    Ok(())
+}
+
+fn peers(count: usize) -> Result<(), Refusal> {
+    not_empty(count, "no peers are given")?;
+    at_most(count, limits::SUBSCRIBED_PEERS, ErrorKind::ExceedLimit, "more than 512 peers are given")
+}
+
+fn some_attributes(attributes: &BTreeMap<AttributeKey, Text>, total: usize) -> Result<(), Refusal> {
+    not_empty(attributes.len(), "no attributes are given")?;
+    check_attributes(attributes, total)
+}
+
+fn keys(keys: Option<&Vec<AttributeKey>>) -> Result<(), Refusal> {
+    keys.map_or(Ok(()), |keys| not_empty(keys.len(), "no keys are given"))
+}
+
+fn revision(given: bool, extensions: bool) -> Result<(), Refusal> {
+    supported(extensions || !given, "the vendor's wire has no revisions")
+}
+
+fn supported(is: bool, detail: &str) -> Result<(), Refusal> {
+    if is { Ok(()) } else { Err(Refusal::new(ErrorKind::Unsupported, detail)) }
+}
+
+fn not_empty(count: usize, detail: &str) -> Result<(), Refusal> {
+    if count == 0 { Err(Refusal::new(ErrorKind::InvalidArgument, detail)) } else { Ok(()) }
+}
+
+fn at_most(count: usize, most: usize, kind: ErrorKind, detail: &str) -> Result<(), Refusal> {
+    if count > most { Err(Refusal::new(kind, detail)) } else { Ok(()) }
+}

@@ -1,0 +1,174 @@
+//! The requests that have no answer yet. Each ends exactly once: by its answer, by its deadline, or with the session.
+
+use std::{
+    collections::{BTreeMap, btree_map},
+    time::Instant,
+};
+
+use rtm_codec::{Command, RequestId};
+
+use crate::{Config, Restored};
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) command: Command,
+    pub(crate) deadline: Instant,
+    /// Whether the server may have it.
+    pub(crate) sent: bool,
+    /// Set when the connection asks for itself.
+    pub(crate) restores: Option<Restored>,
+}
+
+impl Request {
+    /// Whether the server may have done it, and doing it again would not be the same.
+    pub(crate) fn may_have_had_effect(&self) -> bool {
+        self.sent && !is_repeatable(&self.command)
+    }
+}
+
+/// What decides how long a request may take.
+#[derive(Debug, Clone, Copy)]
+enum Timing {
+    Message,
+    Presence,
+    Call,
+}
+
+impl Timing {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::SendMessageToPeer(_)
+            | Command::SendChannelMessage(_)
+            | Command::SendInvitation(_)
+            | Command::CancelInvitation(_)
+            | Command::RefuseInvitation(_) => Self::Message,
+            Command::QueryPeersOnlineStatus(_)
+            | Command::SubscribePeersOnlineStatus(_)
+            | Command::UnsubscribePeersOnlineStatus(_) => Self::Presence,
+            _ => Self::Call,
+        }
+    }
+}
+
+/// The requests by number, apart by timing: within one timing, numbers and deadlines rise together, so that the
+/// first entry is always the next to expire.
+#[derive(Debug, Default)]
+pub(crate) struct Pending([BTreeMap<RequestId, Request>; 3]);
+
+impl Pending {
+    /// Until when `command` must be answered.
+    pub(crate) fn deadline(config: &Config, now: Instant, command: &Command) -> Instant {
+        now + match Timing::of(command) {
+            Timing::Message => config.message_timeout,
+            Timing::Presence => config.presence_timeout,
+            Timing::Call => config.call_timeout,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: RequestId, request: Request) {
+        self.0[Timing::of(&request.command) as usize].insert(id, request);
+    }
+
+    pub(crate) fn remove(&mut self, id: RequestId) -> Option<Request> {
+        self.0.iter_mut().find_map(|requests| requests.remove(&id))
+    }
+
+    pub(crate) fn get_mut(&mut self, id: RequestId) -> Option<&mut Request> {
+        self.0.iter_mut().find_map(|requests| requests.get_mut(&id))
+    }
+
+    /// Takes a request out that the server cannot have.
+    pub(crate) fn remove_unsent(&mut self, id: RequestId) -> Option<Request> {
+        self.get_mut(id).is_some_and(|request| !request.sent).then(|| self.remove(id))?
+    }
+
+    /// The renewals of the token up to this one, oldest first.
+    pub(crate) fn renewals(&self, last: Option<RequestId>) -> Vec<RequestId> {
+        let Some(last) = last else { return Vec::new() };
+        let calls = self.0[Timing::Call as usize].range(..=last);
+        calls.filter(|(_, request)| matches!(request.command, Command::RenewToken(_))).map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(BTreeMap::len).sum()
+    }
+
+    /// The lowest number without an answer.
+    pub(crate) fn lowest(&self) -> Option<RequestId> {
+        self.0.iter().filter_map(|requests| requests.keys().next().copied()).min()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|requests| requests.values().next()).map(|request| request.deadline).min()
+    }
+
+    /// Takes out a request whose deadline has passed.
+    pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<(RequestId, Request)> {
+        self.0.iter_mut().find_map(|requests| {
+            let first = requests.first_entry()?;
+            (first.get().deadline <= now).then(|| btree_map::OccupiedEntry::remove_entry(first))
+        })
+    }
+
+    /// The numbers in rising order.
+    pub(crate) fn ids(&self) -> Vec<RequestId> {
+        let mut ids: Vec<_> = self.0.iter().flat_map(|requests| requests.keys().copied()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The commands that the user gave, each kind in the order given.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.0.iter().flat_map(BTreeMap::values).filter(|request| request.restores.is_none()).map(|r| &r.command)
+    }
+
+    /// Takes a request of the user out.
+    pub(crate) fn remove_user(&mut self, id: RequestId) -> Option<Request> {
+        self.get_mut(id).is_some_and(|request| request.restores.is_none()).then(|| self.remove(id))?
+    }
+
+    /// Whether the user writes its own attributes, and the server may have that.
+    pub(crate) fn has_sent_attribute_write(&self) -> bool {
+        self.0[Timing::Call as usize].values().any(|request| {
+            request.sent
+                && request.restores.is_none()
+                && matches!(
+                    request.command,
+                    Command::SetLocalUserAttributes(_)
+                        | Command::AddOrUpdateLocalUserAttributes(_)
+                        | Command::DeleteLocalUserAttributesByKeys(_)
+                        | Command::ClearLocalUserAttributes(_)
+                )
+        })
+    }
+
+    /// Drops what the connection asked for itself.
+    pub(crate) fn drop_restoring(&mut self) {
+        for requests in &mut self.0 {
+            requests.retain(|_, request| request.restores.is_none());
+        }
+    }
+}
+
+/// Whether asking twice is the same as asking once: reads, and calls that say how things shall be for this user.
+fn is_repeatable(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::QueryPeersOnlineStatus(_)
+            | Command::SubscribePeersOnlineStatus(_)
+            | Command::UnsubscribePeersOnlineStatus(_)
+            | Command::QueryPeersBySubscriptionOption(_)
+            | Command::SetLocalUserAttributes(_)
+            | Command::AddOrUpdateLocalUserAttributes(_)
+            | Command::DeleteLocalUserAttributesByKeys(_)
+            | Command::ClearLocalUserAttributes(_)
+            | Command::GetUserAttributes(_)
+            | Command::JoinChannel(_)
+            | Command::LeaveChannel(_)
+            | Command::GetMembers(_)
+            | Command::GetChannelMemberCount(_)
+            | Command::GetChannelAttributes(_)
+            | Command::QueryHistory(_)
+    )
+}
