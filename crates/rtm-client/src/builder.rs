@@ -18,7 +18,7 @@ use crate::{
     address::Address,
     driver::{Driver, Settings},
     tls::Trust,
-    transport::Tcp,
+    transport::{Network, Tcp},
 };
 
 /// Sets up a [`Client`]. Only [`gateway`](Self::gateway) and [`app_id`](Self::app_id) are needed.
@@ -105,7 +105,7 @@ impl ClientBuilder {
 
     /// How to get a token for a user: called by `login` without a token, and whenever the token ends soon or has
     /// ended, so that the application need not renew it. [`RtmEvent::TokenWillExpire`](crate::RtmEvent) comes all the same.
-    /// While it fails, nothing is renewed; the failure is logged.
+    /// While it fails it is asked again, after pauses of 1 s to 30 s; each failure is logged.
     ///
     /// ```
     /// # async fn fetch(url: &str) -> std::io::Result<String> { Ok(url.to_owned()) }
@@ -206,17 +206,22 @@ impl ClientBuilder {
     ///
     /// [`BuildError`] says which setting is wrong or missing.
     pub fn build(self) -> Result<(Client, Events), BuildError> {
+        let trust = Trust::new(&self.root_certificates, self.without_system_roots).map_err(BuildError::Certificates)?;
+        let (client, events, driver) = self.assemble(Tcp { trust })?;
+        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        runtime.spawn(driver.run());
+        Ok((client, events))
+    }
+
+    /// The parts of a client over any network, and its task, which does not run yet.
+    pub(crate) fn assemble<N: Network>(self, network: N) -> Result<(Client, Events, Driver<N>), BuildError> {
         let gateway = self.gateway.as_deref().ok_or(BuildError::NoGateway)?;
         let gateway =
             Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: gateway.to_owned(), fault })?;
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
-        let trust = Trust::new(&self.root_certificates, self.without_system_roots).map_err(BuildError::Certificates)?;
         let settings = Settings { app_id, gateway, wire: self.wire, window: self.window };
         let connection = self.connection()?;
-        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        let (client, events, driver) = Driver::new(settings, connection, Tcp { trust }, self.token_provider);
-        runtime.spawn(driver.run());
-        Ok((client, events))
+        Ok(Driver::new(settings, connection, network, self.token_provider))
     }
 
     fn connection(&self) -> Result<Connection, BuildError> {

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -16,7 +17,7 @@ use rtm_connection::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use crate::{
@@ -71,6 +72,8 @@ pub(crate) struct Driver<N> {
     taken_calls: Vec<Call>,
     /// Whether the last handle is gone.
     abandoned: bool,
+    /// Whether the connection has yet to say that it is logged out.
+    logging_out: bool,
     login: Option<oneshot::Sender<Result<(), RtmError>>>,
     logouts: Vec<oneshot::Sender<Result<(), RtmError>>>,
     logout_result: Option<Result<(), RtmError>>,
@@ -78,7 +81,7 @@ pub(crate) struct Driver<N> {
     events: EventSender,
     status: watch::Sender<Status>,
     token_provider: Option<TokenProvider>,
-    tokens: JoinSet<Option<Token>>,
+    tokens: JoinSet<Token>,
 }
 
 /// Who waits for a reply.
@@ -110,6 +113,7 @@ impl<N: Network> Driver<N> {
             calls,
             taken_calls: Vec::new(),
             abandoned: false,
+            logging_out: false,
             login: None,
             logouts: Vec::new(),
             logout_result: None,
@@ -126,7 +130,7 @@ impl<N: Network> Driver<N> {
     pub(crate) async fn run(mut self) {
         loop {
             self.drain();
-            if self.abandoned && self.is_done() {
+            if self.abandoned && !self.logging_out && self.closing.is_none() {
                 return;
             }
             // Each source gets its turn, in this order and with a bound, so none can starve another: not the clock
@@ -163,7 +167,10 @@ impl<N: Network> Driver<N> {
                         let _ = done.send(result);
                     }
                 }
-                Output::LogoutResult(result) => self.logout_result = Some(result),
+                Output::LogoutResult(result) => {
+                    self.logging_out = false;
+                    self.logout_result = Some(result);
+                }
                 Output::Reply { id, result } => self.reply(id, result),
                 Output::TokenNeeded => self.fetch_token(),
                 Output::Wait(until) => {
@@ -185,6 +192,9 @@ impl<N: Network> Driver<N> {
             }
             modified
         });
+        if !state.is_logged_in() {
+            self.tokens.abort_all();
+        }
         // Logging out is over when the server has the goodbye, so that a program may end then.
         if self.closing.is_none()
             && let Some(result) = self.logout_result.take()
@@ -193,10 +203,6 @@ impl<N: Network> Driver<N> {
                 let _ = done.send(result.clone());
             }
         }
-    }
-
-    fn is_done(&self) -> bool {
-        self.connection.state() == ConnectionState::Disconnected && self.closing.is_none()
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -246,7 +252,7 @@ impl<N: Network> Driver<N> {
         if let Poll::Ready(0) = taken {
             self.abandoned = true;
             // An error says that there is nothing to log out of.
-            let _ = self.connection.logout(now());
+            self.logging_out |= self.connection.logout(now()).is_ok();
         }
         taken.is_ready()
     }
@@ -261,8 +267,8 @@ impl<N: Network> Driver<N> {
 
     fn poll_token(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready(Some(token)) = self.tokens.poll_join_next(cx) else { return false };
-        // A panic in the provider is a failure of it like others.
-        if let Ok(Some(token)) = token {
+        // An error is a panic in the provider, or that its token is no longer wanted.
+        if let Ok(token) = token {
             self.connection.renew_token(now(), token);
         }
         true
@@ -287,10 +293,14 @@ impl<N: Network> Driver<N> {
                 }
             }
             Call::Logout { done } => match self.connection.logout(now) {
-                Ok(()) => self.logouts.push(done),
+                Ok(()) => {
+                    self.logging_out = true;
+                    self.logouts.push(done);
+                }
                 Err(error) => drop(done.send(Err(error))),
             },
             Call::RenewToken { token, done } => {
+                self.tokens.abort_all();
                 let id = self.connection.renew_token(now, token);
                 self.replies.insert(id, Waiting::Answer(done));
             }
@@ -339,12 +349,14 @@ impl<N: Network> Driver<N> {
         let (provider, user_id) = (provider.clone(), user_id.clone());
         // A task of its own, so that what the application does in it cannot hold up or end this one.
         self.tokens.spawn(async move {
-            match provider.token(user_id).await {
-                Ok(token) => Some(token),
-                Err(error) => {
-                    tracing::warn!(error, "the token provider failed");
-                    None
+            let mut pause = TOKEN_PAUSE;
+            loop {
+                match provider.token(user_id.clone()).await {
+                    Ok(token) => return token,
+                    Err(error) => tracing::warn!(error, "the token provider failed"),
                 }
+                sleep(pause).await;
+                pause = (pause * 2).min(TOKEN_PAUSE_MAX);
             }
         });
     }
@@ -393,5 +405,12 @@ const CALLS_QUEUED: usize = 256;
 /// How many calls are taken before the other sources get their turn.
 const CALLS_A_TURN: usize = 64;
 
+/// The pauses between attempts to get a token: the first, and the longest.
+const TOKEN_PAUSE: Duration = Duration::from_secs(1);
+const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// How many windows of events the client takes in while the application awaits a call, on a wire without flow control.
 const CALL_PATIENCE: u32 = 4;
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ mod events;
 mod gateway;
 mod history;
 mod link;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod transport;
 mod typed;
