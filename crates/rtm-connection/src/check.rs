@@ -48,7 +48,6 @@ pub(crate) fn arguments(command: &Command, extensions: bool) -> Result<(), Refus
         Command::ClearChannelAttributes(clear) => revision(clear.expected_revision.is_some(), extensions),
         Command::GetChannelAttributes(get) => keys(get.keys.as_ref()),
         Command::QueryHistory(query) => {
-            supported(extensions, "the vendor's wire has no history queries")?;
             if query.limit == 0 || query.limit as usize > limits::HISTORY_PAGE {
                 return Err(Refusal::new(ErrorKind::InvalidArgument, "a page has 1 to 100 messages"));
             }
@@ -63,10 +62,12 @@ pub(crate) fn arguments(command: &Command, extensions: bool) -> Result<(), Refus
 
 fn message(message: &RtmMessage, extensions: bool) -> Result<(), Refusal> {
     check_message(message)?;
-    if !extensions && message.as_text().is_none() {
-        return Err(Refusal::new(ErrorKind::IncompatibleMessage, "the vendor's wire carries text only"));
+    match message {
+        RtmMessage::Binary(_) if !extensions => {
+            Err(Refusal::new(ErrorKind::IncompatibleMessage, "the vendor's wire carries no bytes"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn peers(count: usize) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use rtm_codec::{AppId, CallLimits, KeepAlive, Token, UserId};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Whether the wire has what the vendor's has not: resuming, binary messages, revisions, history queries.
+    /// Whether the wire has what the vendor's has not: resuming, binary messages, revisions.
     pub extensions: bool,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
     /// 2 s, asked by the client; 10 s on the vendor's wire (spec §2.1).
