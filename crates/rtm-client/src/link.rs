@@ -10,7 +10,7 @@ use async_tungstenite::tungstenite::{Error as WsError, http::StatusCode};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rtm_codec::{
     Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, HistoryOf, QueryHistory, Refusal,
-    RequestId, Seq, ServerFrame, Text, Wire, binary,
+    RequestId, ServerFrame, Text, Wire, binary,
     vendor::gateway::{Caller, GatewayAnswer, GatewayRequest, PageRequest},
 };
 use rtm_connection::{Dial, DialError};
@@ -252,9 +252,9 @@ impl Open {
     fn posted(&mut self, posted: Posted) {
         match posted {
             Posted::Offline(Ok(GatewayAnswer::OfflineMessages(messages))) => {
-                // TODO number these with the codec
-                let events = messages.into_iter().map(Event::MessageFromPeer);
-                self.frames.extend(events.map(|event| ServerFrame::Event { seq: Seq(0), event }));
+                let ClientWire::Vendor(codec) = &mut self.wire else { return };
+                let events = messages.into_iter().map(|message| codec.number(Event::MessageFromPeer(message)));
+                self.frames.extend(events);
             }
             Posted::Offline(answer) => {
                 let error = answer.map_or_else(|error| error.to_string(), |_| "it refused".to_owned());

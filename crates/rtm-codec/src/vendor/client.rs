@@ -1,6 +1,6 @@
 //! The client's half of the vendor's wire.
 
-use crate::{ClientFrame, DecodeError, Packet, ServerFrame};
+use crate::{ClientFrame, DecodeError, Event, Packet, Seq, ServerFrame};
 
 /// One socket's state, client side.
 #[derive(Debug, Default)]
@@ -34,5 +34,11 @@ impl ClientCodec {
     /// without one. To be drained after the packets are written.
     pub fn take_frame(&mut self) -> Option<ServerFrame> {
         None
+    }
+
+    /// An event that came another way than over this socket, with its place in this socket's stream: a stored
+    /// message that was fetched from the gateway.
+    pub fn number(&mut self, event: Event) -> ServerFrame {
+        ServerFrame::Event { seq: Seq(1), event }
     }
 }
