@@ -56,15 +56,14 @@ impl ClientCodec {
                 2 => ServerFrame::Reply { id: Field::get(&mut input)?, result: Field::get(&mut input)? },
                 3 => {
                     let seq = Field::get(&mut input)?;
-                    let event = match Event::get(&mut input) {
-                        Ok(event) => event,
+                    match Event::get(&mut input) {
+                        Ok(event) => ServerFrame::Event { seq, event },
                         Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => {
                             frames.push(ServerFrame::Event { seq, event: UNREADABLE });
                             return Ok(());
                         }
                         Err(error) => return Err(error),
-                    };
-                    ServerFrame::Event { seq, event }
+                    }
                 }
                 4 => ServerFrame::Ping,
                 5 => ServerFrame::Pong,

@@ -16,6 +16,17 @@ use crate::{
     SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus, Welcome,
 };
 
+/// Reads a value, and names a fault in it; the innermost name stays.
+macro_rules! get {
+    ($what:expr, $input:ident) => {
+        // Not `map_err`, which moves the value once more.
+        match Field::get($input) {
+            Ok(value) => value,
+            Err(error) => return Err(DecodeError::named(error, $what)),
+        }
+    };
+}
+
 macro_rules! structs {
     ($($name:ident { $($field:ident),* })*) => {$(
         impl Field for $name {
@@ -29,7 +40,7 @@ macro_rules! structs {
             #[inline]
             fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
                 let _ = &input;
-                Ok(Self { $($field: named(stringify!($field), Field::get(input))?),* })
+                Ok(Self { $($field: get!(stringify!($field), input)),* })
             }
         }
     )*};
@@ -53,13 +64,13 @@ macro_rules! enums {
 
             #[inline]
             fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-                match named($what, input.tag())? {
-                    $($tag => Ok(Self::$variant
-                        $(({ let $inner = named($what, Field::get(input))?; $inner }))?
-                        $({ $($field: named(stringify!($field), Field::get(input))?),* })?
-                    ),)*
-                    tag => Err(DecodeError::new($what, DecodeErrorKind::UnknownTag { tag: tag.into() })),
-                }
+                Ok(match input.tag().map_err(|error| error.named($what))? {
+                    $($tag => Self::$variant
+                        $(({ let $inner = get!($what, input); $inner }))?
+                        $({ $($field: get!(stringify!($field), input)),* })?,
+                    )*
+                    tag => return Err(DecodeError::new($what, DecodeErrorKind::UnknownTag { tag: tag.into() })),
+                })
             }
         }
     )*};
@@ -265,10 +276,4 @@ enums! {
         30 => RevisionConflict,
         31 => Unsupported,
     }
-}
-
-/// Names the value that a fault was found in; the innermost name stays.
-#[inline(always)]
-fn named<T>(what: &'static str, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
-    result.map_err(|error| error.named(what))
 }

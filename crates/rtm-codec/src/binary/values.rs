@@ -97,8 +97,10 @@ macro_rules! ids {
 
             #[inline]
             fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-                let text = str::from_utf8(input.bytes()?).map_err(|_| fault(DecodeErrorKind::Utf8))?;
-                Ok(Self::new(text)?)
+                match str::from_utf8(input.bytes()?) {
+                    Ok(text) => Self::parse(text),
+                    Err(_) => Err(fault(DecodeErrorKind::Utf8)),
+                }
             }
         }
     )*};
