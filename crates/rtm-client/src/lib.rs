@@ -70,10 +70,10 @@ pub use error::{AddressFault, BuildError, CertificateFault, ConnectError};
 pub use events::Events;
 pub use history::HistoryQuery;
 pub use rtm_codec::{
-    AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Family,
-    HistoryCursor, HistoryMessage, HistoryPage, IdFault, InvalidId, LimitedCall, LocalInvitationFailureReason,
-    MessageId, PeerOnlineState, RemoteInvitationFailureReason, Revision, RtmMessage, SendOutcome, Text, UserId, Wire,
-    limits,
+    AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
+    Family, HistoryCursor, HistoryMessage, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall,
+    LocalInvitationFailureReason, MessageId, PeerOnlineState, RemoteInvitationFailureReason, RequestId, Revision,
+    RtmMessage, SendOutcome, Seq, SessionId, SessionTicket, Text, UserId, Wire, limits,
 };
 pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,

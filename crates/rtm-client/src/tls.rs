@@ -88,3 +88,69 @@ impl std::fmt::Debug for Connector {
         f.write_str("Connector(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    };
+
+    use super::*;
+
+    /// Takes one connection after the other, with a certificate for `localhost`; gives that as PEM and the port.
+    async fn server() -> (String, u16) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not trust the certificate hangs up.
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        (made.cert.pem(), port)
+    }
+
+    async fn handshake(trust: &Trust, host: &str, port: u16) -> io::Result<()> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        trust.handshake(host, stream).await.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn a_given_root_is_trusted_for_its_host_and_no_other_certificate_is() {
+        let (pem, port) = server().await;
+        let given = Trust::new(&[pem.clone().into_bytes()], true).unwrap();
+        handshake(&given, "localhost", port).await.unwrap();
+        for (trust, host) in [(&given, "example.com"), (&Trust::new(&[], true).unwrap(), "localhost")] {
+            let error = handshake(trust, host, port).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
+        let beside_the_system = Trust::new(&[pem.into_bytes()], false).unwrap();
+        handshake(&beside_the_system, "localhost", port).await.unwrap();
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused_with_its_fault() {
+        let damaged = "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n";
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (pem, fault) in [
+            ("", CertificateFault::None),
+            ("no PEM at all", CertificateFault::None),
+            (damaged, CertificateFault::Pem),
+            (nonsense, CertificateFault::Invalid),
+        ] {
+            assert_eq!(Trust::new(&[pem.as_bytes().to_vec()], true).unwrap_err(), fault, "{pem:?}");
+        }
+    }
+}
