@@ -93,6 +93,12 @@ impl Place {
         Self(ts.min(u64::MAX >> Self::ORDINAL_BITS) << Self::ORDINAL_BITS)
     }
 
+    /// Where a page starts: at a time, and after the page before.
+    fn start(from_ts: u64, after: Option<HistoryCursor>) -> Self {
+        let from = Self::first_at(from_ts);
+        after.map_or(from, |HistoryCursor(after)| Self(after).next().max(from))
+    }
+
     /// The last place at a time.
     fn last_at(ts: u64) -> Self {
         Self(Self::first_at(ts).0 | ((1 << Self::ORDINAL_BITS) - 1))

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use rtm_codec::CallLimit;
+use rtm_codec::{AppId, CallLimit};
 
 use crate::{core::ProjectConfig, tls::TlsFiles};
 
@@ -63,8 +63,8 @@ pub struct ServerConfig {
 /// Host and port that clients are told to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertise {
-    host: String,
-    port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// What is wrong with a configuration: which key, where in the file, and why.
@@ -166,6 +166,26 @@ impl Advertise {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What a `Host` header names; without a port that of the scheme.
+    pub(crate) fn from_host(host: Option<&str>, tls: bool) -> Option<Self> {
+        let host = host?;
+        let port = if tls { 443 } else { 80 };
+        host.parse().or_else(|_| format!("{host}:{port}").parse()).ok()
+    }
+}
+
+impl From<SocketAddr> for Advertise {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_canonical().to_string(), port: address.port() }
+    }
+}
+
+impl From<AppId> for ProjectConfig {
+    /// An open project with the usual figures.
+    fn from(app_id: AppId) -> Self {
+        Self::new(app_id)
     }
 }
 

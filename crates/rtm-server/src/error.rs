@@ -1,6 +1,6 @@
 //! Why a server does not start.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use crate::config::ConfigError;
 
@@ -14,8 +14,8 @@ pub enum ServerError {
     /// It cannot listen at an address.
     #[error("cannot listen at {address}: {source}")]
     Listen {
-        /// The address.
-        address: SocketAddr,
+        /// The address, or the name that has none.
+        address: String,
         /// Why.
         source: io::Error,
     },

@@ -11,7 +11,7 @@ use async_tungstenite::tungstenite::{
     error::CapacityError,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext, frame::coding::CloseCode},
 };
-use rtm_codec::{CloseReason, Packet, limits::PACKET_BYTES};
+use rtm_codec::{Packet, limits::PACKET_BYTES};
 
 /// One side's protocol state.
 pub(crate) struct WebSocket {
@@ -105,10 +105,10 @@ impl WebSocket {
         output.extend_from_slice(payload);
     }
 
-    /// Appends the close frame: the reason's code, and `detail` as its text, cut to what a close frame holds.
-    pub(crate) fn close(&mut self, reason: CloseReason, detail: &str, output: &mut Vec<u8>) {
+    /// Appends the close frame: a code, and `detail` as its text, cut to what a close frame holds.
+    pub(crate) fn close(&mut self, code: u16, detail: &str, output: &mut Vec<u8>) {
         let detail = &detail[..detail.floor_char_boundary(CLOSE_TEXT)];
-        let frame = CloseFrame { code: CloseCode::from(reason.websocket_code()), reason: detail.into() };
+        let frame = CloseFrame { code: CloseCode::from(code), reason: detail.into() };
         // Writing into memory does not fail; a context that is closed already has nothing to say.
         let _ = self.context.close(&mut Wire { input: &mut &[][..], output }, Some(frame));
     }
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(&output[4..8], [0x82, 126, 0, 126]);
         assert_eq!(&output[8 + 126..][..10], [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
         let mut output = Vec::new();
-        WebSocket::new(1000).close(CloseReason::Draining, &"字".repeat(60), &mut output);
+        WebSocket::new(1000).close(1012, &"字".repeat(60), &mut output);
         assert_eq!(output[..4], [0x88, 2 + 123, 0x03, 0xf4]);
         assert_eq!(&output[4..], "字".repeat(41).as_bytes());
     }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryCursor, HistoryMessage, RtmMessage, UserId};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryMessage, RtmMessage, UserId};
 
 use super::{Backend, BackendError, BackendStats, Page, Place, Task};
 use crate::core::{Conversation, OfflineId, OfflineMessage, StoreAnswer, StoreWork};
@@ -51,7 +51,7 @@ impl Memory {
 
     fn work(&mut self, app_id: &Arc<AppId>, work: StoreWork) -> StoreAnswer {
         match work {
-            StoreWork::AppendOffline { of, message, keep } => self.append_offline(app_id, of, message, keep),
+            StoreWork::AppendOffline { of, message, keep } => self.append_offline(app_id, &of, message, keep),
             StoreWork::LoadOffline { of, after, not_before, max_bytes } => {
                 let start = match after {
                     Some(after) => Bound::Excluded((Arc::clone(app_id), of.clone(), after)),
@@ -78,7 +78,8 @@ impl Memory {
                 let ts = message.server_received_ts;
                 let key = |place| (Arc::clone(app_id), of.clone(), place);
                 let same_time = self.history.range(key(Place::first_at(ts))..=key(Place::last_at(ts)));
-                let place = same_time.last().map_or(Place::first_at(ts), |((_, _, last), _)| last.next());
+                let last = same_time.last().map(|((_, _, last), _)| last.next());
+                let place = last.unwrap_or_else(|| Place::first_at(ts));
                 self.bytes += size(&message.message);
                 self.history_ages.insert((place, Arc::clone(app_id), of.clone()));
                 self.history.insert((Arc::clone(app_id), of, place), message);
@@ -86,8 +87,7 @@ impl Memory {
                 StoreAnswer::Done
             }
             StoreWork::LoadHistory { of, from_ts, until_ts, after, limit, max_bytes } => {
-                let after = after.map_or(Place::first_at(from_ts), |HistoryCursor(at)| Place(at).next());
-                let start = (Arc::clone(app_id), of.clone(), after.max(Place::first_at(from_ts)));
+                let start = (Arc::clone(app_id), of.clone(), Place::start(from_ts, after));
                 let end = (Arc::clone(app_id), of, Place::first_at(until_ts));
                 let mut page = Page::new(limit, max_bytes);
                 if start < end {
@@ -114,7 +114,13 @@ impl Memory {
         }
     }
 
-    fn append_offline(&mut self, app_id: &Arc<AppId>, of: UserId, message: OfflineMessage, keep: usize) -> StoreAnswer {
+    fn append_offline(
+        &mut self,
+        app_id: &Arc<AppId>,
+        of: &UserId,
+        message: OfflineMessage,
+        keep: usize,
+    ) -> StoreAnswer {
         self.last_offline += 1;
         let id = OfflineId(self.last_offline);
         self.bytes += size(&message.message);
@@ -125,7 +131,7 @@ impl Memory {
         let ids: Vec<_> = self.offline.range(first..=last).map(|((_, _, id), _)| *id).collect();
         let dropped = ids.len().saturating_sub(keep.max(1));
         for &id in &ids[..dropped] {
-            self.remove_offline(app_id, &of, id);
+            self.remove_offline(app_id, of, id);
         }
         self.make_room();
         StoreAnswer::Appended { id, dropped }

@@ -6,7 +6,7 @@ use ::redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, Table,
     TableDefinition, WriteTransaction,
 };
-use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryCursor, HistoryMessage, UserId};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryMessage, UserId};
 use tracing::info;
 
 use super::{
@@ -175,8 +175,7 @@ impl<'t> Tables<'t> {
             }
             StoreWork::AppendHistory { of, message } => self.append_history(app, &of, message),
             StoreWork::LoadHistory { of, from_ts, until_ts, after, limit, max_bytes } => {
-                let from = Place::first_at(from_ts);
-                let from = after.map_or(from, |HistoryCursor(after)| Place(after).next().max(from));
+                let from = Place::start(from_ts, after);
                 self.load_history(app, &of, from, Place::first_at(until_ts), Page::new(limit, max_bytes))
             }
             StoreWork::PutChannelAttributes { channel_id, attributes } => {

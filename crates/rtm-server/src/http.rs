@@ -1,0 +1,260 @@
+//! The HTTP side of the port: the vendor's gateway, health, and the handshake that turns a connection
+//! into a WebSocket one. Each connection carries one request.
+
+use std::{convert::Infallible, sync::Arc, time::Instant};
+
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rtm_codec::{
+    ErrorKind, HistoryOf, QueryHistory, Refusal, Wire,
+    binary::SUBPROTOCOL,
+    vendor::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+};
+use tracing::debug;
+
+use crate::{
+    config::Advertise,
+    core::HttpAnswer,
+    server::{Peer, Shared},
+    socket::{Socket, is_guess},
+    tls::Stream,
+};
+
+/// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own.
+pub(crate) async fn serve(stream: Stream, server: Arc<Shared>, peer: Arc<Peer>) {
+    let service = service_fn(|request| {
+        let (server, peer) = (Arc::clone(&server), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(answer(request, server, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(server.handshake_timeout)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    match connection.await {
+        Ok(()) => peer.answer_delivered(),
+        Err(error) => debug!(peer = %peer.address, "{error}"),
+    }
+}
+
+async fn answer(mut request: Request<Incoming>, server: Arc<Shared>, peer: Arc<Peer>) -> Response<Full<Bytes>> {
+    if is_websocket(request.headers()) {
+        let upgrade = hyper::upgrade::on(&mut request);
+        return match handshake(request.method(), request.headers()) {
+            Ok((wire, accept)) => {
+                let tasks = Arc::clone(&server.tasks);
+                tasks.spawn(upgraded(upgrade, wire, server, peer));
+                switch(wire, accept)
+            }
+            Err((status, what)) => {
+                let mut response = text(status, what);
+                let headers = response.headers_mut();
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
+        };
+    }
+    let endpoint = Endpoint::find(request.uri().path(), request.uri().query());
+    let mut response = match (request.method(), endpoint) {
+        (&Method::OPTIONS, _) => preflight(request.headers()),
+        (&Method::GET | &Method::HEAD, None) if request.uri().path() == "/healthz" => {
+            if server.is_draining() {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            } else {
+                text(StatusCode::OK, "ok\n")
+            }
+        }
+        (&Method::POST, Some(endpoint)) => gateway(endpoint, request, &server, &peer).await,
+        (_, Some(_)) => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            response
+        }
+        (_, None) => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A browser asks whether it may send the real request: it may.
+fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    let wanted = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.unwrap_or(HeaderValue::from_static("*")));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    if asked.contains_key(REQUEST_PRIVATE_NETWORK) {
+        headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Reads the body, whatever its type is said to be, and answers with status 200 and a code.
+async fn gateway(
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+    server: &Shared,
+    peer: &Peer,
+) -> Response<Full<Bytes>> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
+        }
+        Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
+    };
+    let asked = GatewayRequest::decode(endpoint, &body);
+    let answered = match asked {
+        Ok(asked) => gateway_answer(asked, host.as_deref(), server, peer).await,
+        Err(refusal) => Err(refusal),
+    };
+    let answer = answered.unwrap_or_else(|refusal| {
+        if is_guess(refusal.kind) {
+            peer.admitted.login_refused(Instant::now());
+        }
+        debug!(peer = %peer.address, "{refusal}");
+        GatewayAnswer::Refused(refusal.kind)
+    });
+    let mut response = Response::new(Full::from(answer.encode()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}
+
+async fn gateway_answer(
+    asked: GatewayRequest,
+    host: Option<&str>,
+    server: &Shared,
+    peer: &Peer,
+) -> Result<GatewayAnswer, Refusal> {
+    if server.is_draining() {
+        return Ok(GatewayAnswer::TryAgain);
+    }
+    if !peer.admitted.may_login(Instant::now()) {
+        return Err(ErrorKind::TooOften.into());
+    }
+    let history = async |caller: Caller, of: HistoryOf, page: PageRequest| {
+        let Caller { app_id, user_id, session } = caller;
+        let PageRequest { from_ts, until_ts, after, limit } = page;
+        let query = QueryHistory { of, from_ts, until_ts, after, limit };
+        let project = server.project(&app_id).ok_or(ErrorKind::InvalidAppId)?;
+        match project.query_history(&user_id, &session, &query).await? {
+            HttpAnswer::History(page) => Ok(GatewayAnswer::History(page)),
+            HttpAnswer::Offline(_) => Err(Refusal::from(ErrorKind::Failure)),
+        }
+    };
+    match asked {
+        GatewayRequest::Connect { app_id, user_id, token, tls } => {
+            let project = server.project(&app_id).ok_or(ErrorKind::InvalidAppId)?;
+            let session = project.gateway(user_id.as_ref(), token.as_ref())?;
+            let Advertise { host, port } = match &server.advertise {
+                Some(advertise) => advertise.clone(),
+                None => Advertise::from_host(host, tls || peer.tls).unwrap_or_else(|| peer.local.into()),
+            };
+            Ok(GatewayAnswer::Connect { session, addresses: vec![Address { host: host.into(), port }] })
+        }
+        GatewayRequest::OfflineMessages { caller: Caller { app_id, user_id, session } } => {
+            let project = server.project(&app_id).ok_or(ErrorKind::InvalidAppId)?;
+            match project.take_offline(&user_id, &session).await? {
+                (id, HttpAnswer::Offline(messages)) => {
+                    peer.hands_out(project, id);
+                    Ok(GatewayAnswer::OfflineMessages(messages))
+                }
+                (_, HttpAnswer::History(_)) => Err(ErrorKind::Failure.into()),
+            }
+        }
+        GatewayRequest::ChannelHistory { caller, channel_id, page } => {
+            history(caller, HistoryOf::Channel(channel_id), page).await
+        }
+        GatewayRequest::PeerHistory { caller, peer_id, page } => history(caller, HistoryOf::Peer(peer_id), page).await,
+        // A request of a kind that was added to the protocol has to be added here.
+        _ => Err(ErrorKind::Unsupported.into()),
+    }
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    has_token(headers, header::UPGRADE, "websocket")
+}
+
+/// Whether one of the comma-separated words of a header is `word`, in any case.
+fn has_token(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+}
+
+/// Which wire a WebSocket handshake asks for, and what proves that it was understood; or why not.
+fn handshake(method: &Method, headers: &HeaderMap) -> Result<(Wire, HeaderValue), (StatusCode, &'static str)> {
+    let refuse = |what| Err((StatusCode::BAD_REQUEST, what));
+    if method != Method::GET || !has_token(headers, header::CONNECTION, "upgrade") {
+        return refuse("a WebSocket handshake is a GET with Connection: Upgrade\n");
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err((StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is understood\n"));
+    }
+    let wire = if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        Wire::Vendor
+    } else if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        Wire::Native
+    } else {
+        return refuse("the only WebSocket subprotocol here is rtm.v1\n");
+    };
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LEN);
+    match key.map(|key| HeaderValue::try_from(derive_accept_key(key.as_bytes()))) {
+        Some(Ok(accept)) => Ok((wire, accept)),
+        _ => refuse("Sec-WebSocket-Key is missing or has not 24 characters\n"),
+    }
+}
+
+/// The answer to a good handshake.
+fn switch(wire: Wire, accept: HeaderValue) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if wire == Wire::Native {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    response
+}
+
+/// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory.
+async fn upgraded(upgrade: OnUpgrade, wire: Wire, server: Arc<Shared>, peer: Arc<Peer>) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else { return };
+    Socket::new(parts.io.into_inner(), parts.read_buf, wire, server, peer).await;
+}
+
+fn text(status: StatusCode, what: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(what));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// A request's line and headers.
+const HEAD_BYTES: usize = 16 * 1024;
+/// A request's body: a token of 8 KiB with everything escaped, and more.
+const BODY_BYTES: usize = 64 * 1024;
+/// 16 bytes in Base64.
+const KEY_LEN: usize = 24;
+const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");

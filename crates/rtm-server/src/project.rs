@@ -1,0 +1,269 @@
+//! A project at work: its core under one short lock, and who is to be woken when that has something to say.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rtm_codec::{AppId, ClientFrame, CloseReason, QueryHistory, Refusal, Text, Token, UserId};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::sleep_until,
+};
+
+use crate::{
+    core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob},
+    store::StoreQueue,
+};
+
+/// A project at work.
+#[derive(Debug)]
+pub(crate) struct Project {
+    app_id: AppId,
+    state: Mutex<State>,
+    /// Wakes the task that waits for the next deadline, when that has come forward.
+    timer: Notify,
+    store: StoreQueue,
+}
+
+#[derive(Debug)]
+struct State {
+    core: Core,
+    /// Who owns a connection, while it sleeps: woken once, and then again after it has slept again.
+    sleepers: HashMap<ConnId, Waker>,
+    http: HashMap<HttpId, oneshot::Sender<Result<HttpAnswer, Refusal>>>,
+    /// The deadline that the timer's task waits for.
+    armed: Option<Instant>,
+    wakes: Vec<ConnId>,
+    jobs: Vec<StoreJob>,
+    answers: Vec<(HttpId, Result<HttpAnswer, Refusal>)>,
+}
+
+impl Project {
+    /// A project whose store is at the other end of `store`.
+    pub(crate) fn new(core: Core, store: StoreQueue) -> Self {
+        Self {
+            app_id: core.app_id().clone(),
+            state: Mutex::new(State {
+                core,
+                sleepers: HashMap::new(),
+                http: HashMap::new(),
+                armed: None,
+                wakes: Vec::new(),
+                jobs: Vec::new(),
+                answers: Vec::new(),
+            }),
+            timer: Notify::new(),
+            store,
+        }
+    }
+
+    pub(crate) fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(self: &Arc<Self>) -> ConnId {
+        self.with(|state, now| state.core.connect(now))
+    }
+
+    /// Hands in what a connection received, takes what is to be written to it if `out` is given, and has
+    /// `waker` woken when there is more.
+    pub(crate) fn exchange(
+        self: &Arc<Self>,
+        conn: ConnId,
+        frames: &mut Vec<ClientFrame>,
+        mut out: Option<&mut Vec<Outgoing>>,
+        waker: &Waker,
+    ) {
+        loop {
+            // Others get their turn within a long batch.
+            let rest = if frames.len() > FRAMES_AT_ONCE { frames.split_off(FRAMES_AT_ONCE) } else { Vec::new() };
+            self.with(|state, now| {
+                for frame in frames.drain(..) {
+                    state.core.handle_frame(now, conn, frame);
+                }
+                if rest.is_empty() {
+                    if let Some(out) = out.as_deref_mut() {
+                        state.core.take_output(conn, out);
+                    }
+                    state.sleepers.insert(conn, waker.clone());
+                }
+            });
+            if rest.is_empty() {
+                return;
+            }
+            *frames = rest;
+        }
+    }
+
+    /// Hands in the last that a connection received.
+    pub(crate) fn finish(self: &Arc<Self>, conn: ConnId, frames: &mut Vec<ClientFrame>) {
+        self.with(|state, now| {
+            for frame in frames.drain(..) {
+                state.core.handle_frame(now, conn, frame);
+            }
+        });
+    }
+
+    /// Closes a connection from this side; its task hears of it as of any output.
+    pub(crate) fn close(self: &Arc<Self>, conn: ConnId, reason: CloseReason) {
+        self.with(|state, now| state.core.close(now, conn, reason));
+    }
+
+    /// The connection's socket is gone.
+    pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId) {
+        self.with(|state, now| {
+            state.core.disconnect(now, conn);
+            state.sleepers.remove(&conn);
+        });
+    }
+
+    /// The vendor's gateway request: a session id, if this user may log in.
+    pub(crate) fn gateway(self: &Arc<Self>, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
+        self.with(|state, now| state.core.gateway(now, user_id, token))
+    }
+
+    /// The messages that waited for a user. They are removed after [`offline_taken`](Self::offline_taken).
+    pub(crate) async fn take_offline(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        session: &str,
+    ) -> Result<(HttpId, HttpAnswer), Refusal> {
+        let asked: Result<_, Refusal> = self.with(|state, now| {
+            let id = state.core.take_offline(now, user_id, session)?;
+            Ok((id, state.expect_answer(id)))
+        });
+        let (id, answer) = asked?;
+        answered(answer).await.map(|answer| (id, answer))
+    }
+
+    /// The messages were handed out.
+    pub(crate) fn offline_taken(self: &Arc<Self>, id: HttpId) {
+        self.with(|state, now| state.core.offline_taken(now, id));
+    }
+
+    /// A page of history for a user.
+    pub(crate) async fn query_history(
+        self: &Arc<Self>,
+        user_id: &UserId,
+        session: &str,
+        query: &QueryHistory,
+    ) -> Result<HttpAnswer, Refusal> {
+        let asked: Result<_, Refusal> = self.with(|state, now| {
+            let id = state.core.query_history(now, user_id, session, query)?;
+            Ok(state.expect_answer(id))
+        });
+        answered(asked?).await
+    }
+
+    /// The store has done jobs.
+    pub(crate) fn handle_stored(self: &Arc<Self>, done: impl Iterator<Item = StoreDone>) {
+        self.with(|state, now| {
+            for done in done {
+                state.core.handle_stored(now, done);
+            }
+        });
+    }
+
+    /// Refuses logins from now on. Gives the connections that are there.
+    pub(crate) fn drain(self: &Arc<Self>) -> Vec<ConnId> {
+        self.with(|state, _| {
+            state.core.drain();
+            state.core.connections()
+        })
+    }
+
+    /// Ends a user's session and refuses its logins until then. Says whether there was a session.
+    pub(crate) fn ban(self: &Arc<Self>, user_id: &UserId, until_unix_ms: u64) -> bool {
+        self.with(|state, now| state.core.ban(now, user_id, until_unix_ms))
+    }
+
+    /// Lets a banned user log in again. Says whether it was banned.
+    pub(crate) fn unban(self: &Arc<Self>, user_id: &UserId) -> bool {
+        self.with(|state, _| state.core.unban(user_id))
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.state().core.stats()
+    }
+
+    /// Does what is due, when it is due, until it is dropped.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.state();
+                state.armed = state.core.next_timeout();
+                state.armed
+            };
+            let due = async {
+                match next {
+                    Some(next) => sleep_until(next.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => self.with(|state, now| state.core.handle_timeout(now)),
+                () = self.timer.notified() => {}
+            }
+        }
+    }
+
+    /// Runs `f` on the core, and then passes on what came of it. Nobody is woken under the lock.
+    fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, Now) -> R) -> R {
+        let mut wakers = Vec::new();
+        let result = {
+            let mut state = self.state();
+            let state = &mut *state;
+            // Read under the lock, so that the core never sees time go back.
+            let result = f(state, now());
+            state.core.take_store_jobs(&mut state.jobs);
+            if !state.jobs.is_empty() {
+                self.store.submit(self, state.jobs.drain(..));
+            }
+            state.core.take_http_answers(&mut state.answers);
+            for (id, answer) in state.answers.drain(..) {
+                if let Some(waiting) = state.http.remove(&id) {
+                    // Whoever asked may have gone.
+                    let _ = waiting.send(answer);
+                }
+            }
+            state.core.take_wakes(&mut state.wakes);
+            wakers.extend(state.wakes.drain(..).filter_map(|conn| state.sleepers.remove(&conn)));
+            let next = state.core.next_timeout();
+            if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
+                state.armed = next;
+                self.timer.notify_one();
+            }
+            result
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn expect_answer(&mut self, id: HttpId) -> oneshot::Receiver<Result<HttpAnswer, Refusal>> {
+        let (sender, receiver) = oneshot::channel();
+        self.http.insert(id, sender);
+        receiver
+    }
+}
+
+/// The current time, on both clocks.
+pub(crate) fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
+}
+
+async fn answered(answer: oneshot::Receiver<Result<HttpAnswer, Refusal>>) -> Result<HttpAnswer, Refusal> {
+    answer.await.unwrap_or_else(|_| Err(Refusal::new(rtm_codec::ErrorKind::Failure, "the server is going down")))
+}
+
+const FRAMES_AT_ONCE: usize = 256;

@@ -1,0 +1,470 @@
+//! The server: its listeners, its projects at work, and how it goes down.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{AppId, CloseReason, UserId};
+use tokio::{
+    net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host},
+    sync::{Notify, futures::OwnedNotified},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info, warn};
+
+use crate::{
+    admission::{Admission, AdmissionLimits, Admitted},
+    backend::{Backend, BackendStats, Memory, Redb},
+    config::{Advertise, ServerConfig},
+    core::{Core, HttpId, ProjectConfig, Stats},
+    error::{BackendError, ServerError},
+    http,
+    project::{Project, now},
+    store::Store,
+    tasks::Tasks,
+    tls::{self, Stream, TlsFiles},
+};
+
+/// A running server. Dropping it ends everything at once; [`shutdown`](Self::shutdown) lets clients go first.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use rtm_codec::AppId;
+/// use rtm_server::Server;
+///
+/// let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
+/// let server = Server::builder().project(app_id).bind("127.0.0.1:0").await?;
+/// println!("listening on {}", server.local_addr());
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+    listeners: Vec<JoinHandle<()>>,
+    timers: Vec<JoinHandle<()>>,
+    store: Option<Store>,
+    drain_time: Duration,
+}
+
+/// What a [`Server`] is made of before it runs.
+#[derive(Default)]
+pub struct ServerBuilder {
+    config: ServerConfig,
+    backend: Option<Box<dyn Backend>>,
+}
+
+/// Figures of a server at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Open sockets, with those in their handshake.
+    pub connections: usize,
+    /// The figures of each project.
+    pub projects: BTreeMap<AppId, Stats>,
+}
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) login_timeout: Duration,
+    pub(crate) advertise: Option<Advertise>,
+    pub(crate) tasks: Arc<Tasks>,
+    projects: BTreeMap<AppId, Arc<Project>>,
+    admission: Arc<Admission>,
+    is_draining: AtomicBool,
+    drain: Arc<Notify>,
+}
+
+/// The other side of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// The address of this server that it connected to.
+    pub(crate) local: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) admitted: Admitted,
+    /// Stored messages in the answer that is being written to it.
+    handed_out: Mutex<Option<(Arc<Project>, HttpId)>>,
+}
+
+impl Server {
+    /// A server to be: without projects, with the usual settings.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// A server by its configuration, listening at the addresses that are named there.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerBuilder::start`].
+    pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
+        ServerBuilder::from(config).start().await
+    }
+
+    /// The address it listens at; the first, if there are several.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses it listens at.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Figures of this moment.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        let projects = self.shared.projects.iter();
+        ServerStats {
+            connections: self.shared.tasks.len(),
+            projects: projects.map(|(app_id, project)| (app_id.clone(), project.stats())).collect(),
+        }
+    }
+
+    /// How much the backend keeps, after all that was asked of it until now; `None` when it cannot say.
+    /// Cancel safe.
+    pub async fn store_stats(&self) -> Option<BackendStats> {
+        match &self.store {
+            Some(store) => store.stats().await,
+            None => None,
+        }
+    }
+
+    /// Ends a user's session and refuses its logins for so long; zero only ends the session. Says whether
+    /// there was one. An unknown project has none.
+    pub fn ban(&self, app_id: &AppId, user_id: &UserId, how_long: Duration) -> bool {
+        let until = if how_long.is_zero() { 0 } else { now().unix_ms.saturating_add(how_long.as_millis() as u64) };
+        self.shared.project(app_id).is_some_and(|project| project.ban(user_id, until))
+    }
+
+    /// Lets a banned user log in again. Says whether it was banned.
+    pub fn unban(&self, app_id: &AppId, user_id: &UserId) -> bool {
+        self.shared.project(app_id).is_some_and(|project| project.unban(user_id))
+    }
+
+    /// Goes down: accepts nobody any more, closes all connections so that their clients go elsewhere or come
+    /// back later (spread over [`ServerConfig::drain_time`], so that they do not all come at once), and does
+    /// what the store still has to do. Takes no longer than that and some seconds.
+    ///
+    /// Dropping the future drops the server.
+    pub async fn shutdown(mut self) {
+        let started = Instant::now();
+        self.listeners.iter().for_each(JoinHandle::abort);
+        self.shared.is_draining.store(true, Ordering::Relaxed);
+        self.shared.drain.notify_waiters();
+        let mut connections = Vec::new();
+        for project in self.shared.projects.values() {
+            connections.extend(project.drain().into_iter().map(|conn| (Arc::clone(project), conn)));
+        }
+        info!(connections = connections.len(), "going down");
+        let spread = self.drain_time.min(DRAIN_STEP * u32::try_from(connections.len()).unwrap_or(u32::MAX));
+        let count = connections.len().max(1) as f64;
+        for (i, (project, conn)) in connections.into_iter().enumerate() {
+            let due = spread.mul_f64(i as f64 / count);
+            if let Some(wait) = due.checked_sub(started.elapsed()) {
+                sleep(wait).await;
+            }
+            project.close(conn, CloseReason::Draining);
+        }
+        // Clients confirm the close. Those that do not are left.
+        let all_gone = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await.is_ok();
+        if !all_gone {
+            self.shared.tasks.abort();
+            // An aborted task ends at its next step.
+            let _ = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await;
+        }
+        self.timers.iter().for_each(JoinHandle::abort);
+        if let Some(mut store) = self.store.take() {
+            // It does not panic, and is not cancelled.
+            let _ = tokio::task::spawn_blocking(move || store.stop()).await;
+        }
+        info!("gone down");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.listeners.iter().chain(&self.timers).for_each(JoinHandle::abort);
+        self.shared.tasks.abort();
+    }
+}
+
+impl ServerBuilder {
+    /// Adds a project: an [`AppId`] for an open one with the usual figures, or a whole [`ProjectConfig`].
+    #[must_use]
+    pub fn project(mut self, project: impl Into<ProjectConfig>) -> Self {
+        self.config.projects.push(project.into());
+        self
+    }
+
+    /// Keeps waiting messages, history and channel attributes in this directory, over restarts and crashes.
+    #[must_use]
+    pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.config.data_dir = Some(directory.into());
+        self
+    }
+
+    /// Keeps them in a backend of one's own instead.
+    #[must_use]
+    pub fn backend(mut self, backend: impl Backend + 'static) -> Self {
+        self.backend = Some(Box::new(backend));
+        self
+    }
+
+    /// Speaks TLS at all addresses, with this certificate.
+    #[must_use]
+    pub fn tls(mut self, files: TlsFiles) -> Self {
+        self.config.tls = Some(files);
+        self
+    }
+
+    /// Names this address in the gateway's answers.
+    #[must_use]
+    pub fn advertise(mut self, address: Advertise) -> Self {
+        self.config.advertise = Some(address);
+        self
+    }
+
+    /// Listens at `address`, in place of those of the configuration, and runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and when the address cannot be resolved.
+    pub async fn bind(mut self, address: impl ToSocketAddrs + std::fmt::Debug) -> Result<Server, ServerError> {
+        let named = format!("{address:?}");
+        let resolved = lookup_host(address).await;
+        let fault = |source| ServerError::Listen { address: named.clone(), source };
+        let mut resolved = resolved.map_err(fault)?;
+        let none = || fault(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        self.config.listen = vec![resolved.next().ok_or_else(none)?];
+        self.start().await
+    }
+
+    /// Listens at the addresses of the configuration, and runs on the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] when the configuration contradicts itself, an address cannot be listened at, the TLS
+    /// files cannot be used or the store cannot be opened.
+    pub async fn start(self) -> Result<Server, ServerError> {
+        let Self { config, backend } = self;
+        config.check()?;
+        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let mut listeners = Vec::new();
+        for &address in &config.listen {
+            let fault = |source| ServerError::Listen { address: address.to_string(), source };
+            let listener = TcpListener::bind(address).await.map_err(fault)?;
+            listeners.push((listener.local_addr().map_err(fault)?, listener));
+        }
+        if listeners.is_empty() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");
+            return Err(ServerError::Listen { address: String::new(), source });
+        }
+
+        let data_dir = config.data_dir.clone();
+        // Opening the store may have to repair it.
+        let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
+        let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
+        let store = Store::start(backend)?;
+
+        let now = now();
+        let shared = Arc::new(Shared {
+            handshake_timeout: config.handshake_timeout,
+            login_timeout: config.login_timeout,
+            advertise: config.advertise,
+            tasks: Arc::default(),
+            projects: cores
+                .into_iter()
+                .map(|core| (core.app_id().clone(), Arc::new(Project::new(core, store.queue()))))
+                .collect(),
+            admission: Arc::new(Admission::new(
+                AdmissionLimits {
+                    connections: config.max_connections,
+                    connections_per_address: config.max_connections_per_address,
+                    connects_per_address: config.connects_per_address,
+                    refused_logins_per_address: config.refused_logins_per_address,
+                },
+                now.instant,
+            )),
+            is_draining: AtomicBool::new(false),
+            drain: Arc::default(),
+        });
+        let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
+        let listen = |(address, listener)| {
+            info!(%address, tls = acceptor.is_some(), "listening");
+            tokio::spawn(listen(listener, acceptor.clone(), Arc::clone(&shared)))
+        };
+        let listeners = listeners.into_iter().map(listen).collect();
+        let timers = shared.projects.values().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
+        Ok(Server { addresses, shared, listeners, timers, store: Some(store), drain_time: config.drain_time })
+    }
+}
+
+impl From<ServerConfig> for ServerBuilder {
+    fn from(config: ServerConfig) -> Self {
+        Self { config, backend: None }
+    }
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn project(&self, app_id: &AppId) -> Option<Arc<Project>> {
+        self.projects.get(app_id).map(Arc::clone)
+    }
+
+    /// Whether the server is going down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Ends when the server begins to go down; not for whoever asks after that.
+    pub(crate) fn draining(&self) -> OwnedNotified {
+        Arc::clone(&self.drain).notified_owned()
+    }
+}
+
+impl Peer {
+    /// Remembers that the answer that is about to be written holds stored messages.
+    pub(crate) fn hands_out(&self, project: Arc<Project>, id: HttpId) {
+        *self.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some((project, id));
+    }
+
+    /// The answer is written: stored messages in it are delivered.
+    pub(crate) fn answer_delivered(&self) {
+        if let Some((project, id)) = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            project.offline_taken(id);
+        }
+    }
+}
+
+/// Opens the backend and makes the cores with what it kept. Blocks.
+fn open(
+    backend: Option<Box<dyn Backend>>,
+    data_dir: Option<PathBuf>,
+    projects: Vec<ProjectConfig>,
+) -> Result<(Box<dyn Backend>, Vec<Core>), BackendError> {
+    let mut backend = match (backend, data_dir) {
+        (Some(backend), _) => backend,
+        (None, Some(directory)) => Box::new(Redb::open(directory)?),
+        (None, None) => Box::new(Memory::default()),
+    };
+    let mut cores = Vec::new();
+    for project in projects {
+        let mut core = Core::new(project, seed()?, now());
+        for (channel, attributes) in backend.channel_attributes(core.app_id())? {
+            core.restore_channel_attributes(now(), channel, attributes);
+        }
+        cores.push(core);
+    }
+    Ok((backend, cores))
+}
+
+/// What session ids come from.
+fn seed() -> Result<[u8; 32], BackendError> {
+    let mut seed = [0; 32];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut seed)
+        .map_err(|_| BackendError::new("get random numbers", "the system has none"))?;
+    Ok(seed)
+}
+
+/// Accepts connections until it is aborted.
+async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, server: Arc<Shared>) {
+    let mut pause = ACCEPT_PAUSE;
+    loop {
+        if server.admission.is_full() {
+            warn!("the server is full: new connections wait");
+        }
+        let slot = server.admission.slot().await;
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                // Out of descriptors or memory: those who wait are accepted when others have left.
+                warn!("accepting pauses: {error}");
+                sleep(pause).await;
+                pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
+                continue;
+            }
+        };
+        pause = ACCEPT_PAUSE;
+        let Some(admitted) = server.admission.admit(address.ip(), slot, Instant::now()) else {
+            debug!(peer = %address, "too many connections from this address");
+            continue;
+        };
+        let tls = tls.clone();
+        let shared = Arc::clone(&server);
+        server.tasks.spawn(async move {
+            let handshake_timeout = shared.handshake_timeout;
+            let served = timeout(handshake_timeout, Box::pin(serve(stream, address, admitted, tls, shared)));
+            if served.await.is_err() {
+                debug!(peer = %address, "the handshake takes too long");
+            }
+        });
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    admitted: Admitted,
+    tls: Option<TlsAcceptor>,
+    server: Arc<Shared>,
+) {
+    // Batches are made here; the kernel's would only delay them.
+    let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
+    let Ok(local) = prepared else { return };
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => Stream::Tls(Box::new(stream)),
+            Err(error) => return debug!(peer = %address, "{error}"),
+        },
+    };
+    let peer = Peer { address, local, tls: stream.is_tls(), admitted, handed_out: Mutex::default() };
+    http::serve(stream, server, Arc::new(peer)).await;
+}
+
+/// Whether accepting failed for a connection that was gone before, and not for want of something.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// The least time between two closings of a server that goes down, when there are few.
+const DRAIN_STEP: Duration = Duration::from_millis(2);
+/// How long a server that goes down waits for its clients to confirm.
+const CLOSE_WAIT: Duration = Duration::from_secs(3);
+/// How long accepting pauses, at first and at most, when there are no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);

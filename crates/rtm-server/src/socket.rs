@@ -1,0 +1,510 @@
+//! One connection after its WebSocket handshake: a task that owns the socket whole.
+//!
+//! At each wake-up it reads what there is, hands the frames to the project's core, takes what the core
+//! has for it, and writes all of that at once. Between wake-ups it holds no buffer: those it works with
+//! belong to the thread.
+//!
+//! A client that does not read is held back, and nobody else: while more than [`UNSENT_BYTES`] wait for
+//! its socket, nothing is read from it and nothing is taken from its session, whose own bound then acts.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, ServerWire, Wire};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::futures::OwnedNotified,
+    time::{Sleep, sleep},
+};
+use tracing::debug;
+
+use crate::{
+    core::{ConnId, Outgoing},
+    project::Project,
+    server::{Peer, Shared},
+    tls::Stream,
+    websocket::{Incoming, LOGIN_BYTES, MESSAGE_BYTES, Violation, WebSocket},
+};
+
+/// A connection's task.
+pub(crate) struct Socket {
+    stream: Stream,
+    websocket: WebSocket,
+    wire: ServerWire,
+    phase: Phase,
+    /// What was read together with the handshake.
+    early: Bytes,
+    /// What the socket did not take yet.
+    unsent: Unsent,
+    /// Whether TLS holds bytes that the socket did not take yet.
+    unflushed: bool,
+    /// Whether the session was not asked for more, since enough is unsent.
+    held: bool,
+    /// In a login, its end; at the end, how long the peer may take to confirm it; else how long the
+    /// socket may take nothing.
+    timer: Option<Pin<Box<Sleep>>>,
+    server: Arc<Shared>,
+    peer: Arc<Peer>,
+}
+
+enum Phase {
+    /// Before the login.
+    LoggingIn { refused: usize, drain: Pin<Box<OwnedNotified>> },
+    /// Known to a project.
+    Online(Online),
+    /// Our close frame is written, the peer's is awaited.
+    Closing,
+    /// Only what is written has to go out.
+    Ending,
+}
+
+/// A connection of a project, reported as gone when dropped.
+struct Online {
+    project: Arc<Project>,
+    conn: ConnId,
+}
+
+#[derive(Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// What a wake-up works with.
+struct Scratch {
+    read: Box<[u8]>,
+    frames: Vec<ClientFrame>,
+    outgoing: Vec<Outgoing>,
+    write: Vec<u8>,
+}
+
+impl Socket {
+    /// A connection that has just shaken hands. `early` is what was read beyond the handshake.
+    pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, server: Arc<Shared>, peer: Arc<Peer>) -> Self {
+        let timer = Some(Box::pin(sleep(server.login_timeout)));
+        let drain = Box::pin(server.draining());
+        Self {
+            stream,
+            websocket: WebSocket::new(LOGIN_BYTES),
+            wire: ServerWire::new(wire),
+            phase: Phase::LoggingIn { refused: 0, drain },
+            early,
+            unsent: Unsent::default(),
+            unflushed: false,
+            held: false,
+            timer,
+            server,
+            peer,
+        }
+    }
+
+    /// One wake-up; ready when the connection has ended.
+    fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
+        self.look_at_the_clock(cx, scratch);
+        let early = std::mem::take(&mut self.early);
+        if !early.is_empty() {
+            self.receive(&early, scratch);
+        }
+        for round in 0..ROUNDS {
+            let mut moved = false;
+            if !self.unsent.is_empty() || self.unflushed {
+                match self.send_unsent(cx) {
+                    Poll::Ready(Ok(())) => moved = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            if matches!(self.phase, Phase::Ending) && self.unsent.is_empty() && scratch.write.is_empty() {
+                return Poll::Ready(());
+            }
+            if self.unsent.len() < UNSENT_BYTES {
+                match self.read(cx, scratch) {
+                    Poll::Ready(Ok(true)) => moved = true,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            let has_room = self.held && self.unsent.len() < UNSENT_BYTES;
+            if round == 0 || has_room || !scratch.frames.is_empty() {
+                self.exchange(cx, scratch);
+            }
+            if !scratch.write.is_empty() {
+                moved = true;
+                if self.send(cx, &mut scratch.write).is_err() {
+                    return Poll::Ready(());
+                }
+            }
+            if self.unsent.is_empty() && !self.unflushed {
+                // What the client cannot acknowledge itself counts as received once the socket has it.
+                scratch.frames.extend(std::iter::from_fn(|| self.wire.take_acks()));
+                moved |= !scratch.frames.is_empty();
+            }
+            if !moved {
+                self.rest(cx);
+                return Poll::Pending;
+            }
+        }
+        // Others get their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Acts on a deadline that has passed, and on the server's going down.
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
+        if let Phase::LoggingIn { drain, .. } = &mut self.phase
+            && (drain.as_mut().poll(cx).is_ready() || self.server.is_draining())
+        {
+            self.close(CloseReason::Draining, None, scratch);
+        }
+        let Some(timer) = &mut self.timer else { return };
+        if timer.as_mut().poll(cx).is_pending() {
+            return;
+        }
+        self.timer = None;
+        match self.phase {
+            Phase::LoggingIn { .. } => self.close(CloseReason::LoginTimeout, None, scratch),
+            Phase::Online(_) => {
+                debug!(peer = %self.peer.address, "the client takes nothing any more");
+                self.abandon();
+            }
+            Phase::Closing | Phase::Ending => self.abandon(),
+        }
+    }
+
+    /// Reads what there is; `false` at the end.
+    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<bool>> {
+        let mut buffer = std::mem::take(&mut scratch.read);
+        let mut read = ReadBuf::new(&mut buffer);
+        let result = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+        let filled = read.filled().len();
+        if filled > 0 {
+            self.receive(&buffer[..filled], scratch);
+        }
+        scratch.read = buffer;
+        ready!(result)?;
+        Poll::Ready(Ok(filled > 0))
+    }
+
+    /// Takes in bytes from the socket.
+    fn receive(&mut self, mut bytes: &[u8], scratch: &mut Scratch) {
+        let violation = loop {
+            match self.websocket.read(&mut bytes, &mut scratch.write) {
+                Ok(Some(Incoming::Packet(packet))) => {
+                    if matches!(self.phase, Phase::Closing | Phase::Ending) {
+                        continue;
+                    }
+                    if let Err(error) = self.wire.decode(packet, &mut scratch.frames) {
+                        break Some(error.to_string());
+                    }
+                }
+                Ok(Some(Incoming::Close)) => {
+                    // What was sent before the close counts.
+                    self.take_frames(scratch);
+                    self.finish(scratch);
+                    self.phase = Phase::Ending;
+                    self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
+                    return;
+                }
+                Ok(None) => break None,
+                Err(Violation(what)) => break Some(what),
+            }
+        };
+        self.take_frames(scratch);
+        if let Some(what) = violation {
+            debug!(peer = %self.peer.address, "{what}");
+            self.finish(scratch);
+            self.close(CloseReason::ProtocolError, Some(&what), scratch);
+        }
+    }
+
+    /// Does with received frames what can be done without the task's context.
+    fn take_frames(&mut self, scratch: &mut Scratch) {
+        if matches!(self.phase, Phase::LoggingIn { .. }) {
+            let frames = std::mem::take(&mut scratch.frames);
+            let mut frames = frames.into_iter();
+            while matches!(self.phase, Phase::LoggingIn { .. })
+                && let Some(frame) = frames.next()
+            {
+                self.before_login(frame, scratch);
+            }
+            scratch.frames.extend(frames);
+        }
+    }
+
+    /// Hands over the last frames of a connection that ends here.
+    fn finish(&mut self, scratch: &mut Scratch) {
+        if let Phase::Online(Online { project, conn }) = &self.phase {
+            project.finish(*conn, &mut scratch.frames);
+        }
+    }
+
+    /// What a client sends before it is logged in.
+    fn before_login(&mut self, frame: ClientFrame, scratch: &mut Scratch) {
+        let not_logged_in = |id: RequestId| {
+            let refusal = Refusal::new(ErrorKind::NotLoggedIn, "log in first");
+            ServerFrame::Reply { id, result: Err(refusal) }
+        };
+        let answer = match frame {
+            ClientFrame::Login(login) => return self.log_in(login, scratch),
+            ClientFrame::Logout => return self.close(CloseReason::Logout, None, scratch),
+            ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. } => Some(not_logged_in(id)),
+            ClientFrame::Ping => Some(ServerFrame::Pong),
+            // And whatever else is added to the protocol: it cannot mean anything before a login.
+            _ => None,
+        };
+        if let Some(answer) = answer {
+            self.wire.encode(&answer);
+            self.pack(scratch);
+        }
+        if let Phase::LoggingIn { refused, .. } = &mut self.phase {
+            *refused += 1;
+            if *refused > FRAMES_BEFORE_LOGIN {
+                self.close(CloseReason::ProtocolError, Some("the first frame has to be a login"), scratch);
+            }
+        }
+    }
+
+    fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
+        let now = Instant::now();
+        let refusal = match self.server.project(&login.app_id) {
+            _ if !self.peer.admitted.may_login(now) => {
+                Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
+            }
+            None => {
+                self.peer.admitted.login_refused(now);
+                ErrorKind::InvalidAppId.into()
+            }
+            Some(project) => {
+                let conn = project.connect();
+                scratch.frames.push(ClientFrame::Login(login));
+                self.phase = Phase::Online(Online { project, conn });
+                self.timer = None;
+                self.websocket.set_max_message(MESSAGE_BYTES);
+                return;
+            }
+        };
+        self.wire.encode(&ServerFrame::Refused(refusal));
+        self.hang_up(CODE_REFUSED, "the login is refused", scratch);
+    }
+
+    /// Hands frames to the core, and makes bytes of what it has for this connection.
+    fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
+        let Phase::Online(Online { project, conn }) = &self.phase else {
+            scratch.frames.clear();
+            return;
+        };
+        self.held = self.unsent.len() + scratch.write.len() >= UNSENT_BYTES;
+        let out = (!self.held).then_some(&mut scratch.outgoing);
+        project.exchange(*conn, &mut scratch.frames, out, cx.waker());
+        let mut outgoing = std::mem::take(&mut scratch.outgoing);
+        for outgoing in outgoing.drain(..) {
+            match outgoing {
+                Outgoing::Frame(frame) => {
+                    if let ServerFrame::Refused(refusal) = &frame
+                        && is_guess(refusal.kind)
+                    {
+                        self.peer.admitted.login_refused(Instant::now());
+                    }
+                    self.wire.encode(&frame);
+                }
+                Outgoing::Event(seq, event) => self.wire.encode_event(seq, &event),
+                Outgoing::Close(reason) => self.close(reason, None, scratch),
+                Outgoing::Hangup => self.hang_up(CODE_REFUSED, "the login is refused", scratch),
+            }
+        }
+        scratch.outgoing = outgoing;
+        self.pack(scratch);
+    }
+
+    /// Ends the connection from this side: says so on the wire and in the close frame.
+    fn close(&mut self, reason: CloseReason, detail: Option<&str>, scratch: &mut Scratch) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Online(_)) {
+            self.wire.encode(&ServerFrame::Close(reason));
+            self.hang_up(reason.websocket_code(), detail.unwrap_or(reason.as_str()), scratch);
+        }
+    }
+
+    /// Ends the connection with a close frame alone, after what was encoded.
+    fn hang_up(&mut self, code: u16, detail: &str, scratch: &mut Scratch) {
+        self.pack(scratch);
+        self.websocket.close(code, detail, &mut scratch.write);
+        self.phase = Phase::Closing;
+        self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
+    }
+
+    /// Ends the connection without another word.
+    fn abandon(&mut self) {
+        self.phase = Phase::Ending;
+        self.unsent = Unsent::default();
+    }
+
+    /// Moves what was encoded into the bytes to write.
+    fn pack(&mut self, scratch: &mut Scratch) {
+        while let Some(packet) = self.wire.take_packet() {
+            WebSocket::write(&packet, &mut scratch.write);
+        }
+    }
+
+    /// Writes `bytes`, after what is unsent; keeps what the socket does not take.
+    fn send(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let mut sent = 0;
+        if self.unsent.is_empty() {
+            while sent < bytes.len() {
+                match Pin::new(&mut self.stream).poll_write(cx, &bytes[sent..]) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(more)) => sent += more,
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.unsent.bytes.extend_from_slice(&bytes[sent..]);
+        bytes.clear();
+        if self.unsent.is_empty() {
+            self.flush(cx)?;
+        } else if matches!(self.phase, Phase::Online(_)) && self.timer.is_none() {
+            self.timer = Some(Box::pin(sleep(STALL_TIMEOUT)));
+        }
+        Ok(())
+    }
+
+    /// Writes what is unsent; ready when some of it was taken.
+    fn send_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut taken = false;
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, self.unsent.rest()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(more)) => {
+                    self.unsent.sent += more;
+                    taken = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        if self.unsent.is_empty() {
+            self.unsent = Unsent::default();
+            self.flush(cx)?;
+        }
+        if taken && matches!(self.phase, Phase::Online(_)) {
+            self.timer = (!self.unsent.is_empty()).then(|| Box::pin(sleep(STALL_TIMEOUT)));
+        }
+        if taken { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Lets out what TLS holds, if it can.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unflushed = flushed.is_pending();
+        if let Poll::Ready(result) = flushed { result } else { Ok(()) }
+    }
+
+    /// Makes ready to sleep: gives back memory, and has the timer wake this task.
+    fn rest(&mut self, cx: &mut Context<'_>) {
+        self.websocket.rest();
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Future for Socket {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = Scratch::take();
+        let result = self.get_mut().run(cx, &mut scratch);
+        scratch.give_back();
+        result
+    }
+}
+
+impl Drop for Online {
+    fn drop(&mut self) {
+        self.project.disconnect(self.conn);
+    }
+}
+
+impl Unsent {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+}
+
+impl Scratch {
+    /// This thread's buffers.
+    fn take() -> Box<Self> {
+        SCRATCH.take().unwrap_or_else(|| {
+            Box::new(Self {
+                read: vec![0; READ_BYTES].into(),
+                frames: Vec::new(),
+                outgoing: Vec::new(),
+                write: Vec::new(),
+            })
+        })
+    }
+
+    /// Leaves them to the next wake-up on this thread, empty and not larger than usual.
+    fn give_back(mut self: Box<Self>) {
+        self.frames.clear();
+        self.frames.shrink_to(KEPT_ITEMS);
+        self.outgoing.clear();
+        self.outgoing.shrink_to(KEPT_ITEMS);
+        self.write.clear();
+        self.write.shrink_to(KEPT_BYTES);
+        SCRATCH.set(Some(self));
+    }
+}
+
+/// Whether a refusal may be the answer to somebody who tries things out.
+pub(crate) fn is_guess(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::InvalidAppId
+            | ErrorKind::InvalidToken
+            | ErrorKind::TokenExpired
+            | ErrorKind::NotAuthorized
+            | ErrorKind::Banned
+    )
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// What one read takes from a socket.
+const READ_BYTES: usize = 64 * 1024;
+/// How many times in a row a busy connection goes on before others get their turn.
+const ROUNDS: usize = 8;
+/// With more than this waiting for a socket, its client is held back.
+const UNSENT_BYTES: usize = 256 * 1024;
+/// How long a socket may take nothing of what waits for it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a peer may take to confirm a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Frames other than a login that are answered before it.
+const FRAMES_BEFORE_LOGIN: usize = 16;
+/// What a thread's buffers keep between wake-ups.
+const KEPT_ITEMS: usize = 1024;
+const KEPT_BYTES: usize = 256 * 1024;
+/// The WebSocket code after a refused login: not one of [`CloseReason`], and not one that the vendor's
+/// SDK takes for its own leaving.
+const CODE_REFUSED: u16 = 4000;

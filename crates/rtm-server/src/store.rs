@@ -1,0 +1,214 @@
+//! The thread that owns the backend: it does what has gathered since the last batch as one batch.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use rtm_codec::RtmMessage;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use crate::{
+    backend::{Backend, BackendError, BackendStats, Task},
+    core::{JobId, StoreDone, StoreFailed, StoreJob, StoreWork},
+    project::Project,
+};
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct Store {
+    queue: StoreQueue,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreQueue {
+    orders: mpsc::Sender<Order>,
+    /// Bytes of messages in orders that are not done.
+    queued: Arc<AtomicUsize>,
+}
+
+enum Order {
+    /// Jobs of a project, in order.
+    Jobs(ProjectJobs),
+    /// Says how much is kept.
+    Stats(oneshot::Sender<Option<BackendStats>>),
+    /// Does what came before, and ends.
+    Stop,
+}
+
+struct ProjectJobs {
+    project: Arc<Project>,
+    /// Without its work a job is refused, since the queue was full.
+    jobs: Vec<(JobId, Option<StoreWork>)>,
+    bytes: usize,
+}
+
+impl Store {
+    /// Starts the thread.
+    pub(crate) fn start(backend: Box<dyn Backend>) -> Result<Self, BackendError> {
+        let (orders, incoming) = mpsc::channel();
+        let queue = StoreQueue { orders, queued: Arc::default() };
+        let queued = Arc::clone(&queue.queued);
+        let thread = thread::Builder::new()
+            .name("rtm-store".into())
+            .spawn(move || run(backend, &incoming, &queued))
+            .map_err(|error| BackendError::new("start the store's thread", error))?;
+        Ok(Self { queue, thread: Some(thread) })
+    }
+
+    /// The way to it.
+    pub(crate) fn queue(&self) -> StoreQueue {
+        self.queue.clone()
+    }
+
+    /// How much is kept now; `None` when the backend cannot say.
+    pub(crate) async fn stats(&self) -> Option<BackendStats> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Order::Stats(answer));
+        answered.await.ok().flatten()
+    }
+
+    /// Does everything that is queued, and ends the thread. The backend is closed when this returns. Blocks.
+    pub(crate) fn stop(&mut self) {
+        self.queue.send(Order::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the store's thread has failed");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl StoreQueue {
+    /// Queues jobs of a project. When the backend is so slow that the queue is full, what needs room in it is
+    /// refused instead; their outcomes still come in order.
+    pub(crate) fn submit(&self, project: &Arc<Project>, jobs: impl Iterator<Item = StoreJob>) {
+        let mut bytes = 0;
+        let jobs = jobs.map(|StoreJob { id, work }| {
+            let size = size(&work);
+            let full = size > 0 && self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED;
+            if !full {
+                self.queued.fetch_add(size, Ordering::Relaxed);
+                bytes += size;
+            }
+            (id, (!full).then_some(work))
+        });
+        let jobs = jobs.collect();
+        self.send(Order::Jobs(ProjectJobs { project: Arc::clone(project), jobs, bytes }));
+    }
+
+    fn send(&self, order: Order) {
+        // The thread is gone only when the server is.
+        let _ = self.orders.send(order);
+    }
+}
+
+fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &AtomicUsize) {
+    while let Ok(first) = orders.recv() {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut stop = false;
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Jobs(jobs) => {
+                    bytes += jobs.bytes;
+                    batch.push(jobs);
+                }
+                Order::Stats(answer) => {
+                    let stats = backend.stats().map_err(|error| error!("{error}")).ok();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(stats);
+                }
+                Order::Stop => {
+                    stop = true;
+                    break;
+                }
+            }
+            next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
+        }
+        apply(backend.as_mut(), batch);
+        queued.fetch_sub(bytes, Ordering::Relaxed);
+        if stop {
+            return;
+        }
+    }
+}
+
+/// Does a batch and tells each project what came of its jobs.
+fn apply(backend: &mut dyn Backend, batch: Vec<ProjectJobs>) {
+    let mut tasks = Vec::new();
+    let mut ids = Vec::new();
+    for ProjectJobs { project, jobs, .. } in batch {
+        let mut of_project = Vec::with_capacity(jobs.len());
+        for (id, work) in jobs {
+            of_project.push((id, work.is_some()));
+            tasks.extend(work.map(|work| (Arc::clone(&project), work)));
+        }
+        ids.push((project, of_project));
+    }
+    let count = tasks.len();
+    let projects: Vec<_> = tasks.iter().map(|(project, _)| Arc::clone(project)).collect();
+    let tasks = tasks.into_iter().zip(&projects).map(|((_, work), of)| Task { app_id: of.app_id(), work }).collect();
+    // A backend that panics must not leave clients waiting for ever.
+    let answers = match catch_unwind(AssertUnwindSafe(|| backend.apply(tasks))) {
+        Ok(Ok(answers)) if answers.len() == count => answers,
+        Ok(Ok(_)) => {
+            error!("the backend did not answer every task");
+            Vec::new()
+        }
+        Ok(Err(error)) => {
+            error!("{error}");
+            Vec::new()
+        }
+        Err(_) => {
+            error!("the backend failed");
+            Vec::new()
+        }
+    };
+    let mut answers = answers.into_iter();
+    for (project, jobs) in ids {
+        if jobs.iter().any(|(_, taken)| !taken) {
+            warn!(app_id = %project.app_id(), "the store is too slow: messages are refused");
+        }
+        let done = jobs.into_iter().map(|(id, taken)| StoreDone {
+            id,
+            result: if taken { answers.next().ok_or(StoreFailed) } else { Err(StoreFailed) },
+        });
+        project.handle_stored(done);
+    }
+}
+
+/// What a job's messages take while it waits.
+fn size(work: &StoreWork) -> usize {
+    let size = |message: &RtmMessage| message.len() + 256;
+    match work {
+        StoreWork::AppendOffline { message, .. } => size(&message.message),
+        StoreWork::AppendHistory { message, .. } => size(&message.message),
+        StoreWork::LoadOffline { .. }
+        | StoreWork::RemoveOffline { .. }
+        | StoreWork::LoadHistory { .. }
+        | StoreWork::PutChannelAttributes { .. }
+        | StoreWork::ClearChannelAttributes { .. }
+        | StoreWork::Expire { .. } => 0,
+    }
+}
+
+/// The bytes of messages that may wait for the backend.
+const MAX_QUEUED: usize = 128 * 1024 * 1024;
+/// The bytes of messages in one batch, and so in one transaction.
+const MAX_BATCH: usize = 8 * 1024 * 1024;
