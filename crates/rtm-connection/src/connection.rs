@@ -2,8 +2,9 @@
 
 mod calls;
 mod frames;
+mod login;
+mod online;
 mod restore;
-mod session;
 mod timeouts;
 
 use std::{collections::VecDeque, time::Instant};

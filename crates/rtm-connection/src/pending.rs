@@ -16,6 +16,8 @@ pub(crate) struct Request {
     pub(crate) deadline: Instant,
     /// Whether the server may have it.
     pub(crate) sent: bool,
+    /// Whether it may have it from an earlier link.
+    pub(crate) sent_before: bool,
     /// Set when the connection asks for itself.
     pub(crate) restores: Option<Restored>,
 }

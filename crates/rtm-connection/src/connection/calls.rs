@@ -37,7 +37,7 @@ impl Connection {
         if sent {
             self.send(ClientFrame::Request { id, command: command.clone() });
         }
-        self.pending.insert(id, Request { command, deadline, sent, restores: None });
+        self.pending.insert(id, Request { command, deadline, sent, sent_before: false, restores: None });
     }
 
     fn number_message(&mut self, command: &mut Command) {
@@ -152,7 +152,7 @@ impl Connection {
 
     /// Ends a request: brings what is kept here up to date, and tells the user.
     pub(super) fn finish(&mut self, now: Instant, id: RequestId, request: Request, result: Result<Answer, Refusal>) {
-        let Request { command, deadline: _, sent, restores } = request;
+        let Request { command, deadline: _, sent, sent_before: _, restores } = request;
         let mut result = match result {
             Ok(answer) if !command.is_answered_by(&answer) => {
                 Err(Refusal::new(ErrorKind::Failure, "the server's answer is to another call"))

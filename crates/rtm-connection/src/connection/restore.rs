@@ -58,7 +58,7 @@ impl Connection {
         let id = self.take_request_id();
         let deadline = Pending::deadline(&self.config, now, &command);
         self.send(ClientFrame::Request { id, command: command.clone() });
-        self.pending.insert(id, Request { command, deadline, sent: true, restores: Some(what) });
+        self.pending.insert(id, Request { command, deadline, sent: true, sent_before: false, restores: Some(what) });
     }
 
     /// A restoring call ended.
@@ -117,6 +117,7 @@ impl Connection {
         if !known && request.may_have_had_effect() {
             return None;
         }
+        request.sent_before = request.sent;
         request.sent = true;
         Some(request.command.clone())
     }

@@ -1,0 +1,131 @@
+//! Signs of life, and what their absence means.
+
+use rtm_codec::{ClientFrame, CloseReason, KeepAlive, Resumption, ServerFrame};
+use rtm_connection::{Config, ConnectionChangeReason as Reason, ConnectionState as State};
+
+use crate::peer::{MS, Peer, SECOND};
+
+#[test]
+fn an_idle_link_is_pinged_every_two_seconds() {
+    let mut peer = Peer::online();
+    peer.pass(SECOND * 2 - MS);
+    assert_eq!(peer.pings(), 0);
+    peer.pass(MS);
+    assert_eq!(peer.pings(), 1);
+    peer.pass(SECOND * 100);
+    assert_eq!(peer.pings(), 50);
+    assert_eq!(peer.connection.state(), State::Connected);
+}
+
+#[test]
+fn traffic_does_not_starve_the_pings() {
+    let mut peer = Peer::online();
+    for i in 0..100 {
+        peer.message(&i.to_string());
+        peer.pass(MS * 100);
+    }
+    assert_eq!(peer.pings(), 5);
+}
+
+#[test]
+fn a_silent_link_is_lost_after_four_seconds() {
+    let mut peer = Peer::online();
+    peer.alive = false;
+    peer.pass(SECOND * 4 - MS);
+    peer.expect_no_event();
+    peer.pass(MS);
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+    peer.expect_hangup(CloseReason::KeepAliveTimeout);
+    peer.until_dial();
+}
+
+#[test]
+fn four_seconds_count_from_the_last_frame() {
+    let mut peer = Peer::online();
+    peer.alive = false;
+    peer.pass(SECOND * 3);
+    peer.message("still here");
+    peer.expect_event(crate::peer::from_alice("still here"));
+    peer.pass(SECOND * 4 - MS);
+    peer.expect_no_event();
+    peer.pass(MS);
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+}
+
+#[test]
+fn the_vendors_wire_waits_twenty_seconds() {
+    let mut peer = Peer::online_with(Config::vendor());
+    peer.alive = false;
+    peer.pass(SECOND * 20 - MS);
+    assert_eq!(peer.pings(), 1);
+    peer.expect_no_event();
+    peer.pass(MS);
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+}
+
+#[test]
+fn a_server_that_asks_is_answered() {
+    let mut peer = Peer::online();
+    peer.frame(ServerFrame::Ping);
+    peer.expect_sent(ClientFrame::Pong);
+}
+
+#[test]
+fn where_the_server_asks_the_client_does_not() {
+    let mut config = Config::vendor();
+    config.keep_alive = KeepAlive::Server { interval_ms: 10_000 };
+    let mut peer = Peer::online_with(config);
+    for _ in 0..5 {
+        peer.pass(SECOND * 10);
+        peer.frame(ServerFrame::Ping);
+        peer.expect_sent(ClientFrame::Pong);
+    }
+    assert_eq!(peer.pings(), 0);
+    peer.pass(SECOND * 20 - MS);
+    peer.expect_no_event();
+    peer.pass(MS);
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+}
+
+#[test]
+fn the_keep_alive_of_a_link_dies_with_it() {
+    let mut peer = Peer::online();
+    peer.pass(SECOND * 2);
+    peer.cut();
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+    let waited = peer.until_dial();
+    peer.pass(SECOND * 5);
+    assert_eq!(peer.pings(), 1, "no ping without a link, {waited:?}");
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    // The new link starts with a clean slate, however long the old one was silent.
+    peer.pass(SECOND * 2 - MS);
+    assert_eq!(peer.pings(), 0);
+    peer.pass(MS);
+    assert_eq!(peer.pings(), 1);
+    peer.expect_no_event();
+}
+
+#[test]
+fn a_timer_that_is_early_or_late_does_no_harm() {
+    let mut peer = Peer::online();
+    for _ in 0..1000 {
+        peer.with(|connection, now| connection.handle_timeout(now));
+    }
+    peer.expect_nothing_sent();
+    assert_eq!(peer.pings(), 0);
+}
+
+#[test]
+fn a_clock_that_goes_back_does_no_harm() {
+    let mut peer = Peer::online();
+    peer.pass(SECOND);
+    peer.with(|connection, now| {
+        connection.handle_timeout(now - SECOND);
+        connection.handle_frame(now - SECOND, ServerFrame::Pong);
+    });
+    peer.pass(SECOND);
+    assert_eq!(peer.pings(), 1);
+    peer.expect_no_event();
+}

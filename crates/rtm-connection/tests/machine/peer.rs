@@ -1,0 +1,474 @@
+//! A scripted server and transport around one connection, with a clock of its own.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{
+    Answer, AppId, ChannelId, ClientFrame, CloseReason, Command, Epoch, ErrorKind, Event, Login, MessageId,
+    PeerMessage, Refusal, RequestId, Resumption, RtmMessage, Seq, ServerFrame, SessionId, SessionTicket, Text, Token,
+    UserId, Welcome,
+};
+use rtm_connection::{
+    Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Credentials, Dial, DialError,
+    Output, RtmError, RtmEvent,
+};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// What the connection put out and nobody looked at yet, by kind and in order.
+pub(crate) struct Peer {
+    pub(crate) connection: Connection,
+    now: Instant,
+    /// Whether pings are answered.
+    pub(crate) alive: bool,
+    seq: u64,
+    wait: Option<Instant>,
+    dials: VecDeque<Dial>,
+    sent: VecDeque<ClientFrame>,
+    hangups: VecDeque<CloseReason>,
+    events: VecDeque<RtmEvent>,
+    replies: VecDeque<(RequestId, Result<Answer, RtmError>)>,
+    logins: VecDeque<Result<(), RtmError>>,
+    logouts: VecDeque<Result<(), RtmError>>,
+    tokens_needed: usize,
+    pings: usize,
+    /// Everything but time, in order, for traces.
+    pub(crate) trace: Vec<String>,
+}
+
+impl Peer {
+    pub(crate) fn new(config: Config) -> Self {
+        Self::around(Connection::new(config, 7))
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    pub(crate) fn around(connection: Connection) -> Self {
+        Self {
+            connection,
+            now: Instant::now(),
+            alive: true,
+            seq: 0,
+            wait: None,
+            dials: VecDeque::new(),
+            sent: VecDeque::new(),
+            hangups: VecDeque::new(),
+            events: VecDeque::new(),
+            replies: VecDeque::new(),
+            logins: VecDeque::new(),
+            logouts: VecDeque::new(),
+            tokens_needed: 0,
+            pings: 0,
+            trace: Vec::new(),
+        }
+    }
+
+    /// Logged in on the native wire, with nothing left to look at.
+    pub(crate) fn online() -> Self {
+        Self::online_with(Config::native())
+    }
+
+    pub(crate) fn online_with(config: Config) -> Self {
+        let mut peer = Self::new(config);
+        peer.login();
+        peer.open();
+        peer.welcome(Resumption::New);
+        peer.expect_state(State::Connecting, Reason::Login);
+        peer.expect_state(State::Connected, Reason::LoginSuccess);
+        peer.expect_login_ok();
+        peer
+    }
+
+    // What the user does.
+
+    pub(crate) fn login(&mut self) {
+        self.try_login().unwrap();
+    }
+
+    pub(crate) fn try_login(&mut self) -> Result<(), RtmError> {
+        let result = self.connection.login(self.now, credentials());
+        self.drain();
+        result
+    }
+
+    pub(crate) fn logout(&mut self) -> Result<(), RtmError> {
+        let result = self.connection.logout(self.now);
+        self.drain();
+        result
+    }
+
+    pub(crate) fn request(&mut self, command: impl Into<Command>) -> RequestId {
+        let id = self.connection.request(self.now, command);
+        self.drain();
+        id
+    }
+
+    pub(crate) fn renew(&mut self, text: &str) -> RequestId {
+        let id = self.connection.renew_token(self.now, token(text));
+        self.drain();
+        id
+    }
+
+    pub(crate) fn consume(&mut self, events: u32) {
+        self.connection.consumed(self.now, events);
+        self.drain();
+    }
+
+    /// Anything else, with the time.
+    pub(crate) fn with<R>(&mut self, act: impl FnOnce(&mut Connection, Instant) -> R) -> R {
+        let result = act(&mut self.connection, self.now);
+        self.drain();
+        result
+    }
+
+    // What the transport and the server do.
+
+    /// The dial is expected and succeeds. Returns the login that follows.
+    pub(crate) fn open(&mut self) -> Login {
+        self.expect_dial();
+        self.connection.handle_opened(self.now, None);
+        self.drain();
+        match self.sent.pop_front() {
+            Some(ClientFrame::Login(login)) => *login,
+            other => panic!("a login, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn dial_failed(&mut self, kind: ErrorKind, retry: bool) {
+        self.expect_dial();
+        let error = DialError { kind, retry, detail: Text::from("no route") };
+        self.connection.handle_dial_failed(self.now, error);
+        self.drain();
+    }
+
+    pub(crate) fn welcome(&mut self, resumption: Resumption) {
+        self.welcome_with(|welcome| welcome.resumption = resumption);
+    }
+
+    pub(crate) fn welcome_with(&mut self, change: impl FnOnce(&mut Welcome)) {
+        let mut welcome = Welcome {
+            user_id: user("bob"),
+            ticket: Some(ticket(1)),
+            resumption: Resumption::New,
+            token_expires_in_ms: None,
+            server_time_ms: 0,
+            limits: None,
+        };
+        change(&mut welcome);
+        if welcome.resumption == Resumption::New {
+            self.seq = 0;
+        }
+        self.frame(ServerFrame::Welcome(Box::new(welcome)));
+    }
+
+    pub(crate) fn frame(&mut self, frame: ServerFrame) {
+        self.connection.handle_frame(self.now, frame);
+        self.drain();
+    }
+
+    /// Several frames before anything is put out.
+    pub(crate) fn frames(&mut self, frames: impl IntoIterator<Item = ServerFrame>) {
+        for frame in frames {
+            self.connection.handle_frame(self.now, frame);
+        }
+        self.drain();
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.seq += 1;
+        self.frame(ServerFrame::Event { seq: Seq(self.seq), event });
+    }
+
+    /// A message from alice.
+    pub(crate) fn message(&mut self, text: &str) {
+        self.event(Event::MessageFromPeer(peer_message(text)));
+    }
+
+    pub(crate) fn reply(&mut self, id: RequestId, answer: Answer) {
+        self.frame(ServerFrame::Reply { id, result: Ok(answer) });
+    }
+
+    pub(crate) fn refuse(&mut self, id: RequestId, kind: ErrorKind) {
+        self.frame(ServerFrame::Reply { id, result: Err(Refusal::from(kind)) });
+    }
+
+    pub(crate) fn close(&mut self, reason: CloseReason) {
+        self.frame(ServerFrame::Close(reason));
+    }
+
+    /// The link breaks without a word.
+    pub(crate) fn cut(&mut self) {
+        self.connection.handle_closed(self.now, None);
+        self.drain();
+    }
+
+    /// The link breaks, is lost for the user, and is opened again. Returns the login that follows.
+    pub(crate) fn cut_and_reopen(&mut self) -> Login {
+        self.cut();
+        self.expect_state(State::Reconnecting, Reason::Interrupted);
+        self.until_dial();
+        self.open()
+    }
+
+    pub(crate) fn reconnect(&mut self, resumption: Resumption) {
+        self.cut_and_reopen();
+        self.welcome(resumption);
+        self.expect_state(State::Connected, Reason::LoginSuccess);
+    }
+
+    // Time.
+
+    /// Lets time pass, and does what is due on the way.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.wait.filter(|at| *at <= end) {
+            assert!(at > self.now, "the wait lies in the past");
+            self.now = at;
+            self.connection.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+        self.connection.handle_timeout(self.now);
+        self.drain();
+    }
+
+    /// Lets time pass until the connection wants a link.
+    pub(crate) fn until_dial(&mut self) -> Duration {
+        let start = self.now;
+        while self.dials.is_empty() {
+            let at = self.wait.expect("something to wait for");
+            self.pass(at - self.now);
+        }
+        self.now - start
+    }
+
+    fn drain(&mut self) {
+        loop {
+            let output = self.connection.poll_output(self.now);
+            self.trace.push(format!("{output:?}"));
+            match output {
+                Output::Dial(dial) => self.dials.push_back(dial),
+                Output::Send(ClientFrame::Ping) => {
+                    self.pings += 1;
+                    if self.alive {
+                        self.connection.handle_frame(self.now, ServerFrame::Pong);
+                    }
+                }
+                Output::Send(frame) => self.sent.push_back(frame),
+                Output::Hangup(reason) => self.hangups.push_back(reason),
+                Output::Event(event) => self.events.push_back(event),
+                Output::LoginResult(result) => self.logins.push_back(result),
+                Output::LogoutResult(result) => self.logouts.push_back(result),
+                Output::Reply { id, result } => self.replies.push_back((id, result)),
+                Output::TokenNeeded => self.tokens_needed += 1,
+                Output::Wait(until) => {
+                    assert!(until.is_none_or(|at| at > self.now), "the wait lies in the past");
+                    self.wait = until;
+                    self.trace.pop();
+                    return;
+                }
+                other => panic!("an output that the test does not know: {other:?}"),
+            }
+        }
+    }
+
+    // What is looked at.
+
+    pub(crate) fn expect_dial(&mut self) -> Dial {
+        self.dials.pop_front().expect("a dial")
+    }
+
+    pub(crate) fn expect_no_dial(&mut self) {
+        assert_eq!(self.dials, []);
+    }
+
+    /// The next frame, which is this request.
+    pub(crate) fn expect_request(&mut self, id: RequestId) -> Command {
+        match self.sent.pop_front() {
+            Some(ClientFrame::Request { id: sent, command }) if sent == id => command,
+            other => panic!("request {id}, not {other:?}"),
+        }
+    }
+
+    /// The next frame, which is a request.
+    pub(crate) fn expect_any_request(&mut self) -> (RequestId, Command) {
+        match self.sent.pop_front() {
+            Some(ClientFrame::Request { id, command }) => (id, command),
+            other => panic!("a request, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn expect_any_sent(&mut self) -> ClientFrame {
+        self.sent.pop_front().expect("a frame")
+    }
+
+    pub(crate) fn has_dial(&self) -> bool {
+        !self.dials.is_empty()
+    }
+
+    pub(crate) fn forget_sent(&mut self) {
+        self.sent.clear();
+    }
+
+    /// Nothing so far is of interest.
+    pub(crate) fn forget_all(&mut self) {
+        let Self { dials, sent, hangups, events, replies, logins, logouts, tokens_needed, .. } = self;
+        dials.clear();
+        sent.clear();
+        hangups.clear();
+        events.clear();
+        replies.clear();
+        logins.clear();
+        logouts.clear();
+        *tokens_needed = 0;
+    }
+
+    pub(crate) fn expect_sent(&mut self, frame: ClientFrame) {
+        assert_eq!(self.sent.pop_front(), Some(frame));
+    }
+
+    pub(crate) fn expect_ack(&mut self, received: u64, consumed: u64, answered: u64) {
+        let [received, consumed] = [received, consumed].map(Seq);
+        self.expect_sent(ClientFrame::Ack { received, consumed, answered: RequestId(answered) });
+    }
+
+    pub(crate) fn expect_nothing_sent(&mut self) {
+        assert_eq!(self.sent, []);
+    }
+
+    pub(crate) fn expect_hangup(&mut self, reason: CloseReason) {
+        assert_eq!(self.hangups.pop_front(), Some(reason));
+    }
+
+    pub(crate) fn expect_no_hangup(&mut self) {
+        assert_eq!(self.hangups, []);
+    }
+
+    pub(crate) fn expect_event(&mut self, event: RtmEvent) {
+        assert_eq!(self.events.pop_front(), Some(event));
+    }
+
+    pub(crate) fn expect_any_event(&mut self) -> RtmEvent {
+        self.events.pop_front().expect("an event")
+    }
+
+    pub(crate) fn expect_no_event(&mut self) {
+        assert_eq!(self.events, []);
+    }
+
+    pub(crate) fn expect_state(&mut self, state: State, reason: Reason) {
+        self.expect_event(RtmEvent::ConnectionStateChanged { state, reason });
+    }
+
+    pub(crate) fn expect_gap(&mut self, lost: Option<u64>, reason: rtm_connection::GapReason) {
+        self.expect_event(RtmEvent::Gap { channel_id: None, lost, reason });
+    }
+
+    pub(crate) fn expect_ok(&mut self, id: RequestId) -> Answer {
+        match self.replies.pop_front() {
+            Some((of, Ok(answer))) if of == id => answer,
+            other => panic!("a good answer to {id}, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn expect_err(&mut self, id: RequestId, kind: ErrorKind) -> RtmError {
+        match self.replies.pop_front() {
+            Some((of, Err(error))) if of == id && error.kind() == kind => error,
+            other => panic!("{kind:?} for {id}, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn expect_no_reply(&mut self) {
+        assert_eq!(self.replies, []);
+    }
+
+    pub(crate) fn expect_login_ok(&mut self) {
+        assert_eq!(self.logins.pop_front(), Some(Ok(())));
+    }
+
+    pub(crate) fn expect_login_err(&mut self, kind: ErrorKind) -> RtmError {
+        let error = self.logins.pop_front().expect("the login ended").unwrap_err();
+        assert_eq!(error.kind(), kind);
+        error
+    }
+
+    pub(crate) fn expect_login_under_way(&mut self) {
+        assert_eq!(self.logins, []);
+    }
+
+    pub(crate) fn expect_logout_ok(&mut self) {
+        assert_eq!(self.logouts.pop_front(), Some(Ok(())));
+    }
+
+    pub(crate) fn expect_logout_under_way(&mut self) {
+        assert_eq!(self.logouts, []);
+    }
+
+    /// How often a new token was asked for since the last look.
+    pub(crate) fn tokens_needed(&mut self) -> usize {
+        std::mem::take(&mut self.tokens_needed)
+    }
+
+    /// How many pings went out since the last look.
+    pub(crate) fn pings(&mut self) -> usize {
+        std::mem::take(&mut self.pings)
+    }
+}
+
+pub(crate) fn app() -> AppId {
+    AppId::new("0123456789abcdef0123456789abcdef").unwrap()
+}
+
+pub(crate) fn user(id: &str) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+pub(crate) fn channel(id: &str) -> ChannelId {
+    ChannelId::new(id).unwrap()
+}
+
+pub(crate) fn token(text: &str) -> Token {
+    Token::new(text).unwrap()
+}
+
+pub(crate) fn credentials() -> Credentials {
+    Credentials { app_id: app(), user_id: user("bob"), token: Some(token("old")) }
+}
+
+pub(crate) fn ticket(session: u8) -> SessionTicket {
+    SessionTicket { session: SessionId([session; 16]), epoch: Epoch(1) }
+}
+
+pub(crate) fn peer_message(text: &str) -> PeerMessage {
+    PeerMessage {
+        message_id: MessageId(u64::from(text.bytes().fold(5381u32, |hash, b| hash.wrapping_mul(33) ^ u32::from(b)))),
+        peer_id: user("alice"),
+        message: RtmMessage::text(text),
+        is_offline_message: false,
+        server_received_ts: 1_700_000_000_000,
+    }
+}
+
+/// What the user sees of [`peer_message`].
+pub(crate) fn from_alice(text: &str) -> RtmEvent {
+    RtmEvent::MessageFromPeer {
+        message: RtmMessage::text(text),
+        peer_id: user("alice"),
+        properties: rtm_connection::ReceivedMessageProperties {
+            is_offline_message: false,
+            server_received_ts: 1_700_000_000_000,
+        },
+    }
+}
+
+pub(crate) fn to_alice(text: &str) -> rtm_codec::SendMessageToPeer {
+    rtm_codec::SendMessageToPeer {
+        message_id: MessageId(0),
+        peer_id: user("alice"),
+        message: RtmMessage::text(text),
+        enable_offline_messaging: false,
+        enable_historical_messaging: false,
+    }
+}
