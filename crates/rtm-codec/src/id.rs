@@ -4,6 +4,8 @@ use std::{borrow::Borrow, fmt, str::FromStr};
 
 use compact_str::CompactString;
 
+use crate::{DecodeError, DecodeErrorKind};
+
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {fault}")]
@@ -80,6 +82,16 @@ macro_rules! text_id {
                 let check: fn(&str) -> Result<(), IdFault> = $check;
                 check(text).map_err(|fault| InvalidId { what: $what, fault })?;
                 Ok(Self(CompactString::new(text)))
+            }
+
+            /// The same for a decoder, whose faults are small.
+            #[inline]
+            pub(crate) fn parse(text: &str) -> Result<Self, DecodeError> {
+                let check: fn(&str) -> Result<(), IdFault> = $check;
+                match check(text) {
+                    Ok(()) => Ok(Self(CompactString::new(text))),
+                    Err(fault) => Err(DecodeError::new($what, DecodeErrorKind::Id(fault))),
+                }
             }
 
             /// The identifier as text.
