@@ -2,8 +2,15 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
+mod connect;
+mod listen;
+mod readable;
+mod send;
+mod serve;
 mod token;
 
 /// Real-time messaging: a server, and tools to talk to it.
@@ -16,11 +23,17 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Listen(listen::Args),
+    Send(send::Args),
+    Serve(serve::Args),
     Token(token::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Listen(args) => run("warn", listen::run(args)),
+        Command::Send(args) => run("warn", send::run(args)),
+        Command::Serve(args) => run("info", serve::run(args)),
         Command::Token(args) => token::run(args),
     };
     match done {
@@ -30,4 +43,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a subcommand in a tokio runtime, with a log on standard error: of this level unless RTM_LOG says otherwise.
+fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("RTM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let done = runtime.block_on(subcommand);
+    // What is still under way, reading standard input for one, must not hold up the end.
+    runtime.shutdown_background();
+    done
 }

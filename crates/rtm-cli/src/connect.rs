@@ -1,0 +1,71 @@
+//! What `listen` and `send` have in common: which server, which project, who logs in, and how a run ends.
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use rtm_client::{Client, Events, Wire};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the server is, for example http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    gateway: String,
+    /// The project: 32 letters and digits.
+    #[arg(long, value_name = "APPID")]
+    app_id: String,
+    /// Who logs in.
+    #[arg(long)]
+    pub(crate) uid: String,
+    /// The access token, where the project has a certificate.
+    #[arg(long, env = "RTM_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Which wire to speak.
+    #[arg(long, value_enum, default_value_t = WireName::Native)]
+    wire: WireName,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WireName {
+    /// This project's own.
+    Native,
+    /// The vendor's, which its own servers speak too.
+    Vendor,
+}
+
+impl Args {
+    /// A client that is not logged in yet.
+    pub(crate) fn client(&self) -> anyhow::Result<(Client, Events)> {
+        let wire = match self.wire {
+            WireName::Native => Wire::Native,
+            WireName::Vendor => Wire::Vendor,
+        };
+        Ok(Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(wire).build()?)
+    }
+
+    pub(crate) async fn login(&self, client: &Client) -> anyhow::Result<()> {
+        let login = client.login(&self.uid, self.token.as_deref());
+        login.await.with_context(|| format!("{} cannot log in at {}", self.uid, self.gateway))
+    }
+}
+
+/// The signals that end a run: SIGINT and SIGTERM.
+pub(crate) struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// From here on the signals no longer kill the process.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next of them. Cancel safe: no signal is lost.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

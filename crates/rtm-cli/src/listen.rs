@@ -1,0 +1,122 @@
+//! `rtm listen`: logs in and prints every event.
+
+use std::{
+    io::{self, Write as _},
+    ops::ControlFlow,
+    pin::pin,
+    time::SystemTime,
+};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use futures::{FutureExt as _, StreamExt as _};
+use rtm_client::{Client, ConnectionState, RtmEvent};
+
+use crate::{
+    connect::{self, Stop},
+    readable,
+};
+
+/// Log in and print every event, until SIGINT or SIGTERM.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connect: connect::Args,
+    /// Also tell whether this user is online. May be given more than once.
+    #[arg(long, value_name = "PEER")]
+    subscribe: Vec<String>,
+    /// Join this channel and print what happens in it. May be given more than once.
+    #[arg(long, value_name = "ROOM", num_args = 1..)]
+    channel: Vec<String>,
+    /// Accept every call invitation.
+    #[arg(long)]
+    accept_invitations: bool,
+    /// How to print an event.
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// A JSON object on one line.
+    Json,
+    /// A line for a person, in colours on a terminal.
+    Text,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut stop = Stop::new()?;
+    let (client, mut events) = args.connect.client()?;
+    let mut setup = pin!(args.setup(&client).fuse());
+    loop {
+        tokio::select! {
+            biased;
+            event = events.next() => {
+                let event = event.context("the client has ended")?;
+                if args.happened(&client, &event)?.is_break() {
+                    return Ok(());
+                }
+            }
+            result = &mut setup => result?,
+            () = stop.asked() => break,
+        }
+    }
+    // Events go on until the server has taken the logout.
+    let mut logout = pin!(client.logout().fuse());
+    loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.next() => if args.print(&event)?.is_break() { return Ok(()) },
+            _ = &mut logout => return Ok(()),
+        }
+    }
+}
+
+impl Args {
+    async fn setup(&self, client: &Client) -> anyhow::Result<()> {
+        self.connect.login(client).await?;
+        if !self.subscribe.is_empty() {
+            client.subscribe_peers_online_status(&self.subscribe).await.context("cannot subscribe")?;
+        }
+        for room in &self.channel {
+            let channel = client.channel(room).with_context(|| format!("{room:?} is not a channel"))?;
+            channel.join().await.with_context(|| format!("cannot join {room}"))?;
+        }
+        Ok(())
+    }
+
+    fn happened(&self, client: &Client, event: &RtmEvent) -> anyhow::Result<ControlFlow<()>> {
+        if self.print(event)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        match event {
+            RtmEvent::RemoteInvitationReceived { invitation } if self.accept_invitations => {
+                let (client, invitation) = (client.clone(), invitation.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = client.accept_invitation(&invitation, "").await {
+                        tracing::warn!("the call of {} could not be accepted: {error}", invitation.caller_id);
+                    }
+                });
+            }
+            RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
+                anyhow::bail!("the server ended the session: {reason}");
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Writes one line and flushes it. Breaks when nobody reads any more, as in `rtm listen | head`.
+    fn print(&self, event: &RtmEvent) -> anyhow::Result<ControlFlow<()>> {
+        let line = match self.format {
+            Format::Json => serde_json::to_string(event)?,
+            Format::Text => readable::line(event, SystemTime::now()),
+        };
+        let mut stdout = anstream::stdout().lock();
+        match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(error) => Err(error).context("cannot write to standard output"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `rtm serve`: the server, by flags and a configuration file.
+
+use std::{
+    io::Write as _,
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use anyhow::Context as _;
+use rtm_server::{Advertise, AppId, Certificate, ProjectConfig, Server, ServerConfig};
+
+use crate::connect::Stop;
+
+/// Run a server until SIGINT or SIGTERM.
+///
+/// When it is ready it prints "listening on ADDR" for each address. Flags come before the configuration file, and the
+/// file before the defaults.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to listen, 127.0.0.1:8080 by default; port 0 takes a free one. May be given more than once.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    listen: Vec<SocketAddr>,
+    /// A project to serve: open, or with the certificate that its users' tokens are signed with. May be given more than
+    /// once; with the same App ID twice for a change of certificates.
+    #[arg(long, value_name = "APPID[:CERTIFICATE]")]
+    project: Vec<Project>,
+    /// The address that the vendor's gateway names to its clients; by default the one they asked.
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<Advertise>,
+    /// Where to keep offline messages, history and channel attributes; without it they are lost when the server ends.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A configuration in TOML.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say whether the configuration is good, and start nothing.
+    #[arg(long)]
+    check_config: bool,
+}
+
+/// `APPID` or `APPID:CERTIFICATE`. `Debug` shows no certificate.
+#[derive(Debug, Clone)]
+struct Project {
+    app_id: AppId,
+    certificate: Option<Certificate>,
+}
+
+impl FromStr for Project {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (app_id, certificate) = match text.split_once(':') {
+            Some((app_id, certificate)) => (app_id, Some(certificate.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self { app_id: app_id.parse()?, certificate })
+    }
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let config = args.configuration()?;
+    if args.check_config {
+        return writeln!(std::io::stdout(), "the configuration is good").context("cannot write to standard output");
+    }
+    let mut stop = Stop::new()?;
+    if config.data_dir.is_none() {
+        tracing::warn!("everything is kept in memory and lost at the end: give --data-dir to keep it");
+    }
+    let server = Server::start(config).await?;
+    {
+        let mut stdout = std::io::stdout().lock();
+        for address in server.local_addrs() {
+            writeln!(stdout, "listening on {address}")?;
+        }
+        stdout.flush()?;
+    }
+    stop.asked().await;
+    tracing::info!("going down: clients are sent away to come back");
+    tokio::select! {
+        () = server.shutdown() => Ok(()),
+        () = stop.asked() => anyhow::bail!("stopped before all clients had gone"),
+    }
+}
+
+impl Args {
+    fn configuration(&self) -> anyhow::Result<ServerConfig> {
+        let mut config = match &self.config {
+            Some(path) => {
+                let name = path.display();
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+                ServerConfig::from_toml_str(&text).with_context(|| format!("{name} is not a good configuration"))?
+            }
+            None => ServerConfig::default(),
+        };
+        if !self.listen.is_empty() {
+            config.listen.clone_from(&self.listen);
+        }
+        if config.listen.is_empty() {
+            config.listen.push(address(DEFAULT_ADDRESS)?);
+        }
+        if self.advertise.is_some() {
+            config.advertise.clone_from(&self.advertise);
+        }
+        if self.data_dir.is_some() {
+            config.data_dir.clone_from(&self.data_dir);
+        }
+        // A project of the file keeps its limits and settings, and has the flags' certificates instead of its own.
+        for Project { app_id, .. } in &self.project {
+            match config.projects.iter_mut().find(|project| project.app_id == *app_id) {
+                Some(project) => project.certificates.clear(),
+                None => config.projects.push(ProjectConfig::new(app_id.clone())),
+            }
+        }
+        for Project { app_id, certificate } in &self.project {
+            let named = config.projects.iter_mut().find(|project| project.app_id == *app_id);
+            if let (Some(project), Some(certificate)) = (named, certificate) {
+                project.certificates.push(certificate.clone());
+            }
+        }
+        config.check()?;
+        anyhow::ensure!(!config.projects.is_empty(), "there is no project to serve: give --project or --config");
+        Ok(config)
+    }
+}
+
+fn address(text: &str) -> anyhow::Result<SocketAddr> {
+    let mut found = text.to_socket_addrs().with_context(|| format!("{text:?} is not HOST:PORT"))?;
+    found.next().with_context(|| format!("{text:?} has no address"))
+}
+
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";

@@ -1,0 +1,159 @@
+//! `rtm serve`, from outside: its first line, its end, its configuration.
+
+mod support;
+
+use std::{fs, net::TcpListener};
+
+use support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, rtm};
+
+fn stderr_of(args: &[&str]) -> (Option<i32>, String) {
+    let output = rtm(&[&["serve"], args].concat());
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn it_says_where_it_listens_and_ends_well_on_both_signals() {
+    for signal in ["INT", "TERM"] {
+        let server = Server::start(&[]);
+        let mut bob = server.listener("bob", &[]);
+        server.running.signal(signal);
+        let (status, stdout, stderr) = server.running.end();
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert_eq!(stdout, "", "one line and no more");
+        // Sent away, not logged out: it goes on trying to come back.
+        bob.event(|event| event["state"] == "RECONNECTING" && event["reason"] == "INTERRUPTED");
+        bob.signal("INT");
+        assert_eq!(bob.end().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn without_a_data_directory_it_says_that_nothing_is_kept() {
+    let server = Server::start(&[]);
+    server.running.signal("TERM");
+    let (_, _, stderr) = server.running.end();
+    assert!(stderr.contains("--data-dir"), "{stderr}");
+}
+
+#[test]
+fn with_a_data_directory_a_stored_message_outlives_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let server = Server::start(&["--data-dir", path]);
+    let sent = rtm(&[&["send"], &server.user("alice")[..], &["--offline", "--to", "bob", "kept"]].concat());
+    assert!(sent.status.success(), "{sent:?}");
+    server.running.signal("TERM");
+    let (status, _, stderr) = server.running.end();
+    assert!(status.success(), "{stderr}");
+    assert!(!stderr.contains("--data-dir"), "{stderr}");
+
+    let server = Server::start(&["--data-dir", path]);
+    let mut bob = server.listener("bob", &[]);
+    let event = bob.event(|event| event["type"] == "MessageFromPeer");
+    assert_eq!(event["message"]["text"], "kept");
+}
+
+#[test]
+fn an_address_in_use_or_no_project_is_said_with_exit_status_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stderr) = stderr_of(&["--listen", &address, "--project", APP_ID]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains(&address), "{stderr}");
+
+    let (code, stderr) = stderr_of(&["--listen", "127.0.0.1:0"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("--project"), "{stderr}");
+}
+
+#[test]
+fn a_bad_flag_is_named_with_exit_status_2_and_shows_no_certificate() {
+    let short = format!("{SECURE_APP_ID}:secret");
+    for (args, names) in [
+        (["--project", "short"], "app id"),
+        (["--project", &short], "32 characters"),
+        (["--listen", "nowhere"], "nowhere"),
+        (["--advertise", "host"], "HOST:PORT"),
+    ] {
+        let (code, stderr) = stderr_of(&args);
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(names), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_configuration_file_is_checked_and_its_faults_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rtm.toml");
+    let file = path.to_str().unwrap();
+    let check = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let output = rtm(&["serve", "--check-config", "--config", file]);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let project = format!("[[project]]\napp_id = \"{APP_ID}\"\n");
+
+    let (code, stdout, stderr) = check(&format!("listen = \"127.0.0.1:0\"\n{project}"));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "the configuration is good\n", ""));
+
+    for (text, names) in [
+        (format!("lisden = \"127.0.0.1:0\"\n{project}"), "lisden"),
+        (format!("{project}limits = {{ send_message = \"often\" }}\n"), "send_message"),
+        (format!("{project}certificates = [\"short\"]\n"), "certificates"),
+        (format!("{project}{project}"), "two projects"),
+        ("listen = ".to_owned(), "line 1"),
+    ] {
+        let (code, stdout, stderr) = check(&text);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{text}: {stderr}");
+        assert!(stderr.contains(file) || names == "two projects", "{text}: {stderr}");
+        assert!(stderr.contains(names), "{text}: {stderr}");
+    }
+
+    let (code, stderr) = stderr_of(&["--check-config", "--config", "/nowhere/rtm.toml"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("/nowhere/rtm.toml"), "{stderr}");
+}
+
+#[test]
+fn flags_come_before_the_file_and_the_file_before_the_defaults() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rtm.toml");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    fs::write(&path, format!("listen = \"{address}\"\n[[project]]\napp_id = \"{APP_ID}\"\n")).unwrap();
+    let file = path.to_str().unwrap();
+
+    let (code, stderr) = stderr_of(&["--config", file]);
+    assert_eq!(code, Some(1), "the file's address is in use: {stderr}");
+
+    let mut server = Running::new(&["serve", "--config", file, "--listen", "127.0.0.1:0"]);
+    let line = server.line().unwrap();
+    let gateway = format!("http://{}", line.strip_prefix("listening on ").unwrap());
+    let sent = rtm(&["send", "--gateway", &gateway, "--app-id", APP_ID, "--uid", "a", "--to", "b", "hi"]);
+    assert!(sent.status.success(), "the file's project is served: {sent:?}");
+}
+
+#[test]
+fn a_project_of_the_file_takes_the_certificates_of_the_flags() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rtm.toml");
+    fs::write(&path, format!("listen = \"127.0.0.1:0\"\n[[project]]\napp_id = \"{APP_ID}\"\n")).unwrap();
+    let old = format!("{APP_ID}:{}", "0".repeat(32));
+    let new = format!("{APP_ID}:{CERTIFICATE}");
+    let mut server =
+        Running::new(&["serve", "--config", path.to_str().unwrap(), "--project", &old, "--project", &new]);
+    let line = server.line().unwrap();
+    let gateway = format!("http://{}", line.strip_prefix("listening on ").unwrap());
+    let send = |token: &[&str]| {
+        rtm(&[&["send", "--gateway", &gateway, "--app-id", APP_ID, "--uid", "a", "--to", "b", "hi"], token].concat())
+    };
+    assert_eq!(send(&[]).status.code(), Some(1));
+    for certificate in [CERTIFICATE, &"0".repeat(32)] {
+        let made = rtm(&["token", "--app-id", APP_ID, "--certificate", certificate, "--uid", "a"]);
+        let token = String::from_utf8(made.stdout).unwrap();
+        let sent = send(&["--token", token.trim()]);
+        assert!(sent.status.success(), "{sent:?}");
+    }
+}
