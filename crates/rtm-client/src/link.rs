@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use async_tungstenite::tungstenite::{Error as WsError, http::StatusCode};
+use async_tungstenite::tungstenite::{Error as WsError, error::ProtocolError, http::StatusCode};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rtm_codec::{
     Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, HistoryOf, QueryHistory, Refusal,
@@ -285,7 +285,7 @@ impl From<OpenError> for DialError {
                 let status = response.status();
                 status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
             }
-            OpenError::Handshake(WsError::Io(_)) => true,
+            OpenError::Handshake(WsError::Io(_) | WsError::Protocol(ProtocolError::HandshakeIncomplete)) => true,
             OpenError::Handshake(_) => false,
         };
         Self { kind: ErrorKind::GatewayConnectFailed, retry, detail: Text::from(error.to_string()) }
@@ -335,3 +335,6 @@ const PACKETS_A_TURN: usize = 64;
 /// How often stored messages are asked for, and after what pause again.
 const OFFLINE_TRIES: u32 = 5;
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

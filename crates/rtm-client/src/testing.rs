@@ -1,6 +1,6 @@
 //! A server that does what a test says, over streams in memory, so that the clock can be stopped.
 
-use std::{future::poll_fn, io, pin::Pin, time::Duration};
+use std::{future::poll_fn, io, pin::Pin};
 
 use async_tungstenite::{
     WebSocketStream,
@@ -126,7 +126,8 @@ pub(crate) enum End {
 }
 
 impl Peer {
-    async fn new(stream: DuplexStream) -> Self {
+    /// Takes a WebSocket on this stream.
+    pub(crate) async fn new(stream: DuplexStream) -> Self {
         let mut wire = Wire::Vendor;
         #[expect(clippy::result_large_err, reason = "the library says so")]
         let choose = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
