@@ -1,6 +1,6 @@
 //! Text that shares the bytes of the frame it was received in, and secrets that are never shown.
 
-use std::{cmp::Ordering, fmt, hash, ops::Deref, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, fmt, hash, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -64,6 +64,14 @@ impl Text {
         }
     }
 
+    /// A text whose clones share its bytes, however short it is.
+    pub(crate) fn shared(text: String) -> Self {
+        let bytes = Arc::new(Bytes::from(text));
+        let text = Yoke::try_attach_to_cart(bytes, |bytes: &Bytes| simdutf8::basic::from_utf8(bytes))
+            .expect("a String is UTF-8");
+        Self(Repr::Shared(text))
+    }
+
     /// A copy of `bytes`, validated.
     ///
     /// # Errors
@@ -88,6 +96,12 @@ impl From<&str> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
+        Self(Repr::Owned(CompactString::from(text)))
+    }
+}
+
+impl From<Cow<'_, str>> for Text {
+    fn from(text: Cow<'_, str>) -> Self {
         Self(Repr::Owned(CompactString::from(text)))
     }
 }

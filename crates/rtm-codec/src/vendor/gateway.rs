@@ -1,7 +1,17 @@
 //! The bodies of the vendor's HTTP endpoints, both halves: which server to connect to, stored messages, histories.
 
+use super::{
+    commands::TEXT,
+    events,
+    fields::{Body, Field, Flag, Number, Signed, Str},
+    reader::Reader,
+    shapes,
+    writer::Writer,
+};
 use crate::{
-    AppId, ChannelId, DecodeError, ErrorKind, HistoryCursor, HistoryPage, PeerMessage, Refusal, Text, Token, UserId,
+    AppId, ChannelId, DecodeError, DecodeErrorKind, ErrorKind, HistoryCursor, HistoryMessage, HistoryPage, InvalidId,
+    MessageId, PeerMessage, Refusal, Text, Token, UserId,
+    limits::{HISTORY_PAGE, PACKET_BYTES},
 };
 
 /// The vendor's HTTP endpoints, all of them `POST`.
@@ -82,7 +92,7 @@ pub struct PageRequest {
     pub limit: u32,
 }
 
-/// What the server answers, always with HTTP status 200.
+/// What the server answers, with HTTP status 200 (but see [`TryAgain`](Self::TryAgain)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GatewayAnswer {
@@ -97,7 +107,8 @@ pub enum GatewayAnswer {
     OfflineMessages(Vec<PeerMessage>),
     /// A page of a history.
     History(HistoryPage),
-    /// Not now: ask again in two seconds.
+    /// Not now: ask again in two seconds. A server does better to answer with the HTTP status 503 and any
+    /// body: the SDK tries again then, and takes this code for a failed login, whatever its documents say.
     TryAgain,
     /// No.
     Refused(ErrorKind),
@@ -115,14 +126,26 @@ pub struct Address {
 impl Endpoint {
     /// The endpoint that a request's path and query name.
     #[must_use]
-    pub fn find(_path: &str, _query: Option<&str>) -> Option<Self> {
-        None
+    pub fn find(path: &str, query: Option<&str>) -> Option<Self> {
+        let names_gateway = || query.unwrap_or_default().split('&').any(|pair| pair == "action=wrtm_gateway");
+        match path {
+            "/arapi/v1" if names_gateway() => Some(Self::Gateway),
+            "/arapi/v1/artmgw/getOfflineMsg" => Some(Self::OfflineMessages),
+            "/arapi/v1/artmgw/getChanHistoryMsg" => Some(Self::ChannelHistory),
+            "/arapi/v1/artmgw/getP2PHistoryMsg" => Some(Self::PeerHistory),
+            _ => None,
+        }
     }
 
     /// Path and query, as a client asks for it.
     #[must_use]
     pub fn path_and_query(self) -> &'static str {
-        ""
+        match self {
+            Self::Gateway => "/arapi/v1?action=wrtm_gateway",
+            Self::OfflineMessages => "/arapi/v1/artmgw/getOfflineMsg",
+            Self::ChannelHistory => "/arapi/v1/artmgw/getChanHistoryMsg",
+            Self::PeerHistory => "/arapi/v1/artmgw/getP2PHistoryMsg",
+        }
     }
 }
 
@@ -141,7 +164,23 @@ impl GatewayRequest {
     /// The request's body.
     #[must_use]
     pub fn encode(&self) -> String {
-        String::new()
+        match self {
+            Self::Connect { app_id, user_id, token, tls } => write(&shapes::GatewayConnect {
+                app_id: Str::from(app_id),
+                user_id: Str::from(user_id.as_ref().map_or("", UserId::as_str)),
+                token: Str::from(token.as_ref().map_or("", |token| token.expose())),
+                tls: Flag(*tls),
+            }),
+            Self::OfflineMessages { caller } => write(&caller.query()),
+            Self::ChannelHistory { caller, channel_id, page } => write(&shapes::GatewayQuery {
+                channel_id: Str::from(channel_id),
+                ..page.query(caller)
+            }),
+            Self::PeerHistory { caller, peer_id, page } => write(&shapes::GatewayQuery {
+                peer_id: Str::from(peer_id),
+                ..page.query(caller)
+            }),
+        }
     }
 
     /// Reads a request's body, whatever its content type says.
@@ -149,24 +188,294 @@ impl GatewayRequest {
     /// # Errors
     ///
     /// A refusal to answer with: [`GatewayAnswer::Refused`] of its kind.
-    pub fn decode(_endpoint: Endpoint, _body: &[u8]) -> Result<Self, Refusal> {
-        Err(Refusal::from(ErrorKind::InvalidArgument))
+    pub fn decode(endpoint: Endpoint, body: &[u8]) -> Result<Self, Refusal> {
+        let body = match simdutf8::basic::from_utf8(body) {
+            Ok(body) if body.len() <= PACKET_BYTES => body,
+            Ok(_) => return Err(invalid("the body is too long")),
+            Err(_) => return Err(invalid("the body is not valid UTF-8")),
+        };
+        let malformed = |kind| invalid(&DecodeError::new("body", kind).to_string());
+        if endpoint == Endpoint::Gateway {
+            return Self::connect(&read(body).map_err(malformed)?);
+        }
+        let it: shapes::GatewayQuery<'_> = read(body).map_err(malformed)?;
+        let caller = Caller::read(&it)?;
+        Ok(match endpoint {
+            Endpoint::ChannelHistory => Self::ChannelHistory {
+                caller,
+                channel_id: id(&it.channel_id, ErrorKind::InvalidArgument)?,
+                page: PageRequest::read(&it)?,
+            },
+            Endpoint::PeerHistory => Self::PeerHistory {
+                caller,
+                peer_id: id(&it.peer_id, ErrorKind::InvalidArgument)?,
+                page: PageRequest::read(&it)?,
+            },
+            Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages { caller },
+        })
+    }
+
+    fn connect(it: &shapes::GatewayConnect<'_>) -> Result<Self, Refusal> {
+        Ok(Self::Connect {
+            app_id: id(&it.app_id, ErrorKind::InvalidAppId)?,
+            user_id: match it.user_id.as_str() {
+                "" => None,
+                _ => Some(id(&it.user_id, ErrorKind::InvalidArgument)?),
+            },
+            token: match it.token.as_str() {
+                "" => None,
+                text => Some(
+                    Token::new(text).map_err(|error| Refusal::new(ErrorKind::InvalidToken, &error.to_string()))?,
+                ),
+            },
+            tls: it.tls.0,
+        })
+    }
+}
+
+impl Caller {
+    fn query(&self) -> shapes::GatewayQuery<'_> {
+        let Self { app_id, user_id, session } = self;
+        shapes::GatewayQuery {
+            user_id: Str::from(user_id),
+            session: Str::from(session),
+            app_id: Str::from(app_id),
+            ..Default::default()
+        }
+    }
+
+    fn read(it: &shapes::GatewayQuery<'_>) -> Result<Self, Refusal> {
+        let session = it.session.as_str();
+        if session.is_empty() || session.len() > SESSION_BYTES {
+            return Err(invalid("the session id is missing or too long"));
+        }
+        Ok(Self {
+            app_id: id(&it.app_id, ErrorKind::InvalidAppId)?,
+            user_id: id(&it.user_id, ErrorKind::InvalidArgument)?,
+            session: Text::from(session),
+        })
+    }
+}
+
+impl PageRequest {
+    fn query(self, caller: &Caller) -> shapes::GatewayQuery<'_> {
+        let Self { from_ts, until_ts, after, limit } = self;
+        shapes::GatewayQuery {
+            from_ts: Number(Some(from_ts)),
+            until_ts: Number(Some(until_ts)),
+            after: Number(after.map(|HistoryCursor(at)| at)),
+            limit: Number(Some(limit.into())),
+            ..caller.query()
+        }
+    }
+
+    /// What is left out is everything, in pages as long as there are.
+    fn read(it: &shapes::GatewayQuery<'_>) -> Result<Self, Refusal> {
+        let limit = it.limit.0.unwrap_or(HISTORY_PAGE as u64);
+        Ok(Self {
+            from_ts: it.from_ts.0.unwrap_or_default(),
+            until_ts: it.until_ts.0.unwrap_or(u64::MAX),
+            after: it.after.0.map(HistoryCursor),
+            limit: u32::try_from(limit)
+                .ok()
+                .filter(|limit| (1..=HISTORY_PAGE as u32).contains(limit))
+                .ok_or_else(|| invalid("the limit is not from 1 to 100"))?,
+        })
     }
 }
 
 impl GatewayAnswer {
-    /// The answer's body.
+    /// The answer's body. Messages that the wire cannot carry (binary ones) are left out of it.
     #[must_use]
     pub fn encode(&self) -> String {
-        String::new()
+        match self {
+            Self::Connect { session, addresses } => write(&shapes::GatewayConnected {
+                code: Number(Some(0)),
+                session: Str::from(session),
+                addresses: addresses.iter().map(Address::write).collect(),
+            }),
+            Self::OfflineMessages(messages) => write(&shapes::GatewayMessages {
+                code: Number(Some(0)),
+                messages: messages
+                    .iter()
+                    .filter_map(|PeerMessage { message_id, peer_id, message, server_received_ts, .. }| {
+                        write_message(*message_id, peer_id, Body::of(message)?, *server_received_ts)
+                    })
+                    .collect(),
+                next: Number(None),
+            }),
+            Self::History(HistoryPage { messages, next }) => write(&shapes::GatewayMessages {
+                code: Number(Some(0)),
+                messages: messages
+                    .iter()
+                    .filter_map(|HistoryMessage { message_id, from, message, server_received_ts }| {
+                        write_message(*message_id, from, Body::of(message)?, *server_received_ts)
+                    })
+                    .collect(),
+                next: Number(next.map(|HistoryCursor(at)| at)),
+            }),
+            Self::TryAgain => write_code(TRY_AGAIN),
+            Self::Refused(kind) => write_code(Code::of(*kind)),
+        }
     }
 
-    /// Reads an answer's body.
+    /// Reads an answer's body. Addresses of another type than the SDK's, and messages of a kind that is
+    /// not known here, are left out.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when it is not an answer of this endpoint.
-    pub fn decode(_endpoint: Endpoint, _body: &[u8]) -> Result<Self, DecodeError> {
-        Ok(Self::TryAgain)
+    /// [`DecodeError`] when it is not an answer of this endpoint. The body's size is for the caller to bound.
+    pub fn decode(endpoint: Endpoint, body: &[u8]) -> Result<Self, DecodeError> {
+        let error = |kind| DecodeError::new("gateway's answer", kind);
+        let body = simdutf8::basic::from_utf8(body).map_err(|_| error(DecodeErrorKind::Utf8))?;
+        let it: shapes::GatewayCode = read(body).map_err(error)?;
+        match Code::read(it.code.0.ok_or_else(|| error(DecodeErrorKind::Value))?) {
+            Code::TryAgain => return Ok(Self::TryAgain),
+            Code::Refused(kind) => return Ok(Self::Refused(kind)),
+            Code::Good => {}
+        }
+        if endpoint == Endpoint::Gateway {
+            let it: shapes::GatewayConnected<'_> = read(body).map_err(error)?;
+            return Ok(Self::Connect {
+                session: Text::from(it.session.as_str()),
+                addresses: it.addresses.items.iter().flatten().filter_map(Address::read).collect(),
+            });
+        }
+        let it: shapes::GatewayMessages<'_> = read(body).map_err(error)?;
+        let messages = it.messages.items.into_iter().flatten().filter_map(read_message);
+        Ok(match endpoint {
+            Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages(
+                messages
+                    .map(|HistoryMessage { message_id, from, message, server_received_ts }| PeerMessage {
+                        message_id,
+                        peer_id: from,
+                        message,
+                        is_offline_message: true,
+                        server_received_ts,
+                    })
+                    .collect(),
+            ),
+            Endpoint::ChannelHistory | Endpoint::PeerHistory => {
+                Self::History(HistoryPage { messages: messages.collect(), next: it.next.0.map(HistoryCursor) })
+            }
+        })
     }
 }
+
+impl Address {
+    fn write(&self) -> shapes::GatewayAddress<'_> {
+        let Self { host, port } = self;
+        shapes::GatewayAddress {
+            kind: Number(Some(ADDRESS)),
+            host: Str::from(host),
+            port: Number(Some(u64::from(*port))),
+        }
+    }
+
+    fn read(it: &shapes::GatewayAddress<'_>) -> Option<Self> {
+        let port = u16::try_from(it.port.0?).ok()?;
+        let host = it.host.as_str();
+        (it.kind.0 == Some(ADDRESS) && !host.is_empty()).then(|| Self { host: Text::from(host), port })
+    }
+}
+
+/// What a `code` says.
+enum Code {
+    Good,
+    TryAgain,
+    Refused(ErrorKind),
+}
+
+impl Code {
+    fn read(code: i64) -> Self {
+        match code {
+            GOOD => Self::Good,
+            TRY_AGAIN | -1 => Self::TryAgain,
+            INVALID_PARAMETERS | -4 | -7 => Self::Refused(ErrorKind::InvalidArgument),
+            // The developer, the user, its address, the channel.
+            13 | USER_BANNED | 15 | 16 => Self::Refused(ErrorKind::Banned),
+            // Of a project that is not known, or whose service is not open.
+            4 | APP_ID_INVALID | 102 => Self::Refused(ErrorKind::InvalidAppId),
+            6 | TOKEN_EXPIRED => Self::Refused(ErrorKind::TokenExpired),
+            5 | TOKEN_INVALID => Self::Refused(ErrorKind::InvalidToken),
+            _ => Self::Refused(ErrorKind::Failure),
+        }
+    }
+
+    fn of(kind: ErrorKind) -> i64 {
+        match kind {
+            ErrorKind::InvalidArgument | ErrorKind::InvalidUserId => INVALID_PARAMETERS,
+            ErrorKind::Banned => USER_BANNED,
+            ErrorKind::InvalidAppId => APP_ID_INVALID,
+            ErrorKind::TokenExpired => TOKEN_EXPIRED,
+            ErrorKind::InvalidToken => TOKEN_INVALID,
+            _ => UNKNOWN,
+        }
+    }
+}
+
+fn write_message<'a>(
+    message_id: MessageId,
+    from: &'a UserId,
+    body: Body<'a>,
+    time: u64,
+) -> Option<shapes::GatewayMessage<'a>> {
+    Some(shapes::GatewayMessage {
+        from: Str::from(from),
+        status: Number(Some(0)),
+        msg_type: Number(Some(TEXT)),
+        body,
+        time: Number(Some(time)),
+        msg_id: events::msg_id(message_id),
+    })
+}
+
+fn read_message(it: shapes::GatewayMessage<'_>) -> Option<HistoryMessage> {
+    Some(HistoryMessage {
+        message_id: MessageId(it.msg_id.0.unwrap_or_default()),
+        from: UserId::new(it.from.as_str()).ok()?,
+        message: events::text(it.msg_type, it.body)?,
+        server_received_ts: it.time.0.unwrap_or_default(),
+    })
+}
+
+fn write<'a>(body: &impl Field<'a>) -> String {
+    let mut out = Writer::default();
+    body.write(&mut out);
+    out.finish()
+}
+
+fn write_code(code: i64) -> String {
+    write(&shapes::GatewayCode { code: Signed(Some(code)) })
+}
+
+fn read<'a, T: Field<'a>>(body: &'a str) -> Result<T, DecodeErrorKind> {
+    let mut reader = Reader::new(body);
+    let value = T::read(&mut reader)?;
+    reader.end().map(|()| value)
+}
+
+fn id<'t, T>(text: &'t Str<'_>, kind: ErrorKind) -> Result<T, Refusal>
+where
+    T: TryFrom<&'t str, Error = InvalidId>,
+{
+    T::try_from(text.as_str()).map_err(|error| Refusal::new(kind, &error.to_string()))
+}
+
+fn invalid(detail: &str) -> Refusal {
+    Refusal::new(ErrorKind::InvalidArgument, detail)
+}
+
+const GOOD: i64 = 0;
+const TRY_AGAIN: i64 = 1;
+/// No number of the vendor's: the SDK reports what it does not know as unknown.
+const UNKNOWN: i64 = 2;
+const INVALID_PARAMETERS: i64 = 3;
+const USER_BANNED: i64 = 14;
+const APP_ID_INVALID: i64 = 101;
+const TOKEN_EXPIRED: i64 = 109;
+const TOKEN_INVALID: i64 = 110;
+/// The only type of address that the SDK connects to.
+const ADDRESS: u64 = 0;
+/// The longest session id that is taken from a client.
+const SESSION_BYTES: usize = 256;

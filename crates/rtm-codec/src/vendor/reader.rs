@@ -1,0 +1,401 @@
+//! Reads JSON, and JSON within strings of JSON, in place: nothing is unescaped into a buffer to be read
+//! again. A text without escapes is borrowed from the packet.
+
+use std::borrow::Cow;
+
+use super::writer::{QUOTES, first_special};
+use crate::DecodeErrorKind;
+
+/// How deep objects and arrays may lie in one another, over all the strings they are wrapped in.
+/// The wire's own go four deep.
+pub(super) const MAX_NESTING: usize = 16;
+
+/// A place in a packet.
+#[derive(Debug, Clone)]
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// How many strings lie around this place.
+    depth: usize,
+    nesting: usize,
+}
+
+/// What kind of value comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+/// One character of a string's text.
+enum Unit {
+    Char(char),
+    /// Half of a surrogate pair: JSON can write it, text cannot hold it.
+    Lone,
+    /// The string ends.
+    End,
+}
+
+/// What comes next besides white space.
+struct Token {
+    /// The character; `None` where the innermost string or the packet ends.
+    char: Option<char>,
+    /// How many bytes of the packet it takes.
+    len: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// At the start of `text`.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0, depth: 0, nesting: 0 }
+    }
+
+    /// What kind of value comes next; it stays there.
+    pub(super) fn kind(&mut self) -> Result<Kind, DecodeErrorKind> {
+        match self.token()?.char.ok_or(DecodeErrorKind::Truncated)? {
+            '{' => Ok(Kind::Object),
+            '[' => Ok(Kind::Array),
+            '"' => Ok(Kind::String),
+            't' => Ok(Kind::True),
+            'f' => Ok(Kind::False),
+            'n' => Ok(Kind::Null),
+            '-' | '0'..='9' => Ok(Kind::Number),
+            _ => Err(DecodeErrorKind::Syntax),
+        }
+    }
+
+    /// Reads an object; `field` reads, or skips, the value of each key.
+    pub(super) fn object(
+        &mut self,
+        mut field: impl FnMut(&str, &mut Self) -> Result<(), DecodeErrorKind>,
+    ) -> Result<(), DecodeErrorKind> {
+        self.enter('{')?;
+        if self.accept('}')? {
+            return self.leave();
+        }
+        loop {
+            let key = self.string()?.unwrap_or_default();
+            self.expect(':')?;
+            field(&key, self)?;
+            if !self.accept(',')? {
+                self.expect('}')?;
+                return self.leave();
+            }
+        }
+    }
+
+    /// Reads an array; `item` reads, or skips, each of its values.
+    pub(super) fn array(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), DecodeErrorKind>,
+    ) -> Result<(), DecodeErrorKind> {
+        self.enter('[')?;
+        if self.accept(']')? {
+            return self.leave();
+        }
+        loop {
+            item(self)?;
+            if !self.accept(',')? {
+                self.expect(']')?;
+                return self.leave();
+            }
+        }
+    }
+
+    /// Reads a string; `None` when it holds what no text can hold.
+    pub(super) fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
+        self.expect('"')?;
+        let start = self.at;
+        if self.plain() {
+            let end = self.at;
+            self.at += QUOTES[self.depth].len();
+            return Ok(Some(Cow::Borrowed(&self.text[start..end])));
+        }
+        let mut text = String::with_capacity((self.at - start) * 2);
+        text.push_str(&self.text[start..self.at]);
+        let mut lone = false;
+        loop {
+            match self.unit(self.depth + 1)? {
+                Unit::Char(c) => text.push(c),
+                Unit::Lone => lone = true,
+                Unit::End => break,
+            }
+            let from = self.at;
+            let ends = self.plain();
+            text.push_str(&self.text[from..self.at]);
+            if ends {
+                self.at += QUOTES[self.depth].len();
+                break;
+            }
+        }
+        Ok((!lone).then_some(Cow::Owned(text)))
+    }
+
+    /// Reads JSON within a string; `None` when the string holds no such thing. The string is passed
+    /// over in any case.
+    pub(super) fn nested<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeErrorKind>,
+    ) -> Result<Option<T>, DecodeErrorKind> {
+        let mut inner = self.clone();
+        inner.open()?;
+        match read(&mut inner).and_then(|value| inner.close().map(|()| value)) {
+            Ok(value) => {
+                *self = inner;
+                Ok(Some(value))
+            }
+            Err(_) => {
+                self.skip_string()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes into a string.
+    pub(super) fn open(&mut self) -> Result<(), DecodeErrorKind> {
+        self.expect('"')?;
+        self.depth += 1;
+        if self.depth < QUOTES.len() { Ok(()) } else { Err(DecodeErrorKind::TooDeep { limit: QUOTES.len() - 1 }) }
+    }
+
+    /// Leaves the innermost string, of which everything was read.
+    pub(super) fn close(&mut self) -> Result<(), DecodeErrorKind> {
+        if self.token()?.char.is_some() {
+            return Err(DecodeErrorKind::Syntax);
+        }
+        if self.at == self.text.len() {
+            return Err(DecodeErrorKind::Truncated);
+        }
+        self.depth -= 1;
+        self.at += QUOTES[self.depth].len();
+        Ok(())
+    }
+
+    /// Whether nothing but white space is left of the innermost string, or of the packet.
+    pub(super) fn is_at_end(&mut self) -> Result<bool, DecodeErrorKind> {
+        Ok(self.token()?.char.is_none())
+    }
+
+    /// Makes sure that nothing follows.
+    pub(super) fn end(&mut self) -> Result<(), DecodeErrorKind> {
+        if self.is_at_end()? { Ok(()) } else { Err(DecodeErrorKind::TrailingBytes) }
+    }
+
+    /// Reads a number, as it is written.
+    pub(super) fn number(&mut self) -> Result<&'a str, DecodeErrorKind> {
+        self.token()?;
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        self.at += usize::from(bytes.get(self.at) == Some(&b'-'));
+        let whole = self.digits();
+        if whole == 0 || (whole > 1 && bytes[self.at - whole] == b'0') {
+            return Err(DecodeErrorKind::Syntax);
+        }
+        if bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            if self.digits() == 0 {
+                return Err(DecodeErrorKind::Syntax);
+            }
+        }
+        if matches!(bytes.get(self.at), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(bytes.get(self.at), Some(b'-' | b'+')));
+            if self.digits() == 0 {
+                return Err(DecodeErrorKind::Syntax);
+            }
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Reads `true`, `false` or `null`, whichever [`kind`](Self::kind) said.
+    pub(super) fn literal(&mut self, kind: Kind) -> Result<(), DecodeErrorKind> {
+        let word = match kind {
+            Kind::True => "true",
+            Kind::False => "false",
+            _ => "null",
+        };
+        if !self.rest().starts_with(word) {
+            return Err(DecodeErrorKind::Syntax);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Passes over a value of any kind.
+    pub(super) fn skip(&mut self) -> Result<(), DecodeErrorKind> {
+        // Recursion goes no deeper than `MAX_NESTING`.
+        match self.kind()? {
+            Kind::Object => self.object(|_, reader| reader.skip()),
+            Kind::Array => self.array(Self::skip),
+            Kind::String => self.skip_string(),
+            Kind::Number => self.number().map(|_| ()),
+            kind @ (Kind::True | Kind::False | Kind::Null) => self.literal(kind),
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<(), DecodeErrorKind> {
+        self.expect('"')?;
+        loop {
+            if self.plain() {
+                self.at += QUOTES[self.depth].len();
+                return Ok(());
+            }
+            if let Unit::End = self.unit(self.depth + 1)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn enter(&mut self, bracket: char) -> Result<(), DecodeErrorKind> {
+        self.expect(bracket)?;
+        self.nesting += 1;
+        if self.nesting > MAX_NESTING { Err(DecodeErrorKind::TooDeep { limit: MAX_NESTING }) } else { Ok(()) }
+    }
+
+    fn leave(&mut self) -> Result<(), DecodeErrorKind> {
+        self.nesting -= 1;
+        Ok(())
+    }
+
+    fn accept(&mut self, char: char) -> Result<bool, DecodeErrorKind> {
+        let token = self.token()?;
+        let found = token.char == Some(char);
+        if found {
+            self.at += token.len;
+        }
+        Ok(found)
+    }
+
+    fn expect(&mut self, char: char) -> Result<(), DecodeErrorKind> {
+        let token = self.token()?;
+        match token.char {
+            Some(found) if found == char => {
+                self.at += token.len;
+                Ok(())
+            }
+            Some(_) => Err(DecodeErrorKind::Syntax),
+            None => Err(DecodeErrorKind::Truncated),
+        }
+    }
+
+    /// Passes over white space and looks at what follows.
+    fn token(&mut self) -> Result<Token, DecodeErrorKind> {
+        loop {
+            let Some(&byte) = self.text.as_bytes().get(self.at) else {
+                return Ok(Token { char: None, len: 0 });
+            };
+            match byte {
+                b' ' => self.at += 1,
+                b'\n' | b'\r' | b'\t' if self.depth == 0 => self.at += 1,
+                b'"' | b'\\' if self.rest().starts_with(QUOTES[self.depth]) => {
+                    return Ok(Token { char: Some('"'), len: QUOTES[self.depth].len() });
+                }
+                b'"' | b'\\' if self.depth > 0 && self.rest().starts_with(QUOTES[self.depth - 1]) => {
+                    return Ok(Token { char: None, len: 0 });
+                }
+                // White space, or anything else, that the strings around it made an escape of.
+                b'\\' => {
+                    let start = self.at;
+                    match self.unit(self.depth)? {
+                        Unit::Char(' ' | '\n' | '\r' | '\t') => {}
+                        Unit::Char(char) => {
+                            let len = self.at - start;
+                            self.at = start;
+                            return Ok(Token { char: Some(char), len });
+                        }
+                        Unit::Lone | Unit::End => return Err(DecodeErrorKind::Syntax),
+                    }
+                }
+                // A string further out ends, and with it what is read here.
+                b'"' => return Err(DecodeErrorKind::Truncated),
+                byte => return Ok(Token { char: Some(char::from(byte)), len: 1 }),
+            }
+        }
+    }
+
+    /// Passes over text that stands for itself; whether the string ends there.
+    fn plain(&mut self) -> bool {
+        self.at += first_special(&self.text.as_bytes()[self.at..]).unwrap_or(self.text.len() - self.at);
+        self.rest().starts_with(QUOTES[self.depth])
+    }
+
+    /// The next character of the text within `level` strings.
+    fn unit(&mut self, level: usize) -> Result<Unit, DecodeErrorKind> {
+        let Some(outer) = level.checked_sub(1) else {
+            let char = self.rest().chars().next().ok_or(DecodeErrorKind::Truncated)?;
+            self.at += char.len_utf8();
+            return Ok(Unit::Char(char));
+        };
+        match self.unit(outer)? {
+            Unit::Char('"') => Ok(Unit::End),
+            Unit::Char('\\') => self.escape(outer),
+            Unit::Char(char) if char < ' ' => Err(DecodeErrorKind::Syntax),
+            Unit::Char(char) => Ok(Unit::Char(char)),
+            Unit::Lone => Ok(Unit::Lone),
+            Unit::End => Err(DecodeErrorKind::Truncated),
+        }
+    }
+
+    /// What an escape stands for, whose backslash was read and whose characters are at level `outer`.
+    fn escape(&mut self, outer: usize) -> Result<Unit, DecodeErrorKind> {
+        let char = match self.char(outer)? {
+            char @ ('"' | '\\' | '/') => char,
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => return self.unicode(outer),
+            _ => return Err(DecodeErrorKind::Syntax),
+        };
+        Ok(Unit::Char(char))
+    }
+
+    fn unicode(&mut self, outer: usize) -> Result<Unit, DecodeErrorKind> {
+        let first = self.hex(outer)?;
+        if let Some(char) = char::from_u32(first) {
+            return Ok(Unit::Char(char));
+        }
+        let start = self.at;
+        if first < 0xdc00 && matches!(self.unit(outer)?, Unit::Char('\\')) && self.char(outer)? == 'u' {
+            let second = self.hex(outer)?;
+            if (0xdc00..0xe000).contains(&second) {
+                let char = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
+                return Ok(char.map_or(Unit::Lone, Unit::Char));
+            }
+        }
+        self.at = start;
+        Ok(Unit::Lone)
+    }
+
+    fn hex(&mut self, outer: usize) -> Result<u32, DecodeErrorKind> {
+        let mut value = 0;
+        for _ in 0..4 {
+            value = value * 16 + self.char(outer)?.to_digit(16).ok_or(DecodeErrorKind::Syntax)?;
+        }
+        Ok(value)
+    }
+
+    fn char(&mut self, level: usize) -> Result<char, DecodeErrorKind> {
+        match self.unit(level)? {
+            Unit::Char(char) => Ok(char),
+            Unit::Lone => Err(DecodeErrorKind::Syntax),
+            Unit::End => Err(DecodeErrorKind::Truncated),
+        }
+    }
+
+    fn digits(&mut self) -> usize {
+        let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        self.at += digits;
+        digits
+    }
+}

@@ -1,0 +1,184 @@
+//! Writes JSON, and JSON within strings of JSON to any depth, in one pass: each character is escaped
+//! as often as the strings around it ask for.
+
+/// The escapes that a quote and a backslash take are `2^depth - 1` and `2^depth` backslashes.
+const BACKSLASHES: &str = r"\\\\\\\\\\\\\\\\";
+
+/// How many strings may lie around a token. The deepest the wire has is text in JSON in a message's
+/// body, in `Content`, in the envelope.
+pub(super) const MAX_DEPTH: usize = 3;
+
+/// What opens and closes a string that has so many strings around it.
+pub(super) const QUOTES: [&str; MAX_DEPTH + 1] = [r#"""#, r#"\""#, r#"\\\""#, r#"\\\\\\\""#];
+
+/// JSON under construction.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    out: String,
+    /// How many strings lie around what is written next.
+    depth: usize,
+}
+
+impl Writer {
+    /// With room for so many bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self { out: String::with_capacity(bytes), depth: 0 }
+    }
+
+    /// How many strings lie around what is written next.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Appends JSON's own characters, and text known to need no escape at any depth.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// A number.
+    pub(super) fn number(&mut self, number: impl itoa::Integer) {
+        self.out.push_str(itoa::Buffer::new().format(number));
+    }
+
+    /// A number with a fraction; what JSON cannot say is `null`.
+    pub(super) fn double(&mut self, number: f64) {
+        if number.is_finite() { self.raw(&format!("{number:?}")) } else { self.raw("null") }
+    }
+
+    /// The same, with as many digits as its precision has.
+    pub(super) fn single(&mut self, number: f32) {
+        if number.is_finite() { self.raw(&format!("{number:?}")) } else { self.raw("null") }
+    }
+
+    /// A string.
+    pub(super) fn string(&mut self, text: &str) {
+        self.nested(|out| out.text(text));
+    }
+
+    /// A string that holds what `write` writes.
+    pub(super) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
+        self.out.push_str(QUOTES[self.depth]);
+        self.depth += 1;
+        write(self);
+        self.depth -= 1;
+        self.out.push_str(QUOTES[self.depth]);
+    }
+
+    /// Characters of the innermost string.
+    fn text(&mut self, mut text: &str) {
+        while let Some(at) = first_special(text.as_bytes()) {
+            self.out.push_str(&text[..at]);
+            self.escape(text.as_bytes()[at]);
+            text = &text[at + 1..];
+        }
+        self.out.push_str(text);
+    }
+
+    fn escape(&mut self, byte: u8) {
+        // A character that is one escape in the innermost string has its backslash doubled by each
+        // string further out.
+        let backslashes = 1 << (self.depth.max(1) - 1);
+        let letter = match byte {
+            b'"' => {
+                self.out.push_str(QUOTES[self.depth]);
+                return;
+            }
+            b'\\' => {
+                self.out.push_str(&BACKSLASHES[..2 * backslashes]);
+                return;
+            }
+            b'\n' => 'n',
+            b'\r' => 'r',
+            b'\t' => 't',
+            0x08 => 'b',
+            0x0c => 'f',
+            _ => 'u',
+        };
+        self.out.push_str(&BACKSLASHES[..backslashes]);
+        self.out.push(letter);
+        if letter == 'u' {
+            self.out.push_str("00");
+            self.out.push(HEX[usize::from(byte >> 4)]);
+            self.out.push(HEX[usize::from(byte & 15)]);
+        }
+    }
+
+    /// What was written.
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+}
+
+/// Where the first byte stands that cannot stand for itself in a string: a quote, a backslash or a control character.
+pub(super) fn first_special(bytes: &[u8]) -> Option<usize> {
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    // Most strings end, or have something to escape, within a few bytes. For the others, a test of
+    // many bytes without a branch between them, which compiles to vector code.
+    let near = bytes.len().min(NEAR);
+    if let Some(at) = bytes[..near].iter().position(special) {
+        return Some(at);
+    }
+    let (chunks, rest) = bytes[near..].as_chunks::<CHUNK>();
+    let plain = chunks
+        .iter()
+        .take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | special(byte)))
+        .count();
+    let from = near + plain * CHUNK;
+    let found = match chunks.get(plain) {
+        Some(chunk) => chunk.iter().position(special),
+        None => rest.iter().position(special),
+    };
+    found.map(|at| from + at)
+}
+
+const NEAR: usize = 16;
+const CHUNK: usize = 32;
+const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// serde_json, applied once for each string, is the oracle.
+    fn wrapped(text: &str, depth: usize) -> String {
+        (0..=depth).fold(text.to_owned(), |text, _| serde_json::to_string(&text).unwrap())
+    }
+
+    fn written(text: &str, depth: usize) -> String {
+        fn deeper(out: &mut Writer, text: &str, depth: usize) {
+            match depth {
+                0 => out.string(text),
+                _ => out.nested(|out| deeper(out, text, depth - 1)),
+            }
+        }
+        let mut out = Writer::default();
+        deeper(&mut out, text, depth);
+        out.finish()
+    }
+
+    #[test]
+    fn every_character_is_escaped_as_if_once_for_each_string_around_it() {
+        let all: String = (0..=0x17f).filter_map(char::from_u32).collect();
+        for text in [all.as_str(), "", "\"", "\\", "\u{7f}\u{2028}\u{2029}\u{d7ff}\u{e000}\u{fffd}", "中文 👋🏽"] {
+            for depth in 0..MAX_DEPTH {
+                assert_eq!(written(text, depth), wrapped(text, depth), "{text:?} in {depth} strings");
+            }
+        }
+    }
+
+    #[test]
+    fn a_special_byte_is_found_wherever_it_stands() {
+        for len in 0..200 {
+            let plain = vec![b'x'; len];
+            assert_eq!(first_special(&plain), None);
+            for at in 0..len {
+                for byte in [b'"', b'\\', 0, 0x1f] {
+                    let mut bytes = plain.clone();
+                    bytes[at] = byte;
+                    assert_eq!(first_special(&bytes), Some(at));
+                }
+            }
+        }
+        assert_eq!(first_special("\u{7f} é字".as_bytes()), None);
+    }
+}
