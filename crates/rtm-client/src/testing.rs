@@ -73,11 +73,6 @@ impl Switchboard {
         self.calls.recv().await.expect("the client is gone")
     }
 
-    /// Whether the client has made a connection that was not taken yet.
-    pub(crate) fn is_ringing(&self) -> bool {
-        !self.calls.is_empty()
-    }
-
     /// The server's end of the next WebSocket.
     pub(crate) async fn accept(&mut self) -> Peer {
         let (_, stream) = self.call().await;

@@ -63,7 +63,7 @@ async fn what_a_dropped_call_held_is_freed_when_its_time_is_over() {
     assert!(!freed.load(Ordering::Relaxed));
     tokio::spawn(async move {
         while peer.try_recv().await.is_ok() {
-            peer.send(ServerFrame::Pong).await
+            peer.send(ServerFrame::Pong).await;
         }
     });
     tokio::time::sleep(Duration::from_secs(11)).await;
