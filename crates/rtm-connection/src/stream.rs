@@ -106,8 +106,9 @@ impl Stream {
         self.push(Kind::Numbered, 1);
     }
 
-    /// The event that arrived last does not go to the user.
-    pub(crate) fn push_hidden(&mut self) {
+    /// The event that arrived last does not go to the user; whoever waits for its receipt gets it all the same.
+    pub(crate) fn push_hidden(&mut self, receipt: bool) {
+        self.receipt_due |= receipt;
         self.push(Kind::Hidden, 1);
     }
 
@@ -210,7 +211,7 @@ mod tests {
     fn hidden_and_missing_numbers_are_consumed_with_the_event_before_them() {
         let mut stream = Stream::default();
         assert_eq!(stream.arrived(Seq(1)), Arrival::Next);
-        stream.push_hidden();
+        stream.push_hidden(false);
         assert_eq!(stream.consumed(), Seq(1));
         events(&mut stream, 2..=2);
         assert_eq!(stream.arrived(Seq(6)), Arrival::After(3));

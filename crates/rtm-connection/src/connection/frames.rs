@@ -79,7 +79,7 @@ impl Connection {
                 self.stream.push_numbered(receipt, bytes);
                 self.queue.push_back(Output::Event(event));
             }
-            None => self.stream.push_hidden(),
+            None => self.stream.push_hidden(receipt),
         }
     }
 

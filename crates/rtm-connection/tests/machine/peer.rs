@@ -125,9 +125,10 @@ impl Peer {
 
     // What the transport and the server do.
 
-    /// The dial is expected and succeeds. Returns the login that follows.
+    /// The dial is expected and succeeds; what was sent before is of no interest. Returns the login that follows.
     pub(crate) fn open(&mut self) -> Login {
         self.expect_dial();
+        self.sent.clear();
         self.connection.handle_opened(self.now, None);
         self.drain();
         match self.sent.pop_front() {
@@ -139,6 +140,13 @@ impl Peer {
     pub(crate) fn dial_failed(&mut self, kind: ErrorKind, retry: bool) {
         self.expect_dial();
         let error = DialError { kind, retry, detail: Text::from("no route") };
+        self.connection.handle_dial_failed(self.now, error);
+        self.drain();
+    }
+
+    /// The dial that was looked at already fails.
+    pub(crate) fn dial_failed_again(&mut self, kind: ErrorKind) {
+        let error = DialError { kind, retry: true, detail: Text::default() };
         self.connection.handle_dial_failed(self.now, error);
         self.drain();
     }
@@ -212,6 +220,12 @@ impl Peer {
         self.open()
     }
 
+    /// The same, with so many events before the news.
+    pub(crate) fn cut_and_reopen_after_events(&mut self, events: usize) -> Login {
+        self.events.drain(..events);
+        self.cut_and_reopen()
+    }
+
     pub(crate) fn reconnect(&mut self, resumption: Resumption) {
         self.cut_and_reopen();
         self.welcome(resumption);
@@ -269,7 +283,6 @@ impl Peer {
                     self.trace.pop();
                     return;
                 }
-                other => panic!("an output that the test does not know: {other:?}"),
             }
         }
     }
@@ -278,6 +291,10 @@ impl Peer {
 
     pub(crate) fn expect_dial(&mut self) -> Dial {
         self.dials.pop_front().expect("a dial")
+    }
+
+    pub(crate) fn expect_dial_attempt(&mut self) -> u32 {
+        self.expect_dial().attempt
     }
 
     pub(crate) fn expect_no_dial(&mut self) {
@@ -300,8 +317,20 @@ impl Peer {
         }
     }
 
+    pub(crate) fn next_sent(&mut self) -> Option<ClientFrame> {
+        self.sent.pop_front()
+    }
+
+    pub(crate) fn drop_events(&mut self) {
+        self.events.clear();
+    }
+
     pub(crate) fn expect_any_sent(&mut self) -> ClientFrame {
         self.sent.pop_front().expect("a frame")
+    }
+
+    pub(crate) fn has_reply(&self) -> bool {
+        !self.replies.is_empty()
     }
 
     pub(crate) fn has_dial(&self) -> bool {
