@@ -38,7 +38,13 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Sends `lines` to a room and prints what others send, until the lines end.
-async fn chat(gateway: &str, app_id: &str, user: &str, room: &str, lines: impl Stream<Item = String>) -> anyhow::Result<()> {
+async fn chat(
+    gateway: &str,
+    app_id: &str,
+    user: &str,
+    room: &str,
+    lines: impl Stream<Item = String>,
+) -> anyhow::Result<()> {
     let (client, mut events) = Client::builder().gateway(gateway).app_id(app_id).build()?;
     client.login(user, None).await?;
     let channel = client.channel(room)?;

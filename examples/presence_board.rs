@@ -24,7 +24,10 @@ async fn main() -> anyhow::Result<()> {
         let event = events.recv().await.context("the client has ended")?;
         let RtmEvent::PeersOnlineStatusChanged { peers } = event else { continue };
         board.extend(peers);
-        println!("{}", TEAM.map(|peer| format!("{:<13}", board.get(peer).map_or("?".to_owned(), ToString::to_string))).concat());
+        println!(
+            "{}",
+            TEAM.map(|peer| format!("{:<13}", board.get(peer).map(ToString::to_string).unwrap_or_default())).concat()
+        );
         let all = |wanted| board.values().all(|state| *state == wanted);
         came |= all(PeerOnlineState::Online);
         if came && all(PeerOnlineState::Offline) {

@@ -36,8 +36,16 @@ async fn main() -> anyhow::Result<()> {
         ben.client.renew_token(&token("ben", TTL)?).await?;
         ben.say("  renews the token", "");
     }
-    println!("\nafter {:.1?} with tokens of {TTL:?}: ann is {}, ben is {}", started.elapsed(), ann.connection_state(), ben.client.connection_state());
-    anyhow::ensure!(ann.connection_state() == ConnectionState::Connected && ben.client.connection_state() == ConnectionState::Connected);
+    println!(
+        "\nafter {:.1?} with tokens of {TTL:?}: ann is {}, ben is {}",
+        started.elapsed(),
+        ann.connection_state(),
+        ben.client.connection_state()
+    );
+    anyhow::ensure!(
+        ann.connection_state() == ConnectionState::Connected
+            && ben.client.connection_state() == ConnectionState::Connected
+    );
 
     ann.logout().await?;
     ben.client.logout().await?;

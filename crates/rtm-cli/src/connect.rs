@@ -6,7 +6,7 @@ use rtm_client::{Client, Events, Wire};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct User {
     /// Where the server is, for example http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     gateway: String,
@@ -32,7 +32,7 @@ enum WireName {
     Vendor,
 }
 
-impl Args {
+impl User {
     /// A client that is not logged in yet.
     pub(crate) fn client(&self) -> anyhow::Result<(Client, Events)> {
         let wire = match self.wire {

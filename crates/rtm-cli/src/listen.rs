@@ -13,7 +13,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use rtm_client::{Client, ConnectionState, RtmEvent};
 
 use crate::{
-    connect::{self, Stop},
+    connect::{Stop, User},
     readable,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    connect: connect::Args,
+    user: User,
     /// Also tell whether this user is online. May be given more than once.
     #[arg(long, value_name = "PEER")]
     subscribe: Vec<String>,
@@ -46,7 +46,7 @@ enum Format {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
-    let (client, mut events) = args.connect.client()?;
+    let (client, mut events) = args.user.client()?;
     let mut setup = pin!(args.setup(&client).fuse());
     loop {
         tokio::select! {
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 impl Args {
     async fn setup(&self, client: &Client) -> anyhow::Result<()> {
-        self.connect.login(client).await?;
+        self.user.login(client).await?;
         if !self.subscribe.is_empty() {
             client.subscribe_peers_online_status(&self.subscribe).await.context("cannot subscribe")?;
         }

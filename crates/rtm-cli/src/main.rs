@@ -1,6 +1,6 @@
 //! `rtm`: the server, a listener, a sender and a maker of tokens, for the command line and for scripts.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -48,7 +48,8 @@ fn main() -> ExitCode {
 /// Runs a subcommand in a tokio runtime, with a log on standard error: of this level unless RTM_LOG says otherwise.
 fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("RTM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let done = runtime.block_on(subcommand);
     // What is still under way, reading standard input for one, must not hold up the end.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rtm_client::{Client, SendMessageOptions};
 use serde_json::json;
 
-use crate::connect::{self, Stop};
+use crate::connect::{Stop, User};
 
 /// Send one message to a user or to a channel.
 ///
@@ -14,7 +14,7 @@ use crate::connect::{self, Stop};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    connect: connect::Args,
+    user: User,
     #[command(flatten)]
     to: Receiver,
     /// Have the server keep it for a user who is offline.
@@ -37,7 +37,7 @@ struct Receiver {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
-    let (client, events) = args.connect.client()?;
+    let (client, events) = args.user.client()?;
     drop(events);
     let sent = tokio::select! {
         sent = args.send(&client) => sent,
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 impl Args {
     async fn send(&self, client: &Client) -> anyhow::Result<Option<serde_json::Value>> {
-        self.connect.login(client).await?;
+        self.user.login(client).await?;
         if let Some(room) = &self.to.channel {
             let channel = client.channel(room).with_context(|| format!("{room:?} is not a channel"))?;
             channel.join().await.with_context(|| format!("cannot join {room}"))?;

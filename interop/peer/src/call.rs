@@ -13,44 +13,116 @@ use serde_json::{Value, json};
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Call {
-    Login { uid: String, token: Option<String> },
+    Login {
+        uid: String,
+        token: Option<String>,
+    },
     Logout {},
-    RenewToken { token: String },
+    RenewToken {
+        token: String,
+    },
 
     SendMessageToPeer(PeerMessage),
     /// The same, with the outcome as a word.
     SendOutcome(PeerMessage),
-    QueryHistory { peer_id: Option<String>, channel_id: Option<String>, limit: u32, after: Option<u64> },
+    QueryHistory {
+        peer_id: Option<String>,
+        channel_id: Option<String>,
+        limit: u32,
+        after: Option<u64>,
+    },
 
-    QueryPeersOnlineStatus { peer_ids: Vec<String> },
-    SubscribePeersOnlineStatus { peer_ids: Vec<String> },
-    UnsubscribePeersOnlineStatus { peer_ids: Vec<String> },
+    QueryPeersOnlineStatus {
+        peer_ids: Vec<String>,
+    },
+    SubscribePeersOnlineStatus {
+        peer_ids: Vec<String>,
+    },
+    UnsubscribePeersOnlineStatus {
+        peer_ids: Vec<String>,
+    },
     QueryPeersBySubscriptionOption {},
 
-    SendInvitation { callee_id: String, content: Option<String> },
-    CancelInvitation { call_id: String, callee_id: String, content: Option<String> },
+    SendInvitation {
+        callee_id: String,
+        content: Option<String>,
+    },
+    CancelInvitation {
+        call_id: String,
+        callee_id: String,
+        content: Option<String>,
+    },
     AcceptInvitation(Answered),
     RefuseInvitation(Answered),
 
-    JoinChannel { channel_id: String },
-    LeaveChannel { channel_id: String },
-    SendChannelMessage { channel_id: String, #[serde(flatten)] content: Content, #[serde(default)] history: bool },
-    Members { channel_id: String },
-    ChannelMemberCount { channel_ids: Vec<String> },
+    JoinChannel {
+        channel_id: String,
+    },
+    LeaveChannel {
+        channel_id: String,
+    },
+    SendChannelMessage {
+        channel_id: String,
+        #[serde(flatten)]
+        content: Content,
+        #[serde(default)]
+        history: bool,
+    },
+    Members {
+        channel_id: String,
+    },
+    ChannelMemberCount {
+        channel_ids: Vec<String>,
+    },
 
-    SetLocalUserAttributes { attributes: BTreeMap<String, String> },
-    AddOrUpdateLocalUserAttributes { attributes: BTreeMap<String, String> },
-    DeleteLocalUserAttributesByKeys { keys: Vec<String> },
+    SetLocalUserAttributes {
+        attributes: BTreeMap<String, String>,
+    },
+    AddOrUpdateLocalUserAttributes {
+        attributes: BTreeMap<String, String>,
+    },
+    DeleteLocalUserAttributesByKeys {
+        keys: Vec<String>,
+    },
     ClearLocalUserAttributes {},
-    GetUserAttributes { user_id: String },
-    GetUserAttributesByKeys { user_id: String, keys: Vec<String> },
+    GetUserAttributes {
+        user_id: String,
+    },
+    GetUserAttributesByKeys {
+        user_id: String,
+        keys: Vec<String>,
+    },
 
-    SetChannelAttributes { channel_id: String, attributes: BTreeMap<String, String>, #[serde(flatten)] write: Write },
-    AddOrUpdateChannelAttributes { channel_id: String, attributes: BTreeMap<String, String>, #[serde(flatten)] write: Write },
-    DeleteChannelAttributesByKeys { channel_id: String, keys: Vec<String>, #[serde(flatten)] write: Write },
-    ClearChannelAttributes { channel_id: String, #[serde(flatten)] write: Write },
-    GetChannelAttributes { channel_id: String },
-    GetChannelAttributesByKeys { channel_id: String, keys: Vec<String> },
+    SetChannelAttributes {
+        channel_id: String,
+        attributes: BTreeMap<String, String>,
+        #[serde(flatten)]
+        write: Write,
+    },
+    AddOrUpdateChannelAttributes {
+        channel_id: String,
+        attributes: BTreeMap<String, String>,
+        #[serde(flatten)]
+        write: Write,
+    },
+    DeleteChannelAttributesByKeys {
+        channel_id: String,
+        keys: Vec<String>,
+        #[serde(flatten)]
+        write: Write,
+    },
+    ClearChannelAttributes {
+        channel_id: String,
+        #[serde(flatten)]
+        write: Write,
+    },
+    GetChannelAttributes {
+        channel_id: String,
+    },
+    GetChannelAttributesByKeys {
+        channel_id: String,
+        keys: Vec<String>,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,7 +188,9 @@ impl Call {
                 let online = |state| state != PeerOnlineState::Offline;
                 json!(states.into_iter().map(|(peer, state)| (peer, online(state))).collect::<BTreeMap<_, _>>())
             }
-            Self::SubscribePeersOnlineStatus { peer_ids } => json!(client.subscribe_peers_online_status(peer_ids).await?),
+            Self::SubscribePeersOnlineStatus { peer_ids } => {
+                json!(client.subscribe_peers_online_status(peer_ids).await?)
+            }
             Self::UnsubscribePeersOnlineStatus { peer_ids } => {
                 json!(client.unsubscribe_peers_online_status(peer_ids).await?)
             }
@@ -185,10 +259,8 @@ impl Call {
 
 impl PeerMessage {
     async fn send(self, client: &Client) -> Result<SendOutcome> {
-        let options = SendMessageOptions {
-            enable_offline_messaging: self.offline,
-            enable_historical_messaging: self.history,
-        };
+        let options =
+            SendMessageOptions { enable_offline_messaging: self.offline, enable_historical_messaging: self.history };
         Ok(client.send_message_to_peer_with(self.peer_id, self.content, options).await?)
     }
 }

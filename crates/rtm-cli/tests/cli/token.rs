@@ -1,17 +1,11 @@
 //! `rtm token` and `rtm token explain`, from outside.
 
-use std::process::{Command, Output};
+use crate::support::{APP_ID, CERTIFICATE, rtm};
 
-const APP_ID: &str = "970CA35de60c44645bbae8a215061b33";
-const CERTIFICATE: &str = "5CFd2fd1755d40ecb72977518be15d3b";
 const OTHER_CERTIFICATE: &str = "00000000000000000000000000000000";
 
-fn rtm(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rtm")).arg("token").args(args).output().unwrap()
-}
-
 fn stdout(args: &[&str]) -> String {
-    let output = rtm(args);
+    let output = rtm(&[&["token"], args].concat());
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -75,7 +69,7 @@ fn what_cannot_be_made_or_explained_is_named_on_stderr() {
         (vec!["explain", "nonsense"], 1, "not a token"),
     ];
     for (args, code, names) in refused {
-        let output = rtm(&args);
+        let output = rtm(&[&["token"], &args[..]].concat());
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         assert!(stderr.contains(names), "{args:?}: {stderr}");

@@ -1,9 +1,8 @@
 //! `rtm listen` and `rtm send`, from outside: what scripts read and rely on.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::{APP_ID, Running, SECURE_APP_ID, Server, rtm};
+
+use crate::support::{APP_ID, Running, SECURE_APP_ID, Server, rtm};
 
 fn send(server: &Server, uid: &str, more: &[&str]) -> (Option<i32>, String, String) {
     let output = rtm(&[&["send"], &server.user(uid)[..], more].concat());
@@ -62,7 +61,10 @@ fn send_says_whether_the_peer_has_it() {
     assert_eq!((code, stdout.as_str()), (Some(0), "{\"has_peer_received\":false}\n"));
     let mut later = server.listener("later", &[]);
     let event = later.event(is_type("MessageFromPeer"));
-    assert_eq!((&event["message"]["text"], &event["properties"]["is_offline_message"]), (&json!("for later"), &json!(true)));
+    assert_eq!(
+        (&event["message"]["text"], &event["properties"]["is_offline_message"]),
+        (&json!("for later"), &json!(true))
+    );
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! `rtm serve`, from outside: its first line, its end, its configuration.
 
-mod support;
-
 use std::{fs, net::TcpListener};
 
-use support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, rtm};
+use crate::support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, rtm};
 
 fn stderr_of(args: &[&str]) -> (Option<i32>, String) {
     let output = rtm(&[&["serve"], args].concat());
@@ -142,8 +140,7 @@ fn a_project_of_the_file_takes_the_certificates_of_the_flags() {
     fs::write(&path, format!("listen = \"127.0.0.1:0\"\n[[project]]\napp_id = \"{APP_ID}\"\n")).unwrap();
     let old = format!("{APP_ID}:{}", "0".repeat(32));
     let new = format!("{APP_ID}:{CERTIFICATE}");
-    let mut server =
-        Running::new(&["serve", "--config", path.to_str().unwrap(), "--project", &old, "--project", &new]);
+    let mut server = Running::new(&["serve", "--config", path.to_str().unwrap(), "--project", &old, "--project", &new]);
     let line = server.line().unwrap();
     let gateway = format!("http://{}", line.strip_prefix("listening on ").unwrap());
     let send = |token: &[&str]| {
