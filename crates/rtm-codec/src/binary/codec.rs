@@ -146,7 +146,7 @@ impl ServerCodec {
                     let command = Command::get(&mut input).and_then(|command| input.end().map(|()| command));
                     frames.push(match command {
                         Ok(command) => ClientFrame::Request { id, command },
-                        Err(error) => bad_request(id, &error),
+                        Err(error) => bad_request(id, &error.named("command")),
                     });
                     return Ok(());
                 }
