@@ -32,14 +32,58 @@
 //! # Ok::<(), rtm_codec::InvalidId>(())
 //! ```
 
+mod arena;
+mod attributes;
+mod auth;
+mod away;
+mod calls;
+mod channel;
 mod config;
+mod departure;
+mod directory;
+mod history;
+mod http;
+mod hub;
+mod jobs;
+mod limits;
+mod login;
+mod offline;
 mod output;
+mod peer;
+mod presence;
+mod repeats;
+mod requests;
+mod service;
+mod session;
 mod store;
+mod stream;
+mod timer;
+mod users;
 
-use std::time::Instant;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
+use foldhash::fast::FixedState;
 use rtm_codec::{
-    AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, QueryHistory, Refusal, Text, Token, UserId,
+    AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, QueryHistory, Refusal, ServerFrame,
+    Text, Token, UserId,
+};
+
+use self::{
+    arena::{Arena, CallKey, ChannelKey, SessionKey, UserKey},
+    auth::Secrets,
+    calls::Call,
+    channel::Channel,
+    directory::Directory,
+    http::Http,
+    hub::{Conn, Hub},
+    jobs::Jobs,
+    login::Logins,
+    stream::Queued,
+    timer::Due,
+    users::User,
 };
 
 pub use config::{ProjectConfig, Settings};
@@ -67,14 +111,50 @@ pub use store::{
 #[derive(Debug)]
 pub struct Core {
     config: ProjectConfig,
+    start: Instant,
+    hasher: FixedState,
+    secrets: Secrets,
+    hub: Hub,
+    users: Directory<UserKey, User>,
+    channels: Directory<ChannelKey, Channel>,
+    channel_attribute_bytes: usize,
+    calls: Arena<CallKey, Call>,
+    jobs: Jobs,
+    http: Http,
+    logins: Logins,
+    /// Until when, in milliseconds since the Unix epoch.
+    bans: BTreeMap<UserId, u64>,
+    is_draining: bool,
+    /// Room for events that were acknowledged, used again and again.
+    done: Vec<Queued>,
 }
 
 impl Core {
     /// The server of a project without any user. `seed` decides session ids, so it must be secret and random
     /// outside of tests.
     #[must_use]
-    pub fn new(config: ProjectConfig, _seed: [u8; 32], _now: Now) -> Self {
-        Self { config }
+    pub fn new(config: ProjectConfig, seed: [u8; 32], now: Now) -> Self {
+        let mut secrets = Secrets::new(seed);
+        let hasher = FixedState::with_seed(secrets.number());
+        let mut hub = Hub::new(config.settings);
+        hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
+        Self {
+            config,
+            start: now.instant,
+            hasher: hasher.clone(),
+            secrets,
+            hub,
+            users: Directory::new(hasher.clone()),
+            channels: Directory::new(hasher.clone()),
+            channel_attribute_bytes: 0,
+            calls: Arena::new(),
+            jobs: Jobs::default(),
+            http: Http::default(),
+            logins: Logins::new(hasher),
+            bans: BTreeMap::new(),
+            is_draining: false,
+            done: Vec::new(),
+        }
     }
 
     /// The project's App ID.
@@ -85,45 +165,126 @@ impl Core {
 
     /// Takes in the attributes that the store kept of a channel, before any connection. They go as those of any
     /// empty channel do.
-    pub fn restore_channel_attributes(&mut self, _now: Now, _channel_id: ChannelId, _attributes: ChannelAttributes) {}
+    pub fn restore_channel_attributes(&mut self, now: Now, channel_id: ChannelId, attributes: ChannelAttributes) {
+        let bytes = attributes.attributes.iter().map(|(key, of)| key.as_str().len() + of.value.len()).sum();
+        self.put_channel_attributes(now, channel_id, attributes, bytes, false);
+    }
 
     /// A new connection. It has to log in within [`Settings::login_timeout`].
     #[must_use]
-    pub fn connect(&mut self, _now: Now) -> ConnId {
-        ConnId { key: 0, serial: 0 }
+    pub fn connect(&mut self, now: Now) -> ConnId {
+        let conn = self.hub.conns.insert(Conn::default());
+        self.hub.timers.push(now.instant + self.config.settings.login_timeout, Due::Login(conn));
+        conn
     }
 
     /// What a connection received. Frames for a connection that was closed or is gone are passed over.
-    pub fn handle_frame(&mut self, _now: Now, _conn: ConnId, _frame: ClientFrame) {}
+    pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        let Some(state) = self.hub.conns.get(conn).filter(|conn| !conn.is_closed) else { return };
+        match (state.session, frame) {
+            (None, ClientFrame::Login(login)) => self.login(now, conn, *login),
+            (Some(key), frame) => self.session_frame(now, conn, key, frame),
+            (None, _) => self.break_off(now, conn),
+        }
+        self.hub.close_overfull(now);
+    }
+
+    fn session_frame(&mut self, now: Now, conn: ConnId, key: SessionKey, frame: ClientFrame) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        session.heard = now.instant;
+        if session.state != PeerOnlineState::Online {
+            self.set_state(now, key, PeerOnlineState::Online);
+        }
+        match frame {
+            ClientFrame::Request { id, command } => self.request(now, key, id, command),
+            ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
+            ClientFrame::Ack { received, consumed, answered } => {
+                let mut done = std::mem::take(&mut self.done);
+                let is_good = self.hub.acknowledge(key, received, consumed, &mut done);
+                self.settle_events(now, key, &mut done);
+                self.done = done;
+                if let Some(session) = self.hub.sessions.get_mut(key) {
+                    session.requests.forget_before(answered);
+                }
+                if !is_good {
+                    self.break_off(now, conn);
+                }
+            }
+            ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
+            ClientFrame::Pong => {}
+            ClientFrame::Logout => self.end_session(now, key, CloseReason::Logout),
+            // A second login, and what no client of this version sends.
+            _ => self.break_off(now, conn),
+        }
+    }
+
+    fn break_off(&mut self, now: Now, conn: ConnId) {
+        self.hub.close(now, conn, Outgoing::Close(CloseReason::ProtocolError));
+    }
 
     /// The connection's socket is gone. Required once for each connection, also after [`Outgoing::Close`].
     /// Its session lives on for [`Settings::resume_within`].
-    pub fn disconnect(&mut self, _now: Now, _conn: ConnId) {}
+    pub fn disconnect(&mut self, now: Now, conn: ConnId) {
+        if let Some(key) = self.hub.conns.remove(conn).and_then(|conn| conn.session) {
+            self.hub.detach(now, key);
+        }
+    }
 
     /// Closes a connection from the server's side, as for bytes that cannot be decoded
     /// ([`CloseReason::ProtocolError`]). Its session lives on as after a lost socket.
-    pub fn close(&mut self, _now: Now, _conn: ConnId, _reason: CloseReason) {}
+    pub fn close(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        self.hub.close(now, conn, Outgoing::Close(reason));
+    }
 
     /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Now) {}
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, due)) = self.hub.timers.pop(now.instant) {
+            match due {
+                Due::Login(conn) => {
+                    if self.hub.conns.get(conn).is_some_and(|conn| conn.session.is_none()) {
+                        self.hub.close(now, conn, Outgoing::Close(CloseReason::LoginTimeout));
+                    }
+                }
+                Due::Session(key) => {
+                    if self.hub.sessions.get_mut(key).is_some_and(|session| session.alarm.take(at)) {
+                        self.session_due(now, key);
+                    }
+                }
+                Due::Channel(key) => self.channel_due(now, key, at),
+                Due::Call(call) => self.call_due(now, call),
+                Due::Expiry => self.expire_stored(now),
+            }
+        }
+        self.hub.close_overfull(now);
+    }
 
     /// When [`handle_timeout`](Self::handle_timeout) should be called next. It may turn out that nothing is due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.hub.timers.next()
     }
 
-    /// Appends what is to be written to a connection's socket.
-    pub fn take_output(&mut self, _conn: ConnId, _out: &mut Vec<Outgoing>) {}
+    /// Appends what is to be written to a connection's socket, as much as fills a few socket buffers, and says
+    /// whether there is more: then it is to be written first, and this called again.
+    pub fn take_output(&mut self, conn: ConnId, out: &mut Vec<Outgoing>) -> bool {
+        self.hub.take_output(conn, out)
+    }
 
     /// Appends the connections that have output since they were last taken or woken, each once.
-    pub fn take_wakes(&mut self, _wakes: &mut Vec<ConnId>) {}
+    pub fn take_wakes(&mut self, wakes: &mut Vec<ConnId>) {
+        self.hub.take_wakes(wakes);
+    }
 
     /// Appends the jobs for the store, in order.
-    pub fn take_store_jobs(&mut self, _jobs: &mut Vec<StoreJob>) {}
+    pub fn take_store_jobs(&mut self, jobs: &mut Vec<StoreJob>) {
+        self.jobs.take(jobs);
+    }
 
     /// The store has done a job, or failed to.
-    pub fn handle_stored(&mut self, _now: Now, _done: StoreDone) {}
+    pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
+        self.stored(now, done);
+        self.hub.close_overfull(now);
+    }
 
     /// The vendor's gateway request: may this user log in, and if so with which session id. `None` for a user id
     /// that an open project chooses at login.
@@ -131,13 +292,8 @@ impl Core {
     /// # Errors
     ///
     /// What a login would be refused with: a bad or expired token, a ban.
-    pub fn gateway(
-        &mut self,
-        _now: Now,
-        _user_id: Option<&UserId>,
-        _token: Option<&Token>,
-    ) -> Result<Text, Refusal> {
-        Ok(Text::default())
+    pub fn gateway(&mut self, now: Now, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
+        self.check_gateway(now, user_id, token)
     }
 
     /// The vendor's request for the messages that waited for a user. `session` is what
@@ -146,12 +302,14 @@ impl Core {
     /// # Errors
     ///
     /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
-    pub fn take_offline(&mut self, _now: Now, _user_id: &UserId, _session: &str) -> Result<HttpId, Refusal> {
-        Ok(HttpId(0))
+    pub fn take_offline(&mut self, now: Now, user_id: &UserId, session: &str) -> Result<HttpId, Refusal> {
+        self.http_offline(now, user_id, session)
     }
 
     /// The messages of a [`HttpAnswer::Offline`] were handed out and are removed.
-    pub fn offline_taken(&mut self, _now: Now, _id: HttpId) {}
+    pub fn offline_taken(&mut self, id: HttpId) {
+        self.http_handed_out(id);
+    }
 
     /// The vendor's requests for history, authorised as [`take_offline`](Self::take_offline) is.
     ///
@@ -161,41 +319,73 @@ impl Core {
     /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
     pub fn query_history(
         &mut self,
-        _now: Now,
-        _user_id: &UserId,
-        _session: &str,
-        _query: &QueryHistory,
+        now: Now,
+        user_id: &UserId,
+        session: &str,
+        query: &QueryHistory,
     ) -> Result<HttpId, Refusal> {
-        Ok(HttpId(0))
+        self.http_history(now, user_id, session, query)
     }
 
     /// Appends the answers to HTTP requests that are ready.
-    pub fn take_http_answers(&mut self, _answers: &mut Vec<(HttpId, Result<HttpAnswer, Refusal>)>) {}
+    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, Result<HttpAnswer, Refusal>)>) {
+        self.http.take(answers);
+    }
 
     /// Refuses logins from now on, telling clients to come back later or elsewhere. The connections that are
     /// there go on: the shell [`close`](Self::close)s them with [`CloseReason::Draining`], spread over time.
-    pub fn drain(&mut self) {}
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+    }
 
-    /// The open connections, oldest first where slots were not used again.
+    /// The open connections, in the order of their slots.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnId> {
-        Vec::new()
+        self.hub.conns.keys().collect()
     }
 
     /// Ends a user's session with [`CloseReason::Banned`] and refuses its logins until `until_unix_ms`; 0 only
     /// ends the session. Says whether there was one.
-    pub fn ban(&mut self, _now: Now, _user_id: &UserId, _until_unix_ms: u64) -> bool {
-        false
+    pub fn ban(&mut self, now: Now, user_id: &UserId, until_unix_ms: u64) -> bool {
+        if until_unix_ms > now.unix_ms {
+            self.bans.insert(user_id.clone(), until_unix_ms);
+        }
+        let session = self.users.find(user_id).and_then(|user| self.users.get(user)?.session);
+        if let Some(key) = session {
+            self.end_session(now, key, CloseReason::Banned);
+        }
+        session.is_some()
     }
 
     /// Lets a banned user log in again. Says whether it was banned.
-    pub fn unban(&mut self, _user_id: &UserId) -> bool {
-        false
+    pub fn unban(&mut self, user_id: &UserId) -> bool {
+        self.bans.remove(user_id).is_some()
     }
 
-    /// Figures of the project.
+    /// Figures of the project. Counting the users takes a look at every session.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        Stats {
+            connections: self.hub.conns.len(),
+            users: self.hub.sessions.values().filter(|session| session.is_there()).count(),
+            sessions: self.hub.sessions.len(),
+            channels: self.channels.len(),
+            invitations: self.calls.len(),
+            ..self.hub.stats
+        }
+    }
+
+    /// Has the store drop what is too old, from time to time.
+    fn expire_stored(&mut self, now: Now) {
+        let history_for = self.config.settings.history_for.as_millis().try_into().unwrap_or(u64::MAX);
+        let work = StoreWork::Expire {
+            offline_before: self.oldest_offline(now),
+            history_before: now.unix_ms.saturating_sub(history_for),
+        };
+        self.jobs.tell(work);
+        self.bans.retain(|_, until| now.unix_ms < *until);
+        self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
     }
 }
+
+const EXPIRY_EVERY: Duration = Duration::from_secs(60 * 60);

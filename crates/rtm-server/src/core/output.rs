@@ -17,7 +17,7 @@ pub struct Now {
 /// [`disconnect`](super::Core::disconnect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
-    pub(super) key: u32,
+    pub(super) slot: u32,
     pub(super) serial: u32,
 }
 

@@ -1,0 +1,63 @@
+//! Things with a name, by key and by name.
+
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::arena::{Arena, Key};
+
+/// What can be looked up by its name.
+pub(super) trait Named {
+    type Name: Hash + Eq;
+
+    fn name(&self) -> &Self::Name;
+}
+
+/// All things of one kind. The names are hashed with a secret, so nobody can choose names that collide.
+#[derive(Debug)]
+pub(super) struct Directory<K, T> {
+    arena: Arena<K, T>,
+    by_name: HashTable<K>,
+    pub(super) hasher: FixedState,
+}
+
+impl<K: Key + PartialEq, T: Named> Directory<K, T> {
+    pub(super) fn new(hasher: FixedState) -> Self {
+        Self { arena: Arena::new(), by_name: HashTable::new(), hasher }
+    }
+
+    pub(super) fn get(&self, key: K) -> Option<&T> {
+        self.arena.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        self.arena.get_mut(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub(super) fn find(&self, name: &T::Name) -> Option<K> {
+        let hash = self.hasher.hash_one(name);
+        self.by_name.find(hash, |key| self.arena.get(*key).is_some_and(|thing| thing.name() == name)).copied()
+    }
+
+    /// Adds a thing whose name is not there yet.
+    pub(super) fn insert(&mut self, thing: T) -> K {
+        let Self { arena, by_name, hasher } = self;
+        let hash = hasher.hash_one(thing.name());
+        let key = arena.insert(thing);
+        by_name.insert_unique(hash, key, |key| arena.get(*key).map_or(0, |thing| hasher.hash_one(thing.name())));
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: K) -> Option<T> {
+        let thing = self.arena.remove(key)?;
+        if let Ok(entry) = self.by_name.find_entry(self.hasher.hash_one(thing.name()), |of| *of == key) {
+            entry.remove();
+        }
+        Some(thing)
+    }
+}

@@ -1,0 +1,63 @@
+//! Queries of kept messages.
+
+use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, limits};
+
+use super::{
+    Conversation, Core, Now, StoreWork,
+    arena::SessionKey,
+    jobs::Waiting,
+    stream::Asker,
+};
+
+impl Core {
+    pub(super) fn query_history_of(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        query: &QueryHistory,
+    ) -> Option<Result<Answer, Refusal>> {
+        match self.history_work(now, asker.session, query) {
+            Ok(work) => {
+                self.jobs.ask(work, Waiting::History(asker));
+                None
+            }
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    /// What the store has to read for a query of a session.
+    pub(super) fn history_work(&self, now: Now, key: SessionKey, query: &QueryHistory) -> Result<StoreWork, Refusal> {
+        let limit = query.limit as usize;
+        if !(1..=limits::HISTORY_PAGE).contains(&limit) {
+            return Err(Refusal::new(ErrorKind::InvalidArgument, "a page has 1 to 100 messages"));
+        }
+        if query.from_ts >= query.until_ts {
+            return Err(Refusal::new(ErrorKind::InvalidArgument, "the time span is empty"));
+        }
+        if self.store_is_behind() {
+            return Err(Refusal::new(ErrorKind::Failure, "the server's store is behind: try again later"));
+        }
+        let of = match &query.of {
+            HistoryOf::Peer(peer_id) => {
+                let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
+                Conversation::between(user_id, peer_id.clone())
+            }
+            HistoryOf::Channel(channel_id) => {
+                self.channel_of(key, channel_id).ok_or(ErrorKind::NotInChannel)?;
+                Conversation::Channel(channel_id.clone())
+            }
+        };
+        let age = self.config.settings.history_for.as_millis().try_into().unwrap_or(u64::MAX);
+        Ok(StoreWork::LoadHistory {
+            of,
+            from_ts: query.from_ts.max(now.unix_ms.saturating_sub(age)),
+            until_ts: query.until_ts,
+            after: query.after,
+            limit,
+            max_bytes: PAGE_BYTES,
+        })
+    }
+}
+
+/// A page has to fit in a packet, also when its text is written as JSON in JSON.
+const PAGE_BYTES: usize = limits::PACKET_BYTES / 8;

@@ -1,0 +1,320 @@
+//! Connections and sessions, and the ways in which something gets to them.
+
+use std::collections::VecDeque;
+
+use rtm_codec::{Answer, ChannelId, CloseReason, Refusal, RequestId, Seq, ServerFrame, SharedEvent};
+
+use super::{
+    ConnId, Now, Outgoing, Settings, Stats,
+    arena::{Arena, ChannelKey, SessionKey},
+    away::{Away, ChannelNews, Place},
+    session::Session,
+    stream::{Asker, Note, Queued},
+    timer::{Due, Timers},
+};
+
+/// A socket as the core sees it.
+#[derive(Debug, Default)]
+pub(super) struct Conn {
+    pub(super) session: Option<SessionKey>,
+    /// Its last output is in the queue.
+    pub(super) is_closed: bool,
+    is_woken: bool,
+    /// Frames, each with the number of the event that it goes before.
+    out: VecDeque<(u64, Outgoing)>,
+    out_bytes: usize,
+}
+
+/// Connections and sessions, and what they cause.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) settings: Settings,
+    pub(super) conns: Arena<ConnId, Conn>,
+    pub(super) sessions: Arena<SessionKey, Session>,
+    pub(super) timers: Timers,
+    pub(super) stats: Stats,
+    wakes: Vec<ConnId>,
+    /// Sessions over their limit, to be closed at the end of the call.
+    overfull: Vec<SessionKey>,
+}
+
+impl Hub {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            conns: Arena::new(),
+            sessions: Arena::new(),
+            timers: Timers::default(),
+            stats: Stats::default(),
+            wakes: Vec::new(),
+            overfull: Vec::new(),
+        }
+    }
+
+    pub(super) fn take_wakes(&mut self, wakes: &mut Vec<ConnId>) {
+        wakes.append(&mut self.wakes);
+    }
+
+    /// Moves what a connection has to write to `out`, up to [`OUTPUT_BYTES`]. Says whether there is more.
+    pub(super) fn take_output(&mut self, id: ConnId, out: &mut Vec<Outgoing>) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        conn.is_woken = false;
+        let Some(session) = conn.session.and_then(|key| self.sessions.get_mut(key)) else {
+            conn.out_bytes = 0;
+            out.extend(conn.out.drain(..).map(|(_, outgoing)| outgoing));
+            return false;
+        };
+        let mut budget = OUTPUT_BYTES;
+        while let Some((before, _)) = conn.out.front() {
+            budget = session.stream.give(*before, budget, out);
+            if budget == 0 {
+                return true;
+            }
+            if let Some((_, outgoing)) = conn.out.pop_front() {
+                let bytes = outgoing_bytes(&outgoing);
+                conn.out_bytes = conn.out_bytes.saturating_sub(bytes);
+                budget = budget.saturating_sub(bytes);
+                out.push(outgoing);
+            }
+        }
+        if conn.out.capacity() > KEPT_CAPACITY {
+            conn.out = VecDeque::new();
+        }
+        session.stream.give(u64::MAX, budget, out);
+        session.stream.has_output()
+    }
+
+    pub(super) fn wake(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.is_woken
+        {
+            conn.is_woken = true;
+            self.wakes.push(id);
+        }
+    }
+
+    /// Puts a frame behind the events that are there so far.
+    pub(super) fn send(&mut self, id: ConnId, frame: ServerFrame) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let session = conn.session.and_then(|key| Some((key, self.sessions.get_mut(key)?)));
+        let outgoing = Outgoing::Frame(frame);
+        conn.out_bytes += outgoing_bytes(&outgoing);
+        let before = session.as_ref().map_or(0, |(_, session)| session.stream.end());
+        conn.out.push_back((before, outgoing));
+        if let Some((key, session)) = session
+            && session.bytes() + conn.out_bytes > session.limit
+            && !session.is_overfull
+        {
+            session.is_overfull = true;
+            self.overfull.push(key);
+        }
+        self.wake(id);
+    }
+
+    /// Puts an event into a session, and wakes its connection.
+    pub(super) fn push(&mut self, key: SessionKey, queued: Queued) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        self.stats.events += 1;
+        session.stream.push(queued);
+        let Some(id) = session.conn else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if session.bytes() + conn.out_bytes > session.limit && !session.is_overfull {
+            session.is_overfull = true;
+            self.overfull.push(key);
+        }
+        if !conn.is_woken && session.stream.has_output() {
+            conn.is_woken = true;
+            self.wakes.push(id);
+        }
+    }
+
+    /// Puts an event of a channel into the session of a member. For one that is away the last ones are kept.
+    pub(super) fn push_news(
+        &mut self,
+        key: SessionKey,
+        channel: ChannelKey,
+        news: ChannelNews,
+        event: &SharedEvent,
+        bytes: u32,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let queued = Queued { event: event.clone(), note: Note::None, bytes };
+        if session.conn.is_some() {
+            self.push(key, queued);
+            return;
+        }
+        let Some(member) = session.channels.iter_mut().find(|member| member.channel == channel) else { return };
+        session.away_order += 1;
+        let place = Place { before: session.stream.end(), order: session.away_order };
+        let away = member.away.get_or_insert_default();
+        let (change, lost) = away.keep(place, news, queued, self.settings.away_channel_messages);
+        session.away_bytes = session.away_bytes.saturating_add_signed(change);
+        self.stats.events += 1;
+        self.stats.away_dropped += lost;
+        self.has_room(key, 0);
+    }
+
+    /// Whether an event may be put into a session: one that has no connection takes no more than its limit. Events
+    /// of channels give way first.
+    pub(super) fn has_room(&mut self, key: SessionKey, bytes: u32) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        if session.conn.is_some() {
+            return true;
+        }
+        let wanted = bytes as usize;
+        while session.bytes() + wanted > self.settings.session_bytes {
+            let oldest = session.channels.iter_mut().filter_map(|member| member.away.as_mut());
+            let Some((_, away)) = oldest.filter_map(|away| Some((away.oldest()?, away))).min_by_key(|(at, _)| *at)
+            else {
+                return false;
+            };
+            session.away_bytes = session.away_bytes.saturating_sub(away.lose_oldest());
+            self.stats.away_dropped += 1;
+        }
+        true
+    }
+
+    /// Puts what was kept of the channels of a session that was away where it belongs in its stream.
+    pub(super) fn merge_away<'a>(&mut self, key: SessionKey, name: impl Fn(ChannelKey) -> Option<&'a ChannelId>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let kept: Vec<(ChannelKey, Away)> = session
+            .channels
+            .iter_mut()
+            .filter_map(|member| Some((member.channel, *member.away.take()?)))
+            .collect();
+        session.away_bytes = 0;
+        let mut news: Vec<(Place, Queued)> = Vec::new();
+        for (channel, away) in kept {
+            if let Some(channel_id) = name(channel) {
+                news.extend(away.into_events(channel_id));
+            }
+        }
+        if news.is_empty() {
+            return;
+        }
+        news.sort_by_key(|(place, _)| *place);
+        let unsent = session.stream.take_unsent();
+        let mut number = session.stream.end();
+        let mut news = news.into_iter().peekable();
+        for queued in unsent {
+            while let Some((_, earlier)) = news.next_if(|(place, _)| place.before <= number) {
+                session.stream.push(earlier);
+            }
+            session.stream.push(queued);
+            number += 1;
+        }
+        news.for_each(|(_, queued)| session.stream.push(queued));
+        // The events have moved: look for receipts from the start again.
+        session.receipts.from = session.stream.first();
+    }
+
+    /// Answers a request; a repeat of it gets the same answer.
+    pub(super) fn finish(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
+        let Some(session) = self.asking(asker) else { return };
+        if let Some(result) = session.requests.finish(asker.request, result) {
+            self.reply(asker.session, asker.request, result);
+        }
+    }
+
+    /// The store has kept what a request's answer waits for, or has failed to.
+    pub(super) fn kept(&mut self, asker: Asker, kept: Result<(), Refusal>) {
+        let Some(session) = self.asking(asker) else { return };
+        if let Some(result) = session.requests.kept(asker.request, kept) {
+            self.reply(asker.session, asker.request, result);
+        }
+    }
+
+    /// Sends an answer, if the session has a connection: without one, the client asks again.
+    pub(super) fn reply(&mut self, key: SessionKey, id: RequestId, result: Result<Answer, Refusal>) {
+        if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
+            self.send(conn, ServerFrame::Reply { id, result });
+        }
+    }
+
+    /// The session whose request waits, unless it has begun to count anew.
+    fn asking(&mut self, asker: Asker) -> Option<&mut Session> {
+        self.sessions.get_mut(asker.session).filter(|session| session.requests.numbering == asker.numbering)
+    }
+
+    /// Sees to it that a session is looked after in time.
+    pub(super) fn arm(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            let at = session.deadline(&self.settings);
+            session.alarm.set(&mut self.timers, at, Due::Session(key));
+        }
+    }
+
+    /// Gives a connection its last output. Its session goes on without it.
+    pub(super) fn close(&mut self, now: Now, id: ConnId, last: Outgoing) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is_closed {
+            return;
+        }
+        conn.is_closed = true;
+        conn.out.push_back((u64::MAX, last));
+        if let Some(key) = conn.session.take() {
+            self.detach(now, key);
+        }
+        self.wake(id);
+    }
+
+    /// A session is without a connection from now on.
+    pub(super) fn detach(&mut self, now: Now, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.conn = None;
+            session.ping_at = None;
+            session.tell_at = None;
+            session.is_overfull = false;
+            session.heard = now.instant;
+            self.arm(key);
+        }
+    }
+
+    /// Closes the connections of sessions that hold too much.
+    pub(super) fn close_overfull(&mut self, now: Now) {
+        while let Some(key) = self.overfull.pop() {
+            let Some(session) = self.sessions.get(key) else { continue };
+            if let Some(conn) = session.conn.filter(|_| session.is_overfull) {
+                self.stats.slow_consumers += 1;
+                self.close(now, conn, Outgoing::Close(CloseReason::SlowConsumer));
+            }
+        }
+    }
+
+    /// Takes a device's acknowledgement. Appends the events that somebody waits for; `false` if it
+    /// acknowledges what was never sent.
+    pub(super) fn acknowledge(&mut self, key: SessionKey, received: Seq, consumed: Seq, done: &mut Vec<Queued>) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return true };
+        if session.stream.acknowledge(received, consumed, done).is_err() {
+            return false;
+        }
+        if session.stream.has_output()
+            && let Some(conn) = session.conn
+        {
+            self.wake(conn);
+        }
+        true
+    }
+}
+
+/// What a frame counts for while it waits to be written.
+fn outgoing_bytes(outgoing: &Outgoing) -> usize {
+    let Outgoing::Frame(ServerFrame::Reply { result, .. }) = outgoing else { return FRAME_BYTES };
+    FRAME_BYTES
+        + match result {
+            Ok(Answer::QueryHistory(page)) => page.messages.iter().map(|of| of.message.len() + FRAME_BYTES).sum(),
+            Ok(Answer::GetUserAttributes(all)) => all.values().map(|value| value.len() + FRAME_BYTES).sum(),
+            Ok(Answer::GetChannelAttributes(all)) => {
+                all.attributes.values().map(|of| of.value.len() + FRAME_BYTES).sum()
+            }
+            Ok(Answer::GetMembers(all)) => all.len() * FRAME_BYTES,
+            Ok(Answer::QueryPeersBySubscriptionOption(all)) => all.len() * FRAME_BYTES,
+            Ok(Answer::QueryPeersOnlineStatus(all)) => all.len() * FRAME_BYTES,
+            _ => 0,
+        }
+}
+
+/// What one call to [`Hub::take_output`] gives at most, about: a socket's buffer is filled, not the memory.
+const OUTPUT_BYTES: usize = 256 * 1024;
+const FRAME_BYTES: usize = 96;
+const KEPT_CAPACITY: usize = 32;

@@ -1,0 +1,130 @@
+//! Stored messages: read at a login, page by page, and removed once the device has them.
+
+use rtm_codec::{ErrorKind, Refusal, RtmMessage, SharedEvent, UserId};
+
+use super::{
+    Core, HttpAnswer, HttpId, Now, OfflineId, OfflineMessage, StoreAnswer, StoreFailed, StoreWork,
+    arena::SessionKey,
+    jobs::{Waiting, offline_event},
+    session::OfflineLoad,
+    stream::{Note, Queued, event_bytes},
+};
+
+impl Core {
+    /// Reads the first page of the messages that wait for a session's user.
+    pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
+        if let Some(session) = self.hub.sessions.get_mut(key)
+            && session.offline == OfflineLoad::Done
+        {
+            self.load_page(now, key, None);
+        }
+    }
+
+    /// Reads the next page, when there is room for it.
+    pub(super) fn continue_offline(&mut self, now: Now, key: SessionKey) {
+        let room = self.config.settings.session_bytes / 4;
+        if let Some(session) = self.hub.sessions.get_mut(key)
+            && let OfflineLoad::Paused { after } = session.offline
+            && session.stream.bytes() < room
+        {
+            self.load_page(now, key, Some(after));
+        }
+    }
+
+    fn load_page(&mut self, now: Now, key: SessionKey, after: Option<OfflineId>) {
+        let Some(of) = self.user_id_of(key) else { return };
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.offline = OfflineLoad::Loading;
+            session.removed_meanwhile.clear();
+            let max_bytes = self.config.settings.session_bytes / 4;
+            let work = StoreWork::LoadOffline { of, after, not_before: self.oldest_offline(now), max_bytes };
+            self.jobs.ask(work, Waiting::Load(key));
+        }
+    }
+
+    /// Before this, in milliseconds since the Unix epoch, stored messages are over.
+    pub(super) fn oldest_offline(&self, now: Now) -> u64 {
+        let age = self.config.settings.offline_for.as_millis().try_into().unwrap_or(u64::MAX);
+        now.unix_ms.saturating_sub(age)
+    }
+
+    /// A page was read: its messages go into the stream, and after the last page those that had to wait.
+    pub(super) fn offline_loaded(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        messages: Vec<(OfflineId, OfflineMessage)>,
+        more: bool,
+    ) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let last = messages.last().map(|(id, _)| *id);
+        let stored = |queued: &Queued| match queued.note {
+            Note::Stored(id) => Some(id),
+            _ => None,
+        };
+        // Those that were stored while their receiver was away are in its stream already.
+        let mut known: Vec<_> = session.stream.iter().chain(&session.held).filter_map(stored).collect();
+        known.append(&mut session.removed_meanwhile);
+        known.sort_unstable();
+        session.offline = match last {
+            Some(after) if more => OfflineLoad::Paused { after },
+            _ => OfflineLoad::Done,
+        };
+        let accepts_binary = session.accepts_binary;
+        for (id, message) in messages {
+            if known.binary_search(&id).is_ok() {
+                continue;
+            }
+            if !accepts_binary && matches!(message.message, RtmMessage::Binary(_)) {
+                continue;
+            }
+            let event = offline_event(message);
+            let bytes = event_bytes(&event);
+            self.hub.push(key, Queued { event: SharedEvent::new(event), note: Note::Stored(id), bytes });
+        }
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if session.offline == OfflineLoad::Done {
+            session.held_bytes = 0;
+            for queued in std::mem::take(&mut session.held) {
+                self.hub.push(key, queued);
+            }
+        } else {
+            self.continue_offline(now, key);
+        }
+    }
+
+    /// Removes stored messages that a session's device has received.
+    pub(super) fn remove_offline(&mut self, key: SessionKey, mut ids: Vec<OfflineId>) {
+        if ids.is_empty() {
+            return;
+        }
+        let Some(of) = self.user_id_of(key) else { return };
+        ids.sort_unstable();
+        if let Some(session) = self.hub.sessions.get_mut(key)
+            && session.offline == OfflineLoad::Loading
+        {
+            session.removed_meanwhile.extend_from_slice(&ids);
+        }
+        self.jobs.tell(StoreWork::RemoveOffline { of, ids });
+    }
+
+    /// The messages for an HTTP request were read. Those that the wire cannot carry stay for another login.
+    pub(super) fn http_offline_loaded(&mut self, http: HttpId, of: UserId, read: Result<StoreAnswer, StoreFailed>) {
+        let Ok(StoreAnswer::Offline { messages, .. }) = read else {
+            return self.http.answer(http, Err(Refusal::new(ErrorKind::Failure, "the server's store failed")));
+        };
+        let mut ids = Vec::new();
+        let mut given = Vec::new();
+        for (id, message) in messages {
+            if matches!(message.message, RtmMessage::Binary(_)) {
+                continue;
+            }
+            if let rtm_codec::Event::MessageFromPeer(message) = offline_event(message) {
+                ids.push(id);
+                given.push(message);
+            }
+        }
+        self.http.hand_out(http, of, ids);
+        self.http.answer(http, Ok(HttpAnswer::Offline(given)));
+    }
+}

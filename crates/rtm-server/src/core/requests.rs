@@ -1,0 +1,187 @@
+//! The requests of one session: each is answered once, and a repeat gets the same answer again.
+
+use std::collections::VecDeque;
+
+use rtm_codec::{Answer, Command, ErrorKind, Refusal, RequestId, limits};
+
+/// What to do with a request.
+#[derive(Debug, PartialEq)]
+pub(super) enum Begin {
+    /// Do it.
+    Fresh,
+    /// It was done: answer as before.
+    Done(Result<Answer, Refusal>),
+    /// It is under way and will be answered.
+    UnderWay,
+    /// Too many are under way, or the client said that it has the answer.
+    Refused(ErrorKind),
+}
+
+/// The requests that are under way, and the answers that a client may ask for again.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// Changes when a client begins to count anew.
+    pub(super) numbering: u32,
+    /// In the order of their ids.
+    slots: VecDeque<Slot>,
+    under_way: usize,
+    /// Every request below it is answered.
+    answered: RequestId,
+}
+
+#[derive(Debug)]
+struct Slot {
+    id: RequestId,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waits for its result and for so many promises of the store.
+    UnderWay { promises: u8, result: Option<Result<Answer, Refusal>> },
+    Done(Result<Answer, Refusal>),
+}
+
+impl Requests {
+    pub(super) fn begin(&mut self, id: RequestId) -> Begin {
+        let at = match self.slots.back() {
+            None => 0,
+            Some(last) if last.id < id => self.slots.len(),
+            Some(_) => match self.find(id) {
+                Ok(at) => {
+                    return match &self.slots[at].state {
+                        State::UnderWay { .. } => Begin::UnderWay,
+                        State::Done(result) => Begin::Done(result.clone()),
+                    };
+                }
+                Err(at) => at,
+            },
+        };
+        if id < self.answered && self.answered != FORGETFUL {
+            return Begin::Refused(ErrorKind::Failure);
+        }
+        if self.under_way >= limits::REQUESTS_IN_FLIGHT {
+            return Begin::Refused(ErrorKind::TooOften);
+        }
+        self.under_way += 1;
+        self.slots.insert(at, Slot { id, state: State::UnderWay { promises: 0, result: None } });
+        Begin::Fresh
+    }
+
+    /// The request is answered only when the store has kept something.
+    pub(super) fn promise(&mut self, id: RequestId) {
+        if let Ok(at) = self.find(id)
+            && let State::UnderWay { promises, .. } = &mut self.slots[at].state
+        {
+            *promises += 1;
+        }
+    }
+
+    /// The store has kept it, or has not. Gives the answer if it is complete.
+    pub(super) fn kept(&mut self, id: RequestId, kept: Result<(), Refusal>) -> Option<Result<Answer, Refusal>> {
+        let at = self.find(id).ok()?;
+        let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
+        *promises = promises.saturating_sub(1);
+        if let Err(refusal) = kept {
+            *result = Some(Err(refusal));
+        }
+        if *promises > 0 {
+            return None;
+        }
+        let result = result.take()?;
+        Some(self.complete(at, result))
+    }
+
+    /// The request has its result. Gives the answer if it is complete.
+    pub(super) fn finish(&mut self, id: RequestId, new: Result<Answer, Refusal>) -> Option<Result<Answer, Refusal>> {
+        let at = self.find(id).ok()?;
+        let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
+        if *promises > 0 {
+            // What failed before stays failed.
+            result.get_or_insert(new);
+            return None;
+        }
+        Some(self.complete(at, new))
+    }
+
+    /// Every request below `id` is answered, says the client.
+    pub(super) fn forget_before(&mut self, id: RequestId) {
+        if id <= self.answered {
+            return;
+        }
+        self.answered = id;
+        while self.slots.front().is_some_and(|slot| slot.id < id && matches!(slot.state, State::Done(_))) {
+            self.slots.pop_front();
+        }
+        if self.slots.is_empty() {
+            self.slots = VecDeque::new();
+        }
+    }
+
+    /// Answers are never asked for again: the wire has no resuming.
+    pub(super) fn be_forgetful(&mut self) {
+        self.answered = FORGETFUL;
+    }
+
+    /// The client begins to count anew. What is under way ends without an answer.
+    pub(super) fn restart(&mut self) {
+        *self = Self { numbering: self.numbering.wrapping_add(1), ..Self::default() };
+    }
+
+    fn complete(&mut self, at: usize, result: Result<Answer, Refusal>) -> Result<Answer, Refusal> {
+        self.under_way -= 1;
+        // A page of history is not worth keeping: it can be read again.
+        let is_kept = self.slots[at].id >= self.answered && !matches!(result, Ok(Answer::QueryHistory(_)));
+        if is_kept {
+            self.slots[at].state = State::Done(result.clone());
+            if self.slots.len() > limits::REQUESTS_IN_FLIGHT {
+                let oldest = self.slots.iter().position(|slot| matches!(slot.state, State::Done(_)));
+                oldest.and_then(|at| self.slots.remove(at));
+            }
+        } else {
+            self.slots.remove(at);
+        }
+        result
+    }
+
+    fn find(&self, id: RequestId) -> Result<usize, usize> {
+        self.slots.binary_search_by_key(&id, |slot| slot.id)
+    }
+}
+
+/// Whether the request has an effect, or takes time: a repeat of it must not be done twice.
+pub(super) fn is_remembered(command: &Command) -> bool {
+    match command {
+        Command::QueryPeersOnlineStatus(_)
+        | Command::QueryPeersBySubscriptionOption(_)
+        | Command::GetUserAttributes(_)
+        | Command::GetMembers(_)
+        | Command::GetChannelMemberCount(_)
+        | Command::GetChannelAttributes(_) => false,
+        Command::RenewToken(_)
+        | Command::SendMessageToPeer(_)
+        | Command::SubscribePeersOnlineStatus(_)
+        | Command::UnsubscribePeersOnlineStatus(_)
+        | Command::SendInvitation(_)
+        | Command::CancelInvitation(_)
+        | Command::AcceptInvitation(_)
+        | Command::RefuseInvitation(_)
+        | Command::SetLocalUserAttributes(_)
+        | Command::AddOrUpdateLocalUserAttributes(_)
+        | Command::DeleteLocalUserAttributesByKeys(_)
+        | Command::ClearLocalUserAttributes(_)
+        | Command::JoinChannel(_)
+        | Command::LeaveChannel(_)
+        | Command::SendChannelMessage(_)
+        | Command::SetChannelAttributes(_)
+        | Command::AddOrUpdateChannelAttributes(_)
+        | Command::DeleteChannelAttributesByKeys(_)
+        | Command::ClearChannelAttributes(_)
+        | Command::QueryHistory(_) => true,
+        // A command that this core does not know is refused, and is refused again.
+        _ => false,
+    }
+}
+
+/// What a client on a wire without resuming has answered: everything.
+const FORGETFUL: RequestId = RequestId(u64::MAX);
