@@ -142,7 +142,7 @@ impl Project {
 
     /// The messages were handed out.
     pub(crate) fn offline_taken(self: &Arc<Self>, id: HttpId) {
-        self.with(|state, now| state.core.offline_taken(now, id));
+        self.with(|state, _| state.core.offline_taken(id));
     }
 
     /// A page of history for a user.
