@@ -1,9 +1,8 @@
 //! The client's task: it owns the connection machine and the link, and lets them meet the user's calls and the clock.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     future::poll_fn,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -17,7 +16,7 @@ use rtm_connection::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::sleep,
 };
 
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     builder::TokenProvider,
     events::EventSender,
     link::{Link, Progress},
+    timer::{Timer, now},
     transport::Network,
 };
 
@@ -72,11 +72,11 @@ pub(crate) struct Driver<N> {
     taken_calls: Vec<Call>,
     /// Whether the last handle is gone.
     abandoned: bool,
-    /// Whether the connection has yet to say that it is logged out.
-    logging_out: bool,
-    login: Option<oneshot::Sender<Result<(), RtmError>>>,
-    logouts: Vec<oneshot::Sender<Result<(), RtmError>>>,
-    logout_result: Option<Result<(), RtmError>>,
+    /// Who waits for a login and a logout. Each that the connection took ends with one result, in their order.
+    logins: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
+    logouts: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
+    /// Results of logouts, to be told when the link has said goodbye, so that a program may end then.
+    logged_out: Vec<(oneshot::Sender<Result<(), RtmError>>, Result<(), RtmError>)>,
     replies: HashMap<RequestId, Waiting>,
     events: EventSender,
     status: watch::Sender<Status>,
@@ -113,10 +113,9 @@ impl<N: Network> Driver<N> {
             calls,
             taken_calls: Vec::new(),
             abandoned: false,
-            logging_out: false,
-            login: None,
-            logouts: Vec::new(),
-            logout_result: None,
+            logins: VecDeque::new(),
+            logouts: VecDeque::new(),
+            logged_out: Vec::new(),
             replies: HashMap::new(),
             events,
             status,
@@ -130,7 +129,7 @@ impl<N: Network> Driver<N> {
     pub(crate) async fn run(mut self) {
         loop {
             self.drain();
-            if self.abandoned && !self.logging_out && self.closing.is_none() {
+            if self.abandoned && self.logouts.is_empty() && self.closing.is_none() {
                 return;
             }
             // Each source gets its turn, in this order and with a bound, so none can starve another: not the clock
@@ -162,14 +161,13 @@ impl<N: Network> Driver<N> {
                 }
                 Output::Event(event) => self.events.send(event),
                 Output::LoginResult(result) => {
-                    if let Some(done) = self.login.take() {
+                    if let Some(done) = self.logins.pop_front() {
                         // Whoever dropped the future does not want to know.
                         let _ = done.send(result);
                     }
                 }
                 Output::LogoutResult(result) => {
-                    self.logging_out = false;
-                    self.logout_result = Some(result);
+                    self.logged_out.extend(self.logouts.pop_front().map(|done| (done, result)));
                 }
                 Output::Reply { id, result } => self.reply(id, result),
                 Output::TokenNeeded => self.fetch_token(),
@@ -195,12 +193,9 @@ impl<N: Network> Driver<N> {
         if !state.is_logged_in() {
             self.tokens.abort_all();
         }
-        // Logging out is over when the server has the goodbye, so that a program may end then.
-        if self.closing.is_none()
-            && let Some(result) = self.logout_result.take()
-        {
-            for done in self.logouts.drain(..) {
-                let _ = done.send(result.clone());
+        if self.closing.is_none() {
+            for (done, result) in self.logged_out.drain(..) {
+                let _ = done.send(result);
             }
         }
     }
@@ -251,8 +246,7 @@ impl<N: Network> Driver<N> {
         self.taken_calls = calls;
         if let Poll::Ready(0) = taken {
             self.abandoned = true;
-            // An error says that there is nothing to log out of.
-            self.logging_out |= self.connection.logout(now()).is_ok();
+            self.call(Call::Logout { done: oneshot::channel().0 });
         }
         taken.is_ready()
     }
@@ -288,15 +282,12 @@ impl<N: Network> Driver<N> {
             Call::Login { user_id, token, done } => {
                 let app_id = self.settings.app_id.clone();
                 match self.connection.login(now, Credentials { app_id, user_id, token }) {
-                    Ok(()) => self.login = Some(done),
+                    Ok(()) => self.logins.push_back(done),
                     Err(error) => drop(done.send(Err(error))),
                 }
             }
             Call::Logout { done } => match self.connection.logout(now) {
-                Ok(()) => {
-                    self.logging_out = true;
-                    self.logouts.push(done);
-                }
+                Ok(()) => self.logouts.push_back(done),
                 Err(error) => drop(done.send(Err(error))),
             },
             Call::RenewToken { token, done } => {
@@ -360,43 +351,6 @@ impl<N: Network> Driver<N> {
             }
         });
     }
-}
-
-/// The one timer that the connection needs at a time.
-#[derive(Debug, Default)]
-struct Timer {
-    until: Option<std::time::Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timer {
-    fn set(&mut self, until: Option<std::time::Instant>) {
-        if self.until == until {
-            return;
-        }
-        self.until = until;
-        if let Some(until) = until.map(Instant::from_std) {
-            match &mut self.sleep {
-                Some(sleep) => sleep.as_mut().reset(until),
-                None => self.sleep = Some(Box::pin(sleep_until(until))),
-            }
-        }
-    }
-
-    /// Whether the time has come; then the timer is no longer set.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let (Some(_), Some(sleep)) = (self.until, &mut self.sleep) else { return false };
-        let due = sleep.as_mut().poll(cx).is_ready();
-        if due {
-            self.until = None;
-        }
-        due
-    }
-}
-
-/// The time as the runtime has it, which tests stop and move.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
 }
 
 /// How many calls wait for the task before a handle has to wait to make one.

@@ -58,6 +58,7 @@ mod history;
 mod link;
 #[cfg(test)]
 mod testing;
+mod timer;
 mod tls;
 mod transport;
 mod typed;

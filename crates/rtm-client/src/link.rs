@@ -178,7 +178,7 @@ impl Open {
 
     /// Asks the gateway which server to connect to, and takes the first one there that can be reached.
     async fn dial_vendor(network: &impl Network, settings: &Settings, dial: Dial) -> Result<Self, DialError> {
-        let Dial { credentials, .. } = dial;
+        let Dial { credentials, attempt, .. } = dial;
         let request = GatewayRequest::Connect {
             app_id: credentials.app_id.clone(),
             user_id: Some(credentials.user_id.clone()),
@@ -193,13 +193,16 @@ impl Open {
         let answer = gateway::ask(network, &settings.gateway, &request)
             .await
             .map_err(|error| unreachable(format!("the gateway {}: {error}", settings.gateway)))?;
-        let (session, addresses) = match answer {
+        let (session, mut addresses) = match answer {
             GatewayAnswer::Connect { session, addresses } => (session, addresses),
             GatewayAnswer::Refused(kind) => return Err(DialError { kind, retry: false, detail: Text::default() }),
             _ => return Err(unreachable("the gateway says to try again".to_owned())),
         };
         let caller = Caller { app_id: credentials.app_id, user_id: credentials.user_id, session };
         let mut failed = unreachable("the gateway names no server".to_owned());
+        // Each attempt begins with another one, for the case that its time is over before it comes to the last.
+        let first = attempt.saturating_sub(1) as usize % addresses.len().max(1);
+        addresses.rotate_left(first);
         for address in addresses {
             let address = Address::new(&address.host, address.port, settings.gateway.tls);
             match Self::open(network, &address, Wire::Vendor, Some(caller.clone())).await {
@@ -326,8 +329,8 @@ fn history(query: &QueryHistory, caller: Caller) -> GatewayRequest {
     }
 }
 
-/// How long opening a WebSocket may take, as with the vendor's SDK.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long opening a WebSocket may take: the connection gives an attempt twice as long.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How many packets are read before other sources get their turn.
 const PACKETS_A_TURN: usize = 64;

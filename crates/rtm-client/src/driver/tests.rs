@@ -230,6 +230,17 @@ async fn a_server_that_does_not_read_can_still_be_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logins_and_logouts_made_at_once_end_each_with_its_own_result() {
+    let (client, _events, mut server) = client(&Client::builder());
+    let (first, out, second, _) =
+        tokio::join!(client.login("alice", None), client.logout(), client.login("bob", None), server.accept_login(),);
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::AbortedByLogout);
+    out.unwrap();
+    second.unwrap();
+    assert_eq!(client.user_id().unwrap().as_str(), "bob");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_ends_in_time_when_nobody_answers() {
     let (client, mut events, mut server) = client(&Client::builder().login_timeout(Duration::from_secs(3)));
     let begun = Instant::now();
