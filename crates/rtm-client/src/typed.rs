@@ -177,7 +177,7 @@ impl TypedError {
 impl fmt::Display for TypedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { channel_id, member_id, kind: _, detail } = self;
-        write!(f, "what {member_id:?} sent to {channel_id:?} is not a value of the channel's type: {detail}")
+        write!(f, "what {member_id} sent to {channel_id} is not a value of the channel's type: {detail}")
     }
 }
 
