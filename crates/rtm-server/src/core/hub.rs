@@ -251,11 +251,13 @@ impl Hub {
             return;
         }
         conn.is_closed = true;
+        conn.is_woken = true;
         conn.out.push_back((u64::MAX, last));
         if let Some(key) = conn.session.take() {
             self.detach(now, key);
         }
-        self.wake(id);
+        // Also one that was woken and has not taken its output: its socket may take nothing any more.
+        self.wakes.push(id);
     }
 
     /// A session is without a connection from now on.

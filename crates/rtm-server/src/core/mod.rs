@@ -270,7 +270,15 @@ impl Core {
         self.hub.take_output(conn, out)
     }
 
-    /// Appends the connections that have output since they were last taken or woken, each once.
+    /// Whether the last of a connection's output waits for it. A shell that takes no output, since the socket does
+    /// not either, sees so that it is to end; taking the output then gives frames and the end, but no event.
+    #[must_use]
+    pub fn is_closing(&self, conn: ConnId) -> bool {
+        self.hub.conns.get(conn).is_some_and(|conn| conn.is_closed)
+    }
+
+    /// Appends the connections that have output since they were last taken or woken, each once; and again those
+    /// that are closed.
     pub fn take_wakes(&mut self, wakes: &mut Vec<ConnId>) {
         self.hub.take_wakes(wakes);
     }
