@@ -1,30 +1,33 @@
 //! A server in the process, and clients of it.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::time::Duration;
 
-use rtm_client::{Client, ClientBuilder, ConnectionState, Events, RtmEvent, Wire};
-use rtm_server::{AppId, Server};
+use rtm_client::{CallLimits, Client, ClientBuilder, ConnectionState, Events, RtmEvent, Wire};
+use rtm_server::{AppId, ProjectConfig, Server};
 use tokio::time::timeout;
 
-pub const APP_ID: &str = "0123456789abcdef0123456789abcdef";
-pub const WIRES: [Wire; 2] = [Wire::Native, Wire::Vendor];
+pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const WIRES: [Wire; 2] = [Wire::Native, Wire::Vendor];
 
 /// An open project on a port of its own.
-pub async fn server() -> Server {
-    Server::builder().project(app_id()).bind("127.0.0.1:0").await.unwrap()
+pub(crate) async fn server() -> Server {
+    Server::builder().project(project()).bind("127.0.0.1:0").await.unwrap()
 }
 
-pub fn app_id() -> AppId {
-    AppId::new(APP_ID).unwrap()
+/// A project in which tests may log in as often as they like.
+pub(crate) fn project() -> ProjectConfig {
+    let mut project = ProjectConfig::new(AppId::new(APP_ID).unwrap());
+    project.limits = CallLimits::unlimited();
+    project
 }
 
-pub fn builder(server: &Server) -> ClientBuilder {
-    Client::builder().gateway(format!("http://{}", server.local_addr())).app_id(APP_ID)
+pub(crate) fn builder(server: &Server) -> ClientBuilder {
+    let gateway = format!("http://{}", server.local_addr());
+    Client::builder().gateway(gateway).app_id(APP_ID).call_limits(CallLimits::unlimited())
 }
 
 /// A client that is logged in, its two events of that taken.
-pub async fn login(server: &Server, wire: Wire, user_id: &str) -> (Client, Events) {
+pub(crate) async fn login(server: &Server, wire: Wire, user_id: &str) -> (Client, Events) {
     let (client, mut events) = builder(server).wire(wire).build().unwrap();
     client.login(user_id, None).await.unwrap();
     assert!(matches!(
@@ -38,7 +41,7 @@ pub async fn login(server: &Server, wire: Wire, user_id: &str) -> (Client, Event
 }
 
 /// What `choose` makes of the first event that it makes something of. Other events are passed over.
-pub async fn next<T>(events: &mut Events, mut choose: impl FnMut(RtmEvent) -> Option<T>) -> T {
+pub(crate) async fn next<T>(events: &mut Events, mut choose: impl FnMut(RtmEvent) -> Option<T>) -> T {
     let mut passed = Vec::new();
     let wanted = async {
         loop {
@@ -56,7 +59,7 @@ pub async fn next<T>(events: &mut Events, mut choose: impl FnMut(RtmEvent) -> Op
 }
 
 /// The next message of a peer, as text, with whether it was stored.
-pub async fn message(events: &mut Events) -> (String, String, bool) {
+pub(crate) async fn message(events: &mut Events) -> (String, String, bool) {
     next(events, |event| match event {
         RtmEvent::MessageFromPeer { message, peer_id, properties } => {
             Some((peer_id.to_string(), message.as_text()?.to_owned(), properties.is_offline_message))
@@ -67,7 +70,7 @@ pub async fn message(events: &mut Events) -> (String, String, bool) {
 }
 
 /// Waits until the connection is in this state.
-pub async fn state(events: &mut Events, wanted: ConnectionState) -> rtm_client::ConnectionChangeReason {
+pub(crate) async fn state(events: &mut Events, wanted: ConnectionState) -> rtm_client::ConnectionChangeReason {
     next(events, |event| match event {
         RtmEvent::ConnectionStateChanged { state, reason } if state == wanted => Some(reason),
         _ => None,

@@ -1,15 +1,13 @@
 //! What each call does, between clients on both wires.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{WIRES, login, message, next, server};
 use rtm_client::{
     ChannelAttributeOptions, ErrorKind, HistoryQuery, LocalInvitationFailureReason, PeerOnlineState, Revision,
     RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, TypedErrorKind, Wire,
 };
 use serde::{Deserialize, Serialize};
-use support::{WIRES, login, message, next, server};
 
 #[tokio::test]
 async fn messages_arrive_in_order_with_receipts_between_all_wires() {
@@ -114,7 +112,7 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
             let (bob, mut callee) = login(&server, called, "bob").await;
 
             let sent = alice.send_invitation("bob", "lunch?").await.unwrap();
-            let received = received(&mut callee).await;
+            let received = invited(&mut callee).await;
             assert_eq!((received.caller_id.as_str(), received.content.as_str()), ("alice", "lunch?"));
             next(&mut caller, |event| {
                 matches!(event, RtmEvent::LocalInvitationReceivedByPeer { invitation } if invitation == sent)
@@ -136,7 +134,7 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
             assert_eq!((error.kind(), error.code()), (ErrorKind::AlreadyEnd, Some(3)));
 
             alice.send_invitation("bob", "dinner?").await.unwrap();
-            let second = self::received(&mut callee).await;
+            let second = invited(&mut callee).await;
             bob.refuse_invitation(&second, "busy").await.unwrap();
             let response = next(&mut caller, |event| match event {
                 RtmEvent::LocalInvitationRefused { response, .. } => Some(response),
@@ -145,7 +143,7 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
             assert_eq!(response.await, "busy");
 
             let third = alice.send_invitation("bob", "breakfast?").await.unwrap();
-            self::received(&mut callee).await;
+            invited(&mut callee).await;
             alice.cancel_invitation(&third, "never mind").await.unwrap();
             let content = next(&mut callee, |event| match event {
                 RtmEvent::RemoteInvitationCanceled { content, .. } => Some(content),
@@ -154,7 +152,7 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
             assert_eq!(content.await, "never mind");
 
             alice.send_invitation("bob", "supper?").await.unwrap();
-            self::received(&mut callee).await;
+            invited(&mut callee).await;
             bob.logout().await.unwrap();
             let reason = next(&mut caller, |event| match event {
                 RtmEvent::LocalInvitationFailure { reason, .. } => Some(reason),
@@ -165,7 +163,7 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
         }
     }
 
-    async fn received(events: &mut rtm_client::Events) -> rtm_client::RemoteInvitation {
+    async fn invited(events: &mut rtm_client::Events) -> rtm_client::RemoteInvitation {
         next(events, |event| match event {
             RtmEvent::RemoteInvitationReceived { invitation } => Some(invitation),
             _ => None,
