@@ -21,6 +21,13 @@ pub struct ConnId {
     pub(super) serial: u32,
 }
 
+impl ConnId {
+    /// Its place among the open connections, for tables beside the core. A later connection may get it again.
+    pub(crate) fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 /// One thing for a connection's socket, in order.
 #[derive(Debug, Clone)]
 pub enum Outgoing {
