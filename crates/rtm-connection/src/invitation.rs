@@ -344,6 +344,7 @@ impl Invitations {
     /// Ends every invitation with its session. One that the server has not answered yet ends with its request.
     pub(crate) fn end_session(&mut self) -> Effects {
         let mut effects = Effects::default();
+        self.next_deadline = None;
         self.local.retain(|_, local| {
             if local.state == LocalState::Sending {
                 return true;

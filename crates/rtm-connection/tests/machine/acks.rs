@@ -39,10 +39,12 @@ fn an_invitation_is_acknowledged_at_once_for_its_caller_waits() {
 #[test]
 fn one_acknowledgement_is_enough_for_all_that_came_together() {
     let mut peer = Peer::online();
-    peer.frames((1..=100).map(|seq| ServerFrame::Event {
-        seq: rtm_codec::Seq(seq),
-        event: Event::MessageFromPeer(peer_message("hi")),
-    }));
+    peer.frames(
+        (1..=100).map(|seq| ServerFrame::Event {
+            seq: rtm_codec::Seq(seq),
+            event: Event::MessageFromPeer(peer_message("hi")),
+        }),
+    );
     peer.expect_ack(100, 0, 1);
     peer.expect_nothing_sent();
 }
@@ -150,8 +152,8 @@ fn answers_are_told_now_and_then_so_that_the_server_may_forget_them() {
     }
     peer.expect_ack(0, 0, 65);
     let open = peer.request(QueryPeersBySubscriptionOption {});
-    peer.message("hi");
     peer.expect_request(open);
+    peer.message("hi");
     peer.expect_ack(1, 0, open.0);
 }
 

@@ -232,6 +232,11 @@ impl Peer {
         self.expect_state(State::Connected, Reason::LoginSuccess);
     }
 
+    pub(crate) fn reconnect_quietly(&mut self, resumption: Resumption) {
+        self.events.clear();
+        self.reconnect(resumption);
+    }
+
     // Time.
 
     /// Lets time pass, and does what is due on the way.
@@ -301,24 +306,43 @@ impl Peer {
         assert_eq!(self.dials, []);
     }
 
-    /// The next frame, which is this request.
+    /// The next frame but acknowledgements, which is this request.
     pub(crate) fn expect_request(&mut self, id: RequestId) -> Command {
-        match self.sent.pop_front() {
-            Some(ClientFrame::Request { id: sent, command }) if sent == id => command,
-            other => panic!("request {id}, not {other:?}"),
-        }
+        let (sent, command) = self.expect_any_request();
+        assert_eq!(sent, id, "{command:?}");
+        command
     }
 
-    /// The next frame, which is a request.
+    /// The next frame but acknowledgements, which is a request.
     pub(crate) fn expect_any_request(&mut self) -> (RequestId, Command) {
+        self.drop_acks();
         match self.sent.pop_front() {
             Some(ClientFrame::Request { id, command }) => (id, command),
             other => panic!("a request, not {other:?}"),
         }
     }
 
+    fn drop_acks(&mut self) {
+        while let Some(ClientFrame::Ack { .. }) = self.sent.front() {
+            self.sent.pop_front();
+        }
+    }
+
+    pub(crate) fn expect_no_request(&mut self) {
+        self.drop_acks();
+        assert_eq!(self.sent, []);
+    }
+
     pub(crate) fn next_sent(&mut self) -> Option<ClientFrame> {
         self.sent.pop_front()
+    }
+
+    pub(crate) fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(crate) fn drop_replies(&mut self) {
+        self.replies.clear();
     }
 
     pub(crate) fn drop_events(&mut self) {

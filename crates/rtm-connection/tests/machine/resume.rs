@@ -1,8 +1,6 @@
 //! Going on with a session on the native wire, and what happens where that cannot be.
 
-use rtm_codec::{
-    Answer, ErrorKind, Event, GetMembers, JoinChannel, RequestId, Resume, Resumption, SendOutcome, Seq,
-};
+use rtm_codec::{Answer, ErrorKind, Event, GetMembers, JoinChannel, RequestId, Resume, Resumption, SendOutcome, Seq};
 use rtm_connection::{
     Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GapReason, RtmEvent,
 };
@@ -17,10 +15,7 @@ fn a_reconnect_says_where_it_wants_to_go_on() {
     peer.consume(3); // Two state changes came first.
     let open = peer.request(to_alice("hi"));
     let login = peer.cut_and_reopen_after_events(2);
-    assert_eq!(
-        login.resume,
-        Some(Resume { ticket: ticket(1), received: Seq(2), consumed: Seq(1), answered: open })
-    );
+    assert_eq!(login.resume, Some(Resume { ticket: ticket(1), received: Seq(2), consumed: Seq(1), answered: open }));
 }
 
 #[test]
@@ -213,11 +208,7 @@ fn events_follow_connected_and_the_gap() {
     peer.welcome(Resumption::Lapsed);
     peer.message("missed");
     peer.expect_state(State::Connected, Reason::LoginSuccess);
-    peer.expect_event(RtmEvent::Gap {
-        channel_id: Some(channel("room")),
-        lost: None,
-        reason: GapReason::LeftChannel,
-    });
+    peer.expect_event(RtmEvent::Gap { channel_id: Some(channel("room")), lost: None, reason: GapReason::LeftChannel });
     peer.expect_event(from_alice("missed"));
 }
 
