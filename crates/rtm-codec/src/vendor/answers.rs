@@ -170,9 +170,7 @@ pub(super) fn refusal(family: Family, code: Option<u64>) -> Refusal {
 }
 
 /// Online states as a list.
-pub(super) fn peer_states<const MAX: usize>(
-    peers: &[(UserId, PeerOnlineState)],
-) -> List<shapes::PeerStatus<'_>, MAX> {
+pub(super) fn peer_states<const MAX: usize>(peers: &[(UserId, PeerOnlineState)]) -> List<shapes::PeerStatus<'_>, MAX> {
     peers.iter().map(|(peer, state)| peer_state(peer, *state)).collect()
 }
 
@@ -201,9 +199,7 @@ pub(super) fn read_peer_states<const MAX: usize>(
 }
 
 /// A channel's attributes as a list.
-pub(super) fn channel_attributes<const MAX: usize>(
-    of: &ChannelAttributes,
-) -> List<shapes::ChanAttribute<'_>, MAX> {
+pub(super) fn channel_attributes<const MAX: usize>(of: &ChannelAttributes) -> List<shapes::ChanAttribute<'_>, MAX> {
     let attributes = of.attributes.iter().map(|(key, attribute)| {
         let ChannelAttribute { value, last_update_user_id, last_update_ts } = attribute;
         shapes::ChanAttribute {
@@ -261,7 +257,9 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
             let it = content.read::<shapes::MsgStatus>()?;
             let outcome = match (it.status.0, it.code.0) {
                 (Some(0) | None, Some(code)) => Outcome::Refused(Some(code)),
-                (Some(0) | None, None) if it.stored.0 => Outcome::Answer(Answer::SendMessageToPeer(SendOutcome::Stored)),
+                (Some(0) | None, None) if it.stored.0 => {
+                    Outcome::Answer(Answer::SendMessageToPeer(SendOutcome::Stored))
+                }
                 (Some(0) | None, None) => Outcome::Answer(Answer::SendMessageToPeer(SendOutcome::NotReceived)),
                 (Some(_), _) => Outcome::Answer(Answer::SendMessageToPeer(SendOutcome::Delivered)),
             };
@@ -355,9 +353,11 @@ fn refused_or(code: Number, outcome: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 fn read_attributes<const MAX: usize>(of: &Entries<'_, MAX>) -> BTreeMap<AttributeKey, Text> {
-    let attributes = of.entries.iter().flatten().filter_map(|(key, value)| {
-        Some((AttributeKey::new(key).ok()?, Text::from(value.0.as_deref()?)))
-    });
+    let attributes = of
+        .entries
+        .iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((AttributeKey::new(key).ok()?, Text::from(value.0.as_deref()?))));
     attributes.collect()
 }
 

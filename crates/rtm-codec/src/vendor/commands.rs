@@ -53,13 +53,18 @@ impl Echo {
     }
 }
 
+/// A request that a server received.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) echo: Echo,
+    /// What to do, or why not.
+    pub(super) command: Result<Command, Refusal>,
+}
+
 /// Reads a request; `None` for a command that is none.
-pub(super) fn read(
-    cmd: Cmd,
-    content: &mut Content<'_>,
-) -> Result<Option<(Echo, Result<Command, Refusal>)>, DecodeErrorKind> {
+pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Asked>, DecodeErrorKind> {
     let echo = Echo::new(cmd);
-    Ok(Some(match cmd {
+    let (echo, command) = match cmd {
         Cmd::SendMsgToPeer => {
             let it = content.read::<shapes::SendMsgToPeer<'_>>()?;
             (echo.msg_id(it.msg_id), send_msg_to_peer(it))
@@ -127,15 +132,14 @@ pub(super) fn read(
         }
         Cmd::GetChanAttributes => {
             let it = content.read::<shapes::MsgIdAndChanId<'_>>()?;
-            let command = channel_id(&it.channel_id)
-                .map(|channel_id| GetChannelAttributes { channel_id, keys: None }.into());
+            let command =
+                channel_id(&it.channel_id).map(|channel_id| GetChannelAttributes { channel_id, keys: None }.into());
             (echo.msg_id(it.msg_id).name(&it.channel_id), command)
         }
         Cmd::GetChanAttributesByKeys => {
             let it = content.read::<shapes::GetChanAttributesByKeys<'_>>()?;
-            let command = channel_id(&it.channel_id).and_then(|channel_id| {
-                Ok(GetChannelAttributes { channel_id, keys: Some(keys(&it.keys.0)?) }.into())
-            });
+            let command = channel_id(&it.channel_id)
+                .and_then(|channel_id| Ok(GetChannelAttributes { channel_id, keys: Some(keys(&it.keys.0)?) }.into()));
             (echo.msg_id(it.msg_id).name(&it.channel_id), command)
         }
         Cmd::GetChanMemberSize => {
@@ -162,7 +166,8 @@ pub(super) fn read(
             (echo.name(&it.call_id).peer(&it.to), answer_call(cmd, &it))
         }
         _ => return Ok(None),
-    }))
+    };
+    Ok(Some(Asked { echo, command }))
 }
 
 fn send_msg_to_peer(it: shapes::SendMsgToPeer<'_>) -> Result<Command, Refusal> {
@@ -405,10 +410,9 @@ pub(super) fn write(command: &Command, user_id: &str, msg_id: u64) -> Result<(Cm
         }
         Command::SetLocalUserAttributes(it) => write_user_attributes(msg_id, true, &it.attributes),
         Command::AddOrUpdateLocalUserAttributes(it) => write_user_attributes(msg_id, false, &it.attributes),
-        Command::DeleteLocalUserAttributesByKeys(it) => object(
-            Cmd::DeleteUserAttributes,
-            &shapes::DeleteUserAttributes { msg_id, keys: Nested(list(&it.keys)) },
-        ),
+        Command::DeleteLocalUserAttributesByKeys(it) => {
+            object(Cmd::DeleteUserAttributes, &shapes::DeleteUserAttributes { msg_id, keys: Nested(list(&it.keys)) })
+        }
         Command::ClearLocalUserAttributes(ClearLocalUserAttributes {}) => {
             object(Cmd::ClearUserAttributes, &shapes::OnlyMsgId { msg_id })
         }
@@ -495,12 +499,8 @@ pub(super) fn write(command: &Command, user_id: &str, msg_id: u64) -> Result<(Cm
         Command::CancelInvitation(it) => {
             (Cmd::CancelCall, write_cancel_call(&it.call_id, user_id, &it.callee_id, "", &it.content))
         }
-        Command::AcceptInvitation(it) => {
-            write_answer(Cmd::AcceptCall, from, &it.call_id, &it.caller_id, &it.response)
-        }
-        Command::RefuseInvitation(it) => {
-            write_answer(Cmd::RejectCall, from, &it.call_id, &it.caller_id, &it.response)
-        }
+        Command::AcceptInvitation(it) => write_answer(Cmd::AcceptCall, from, &it.call_id, &it.caller_id, &it.response),
+        Command::RefuseInvitation(it) => write_answer(Cmd::RejectCall, from, &it.call_id, &it.caller_id, &it.response),
     })
 }
 
@@ -537,10 +537,7 @@ fn write_peers(cmd: Cmd, msg_id: Number, peer_ids: &[UserId]) -> (Cmd, String) {
 
 fn write_user_attributes(msg_id: Number, set: bool, attributes: &BTreeMap<AttributeKey, Text>) -> (Cmd, String) {
     let attributes = Nested(entries(attributes));
-    object(
-        Cmd::AddOrUpdateUserAttributes,
-        &shapes::AddOrUpdateUserAttributes { msg_id, set: Flag(set), attributes },
-    )
+    object(Cmd::AddOrUpdateUserAttributes, &shapes::AddOrUpdateUserAttributes { msg_id, set: Flag(set), attributes })
 }
 
 fn write_chan_attributes(

@@ -121,12 +121,7 @@ pub(super) fn write(cmd: Cmd, size: usize, content: impl FnOnce(&mut Writer)) ->
 }
 
 /// The same, naming the project.
-pub(super) fn write_for(
-    cmd: Cmd,
-    app_id: Option<&str>,
-    size: usize,
-    content: impl FnOnce(&mut Writer),
-) -> String {
+pub(super) fn write_for(cmd: Cmd, app_id: Option<&str>, size: usize, content: impl FnOnce(&mut Writer)) -> String {
     let mut out = Writer::with_capacity(size + HEAD_BYTES);
     out.raw("{\"Cmd\":\"");
     out.raw(cmd.as_str());

@@ -3,9 +3,7 @@
 use compact_str::CompactString;
 
 use super::{
-    answers::{
-        self, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, REASON_OFFLINE, REASON_TIMEOUT,
-    },
+    answers::{self, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, REASON_OFFLINE, REASON_TIMEOUT},
     cmd::Cmd,
     commands::TEXT,
     envelope::{self, Content},
@@ -105,10 +103,7 @@ pub(super) fn write(event: &Event, user_id: &str) -> Option<String> {
         }
         Event::MemberCountUpdated { channel_id, member_count } => envelope::write_object(
             Cmd::MemSizeChanged,
-            &shapes::ChanMemberSize {
-                channel_id: Str::from(channel_id),
-                size: Number(Some(u64::from(*member_count))),
-            },
+            &shapes::ChanMemberSize { channel_id: Str::from(channel_id), size: Number(Some(u64::from(*member_count))) },
         ),
         Event::AttributesUpdated { channel_id, attributes } => envelope::write_object(
             Cmd::ChanAttribChanged,

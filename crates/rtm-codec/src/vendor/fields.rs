@@ -110,9 +110,7 @@ pub(super) struct Flag(pub(super) bool);
 impl<'a> Field<'a> for Flag {
     fn read(from: &mut Reader<'a>) -> Result<Self, DecodeErrorKind> {
         match from.kind()? {
-            kind @ (Kind::True | Kind::False | Kind::Null) => {
-                from.literal(kind).map(|()| Self(kind == Kind::True))
-            }
+            kind @ (Kind::True | Kind::False | Kind::Null) => from.literal(kind).map(|()| Self(kind == Kind::True)),
             Kind::Number => from.number().map(|digits| Self(digits != "0")),
             _ => from.skip().map(|()| Self(false)),
         }

@@ -172,14 +172,12 @@ impl GatewayRequest {
                 tls: Flag(*tls),
             }),
             Self::OfflineMessages { caller } => write(&caller.query()),
-            Self::ChannelHistory { caller, channel_id, page } => write(&shapes::GatewayQuery {
-                channel_id: Str::from(channel_id),
-                ..page.query(caller)
-            }),
-            Self::PeerHistory { caller, peer_id, page } => write(&shapes::GatewayQuery {
-                peer_id: Str::from(peer_id),
-                ..page.query(caller)
-            }),
+            Self::ChannelHistory { caller, channel_id, page } => {
+                write(&shapes::GatewayQuery { channel_id: Str::from(channel_id), ..page.query(caller) })
+            }
+            Self::PeerHistory { caller, peer_id, page } => {
+                write(&shapes::GatewayQuery { peer_id: Str::from(peer_id), ..page.query(caller) })
+            }
         }
     }
 
@@ -224,9 +222,9 @@ impl GatewayRequest {
             },
             token: match it.token.as_str() {
                 "" => None,
-                text => Some(
-                    Token::new(text).map_err(|error| Refusal::new(ErrorKind::InvalidToken, &error.to_string()))?,
-                ),
+                text => {
+                    Some(Token::new(text).map_err(|error| Refusal::new(ErrorKind::InvalidToken, &error.to_string()))?)
+                }
             },
             tls: it.tls.0,
         })

@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use super::{
     answers,
     cmd::Cmd,
-    commands::{self, Echo},
+    commands::{self, Asked, Echo},
     envelope::{self, Content, Head},
     events::{self, Receipt},
     fields::{Number, Str},
@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     AppId, ClientFrame, CloseReason, DecodeError, DecodeErrorKind, ErrorKind, Event, Family, InstanceId, KeepAlive,
-    Login, Packet, Refusal, RequestId, Seq, ServerFrame, SharedEvent, Text, Token, UserId,
-    limits::REQUESTS_IN_FLIGHT,
+    Login, Packet, Refusal, RequestId, Seq, ServerFrame, SharedEvent, Text, Token, UserId, limits::REQUESTS_IN_FLIGHT,
 };
 
 /// One socket's state, server side: which requests wait for their answers, and what each answer has
@@ -82,8 +81,8 @@ impl ServerCodec {
                 Cmd::Login => frames.push(self.login(head, content)?),
                 Cmd::Logout => frames.push(ClientFrame::Logout),
                 cmd => {
-                    if let Some((echo, command)) = commands::read(cmd, content)? {
-                        frames.push(self.request(echo, command)?);
+                    if let Some(asked) = commands::read(cmd, content)? {
+                        frames.push(self.request(asked)?);
                     }
                 }
             }
@@ -160,7 +159,8 @@ impl ServerCodec {
     /// the packets are written.
     pub fn take_acks(&mut self) -> Option<ClientFrame> {
         let received = self.receipts.take()?;
-        let answered = self.unanswered.first_key_value().map_or(self.last_request.next(), |(id, _)| *id);
+        let next = self.last_request.next();
+        let answered = self.unanswered.first_key_value().map_or(next, |(id, _)| *id);
         Some(ClientFrame::Ack { received, consumed: received, answered })
     }
 
@@ -174,11 +174,7 @@ impl ServerCodec {
         })
     }
 
-    fn request(
-        &mut self,
-        echo: Echo,
-        command: Result<crate::Command, Refusal>,
-    ) -> Result<ClientFrame, DecodeErrorKind> {
+    fn request(&mut self, Asked { echo, command }: Asked) -> Result<ClientFrame, DecodeErrorKind> {
         if self.unanswered.len() == REQUESTS_IN_FLIGHT {
             return Err(DecodeErrorKind::TooMany { limit: REQUESTS_IN_FLIGHT });
         }
@@ -268,7 +264,8 @@ impl ServerCodec {
 
 fn read_login(head: &Head<'_>, it: &shapes::Login<'_>) -> Result<Login, Refusal> {
     let refused = |kind, detail: String| Refusal::new(kind, &detail);
-    let app_id = AppId::new(head.app_id.as_str()).map_err(|error| refused(ErrorKind::InvalidAppId, error.to_string()))?;
+    let app_id =
+        AppId::new(head.app_id.as_str()).map_err(|error| refused(ErrorKind::InvalidAppId, error.to_string()))?;
     let user_id = match it.user_id.as_str() {
         "" => None,
         text => Some(UserId::new(text).map_err(|error| refused(ErrorKind::InvalidArgument, error.to_string()))?),

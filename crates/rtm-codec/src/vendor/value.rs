@@ -205,7 +205,7 @@ mod tests {
         floats: (f32, f64, f64, f64),
         text: String,
         long: String,
-        option: Option<Box<All>>,
+        option: Option<Box<Self>>,
         by_number: BTreeMap<i32, char>,
         shape: Vec<Shape>,
     }

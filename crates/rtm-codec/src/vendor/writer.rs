@@ -119,10 +119,8 @@ pub(super) fn first_special(bytes: &[u8]) -> Option<usize> {
         return Some(at);
     }
     let (chunks, rest) = bytes[near..].as_chunks::<CHUNK>();
-    let plain = chunks
-        .iter()
-        .take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | special(byte)))
-        .count();
+    let plain =
+        chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | special(byte))).count();
     let from = near + plain * CHUNK;
     let found = match chunks.get(plain) {
         Some(chunk) => chunk.iter().position(special),
@@ -159,7 +157,8 @@ mod tests {
     #[test]
     fn every_character_is_escaped_as_if_once_for_each_string_around_it() {
         let all: String = (0..=0x17f).filter_map(char::from_u32).collect();
-        for text in [all.as_str(), "", "\"", "\\", "\u{7f}\u{2028}\u{2029}\u{d7ff}\u{e000}\u{fffd}", "中文 👋🏽"] {
+        for text in [all.as_str(), "", "\"", "\\", "\u{7f}\u{2028}\u{2029}\u{d7ff}\u{e000}\u{fffd}", "中文 👋🏽"]
+        {
             for depth in 0..MAX_DEPTH {
                 assert_eq!(written(text, depth), wrapped(text, depth), "{text:?} in {depth} strings");
             }
