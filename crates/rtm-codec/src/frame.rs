@@ -16,6 +16,26 @@ pub enum Packet {
     Binary(Bytes),
 }
 
+impl Packet {
+    /// The packet without its bytes' ownership.
+    #[must_use]
+    pub fn as_ref(&self) -> PacketRef<'_> {
+        match self {
+            Self::Text(text) => PacketRef::Text(text),
+            Self::Binary(bytes) => PacketRef::Binary(bytes),
+        }
+    }
+}
+
+/// A [`Packet`] that lies in its codec's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PacketRef<'a> {
+    /// A text message (the vendor's wire).
+    Text(&'a str),
+    /// A binary message (the native wire).
+    Binary(&'a [u8]),
+}
+
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

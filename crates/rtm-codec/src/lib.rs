@@ -21,7 +21,9 @@ mod wire;
 pub use command::*;
 pub use error::{DecodeError, DecodeErrorKind, ErrorKind, Family, Refusal};
 pub use event::{Event, SharedEvent};
-pub use frame::{ClientFrame, KeepAlive, Login, Packet, Resume, Resumption, ServerFrame, SessionTicket, Welcome};
+pub use frame::{
+    ClientFrame, KeepAlive, Login, Packet, PacketRef, Resume, Resumption, ServerFrame, SessionTicket, Welcome,
+};
 pub use id::{
     AppId, AttributeKey, CallId, ChannelId, Epoch, IdFault, InstanceId, InvalidId, MessageId, RequestId, Revision, Seq,
     SessionId, UserId,

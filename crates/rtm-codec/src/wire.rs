@@ -1,6 +1,6 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
-use crate::{ClientFrame, DecodeError, Packet, Seq, ServerFrame, SharedEvent, binary, vendor};
+use crate::{ClientFrame, DecodeError, Packet, PacketRef, Seq, ServerFrame, SharedEvent, binary, vendor};
 
 /// Which wire a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -57,6 +57,28 @@ impl ClientWire {
         match self {
             Self::Native(codec) => codec.take_packet(),
             Self::Vendor(codec) => codec.take_packet(),
+        }
+    }
+
+    /// Shows every packet that is to be written, in order. On the native wire this copies nothing and
+    /// keeps the buffer until [`rest`](Self::rest), which makes it the way for whoever copies
+    /// packets into a buffer of their own.
+    pub fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
+        match self {
+            Self::Native(codec) => codec.drain(write),
+            Self::Vendor(codec) => {
+                while let Some(packet) = codec.take_packet() {
+                    write(packet.as_ref());
+                }
+            }
+        }
+    }
+
+    /// Gives back the memory of large packets. For a socket that falls silent.
+    pub fn rest(&mut self) {
+        match self {
+            Self::Native(codec) => codec.rest(),
+            Self::Vendor(_) => {}
         }
     }
 
@@ -123,6 +145,28 @@ impl ServerWire {
         match self {
             Self::Native(codec) => codec.take_packet(),
             Self::Vendor(codec) => codec.take_packet(),
+        }
+    }
+
+    /// Shows every packet that is to be written, in order. On the native wire this copies nothing and
+    /// keeps the buffer until [`rest`](Self::rest), which makes it the way for whoever copies
+    /// packets into a buffer of their own.
+    pub fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
+        match self {
+            Self::Native(codec) => codec.drain(write),
+            Self::Vendor(codec) => {
+                while let Some(packet) = codec.take_packet() {
+                    write(packet.as_ref());
+                }
+            }
+        }
+    }
+
+    /// Gives back the memory of large packets. For a socket that falls silent.
+    pub fn rest(&mut self) {
+        match self {
+            Self::Native(codec) => codec.rest(),
+            Self::Vendor(_) => {}
         }
     }
 

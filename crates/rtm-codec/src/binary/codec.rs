@@ -9,8 +9,8 @@ use super::{
     outbox::{Outbox, TooLarge},
 };
 use crate::{
-    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PeerMessage, Refusal, RequestId,
-    SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SharedEvent, limits, text::SHARE_FROM,
+    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PacketRef, PeerMessage, Refusal,
+    RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SharedEvent, limits, text::SHARE_FROM,
 };
 
 /// The client's half: one per socket.
@@ -107,6 +107,18 @@ impl ClientCodec {
     /// The next packet to write; `None` when everything encoded was taken.
     pub fn take_packet(&mut self) -> Option<Packet> {
         self.outbox.take()
+    }
+
+    /// Shows every packet that is to be written, in order, without copying them out of the buffer they
+    /// are in. Its size is kept until [`rest`](Self::rest).
+    pub fn drain(&mut self, write: impl FnMut(PacketRef<'_>)) {
+        self.outbox.drain(write);
+    }
+
+    /// Gives back the memory of large packets, where nothing is waiting to be written. For a socket that
+    /// falls silent.
+    pub fn rest(&mut self) {
+        self.outbox.rest();
     }
 
     /// The next frame that the codec answers with itself: the refusal of what is too large to send.
@@ -209,6 +221,18 @@ impl ServerCodec {
     /// The next packet to write; `None` when everything encoded was taken.
     pub fn take_packet(&mut self) -> Option<Packet> {
         self.outbox.take()
+    }
+
+    /// Shows every packet that is to be written, in order, without copying them out of the buffer they
+    /// are in. Its size is kept until [`rest`](Self::rest).
+    pub fn drain(&mut self, write: impl FnMut(PacketRef<'_>)) {
+        self.outbox.drain(write);
+    }
+
+    /// Gives back the memory of large packets, where nothing is waiting to be written. For a socket that
+    /// falls silent.
+    pub fn rest(&mut self) {
+        self.outbox.rest();
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem};
 use bytes::Bytes;
 
 use super::{Output, U16, VERSION, number_bytes};
-use crate::{Packet, limits};
+use crate::{Packet, PacketRef, limits};
 
 /// Writes frames back to back into one buffer, and cuts packets from it.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Outbox {
     frames: usize,
     /// Packets that wait to be taken.
     ready: VecDeque<Bytes>,
-    /// How much the buffer held that was given away last.
+    /// How much the buffer held last.
     expected: usize,
 }
 
@@ -94,6 +94,36 @@ impl Outbox {
         self.ends.push(end);
         self.start = end;
         self.frames = 0;
+    }
+
+    /// Shows every packet in order, and keeps the buffer they are in.
+    pub(super) fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
+        for packet in self.ready.drain(..) {
+            write(PacketRef::Binary(&packet));
+        }
+        if self.buffer.is_empty() {
+            return;
+        }
+        let mut start = 0;
+        for end in self.ends.drain(..) {
+            write(PacketRef::Binary(&self.buffer[start..end]));
+            start = end;
+        }
+        if start < self.buffer.len() {
+            write(PacketRef::Binary(&self.buffer[start..]));
+        }
+        self.expected = self.buffer.len();
+        self.buffer.clear();
+        self.start = 0;
+        self.frames = 0;
+    }
+
+    /// Gives back a large buffer.
+    pub(super) fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER {
+            self.buffer = Vec::new();
+            self.ends = Vec::new();
+        }
     }
 
     /// The next packet.

@@ -264,7 +264,12 @@ fn frames_share_packets_of_about_64_kib() {
     let mut codec = ServerCodec::new();
     let sent: Vec<ServerFrame> = (1..=300).map(|seq| message(seq, 1000)).collect();
     sent.iter().for_each(|frame| codec.encode(frame));
+    let mut drained = 0;
+    let mut draining = ServerCodec::new();
+    sent.iter().for_each(|frame| draining.encode(frame));
+    draining.drain(|_| drained += 1);
     let packets: Vec<Packet> = std::iter::from_fn(|| codec.take_packet()).collect();
+    assert_eq!(packets.len(), drained);
     assert!((4..=6).contains(&packets.len()), "{} packets", packets.len());
     let mut frames = Vec::new();
     for packet in packets {
@@ -337,6 +342,23 @@ fn a_quiet_connection_holds_little_memory_whatever_it_carried() {
         while codec.take_packet().is_some() {}
     });
     assert!(held.bytes_current <= 1024, "{held:?}");
+}
+
+#[test]
+fn a_drained_codec_keeps_its_buffer_until_it_rests() {
+    let large = message(1, 30_000);
+    let mut codec = ServerCodec::new();
+    let held = measure(|| {
+        codec.encode(&large);
+        codec.drain(|_| ());
+    });
+    assert!(held.bytes_current > 30_000, "{held:?}");
+    let again = measure(|| {
+        codec.encode(&large);
+        codec.drain(|_| ());
+    });
+    assert_eq!(again.count_total, 0);
+    assert!(measure(|| codec.rest()).bytes_current < -30_000);
 }
 
 #[test]

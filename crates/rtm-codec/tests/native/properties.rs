@@ -5,7 +5,7 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rtm_codec::{
-    ClientFrame, ClientWire, Packet, Seq, ServerFrame, ServerWire, SharedEvent, Wire,
+    ClientFrame, ClientWire, Packet, PacketRef, Seq, ServerFrame, ServerWire, SharedEvent, Wire,
     binary::{ClientCodec, ServerCodec},
 };
 
@@ -44,6 +44,25 @@ proptest! {
         shared.encode_event(Seq(seq), &SharedEvent::new(event.clone()));
         own.encode(&ServerFrame::Event { seq: Seq(seq), event });
         prop_assert_eq!(shared.take_packet(), own.take_packet());
+    }
+
+    #[test]
+    fn draining_shows_the_packets_that_taking_gives(sent in vec(vec(frames::server_frame(), 0..5), 1..4)) {
+        let (mut drained, mut taken) = (ServerWire::new(Wire::Native), ServerWire::new(Wire::Native));
+        for frames in &sent {
+            for frame in frames {
+                drained.encode(frame);
+                taken.encode(frame);
+            }
+            let mut packets = Vec::new();
+            drained.drain(|packet| match packet {
+                PacketRef::Binary(bytes) => packets.push(Packet::Binary(Bytes::copy_from_slice(bytes))),
+                PacketRef::Text(text) => packets.push(Packet::Text(text.into())),
+            });
+            drained.rest();
+            let expected: Vec<Packet> = std::iter::from_fn(|| taken.take_packet()).collect();
+            prop_assert_eq!(packets, expected);
+        }
     }
 
     #[test]
