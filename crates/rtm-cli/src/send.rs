@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     to: Receiver,
     /// Have the server keep it for a user who is offline.
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "peer")]
     offline: bool,
     /// The message.
     text: String,

@@ -8,38 +8,38 @@ use std::{
 
 use serde_json::Value;
 
-pub const APP_ID: &str = "0123456789abcdef0123456789abcdef";
-pub const SECURE_APP_ID: &str = "fedcba9876543210fedcba9876543210";
-pub const CERTIFICATE: &str = "5CFd2fd1755d40ecb72977518be15d3b";
+pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECURE_APP_ID: &str = "fedcba9876543210fedcba9876543210";
+pub(crate) const CERTIFICATE: &str = "5CFd2fd1755d40ecb72977518be15d3b";
 
 /// How long anything may take before a test fails.
 const LIMIT: Duration = Duration::from_secs(20);
 
-pub fn rtm(args: &[&str]) -> Output {
+pub(crate) fn rtm(args: &[&str]) -> Output {
     command(args).output().unwrap()
 }
 
-pub fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
     command.args(args).stdin(Stdio::null()).env_remove("RTM_TOKEN").env_remove("RTM_CERTIFICATE").env_remove("RTM_LOG");
     command
 }
 
 /// A running `rtm`, whose lines are read one by one. Killed when it is dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Running {
-    pub fn new(args: &[&str]) -> Self {
+    pub(crate) fn new(args: &[&str]) -> Self {
         let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
     /// The next line, without its end; `None` at the end.
-    pub fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         let line = line.strip_suffix('\n')?;
@@ -47,7 +47,7 @@ impl Running {
     }
 
     /// The first event, from the next line on, of which `wanted` is true.
-    pub fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.line().expect("rtm ended before the event");
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
@@ -57,13 +57,13 @@ impl Running {
         }
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for the end; answers the status, and what else was written.
-    pub fn end(mut self) -> (ExitStatus, String, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String, String) {
         let deadline = Instant::now() + LIMIT;
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "rtm does not end");
@@ -84,13 +84,13 @@ impl Drop for Running {
 }
 
 /// `rtm serve` with an open and a secure project on a free port.
-pub struct Server {
-    pub gateway: String,
-    pub running: Running,
+pub(crate) struct Server {
+    pub(crate) gateway: String,
+    pub(crate) running: Running,
 }
 
 impl Server {
-    pub fn start(more: &[&str]) -> Self {
+    pub(crate) fn start(more: &[&str]) -> Self {
         let secure = format!("{SECURE_APP_ID}:{CERTIFICATE}");
         let args = ["serve", "--listen", "127.0.0.1:0", "--project", APP_ID, "--project", &secure];
         let mut running = Running::new(&[&args, more].concat());
@@ -100,12 +100,12 @@ impl Server {
     }
 
     /// The arguments with which `uid` gets in.
-    pub fn user<'a>(&'a self, uid: &'a str) -> [&'a str; 6] {
+    pub(crate) fn user<'a>(&'a self, uid: &'a str) -> [&'a str; 6] {
         ["--gateway", &self.gateway, "--app-id", APP_ID, "--uid", uid]
     }
 
     /// A user who listens and is logged in.
-    pub fn listener(&self, uid: &str, more: &[&str]) -> Running {
+    pub(crate) fn listener(&self, uid: &str, more: &[&str]) -> Running {
         let mut running = Running::new(&[&["listen"], &self.user(uid)[..], more].concat());
         running.event(|event| event["state"] == "CONNECTED");
         running
