@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{self, HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -113,11 +113,13 @@ async fn gateway(
     peer: &Peer,
 ) -> Response<Full<Bytes>> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
+    if request.body().size_hint().lower() > BODY_BYTES as u64 {
+        return too_large();
+    }
     let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
-        }
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
     };
     let asked = GatewayRequest::decode(endpoint, &body);

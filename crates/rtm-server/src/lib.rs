@@ -21,10 +21,11 @@ mod tasks;
 mod tls;
 mod websocket;
 
-pub use crate::core::{ProjectConfig, Settings};
 pub use config::{Advertise, ConfigError, ConfigErrorKind, ServerConfig};
 pub use error::{BackendError, ServerError, ServerErrorKind};
 pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats};
 pub use tls::TlsFiles;
+
+pub use crate::core::{ProjectConfig, Settings};

@@ -31,12 +31,13 @@ pub(crate) struct Project {
 #[derive(Debug)]
 struct State {
     core: Core,
-    /// Who owns a connection, while it sleeps: woken once, and then again after it has slept again.
-    sleepers: HashMap<ConnId, Waker>,
+    /// By the slots of their connections, those who are to be woken: once, and again after the next exchange.
+    sleepers: Vec<Option<Waker>>,
     http: HashMap<HttpId, oneshot::Sender<Result<HttpAnswer, Refusal>>>,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
+    wakers: Vec<Waker>,
     jobs: Vec<StoreJob>,
     answers: Vec<(HttpId, Result<HttpAnswer, Refusal>)>,
 }
@@ -48,10 +49,11 @@ impl Project {
             app_id: core.app_id().clone(),
             state: Mutex::new(State {
                 core,
-                sleepers: HashMap::new(),
+                sleepers: Vec::new(),
                 http: HashMap::new(),
                 armed: None,
                 wakes: Vec::new(),
+                wakers: Vec::new(),
                 jobs: Vec::new(),
                 answers: Vec::new(),
             }),
@@ -69,40 +71,32 @@ impl Project {
         self.with(|state, now| state.core.connect(now))
     }
 
-    /// Hands in what a connection received, takes what is to be written to it if `out` is given, and has
-    /// `waker` woken when there is more.
+    /// Hands in what a connection received, takes some of what is to be written to it, and has `waker` woken
+    /// when there is more. Without `has_room` only the last is taken. Says whether more can be taken right away.
     pub(crate) fn exchange(
         self: &Arc<Self>,
         conn: ConnId,
-        frames: &mut Vec<ClientFrame>,
-        mut out: Option<&mut Vec<Outgoing>>,
+        frames: impl Iterator<Item = ClientFrame>,
+        has_room: bool,
+        out: &mut Vec<Outgoing>,
         waker: &Waker,
-    ) {
-        loop {
-            // Others get their turn within a long batch.
-            let rest = if frames.len() > FRAMES_AT_ONCE { frames.split_off(FRAMES_AT_ONCE) } else { Vec::new() };
-            self.with(|state, now| {
-                for frame in frames.drain(..) {
-                    state.core.handle_frame(now, conn, frame);
-                }
-                if rest.is_empty() {
-                    if let Some(out) = out.as_deref_mut() {
-                        state.core.take_output(conn, out);
-                    }
-                    state.sleepers.insert(conn, waker.clone());
-                }
-            });
-            if rest.is_empty() {
-                return;
+    ) -> bool {
+        self.with(|state, now| {
+            state.sleep(conn, waker);
+            for frame in frames {
+                state.core.handle_frame(now, conn, frame);
             }
-            *frames = rest;
-        }
+            let more = (has_room || state.core.is_closing(conn)) && state.core.take_output(conn, out);
+            // What is taken now needs no waking.
+            state.wake_all_but(Some(conn));
+            more
+        })
     }
 
     /// Hands in the last that a connection received.
-    pub(crate) fn finish(self: &Arc<Self>, conn: ConnId, frames: &mut Vec<ClientFrame>) {
+    pub(crate) fn finish(self: &Arc<Self>, conn: ConnId, frames: impl Iterator<Item = ClientFrame>) {
         self.with(|state, now| {
-            for frame in frames.drain(..) {
+            for frame in frames {
                 state.core.handle_frame(now, conn, frame);
             }
         });
@@ -117,7 +111,9 @@ impl Project {
     pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId) {
         self.with(|state, now| {
             state.core.disconnect(now, conn);
-            state.sleepers.remove(&conn);
+            if let Some(sleeper) = state.sleepers.get_mut(conn.slot()) {
+                *sleeper = None;
+            }
         });
     }
 
@@ -213,8 +209,7 @@ impl Project {
 
     /// Runs `f` on the core, and then passes on what came of it. Nobody is woken under the lock.
     fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, Now) -> R) -> R {
-        let mut wakers = Vec::new();
-        let result = {
+        let (result, wakers) = {
             let mut state = self.state();
             let state = &mut *state;
             // Read under the lock, so that the core never sees time go back.
@@ -230,14 +225,13 @@ impl Project {
                     let _ = waiting.send(answer);
                 }
             }
-            state.core.take_wakes(&mut state.wakes);
-            wakers.extend(state.wakes.drain(..).filter_map(|conn| state.sleepers.remove(&conn)));
+            state.wake_all_but(None);
             let next = state.core.next_timeout();
             if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
                 state.armed = next;
                 self.timer.notify_one();
             }
-            result
+            (result, std::mem::take(&mut state.wakers))
         };
         wakers.into_iter().for_each(Waker::wake);
         result
@@ -249,6 +243,29 @@ impl Project {
 }
 
 impl State {
+    /// Has `waker` woken when there is output for `conn`.
+    fn sleep(&mut self, conn: ConnId, waker: &Waker) {
+        if self.sleepers.len() <= conn.slot() {
+            self.sleepers.resize(conn.slot() + 1, None);
+        }
+        match &mut self.sleepers[conn.slot()] {
+            Some(sleeper) => sleeper.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Gathers whom the core wants woken, except one.
+    fn wake_all_but(&mut self, but: Option<ConnId>) {
+        self.core.take_wakes(&mut self.wakes);
+        for conn in self.wakes.drain(..) {
+            if Some(conn) != but
+                && let Some(sleeper) = self.sleepers.get_mut(conn.slot())
+            {
+                self.wakers.extend(sleeper.take());
+            }
+        }
+    }
+
     fn expect_answer(&mut self, id: HttpId) -> oneshot::Receiver<Result<HttpAnswer, Refusal>> {
         let (sender, receiver) = oneshot::channel();
         self.http.insert(id, sender);
@@ -265,5 +282,3 @@ pub(crate) fn now() -> Now {
 async fn answered(answer: oneshot::Receiver<Result<HttpAnswer, Refusal>>) -> Result<HttpAnswer, Refusal> {
     answer.await.unwrap_or_else(|_| Err(Refusal::new(rtm_codec::ErrorKind::Failure, "the server is going down")))
 }
-
-const FRAMES_AT_ONCE: usize = 256;

@@ -9,6 +9,7 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     future::Future,
     io,
     pin::Pin,
@@ -42,12 +43,14 @@ pub(crate) struct Socket {
     phase: Phase,
     /// What was read together with the handshake.
     early: Bytes,
+    /// Frames that wait until what those before them led to is written.
+    pending: VecDeque<ClientFrame>,
     /// What the socket did not take yet.
     unsent: Unsent,
     /// Whether TLS holds bytes that the socket did not take yet.
     unflushed: bool,
-    /// Whether the session was not asked for more, since enough is unsent.
-    held: bool,
+    /// Whether the session has or may have more, but enough is unsent.
+    more: bool,
     /// In a login, its end; at the end, how long the peer may take to confirm it; else how long the
     /// socket may take nothing.
     timer: Option<Pin<Box<Sleep>>>,
@@ -62,6 +65,8 @@ enum Phase {
     Online(Online),
     /// Our close frame is written, the peer's is awaited.
     Closing,
+    /// Our close frame is written. What comes is not understood any more, so only the end of it is awaited.
+    Failing,
     /// Only what is written has to go out.
     Ending,
 }
@@ -81,7 +86,10 @@ struct Unsent {
 /// What a wake-up works with.
 struct Scratch {
     read: Box<[u8]>,
+    /// Frames of the packet that is being read.
     frames: Vec<ClientFrame>,
+    /// Frames for the core.
+    pending: VecDeque<ClientFrame>,
     outgoing: Vec<Outgoing>,
     write: Vec<u8>,
 }
@@ -97,9 +105,10 @@ impl Socket {
             wire: ServerWire::new(wire),
             phase: Phase::LoggingIn { refused: 0, drain },
             early,
+            pending: VecDeque::new(),
             unsent: Unsent::default(),
             unflushed: false,
-            held: false,
+            more: false,
             timer,
             server,
             peer,
@@ -109,6 +118,18 @@ impl Socket {
     /// One wake-up; ready when the connection has ended.
     fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         self.look_at_the_clock(cx, scratch);
+        if !self.pending.is_empty() {
+            scratch.pending = std::mem::take(&mut self.pending);
+        }
+        let result = self.turns(cx, scratch);
+        if !scratch.pending.is_empty() {
+            self.pending = std::mem::take(&mut scratch.pending);
+        }
+        result
+    }
+
+    /// Reads and writes in turns until neither goes on.
+    fn turns(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let early = std::mem::take(&mut self.early);
         if !early.is_empty() {
             self.receive(&early, scratch);
@@ -125,15 +146,16 @@ impl Socket {
             if matches!(self.phase, Phase::Ending) && self.unsent.is_empty() && scratch.write.is_empty() {
                 return Poll::Ready(());
             }
-            if self.unsent.len() < UNSENT_BYTES {
+            let reads = scratch.pending.is_empty() && !matches!(self.phase, Phase::Ending);
+            if reads && self.unsent.len() < UNSENT_BYTES {
                 match self.read(cx, scratch) {
                     Poll::Ready(Ok(true)) => moved = true,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => {}
                 }
             }
-            let has_room = self.held && self.unsent.len() < UNSENT_BYTES;
-            if round == 0 || has_room || !scratch.frames.is_empty() {
+            let goes_on = (self.more || !scratch.pending.is_empty()) && self.unsent.len() < UNSENT_BYTES;
+            if round == 0 || goes_on || !scratch.frames.is_empty() {
                 self.exchange(cx, scratch);
             }
             if !scratch.write.is_empty() {
@@ -146,6 +168,12 @@ impl Socket {
                 // What the client cannot acknowledge itself counts as received once the socket has it.
                 scratch.frames.extend(std::iter::from_fn(|| self.wire.take_acks()));
                 moved |= !scratch.frames.is_empty();
+            }
+            if matches!(self.phase, Phase::Failing) && self.unsent.is_empty() {
+                // The peer closes as well then; until it has, what it sends must not cost it our close frame.
+                if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+                    return Poll::Ready(());
+                }
             }
             if !moved {
                 self.rest(cx);
@@ -175,7 +203,7 @@ impl Socket {
                 debug!(peer = %self.peer.address, "the client takes nothing any more");
                 self.abandon();
             }
-            Phase::Closing | Phase::Ending => self.abandon(),
+            Phase::Closing | Phase::Failing | Phase::Ending => self.abandon(),
         }
     }
 
@@ -195,10 +223,14 @@ impl Socket {
 
     /// Takes in bytes from the socket.
     fn receive(&mut self, mut bytes: &[u8], scratch: &mut Scratch) {
+        if matches!(self.phase, Phase::Failing) {
+            return;
+        }
+        let mut is_framed = true;
         let violation = loop {
             match self.websocket.read(&mut bytes, &mut scratch.write) {
                 Ok(Some(Incoming::Packet(packet))) => {
-                    if matches!(self.phase, Phase::Closing | Phase::Ending) {
+                    if matches!(self.phase, Phase::Closing | Phase::Failing | Phase::Ending) {
                         continue;
                     }
                     if let Err(error) = self.wire.decode(packet, &mut scratch.frames) {
@@ -214,7 +246,10 @@ impl Socket {
                     return;
                 }
                 Ok(None) => break None,
-                Err(Violation(what)) => break Some(what),
+                Err(Violation(what)) => {
+                    is_framed = false;
+                    break Some(what);
+                }
             }
         };
         self.take_frames(scratch);
@@ -222,6 +257,9 @@ impl Socket {
             debug!(peer = %self.peer.address, "{what}");
             self.finish(scratch);
             self.close(CloseReason::ProtocolError, Some(&what), scratch);
+            if !is_framed {
+                self.phase = Phase::Failing;
+            }
         }
     }
 
@@ -242,7 +280,7 @@ impl Socket {
     /// Hands over the last frames of a connection that ends here.
     fn finish(&mut self, scratch: &mut Scratch) {
         if let Phase::Online(Online { project, conn }) = &self.phase {
-            project.finish(*conn, &mut scratch.frames);
+            project.finish(*conn, scratch.pending.drain(..).chain(scratch.frames.drain(..)));
         }
     }
 
@@ -297,13 +335,24 @@ impl Socket {
 
     /// Hands frames to the core, and makes bytes of what it has for this connection.
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
-        let Phase::Online(Online { project, conn }) = &self.phase else {
-            scratch.frames.clear();
-            return;
-        };
-        self.held = self.unsent.len() + scratch.write.len() >= UNSENT_BYTES;
-        let out = (!self.held).then_some(&mut scratch.outgoing);
-        project.exchange(*conn, &mut scratch.frames, out, cx.waker());
+        scratch.pending.extend(scratch.frames.drain(..));
+        while let Phase::Online(Online { project, conn }) = &self.phase {
+            let has_room = self.unsent.len() + scratch.write.len() < UNSENT_BYTES;
+            // So few at once that their answers fit into the session, and that others get their turn.
+            let count = if has_room { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
+            let frames = scratch.pending.drain(..count);
+            let out = &mut scratch.outgoing;
+            self.more = project.exchange(*conn, frames, has_room, out, cx.waker()) || !has_room;
+            self.encode(scratch);
+            if scratch.pending.is_empty() || !has_room {
+                return;
+            }
+        }
+        scratch.pending.clear();
+    }
+
+    /// Makes bytes of what the core had for this connection.
+    fn encode(&mut self, scratch: &mut Scratch) {
         let mut outgoing = std::mem::take(&mut scratch.outgoing);
         for outgoing in outgoing.drain(..) {
             match outgoing {
@@ -456,6 +505,7 @@ impl Scratch {
             Box::new(Self {
                 read: vec![0; READ_BYTES].into(),
                 frames: Vec::new(),
+                pending: VecDeque::new(),
                 outgoing: Vec::new(),
                 write: Vec::new(),
             })
@@ -466,6 +516,8 @@ impl Scratch {
     fn give_back(mut self: Box<Self>) {
         self.frames.clear();
         self.frames.shrink_to(KEPT_ITEMS);
+        self.pending.clear();
+        self.pending.shrink_to(KEPT_ITEMS);
         self.outgoing.clear();
         self.outgoing.shrink_to(KEPT_ITEMS);
         self.write.clear();
@@ -494,6 +546,8 @@ thread_local! {
 const READ_BYTES: usize = 64 * 1024;
 /// How many times in a row a busy connection goes on before others get their turn.
 const ROUNDS: usize = 8;
+/// How many frames go to the core under one lock.
+const FRAMES_AT_ONCE: usize = 64;
 /// With more than this waiting for a socket, its client is held back.
 const UNSENT_BYTES: usize = 256 * 1024;
 /// How long a socket may take nothing of what waits for it.

@@ -1,4 +1,5 @@
 //! What every backend has to do, run on each of them.
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 use bytes::Bytes;
 use rtm_codec::{

@@ -1,4 +1,5 @@
 //! What the backend with a file keeps over restarts, crashes and hard kills, and what it says of bad files.
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 use std::{
     fs,

@@ -1,0 +1,11 @@
+//! The server over real sockets, as clients, browsers and operators meet it.
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
+mod bad_input;
+mod drain;
+mod http;
+mod limits;
+mod sockets;
+mod store;
+mod support;
+mod tls;
