@@ -107,6 +107,9 @@ impl ClientBuilder {
     /// ended, so that the application need not renew it. [`RtmEvent::TokenWillExpire`](crate::RtmEvent) comes all the same.
     /// While it fails it is asked again, after pauses of 1 s to 30 s; each failure is logged.
     ///
+    /// A closure that captures something clones it into each future: `move |user_id| { let key = key.clone(); async
+    /// move { … } }`.
+    ///
     /// ```
     /// # async fn fetch(url: &str) -> std::io::Result<String> { Ok(url.to_owned()) }
     /// rtm_client::Client::builder().token_provider(async |user_id| {

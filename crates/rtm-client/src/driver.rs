@@ -75,13 +75,19 @@ pub(crate) struct Driver<N> {
     /// Who waits for a login and a logout. Each that the connection took ends with one result, in their order.
     logins: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
     logouts: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
-    /// Results of logouts, to be told when the link has said goodbye, so that a program may end then.
-    logged_out: Vec<(oneshot::Sender<Result<(), RtmError>>, Result<(), RtmError>)>,
+    logged_out: Vec<LoggedOut>,
     replies: HashMap<RequestId, Waiting>,
     events: EventSender,
     status: watch::Sender<Status>,
     token_provider: Option<TokenProvider>,
     tokens: JoinSet<Token>,
+}
+
+/// The result of a logout, to be told when the link has said goodbye, so that a program may end then.
+#[derive(Debug)]
+struct LoggedOut {
+    done: oneshot::Sender<Result<(), RtmError>>,
+    result: Result<(), RtmError>,
 }
 
 /// Who waits for a reply.
@@ -167,7 +173,7 @@ impl<N: Network> Driver<N> {
                     }
                 }
                 Output::LogoutResult(result) => {
-                    self.logged_out.extend(self.logouts.pop_front().map(|done| (done, result)));
+                    self.logged_out.extend(self.logouts.pop_front().map(|done| LoggedOut { done, result }));
                 }
                 Output::Reply { id, result } => self.reply(id, result),
                 Output::TokenNeeded => self.fetch_token(),
@@ -194,7 +200,7 @@ impl<N: Network> Driver<N> {
             self.tokens.abort_all();
         }
         if self.closing.is_none() {
-            for (done, result) in self.logged_out.drain(..) {
+            for LoggedOut { done, result } in self.logged_out.drain(..) {
                 let _ = done.send(result);
             }
         }

@@ -8,16 +8,19 @@ use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
     DecodeError,
-    vendor::gateway::{GatewayAnswer, GatewayRequest},
+    vendor::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
 };
 use tokio::time::timeout;
 
-use crate::{address::Address, transport::Network};
+use crate::{
+    address::Address,
+    transport::{Network, is_lasting},
+};
 
-/// Why an endpoint gave no answer. All of these are worth another try.
+/// Why an endpoint gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GatewayError {
-    #[error("it did not answer within 3 s")]
+    #[error("it did not answer in time")]
     Timeout,
     #[error("{0}")]
     Connect(#[from] io::Error),
@@ -31,13 +34,25 @@ pub(crate) enum GatewayError {
     Decode(#[from] DecodeError),
 }
 
+impl GatewayError {
+    /// Whether the next try can only fail likewise.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Connect(error) => is_lasting(error),
+            Self::Status(status) => status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS,
+            Self::Timeout | Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
+        }
+    }
+}
+
 /// Sends `request` to the endpoint that takes it.
 pub(crate) async fn ask(
     network: &impl Network,
     address: &Address,
     request: &GatewayRequest,
 ) -> Result<GatewayAnswer, GatewayError> {
-    timeout(TRY_TIMEOUT, post(network, address, request)).await.unwrap_or(Err(GatewayError::Timeout))
+    let limit = if request.endpoint() == Endpoint::Gateway { CONNECT_TIMEOUT } else { FETCH_TIMEOUT };
+    timeout(limit, post(network, address, request)).await.unwrap_or(Err(GatewayError::Timeout))
 }
 
 async fn post(
@@ -75,8 +90,11 @@ async fn post(
     }
 }
 
-/// How long the vendor's SDK waits for one try.
-const TRY_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one try for a server takes at most, as with the vendor's SDK.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The same for messages, of which there can be some megabytes.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most that an answer may have: 200 stored messages of 32 KiB each, escaped.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;

@@ -1,12 +1,12 @@
 //! The link to the server: none, being made, or open.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use async_tungstenite::tungstenite::{Error as WsError, error::ProtocolError, http::StatusCode};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rtm_codec::{
     Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, HistoryOf, QueryHistory, Refusal,
@@ -20,7 +20,7 @@ use crate::{
     address::Address,
     driver::Settings,
     gateway::{self, GatewayError},
-    transport::{Closed, Network, OpenError, Transport},
+    transport::{Closed, Network, Transport},
 };
 
 /// The link, and what it is made with.
@@ -148,7 +148,7 @@ impl Open {
     async fn dial(network: &impl Network, settings: &Settings, dial: Dial) -> Result<Self, DialError> {
         let made = match settings.wire {
             Wire::Vendor => Self::dial_vendor(network, settings, dial).await,
-            Wire::Native => Self::open(network, &settings.gateway, Wire::Native, None).await.map_err(DialError::from),
+            Wire::Native => Self::open(network, &settings.gateway, Wire::Native, None).await,
         };
         if let Err(error) = &made {
             tracing::debug!(gateway = %settings.gateway, detail = error.detail.as_str(), "no link could be made");
@@ -161,11 +161,12 @@ impl Open {
         address: &Address,
         wire: Wire,
         caller: Option<Caller>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, DialError> {
         let subprotocol = (wire == Wire::Native).then_some(binary::SUBPROTOCOL);
         let transport = timeout(OPEN_TIMEOUT, Transport::open(network, address, subprotocol))
             .await
-            .map_err(|_| OpenError::Io(std::io::ErrorKind::TimedOut.into()))??;
+            .map_err(|_| unreachable(address, &"it did not answer in time", true))?
+            .map_err(|error| unreachable(address, &error, !error.is_lasting()))?;
         Ok(Self {
             transport,
             wire: ClientWire::new(wire),
@@ -185,29 +186,25 @@ impl Open {
             token: credentials.token,
             tls: settings.gateway.tls,
         };
-        let unreachable = |detail: String| DialError {
-            kind: ErrorKind::GatewayConnectFailed,
-            retry: true,
-            detail: Text::from(detail),
-        };
-        let answer = gateway::ask(network, &settings.gateway, &request)
+        let gateway = &settings.gateway;
+        let answer = gateway::ask(network, gateway, &request)
             .await
-            .map_err(|error| unreachable(format!("the gateway {}: {error}", settings.gateway)))?;
+            .map_err(|error| unreachable(gateway, &error, !error.is_lasting()))?;
         let (session, mut addresses) = match answer {
             GatewayAnswer::Connect { session, addresses } => (session, addresses),
             GatewayAnswer::Refused(kind) => return Err(DialError { kind, retry: false, detail: Text::default() }),
-            _ => return Err(unreachable("the gateway says to try again".to_owned())),
+            _ => return Err(unreachable(gateway, &"it says to try again", true)),
         };
         let caller = Caller { app_id: credentials.app_id, user_id: credentials.user_id, session };
-        let mut failed = unreachable("the gateway names no server".to_owned());
+        let mut failed = unreachable(gateway, &"it names no server", true);
         // Each attempt begins with another one, for the case that its time is over before it comes to the last.
         let first = attempt.saturating_sub(1) as usize % addresses.len().max(1);
         addresses.rotate_left(first);
         for address in addresses {
-            let address = Address::new(&address.host, address.port, settings.gateway.tls);
+            let address = Address::new(&address.host, address.port, gateway.tls);
             match Self::open(network, &address, Wire::Vendor, Some(caller.clone())).await {
                 Ok(open) => return Ok(open),
-                Err(error) => failed = error.into(),
+                Err(error) => failed = error,
             }
         }
         Err(failed)
@@ -277,22 +274,8 @@ impl Open {
     }
 }
 
-impl From<OpenError> for DialError {
-    fn from(error: OpenError) -> Self {
-        let retry = match &error {
-            // Of rustls: a certificate that is not trusted now is not trusted in a second either.
-            OpenError::Io(error) => {
-                !matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput)
-            }
-            OpenError::Handshake(WsError::Http(response)) => {
-                let status = response.status();
-                status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
-            }
-            OpenError::Handshake(WsError::Io(_) | WsError::Protocol(ProtocolError::HandshakeIncomplete)) => true,
-            OpenError::Handshake(_) => false,
-        };
-        Self { kind: ErrorKind::GatewayConnectFailed, retry, detail: Text::from(error.to_string()) }
-    }
+fn unreachable(address: &Address, what: &dyn fmt::Display, retry: bool) -> DialError {
+    DialError { kind: ErrorKind::GatewayConnectFailed, retry, detail: Text::from(format!("{address}: {what}")) }
 }
 
 /// Fetches what was stored while the user was away, which on the vendor's wire a client asks for.

@@ -14,6 +14,8 @@ use async_tungstenite::{
     tokio::{TokioAdapter, client_async_with_config},
     tungstenite::{
         ClientRequestBuilder, Error as WsError, Message,
+        error::ProtocolError,
+        http::StatusCode,
         protocol::{CloseFrame, WebSocketConfig},
     },
 };
@@ -80,6 +82,27 @@ pub(crate) enum OpenError {
     Io(#[from] io::Error),
     #[error("the server did not open a WebSocket: {0}")]
     Handshake(WsError),
+}
+
+impl OpenError {
+    /// Whether the next try can only fail likewise.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::Handshake(WsError::Io(error)) => is_lasting(error),
+            Self::Handshake(WsError::Http(response)) => {
+                let status = response.status();
+                status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Handshake(WsError::Protocol(ProtocolError::HandshakeIncomplete)) => false,
+            Self::Handshake(_) => true,
+        }
+    }
+}
+
+/// Whether connecting can only fail likewise the next time: by what rustls says, a certificate that is not trusted now
+/// is not trusted in a second either.
+pub(crate) fn is_lasting(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
 impl Transport {

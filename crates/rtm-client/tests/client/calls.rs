@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::{WIRES, login, message, next, server};
+use futures::StreamExt;
 use rtm_client::{
     ChannelAttributeOptions, ErrorKind, HistoryQuery, LocalInvitationFailureReason, PeerOnlineState, Revision,
     RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, TypedErrorKind, Wire,
@@ -252,6 +253,12 @@ async fn a_typed_channel_is_read_on_all_wires_and_names_who_breaks_its_rules() {
         let error = heard[2].as_ref().unwrap_err();
         assert_eq!(error.kind(), TypedErrorKind::Malformed);
         assert_eq!((error.channel_id().as_str(), error.member_id().as_str()), ("game", "vera"));
+        let (one, two) = (Move { x: 1, y: 1, note: None }, Move { x: 2, y: 2, note: None });
+        game.send(&one).await.unwrap();
+        game.send(&two).await.unwrap();
+        let moves: Vec<_> =
+            bobs_game.messages(&mut bob_events).take(2).map(|moved| moved.unwrap().value).collect().await;
+        assert_eq!(moves, [one, two]);
         for client in [alice, bob, vera] {
             client.logout().await.unwrap();
         }
