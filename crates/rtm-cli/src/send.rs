@@ -28,7 +28,7 @@ pub(crate) struct Args {
 #[group(required = true, multiple = false)]
 struct Receiver {
     /// To this user.
-    #[arg(long = "to", value_name = "PEER", id = "to")]
+    #[arg(long = "to", value_name = "PEER")]
     peer: Option<String>,
     /// To the members of this channel, which is joined for it.
     #[arg(long, value_name = "ROOM")]
