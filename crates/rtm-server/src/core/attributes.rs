@@ -7,13 +7,7 @@ use rtm_codec::{
     GetUserAttributes, Refusal, Revision, Text, limits,
 };
 
-use super::{
-    Core, Now, StoreWork,
-    arena::SessionKey,
-    away::ChannelNews,
-    jobs::Waiting,
-    stream::Asker,
-};
+use super::{Core, Now, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, stream::Asker};
 
 /// The attributes of a channel.
 #[derive(Debug, Default)]

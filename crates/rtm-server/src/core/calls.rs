@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use rtm_codec::{
-    AcceptInvitation, Answer, CallId, CancelInvitation, ErrorKind, Event, LocalInvitationFailureReason, RefuseInvitation,
-    Refusal, RemoteInvitationFailureReason, SendInvitation, SharedEvent, Text, UserId, limits,
+    AcceptInvitation, Answer, CallId, CancelInvitation, ErrorKind, Event, LocalInvitationFailureReason, Refusal,
+    RefuseInvitation, RemoteInvitationFailureReason, SendInvitation, SharedEvent, Text, UserId, limits,
 };
 
 use super::{

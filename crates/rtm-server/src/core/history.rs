@@ -2,12 +2,7 @@
 
 use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, limits};
 
-use super::{
-    Conversation, Core, Now, StoreWork,
-    arena::SessionKey,
-    jobs::Waiting,
-    stream::Asker,
-};
+use super::{Conversation, Core, Now, StoreWork, arena::SessionKey, jobs::Waiting, stream::Asker};
 
 impl Core {
     pub(super) fn query_history_of(

@@ -177,11 +177,8 @@ impl Hub {
     /// Puts what was kept of the channels of a session that was away where it belongs in its stream.
     pub(super) fn merge_away<'a>(&mut self, key: SessionKey, name: impl Fn(ChannelKey) -> Option<&'a ChannelId>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let kept: Vec<(ChannelKey, Away)> = session
-            .channels
-            .iter_mut()
-            .filter_map(|member| Some((member.channel, *member.away.take()?)))
-            .collect();
+        let kept: Vec<(ChannelKey, Away)> =
+            session.channels.iter_mut().filter_map(|member| Some((member.channel, *member.away.take()?))).collect();
         session.away_bytes = 0;
         let mut news: Vec<(Place, Queued)> = Vec::new();
         for (channel, away) in kept {
@@ -285,7 +282,13 @@ impl Hub {
 
     /// Takes a device's acknowledgement. Appends the events that somebody waits for; `false` if it
     /// acknowledges what was never sent.
-    pub(super) fn acknowledge(&mut self, key: SessionKey, received: Seq, consumed: Seq, done: &mut Vec<Queued>) -> bool {
+    pub(super) fn acknowledge(
+        &mut self,
+        key: SessionKey,
+        received: Seq,
+        consumed: Seq,
+        done: &mut Vec<Queued>,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(key) else { return true };
         if session.stream.acknowledge(received, consumed, done).is_err() {
             return false;

@@ -9,8 +9,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
 use rtm_codec::{
-    CallLimiter, CallLimits, CloseReason, ErrorKind, KeepAlive, LimitedCall, Login, PeerOnlineState,
-    Refusal, Resume, Resumption, ServerFrame, SessionTicket, UserId, Welcome,
+    CallLimiter, CallLimits, CloseReason, ErrorKind, KeepAlive, LimitedCall, Login, PeerOnlineState, Refusal, Resume,
+    Resumption, ServerFrame, SessionTicket, UserId, Welcome,
 };
 
 use super::{
@@ -114,6 +114,8 @@ impl Core {
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
             Arrival::New(old) => {
                 let ousted = old.map_or_else(VecDeque::new, |old| self.oust(now, old));
+                // With its old session gone, nobody may have needed the user any more.
+                let user = self.users.intern(&entrant.user_id);
                 let key = self.open_session(now, user, &entrant.login, ousted);
                 self.attach(now, key, entrant, Start::New);
             }
@@ -160,7 +162,8 @@ impl Core {
             if *ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
                 return Arrival::Resuming(key);
             }
-            if session.ousted.iter().any(|ousted| ousted.session == ticket.session) {
+            if let Some(ousted) = session.ousted.iter_mut().find(|ousted| ousted.session == ticket.session) {
+                ousted.was_told = true;
                 return Arrival::Ousted;
             }
         }

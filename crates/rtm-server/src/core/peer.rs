@@ -8,9 +8,9 @@ use rtm_codec::{
 use super::{
     Conversation, Core, Now, OfflineMessage, StoreWork,
     arena::SessionKey,
+    jobs::Waiting,
     repeats::{Known, Repeats, Sent},
     session::OfflineLoad,
-    jobs::Waiting,
     stream::{Asker, Note, Queued, detached, event_bytes},
 };
 
@@ -152,9 +152,9 @@ impl Core {
             message: detached(message.message.clone()),
             server_received_ts: message.server_received_ts,
         };
-        let work = StoreWork::AppendOffline { of: to.clone(), message, keep: self.config.settings.offline_messages.max(1) };
-        let waiting =
-            Waiting::Offline { of: to.clone(), asker, event: event.clone(), receiver, is_received: false };
+        let work =
+            StoreWork::AppendOffline { of: to.clone(), message, keep: self.config.settings.offline_messages.max(1) };
+        let waiting = Waiting::Offline { of: to.clone(), asker, event: event.clone(), receiver, is_received: false };
         let job = self.jobs.ask(work, waiting);
         Some(Note::Storing(job))
     }

@@ -48,13 +48,8 @@ impl Repeats {
     }
 
     pub(super) fn begin(&mut self, sent: Sent, request: RequestId, now: Instant, settings: &Settings) -> Known {
-        while let Some((oldest, at)) = self.order.front()
-            && (*at + settings.repeat_within <= now || self.order.len() >= settings.repeat_ids.max(1))
-        {
-            if self.entries.get(oldest).is_some_and(|entry| entry.at == *at) {
-                self.entries.remove(oldest);
-            }
-            self.order.pop_front();
+        while self.order.front().is_some_and(|(_, at)| *at + settings.repeat_within <= now) {
+            self.forget_oldest();
         }
         match self.entries.get_mut(&sent) {
             Some(Entry { outcome: Some(outcome), .. }) => Known::Done(*outcome),
@@ -63,10 +58,21 @@ impl Repeats {
                 Known::UnderWay
             }
             None => {
+                if self.order.len() >= settings.repeat_ids.max(1) {
+                    self.forget_oldest();
+                }
                 self.entries.insert(sent, Entry { at: now, outcome: None, repeats: Vec::new() });
                 self.order.push_back((sent, now));
                 Known::Fresh
             }
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((oldest, at)) = self.order.pop_front()
+            && self.entries.get(&oldest).is_some_and(|entry| entry.at == at)
+        {
+            self.entries.remove(&oldest);
         }
     }
 

@@ -38,7 +38,10 @@ struct Slot {
 #[derive(Debug)]
 enum State {
     /// Waits for its result and for so many promises of the store.
-    UnderWay { promises: u8, result: Option<Result<Answer, Refusal>> },
+    UnderWay {
+        promises: u8,
+        result: Option<Result<Answer, Refusal>>,
+    },
     Done(Result<Answer, Refusal>),
 }
 

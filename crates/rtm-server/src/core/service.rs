@@ -82,12 +82,9 @@ impl Core {
                 Edit::Delete(delete.keys),
                 Answer::DeleteLocalUserAttributesByKeys(()),
             )),
-            Command::ClearLocalUserAttributes(_) => Some(self.write_user_attributes(
-                now,
-                key,
-                Edit::Clear,
-                Answer::ClearLocalUserAttributes(()),
-            )),
+            Command::ClearLocalUserAttributes(_) => {
+                Some(self.write_user_attributes(now, key, Edit::Clear, Answer::ClearLocalUserAttributes(())))
+            }
             Command::GetUserAttributes(read) => Some(self.read_user_attributes(&read)),
             Command::JoinChannel(join) => self.join(now, asker, &join),
             Command::LeaveChannel(leave) => Some(self.leave(now, key, &leave)),

@@ -67,16 +67,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(window: u32) -> Self {
-        Self {
-            epoch: Epoch(1),
-            first: 1,
-            given: 0,
-            highest: 0,
-            consumed: 0,
-            window,
-            events: VecDeque::new(),
-            bytes: 0,
-        }
+        Self { epoch: Epoch(1), first: 1, given: 0, highest: 0, consumed: 0, window, events: VecDeque::new(), bytes: 0 }
     }
 
     /// What all kept events count for.
@@ -149,12 +140,7 @@ impl Stream {
     }
 
     /// Takes what a device has received and its application taken. Appends the events that somebody waits for.
-    pub(super) fn acknowledge(
-        &mut self,
-        received: Seq,
-        consumed: Seq,
-        done: &mut Vec<Queued>,
-    ) -> Result<(), BogusAck> {
+    pub(super) fn acknowledge(&mut self, received: Seq, consumed: Seq, done: &mut Vec<Queued>) -> Result<(), BogusAck> {
         if !self.knows(received, consumed) {
             return Err(BogusAck);
         }

@@ -1,0 +1,91 @@
+//! What an operator does: draining, bans, figures.
+
+use rtm_codec::{CloseReason, ErrorKind, GetMembers, JoinChannel, Resumption};
+
+use crate::harness::*;
+
+#[test]
+fn a_draining_server_takes_no_logins_and_closes_by_and_by() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.core.drain();
+    let late = world.try_login(login_of("late"));
+    assert_eq!(world.closed(late), Some(CloseReason::Draining));
+    assert!(!world.is_welcome(late));
+    world.call(alice, to_peer(1, "bob", "still works")).unwrap();
+    for conn in world.core.connections() {
+        world.core.close(world.now, conn, CloseReason::Draining);
+    }
+    world.pump();
+    assert_eq!((world.closed(alice), world.closed(bob)), (Some(CloseReason::Draining), Some(CloseReason::Draining)));
+    assert_eq!(world.core.connections(), []);
+}
+
+#[test]
+fn a_connection_that_the_shell_closes_can_be_resumed() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
+    let conn = world.conn(alice);
+    world.core.close(world.now, conn, CloseReason::ProtocolError);
+    world.pump();
+    assert_eq!(world.closed(alice), Some(CloseReason::ProtocolError));
+    world.request(bob, to_peer(1, "alice", "x"));
+    let again = world.resume(alice);
+    assert_eq!(world.welcome(again).resumption, Resumption::Resumed);
+    assert_eq!(world.texts(again), ["x"]);
+    assert_eq!(world.call(again, GetMembers { channel_id: room("r") }).unwrap(), [uid("alice")]);
+}
+
+#[test]
+fn a_banned_user_is_out_and_stays_out_until_then() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    for client in [alice, bob] {
+        world.call(client, JoinChannel { channel_id: room("r") }).unwrap();
+    }
+    world.advance(secs(2));
+    world.events(bob);
+    let until = world.now.unix_ms + 60_000;
+    assert!(world.core.ban(world.now, &uid("alice"), until));
+    world.pump();
+    assert_eq!(world.closed(alice), Some(CloseReason::Banned));
+    assert_eq!(names(&world.events(bob))[0], "MemberLeft");
+    let refused = world.try_login(login_of("alice"));
+    assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::Banned);
+    assert_eq!(world.core.gateway(world.now, Some(&uid("alice")), None).unwrap_err().kind, ErrorKind::Banned);
+    world.advance(millis(59_999));
+    let refused = world.try_login(login_of("alice"));
+    assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::Banned);
+    world.advance(millis(1));
+    world.login("alice");
+}
+
+#[test]
+fn a_ban_can_be_lifted_and_a_kick_is_none() {
+    let mut world = World::new();
+    assert!(!world.core.ban(world.now, &uid("alice"), u64::MAX), "there was no session");
+    assert!(world.core.unban(&uid("alice")));
+    assert!(!world.core.unban(&uid("alice")));
+    let alice = world.login("alice");
+    assert!(world.core.ban(world.now, &uid("alice"), 0));
+    world.pump();
+    assert_eq!(world.closed(alice), Some(CloseReason::Banned));
+    world.login("alice");
+}
+
+#[test]
+fn the_figures_say_what_is_there() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.connect();
+    world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
+    world.call(alice, to_peer(1, "bob", "x")).unwrap();
+    world.cut(bob);
+    let stats = world.core.stats();
+    assert_eq!((stats.connections, stats.users, stats.sessions, stats.channels), (2, 2, 2, 1));
+    assert_eq!((stats.peer_messages, stats.channel_messages), (1, 0));
+    world.advance(secs(40));
+    let stats = world.core.stats();
+    assert_eq!((stats.connections, stats.users, stats.sessions), (1, 1, 2));
+}

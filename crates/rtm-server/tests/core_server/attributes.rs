@@ -1,0 +1,398 @@
+//! Attributes of users and of channels.
+
+use std::collections::BTreeMap;
+
+use rtm_codec::{
+    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributes,
+    ClearChannelAttributes, ClearLocalUserAttributes, DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys,
+    ErrorKind, Event, GetChannelAttributes, GetUserAttributes, JoinChannel, LeaveChannel, Revision,
+    SetChannelAttributes, SetLocalUserAttributes, Text,
+};
+
+use crate::harness::*;
+
+fn set(entries: &[(&str, &str)]) -> SetLocalUserAttributes {
+    SetLocalUserAttributes { attributes: attributes(entries) }
+}
+
+fn add(entries: &[(&str, &str)]) -> AddOrUpdateLocalUserAttributes {
+    AddOrUpdateLocalUserAttributes { attributes: attributes(entries) }
+}
+
+fn delete(keys: &[&str]) -> DeleteLocalUserAttributesByKeys {
+    DeleteLocalUserAttributesByKeys { keys: keys.iter().map(|name| key(name)).collect() }
+}
+
+fn get(user: &str) -> GetUserAttributes {
+    GetUserAttributes { user_id: uid(user), keys: None }
+}
+
+fn set_channel(entries: &[(&str, &str)]) -> SetChannelAttributes {
+    SetChannelAttributes {
+        channel_id: room("r"),
+        attributes: attributes(entries),
+        enable_notification_to_channel_members: false,
+        expected_revision: None,
+    }
+}
+
+fn add_channel(entries: &[(&str, &str)]) -> AddOrUpdateChannelAttributes {
+    AddOrUpdateChannelAttributes {
+        channel_id: room("r"),
+        attributes: attributes(entries),
+        enable_notification_to_channel_members: false,
+        expected_revision: None,
+    }
+}
+
+fn get_channel() -> GetChannelAttributes {
+    GetChannelAttributes { channel_id: room("r"), keys: None }
+}
+
+fn values(of: &ChannelAttributes) -> BTreeMap<AttributeKey, Text> {
+    of.attributes.iter().map(|(key, of)| (key.clone(), of.value.clone())).collect()
+}
+
+/// So many attributes of so many bytes each, key and value.
+fn sized(count: usize, bytes: usize) -> BTreeMap<AttributeKey, Text> {
+    (0..count).map(|n| (key(&format!("{n:04}")), Text::from("x".repeat(bytes - 4)))).collect()
+}
+
+#[test]
+fn user_attributes_are_set_merged_deleted_and_cleared() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(alice, set(&[("name", "Ann"), ("mood", "good")])).unwrap();
+    world.call(alice, add(&[("mood", "better"), ("city", "北京")])).unwrap();
+    let all = attributes(&[("name", "Ann"), ("mood", "better"), ("city", "北京")]);
+    assert_eq!(world.call(bob, get("alice")).unwrap(), all);
+    world.call(alice, delete(&["mood", "unknown"])).unwrap();
+    assert_eq!(world.call(bob, get("alice")).unwrap(), attributes(&[("name", "Ann"), ("city", "北京")]));
+    world.call(alice, set(&[("only", "this")])).unwrap();
+    assert_eq!(world.call(bob, get("alice")).unwrap(), attributes(&[("only", "this")]));
+    world.call(alice, ClearLocalUserAttributes {}).unwrap();
+    assert_eq!(world.call(bob, get("alice")).unwrap(), BTreeMap::new());
+}
+
+#[test]
+fn reading_by_key_leaves_out_what_is_not_there() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set(&[("a", "1"), ("b", "2")])).unwrap();
+    let by_keys = GetUserAttributes { user_id: uid("alice"), keys: Some(vec![key("b"), key("c")]) };
+    assert_eq!(world.call(alice, by_keys).unwrap(), attributes(&[("b", "2")]));
+}
+
+#[test]
+fn attributes_of_a_user_that_is_not_there_cannot_be_read() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    assert_eq!(world.call(alice, get("nobody")).unwrap_err().kind, ErrorKind::UserNotFound);
+}
+
+#[test]
+fn user_attributes_live_as_long_as_the_user_is_there() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(alice, set(&[("a", "1")])).unwrap();
+    world.cut(alice);
+    world.advance(millis(29_999));
+    assert_eq!(world.call(bob, get("alice")).unwrap(), attributes(&[("a", "1")]), "in the grace");
+    world.advance(millis(1));
+    assert_eq!(world.call(bob, get("alice")).unwrap_err().kind, ErrorKind::UserNotFound);
+    let again = world.resume(alice);
+    assert_eq!(world.call(bob, get("alice")).unwrap(), BTreeMap::new());
+    world.call(again, set(&[("a", "1")])).unwrap();
+    world.logout(again);
+    world.login("alice");
+    assert_eq!(world.call(bob, get("alice")).unwrap(), BTreeMap::new());
+}
+
+#[test]
+fn there_are_32_user_attributes_and_not_33() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, SetLocalUserAttributes { attributes: sized(32, 10) }).unwrap();
+    assert_eq!(world.call(alice, add(&[("one-more", "x")])).unwrap_err().kind, ErrorKind::SizeOverflow);
+    world.call(alice, add(&[("0000", "changed")])).unwrap();
+    assert_eq!(world.call(alice, get("alice")).unwrap().len(), 32);
+    let too_many = SetLocalUserAttributes { attributes: sized(33, 10) };
+    assert_eq!(world.call(alice, too_many).unwrap_err().kind, ErrorKind::SizeOverflow);
+}
+
+#[test]
+fn user_attributes_have_16_kib_in_all_and_8_kib_each() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, SetLocalUserAttributes { attributes: sized(4, 4096) }).unwrap();
+    assert_eq!(world.call(alice, add(&[("x", "y")])).unwrap_err().kind, ErrorKind::SizeOverflow);
+    assert_eq!(world.call(alice, get("alice")).unwrap(), sized(4, 4096), "a refused write changes nothing");
+    let value = |bytes: usize| SetLocalUserAttributes {
+        attributes: BTreeMap::from([(key("k"), Text::from("x".repeat(bytes)))]),
+    };
+    world.call(alice, value(8192)).unwrap();
+    assert_eq!(world.call(alice, value(8193)).unwrap_err().kind, ErrorKind::SizeOverflow);
+}
+
+#[test]
+fn empty_values_and_calls_that_name_nothing_are_refused() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set(&[("a", "1")])).unwrap();
+    assert_eq!(world.call(alice, add(&[("b", "")])).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.call(alice, set(&[("b", "")])).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.call(alice, add(&[])).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.call(alice, delete(&[])).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.call(alice, add_channel(&[])).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.call(alice, get("alice")).unwrap(), attributes(&[("a", "1")]));
+    // An empty set clears.
+    world.call(alice, set(&[])).unwrap();
+    assert_eq!(world.call(alice, get("alice")).unwrap(), BTreeMap::new());
+}
+
+#[test]
+fn what_a_returning_vendor_client_sends_by_itself_does_not_wipe_its_attributes() {
+    let mut world = World::new();
+    for echo in [&[("b", "2")][..], &[]] {
+        let alice = world.login_vendor("alice");
+        world.call(alice, set(&[("a", "1")])).unwrap();
+        world.call(alice, add(&[("b", "2")])).unwrap();
+        world.cut(alice);
+        let again = world.login_vendor("alice");
+        world.call(again, set(echo)).unwrap();
+        assert_eq!(world.call(again, get("alice")).unwrap(), attributes(&[("a", "1"), ("b", "2")]));
+        // Only the first one after the return is taken for an echo.
+        world.call(again, set(echo)).unwrap();
+        assert_eq!(world.call(again, get("alice")).unwrap(), attributes(echo));
+        world.logout(again);
+    }
+}
+
+#[test]
+fn what_says_something_new_is_no_echo() {
+    let mut world = World::new();
+    let alice = world.login_vendor("alice");
+    world.call(alice, set(&[("a", "1"), ("b", "2")])).unwrap();
+    world.cut(alice);
+    let again = world.login_vendor("alice");
+    world.call(again, set(&[("a", "other")])).unwrap();
+    assert_eq!(world.call(again, get("alice")).unwrap(), attributes(&[("a", "other")]));
+}
+
+#[test]
+fn a_native_clients_set_is_never_an_echo_and_a_project_can_say_so_for_all() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set(&[("a", "1"), ("b", "2")])).unwrap();
+    world.cut(alice);
+    let again = world.resume(alice);
+    world.call(again, set(&[("a", "1")])).unwrap();
+    assert_eq!(world.call(again, get("alice")).unwrap(), attributes(&[("a", "1")]));
+
+    let mut config = config();
+    config.settings.keep_attributes_on_return = false;
+    let mut world = World::with(config);
+    let alice = world.login_vendor("alice");
+    world.call(alice, set(&[("a", "1"), ("b", "2")])).unwrap();
+    world.cut(alice);
+    let again = world.login_vendor("alice");
+    world.call(again, set(&[("a", "1")])).unwrap();
+    assert_eq!(world.call(again, get("alice")).unwrap(), attributes(&[("a", "1")]));
+}
+
+#[test]
+fn channel_attributes_tell_who_wrote_and_when() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    assert_eq!(world.call(alice, set_channel(&[("topic", "news")])).unwrap(), Revision(1));
+    world.advance(secs(1));
+    assert_eq!(world.call(bob, add_channel(&[("level", "3")])).unwrap(), Revision(2));
+    let all = world.call(alice, get_channel()).unwrap();
+    assert_eq!(all.revision, Revision(2));
+    assert_eq!(values(&all), attributes(&[("topic", "news"), ("level", "3")]));
+    let (topic, level) = (&all.attributes[&key("topic")], &all.attributes[&key("level")]);
+    assert_eq!((&topic.last_update_user_id, topic.last_update_ts), (&uid("alice"), START_MS));
+    assert_eq!((&level.last_update_user_id, level.last_update_ts), (&uid("bob"), START_MS + 1000));
+    let by_keys = GetChannelAttributes { channel_id: room("r"), keys: Some(vec![key("level"), key("none")]) };
+    assert_eq!(values(&world.call(alice, by_keys).unwrap()), attributes(&[("level", "3")]));
+}
+
+#[test]
+fn channel_attributes_are_deleted_and_cleared() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set_channel(&[("a", "1"), ("b", "2")])).unwrap();
+    let delete = DeleteChannelAttributesByKeys {
+        channel_id: room("r"),
+        keys: vec![key("a"), key("unknown")],
+        enable_notification_to_channel_members: false,
+        expected_revision: None,
+    };
+    assert_eq!(world.call(alice, delete).unwrap(), Revision(2));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()), attributes(&[("b", "2")]));
+    let clear = ClearChannelAttributes {
+        channel_id: room("r"),
+        enable_notification_to_channel_members: false,
+        expected_revision: None,
+    };
+    assert_eq!(world.call(alice, clear).unwrap(), Revision(3));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()), BTreeMap::new());
+    let elsewhere = GetChannelAttributes { channel_id: room("elsewhere"), keys: None };
+    assert_eq!(world.call(alice, elsewhere).unwrap(), ChannelAttributes::default());
+}
+
+#[test]
+fn a_write_for_another_revision_changes_nothing() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    let at = |revision, value| SetChannelAttributes {
+        expected_revision: Some(Revision(revision)),
+        ..set_channel(&[("a", value)])
+    };
+    assert_eq!(world.call(alice, at(1, "x")).unwrap_err().kind, ErrorKind::RevisionConflict);
+    assert_eq!(world.call(alice, at(0, "first")).unwrap(), Revision(1));
+    assert_eq!(world.call(alice, at(0, "lost")).unwrap_err().kind, ErrorKind::RevisionConflict);
+    assert_eq!(world.call(alice, at(1, "second")).unwrap(), Revision(2));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()), attributes(&[("a", "second")]));
+}
+
+#[test]
+fn members_and_the_writer_are_told_if_it_is_asked_for() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    let outside = world.login("outside");
+    for client in [alice, bob] {
+        world.call(client, JoinChannel { channel_id: room("r") }).unwrap();
+    }
+    world.advance(secs(2));
+    for client in [alice, bob] {
+        world.events(client);
+    }
+    world.call(alice, set_channel(&[("a", "1")])).unwrap();
+    assert_eq!(world.events(bob), []);
+    let loud =
+        AddOrUpdateChannelAttributes { enable_notification_to_channel_members: true, ..add_channel(&[("b", "2")]) };
+    world.call(alice, loud.clone()).unwrap();
+    for client in [alice, bob] {
+        let events = world.events(client);
+        let [Event::AttributesUpdated { channel_id, attributes: all }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(channel_id, &room("r"));
+        assert_eq!(values(all), attributes(&[("a", "1"), ("b", "2")]));
+        assert_eq!(all.revision, Revision(2));
+    }
+    // Who is not in the channel may write too, and a write that changes nothing is told as well.
+    world.call(outside, loud).unwrap();
+    assert_eq!(names(&world.events(bob)), ["AttributesUpdated"]);
+    assert_eq!(world.events(outside), []);
+}
+
+#[test]
+fn a_member_that_is_away_gets_the_last_set_only() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
+    world.events(alice);
+    world.cut(alice);
+    for value in ["1", "2", "3"] {
+        let loud =
+            SetChannelAttributes { enable_notification_to_channel_members: true, ..set_channel(&[("a", value)]) };
+        world.call(bob, loud).unwrap();
+    }
+    let again = world.resume(alice);
+    let events = world.events(again);
+    let [Event::AttributesUpdated { attributes: all, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(values(all), attributes(&[("a", "3")]));
+}
+
+#[test]
+fn there_are_32_channel_attributes_of_32_kib_in_all() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    let of = |attributes| SetChannelAttributes { attributes, ..set_channel(&[]) };
+    world.call(alice, of(sized(32, 1024))).unwrap();
+    for refused in [of(sized(33, 10)), of(sized(31, 1058)), of(sized(1, 4 + 8193))] {
+        assert_eq!(world.call(alice, refused).unwrap_err().kind, ErrorKind::SizeOverflow);
+    }
+    let refused = world.call(alice, add_channel(&[("more", "x")])).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::SizeOverflow);
+    let all = world.call(alice, get_channel()).unwrap();
+    assert_eq!((values(&all), all.revision), (sized(32, 1024), Revision(1)), "a refused write changes nothing");
+}
+
+#[test]
+fn attributes_of_an_empty_channel_go_after_5_minutes() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
+    world.call(alice, set_channel(&[("a", "1")])).unwrap();
+    world.advance(secs(600));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 1, "a channel with a member keeps them");
+    world.call(alice, LeaveChannel { channel_id: room("r") }).unwrap();
+    world.advance(millis(299_999));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 1);
+    world.advance(millis(1));
+    assert_eq!(world.call(alice, get_channel()).unwrap(), ChannelAttributes::default());
+    assert!(world.store.channel_attributes.is_empty());
+    assert_eq!(world.core.stats().channels, 0);
+}
+
+#[test]
+fn a_member_in_time_saves_the_attributes() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set_channel(&[("a", "1")])).unwrap();
+    world.advance(secs(299));
+    world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
+    world.advance(secs(10));
+    world.call(alice, LeaveChannel { channel_id: room("r") }).unwrap();
+    world.advance(secs(299));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 1);
+    world.advance(secs(1));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 0);
+}
+
+#[test]
+fn a_write_is_answered_when_the_store_has_it() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.hold_store();
+    let id = world.request(alice, set_channel(&[("a", "1")]));
+    assert_eq!(world.reply(alice, id), None);
+    world.release_store();
+    assert!(world.reply(alice, id).unwrap().is_ok());
+    world.store.is_broken = true;
+    assert_eq!(world.call(alice, set_channel(&[("a", "2")])).unwrap_err().kind, ErrorKind::Failure);
+}
+
+#[test]
+fn channel_attributes_outlive_the_server() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set_channel(&[("a", "1")])).unwrap();
+    let mut world = world.restart(config());
+    let alice = world.login("alice");
+    let all = world.call(alice, get_channel()).unwrap();
+    assert_eq!((values(&all), all.revision), (attributes(&[("a", "1")]), Revision(1)));
+    world.advance(secs(300));
+    assert!(world.store.channel_attributes.is_empty());
+}
+
+#[test]
+fn a_project_holds_only_so_many_channel_attributes() {
+    let mut config = config();
+    config.settings.channel_attributes_bytes = 1000;
+    let mut world = World::with(config);
+    let alice = world.login("alice");
+    let of = |channel: &str, bytes| SetChannelAttributes {
+        channel_id: room(channel),
+        attributes: sized(1, bytes),
+        ..set_channel(&[])
+    };
+    world.call(alice, of("a", 600)).unwrap();
+    world.call(alice, of("b", 400)).unwrap();
+    assert_eq!(world.call(alice, of("c", 5)).unwrap_err().kind, ErrorKind::Failure);
+    world.call(alice, of("a", 500)).unwrap();
+    world.call(alice, of("c", 100)).unwrap();
+    world.advance(secs(300));
+    world.call(alice, of("d", 1000)).unwrap();
+}

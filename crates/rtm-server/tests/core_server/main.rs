@@ -1,0 +1,20 @@
+//! The rules of the server core, one fact a test, with typed frames and virtual time.
+
+mod admin;
+mod attributes;
+mod calls;
+mod channel;
+mod flow;
+mod harness;
+mod history;
+mod http;
+mod limits;
+mod login;
+mod offline;
+mod peer;
+mod presence;
+mod resume;
+mod robustness;
+mod store;
+mod takeover;
+mod tokens;
