@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     to: Receiver,
     /// Have the server keep it for a user who is offline.
-    #[arg(long, requires = "peer")]
+    #[arg(long, conflicts_with = "channel")]
     offline: bool,
     /// The message.
     text: String,
