@@ -25,8 +25,8 @@ pub struct ChannelAttributeOptions {
     pub expected_revision: Option<Revision>,
 }
 
-/// User attributes: a map that its user writes and that everybody who is logged in reads. It is gone after `logout`, and
-/// kept over reconnects.
+/// User attributes: a map that its user writes and that everybody who is logged in reads. It is gone after `logout`,
+/// and kept over reconnects.
 ///
 /// All of these fail with [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a key that is empty or
 /// over 32 bytes and for an empty value; those that write with

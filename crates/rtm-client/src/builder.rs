@@ -104,7 +104,8 @@ impl ClientBuilder {
     }
 
     /// How to get a token for a user: called by `login` without a token, and whenever the token ends soon or has
-    /// ended, so that the application need not renew it. [`RtmEvent::TokenWillExpire`](crate::RtmEvent) comes all the same.
+    /// ended, so that the application need not renew it. [`TokenWillExpire`](crate::RtmEvent::TokenWillExpire) comes all
+    /// the same.
     /// While it fails it is asked again, after pauses of 1 s to 30 s; each failure is logged.
     ///
     /// A closure that captures something clones it into each future: `move |user_id| { let key = key.clone(); async

@@ -8,8 +8,8 @@ use crate::{Client, TypedChannel};
 
 /// A channel, as one client sees it. Cheap to clone; every handle of a channel is the same membership.
 ///
-/// Its messages and changes arrive in the client's one stream of [events](crate::RtmEvent), with its id in them. What is
-/// said of errors and cancelling at [`Client`] holds here too.
+/// Its messages and changes arrive in the client's one stream of [events](crate::RtmEvent), with its id in them. What
+/// is said of errors and cancelling at [`Client`] holds here too.
 #[derive(Debug, Clone)]
 pub struct Channel {
     client: Client,

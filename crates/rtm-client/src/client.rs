@@ -191,8 +191,8 @@ impl Client {
     }
 
     /// Subscribes to the online states of 1 to 512 users, in all at most 512. Afterwards
-    /// [`PeersOnlineStatusChanged`](crate::RtmEvent::PeersOnlineStatusChanged) tells the states of all of them once, and
-    /// then each change. Subscriptions last until `logout`, over reconnects.
+    /// [`PeersOnlineStatusChanged`](crate::RtmEvent::PeersOnlineStatusChanged) tells the states of all of them once,
+    /// and then each change. Subscriptions last until `logout`, over reconnects.
     ///
     /// # Errors
     ///

@@ -31,8 +31,8 @@
 //!
 //! # What may be relied on
 //!
-//! - *Order*: events come in the order in which the server told them, and a call's effects on the connection's state come
-//!   before the call returns.
+//! - *Order*: events come in the order in which the server told them, and a call's effects on the connection's state
+//!   come before the call returns.
 //! - *Nothing is lost silently*: a good result means that the server said so. After a lost link the session goes on
 //!   where it was, without loss or repetition, on the native wire and within the server's two minutes; otherwise an
 //!   [`RtmEvent::Gap`] says what is missing. A call whose session was lost before the answer ends with
@@ -42,8 +42,8 @@
 //!
 //! # Two wires
 //!
-//! [`Wire::Native`], the default, is this project's own. [`Wire::Vendor`] is the vendor's JSON wire, which its own servers
-//! speak: the client then asks the gateway for a server. What that wire has not, [`ClientBuilder::wire`] says.
+//! [`Wire::Native`], the default, is this project's own. [`Wire::Vendor`] is the vendor's JSON wire, which its own
+//! servers speak: the client then asks the gateway for a server. What that wire has not, [`ClientBuilder::wire`] says.
 
 mod address;
 mod attributes;
@@ -81,3 +81,12 @@ pub use rtm_connection::{
     Restored, RtmError, RtmEvent, Session,
 };
 pub use typed::{TypedChannel, TypedError, TypedErrorKind, TypedMessage, TypedMessages};
+
+#[cfg(test)]
+const _: () = {
+    const fn goes_between_threads<T: Send + Sync>() {}
+    goes_between_threads::<Client>();
+    goes_between_threads::<ClientBuilder>();
+    goes_between_threads::<Events>();
+    goes_between_threads::<TypedChannel<std::rc::Rc<()>>>();
+};

@@ -165,8 +165,8 @@ impl Open {
         let subprotocol = (wire == Wire::Native).then_some(binary::SUBPROTOCOL);
         let transport = timeout(OPEN_TIMEOUT, Transport::open(network, address, subprotocol))
             .await
-            .map_err(|_| unreachable(address, &"it did not answer in time", true))?
-            .map_err(|error| unreachable(address, &error, !error.is_lasting()))?;
+            .map_err(|_| no_link(address, &"it did not answer in time", true))?
+            .map_err(|error| no_link(address, &error, !error.is_lasting()))?;
         Ok(Self {
             transport,
             wire: ClientWire::new(wire),
@@ -189,14 +189,14 @@ impl Open {
         let gateway = &settings.gateway;
         let answer = gateway::ask(network, gateway, &request)
             .await
-            .map_err(|error| unreachable(gateway, &error, !error.is_lasting()))?;
+            .map_err(|error| no_link(gateway, &error, !error.is_lasting()))?;
         let (session, mut addresses) = match answer {
             GatewayAnswer::Connect { session, addresses } => (session, addresses),
             GatewayAnswer::Refused(kind) => return Err(DialError { kind, retry: false, detail: Text::default() }),
-            _ => return Err(unreachable(gateway, &"it says to try again", true)),
+            _ => return Err(no_link(gateway, &"it says to try again", true)),
         };
         let caller = Caller { app_id: credentials.app_id, user_id: credentials.user_id, session };
-        let mut failed = unreachable(gateway, &"it names no server", true);
+        let mut failed = no_link(gateway, &"it names no server", true);
         // Each attempt begins with another one, for the case that its time is over before it comes to the last.
         let first = attempt.saturating_sub(1) as usize % addresses.len().max(1);
         addresses.rotate_left(first);
@@ -274,7 +274,7 @@ impl Open {
     }
 }
 
-fn unreachable(address: &Address, what: &dyn fmt::Display, retry: bool) -> DialError {
+fn no_link(address: &Address, what: &dyn fmt::Display, retry: bool) -> DialError {
     DialError { kind: ErrorKind::GatewayConnectFailed, retry, detail: Text::from(format!("{address}: {what}")) }
 }
 
