@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -262,7 +262,7 @@ async fn a_login_ends_in_time_when_nobody_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_fetched_for_the_login_and_when_it_ends_soon() {
-    let count = std::sync::atomic::AtomicU32::new(0);
+    let count = AtomicU32::new(0);
     let builder = Client::builder().token_provider(move |user_id: UserId| {
         let n = count.fetch_add(1, Ordering::Relaxed);
         async move { Ok::<_, std::io::Error>(format!("{user_id}-{n}")) }
@@ -304,6 +304,24 @@ async fn a_provider_that_fails_or_panics_costs_the_login_and_nothing_else() {
     peer.event(message(1)).await;
     assert!(matches!(events.recv().await, Some(RtmEvent::MessageFromPeer { .. })));
     assert!(asked.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_fails_is_asked_again_until_it_has_a_token() {
+    let count = AtomicU32::new(0);
+    let builder = Client::builder().token_provider(move |_| {
+        let n = count.fetch_add(1, Ordering::Relaxed);
+        async move { if n == 0 || n == 3 { Ok(format!("token-{n}")) } else { Err("not now") } }
+    });
+    let (client, _events, mut server) = client(&builder);
+    let (result, (mut peer, _)) = tokio::join!(client.login("alice", None), server.accept_login());
+    result.unwrap();
+    let warned = Instant::now();
+    peer.event(Event::TokenWillExpire { expires_in_ms: 30_000 }).await;
+    let (_, command) = peer.request().await;
+    let Command::RenewToken(renew) = command else { panic!("{command:?}") };
+    assert_eq!(renew.token.expose(), "token-3");
+    assert_eq!(warned.elapsed().as_secs(), 3);
 }
 
 #[tokio::test(start_paused = true)]
