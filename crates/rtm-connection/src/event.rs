@@ -25,10 +25,10 @@ pub enum RtmEvent {
     /// Another user sent a message, live or while this user was offline.
     #[doc(alias = "onMessageReceived")]
     MessageFromPeer {
-        /// What was sent.
-        message: RtmMessage,
         /// Who sent it.
         peer_id: UserId,
+        /// What was sent.
+        message: RtmMessage,
         /// How it came.
         properties: ReceivedMessageProperties,
     },

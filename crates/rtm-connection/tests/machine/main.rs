@@ -1,5 +1,7 @@
 //! The connection against a scripted server, in virtual time: one protocol fact a test.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 mod acks;
 mod attributes;
 mod channels;

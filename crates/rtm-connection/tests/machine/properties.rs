@@ -20,7 +20,7 @@ use rtm_connection::{
 use crate::peer::{channel, credentials, peer_message, ticket, to_alice, token, user};
 
 /// One input. Which request, invitation or event it is about follows from the number and what there is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Login,
     Logout,
@@ -511,8 +511,6 @@ fn clock() -> Instant {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
-
     #[test]
     fn the_promises_hold_whatever_comes(
         seed in any::<u64>(),
@@ -535,7 +533,7 @@ proptest! {
         let start = clock();
         let run = || {
             let mut world = World::new(seed, false, false, start);
-            steps.iter().cloned().for_each(|step| world.step(step));
+            steps.iter().copied().for_each(|step| world.step(step));
             world.finish();
             world.trace
         };
