@@ -28,7 +28,7 @@ export const invitations = {
     const [a, b] = await t.pair();
     const { local, remote } = await ring(a, b, "later?");
     await a.call("cancel_invitation", { ...local, content: "never mind" });
-    await b.expects({ type: "RemoteInvitationCanceled", invitation: { call_id: remote.call_id, content: "never mind" } });
+    await b.expects({ type: "RemoteInvitationCanceled", invitation: { call_id: remote.call_id }, content: "never mind" });
     await a.expects({ type: "LocalInvitationCanceled", invitation: { call_id: local.call_id } });
   },
   async "A leaves while its invitation rings"(t) {

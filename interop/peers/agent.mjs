@@ -138,7 +138,7 @@ export class Agent {
     this.#listen(invitation, {
       RemoteInvitationAccepted: () => ({ invitation: remote() }),
       RemoteInvitationRefused: () => ({ invitation: remote() }),
-      RemoteInvitationCanceled: (content) => ({ invitation: { ...remote(), content } }),
+      RemoteInvitationCanceled: (content) => ({ invitation: remote(), content }),
       RemoteInvitationFailure: (reason) => ({ invitation: remote(), reason }),
     });
     return remote();

@@ -1,9 +1,14 @@
 //! What `listen` and `send` have in common: which server, which project, who logs in, and how a run ends.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::ValueEnum;
-use rtm_client::{Client, Events, Wire};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rtm_client::{Client, ErrorKind, Events, Wire};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct User {
@@ -42,9 +47,16 @@ impl User {
         Ok(Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(wire).build()?)
     }
 
+    /// Logs in. A script may do so more often than users are allowed to: it is held up then, for some seconds at most.
     pub(crate) async fn login(&self, client: &Client) -> anyhow::Result<()> {
-        let login = client.login(&self.uid, self.token.as_deref());
-        login.await.with_context(|| format!("{} cannot log in at {}", self.uid, self.gateway))
+        let mut pauses = [1, 1, 2].map(Duration::from_secs).into_iter();
+        loop {
+            let login = client.login(&self.uid, self.token.as_deref()).await;
+            match (login, pauses.next()) {
+                (Err(error), Some(pause)) if error.kind() == ErrorKind::TooOften => sleep(pause).await,
+                (login, _) => return login.with_context(|| format!("{} cannot log in at {}", self.uid, self.gateway)),
+            }
+        }
     }
 }
 

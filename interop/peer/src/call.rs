@@ -29,7 +29,7 @@ pub(crate) enum Call {
         peer_id: Option<String>,
         channel_id: Option<String>,
         limit: u32,
-        after: Option<u64>,
+        after: Option<String>,
     },
 
     QueryPeersOnlineStatus {
@@ -175,12 +175,16 @@ impl Call {
             }
             Self::SendOutcome(message) => json!(message.send(client).await?),
             Self::QueryHistory { peer_id, channel_id, limit, after } => {
-                let query = HistoryQuery { limit, after: after.map(HistoryCursor), ..HistoryQuery::default() };
+                let query = HistoryQuery {
+                    limit,
+                    after: after.map(|cursor| anyhow::Ok(HistoryCursor(cursor.parse()?))).transpose()?,
+                    ..HistoryQuery::default()
+                };
                 let page = match channel_id {
                     Some(channel_id) => client.query_channel_history(channel_id, query).await?,
                     None => client.query_peer_history(peer_id.unwrap_or_default(), query).await?,
                 };
-                json!({ "messages": page.messages, "next": page.next.map(|cursor| cursor.0) })
+                json!({ "messages": page.messages, "next": page.next.map(|cursor| cursor.0.to_string()) })
             }
 
             Self::QueryPeersOnlineStatus { peer_ids } => {

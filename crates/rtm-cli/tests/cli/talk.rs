@@ -68,6 +68,15 @@ fn send_says_whether_the_peer_has_it() {
 }
 
 #[test]
+fn a_script_that_sends_message_after_message_is_held_up_and_not_refused() {
+    let server = Server::start(&[]);
+    for i in 0..4 {
+        let (code, _, stderr) = send(&server, "alice", &["--to", "nobody", "hi"]);
+        assert_eq!(code, Some(0), "message {i}: {stderr}");
+    }
+}
+
+#[test]
 fn subscribed_users_are_told_as_a_map_of_states() {
     let server = Server::start(&[]);
     let mut board = server.listener("board", &["--subscribe", "bob", "--subscribe", "eve"]);
