@@ -154,8 +154,8 @@ impl Socket {
                     Poll::Pending => {}
                 }
             }
-            let goes_on = (self.more || !scratch.pending.is_empty()) && self.unsent.len() < UNSENT_BYTES;
-            if round == 0 || goes_on || !scratch.frames.is_empty() {
+            let is_held = self.more || !scratch.pending.is_empty();
+            if round == 0 || !scratch.frames.is_empty() || (is_held && self.unsent.len() < UNSENT_BYTES) {
                 self.exchange(cx, scratch);
             }
             if !scratch.write.is_empty() {
@@ -339,12 +339,12 @@ impl Socket {
         while let Phase::Online(Online { project, conn }) = &self.phase {
             let has_room = self.unsent.len() + scratch.write.len() < UNSENT_BYTES;
             // So few at once that their answers fit into the session, and that others get their turn.
-            let count = if has_room { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
+            let count = if has_room && !self.more { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
             let frames = scratch.pending.drain(..count);
             let out = &mut scratch.outgoing;
             self.more = project.exchange(*conn, frames, has_room, out, cx.waker()) || !has_room;
             self.encode(scratch);
-            if scratch.pending.is_empty() || !has_room {
+            if !has_room || (scratch.pending.is_empty() && !self.more) {
                 return;
             }
         }

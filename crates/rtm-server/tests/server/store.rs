@@ -1,1 +1,200 @@
+//! What outlives sockets and servers: waiting messages, history and channel attributes.
 
+use std::{future::Future, path::Path};
+
+use rtm_codec::{
+    AddOrUpdateChannelAttributes, Answer, AttributeKey, ChannelId, ClientFrame, Event, GetChannelAttributes, HistoryOf,
+    MessageId, QueryHistory, RtmMessage, SendMessageToPeer, SendOutcome, ServerFrame, Text, Wire,
+};
+use rtm_server::{
+    Server,
+    backend::{Backend, BackendStats, Task},
+    core::{StoreAnswer, StoreWork},
+};
+
+use crate::support::{APP, Client, GATEWAY, app_id, post, server, soon, user};
+
+async fn server_at(directory: &Path) -> Server {
+    Server::builder().project(app_id()).data_dir(directory).bind("127.0.0.1:0").await.unwrap()
+}
+
+fn keep(text: &str, id: u64) -> SendMessageToPeer {
+    SendMessageToPeer {
+        message_id: MessageId(id),
+        peer_id: user("bob"),
+        message: RtmMessage::text(text),
+        enable_offline_messaging: true,
+        enable_historical_messaging: true,
+    }
+}
+
+async fn answer(client: &mut Client, command: impl Into<rtm_codec::Command>) -> Answer {
+    let id = client.request(command).await;
+    loop {
+        match client.next().await {
+            ServerFrame::Reply { id: of, result } if of == id => return result.unwrap(),
+            ServerFrame::Event { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The texts that wait for a user who logs in natively; they are acknowledged if `takes`.
+async fn waiting(server: &Server, name: &str, count: usize, takes: bool) -> Vec<String> {
+    let mut client = Client::login(server.local_addr(), Wire::Native, name).await;
+    let mut texts = Vec::new();
+    while texts.len() < count {
+        if let ServerFrame::Event { seq, event: Event::MessageFromPeer(message) } = client.next().await {
+            assert!(message.is_offline_message);
+            texts.push(message.message.as_text().unwrap().to_owned());
+            if takes {
+                client.ack(seq).await;
+            }
+        }
+    }
+    client.send(ClientFrame::Ping).await;
+    assert_eq!(client.next().await, ServerFrame::Pong, "nothing else waits");
+    client.send(ClientFrame::Logout).await;
+    client.closed().await;
+    texts
+}
+
+/// Writes to everything that is kept, ends the server by `end`, and looks whether it is there.
+async fn survives<F: Future<Output = ()>>(end: impl Fn(Server) -> F) {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_at(directory.path()).await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    for (text, id) in [("one", 1), ("two", 2)] {
+        let stored = Answer::SendMessageToPeer(SendOutcome::Stored);
+        assert_eq!(answer(&mut alice, keep(text, id)).await, stored);
+    }
+    let channel_id = ChannelId::new("room").unwrap();
+    let attributes = [(AttributeKey::new("topic").unwrap(), Text::from("rust"))].into();
+    let write = AddOrUpdateChannelAttributes {
+        channel_id: channel_id.clone(),
+        attributes,
+        enable_notification_to_channel_members: false,
+        expected_revision: None,
+    };
+    answer(&mut alice, write).await;
+    drop(alice);
+    end(server).await;
+
+    let server = server_at(directory.path()).await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    match answer(&mut alice, GetChannelAttributes { channel_id, keys: None }).await {
+        Answer::GetChannelAttributes(all) => {
+            assert_eq!(all.attributes[&AttributeKey::new("topic").unwrap()].value, "rust");
+        }
+        other => panic!("{other:?}"),
+    }
+    let of = HistoryOf::Peer(user("bob"));
+    match answer(&mut alice, QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 }).await {
+        Answer::QueryHistory(page) => {
+            let texts: Vec<_> = page.messages.iter().map(|message| message.message.as_text().unwrap()).collect();
+            assert_eq!(texts, ["one", "two"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    // What was not acknowledged comes again, what was does not.
+    assert_eq!(waiting(&server, "bob", 2, false).await, ["one", "two"]);
+    end(server).await;
+    let server = server_at(directory.path()).await;
+    assert_eq!(waiting(&server, "bob", 2, true).await, ["one", "two"]);
+    soon("their removal", async {
+        while server.store_stats().await.unwrap().offline_messages > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    end(server).await;
+    let server = server_at(directory.path()).await;
+    assert_eq!(waiting(&server, "bob", 0, true).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    survives(Server::shutdown).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_sudden_end() {
+    survives(|server| async { drop(server) }).await;
+}
+
+/// The vendor's way: a session id from the gateway, and the messages by HTTP.
+#[tokio::test]
+async fn a_vendor_client_fetches_its_messages_once() {
+    let server = server().await;
+    let address = server.local_addr();
+    let mut alice = Client::login(address, Wire::Native, "alice").await;
+    for (text, id) in [("one", 1), ("two", 2)] {
+        answer(&mut alice, keep(text, id)).await;
+    }
+    let body = format!(r#"{{"appid":"{APP}","uid":"bob","token":"","wss":false}}"#);
+    let session = post(address, GATEWAY, &body).await.json()["sessionid"].as_str().unwrap().to_owned();
+    let mut bob = Client::connect(address, Wire::Vendor).await;
+    bob.log_in_with("bob", |login| login.gateway_session = Some(session.as_str().into())).await;
+
+    let fetch = async |uid: &str, session: &str| {
+        let body = format!(r#"{{"uid":"{uid}","sessId":"{session}","appId":"{APP}"}}"#);
+        let answer = post(address, "/arapi/v1/artmgw/getOfflineMsg", &body).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("*")));
+        answer.json()
+    };
+    // Another user's session, and one that never was, open nothing.
+    assert_ne!(fetch("alice", &session).await["code"], 0);
+    assert_ne!(fetch("bob", "0123456789abcdef").await["code"], 0);
+    let json = fetch("bob", &session).await;
+    assert_eq!(json["code"], 0);
+    let texts: Vec<_> = json["data"].as_array().unwrap().iter().map(|message| &message["msgBody"]).collect();
+    assert_eq!(texts, ["one", "two"]);
+    assert_eq!(json["data"][0]["msgFrom"], "alice");
+    soon("their removal", async {
+        while fetch("bob", &session).await["data"].as_array().is_none_or(|data| !data.is_empty()) {}
+    })
+    .await;
+}
+
+/// A backend that is out of order.
+struct Broken;
+
+impl Backend for Broken {
+    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Result<Vec<StoreAnswer>, rtm_server::BackendError> {
+        for task in &tasks {
+            if let StoreWork::AppendOffline { message, .. } = &task.work {
+                assert_ne!(message.message.as_text(), Some("panic"), "out of order");
+                return Err(rtm_server::BackendError::new("write", "the disk is full"));
+            }
+        }
+        Ok(vec![StoreAnswer::Offline { messages: vec![], more: false }; tasks.len()])
+    }
+
+    fn channel_attributes(
+        &mut self,
+        _: &rtm_server::AppId,
+    ) -> Result<Vec<(ChannelId, rtm_codec::ChannelAttributes)>, rtm_server::BackendError> {
+        Ok(vec![])
+    }
+
+    fn stats(&mut self) -> Result<BackendStats, rtm_server::BackendError> {
+        Err(rtm_server::BackendError::new("read", "the disk is gone"))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_refuses_what_it_cannot_keep_and_nothing_else() {
+    let server = Server::builder().project(app_id()).backend(Broken).bind("127.0.0.1:0").await.unwrap();
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    for (text, id) in [("fails", 1), ("panic", 2), ("fails", 3)] {
+        let asked = alice.request(keep(text, id)).await;
+        match alice.next().await {
+            ServerFrame::Reply { id, result: Err(_) } => assert_eq!(id, asked),
+            other => panic!("{text} was taken: {other:?}"),
+        }
+    }
+    assert_eq!(server.store_stats().await, None);
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    alice.talks_with("alice", &mut bob, "bob").await;
+    assert!(server.stats().projects[&app_id()].store_failures >= 3);
+}

@@ -57,7 +57,7 @@ pub(crate) struct Client<S = TcpStream> {
     socket: WebSocketStream<TokioAdapter<S>>,
     wire: ClientWire,
     frames: VecDeque<ServerFrame>,
-    requests: u64,
+    pub(crate) requests: u64,
 }
 
 /// How a socket ended: with this close code and text, or without.
@@ -93,7 +93,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Logs in to the open project.
     pub(crate) async fn log_in(&mut self, name: &str) {
-        self.send(login(name)).await;
+        self.log_in_with(name, |_| {}).await;
+    }
+
+    /// Logs in as another client object.
+    pub(crate) async fn log_in_as(&mut self, name: &str, instance: &str) {
+        self.log_in_with(name, |login| login.instance = InstanceId::new(instance).unwrap()).await;
+    }
+
+    pub(crate) async fn log_in_with(&mut self, name: &str, change: impl FnOnce(&mut Login)) {
+        let ClientFrame::Login(mut frame) = login(name) else { panic!("a login") };
+        change(&mut frame);
+        self.send(ClientFrame::Login(frame)).await;
         match self.next().await {
             ServerFrame::Welcome(welcome) => assert_eq!(welcome.user_id, user(name)),
             other => panic!("{other:?}"),
@@ -106,7 +117,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Sends to a server that may have closed the socket.
     pub(crate) async fn try_send(&mut self, frame: ClientFrame) -> Result<(), Error> {
+        self.queue(frame);
+        self.feed().await?;
+        soon("sending", self.socket.flush()).await
+    }
+
+    /// Leaves a frame for the next [`flush`](Self::flush).
+    pub(crate) fn queue(&mut self, frame: ClientFrame) {
         self.wire.encode(&frame);
+    }
+
+    /// Sends what is queued.
+    pub(crate) async fn flush(&mut self) {
+        self.feed().await.unwrap();
+        self.socket.flush().await.unwrap();
+    }
+
+    async fn feed(&mut self) -> Result<(), Error> {
         while let Some(packet) = self.wire.take_packet() {
             let message = match packet {
                 Packet::Text(text) => Message::text(text.as_str()),
@@ -114,7 +141,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             };
             self.socket.feed(message).await?;
         }
-        soon("sending", self.socket.flush()).await
+        Ok(())
+    }
+
+    /// The next WebSocket message as it is.
+    pub(crate) async fn next_raw(&mut self) -> Message {
+        soon("a message", self.socket.next()).await.unwrap().unwrap()
     }
 
     /// Sends a message as it is.

@@ -1,0 +1,151 @@
+//! The configuration file: what it may say, and how what is wrong with it is named.
+
+use std::{net::SocketAddr, time::Duration};
+
+use rtm_codec::{CallLimit, LimitedCall};
+use rtm_server::{Advertise, ConfigErrorKind, ProjectConfig, Server, ServerConfig, ServerErrorKind};
+
+use crate::support::app_id;
+
+const APP_LINE: &str = "[[project]]\napp_id = '0123456789abcdef0123456789abcdef'\n";
+
+#[test]
+fn every_key_is_read() {
+    let config = ServerConfig::from_toml_str(include_str!("../../src/config/example.toml")).unwrap();
+    let listen: [SocketAddr; 2] = ["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()];
+    assert_eq!(config.listen, listen);
+    assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
+    assert_eq!(config.data_dir.unwrap().to_str(), Some("/var/lib/rtm"));
+    assert_eq!(config.tls.unwrap().key.to_str(), Some("/etc/rtm/key.pem"));
+    assert_eq!(config.drain_time, Duration::from_secs(2));
+    assert_eq!(config.max_connections_per_address, 1000);
+    assert_eq!(config.connects_per_address, CallLimit { calls: 200, per_ms: 1000 });
+    assert_eq!(config.refused_logins_per_address, CallLimit { calls: 120, per_ms: 60_000 });
+    let [open, secure] = &config.projects[..] else { panic!("two projects") };
+    assert_eq!((&open.app_id, open.certificates.len()), (&app_id(), 0));
+    assert_eq!(secure.certificates.len(), 2);
+    assert_eq!(secure.limits.get(LimitedCall::SendMessage), CallLimit { calls: 360, per_ms: 3000 });
+    assert_eq!(secure.limits.get(LimitedCall::Login).calls, 0);
+    let untouched = ProjectConfig::new(app_id());
+    assert_eq!(secure.limits.get(LimitedCall::GetMembers), untouched.limits.get(LimitedCall::GetMembers));
+    assert_eq!(secure.settings.resume_within, Duration::from_secs(120));
+    assert_eq!(secure.settings.session_bytes, 4 * 1024 * 1024);
+    assert_eq!(open.settings, untouched.settings);
+}
+
+#[test]
+fn every_budget_and_every_way_to_write_a_value_is_known() {
+    for call in LimitedCall::ALL {
+        let name = call.as_str();
+        let text = format!("{APP_LINE}limits.{name} = '7/500ms'\n");
+        let config = ServerConfig::from_toml_str(&text).unwrap();
+        assert_eq!(config.projects[0].limits.get(call), CallLimit { calls: 7, per_ms: 500 }, "{name}");
+    }
+    let text =
+        format!("listen = '[::1]:1'\nlogin_timeout = '1m 30s'\n{APP_LINE}settings = {{ session_bytes = 65536 }}");
+    let config = ServerConfig::from_toml_str(&text).unwrap();
+    assert_eq!(config.listen.len(), 1);
+    assert_eq!(config.login_timeout, Duration::from_secs(90));
+    assert_eq!(config.projects[0].settings.session_bytes, 65_536);
+    let one = format!("{APP_LINE}certificates = '5cfd2fd1755d40ecb72977518be15d3b'");
+    assert_eq!(ServerConfig::from_toml_str(&one).unwrap().projects[0].certificates.len(), 1);
+    assert!(ServerConfig::from_toml_str("").unwrap().projects.is_empty());
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_key_and_line() {
+    use ConfigErrorKind::{Syntax, UnknownKey, Value};
+    let secret = "5cfd2fd1755d40ecb72977518be15d3";
+    let cases = [
+        ("listen = ", Syntax, "", 1, ""),
+        ("lisen = '127.0.0.1:1'", UnknownKey, "lisen", 1, "listen"),
+        ("\n[tls]\ncertificat = 'x'", UnknownKey, "tls.certificat", 3, "certificate"),
+        ("[tls]\ncertificate = 'x'", Value, "tls", 1, "key"),
+        ("listen = 'localhost'", Value, "listen", 1, "socket address"),
+        ("listen = ['127.0.0.1:1', 'x']", Value, "listen[1]", 1, "socket address"),
+        ("advertise = 'host'", Value, "advertise", 1, "HOST:PORT"),
+        ("advertise = 'host:0'", Value, "advertise", 1, "HOST:PORT"),
+        ("advertise = 'a b:1'", Value, "advertise", 1, "HOST:PORT"),
+        ("login_timeout = 5", Value, "login_timeout", 1, "string"),
+        ("login_timeout = 'soon'", Value, "login_timeout", 1, "is not a time"),
+        ("login_timeout = '400d'", Value, "login_timeout", 1, "longer than a year"),
+        ("max_connections = 0", Value, "max_connections", 1, "at least 1"),
+        ("max_connections_per_address = -1", Value, "max_connections_per_address", 1, ""),
+        ("connects_per_address = '5'", Value, "connects_per_address", 1, "is not a limit"),
+        ("connects_per_address = '0/1s'", Value, "connects_per_address", 1, "is not a limit"),
+        ("connects_per_address = '5/0s'", Value, "connects_per_address", 1, "is not a limit"),
+        ("connects_per_address = '5/2h'", Value, "connects_per_address", 1, "is not a limit"),
+        ("[[project]]\napp_id = 'short'", Value, "project[0].app_id", 2, "32 bytes"),
+        ("[[project]]", Value, "project[0]", 1, "app_id"),
+        ("{APP}[[project]]\napp_id = 'short'", Value, "project[1].app_id", 4, "32 bytes"),
+        ("{APP}{APP}", Value, "project[1].app_id", 0, "two projects"),
+        ("{APP}certificates = '{SECRET}'", Value, "project[0].certificates", 3, "32 characters"),
+        ("{APP}certificates = ['{SECRET}b', '{SECRET}']", Value, "project[0].certificates[1]", 3, "32 characters"),
+        (
+            "{APP}certificates = ['{SECRET}b', '{SECRET}b', '{SECRET}b']",
+            Value,
+            "project[0].certificates",
+            0,
+            "more than 2",
+        ),
+        ("{APP}certificate = '{SECRET}b'", UnknownKey, "project[0].certificate", 3, "certificates"),
+        ("{APP}limits.send_mesage = '1/1s'", UnknownKey, "project[0].limits.send_mesage", 3, "send_message"),
+        ("{APP}limits.login = 2", Value, "project[0].limits.login", 3, "string"),
+        ("{APP}settings.offline = '1s'", UnknownKey, "project[0].settings.offline", 3, "offline_after"),
+        ("{APP}settings.offline_after = '1s'", Value, "project[0].settings.offline_after", 0, "unreachable_after"),
+        ("{APP}settings.resume_within = '20s'", Value, "project[0].settings.resume_within", 0, "offline_after"),
+        ("{APP}settings.session_bytes = '4MB'", Value, "project[0].settings.session_bytes", 3, "KiB"),
+        ("{APP}settings.session_bytes = -4", Value, "project[0].settings.session_bytes", 3, "size in bytes"),
+        ("{APP}settings.repeat_ids = 0", Value, "project[0].settings.repeat_ids", 3, "at least 1"),
+        (
+            "{APP}settings.keep_attributes_on_return = 'x'",
+            Value,
+            "project[0].settings.keep_attributes_on_return",
+            3,
+            "boolean",
+        ),
+    ];
+    for (text, kind, key, line, what) in cases {
+        let text = text.replace("{APP}", APP_LINE).replace("{SECRET}", secret);
+        let error = ServerConfig::from_toml_str(&text).map(|_| ()).unwrap_err();
+        let shown = error.to_string();
+        assert_eq!((error.kind(), error.key()), (kind, key), "{text:?}: {shown}");
+        assert_eq!(error.line().unwrap_or(0), line, "{text:?}: {shown}");
+        assert!(
+            shown.contains(what) && shown.starts_with(if key.is_empty() { "the configuration" } else { key }),
+            "{shown}"
+        );
+        assert!(!shown.contains(secret), "a certificate is shown");
+    }
+}
+
+#[test]
+fn an_address_to_advertise_is_a_host_and_a_port() {
+    let good =
+        [("rtm.example.com:443", "rtm.example.com", 443), ("10.0.0.1:1", "10.0.0.1", 1), ("[::1]:80", "::1", 80)];
+    for (text, host, port) in good {
+        let address: Advertise = text.parse().unwrap();
+        assert_eq!((address.host(), address.port()), (host, port));
+    }
+    for bad in ["", ":80", "host", "host:", "host:65536", "::1:80", "[::1]", "[host]:80", "http://host:80", "host:80/"]
+    {
+        assert!(bad.parse::<Advertise>().is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_says_why() {
+    let error = Server::builder().project(app_id()).project(app_id()).bind("127.0.0.1:0").await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Config);
+    let first = Server::builder().project(app_id()).bind("127.0.0.1:0").await.unwrap();
+    let error = Server::builder().project(app_id()).bind(first.local_addr()).await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Listen);
+    assert!(error.to_string().contains(&first.local_addr().to_string()), "{error}");
+    let error = Server::start(ServerConfig::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Listen);
+    let error = Server::builder().project(app_id()).bind("no such name:1").await.unwrap_err();
+    assert!(error.to_string().contains("no such name:1"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Server::builder().data_dir(file.path()).bind("127.0.0.1:0").await.unwrap_err();
+    assert_eq!(error.kind(), ServerErrorKind::Store);
+}
