@@ -150,15 +150,21 @@ impl Core {
         }
     }
 
-    /// Gives a user that has logged in the invitations that wait for it.
-    pub(super) fn give_calls(&mut self, key: SessionKey) {
+    /// Gives a user that has logged in the invitations that wait for it. A client that begins `anew` has forgotten
+    /// those that it had.
+    pub(super) fn give_calls(&mut self, key: SessionKey, anew: bool) {
         let Some(session) = self.hub.sessions.get(key) else { return };
         let user = session.user;
         let calls = self.users.get(user).map_or_else(Vec::new, |user| user.calls.clone());
         for call_key in calls {
-            let Some(call) = self.calls.get(call_key) else { continue };
-            if call.callee == user && !call.is_received && call.given_to != Some(key) {
+            let Some(call) = self.calls.get(call_key).filter(|call| call.callee == user) else { continue };
+            if !call.is_received && call.given_to != Some(key) {
                 self.give_call(call_key);
+            } else if call.is_received && call.given_to == Some(key) && anew {
+                let (call_id, content) = (call.call_id.clone(), call.content.clone());
+                if let Some(caller_id) = self.name_of(call.caller) {
+                    self.tell(key, Event::RemoteInvitationReceived { call_id, caller_id, content });
+                }
             }
         }
     }

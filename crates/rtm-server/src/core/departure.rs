@@ -31,7 +31,7 @@ impl Core {
         if let Some(session) = self.hub.sessions.get_mut(key)
             && let Some(conn) = session.conn
         {
-            session.calls.tidy(&self.config.limits, now.instant.saturating_duration_since(self.start));
+            session.tidy(&self.config, now.instant, now.instant.saturating_duration_since(self.start));
             if session.token.is_some_and(|token| token.ends_at <= now.instant) {
                 return self.end_session(now, key, CloseReason::TokenExpired);
             }

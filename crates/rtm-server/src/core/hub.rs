@@ -191,14 +191,12 @@ impl Hub {
         }
         news.sort_by_key(|(place, _)| *place);
         let unsent = session.stream.take_unsent();
-        let mut number = session.stream.end();
         let mut news = news.into_iter().peekable();
-        for queued in unsent {
+        for (number, queued) in (session.stream.end()..).zip(unsent) {
             while let Some((_, earlier)) = news.next_if(|(place, _)| place.before <= number) {
                 session.stream.push(earlier);
             }
             session.stream.push(queued);
-            number += 1;
         }
         news.for_each(|(_, queued)| session.stream.push(queued));
         // The events have moved: look for receipts from the start again.

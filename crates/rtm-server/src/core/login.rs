@@ -298,7 +298,7 @@ impl Core {
         self.set_state(now, key, PeerOnlineState::Online);
         self.tell_counts(key);
         self.tell_states(key, start != Start::Resume);
-        self.give_calls(key);
+        self.give_calls(key, start == Start::Restart);
         if !is_vendor {
             self.load_offline(now, key);
         }
@@ -337,7 +337,7 @@ impl Session {
 /// So slow may a keep-alive be: nothing is heard from a client that pings every 30 s when it counts as offline.
 const MOST_KEEP_ALIVE_MS: u32 = 20_000;
 const LEAST_KEEP_ALIVE_MS: u32 = 1_000;
-const GATEWAY_SESSION_BYTES: usize = 64;
+const GATEWAY_SESSION_BYTES: usize = 256;
 const OUSTED_SESSIONS: usize = 8;
 /// Within this time after its return, the vendor's SDK sends its attributes by itself.
 const ECHO_WITHIN: Duration = Duration::from_secs(10);

@@ -32,6 +32,8 @@
 //! # Ok::<(), rtm_codec::InvalidId>(())
 //! ```
 
+#![deny(clippy::iter_over_hash_type)]
+
 mod arena;
 mod attributes;
 mod auth;

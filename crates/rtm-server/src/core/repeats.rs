@@ -68,6 +68,11 @@ impl Repeats {
         }
     }
 
+    /// Whether nothing is remembered any more.
+    pub(super) fn is_over(&self, now: Instant, settings: &Settings) -> bool {
+        self.order.back().is_none_or(|(_, at)| *at + settings.repeat_within <= now)
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((oldest, at)) = self.order.pop_front()
             && self.entries.get(&oldest).is_some_and(|entry| entry.at == at)

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use rtm_codec::{AttributeKey, InstanceId, KeepAlive, PeerOnlineState, SessionId, Text};
 
 use super::{
-    ConnId, OfflineId, Settings,
+    ConnId, OfflineId, ProjectConfig, Settings,
     arena::{ChannelKey, UserKey},
     away::Away,
     limits::Calls,
@@ -137,6 +137,14 @@ impl Session {
     /// What the session holds, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.stream.bytes() + self.away_bytes + self.held_bytes
+    }
+
+    /// Forgets what is over, to take little memory while nothing happens.
+    pub(super) fn tidy(&mut self, config: &ProjectConfig, now: Instant, since_start: Duration) {
+        self.calls.tidy(&config.limits, since_start);
+        if self.repeats.as_ref().is_some_and(|repeats| repeats.is_over(now, &config.settings)) {
+            self.repeats = None;
+        }
     }
 
     /// Sets what the session may hold on a new connection. One that comes back with much to deliver is given room

@@ -265,6 +265,19 @@ fn an_invitation_to_a_callee_in_its_grace_arrives_when_it_returns() {
 }
 
 #[test]
+fn a_client_that_begins_anew_is_given_what_it_has_forgotten() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login_vendor("bob"));
+    world.call(alice, invite("c", "bob")).unwrap();
+    assert_eq!(world.events(alice), [arrived("c", "bob")]);
+    world.cut(bob);
+    let bob = world.login_vendor("bob");
+    assert_eq!(world.events(bob), [received("c", "alice")]);
+    world.call(bob, accept("c", "alice")).unwrap();
+    assert_eq!(world.events(alice), [accepted("c", "bob")], "its caller knows that it has arrived");
+}
+
+#[test]
 fn a_caller_that_is_away_for_30_s_has_lost_its_invitation() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));

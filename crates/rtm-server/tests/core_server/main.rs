@@ -1,5 +1,7 @@
 //! The rules of the server core, one fact a test, with typed frames and virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 mod admin;
 mod attributes;
 mod calls;
