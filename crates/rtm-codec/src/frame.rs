@@ -50,7 +50,8 @@ pub enum ClientFrame {
         command: Command,
     },
     /// A call that could be recognised but not taken: its arguments break the rules.
-    /// Never sent; a decoder makes it, so that the server can refuse the call and go on.
+    /// Never sent; a decoder makes it, so that the server can refuse the call and go on. Number 0 is the
+    /// login itself: the refusal is then a [`ServerFrame::Refused`], and the connection ends.
     BadRequest {
         /// The number to refuse.
         id: RequestId,

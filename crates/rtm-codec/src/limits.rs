@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{AttributeKey, ErrorKind, Refusal, RtmMessage, Text};
+use crate::{AttributeKey, ErrorKind, Refusal, RtmMessage, Text, vendor::value};
 
 /// A message's text or bytes.
 pub const MESSAGE_BYTES: usize = 32 * 1024;
@@ -39,7 +39,7 @@ pub const LIST_ENTRIES: usize = 4096;
 /// The requests that a client has under way at once.
 pub const REQUESTS_IN_FLIGHT: usize = 4096;
 
-/// Checks what a sender wrote: not empty, at most [`MESSAGE_BYTES`].
+/// Checks what a sender wrote: not empty, at most [`MESSAGE_BYTES`], and a value such that every receiver can read it.
 ///
 /// # Errors
 ///
@@ -51,7 +51,12 @@ pub fn check_message(message: &RtmMessage) -> Result<(), Refusal> {
         len if len > MESSAGE_BYTES => {
             Err(Refusal::new(ErrorKind::InvalidMessage, "the message is longer than 32768 bytes"))
         }
-        _ => Ok(()),
+        _ => match message {
+            RtmMessage::Value(bytes) if !value::is_value(bytes) => {
+                Err(Refusal::new(ErrorKind::InvalidMessage, "the value is not one that JSON could say as well"))
+            }
+            RtmMessage::Text(_) | RtmMessage::Binary(_) | RtmMessage::Value(_) => Ok(()),
+        },
     }
 }
 

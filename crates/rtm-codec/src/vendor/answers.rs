@@ -6,9 +6,9 @@ use compact_str::CompactString;
 
 use super::{
     cmd::Cmd,
-    commands::{self, Echo},
     envelope::{self, Content},
     fields::{Entries, Field, List, Mark, Nested, Number, Str},
+    requests::Echo,
     shapes,
 };
 use crate::{
@@ -80,7 +80,7 @@ pub(super) fn write(echo: &Echo, user_id: &str, result: &Result<Answer, Refusal>
                 Some(Answer::GetUserAttributes(attributes)) => attributes,
                 _ => &none,
             };
-            let attributes = Nested(commands::entries(attributes));
+            let attributes = Nested(Entries::of(attributes));
             let user_id = Str::from(&echo.name);
             envelope::write_object(cmd, &shapes::QueryAttribKeys { msg_id, user_id, attributes, code: refused })
         }
@@ -106,7 +106,7 @@ pub(super) fn write(echo: &Echo, user_id: &str, result: &Result<Answer, Refusal>
         }
         Cmd::GetChanMembers => {
             let members = match answer {
-                Some(Answer::GetMembers(members)) => commands::list(members),
+                Some(Answer::GetMembers(members)) => List::of(members),
                 _ => List::default(),
             };
             envelope::write_object(cmd, &shapes::ChanMembers { code, msg_id, channel_id, members })

@@ -29,16 +29,19 @@ macro_rules! commands {
     };
 }
 
+// The most frequent first: a name is looked for in this order.
 commands! {
+    RecvMsgFromPeer = "RecvMsgFromPeer",
+    RecvMsgFromPeerAck = "RecvMsgFromPeerAck",
+    SendMsgToPeer = "SendMsgToPeer",
+    MsgStatus = "MsgStatus",
+    RecvMsgFromChan = "RecvMsgFromChan",
+    SendChannelMsg = "SendChannelMsg",
     Login = "Login",
     Logout = "Logout",
     KeepAlive = "KeepAlive",
     ReqKeepAlive = "ReqKeepAlive",
     RenewAcsToken = "RenewAcsToken",
-    SendMsgToPeer = "SendMsgToPeer",
-    MsgStatus = "MsgStatus",
-    RecvMsgFromPeer = "RecvMsgFromPeer",
-    RecvMsgFromPeerAck = "RecvMsgFromPeerAck",
     QueryOnlineStatus = "QueryOnlineStatus",
     SubscribeOnlineStatus = "SubscribeOnlineStatus",
     UnSubscribeOnlineStatus = "UnSubscribeOnlineStatus",
@@ -51,8 +54,6 @@ commands! {
     QueryAttribKeys = "QueryAttribKeys",
     JoinChannel = "JoinChannel",
     LeaveChannel = "LeaveChannel",
-    SendChannelMsg = "SendChannelMsg",
-    RecvMsgFromChan = "RecvMsgFromChan",
     ChanMemberJoin = "ChanMemberJoin",
     ChanMemberLeave = "ChanMemberLeave",
     MemSizeChanged = "MemSizeChanged",

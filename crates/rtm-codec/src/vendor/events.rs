@@ -5,7 +5,6 @@ use compact_str::CompactString;
 use super::{
     answers::{self, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, REASON_OFFLINE, REASON_TIMEOUT},
     cmd::Cmd,
-    commands::TEXT,
     envelope::{self, Content},
     fields::{Body, Field, Mark, Number, Str},
     shapes,
@@ -315,6 +314,8 @@ fn count(size: Number) -> u32 {
     u32::try_from(size.0.unwrap_or_default()).unwrap_or(u32::MAX)
 }
 
+/// The wire's number for a text message, the only kind that the SDK takes.
+pub(super) const TEXT: u64 = 1;
 /// How long before a token's end the vendor warns, which its wire does not tell (spec §4).
 const TOKEN_WARNING_MS: u64 = 30_000;
 /// Ours, in `Failure`.

@@ -1,14 +1,14 @@
 //! The kinds of values that the wire's objects have. Reading is lenient: a value of another kind, or
 //! none, is an absent one, so that the request it is in can be refused by name.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     reader::{Kind, Reader},
     value,
     writer::Writer,
 };
-use crate::{DecodeErrorKind, RtmMessage};
+use crate::{AttributeKey, DecodeErrorKind, RtmMessage, Text};
 
 /// A value of an object's field.
 pub(super) trait Field<'a>: Default {
@@ -43,10 +43,7 @@ impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Str<'a> {
 
 impl<'a> Field<'a> for Str<'a> {
     fn read(from: &mut Reader<'a>) -> Result<Self, DecodeErrorKind> {
-        match from.kind()? {
-            Kind::String => from.string().map(Self),
-            _ => from.skip().map(|()| Self(None)),
-        }
+        from.string().map(Self)
     }
 
     fn write(&self, to: &mut Writer) {
@@ -70,11 +67,7 @@ impl From<u64> for Number {
 
 impl<'a> Field<'a> for Number {
     fn read(from: &mut Reader<'a>) -> Result<Self, DecodeErrorKind> {
-        match from.kind()? {
-            Kind::Number => from.number().map(|digits| Self(digits.parse().ok())),
-            Kind::String => from.string().map(|text| Self(text.and_then(|text| text.parse().ok()))),
-            _ => from.skip().map(|()| Self(None)),
-        }
+        from.unsigned().map(Self)
     }
 
     fn write(&self, to: &mut Writer) {
@@ -153,6 +146,13 @@ impl<T, const MAX: usize> Default for List<T, MAX> {
     }
 }
 
+impl<'a, const MAX: usize> List<Str<'a>, MAX> {
+    /// Identifiers as a list.
+    pub(super) fn of<T: AsRef<str>>(ids: &'a [T]) -> Self {
+        ids.iter().map(Str::from).collect()
+    }
+}
+
 impl<T, const MAX: usize> FromIterator<T> for List<T, MAX> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         Self { items: Some(items.into_iter().collect()), overflow: false }
@@ -201,10 +201,11 @@ pub(super) struct Entries<'a, const MAX: usize> {
     pub(super) overflow: bool,
 }
 
-impl<'a, const MAX: usize> FromIterator<(&'a str, &'a str)> for Entries<'a, MAX> {
-    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(entries: I) -> Self {
-        let entries = entries.into_iter().map(|(key, value)| (Cow::Borrowed(key), Str::from(value))).collect();
-        Self { entries: Some(entries), overflow: false }
+impl<'a, const MAX: usize> Entries<'a, MAX> {
+    /// Attributes as an object.
+    pub(super) fn of(attributes: &'a BTreeMap<AttributeKey, Text>) -> Self {
+        let entry = |(key, value): (&'a AttributeKey, &'a Text)| (Cow::Borrowed(key.as_str()), Str::from(value));
+        Self { entries: Some(attributes.iter().map(entry).collect()), overflow: false }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The bodies of the vendor's HTTP endpoints, both halves: which server to connect to, stored messages, histories.
 
 use super::{
-    commands::TEXT,
-    events,
+    events::{self, TEXT},
     fields::{Body, Field, Flag, Number, Signed, Str},
     reader::Reader,
     shapes,

@@ -19,6 +19,7 @@ mod fields;
 pub mod gateway;
 mod reader;
 mod receipts;
+mod requests;
 mod server;
 mod shapes;
 pub(crate) mod value;

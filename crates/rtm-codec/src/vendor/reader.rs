@@ -1,7 +1,7 @@
 //! Reads JSON, and JSON within strings of JSON, in place: nothing is unescaped into a buffer to be read
 //! again. A text without escapes is borrowed from the packet.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 use super::writer::{QUOTES, first_special};
 use crate::DecodeErrorKind;
@@ -9,6 +9,12 @@ use crate::DecodeErrorKind;
 /// How deep objects and arrays may lie in one another, over all the strings they are wrapped in.
 /// The wire's own go four deep.
 pub(super) const MAX_NESTING: usize = 16;
+
+/// The room that a text with escapes has at first, beyond twice what was before the first of them.
+const ESCAPED_BYTES: usize = 64;
+
+/// The digits that any number of `u64` may have.
+const SAFE_DIGITS: usize = 19;
 
 /// A place in a packet.
 #[derive(Debug, Clone)]
@@ -79,7 +85,8 @@ impl<'a> Reader<'a> {
             return self.leave();
         }
         loop {
-            let key = self.string()?.unwrap_or_default();
+            self.expect('"')?;
+            let key = self.rest_of_string()?.unwrap_or_default();
             self.expect(':')?;
             field(&key, self)?;
             if !self.accept(',')? {
@@ -107,23 +114,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string; `None` when it holds what no text can hold.
+    /// Reads a string; `None` when it holds what no text can hold, or when what comes next is no string.
+    /// It is passed over in any case.
     pub(super) fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
-        self.expect('"')?;
+        if self.accept('"')? { self.rest_of_string() } else { self.skip().map(|()| None) }
+    }
+
+    fn rest_of_string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
         let start = self.at;
         if self.plain() {
             let end = self.at;
             self.at += QUOTES[self.depth].len();
             return Ok(Some(Cow::Borrowed(&self.text[start..end])));
         }
-        let mut text = String::with_capacity((self.at - start) * 2);
+        self.rest_of_escaped_string(start)
+    }
+
+    // Apart, so that strings without escapes do not pay for what it puts on the stack.
+    #[inline(never)]
+    fn rest_of_escaped_string(&mut self, start: usize) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
+        let mut text = String::with_capacity(2 * (self.at - start) + ESCAPED_BYTES);
         text.push_str(&self.text[start..self.at]);
         let mut lone = false;
         loop {
-            match self.unit(self.depth + 1)? {
-                Unit::Char(c) => text.push(c),
-                Unit::Lone => lone = true,
-                Unit::End => break,
+            match self.escapes(&mut text) {
+                Some(true) => break,
+                Some(false) => {}
+                None => match self.unit(self.depth + 1)? {
+                    Unit::Char(c) => text.push(c),
+                    Unit::Lone => lone = true,
+                    Unit::End => break,
+                },
             }
             let from = self.at;
             let ends = self.plain();
@@ -132,6 +153,10 @@ impl<'a> Reader<'a> {
                 self.at += QUOTES[self.depth].len();
                 break;
             }
+        }
+        // The text may be kept for long.
+        if text.capacity() - text.len() > text.len() / 4 + 2 * ESCAPED_BYTES {
+            text.shrink_to_fit();
         }
         Ok((!lone).then_some(Cow::Owned(text)))
     }
@@ -184,6 +209,32 @@ impl<'a> Reader<'a> {
     /// Makes sure that nothing follows.
     pub(super) fn end(&mut self) -> Result<(), DecodeErrorKind> {
         if self.is_at_end()? { Ok(()) } else { Err(DecodeErrorKind::TrailingBytes) }
+    }
+
+    /// Reads a whole number, also in a string; `None` when it is too large, or when what comes next is no
+    /// such thing. It is passed over in any case.
+    pub(super) fn unsigned(&mut self) -> Result<Option<u64>, DecodeErrorKind> {
+        let start = self.at;
+        let mut number = 0;
+        while let Some(byte @ b'0'..=b'9') = self.text.as_bytes().get(self.at) {
+            number = number * 10 + u64::from(byte - b'0');
+            self.at += 1;
+            if self.at - start == SAFE_DIGITS {
+                break;
+            }
+        }
+        let digits = &self.text[start..self.at];
+        let is_whole = digits.len() == 1 || (digits.len() > 1 && !digits.starts_with('0'));
+        if is_whole && matches!(self.text.as_bytes().get(self.at), Some(b',' | b'}')) {
+            return Ok(Some(number));
+        }
+        // What is not written as the SDK writes it.
+        self.at = start;
+        match self.kind()? {
+            Kind::Number => self.number().map(|digits| digits.parse().ok()),
+            Kind::String => self.string().map(|text| text.and_then(|text| text.parse().ok())),
+            _ => self.skip().map(|()| None),
+        }
     }
 
     /// Reads a number, as it is written.
@@ -266,6 +317,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn accept(&mut self, char: char) -> Result<bool, DecodeErrorKind> {
         let token = self.token()?;
         let found = token.char == Some(char);
@@ -275,6 +327,7 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
+    #[inline(always)]
     fn expect(&mut self, char: char) -> Result<(), DecodeErrorKind> {
         let token = self.token()?;
         match token.char {
@@ -288,7 +341,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over white space and looks at what follows.
+    #[inline(always)]
     fn token(&mut self) -> Result<Token, DecodeErrorKind> {
+        match self.text.as_bytes().get(self.at) {
+            Some(b' ' | b'\n' | b'\r' | b'\t') | None => self.rare_token(),
+            Some(b'"' | b'\\') if self.is_quote(self.depth) => {
+                Ok(Token { char: Some('"'), len: QUOTES[self.depth].len() })
+            }
+            Some(b'"' | b'\\') => self.rare_token(),
+            Some(byte) => Ok(Token { char: Some(char::from(*byte)), len: 1 }),
+        }
+    }
+
+    #[cold]
+    fn rare_token(&mut self) -> Result<Token, DecodeErrorKind> {
         loop {
             let Some(&byte) = self.text.as_bytes().get(self.at) else {
                 return Ok(Token { char: None, len: 0 });
@@ -296,10 +362,10 @@ impl<'a> Reader<'a> {
             match byte {
                 b' ' => self.at += 1,
                 b'\n' | b'\r' | b'\t' if self.depth == 0 => self.at += 1,
-                b'"' | b'\\' if self.rest().starts_with(QUOTES[self.depth]) => {
+                b'"' | b'\\' if self.is_quote(self.depth) => {
                     return Ok(Token { char: Some('"'), len: QUOTES[self.depth].len() });
                 }
-                b'"' | b'\\' if self.depth > 0 && self.rest().starts_with(QUOTES[self.depth - 1]) => {
+                b'"' | b'\\' if self.depth > 0 && self.is_quote(self.depth - 1) => {
                     return Ok(Token { char: None, len: 0 });
                 }
                 // White space, or anything else, that the strings around it made an escape of.
@@ -325,7 +391,50 @@ impl<'a> Reader<'a> {
     /// Passes over text that stands for itself; whether the string ends there.
     fn plain(&mut self) -> bool {
         self.at += first_special(&self.text.as_bytes()[self.at..]).unwrap_or(self.text.len() - self.at);
-        self.rest().starts_with(QUOTES[self.depth])
+        self.is_quote(self.depth)
+    }
+
+    /// Whether a quote comes next that has so many strings around it.
+    #[inline(always)]
+    fn is_quote(&self, depth: usize) -> bool {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let backslashes = (1 << depth) - 1;
+        bytes.get(backslashes) == Some(&b'"') && bytes[..backslashes].iter().all(|byte| *byte == b'\\')
+    }
+
+    /// Reads a run of backslashes and what they escape, as any library writes it: whether the string ends
+    /// with it. `None` when it is something rarer, which [`unit`](Self::unit) is for.
+    ///
+    /// Each string around a text doubles a backslash, so that of a text in `n` strings each is written as
+    /// `2^n`, a quote has one less before it, and an escaped letter half as many.
+    fn escapes(&mut self, text: &mut String) -> Option<bool> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let width = 2 << self.depth;
+        let run = bytes.iter().take_while(|byte| **byte == b'\\').count();
+        let (whole, rest) = (run >> (self.depth + 1), run & (width - 1));
+        if whole > 0 {
+            text.extend(iter::repeat_n('\\', whole));
+            self.at += whole * width;
+        }
+        if rest == 0 {
+            return (whole > 0).then_some(false);
+        }
+        let char = match bytes.get(run)? {
+            b'"' if rest == width - 1 => '"',
+            b'"' if rest == width / 2 - 1 => {
+                self.at += rest + 1;
+                return Some(true);
+            }
+            b'n' if rest == width / 2 => '\n',
+            b'r' if rest == width / 2 => '\r',
+            b't' if rest == width / 2 => '\t',
+            b'b' if rest == width / 2 => '\u{8}',
+            b'f' if rest == width / 2 => '\u{c}',
+            _ => return None,
+        };
+        text.push(char);
+        self.at += rest + 1;
+        Some(false)
     }
 
     /// The next character of the text within `level` strings.

@@ -10,11 +10,11 @@ use compact_str::CompactString;
 use super::{
     answers,
     cmd::Cmd,
-    commands::{self, Asked, Echo},
     envelope::{self, Content, Head},
     events::{self, Receipt},
     fields::{Number, Str},
     receipts::Receipts,
+    requests::{self, Asked, Echo},
     shapes,
 };
 use crate::{
@@ -81,7 +81,7 @@ impl ServerCodec {
                 Cmd::Login => frames.push(self.login(head, content)?),
                 Cmd::Logout => frames.push(ClientFrame::Logout),
                 cmd => {
-                    if let Some(asked) = commands::read(cmd, content)? {
+                    if let Some(asked) = requests::read(cmd, content)? {
                         frames.push(self.request(asked)?);
                     }
                 }

@@ -110,27 +110,49 @@ impl Writer {
 }
 
 /// Where the first byte stands that cannot stand for itself in a string: a quote, a backslash or a control character.
+#[inline]
 pub(super) fn first_special(bytes: &[u8]) -> Option<usize> {
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    // Most strings end, or have something to escape, within a few bytes. For the others, a test of
-    // many bytes without a branch between them, which compiles to vector code.
-    let near = bytes.len().min(NEAR);
-    if let Some(at) = bytes[..near].iter().position(special) {
-        return Some(at);
+    // Most strings end, or have something to escape, within a few bytes.
+    match bytes.first_chunk().and_then(|word| special_in(*word)) {
+        Some(found) => Some(found),
+        None => first_special_beyond(bytes),
     }
-    let (chunks, rest) = bytes[near..].as_chunks::<CHUNK>();
-    let plain =
-        chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | special(byte))).count();
-    let from = near + plain * CHUNK;
-    let found = match chunks.get(plain) {
-        Some(chunk) => chunk.iter().position(special),
-        None => rest.iter().position(special),
-    };
-    found.map(|at| from + at)
 }
 
-const NEAR: usize = 16;
-const CHUNK: usize = 32;
+fn first_special_beyond(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
+        if let Some(found) = special_in(*word) {
+            return Some(at + found);
+        }
+        at += WORD;
+        if at == NEAR {
+            // For the others a test without branches, which compiles to vector code.
+            let (blocks, _) = bytes[at..].as_chunks::<BLOCK>();
+            let is_plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |found, byte| found | is_special(*byte));
+            at += blocks.iter().take_while(is_plain).count() * BLOCK;
+        }
+    }
+    bytes[at..].iter().position(|byte| is_special(*byte)).map(|found| at + found)
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Tests eight bytes at once: of each test's marks the lowest is right, whatever borrows do to those above it.
+fn special_in(word: [u8; WORD]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let marks = (below(word, b' ') | equal(b'"') | equal(b'\\')) & (ONES * 0x80);
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
+const WORD: usize = 8;
+const NEAR: usize = 64;
+const BLOCK: usize = 32;
 const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 #[cfg(test)]
