@@ -8,12 +8,13 @@
 // two in both roles. Exit status 0 when no case failed. The last line: 'N passed, N failed'.
 import { parseArgs } from "node:util";
 import { attributes } from "./cases/attributes.mjs";
-import { channels } from "./cases/channels.mjs";
+import { channels, typedChannels } from "./cases/channels.mjs";
 import { commandLine } from "./cases/command-line.mjs";
 import { drain } from "./cases/drain.mjs";
 import { invitations } from "./cases/invitations.mjs";
 import { messages, nativeMessages } from "./cases/messages.mjs";
 import { page } from "./cases/page.mjs";
+import { patience } from "./cases/patience.mjs";
 import { presence } from "./cases/presence.mjs";
 import { refusals } from "./cases/refusals.mjs";
 import { session } from "./cases/session.mjs";
@@ -38,7 +39,7 @@ process.on("unhandledRejection", () => {}); // the SDK drops promises of its own
 
 const APP_ID = `${"0".repeat(28)}open`, SECURE_APP_ID = `${"0".repeat(28)}cert`;
 const CERTIFICATE = "5CFd2fd1755d40ecb72977518be15d3b";
-const CASE_MS = 45_000;
+const CASE_MS = 100_000;
 const BOTH_ROLES = { ...session, ...messages, ...presence, ...invitations, ...channels, ...attributes, ...refusals, ...tokens };
 
 const token = async (uid, { ttl = "1h", version = "006" } = {}) => {
@@ -93,24 +94,21 @@ function bench(server, kinds, extra) {
 }
 
 let passed = 0, failed = 0;
-async function runCases(label, cases, t) {
-  for (const [name, body] of Object.entries(cases)) {
-    const full = `[${label}] ${name}`;
-    if (options.only && !full.includes(options.only)) continue;
-    let timer;
-    const start = Date.now();
-    try {
-      await Promise.race([body(t), new Promise((_, no) => { timer = setTimeout(() => no(new Error(`no end within ${CASE_MS} ms`)), CASE_MS); })]);
-      passed++;
-      say(`ok      ${full} (${Date.now() - start} ms)`);
-    } catch (error) {
-      failed++;
-      const text = error instanceof Error ? error.message : JSON.stringify(error);
-      say(`FAILED  ${full}\n        ${text.slice(0, 2000).split("\n").join("\n        ")}`);
-    } finally {
-      clearTimeout(timer);
-      await t.end();
-    }
+async function runCase(label, name, body, t) {
+  const full = `[${label}] ${name}`, start = Date.now();
+  if (options.only && !full.includes(options.only)) return;
+  let timer;
+  try {
+    await Promise.race([body(t), new Promise((_, no) => { timer = setTimeout(() => no(new Error(`no end within ${CASE_MS} ms`)), CASE_MS); })]);
+    passed++;
+    say(`ok      ${full} (${Date.now() - start} ms)`);
+  } catch (error) {
+    failed++;
+    const text = error instanceof Error ? error.message : JSON.stringify(error);
+    say(`FAILED  ${full}\n        ${text.slice(0, 2000).split("\n").join("\n        ")}`);
+  } finally {
+    clearTimeout(timer);
+    await t.end();
   }
 }
 
@@ -119,25 +117,28 @@ const pages = await servePages();
 const browser = options["no-browser"] ? null : await startBrowser(options.chromium);
 const runtimes = [nodePeers()];
 if (browser) runtimes.push(await browserPeers(browser, pages));
+const wires = ["native", "vendor"].map((wire) => rustPeers(options.peer, wire));
 
-for (const wire of ["native", "vendor"]) {
-  const rust = rustPeers(options.peer, wire);
-  for (const js of runtimes) {
-    const kinds = { js, rust }, extra = { browser, pages, wire, screenshot: options.screenshot };
-    for (const [a, b] of [[js, rust], [rust, js]]) {
-      const label = `A ${a === js ? `JS in ${a.name}` : `Rust ${a.name}`}, B ${b === js ? `JS in ${b.name}` : `Rust ${b.name}`}`;
-      await runCases(label, BOTH_ROLES, bench(server, { a, b, ...kinds }, extra));
-    }
-    const label = `JS in ${js.name}, Rust ${wire}`, t = bench(server, { a: js, b: rust, ...kinds }, extra);
-    await runCases(label, drain, t);
-    if (wire === "native") await runCases(label, nativeMessages, t);
-    if (js.name === "node") await runCases(label, commandLine, t);
-    else await runCases(label, page, t);
-  }
-  await rust.close();
+const pairs = wires.flatMap((rust) => runtimes.map((js) => ({ rust, js, label: `JS in ${js.name}, Rust ${rust.name}` })));
+const benchOf = ({ rust, js }, roles) =>
+  bench(server, { rust, js, ...roles }, { browser, pages, wire: rust.name, screenshot: options.screenshot });
+
+const slow = pairs.flatMap((pair) =>
+  Object.entries(patience).map(([name, body]) => runCase(pair.label, name, body, benchOf(pair))));
+for (const pair of pairs) {
+  const { rust, js } = pair;
+  const inTurn = async (label, cases, roles) => {
+    for (const [name, body] of Object.entries(cases)) await runCase(label, name, body, benchOf(pair, roles));
+  };
+  await inTurn(`${pair.label}, A is JS`, BOTH_ROLES, { a: js, b: rust });
+  await inTurn(`${pair.label}, A is Rust`, BOTH_ROLES, { a: rust, b: js });
+  await inTurn(pair.label, { ...drain, ...typedChannels }, { a: js, b: rust });
+  if (rust.name === "native") await inTurn(pair.label, nativeMessages);
+  await inTurn(pair.label, js.name === "node" ? commandLine : page);
 }
+await Promise.all(slow);
 
-for (const js of runtimes) await js.close();
+for (const one of [...wires, ...runtimes]) await one.close();
 await browser?.close();
 pages.close();
 const { code } = await server.stop();

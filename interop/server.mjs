@@ -38,10 +38,12 @@ export async function run(program, args, { input } = {}) {
 
 export async function relay({ host, port }) {
   const open = new Set();
+  let silent = false;
   const server = createServer((near) => {
     const far = connect(port, host);
     for (const [one, other] of [[near, far], [far, near]]) {
       open.add(one);
+      if (silent) one.pause();
       one.on("data", (data) => other.write(data));
       one.on("end", () => other.end());
       one.on("error", () => {});
@@ -53,6 +55,9 @@ export async function relay({ host, port }) {
   return {
     host: "127.0.0.1",
     port: server.address().port,
+    // Nothing goes through, and no connection breaks.
+    silence() { silent = true; for (const socket of open) socket.pause(); },
+    speak() { silent = false; for (const socket of open) socket.resume(); },
     // The network fails: nobody says goodbye.
     cut() { for (const socket of open) socket.resetAndDestroy(); },
     close() { server.close(); this.cut(); },

@@ -52,3 +52,20 @@ export const channels = {
     assert.deepEqual(await a.call("channel_member_count", { channel_ids: [one, none] }), { [one]: 1, [none]: 0 });
   },
 };
+
+export const typedChannels = {
+  async "a value of a Rust type reaches the SDK as JSON, and the SDK's JSON is a value to Rust"(t) {
+    const rust = await t.login("rust"), other = await t.login("rust"), js = await t.login("js"), channel_id = t.channel();
+    for (const one of [rust, other, js]) await one.call("join_channel", { channel_id });
+    const value = { move: "e4", clock: [1, 2.5], comment: "好" };
+    await rust.call("send_channel_value", { channel_id, value });
+    const { message: { text } } = await js.expects({ type: "ChannelMessage", member_id: rust.uid });
+    assert.deepEqual(JSON.parse(text), value);
+    assert.deepEqual((await other.expects({ type: "ChannelMessage", member_id: rust.uid })).value, { ok: value });
+    await js.call("send_channel_message", { channel_id, text: JSON.stringify(value) });
+    assert.deepEqual((await rust.expects({ type: "ChannelMessage", member_id: js.uid })).value, { ok: value });
+    await js.call("send_channel_message", { channel_id, text: "no JSON" });
+    const { value: { error } } = await rust.expects({ type: "ChannelMessage", message: { text: "no JSON" } });
+    assert.ok(error.includes(channel_id) && error.includes(js.uid), error);
+  },
+};

@@ -14,8 +14,7 @@ const client = ArRTM.createInstance(appId, {
 });
 
 client.on("ConnectionStateChanged", (newState, reason) => {
-  document.querySelector("#state").textContent = newState;
-  document.querySelector("#state").dataset.state = newState;
+  showState(newState);
   show("ConnectionStateChanged", `${newState}${reason ? `, ${reason}` : ""}`);
 });
 client.on("MessageFromPeer", (message, peerId, messageProps) => {
@@ -43,7 +42,10 @@ client.on("PeersOnlineStatusChanged", (peerOnlineStatus) => {
   show("PeersOnlineStatusChanged", Object.entries(peerOnlineStatus).map(([peer, state]) => `${peer} ${state}`).join(", "));
 });
 client.on("TokenWillExpired", () => show("TokenWillExpired", "get a new token and call renewToken"));
-client.on("TokenDidExpired", () => show("TokenDidExpired", "the session has ended: log in again"));
+client.on("TokenDidExpired", () => {
+  showState("DISCONNECTED"); // the SDK tells no change of state here
+  show("TokenDidExpired", "the session has ended: log in again");
+});
 
 document.querySelector("#uid").textContent = uid;
 document.querySelector("#send").onsubmit = async (event) => {
@@ -61,6 +63,11 @@ document.querySelector("#subscribe").onsubmit = (event) => {
 client.login({ uid, token: query.get("token") ?? undefined })
   .then(() => show("login", "done"))
   .catch((error) => show("login", `refused with code ${error?.code ?? error}`));
+
+function showState(state) {
+  document.querySelector("#state").textContent = state;
+  document.querySelector("#state").dataset.state = state;
+}
 
 function show(name, text, more = "") {
   const row = document.querySelector("#row").content.cloneNode(true).firstElementChild;

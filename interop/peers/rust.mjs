@@ -18,8 +18,8 @@ export function rustPeers(program, wire) {
         child.stdin.write(`${JSON.stringify({ id: serial, call: { [name]: args } })}\n`);
       }));
       createInterface({ input: child.stdout }).on("line", (line) => {
-        const { id, ok, error, event } = JSON.parse(line);
-        if (event) return peer.happened(event);
+        const { id, ok, error, event, value } = JSON.parse(line);
+        if (event) return peer.happened(value ? { ...event, value } : event);
         const call = pending.get(id);
         pending.delete(id);
         if (error) call.reject(error);

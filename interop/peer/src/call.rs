@@ -68,6 +68,10 @@ pub(crate) enum Call {
         #[serde(default)]
         history: bool,
     },
+    SendChannelValue {
+        channel_id: String,
+        value: Value,
+    },
     Members {
         channel_id: String,
     },
@@ -224,6 +228,9 @@ impl Call {
             Self::SendChannelMessage { channel_id, content, history } => {
                 let options = SendChannelMessageOptions { enable_historical_messaging: history };
                 json!(client.channel(channel_id)?.send_message_with(content, options).await?)
+            }
+            Self::SendChannelValue { channel_id, value } => {
+                json!(client.channel(channel_id)?.typed().send(&value).await?)
             }
             Self::Members { channel_id } => json!(client.channel(channel_id)?.members().await?),
             Self::ChannelMemberCount { channel_ids } => json!(client.channel_member_count(channel_ids).await?),

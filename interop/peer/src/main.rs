@@ -8,7 +8,7 @@ mod call;
 use std::io::Write as _;
 
 use clap::{Parser, ValueEnum};
-use rtm_client::{Client, RtmError, Wire};
+use rtm_client::{Client, RtmError, RtmEvent, Wire};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -45,9 +45,10 @@ async fn main() -> anyhow::Result<()> {
         WireName::Vendor => Wire::Vendor,
     };
     let (client, mut events) = Client::builder().gateway(args.gateway).app_id(args.app_id).wire(wire).build()?;
+    let values = client.clone();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            say(&json!({ "event": event }));
+            say(&json!({ "event": event, "value": value(&values, &event) }));
         }
     });
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -69,6 +70,15 @@ async fn main() -> anyhow::Result<()> {
     // Refused when the user is not logged in, which is as good.
     let _ = client.logout().await;
     Ok(())
+}
+
+/// What a typed channel makes of a channel's message.
+fn value(client: &Client, event: &RtmEvent) -> Option<Value> {
+    let RtmEvent::ChannelMessage { channel_id, .. } = event else { return None };
+    Some(match client.channel(channel_id).ok()?.typed::<Value>().decode(event)? {
+        Ok(message) => json!({ "ok": message.value }),
+        Err(error) => json!({ "error": error.to_string() }),
+    })
 }
 
 fn say(line: &Value) {

@@ -1,0 +1,52 @@
+// What takes its time: silence, absence, and invitations that nobody answers. These cases run beside all others.
+import assert from "node:assert/strict";
+
+export const patience = {
+  async "B falls silent: A, in Rust, sees it unreachable, and online again when it speaks"(t) {
+    const relay = await t.relay();
+    const a = await t.login("rust"), b = await t.login("js", { via: relay });
+    await a.call("subscribe_peers_online_status", { peer_ids: [b.uid] });
+    await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "ONLINE" } });
+    relay.silence();
+    await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "UNREACHABLE" } }, 20_000);
+    relay.speak();
+    await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "ONLINE" } }, 20_000);
+    a.never({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "OFFLINE" } });
+  },
+  async "B, in Rust, is away for over 30 s: it leaves A's channel, and comes back into it knowing that it missed something"(t) {
+    const relay = await t.relay();
+    const a = await t.login("js"), b = await t.login("rust", { via: relay }), channel_id = t.channel();
+    for (const one of [a, b]) await one.call("join_channel", { channel_id });
+    await a.expects({ type: "MemberJoined", member_id: b.uid });
+    await a.call("subscribe_peers_online_status", { peer_ids: [b.uid] });
+    relay.silence();
+    await b.expects({ type: "ConnectionStateChanged", state: "RECONNECTING", reason: "INTERRUPTED" }, 30_000);
+    await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "OFFLINE" } }, 40_000);
+    await a.expects({ type: "MemberLeft", member_id: b.uid });
+    await a.call("send_channel_message", { channel_id, text: "missed" });
+    relay.speak();
+    await a.expects({ type: "MemberJoined", member_id: b.uid }, 25_000);
+    await b.expects({ type: "Gap" });
+    await a.call("send_channel_message", { channel_id, text: "welcome back" });
+    await b.expects({ type: "ChannelMessage", message: { text: "welcome back" } });
+  },
+  async "an invitation of Rust to a user who never comes fails after 30 s"(t) {
+    const a = await t.login("rust");
+    await a.call("send_invitation", { callee_id: t.uid("absent"), content: "?" });
+    await a.expects({ type: "LocalInvitationFailure", reason: "PEER_OFFLINE" }, 35_000);
+  },
+  async "an invitation of Rust that the SDK's user does not answer expires on both sides after 60 s"(t) {
+    const a = await t.login("rust"), b = await t.login("js");
+    await a.call("send_invitation", { callee_id: b.uid, content: "?" });
+    await a.expects({ type: "LocalInvitationReceivedByPeer" });
+    await a.expects({ type: "LocalInvitationFailure", reason: "INVITATION_EXPIRE" }, 70_000);
+    await b.expects({ type: "RemoteInvitationFailure", reason: "INVITATION_EXPIRE" });
+    assert.equal(b.all({ type: "RemoteInvitationFailure" }).length, 1);
+  },
+  async "an invitation of the SDK that Rust does not answer expires after 60 s"(t) {
+    const a = await t.login("js"), b = await t.login("rust");
+    await a.call("send_invitation", { callee_id: b.uid, content: "?" });
+    const { invitation } = await b.expects({ type: "RemoteInvitationReceived" });
+    await b.expects({ type: "RemoteInvitationFailure", invitation: { call_id: invitation.call_id }, reason: "INVITATION_EXPIRE" }, 70_000);
+  },
+};
