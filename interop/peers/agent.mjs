@@ -3,6 +3,7 @@
 
 export class Agent {
   #client;
+  #address;
   #emit;
   #channels = new Map();
   #invitations = new Map();
@@ -10,10 +11,8 @@ export class Agent {
 
   constructor({ ArRTM, appId, host, port }, emit) {
     this.#emit = emit;
-    this.#client = ArRTM.createInstance(appId, {
-      logFilter: ArRTM.LOG_FILTER_OFF,
-      confPriCloudAddr: { ServerAdd: host, Port: port, Wss: false },
-    });
+    this.#address = { confPriCloudAddr: { ServerAdd: host, Port: port, Wss: false } };
+    this.#client = ArRTM.createInstance(appId, { logFilter: ArRTM.LOG_FILTER_OFF, ...this.#address });
     this.#listen(this.#client, {
       ConnectionStateChanged: (state, reason) => ({ state, reason }),
       MessageFromPeer: (message, peer_id, properties) => ({
@@ -39,6 +38,8 @@ export class Agent {
 
   #calls = {
     login: async ({ uid, token }) => {
+      // All clients of the SDK share one address: that of the client that was given one last.
+      this.#client.setParameters(this.#address);
       await this.#client.login({ uid, token });
       return { uid: this.#client.uid };
     },
