@@ -114,9 +114,9 @@ impl Connection {
     pub fn new(config: Config, seed: u64) -> Self {
         let config = config.clamped();
         let mut rng = Rng::new(seed);
-        let instance = format!("{:016x}{:016x}", rng.next(), rng.next());
+        let instance = new_instance(&mut rng);
         Self {
-            instance: InstanceId::new(instance).expect("32 hexadecimal digits"),
+            instance,
             now: None,
             link: Link::Idle,
             login: None,
@@ -367,4 +367,9 @@ impl Connection {
     fn send(&mut self, frame: ClientFrame) {
         self.queue.push_back(Output::Send(frame));
     }
+}
+
+/// What tells the sessions of one client object, from login to logout, from every other session.
+fn new_instance(rng: &mut Rng) -> InstanceId {
+    InstanceId::new(format!("{:016x}{:016x}", rng.next(), rng.next())).expect("32 hexadecimal digits")
 }

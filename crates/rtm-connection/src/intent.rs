@@ -34,6 +34,7 @@ pub(crate) enum Membership {
 #[derive(Debug, Default)]
 pub(crate) struct Restoring {
     pub(crate) tries: u8,
+    pub(crate) under_way: bool,
     pub(crate) retry_at: Option<Instant>,
 }
 
@@ -47,19 +48,20 @@ impl Intent {
         self.channels.get(channel) == Some(&Membership::Joined)
     }
 
-    /// Marks the memberships and the attributes as to be restored: the user was away for too long.
-    pub(crate) fn restore_lapsed(&mut self) {
+    /// Marks the memberships and the attributes as to be restored: the user was away for too long. `writes`: there are
+    /// writes of attributes without an answer, which the server may have done before that.
+    pub(crate) fn restore_lapsed(&mut self, writes: bool) {
         let channels: Vec<_> = self.joined().cloned().map(Restored::Channel).collect();
         self.restoring.extend(channels.into_iter().map(|what| (what, Restoring::default())));
-        if !self.attributes.is_empty() {
+        if writes || !self.attributes.is_empty() {
             self.restoring.insert(Restored::UserAttributes, Restoring::default());
         }
     }
 
     /// Marks everything as to be restored: the session is a new one.
-    pub(crate) fn restore_all(&mut self) {
+    pub(crate) fn restore_all(&mut self, writes: bool) {
         self.restoring.clear();
-        self.restore_lapsed();
+        self.restore_lapsed(writes);
         if !self.subscriptions.is_empty() {
             self.restoring.insert(Restored::Subscriptions, Restoring::default());
         }
@@ -98,9 +100,19 @@ impl Intent {
     }
 }
 
-/// Does to `attributes` what `command` does to the user's own attributes on the server, and says whether it is one
-/// of the commands that do.
-pub(crate) fn write_attributes(attributes: &mut BTreeMap<AttributeKey, Text>, command: &Command) -> bool {
+/// Whether `command` writes the user's own attributes.
+pub(crate) fn is_attribute_write(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::SetLocalUserAttributes(_)
+            | Command::AddOrUpdateLocalUserAttributes(_)
+            | Command::DeleteLocalUserAttributesByKeys(_)
+            | Command::ClearLocalUserAttributes(_)
+    )
+}
+
+/// Does to `attributes` what `command` does to the user's own attributes on the server.
+pub(crate) fn write_attributes(attributes: &mut BTreeMap<AttributeKey, Text>, command: &Command) {
     match command {
         Command::SetLocalUserAttributes(set) => attributes.clone_from(&set.attributes),
         Command::AddOrUpdateLocalUserAttributes(add) => attributes.extend(add.attributes.clone()),
@@ -108,7 +120,6 @@ pub(crate) fn write_attributes(attributes: &mut BTreeMap<AttributeKey, Text>, co
             attributes.retain(|key, _| !delete.keys.contains(key));
         }
         Command::ClearLocalUserAttributes(_) => attributes.clear(),
-        _ => return false,
+        _ => {}
     }
-    true
 }

@@ -7,25 +7,47 @@ use std::{
 
 use rtm_codec::{Command, RequestId};
 
-use crate::{Config, Restored};
+use crate::{Config, Restored, intent::is_attribute_write};
 
 /// A request under way.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) command: Command,
     pub(crate) deadline: Instant,
-    /// Whether the server may have it.
-    pub(crate) sent: bool,
-    /// Whether it may have it from an earlier link.
-    pub(crate) sent_before: bool,
+    pub(crate) sent: Sent,
     /// Set when the connection asks for itself.
     pub(crate) restores: Option<Restored>,
 }
 
+/// Whether the server may have a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It has not.
+    Never,
+    /// Over the link at hand, or the last one.
+    Once,
+    /// Over an earlier link too.
+    Again,
+    /// The same, and the user was away in between for so long that the server took things from it.
+    AgainAfterLapse,
+}
+
 impl Request {
+    /// The link was given up before the last sending reached the transport.
+    pub(crate) fn take_back(&mut self) {
+        if self.sent == Sent::Once {
+            self.sent = Sent::Never;
+        }
+    }
+
+    /// Whether the server may have it.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent != Sent::Never
+    }
+
     /// Whether the server may have done it, and doing it again would not be the same.
     pub(crate) fn may_have_had_effect(&self) -> bool {
-        self.sent && !is_repeatable(&self.command)
+        self.is_sent() && !is_repeatable(&self.command)
     }
 }
 
@@ -82,7 +104,7 @@ impl Pending {
 
     /// Takes a request out that the server cannot have.
     pub(crate) fn remove_unsent(&mut self, id: RequestId) -> Option<Request> {
-        self.get_mut(id).is_some_and(|request| !request.sent).then(|| self.remove(id))?
+        self.get_mut(id).is_some_and(|request| !request.is_sent()).then(|| self.remove(id))?
     }
 
     /// The renewals of the token up to this one, oldest first.
@@ -132,17 +154,9 @@ impl Pending {
 
     /// Whether the user writes its own attributes, and the server may have that.
     pub(crate) fn has_sent_attribute_write(&self) -> bool {
-        self.0[Timing::Call as usize].values().any(|request| {
-            request.sent
-                && request.restores.is_none()
-                && matches!(
-                    request.command,
-                    Command::SetLocalUserAttributes(_)
-                        | Command::AddOrUpdateLocalUserAttributes(_)
-                        | Command::DeleteLocalUserAttributesByKeys(_)
-                        | Command::ClearLocalUserAttributes(_)
-                )
-        })
+        self.0[Timing::Call as usize]
+            .values()
+            .any(|request| request.is_sent() && request.restores.is_none() && is_attribute_write(&request.command))
     }
 
     /// Drops what the connection asked for itself.

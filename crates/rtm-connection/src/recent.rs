@@ -1,33 +1,42 @@
-//! The peer messages that came last, so that a server which sends one again over a new session is not believed.
+//! The messages that came last, so that a server which sends one again over a new session is not believed.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
-use rtm_codec::PeerMessage;
+use foldhash::quality::FixedState;
+use rtm_codec::{ChannelId, MessageId, UserId};
 
 const KEPT: usize = 256;
+
+/// What tells one message from another.
+#[derive(Debug, Hash)]
+pub(crate) struct Message<'a> {
+    /// Where; `None` for one to this user alone.
+    pub(crate) channel: Option<&'a ChannelId>,
+    pub(crate) sender: &'a UserId,
+    pub(crate) message_id: MessageId,
+    pub(crate) server_received_ts: u64,
+}
 
 /// Remembers the last 256 messages by a keyed hash, without allocating.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    key: u64,
+    hasher: FixedState,
     hashes: Box<[u64; KEPT]>,
     next: usize,
 }
 
 impl Recent {
     pub(crate) fn new(key: u64) -> Self {
-        Self { key, hashes: Box::new([0; KEPT]), next: 0 }
+        Self { hasher: FixedState::with_seed(key), hashes: Box::new([0; KEPT]), next: 0 }
     }
 
     /// Remembers a message, and says whether it was there already if `check` asks for that.
-    pub(crate) fn insert(&mut self, message: &PeerMessage, check: bool) -> bool {
-        // A stored message may carry no number of its own on the vendor's wire.
-        if message.is_offline_message {
+    pub(crate) fn insert(&mut self, message: &Message<'_>, check: bool) -> bool {
+        // Without a number one message looks like another.
+        if message.message_id == MessageId(0) {
             return false;
         }
-        let mut hasher = DefaultHasher::new();
-        (self.key, &message.peer_id, message.message_id, message.server_received_ts).hash(&mut hasher);
-        let hash = hasher.finish().max(1);
+        let hash = self.hasher.hash_one(message).max(1);
         if check && self.hashes.contains(&hash) {
             return true;
         }

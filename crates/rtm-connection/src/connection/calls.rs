@@ -10,10 +10,10 @@ use rtm_codec::{
 use crate::{
     Output, RtmError, check,
     connection::Connection,
-    intent::{Membership, write_attributes},
+    intent::{Membership, is_attribute_write, write_attributes},
     invitation::Effects,
     link::Link,
-    pending::{Pending, Request},
+    pending::{Pending, Request, Sent},
 };
 
 impl Connection {
@@ -33,11 +33,12 @@ impl Connection {
         }
         self.note(now, id, &command);
         let deadline = Pending::deadline(&self.config, now, &command);
-        let sent = matches!(self.link, Link::Online(_));
-        if sent {
+        let mut sent = Sent::Never;
+        if matches!(self.link, Link::Online(_)) {
             self.send(ClientFrame::Request { id, command: command.clone() });
+            sent = Sent::Once;
         }
-        self.pending.insert(id, Request { command, deadline, sent, sent_before: false, restores: None });
+        self.pending.insert(id, Request { command, deadline, sent, restores: None });
     }
 
     fn number_message(&mut self, command: &mut Command) {
@@ -116,7 +117,7 @@ impl Connection {
         let Some(&Membership::Joining(join)) = self.intent.channels.get(channel) else { return false };
         self.intent.channels.remove(channel);
         let Some(request) = self.pending.remove(join) else { return false };
-        let sent = request.sent;
+        let sent = request.is_sent();
         self.finish(now, join, request, Err(ErrorKind::AbortedByLeave.into()));
         !sent
     }
@@ -152,7 +153,7 @@ impl Connection {
 
     /// Ends a request: brings what is kept here up to date, and tells the user.
     pub(super) fn finish(&mut self, now: Instant, id: RequestId, request: Request, result: Result<Answer, Refusal>) {
-        let Request { command, deadline: _, sent, sent_before: _, restores } = request;
+        let Request { command, deadline: _, sent, restores } = request;
         let mut result = match result {
             Ok(answer) if !command.is_answered_by(&answer) => {
                 Err(Refusal::new(ErrorKind::Failure, "the server's answer is to another call"))
@@ -164,7 +165,7 @@ impl Connection {
             return;
         }
         match &command {
-            Command::JoinChannel(join) => self.join_ended(id, &join.channel_id, sent, &mut result),
+            Command::JoinChannel(join) => self.join_ended(now, id, &join.channel_id, sent, &mut result),
             Command::LeaveChannel(leave) => self.leave_ended(id, &leave.channel_id, &mut result),
             Command::RenewToken(_) => self.renewal_ended(id, &result),
             Command::SubscribePeersOnlineStatus(subscribe) if result.is_ok() => {
@@ -175,10 +176,15 @@ impl Connection {
                     self.intent.subscriptions.remove(peer);
                 }
             }
-            _ if result.is_ok() && write_attributes(&mut self.intent.attributes, &command) => {}
+            _ if is_attribute_write(&command) => {
+                if result.is_ok() {
+                    write_attributes(&mut self.intent.attributes, &command);
+                }
+                self.write_ended(now);
+            }
             _ => {
                 let error = result.as_ref().err().map(|refusal| refusal.kind);
-                let effects = self.invitations.answered(id, &command, sent, error);
+                let effects = self.invitations.answered(id, &command, sent != Sent::Never, error);
                 self.apply(effects);
             }
         }
@@ -186,7 +192,14 @@ impl Connection {
         self.queue.push_back(Output::Reply { id, result });
     }
 
-    fn join_ended(&mut self, id: RequestId, channel: &ChannelId, sent: bool, result: &mut Result<Answer, Refusal>) {
+    fn join_ended(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        channel: &ChannelId,
+        sent: Sent,
+        result: &mut Result<Answer, Refusal>,
+    ) {
         if result.as_ref().is_err_and(|refusal| refusal.kind == ErrorKind::AlreadyJoined) {
             // What was wanted is so: the server kept a membership that this side had forgotten.
             *result = Ok(Answer::JoinChannel(()));
@@ -197,10 +210,13 @@ impl Connection {
         match result {
             Ok(_) => {
                 self.intent.channels.insert(channel.clone(), Membership::Joined);
+                if sent == Sent::AgainAfterLapse {
+                    self.join_again(now, channel);
+                }
             }
             Err(refusal) => {
                 self.intent.channels.remove(channel);
-                if sent && refusal.kind == ErrorKind::Timeout {
+                if sent != Sent::Never && refusal.kind == ErrorKind::Timeout {
                     // The server may yet do it, and the user believes that it did not.
                     self.send_unasked(LeaveChannel { channel_id: channel.clone() }.into());
                 }

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use rtm_codec::{ClientFrame, CloseReason, Event, Seq, ServerFrame};
+use rtm_codec::{ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
 
 use crate::{
-    GapReason, Output, ReceivedMessageProperties, RtmEvent, connection::Connection, link::Link, stream::Arrival,
+    GapReason, Output, ReceivedMessageProperties, RtmEvent, connection::Connection, link::Link, recent::Message,
+    stream::Arrival,
 };
 
 /// So many events beyond twice the window are too many for a server that keeps to it at all.
@@ -87,20 +88,20 @@ impl Connection {
     fn told(&mut self, now: Instant, event: Event) -> Option<RtmEvent> {
         Some(match event {
             Event::MessageFromPeer(message) => {
-                let may_repeat = self.repeats_until.is_some_and(|until| now < until);
-                if self.recent.insert(&message, may_repeat) {
+                let PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts } = message;
+                let seen = Message { channel: None, sender: &peer_id, message_id, server_received_ts };
+                if self.is_repeat(now, &seen) {
                     return None;
                 }
-                RtmEvent::MessageFromPeer {
-                    message: message.message,
-                    peer_id: message.peer_id,
-                    properties: ReceivedMessageProperties {
-                        is_offline_message: message.is_offline_message,
-                        server_received_ts: message.server_received_ts,
-                    },
-                }
+                let properties = ReceivedMessageProperties { is_offline_message, server_received_ts };
+                RtmEvent::MessageFromPeer { peer_id, message, properties }
             }
-            Event::ChannelMessage { channel_id, message_id: _, member_id, message, server_received_ts } => {
+            Event::ChannelMessage { channel_id, message_id, member_id, message, server_received_ts } => {
+                let channel = Some(&channel_id);
+                let seen = Message { channel, sender: &member_id, message_id, server_received_ts };
+                if self.is_repeat(now, &seen) {
+                    return None;
+                }
                 let properties = ReceivedMessageProperties { is_offline_message: false, server_received_ts };
                 RtmEvent::ChannelMessage { channel_id, member_id, message, properties }
             }
@@ -126,7 +127,12 @@ impl Connection {
             Event::AttributesUpdated { channel_id, attributes } => {
                 RtmEvent::AttributesUpdated { channel_id, attributes }
             }
-            Event::Gap { channel_id, lost } => RtmEvent::Gap { channel_id, lost, reason: GapReason::Dropped },
+            Event::Gap { channel_id, lost } => {
+                // What a server drops of a channel it counts; what it never had for the user it cannot.
+                let left = channel_id.is_some() && lost.is_none();
+                let reason = if left { GapReason::LeftChannel } else { GapReason::Dropped };
+                RtmEvent::Gap { channel_id, lost, reason }
+            }
             event => {
                 let effects = self.invitations.handle_event(now, self.config.invitation_timeout, event);
                 let mut events = effects.events;
@@ -135,5 +141,11 @@ impl Connection {
                 return last;
             }
         })
+    }
+
+    /// Whether a message came before, over the session that this one took the place of.
+    fn is_repeat(&mut self, now: Instant, message: &Message<'_>) -> bool {
+        let may_repeat = self.repeats_until.is_some_and(|until| now < until);
+        self.recent.insert(message, may_repeat)
     }
 }

@@ -39,7 +39,7 @@ impl Connection {
         }
         match resumption {
             Resumption::Resumed => {}
-            Resumption::Lapsed => self.lapsed(),
+            Resumption::Lapsed => self.intent.restore_lapsed(self.pending.has_sent_attribute_write()),
             _ => self.began_anew(now, returns),
         }
         self.lost_by = None;
@@ -48,16 +48,7 @@ impl Connection {
             self.queue.push_back(Output::TokenNeeded);
         }
         self.restore(now);
-        self.resend(now, matches!(resumption, Resumption::Resumed | Resumption::Lapsed));
-    }
-
-    /// The user was away too long to stay in its channels.
-    fn lapsed(&mut self) {
-        self.intent.restore_lapsed();
-        let channels: Vec<_> = self.intent.joined().cloned().collect();
-        for channel_id in channels {
-            self.emit(RtmEvent::Gap { channel_id: Some(channel_id), lost: None, reason: GapReason::LeftChannel });
-        }
+        self.resend(now, resumption);
     }
 
     /// There is a new session. `returns`: in place of one that the user had.
@@ -67,7 +58,7 @@ impl Connection {
         if !returns {
             return;
         }
-        self.intent.restore_all();
+        self.intent.restore_all(self.pending.has_sent_attribute_write());
         self.repeats_until = Some(now + REPEATS);
         let reason = match self.lost_by {
             Some(CloseReason::SlowConsumer) => GapReason::SlowConsumer,
@@ -150,7 +141,7 @@ impl Connection {
         self.queue.retain(|output| match output {
             Output::Send(ClientFrame::Request { id, .. }) => {
                 if let Some(request) = pending.get_mut(*id) {
-                    request.sent = request.sent_before;
+                    request.take_back();
                 }
                 false
             }
@@ -184,6 +175,8 @@ impl Connection {
             }
         }
         self.credentials = None;
+        // A logout that the server never heard of must not bring back what was had before it.
+        self.instance = super::new_instance(&mut self.rng);
         self.token = TokenState::default();
         self.ticket = None;
         self.lost_by = None;

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{ClientFrame, Command, ErrorKind, Family, LeaveChannel, Refusal, RequestId};
+use rtm_codec::{ChannelId, ClientFrame, Command, ErrorKind, Family, LeaveChannel, Refusal, RequestId, Resumption};
 
 use crate::{
     Restored, RtmError, RtmEvent,
     connection::Connection,
     intent::Restoring,
-    pending::{Pending, Request},
+    link::Link,
+    pending::{Pending, Request, Sent},
 };
 
 /// A restoring call is made at most so often.
@@ -19,8 +20,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 impl Connection {
     /// Asks for everything that is to be restored.
     pub(super) fn restore(&mut self, now: Instant) {
+        self.intent.restoring.values_mut().for_each(|restoring| *restoring = Restoring::default());
         let everything: Vec<_> = self.intent.restoring.keys().cloned().collect();
-        self.intent.restoring.values_mut().for_each(|restoring| restoring.tries = 0);
         for what in everything {
             self.ask_for(now, what);
         }
@@ -41,29 +42,47 @@ impl Connection {
         }
     }
 
+    /// A write of the user's attributes ended, on which restoring them may have waited.
+    pub(super) fn write_ended(&mut self, now: Instant) {
+        let waits = |restoring: &Restoring| !restoring.under_way && restoring.retry_at.is_none();
+        if matches!(self.link, Link::Online(_))
+            && self.intent.restoring.get(&Restored::UserAttributes).is_some_and(waits)
+        {
+            self.ask_for(now, Restored::UserAttributes);
+        }
+    }
+
+    /// The server took a join, but perhaps before the user was away for too long to stay in the channel.
+    pub(super) fn join_again(&mut self, now: Instant, channel_id: &ChannelId) {
+        let what = Restored::Channel(channel_id.clone());
+        self.intent.restoring.insert(what.clone(), Restoring::default());
+        self.ask_for(now, what);
+    }
+
     fn ask_for(&mut self, now: Instant, what: Restored) {
+        let waits = what == Restored::UserAttributes && self.pending.has_sent_attribute_write();
+        let Some(restoring) = self.intent.restoring.get_mut(&what) else { return };
+        restoring.retry_at = None;
+        if waits {
+            // Setting them now could undo a write that is on its way.
+            return;
+        }
+        restoring.tries += 1;
+        restoring.under_way = true;
         let Some(command) = self.intent.restoring_command(&what) else {
             self.intent.restoring.remove(&what);
             return;
         };
-        let writes_wait = self.pending.has_sent_attribute_write();
-        let Some(restoring) = self.intent.restoring.get_mut(&what) else { return };
-        if what == Restored::UserAttributes && writes_wait && restoring.tries > 0 {
-            // Writes of the user are on their way: what is restored now would undo them.
-            restoring.retry_at = Some(now + Duration::from_secs(1));
-            return;
-        }
-        restoring.tries += 1;
-        restoring.retry_at = None;
         let id = self.take_request_id();
         let deadline = Pending::deadline(&self.config, now, &command);
         self.send(ClientFrame::Request { id, command: command.clone() });
-        self.pending.insert(id, Request { command, deadline, sent: true, sent_before: false, restores: Some(what) });
+        self.pending.insert(id, Request { command, deadline, sent: Sent::Once, restores: Some(what) });
     }
 
     /// A restoring call ended.
     pub(super) fn restored(&mut self, now: Instant, what: Restored, result: Result<(), Refusal>) {
         let Some(restoring) = self.intent.restoring.get_mut(&what) else { return };
+        restoring.under_way = false;
         let refusal = match result {
             Err(refusal) if refusal.kind != ErrorKind::AlreadyJoined => refusal,
             _ => {
@@ -97,11 +116,10 @@ impl Connection {
         self.emit(RtmEvent::RestoreFailed { what, error: RtmError::from_refusal(refusal, family) });
     }
 
-    /// Sends what has no answer, in the order in which the user asked for it. `known`: the server still has the
-    /// session, and does none of it twice.
-    pub(super) fn resend(&mut self, now: Instant, known: bool) {
+    /// Sends what has no answer, in the order in which the user asked for it.
+    pub(super) fn resend(&mut self, now: Instant, resumption: Resumption) {
         for id in self.pending.ids() {
-            match self.next_sending(id, known) {
+            match self.next_sending(id, resumption) {
                 Some(command) => self.send(ClientFrame::Request { id, command }),
                 None => {
                     if let Some(request) = self.pending.remove_user(id) {
@@ -112,13 +130,17 @@ impl Connection {
         }
     }
 
-    fn next_sending(&mut self, id: RequestId, known: bool) -> Option<Command> {
+    fn next_sending(&mut self, id: RequestId, resumption: Resumption) -> Option<Command> {
         let request = self.pending.get_mut(id).filter(|request| request.restores.is_none())?;
+        let known = matches!(resumption, Resumption::Resumed | Resumption::Lapsed);
         if !known && request.may_have_had_effect() {
             return None;
         }
-        request.sent_before = request.sent;
-        request.sent = true;
+        request.sent = match request.sent {
+            Sent::Never => Sent::Once,
+            Sent::Once | Sent::Again if resumption != Resumption::Lapsed => Sent::Again,
+            Sent::Once | Sent::Again | Sent::AgainAfterLapse => Sent::AgainAfterLapse,
+        };
         Some(request.command.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! Channels: joining, leaving, what needs membership, and coming back.
 
 use rtm_codec::{
-    Answer, ChannelId, Command, ErrorKind, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption,
+    Answer, ChannelId, Command, ErrorKind, Event, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption,
     SendChannelMessage,
 };
 use rtm_connection::{ConnectionChangeReason as Reason, ConnectionState as State, GapReason, Restored, RtmEvent};
@@ -315,12 +315,33 @@ fn a_channel_left_while_it_is_being_joined_again_is_not_missed() {
 }
 
 #[test]
-fn an_absence_too_long_for_membership_is_a_gap_of_each_channel() {
-    let mut peer = member_of(&["a", "b"]);
+fn an_absence_too_long_for_membership_is_a_gap_where_the_server_says_so() {
+    let mut peer = member_of(&["room"]);
     peer.reconnect(Resumption::Lapsed);
-    for id in ["a", "b"] {
-        let channel_id = Some(channel(id));
-        peer.expect_event(RtmEvent::Gap { channel_id, lost: None, reason: GapReason::LeftChannel });
-    }
     peer.expect_no_event();
+    let channel_id = Some(channel("room"));
+    peer.event(Event::Gap { channel_id: channel_id.clone(), lost: None });
+    peer.expect_event(RtmEvent::Gap { channel_id, lost: None, reason: GapReason::LeftChannel });
+}
+
+#[test]
+fn a_join_that_may_have_been_done_before_a_lapse_is_made_again() {
+    let mut peer = Peer::online();
+    let id = peer.request(join("room"));
+    peer.expect_request(id);
+    peer.reconnect(Resumption::Lapsed);
+    peer.expect_request(id);
+    // From memory, or done only now: nobody knows.
+    peer.reply(id, Answer::JoinChannel(()));
+    peer.expect_ok(id);
+    assert_eq!(rejoined(&mut peer), channel("room"));
+    peer.expect_no_request();
+
+    let mut peer = Peer::online();
+    let id = peer.request(join("room"));
+    peer.expect_request(id);
+    peer.reconnect(Resumption::Resumed);
+    peer.expect_request(id);
+    peer.reply(id, Answer::JoinChannel(()));
+    peer.expect_no_request();
 }

@@ -245,6 +245,20 @@ fn nothing_is_restored_by_a_login() {
 }
 
 #[test]
+fn after_a_logout_the_server_cannot_take_the_client_for_one_that_comes_back() {
+    let mut peer = Peer::around(Connection::new(Config::native(), 1));
+    peer.login();
+    let first = peer.open().instance;
+    peer.welcome(Resumption::New);
+    peer.logout().unwrap();
+    peer.close(CloseReason::Logout);
+    peer.forget_all();
+    peer.pass(SECOND);
+    peer.login();
+    assert_ne!(peer.open().instance, first);
+}
+
+#[test]
 fn a_client_object_keeps_its_instance_and_another_has_its_own() {
     let instance = |seed| {
         let mut peer = Peer::around(Connection::new(Config::native(), seed));

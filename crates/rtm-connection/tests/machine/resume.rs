@@ -1,6 +1,8 @@
 //! Going on with a session on the native wire, and what happens where that cannot be.
 
-use rtm_codec::{Answer, ErrorKind, Event, GetMembers, JoinChannel, RequestId, Resume, Resumption, SendOutcome, Seq};
+use rtm_codec::{
+    Answer, ErrorKind, Event, GetMembers, JoinChannel, MessageId, RequestId, Resume, Resumption, SendOutcome, Seq,
+};
 use rtm_connection::{
     Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GapReason, RtmEvent,
 };
@@ -201,15 +203,17 @@ fn a_request_keeps_its_deadline_over_a_reconnect() {
 
 #[test]
 fn events_follow_connected_and_the_gap() {
-    let mut peer = Peer::online();
-    let join = peer.request(JoinChannel { channel_id: channel("room") });
-    peer.reply(join, Answer::JoinChannel(()));
-    peer.cut_and_reopen();
-    peer.welcome(Resumption::Lapsed);
-    peer.message("missed");
-    peer.expect_state(State::Connected, Reason::LoginSuccess);
-    peer.expect_event(RtmEvent::Gap { channel_id: Some(channel("room")), lost: None, reason: GapReason::LeftChannel });
-    peer.expect_event(from_alice("missed"));
+    for (resumption, is_gap) in [(Resumption::Resumed, false), (Resumption::Lapsed, false), (Resumption::New, true)] {
+        let mut peer = Peer::online();
+        peer.cut_and_reopen();
+        peer.welcome(resumption);
+        peer.message("missed");
+        peer.expect_state(State::Connected, Reason::LoginSuccess);
+        if is_gap {
+            peer.expect_gap(None, GapReason::NewSession);
+        }
+        peer.expect_event(from_alice("missed"));
+    }
 }
 
 #[test]
@@ -287,13 +291,13 @@ fn a_message_that_comes_again_over_a_new_session_is_dropped() {
 }
 
 #[test]
-fn stored_messages_may_look_alike() {
+fn messages_without_a_number_may_look_alike() {
     let mut peer = Peer::online_with(Config::vendor());
     peer.reconnect(Resumption::New);
     peer.expect_gap(None, GapReason::NewSession);
     for _ in 0..2 {
         let mut message = crate::peer::peer_message("happy birthday");
-        message.is_offline_message = true;
+        message.message_id = MessageId(0);
         peer.event(Event::MessageFromPeer(message));
         assert!(matches!(peer.expect_any_event(), RtmEvent::MessageFromPeer { .. }));
     }

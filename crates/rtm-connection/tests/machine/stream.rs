@@ -38,6 +38,8 @@ fn missing_numbers_are_a_gap_with_their_count() {
 #[test]
 fn a_gap_of_the_server_is_passed_on() {
     let mut peer = Peer::online();
+    peer.event(Event::Gap { channel_id: None, lost: None });
+    peer.expect_gap(None, GapReason::Dropped);
     peer.event(Event::Gap { channel_id: Some(channel("room")), lost: Some(12) });
     peer.expect_event(RtmEvent::Gap { channel_id: Some(channel("room")), lost: Some(12), reason: GapReason::Dropped });
 }
