@@ -32,6 +32,9 @@ impl Core {
             && let Some(conn) = session.conn
         {
             session.tidy(&self.config, now.instant, now.instant.saturating_duration_since(self.start));
+            if let Some(conn) = self.hub.conns.get_mut(conn) {
+                conn.tidy();
+            }
             if session.token.is_some_and(|token| token.ends_at <= now.instant) {
                 return self.end_session(now, key, CloseReason::TokenExpired);
             }

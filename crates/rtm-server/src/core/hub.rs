@@ -25,6 +25,15 @@ pub(super) struct Conn {
     out_bytes: usize,
 }
 
+impl Conn {
+    /// Takes little memory while nothing happens.
+    pub(super) fn tidy(&mut self) {
+        if self.out.is_empty() {
+            self.out = VecDeque::new();
+        }
+    }
+}
+
 /// Connections and sessions, and what they cause.
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -76,9 +85,6 @@ impl Hub {
                 budget = budget.saturating_sub(bytes);
                 out.push(outgoing);
             }
-        }
-        if conn.out.capacity() > KEPT_CAPACITY {
-            conn.out = VecDeque::new();
         }
         session.stream.give(u64::MAX, budget, out);
         session.stream.has_output()
@@ -320,4 +326,3 @@ fn outgoing_bytes(outgoing: &Outgoing) -> usize {
 /// What one call to [`Hub::take_output`] gives at most, about: a socket's buffer is filled, not the memory.
 const OUTPUT_BYTES: usize = 256 * 1024;
 const FRAME_BYTES: usize = 96;
-const KEPT_CAPACITY: usize = 32;

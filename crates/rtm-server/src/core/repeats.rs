@@ -28,10 +28,9 @@ pub(super) enum Sent {
 
 #[derive(Debug)]
 struct Entry {
-    at: Instant,
+    /// Its number in the order of use.
+    number: u64,
     outcome: Option<SendOutcome>,
-    /// Requests that repeated the message before its outcome was known.
-    repeats: Vec<RequestId>,
 }
 
 /// The ids of one session.
@@ -40,66 +39,73 @@ pub(super) struct Repeats {
     entries: HashMap<Sent, Entry, FixedState>,
     /// In the order of their first use. An entry that was forgotten may still be in it.
     order: VecDeque<(Sent, Instant)>,
+    /// The number of the first one in `order`.
+    first: u64,
+    /// Requests that repeated a message before its outcome was known.
+    repeats: Vec<(Sent, RequestId)>,
 }
 
 impl Repeats {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { entries: HashMap::with_hasher(hasher), order: VecDeque::new() }
+        Self { entries: HashMap::with_hasher(hasher), order: VecDeque::new(), first: 0, repeats: Vec::new() }
     }
 
     pub(super) fn begin(&mut self, sent: Sent, request: RequestId, now: Instant, settings: &Settings) -> Known {
         while self.order.front().is_some_and(|(_, at)| *at + settings.repeat_within <= now) {
             self.forget_oldest();
         }
-        match self.entries.get_mut(&sent) {
-            Some(Entry { outcome: Some(outcome), .. }) => Known::Done(*outcome),
-            Some(entry) => {
-                entry.repeats.push(request);
-                Known::UnderWay
-            }
-            None => {
-                if self.order.len() >= settings.repeat_ids.max(1) {
-                    self.forget_oldest();
-                }
-                self.entries.insert(sent, Entry { at: now, outcome: None, repeats: Vec::new() });
-                self.order.push_back((sent, now));
-                Known::Fresh
-            }
+        if let Some(entry) = self.entries.get(&sent) {
+            let Some(outcome) = entry.outcome else {
+                self.repeats.push((sent, request));
+                return Known::UnderWay;
+            };
+            return Known::Done(outcome);
         }
+        if self.order.len() >= settings.repeat_ids.max(1) {
+            self.forget_oldest();
+        }
+        let number = self.first + self.order.len() as u64;
+        self.entries.insert(sent, Entry { number, outcome: None });
+        self.order.push_back((sent, now));
+        Known::Fresh
     }
 
     /// Whether nothing is remembered any more.
     pub(super) fn is_over(&self, now: Instant, settings: &Settings) -> bool {
-        self.order.back().is_none_or(|(_, at)| *at + settings.repeat_within <= now)
+        self.order.back().is_none_or(|(_, at)| *at + settings.repeat_within <= now) && self.repeats.is_empty()
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((oldest, at)) = self.order.pop_front()
-            && self.entries.get(&oldest).is_some_and(|entry| entry.at == at)
-        {
+        let Some((oldest, _)) = self.order.pop_front() else { return };
+        if self.entries.get(&oldest).is_some_and(|entry| entry.number == self.first) {
             self.entries.remove(&oldest);
         }
+        self.first += 1;
     }
 
     /// The outcome is known. Gives the requests that repeated the message meanwhile.
     pub(super) fn finish(&mut self, sent: Sent, outcome: SendOutcome) -> Vec<RequestId> {
-        self.entries.get_mut(&sent).map_or_else(Vec::new, |entry| {
+        if let Some(entry) = self.entries.get_mut(&sent) {
             entry.outcome = Some(outcome);
-            std::mem::take(&mut entry.repeats)
-        })
+        }
+        self.take_repeats(sent)
     }
 
     /// The message was refused after all, so it may be tried again. Gives the requests that repeated it meanwhile.
     pub(super) fn forget(&mut self, sent: Sent) -> Vec<RequestId> {
-        self.entries.remove(&sent).map_or_else(Vec::new, |entry| entry.repeats)
+        self.entries.remove(&sent);
+        self.take_repeats(sent)
+    }
+
+    fn take_repeats(&mut self, sent: Sent) -> Vec<RequestId> {
+        if self.repeats.is_empty() {
+            return Vec::new();
+        }
+        self.repeats.extract_if(.., |(of, _)| *of == sent).map(|(_, request)| request).collect()
     }
 
     /// The client numbers its requests anew: those that wait are not asked about any more.
     pub(super) fn restart(&mut self) {
-        for (sent, _) in &self.order {
-            if let Some(entry) = self.entries.get_mut(sent) {
-                entry.repeats.clear();
-            }
-        }
+        self.repeats.clear();
     }
 }

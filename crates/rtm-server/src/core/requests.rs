@@ -67,7 +67,12 @@ impl Requests {
             return Begin::Refused(ErrorKind::TooOften);
         }
         self.under_way += 1;
-        self.slots.insert(at, Slot { id, state: State::UnderWay { promises: 0, result: None } });
+        let slot = Slot { id, state: State::UnderWay { promises: 0, result: None } };
+        if at == self.slots.len() {
+            self.slots.push_back(slot);
+        } else {
+            self.slots.insert(at, slot);
+        }
         Begin::Fresh
     }
 
@@ -116,6 +121,10 @@ impl Requests {
         while self.slots.front().is_some_and(|slot| slot.id < id && matches!(slot.state, State::Done(_))) {
             self.slots.pop_front();
         }
+    }
+
+    /// Takes little memory while nothing is under way.
+    pub(super) fn tidy(&mut self) {
         if self.slots.is_empty() {
             self.slots = VecDeque::new();
         }
@@ -148,6 +157,13 @@ impl Requests {
     }
 
     fn find(&self, id: RequestId) -> Result<usize, usize> {
+        // Ids rise by one, so there is mostly no need to search.
+        let first = self.slots.front().map_or(id, |slot| slot.id);
+        if let Ok(at) = usize::try_from(id.0.wrapping_sub(first.0))
+            && self.slots.get(at).is_some_and(|slot| slot.id == id)
+        {
+            return Ok(at);
+        }
         self.slots.binary_search_by_key(&id, |slot| slot.id)
     }
 }

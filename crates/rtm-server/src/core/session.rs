@@ -142,6 +142,8 @@ impl Session {
     /// Forgets what is over, to take little memory while nothing happens.
     pub(super) fn tidy(&mut self, config: &ProjectConfig, now: Instant, since_start: Duration) {
         self.calls.tidy(&config.limits, since_start);
+        self.stream.tidy();
+        self.requests.tidy();
         if self.repeats.as_ref().is_some_and(|repeats| repeats.is_over(now, &config.settings)) {
             self.repeats = None;
         }

@@ -154,10 +154,14 @@ impl Stream {
                 done.push(queued);
             }
         }
-        if self.events.is_empty() && self.events.capacity() > KEPT_CAPACITY {
+        Ok(())
+    }
+
+    /// Takes little memory while nothing happens.
+    pub(super) fn tidy(&mut self) {
+        if self.events.is_empty() {
             self.events = VecDeque::new();
         }
-        Ok(())
     }
 
     /// A connection goes on where another one ended: what was not received is given again.
@@ -212,4 +216,3 @@ pub(super) fn detached(message: RtmMessage) -> RtmMessage {
 }
 
 const OVERHEAD: usize = 128;
-const KEPT_CAPACITY: usize = 32;
