@@ -254,7 +254,8 @@ impl Field for Refusal {
             Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => ErrorKind::Failure,
             Err(error) => return Err(error),
         };
-        Ok(Self { kind, detail: Text::get(input)? })
+        let refusal = Self { kind, detail: Text::get(input)? };
+        Ok(Self { detail: detail(&refusal).into(), ..refusal })
     }
 }
 
