@@ -62,7 +62,7 @@ pub struct Settings {
     pub session_bytes: usize,
     /// How many messages of each channel are kept for a member that is away for a short time. 32.
     pub away_channel_messages: usize,
-    /// How long online states are gathered before a subscriber is told. 100 ms.
+    /// The least time between two reports of changed online states to a subscriber. 100 ms.
     pub presence_pause: Duration,
     /// The least time between two member counts of a channel up to 512 members. 1 s.
     pub member_count_pause: Duration,

@@ -219,6 +219,7 @@ impl Core {
             subscriptions: IndexMap::with_hasher(self.hasher.clone()),
             changed: Vec::new(),
             tell_at: None,
+            told_at: None,
             attributes: BTreeMap::new(),
             echo_until: None,
             offline: OfflineLoad::Done,

@@ -102,11 +102,11 @@ impl Core {
         }
     }
 
-    /// Has those that watch a user told of its state, after a pause in which it may change again. Those without a
-    /// connection are told when they come back.
+    /// Has those that watch a user told of its state: at once, or when the pause after the last time they were told
+    /// is over, in which it may change again. Those without a connection are told when they come back.
     pub(super) fn state_changed(&mut self, now: Now, user: UserKey) {
         let Some(watched) = self.users.get(user) else { return };
-        let tell_at = now.instant + self.config.settings.presence_pause;
+        let pause = self.config.settings.presence_pause;
         for &key in &watched.watchers {
             let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some()) else {
                 continue;
@@ -115,7 +115,7 @@ impl Core {
             told.is_changed = true;
             session.changed.push(user);
             if session.tell_at.is_none() {
-                session.tell_at = Some(tell_at);
+                session.tell_at = Some(session.told_at.map_or(now.instant, |at| (at + pause).max(now.instant)));
                 self.hub.arm(key);
             }
         }
@@ -128,6 +128,7 @@ impl Core {
             return;
         }
         session.tell_at = None;
+        session.told_at = Some(now.instant);
         let changed = std::mem::take(&mut session.changed);
         self.tell_of(key, changed, false);
     }

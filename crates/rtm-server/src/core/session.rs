@@ -53,6 +53,8 @@ pub(super) struct Session {
     /// Subscribed users whose state may have changed, and when to tell of them.
     pub(super) changed: Vec<UserKey>,
     pub(super) tell_at: Option<Instant>,
+    /// When it was told of changes last.
+    pub(super) told_at: Option<Instant>,
     pub(super) attributes: BTreeMap<AttributeKey, Text>,
     /// Until when the next set of attributes may be one that a returning SDK sends by itself.
     pub(super) echo_until: Option<Instant>,
