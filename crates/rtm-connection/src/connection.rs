@@ -81,6 +81,8 @@ pub struct Connection {
     offered_renewal: Option<RequestId>,
     ticket: Option<SessionTicket>,
     saved: Option<Box<Session>>,
+    /// Events of the saved session that were received in another process and never consumed.
+    unconsumed: u64,
     attempt: u32,
     backoff: Backoff,
     /// Why the last link was lost, if the server said.
@@ -125,6 +127,7 @@ impl Connection {
             offered_renewal: None,
             ticket: None,
             saved: None,
+            unconsumed: 0,
             attempt: 0,
             backoff: Backoff::default(),
             lost_by: None,

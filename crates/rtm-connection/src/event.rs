@@ -219,7 +219,7 @@ pub enum GapReason {
     LeftChannel,
     /// The server dropped events that it could not keep.
     Dropped,
-    /// Numbers are missing in the stream.
+    /// Numbers are missing in the stream, or were received by another process that did not consume them.
     Missing,
 }
 

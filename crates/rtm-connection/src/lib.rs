@@ -1,5 +1,52 @@
 //! The connection of an RTM client as a state machine without IO: typed frames go in and out, time and the seed
 //! of all randomness are arguments.
+//!
+//! [`Connection`] decides everything that a client has to decide: when to dial, what to send, when a link is lost,
+//! what survives that, how each call ends, and what the user is told in which order. It knows nothing of sockets,
+//! threads or wires, so the same inputs always give the same outputs, and a test needs neither a server nor a sleep.
+//! A driver owns the socket and the clock and carries out what the connection wants:
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use rtm_codec::{AppId, ClientFrame, Resumption, ServerFrame, UserId, Welcome};
+//! use rtm_connection::{Config, Connection, ConnectionState, Credentials, Output};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let user_id = UserId::new("bob")?;
+//! let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
+//! let seed = 7; // From the system's randomness, outside of an example.
+//!
+//! let mut connection = Connection::new(Config::native(), seed);
+//! connection.login(Instant::now(), Credentials { app_id, user_id: user_id.clone(), token: None })?;
+//! loop {
+//!     match connection.poll_output(Instant::now()) {
+//!         // A driver opens a socket now. Here it is open at once, and there is a server that takes every login.
+//!         Output::Dial(_) => connection.handle_opened(Instant::now(), None),
+//!         Output::Send(ClientFrame::Login(_)) => {
+//!             let welcome = Welcome {
+//!                 user_id: user_id.clone(),
+//!                 ticket: None,
+//!                 resumption: Resumption::New,
+//!                 token_expires_in_ms: None,
+//!                 server_time_ms: 0,
+//!                 limits: None,
+//!             };
+//!             connection.handle_frame(Instant::now(), ServerFrame::Welcome(Box::new(welcome)));
+//!         }
+//!         Output::Event(event) => println!("{event:?}"),
+//!         Output::LoginResult(result) => result?,
+//!         // A driver waits for a frame, for a call of the user, or until then.
+//!         Output::Wait(_) => break,
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(connection.state(), ConnectionState::Connected);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With the feature `serde`, events and what is in them can be serialized, in the vendor's spelling.
 
 mod backoff;
 mod check;

@@ -8,7 +8,8 @@ use rtm_codec::{AttributeKey, ChannelId, InstanceId, RequestId, Seq, SessionTick
 /// [`Connection::with_session`](crate::Connection::with_session) in another process, within the server's window
 /// (2 minutes by default). Who has it can take the session over: keep it as secret as a token.
 ///
-/// Events that were received and not yet consumed when it is saved are not sent again: drain them first.
+/// Events that were received and not yet consumed when it is saved are not sent again: drain them first. The stream
+/// says how many they were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Whose it is.

@@ -55,11 +55,11 @@ enum Kind {
 }
 
 impl Stream {
-    /// Starts in a session at these positions.
-    pub(crate) fn start(&mut self, received: Seq, consumed: Seq) {
+    /// Goes on with a session of which this much was received, and none of it is left to consume.
+    pub(crate) fn start(&mut self, received: Seq) {
         self.restart();
         self.received = received.0;
-        self.consumed = consumed.0;
+        self.consumed = received.0;
     }
 
     /// Starts at the beginning of a new stream. What the user has yet to consume of the old one counts no more.

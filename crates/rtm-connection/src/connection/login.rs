@@ -34,7 +34,8 @@ impl Connection {
             None => self.stream.restart(),
             Some(saved) => {
                 self.ticket = Some(saved.ticket);
-                self.stream.start(saved.received, saved.consumed);
+                self.stream.start(saved.received);
+                self.unconsumed = saved.received.0.saturating_sub(saved.consumed.0);
                 self.intent = Intent {
                     channels: saved.channels.into_iter().map(|channel| (channel, Membership::Joined)).collect(),
                     subscriptions: saved.subscriptions,

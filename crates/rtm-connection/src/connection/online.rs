@@ -42,6 +42,10 @@ impl Connection {
             Resumption::Lapsed => self.intent.restore_lapsed(self.pending.has_sent_attribute_write()),
             _ => self.began_anew(now, returns),
         }
+        let unconsumed = std::mem::take(&mut self.unconsumed);
+        if unconsumed > 0 && matches!(resumption, Resumption::Resumed | Resumption::Lapsed) {
+            self.emit(RtmEvent::Gap { channel_id: None, lost: Some(unconsumed), reason: GapReason::Missing });
+        }
         self.lost_by = None;
         if self.token.ends_soon(now) && self.token.warn() {
             self.emit(RtmEvent::TokenWillExpire);
@@ -179,6 +183,7 @@ impl Connection {
         self.instance = super::new_instance(&mut self.rng);
         self.token = TokenState::default();
         self.ticket = None;
+        self.unconsumed = 0;
         self.lost_by = None;
         self.repeats_until = None;
         self.intent = Intent::default();

@@ -267,6 +267,27 @@ fn a_saved_session_is_resumed_by_another_connection() {
 }
 
 #[test]
+fn what_was_received_and_not_consumed_when_a_session_was_saved_is_a_gap() {
+    let mut peer = Peer::online();
+    peer.message("one");
+    peer.message("two");
+    peer.message("three");
+    peer.consume(3);
+    let session = peer.connection.session().unwrap();
+    assert_eq!((session.received, session.consumed), (Seq(3), Seq(1)));
+
+    let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session));
+    peer.login();
+    let resume = peer.open().resume.unwrap();
+    assert_eq!((resume.received, resume.consumed), (Seq(3), Seq(3)));
+    peer.welcome(Resumption::Resumed);
+    peer.expect_state(State::Connecting, Reason::Login);
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    peer.expect_gap(Some(2), GapReason::Missing);
+    peer.expect_no_event();
+}
+
+#[test]
 fn a_saved_session_of_another_user_is_left_alone() {
     let mut session = Peer::online().connection.session().unwrap();
     session.user_id = crate::peer::user("carol");
