@@ -18,3 +18,4 @@ mod requests;
 mod resume;
 mod stream;
 mod token;
+mod world;
