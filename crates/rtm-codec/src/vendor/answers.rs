@@ -186,7 +186,7 @@ fn peer_state(peer: &UserId, state: PeerOnlineState) -> shapes::PeerStatus<'_> {
 /// The states in a list; users whose ids are none are passed over.
 pub(super) fn read_peer_states<const MAX: usize>(
     status: &List<shapes::PeerStatus<'_>, MAX>,
-) -> Vec<(UserId, PeerOnlineState)> {
+) -> Result<Vec<(UserId, PeerOnlineState)>, DecodeErrorKind> {
     let state = |peer: &shapes::PeerStatus<'_>| {
         let state = match (peer.online.0, peer.unreachable.0) {
             (None | Some(0), _) => PeerOnlineState::Offline,
@@ -195,7 +195,7 @@ pub(super) fn read_peer_states<const MAX: usize>(
         };
         Some((UserId::new(peer.user_id.as_str()).ok()?, state))
     };
-    status.items.iter().flatten().filter_map(state).collect()
+    Ok(status.whole()?.iter().filter_map(state).collect())
 }
 
 /// A channel's attributes as a list.
@@ -215,7 +215,7 @@ pub(super) fn channel_attributes<const MAX: usize>(of: &ChannelAttributes) -> Li
 /// The attributes in a list; those that break the rules are passed over.
 pub(super) fn read_channel_attributes<const MAX: usize>(
     list: &List<shapes::ChanAttribute<'_>, MAX>,
-) -> ChannelAttributes {
+) -> Result<ChannelAttributes, DecodeErrorKind> {
     let attribute = |it: &shapes::ChanAttribute<'_>| {
         let attribute = ChannelAttribute {
             value: Text::from(it.value.as_str()),
@@ -224,8 +224,8 @@ pub(super) fn read_channel_attributes<const MAX: usize>(
         };
         Some((AttributeKey::new(it.key.as_str()).ok()?, attribute))
     };
-    let attributes = list.items.iter().flatten().filter_map(attribute).collect();
-    ChannelAttributes { attributes, revision: Revision(0) }
+    let attributes = list.whole()?.iter().filter_map(attribute).collect();
+    Ok(ChannelAttributes { attributes, revision: Revision(0) })
 }
 
 /// An answer that a client received.
@@ -267,13 +267,13 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
         }
         Cmd::QueryOnlineStatus | Cmd::QueryOnlineSubStatus => {
             let it = content.read::<shapes::OnlineStatus<'_>>()?;
-            let peers = || read_peer_states(&it.status);
+            let peers = read_peer_states(&it.status)?;
             let outcome = if it.status.is_absent() {
                 Outcome::Refused(it.code.0)
             } else if cmd == Cmd::QueryOnlineStatus {
-                Outcome::Answer(Answer::QueryPeersOnlineStatus(peers()))
+                Outcome::Answer(Answer::QueryPeersOnlineStatus(peers))
             } else {
-                let peers = peers().into_iter().map(|(peer, _)| peer).collect();
+                let peers = peers.into_iter().map(|(peer, _)| peer).collect();
                 Outcome::Answer(Answer::QueryPeersBySubscriptionOption(peers))
             };
             numbered(it.msg_id, outcome)
@@ -290,22 +290,22 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
         | Cmd::DeleteChanAttributes
         | Cmd::ClearChanAttributes => {
             let it = content.read::<shapes::Done<'_>>()?;
-            let outcome = refused_or(it.code, || Outcome::Done);
+            let outcome = refused_or(it.code, || Ok(Outcome::Done))?;
             Answered { msg_id: it.msg_id.0, name: CompactString::new(it.channel_id.as_str()), outcome }
         }
         Cmd::QueryAttribKeys => {
             let it = content.read::<shapes::QueryAttribKeys<'_>>()?;
             let outcome = match it.code.0 {
                 Some(code) => Outcome::Refused(Some(code)),
-                None => Outcome::Answer(Answer::GetUserAttributes(read_attributes(&it.attributes.0))),
+                None => Outcome::Answer(Answer::GetUserAttributes(read_attributes(&it.attributes.0)?)),
             };
             numbered(it.msg_id, outcome)
         }
         Cmd::GetChanAttributes | Cmd::GetChanAttributesByKeys => {
             let it = content.read::<shapes::ChanAttributes<'_>>()?;
             let outcome = refused_or(it.code, || {
-                Outcome::Answer(Answer::GetChannelAttributes(read_channel_attributes(&it.attributes.0)))
-            });
+                Ok(Outcome::Answer(Answer::GetChannelAttributes(read_channel_attributes(&it.attributes.0)?)))
+            })?;
             numbered(it.msg_id, outcome)
         }
         Cmd::GetChanMemberSize => {
@@ -315,25 +315,25 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
                     let count = u32::try_from(it.size.0?).unwrap_or(u32::MAX);
                     Some((ChannelId::new(it.channel_id.as_str()).ok()?, count))
                 };
-                let counts = it.sizes.items.iter().flatten().filter_map(count).collect();
-                Outcome::Answer(Answer::GetChannelMemberCount(counts))
-            });
+                let counts = it.sizes.whole()?.iter().filter_map(count).collect();
+                Ok(Outcome::Answer(Answer::GetChannelMemberCount(counts)))
+            })?;
             numbered(it.msg_id, outcome)
         }
         Cmd::GetChanMembers => {
             let it = content.read::<shapes::ChanMembers<'_>>()?;
             let outcome = refused_or(it.code, || {
-                let members = it.members.items.iter().flatten();
+                let members = it.members.whole()?.iter();
                 let members = members.filter_map(|member| UserId::new(member.as_str()).ok()).collect();
-                Outcome::Answer(Answer::GetMembers(members))
-            });
+                Ok(Outcome::Answer(Answer::GetMembers(members)))
+            })?;
             numbered(it.msg_id, outcome)
         }
         Cmd::CancelCallAck => {
             let it = content.read::<shapes::CancelCallAck<'_>>()?;
             let outcome = match it.refused.0 {
                 Some(code) => Outcome::Refused(Some(code)),
-                None => refused_or(it.code, || Outcome::Done),
+                None => refused_or(it.code, || Ok(Outcome::Done))?,
             };
             Answered { msg_id: None, name: CompactString::new(it.call_id.as_str()), outcome }
         }
@@ -345,20 +345,21 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
     }))
 }
 
-fn refused_or(code: Number, outcome: impl FnOnce() -> Outcome) -> Outcome {
+fn refused_or(
+    code: Number,
+    outcome: impl FnOnce() -> Result<Outcome, DecodeErrorKind>,
+) -> Result<Outcome, DecodeErrorKind> {
     match code.0 {
         Some(0) => outcome(),
-        code => Outcome::Refused(code),
+        code => Ok(Outcome::Refused(code)),
     }
 }
 
-fn read_attributes<const MAX: usize>(of: &Entries<'_, MAX>) -> BTreeMap<AttributeKey, Text> {
-    let attributes = of
-        .entries
-        .iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((AttributeKey::new(key).ok()?, Text::from(value.0.as_deref()?))));
-    attributes.collect()
+fn read_attributes<const MAX: usize>(of: &Entries<'_, MAX>) -> Result<BTreeMap<AttributeKey, Text>, DecodeErrorKind> {
+    let attributes = of.whole()?.iter();
+    let attributes =
+        attributes.filter_map(|(key, value)| Some((AttributeKey::new(key).ok()?, Text::from(value.0.as_deref()?))));
+    Ok(attributes.collect())
 }
 
 /// `CallStatus`: the server has the invitation.

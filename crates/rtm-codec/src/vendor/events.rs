@@ -234,7 +234,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Receive
         }
         Cmd::PeerOnlineStatus => {
             let it = content.read::<shapes::PeerOnlineStatus<'_>>()?;
-            Some(Event::PeersOnlineStatusChanged { peers: answers::read_peer_states(&it.status) })
+            Some(Event::PeersOnlineStatusChanged { peers: answers::read_peer_states(&it.status)? })
         }
         Cmd::AcsTokenWillExpire => Some(Event::TokenWillExpire { expires_in_ms: TOKEN_WARNING_MS }),
         Cmd::MakeCall => {
@@ -269,7 +269,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Receive
         }
         Cmd::ChanAttribChanged => {
             let it = content.read::<shapes::ChanAttribChanged<'_>>()?;
-            let attributes = answers::read_channel_attributes(&it.attributes);
+            let attributes = answers::read_channel_attributes(&it.attributes)?;
             let channel_id = ChannelId::new(it.channel_id.as_str()).ok();
             channel_id.map(|channel_id| Event::AttributesUpdated { channel_id, attributes })
         }

@@ -153,6 +153,20 @@ impl<'a, const MAX: usize> List<Str<'a>, MAX> {
     }
 }
 
+impl<T, const MAX: usize> List<T, MAX> {
+    /// All items.
+    ///
+    /// # Errors
+    ///
+    /// When there were more than are kept.
+    pub(super) fn whole(&self) -> Result<&[T], DecodeErrorKind> {
+        if self.overflow {
+            return Err(DecodeErrorKind::TooMany { limit: MAX });
+        }
+        Ok(self.items.as_deref().unwrap_or_default())
+    }
+}
+
 impl<T, const MAX: usize> FromIterator<T> for List<T, MAX> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         Self { items: Some(items.into_iter().collect()), overflow: false }
@@ -202,6 +216,18 @@ pub(super) struct Entries<'a, const MAX: usize> {
 }
 
 impl<'a, const MAX: usize> Entries<'a, MAX> {
+    /// All entries.
+    ///
+    /// # Errors
+    ///
+    /// When there were more than are kept.
+    pub(super) fn whole(&self) -> Result<&[(Cow<'a, str>, Str<'a>)], DecodeErrorKind> {
+        if self.overflow {
+            return Err(DecodeErrorKind::TooMany { limit: MAX });
+        }
+        Ok(self.entries.as_deref().unwrap_or_default())
+    }
+
     /// Attributes as an object.
     pub(super) fn of(attributes: &'a BTreeMap<AttributeKey, Text>) -> Self {
         let entry = |(key, value): (&'a AttributeKey, &'a Text)| (Cow::Borrowed(key.as_str()), Str::from(value));

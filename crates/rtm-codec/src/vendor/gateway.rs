@@ -335,10 +335,11 @@ impl GatewayAnswer {
             let it: shapes::GatewayConnected<'_> = read(body).map_err(error)?;
             return Ok(Self::Connect {
                 session: Text::from(it.session.as_str()),
-                addresses: it.addresses.items.iter().flatten().filter_map(Address::read).collect(),
+                addresses: it.addresses.whole().map_err(error)?.iter().filter_map(Address::read).collect(),
             });
         }
         let it: shapes::GatewayMessages<'_> = read(body).map_err(error)?;
+        it.messages.whole().map_err(error)?;
         let messages = it.messages.items.into_iter().flatten().filter_map(read_message);
         Ok(match endpoint {
             Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages(

@@ -10,11 +10,19 @@ use super::{
 };
 use crate::{
     DecodeErrorKind,
-    limits::{ATTRIBUTE_COUNT, MEMBER_COUNT_CHANNELS, PACKET_BYTES, SUBSCRIBED_PEERS},
+    limits::{ATTRIBUTE_COUNT, MEMBER_COUNT_CHANNELS, SUBSCRIBED_PEERS},
 };
 
-/// The items kept of a list that a server sends: the packet's size bounds it already.
-pub(super) const UNBOUNDED: usize = PACKET_BYTES;
+/// The users in a list that a server sends. Our own limits leave the vendor's room to be other ones.
+const PEERS: usize = 65_536;
+/// The attributes in an answer or event.
+const ATTRIBUTES: usize = 1024;
+/// The channels in an answer.
+const CHANNELS: usize = 1024;
+/// The messages in an answer of the gateway.
+const MESSAGES: usize = 4096;
+/// The addresses in an answer of the gateway.
+const ADDRESSES: usize = 64;
 
 /// The keys that one call may name. More than there can be attributes, since unknown ones are passed over.
 pub(super) const KEYS: usize = 256;
@@ -233,7 +241,7 @@ shapes! {
     /// To `QueryOnlineStatus` and `QueryOnlineSubStatus`.
     OnlineStatus<'a> {
         msg_id: "MsgId" => Number,
-        status: "Status" => List<PeerStatus<'a>, UNBOUNDED>,
+        status: "Status" => List<PeerStatus<'a>, PEERS>,
         /// Ours: why it was refused; there is no `Status` then.
         code: "Code" => Number,
     }
@@ -246,7 +254,7 @@ shapes! {
     QueryAttribKeys<'a> {
         msg_id: "MsgId" => Number,
         user_id: "QueryUserId" => Str<'a>,
-        attributes: "Attribs" => Nested<Entries<'a, UNBOUNDED>>,
+        attributes: "Attribs" => Nested<Entries<'a, ATTRIBUTES>>,
         /// Ours: why it was refused.
         code: "Code" => Number,
     }
@@ -254,7 +262,7 @@ shapes! {
         code: "Code" => Number,
         msg_id: "MsgId" => Number,
         channel_id: "ChanId" => Str<'a>,
-        attributes: "Attributes" => Nested<List<ChanAttribute<'a>, UNBOUNDED>>,
+        attributes: "Attributes" => Nested<List<ChanAttribute<'a>, ATTRIBUTES>>,
     }
     ChanAttribute<'a> {
         key: "Key" => Str<'a>,
@@ -265,13 +273,13 @@ shapes! {
     ChanMemberSizes<'a> {
         code: "Code" => Number,
         msg_id: "MsgId" => Number,
-        sizes: "ChanMemSize" => List<ChanMemberSize<'a>, UNBOUNDED>,
+        sizes: "ChanMemSize" => List<ChanMemberSize<'a>, CHANNELS>,
     }
     ChanMembers<'a> {
         code: "Code" => Number,
         msg_id: "MsgId" => Number,
         channel_id: "ChanId" => Str<'a>,
-        members: "Members" => List<Str<'a>, UNBOUNDED>,
+        members: "Members" => List<Str<'a>, PEERS>,
     }
     CallStatus<'a> {
         call_id: "CallId" => Str<'a>,
@@ -330,10 +338,10 @@ shapes! {
     }
     ChanAttribChanged<'a> {
         channel_id: "ChanId" => Str<'a>,
-        attributes: "Attributes" => List<ChanAttribute<'a>, UNBOUNDED>,
+        attributes: "Attributes" => List<ChanAttribute<'a>, ATTRIBUTES>,
     }
     PeerOnlineStatus<'a> {
-        status: "Status" => List<PeerStatus<'a>, UNBOUNDED>,
+        status: "Status" => List<PeerStatus<'a>, PEERS>,
     }
 }
 
@@ -364,7 +372,7 @@ shapes! {
     GatewayConnected<'a> {
         code: "code" => Number,
         session: "sessionid" => Str<'a>,
-        addresses: "addresses" => List<GatewayAddress<'a>, 64>,
+        addresses: "addresses" => List<GatewayAddress<'a>, ADDRESSES>,
     }
     GatewayAddress<'a> {
         kind: "type" => Number,
@@ -373,7 +381,7 @@ shapes! {
     }
     GatewayMessages<'a> {
         code: "code" => Number,
-        messages: "data" => List<GatewayMessage<'a>, UNBOUNDED>,
+        messages: "data" => List<GatewayMessage<'a>, MESSAGES>,
         /// Ours: where the next page starts.
         next: "next" => Number,
     }

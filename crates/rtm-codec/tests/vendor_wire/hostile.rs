@@ -149,6 +149,25 @@ fn a_list_without_end_is_not_collected() {
 }
 
 #[test]
+fn what_a_server_lists_has_an_end_too() {
+    for (cmd, content, item, limit) in [
+        ("PeerOnlineStatus", r#"{"Status":[@]}"#, "5", 65_536),
+        ("QueryOnlineStatus", r#"{"MsgId":1,"Status":[@]}"#, "{}", 65_536),
+        ("GetChanMembers", r#"{"Code":0,"MsgId":1,"Members":[@]}"#, "5", 65_536),
+        ("GetChanMemberSize", r#"{"Code":0,"MsgId":1,"ChanMemSize":[@]}"#, "5", 1024),
+        ("ChanAttribChanged", r#"{"ChanId":"den","Attributes":[@]}"#, "5", 1024),
+        ("GetChanAttributes", r#"{"Code":0,"MsgId":1,"Attributes":"[@]"}"#, "5", 1024),
+        ("QueryAttribKeys", r#"{"MsgId":1,"Attribs":"{@}"}"#, r#"\"k\":5"#, 1024),
+    ] {
+        let of = |count: usize| envelope(cmd, &content.replace('@', &vec![item; count].join(",")));
+        read_by_client(&mut ClientCodec::new(), &of(limit));
+        let packet = Packet::Text(of(limit + 1).as_str().into());
+        let error = ClientCodec::new().decode(packet, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), DecodeErrorKind::TooMany { limit }, "{cmd}");
+    }
+}
+
+#[test]
 fn requests_without_answers_have_an_end() {
     let mut server = server_of_sdk();
     let query = envelope("QueryOnlineSubStatus", r#"{"MsgId":1}"#);

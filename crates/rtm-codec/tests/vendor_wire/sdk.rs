@@ -248,6 +248,42 @@ fn javascript_s_spellings_are_taken() {
 }
 
 #[test]
+fn a_number_is_read_as_it_is_written() {
+    for (written, read) in [
+        ("0", Some(0)),
+        ("7", Some(7)),
+        (" 7 ", Some(7)),
+        ("\"7\"", Some(7)),
+        ("4234567890123", Some(4_234_567_890_123)),
+        ("9999999999999999999", Some(9_999_999_999_999_999_999)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
+        ("99999999999999999999999999", None),
+        ("1.0", None),
+        ("1e3", None),
+        ("-1", None),
+        ("-0", None),
+        ("\"\"", None),
+        ("\"7x\"", None),
+        ("[7]", None),
+        ("{\"7\":7}", None),
+        ("true", None),
+    ] {
+        let packet = envelope("QueryOnlineSubStatus", &format!(r#"{{"MsgId":{written}}}"#));
+        let mut server = server_of_sdk();
+        let id = asked(&mut server, &packet);
+        server.encode(&ServerFrame::Reply { id, result: Ok(Answer::QueryPeersBySubscriptionOption(vec![])) });
+        let msg_id = read.map_or_else(String::new, |read: u64| format!(r#""MsgId":{read},"#));
+        let answer = envelope("QueryOnlineSubStatus", &format!(r#"{{{msg_id}"Status":[]}}"#));
+        assert_eq!(written_by_server(&mut server), answer, "{written}");
+    }
+    for written in ["007", "00", "7x", "--7", "+7", "0x7", ".7", "7.", "7e", "NaN"] {
+        let packet = envelope("QueryOnlineSubStatus", &format!(r#"{{"MsgId":{written}}}"#));
+        assert!(error_of_server(&packet).is_some(), "{written}");
+    }
+}
+
+#[test]
 fn a_client_acknowledges_each_message_once_it_has_it() {
     let (mut client, mut server) = pair();
     let mut frames = Vec::new();
