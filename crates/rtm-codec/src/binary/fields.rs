@@ -30,7 +30,7 @@ macro_rules! get {
 macro_rules! structs {
     ($($name:ident { $($field:ident),* })*) => {$(
         impl Field for $name {
-            #[inline]
+            #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
                 let Self { $($field),* } = self;
                 let _ = &out;
@@ -51,7 +51,7 @@ macro_rules! enums {
         $($tag:literal => $variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)*
     })*) => {$(
         impl Field for $name {
-            #[inline]
+            #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
                 match self {
                     $(Self::$variant $(($inner))? $({ $($field),* })? => {

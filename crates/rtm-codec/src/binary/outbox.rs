@@ -49,11 +49,9 @@ impl Outbox {
         let head = self.buffer.len();
         // The length comes first and is known last. Most often its own size is known before.
         let body = head + if at_least > 250 { 3 } else { 1 };
-        self.buffer.extend_from_slice(&[U16; 3]);
-        self.buffer.truncate(body);
-        let mut out = Output(&mut self.buffer);
-        out.tag(tag);
-        put(&mut out);
+        self.buffer.extend_from_slice(&if body - head == 1 { [0, tag, 0, 0] } else { [U16, 0, 0, tag] });
+        self.buffer.truncate(body + 1);
+        put(&mut Output(&mut self.buffer));
         let size = self.buffer.len() - body;
         match &mut self.buffer[head..body] {
             [short] if size <= 250 => *short = size as u8,
@@ -98,17 +96,15 @@ impl Outbox {
 
     /// Shows every packet in order, and keeps the buffer they are in.
     pub(super) fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
-        for packet in self.ready.drain(..) {
+        while let Some(packet) = self.ready.pop_front() {
             write(PacketRef::Binary(&packet));
         }
-        if self.buffer.is_empty() {
-            return;
-        }
         let mut start = 0;
-        for end in self.ends.drain(..) {
+        for &end in &self.ends {
             write(PacketRef::Binary(&self.buffer[start..end]));
             start = end;
         }
+        self.ends.clear();
         if start < self.buffer.len() {
             write(PacketRef::Binary(&self.buffer[start..]));
         }
