@@ -146,7 +146,7 @@ impl<'p> Input<'p> {
     fn text(&mut self) -> Result<Text, DecodeError> {
         let bytes = self.bytes()?;
         let text = match self.packet {
-            Some(packet) if bytes.len() >= SHARE_FROM => Text::from_frame(packet, range_in(packet, bytes)),
+            Some(packet) if is_shared(bytes, packet) => Text::from_frame(packet, range_in(packet, bytes)),
             _ => Text::from_utf8(bytes),
         };
         text.map_err(|_| fault(DecodeErrorKind::Utf8))
@@ -156,7 +156,7 @@ impl<'p> Input<'p> {
     fn binary(&mut self) -> Result<Bytes, DecodeError> {
         let bytes = self.bytes()?;
         Ok(match self.packet {
-            Some(packet) if bytes.len() >= SHARE_FROM => packet.slice(range_in(packet, bytes)),
+            Some(packet) if is_shared(bytes, packet) => packet.slice(range_in(packet, bytes)),
             _ => Bytes::copy_from_slice(bytes),
         })
     }
@@ -171,6 +171,13 @@ impl<'p> Input<'p> {
         // No entry takes less than a byte.
         if count > self.unread.len() { Err(fault(DecodeErrorKind::Truncated)) } else { Ok(count) }
     }
+}
+
+/// Whether a part of a packet shares its bytes: a short one is sooner copied, and a small part of a large packet
+/// must not keep all of it in memory, where somebody counts the part alone.
+#[inline(always)]
+fn is_shared(bytes: &[u8], packet: &Bytes) -> bool {
+    bytes.len() >= SHARE_FROM && bytes.len() >= packet.len() / SHARE_OF
 }
 
 /// Where in `packet` its part `bytes` lies.
@@ -190,3 +197,5 @@ fn fault(kind: DecodeErrorKind) -> DecodeError {
 const U16: u8 = 251;
 const U32: u8 = 252;
 const U64: u8 = 253;
+/// A part that shares its packet's bytes is at least one of so many that the packet could have.
+const SHARE_OF: usize = 16;

@@ -329,6 +329,24 @@ fn a_long_text_and_long_bytes_share_their_packet() {
 }
 
 #[test]
+fn a_small_part_of_a_large_packet_does_not_keep_it() {
+    for (len, shared) in [(1_500, false), (2_500, true)] {
+        let mut codec = ServerCodec::new();
+        codec.encode(&message(1, len));
+        codec.encode(&message(2, 30_000));
+        let packet = codec.take_packet().unwrap();
+        let Packet::Binary(bytes) = &packet else { panic!("no packet") };
+        let held = bytes.as_ptr_range();
+        let mut frames = Vec::new();
+        ClientCodec::new().decode(packet.clone(), &mut frames).unwrap();
+        let ServerFrame::Event { event: Event::MessageFromPeer(message), .. } = &frames[0] else {
+            panic!("{frames:?}");
+        };
+        assert_eq!(held.contains(&message.message.as_text().unwrap().as_ptr()), shared, "{len} bytes");
+    }
+}
+
+#[test]
 fn a_quiet_connection_holds_little_memory_whatever_it_carried() {
     let (small, large) = (message(1, 32), message(2, 30_000));
     let mut codec = ServerCodec::new();
