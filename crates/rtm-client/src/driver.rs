@@ -321,7 +321,11 @@ impl<N: Network> Driver<N> {
                 let id = self.connection.refuse_invitation(now, &invitation, response);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Call::Session { done } => drop(done.send(self.connection.session())),
+            Call::Session { done } => {
+                // A session says what of its events was consumed: to the last one.
+                self.connection.consumed(now, self.events.take_taken().unwrap_or(0));
+                drop(done.send(self.connection.session()));
+            }
         }
     }
 
