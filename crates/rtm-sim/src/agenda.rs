@@ -1,0 +1,108 @@
+//! What is to happen when: the one queue that the whole world runs off.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+    time::Duration,
+};
+
+use rtm_codec::vendor::gateway::GatewayRequest;
+
+use crate::{faults::Mishap, net::Direction};
+
+/// One thing that happens. Devices and links are named by their places in the world's lists.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The timer that a device's connection asked for.
+    DeviceTimer { device: usize },
+    /// A timer of a device's application.
+    AppTimer { device: usize, tag: u64 },
+    /// A device's application looks at its events.
+    AppReads { device: usize },
+    /// A device's dial comes to its end.
+    DialEnds { device: usize, dial: u64 },
+    /// A device's request reaches the gateway.
+    Asked { device: usize, errand: Errand, request: GatewayRequest },
+    /// The gateway's answer reaches the device; `None` when the exchange broke.
+    Told { device: usize, errand: Errand, body: Option<String> },
+    /// Bytes come out of a link.
+    Arrive { link: usize, direction: Direction },
+    /// The receiving end of this direction learns that the link is broken.
+    Broken { link: usize, direction: Direction },
+    /// The task of a server's socket writes what waits.
+    ServerWrites { link: usize },
+    /// The server looks whether a socket still takes nothing.
+    ServerGivesUp { link: usize },
+    /// The timer that the server's core asked for.
+    ServerTimer { run: u64 },
+    /// The store has done what it was at.
+    StoreDone { run: u64 },
+    /// A server that shuts down closes one of its connections.
+    DrainCloses { run: u64, link: usize },
+    /// A server that shut down ends.
+    ServerEnds { run: u64 },
+    /// The server starts again.
+    ServerStarts,
+    /// Something goes wrong.
+    Mishap(Mishap),
+}
+
+/// What a device wants from the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// Where to connect: part of this dial.
+    Dial(u64),
+    /// What was stored while the user was away, for this link; so many tries are left.
+    Offline { link: usize, tries: u8 },
+    /// A page of history, for this link and request.
+    History { link: usize, request: rtm_codec::RequestId },
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Duration,
+    order: u64,
+    step: Step,
+}
+
+/// The steps to come, in the order of their time, and of their planning where that is the same.
+#[derive(Debug, Default)]
+pub(crate) struct Agenda {
+    entries: BinaryHeap<Reverse<Entry>>,
+    planned: u64,
+}
+
+impl Agenda {
+    pub(crate) fn plan(&mut self, at: Duration, step: Step) {
+        self.planned += 1;
+        self.entries.push(Reverse(Entry { at, order: self.planned, step }));
+    }
+
+    /// The next step, if it is not after `until`.
+    pub(crate) fn next(&mut self, until: Duration) -> Option<(Duration, Step)> {
+        if self.entries.peek()?.0.at > until {
+            return None;
+        }
+        self.entries.pop().map(|Reverse(entry)| (entry.at, entry.step))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}

@@ -1,0 +1,165 @@
+//! A whole world from nothing but a seed.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use rtm_codec::{AppId, ChannelId, UserId, Wire};
+use rtm_server::core::ProjectConfig;
+
+use crate::{
+    bot::{Bot, Plan},
+    check::Violation,
+    faults::Faults,
+    rng::Rng,
+    world::{Counts, DeviceConfig, DeviceId, World},
+};
+
+/// What came of a seed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What happened, in figures.
+    pub counts: Counts,
+    /// What was violated: the promise, or that nothing panics.
+    pub fault: Option<String>,
+    /// What happened, line by line, if that was wanted.
+    pub trace: Vec<String>,
+}
+
+/// Makes up a world from `seed`, lets its users do this and that for about a minute while things go wrong, makes
+/// everything well, and looks it over; then lets all users go and looks at what is left.
+#[must_use]
+pub fn run_seed(seed: u64, trace: bool) -> Outcome {
+    let mut rng = Rng::new(seed ^ SALT);
+    let mut world = make_world(seed, &mut rng);
+    if trace {
+        world.start_trace();
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| run(&mut world, &mut rng)));
+    let fault = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(violation)) => Some(violation.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Some(format!("panic at {:.4} s: {}", world.now().as_secs_f64(), text.unwrap_or_default()))
+        }
+    };
+    Outcome { seed, counts: world.counts(), fault, trace: world.trace().to_vec() }
+}
+
+fn make_world(seed: u64, rng: &mut Rng) -> World {
+    let app_id = AppId::new("5e1f0000000000000000000000000001").expect("32 letters and digits");
+    let mut project = ProjectConfig::new(app_id);
+    if rng.chance(300) {
+        project.settings.session_bytes = 8 * 1024 + rng.below(64 * 1024);
+    }
+    if rng.chance(200) {
+        project.settings.away_channel_messages = rng.below(8);
+    }
+    let durable = rng.chance(600);
+    World::with_project(seed, project, durable)
+}
+
+fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
+    let faults = make_faults(rng);
+    let until = Duration::from_secs(20 + rng.below(60) as u64);
+    let leaves_at = until + QUIET + Duration::from_secs(10);
+    let names = ["alice", "bob", "carol", "dave", "erin", "frank"];
+    let count = 2 + rng.below(names.len() - 1);
+    let users: Vec<UserId> = names[..count].iter().map(|name| UserId::new(name).expect("a good name")).collect();
+    let channels: Vec<ChannelId> =
+        ["north", "south"][..1 + rng.below(2)].iter().map(|name| ChannelId::new(name).expect("a good name")).collect();
+    let plan = Plan {
+        users,
+        channels,
+        pause: Duration::from_millis(100 + rng.below(2000) as u64),
+        until,
+        leaves_at,
+        large: [64, 2_000, 32_000][rng.below(3)],
+        is_guest: false,
+    };
+    // None, some or all on the vendor's wire.
+    let vendor = [0, 400, 1000][rng.below(3)];
+    let mut devices = Vec::new();
+    for name in &names[..count] {
+        let config = make_device(rng, vendor);
+        devices.push(add(world, name, config, plan.clone()));
+        if rng.chance(80) {
+            let config = make_device(rng, vendor);
+            add(world, name, config, Plan { is_guest: true, ..plan.clone() });
+        }
+    }
+    world.set_faults(faults);
+    world.run_for(until)?;
+    world.heal();
+    if rng.chance(300)
+        && let Some(device) = rng.pick(&devices)
+    {
+        // Somebody never comes back, and everybody has to notice.
+        world.isolate(*device, Duration::from_secs(24 * 60 * 60));
+    }
+    world.run_for(QUIET)?;
+    world.check()?;
+    world.run_for(Duration::from_secs(4) + GONE)?;
+    world.check_emptied()
+}
+
+fn add(world: &mut World, name: &str, config: DeviceConfig, plan: Plan) -> DeviceId {
+    world.add(name, config, Bot::new(plan)).expect("a good name")
+}
+
+fn make_device(rng: &mut Rng, vendor: u32) -> DeviceConfig {
+    let wire = if rng.chance(vendor) { Wire::Vendor } else { Wire::Native };
+    let mut config = DeviceConfig::new(wire);
+    if wire == Wire::Native && rng.chance(400) {
+        config.connection.window = 1 + u32::try_from(rng.below(40)).unwrap_or(0);
+    }
+    if rng.chance(200) {
+        config.reads_within = Duration::from_millis(300);
+        config.reads_at_once = 1 + rng.below(4);
+    }
+    config
+}
+
+fn make_faults(rng: &mut Rng) -> Faults {
+    let mut faults = match rng.below(10) {
+        0 => Faults::none(),
+        1..4 => Faults::train(),
+        _ => Faults::all(),
+    };
+    // Half of the worlds lack this or that fault, so that it does not hide what others show.
+    if rng.chance(500) {
+        for fault in [
+            &mut faults.cuts_every,
+            &mut faults.stalls_every,
+            &mut faults.outages_every,
+            &mut faults.crashes_every,
+            &mut faults.drains_every,
+            &mut faults.clock_jumps_every,
+            &mut faults.freezes_every,
+            &mut faults.slow_reads_every,
+        ] {
+            if rng.chance(500) {
+                *fault = None;
+            }
+        }
+    }
+    if rng.chance(100) {
+        faults.bandwidth = Some(2_000 + u32::try_from(rng.below(50_000)).unwrap_or(0));
+    }
+    faults
+}
+
+/// Draws of the plan are not those of the world.
+const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// So long after the last call and the last fault everything has settled.
+const QUIET: Duration = Duration::from_secs(80);
+
+/// So long after the last user went nothing of it is left.
+const GONE: Duration = Duration::from_secs(140);

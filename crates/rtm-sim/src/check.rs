@@ -1,0 +1,336 @@
+//! What RTM promises, and the ledger that holds a world to it.
+
+mod attributes;
+mod channels;
+mod facts;
+mod gaps;
+mod invitations;
+mod messages;
+mod presence;
+mod requests;
+mod states;
+mod wire;
+
+use std::{fmt, time::Duration};
+
+use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, ServerFrame, UserId};
+use rtm_connection::{RtmError, RtmEvent};
+use rtm_server::core::Settings;
+
+pub use self::facts::Invariant;
+use self::{
+    attributes::Attributes, channels::Channels, facts::Facts, gaps::Gaps, invitations::Invitations, messages::Messages,
+    presence::Presence, requests::Requests, states::States, wire::Streams,
+};
+use crate::world::DeviceConfig;
+
+/// A broken promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// Which promise.
+    pub invariant: Invariant,
+    /// When that showed.
+    pub at: Duration,
+    /// To whom.
+    pub user_id: Option<UserId>,
+    /// What happened.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {:.4} s", self.invariant, self.at.as_secs_f64())?;
+        if let Some(user_id) = &self.user_id {
+            write!(f, ", {user_id}")?;
+        }
+        write!(f, ": {}", self.detail)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// What one check found.
+pub(crate) type Verdict = Result<(), Fault>;
+
+/// A promise that a check found broken.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    invariant: Invariant,
+    detail: String,
+}
+
+/// The fault of a broken promise.
+pub(crate) fn fault(invariant: Invariant, detail: impl Into<String>) -> Fault {
+    Fault { invariant, detail: detail.into() }
+}
+
+/// Everything that is to be known for judging a world: what was asked for, what was answered, what was told, and
+/// what went wrong meanwhile.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    facts: Facts,
+    requests: Requests,
+    streams: Streams,
+    states: States,
+    gaps: Gaps,
+    messages: Messages,
+    channels: Channels,
+    presence: Presence,
+    invitations: Invitations,
+    attributes: Attributes,
+    violation: Option<Violation>,
+}
+
+impl Ledger {
+    pub(crate) fn new(settings: &Settings, durable: bool) -> Self {
+        Self {
+            facts: Facts::new(settings, durable),
+            requests: Requests::default(),
+            streams: Streams::default(),
+            states: States::default(),
+            gaps: Gaps::default(),
+            messages: Messages::default(),
+            channels: Channels::default(),
+            presence: Presence::default(),
+            invitations: Invitations::default(),
+            attributes: Attributes::default(),
+            violation: None,
+        }
+    }
+
+    /// The first broken promise.
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        self.violation.clone()
+    }
+
+    pub(crate) fn add_device(&mut self, user_id: UserId, config: &DeviceConfig) {
+        self.facts.add(user_id, config);
+        self.streams.add(config);
+        self.states.add();
+    }
+
+    // What the application does.
+
+    pub(crate) fn login_called(&mut self, now: Duration, device: usize) {
+        self.states.login_called(now, device);
+    }
+
+    pub(crate) fn login_ended(&mut self, now: Duration, device: usize) {
+        let verdict = self.states.login_ended(device);
+        self.judge(now, Some(device), verdict);
+    }
+
+    pub(crate) fn logout_called(&mut self, now: Duration, device: usize) {
+        self.states.logout_called(device);
+        self.channels.session_ended(now, device);
+        self.presence.session_ended(device);
+        self.attributes.session_ended(device);
+        self.invitations.disturbed(now, device);
+    }
+
+    pub(crate) fn logout_ended(&mut self, now: Duration, device: usize) {
+        let verdict = self.states.logout_ended(device);
+        self.judge(now, Some(device), verdict);
+    }
+
+    /// The application makes a call.
+    pub(crate) fn issued(&mut self, now: Duration, device: usize, id: RequestId, command: Command) {
+        self.messages.issued(&self.facts, now, device, id, &command);
+        self.channels.issued(now, device, &command);
+        self.invitations.issued(&self.facts, now, device, id, &command);
+        self.requests.issued(now, device, id, command);
+    }
+
+    /// A call ended. Says whether the application made it, and not the world for itself.
+    pub(crate) fn replied(
+        &mut self,
+        now: Duration,
+        device: usize,
+        id: RequestId,
+        result: &Result<Answer, RtmError>,
+    ) -> bool {
+        let (command, is_probe) = match self.requests.replied(&self.facts, now, device, id, result) {
+            Ok(of) => of,
+            Err(fault) => {
+                self.judge(now, Some(device), Err(fault));
+                return false;
+            }
+        };
+        self.messages.replied(now, device, id, result);
+        self.channels.replied(device, &command, result);
+        self.presence.replied(device, &command, result);
+        self.attributes.replied(&self.facts, now, device, &command, result);
+        self.invitations.replied(now, device, id, result);
+        !is_probe
+    }
+
+    // What the device's connection sends, receives and tells.
+
+    pub(crate) fn frame_out(&mut self, now: Duration, device: usize, frame: &ClientFrame) {
+        let verdict = self.streams.sent(device, frame);
+        self.judge(now, Some(device), verdict);
+        self.channels.sent(device, frame);
+        self.channels.leaves(&self.facts, now, device, frame);
+    }
+
+    /// A frame reaches the connection. Says whether it is that a session goes on.
+    pub(crate) fn frame_in(&mut self, now: Duration, device: usize, frame: &ServerFrame) -> bool {
+        let verdict = self.streams.received(device, frame);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.states.heard(&self.facts, now, device);
+        self.judge(now, Some(device), verdict);
+        self.channels.received(now, device, frame);
+        self.streams.went_on(frame)
+    }
+
+    /// The connection tells its user something.
+    pub(crate) fn emitted(&mut self, now: Duration, device: usize, event: &RtmEvent) {
+        let verdict = self.states.told(&self.facts, now, device, event);
+        self.judge(now, Some(device), verdict);
+        if let RtmEvent::ConnectionStateChanged { state, .. } = event {
+            self.facts.changed(device, *state);
+            if !state.is_logged_in() {
+                self.channels.session_ended(now, device);
+                self.presence.session_ended(device);
+                self.attributes.session_ended(device);
+            }
+            self.invitations.disturbed_unless_connected(now, device, *state);
+        }
+        let verdict = self.gaps.told(&self.facts, now, device, event);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.messages.told(&self.facts, now, device, event);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.channels.told(&self.facts, now, device, event);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.presence.told(&self.facts, now, device, event);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.invitations.told(&self.facts, now, device, event);
+        self.judge(now, Some(device), verdict);
+        let verdict = self.attributes.told(device, event);
+        self.judge(now, Some(device), verdict);
+    }
+
+    // What happens to the server and the network.
+
+    /// The server has read frames of a device.
+    pub(crate) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame]) {
+        self.facts.heard(now, device, frames);
+    }
+
+    pub(crate) fn server_lost_link(&mut self, now: Duration, device: usize) {
+        self.disturbed(now, device);
+    }
+
+    /// The server closed a connection; without a reason it refused the login.
+    pub(crate) fn server_closed(&mut self, now: Duration, device: usize, reason: Option<CloseReason>) {
+        self.facts.server_closed(now, device, reason);
+        self.disturbed(now, device);
+    }
+
+    pub(crate) fn server_started(&mut self, now: Duration) {
+        self.facts.server_started(now);
+    }
+
+    pub(crate) fn server_gone(&mut self, now: Duration) {
+        self.facts.server_gone(now);
+        for device in 0..self.facts.devices.len() {
+            self.disturbed(now, device);
+        }
+    }
+
+    /// Something came over a device's link, or its process.
+    pub(crate) fn disturbed(&mut self, now: Duration, device: usize) {
+        self.facts.devices[device].disturbed_at = Some(now);
+        self.invitations.disturbed(now, device);
+    }
+
+    pub(crate) fn frozen(&mut self, now: Duration, device: usize, until: Duration) {
+        let of = &mut self.facts.devices[device];
+        of.frozen_until = of.frozen_until.max(until);
+        of.frozen_for += until.saturating_sub(now);
+    }
+
+    pub(crate) fn slow_reader(&mut self, now: Duration, device: usize) {
+        self.facts.devices[device].is_slow = true;
+        self.invitations.disturbed(now, device);
+    }
+
+    pub(crate) fn healed(&mut self, now: Duration) {
+        for device in 0..self.facts.devices.len() {
+            let of = &mut self.facts.devices[device];
+            of.frozen_until = of.frozen_until.min(now);
+        }
+    }
+
+    pub(crate) fn store_failed(&mut self, now: Duration) {
+        self.facts.store_failed = Some(now);
+    }
+
+    pub(crate) fn narrow_network(&mut self) {
+        self.facts.is_narrow = true;
+    }
+
+    pub(crate) fn turns_on_the_spot(&mut self, now: Duration, step: &crate::agenda::Step) {
+        let detail = format!("more than a million steps at one instant, the last of them {step:?}");
+        self.judge(now, None, Err(fault(Invariant::Bounds, detail)));
+    }
+
+    /// Stored messages that the vendor's gateway handed out did not arrive.
+    pub(crate) fn handout_lost(&mut self, now: Duration, device: usize) {
+        self.messages.handout_lost(&self.facts.devices[device].user_id, now);
+    }
+
+    /// One side does not understand the other.
+    pub(crate) fn broke_protocol(&mut self, now: Duration, device: usize, what: &str) {
+        self.judge(now, Some(device), Err(fault(Invariant::Protocol, what)));
+    }
+
+    // The end.
+
+    /// The world makes a call for itself, to look at what came out.
+    pub(crate) fn probe(&mut self, now: Duration, device: usize, id: RequestId, command: Command) {
+        self.requests.probe(now, device, id, command);
+    }
+
+    /// What the probes and everything before showed. `here`: the devices that are logged in, each with the
+    /// channels that it believes to be in.
+    pub(crate) fn finish(&mut self, now: Duration, here: &[(usize, Vec<ChannelId>)]) {
+        let mut verdicts = vec![self.requests.finish(&self.facts, now)];
+        verdicts.push(self.states.finish(now));
+        verdicts.push(self.messages.finish(&self.facts, &self.channels, &self.gaps));
+        verdicts.push(self.channels.finish(&self.facts, here, self.requests.probed()));
+        verdicts.push(self.presence.finish(&self.facts, here));
+        verdicts.push(self.invitations.finish(&self.facts, now));
+        verdicts.push(self.attributes.finish(&self.facts, here, self.requests.probed()));
+        for verdict in verdicts {
+            self.judge(now, None, verdict);
+        }
+        self.requests.forget_probes();
+    }
+
+    /// What is left on the server when nobody is there any more.
+    pub(crate) fn emptied(&mut self, now: Duration, stats: &rtm_server::core::Stats) {
+        let left = [
+            ("connections", stats.connections),
+            ("users", stats.users),
+            ("sessions", stats.sessions),
+            ("invitations", stats.invitations),
+        ];
+        for (what, count) in left {
+            if count > 0 {
+                let detail = format!("the server still has {count} {what} when all are gone");
+                self.judge(now, None, Err(fault(Invariant::Bounds, detail)));
+            }
+        }
+    }
+
+    fn judge(&mut self, now: Duration, device: Option<usize>, verdict: Verdict) {
+        if let Err(Fault { invariant, detail }) = verdict
+            && self.violation.is_none()
+        {
+            let user_id = device.map(|device| self.facts.devices[device].user_id.clone());
+            self.violation = Some(Violation { invariant, at: now, user_id, detail });
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What went on around the promises: who was heard when, who was disturbed, and when the server was there.
+
+use std::time::Duration;
+
+use rtm_codec::{ClientFrame, CloseReason, KeepAlive, UserId, Wire};
+use rtm_connection::ConnectionState;
+use rtm_server::core::Settings;
+
+use crate::world::DeviceConfig;
+
+/// What RTM promises. Each is watched in every [`World`](crate::World), at each step and at its end.
+///
+/// *Native* and *vendor* are the wires of the receiving device, where nothing else is said. The vendor's wire cannot
+/// resume a session: there every reconnect begins with a [`Gap`](rtm_connection::RtmEvent::Gap) of the reason
+/// `NewSession`, and what is promised "unless a gap says otherwise" holds between two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Invariant {
+    /// Both ends understand each other: whatever one half of a codec writes, the other half reads, and a request is
+    /// answered with an answer of its kind.
+    Protocol,
+    /// Every request ends exactly once, and no login or logout ends without having been called.
+    RequestsEndOnce,
+    /// Every request ends in time: messages, invitations and presence within 10 s, everything else within 5 s.
+    RequestsEndInTime,
+    /// The connection changes its state only along the arrows of its diagram.
+    States,
+    /// There are no events while the state is neither `CONNECTED` nor `RECONNECTING`.
+    NothingAfterClosed,
+    /// A link on which nothing comes any more is noticed within two keep-alive intervals.
+    LinkLossNoticed,
+    /// On an undisturbed network with an undisturbed server no connection is ever interrupted.
+    NeedlessReconnect,
+    /// *Native*: the events of a session are numbered without a hole, and a session that goes on does so with the
+    /// event after the last one received. The server never sends more than the window beyond what was consumed.
+    Stream,
+    /// A gap is told only where something may have been lost. *Native*: a new session only if the server was
+    /// restarted, if the session was closed because its client read too slowly, or after an absence of
+    /// more than [`Settings::resume_within`]; a channel left only after [`Settings::offline_after`] or that; dropped
+    /// events only after a break. Never are numbers missing.
+    NeedlessGap,
+    /// A message that was never sent, or was refused, is never received.
+    NoInvention,
+    /// No message appears twice in the stream of one device.
+    ///
+    /// *Vendor*: a stored message may be handed out again when the server crashed, or lost the answer's trace, after
+    /// handing it out.
+    NoDuplicate,
+    /// Messages of one sending device to one user, or to one channel, appear in the order in which they were sent.
+    ///
+    /// *Vendor*: stored messages are fetched apart, and may come before or after live ones.
+    OrderPerSender,
+    /// A message to a user whose outcome is `Delivered` is in the stream of one of that user's devices. One whose
+    /// outcome is `Stored` is so as soon as that user is logged in with a device that can take it, or, if the store
+    /// fails to read it, at the login after that; without a durable store that ends with the
+    /// server's process. A message to a channel that was accepted is in the stream of every member that was one from
+    /// before the call until after its end, unless a gap in that stream, not before the call, is of that
+    /// channel or of everything; a gap that says how many events were lost covers no more than that.
+    ///
+    /// *Vendor*: stored messages whose hand-out does not arrive are lost.
+    NoSilentLoss,
+    /// A user who was never silent for [`Settings::offline_after`], did not log out and was not replaced is never
+    /// reported as offline, nor as having left a channel; the same holds for unreachable and
+    /// [`Settings::unreachable_after`]. No offline user becomes unreachable.
+    NeedlessAbsence,
+    /// When things are quiet, every subscriber was told the state that each user is in.
+    PresenceConverges,
+    /// When things are quiet, the members of a channel are those devices that believe to be, each member was
+    /// told their right number last, and the members that it was told of are the members there are.
+    MembershipConverges,
+    /// Every invitation ends, once on each side that knows of it.
+    InvitationsEnd,
+    /// The two sides of an invitation never end in contradiction (accepted here, refused there). They may end
+    /// differently, one of them in a failure, only if one of the two devices was disturbed meanwhile; otherwise
+    /// both end alike.
+    InvitationsAgree,
+    /// When things are quiet, a user's attributes are what it wrote last, and a channel's are at the last revision
+    /// that a writer was told, or a later one. Revisions never fall while the server runs.
+    Attributes,
+    /// When nobody is left, neither is anything of them on the server.
+    Bounds,
+}
+
+/// What is known of the devices and of the server.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) settings: Settings,
+    pub(super) durable: bool,
+    pub(super) devices: Vec<Fact>,
+    /// When the store last failed.
+    pub(super) store_failed: Option<Duration>,
+    /// When the server's process ended, each time.
+    pub(super) server_ends: Vec<Duration>,
+    pub(super) server_started: Duration,
+    /// Whether the network ever was so narrow that bytes waited for their turn.
+    pub(super) is_narrow: bool,
+}
+
+/// What is known of a device.
+#[derive(Debug)]
+pub(super) struct Fact {
+    pub(super) user_id: UserId,
+    pub(super) wire: Wire,
+    pub(super) keep_alive: Duration,
+    pub(super) state: ConnectionState,
+    /// When the server last heard of it.
+    pub(super) heard: Option<Duration>,
+    /// The longest time that the server heard nothing of it.
+    pub(super) longest_absence: Duration,
+    /// What went on since it was connected last, and before it was.
+    pub(super) since: Between,
+    pub(super) before: Between,
+    /// When the server last could hold its user for offline, and for unreachable.
+    pub(super) offline_at: Option<Duration>,
+    pub(super) unreachable_at: Option<Duration>,
+    /// When its session last gave way to another one: of another device of its user, or of this one, logged in anew.
+    pub(super) ousted_at: Option<Duration>,
+    /// Whether its next login is a new one.
+    pub(super) is_anew: bool,
+    /// When anything last came over its link or its process.
+    pub(super) disturbed_at: Option<Duration>,
+    pub(super) frozen_until: Duration,
+    pub(super) frozen_for: Duration,
+    /// Whether its application ever stopped reading.
+    pub(super) is_slow: bool,
+}
+
+/// What went on between two times that a device was connected.
+#[derive(Debug, Default)]
+pub(super) struct Between {
+    /// The longest time that the server heard nothing of it.
+    pub(super) absence: Duration,
+    /// Why the server closed its link last.
+    pub(super) closed: Option<CloseReason>,
+    /// Whether its session was lost, by the server's end or by its word.
+    pub(super) lost_session: bool,
+}
+
+impl Facts {
+    pub(super) fn new(settings: &Settings, durable: bool) -> Self {
+        Self {
+            settings: *settings,
+            durable,
+            devices: Vec::new(),
+            store_failed: None,
+            server_ends: Vec::new(),
+            server_started: Duration::ZERO,
+            is_narrow: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, user_id: UserId, config: &DeviceConfig) {
+        let interval_ms = match config.connection.keep_alive {
+            KeepAlive::Client { interval_ms } | KeepAlive::Server { interval_ms } => interval_ms,
+            _ => 10_000,
+        };
+        self.devices.push(Fact {
+            user_id,
+            wire: config.wire,
+            keep_alive: Duration::from_millis(interval_ms.into()),
+            state: ConnectionState::Disconnected,
+            heard: None,
+            longest_absence: Duration::ZERO,
+            since: Between::default(),
+            before: Between::default(),
+            offline_at: None,
+            unreachable_at: None,
+            ousted_at: None,
+            is_anew: true,
+            disturbed_at: None,
+            frozen_until: Duration::ZERO,
+            frozen_for: Duration::ZERO,
+            is_slow: false,
+        });
+    }
+
+    pub(super) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame]) {
+        let user_silence = self.silence(now, &self.devices[device].user_id);
+        let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
+        let of = &mut self.devices[device];
+        if user_silence.is_none_or(|silence| silence >= offline_after) {
+            of.offline_at = Some(now);
+        }
+        if user_silence.is_some_and(|silence| silence >= unreachable_after) {
+            of.unreachable_at = Some(now);
+        }
+        if frames.iter().any(|frame| matches!(frame, ClientFrame::Logout)) {
+            of.offline_at = Some(now);
+            of.since.lost_session = true;
+        }
+        let absence = now - of.heard.unwrap_or(now);
+        of.longest_absence = of.longest_absence.max(absence);
+        of.since.absence = of.since.absence.max(absence);
+        of.heard = Some(now);
+        if frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_))) {
+            if std::mem::take(&mut of.is_anew) {
+                of.ousted_at = Some(now);
+            }
+            // Another device of this user loses its session.
+            let user_id = of.user_id.clone();
+            for (other, of) in self.devices.iter_mut().enumerate() {
+                if other != device && of.user_id == user_id {
+                    of.since.lost_session = true;
+                    of.ousted_at = Some(now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn changed(&mut self, device: usize, state: ConnectionState) {
+        let of = &mut self.devices[device];
+        of.state = state;
+        of.is_anew |= !state.is_logged_in() && state != ConnectionState::Connecting;
+        if state == ConnectionState::Connected {
+            of.before = std::mem::take(&mut of.since);
+        }
+    }
+
+    pub(super) fn server_closed(&mut self, now: Duration, device: usize, reason: Option<CloseReason>) {
+        let of = &mut self.devices[device];
+        of.since.closed = reason;
+        if matches!(reason, Some(CloseReason::Logout | CloseReason::TokenExpired | CloseReason::Banned)) {
+            of.offline_at = Some(now);
+            of.since.lost_session = true;
+        }
+        if reason == Some(CloseReason::RemoteLogin) {
+            of.since.lost_session = true;
+        }
+    }
+
+    pub(super) fn server_started(&mut self, now: Duration) {
+        self.server_started = now;
+        for of in &mut self.devices {
+            of.offline_at = Some(now);
+        }
+    }
+
+    pub(super) fn server_gone(&mut self, now: Duration) {
+        self.server_ends.push(now);
+        for of in &mut self.devices {
+            of.since.lost_session = true;
+            of.offline_at = Some(now);
+        }
+    }
+
+    /// How long the server has heard nothing of a user; `None` for one that it never heard of.
+    pub(super) fn silence(&self, now: Duration, user_id: &UserId) -> Option<Duration> {
+        let heard = self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.heard).max()?;
+        Some(now - heard.max(self.server_started.min(heard)))
+    }
+
+    /// When the server last could hold a user for offline.
+    pub(super) fn offline_at(&self, now: Duration, user_id: &UserId) -> Option<Duration> {
+        if self.silence(now, user_id).is_none_or(|silence| silence >= self.settings.offline_after) {
+            return Some(now);
+        }
+        self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.offline_at).max()
+    }
+
+    /// When the server last could hold a user for unreachable.
+    pub(super) fn unreachable_at(&self, now: Duration, user_id: &UserId) -> Option<Duration> {
+        if self.silence(now, user_id).is_some_and(|silence| silence >= self.settings.unreachable_after) {
+            return Some(now);
+        }
+        self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.unreachable_at).max()
+    }
+
+    /// When a session of a user last gave way to another one.
+    pub(super) fn ousted_at(&self, user_id: &UserId) -> Option<Duration> {
+        self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.ousted_at).max()
+    }
+
+    /// How old what a device is told may be.
+    pub(super) fn lag(&self, now: Duration, device: usize) -> Duration {
+        let of = &self.devices[device];
+        let absence = of.longest_absence.max(now - of.heard.unwrap_or(now));
+        let slow = if of.is_slow { Duration::from_secs(600) } else { Duration::ZERO };
+        absence + of.frozen_for + Duration::from_secs(30) + slow
+    }
+
+    /// Whether a user has a device that is connected.
+    pub(super) fn is_online(&self, user_id: &UserId) -> bool {
+        self.devices.iter().any(|of| of.user_id == *user_id && of.state == ConnectionState::Connected)
+    }
+
+    /// Whether the server's process ended at or after this time.
+    pub(super) fn server_ended_since(&self, at: Duration) -> bool {
+        self.server_ends.last().is_some_and(|end| *end >= at)
+    }
+
+    /// Whether the store failed at or after this time.
+    pub(super) fn store_failed_since(&self, at: Duration) -> bool {
+        self.store_failed.is_some_and(|failed| failed >= at)
+    }
+}

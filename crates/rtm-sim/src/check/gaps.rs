@@ -1,0 +1,59 @@
+//! Gaps in the streams: told only where something may have been lost.
+
+use std::time::Duration;
+
+use rtm_codec::{ChannelId, CloseReason, Wire};
+use rtm_connection::{GapReason, RtmEvent};
+
+use super::{Invariant, Verdict, facts::Facts, fault};
+
+/// The gaps that devices were told of.
+#[derive(Debug, Default)]
+pub(super) struct Gaps(Vec<Gap>);
+
+/// A gap in a stream.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub(super) device: usize,
+    pub(super) at: Duration,
+    pub(super) channel_id: Option<ChannelId>,
+    pub(super) lost: Option<u64>,
+    pub(super) reason: GapReason,
+}
+
+impl Gaps {
+    pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
+        let RtmEvent::Gap { channel_id, lost, reason } = event else { return Ok(()) };
+        let (channel_id, lost, reason) = (channel_id.clone(), *lost, *reason);
+        self.0.push(Gap { device, at: now, channel_id, lost, reason });
+        let of = &facts.devices[device];
+        let before = &of.before;
+        let absence = before.absence.as_secs_f64();
+        let is_due = match reason {
+            _ if of.wire == Wire::Vendor => true,
+            GapReason::NewSession => before.lost_session || before.absence >= facts.settings.resume_within,
+            GapReason::SlowConsumer => before.closed == Some(CloseReason::SlowConsumer),
+            GapReason::LeftChannel => before.absence >= facts.settings.offline_after,
+            GapReason::Dropped => of.disturbed_at.is_some(),
+            GapReason::Missing => false,
+            _ => false,
+        };
+        if is_due {
+            return Ok(());
+        }
+        let detail = format!("{event} ({reason:?}) after {absence:.3} s of absence");
+        Err(fault(Invariant::NeedlessGap, detail))
+    }
+
+    /// The gaps of a device that are of a channel or of everything, not before `since`.
+    pub(super) fn of<'a>(
+        &'a self,
+        device: usize,
+        channel_id: &'a ChannelId,
+        since: Duration,
+    ) -> impl Iterator<Item = &'a Gap> {
+        self.0.iter().filter(move |gap| {
+            gap.device == device && gap.at >= since && gap.channel_id.as_ref().is_none_or(|of| of == channel_id)
+        })
+    }
+}

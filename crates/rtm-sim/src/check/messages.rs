@@ -1,0 +1,259 @@
+//! Messages: none lost in silence, none twice, none out of order, none that nobody sent.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use rtm_codec::{Answer, ChannelId, Command, ErrorKind, RequestId, RtmMessage, SendOutcome, UserId, Wire};
+use rtm_connection::{ConnectionState, GapReason, RtmError, RtmEvent};
+
+use super::{Invariant, Verdict, channels::Channels, facts::Facts, fault, gaps::Gaps};
+use crate::trace;
+
+/// Every message that was sent, and who got it.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    sent: Vec<Sent>,
+    by_content: BTreeMap<(Target, u64), Vec<usize>>,
+    by_request: BTreeMap<(usize, RequestId), usize>,
+    /// The last message that a device got, by sending device, channel, and whether it was stored.
+    last: BTreeMap<(usize, usize, Option<ChannelId>, bool), usize>,
+    /// When stored messages of a user were handed out and did not arrive.
+    lost_handouts: Vec<(UserId, Duration)>,
+    has_values: bool,
+}
+
+/// From whom to whom.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Peer { from: UserId, to: UserId },
+    Channel { from: UserId, channel_id: ChannelId },
+}
+
+#[derive(Debug)]
+struct Sent {
+    device: usize,
+    target: Target,
+    message: RtmMessage,
+    issued: Duration,
+    ended: Option<(Duration, Result<Option<SendOutcome>, ErrorKind>)>,
+    got: Vec<usize>,
+}
+
+impl Messages {
+    pub(super) fn issued(&mut self, facts: &Facts, now: Duration, device: usize, id: RequestId, command: &Command) {
+        let from = facts.devices[device].user_id.clone();
+        let (target, message) = match command {
+            Command::SendMessageToPeer(send) => (Target::Peer { from, to: send.peer_id.clone() }, &send.message),
+            Command::SendChannelMessage(send) => {
+                (Target::Channel { from, channel_id: send.channel_id.clone() }, &send.message)
+            }
+            _ => return,
+        };
+        self.has_values |= matches!(message, RtmMessage::Value(_));
+        let at = self.sent.len();
+        self.by_content.entry((target.clone(), digest(message))).or_default().push(at);
+        self.by_request.insert((device, id), at);
+        let message = message.clone();
+        self.sent.push(Sent { device, target, message, issued: now, ended: None, got: Vec::new() });
+    }
+
+    pub(super) fn replied(&mut self, now: Duration, device: usize, id: RequestId, result: &Result<Answer, RtmError>) {
+        let Some(at) = self.by_request.remove(&(device, id)) else { return };
+        let result = match result {
+            Ok(Answer::SendMessageToPeer(outcome)) => Ok(Some(*outcome)),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.kind()),
+        };
+        self.sent[at].ended = Some((now, result));
+    }
+
+    pub(super) fn handout_lost(&mut self, user_id: &UserId, now: Duration) {
+        self.lost_handouts.push((user_id.clone(), now));
+    }
+
+    pub(super) fn told(&mut self, facts: &Facts, _now: Duration, device: usize, event: &RtmEvent) -> Verdict {
+        let of = &facts.devices[device];
+        let (target, message, is_stored) = match event {
+            RtmEvent::MessageFromPeer { message, peer_id, properties } => {
+                let target = Target::Peer { from: peer_id.clone(), to: of.user_id.clone() };
+                (target, message, properties.is_offline_message)
+            }
+            RtmEvent::ChannelMessage { channel_id, member_id, message, .. } => {
+                if *member_id == of.user_id {
+                    return Err(fault(Invariant::NoInvention, "a member got its own message"));
+                }
+                (Target::Channel { from: member_id.clone(), channel_id: channel_id.clone() }, message, false)
+            }
+            _ => return Ok(()),
+        };
+        let channel_id = match &target {
+            Target::Peer { .. } => None,
+            Target::Channel { channel_id, .. } => Some(channel_id.clone()),
+        };
+        let text = trace::message(message);
+        let Some(candidates) = self.by_content.get(&(target, digest(message))) else {
+            // A value of the application's own type arrives as text on the vendor's wire.
+            if of.wire == Wire::Vendor && self.has_values {
+                return Ok(());
+            }
+            return Err(fault(Invariant::NoInvention, format!("got {text}, which nobody sent")));
+        };
+        let is_only = candidates.len() == 1;
+        let fits = |at: &&usize| !self.sent[**at].got.contains(&device);
+        let is_refused = |at: &usize| matches!(&self.sent[*at].ended, Some((_, Err(kind))) if was_refused(*kind));
+        let fitting = candidates.iter().find(|at| fits(at) && !is_refused(at)).or_else(|| candidates.iter().find(fits));
+        let Some(&at) = fitting else {
+            // What a vendor's client is given of the store it cannot acknowledge.
+            if of.wire == Wire::Vendor && is_stored && !facts.server_ends.is_empty() {
+                return Ok(());
+            }
+            return Err(fault(Invariant::NoDuplicate, format!("got {text} again")));
+        };
+        let sent = &mut self.sent[at];
+        sent.got.push(device);
+        if let Some((_, Err(kind))) = &sent.ended
+            && was_refused(*kind)
+        {
+            return Err(fault(Invariant::NoInvention, format!("got {text}, which was refused with {kind:?}")));
+        }
+        if !is_only {
+            return Ok(());
+        }
+        let apart = is_stored && of.wire == Wire::Vendor;
+        let last = self.last.entry((sent.device, device, channel_id, apart)).or_insert(at);
+        if at < *last {
+            let later = trace::message(&self.sent[*last].message);
+            return Err(fault(Invariant::OrderPerSender, format!("got {text} after {later}, which was sent later")));
+        }
+        *last = at;
+        Ok(())
+    }
+
+    pub(super) fn finish(&self, facts: &Facts, channels: &Channels, gaps: &Gaps) -> Verdict {
+        for sent in &self.sent {
+            match &sent.target {
+                Target::Peer { to, .. } => self.finish_peer(facts, sent, to)?,
+                Target::Channel { .. } => {}
+            }
+        }
+        for device in 0..facts.devices.len() {
+            self.finish_channels(facts, channels, gaps, device)?;
+        }
+        Ok(())
+    }
+
+    fn finish_peer(&self, facts: &Facts, sent: &Sent, to: &UserId) -> Verdict {
+        let Some((ended, result)) = &sent.ended else { return Ok(()) };
+        let has_arrived = !sent.got.is_empty();
+        let text = trace::message(&sent.message);
+        match result {
+            Err(kind) if has_arrived && was_refused(*kind) => {
+                Err(fault(Invariant::NoInvention, format!("{to} got {text}, which was refused with {kind:?}")))
+            }
+            Ok(Some(SendOutcome::Delivered)) if !has_arrived => {
+                let detail =
+                    format!("{text} of {:.3} s was delivered to {to}, and is not there", sent.issued.as_secs_f64());
+                Err(fault(Invariant::NoSilentLoss, detail))
+            }
+            Ok(Some(SendOutcome::Stored)) if !has_arrived => {
+                let is_gone = !facts.durable && facts.server_ended_since(sent.issued);
+                let is_crowded = self.stored_for(to) > facts.settings.offline_messages;
+                let was_handed_out = self.lost_handouts.iter().any(|(user_id, at)| user_id == to && *at >= sent.issued);
+                // What the store cannot read is read at the next login.
+                let waits = facts.store_failed_since(*ended);
+                let can_take = facts.devices.iter().any(|of| {
+                    of.user_id == *to
+                        && of.state == ConnectionState::Connected
+                        && (of.wire != Wire::Vendor || matches!(sent.message, RtmMessage::Text(_)))
+                });
+                if is_gone || is_crowded || was_handed_out || waits || !can_take {
+                    return Ok(());
+                }
+                let detail = format!("{text} was stored for {to} at {:.3} s, and is not there", ended.as_secs_f64());
+                Err(fault(Invariant::NoSilentLoss, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stored_for(&self, to: &UserId) -> usize {
+        let stored = |sent: &&Sent| {
+            matches!(&sent.target, Target::Peer { to: of, .. } if of == to)
+                && matches!(sent.ended, Some((_, Ok(Some(SendOutcome::Stored)))))
+        };
+        self.sent.iter().filter(stored).count()
+    }
+
+    /// What a device had to get of its channels.
+    fn finish_channels(&self, facts: &Facts, channels: &Channels, gaps: &Gaps, device: usize) -> Verdict {
+        let of = &facts.devices[device];
+        if of.state == ConnectionState::Reconnecting {
+            // What it missed is on its way.
+            return Ok(());
+        }
+        let mut missing: BTreeMap<&ChannelId, u64> = BTreeMap::new();
+        for sent in &self.sent {
+            let Target::Channel { from, channel_id } = &sent.target else { continue };
+            let Some((ended, Ok(_))) = sent.ended else { continue };
+            let is_binary = !matches!(sent.message, RtmMessage::Text(_));
+            if *from == of.user_id
+                || sent.got.contains(&device)
+                || (is_binary && of.wire == Wire::Vendor)
+                || !channels.was_member(device, channel_id, sent.issued, ended)
+            {
+                continue;
+            }
+            let mut gaps = gaps.of(device, channel_id, sent.issued).peekable();
+            if gaps.peek().is_none() {
+                let detail = format!(
+                    "{} did not get {} of {:.3} s in {channel_id}, and was not told of a gap",
+                    of.user_id,
+                    trace::message(&sent.message),
+                    sent.issued.as_secs_f64()
+                );
+                return Err(fault(Invariant::NoSilentLoss, detail));
+            }
+            if gaps.all(|gap| gap.reason == GapReason::Dropped && gap.lost.is_some()) {
+                *missing.entry(channel_id).or_default() += 1;
+            }
+        }
+        for (channel_id, missing) in missing {
+            let told: u64 = gaps.of(device, channel_id, Duration::ZERO).filter_map(|gap| gap.lost).sum();
+            if missing > told {
+                let detail =
+                    format!("{} misses {missing} messages of {channel_id}, and was told of {told}", of.user_id);
+                return Err(fault(Invariant::NoSilentLoss, detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error of this kind says that the message was not taken. Anything else leaves it open.
+fn was_refused(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TooOften
+            | ErrorKind::InvalidMessage
+            | ErrorKind::IncompatibleMessage
+            | ErrorKind::InvalidUserId
+            | ErrorKind::InvalidArgument
+            | ErrorKind::NotLoggedIn
+            | ErrorKind::NotInChannel
+            | ErrorKind::Unsupported
+    )
+}
+
+fn digest(message: &RtmMessage) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match message {
+        RtmMessage::Text(text) => (0, text.as_str().as_bytes()).hash(&mut hasher),
+        RtmMessage::Binary(bytes) => (1, bytes.as_ref()).hash(&mut hasher),
+        RtmMessage::Value(bytes) => (2, bytes.as_ref()).hash(&mut hasher),
+        other => (3, format!("{other:?}")).hash(&mut hasher),
+    }
+    hasher.finish()
+}

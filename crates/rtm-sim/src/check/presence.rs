@@ -1,0 +1,109 @@
+//! Online states: never a needless absence, and in the end what is so.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use rtm_codec::{Answer, ChannelId, Command, PeerOnlineState, UserId};
+use rtm_connection::{GapReason, Restored, RtmError, RtmEvent};
+
+use super::{Invariant, Verdict, facts::Facts, fault};
+
+/// What devices are subscribed to, and were told.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    subscribed: BTreeMap<usize, BTreeSet<UserId>>,
+    /// Of whom it is not known whether a device is subscribed to them: a call had no good end.
+    uncertain: BTreeMap<usize, BTreeSet<UserId>>,
+    told: BTreeMap<(usize, UserId), (PeerOnlineState, Duration)>,
+}
+
+impl Presence {
+    pub(super) fn replied(&mut self, device: usize, command: &Command, result: &Result<Answer, RtmError>) {
+        let subscribed = self.subscribed.entry(device).or_default();
+        let uncertain = self.uncertain.entry(device).or_default();
+        match (command, result) {
+            (Command::SubscribePeersOnlineStatus(subscribe), Ok(_)) => {
+                for peer in &subscribe.peer_ids {
+                    uncertain.remove(peer);
+                    subscribed.insert(peer.clone());
+                }
+            }
+            (Command::UnsubscribePeersOnlineStatus(unsubscribe), Ok(_)) => {
+                for peer in &unsubscribe.peer_ids {
+                    uncertain.remove(peer);
+                    subscribed.remove(peer);
+                    self.told.remove(&(device, peer.clone()));
+                }
+            }
+            (Command::SubscribePeersOnlineStatus(rtm_codec::SubscribePeersOnlineStatus { peer_ids }), Err(_))
+            | (Command::UnsubscribePeersOnlineStatus(rtm_codec::UnsubscribePeersOnlineStatus { peer_ids }), Err(_)) => {
+                uncertain.extend(peer_ids.iter().cloned());
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn session_ended(&mut self, device: usize) {
+        self.subscribed.remove(&device);
+        self.uncertain.remove(&device);
+        self.told.retain(|(of, _), _| *of != device);
+    }
+
+    pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
+        match event {
+            RtmEvent::Gap { channel_id: None, reason, .. } if *reason != GapReason::Dropped => {
+                self.told.retain(|(of, _), _| *of != device);
+            }
+            RtmEvent::RestoreFailed { what: Restored::Subscriptions, .. } => self.session_ended(device),
+            RtmEvent::PeersOnlineStatusChanged { peers } => {
+                for (peer, state) in peers {
+                    self.peer(facts, now, device, peer, *state)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn peer(&mut self, facts: &Facts, now: Duration, device: usize, peer: &UserId, state: PeerOnlineState) -> Verdict {
+        let before = self.told.insert((device, peer.clone()), (state, now));
+        let is_due = |at: Option<Duration>| {
+            let since = before.map_or(Duration::ZERO, |(_, told)| told.saturating_sub(facts.lag(now, device)));
+            at.is_some_and(|at| at >= since)
+        };
+        let from = before.map_or_else(|| "nothing".to_owned(), |(state, _)| state.to_string());
+        let is_needless = match state {
+            PeerOnlineState::Online => false,
+            PeerOnlineState::Unreachable => {
+                matches!(before, Some((PeerOnlineState::Offline, _))) || !is_due(facts.unreachable_at(now, peer))
+            }
+            _ => !is_due(facts.offline_at(now, peer)),
+        };
+        if is_needless {
+            let detail = format!("{peer} is told to be {state} after {from}, without a cause");
+            return Err(fault(Invariant::NeedlessAbsence, detail));
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&self, facts: &Facts, here: &[(usize, Vec<ChannelId>)]) -> Verdict {
+        for (device, _) in here {
+            let of = &facts.devices[*device];
+            let uncertain = self.uncertain.get(device);
+            for peer in self.subscribed.get(device).into_iter().flatten() {
+                if uncertain.is_some_and(|uncertain| uncertain.contains(peer)) {
+                    continue;
+                }
+                let expected = if facts.is_online(peer) { PeerOnlineState::Online } else { PeerOnlineState::Offline };
+                let told = self.told.get(&(*device, peer.clone())).map(|(state, _)| *state);
+                if told != Some(expected) {
+                    let detail = format!("{} believes {peer} to be {told:?}, not {expected:?}", of.user_id);
+                    return Err(fault(Invariant::PresenceConverges, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+}

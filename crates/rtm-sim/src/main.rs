@@ -1,0 +1,138 @@
+//! Runs worlds made up from seeds, and says which of them break a promise.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use rtm_sim::{Counts, Outcome, run_seed};
+
+/// Simulates RTM under faults, deterministically, and checks what it promises.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 1000, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    first_seed: u64,
+    /// Run this one seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print what happens, line by line.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// How many threads run seeds. By default one for each processor.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Go on after a seed that breaks a promise, and print them all.
+    #[arg(long)]
+    keep_going: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match options.seed {
+        Some(seed) => run_one(seed, options.trace),
+        None => run_many(&options),
+    }
+}
+
+fn run_one(seed: u64, trace: bool) -> ExitCode {
+    let outcome = run_seed(seed, trace);
+    let mut out = std::io::stdout().lock();
+    for line in &outcome.trace {
+        // Whoever reads this may have read enough.
+        if writeln!(out, "{line}").is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let _ = writeln!(out, "seed {seed}: {}", figures(&outcome.counts));
+    match outcome.fault {
+        Some(fault) => {
+            let _ = writeln!(out, "seed {seed} breaks a promise: {fault}");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
+}
+
+fn run_many(options: &Options) -> ExitCode {
+    let threads =
+        options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get)).max(1);
+    let end = options.first_seed.saturating_add(options.seeds);
+    let next = AtomicU64::new(options.first_seed);
+    let done: Mutex<(u64, Counts, Vec<Outcome>)> = Mutex::default();
+    let since = Instant::now();
+    let shows_progress = std::io::stderr().is_terminal();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let outcome = run_seed(seed, false);
+                    let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    done.0 += 1;
+                    done.1 = done.1.and(outcome.counts);
+                    if let Some(fault) = &outcome.fault {
+                        println!("seed {seed} breaks a promise: {fault}");
+                        if !options.keep_going {
+                            next.store(end, Ordering::Relaxed);
+                        }
+                        done.2.push(outcome);
+                    }
+                    let step = if shows_progress { 100 } else { (options.seeds / 10).max(1) };
+                    if done.0.is_multiple_of(step) {
+                        progress(done.0, options.seeds, since.elapsed(), shows_progress);
+                    }
+                }
+            });
+        }
+    });
+    let (seeds, counts, mut failed) = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if shows_progress {
+        eprint!("\r\x1b[K");
+    }
+    failed.sort_by_key(|outcome| outcome.seed);
+    if let Some(first) = failed.first() {
+        println!("to see what happened: rtm-sim --seed {} --trace", first.seed);
+    }
+    println!("{seeds} seeds, {} failed: {} in {:.1} s", failed.len(), figures(&counts), since.elapsed().as_secs_f64());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn progress(done: u64, of: u64, took: Duration, in_place: bool) {
+    let line = format!("{done} of {of} seeds in {:.0} s", took.as_secs_f64());
+    if in_place {
+        eprint!("\r\x1b[K{line}");
+        let _ = std::io::stderr().flush();
+    } else {
+        eprintln!("{line}");
+    }
+}
+
+fn figures(counts: &Counts) -> String {
+    format!(
+        "{} steps, {} events, {} requests, {} connections, {} cuts, {} crashes, {} shutdowns, {} resumed, {} gaps",
+        counts.steps,
+        counts.events,
+        counts.requests,
+        counts.links,
+        counts.cuts,
+        counts.crashes,
+        counts.drains,
+        counts.resumed,
+        counts.gaps
+    )
+}

@@ -1,0 +1,161 @@
+//! Things going wrong: links that break or stand still, devices out of reach or frozen, a clock that jumps.
+
+use std::time::Duration;
+
+use crate::{
+    agenda::Step,
+    faults::Mishap,
+    net::Direction,
+    world::{DeviceId, World},
+};
+
+impl World {
+    /// Cuts a device's connection, if it has one. Of the bytes under way in each direction any number still arrives;
+    /// either end learns of it at once, later or never.
+    pub fn cut(&mut self, device: DeviceId) {
+        if let Some(link) = self.devices[device.0].link() {
+            self.break_link(link, None);
+        }
+    }
+
+    /// Takes a device out of reach of the network for some time: nothing it sends arrives, nor anything sent to it,
+    /// and it cannot connect.
+    pub fn isolate(&mut self, device: DeviceId, time: Duration) {
+        let device = device.0;
+        self.note(device, || format!("is out of reach for {time:?}"));
+        self.ledger.disturbed(self.now, device);
+        self.devices[device].away_until = self.now + time;
+        for link in 0..self.links.len() {
+            let of = &mut self.links[link];
+            if of.device != device || of.is_cut || (!of.is_held && of.conn.is_none()) {
+                continue;
+            }
+            // What is under way arrives late, or the path forgets the connection.
+            if self.rng.chance(500) {
+                of.stalled_until = of.stalled_until.max(self.now + time);
+            } else {
+                self.counts.cuts += 1;
+                for direction in [Direction::Up, Direction::Down] {
+                    self.links[link].cut(direction, &mut self.rng);
+                }
+            }
+        }
+    }
+
+    /// Lets a device's process stand still for some time.
+    pub fn freeze(&mut self, device: DeviceId, time: Duration) {
+        self.note(device.0, || format!("freezes for {time:?}"));
+        self.ledger.disturbed(self.now, device.0);
+        self.ledger.frozen(self.now, device.0, self.now + time);
+        let of = &mut self.devices[device.0];
+        of.frozen_until = of.frozen_until.max(self.now + time);
+    }
+
+    /// Lets a device's application stop reading its events for some time.
+    pub fn stop_reading(&mut self, device: DeviceId, time: Duration) {
+        self.note(device.0, || format!("does not read for {time:?}"));
+        self.ledger.slow_reader(self.now, device.0);
+        let of = &mut self.devices[device.0];
+        of.reads_from = of.reads_from.max(self.now + time);
+    }
+
+    /// Crashes the server. It starts again after the [downtime](crate::Faults::downtime).
+    pub fn crash(&mut self) {
+        self.crash_server();
+    }
+
+    /// Shuts the server down in order. It starts again after the [downtime](crate::Faults::downtime).
+    pub fn drain(&mut self) {
+        self.drain_server();
+    }
+
+    pub(crate) fn mishap(&mut self, mishap: Mishap) {
+        let at = mishap as usize;
+        let is_on = self.faults.every(mishap).is_some();
+        self.plan_mishap(at, mishap);
+        if !is_on {
+            return;
+        }
+        let device = DeviceId(self.rng.below(self.devices.len()));
+        if self.devices.is_empty() {
+            return;
+        }
+        match mishap {
+            Mishap::Cut => {
+                if let Some(link) = self.some_link() {
+                    self.break_link(link, None);
+                }
+            }
+            Mishap::Stall => {
+                if let Some(link) = self.some_link() {
+                    let time = self.rng.between(&self.faults.stall);
+                    let of = &mut self.links[link];
+                    of.stalled_until = of.stalled_until.max(self.now + time);
+                    let device = of.device;
+                    self.ledger.disturbed(self.now, device);
+                    self.note(device, || format!("link {link} stands still for {time:?}"));
+                }
+            }
+            Mishap::Outage => {
+                let time = self.rng.between(&self.faults.outage);
+                self.isolate(device, time);
+            }
+            Mishap::Crash => self.crash_server(),
+            Mishap::Drain => self.drain_server(),
+            Mishap::ClockJump => {
+                let far = self.rng.between(&(Duration::ZERO..=self.faults.clock_jump));
+                let far = i64::try_from(far.as_millis()).unwrap_or(i64::MAX);
+                let far = if self.rng.chance(500) { far } else { -far };
+                self.trace.line(self.now, "world", || format!("the wall clock jumps by {far} ms"));
+                self.jump_clock(far);
+            }
+            Mishap::Freeze => {
+                let time = self.rng.between(&self.faults.freeze);
+                self.freeze(device, time);
+            }
+            Mishap::SlowRead => {
+                let time = self.rng.between(&self.faults.slow_read);
+                self.stop_reading(device, time);
+            }
+        }
+    }
+
+    /// A link that is whole and that somebody has.
+    fn some_link(&mut self) -> Option<usize> {
+        let links: Vec<_> = (0..self.links.len())
+            .filter(|&link| {
+                let of = &self.links[link];
+                !of.is_cut && (of.is_held || of.conn.is_some())
+            })
+            .collect();
+        self.rng.pick(&links).copied()
+    }
+
+    /// A link breaks. `written`: in this direction by what was written last, of which the part that arrives does so
+    /// at that time.
+    pub(crate) fn break_link(&mut self, link: usize, written: Option<(Direction, Option<Duration>)>) {
+        let device = self.links[link].device;
+        if self.links[link].is_cut && written.is_none() {
+            return;
+        }
+        self.counts.cuts += 1;
+        self.note(device, || format!("link {link} breaks"));
+        self.ledger.disturbed(self.now, device);
+        for direction in [Direction::Up, Direction::Down] {
+            let last = match written {
+                Some((of, last)) if of == direction => last.unwrap_or(self.now),
+                _ => self.links[link].cut(direction, &mut self.rng),
+            };
+            let last = last.max(self.now).max(self.links[link].stalled_until);
+            let at = match self.rng.below(10) {
+                0..6 => last + self.rng.between(&self.faults.delay),
+                6..8 => last + self.rng.between(&(Duration::ZERO..=LATE)),
+                _ => continue,
+            };
+            self.agenda.plan(at, Step::Broken { link, direction });
+        }
+    }
+}
+
+/// An end that learns late that its link is broken learns it within this time.
+const LATE: Duration = Duration::from_secs(10);

@@ -1,0 +1,252 @@
+//! Connections: two byte streams each, which delay, stall, deliver in parts, and break at any byte.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use rtm_codec::{Packet, ServerWire, Text, Wire};
+use rtm_server::core::ConnId;
+
+use crate::{faults::Faults, rng::Rng};
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To the server.
+    Up,
+    /// To the device.
+    Down,
+}
+
+/// What an end of a connection reads.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Packet(Packet),
+    /// The other end closed, with this code. Nothing follows.
+    Close(u16),
+}
+
+/// A connection between a device and the server.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) device: usize,
+    /// The server's half of the codec.
+    pub(crate) server_wire: ServerWire,
+    /// The server's name for it, as long as the server has it.
+    pub(crate) conn: Option<ConnId>,
+    /// Whether the device has it.
+    pub(crate) is_held: bool,
+    /// Whether it is broken: nothing written arrives any more.
+    pub(crate) is_cut: bool,
+    /// Until when nothing moves.
+    pub(crate) stalled_until: Duration,
+    /// Since when the server has been waiting for room to write; meanwhile it does not read either.
+    pub(crate) full_since: Option<Duration>,
+    /// Whether the server's task is to write soon.
+    pub(crate) is_writing: bool,
+    up: Pipe,
+    down: Pipe,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+struct Pipe {
+    under_way: VecDeque<(Duration, Vec<u8>)>,
+    bytes_under_way: usize,
+    /// Read by the receiver, and not yet a whole packet.
+    read: BytesMut,
+    busy_until: Duration,
+    last_arrival: Duration,
+    /// How many bytes may still be written until the connection breaks.
+    left: Option<usize>,
+}
+
+/// What came of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// The bytes are under way: look for them at these times.
+    Sent(Duration, Option<Duration>),
+    /// So were some, and then the connection broke.
+    Broke(Option<Duration>),
+    /// Nobody will ever read them.
+    Lost,
+}
+
+impl Link {
+    pub(crate) fn new(device: usize, wire: Wire) -> Self {
+        Self {
+            device,
+            server_wire: ServerWire::new(wire),
+            conn: None,
+            is_held: true,
+            is_cut: false,
+            stalled_until: Duration::ZERO,
+            full_since: None,
+            is_writing: false,
+            up: Pipe::default(),
+            down: Pipe::default(),
+        }
+    }
+
+    /// Lets the connection break after so many more bytes in this direction.
+    pub(crate) fn break_after(&mut self, direction: Direction, bytes: usize) {
+        self.pipe(direction).left = Some(bytes);
+    }
+
+    /// Whether the server's socket takes more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.down.bytes_under_way < SOCKET_BYTES
+    }
+
+    /// Writes a packet.
+    pub(crate) fn write(
+        &mut self,
+        now: Duration,
+        direction: Direction,
+        packet: &Packet,
+        faults: &Faults,
+        rng: &mut Rng,
+    ) -> Written {
+        let (kind, body) = match packet {
+            Packet::Text(text) => (TEXT, text.as_str().as_bytes()),
+            Packet::Binary(bytes) => (BINARY, bytes.as_ref()),
+        };
+        self.send(now, direction, kind, body, faults, rng)
+    }
+
+    /// Writes the end of the stream.
+    pub(crate) fn write_close(
+        &mut self,
+        now: Duration,
+        direction: Direction,
+        code: u16,
+        faults: &Faults,
+        rng: &mut Rng,
+    ) -> Written {
+        self.send(now, direction, CLOSE, &code.to_be_bytes(), faults, rng)
+    }
+
+    fn send(
+        &mut self,
+        now: Duration,
+        direction: Direction,
+        kind: u8,
+        body: &[u8],
+        faults: &Faults,
+        rng: &mut Rng,
+    ) -> Written {
+        if self.is_cut {
+            return Written::Lost;
+        }
+        let mut bytes = Vec::with_capacity(HEAD + body.len());
+        bytes.push(kind);
+        bytes.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(body);
+        let pipe = self.pipe(direction);
+        let mut breaks = false;
+        if let Some(left) = &mut pipe.left {
+            breaks = *left <= bytes.len();
+            bytes.truncate(*left);
+            *left -= bytes.len();
+        }
+        let first = (!bytes.is_empty()).then(|| {
+            let rest = (bytes.len() > 1 && rng.chance(faults.splits)).then(|| {
+                let at = 1 + rng.below(bytes.len() - 1);
+                bytes.split_off(at)
+            });
+            let first = pipe.put(now, bytes, faults, rng);
+            (first, rest.map(|rest| pipe.put(now, rest, faults, rng)))
+        });
+        if breaks {
+            self.is_cut = true;
+            return Written::Broke(first.map(|(first, rest)| rest.unwrap_or(first)));
+        }
+        match first {
+            Some((first, rest)) => Written::Sent(first, rest),
+            None => Written::Lost,
+        }
+    }
+
+    /// Breaks the connection: of what is under way, any part at the end is lost. Gives when the rest has arrived.
+    pub(crate) fn cut(&mut self, direction: Direction, rng: &mut Rng) -> Duration {
+        self.is_cut = true;
+        let pipe = self.pipe(direction);
+        let mut left = rng.below(pipe.bytes_under_way + 1);
+        let mut last = Duration::ZERO;
+        let mut kept = VecDeque::new();
+        for (at, mut bytes) in pipe.under_way.drain(..) {
+            bytes.truncate(left);
+            left -= bytes.len();
+            if bytes.is_empty() {
+                break;
+            }
+            last = at;
+            kept.push_back((at, bytes));
+        }
+        pipe.bytes_under_way = kept.iter().map(|(_, bytes)| bytes.len()).sum();
+        pipe.under_way = kept;
+        last
+    }
+
+    /// Reads what has arrived until now. Nobody reads after a close.
+    pub(crate) fn read(&mut self, now: Duration, direction: Direction, arrivals: &mut Vec<Arrival>) {
+        let pipe = self.pipe(direction);
+        while pipe.under_way.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, bytes)) = pipe.under_way.pop_front() else { break };
+            pipe.bytes_under_way -= bytes.len();
+            pipe.read.extend_from_slice(&bytes);
+        }
+        while let Some(arrival) = pipe.take() {
+            arrivals.push(arrival);
+        }
+    }
+
+    fn pipe(&mut self, direction: Direction) -> &mut Pipe {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+}
+
+impl Pipe {
+    fn put(&mut self, now: Duration, bytes: Vec<u8>, faults: &Faults, rng: &mut Rng) -> Duration {
+        let start = now.max(self.busy_until);
+        let takes = faults.bandwidth.map_or(Duration::ZERO, |per_second| {
+            Duration::from_nanos(bytes.len() as u64 * 1_000_000_000 / u64::from(per_second.max(1)))
+        });
+        self.busy_until = start + takes;
+        let at = (self.busy_until + rng.between(&faults.delay)).max(self.last_arrival);
+        self.last_arrival = at;
+        self.bytes_under_way += bytes.len();
+        self.under_way.push_back((at, bytes));
+        at
+    }
+
+    fn take(&mut self) -> Option<Arrival> {
+        let head = self.read.get(..HEAD)?;
+        let (kind, len) = (head[0], u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize);
+        if self.read.len() < HEAD + len {
+            return None;
+        }
+        self.read.advance(HEAD);
+        let body = self.read.split_to(len).freeze();
+        Some(match kind {
+            TEXT => Arrival::Packet(Packet::Text(text(body))),
+            BINARY => Arrival::Packet(Packet::Binary(body)),
+            _ => Arrival::Close(u16::from_be_bytes([body[0], body[1]])),
+        })
+    }
+}
+
+fn text(body: Bytes) -> Text {
+    let len = body.len();
+    Text::from_frame(&Arc::new(body), 0..len).expect("it was written as text")
+}
+
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 3;
+const HEAD: usize = 5;
+
+/// So much the sockets of both ends and the network hold before a writer has to wait.
+const SOCKET_BYTES: usize = 128 * 1024;

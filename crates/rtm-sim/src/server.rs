@@ -1,0 +1,385 @@
+//! The server's process: the core of a project, its sockets and its store, and how all that ends and begins again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rtm_codec::CloseReason;
+use rtm_server::core::{ConnId, Core, HttpId, Outgoing};
+
+use crate::{
+    agenda::{Errand, Step},
+    net::{Arrival, Direction, Written},
+    store::Store,
+    world::World,
+};
+
+/// The server, up or down.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Its memory; `None` while it is down.
+    pub(crate) core: Option<Core>,
+    pub(crate) store: Store,
+    /// How often it was started.
+    pub(crate) run: u64,
+    timer: Option<Duration>,
+    links: BTreeMap<ConnId, usize>,
+    /// HTTP requests whose answers the core has yet to give.
+    pub(crate) asked: BTreeMap<HttpId, (usize, Errand)>,
+}
+
+impl Server {
+    pub(crate) fn new(durable: bool) -> Self {
+        Self {
+            core: None,
+            store: Store::new(durable),
+            run: 0,
+            timer: None,
+            links: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.core.is_some()
+    }
+}
+
+impl World {
+    /// The server's process begins.
+    pub(crate) fn start_server(&mut self) {
+        if self.server.is_up() {
+            return;
+        }
+        self.trace.line(self.now, "server", || "starts".to_owned());
+        let now = self.server_now();
+        let mut core = Core::new(self.project.clone(), self.rng.bytes(), now);
+        for (channel_id, attributes) in self.server.store.channel_attributes(&self.project.app_id) {
+            core.restore_channel_attributes(now, channel_id, attributes);
+        }
+        self.server.core = Some(core);
+        self.server.run += 1;
+        self.server.timer = None;
+        self.ledger.server_started(self.now);
+        self.settle_server();
+    }
+
+    /// Takes what the core wants done.
+    pub(crate) fn settle_server(&mut self) {
+        let Some(core) = &mut self.server.core else { return };
+        let run = self.server.run;
+        let mut jobs = Vec::new();
+        core.take_store_jobs(&mut jobs);
+        let mut wakes = Vec::new();
+        core.take_wakes(&mut wakes);
+        let mut answers = Vec::new();
+        core.take_http_answers(&mut answers);
+        let next = core.next_timeout();
+        for job in &jobs {
+            self.trace.line(self.now, "store", || format!("is asked: {}", crate::trace::work(&job.work)));
+        }
+        if self.server.store.take(&mut jobs) {
+            self.plan_store();
+        }
+        for conn in wakes {
+            if let Some(link) = self.server.links.get(&conn).copied() {
+                self.wake_writer(link);
+            }
+        }
+        for (id, answer) in answers {
+            self.answer_http(id, answer);
+        }
+        let next = next.map(|next| self.time_of(next));
+        if let Some(at) = next
+            && self.server.timer.is_none_or(|planned| at < planned || planned < self.now)
+        {
+            self.server.timer = Some(at);
+            let late = self.timer_lateness();
+            self.agenda.plan(at.max(self.now) + late, Step::ServerTimer { run });
+        }
+    }
+
+    fn plan_store(&mut self) {
+        let delay = self.rng.between(&self.faults.store_delay);
+        self.agenda.plan(self.now + delay, Step::StoreDone { run: self.server.run });
+    }
+
+    fn wake_writer(&mut self, link: usize) {
+        let of = &mut self.links[link];
+        if of.is_writing {
+            return;
+        }
+        of.is_writing = true;
+        let pause = self.rng.between(&(Duration::ZERO..=Duration::from_millis(1)));
+        self.agenda.plan(self.now + pause, Step::ServerWrites { link });
+    }
+
+    pub(crate) fn accept(&mut self, link: usize) {
+        let now = self.server_now();
+        let Some(core) = &mut self.server.core else { return };
+        let conn = core.connect(now);
+        self.links[link].conn = Some(conn);
+        self.server.links.insert(conn, link);
+        self.settle_server();
+    }
+
+    /// Bytes have come out of a link at the server.
+    pub(crate) fn arrive_at_server(&mut self, link: usize) {
+        if self.is_stalled(link, Direction::Up) || self.links[link].full_since.is_some() {
+            return;
+        }
+        let mut arrivals = Vec::new();
+        self.links[link].read(self.now, Direction::Up, &mut arrivals);
+        let now = self.server_now();
+        for arrival in arrivals {
+            let of = &mut self.links[link];
+            let (Some(conn), Some(core)) = (of.conn, &mut self.server.core) else { return };
+            match arrival {
+                Arrival::Packet(packet) => {
+                    let mut frames = Vec::new();
+                    let decoded = of.server_wire.decode(packet, &mut frames);
+                    self.ledger.heard(self.now, of.device, &frames);
+                    for frame in frames {
+                        core.handle_frame(now, conn, frame);
+                    }
+                    if let Err(error) = decoded {
+                        let what = format!("the client sent what is not the protocol: {error}");
+                        self.ledger.broke_protocol(self.now, of.device, &what);
+                        core.close(now, conn, CloseReason::ProtocolError);
+                    }
+                }
+                Arrival::Close(_) => self.server_loses(link),
+            }
+        }
+        self.settle_server();
+    }
+
+    /// The server's socket is gone.
+    fn server_loses(&mut self, link: usize) {
+        let now = self.server_now();
+        let of = &mut self.links[link];
+        let (Some(conn), Some(core)) = (of.conn.take(), &mut self.server.core) else { return };
+        core.disconnect(now, conn);
+        self.server.links.remove(&conn);
+        self.ledger.server_lost_link(self.now, of.device);
+    }
+
+    /// The server learns that a link is broken.
+    pub(crate) fn broken_for_server(&mut self, link: usize) {
+        self.server_loses(link);
+        self.settle_server();
+    }
+
+    /// The device has read: the server may go on writing.
+    pub(crate) fn make_room(&mut self, link: usize) {
+        let of = &mut self.links[link];
+        if of.full_since.is_none() {
+            return;
+        }
+        if of.has_room() {
+            of.full_since = None;
+            self.wake_writer(link);
+            self.agenda.plan(self.now, Step::Arrive { link, direction: Direction::Up });
+        } else {
+            self.wait_for_room(link);
+        }
+    }
+
+    fn wait_for_room(&mut self, link: usize) {
+        self.links[link].full_since = Some(self.now);
+        self.agenda.plan(self.now + STALL_TIMEOUT, Step::ServerGivesUp { link });
+    }
+
+    /// A socket that has taken nothing for too long is given up.
+    pub(crate) fn server_gives_up(&mut self, link: usize) {
+        if self.links[link].full_since.is_some_and(|since| since + STALL_TIMEOUT <= self.now) {
+            self.trace.line(self.now, "server", || format!("gives link {link} up, which takes nothing"));
+            self.server_loses(link);
+            self.break_link(link, None);
+            self.settle_server();
+        }
+    }
+
+    /// The task of a socket writes what the core has for it.
+    pub(crate) fn server_writes(&mut self, link: usize) {
+        self.links[link].is_writing = false;
+        let now = self.server_now();
+        let mut more = true;
+        while more {
+            let of = &mut self.links[link];
+            let (Some(conn), Some(core)) = (of.conn, &mut self.server.core) else { return };
+            if !of.has_room() && !of.is_cut && !core.is_closing(conn) {
+                if of.full_since.is_none() {
+                    self.wait_for_room(link);
+                }
+                break;
+            }
+            let mut out = Vec::new();
+            more = core.take_output(conn, &mut out);
+            let mut end = None;
+            for outgoing in out {
+                match outgoing {
+                    Outgoing::Frame(frame) => of.server_wire.encode(&frame),
+                    Outgoing::Event(seq, event) => of.server_wire.encode_event(seq, &event),
+                    Outgoing::Close(reason) => {
+                        of.server_wire.encode(&rtm_codec::ServerFrame::Close(reason));
+                        end = Some((reason.websocket_code(), Some(reason)));
+                    }
+                    Outgoing::Hangup => end = Some((HANGUP_CODE, None)),
+                }
+            }
+            let packets: Vec<_> = std::iter::from_fn(|| of.server_wire.take_packet()).collect();
+            for packet in packets {
+                let written = self.links[link].write(self.now, Direction::Down, &packet, &self.faults, &mut self.rng);
+                self.written(link, Direction::Down, &written);
+            }
+            let of = &mut self.links[link];
+            if let Some(core) = &mut self.server.core {
+                while let Some(ack) = of.server_wire.take_acks() {
+                    core.handle_frame(now, conn, ack);
+                }
+            }
+            if let Some((code, reason)) = end {
+                let device = of.device;
+                self.trace.line(self.now, "server", || {
+                    format!("closes link {link}: {}", reason.map_or("refused", CloseReason::as_str))
+                });
+                let written =
+                    self.links[link].write_close(self.now, Direction::Down, code, &self.faults, &mut self.rng);
+                self.written(link, Direction::Down, &written);
+                self.ledger.server_closed(self.now, device, reason);
+                self.server_loses(link);
+                break;
+            }
+        }
+        self.settle_server();
+    }
+
+    pub(crate) fn server_timer(&mut self, run: u64) {
+        if run != self.server.run {
+            return;
+        }
+        let now = self.server_now();
+        self.server.timer = None;
+        if let Some(core) = &mut self.server.core {
+            core.handle_timeout(now);
+        }
+        self.settle_server();
+    }
+
+    pub(crate) fn store_done(&mut self, run: u64) {
+        if run != self.server.run || !self.server.is_up() {
+            return;
+        }
+        let fails = self.rng.chance(self.faults.store_failures);
+        if fails {
+            self.trace.line(self.now, "store", || "fails".to_owned());
+            self.ledger.store_failed(self.now);
+        }
+        let now = self.server_now();
+        if !fails {
+            self.trace.line(self.now, "store", || "has done what it was at".to_owned());
+        }
+        let done = self.server.store.finish(&self.project.app_id, fails);
+        if let Some(core) = &mut self.server.core {
+            done.into_iter().for_each(|done| core.handle_stored(now, done));
+        }
+        if self.server.store.start() {
+            self.plan_store();
+        }
+        self.settle_server();
+    }
+
+    /// What was written is on its way, or the link broke over it.
+    pub(crate) fn written(&mut self, link: usize, direction: Direction, written: &Written) {
+        match *written {
+            Written::Sent(first, rest) => {
+                for at in [Some(first), rest].into_iter().flatten() {
+                    self.agenda.plan(at, Step::Arrive { link, direction });
+                }
+            }
+            Written::Broke(last) => {
+                if let Some(at) = last {
+                    self.agenda.plan(at, Step::Arrive { link, direction });
+                }
+                self.break_link(link, Some((direction, last)));
+            }
+            Written::Lost => {}
+        }
+    }
+
+    /// Whether nothing moves on a link for now: then it is looked at again later.
+    pub(crate) fn is_stalled(&mut self, link: usize, direction: Direction) -> bool {
+        let until = self.links[link].stalled_until;
+        let is_stalled = until > self.now;
+        if is_stalled {
+            self.agenda.plan(until, Step::Arrive { link, direction });
+        }
+        is_stalled
+    }
+
+    /// The server's process ends from one instruction to the next.
+    pub(crate) fn crash_server(&mut self) {
+        if self.server.core.take().is_none() {
+            return;
+        }
+        self.counts.crashes += 1;
+        self.trace.line(self.now, "server", || "crashes".to_owned());
+        let app_id = self.project.app_id.clone();
+        self.server.store.crash(&app_id, &mut self.rng);
+        self.server_gone();
+    }
+
+    fn server_gone(&mut self) {
+        self.ledger.server_gone(self.now);
+        self.server.asked.clear();
+        for link in std::mem::take(&mut self.server.links).into_values() {
+            self.links[link].conn = None;
+            self.break_link(link, None);
+        }
+        let downtime = self.rng.between(&self.faults.downtime);
+        self.agenda.plan(self.now + downtime, Step::ServerStarts);
+    }
+
+    /// The server is told to shut down.
+    pub(crate) fn drain_server(&mut self) {
+        let Some(core) = &mut self.server.core else { return };
+        self.counts.drains += 1;
+        self.trace.line(self.now, "server", || "shuts down".to_owned());
+        core.drain();
+        let run = self.server.run;
+        let links: Vec<_> = self.server.links.values().copied().collect();
+        for link in links {
+            let at = self.now + self.rng.between(&(Duration::ZERO..=DRAIN_TIME));
+            self.agenda.plan(at, Step::DrainCloses { run, link });
+        }
+        self.agenda.plan(self.now + DRAIN_TIME * 2, Step::ServerEnds { run });
+        self.settle_server();
+    }
+
+    pub(crate) fn drain_closes(&mut self, run: u64, link: usize) {
+        let now = self.server_now();
+        if run == self.server.run
+            && let (Some(conn), Some(core)) = (self.links[link].conn, &mut self.server.core)
+        {
+            core.close(now, conn, CloseReason::Draining);
+            self.settle_server();
+        }
+    }
+
+    pub(crate) fn server_ends(&mut self, run: u64) {
+        if run != self.server.run || self.server.core.take().is_none() {
+            return;
+        }
+        self.trace.line(self.now, "server", || "ends".to_owned());
+        self.server.store.flush(&self.project.app_id);
+        self.server_gone();
+    }
+}
+
+/// The close code of a refused login: neither of those that a client takes for its own leaving.
+const HANGUP_CODE: u16 = 4000;
+
+/// How long a socket may take nothing of what waits for it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Over how much time a server that shuts down closes its connections.
+const DRAIN_TIME: Duration = Duration::from_secs(2);

@@ -1,0 +1,401 @@
+//! The world: its clock, its agenda, and what is in it.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{
+    AppId, ChannelId, Command, GetChannelAttributes, GetChannelMemberCount, GetMembers, GetUserAttributes, InvalidId,
+    UserId, Wire,
+};
+use rtm_connection::{Config, Connection, ConnectionState};
+use rtm_server::core::{Now, ProjectConfig, Stats};
+
+use crate::{
+    agenda::{Agenda, Step},
+    app::{App, Input},
+    check::{Ledger, Violation},
+    device::Device,
+    faults::{Faults, Mishap},
+    net::{Direction, Link},
+    rng::Rng,
+    server::Server,
+    trace::Trace,
+};
+
+/// Devices, a server and the network between them, in virtual time. The same seed and the same calls make the same
+/// run, to the last byte.
+///
+/// Add devices with [`add`](Self::add), say with [`set_faults`](Self::set_faults) what shall go wrong, let time
+/// pass with [`run_for`](Self::run_for), and have everything looked over with [`check`](Self::check). The
+/// [invariants](crate::Invariant) are watched all the while.
+pub struct World {
+    pub(crate) now: Duration,
+    base: Instant,
+    /// How far the wall clock is off.
+    wall_offset_ms: i64,
+    pub(crate) rng: Rng,
+    pub(crate) agenda: Agenda,
+    pub(crate) faults: Faults,
+    planned_mishaps: [bool; Mishap::ALL.len()],
+    pub(crate) project: ProjectConfig,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) server: Server,
+    pub(crate) ledger: Ledger,
+    pub(crate) trace: Trace,
+    pub(crate) counts: Counts,
+}
+
+/// A device of a [`World`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeviceId(pub(crate) usize);
+
+/// How a device behaves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeviceConfig {
+    /// The wire that it speaks.
+    pub wire: Wire,
+    /// The settings of its connection.
+    pub connection: Config,
+    /// How long its application takes, on average, until it looks at new events. 1 ms.
+    pub reads_within: Duration,
+    /// How many events it takes at most when it looks. Any number.
+    pub reads_at_once: usize,
+}
+
+impl DeviceConfig {
+    /// A device that speaks `wire`, with the usual settings.
+    #[must_use]
+    pub fn new(wire: Wire) -> Self {
+        let connection = match wire {
+            Wire::Vendor => Config::vendor(),
+            _ => Config::native(),
+        };
+        Self { wire, connection, reads_within: Duration::from_millis(1), reads_at_once: usize::MAX }
+    }
+}
+
+/// What happened in a world, in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Steps of the simulation.
+    pub steps: u64,
+    /// Events that applications were given.
+    pub events: u64,
+    /// Calls that applications made.
+    pub requests: u64,
+    /// Connections made.
+    pub links: u64,
+    /// Connections broken by the network, by a crash or by an outage.
+    pub cuts: u64,
+    /// Crashes of the server.
+    pub crashes: u64,
+    /// Shutdowns of the server.
+    pub drains: u64,
+    /// Sessions that went on after a break.
+    pub resumed: u64,
+    /// Losses that a stream of events told of.
+    pub gaps: u64,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let Self { steps, events, requests, links, cuts, crashes, drains, resumed, gaps } = other;
+        Self {
+            steps: self.steps + steps,
+            events: self.events + events,
+            requests: self.requests + requests,
+            links: self.links + links,
+            cuts: self.cuts + cuts,
+            crashes: self.crashes + crashes,
+            drains: self.drains + drains,
+            resumed: self.resumed + resumed,
+            gaps: self.gaps + gaps,
+        }
+    }
+}
+
+impl World {
+    /// A world with an open project, a durable store and no faults.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let app_id = AppId::new("5e1f0000000000000000000000000001").expect("32 letters and digits");
+        Self::with_project(seed, ProjectConfig::new(app_id), true)
+    }
+
+    /// A world with this project. Whether the store is `durable` decides what it has after a crash of the server.
+    #[must_use]
+    pub fn with_project(seed: u64, project: ProjectConfig, durable: bool) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
+        let base = Instant::now();
+        let mut world = Self {
+            now: Duration::ZERO,
+            base,
+            wall_offset_ms: 0,
+            rng: Rng::new(seed),
+            agenda: Agenda::default(),
+            faults: Faults::none(),
+            planned_mishaps: [false; Mishap::ALL.len()],
+            ledger: Ledger::new(&project.settings, durable),
+            project,
+            devices: Vec::new(),
+            links: Vec::new(),
+            server: Server::new(durable),
+            trace: Trace::default(),
+            counts: Counts::default(),
+        };
+        world.start_server();
+        world
+    }
+
+    /// Adds a device of a user and switches it on. A user may have several; only one of them is logged in at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] when `user_id` is none.
+    pub fn add(&mut self, user_id: &str, config: DeviceConfig, app: impl App + 'static) -> Result<DeviceId, InvalidId> {
+        let user_id = UserId::new(user_id)?;
+        let id = self.devices.len();
+        self.ledger.add_device(user_id.clone(), &config);
+        let connection = Connection::new(config.connection.clone(), self.rng.number());
+        self.devices.push(Device::new(user_id, config, connection, Box::new(app)));
+        self.devices[id].inputs.push_back(Input::Start);
+        self.drive(id);
+        Ok(DeviceId(id))
+    }
+
+    /// Says what goes wrong from now on.
+    pub fn set_faults(&mut self, faults: Faults) {
+        if faults.bandwidth.is_some() {
+            self.ledger.narrow_network();
+        }
+        self.faults = faults;
+        for (at, mishap) in Mishap::ALL.into_iter().enumerate() {
+            if !self.planned_mishaps[at] {
+                self.plan_mishap(at, mishap);
+            }
+        }
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Violation`] of an invariant. The world is of no use after it.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
+        let until = self.now + time;
+        let mut at_once = 0;
+        while let Some((at, step)) = self.agenda.next(until) {
+            at_once = if at == self.now { at_once + 1 } else { 0 };
+            if at_once > STEPS_AT_ONCE {
+                self.ledger.turns_on_the_spot(self.now, &step);
+            }
+            self.now = at;
+            self.counts.steps += 1;
+            self.step(step);
+            if let Some(violation) = self.ledger.violation() {
+                return Err(violation);
+            }
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    /// Looks everything over: asks the server through each device that is logged in for members, counts and
+    /// attributes, and compares with what there has to be. To be called when things have been quiet for a while:
+    /// some 75 s after the last call and the last fault, every invitation has ended and everybody who is gone is
+    /// known to be. Lets 6 s pass.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Violation`] of an invariant.
+    pub fn check(&mut self) -> Result<(), Violation> {
+        for (device, channels) in self.here() {
+            let user_id = self.devices[device].user_id.clone();
+            for channel_id in channels.iter().take(PROBED_CHANNELS) {
+                self.probe(device, GetMembers { channel_id: channel_id.clone() });
+                self.probe(device, GetChannelAttributes { channel_id: channel_id.clone(), keys: None });
+            }
+            if !channels.is_empty() {
+                self.probe(device, GetChannelMemberCount { channel_ids: channels });
+            }
+            self.probe(device, GetUserAttributes { user_id, keys: None });
+            self.drive(device);
+        }
+        self.run_for(Duration::from_secs(6))?;
+        let here = self.here();
+        self.ledger.finish(self.now, &here);
+        self.ledger.violation().map_or(Ok(()), Err)
+    }
+
+    /// Looks over what is left on the server when every user has logged out or is gone for good: nothing. To be
+    /// called when the last of them went more than [`resume_within`](rtm_server::core::Settings::resume_within) ago.
+    ///
+    /// # Errors
+    ///
+    /// A [`Violation`] of [`Invariant::Bounds`](crate::Invariant::Bounds).
+    pub fn check_emptied(&mut self) -> Result<(), Violation> {
+        if let Some(stats) = self.server_stats() {
+            self.ledger.emptied(self.now, &stats);
+        }
+        self.ledger.violation().map_or(Ok(()), Err)
+    }
+
+    /// The devices that are connected, and the channels that each believes to be in.
+    fn here(&self) -> Vec<(usize, Vec<ChannelId>)> {
+        self.devices
+            .iter()
+            .enumerate()
+            .filter(|(_, of)| of.connection.state() == ConnectionState::Connected)
+            .map(|(device, of)| (device, of.connection.channels().cloned().collect()))
+            .collect()
+    }
+
+    fn probe(&mut self, device: usize, command: impl Into<Command>) {
+        let (now, command) = (self.instant(), command.into());
+        let id = self.devices[device].connection.request(now, command.clone());
+        self.ledger.probe(self.now, device, id, command);
+    }
+
+    /// Makes everything well: no more faults, every link moves, the server is up, every application reads. What is
+    /// broken stays broken until the devices notice.
+    pub fn heal(&mut self) {
+        self.trace.line(self.now, "world", || "heals".to_owned());
+        self.set_faults(Faults::none());
+        self.ledger.healed(self.now);
+        for link in &mut self.links {
+            link.stalled_until = link.stalled_until.min(self.now);
+        }
+        for device in 0..self.devices.len() {
+            let of = &mut self.devices[device];
+            of.frozen_until = of.frozen_until.min(self.now);
+            of.away_until = of.away_until.min(self.now);
+            of.reads_from = of.reads_from.min(self.now);
+            self.plan_reads(device);
+        }
+        // What was put off until later is looked at now as well.
+        for link in 0..self.links.len() {
+            for direction in [Direction::Up, Direction::Down] {
+                self.agenda.plan(self.now, Step::Arrive { link, direction });
+            }
+        }
+        if !self.server.is_up() {
+            self.agenda.plan(self.now, Step::ServerStarts);
+        }
+    }
+
+    /// Keeps a trace from now on.
+    pub fn start_trace(&mut self) {
+        self.trace.start();
+    }
+
+    /// The trace so far, a line for each thing that happened.
+    #[must_use]
+    pub fn trace(&self) -> &[String] {
+        self.trace.lines()
+    }
+
+    /// The virtual time since the world began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The figures so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The server's own figures; `None` while it is down.
+    #[must_use]
+    pub fn server_stats(&self) -> Option<Stats> {
+        self.server.core.as_ref().map(rtm_server::core::Core::stats)
+    }
+
+    /// The state of a device's connection.
+    #[must_use]
+    pub fn state(&self, device: DeviceId) -> ConnectionState {
+        self.devices[device.0].connection.state()
+    }
+
+    /// Now, as an instant.
+    pub(crate) fn instant(&self) -> Instant {
+        self.base + self.now
+    }
+
+    /// An instant of this world as the time since its start.
+    pub(crate) fn time_of(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.base)
+    }
+
+    /// Now, as the server sees it.
+    pub(crate) fn server_now(&self) -> Now {
+        let wall = WALL_START_MS.saturating_add_signed(self.wall_offset_ms);
+        Now { instant: self.instant(), unix_ms: wall + u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    pub(crate) fn jump_clock(&mut self, by_ms: i64) {
+        self.wall_offset_ms += by_ms;
+    }
+
+    pub(crate) fn note(&mut self, device: usize, text: impl FnOnce() -> String) {
+        self.trace.line(self.now, self.devices[device].user_id.as_str(), text);
+    }
+
+    pub(crate) fn plan_mishap(&mut self, at: usize, mishap: Mishap) {
+        self.planned_mishaps[at] = self.faults.every(mishap).is_some();
+        if let Some(every) = self.faults.every(mishap) {
+            let pause = self.rng.about(every);
+            self.agenda.plan(self.now + pause, Step::Mishap(mishap));
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::DeviceTimer { device } => self.device_timer(device),
+            Step::AppTimer { device, tag } => self.app_timer_due(device, tag),
+            Step::AppReads { device } => self.app_reads(device),
+            Step::DialEnds { device, dial } => self.dial_ends(device, dial),
+            Step::Asked { device, errand, request } => self.asked(device, errand, &request),
+            Step::Told { device, errand, body } => self.told(device, errand, body),
+            Step::Arrive { link, direction: Direction::Up } => self.arrive_at_server(link),
+            Step::Arrive { link, direction: Direction::Down } => self.arrive_at_device(link),
+            Step::Broken { link, direction: Direction::Up } => self.broken_for_server(link),
+            Step::Broken { link, direction: Direction::Down } => self.broken_for_device(link),
+            Step::ServerWrites { link } => self.server_writes(link),
+            Step::ServerGivesUp { link } => self.server_gives_up(link),
+            Step::ServerTimer { run } => self.server_timer(run),
+            Step::StoreDone { run } => self.store_done(run),
+            Step::DrainCloses { run, link } => self.drain_closes(run, link),
+            Step::ServerEnds { run } => self.server_ends(run),
+            Step::ServerStarts => self.start_server(),
+            Step::Mishap(mishap) => self.mishap(mishap),
+        }
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("devices", &self.devices.len())
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many channels of each device are looked over: as many as the call limits allow at once.
+const PROBED_CHANNELS: usize = 5;
+
+/// More steps than that at one instant are a world that turns on the spot.
+const STEPS_AT_ONCE: u64 = 1_000_000;
+
+/// Some day in 2023.
+const WALL_START_MS: u64 = 1_700_000_000_000;
