@@ -1,0 +1,92 @@
+//! What the project wants to reach, held against a run.
+
+use crate::{
+    candidate::{BATCHED, NATS, OURS},
+    report::{Report, Summary},
+    scenario::{CHANNEL_GROWS, DELIVERIES, FRESH, IDLE, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown},
+    vendor::{EVENTS_PER_SECOND, NODE, RUST},
+    wakeups::FUTEX,
+};
+
+struct Goal {
+    scenario: String,
+    metric: &'static str,
+    ours: String,
+    /// What it is divided by; `None` for a figure of its own.
+    theirs: Option<String>,
+    bound: Bound,
+}
+
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// The table of the goals whose scenarios were measured.
+pub(crate) fn table(report: &Report) -> String {
+    let mut table = "### Goals\n\n| what | against | goal | measured | |\n|---|---|---:|---:|---|\n".to_owned();
+    for goal in goals() {
+        let Goal { scenario, metric, ours, theirs, bound } = goal;
+        let measured = match &theirs {
+            Some(theirs) => report.ratio(&scenario, metric, &ours, theirs),
+            None => report.summary(&scenario, &ours, metric),
+        };
+        let Some(measured) = measured else { continue };
+        let against = theirs.as_deref().unwrap_or("");
+        let verdict = if bound.holds(measured) { "met" } else { "missed" };
+        table += &format!("| {scenario}: {metric} | {against} | {bound} | {measured} | {verdict} |\n");
+    }
+    table
+}
+
+impl Bound {
+    fn holds(&self, measured: Summary) -> bool {
+        match *self {
+            Self::AtLeast(bound) => measured.median >= bound,
+            Self::AtMost(bound) => measured.median <= bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(f, "≥ {bound}"),
+            Self::AtMost(bound) => write!(f, "≤ {bound}"),
+        }
+    }
+}
+
+fn goals() -> Vec<Goal> {
+    let goal = |scenario: &str, metric, ours: &str, theirs: Option<&str>, bound| Goal {
+        scenario: scenario.into(),
+        metric,
+        ours: ours.into(),
+        theirs: theirs.map(Into::into),
+        bound,
+    };
+    let mut goals = Vec::new();
+    for bytes in [64, 1024] {
+        let scenario = format!("peer to peer, {bytes} B");
+        goals.push(goal(&scenario, DELIVERIES, OURS, Some(NATS), Bound::AtLeast(1.0)));
+        for members in [100, 1000] {
+            let scenario = format!("fan-out 1 to {members}, {bytes} B");
+            goals.push(goal(&scenario, DELIVERIES, OURS, Some(BATCHED), Bound::AtLeast(0.9)));
+            goals.push(goal(&scenario, DELIVERIES, OURS, Some(NATS), Bound::AtLeast(1.8)));
+        }
+        let scenario = format!("round trip, {bytes} B");
+        goals.push(goal(&scenario, P50, OURS, Some(NATS), Bound::AtMost(0.65)));
+        goals.push(goal(&scenario, P99, OURS, Some(NATS), Bound::AtMost(0.65)));
+    }
+    goals.push(goal(VENDOR_WIRE, EVENTS_PER_SECOND, RUST, Some(NODE), Bound::AtLeast(10.0)));
+    goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(8.0)));
+    goals.push(goal(IDLE, USED, OURS, None, Bound::AtMost(12.0)));
+    goals.push(goal(WAKE_UPS, FUTEX, OURS, None, Bound::AtMost(0.1)));
+    for (scenario, of, small, large, bound) in
+        [(CHANNEL_GROWS, "members", 100, 10_000, 1.3), (SERVER_GROWS, "users", 10, 10_000, 1.2)]
+    {
+        let (small, large) = (grown(OURS, small, of), grown(OURS, large, of));
+        goals.push(goal(scenario, SERVER_NS, &large, Some(&small), Bound::AtMost(bound)));
+    }
+    goals
+}

@@ -1,0 +1,117 @@
+//! `compare`: starts each rival and this project on loopback, puts them under the same loads, and tells how they compare.
+//!
+//! Every round runs every candidate once, so that a ratio is made of two runs that follow each other. Read ratios, not
+//! absolute figures.
+
+use std::{io::Write as _, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+mod candidate;
+mod goals;
+mod nats;
+mod ours;
+mod plot;
+mod process;
+mod raw;
+mod redis_pubsub;
+mod relay;
+mod report;
+mod rival;
+mod scenario;
+mod vendor;
+mod wakeups;
+mod websocket;
+
+/// Compare this project with what a user might pick instead.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How often everything is measured.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Only scenarios whose name contains this; may be given more than once.
+    #[arg(long, value_name = "SCENARIO")]
+    only: Vec<String>,
+    /// Only candidates whose name contains this; may be given more than once.
+    #[arg(long, value_name = "CANDIDATE")]
+    candidate: Vec<String>,
+    /// List the scenarios and end.
+    #[arg(long)]
+    list: bool,
+    /// Write all figures to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write plots into this folder.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Role {
+    /// Be the server of a run.
+    #[command(hide = true)]
+    Serve { kind: relay::Kind },
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    if let Some(Role::Serve { kind }) = args.role {
+        return relay::serve(kind);
+    }
+    let mut out = std::io::stdout();
+    let mut scenarios = scenario::scenarios();
+    if args.list {
+        for scenario in scenarios {
+            writeln!(out, "{}", scenario.name)?;
+        }
+        return Ok(());
+    }
+    scenarios.retain(|scenario| is_named(&args.only, &scenario.name));
+    anyhow::ensure!(!scenarios.is_empty(), "no scenario has that in its name: see --list");
+
+    let (mut candidates, missing) = candidate::candidates();
+    candidates.retain(|candidate| candidate.name == candidate::OURS || is_named(&args.candidate, candidate.name));
+    let sdk = vendor::sdk().is_none().then_some("the vendor's SDK");
+    let strace = process::installed("strace").is_none().then_some("strace");
+    for missing in missing.into_iter().chain(sdk).chain(strace) {
+        writeln!(out, "{missing} is not installed and left out: see benches/setup.sh")?;
+    }
+
+    let mut report = report::Report::default();
+    for scenario in &scenarios {
+        let runs = scenario.runs(&candidates);
+        let bar = ProgressBar::new(u64::from(args.rounds) * runs.len() as u64);
+        bar.set_style(ProgressStyle::with_template("{msg:60} {wide_bar} {pos}/{len}")?);
+        for round in 0..usize::from(args.rounds) {
+            for run in &runs {
+                bar.set_message(format!("{}: {}", scenario.name, run.name));
+                run.measure(&mut report, &scenario.name, round);
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        writeln!(out, "\n{}", report.table(&scenario.name))?;
+        // What is there is kept, should a later scenario be interrupted.
+        if let Some(file) = &args.json {
+            let json = serde_json::to_vec_pretty(&report.json())?;
+            std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+    }
+    writeln!(out, "\n{}", goals::table(&report))?;
+    if let Some(folder) = &args.plots {
+        plot::write(&report, folder)?;
+    }
+    for failure in report.failures() {
+        writeln!(out, "failed: {failure}")?;
+    }
+    anyhow::ensure!(report.failures().is_empty(), "some runs failed");
+    Ok(())
+}
+
+fn is_named(wanted: &[String], name: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()))
+}

@@ -1,0 +1,163 @@
+//! The servers that this program starts of itself: ours, and relays as plain as they can be.
+
+use std::{
+    collections::HashMap,
+    io::Write as _,
+    sync::{Arc, RwLock},
+};
+
+use anyhow::Context as _;
+use async_tungstenite::{WebSocketReceiver, WebSocketSender, tokio::{TokioAdapter, accept_async}, tungstenite::Message};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use clap::ValueEnum;
+use futures::{SinkExt as _, StreamExt as _};
+use rtm_server::{AppId, CallLimits, ProjectConfig};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+};
+
+use crate::{ours, raw};
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    Rtm,
+    Batched,
+    Naive,
+    Raw,
+}
+
+/// Runs a server until it is killed. It first prints its port. The runtime is the one that `rtm serve` has.
+pub(crate) fn serve(kind: Kind) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        if let Kind::Rtm = kind {
+            let app_id: AppId = ours::APP_ID.parse()?;
+            let mut project = ProjectConfig::new(app_id);
+            project.limits = CallLimits::unlimited();
+            let server = rtm_server::Server::builder().project(project).bind("127.0.0.1:0").await?;
+            announce(server.local_addr().port())?;
+            return std::future::pending().await;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        announce(listener.local_addr()?.port())?;
+        let hub = Arc::new(Hub::default());
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let hub = Arc::clone(&hub);
+            // A client that goes away ends its task with an error, which interests nobody.
+            tokio::spawn(async move {
+                match kind {
+                    Kind::Raw => raw_client(stream, &hub).await,
+                    Kind::Rtm | Kind::Batched => web_socket_client(stream, &hub, true).await,
+                    Kind::Naive => web_socket_client(stream, &hub, false).await,
+                }
+            });
+        }
+    })
+}
+
+/// Who receives what is sent to a name.
+#[derive(Debug, Default)]
+struct Hub(RwLock<HashMap<Bytes, Vec<UnboundedSender<Bytes>>>>);
+
+impl Hub {
+    fn register(&self, name: Bytes) -> anyhow::Result<UnboundedReceiver<Bytes>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        // The answer that says that the name is known.
+        sender.send(Bytes::from_static(b"ok"))?;
+        let mut names = self.0.write().ok().context("a poisoned hub")?;
+        names.entry(name).or_default().push(sender);
+        Ok(receiver)
+    }
+
+    fn route(&self, mut frame: Bytes) -> anyhow::Result<()> {
+        anyhow::ensure!(!frame.is_empty() && frame.len() > usize::from(frame[0]), "a frame without receiver");
+        let name = usize::from(frame.get_u8());
+        let name = frame.split_to(name);
+        let names = self.0.read().ok().context("a poisoned hub")?;
+        for receiver in names.get(&name).into_iter().flatten() {
+            // One that is gone gets nothing.
+            let _ = receiver.send(frame.clone());
+        }
+        Ok(())
+    }
+}
+
+async fn web_socket_client(stream: TcpStream, hub: &Hub, batched: bool) -> anyhow::Result<()> {
+    let (sender, mut receiver) = accept_async(stream).await?.split();
+    let name = receiver.next().await.context("no name")??.into_data();
+    tokio::spawn(web_socket_writer(sender, hub.register(name)?, batched));
+    web_socket_reader(&mut receiver, hub).await
+}
+
+async fn web_socket_reader(
+    receiver: &mut WebSocketReceiver<TokioAdapter<TcpStream>>,
+    hub: &Hub,
+) -> anyhow::Result<()> {
+    while let Some(message) = receiver.next().await {
+        if let Message::Binary(frame) = message? {
+            hub.route(frame)?;
+        }
+    }
+    Ok(())
+}
+
+async fn web_socket_writer(
+    mut sender: WebSocketSender<TokioAdapter<TcpStream>>,
+    mut messages: UnboundedReceiver<Bytes>,
+    batched: bool,
+) -> anyhow::Result<()> {
+    let mut batch = Vec::new();
+    while messages.recv_many(&mut batch, RELAY_BATCH).await > 0 {
+        for message in batch.drain(..) {
+            if batched {
+                sender.feed(Message::Binary(message)).await?;
+            } else {
+                sender.send(Message::Binary(message)).await?;
+            }
+        }
+        sender.flush().await?;
+    }
+    Ok(())
+}
+
+async fn raw_client(stream: TcpStream, hub: &Hub) -> anyhow::Result<()> {
+    let (mut reader, writer) = stream.into_split();
+    let mut read = BytesMut::new();
+    let mut writer = Some(writer);
+    loop {
+        read.reserve(raw::READ_BYTES);
+        if reader.read_buf(&mut read).await? == 0 {
+            return Ok(());
+        }
+        while let Some(frame) = raw::next(&mut read) {
+            match writer.take() {
+                Some(writer) => drop(tokio::spawn(raw_writer(writer, hub.register(frame)?))),
+                None => hub.route(frame)?,
+            }
+        }
+    }
+}
+
+async fn raw_writer(mut writer: OwnedWriteHalf, mut messages: UnboundedReceiver<Bytes>) -> anyhow::Result<()> {
+    let (mut batch, mut write) = (Vec::new(), BytesMut::new());
+    while messages.recv_many(&mut batch, RELAY_BATCH).await > 0 {
+        for message in batch.drain(..) {
+            write.put_u32(message.len() as u32);
+            write.put_slice(&message);
+        }
+        writer.write_all_buf(&mut write).await?;
+    }
+    Ok(())
+}
+
+fn announce(port: u16) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{port}")?;
+    Ok(stdout.flush()?)
+}
+
+/// How many messages a relay writes with one flush.
+const RELAY_BATCH: usize = 256;

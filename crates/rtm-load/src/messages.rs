@@ -1,0 +1,192 @@
+//! Messages sent and received, many under way at once or one after another.
+
+use std::time::Instant;
+
+use futures::{StreamExt as _, TryStreamExt as _, future, stream, stream::FuturesUnordered};
+use rtm_client::{Channel, Client, Events, RtmEvent, RtmMessage};
+
+use crate::{Latency, LoadError, User, Window};
+
+/// Sends `messages` to a user, `window` of them under way at once, each until the user's device has it. How long each
+/// took goes into `latency`.
+///
+/// # Errors
+///
+/// [`LoadError::Call`], and [`LoadError::NotReceived`] for a message that the device did not confirm.
+///
+/// # Cancel safety
+///
+/// What was sent stays sent.
+pub async fn send_to_peer(
+    client: &Client,
+    peer_id: &str,
+    message: &RtmMessage,
+    messages: u64,
+    window: usize,
+    mut latency: Option<&mut Latency>,
+) -> Result<(), LoadError> {
+    let timed = latency.is_some();
+    let send = async |_| {
+        let start = timed.then(Instant::now);
+        let outcome = client.send_message_to_peer(peer_id, message.clone()).await.map_err(LoadError::call("send"))?;
+        let took = start.map(|start| start.elapsed());
+        if outcome.has_peer_received() { Ok(took) } else { Err(LoadError::NotReceived) }
+    };
+    stream::iter(0..messages)
+        .map(send)
+        .buffer_unordered(window.max(1))
+        .try_for_each(|took| {
+            if let (Some(latency), Some(took)) = (&mut latency, took) {
+                latency.record(took);
+            }
+            future::ready(Ok(()))
+        })
+        .await
+}
+
+/// Sends `messages` to a channel, as many under way at once as `window` lets out. Returns when the server has them all.
+///
+/// # Errors
+///
+/// [`LoadError::Call`].
+///
+/// # Cancel safety
+///
+/// What was sent stays sent.
+pub async fn publish_to_channel(
+    channel: &Channel,
+    message: &RtmMessage,
+    messages: u64,
+    window: &Window,
+) -> Result<(), LoadError> {
+    let mut calls = FuturesUnordered::new();
+    let mut left = messages;
+    while left > 0 {
+        // Calls go on while room is awaited: they are what fills it.
+        let room = tokio::select! {
+            biased;
+            room = window.take(left) => room,
+            Some(result) = calls.next() => { result?; continue }
+        };
+        left -= room;
+        for _ in 0..room {
+            let message = message.clone();
+            calls.push(async { channel.send_message(message).await.map_err(LoadError::call("send")) });
+        }
+    }
+    while calls.try_next().await?.is_some() {}
+    Ok(())
+}
+
+/// Takes events until `messages` of them were messages, of users or channels. `seen` is told of each batch.
+///
+/// # Errors
+///
+/// [`LoadError::Lost`] when a gap says so, or the stream ends.
+///
+/// # Cancel safety
+///
+/// Messages counted so far are forgotten.
+pub async fn receive(events: &mut Events, messages: u64, mut seen: impl FnMut(u64)) -> Result<(), LoadError> {
+    let mut left = messages;
+    while left > 0 {
+        let mut batch = 0;
+        let mut event = Some(events.recv().await.ok_or(LoadError::Lost)?);
+        while let Some(taken) = event {
+            batch += u64::from(is_message(&taken)?);
+            event = if batch < left.min(BATCH) { events.try_recv() } else { None };
+        }
+        if batch > 0 {
+            left -= batch;
+            seen(batch);
+        }
+    }
+    Ok(())
+}
+
+/// Sends a message to a user, waits for the user's [`echo`], and so on, `rounds` times.
+///
+/// # Errors
+///
+/// [`LoadError::Call`] and [`LoadError::Lost`].
+///
+/// # Cancel safety
+///
+/// What was sent stays sent.
+pub async fn ping(
+    user: &mut User,
+    peer_id: &str,
+    message: &RtmMessage,
+    rounds: u64,
+    latency: &mut Latency,
+) -> Result<(), LoadError> {
+    let User { client, events } = user;
+    let mut calls = FuturesUnordered::new();
+    for _ in 0..rounds {
+        let start = Instant::now();
+        calls.push(client.send_message_to_peer(peer_id, message.clone()));
+        loop {
+            // The receipt comes on its own; the round is over when the echo is here.
+            tokio::select! {
+                biased;
+                Some(result) = calls.next(), if !calls.is_empty() => {
+                    result.map_err(LoadError::call("send"))?;
+                }
+                event = events.recv() => {
+                    if is_message(&event.ok_or(LoadError::Lost)?)? {
+                        break;
+                    }
+                }
+            }
+        }
+        latency.record(start.elapsed());
+    }
+    while let Some(result) = calls.next().await {
+        result.map_err(LoadError::call("send"))?;
+    }
+    Ok(())
+}
+
+/// Sends `rounds` messages back to who sent them.
+///
+/// # Errors
+///
+/// [`LoadError::Call`] and [`LoadError::Lost`].
+///
+/// # Cancel safety
+///
+/// What was sent stays sent.
+pub async fn echo(user: &mut User, rounds: u64) -> Result<(), LoadError> {
+    let User { client, events } = user;
+    let mut calls = FuturesUnordered::new();
+    let mut left = rounds;
+    while left > 0 || !calls.is_empty() {
+        tokio::select! {
+            biased;
+            Some(result) = calls.next(), if !calls.is_empty() => {
+                result?;
+            }
+            event = events.recv(), if left > 0 => {
+                if let RtmEvent::MessageFromPeer { message, peer_id, .. } = event.ok_or(LoadError::Lost)? {
+                    left -= 1;
+                    let client = &*client;
+                    calls.push(async move {
+                        client.send_message_to_peer(&peer_id, message).await.map_err(LoadError::call("send"))
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {
+    match event {
+        RtmEvent::MessageFromPeer { .. } | RtmEvent::ChannelMessage { .. } => Ok(true),
+        RtmEvent::Gap { .. } => Err(LoadError::Lost),
+        _ => Ok(false),
+    }
+}
+
+/// After how many messages a busy receiver tells of them.
+const BATCH: u64 = 64;

@@ -1,0 +1,116 @@
+//! The server that the load is put on, and users logged in to it.
+
+use std::{fmt, sync::Arc};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use rtm_client::{CallLimits, Client, ClientBuilder, Events, Wire};
+
+use crate::LoadError;
+
+/// A server and one of its projects.
+#[derive(Clone)]
+pub struct Target {
+    gateway: String,
+    app_id: String,
+    wire: Wire,
+    token: Option<MakeToken>,
+}
+
+/// A user that is logged in, and its events.
+#[derive(Debug)]
+pub struct User {
+    /// The handle.
+    pub client: Client,
+    /// What happens to it.
+    pub events: Events,
+}
+
+#[derive(Clone)]
+struct MakeToken(Arc<dyn Fn(&str) -> String + Send + Sync>);
+
+impl Target {
+    /// A project of the server at `gateway`, on a wire.
+    #[must_use]
+    pub fn new(gateway: impl Into<String>, app_id: impl Into<String>, wire: Wire) -> Self {
+        Self { gateway: gateway.into(), app_id: app_id.into(), wire, token: None }
+    }
+
+    /// Makes each user's token with this, for a project that needs tokens.
+    #[must_use]
+    pub fn with_tokens(mut self, token: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.token = Some(MakeToken(Arc::new(token)));
+        self
+    }
+
+    /// How its clients are set up: as by default, but without limits of their own, which are the server's to set.
+    pub fn client(&self) -> ClientBuilder {
+        Client::builder()
+            .gateway(&self.gateway)
+            .app_id(&self.app_id)
+            .wire(self.wire)
+            .call_limits(CallLimits::unlimited())
+    }
+
+    /// Logs a user in.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Build`] for bad settings, [`LoadError::Call`] for a failed login.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future drops the client.
+    pub async fn log_in(&self, user_id: &str) -> Result<User, LoadError> {
+        let (client, events) = self.client().build()?;
+        self.log_in_again(&client, user_id).await?;
+        Ok(User { client, events })
+    }
+
+    /// Logs in a client that is logged out.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Call`] for a failed login.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Client::login`].
+    pub async fn log_in_again(&self, client: &Client, user_id: &str) -> Result<(), LoadError> {
+        let token = self.token.as_ref().map(|make| (make.0)(user_id));
+        client.login(user_id, token.as_deref()).await.map_err(LoadError::call("login"))
+    }
+
+    /// Logs in the users `prefix-0`, `prefix-1` and so on, `at_once` at a time. `done` is told of each.
+    ///
+    /// # Errors
+    ///
+    /// As [`log_in`](Self::log_in), for the first that fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future drops all of them.
+    pub async fn log_in_many(
+        &self,
+        prefix: &str,
+        users: usize,
+        at_once: usize,
+        mut done: impl FnMut(),
+    ) -> Result<Vec<User>, LoadError> {
+        stream::iter(0..users)
+            .map(async |number| self.log_in(&format!("{prefix}-{number}")).await)
+            .buffered(at_once.max(1))
+            .inspect_ok(|_| done())
+            .try_collect()
+            .await
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("gateway", &self.gateway)
+            .field("app_id", &self.app_id)
+            .field("wire", &self.wire)
+            .finish_non_exhaustive()
+    }
+}
