@@ -90,7 +90,7 @@ impl Connection {
             Event::MessageFromPeer(message) => {
                 let PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts } = message;
                 let seen = Message { channel: None, sender: &peer_id, message_id, server_received_ts };
-                if self.is_repeat(now, &seen) {
+                if self.is_repeat(now, &seen, is_offline_message) {
                     return None;
                 }
                 let properties = ReceivedMessageProperties { is_offline_message, server_received_ts };
@@ -99,7 +99,7 @@ impl Connection {
             Event::ChannelMessage { channel_id, message_id, member_id, message, server_received_ts } => {
                 let channel = Some(&channel_id);
                 let seen = Message { channel, sender: &member_id, message_id, server_received_ts };
-                if self.is_repeat(now, &seen) {
+                if self.is_repeat(now, &seen, false) {
                     return None;
                 }
                 let properties = ReceivedMessageProperties { is_offline_message: false, server_received_ts };
@@ -143,9 +143,11 @@ impl Connection {
         })
     }
 
-    /// Whether a message came before, over the session that this one took the place of.
-    fn is_repeat(&mut self, now: Instant, message: &Message<'_>) -> bool {
-        let may_repeat = self.repeats_until.is_some_and(|until| now < until);
+    /// Whether a message came before, over the session that this one took the place of. A stored one may come again
+    /// over any session: its server kept it until it heard that it arrived, and may not have heard, or have failed to
+    /// let it go.
+    fn is_repeat(&mut self, now: Instant, message: &Message<'_>, is_stored: bool) -> bool {
+        let may_repeat = is_stored || self.repeats_until.is_some_and(|until| now < until);
         self.recent.insert(message, may_repeat)
     }
 }

@@ -106,6 +106,20 @@ fn a_stored_message_says_that_it_is_one() {
 }
 
 #[test]
+fn a_message_that_comes_from_the_store_again_is_shown_once() {
+    let mut peer = Peer::online();
+    let mut message = peer_message("kept");
+    message.message_id = MessageId(7);
+    peer.event(Event::MessageFromPeer(message.clone()));
+    peer.expect_any_event();
+    // The server had given up waiting for its receipt and stored it.
+    message.is_offline_message = true;
+    peer.event(Event::MessageFromPeer(message.clone()));
+    peer.event(Event::MessageFromPeer(message));
+    peer.expect_no_event();
+}
+
+#[test]
 fn a_server_that_ignores_the_window_loses_the_link_and_nothing_else() {
     let mut config = Config::native();
     config.window = 10;
