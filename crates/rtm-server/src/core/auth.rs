@@ -10,7 +10,6 @@ use sha2::Sha256;
 use super::{Core, Now, ProjectConfig, session::TokenClock};
 
 /// Numbers that nobody can guess who does not know the seed.
-#[derive(Debug, Clone)]
 pub(super) struct Secrets {
     seed: [u8; 32],
     made: u64,

@@ -1,6 +1,6 @@
 //! Silence, absence and the end of sessions.
 
-use rtm_codec::{CloseReason, PeerOnlineState, ServerFrame};
+use rtm_codec::{CloseReason, PeerOnlineState, ServerFrame, UserId};
 
 use super::{
     Core, Now, Outgoing,
@@ -81,6 +81,8 @@ impl Core {
         if was_there {
             self.leave_all(now, key);
         }
+        // The user may be gone with its session, before its senders are answered.
+        let user_id = self.user_id_of(key);
         let Some(session) = self.hub.sessions.remove(key) else { return };
         if let Some(user) = self.users.get_mut(user) {
             user.session = None;
@@ -99,16 +101,17 @@ impl Core {
             self.end_calls(user, leaving);
             self.state_changed(now, user);
         }
-        self.return_receipts(session);
+        if let Some(user_id) = user_id {
+            self.return_receipts(&user_id, session);
+        }
         self.users.release(user);
     }
 
     /// Tells the senders of what the session's device has not received what becomes of it.
-    fn return_receipts(&mut self, session: Session) {
-        let Some(user_id) = self.users.get(session.user).map(|user| user.id.clone()) else { return };
+    fn return_receipts(&mut self, user_id: &UserId, session: Session) {
         for queued in session.stream.into_events().into_iter().chain(session.held) {
             if let Note::Receipt { asker, store, .. } = queued.note {
-                self.give_up_receipt(&user_id, asker, store, &queued.event, None);
+                self.give_up_receipt(user_id, asker, store, &queued.event, None);
             }
         }
     }

@@ -205,8 +205,6 @@ impl Hub {
             session.stream.push(queued);
         }
         news.for_each(|(_, queued)| session.stream.push(queued));
-        // The events have moved: look for receipts from the start again.
-        session.receipts.from = session.stream.first();
     }
 
     /// Answers a request; a repeat of it gets the same answer.

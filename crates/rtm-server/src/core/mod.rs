@@ -64,6 +64,7 @@ mod users;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -110,7 +111,6 @@ pub use store::{
 /// Every input is answered, refused, or closes the connection that sent it; nothing a client sends makes
 /// it panic or harms another client. What a session, a user or the project may hold is bounded
 /// ([`Settings`]).
-#[derive(Debug)]
 pub struct Core {
     config: ProjectConfig,
     start: Instant,
@@ -395,6 +395,14 @@ impl Core {
         self.jobs.tell(work);
         self.bans.retain(|_, until| now.unix_ms < *until);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
+    }
+}
+
+/// Shows no user and no secret.
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, .. } = self;
+        f.debug_struct("Core").field("app_id", &config.app_id).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 

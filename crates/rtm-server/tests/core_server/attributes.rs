@@ -352,6 +352,19 @@ fn a_member_in_time_saves_the_attributes() {
 }
 
 #[test]
+fn a_write_to_an_empty_channel_counts_as_life() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set_channel(&[("a", "1")])).unwrap();
+    world.advance(secs(299));
+    world.call(alice, add_channel(&[("b", "2")])).unwrap();
+    world.advance(secs(299));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 2);
+    world.advance(secs(1));
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 0);
+}
+
+#[test]
 fn a_write_is_answered_when_the_store_has_it() {
     let mut world = World::new();
     let alice = world.login("alice");

@@ -7,8 +7,8 @@ use std::{
 
 use rtm_codec::{
     Answer, AppId, AttributeKey, CallId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Event, InstanceId,
-    KeepAlive, Login, MessageId, Operation, Refusal, RequestId, Resume, SendMessageToPeer, Seq, ServerFrame, Text,
-    Token, UserId, Welcome,
+    KeepAlive, Login, MessageId, Operation, Refusal, RequestId, Resume, Resumption, SendMessageToPeer, Seq,
+    ServerFrame, Text, Token, UserId, Welcome,
 };
 use rtm_server::core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, ProjectConfig};
 
@@ -403,13 +403,16 @@ impl World {
         let mut out = Vec::new();
         let state = &mut self.clients[client.0];
         while self.core.take_output(state.conn, &mut out) {}
-        let before = state.received;
+        let mut got_events = false;
         for outgoing in out {
             assert!(state.closed.is_none() && !state.hung_up, "something comes after the end: {outgoing:?}");
             match outgoing {
                 Outgoing::Frame(ServerFrame::Welcome(welcome)) => {
                     assert!(state.log.is_empty(), "something comes before the welcome");
                     state.log.push(format!("Welcome {:?}", welcome.resumption));
+                    if welcome.resumption == Resumption::New {
+                        (state.received, state.consumed) = (0, 0);
+                    }
                     state.welcome = Some(*welcome);
                 }
                 Outgoing::Frame(ServerFrame::Refused(refusal)) => state.refused = Some(refusal),
@@ -429,6 +432,7 @@ impl World {
                 Outgoing::Event(seq, event) => {
                     assert_eq!(seq.0, state.received + 1, "the events of a session have no holes");
                     state.received = seq.0;
+                    got_events = true;
                     state.log.push(name(event.event()));
                     state.events.push(event.event().clone());
                 }
@@ -439,7 +443,7 @@ impl World {
         if state.closed.is_some() || state.hung_up {
             state.is_open = false;
             self.core.disconnect(self.now, state.conn);
-        } else if state.acks && state.received > before {
+        } else if state.acks && got_events {
             state.consumed = state.received;
             let (received, answered) = (Seq(state.received), RequestId(1));
             self.core.handle_frame(self.now, state.conn, ClientFrame::Ack { received, consumed: received, answered });

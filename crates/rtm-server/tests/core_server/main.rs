@@ -15,6 +15,7 @@ mod login;
 mod offline;
 mod peer;
 mod presence;
+mod random;
 mod resume;
 mod robustness;
 mod store;

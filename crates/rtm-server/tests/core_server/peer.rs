@@ -196,6 +196,18 @@ fn a_message_in_a_session_that_ends_is_not_received() {
 }
 
 #[test]
+fn a_message_to_somebody_who_watches_itself_is_answered_when_its_session_ends() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    let itself = rtm_codec::SubscribePeersOnlineStatus { peer_ids: vec![uid("bob")] };
+    world.call(bob, itself).unwrap();
+    world.stop_acks(bob);
+    let id = world.request(alice, to_peer(1, "bob", "x"));
+    world.logout(bob);
+    assert_eq!(outcome(&world, alice, id), Some(SendOutcome::NotReceived));
+}
+
+#[test]
 fn a_message_in_a_session_that_is_taken_over_is_not_received() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
@@ -231,6 +243,25 @@ fn a_vendor_senders_new_count_is_not_answered_for_its_old_one() {
     assert_eq!(outcome(&world, again, new), None, "that was the receipt of the other message");
     world.ack(bob, 2, 2);
     assert_eq!(outcome(&world, again, new), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn a_message_has_its_10_s_also_when_its_receiver_begins_anew() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login_vendor("bob"));
+    for id in 1..=5 {
+        world.call(alice, to_peer(id, "bob", "x")).unwrap();
+    }
+    world.stop_acks(bob);
+    let id = world.request(alice, to_peer(6, "bob", "slow"));
+    world.cut(bob);
+    let login = vendor_login_of("bob");
+    let again = world.login_again(bob, login);
+    assert_eq!(world.texts(again), ["slow"]);
+    world.advance(millis(9_999));
+    assert_eq!(outcome(&world, alice, id), None);
+    world.advance(millis(1));
+    assert_eq!(outcome(&world, alice, id), Some(SendOutcome::NotReceived));
 }
 
 #[test]

@@ -171,6 +171,17 @@ fn a_client_that_is_silent_for_30_s_is_closed_and_lapsed() {
 }
 
 #[test]
+fn the_2_minutes_count_from_the_last_sign_of_life() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.silence(alice);
+    world.advance(millis(119_999));
+    assert_eq!(world.core.stats().sessions, 1);
+    world.advance(millis(1));
+    assert_eq!(world.core.stats().sessions, 0);
+}
+
+#[test]
 fn the_last_32_messages_of_each_channel_are_kept_and_the_others_are_told_of() {
     let mut world = World::new();
     let (alice, bob) = both_in_a_room(&mut world);
