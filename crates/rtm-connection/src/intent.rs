@@ -6,8 +6,8 @@ use std::{
 };
 
 use rtm_codec::{
-    AttributeKey, ChannelId, Command, JoinChannel, RequestId, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text,
-    UserId,
+    AttributeKey, ChannelId, Command, JoinChannel, LeaveChannel, RequestId, SetLocalUserAttributes,
+    SubscribePeersOnlineStatus, Text, UserId,
 };
 
 use crate::Restored;
@@ -18,8 +18,17 @@ pub(crate) struct Intent {
     pub(crate) channels: BTreeMap<ChannelId, Membership>,
     pub(crate) subscriptions: BTreeSet<UserId>,
     pub(crate) attributes: BTreeMap<AttributeKey, Text>,
-    /// What of it the server has yet to be told.
-    pub(crate) restoring: BTreeMap<Restored, Restoring>,
+    /// What the server has yet to be told of it.
+    pub(crate) errands: BTreeMap<Errand, Progress>,
+}
+
+/// What the connection has to get done by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Errand {
+    /// The user had it and shall have it again.
+    Restore(Restored),
+    /// The server may yet do a join that the user believes to have failed.
+    Leave(ChannelId),
 }
 
 /// A user's relation to a channel.
@@ -30,9 +39,9 @@ pub(crate) enum Membership {
     Leaving(RequestId),
 }
 
-/// How far restoring something is.
+/// How far an errand is.
 #[derive(Debug, Default)]
-pub(crate) struct Restoring {
+pub(crate) struct Progress {
     pub(crate) tries: u8,
     pub(crate) under_way: bool,
     pub(crate) retry_at: Option<Instant>,
@@ -52,32 +61,40 @@ impl Intent {
     /// writes of attributes without an answer, which the server may have done before that.
     pub(crate) fn restore_lapsed(&mut self, writes: bool) {
         let channels: Vec<_> = self.joined().cloned().map(Restored::Channel).collect();
-        self.restoring.extend(channels.into_iter().map(|what| (what, Restoring::default())));
+        channels.into_iter().for_each(|channel| self.restore(channel));
         if writes || !self.attributes.is_empty() {
-            self.restoring.insert(Restored::UserAttributes, Restoring::default());
+            self.restore(Restored::UserAttributes);
         }
     }
 
     /// Marks everything as to be restored: the session is a new one.
     pub(crate) fn restore_all(&mut self, writes: bool) {
-        self.restoring.clear();
+        self.errands.retain(|errand, _| matches!(errand, Errand::Leave(_)));
         self.restore_lapsed(writes);
         if !self.subscriptions.is_empty() {
-            self.restoring.insert(Restored::Subscriptions, Restoring::default());
+            self.restore(Restored::Subscriptions);
         }
     }
 
-    /// The call that restores something, or `None` if the user does not want it any more.
-    pub(crate) fn restoring_command(&self, what: &Restored) -> Option<Command> {
-        match what {
-            Restored::Channel(channel_id) => {
+    fn restore(&mut self, what: Restored) {
+        self.errands.insert(Errand::Restore(what), Progress::default());
+    }
+
+    /// The call that an errand takes, or `None` if there is no need for it any more.
+    pub(crate) fn command(&self, errand: &Errand) -> Option<Command> {
+        match errand {
+            Errand::Leave(channel_id) => {
+                let is_wanted = self.channels.contains_key(channel_id);
+                (!is_wanted).then(|| LeaveChannel { channel_id: channel_id.clone() }.into())
+            }
+            Errand::Restore(Restored::Channel(channel_id)) => {
                 self.is_joined(channel_id).then(|| JoinChannel { channel_id: channel_id.clone() }.into())
             }
-            Restored::Subscriptions => {
+            Errand::Restore(Restored::Subscriptions) => {
                 let peer_ids: Vec<_> = self.subscriptions.iter().cloned().collect();
                 (!peer_ids.is_empty()).then(|| SubscribePeersOnlineStatus { peer_ids }.into())
             }
-            Restored::UserAttributes => {
+            Errand::Restore(Restored::UserAttributes) => {
                 let attributes = self.attributes.clone();
                 (!attributes.is_empty()).then(|| SetLocalUserAttributes { attributes }.into())
             }
@@ -96,7 +113,7 @@ impl Intent {
     }
 
     pub(crate) fn next_retry(&self) -> Option<Instant> {
-        self.restoring.values().filter_map(|restoring| restoring.retry_at).min()
+        self.errands.values().filter_map(|progress| progress.retry_at).min()
     }
 }
 

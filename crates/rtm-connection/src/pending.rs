@@ -7,7 +7,10 @@ use std::{
 
 use rtm_codec::{Command, RequestId};
 
-use crate::{Config, Restored, intent::is_attribute_write};
+use crate::{
+    Config,
+    intent::{Errand, is_attribute_write},
+};
 
 /// A request under way.
 #[derive(Debug)]
@@ -15,8 +18,8 @@ pub(crate) struct Request {
     pub(crate) command: Command,
     pub(crate) deadline: Instant,
     pub(crate) sent: Sent,
-    /// Set when the connection asks for itself.
-    pub(crate) restores: Option<Restored>,
+    /// What the connection asks for by itself, and nobody else hears of.
+    pub(crate) errand: Option<Errand>,
 }
 
 /// Whether the server may have a request.
@@ -144,25 +147,25 @@ impl Pending {
 
     /// The commands that the user gave, each kind in the order given.
     pub(crate) fn commands(&self) -> impl Iterator<Item = &Command> {
-        self.0.iter().flat_map(BTreeMap::values).filter(|request| request.restores.is_none()).map(|r| &r.command)
+        self.0.iter().flat_map(BTreeMap::values).filter(|request| request.errand.is_none()).map(|r| &r.command)
     }
 
     /// Takes a request of the user out.
     pub(crate) fn remove_user(&mut self, id: RequestId) -> Option<Request> {
-        self.get_mut(id).is_some_and(|request| request.restores.is_none()).then(|| self.remove(id))?
+        self.get_mut(id).is_some_and(|request| request.errand.is_none()).then(|| self.remove(id))?
     }
 
     /// Whether the user writes its own attributes, and the server may have that.
     pub(crate) fn has_sent_attribute_write(&self) -> bool {
         self.0[Timing::Call as usize]
             .values()
-            .any(|request| request.is_sent() && request.restores.is_none() && is_attribute_write(&request.command))
+            .any(|request| request.is_sent() && request.errand.is_none() && is_attribute_write(&request.command))
     }
 
     /// Drops what the connection asked for itself.
-    pub(crate) fn drop_restoring(&mut self) {
+    pub(crate) fn drop_errands(&mut self) {
         for requests in &mut self.0 {
-            requests.retain(|_, request| request.restores.is_none());
+            requests.retain(|_, request| request.errand.is_none());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use rtm_codec::{
-    Answer, ChannelId, ClientFrame, Command, ErrorKind, LeaveChannel, MessageId, Refusal, RequestId, Token,
+    Answer, ChannelId, ClientFrame, Command, ErrorKind, MessageId, Refusal, RequestId, Token,
     limits::{self, check_attributes},
 };
 
@@ -38,7 +38,7 @@ impl Connection {
             self.send(ClientFrame::Request { id, command: command.clone() });
             sent = Sent::Once;
         }
-        self.pending.insert(id, Request { command, deadline, sent, restores: None });
+        self.pending.insert(id, Request { command, deadline, sent, errand: None });
     }
 
     fn number_message(&mut self, command: &mut Command) {
@@ -153,15 +153,15 @@ impl Connection {
 
     /// Ends a request: brings what is kept here up to date, and tells the user.
     pub(super) fn finish(&mut self, now: Instant, id: RequestId, request: Request, result: Result<Answer, Refusal>) {
-        let Request { command, deadline: _, sent, restores } = request;
+        let Request { command, deadline: _, sent, errand } = request;
         let mut result = match result {
             Ok(answer) if !command.is_answered_by(&answer) => {
                 Err(Refusal::new(ErrorKind::Failure, "the server's answer is to another call"))
             }
             result => result,
         };
-        if let Some(what) = restores {
-            self.restored(now, what, result.map(drop));
+        if let Some(errand) = errand {
+            self.errand_ended(now, errand, result.map(drop));
             return;
         }
         match &command {
@@ -218,7 +218,7 @@ impl Connection {
                 self.intent.channels.remove(channel);
                 if sent != Sent::Never && refusal.kind == ErrorKind::Timeout {
                     // The server may yet do it, and the user believes that it did not.
-                    self.send_unasked(LeaveChannel { channel_id: channel.clone() }.into());
+                    self.leave_unjoined(now, channel);
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Connection {
             self.emit(RtmEvent::TokenWillExpire);
             self.queue.push_back(Output::TokenNeeded);
         }
-        self.restore(now);
+        self.run_errands(now);
         self.resend(now, resumption);
     }
 
@@ -134,7 +134,7 @@ impl Connection {
         self.drop_link(hang_up);
         self.lost_by = reason;
         self.attempt = 0;
-        self.pending.drop_restoring();
+        self.pending.drop_errands();
         self.changed(State::Reconnecting, Reason::Interrupted);
         self.retry(now);
     }

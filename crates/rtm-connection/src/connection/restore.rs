@@ -2,91 +2,96 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{ChannelId, ClientFrame, Command, ErrorKind, Family, LeaveChannel, Refusal, RequestId, Resumption};
+use rtm_codec::{ChannelId, ClientFrame, Command, ErrorKind, Family, Refusal, RequestId, Resumption};
 
 use crate::{
     Restored, RtmError, RtmEvent,
     connection::Connection,
-    intent::Restoring,
+    intent::{Errand, Progress},
     link::Link,
     pending::{Pending, Request, Sent},
 };
 
-/// A restoring call is made at most so often.
+/// The call of an errand is made at most so often over one link.
 const TRIES: u8 = 3;
 /// So long after a failure it is made again: longer than the window of any call limit.
 const PAUSE: Duration = Duration::from_secs(5);
+/// So many channels at most are remembered that the user may be in without wanting it.
+const UNJOINED: usize = 256;
 
 impl Connection {
-    /// Asks for everything that is to be restored.
-    pub(super) fn restore(&mut self, now: Instant) {
-        self.intent.restoring.values_mut().for_each(|restoring| *restoring = Restoring::default());
-        let everything: Vec<_> = self.intent.restoring.keys().cloned().collect();
-        for what in everything {
-            self.ask_for(now, what);
-        }
+    /// Runs every errand that there is.
+    pub(super) fn run_errands(&mut self, now: Instant) {
+        self.intent.errands.values_mut().for_each(|progress| *progress = Progress::default());
+        let errands: Vec<_> = self.intent.errands.keys().cloned().collect();
+        errands.into_iter().for_each(|errand| self.run(now, errand));
     }
 
-    /// Asks again for what failed a while ago.
-    pub(super) fn retry_restoring(&mut self, now: Instant) {
-        let due = |restoring: &Restoring| restoring.retry_at.is_some_and(|at| at <= now);
-        let due: Vec<_> = self
-            .intent
-            .restoring
-            .iter()
-            .filter(|(_, restoring)| due(restoring))
-            .map(|(what, _)| what.clone())
-            .collect();
-        for what in due {
-            self.ask_for(now, what);
-        }
+    /// Runs those again that failed a while ago.
+    pub(super) fn retry_errands(&mut self, now: Instant) {
+        let is_due = |progress: &Progress| progress.retry_at.is_some_and(|at| at <= now);
+        let errands = self.intent.errands.iter().filter(|(_, progress)| is_due(progress));
+        let due: Vec<_> = errands.map(|(errand, _)| errand.clone()).collect();
+        due.into_iter().for_each(|errand| self.run(now, errand));
     }
 
     /// A write of the user's attributes ended, on which restoring them may have waited.
     pub(super) fn write_ended(&mut self, now: Instant) {
-        let waits = |restoring: &Restoring| !restoring.under_way && restoring.retry_at.is_none();
-        if matches!(self.link, Link::Online(_))
-            && self.intent.restoring.get(&Restored::UserAttributes).is_some_and(waits)
-        {
-            self.ask_for(now, Restored::UserAttributes);
+        let errand = Errand::Restore(Restored::UserAttributes);
+        let waits = |progress: &Progress| !progress.under_way && progress.retry_at.is_none();
+        if self.intent.errands.get(&errand).is_some_and(waits) {
+            self.run(now, errand);
         }
     }
 
     /// The server took a join, but perhaps before the user was away for too long to stay in the channel.
-    pub(super) fn join_again(&mut self, now: Instant, channel_id: &ChannelId) {
-        let what = Restored::Channel(channel_id.clone());
-        self.intent.restoring.insert(what.clone(), Restoring::default());
-        self.ask_for(now, what);
+    pub(super) fn join_again(&mut self, now: Instant, channel: &ChannelId) {
+        self.set_out(now, Errand::Restore(Restored::Channel(channel.clone())));
     }
 
-    fn ask_for(&mut self, now: Instant, what: Restored) {
-        let waits = what == Restored::UserAttributes && self.pending.has_sent_attribute_write();
-        let Some(restoring) = self.intent.restoring.get_mut(&what) else { return };
-        restoring.retry_at = None;
-        if waits {
-            // Setting them now could undo a write that is on its way.
+    /// The server may do a join after the user gave up waiting for it.
+    pub(super) fn leave_unjoined(&mut self, now: Instant, channel: &ChannelId) {
+        let leaves = self.intent.errands.keys().filter(|errand| matches!(errand, Errand::Leave(_)));
+        if leaves.count() < UNJOINED {
+            self.set_out(now, Errand::Leave(channel.clone()));
+        }
+    }
+
+    fn set_out(&mut self, now: Instant, errand: Errand) {
+        self.intent.errands.insert(errand.clone(), Progress::default());
+        self.run(now, errand);
+    }
+
+    /// Makes the call of an errand. Without a link it waits for the next one.
+    fn run(&mut self, now: Instant, errand: Errand) {
+        let writes_attributes = errand == Errand::Restore(Restored::UserAttributes);
+        let Some(progress) = self.intent.errands.get_mut(&errand) else { return };
+        progress.retry_at = None;
+        // Setting attributes now could undo a write that is on its way.
+        let waits = writes_attributes && self.pending.has_sent_attribute_write();
+        if waits || !matches!(self.link, Link::Online(_)) {
             return;
         }
-        restoring.tries += 1;
-        restoring.under_way = true;
-        let Some(command) = self.intent.restoring_command(&what) else {
-            self.intent.restoring.remove(&what);
+        progress.tries += 1;
+        progress.under_way = true;
+        let Some(command) = self.intent.command(&errand) else {
+            self.intent.errands.remove(&errand);
             return;
         };
         let id = self.take_request_id();
         let deadline = Pending::deadline(&self.config, now, &command);
         self.send(ClientFrame::Request { id, command: command.clone() });
-        self.pending.insert(id, Request { command, deadline, sent: Sent::Once, restores: Some(what) });
+        self.pending.insert(id, Request { command, deadline, sent: Sent::Once, errand: Some(errand) });
     }
 
-    /// A restoring call ended.
-    pub(super) fn restored(&mut self, now: Instant, what: Restored, result: Result<(), Refusal>) {
-        let Some(restoring) = self.intent.restoring.get_mut(&what) else { return };
-        restoring.under_way = false;
+    /// The call of an errand ended.
+    pub(super) fn errand_ended(&mut self, now: Instant, errand: Errand, result: Result<(), Refusal>) {
+        let Some(progress) = self.intent.errands.get_mut(&errand) else { return };
+        progress.under_way = false;
         let refusal = match result {
             Err(refusal) if refusal.kind != ErrorKind::AlreadyJoined => refusal,
             _ => {
-                self.intent.restoring.remove(&what);
+                self.intent.errands.remove(&errand);
                 return;
             }
         };
@@ -94,19 +99,20 @@ impl Connection {
             refusal.kind,
             ErrorKind::TooOften | ErrorKind::SameChannelTooOften | ErrorKind::Timeout | ErrorKind::Failure
         );
-        if passes && restoring.tries < TRIES {
-            restoring.retry_at = Some(now + PAUSE + self.rng.up_to(PAUSE / 5));
+        if passes && progress.tries < TRIES {
+            progress.retry_at = Some(now + PAUSE + self.rng.up_to(PAUSE / 5));
             return;
         }
-        self.intent.restoring.remove(&what);
-        if self.intent.restoring_command(&what).is_none() {
+        self.intent.errands.remove(&errand);
+        if self.intent.command(&errand).is_none() {
             return;
         }
+        let Errand::Restore(what) = errand else { return };
         self.intent.forget(&what);
         let family = match &what {
-            Restored::Channel(channel_id) => {
+            Restored::Channel(channel) => {
                 if refusal.kind == ErrorKind::Timeout {
-                    self.send_unasked(LeaveChannel { channel_id: channel_id.clone() }.into());
+                    self.leave_unjoined(now, channel);
                 }
                 Family::JoinChannel
             }
@@ -131,7 +137,7 @@ impl Connection {
     }
 
     fn next_sending(&mut self, id: RequestId, resumption: Resumption) -> Option<Command> {
-        let request = self.pending.get_mut(id).filter(|request| request.restores.is_none())?;
+        let request = self.pending.get_mut(id).filter(|request| request.errand.is_none())?;
         let known = matches!(resumption, Resumption::Resumed | Resumption::Lapsed);
         if !known && request.may_have_had_effect() {
             return None;

@@ -55,11 +55,11 @@ impl Connection {
             Link::Waiting { until } if *until <= now => self.dial(now),
             Link::LoggingOut { give_up } if *give_up <= now => self.logged_out(true),
             Link::Online(online) => match online.step(now) {
-                None => self.retry_restoring(now),
+                None => self.retry_errands(now),
                 Some(KeepAliveStep::Ping) => {
                     self.send(ClientFrame::Ping);
                     self.ack_anything = true;
-                    self.retry_restoring(now);
+                    self.retry_errands(now);
                 }
                 Some(KeepAliveStep::GiveUp) => {
                     self.interrupted(now, Some(CloseReason::KeepAliveTimeout), Some(CloseReason::KeepAliveTimeout));

@@ -198,6 +198,54 @@ fn a_join_without_an_answer_is_undone() {
 }
 
 #[test]
+fn undoing_a_join_outlives_the_link() {
+    for resumption in [Resumption::Resumed, Resumption::Lapsed, Resumption::New] {
+        let mut peer = Peer::online();
+        let id = peer.request(join("room"));
+        peer.pass(SECOND * 5);
+        peer.expect_err(id, ErrorKind::Timeout);
+        peer.forget_all();
+        // Whether the server got the leave nobody knows.
+        peer.reconnect(resumption);
+        let (id, command) = peer.expect_any_request();
+        assert_eq!(command, leave("room").into());
+        peer.refuse(id, ErrorKind::NotInChannel);
+        peer.drop_events();
+        peer.reconnect(resumption);
+        peer.expect_no_request();
+    }
+}
+
+#[test]
+fn a_join_that_ends_without_a_link_is_undone_over_the_next_one() {
+    let mut peer = Peer::online();
+    let id = peer.request(join("room"));
+    peer.cut();
+    peer.until_dial();
+    peer.pass(SECOND * 5);
+    peer.expect_err(id, ErrorKind::Timeout);
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    assert_eq!(peer.expect_any_request().1, leave("room").into());
+}
+
+#[test]
+fn a_join_that_is_wanted_again_is_not_undone() {
+    let mut peer = Peer::online();
+    let id = peer.request(join("room"));
+    peer.pass(SECOND * 5);
+    peer.expect_err(id, ErrorKind::Timeout);
+    peer.forget_all();
+    peer.cut();
+    let id = peer.request(join("room"));
+    peer.until_dial();
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    peer.expect_request(id);
+    peer.expect_no_request();
+}
+
+#[test]
 fn a_server_that_still_has_the_user_in_the_channel_means_yes() {
     let mut peer = Peer::online();
     let id = peer.request(join("room"));
