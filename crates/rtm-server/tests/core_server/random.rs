@@ -90,8 +90,8 @@ impl History {
                 let id = self.next_message;
                 self.next_message += 1;
                 let send = SendMessageToPeer {
-                    enable_offline_messaging: id % 3 == 0,
-                    enable_historical_messaging: id % 7 == 0,
+                    enable_offline_messaging: id.is_multiple_of(3),
+                    enable_historical_messaging: id.is_multiple_of(7),
                     ..to_peer(id, &format!("u{peer}"), &self.text(id))
                 };
                 let request = self.world.request(client, send);
@@ -104,7 +104,7 @@ impl History {
                     message_id: MessageId(id),
                     channel_id: channel,
                     message: self.text(id).into(),
-                    enable_historical_messaging: id % 7 == 0,
+                    enable_historical_messaging: id.is_multiple_of(7),
                 };
                 self.world.request(client, say);
             }
@@ -266,7 +266,7 @@ impl History {
 
     /// Whether a message may have come by the store, and so after later ones that did not.
     fn was_stored(&self, id: u64) -> bool {
-        id % 3 == 0
+        id.is_multiple_of(3)
     }
 }
 

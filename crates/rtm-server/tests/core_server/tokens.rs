@@ -27,7 +27,6 @@ fn signed(certificate: &str, version: Version, user: &str, issued_ms: u64, ttl: 
         .ttl(Duration::from_secs(ttl))
         .build()
         .unwrap()
-        .to_string()
 }
 
 fn token(world: &World, user: &str, ttl: u64) -> String {
@@ -226,7 +225,7 @@ fn a_vendor_client_that_comes_back_late_is_warned_by_the_server() {
     let text = token(&world, "alice", 100);
     let late = Login { token: Some(Token::new(text).unwrap()), ..vendor_login_of("alice") };
     world.advance(secs(80));
-    let alice = world.login_with(late.clone());
+    let alice = world.login_with(late);
     world.advance(millis(1));
     assert_eq!(names(&world.events(alice)), ["TokenWillExpire"]);
     // A native client reads in the welcome how long its token lives.
