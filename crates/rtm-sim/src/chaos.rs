@@ -56,7 +56,7 @@ fn make_world(seed: u64, rng: &mut Rng) -> World {
     let app_id = AppId::new("5e1f0000000000000000000000000001").expect("32 letters and digits");
     let mut project = ProjectConfig::new(app_id);
     if rng.chance(300) {
-        project.settings.session_bytes = 8 * 1024 + rng.below(64 * 1024);
+        project.settings.session_bytes = 96 * 1024 + rng.below(256 * 1024);
     }
     if rng.chance(200) {
         project.settings.away_channel_messages = rng.below(8);

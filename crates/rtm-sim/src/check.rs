@@ -213,9 +213,9 @@ impl Ledger {
 
     // What happens to the server and the network.
 
-    /// The server has read frames of a device.
-    pub(crate) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame]) {
-        self.facts.heard(now, device, frames);
+    /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.
+    pub(crate) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame], is_stale: bool) {
+        self.facts.heard(now, device, frames, is_stale);
     }
 
     pub(crate) fn server_lost_link(&mut self, now: Duration, device: usize) {

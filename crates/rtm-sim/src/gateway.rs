@@ -188,6 +188,9 @@ impl World {
                 let ClientWire::Vendor(codec) = &mut **wire else { return };
                 let frames =
                     messages.into_iter().map(|message| codec.number(Event::MessageFromPeer(message))).collect();
+                if !self.devices[device].connection.state().is_logged_in() {
+                    self.ledger.handout_lost(self.now, device);
+                }
                 self.take_frames(device, frames);
                 self.drive(device);
             }

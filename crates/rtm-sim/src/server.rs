@@ -136,7 +136,7 @@ impl World {
                 Arrival::Packet(packet) => {
                     let mut frames = Vec::new();
                     let decoded = of.server_wire.decode(packet, &mut frames);
-                    self.ledger.heard(self.now, of.device, &frames);
+                    self.ledger.heard(self.now, of.device, &frames, !of.is_held);
                     for frame in frames {
                         core.handle_frame(now, conn, frame);
                     }

@@ -41,10 +41,12 @@ impl Attributes {
         else {
             return;
         };
-        let known = self.channels.entry(channel_id.clone()).or_insert((*revision, now));
+        // The server may have ended since it answered.
+        let at = now.saturating_sub(UNDER_WAY);
+        let known = self.channels.entry(channel_id.clone()).or_insert((*revision, at));
         let is_new_server = !facts.durable && facts.server_ended_since(known.1);
         if is_new_server || *revision > known.0 {
-            *known = (*revision, now);
+            *known = (*revision, at);
         }
     }
 
@@ -84,6 +86,7 @@ impl Attributes {
 
     pub(super) fn session_ended(&mut self, device: usize) {
         self.users.remove(&device);
+        self.told.retain(|(of, _), _| *of != device);
     }
 
     pub(super) fn told(&mut self, device: usize, event: &RtmEvent) -> Verdict {
@@ -151,3 +154,6 @@ impl Attributes {
         Ok(())
     }
 }
+
+/// So long an answer may be under way.
+const UNDER_WAY: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_codec::{Answer, ChannelId, ClientFrame, Command, RequestId, ServerFrame, UserId};
+use rtm_codec::{Answer, ChannelId, ClientFrame, Command, ErrorKind, RequestId, ServerFrame, UserId};
 use rtm_connection::{GapReason, RtmError, RtmEvent};
 
 use super::{Invariant, Verdict, facts::Facts, fault, requests::Probed};
@@ -80,6 +80,14 @@ impl Channels {
             && let Some(member) = self.members.get_mut(&(device, leave.channel_id.clone()))
         {
             member.leaves = false;
+        }
+        if let (Command::JoinChannel(join), Err(error)) = (command, result)
+            && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::OutcomeUnknown | ErrorKind::AbortedByLeave)
+            && let Some(member) = self.members.get_mut(&(device, join.channel_id.clone()))
+            && member.certain.last().is_none_or(|last| last.until.is_some())
+        {
+            // The answer may yet come, and nobody waits for it.
+            member.leaves = true;
         }
         if let (Command::GetMembers(get), Ok(Answer::GetMembers(members))) = (command, result)
             && let Some(member) = self.members.get_mut(&(device, get.channel_id.clone()))

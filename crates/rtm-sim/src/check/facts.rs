@@ -35,8 +35,8 @@ pub enum Invariant {
     /// event after the last one received. The server never sends more than the window beyond what was consumed.
     Stream,
     /// A gap is told only where something may have been lost. *Native*: a new session only if the server was
-    /// restarted, if the session was closed because its client read too slowly, or after an absence of
-    /// more than [`Settings::resume_within`]; a channel left only after [`Settings::offline_after`] or that; dropped
+    /// restarted, if a login that the device had given up arrived late, if the session was closed because its
+    /// client read too slowly, or after an absence of more than [`Settings::resume_within`]; a channel left only after [`Settings::offline_after`] or that; dropped
     /// events only after a break. Never are numbers missing.
     NeedlessGap,
     /// A message that was never sent, or was refused, is never received.
@@ -73,6 +73,8 @@ pub enum Invariant {
     /// The two sides of an invitation never end in contradiction (accepted here, refused there). They may end
     /// differently, one of them in a failure, only if one of the two devices was disturbed meanwhile; otherwise
     /// both end alike.
+    ///
+    /// *Vendor*: a refusal is not confirmed, so it may be one for the callee only.
     InvitationsAgree,
     /// When things are quiet, a user's attributes are what it wrote last, and a channel's are at the last revision
     /// that a writer was told, or a later one. Revisions never fall while the server runs.
@@ -174,7 +176,8 @@ impl Facts {
         });
     }
 
-    pub(super) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame]) {
+    /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.
+    pub(super) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame], is_stale: bool) {
         let user_silence = self.silence(now, &self.devices[device].user_id);
         let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
         let of = &mut self.devices[device];
@@ -193,6 +196,8 @@ impl Facts {
         of.since.absence = of.since.absence.max(absence);
         of.heard = Some(now);
         if frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_))) {
+            // It puts an end to the connection that the device made since.
+            of.since.lost_session |= is_stale;
             if std::mem::take(&mut of.is_anew) {
                 of.ousted_at = Some(now);
             }

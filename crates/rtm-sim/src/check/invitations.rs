@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{
     Answer, CallId, Command, LocalInvitationFailureReason as LocalReason,
-    RemoteInvitationFailureReason as RemoteReason, RequestId, UserId,
+    RemoteInvitationFailureReason as RemoteReason, RequestId, UserId, Wire,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, RtmEvent};
 
@@ -184,9 +184,11 @@ impl Invitations {
         Ok(())
     }
 
-    fn agree(&self, _facts: &Facts, call: &Call, name: &str, device: usize, callee: &Callee) -> Verdict {
+    fn agree(&self, facts: &Facts, call: &Call, name: &str, device: usize, callee: &Callee) -> Verdict {
         let ends = &callee.ends;
-        let has = |end: RemoteEnd| ends.contains(&end);
+        // The vendor's wire does not confirm a refusal.
+        let is_unheard = |end: RemoteEnd| end == RemoteEnd::Refused && facts.devices[device].wire == Wire::Vendor;
+        let has = |end: RemoteEnd| ends.contains(&end) && !is_unheard(end);
         let contradicts = match call.end {
             Some(LocalEnd::Accepted) => has(RemoteEnd::Refused) || has(RemoteEnd::Canceled),
             Some(LocalEnd::Refused) => has(RemoteEnd::Accepted) || has(RemoteEnd::Canceled),

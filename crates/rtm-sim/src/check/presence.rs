@@ -34,7 +34,6 @@ impl Presence {
                 for peer in &unsubscribe.peer_ids {
                     uncertain.remove(peer);
                     subscribed.remove(peer);
-                    self.told.remove(&(device, peer.clone()));
                 }
             }
             (Command::SubscribePeersOnlineStatus(rtm_codec::SubscribePeersOnlineStatus { peer_ids }), Err(_))
@@ -75,6 +74,7 @@ impl Presence {
         };
         let from = before.map_or_else(|| "nothing".to_owned(), |(state, _)| state.to_string());
         let is_needless = match state {
+            _ if before.is_some_and(|(before, _)| before == state) => false,
             PeerOnlineState::Online => false,
             PeerOnlineState::Unreachable => {
                 matches!(before, Some((PeerOnlineState::Offline, _))) || !is_due(facts.unreachable_at(now, peer))
