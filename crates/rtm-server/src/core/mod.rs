@@ -193,9 +193,12 @@ impl Core {
 
     fn session_frame(&mut self, now: Now, conn: ConnId, key: SessionKey, frame: ClientFrame) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        session.heard = now.instant;
-        if session.state != PeerOnlineState::Online {
-            self.set_state(now, key, PeerOnlineState::Online);
+        // On the vendor's wire most acknowledgements only say that something was written: no sign of life.
+        if !(session.is_vendor() && matches!(frame, ClientFrame::Ack { .. })) {
+            session.heard = now.instant;
+            if session.state != PeerOnlineState::Online {
+                self.set_state(now, key, PeerOnlineState::Online);
+            }
         }
         match frame {
             ClientFrame::Request { id, command } => self.request(now, key, id, command),

@@ -162,6 +162,22 @@ fn a_vendor_client_with_a_10_s_heartbeat_is_unreachable_after_15_s() {
 }
 
 #[test]
+fn what_is_written_to_a_vendor_client_is_no_sign_of_life() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login_vendor("bob"));
+    world.call(alice, subscribe(&["bob"])).unwrap();
+    world.events(alice);
+    world.silence(bob);
+    for second in 1..=30 {
+        world.request(alice, to_peer(second, "bob", "are you there?"));
+        let written = world.received(bob);
+        world.ack(bob, written, written);
+        world.advance(secs(1));
+    }
+    assert_eq!(world.closed(bob), Some(rtm_codec::CloseReason::KeepAliveTimeout));
+}
+
+#[test]
 fn a_client_that_is_to_be_pinged_is_pinged_every_interval() {
     let mut world = World::new();
     let keep_alive = KeepAlive::Server { interval_ms: 10_000 };
