@@ -37,19 +37,16 @@ impl Http {
         }
         self.handed_out.insert(id, (of, ids));
     }
-
-    pub(super) fn take(&mut self, answers: &mut Vec<(HttpId, Result<HttpAnswer, Refusal>)>) {
-        answers.append(&mut self.answers);
-    }
 }
 
 impl Core {
-    pub(super) fn check_gateway(
-        &mut self,
-        now: Now,
-        user_id: Option<&UserId>,
-        token: Option<&Token>,
-    ) -> Result<Text, Refusal> {
+    /// The vendor's gateway request: may this user log in, and if so with which session id. `None` for a user id
+    /// that an open project chooses at login.
+    ///
+    /// # Errors
+    ///
+    /// What a login would be refused with: a bad or expired token, a ban.
+    pub fn gateway(&mut self, now: Now, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
         match user_id {
             Some(user_id) => {
                 self.check_ban(now, user_id)?;
@@ -61,7 +58,13 @@ impl Core {
         Ok(Text::from(self.secrets.text()))
     }
 
-    pub(super) fn http_offline(&mut self, now: Now, user_id: &UserId, session: &str) -> Result<HttpId, Refusal> {
+    /// The vendor's request for the messages that waited for a user. `session` is what
+    /// [`gateway`](Self::gateway) gave and the user's login named.
+    ///
+    /// # Errors
+    ///
+    /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
+    pub fn take_offline(&mut self, now: Now, user_id: &UserId, session: &str) -> Result<HttpId, Refusal> {
         self.caller(user_id, session)?;
         let http = self.http.begin();
         let not_before = self.oldest_offline(now);
@@ -70,7 +73,8 @@ impl Core {
         Ok(http)
     }
 
-    pub(super) fn http_handed_out(&mut self, id: HttpId) {
+    /// The messages of a [`HttpAnswer::Offline`] were handed out and are removed.
+    pub fn offline_taken(&mut self, id: HttpId) {
         if let Some((of, ids)) = self.http.handed_out.remove(&id)
             && !ids.is_empty()
         {
@@ -78,7 +82,13 @@ impl Core {
         }
     }
 
-    pub(super) fn http_history(
+    /// The vendor's requests for history, authorised as [`take_offline`](Self::take_offline) is.
+    ///
+    /// # Errors
+    ///
+    /// As the same query on a connection, and
+    /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
+    pub fn query_history(
         &mut self,
         now: Now,
         user_id: &UserId,
@@ -99,6 +109,11 @@ impl Core {
             _ => Err(Refusal::new(ErrorKind::Failure, "the server could not read the history")),
         };
         self.http.answer(http, answer);
+    }
+
+    /// Appends the answers to HTTP requests that are ready.
+    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, Result<HttpAnswer, Refusal>)>) {
+        answers.append(&mut self.http.answers);
     }
 
     /// The session of a user that an HTTP request proves to be its own.

@@ -34,6 +34,7 @@
 
 #![deny(clippy::iter_over_hash_type)]
 
+mod admin;
 mod arena;
 mod attributes;
 mod auth;
@@ -62,17 +63,10 @@ mod stream;
 mod timer;
 mod users;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use foldhash::fast::FixedState;
-use rtm_codec::{
-    AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, QueryHistory, Refusal, ServerFrame,
-    Text, Token, UserId,
-};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, ServerFrame, UserId};
 
 use self::{
     arena::{Arena, CallKey, ChannelKey, SessionKey, UserKey},
@@ -139,7 +133,7 @@ impl Core {
         let mut secrets = Secrets::new(seed);
         let hasher = FixedState::with_seed(secrets.number());
         let mut hub = Hub::new(config.settings);
-        hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
+        hub.timers.push(now.instant + admin::EXPIRY_EVERY, Due::Expiry);
         Self {
             config,
             start: now.instant,
@@ -298,115 +292,4 @@ impl Core {
         self.stored(now, done);
         self.hub.close_overfull(now);
     }
-
-    /// The vendor's gateway request: may this user log in, and if so with which session id. `None` for a user id
-    /// that an open project chooses at login.
-    ///
-    /// # Errors
-    ///
-    /// What a login would be refused with: a bad or expired token, a ban.
-    pub fn gateway(&mut self, now: Now, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
-        self.check_gateway(now, user_id, token)
-    }
-
-    /// The vendor's request for the messages that waited for a user. `session` is what
-    /// [`gateway`](Self::gateway) gave and the user's login named.
-    ///
-    /// # Errors
-    ///
-    /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
-    pub fn take_offline(&mut self, now: Now, user_id: &UserId, session: &str) -> Result<HttpId, Refusal> {
-        self.http_offline(now, user_id, session)
-    }
-
-    /// The messages of a [`HttpAnswer::Offline`] were handed out and are removed.
-    pub fn offline_taken(&mut self, id: HttpId) {
-        self.http_handed_out(id);
-    }
-
-    /// The vendor's requests for history, authorised as [`take_offline`](Self::take_offline) is.
-    ///
-    /// # Errors
-    ///
-    /// As the same query on a connection, and
-    /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
-    pub fn query_history(
-        &mut self,
-        now: Now,
-        user_id: &UserId,
-        session: &str,
-        query: &QueryHistory,
-    ) -> Result<HttpId, Refusal> {
-        self.http_history(now, user_id, session, query)
-    }
-
-    /// Appends the answers to HTTP requests that are ready.
-    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, Result<HttpAnswer, Refusal>)>) {
-        self.http.take(answers);
-    }
-
-    /// Refuses logins from now on, telling clients to come back later or elsewhere. The connections that are
-    /// there go on: the shell [`close`](Self::close)s them with [`CloseReason::Draining`], spread over time.
-    pub fn drain(&mut self) {
-        self.is_draining = true;
-    }
-
-    /// The open connections, in the order of their slots.
-    #[must_use]
-    pub fn connections(&self) -> Vec<ConnId> {
-        self.hub.conns.keys().collect()
-    }
-
-    /// Ends a user's session with [`CloseReason::Banned`] and refuses its logins until `until_unix_ms`; 0 only
-    /// ends the session. Says whether there was one.
-    pub fn ban(&mut self, now: Now, user_id: &UserId, until_unix_ms: u64) -> bool {
-        if until_unix_ms > now.unix_ms {
-            self.bans.insert(user_id.clone(), until_unix_ms);
-        }
-        let session = self.users.find(user_id).and_then(|user| self.users.get(user)?.session);
-        if let Some(key) = session {
-            self.end_session(now, key, CloseReason::Banned);
-        }
-        session.is_some()
-    }
-
-    /// Lets a banned user log in again. Says whether it was banned.
-    pub fn unban(&mut self, user_id: &UserId) -> bool {
-        self.bans.remove(user_id).is_some()
-    }
-
-    /// Figures of the project. Counting the users takes a look at every session.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats {
-            connections: self.hub.conns.len(),
-            users: self.hub.sessions.values().filter(|session| session.is_there()).count(),
-            sessions: self.hub.sessions.len(),
-            channels: self.channels.len(),
-            invitations: self.calls.len(),
-            ..self.hub.stats
-        }
-    }
-
-    /// Has the store drop what is too old, from time to time.
-    fn expire_stored(&mut self, now: Now) {
-        let history_for = self.config.settings.history_for.as_millis().try_into().unwrap_or(u64::MAX);
-        let work = StoreWork::Expire {
-            offline_before: self.oldest_offline(now),
-            history_before: now.unix_ms.saturating_sub(history_for),
-        };
-        self.jobs.tell(work);
-        self.bans.retain(|_, until| now.unix_ms < *until);
-        self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
-    }
 }
-
-/// Shows no user and no secret.
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, .. } = self;
-        f.debug_struct("Core").field("app_id", &config.app_id).field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
-
-const EXPIRY_EVERY: Duration = Duration::from_secs(60 * 60);
