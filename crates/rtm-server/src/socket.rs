@@ -8,7 +8,6 @@
 //! its socket, nothing is read from it and nothing is taken from its session, whose own bound then acts.
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     future::Future,
     io,
@@ -29,7 +28,9 @@ use tracing::debug;
 
 use crate::{
     core::{ConnId, Outgoing},
+    outbox::Outbox,
     project::Project,
+    scratch::Scratch,
     server::{Peer, Shared},
     tls::Stream,
     websocket::{Incoming, LOGIN_BYTES, MESSAGE_BYTES, Violation, WebSocket},
@@ -46,9 +47,7 @@ pub(crate) struct Socket {
     /// Frames that wait until what those before them led to is written.
     pending: VecDeque<ClientFrame>,
     /// What the socket did not take yet.
-    unsent: Unsent,
-    /// Whether TLS holds bytes that the socket did not take yet.
-    unflushed: bool,
+    outbox: Outbox,
     /// Whether the session has or may have more, but enough is unsent.
     more: bool,
     /// In a login, its end; at the end, how long the peer may take to confirm it; else how long the
@@ -77,23 +76,6 @@ struct Online {
     conn: ConnId,
 }
 
-#[derive(Default)]
-struct Unsent {
-    bytes: Vec<u8>,
-    sent: usize,
-}
-
-/// What a wake-up works with.
-struct Scratch {
-    read: Box<[u8]>,
-    /// Frames of the packet that is being read.
-    frames: Vec<ClientFrame>,
-    /// Frames for the core.
-    pending: VecDeque<ClientFrame>,
-    outgoing: Vec<Outgoing>,
-    write: Vec<u8>,
-}
-
 impl Socket {
     /// A connection that has just shaken hands. `early` is what was read beyond the handshake.
     pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, server: Arc<Shared>, peer: Arc<Peer>) -> Self {
@@ -106,8 +88,7 @@ impl Socket {
             phase: Phase::LoggingIn { refused: 0, drain },
             early,
             pending: VecDeque::new(),
-            unsent: Unsent::default(),
-            unflushed: false,
+            outbox: Outbox::default(),
             more: false,
             timer,
             server,
@@ -122,6 +103,7 @@ impl Socket {
             scratch.pending = std::mem::take(&mut self.pending);
         }
         let result = self.turns(cx, scratch);
+        scratch.pending.extend(scratch.frames.drain(..));
         if !scratch.pending.is_empty() {
             self.pending = std::mem::take(&mut scratch.pending);
         }
@@ -135,19 +117,12 @@ impl Socket {
             self.receive(&early, scratch);
         }
         for round in 0..ROUNDS {
-            let mut moved = false;
-            if !self.unsent.is_empty() || self.unflushed {
-                match self.send_unsent(cx) {
-                    Poll::Ready(Ok(())) => moved = true,
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => {}
-                }
-            }
-            if matches!(self.phase, Phase::Ending) && self.unsent.is_empty() && scratch.write.is_empty() {
+            let Ok(mut moved) = self.write(cx, &mut scratch.write) else { return Poll::Ready(()) };
+            if matches!(self.phase, Phase::Ending) && self.outbox.is_flushed() {
                 return Poll::Ready(());
             }
             let reads = scratch.pending.is_empty() && !matches!(self.phase, Phase::Ending);
-            if reads && self.unsent.len() < UNSENT_BYTES {
+            if reads && self.outbox.len() < UNSENT_BYTES {
                 match self.read(cx, scratch) {
                     Poll::Ready(Ok(true)) => moved = true,
                     Poll::Ready(_) => return Poll::Ready(()),
@@ -155,21 +130,19 @@ impl Socket {
                 }
             }
             let is_held = self.more || !scratch.pending.is_empty();
-            if round == 0 || !scratch.frames.is_empty() || (is_held && self.unsent.len() < UNSENT_BYTES) {
+            if round == 0 || !scratch.frames.is_empty() || (is_held && self.outbox.len() < UNSENT_BYTES) {
                 self.exchange(cx, scratch);
             }
             if !scratch.write.is_empty() {
-                moved = true;
-                if self.send(cx, &mut scratch.write).is_err() {
-                    return Poll::Ready(());
-                }
+                let Ok(written) = self.write(cx, &mut scratch.write) else { return Poll::Ready(()) };
+                moved |= written;
             }
-            if self.unsent.is_empty() && !self.unflushed {
+            if self.outbox.is_flushed() {
                 // What the client cannot acknowledge itself counts as received once the socket has it.
                 scratch.frames.extend(std::iter::from_fn(|| self.wire.take_acks()));
                 moved |= !scratch.frames.is_empty();
             }
-            if matches!(self.phase, Phase::Failing) && self.unsent.is_empty() {
+            if matches!(self.phase, Phase::Failing) && self.outbox.is_flushed() {
                 // The peer closes as well then; until it has, what it sends must not cost it our close frame.
                 if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
                     return Poll::Ready(());
@@ -292,6 +265,11 @@ impl Socket {
         };
         let answer = match frame {
             ClientFrame::Login(login) => return self.log_in(login, scratch),
+            // A login whose fields break the rules.
+            ClientFrame::BadRequest { id: RequestId(0), refusal } => {
+                self.peer.admitted.login_refused(Instant::now());
+                return self.refuse_login(refusal, scratch);
+            }
             ClientFrame::Logout => return self.close(CloseReason::Logout, None, scratch),
             ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. } => Some(not_logged_in(id)),
             ClientFrame::Ping => Some(ServerFrame::Pong),
@@ -329,6 +307,10 @@ impl Socket {
                 return;
             }
         };
+        self.refuse_login(refusal, scratch);
+    }
+
+    fn refuse_login(&mut self, refusal: Refusal, scratch: &mut Scratch) {
         self.wire.encode(&ServerFrame::Refused(refusal));
         self.hang_up(CODE_REFUSED, "the login is refused", scratch);
     }
@@ -337,7 +319,7 @@ impl Socket {
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
         scratch.pending.extend(scratch.frames.drain(..));
         while let Phase::Online(Online { project, conn }) = &self.phase {
-            let has_room = self.unsent.len() + scratch.write.len() < UNSENT_BYTES;
+            let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
             // So few at once that their answers fit into the session, and that others get their turn.
             let count = if has_room && !self.more { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
             let frames = scratch.pending.drain(..count);
@@ -392,7 +374,7 @@ impl Socket {
     /// Ends the connection without another word.
     fn abandon(&mut self) {
         self.phase = Phase::Ending;
-        self.unsent = Unsent::default();
+        self.outbox.clear();
     }
 
     /// Moves what was encoded into the bytes to write.
@@ -402,58 +384,20 @@ impl Socket {
         }
     }
 
-    /// Writes `bytes`, after what is unsent; keeps what the socket does not take.
-    fn send(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let mut sent = 0;
-        if self.unsent.is_empty() {
-            while sent < bytes.len() {
-                match Pin::new(&mut self.stream).poll_write(cx, &bytes[sent..]) {
-                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(Ok(more)) => sent += more,
-                    Poll::Ready(Err(error)) => return Err(error),
-                    Poll::Pending => break,
-                }
-            }
+    /// Writes what waits and then `bytes`; says whether the socket took any of it.
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        let mut moved = false;
+        if !self.outbox.is_flushed() {
+            moved = self.outbox.go_on(&mut self.stream, cx)?;
         }
-        self.unsent.bytes.extend_from_slice(&bytes[sent..]);
-        bytes.clear();
-        if self.unsent.is_empty() {
-            self.flush(cx)?;
-        } else if matches!(self.phase, Phase::Online(_)) && self.timer.is_none() {
-            self.timer = Some(Box::pin(sleep(STALL_TIMEOUT)));
+        if !bytes.is_empty() {
+            moved |= self.outbox.send(&mut self.stream, cx, bytes)?;
         }
-        Ok(())
-    }
-
-    /// Writes what is unsent; ready when some of it was taken.
-    fn send_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut taken = false;
-        while !self.unsent.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, self.unsent.rest()) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(more)) => {
-                    self.unsent.sent += more;
-                    taken = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => break,
-            }
+        if matches!(self.phase, Phase::Online(_)) && (moved || self.timer.is_none()) {
+            // The time begins anew with everything that the socket takes.
+            self.timer = (!self.outbox.is_empty()).then(|| Box::pin(sleep(STALL_TIMEOUT)));
         }
-        if self.unsent.is_empty() {
-            self.unsent = Unsent::default();
-            self.flush(cx)?;
-        }
-        if taken && matches!(self.phase, Phase::Online(_)) {
-            self.timer = (!self.unsent.is_empty()).then(|| Box::pin(sleep(STALL_TIMEOUT)));
-        }
-        if taken { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    /// Lets out what TLS holds, if it can.
-    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.unflushed = flushed.is_pending();
-        if let Poll::Ready(result) = flushed { result } else { Ok(()) }
+        Ok(moved)
     }
 
     /// Makes ready to sleep: gives back memory, and has the timer wake this task.
@@ -484,48 +428,6 @@ impl Drop for Online {
     }
 }
 
-impl Unsent {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.sent..]
-    }
-}
-
-impl Scratch {
-    /// This thread's buffers.
-    fn take() -> Box<Self> {
-        SCRATCH.take().unwrap_or_else(|| {
-            Box::new(Self {
-                read: vec![0; READ_BYTES].into(),
-                frames: Vec::new(),
-                pending: VecDeque::new(),
-                outgoing: Vec::new(),
-                write: Vec::new(),
-            })
-        })
-    }
-
-    /// Leaves them to the next wake-up on this thread, empty and not larger than usual.
-    fn give_back(mut self: Box<Self>) {
-        self.frames.clear();
-        self.frames.shrink_to(KEPT_ITEMS);
-        self.pending.clear();
-        self.pending.shrink_to(KEPT_ITEMS);
-        self.outgoing.clear();
-        self.outgoing.shrink_to(KEPT_ITEMS);
-        self.write.clear();
-        self.write.shrink_to(KEPT_BYTES);
-        SCRATCH.set(Some(self));
-    }
-}
-
 /// Whether a refusal may be the answer to somebody who tries things out.
 pub(crate) fn is_guess(kind: ErrorKind) -> bool {
     matches!(
@@ -538,12 +440,6 @@ pub(crate) fn is_guess(kind: ErrorKind) -> bool {
     )
 }
 
-thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
-}
-
-/// What one read takes from a socket.
-const READ_BYTES: usize = 64 * 1024;
 /// How many times in a row a busy connection goes on before others get their turn.
 const ROUNDS: usize = 8;
 /// How many frames go to the core under one lock.
@@ -556,9 +452,6 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Frames other than a login that are answered before it.
 const FRAMES_BEFORE_LOGIN: usize = 16;
-/// What a thread's buffers keep between wake-ups.
-const KEPT_ITEMS: usize = 1024;
-const KEPT_BYTES: usize = 256 * 1024;
 /// The WebSocket code after a refused login: not one of [`CloseReason`], and not one that the vendor's
 /// SDK takes for its own leaving.
 const CODE_REFUSED: u16 = 4000;

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod config;
+mod descriptors;
 mod drain;
 mod http;
 mod limits;
