@@ -14,7 +14,7 @@ use hyper::{
     service::service_fn,
     upgrade::OnUpgrade,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rtm_codec::{
     ErrorKind, HistoryOf, QueryHistory, Refusal, Wire,
     binary::SUBPROTOCOL,
@@ -30,18 +30,15 @@ use crate::{
     tls::Stream,
 };
 
-/// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own.
+/// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. How long
+/// that may take is the caller's to limit.
 pub(crate) async fn serve(stream: Stream, server: Arc<Shared>, peer: Arc<Peer>) {
     let service = service_fn(|request| {
         let (server, peer) = (Arc::clone(&server), Arc::clone(&peer));
         async move { Ok::<_, Infallible>(answer(request, server, peer).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(server.handshake_timeout)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let connection =
+        http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(stream), service).with_upgrades();
     match connection.await {
         Ok(()) => peer.answer_delivered(),
         Err(error) => debug!(peer = %peer.address, "{error}"),

@@ -3,10 +3,10 @@
 
 mod bad_input;
 mod config;
-mod descriptors;
 mod drain;
 mod http;
 mod limits;
+mod process;
 mod sockets;
 mod store;
 mod support;

@@ -1,52 +1,28 @@
-//! A server that runs out of file descriptors: those who are there stay, those who wait are let in later.
+//! A server as a process of its own: short of descriptors, and killed hard.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-};
+use rtm_codec::{Answer, ClientFrame, Event, MessageId, RtmMessage, SendMessageToPeer, SendOutcome, ServerFrame, Wire};
+use rtm_server::{CallLimits, Server, ServerBuilder};
+use tokio::{net::TcpStream, task::spawn_blocking};
 
-use rtm_codec::{ClientFrame, ServerFrame, Wire};
-use tokio::net::TcpStream;
+use crate::support::{Client, Process, app_id, soon, user};
 
-use crate::support::{Client, server, soon};
-
-/// Started by the next test as a process of its own, with few descriptors.
+/// What [`Process`] runs.
 #[tokio::test]
-#[ignore = "run by a_server_without_descriptors_goes_on_when_there_are_some_again"]
+#[ignore = "run by the tests below, as a process of its own"]
 async fn serve_until_killed() {
-    let server = server().await;
+    let mut project = rtm_server::ProjectConfig::new(app_id());
+    project.limits = CallLimits::unlimited();
+    project.settings.offline_messages = 1_000_000;
+    let server = Server::builder().project(project);
+    let data_dir = std::env::var_os("RTM_DATA_DIR");
+    let server = data_dir.into_iter().fold(server, ServerBuilder::data_dir).bind("127.0.0.1:0").await.unwrap();
     println!("\nlistening on {}", server.local_addr());
     std::future::pending::<()>().await;
 }
 
-struct Process(Child);
-
-impl Process {
-    fn start(descriptors: usize) -> (Self, SocketAddr) {
-        let own = std::env::current_exe().unwrap();
-        let serve = "exec \"$0\" descriptors::serve_until_killed --exact --ignored --nocapture";
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("ulimit -n {descriptors}; {serve}"), own.to_str().unwrap()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
-        (Self(child), address.expect("it listens"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
-async fn a_server_without_descriptors_goes_on_when_there_are_some_again() {
-    let (_process, address) = tokio::task::spawn_blocking(|| Process::start(64)).await.unwrap();
+async fn without_descriptors_those_who_are_there_stay_and_others_are_let_in_later() {
+    let (_process, address) = spawn_blocking(|| Process::start("ulimit -n 64", None)).await.unwrap();
     let mut early = Client::login(address, Wire::Native, "early").await;
     // More than it has descriptors for; the kernel keeps those that are not accepted waiting.
     let mut crowd = Vec::new();
@@ -60,3 +36,79 @@ async fn a_server_without_descriptors_goes_on_when_there_are_some_again() {
     let mut late = soon("being let in", &mut late).await.unwrap();
     late.talks_with("late", &mut early, "early").await;
 }
+
+#[tokio::test]
+async fn killed_under_load_it_has_lost_nothing_that_it_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    let start = || {
+        let path = path.clone();
+        spawn_blocking(move || Process::start(":", Some(&path)))
+    };
+    let (process, address) = start().await.unwrap();
+    // Three senders with many calls under way each, until the server is gone.
+    let senders = [1, 2, 3].map(|sender| {
+        tokio::spawn(async move {
+            let mut client = Client::login(address, Wire::Native, &format!("sender{sender}")).await;
+            let mut kept = Vec::new();
+            for n in 0.. {
+                let number = sender * 1_000_000 + n;
+                let message = SendMessageToPeer {
+                    message_id: MessageId(number),
+                    peer_id: user("bob"),
+                    message: RtmMessage::text(number.to_string()),
+                    enable_offline_messaging: true,
+                    enable_historical_messaging: false,
+                };
+                client.requests += 1;
+                let id = rtm_codec::RequestId(client.requests);
+                let command = message.into();
+                if client.try_send(ClientFrame::Request { id, command }).await.is_err() {
+                    break;
+                }
+                while client.requests - kept.len() as u64 > 100 {
+                    match client.next_or_close().await {
+                        Ok(ServerFrame::Reply { id, result }) => {
+                            assert_eq!(result, Ok(Answer::SendMessageToPeer(SendOutcome::Stored)));
+                            kept.push(sender * 1_000_000 + id.0 - 1);
+                        }
+                        Ok(other) => panic!("{other:?}"),
+                        Err(_) => return kept,
+                    }
+                    if kept.len() == 1000 {
+                        THOUSAND.notify_one();
+                    }
+                }
+            }
+            kept
+        })
+    });
+    soon("a thousand acknowledged messages", THOUSAND.notified()).await;
+    spawn_blocking(|| process.kill()).await.unwrap();
+    let mut acknowledged = Vec::new();
+    for sender in senders {
+        acknowledged.extend(soon("the end of a sender", sender).await.unwrap());
+    }
+    assert!(acknowledged.len() >= 1000);
+
+    let (_process, address) = start().await.unwrap();
+    let mut bob = Client::login(address, Wire::Native, "bob").await;
+    let mut missing: std::collections::BTreeSet<u64> = acknowledged.into_iter().collect();
+    let mut last = [0; 4];
+    while !missing.is_empty() {
+        match bob.next().await {
+            ServerFrame::Event { seq, event: Event::MessageFromPeer(message) } => {
+                let number: u64 = message.message.as_text().unwrap().parse().unwrap();
+                let of_sender = &mut last[(number / 1_000_000) as usize];
+                assert!(*of_sender <= number, "in the order of sending");
+                *of_sender = number;
+                missing.remove(&number);
+                bob.ack(seq).await;
+            }
+            ServerFrame::Event { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+static THOUSAND: tokio::sync::Notify = tokio::sync::Notify::const_new();

@@ -8,7 +8,7 @@ use rtm_codec::{
     MessageId, RequestId, RtmMessage, SendChannelMessage, SendMessageToPeer, ServerFrame, SetLocalUserAttributes, Text,
     Wire,
 };
-use rtm_server::Server;
+use rtm_server::{AppId, ProjectConfig, Server};
 
 use crate::support::{Client, app_id, server, server_with, soon, user};
 
@@ -141,7 +141,7 @@ async fn messages_of_every_size_arrive_whole_and_in_order_on_both_wires() {
             sender.requests += 1;
             let id = sender.requests;
             let command = to_peer(id, &to_name, text);
-            sender.queue(ClientFrame::Request { id: RequestId(id), command });
+            sender.queue(&ClientFrame::Request { id: RequestId(id), command });
         }
         let (received, ()) = soon("all messages", async {
             tokio::join!(
@@ -220,6 +220,27 @@ async fn a_second_login_of_a_user_ends_the_first() {
         let mut other = Client::login(server.local_addr(), wire, &bob).await;
         other.talks_with(&bob, &mut second, &alice).await;
     }
+}
+
+#[tokio::test]
+async fn projects_on_one_port_do_not_see_each_other() {
+    let other_app: AppId = "F".repeat(32).parse().unwrap();
+    let other = other_app.clone();
+    let server = server_with(|config| config.projects.push(ProjectConfig::new(other))).await;
+    let address = server.local_addr();
+    for wire in [Wire::Native, Wire::Vendor] {
+        let (alice, bob) = (format!("alice-{wire:?}"), format!("bob-{wire:?}"));
+        let mut here = Client::login(address, wire, &alice).await;
+        let mut there = Client::connect(address, wire).await;
+        there.log_in_with(&alice, |login| login.app_id = other_app.clone()).await;
+        let mut sender = Client::connect(address, wire).await;
+        sender.log_in_with(&bob, |login| login.app_id = other_app.clone()).await;
+        sender.delivers_to(&mut there, &alice, "for the one there").await;
+        here.send(ClientFrame::Ping).await;
+        assert_eq!(here.next().await, ServerFrame::Pong, "nothing came before it");
+    }
+    assert_eq!(server.stats().projects[&other_app].users, 4);
+    assert_eq!(server.stats().projects[&app_id()].users, 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,15 @@
 //! A server and bare clients on real sockets. Every wait ends by an event; the timeouts only keep a
 //! broken server from hanging the tests.
 
-use std::{collections::VecDeque, future::Future, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command as Program, Stdio},
+    time::Duration,
+};
 
 use async_tungstenite::{
     WebSocketStream,
@@ -117,14 +125,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Sends to a server that may have closed the socket.
     pub(crate) async fn try_send(&mut self, frame: ClientFrame) -> Result<(), Error> {
-        self.queue(frame);
+        self.queue(&frame);
         self.feed().await?;
         soon("sending", self.socket.flush()).await
     }
 
     /// Leaves a frame for the next [`flush`](Self::flush).
-    pub(crate) fn queue(&mut self, frame: ClientFrame) {
-        self.wire.encode(&frame);
+    pub(crate) fn queue(&mut self, frame: &ClientFrame) {
+        self.wire.encode(frame);
     }
 
     /// Sends what is queued.
@@ -296,6 +304,40 @@ pub(crate) fn login_with(app_id: AppId, name: &str, token: Option<&str>) -> Clie
         accepts_binary: true,
         gateway_session: None,
     }))
+}
+
+/// A server in a process of its own: it runs the test `process::serve_until_killed`.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts it after the shell command `prepare`, keeping its data in `directory` if there is one.
+    pub(crate) fn start(prepare: &str, directory: Option<&Path>) -> (Self, SocketAddr) {
+        let own = std::env::current_exe().unwrap();
+        let serve = "exec \"$0\" process::serve_until_killed --exact --ignored --nocapture";
+        let mut command = Program::new("sh");
+        command.args(["-c", &format!("{prepare}; {serve}")]).arg(own).stdout(Stdio::piped());
+        if let Some(directory) = directory {
+            command.env("RTM_DATA_DIR", directory);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
+        (Self(child), address.expect("it listens"))
+    }
+
+    /// Kills it without a chance to say goodbye.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// An HTTP answer.
