@@ -158,7 +158,7 @@ impl Ledger {
             }
         };
         self.messages.replied(now, device, id, result);
-        self.channels.replied(device, &command, result);
+        self.channels.replied(now, device, id, &command, result);
         self.presence.replied(device, &command, result);
         self.attributes.replied(&self.facts, now, device, &command, result);
         self.invitations.replied(now, device, id, result);
@@ -189,7 +189,7 @@ impl Ledger {
         let verdict = self.states.told(&self.facts, now, device, event);
         self.judge(now, Some(device), verdict);
         if let RtmEvent::ConnectionStateChanged { state, .. } = event {
-            self.facts.changed(device, *state);
+            self.facts.changed(now, device, *state);
             if !state.is_logged_in() {
                 self.channels.session_ended(now, device);
                 self.presence.session_ended(device);

@@ -92,6 +92,13 @@ impl Link {
         self.pipe(direction).left = Some(bytes);
     }
 
+    /// Lets the connection last, and move.
+    pub(crate) fn heal(&mut self, now: Duration) {
+        self.stalled_until = self.stalled_until.min(now);
+        self.up.left = None;
+        self.down.left = None;
+    }
+
     /// Whether the server's socket takes more.
     pub(crate) fn has_room(&self) -> bool {
         self.down.bytes_under_way < SOCKET_BYTES

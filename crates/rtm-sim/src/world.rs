@@ -270,7 +270,7 @@ impl World {
         self.set_faults(Faults::none());
         self.ledger.healed(self.now);
         for link in &mut self.links {
-            link.stalled_until = link.stalled_until.min(self.now);
+            link.heal(self.now);
         }
         for device in 0..self.devices.len() {
             let of = &mut self.devices[device];

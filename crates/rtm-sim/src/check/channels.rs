@@ -75,19 +75,27 @@ impl Channels {
         }
     }
 
-    pub(super) fn replied(&mut self, device: usize, command: &Command, result: &Result<Answer, RtmError>) {
+    pub(super) fn replied(
+        &mut self,
+        now: Duration,
+        device: usize,
+        id: RequestId,
+        command: &Command,
+        result: &Result<Answer, RtmError>,
+    ) {
         if let (Command::LeaveChannel(leave), Err(_)) = (command, result)
             && let Some(member) = self.members.get_mut(&(device, leave.channel_id.clone()))
         {
             member.leaves = false;
         }
         if let (Command::JoinChannel(join), Err(error)) = (command, result)
-            && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::OutcomeUnknown | ErrorKind::AbortedByLeave)
-            && let Some(member) = self.members.get_mut(&(device, join.channel_id.clone()))
-            && member.certain.last().is_none_or(|last| last.until.is_some())
+            && error.kind() != ErrorKind::AlreadyJoined
         {
             // The answer may yet come, and nobody waits for it.
-            member.leaves = true;
+            self.joins.remove(&(device, id));
+            if let Some(member) = self.members.get_mut(&(device, join.channel_id.clone())) {
+                member.end(now, false);
+            }
         }
         if let (Command::GetMembers(get), Ok(Answer::GetMembers(members))) = (command, result)
             && let Some(member) = self.members.get_mut(&(device, get.channel_id.clone()))
@@ -146,7 +154,6 @@ impl Channels {
             RtmEvent::RestoreFailed { what: rtm_connection::Restored::Channel(channel_id), .. } => {
                 if let Some(member) = self.members.get_mut(&(device, channel_id.clone())) {
                     member.end(now, false);
-                    member.wants = false;
                 }
                 return Ok(());
             }
@@ -259,6 +266,10 @@ impl Channels {
         let of = &facts.devices[device];
         let Some(member) = self.members.get(&(device, channel_id.clone())) else { return Ok(()) };
         let Some(members) = truth.get(channel_id) else { return Ok(()) };
+        if member.certain.last().is_some_and(|last| last.left) {
+            // It could not leave, so it still is one, and nothing is certain.
+            return Ok(());
+        }
         if member.certain.last().is_none_or(|last| last.until.is_some()) {
             let detail = format!("{} believes to be in {channel_id}, and never was let in", of.user_id);
             return Err(fault(Invariant::MembershipConverges, detail));

@@ -123,13 +123,15 @@ pub(super) struct Fact {
     pub(super) disturbed_at: Option<Duration>,
     pub(super) frozen_until: Duration,
     pub(super) frozen_for: Duration,
-    /// Whether its application ever stopped reading.
+    /// Whether its application does not always read at once.
     pub(super) is_slow: bool,
 }
 
 /// What went on between two times that a device was connected.
 #[derive(Debug, Default)]
 pub(super) struct Between {
+    /// When it was connected.
+    pub(super) from: Duration,
     /// The longest time that the server heard nothing of it.
     pub(super) absence: Duration,
     /// Why the server closed its link last.
@@ -172,12 +174,18 @@ impl Facts {
             disturbed_at: None,
             frozen_until: Duration::ZERO,
             frozen_for: Duration::ZERO,
-            is_slow: false,
+            is_slow: config.reads_at_once < usize::MAX,
         });
     }
 
     /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.
     pub(super) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame], is_stale: bool) {
+        if self.devices[device].wire == Wire::Vendor
+            && frames.iter().all(|frame| matches!(frame, ClientFrame::Ack { .. }))
+        {
+            // There an acknowledgement is no sign of life: most are only implied.
+            return;
+        }
         let user_silence = self.silence(now, &self.devices[device].user_id);
         let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
         let of = &mut self.devices[device];
@@ -212,12 +220,12 @@ impl Facts {
         }
     }
 
-    pub(super) fn changed(&mut self, device: usize, state: ConnectionState) {
+    pub(super) fn changed(&mut self, now: Duration, device: usize, state: ConnectionState) {
         let of = &mut self.devices[device];
         of.state = state;
         of.is_anew |= !state.is_logged_in() && state != ConnectionState::Connecting;
         if state == ConnectionState::Connected {
-            of.before = std::mem::take(&mut of.since);
+            of.before = std::mem::replace(&mut of.since, Between { from: now, ..Between::default() });
         }
     }
 

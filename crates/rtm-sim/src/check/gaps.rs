@@ -31,7 +31,12 @@ impl Gaps {
         let absence = before.absence.as_secs_f64();
         let is_due = match reason {
             _ if of.wire == Wire::Vendor => true,
-            GapReason::NewSession => before.lost_session || before.absence >= facts.settings.resume_within,
+            GapReason::NewSession => {
+                before.lost_session
+                    || before.absence >= facts.settings.resume_within
+                    // It may have ended before what it said last was there.
+                    || facts.server_ended_since(before.from.saturating_sub(UNDER_WAY))
+            }
             GapReason::SlowConsumer => before.closed == Some(CloseReason::SlowConsumer),
             GapReason::LeftChannel => before.absence >= facts.settings.offline_after,
             GapReason::Dropped => of.disturbed_at.is_some(),
@@ -57,3 +62,6 @@ impl Gaps {
         })
     }
 }
+
+/// So long a frame may be under way.
+const UNDER_WAY: Duration = Duration::from_secs(20);

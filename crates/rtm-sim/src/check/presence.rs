@@ -77,7 +77,10 @@ impl Presence {
             _ if before.is_some_and(|(before, _)| before == state) => false,
             PeerOnlineState::Online => false,
             PeerOnlineState::Unreachable => {
-                matches!(before, Some((PeerOnlineState::Offline, _))) || !is_due(facts.unreachable_at(now, peer))
+                // Who was away itself is told how things are, and not how they came to be so.
+                let was_here = |told| facts.devices[device].disturbed_at.is_none_or(|at| at < told);
+                matches!(before, Some((PeerOnlineState::Offline, told)) if was_here(told))
+                    || !is_due(facts.unreachable_at(now, peer))
             }
             _ => !is_due(facts.offline_at(now, peer)),
         };
