@@ -1,1 +1,3 @@
-//! The benchmarks are in this package's folder, one file each.
+//! What the benchmarks measure: `benches/*.rs` hand it to criterion, the programs in `src/bin` compare.
+
+pub mod codec;

@@ -1,0 +1,487 @@
+//! Encoding and decoding one message event, on both wires and as others do it.
+//!
+//! Every candidate carries the same message. Ours add what a frame needs: its length, the event's number, and the
+//! checking of ids; the rivals do not. What is measured is the time of the thread on its processor, so that a busy
+//! machine disturbs little.
+
+use std::{hint::black_box, time::Duration};
+
+use bytes::Bytes;
+use prost::Message as _;
+use rtm_codec::{
+    ClientFrame, ClientWire, Event, MessageId, Packet, PeerMessage, RequestId, RtmMessage, Seq, ServerFrame,
+    ServerWire, SharedEvent, Text, UserId, Wire,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+/// One way to do it.
+pub struct Candidate {
+    /// What it is called.
+    pub name: &'static str,
+    run: Box<dyn FnMut(u64) -> Duration>,
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Candidate").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Candidate {
+    /// Does it so many times, and says how long that took.
+    pub fn run(&mut self, iterations: u64) -> Duration {
+        (self.run)(iterations)
+    }
+}
+
+/// The text of a message.
+#[derive(Debug, Clone, Copy)]
+pub enum Size {
+    /// So many bytes of ASCII, with a quote here and there.
+    Ascii(usize),
+    /// So many bytes of Chinese.
+    Chinese(usize),
+}
+
+impl Size {
+    /// The sizes that are measured.
+    pub const ALL: [Self; 7] = [
+        Self::Ascii(32),
+        Self::Ascii(64),
+        Self::Ascii(256),
+        Self::Ascii(1024),
+        Self::Ascii(4096),
+        Self::Ascii(32_768),
+        Self::Chinese(4096),
+    ];
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Ascii(bytes) | Self::Chinese(bytes) => bytes,
+        }
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ascii(bytes) => write!(f, "{bytes}"),
+            Self::Chinese(bytes) => write!(f, "{bytes}-chinese"),
+        }
+    }
+}
+
+/// A server's native frame into a buffer that is used again and again.
+pub const NATIVE: &str = "native";
+/// The same, each packet handed out with its own bytes.
+pub const NATIVE_TAKEN: &str = "native, each packet taken";
+/// An event that is encoded already, for one receiver more.
+pub const NATIVE_SHARED: &str = "native, one of many receivers";
+/// The vendor's JSON.
+pub const VENDOR: &str = "vendor";
+/// The vendor's JSON of an event that is encoded already, for one receiver more.
+pub const VENDOR_SHARED: &str = "vendor, one of many receivers";
+/// bincode 2's derive, into a slice and out of it into owned strings.
+pub const BINCODE: &str = "bincode 2 derive";
+/// bincode 2's derive into borrowed strings.
+pub const BINCODE_BORROWED: &str = "bincode 2 derive, borrowed";
+/// prost's derive.
+pub const PROST: &str = "prost";
+/// serde_json once, without the vendor's envelope.
+pub const JSON: &str = "serde_json";
+/// serde_json twice, for the message and for the vendor's envelope around it.
+pub const JSON_TWICE: &str = "serde_json, two passes";
+
+/// The ways to encode a message of this size.
+#[must_use]
+pub fn encoders(size: Size) -> Vec<Candidate> {
+    let messages = Message::all(size);
+    let frames: Vec<ServerFrame> = messages.iter().map(Message::frame).collect();
+    let events: Vec<SharedEvent> = messages.iter().map(|message| SharedEvent::new(message.event())).collect();
+    let shown = |codec: &mut ServerWire| codec.drain(|packet| _ = black_box(packet));
+    let encoded = move |codec: &mut ServerWire, frame: &ServerFrame| {
+        codec.encode(frame);
+        shown(codec);
+    };
+    let shared = move |codec: &mut ServerWire, event: &SharedEvent| {
+        codec.encode_event(Seq(1000), event);
+        shown(codec);
+    };
+    let taken = |codec: &mut ServerWire, frame: &ServerFrame| {
+        codec.encode(frame);
+        _ = black_box(codec.take_packet());
+    };
+    let (mut slice, mut prost, mut once, mut twice) = (vec![0; 64 * 1024], vec![], vec![], vec![]);
+    vec![
+        written(NATIVE, Wire::Native, frames.clone(), encoded),
+        written(NATIVE_TAKEN, Wire::Native, frames.clone(), taken),
+        written(NATIVE_SHARED, Wire::Native, events.clone(), shared),
+        written(VENDOR, Wire::Vendor, frames, encoded),
+        written(VENDOR_SHARED, Wire::Vendor, events, shared),
+        each(BINCODE, messages.iter().map(Message::bincode), move |event| {
+            _ = black_box(bincode::encode_into_slice(event, &mut slice, bincode::config::standard()));
+        }),
+        each(PROST, messages.iter().map(Message::prost), move |event| {
+            prost.clear();
+            _ = black_box(event.encode(&mut prost));
+        }),
+        each(JSON, messages.iter().map(Message::json), move |event| {
+            once.clear();
+            _ = black_box(serde_json::to_writer(&mut once, event));
+        }),
+        each(JSON_TWICE, messages.iter().map(Message::json), move |event| {
+            twice.clear();
+            if let Ok(content) = serde_json::to_string(event) {
+                let envelope = Envelope { cmd: "RecvMsgFromPeer", encrypt: false, content: &content };
+                _ = black_box(serde_json::to_writer(&mut twice, &envelope));
+            }
+        }),
+    ]
+}
+
+/// The ways to decode a message of this size.
+#[must_use]
+pub fn decoders(size: Size) -> Vec<Candidate> {
+    let messages = Message::all(size);
+    let standard = bincode::config::standard();
+    let bincode: Vec<Vec<u8>> = messages
+        .iter()
+        .map(|message| bincode::encode_to_vec(message.bincode(), standard).expect("memory takes everything"))
+        .collect();
+    vec![
+        read(NATIVE, Wire::Native, &messages),
+        read(VENDOR, Wire::Vendor, &messages),
+        each(BINCODE, bincode.clone(), move |bytes| {
+            _ = black_box(bincode::decode_from_slice::<BincodeEvent, _>(bytes, standard));
+        }),
+        each(BINCODE_BORROWED, bincode, move |bytes| {
+            _ = black_box(bincode::borrow_decode_from_slice::<BorrowedEvent<'_>, _>(bytes, standard));
+        }),
+        each(PROST, messages.iter().map(|message| message.prost().encode_to_vec()), |bytes| {
+            _ = black_box(ProstEvent::decode(&bytes[..]));
+        }),
+        each(JSON, messages.iter().map(|message| serde_json::to_vec(&message.json())), |text| {
+            if let Ok(text) = text {
+                _ = black_box(serde_json::from_slice::<JsonMessage>(text));
+            }
+        }),
+        each(JSON_TWICE, packets(Wire::Vendor, &messages), |packet| {
+            if let Packet::Text(text) = packet
+                && let Ok(envelope) = serde_json::from_str::<OwnedEnvelope>(text)
+            {
+                _ = black_box(serde_json::from_str::<JsonMessage>(&envelope.content));
+            }
+        }),
+    ]
+}
+
+/// `run` on one input after the other.
+fn each<I: 'static>(
+    name: &'static str,
+    inputs: impl IntoIterator<Item = I>,
+    mut run: impl FnMut(&I) + 'static,
+) -> Candidate {
+    let inputs: Vec<I> = inputs.into_iter().collect();
+    let run = move |iterations| {
+        let started = now();
+        for input in inputs.iter().cycle().take(iterations as usize) {
+            run(black_box(input));
+        }
+        now() - started
+    };
+    Candidate { name, run: Box::new(run) }
+}
+
+/// `run` on a server's codec and one input after the other.
+fn written<I: 'static>(
+    name: &'static str,
+    wire: Wire,
+    inputs: Vec<I>,
+    mut run: impl FnMut(&mut ServerWire, &I) + 'static,
+) -> Candidate {
+    let mut codec = ServerWire::new(wire);
+    let run = move |iterations| {
+        batches(iterations)
+            .map(|batch| {
+                if wire == Wire::Vendor {
+                    // It remembers what is not acknowledged.
+                    codec = ServerWire::new(wire);
+                }
+                let started = now();
+                for input in inputs.iter().cycle().take(batch) {
+                    run(black_box(&mut codec), black_box(input));
+                }
+                now() - started
+            })
+            .sum()
+    };
+    Candidate { name, run: Box::new(run) }
+}
+
+/// A client's codec on the packets of a server, each of which it is given to keep.
+fn read(name: &'static str, wire: Wire, messages: &[Message]) -> Candidate {
+    let (packets, mut codec, mut frames) = (packets(wire, messages), ClientWire::new(wire), Vec::new());
+    let run = move |iterations| {
+        batches(iterations)
+            .map(|batch| {
+                // The vendor's wire remembers what is not acknowledged.
+                let all = Seq(u64::MAX);
+                codec.encode(&ClientFrame::Ack { received: all, consumed: all, answered: RequestId(0) });
+                while codec.take_packet().is_some() {}
+                let batch: Vec<Packet> = packets.iter().cycle().take(batch).cloned().collect();
+                let started = now();
+                for packet in batch {
+                    black_box(codec.decode(packet, &mut frames)).expect("a codec reads what its other half wrote");
+                    black_box(&mut frames).clear();
+                }
+                now() - started
+            })
+            .sum()
+    };
+    Candidate { name, run: Box::new(run) }
+}
+
+/// What a server sends for each message, each packet in memory of its own as it is when it was received.
+fn packets(wire: Wire, messages: &[Message]) -> Vec<Packet> {
+    let mut codec = ServerWire::new(wire);
+    let mut packets = Vec::new();
+    for message in messages {
+        codec.encode(&message.frame());
+        while let Some(packet) = codec.take_packet() {
+            packets.push(match packet {
+                Packet::Text(text) => Packet::Text(Text::from(text.as_str())),
+                Packet::Binary(bytes) => Packet::Binary(Bytes::copy_from_slice(&bytes)),
+            });
+        }
+    }
+    assert_eq!(packets.len(), messages.len(), "one packet for each message");
+    packets
+}
+
+/// What is measured at once; what has to be made ready for it is not measured.
+fn batches(iterations: u64) -> impl Iterator<Item = usize> {
+    (0..iterations).step_by(BATCH).map(move |done| BATCH.min((iterations - done) as usize))
+}
+
+fn now() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+}
+
+struct Message {
+    message_id: u64,
+    peer_id: String,
+    text: String,
+    server_received_ts: u64,
+    is_offline_message: bool,
+}
+
+impl Message {
+    /// Messages that differ in everything.
+    fn all(size: Size) -> Vec<Self> {
+        let (text, chars) = match size {
+            Size::Ascii(bytes) => ("It's \"just\" a message, as people send them. ", bytes),
+            Size::Chinese(bytes) => ("实时消息的内容，与事件流的测试。", bytes / 3),
+        };
+        (0..MESSAGES).map(|i| Self::new(i, text.chars().cycle().skip(i).take(chars).collect())).collect()
+    }
+
+    fn new(i: usize, text: String) -> Self {
+        Self {
+            // Thirteen digits, as the vendor's SDK makes them.
+            message_id: 1_234_567_890_123 + 7919 * i as u64,
+            peer_id: format!("user-{:07}", i * 31),
+            text,
+            server_received_ts: 1_700_000_000_000 + i as u64,
+            is_offline_message: i.is_multiple_of(3),
+        }
+    }
+
+    fn event(&self) -> Event {
+        Event::MessageFromPeer(PeerMessage {
+            message_id: MessageId(self.message_id),
+            peer_id: UserId::new(&self.peer_id).expect("the id has allowed characters"),
+            message: RtmMessage::text(self.text.as_str()),
+            is_offline_message: self.is_offline_message,
+            server_received_ts: self.server_received_ts,
+        })
+    }
+
+    fn frame(&self) -> ServerFrame {
+        ServerFrame::Event { seq: Seq(1000), event: self.event() }
+    }
+
+    fn bincode(&self) -> BincodeEvent {
+        BincodeEvent::MessageFromPeer {
+            message_id: self.message_id,
+            peer_id: self.peer_id.clone(),
+            text: self.text.clone(),
+            is_offline_message: self.is_offline_message,
+            server_received_ts: self.server_received_ts,
+        }
+    }
+
+    fn prost(&self) -> ProstEvent {
+        ProstEvent {
+            kind: Some(ProstKind::MessageFromPeer(ProstMessage {
+                message_id: self.message_id,
+                peer_id: self.peer_id.clone(),
+                text: self.text.clone(),
+                is_offline_message: self.is_offline_message,
+                server_received_ts: self.server_received_ts,
+            })),
+        }
+    }
+
+    fn json(&self) -> JsonMessage {
+        JsonMessage {
+            msg_id: self.message_id,
+            from_uid: self.peer_id.clone(),
+            msg_type: 1,
+            msg_body: self.text.clone(),
+            svr_ts: self.server_received_ts,
+        }
+    }
+}
+
+/// An enum of as many variants as our events have.
+#[derive(bincode::Encode, bincode::Decode)]
+enum BincodeEvent {
+    MessageFromPeer {
+        message_id: u64,
+        peer_id: String,
+        text: String,
+        is_offline_message: bool,
+        server_received_ts: u64,
+    },
+    Peers(Vec<(String, u32)>),
+    Token(u64),
+    Received(String, String, String),
+    Canceled(String, String, String),
+    Failed(String, String, u32),
+    Delivered(String, String),
+    Accepted(String, String, String),
+    Refused(String, String, String),
+    Expired(String, String, u32),
+    ChannelMessage(String, u64, String, String, u64),
+    Joined(String, String, u32),
+    Left(String, String, u32),
+    Count(String, u32),
+    Attributes(String, Vec<(String, String)>),
+    Gap(Option<String>, Option<u64>),
+}
+
+#[derive(bincode::BorrowDecode)]
+#[expect(dead_code, reason = "only decoded")]
+enum BorrowedEvent<'a> {
+    MessageFromPeer {
+        message_id: u64,
+        peer_id: &'a str,
+        text: &'a str,
+        is_offline_message: bool,
+        server_received_ts: u64,
+    },
+    Peers(Vec<(&'a str, u32)>),
+    Token(u64),
+    Received(&'a str, &'a str, &'a str),
+    Canceled(&'a str, &'a str, &'a str),
+    Failed(&'a str, &'a str, u32),
+    Delivered(&'a str, &'a str),
+    Accepted(&'a str, &'a str, &'a str),
+    Refused(&'a str, &'a str, &'a str),
+    Expired(&'a str, &'a str, u32),
+    ChannelMessage(&'a str, u64, &'a str, &'a str, u64),
+    Joined(&'a str, &'a str, u32),
+    Left(&'a str, &'a str, u32),
+    Count(&'a str, u32),
+    Attributes(&'a str, Vec<(&'a str, &'a str)>),
+    Gap(Option<&'a str>, Option<u64>),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ProstEvent {
+    #[prost(oneof = "ProstKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    kind: Option<ProstKind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum ProstKind {
+    #[prost(message, tag = "1")]
+    MessageFromPeer(ProstMessage),
+    #[prost(message, tag = "2")]
+    ChannelMessage(ProstMessage),
+    #[prost(message, tag = "3")]
+    Received(ProstCall),
+    #[prost(message, tag = "4")]
+    Canceled(ProstCall),
+    #[prost(message, tag = "5")]
+    Accepted(ProstCall),
+    #[prost(message, tag = "6")]
+    Refused(ProstCall),
+    #[prost(uint64, tag = "7")]
+    Token(u64),
+    #[prost(string, tag = "8")]
+    Other(String),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ProstCall {
+    #[prost(string, tag = "1")]
+    call_id: String,
+    #[prost(string, tag = "2")]
+    peer_id: String,
+    #[prost(string, tag = "3")]
+    text: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ProstMessage {
+    #[prost(uint64, tag = "1")]
+    message_id: u64,
+    #[prost(string, tag = "2")]
+    peer_id: String,
+    #[prost(string, tag = "3")]
+    text: String,
+    #[prost(bool, tag = "4")]
+    is_offline_message: bool,
+    #[prost(uint64, tag = "5")]
+    server_received_ts: u64,
+}
+
+/// The content of the vendor's envelope, as serde has it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct JsonMessage {
+    #[serde(rename = "MsgId")]
+    msg_id: u64,
+    #[serde(rename = "FromUId")]
+    from_uid: String,
+    #[serde(rename = "MsgType")]
+    msg_type: u32,
+    #[serde(rename = "MsgBody")]
+    msg_body: String,
+    #[serde(rename = "SvrTS")]
+    svr_ts: u64,
+}
+
+#[derive(serde::Serialize)]
+struct Envelope<'a> {
+    #[serde(rename = "Cmd")]
+    cmd: &'a str,
+    #[serde(rename = "Encrypt")]
+    encrypt: bool,
+    #[serde(rename = "Content")]
+    content: &'a str,
+}
+
+#[derive(serde::Deserialize)]
+struct OwnedEnvelope {
+    #[serde(rename = "Content")]
+    content: String,
+}
+
+/// As many different messages take turns.
+const MESSAGES: usize = 16;
+/// Reading the clock takes as long as several messages.
+const BATCH: usize = 1024;
