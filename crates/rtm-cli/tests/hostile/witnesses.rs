@@ -1,5 +1,7 @@
 //! Two well-behaved clients that say whether they noticed anything.
 
+use std::time::Duration;
+
 use rtm_client::{Client, Events, RtmEvent, Wire};
 
 use crate::server::{Server, soon};
@@ -13,8 +15,8 @@ pub(crate) struct Witnesses {
 
 impl Witnesses {
     pub(crate) async fn of(server: &Server) -> Self {
-        let alice = server.log_in(Wire::Native, "alice").await;
-        let bob = server.log_in(Wire::Vendor, "bob").await;
+        let alice = log_in(server, Wire::Native, "alice").await;
+        let bob = log_in(server, Wire::Vendor, "bob").await;
         let mut witnesses = Self { alice, bob, messages: 0 };
         for (_, events) in [&mut witnesses.alice, &mut witnesses.bob] {
             while events.try_recv().is_some() {}
@@ -30,6 +32,13 @@ impl Witnesses {
         talk(&alice.0, bob, "bob", *messages).await;
         talk(&bob.0, alice, "alice", *messages).await;
     }
+}
+
+/// Shows signs of life often, since some servers here wait for them only shortly.
+async fn log_in(server: &Server, wire: Wire, user_id: &str) -> (Client, Events) {
+    let (client, events) = server.client(wire).heartbeat(Duration::from_millis(500)).build().unwrap();
+    client.login(user_id, None).await.unwrap();
+    (client, events)
 }
 
 async fn talk(from: &Client, to: &mut (Client, Events), name: &str, number: u64) {
