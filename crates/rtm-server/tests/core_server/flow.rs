@@ -103,6 +103,28 @@ fn a_client_that_does_not_read_is_closed_and_loses_nothing() {
 }
 
 #[test]
+fn a_client_that_still_does_not_read_is_closed_again() {
+    let mut config = config();
+    config.settings.session_bytes = 100_000;
+    let mut world = World::with(config);
+    let (alice, mut bob) = (world.login("alice"), world.login("bob"));
+    world.stop_acks(bob);
+    let mut id = 0;
+    for round in 1..=3 {
+        while world.closed(bob).is_none() {
+            id += 1;
+            assert!(id < 40, "nothing bounds the session in round {round}");
+            world.request(alice, to_peer(id, "bob", &"x".repeat(9_000)));
+        }
+        assert_eq!(world.core.stats().slow_consumers, round);
+        let mut login = world.resuming(bob);
+        login.resume.as_mut().unwrap().received = Seq(0);
+        login.resume.as_mut().unwrap().consumed = Seq(0);
+        bob = world.login_again(bob, login);
+    }
+}
+
+#[test]
 fn a_client_that_comes_back_to_much_has_room_to_catch_up() {
     let mut config = config();
     config.settings.session_bytes = 100_000;

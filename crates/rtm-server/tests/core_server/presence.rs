@@ -149,6 +149,21 @@ fn a_lost_socket_counts_from_its_loss() {
 }
 
 #[test]
+fn a_socket_that_is_lost_in_silence_begins_the_count_anew() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(alice, subscribe(&["bob"])).unwrap();
+    world.events(alice);
+    world.silence(bob);
+    world.advance(secs(5));
+    world.cut(bob);
+    world.advance(millis(5_999));
+    assert_eq!(world.events(alice), []);
+    world.advance(millis(1));
+    assert_eq!(changes(&world.events(alice)), [("bob".to_owned(), Unreachable)]);
+}
+
+#[test]
 fn a_vendor_client_with_a_10_s_heartbeat_is_unreachable_after_15_s() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login_vendor("bob"));

@@ -118,6 +118,19 @@ fn a_request_that_the_client_said_to_be_answered_is_refused() {
 }
 
 #[test]
+fn a_request_under_way_is_answered_whatever_the_client_says() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.stop_acks(bob);
+    let id = world.request(alice, to_peer(1, "bob", "x"));
+    let conn = world.conn(alice);
+    let ack = ClientFrame::Ack { received: Seq(0), consumed: Seq(0), answered: RequestId(10) };
+    world.core.handle_frame(world.now, conn, ack);
+    world.ack(bob, 1, 1);
+    assert!(world.reply(alice, id).unwrap().is_ok());
+}
+
+#[test]
 fn an_outcome_of_no_job_does_no_harm() {
     let mut world = World::new();
     let alice = world.login("alice");
