@@ -34,7 +34,11 @@ pub(crate) enum Errand {
 /// A user's relation to a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Membership {
-    Joining(RequestId),
+    /// `left`: the server has confirmed that the user is out, or never had it in.
+    Joining {
+        id: RequestId,
+        left: bool,
+    },
     Joined,
     Leaving(RequestId),
 }

@@ -79,7 +79,7 @@ impl Connection {
                 Ok(())
             }
             Command::LeaveChannel(leave) => match self.intent.channels.get(&leave.channel_id) {
-                Some(Membership::Joined | Membership::Joining(_)) => Ok(()),
+                Some(Membership::Joined | Membership::Joining { .. }) => Ok(()),
                 Some(Membership::Leaving(_)) | None => Err(ErrorKind::NotInChannel.into()),
             },
             Command::SendChannelMessage(send) => self.check_joined(&send.channel_id),
@@ -114,19 +114,20 @@ impl Connection {
 
     /// A join that has no answer yet ends with the channel being left. Says whether the server never heard of it.
     fn abort_join(&mut self, now: Instant, channel: &ChannelId) -> bool {
-        let Some(&Membership::Joining(join)) = self.intent.channels.get(channel) else { return false };
+        let Some(&Membership::Joining { id, left }) = self.intent.channels.get(channel) else { return false };
         self.intent.channels.remove(channel);
-        let Some(request) = self.pending.remove(join) else { return false };
+        let Some(request) = self.pending.remove(id) else { return false };
         let sent = request.is_sent();
-        self.finish(now, join, request, Err(ErrorKind::AbortedByLeave.into()));
-        !sent
+        self.finish(now, id, request, Err(ErrorKind::AbortedByLeave.into()));
+        left && !sent
     }
 
     /// What a call that is now under way changes here at once.
     fn note(&mut self, now: Instant, id: RequestId, command: &Command) {
         match command {
             Command::JoinChannel(join) => {
-                self.intent.channels.insert(join.channel_id.clone(), Membership::Joining(id));
+                let left = !self.intent.channels.contains_key(&join.channel_id);
+                self.intent.channels.insert(join.channel_id.clone(), Membership::Joining { id, left });
             }
             Command::LeaveChannel(leave) => {
                 self.intent.channels.insert(leave.channel_id.clone(), Membership::Leaving(id));
@@ -204,9 +205,10 @@ impl Connection {
             // What was wanted is so: the server kept a membership that this side had forgotten.
             *result = Ok(Answer::JoinChannel(()));
         }
-        if self.intent.channels.get(channel) != Some(&Membership::Joining(id)) {
-            return;
-        }
+        let left = match self.intent.channels.get(channel) {
+            Some(Membership::Joining { id: joining, left }) if *joining == id => *left,
+            _ => return,
+        };
         match result {
             Ok(_) => {
                 self.intent.channels.insert(channel.clone(), Membership::Joined);
@@ -216,8 +218,8 @@ impl Connection {
             }
             Err(refusal) => {
                 self.intent.channels.remove(channel);
-                if sent != Sent::Never && refusal.kind == ErrorKind::Timeout {
-                    // The server may yet do it, and the user believes that it did not.
+                // The server may yet do it, or has the user in from before, and the user believes that it is out.
+                if !left || (sent != Sent::Never && refusal.kind == ErrorKind::Timeout) {
                     self.leave_unjoined(now, channel);
                 }
             }
@@ -229,8 +231,13 @@ impl Connection {
             // This side knew of the membership, and it is gone: over a reconnect, or by an earlier try.
             *result = Ok(Answer::LeaveChannel(()));
         }
-        if self.intent.channels.get(channel) != Some(&Membership::Leaving(id)) {
-            return;
+        match self.intent.channels.get_mut(channel) {
+            Some(Membership::Leaving(leaving)) if *leaving == id => {}
+            Some(Membership::Joining { left, .. }) => {
+                *left |= result.is_ok();
+                return;
+            }
+            _ => return,
         }
         if result.is_ok() {
             self.intent.channels.remove(channel);

@@ -171,6 +171,46 @@ fn a_channel_may_be_joined_again_while_it_is_being_left() {
 }
 
 #[test]
+fn a_leave_and_a_join_that_both_came_too_late_leave_the_user_out() {
+    let mut peer = member_of(&["room"]);
+    peer.cut();
+    let leaving = peer.request(leave("room"));
+    peer.pass(SECOND * 4);
+    let joining = peer.request(join("room"));
+    peer.until_dial();
+    peer.pass(SECOND);
+    peer.expect_err(leaving, ErrorKind::Timeout);
+    peer.pass(SECOND * 4);
+    peer.expect_err(joining, ErrorKind::Timeout);
+    assert_eq!(peer.connection.channels().count(), 0);
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    // The server has had the user in all the while.
+    assert_eq!(peer.expect_any_request().1, leave("room").into());
+}
+
+#[test]
+fn leaving_once_more_is_sent_if_the_first_leave_was_not() {
+    let mut peer = member_of(&["room"]);
+    peer.cut();
+    let first = peer.request(leave("room"));
+    let joining = peer.request(join("room"));
+    let second = peer.request(leave("room"));
+    peer.expect_err(joining, ErrorKind::AbortedByLeave);
+    peer.expect_no_reply();
+    peer.until_dial();
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    peer.expect_request(first);
+    peer.expect_request(second);
+    peer.reply(first, Answer::LeaveChannel(()));
+    peer.refuse(second, ErrorKind::NotInChannel);
+    peer.expect_ok(first);
+    peer.expect_ok(second);
+    peer.expect_no_request();
+}
+
+#[test]
 fn a_leave_without_an_answer_leaves_the_user_in_the_channel() {
     let mut peer = member_of(&["room"]);
     let id = peer.request(leave("room"));
