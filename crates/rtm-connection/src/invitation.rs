@@ -36,10 +36,16 @@ struct Local {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LocalState {
-    /// The server has not answered yet, so the user does not count on it yet.
-    Sending,
+    /// The server has not answered this request yet, so the user does not count on it yet.
+    Sending(RequestId),
     Sent,
     Received,
+}
+
+impl Local {
+    fn is_sending(&self) -> bool {
+        matches!(self.state, LocalState::Sending(_))
+    }
 }
 
 #[derive(Debug)]
@@ -130,7 +136,7 @@ impl Invitations {
                     content: send.content.clone(),
                 };
                 let deadline = self.deadline(now, timeout);
-                let local = Local { invitation, state: LocalState::Sending, canceling: None, deadline };
+                let local = Local { invitation, state: LocalState::Sending(id), canceling: None, deadline };
                 self.local.insert(send.call_id.clone(), local);
             }
             Command::CancelInvitation(cancel) => {
@@ -221,7 +227,7 @@ impl Invitations {
 
     fn send_answered(&mut self, call_id: &CallId, sent: bool, error: Option<ErrorKind>, effects: &mut Effects) {
         let Some(local) = self.local.get_mut(call_id) else { return };
-        if local.state != LocalState::Sending {
+        if !local.is_sending() {
             return;
         }
         let Some(error) = error else {
@@ -244,6 +250,21 @@ impl Invitations {
     fn fail_remote(&mut self, key: &(UserId, CallId), reason: RemoteReason) -> Option<RtmEvent> {
         let Remote { invitation, .. } = self.remote.remove(key)?;
         Some(RtmEvent::RemoteInvitationFailure { invitation, reason })
+    }
+
+    /// The request to send an invitation that `event` answers, too: what happens to it shows that the server took it.
+    pub(crate) fn answered_by(&self, event: &Event) -> Option<RequestId> {
+        let (Event::LocalInvitationReceivedByPeer { call_id, .. }
+        | Event::LocalInvitationAccepted { call_id, .. }
+        | Event::LocalInvitationRefused { call_id, .. }
+        | Event::LocalInvitationFailure { call_id, .. }) = event
+        else {
+            return None;
+        };
+        match self.local.get(call_id)?.state {
+            LocalState::Sending(id) => Some(id),
+            LocalState::Sent | LocalState::Received => None,
+        }
     }
 
     /// The server said something of an invitation. `None` if it is of no live one.
@@ -314,12 +335,12 @@ impl Invitations {
             return effects;
         }
         self.local.retain(|_, local| {
-            let live = local.state == LocalState::Sending || local.deadline > now;
+            let live = local.is_sending() || local.deadline > now;
             if !live {
                 effects.cancels.push(cancel(&local.invitation));
                 let reason = match local.state {
                     LocalState::Received => LocalReason::InvitationExpire,
-                    LocalState::Sending | LocalState::Sent => LocalReason::PeerNoResponse,
+                    LocalState::Sending(_) | LocalState::Sent => LocalReason::PeerNoResponse,
                 };
                 let invitation = local.invitation.clone();
                 effects.events.push(RtmEvent::LocalInvitationFailure { invitation, reason });
@@ -335,7 +356,7 @@ impl Invitations {
             }
             live
         });
-        let started = self.local.values().filter(|local| local.state != LocalState::Sending);
+        let started = self.local.values().filter(|local| !local.is_sending());
         let deadlines = started.map(|local| local.deadline);
         self.next_deadline = deadlines.chain(self.remote.values().map(|remote| remote.deadline)).min();
         effects
@@ -346,7 +367,7 @@ impl Invitations {
         let mut effects = Effects::default();
         self.next_deadline = None;
         self.local.retain(|_, local| {
-            if local.state == LocalState::Sending {
+            if local.is_sending() {
                 return true;
             }
             effects.orphans.extend(local.canceling);

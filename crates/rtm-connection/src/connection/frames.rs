@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rtm_codec::{ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
+use rtm_codec::{Answer, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
 
 use crate::{
     GapReason, Output, ReceivedMessageProperties, RtmEvent, connection::Connection, link::Link, recent::Message,
@@ -134,6 +134,11 @@ impl Connection {
                 RtmEvent::Gap { channel_id, lost, reason }
             }
             event => {
+                if let Some(id) = self.invitations.answered_by(&event)
+                    && let Some(request) = self.pending.remove(id)
+                {
+                    self.finish(now, id, request, Ok(Answer::SendInvitation(())));
+                }
                 let effects = self.invitations.handle_event(now, self.config.invitation_timeout, event);
                 let mut events = effects.events;
                 let last = events.pop();

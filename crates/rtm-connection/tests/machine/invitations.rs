@@ -205,6 +205,28 @@ fn an_invitation_without_an_answer_is_taken_back() {
 }
 
 #[test]
+fn news_of_an_invitation_answer_the_request_for_it() {
+    for news in 0..4 {
+        let mut peer = Peer::online();
+        let (invitation, id) = peer.with(|connection, now| connection.send_invitation(now, user("alice"), "call?"));
+        let LocalInvitation { call_id, callee_id, .. } = invitation;
+        let response = || "".into();
+        peer.event(match news {
+            0 => Event::LocalInvitationReceivedByPeer { call_id, callee_id },
+            1 => Event::LocalInvitationAccepted { call_id, callee_id, response: response() },
+            2 => Event::LocalInvitationRefused { call_id, callee_id, response: response() },
+            _ => Event::LocalInvitationFailure { call_id, callee_id, reason: Local::PeerOffline },
+        });
+        peer.expect_ok(id);
+        peer.expect_any_event();
+        peer.reply(id, Answer::SendInvitation(()));
+        peer.pass(SECOND * 20);
+        peer.expect_no_reply();
+        peer.expect_no_event();
+    }
+}
+
+#[test]
 fn numbers_that_the_caller_chooses_are_checked() {
     let mut peer = Peer::online();
     let call_id = CallId::new("mine").unwrap();
