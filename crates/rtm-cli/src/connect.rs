@@ -30,21 +30,26 @@ pub(crate) struct User {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum WireName {
+pub(crate) enum WireName {
     /// This project's own.
     Native,
     /// The vendor's, which its own servers speak too.
     Vendor,
 }
 
+impl WireName {
+    pub(crate) fn wire(self) -> Wire {
+        match self {
+            Self::Native => Wire::Native,
+            Self::Vendor => Wire::Vendor,
+        }
+    }
+}
+
 impl User {
     /// A client that is not logged in yet.
     pub(crate) fn client(&self) -> anyhow::Result<(Client, Events)> {
-        let wire = match self.wire {
-            WireName::Native => Wire::Native,
-            WireName::Vendor => Wire::Vendor,
-        };
-        Ok(Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(wire).build()?)
+        Ok(Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(self.wire.wire()).build()?)
     }
 
     /// Logs in. A script may do so more often than users are allowed to: it is held up then, for some seconds at most.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+mod bench;
 mod connect;
 mod listen;
 mod readable;
@@ -23,6 +24,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Listen(listen::Args),
     Send(send::Args),
     Serve(serve::Args),
@@ -31,6 +33,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Bench(args) => run("warn", bench::run(args)),
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),
         Command::Serve(args) => run("info", serve::run(args)),

@@ -1,14 +1,21 @@
 //! Messages sent and received, many under way at once or one after another.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
-use futures::{StreamExt as _, TryStreamExt as _, future, stream, stream::FuturesUnordered};
+use futures::{StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
 use rtm_client::{Channel, Client, Events, RtmEvent, RtmMessage};
+use tokio::task::JoinSet;
 
 use crate::{Latency, LoadError, User, Window};
 
-/// Sends `messages` to a user, `window` of them under way at once, each until the user's device has it. How long each
-/// took goes into `latency`.
+/// Sends `messages` to a user from `window` tasks, each of which waits until the user's device has its message. How long
+/// each took goes into `latency`.
 ///
 /// # Errors
 ///
@@ -26,22 +33,34 @@ pub async fn send_to_peer(
     mut latency: Option<&mut Latency>,
 ) -> Result<(), LoadError> {
     let timed = latency.is_some();
-    let send = async |_| {
-        let start = timed.then(Instant::now);
-        let outcome = client.send_message_to_peer(peer_id, message.clone()).await.map_err(LoadError::call("send"))?;
-        let took = start.map(|start| start.elapsed());
-        if outcome.has_peer_received() { Ok(took) } else { Err(LoadError::NotReceived) }
-    };
-    stream::iter(0..messages)
-        .map(send)
-        .buffer_unordered(window.max(1))
-        .try_for_each(|took| {
-            if let (Some(latency), Some(took)) = (&mut latency, took) {
-                latency.record(took);
+    let left = Arc::new(AtomicU64::new(messages));
+    // Dropped, it ends the tasks.
+    let mut tasks = JoinSet::new();
+    for _ in 0..window.max(1).min(usize::try_from(messages).unwrap_or(usize::MAX)) {
+        let (client, peer_id, message, left) = (client.clone(), peer_id.to_owned(), message.clone(), Arc::clone(&left));
+        tasks.spawn(async move {
+            let mut latency = timed.then(Latency::new);
+            while left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                let start = timed.then(Instant::now);
+                let outcome = client.send_message_to_peer(&peer_id, message.clone()).await;
+                if !outcome.map_err(LoadError::call("send"))?.has_peer_received() {
+                    return Err(LoadError::NotReceived);
+                }
+                if let (Some(latency), Some(start)) = (&mut latency, start) {
+                    latency.record(start.elapsed());
+                }
             }
-            future::ready(Ok(()))
-        })
-        .await
+            Ok(latency)
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        // A task cannot be cancelled from elsewhere, and none panics.
+        let took = task.map_err(|_| LoadError::Lost)??;
+        if let (Some(latency), Some(took)) = (&mut latency, took) {
+            latency.add(&took);
+        }
+    }
+    Ok(())
 }
 
 /// Sends `messages` to a channel, as many under way at once as `window` lets out. Returns when the server has them all.

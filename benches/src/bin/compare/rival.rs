@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rtm_load::{Latency, Window};
 use tokio::{
     runtime::{Builder, Runtime},
+    sync::oneshot,
     task::LocalSet,
 };
 
@@ -114,9 +115,11 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
     let warm_up = load.messages.div_ceil(10);
     let window = Arc::new(Window::new(load.window, receivers));
     let (ready, wait_ready) = mpsc::channel::<PathBuf>();
+    // Receivers stay until everything is measured.
+    let (over, wait_over) = oneshot::channel::<()>();
     let receiving = thread::spawn({
         let (window, port) = (Arc::clone(&window), server.port);
-        move || receive_all::<R>(port, load, warm_up + load.messages, &window, &ready)
+        move || receive_all::<R>(port, load, warm_up + load.messages, &window, &ready, wait_over)
     });
     let Ok(receiver) = wait_ready.recv() else {
         receiving.join().map_err(|_| anyhow::anyhow!("the receivers panicked"))??;
@@ -142,6 +145,7 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
         };
         tokio::time::timeout(PATIENCE, publish).await.context("not done in time")?
     })?;
+    drop(over);
     receiving.join().map_err(|_| anyhow::anyhow!("the receivers panicked"))??;
 
     let deliveries = (load.messages * receivers) as f64;
@@ -158,12 +162,16 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
 /// Measures round trips through the server: from one user to another and back, one at a time.
 pub(crate) fn round_trips<R: Rival>(server: &Server, bytes: usize, rounds: u64) -> anyhow::Result<Latency> {
     let (ready, wait_ready) = mpsc::channel::<()>();
+    let (over, wait_over) = oneshot::channel::<()>();
     let port = server.port;
     let echoing = thread::spawn(move || {
         runtime()?.block_on(async {
             let mut connection = R::connect(port, RECEIVER, None).await?;
             ready.send(())?;
-            R::echo(&mut connection, "publisher", &payload(bytes), rounds + WARM_UP_ROUNDS).await
+            R::echo(&mut connection, "publisher", &payload(bytes), rounds + WARM_UP_ROUNDS).await?;
+            // What was sent last may still have to go out.
+            let _ = wait_over.await;
+            anyhow::Ok(())
         })
     });
     if wait_ready.recv().is_err() {
@@ -178,6 +186,7 @@ pub(crate) fn round_trips<R: Rival>(server: &Server, bytes: usize, rounds: u64) 
         tokio::time::timeout(PATIENCE, ping).await.context("not done in time")??;
         anyhow::Ok(latency)
     })?;
+    drop(over);
     echoing.join().map_err(|_| anyhow::anyhow!("the echo panicked"))??;
     Ok(latency)
 }
@@ -221,6 +230,7 @@ fn receive_all<R: Rival>(
     messages: u64,
     window: &Arc<Window>,
     ready: &mpsc::Sender<PathBuf>,
+    over: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     let local = LocalSet::new();
     local.block_on(&runtime()?, async {
@@ -230,12 +240,18 @@ fn receive_all<R: Rival>(
             let user = if room.is_some() { format!("member-{number}") } else { RECEIVER.to_owned() };
             let mut connection = R::connect(port, &user, room).await?;
             let window = Arc::clone(window);
-            tasks.push(tokio::task::spawn_local(async move { R::take(&mut connection, messages, &window).await }));
+            tasks.push(tokio::task::spawn_local(async move {
+                R::take(&mut connection, messages, &window).await?;
+                anyhow::Ok(connection)
+            }));
         }
         ready.send(this_thread()?)?;
+        let mut connections = Vec::new();
         for task in tasks {
-            task.await??;
+            connections.push(task.await??);
         }
+        // Whoever is to say so may have failed; that is told elsewhere.
+        let _ = over.await;
         Ok(())
     })
 }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_client::{RtmMessage, Wire};
+use tokio::sync::oneshot;
 
 use crate::{
     candidate::Candidate,
@@ -41,11 +42,14 @@ pub(crate) fn sdk() -> Option<PathBuf> {
 fn consume_here(server: &Server, note: &mut Note<'_>) -> anyhow::Result<()> {
     let port = server.port;
     let (ready, wait_ready) = mpsc::channel();
+    let (over, wait_over) = oneshot::channel::<()>();
     let consuming = thread::spawn(move || {
         runtime()?.block_on(async {
             let mut user = ours::target(port, Wire::Vendor).log_in(CONSUMER).await?;
             ready.send(this_thread()?)?;
             rtm_load::receive(&mut user.events, WARM_UP + EVENTS, |_| {}).await?;
+            // Its receipts may still have to go out.
+            let _ = wait_over.await;
             anyhow::Ok(())
         })
     });
@@ -54,6 +58,7 @@ fn consume_here(server: &Server, note: &mut Note<'_>) -> anyhow::Result<()> {
         anyhow::bail!("the consumer ended early");
     };
     publish(server, EVENTS, || thread_cpu(&consumer), note)?;
+    drop(over);
     consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))?
 }
 

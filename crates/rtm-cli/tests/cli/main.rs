@@ -1,6 +1,7 @@
 //! `rtm` from outside, as people and scripts use it.
 #![allow(clippy::unwrap_used, reason = "a panic is the failure itself")]
 
+mod bench;
 mod serve;
 mod support;
 mod talk;

@@ -1,0 +1,336 @@
+//! `rtm bench`: puts load on a server and says how fast it was.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io::Write as _,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use rtm_client::RtmMessage;
+use rtm_load::{Latency, Target, Window, publish_to_channel, receive, send_to_peer};
+use rtm_token::{Builder, Certificate};
+use serde_json::{Map, Value, json};
+use tokio::time::sleep;
+
+use crate::connect::{Stop, WireName};
+
+/// Put load on a server and say how fast it was.
+///
+/// Users are named bench-… with a random part, so that nobody else is disturbed. The server's limits of calls hold for
+/// them as for all: lift those of the project to measure more than these let through.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    load: Load,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Load {
+    /// Pairs of users: one sends, the other receives, and each message is confirmed by the receiver.
+    Peers {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        messages: Messages,
+        /// How many pairs.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=5000))]
+        pairs: u32,
+    },
+    /// A channel: one member sends, all others receive.
+    Channel {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        messages: Messages,
+        /// How many receive.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        members: u32,
+    },
+    /// Users that only stay logged in.
+    Idle {
+        #[command(flatten)]
+        server: Server,
+        /// How many users.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        users: u32,
+        /// How long they stay.
+        #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+        stay: Duration,
+    },
+    /// Users that log in and out.
+    Logins {
+        #[command(flatten)]
+        server: Server,
+        /// How many users, each of which logs in once.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        users: u32,
+        /// How many at once.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        at_once: u32,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Server {
+    /// Where the server is, for example http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    gateway: String,
+    /// The project: 32 letters and digits.
+    #[arg(long, value_name = "APPID")]
+    app_id: String,
+    /// The project's certificate, to make the users' tokens with, where it needs them.
+    #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true)]
+    certificate: Option<Certificate>,
+    /// Which wire to speak.
+    #[arg(long, value_enum, default_value_t = WireName::Native)]
+    wire: WireName,
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Messages {
+    /// How many messages each sender sends.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    messages: u64,
+    /// How long a message is, in bytes.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    size: u32,
+    /// How many messages of a sender are under way at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    window: u32,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut stop = Stop::new()?;
+    let (server, figures) = tokio::select! {
+        done = args.load.run() => done?,
+        () = stop.asked() => anyhow::bail!("interrupted"),
+    };
+    let mut stdout = std::io::stdout();
+    let written = if server.json {
+        writeln!(stdout, "{}", Value::Object(figures))
+    } else {
+        figures.iter().try_for_each(|(name, value)| writeln!(stdout, "{:24} {value}", name.replace('_', " ")))
+    };
+    written.context("cannot write to standard output")
+}
+
+impl Load {
+    async fn run(self) -> anyhow::Result<(Server, Map<String, Value>)> {
+        match self {
+            Self::Peers { server, messages, pairs } => {
+                let figures = peers(&server, &messages, pairs).await?;
+                Ok((server, figures))
+            }
+            Self::Channel { server, messages, members } => {
+                let figures = channel(&server, &messages, members).await?;
+                Ok((server, figures))
+            }
+            Self::Idle { server, users, stay } => {
+                let figures = idle(&server, users, stay).await?;
+                Ok((server, figures))
+            }
+            Self::Logins { server, users, at_once } => {
+                let figures = logins(&server, users, at_once).await?;
+                Ok((server, figures))
+            }
+        }
+    }
+}
+
+async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Result<Map<String, Value>> {
+    let (target, run) = (server.target(), run_name());
+    let bar = progress("users", u64::from(2 * pairs));
+    let users = |role: &str| format!("bench-{run}-{role}");
+    let senders = target.log_in_many(&users("from"), pairs as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
+    let receivers = target.log_in_many(&users("to"), pairs as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
+    bar.finish_and_clear();
+
+    let total = messages.messages * u64::from(pairs);
+    let bar = progress("messages", total);
+    let start = Instant::now();
+    let receivers: Vec<_> = receivers
+        .into_iter()
+        .map(|mut user| {
+            let (bar, count) = (bar.clone(), messages.messages);
+            tokio::spawn(async move {
+                receive(&mut user.events, count, |batch| bar.inc(batch)).await?;
+                // Kept until the end: the last receipt may still have to go out.
+                anyhow::Ok(user)
+            })
+        })
+        .collect();
+    let senders: Vec<_> = senders
+        .into_iter()
+        .enumerate()
+        .map(|(number, user)| {
+            let (to, message) = (format!("{}-{number}", users("to")), messages.text());
+            let (count, window) = (messages.messages, messages.window as usize);
+            tokio::spawn(async move {
+                let mut latency = Latency::new();
+                send_to_peer(&user.client, &to, &message, count, window, Some(&mut latency)).await?;
+                anyhow::Ok(latency)
+            })
+        })
+        .collect();
+    let mut latency = Latency::new();
+    for sender in senders {
+        latency.add(&sender.await??);
+    }
+    let took = start.elapsed();
+    bar.finish_and_clear();
+    for receiver in receivers {
+        receiver.await??;
+    }
+    let mut figures = rate("messages", total, took);
+    figures.extend(percentiles("receipt", &latency));
+    Ok(figures)
+}
+
+async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::Result<Map<String, Value>> {
+    let (target, run) = (server.target(), run_name());
+    let room = format!("bench-{run}");
+    let bar = progress("members", u64::from(members));
+    let users = target.log_in_many(&format!("{room}-to"), members as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
+    bar.finish_and_clear();
+    try_join_all(users.iter().map(async |user| user.client.channel(&room)?.join().await)).await?;
+    let sender = target.log_in(&format!("{room}-from")).await?;
+    let channel = sender.client.channel(&room)?;
+    channel.join().await?;
+
+    let deliveries = messages.messages * u64::from(members);
+    let bar = progress("deliveries", deliveries);
+    let window = std::sync::Arc::new(Window::new(u64::from(messages.window), u64::from(members)));
+    let start = Instant::now();
+    let receivers: Vec<_> = users
+        .into_iter()
+        .map(|mut user| {
+            let (bar, window, count) = (bar.clone(), std::sync::Arc::clone(&window), messages.messages);
+            tokio::spawn(async move {
+                receive(&mut user.events, count, |batch| {
+                    window.delivered(batch);
+                    bar.inc(batch);
+                })
+                .await
+            })
+        })
+        .collect();
+    publish_to_channel(&channel, &messages.text(), messages.messages, &window).await?;
+    for receiver in receivers {
+        receiver.await??;
+    }
+    let took = start.elapsed();
+    bar.finish_and_clear();
+    Ok(rate("deliveries", deliveries, took))
+}
+
+async fn idle(server: &Server, users: u32, stay: Duration) -> anyhow::Result<Map<String, Value>> {
+    let bar = progress("users", u64::from(users));
+    let start = Instant::now();
+    let prefix = format!("bench-{}", run_name());
+    let users = server.target().log_in_many(&prefix, users as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
+    let mut figures = rate("logins", users.len() as u64, start.elapsed());
+    bar.finish_and_clear();
+    let bar = progress("seconds", stay.as_secs());
+    for _ in 0..stay.as_secs() {
+        sleep(Duration::from_secs(1)).await;
+        bar.inc(1);
+    }
+    sleep(Duration::from_nanos(u64::from(stay.subsec_nanos()))).await;
+    bar.finish_and_clear();
+    let there = users.iter().filter(|user| user.client.connection_state() == rtm_client::ConnectionState::Connected);
+    figures.insert("still_connected".into(), json!(there.count()));
+    Ok(figures)
+}
+
+async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Map<String, Value>> {
+    let (target, run) = (server.target(), run_name());
+    let bar = progress("logins", u64::from(users));
+    let start = Instant::now();
+    let latencies: Vec<Duration> = stream::iter(0..users)
+        .map(async |number| {
+            let start = Instant::now();
+            let user = target.log_in(&format!("bench-{run}-{number}")).await?;
+            let took = start.elapsed();
+            user.client.logout().await?;
+            bar.inc(1);
+            anyhow::Ok(took)
+        })
+        .buffer_unordered(at_once as usize)
+        .try_collect()
+        .await?;
+    let took = start.elapsed();
+    bar.finish_and_clear();
+    let mut latency = Latency::new();
+    latencies.into_iter().for_each(|took| latency.record(took));
+    let mut figures = rate("logins", u64::from(users), took);
+    figures.extend(percentiles("login", &latency));
+    Ok(figures)
+}
+
+impl Server {
+    fn target(&self) -> Target {
+        let target = Target::new(&self.gateway, &self.app_id, self.wire.wire());
+        match self.certificate.clone() {
+            Some(certificate) => {
+                let app_id = self.app_id.clone();
+                target.with_tokens(move |user_id| token(&app_id, &certificate, user_id))
+            }
+            None => target,
+        }
+    }
+}
+
+impl Messages {
+    fn text(&self) -> RtmMessage {
+        RtmMessage::text("x".repeat(self.size as usize))
+    }
+}
+
+/// A token; empty for an App ID that no token can hold, which the login then complains of.
+fn token(app_id: &str, certificate: &Certificate, user_id: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let salt = RandomState::new().hash_one(user_id) as u32;
+    Builder::new(app_id, certificate, user_id, now, salt).build().unwrap_or_default()
+}
+
+/// What keeps the users of two runs apart.
+fn run_name() -> String {
+    format!("{:08x}", RandomState::new().hash_one("run") as u32)
+}
+
+fn rate(what: &str, count: u64, took: Duration) -> Map<String, Value> {
+    let seconds = took.as_secs_f64();
+    let mut figures = Map::new();
+    figures.insert(what.into(), json!(count));
+    figures.insert("seconds".into(), json!((seconds * 1e3).round() / 1e3));
+    figures.insert(format!("{what}_per_second"), json!((count as f64 / seconds).round()));
+    figures
+}
+
+fn percentiles(of: &str, latency: &Latency) -> Map<String, Value> {
+    let ms = |took: Duration| json!((took.as_secs_f64() * 1e6).round() / 1e3);
+    let mut figures: Map<String, Value> = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9)]
+        .into_iter()
+        .map(|(name, percent)| (format!("{of}_{name}_ms"), ms(latency.percentile(percent))))
+        .collect();
+    figures.insert(format!("{of}_max_ms"), ms(latency.max()));
+    figures
+}
+
+/// Progress on standard error, if that is a terminal.
+fn progress(what: &'static str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    // The template is fixed; were it wrong, the bar would look as by default.
+    if let Ok(style) = ProgressStyle::with_template("{msg:12} {wide_bar} {pos}/{len} {per_sec}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}
+
+const LOGINS_AT_ONCE: usize = 64;
