@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -155,8 +155,9 @@ impl<N: Network> Driver<N> {
 
     /// Carries out what the connection wants, until it wants to wait.
     fn drain(&mut self) {
+        // Once for all of it: reading the clock costs more than most outputs do.
+        let now = now();
         loop {
-            let now = now();
             match self.connection.poll_output(now) {
                 Output::Dial(dial) => self.link.dial(dial),
                 Output::Send(frame) => self.link.send(&frame),
@@ -246,14 +247,17 @@ impl<N: Network> Driver<N> {
         }
         let mut calls = std::mem::take(&mut self.taken_calls);
         let taken = self.calls.poll_recv_many(cx, &mut calls, CALLS_A_TURN);
-        for call in calls.drain(..) {
-            self.call(call);
+        if taken.is_ready() {
+            let now = now();
+            for call in calls.drain(..) {
+                self.call(now, call);
+            }
+            if let Poll::Ready(0) = taken {
+                self.abandoned = true;
+                self.call(now, Call::Logout { done: oneshot::channel().0 });
+            }
         }
         self.taken_calls = calls;
-        if let Poll::Ready(0) = taken {
-            self.abandoned = true;
-            self.call(Call::Logout { done: oneshot::channel().0 });
-        }
         taken.is_ready()
     }
 
@@ -282,8 +286,7 @@ impl<N: Network> Driver<N> {
         done
     }
 
-    fn call(&mut self, call: Call) {
-        let now = now();
+    fn call(&mut self, now: Instant, call: Call) {
         match call {
             Call::Login { user_id, token, done } => {
                 let app_id = self.settings.app_id.clone();
@@ -364,10 +367,10 @@ impl<N: Network> Driver<N> {
 }
 
 /// How many calls wait for the task before a handle has to wait to make one.
-const CALLS_QUEUED: usize = 256;
+const CALLS_QUEUED: usize = 1024;
 
 /// How many calls are taken before the other sources get their turn.
-const CALLS_A_TURN: usize = 64;
+const CALLS_A_TURN: usize = 256;
 
 /// The pauses between attempts to get a token: the first, and the longest.
 const TOKEN_PAUSE: Duration = Duration::from_secs(1);
