@@ -216,7 +216,9 @@ async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::
                     window.delivered(batch);
                     bar.inc(batch);
                 })
-                .await
+                .await?;
+                // The whole user was moved here: without its handle it would log out.
+                anyhow::Ok(user)
             })
         })
         .collect();

@@ -150,10 +150,7 @@ mod tests {
     impl<F: Future> Future for Task<F> {
         type Output = F::Output;
 
-        fn poll(
-            mut self: std::pin::Pin<&mut Self>,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Self::Output> {
+        fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
             self.0.as_mut().poll(cx)
         }
     }

@@ -47,7 +47,9 @@ fn candidate<R: Rival>(name: &'static str, start: fn() -> anyhow::Result<Server>
 }
 
 fn nats() -> anyhow::Result<Server> {
-    start_installed("nats-server", |port| ["-a", "127.0.0.1", "-p"].map(String::from).into_iter().chain([port.to_string()]).collect())
+    start_installed("nats-server", |port| {
+        ["-a", "127.0.0.1", "-p"].map(String::from).into_iter().chain([port.to_string()]).collect()
+    })
 }
 
 fn redis() -> anyhow::Result<Server> {

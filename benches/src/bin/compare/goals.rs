@@ -3,7 +3,9 @@
 use crate::{
     candidate::{BATCHED, NATS, OURS},
     report::{Report, Summary},
-    scenario::{CHANNEL_GROWS, DELIVERIES, FRESH, IDLE, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown},
+    scenario::{
+        CHANNEL_GROWS, DELIVERIES, FRESH, IDLE, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown,
+    },
     vendor::{EVENTS_PER_SECOND, NODE, RUST},
     wakeups::FUTEX,
 };

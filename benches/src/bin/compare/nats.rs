@@ -1,9 +1,9 @@
 //! NATS core: `nats-server` and async-nats. No receipts, no resuming.
 
+use anyhow::Context as _;
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
-use anyhow::Context as _;
 
 use crate::rival::Rival;
 
@@ -43,7 +43,9 @@ impl Rival for Nats {
     async fn receive(connection: &mut Connection, most: u64) -> anyhow::Result<u64> {
         connection.subscriber.next().await.context("the subscription ended")?;
         let mut received = 1;
-        while received < most && let Some(Some(_)) = connection.subscriber.next().now_or_never() {
+        while received < most
+            && let Some(Some(_)) = connection.subscriber.next().now_or_never()
+        {
             received += 1;
         }
         Ok(received)

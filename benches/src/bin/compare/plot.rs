@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use plotters::prelude::{
-    BLACK, ChartBuilder, Color as _, IntoDrawingArea as _, PathElement, RGBColor, Rectangle, SVGBackend, Text, TextStyle,
-    IntoFont as _, WHITE,
+    BLACK, ChartBuilder, Color as _, IntoDrawingArea as _, IntoFont as _, PathElement, RGBColor, Rectangle, SVGBackend,
+    Text, TextStyle, WHITE,
 };
 
 use crate::report::Report;

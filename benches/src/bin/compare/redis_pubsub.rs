@@ -49,7 +49,9 @@ impl Rival for Redis {
     async fn receive(connection: &mut Connection, most: u64) -> anyhow::Result<u64> {
         connection.messages.next().await.context("the subscription ended")?;
         let mut received = 1;
-        while received < most && let Some(Some(_)) = connection.messages.next().now_or_never() {
+        while received < most
+            && let Some(Some(_)) = connection.messages.next().now_or_never()
+        {
             received += 1;
         }
         Ok(received)

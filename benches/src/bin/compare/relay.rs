@@ -7,7 +7,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use async_tungstenite::{WebSocketReceiver, WebSocketSender, tokio::{TokioAdapter, accept_async}, tungstenite::Message};
+use async_tungstenite::{
+    WebSocketReceiver, WebSocketSender,
+    tokio::{TokioAdapter, accept_async},
+    tungstenite::Message,
+};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use clap::ValueEnum;
 use futures::{SinkExt as _, StreamExt as _};
@@ -92,10 +96,7 @@ async fn web_socket_client(stream: TcpStream, hub: &Hub, batched: bool) -> anyho
     web_socket_reader(&mut receiver, hub).await
 }
 
-async fn web_socket_reader(
-    receiver: &mut WebSocketReceiver<TokioAdapter<TcpStream>>,
-    hub: &Hub,
-) -> anyhow::Result<()> {
+async fn web_socket_reader(receiver: &mut WebSocketReceiver<TokioAdapter<TcpStream>>, hub: &Hub) -> anyhow::Result<()> {
     while let Some(message) = receiver.next().await {
         if let Message::Binary(frame) = message? {
             hub.route(frame)?;

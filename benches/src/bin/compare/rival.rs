@@ -132,9 +132,7 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
         let room = (load.members > 0).then_some(ROOM);
         let to = room.unwrap_or(RECEIVER);
         let mut connection = R::connect(server.port, "publisher", room).await?;
-        let snapshot = || -> anyhow::Result<_> {
-            Ok((server.cpu()?, thread_cpu(&publisher)?, thread_cpu(&receiver)?))
-        };
+        let snapshot = || -> anyhow::Result<_> { Ok((server.cpu()?, thread_cpu(&publisher)?, thread_cpu(&receiver)?)) };
         let publish = async {
             R::publish(&mut connection, to, &message, warm_up, &window).await?;
             window.all_delivered().await;

@@ -77,7 +77,9 @@ async fn connect(port: u16, user: &str, room: Option<&str>) -> anyhow::Result<Co
 async fn receive(connection: &mut Connection, most: u64) -> anyhow::Result<u64> {
     connection.receiver.next().await.context("the relay closed")??;
     let mut received = 1;
-    while received < most && let Some(Some(Ok(_))) = connection.receiver.next().now_or_never() {
+    while received < most
+        && let Some(Some(Ok(_))) = connection.receiver.next().now_or_never()
+    {
         received += 1;
     }
     Ok(received)
