@@ -86,6 +86,8 @@ enum Arrival {
     Returning(SessionKey),
     /// A client that lost its session to another one without hearing of it.
     Ousted,
+    /// The client of this session, which holds so much that the next event would close it again: it ends.
+    Overfull(SessionKey),
     /// A new client. The user's session, if any, ends.
     New(Option<SessionKey>),
 }
@@ -112,6 +114,14 @@ impl Core {
             Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
             Arrival::Resuming(key) => self.attach(now, key, entrant, Start::Resume),
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
+            Arrival::Overfull(key) => {
+                let session = self.hub.sessions.get_mut(key);
+                let ousted = session.map_or_else(VecDeque::new, |session| std::mem::take(&mut session.ousted));
+                self.end_session(now, key, CloseReason::SlowConsumer);
+                let user = self.users.intern(&entrant.user_id);
+                let key = self.open_session(now, user, &entrant.login, ousted);
+                self.attach(now, key, entrant, Start::New);
+            }
             Arrival::New(old) => {
                 let ousted = old.map_or_else(VecDeque::new, |old| self.oust(now, old));
                 // With its old session gone, nobody may have needed the user any more.
@@ -158,9 +168,10 @@ impl Core {
     fn arrival(&mut self, user: UserKey, login: &Login) -> Arrival {
         let Some(key) = self.users.get(user).and_then(|user| user.session) else { return Arrival::New(None) };
         let Some(session) = self.hub.sessions.get_mut(key) else { return Arrival::New(None) };
+        let is_overfull = session.is_beyond_limit(&self.config.settings);
         if let Some(Resume { ticket, .. }) = &login.resume {
             if *ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
-                return Arrival::Resuming(key);
+                return if is_overfull { Arrival::Overfull(key) } else { Arrival::Resuming(key) };
             }
             if let Some(ousted) = session.ousted.iter_mut().find(|ousted| ousted.session == ticket.session) {
                 ousted.was_told = true;
@@ -168,7 +179,7 @@ impl Core {
             }
         }
         if session.instance == login.instance {
-            return Arrival::Returning(key);
+            return if is_overfull { Arrival::Overfull(key) } else { Arrival::Returning(key) };
         }
         // Without a ticket, a client that lost its session unheard looks like one that logs in anew: it is told once.
         let untold = |ousted: &Ousted| !ousted.was_told && ousted.instance == login.instance;
@@ -223,6 +234,7 @@ impl Core {
             attributes: BTreeMap::new(),
             echo_until: None,
             offline: OfflineLoad::Done,
+            reads_again: false,
             removed_meanwhile: Vec::new(),
             held: VecDeque::new(),
             held_bytes: 0,

@@ -83,6 +83,9 @@ impl Core {
             self.hub.push(key, Queued { event: SharedEvent::new(event), note: Note::Stored(id), bytes });
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if session.offline == OfflineLoad::Done && std::mem::take(&mut session.reads_again) {
+            return self.load_page(now, key, last);
+        }
         if session.offline == OfflineLoad::Done {
             session.held_bytes = 0;
             for queued in std::mem::take(&mut session.held) {

@@ -1,5 +1,7 @@
 //! Messages from user to user, and what their senders are told of them.
 
+use std::time::Instant;
+
 use rtm_codec::{
     Answer, ErrorKind, Event, HistoryMessage, PeerMessage, Refusal, RtmMessage, SendMessageToPeer, SendOutcome,
     SharedEvent, UserId, limits,
@@ -68,7 +70,12 @@ impl Core {
                 let note = Note::Receipt { asker, deadline, store };
                 self.push_message(key, Queued { event, note, bytes });
             }
-            None => drop(self.give_up_receipt(&send.peer_id, asker, store, &event, None)),
+            None => {
+                if store {
+                    self.store_what_waits(now, &send.peer_id);
+                }
+                drop(self.give_up_receipt(&send.peer_id, asker, store, &event, None));
+            }
         }
         None
     }
@@ -159,10 +166,27 @@ impl Core {
         Some(Note::Storing(job))
     }
 
+    /// A message is about to be stored for a user that has a session. What this session has not delivered is stored
+    /// before it, as far as it may be: a later login reads all of it in the order in which it was sent.
+    fn store_what_waits(&mut self, now: Now, to: &UserId) {
+        let Some(key) = self.users.find(to).and_then(|user| self.users.get(user)?.session) else { return };
+        self.give_up_receipts(key, now.instant + self.config.settings.receipt_within);
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        // Behind stored messages that are still being read: now they are read in their turn as well.
+        session.held.clear();
+        session.held_bytes = 0;
+        session.reads_again = session.offline == OfflineLoad::Loading;
+    }
+
     /// Gives up on the messages that a session's device has not received in time.
     pub(super) fn expire_receipts(&mut self, now: Now, key: SessionKey) {
+        self.give_up_receipts(key, now.instant);
+    }
+
+    /// Gives up on the messages whose senders wait until then at most.
+    fn give_up_receipts(&mut self, key: SessionKey, until: Instant) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        if session.receipts.due.is_none_or(|due| due > now.instant) {
+        if session.receipts.due.is_none_or(|due| due > until) {
             return;
         }
         let Some(to) = self.users.get(session.user).map(|user| user.id.clone()) else { return };
@@ -172,7 +196,7 @@ impl Core {
             && let Some(queued) = session.stream.get_mut(number)
         {
             if let Note::Receipt { asker, deadline, store } = queued.note {
-                if deadline > now.instant {
+                if deadline > until {
                     next = Some(deadline);
                     break;
                 }
@@ -192,7 +216,7 @@ impl Core {
         let mut held = std::mem::take(&mut session.held);
         for queued in &mut held {
             let Note::Receipt { asker, deadline, store } = queued.note else { continue };
-            if deadline > now.instant {
+            if deadline > until {
                 next = Some(next.map_or(deadline, |next| deadline.min(next)));
                 continue;
             }

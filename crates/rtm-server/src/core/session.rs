@@ -59,6 +59,8 @@ pub(super) struct Session {
     /// Until when the next set of attributes may be one that a returning SDK sends by itself.
     pub(super) echo_until: Option<Instant>,
     pub(super) offline: OfflineLoad,
+    /// More was stored while the last page was being read.
+    pub(super) reads_again: bool,
     /// Stored messages that were received while a page was being read, which may hold them still.
     pub(super) removed_meanwhile: Vec<OfflineId>,
     /// Messages from users that have to wait until older, stored ones are read.
@@ -156,6 +158,11 @@ impl Session {
     pub(super) fn set_limit(&mut self, settings: &Settings) {
         let most = settings.session_bytes;
         self.limit = (self.bytes() + most / 2).min(most.saturating_mul(2)).max(most);
+    }
+
+    /// Whether the session holds so much that a new connection would be closed for it at once, and again and again.
+    pub(super) fn is_beyond_limit(&self, settings: &Settings) -> bool {
+        self.bytes() > settings.session_bytes / 4 * 7
     }
 
     /// After how much silence the user is unreachable.

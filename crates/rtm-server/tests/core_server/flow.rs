@@ -125,6 +125,35 @@ fn a_client_that_still_does_not_read_is_closed_again() {
 }
 
 #[test]
+fn a_client_that_can_no_longer_catch_up_gets_a_new_session() {
+    let mut config = config();
+    config.settings.session_bytes = 100_000;
+    let mut world = World::with(config);
+    let (alice, mut bob) = (world.login("alice"), world.login("bob"));
+    world.stop_acks(bob);
+    let mut id = 0;
+    let welcome = loop {
+        while world.closed(bob).is_none() {
+            id += 1;
+            assert!(id < 60, "nothing bounds the session");
+            world.request(alice, to_peer(id, "bob", &"x".repeat(9_000)));
+        }
+        let mut login = world.resuming(bob);
+        login.resume.as_mut().unwrap().received = Seq(0);
+        login.resume.as_mut().unwrap().consumed = Seq(0);
+        bob = world.login_again(bob, login);
+        assert!(world.is_welcome(bob) && world.closed(bob).is_none(), "closed again at once, with {id} messages");
+        if world.welcome(bob).resumption == Resumption::New {
+            break world.welcome(bob).clone();
+        }
+    };
+    assert!(id * 9_000 > 150_000, "it was given up too early, with {id} messages");
+    assert_ne!(welcome.ticket, None);
+    world.request(alice, to_peer(100, "bob", "afresh"));
+    assert_eq!(world.texts(bob), ["afresh"]);
+}
+
+#[test]
 fn a_client_that_comes_back_to_much_has_room_to_catch_up() {
     let mut config = config();
     config.settings.session_bytes = 100_000;

@@ -203,6 +203,51 @@ fn messages_to_a_lapsed_session_are_stored_and_come_when_it_resumes() {
 }
 
 #[test]
+fn what_is_stored_while_a_session_still_waits_for_its_device_keeps_its_order() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.cut(bob);
+    world.advance(secs(25));
+    let first = world.request(alice, stored_to_peer(1, "bob", "in the grace"));
+    world.advance(secs(6));
+    // The user is offline by now, and the first message has 4 s left to be received.
+    let second = world.request(alice, stored_to_peer(2, "bob", "after it"));
+    assert_eq!(outcome(&world, alice, first), Some(SendOutcome::Stored));
+    assert_eq!(outcome(&world, alice, second), Some(SendOutcome::Stored));
+    let other = Login { instance: InstanceId::new("other").unwrap(), ..login_of("bob") };
+    let bob = world.login_with(other);
+    assert_eq!(world.texts(bob), ["in the grace", "after it"]);
+}
+
+#[test]
+fn what_is_stored_behind_messages_that_wait_for_the_store_keeps_its_order() {
+    let mut config = config();
+    config.settings.session_bytes = 100_000;
+    let mut world = World::with(config);
+    let (alice, carol) = (world.login("alice"), world.login("carol"));
+    let large = "x".repeat(9_000);
+    // More than is read at once.
+    for id in 1..=6 {
+        world.call(alice, stored_to_peer(id, "bob", &large)).unwrap();
+    }
+    world.hold_store();
+    let bob = world.login("bob");
+    world.request(alice, stored_to_peer(7, "bob", "waits in the session"));
+    world.cut(bob);
+    for id in 1..=11 {
+        world.request(carol, to_peer(id, "bob", &large));
+    }
+    // There is no more room in the session.
+    world.request(alice, stored_to_peer(8, "bob", &"waits in the store ".repeat(500)));
+    world.release_store();
+    let again = world.resume(bob);
+    let mut texts = world.texts(again);
+    texts.retain(|text| text.starts_with("waits"));
+    texts.iter_mut().for_each(|text| text.truncate(18));
+    assert_eq!(texts, ["waits in the sessi", "waits in the store"]);
+}
+
+#[test]
 fn what_an_ended_session_had_not_received_is_stored() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
