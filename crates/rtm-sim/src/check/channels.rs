@@ -143,7 +143,10 @@ impl Channels {
                 let ends = *reason != GapReason::Dropped;
                 for ((of, name), member) in &mut self.members {
                     if *of == device && channel_id.as_ref().is_none_or(|channel_id| channel_id == name) {
-                        if ends {
+                        // It may come after the answer to the join that made up for it.
+                        let is_again =
+                            member.certain.last().is_some_and(|last| last.from >= facts.devices[device].since.from);
+                        if ends && !(channel_id.is_some() && is_again) {
                             member.end(now, false);
                         }
                         member.known = None;

@@ -47,6 +47,7 @@ pub enum Invariant {
     /// handing it out.
     NoDuplicate,
     /// Messages of one sending device to one user, or to one channel, appear in the order in which they were sent.
+    /// Stored ones that the store fails to read or to forget come late.
     ///
     /// *Vendor*: stored messages are fetched apart, and may come before or after live ones.
     OrderPerSender,
