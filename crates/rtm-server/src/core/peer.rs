@@ -74,7 +74,7 @@ impl Core {
                 if store {
                     self.store_what_waits(now, &send.peer_id);
                 }
-                drop(self.give_up_receipt(&send.peer_id, asker, store, &event, None));
+                self.give_up_receipt(&send.peer_id, asker, store, &event, None);
             }
         }
         None
