@@ -167,7 +167,7 @@ impl Connection {
         }
         match &command {
             Command::JoinChannel(join) => self.join_ended(now, id, &join.channel_id, sent, &mut result),
-            Command::LeaveChannel(leave) => self.leave_ended(id, &leave.channel_id, &mut result),
+            Command::LeaveChannel(leave) => self.leave_ended(now, id, &leave.channel_id, sent, &mut result),
             Command::RenewToken(_) => self.renewal_ended(id, &result),
             Command::SubscribePeersOnlineStatus(subscribe) if result.is_ok() => {
                 self.intent.subscriptions.extend(subscribe.peer_ids.iter().cloned());
@@ -226,7 +226,14 @@ impl Connection {
         }
     }
 
-    fn leave_ended(&mut self, id: RequestId, channel: &ChannelId, result: &mut Result<Answer, Refusal>) {
+    fn leave_ended(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        channel: &ChannelId,
+        sent: Sent,
+        result: &mut Result<Answer, Refusal>,
+    ) {
         if result.as_ref().is_err_and(|refusal| refusal.kind == ErrorKind::NotInChannel) {
             // This side knew of the membership, and it is gone: over a reconnect, or by an earlier try.
             *result = Ok(Answer::LeaveChannel(()));
@@ -243,6 +250,10 @@ impl Connection {
             self.intent.channels.remove(channel);
         } else {
             self.intent.channels.insert(channel.clone(), Membership::Joined);
+            if sent != Sent::Never {
+                // The server may have done it, or may yet, and the user believes that it is in.
+                self.join_again(now, channel);
+            }
         }
     }
 

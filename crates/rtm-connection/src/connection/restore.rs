@@ -44,7 +44,8 @@ impl Connection {
         }
     }
 
-    /// The server took a join, but perhaps before the user was away for too long to stay in the channel.
+    /// The user is to be in the channel, and may not be: the server took its join, but perhaps before it was away for
+    /// too long, or may do a leave after the user gave up waiting for it.
     pub(super) fn join_again(&mut self, now: Instant, channel: &ChannelId) {
         self.set_out(now, Errand::Restore(Restored::Channel(channel.clone())));
     }

@@ -225,6 +225,18 @@ fn a_leave_without_an_answer_leaves_the_user_in_the_channel() {
 }
 
 #[test]
+fn a_leave_that_the_server_may_have_done_is_made_up_for() {
+    let mut peer = member_of(&["room"]);
+    let id = peer.request(leave("room"));
+    peer.expect_request(id);
+    peer.pass(SECOND * 5);
+    peer.expect_err(id, ErrorKind::Timeout);
+    // The user believes that it is in the channel, so it is to be in it on the server too.
+    assert_eq!(peer.expect_any_request().1, join("room").into());
+    assert_eq!(peer.connection.channels().count(), 1);
+}
+
+#[test]
 fn a_join_without_an_answer_is_undone() {
     let mut peer = Peer::online();
     let id = peer.request(join("room"));
