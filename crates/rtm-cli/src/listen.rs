@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use futures::{FutureExt as _, StreamExt as _};
-use rtm_client::{Client, ConnectionState, RtmEvent};
+use rtm_client::{Client, ConnectionState, Events, RtmEvent};
 
 use crate::{
     connect::{Stop, User},
@@ -57,7 +57,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                     return Ok(());
                 }
             }
-            result = &mut setup => result?,
+            result = &mut setup => if result.is_err() {
+                // Why it failed may be among the events that came before the result.
+                args.print_waiting(&mut events)?;
+                return result;
+            },
             () = stop.asked() => break,
         }
     }
@@ -67,7 +71,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             Some(event) = events.next() => if args.print(&event)?.is_break() { return Ok(()) },
-            _ = &mut logout => return Ok(()),
+            // The events that belong to it came before, perhaps since they were looked for.
+            _ = &mut logout => return args.print_waiting(&mut events),
         }
     }
 }
@@ -81,6 +86,15 @@ impl Args {
         for room in &self.channel {
             let channel = client.channel(room).with_context(|| format!("{room:?} is not a channel"))?;
             channel.join().await.with_context(|| format!("cannot join {room}"))?;
+        }
+        Ok(())
+    }
+
+    fn print_waiting(&self, events: &mut Events) -> anyhow::Result<()> {
+        while let Some(event) = events.try_recv() {
+            if self.print(&event)?.is_break() {
+                break;
+            }
         }
         Ok(())
     }
