@@ -219,7 +219,7 @@ impl Bot {
         match client.state() {
             // It is tried again if this is too early.
             ConnectionState::Disconnected if client.login(None).is_err() => {
-                client.after(Duration::from_secs(2), LOG_IN)
+                client.after(Duration::from_secs(2), LOG_IN);
             }
             ConnectionState::Aborted => {
                 let _ = client.logout();

@@ -60,7 +60,7 @@ pub(crate) enum Socket {
 }
 
 impl Device {
-    pub(crate) fn new(user_id: UserId, config: DeviceConfig, connection: Connection, app: Box<dyn App>) -> Self {
+    pub(crate) fn new(user_id: UserId, config: &DeviceConfig, connection: Connection, app: Box<dyn App>) -> Self {
         Self {
             user_id,
             wire: config.wire,

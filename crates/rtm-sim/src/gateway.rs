@@ -129,10 +129,11 @@ impl World {
             self.note(device, || format!("  <= stored messages{}", if is_lost { ", lost" } else { "" }));
         }
         self.tell(device, errand, (!is_lost).then(|| answer.encode()), Duration::ZERO);
-        if is_offline && !is_lost {
-            if let Some(core) = &mut self.server.core {
-                core.offline_taken(id);
-            }
+        if is_offline
+            && !is_lost
+            && let Some(core) = &mut self.server.core
+        {
+            core.offline_taken(id);
         }
     }
 

@@ -164,7 +164,7 @@ impl World {
         let id = self.devices.len();
         self.ledger.add_device(user_id.clone(), &config);
         let connection = Connection::new(config.connection.clone(), self.rng.number());
-        self.devices.push(Device::new(user_id, config, connection, Box::new(app)));
+        self.devices.push(Device::new(user_id, &config, connection, Box::new(app)));
         self.devices[id].inputs.push_back(Input::Start);
         self.drive(id);
         Ok(DeviceId(id))

@@ -51,36 +51,27 @@ impl Attributes {
     }
 
     fn user_write(&mut self, device: usize, command: &Command, result: &Result<Answer, RtmError>) {
-        let write: Box<dyn FnOnce(&mut BTreeMap<AttributeKey, Text>)> = match command {
-            Command::SetLocalUserAttributes(set) => {
-                if result.is_ok() {
-                    self.users.insert(device, Some(set.attributes.clone()));
-                    return;
-                }
-                Box::new(|_| {})
-            }
-            Command::AddOrUpdateLocalUserAttributes(add) => {
-                let added = add.attributes.clone();
-                Box::new(|attributes| attributes.extend(added))
-            }
-            Command::DeleteLocalUserAttributesByKeys(delete) => {
-                let keys = delete.keys.clone();
-                Box::new(move |attributes| attributes.retain(|key, _| !keys.contains(key)))
-            }
-            Command::ClearLocalUserAttributes(_) => {
-                if result.is_ok() {
-                    self.users.insert(device, Some(BTreeMap::new()));
-                    return;
-                }
-                Box::new(|_| {})
-            }
+        let of = match command {
+            Command::SetLocalUserAttributes(_)
+            | Command::AddOrUpdateLocalUserAttributes(_)
+            | Command::DeleteLocalUserAttributesByKeys(_)
+            | Command::ClearLocalUserAttributes(_) => self.users.entry(device).or_insert_with(|| Some(BTreeMap::new())),
             _ => return,
         };
-        let of = self.users.entry(device).or_insert_with(|| Some(BTreeMap::new()));
-        match (result.is_ok(), of.as_mut()) {
-            (true, Some(attributes)) => write(attributes),
-            (true, None) => {}
-            (false, _) => *of = None,
+        if result.is_err() {
+            *of = None;
+            return;
+        }
+        match (command, of.as_mut()) {
+            (Command::SetLocalUserAttributes(set), _) => *of = Some(set.attributes.clone()),
+            (Command::ClearLocalUserAttributes(_), _) => *of = Some(BTreeMap::new()),
+            (Command::AddOrUpdateLocalUserAttributes(add), Some(attributes)) => {
+                attributes.extend(add.attributes.clone());
+            }
+            (Command::DeleteLocalUserAttributesByKeys(delete), Some(attributes)) => {
+                attributes.retain(|key, _| !delete.keys.contains(key));
+            }
+            _ => {}
         }
     }
 

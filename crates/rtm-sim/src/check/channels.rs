@@ -121,8 +121,11 @@ impl Channels {
             && result.is_ok()
             && let Some(member) = self.members.get_mut(&(device, channel_id))
             && !member.leaves
-            && member.certain.last().is_none_or(|last| last.until.is_some())
         {
+            // The gap of a lapse may come after the answer to the join that makes up for it.
+            let (known, count) = (member.known.take(), member.count);
+            member.end(now, false);
+            (member.known, member.count) = (known, count);
             member.certain.push(Certain { from: now, until: None, left: false });
         }
     }
@@ -212,7 +215,7 @@ impl Channels {
                 member
                     .certain
                     .iter()
-                    .any(|of| of.from <= issued && of.until.is_none_or(|until| of.left && until > ended))
+                    .any(|of| of.from <= issued && of.until.is_none_or(|until| of.left && until > ended + SOON))
             })
     }
 

@@ -56,7 +56,8 @@ pub enum Invariant {
     /// fails to read it, at the login after that; without a durable store that ends with the
     /// server's process. A message to a channel that was accepted is in the stream of every member that was one from
     /// before the call until after its end, unless a gap in that stream, not before the call, is of that
-    /// channel or of everything; a gap that says how many events were lost covers no more than that.
+    /// channel or of everything; a gap that says how many events were lost covers no more than that. Whoever calls
+    /// `leave` or `logout` gives up what is still on its way.
     ///
     /// *Vendor*: stored messages whose hand-out does not arrive are lost.
     NoSilentLoss,

@@ -205,15 +205,15 @@ impl Invitations {
                 .any(|at| (call.at.saturating_sub(AFTER)..=until).contains(at))
         };
         let must_match = is_well(call.device) && is_well(device) && call.taken == Some(true);
-        let matches = match (call.end, callee.end) {
+        let matches = matches!(
+            (call.end, callee.end),
             (Some(LocalEnd::Accepted), Some(RemoteEnd::Accepted))
-            | (Some(LocalEnd::Refused), Some(RemoteEnd::Refused))
-            | (Some(LocalEnd::Canceled), Some(RemoteEnd::Canceled))
-            | (Some(LocalEnd::Failed(_)), Some(RemoteEnd::Failed(_)))
-            | (None, _)
-            | (_, None) => true,
-            _ => false,
-        };
+                | (Some(LocalEnd::Refused), Some(RemoteEnd::Refused))
+                | (Some(LocalEnd::Canceled), Some(RemoteEnd::Canceled))
+                | (Some(LocalEnd::Failed(_)), Some(RemoteEnd::Failed(_)))
+                | (None, _)
+                | (_, None)
+        );
         if contradicts || (must_match && !matches) {
             let detail = format!("{name} ended as {:?} for its caller and as {ends:?} for its callee", call.end);
             return Err(fault(Invariant::InvitationsAgree, detail));
