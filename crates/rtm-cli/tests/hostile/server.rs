@@ -52,7 +52,7 @@ impl Server {
     pub(crate) fn start(options: Options<'_>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("rtm.toml");
-        let listen = options.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listen = options.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let Options { server, project, .. } = options;
         fs::write(&file, format!("listen = \"{listen}\"\n{server}\n[[project]]\napp_id = \"{APP_ID}\"\n{project}\n"))
             .unwrap();
