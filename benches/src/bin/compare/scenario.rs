@@ -32,8 +32,13 @@ enum Kind {
 /// One run: a candidate in a scenario.
 pub(crate) struct Run {
     pub(crate) name: String,
-    run: Box<dyn Fn(&mut Note<'_>) -> anyhow::Result<()>>,
+    run: Box<dyn Measure>,
 }
+
+/// Measures a candidate once.
+trait Measure: Fn(&mut Note<'_>) -> anyhow::Result<()> {}
+
+impl<F: Fn(&mut Note<'_>) -> anyhow::Result<()>> Measure for F {}
 
 /// Where a run writes its figures.
 pub(crate) struct Note<'a> {
@@ -62,7 +67,7 @@ impl Note<'_> {
 impl Run {
     pub(crate) fn measure(&self, report: &mut Report, scenario: &str, round: usize) {
         let mut note = Note { report: &mut *report, scenario, candidate: &self.name, round };
-        if let Err(error) = (self.run)(&mut note) {
+        if let Err(error) = self.run.measure(&mut note) {
             report.failed(format!("{scenario}, {}, round {}: {error:#}", self.name, round + 1));
         }
     }
