@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use rtm_codec::{
-    Answer, AppId, ChannelId, Epoch, Event, JoinChannel, MessageId, PeerMessage, Resumption, RtmMessage, Seq,
-    ServerFrame, SessionId, SessionTicket, UserId, Welcome,
+    AppId, ChannelId, Epoch, Event, MessageId, PeerMessage, Resumption, RtmMessage, Seq, ServerFrame, SessionId,
+    SessionTicket, UserId, Welcome,
 };
 use rtm_connection::{Config, Connection, Credentials, Output};
 
@@ -75,9 +75,6 @@ fn a_received_event_costs_no_allocation() {
         limits: None,
     };
     connection.handle_frame(now, ServerFrame::Welcome(Box::new(welcome)));
-
-    let id = connection.request(now, JoinChannel { channel_id: ChannelId::new("room").unwrap() });
-    connection.handle_frame(now, ServerFrame::Reply { id, result: Ok(Answer::JoinChannel(())) });
 
     receive(&mut connection, now, messages(1..2001));
     let frames = messages(2001..12_001);

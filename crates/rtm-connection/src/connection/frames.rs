@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
+use rtm_codec::{Answer, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
 
 use crate::{
     GapReason, Output, ReceivedMessageProperties, RtmEvent, connection::Connection, link::Link, recent::Message,
@@ -86,10 +86,6 @@ impl Connection {
 
     /// What the user is told of an event, if anything.
     fn told(&mut self, now: Instant, event: Event) -> Option<RtmEvent> {
-        // The server may have the user in a channel that it gave up: it is on its way out, and hears nothing.
-        if channel_of(&event).is_some_and(|channel| !self.intent.channels.contains_key(channel)) {
-            return None;
-        }
         Some(match event {
             Event::MessageFromPeer(message) => {
                 let PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts } = message;
@@ -158,17 +154,5 @@ impl Connection {
     fn is_repeat(&mut self, now: Instant, message: &Message<'_>, is_stored: bool) -> bool {
         let may_repeat = is_stored || self.repeats_until.is_some_and(|until| now < until);
         self.recent.insert(message, may_repeat)
-    }
-}
-
-fn channel_of(event: &Event) -> Option<&ChannelId> {
-    match event {
-        Event::ChannelMessage { channel_id, .. }
-        | Event::MemberJoined { channel_id, .. }
-        | Event::MemberLeft { channel_id, .. }
-        | Event::MemberCountUpdated { channel_id, .. }
-        | Event::AttributesUpdated { channel_id, .. }
-        | Event::Gap { channel_id: Some(channel_id), .. } => Some(channel_id),
-        _ => None,
     }
 }

@@ -63,13 +63,13 @@ fn an_acknowledgement_comes_after_what_is_sent_anyway() {
 
 #[test]
 fn events_that_nobody_waits_for_are_acknowledged_in_bulk() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     for i in 0..63 {
         peer.event(count(i));
     }
     peer.expect_nothing_sent();
     peer.event(count(63));
-    peer.expect_ack(64, 0, 2);
+    peer.expect_ack(64, 0, 1);
     for i in 0..640 {
         peer.event(count(i));
     }
@@ -78,7 +78,7 @@ fn events_that_nobody_waits_for_are_acknowledged_in_bulk() {
 
 #[test]
 fn large_events_are_acknowledged_before_they_pile_up() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     for _ in 0..4 {
         peer.event(Event::ChannelMessage {
             channel_id: channel("room"),
@@ -88,17 +88,17 @@ fn large_events_are_acknowledged_before_they_pile_up() {
             server_received_ts: 0,
         });
     }
-    peer.expect_ack(2, 0, 2);
-    peer.expect_ack(4, 0, 2);
+    peer.expect_ack(2, 0, 1);
+    peer.expect_ack(4, 0, 1);
 }
 
 #[test]
 fn whatever_is_left_goes_with_the_next_ping() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     peer.event(count(1));
     peer.expect_nothing_sent();
     peer.pass(SECOND * 2);
-    peer.expect_ack(1, 0, 2);
+    peer.expect_ack(1, 0, 1);
     peer.pass(SECOND * 20);
     peer.expect_nothing_sent();
 }
@@ -172,7 +172,7 @@ fn the_vendors_wire_hears_of_receipts_only() {
 
 #[test]
 fn a_resumed_session_is_not_told_again_what_its_login_said() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     peer.event(count(1));
     peer.drop_events();
     peer.reconnect(Resumption::Resumed);

@@ -58,11 +58,11 @@ fn nothing_comes_after_a_logout() {
 
 #[test]
 fn what_came_before_a_logout_is_acknowledged_first() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     peer.event(rtm_codec::Event::MemberCountUpdated { channel_id: crate::peer::channel("room"), member_count: 2 });
     peer.expect_nothing_sent();
     peer.logout().unwrap();
-    peer.expect_ack(1, 0, 2);
+    peer.expect_ack(1, 0, 1);
     peer.expect_sent(ClientFrame::Logout);
 }
 

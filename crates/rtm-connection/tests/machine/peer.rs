@@ -81,20 +81,6 @@ impl Peer {
         peer
     }
 
-    /// The same, and in `room`.
-    pub(crate) fn in_room() -> Self {
-        Self::in_room_with(Config::native())
-    }
-
-    pub(crate) fn in_room_with(config: Config) -> Self {
-        let mut peer = Self::online_with(config);
-        let id = peer.request(rtm_codec::JoinChannel { channel_id: channel("room") });
-        peer.reply(id, Answer::JoinChannel(()));
-        peer.expect_ok(id);
-        peer.forget_sent();
-        peer
-    }
-
     // What the user does.
 
     pub(crate) fn login(&mut self) {

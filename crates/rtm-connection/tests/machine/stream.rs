@@ -37,7 +37,7 @@ fn missing_numbers_are_a_gap_with_their_count() {
 
 #[test]
 fn a_gap_of_the_server_is_passed_on() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     peer.event(Event::Gap { channel_id: None, lost: None });
     peer.expect_gap(None, GapReason::Dropped);
     peer.event(Event::Gap { channel_id: Some(channel("room")), lost: Some(12) });
@@ -46,7 +46,7 @@ fn a_gap_of_the_server_is_passed_on() {
 
 #[test]
 fn each_event_of_a_channel_is_passed_on_with_its_fields() {
-    let mut peer = Peer::in_room();
+    let mut peer = Peer::online();
     let room = || channel("room");
     let properties = ReceivedMessageProperties { is_offline_message: false, server_received_ts: 5 };
     for (event, told) in [
@@ -85,18 +85,6 @@ fn each_event_of_a_channel_is_passed_on_with_its_fields() {
         peer.event(event);
         peer.expect_event(told);
     }
-}
-
-#[test]
-fn a_channel_that_the_user_is_not_in_says_nothing() {
-    let mut peer = Peer::in_room();
-    peer.event(Event::MemberCountUpdated { channel_id: channel("other"), member_count: 2 });
-    peer.event(Event::Gap { channel_id: Some(channel("other")), lost: None });
-    peer.expect_no_event();
-    peer.message("hi");
-    peer.expect_event(from_alice("hi"));
-    // Its numbers count all the same.
-    peer.expect_ack(3, 0, 2);
 }
 
 #[test]
