@@ -60,11 +60,12 @@ pub(crate) enum Socket {
 }
 
 impl Device {
-    pub(crate) fn new(user_id: UserId, config: &DeviceConfig, connection: Connection, app: Box<dyn App>) -> Self {
+    /// A device that is switched off. `seed` feeds its connection.
+    pub(crate) fn new(user_id: UserId, config: DeviceConfig, seed: u64, app: Box<dyn App>) -> Self {
         Self {
             user_id,
             wire: config.wire,
-            connection,
+            connection: Connection::new(config.connection, seed),
             app: Some(app),
             socket: Socket::None,
             dials: 0,

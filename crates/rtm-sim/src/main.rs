@@ -71,6 +71,7 @@ fn run_many(options: &Options) -> ExitCode {
     let end = options.first_seed.saturating_add(options.seeds);
     let next = AtomicU64::new(options.first_seed);
     let done: Mutex<(u64, Counts, Vec<Outcome>)> = Mutex::default();
+    #[expect(clippy::disallowed_methods, reason = "how long it took is for the person at the terminal")]
     let since = Instant::now();
     let shows_progress = std::io::stderr().is_terminal();
     thread::scope(|scope| {

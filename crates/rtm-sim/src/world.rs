@@ -9,7 +9,7 @@ use rtm_codec::{
     AppId, ChannelId, Command, GetChannelAttributes, GetChannelMemberCount, GetMembers, GetUserAttributes, InvalidId,
     UserId, Wire,
 };
-use rtm_connection::{Config, Connection, ConnectionState};
+use rtm_connection::{Config, ConnectionState};
 use rtm_server::core::{Now, ProjectConfig, Stats};
 
 use crate::{
@@ -163,8 +163,7 @@ impl World {
         let user_id = UserId::new(user_id)?;
         let id = self.devices.len();
         self.ledger.add_device(user_id.clone(), &config);
-        let connection = Connection::new(config.connection.clone(), self.rng.number());
-        self.devices.push(Device::new(user_id, &config, connection, Box::new(app)));
+        self.devices.push(Device::new(user_id, config, self.rng.number(), Box::new(app)));
         self.devices[id].inputs.push_back(Input::Start);
         self.drive(id);
         Ok(DeviceId(id))

@@ -67,7 +67,7 @@ impl Note<'_> {
 impl Run {
     pub(crate) fn measure(&self, report: &mut Report, scenario: &str, round: usize) {
         let mut note = Note { report: &mut *report, scenario, candidate: &self.name, round };
-        if let Err(error) = self.run.measure(&mut note) {
+        if let Err(error) = (self.run)(&mut note) {
             report.failed(format!("{scenario}, {}, round {}: {error:#}", self.name, round + 1));
         }
     }
