@@ -62,6 +62,7 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         // Its silence began before the socket was closed just now.
         session.heard = heard;
+        session.has_lapsed = true;
         session.attributes.clear();
         let user = session.user;
         for channel_id in channels {

@@ -213,6 +213,7 @@ impl Core {
             instance: login.instance.clone(),
             conn: None,
             state: PeerOnlineState::Offline,
+            has_lapsed: false,
             heard: now.instant,
             keep_alive: login.keep_alive,
             ping_at: None,
@@ -284,7 +285,7 @@ impl Core {
             }
         }
         let resumption = match start {
-            Start::Resume if was_there => Resumption::Resumed,
+            Start::Resume if was_there && !session.has_lapsed => Resumption::Resumed,
             Start::Resume => Resumption::Lapsed,
             Start::New | Start::Restart => Resumption::New,
         };

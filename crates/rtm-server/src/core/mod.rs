@@ -187,6 +187,8 @@ impl Core {
 
     fn session_frame(&mut self, now: Now, conn: ConnId, key: SessionKey, frame: ClientFrame) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        // A client speaks only after it has heard the answer to its login.
+        session.has_lapsed = false;
         // On the vendor's wire most acknowledgements only say that something was written: no sign of life.
         if !(session.is_vendor() && matches!(frame, ClientFrame::Ack { .. })) {
             session.heard = now.instant;

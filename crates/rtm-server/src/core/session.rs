@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) conn: Option<ConnId>,
     /// As subscribers see the user; `Offline` is lapsed.
     pub(super) state: PeerOnlineState,
+    /// The client has yet to hear that it was away for too long to stay in its channels.
+    pub(super) has_lapsed: bool,
     /// When the last frame came, or the socket was lost.
     pub(super) heard: Instant,
     pub(super) keep_alive: KeepAlive,

@@ -90,6 +90,24 @@ fn nothing_changes_for_others_within_30_s() {
 }
 
 #[test]
+fn a_client_that_missed_the_answer_to_its_login_is_told_of_its_absence_again() {
+    let mut world = World::new();
+    let (alice, _) = both_in_a_room(&mut world);
+    world.stop_acks(alice);
+    world.cut(alice);
+    world.advance(secs(30));
+    let login = world.resuming(alice);
+    let unheard = world.login_again(alice, login.clone());
+    world.cut(unheard);
+    let again = world.login_again(unheard, login.clone());
+    assert_eq!(world.welcome(again).resumption, Resumption::Lapsed);
+    world.frame(again, rtm_codec::ClientFrame::Ping);
+    world.cut(again);
+    let again = world.login_again(again, login);
+    assert_eq!(world.welcome(again).resumption, Resumption::Resumed);
+}
+
+#[test]
 fn after_30_s_a_user_has_left_its_channels_and_is_told_of_the_gap() {
     let mut world = World::new();
     let (alice, bob) = both_in_a_room(&mut world);
