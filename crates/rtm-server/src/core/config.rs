@@ -52,7 +52,7 @@ pub struct Settings {
     /// After how much silence a session can no longer be resumed. 2 min; at least `offline_after`.
     pub resume_within: Duration,
     /// How long a sender waits for the receiving device before it is told that the message was stored
-    /// or not received. 10 s.
+    /// or not received. 9 s: before its own 10 s for the call are over.
     pub receipt_within: Duration,
     /// How long a repeated message id is recognised. 60 s.
     pub repeat_within: Duration,
@@ -99,7 +99,7 @@ impl Default for Settings {
             unreachable_after: Duration::from_secs(6),
             offline_after: Duration::from_secs(30),
             resume_within: Duration::from_secs(120),
-            receipt_within: Duration::from_secs(10),
+            receipt_within: Duration::from_secs(9),
             repeat_within: Duration::from_secs(60),
             repeat_ids: 4096,
             session_bytes: 4 * 1024 * 1024,

@@ -133,12 +133,12 @@ fn after_7_days_a_message_is_over() {
 }
 
 #[test]
-fn a_message_to_a_user_in_its_grace_waits_10_s_and_is_stored_then() {
+fn a_message_to_a_user_in_its_grace_waits_9_s_and_is_stored_then() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
     world.cut(bob);
     let id = world.request(alice, stored_to_peer(1, "bob", "x"));
-    world.advance(millis(9_999));
+    world.advance(millis(8_999));
     assert_eq!(outcome(&world, alice, id), None);
     assert_eq!(world.store.waiting("bob"), Vec::<String>::new());
     world.advance(millis(1));

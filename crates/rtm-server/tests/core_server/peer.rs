@@ -42,12 +42,12 @@ fn a_message_is_delivered_when_the_device_says_so() {
 }
 
 #[test]
-fn without_a_receipt_a_message_is_not_received_after_10_s() {
+fn without_a_receipt_a_message_is_not_received_after_9_s() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
     world.stop_acks(bob);
     let id = world.request(alice, to_peer(1, "bob", "slow"));
-    world.advance(millis(9_999));
+    world.advance(millis(8_999));
     assert_eq!(outcome(&world, alice, id), None);
     world.advance(millis(1));
     assert_eq!(outcome(&world, alice, id), Some(SendOutcome::NotReceived));
@@ -57,14 +57,14 @@ fn without_a_receipt_a_message_is_not_received_after_10_s() {
 }
 
 #[test]
-fn each_message_has_10_s_of_its_own() {
+fn each_message_has_9_s_of_its_own() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
     world.stop_acks(bob);
     let first = world.request(alice, to_peer(1, "bob", "one"));
     world.advance(secs(4));
     let second = world.request(alice, to_peer(2, "bob", "two"));
-    world.advance(secs(6));
+    world.advance(secs(5));
     assert_eq!(outcome(&world, alice, first), Some(SendOutcome::NotReceived));
     world.advance(millis(3_999));
     assert_eq!(outcome(&world, alice, second), None);
@@ -246,7 +246,7 @@ fn a_vendor_senders_new_count_is_not_answered_for_its_old_one() {
 }
 
 #[test]
-fn a_message_has_its_10_s_also_when_its_receiver_begins_anew() {
+fn a_message_has_its_9_s_also_when_its_receiver_begins_anew() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login_vendor("bob"));
     for id in 1..=5 {
@@ -258,7 +258,7 @@ fn a_message_has_its_10_s_also_when_its_receiver_begins_anew() {
     let login = vendor_login_of("bob");
     let again = world.login_again(bob, login);
     assert_eq!(world.texts(again), ["slow"]);
-    world.advance(millis(9_999));
+    world.advance(millis(8_999));
     assert_eq!(outcome(&world, alice, id), None);
     world.advance(millis(1));
     assert_eq!(outcome(&world, alice, id), Some(SendOutcome::NotReceived));
