@@ -83,6 +83,12 @@ impl Device {
         }
     }
 
+    /// The application reads everything as soon as it is there.
+    pub(crate) fn read_at_once(&mut self) {
+        self.reads_within = Duration::from_millis(1);
+        self.reads_at_once = usize::MAX;
+    }
+
     /// The link that it has.
     pub(crate) fn link(&self) -> Option<usize> {
         match self.socket {

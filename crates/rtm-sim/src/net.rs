@@ -95,8 +95,12 @@ impl Link {
     /// Lets the connection last, and move.
     pub(crate) fn heal(&mut self, now: Duration) {
         self.stalled_until = self.stalled_until.min(now);
-        self.up.left = None;
-        self.down.left = None;
+        for pipe in [&mut self.up, &mut self.down] {
+            pipe.left = None;
+            pipe.busy_until = pipe.busy_until.min(now);
+            pipe.last_arrival = pipe.last_arrival.min(now);
+            pipe.under_way.iter_mut().for_each(|(at, _)| *at = (*at).min(now));
+        }
     }
 
     /// Whether the server's socket takes more.

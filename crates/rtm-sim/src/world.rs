@@ -276,6 +276,7 @@ impl World {
             of.frozen_until = of.frozen_until.min(self.now);
             of.away_until = of.away_until.min(self.now);
             of.reads_from = of.reads_from.min(self.now);
+            of.read_at_once();
             self.plan_reads(device);
         }
         // What was put off until later is looked at now as well.

@@ -117,6 +117,8 @@ pub(super) struct Fact {
     /// When the server last could hold its user for offline, and for unreachable.
     pub(super) offline_at: Option<Duration>,
     pub(super) unreachable_at: Option<Duration>,
+    /// When its session was last lost, by the server's end, by its word, or by a login of another device.
+    pub(super) lost_at: Option<Duration>,
     /// When its session last gave way to another one: of another device of its user, or of this one, logged in anew.
     pub(super) ousted_at: Option<Duration>,
     /// Whether its next login is a new one.
@@ -138,8 +140,6 @@ pub(super) struct Between {
     pub(super) absence: Duration,
     /// Why the server closed its link last.
     pub(super) closed: Option<CloseReason>,
-    /// Whether its session was lost, by the server's end or by its word.
-    pub(super) lost_session: bool,
 }
 
 impl Facts {
@@ -171,6 +171,7 @@ impl Facts {
             before: Between::default(),
             offline_at: None,
             unreachable_at: None,
+            lost_at: None,
             ousted_at: None,
             is_anew: true,
             disturbed_at: None,
@@ -199,7 +200,7 @@ impl Facts {
         }
         if frames.iter().any(|frame| matches!(frame, ClientFrame::Logout)) {
             of.offline_at = Some(now);
-            of.since.lost_session = true;
+            of.lost_at = Some(now);
         }
         let absence = now - of.heard.unwrap_or(now);
         of.longest_absence = of.longest_absence.max(absence);
@@ -207,7 +208,9 @@ impl Facts {
         of.heard = Some(now);
         if frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_))) {
             // It puts an end to the connection that the device made since.
-            of.since.lost_session |= is_stale;
+            if is_stale {
+                of.lost_at = Some(now);
+            }
             if std::mem::take(&mut of.is_anew) {
                 of.ousted_at = Some(now);
             }
@@ -215,7 +218,7 @@ impl Facts {
             let user_id = of.user_id.clone();
             for (other, of) in self.devices.iter_mut().enumerate() {
                 if other != device && of.user_id == user_id {
-                    of.since.lost_session = true;
+                    of.lost_at = Some(now);
                     of.ousted_at = Some(now);
                 }
             }
@@ -236,10 +239,10 @@ impl Facts {
         of.since.closed = reason;
         if matches!(reason, Some(CloseReason::Logout | CloseReason::TokenExpired | CloseReason::Banned)) {
             of.offline_at = Some(now);
-            of.since.lost_session = true;
+            of.lost_at = Some(now);
         }
         if reason == Some(CloseReason::RemoteLogin) {
-            of.since.lost_session = true;
+            of.lost_at = Some(now);
         }
     }
 
@@ -253,15 +256,16 @@ impl Facts {
     pub(super) fn server_gone(&mut self, now: Duration) {
         self.server_ends.push(now);
         for of in &mut self.devices {
-            of.since.lost_session = true;
+            of.lost_at = Some(now);
             of.offline_at = Some(now);
         }
     }
 
     /// How long the server has heard nothing of a user; `None` for one that it never heard of.
     pub(super) fn silence(&self, now: Duration, user_id: &UserId) -> Option<Duration> {
-        let heard = self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.heard).max()?;
-        Some(now - heard.max(self.server_started.min(heard)))
+        // Of several devices only one has the session: it may be any of them.
+        let heard = self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.heard).min()?;
+        Some(now - heard)
     }
 
     /// When the server last could hold a user for offline.

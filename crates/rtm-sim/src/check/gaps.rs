@@ -32,13 +32,12 @@ impl Gaps {
         let is_due = match reason {
             _ if of.wire == Wire::Vendor => true,
             GapReason::NewSession => {
-                before.lost_session
-                    || before.absence >= facts.settings.resume_within
-                    // It may have ended before what it said last was there.
-                    || facts.server_ended_since(before.from.saturating_sub(UNDER_WAY))
+                // That may have happened before the answer to the last login was there.
+                let since = before.from.saturating_sub(UNDER_WAY);
+                before.absence >= facts.settings.resume_within || of.lost_at.is_some_and(|at| at >= since)
             }
             GapReason::SlowConsumer => before.closed == Some(CloseReason::SlowConsumer),
-            GapReason::LeftChannel => before.absence >= facts.settings.offline_after,
+            GapReason::LeftChannel => of.longest_absence >= facts.settings.offline_after,
             GapReason::Dropped => of.disturbed_at.is_some(),
             GapReason::Missing => false,
             _ => false,

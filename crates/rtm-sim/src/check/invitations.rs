@@ -197,12 +197,14 @@ impl Invitations {
         };
         let until = call.ended_at + AFTER;
         let is_well = |device: usize| {
-            !self
-                .disturbed
-                .get(&device)
-                .into_iter()
-                .flatten()
-                .any(|at| (call.at.saturating_sub(AFTER)..=until).contains(at))
+            !facts.is_narrow
+                && !facts.devices[device].is_slow
+                && !self
+                    .disturbed
+                    .get(&device)
+                    .into_iter()
+                    .flatten()
+                    .any(|at| (call.at.saturating_sub(AFTER)..=until).contains(at))
         };
         let must_match = is_well(call.device) && is_well(device) && call.taken == Some(true);
         let matches = matches!(
