@@ -250,6 +250,21 @@ fn a_join_without_an_answer_is_undone() {
 }
 
 #[test]
+fn undoing_a_join_goes_on_over_the_next_link() {
+    let mut peer = Peer::online();
+    peer.request(join("room"));
+    // Nothing is answered over this link, however often it is asked.
+    for _ in 0..40 {
+        peer.frame(rtm_codec::ServerFrame::Pong);
+        peer.pass(SECOND);
+    }
+    peer.forget_all();
+    peer.cut_and_reopen();
+    peer.welcome(Resumption::Resumed);
+    assert_eq!(peer.expect_any_request().1, leave("room").into());
+}
+
+#[test]
 fn undoing_a_join_outlives_the_link() {
     for resumption in [Resumption::Resumed, Resumption::Lapsed, Resumption::New] {
         let mut peer = Peer::online();
