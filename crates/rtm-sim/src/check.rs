@@ -218,6 +218,11 @@ impl Ledger {
         self.facts.heard(now, device, frames, is_stale);
     }
 
+    /// The server took a device's login.
+    pub(crate) fn welcomed(&mut self, device: usize) {
+        self.facts.welcomed(device);
+    }
+
     pub(crate) fn server_lost_link(&mut self, now: Duration, device: usize) {
         self.disturbed(now, device);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rtm_codec::CloseReason;
+use rtm_codec::{CloseReason, ServerFrame};
 use rtm_server::core::{ConnId, Core, HttpId, Outgoing};
 
 use crate::{
@@ -217,10 +217,15 @@ impl World {
             let mut end = None;
             for outgoing in out {
                 match outgoing {
-                    Outgoing::Frame(frame) => of.server_wire.encode(&frame),
+                    Outgoing::Frame(frame) => {
+                        if matches!(frame, ServerFrame::Welcome(_)) {
+                            self.ledger.welcomed(of.device);
+                        }
+                        of.server_wire.encode(&frame);
+                    }
                     Outgoing::Event(seq, event) => of.server_wire.encode_event(seq, &event),
                     Outgoing::Close(reason) => {
-                        of.server_wire.encode(&rtm_codec::ServerFrame::Close(reason));
+                        of.server_wire.encode(&ServerFrame::Close(reason));
                         end = Some((reason.websocket_code(), Some(reason)));
                     }
                     Outgoing::Hangup => end = Some((HANGUP_CODE, None)),

@@ -83,7 +83,8 @@ impl Attributes {
     pub(super) fn told(&mut self, device: usize, event: &RtmEvent) -> Verdict {
         match event {
             RtmEvent::RestoreFailed { what: Restored::UserAttributes, .. } => {
-                self.users.insert(device, Some(BTreeMap::new()));
+                // They may be there all the same: perhaps only the answer was lost.
+                self.users.insert(device, None);
             }
             RtmEvent::Gap { .. } => self.told.retain(|(of, _), _| *of != device),
             RtmEvent::AttributesUpdated { channel_id, attributes } if attributes.revision != Revision(0) => {

@@ -109,6 +109,8 @@ pub(super) struct Fact {
     pub(super) state: ConnectionState,
     /// When the server last heard of it.
     pub(super) heard: Option<Duration>,
+    /// When the server read its last login, whatever came of it.
+    pub(super) login_at: Option<Duration>,
     /// The longest time that the server heard nothing of it.
     pub(super) longest_absence: Duration,
     /// What went on since it was connected last, and before it was.
@@ -166,6 +168,7 @@ impl Facts {
             keep_alive: Duration::from_millis(interval_ms.into()),
             state: ConnectionState::Disconnected,
             heard: None,
+            login_at: None,
             longest_absence: Duration::ZERO,
             since: Between::default(),
             before: Between::default(),
@@ -205,8 +208,12 @@ impl Facts {
         let absence = now - of.heard.unwrap_or(now);
         of.longest_absence = of.longest_absence.max(absence);
         of.since.absence = of.since.absence.max(absence);
-        of.heard = Some(now);
-        if frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_))) {
+        let is_login = frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_)));
+        if !is_login {
+            of.heard = Some(now);
+        }
+        of.login_at = Some(now).filter(|_| is_login).or(of.login_at);
+        if is_login {
             // It puts an end to the connection that the device made since.
             if is_stale {
                 of.lost_at = Some(now);
@@ -225,6 +232,13 @@ impl Facts {
         }
     }
 
+    /// The server took a device's login.
+    pub(super) fn welcomed(&mut self, device: usize) {
+        let of = &mut self.devices[device];
+        of.heard = of.heard.max(of.login_at);
+    }
+
+    /// A connection changed its state.
     pub(super) fn changed(&mut self, now: Duration, device: usize, state: ConnectionState) {
         let of = &mut self.devices[device];
         of.state = state;

@@ -164,7 +164,7 @@ impl Messages {
                 let is_crowded = self.stored_for(to) > facts.settings.offline_messages;
                 let was_handed_out = self.lost_handouts.iter().any(|(user_id, at)| user_id == to && *at >= sent.issued);
                 // What the store cannot read is read at the next login.
-                let waits = facts.store_failed_since(*ended);
+                let waits = facts.store_failed_since(sent.issued);
                 let can_take = facts.devices.iter().any(|of| {
                     of.user_id == *to
                         && of.state == ConnectionState::Connected

@@ -17,6 +17,8 @@ pub(super) struct Presence {
     /// Of whom it is not known whether a device is subscribed to them: a call had no good end.
     uncertain: BTreeMap<usize, BTreeSet<UserId>>,
     told: BTreeMap<(usize, UserId), (PeerOnlineState, Duration)>,
+    /// What devices were told is not what they would know now.
+    unwatched: BTreeSet<(usize, UserId)>,
 }
 
 impl Presence {
@@ -34,6 +36,8 @@ impl Presence {
                 for peer in &unsubscribe.peer_ids {
                     uncertain.remove(peer);
                     subscribed.remove(peer);
+                    // It is not told what happens from now on.
+                    self.unwatched.insert((device, peer.clone()));
                 }
             }
             (Command::SubscribePeersOnlineStatus(rtm_codec::SubscribePeersOnlineStatus { peer_ids }), Err(_))
@@ -68,6 +72,7 @@ impl Presence {
 
     fn peer(&mut self, facts: &Facts, now: Duration, device: usize, peer: &UserId, state: PeerOnlineState) -> Verdict {
         let before = self.told.insert((device, peer.clone()), (state, now));
+        let before = before.filter(|_| !self.unwatched.remove(&(device, peer.clone())));
         let is_due = |at: Option<Duration>| {
             let since = before.map_or(Duration::ZERO, |(_, told)| told.saturating_sub(facts.lag(now, device)));
             at.is_some_and(|at| at >= since)
