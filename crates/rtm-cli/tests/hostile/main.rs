@@ -2,12 +2,14 @@
 //! and descriptors are where they were.
 #![allow(clippy::unwrap_used, reason = "a panic is the failure itself")]
 
+mod away;
 mod churn;
 mod descriptors;
 mod floods;
 mod frames;
 mod handshakes;
 mod kill;
+mod proxy;
 mod raw;
 mod secrets;
 mod server;
