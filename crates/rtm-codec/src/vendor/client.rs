@@ -12,7 +12,7 @@ use super::{
     commands,
     envelope::{self, Content},
     events::{self, Receipt},
-    fields::{Field, Mark, Number, Str},
+    fields::{Field, Mark, Number, Optional, Str},
     shapes,
 };
 use crate::{
@@ -144,16 +144,17 @@ impl ClientCodec {
         let Login { app_id, user_id, token, instance, keep_alive, gateway_session, .. } = login;
         let user_id = user_id.as_ref().map_or("", UserId::as_str);
         self.user_id = CompactString::new(user_id);
+        let token = token.as_ref().map_or("", |token| token.expose());
         let content = shapes::Login {
-            user_id: Str::from(user_id),
+            user_id: Optional::from(user_id),
             instance: Str::from(instance),
-            token: Str::from(token.as_ref().map_or("", |token| token.expose())),
+            token: Optional::from(token),
             sdk_version: Str::from(SDK_VERSION),
             session: Str::from(gateway_session.as_ref().map_or("", Text::as_str)),
             server_keep_alive: Mark(matches!(keep_alive, KeepAlive::Server { .. })),
             keeps_calls: Mark(true),
         };
-        let size = content.token.as_str().len() + LOGIN_BYTES;
+        let size = token.len() + LOGIN_BYTES;
         self.text(envelope::write_for(Cmd::Login, Some(app_id.as_str()), size, |out| content.write(out)));
     }
 

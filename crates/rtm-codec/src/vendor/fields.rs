@@ -8,7 +8,7 @@ use super::{
     value,
     writer::Writer,
 };
-use crate::{AttributeKey, DecodeErrorKind, RtmMessage, Text};
+use crate::{AttributeKey, DecodeErrorKind, ErrorKind, Refusal, RtmMessage, Text};
 
 /// A value of an object's field.
 pub(super) trait Field<'a>: Default {
@@ -52,6 +52,45 @@ impl<'a> Field<'a> for Str<'a> {
 
     fn is_absent(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+/// A string that a request may do without. A value of another kind is not taken for its absence, which may mean
+/// something else altogether.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Optional<'a> {
+    text: Str<'a>,
+    is_other: bool,
+}
+
+impl Optional<'_> {
+    /// The string; none where it is absent, null or empty.
+    ///
+    /// # Errors
+    ///
+    /// Of this kind, where there is something else; it says so of the field with this name.
+    pub(super) fn text(&self, name: &str, kind: ErrorKind) -> Result<Option<&str>, Refusal> {
+        if self.is_other {
+            return Err(Refusal::new(kind, &format!("{name} is not a text")));
+        }
+        Ok(Some(self.text.as_str()).filter(|text| !text.is_empty()))
+    }
+}
+
+impl<'a> From<&'a str> for Optional<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text: Str::from(text), is_other: false }
+    }
+}
+
+impl<'a> Field<'a> for Optional<'a> {
+    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeErrorKind> {
+        let is_other = !matches!(from.kind()?, Kind::String | Kind::Null);
+        Ok(Self { text: Str::read(from)?, is_other })
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.text.write(to);
     }
 }
 

@@ -1,8 +1,10 @@
 //! The bodies of the vendor's HTTP endpoints, both halves: which server to connect to, stored messages, histories.
 
+use std::fmt;
+
 use super::{
     events::{self, TEXT},
-    fields::{Body, Field, Flag, Number, Signed, Str},
+    fields::{Body, Field, Flag, Number, Optional, Signed, Str},
     reader::Reader,
     shapes,
     writer::Writer,
@@ -166,8 +168,8 @@ impl GatewayRequest {
         match self {
             Self::Connect { app_id, user_id, token, tls } => write(&shapes::GatewayConnect {
                 app_id: Str::from(app_id),
-                user_id: Str::from(user_id.as_ref().map_or("", UserId::as_str)),
-                token: Str::from(token.as_ref().map_or("", |token| token.expose())),
+                user_id: Optional::from(user_id.as_ref().map_or("", UserId::as_str)),
+                token: Optional::from(token.as_ref().map_or("", |token| token.expose())),
                 tls: Flag(*tls),
             }),
             Self::OfflineMessages { caller } => write(&caller.query()),
@@ -213,18 +215,13 @@ impl GatewayRequest {
     }
 
     fn connect(it: &shapes::GatewayConnect<'_>) -> Result<Self, Refusal> {
+        let refused = |kind, error: &dyn fmt::Display| Refusal::new(kind, &error.to_string());
+        let user_id = it.user_id.text("uid", ErrorKind::InvalidArgument)?.map(UserId::new).transpose();
+        let token = it.token.text("token", ErrorKind::InvalidToken)?.map(Token::new).transpose();
         Ok(Self::Connect {
             app_id: id(&it.app_id, ErrorKind::InvalidAppId)?,
-            user_id: match it.user_id.as_str() {
-                "" => None,
-                _ => Some(id(&it.user_id, ErrorKind::InvalidArgument)?),
-            },
-            token: match it.token.as_str() {
-                "" => None,
-                text => {
-                    Some(Token::new(text).map_err(|error| Refusal::new(ErrorKind::InvalidToken, &error.to_string()))?)
-                }
-            },
+            user_id: user_id.map_err(|error| refused(ErrorKind::InvalidArgument, &error))?,
+            token: token.map_err(|error| refused(ErrorKind::InvalidToken, &error))?,
             tls: it.tls.0,
         })
     }
@@ -396,6 +393,8 @@ impl Code {
             4 | APP_ID_INVALID | 102 => Self::Refused(ErrorKind::InvalidAppId),
             6 | TOKEN_EXPIRED => Self::Refused(ErrorKind::TokenExpired),
             5 | TOKEN_INVALID => Self::Refused(ErrorKind::InvalidToken),
+            NOT_LOGGED_IN => Self::Refused(ErrorKind::NotLoggedIn),
+            TOO_OFTEN => Self::Refused(ErrorKind::TooOften),
             _ => Self::Refused(ErrorKind::Failure),
         }
     }
@@ -407,6 +406,8 @@ impl Code {
             ErrorKind::InvalidAppId => APP_ID_INVALID,
             ErrorKind::TokenExpired => TOKEN_EXPIRED,
             ErrorKind::InvalidToken => TOKEN_INVALID,
+            ErrorKind::NotLoggedIn => NOT_LOGGED_IN,
+            ErrorKind::TooOften => TOO_OFTEN,
             _ => UNKNOWN,
         }
     }
@@ -473,6 +474,9 @@ const USER_BANNED: i64 = 14;
 const APP_ID_INVALID: i64 = 101;
 const TOKEN_EXPIRED: i64 = 109;
 const TOKEN_INVALID: i64 = 110;
+/// HTTP's numbers for what the vendor has none for; its SDK reports them as unknown.
+const NOT_LOGGED_IN: i64 = 401;
+const TOO_OFTEN: i64 = 429;
 /// The only type of address that the SDK connects to.
 const ADDRESS: u64 = 0;
 /// The longest session id that is taken from a client.

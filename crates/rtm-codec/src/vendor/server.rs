@@ -266,16 +266,14 @@ fn read_login(head: &Head<'_>, it: &shapes::Login<'_>) -> Result<Login, Refusal>
     let refused = |kind, detail: String| Refusal::new(kind, &detail);
     let app_id =
         AppId::new(head.app_id.as_str()).map_err(|error| refused(ErrorKind::InvalidAppId, error.to_string()))?;
-    let user_id = match it.user_id.as_str() {
-        "" => None,
-        text => Some(UserId::new(text).map_err(|error| refused(ErrorKind::InvalidArgument, error.to_string()))?),
-    };
+    let user_id = it.user_id.text("UserId", ErrorKind::InvalidArgument)?;
+    let user_id =
+        user_id.map(UserId::new).transpose().map_err(|error| refused(ErrorKind::InvalidArgument, error.to_string()))?;
     let instance = InstanceId::new(it.instance.as_str())
         .map_err(|error| refused(ErrorKind::InvalidArgument, error.to_string()))?;
-    let token = match it.token.as_str() {
-        "" => None,
-        text => Some(Token::new(text).map_err(|error| refused(ErrorKind::InvalidToken, error.to_string()))?),
-    };
+    let token = it.token.text("AcsToken", ErrorKind::InvalidToken)?;
+    let token =
+        token.map(Token::new).transpose().map_err(|error| refused(ErrorKind::InvalidToken, error.to_string()))?;
     let gateway_session = match it.session.as_str() {
         "" => None,
         text if text.len() <= SESSION_BYTES => Some(Text::from(text)),

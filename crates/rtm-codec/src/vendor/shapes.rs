@@ -4,7 +4,7 @@
 //! they are absent the vendor's meaning holds.
 
 use super::{
-    fields::{Body, Entries, Field, Flag, List, Mark, Nested, Number, Signed, Str},
+    fields::{Body, Entries, Field, Flag, List, Mark, Nested, Number, Optional, Signed, Str},
     reader::{Kind, Reader},
     writer::Writer,
 };
@@ -91,9 +91,9 @@ macro_rules! shapes {
 // From the client.
 shapes! {
     Login<'a> {
-        user_id: "UserId" => Str<'a>,
+        user_id: "UserId" => Optional<'a>,
         instance: "UserSId" => Str<'a>,
-        token: "AcsToken" => Str<'a>,
+        token: "AcsToken" => Optional<'a>,
         sdk_version: "SdkVer" => Str<'a>,
         session: "SessionId" => Str<'a>,
         server_keep_alive: "SvrKeepAlive" => Mark,
@@ -349,8 +349,8 @@ shapes! {
 shapes! {
     GatewayConnect<'a> {
         app_id: "appid" => Str<'a>,
-        user_id: "uid" => Str<'a>,
-        token: "token" => Str<'a>,
+        user_id: "uid" => Optional<'a>,
+        token: "token" => Optional<'a>,
         tls: "wss" => Flag,
     }
     GatewayQuery<'a> {

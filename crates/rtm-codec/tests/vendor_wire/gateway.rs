@@ -119,6 +119,8 @@ fn every_refusal_has_the_number_that_the_sdk_knows() {
         (E::InvalidAppId, 101),
         (E::TokenExpired, 109),
         (E::InvalidToken, 110),
+        (E::NotLoggedIn, 401),
+        (E::TooOften, 429),
         (E::Failure, 2),
     ] {
         let body = format!(r#"{{"code":{code}}}"#);
@@ -160,6 +162,9 @@ fn a_body_that_breaks_the_rules_is_refused() {
         (Endpoint::Gateway, b"{}", E::InvalidAppId),
         (Endpoint::Gateway, br#"{"appid":"short","uid":"ann"}"#, E::InvalidAppId),
         (Endpoint::Gateway, br#"{"appid":"0123456789abcdef0123456789abcdef","uid":"a'b"}"#, E::InvalidArgument),
+        (Endpoint::Gateway, br#"{"appid":"0123456789abcdef0123456789abcdef","uid":7}"#, E::InvalidArgument),
+        (Endpoint::Gateway, br#"{"appid":"0123456789abcdef0123456789abcdef","uid":["ann"]}"#, E::InvalidArgument),
+        (Endpoint::Gateway, br#"{"appid":"0123456789abcdef0123456789abcdef","uid":"a","token":{}}"#, E::InvalidToken),
         (Endpoint::Gateway, long.as_bytes(), E::InvalidToken),
         (Endpoint::OfflineMessages, br#"{"appId":"0123456789abcdef0123456789abcdef","uid":"ann"}"#, E::InvalidArgument),
         (

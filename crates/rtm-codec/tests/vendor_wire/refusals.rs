@@ -283,6 +283,8 @@ fn a_login_that_breaks_the_rules_is_answered_with_a_number() {
         (&app_id, r#"{"UserId":"a'b","UserSId":"i"}"#, ErrorKind::InvalidArgument, 2),
         (&app_id, r#"{"UserId":"null","UserSId":"i"}"#, ErrorKind::InvalidArgument, 2),
         (&app_id, r#"{"UserId":"ann"}"#, ErrorKind::InvalidArgument, 2),
+        (&app_id, r#"{"UserId":7,"UserSId":"i"}"#, ErrorKind::InvalidArgument, 2),
+        (&app_id, r#"{"UserId":"ann","UserSId":"i","AcsToken":["t"]}"#, ErrorKind::InvalidToken, 4),
         (&app_id, "", ErrorKind::InvalidArgument, 2),
         (&app_id, &long_token, ErrorKind::InvalidToken, 4),
         (&app_id, &long_session, ErrorKind::InvalidArgument, 2),
