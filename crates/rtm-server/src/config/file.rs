@@ -100,7 +100,6 @@ macro_rules! project_settings {
 }
 
 project_settings! {
-    login_timeout: Time,
     unreachable_after: Time,
     offline_after: Time,
     resume_within: Time,

@@ -42,8 +42,6 @@ impl ProjectConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How long a connection may take until its login. 10 s.
-    pub login_timeout: Duration,
     /// After how much silence a user counts as unreachable, if its keep-alive is not slower: then after
     /// one and a half keep-alive periods. 6 s.
     pub unreachable_after: Duration,
@@ -95,7 +93,6 @@ impl Default for Settings {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Self {
-            login_timeout: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(6),
             offline_after: Duration::from_secs(30),
             resume_within: Duration::from_secs(120),

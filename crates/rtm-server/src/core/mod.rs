@@ -63,7 +63,10 @@ mod stream;
 mod timer;
 mod users;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::FixedState;
 use rtm_codec::{AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, ServerFrame, UserId};
@@ -166,11 +169,11 @@ impl Core {
         self.put_channel_attributes(now, channel_id, attributes, bytes, false);
     }
 
-    /// A new connection. It has to log in within [`Settings::login_timeout`].
+    /// A new connection. It has to log in within 10 s.
     #[must_use]
     pub fn connect(&mut self, now: Now) -> ConnId {
         let conn = self.hub.conns.insert(Conn::default());
-        self.hub.timers.push(now.instant + self.config.settings.login_timeout, Due::Login(conn));
+        self.hub.timers.push(now.instant + LOGIN_WITHIN, Due::Login(conn));
         conn
     }
 
@@ -295,3 +298,6 @@ impl Core {
         self.hub.close_overfull(now);
     }
 }
+
+/// How long a connection may take until its login.
+const LOGIN_WITHIN: Duration = Duration::from_secs(10);
