@@ -27,6 +27,9 @@ pub(crate) struct User {
     /// Which wire to speak.
     #[arg(long, value_enum, default_value_t = WireName::Native)]
     wire: WireName,
+    /// How long the login may take, 100ms to 1h. A server that cannot be reached is tried again until then.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -49,7 +52,8 @@ impl WireName {
 impl User {
     /// A client that is not logged in yet.
     pub(crate) fn client(&self) -> anyhow::Result<(Client, Events)> {
-        Ok(Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(self.wire.wire()).build()?)
+        let client = Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(self.wire.wire());
+        Ok(client.login_timeout(self.timeout).build()?)
     }
 
     /// Logs in. A script may do so more often than users are allowed to: it is held up then, for some seconds at most.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rtm_server::{Advertise, AppId, Certificate, ProjectConfig, Server, ServerConfig};
+use rtm_server::{Advertise, AppId, Certificate, ProjectConfig, Server, ServerConfig, TlsFiles};
 
 use crate::connect::Stop;
 
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// A configuration in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Say whether the configuration is good, and start nothing.
+    /// Say whether the configuration and its TLS files are good, and start nothing.
     #[arg(long)]
     check_config: bool,
 }
@@ -61,6 +61,7 @@ impl FromStr for Project {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.configuration()?;
     if args.check_config {
+        config.tls.as_ref().map(TlsFiles::check).transpose()?;
         return writeln!(std::io::stdout(), "the configuration is good").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;

@@ -26,6 +26,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+impl TlsFiles {
+    /// Reads the files, as a server does when it starts. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Tls`] names the file that is missing or not good, or the key that is not the certificate's.
+    pub fn check(&self) -> Result<(), ServerError> {
+        acceptor(self).map(drop)
+    }
+}
+
 /// Reads the files and makes ready to accept.
 pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ServerError> {
     let fault = |path: &Path, what: String| ServerError::Tls { path: path.to_owned(), what };

@@ -109,6 +109,32 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
         assert!(stderr.contains(names), "{text}: {stderr}");
     }
 
+    let good = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file_of = |name: &str, text: &str| {
+        fs::write(directory.path().join(name), text).unwrap();
+    };
+    file_of("good.pem", &good.cert.pem());
+    file_of("good.key", &good.signing_key.serialize_pem());
+    file_of("other.key", &other.signing_key.serialize_pem());
+    file_of("empty.pem", "");
+    let tls = |certificate: &str, key: &str| {
+        let at = |name| directory.path().join(name).display().to_string();
+        check(&format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n{project}", at(certificate), at(key)))
+    };
+    assert_eq!(tls("good.pem", "good.key").0, Some(0));
+    for (certificate, key, names) in [
+        ("missing.pem", "good.key", "missing.pem"),
+        ("empty.pem", "good.key", "empty.pem"),
+        ("good.pem", "missing.key", "missing.key"),
+        ("good.pem", "good.pem", "good.pem"),
+        ("good.pem", "other.key", "other.key"),
+    ] {
+        let (code, stdout, stderr) = tls(certificate, key);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{certificate}, {key}: {stderr}");
+        assert!(stderr.contains(names), "{certificate}, {key}: {stderr}");
+    }
+
     let (code, stderr) = stderr_of(&["--check-config", "--config", "/nowhere/rtm.toml"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("/nowhere/rtm.toml"), "{stderr}");
