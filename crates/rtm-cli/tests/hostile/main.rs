@@ -13,5 +13,6 @@ mod proxy;
 mod raw;
 mod secrets;
 mod server;
+mod stalled;
 mod storm;
 mod witnesses;
