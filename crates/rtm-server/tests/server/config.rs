@@ -7,11 +7,12 @@ use rtm_server::{Advertise, ConfigErrorKind, ProjectConfig, Server, ServerConfig
 
 use crate::support::app_id;
 
+const EXAMPLE: &str = include_str!("../../src/config/example.toml");
 const APP_LINE: &str = "[[project]]\napp_id = '0123456789abcdef0123456789abcdef'\n";
 
 #[test]
 fn every_key_is_read() {
-    let config = ServerConfig::from_toml_str(include_str!("../../src/config/example.toml")).unwrap();
+    let config = ServerConfig::from_toml_str(EXAMPLE).unwrap();
     let listen: [SocketAddr; 2] = ["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()];
     assert_eq!(config.listen, listen);
     assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
@@ -28,9 +29,15 @@ fn every_key_is_read() {
     assert_eq!(secure.limits.get(LimitedCall::Login).calls, 0);
     let untouched = ProjectConfig::new(app_id());
     assert_eq!(secure.limits.get(LimitedCall::GetMembers), untouched.limits.get(LimitedCall::GetMembers));
-    assert_eq!(secure.settings.resume_within, Duration::from_secs(120));
-    assert_eq!(secure.settings.session_bytes, 4 * 1024 * 1024);
     assert_eq!(open.settings, untouched.settings);
+    // Every setting is there, with its default.
+    assert_eq!(secure.settings, untouched.settings);
+    let fields = format!("{:?}", untouched.settings);
+    let names: Vec<_> = fields.split(['{', ',']).filter_map(|field| Some(field.split_once(": ")?.0.trim())).collect();
+    assert!(names.contains(&"unreachable_after") && names.contains(&"keep_attributes_on_return"), "{names:?}");
+    for name in names {
+        assert!(EXAMPLE.contains(&format!("\n{name} = ")), "{name} is missing");
+    }
 }
 
 #[test]
