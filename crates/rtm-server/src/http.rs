@@ -25,6 +25,7 @@ use tracing::debug;
 use crate::{
     config::Advertise,
     core::HttpAnswer,
+    handover::Handover,
     server::{Peer, Shared},
     socket::{Socket, is_guess},
     tls::Stream,
@@ -37,8 +38,8 @@ pub(crate) async fn serve(stream: Stream, server: Arc<Shared>, peer: Arc<Peer>) 
         let (server, peer) = (Arc::clone(&server), Arc::clone(&peer));
         async move { Ok::<_, Infallible>(answer(request, server, peer).await) }
     });
-    let connection =
-        http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let stream = TokioIo::new(Handover::new(stream, Arc::clone(&peer)));
+    let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(stream, service).with_upgrades();
     match connection.await {
         Ok(()) => peer.answer_delivered(),
         Err(error) => debug!(peer = %peer.address, "{error}"),
@@ -237,8 +238,8 @@ fn switch(wire: Wire, accept: HeaderValue) -> Response<Full<Bytes>> {
 /// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory.
 async fn upgraded(upgrade: OnUpgrade, wire: Wire, server: Arc<Shared>, peer: Arc<Peer>) {
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else { return };
-    Socket::new(parts.io.into_inner(), parts.read_buf, wire, server, peer).await;
+    let Ok(parts) = upgraded.downcast::<TokioIo<Handover>>() else { return };
+    Socket::new(parts.io.into_inner().into_stream(), parts.read_buf, wire, server, peer).await;
 }
 
 fn text(status: StatusCode, what: &'static str) -> Response<Full<Bytes>> {

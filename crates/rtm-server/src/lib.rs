@@ -12,6 +12,7 @@ pub mod backend;
 mod config;
 pub mod core;
 mod error;
+mod handover;
 mod http;
 mod outbox;
 mod project;

@@ -353,7 +353,12 @@ impl Peer {
         *self.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some((project, id));
     }
 
-    /// The answer is written: stored messages in it are delivered.
+    /// Whether the answer that is being written holds stored messages.
+    pub(crate) fn is_handing_out(&self) -> bool {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The client has taken the answer: stored messages in it are delivered.
     pub(crate) fn answer_delivered(&self) {
         if let Some((project, id)) = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take() {
             project.offline_taken(id);

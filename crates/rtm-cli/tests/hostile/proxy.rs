@@ -53,20 +53,22 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, server: SocketAddr, states: watch::Receiver<Network>) {
+async fn pass(mut client: TcpStream, server: SocketAddr, states: watch::Receiver<Network>) {
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
     let mut cut = states.clone();
-    let passed = async {
-        let Ok(server) = TcpStream::connect(server).await else { return };
-        let (mut from_client, mut to_client) = client.into_split();
-        let (mut from_server, mut to_server) = server.into_split();
+    let is_cut = {
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_server, mut to_server) = server.split();
         tokio::select! {
-            _ = pump(&mut from_client, &mut to_server, states.clone()) => {}
-            _ = pump(&mut from_server, &mut to_client, states.clone()) => {}
+            _ = pump(&mut from_client, &mut to_server, states.clone()) => false,
+            _ = pump(&mut from_server, &mut to_client, states.clone()) => false,
+            _ = cut.wait_for(|state| *state == Network::Cut) => true,
         }
     };
-    tokio::select! {
-        () = passed => {}
-        _ = cut.wait_for(|state| *state == Network::Cut) => {}
+    if is_cut {
+        // Neither side hears that the other one would have closed.
+        let _ = client.set_zero_linger();
+        let _ = server.set_zero_linger();
     }
 }
 

@@ -11,6 +11,7 @@ use rtm_server::{
     backend::{Backend, BackendStats, Task},
     core::{StoreAnswer, StoreWork},
 };
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{APP, Client, GATEWAY, app_id, post, server, soon, user};
 
@@ -152,6 +153,43 @@ async fn a_vendor_client_fetches_its_messages_once() {
     assert_eq!(json["data"][0]["msgFrom"], "alice");
     soon("their removal", async {
         while fetch("bob", &session).await["data"].as_array().is_none_or(|data| !data.is_empty()) {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_in_an_answer_that_did_not_arrive_stay() {
+    let server = server().await;
+    let address = server.local_addr();
+    let mut alice = Client::login(address, Wire::Native, "alice").await;
+    answer(&mut alice, keep("kept", 1)).await;
+    let body = format!(r#"{{"appid":"{APP}","uid":"bob","token":"","wss":false}}"#);
+    let session = post(address, GATEWAY, &body).await.json()["sessionid"].as_str().unwrap().to_owned();
+    let mut bob = Client::connect(address, Wire::Vendor).await;
+    bob.log_in_with("bob", |login| login.gateway_session = Some(session.as_str().into())).await;
+
+    let path = "/arapi/v1/artmgw/getOfflineMsg";
+    let body = format!(r#"{{"uid":"bob","sessId":"{session}","appId":"{APP}"}}"#);
+    for _ in 0..3 {
+        let mut lost = TcpStream::connect(address).await.unwrap();
+        let len = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len}\r\n\r\n{body}");
+        lost.write_all(request.as_bytes()).await.unwrap();
+        // It is on its way, and then there is no connection any more.
+        soon("an answer", lost.readable()).await.unwrap();
+        lost.set_zero_linger().unwrap();
+        drop(lost);
+        soon("its end", async {
+            while server.stats().connections > 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let json = post(address, path, &body).await.json();
+    assert_eq!(json["data"][0]["msgBody"], "kept");
+    soon("its removal", async {
+        while post(address, path, &body).await.json()["data"].as_array().is_none_or(|data| !data.is_empty()) {}
     })
     .await;
 }
