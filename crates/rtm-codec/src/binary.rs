@@ -17,7 +17,7 @@ mod fields;
 mod outbox;
 mod values;
 
-use std::{ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -39,27 +39,62 @@ trait Field: Sized {
     fn get(input: &mut Input<'_>) -> Result<Self, DecodeError>;
 }
 
-/// Where a frame is written to.
-struct Output<'b>(&'b mut Vec<u8>);
+/// Where a frame is written to: room that may turn out too small. What does not fit is counted and not written, so
+/// that no write has to look after more room; where something is [missing](Self::missing), all is written again.
+#[derive(Default)]
+struct Output<'b> {
+    room: &'b mut [u8],
+    missing: usize,
+}
 
-impl Output<'_> {
+impl<'b> Output<'b> {
+    #[inline(always)]
+    fn new(room: &'b mut [u8]) -> Self {
+        Self { room, missing: 0 }
+    }
+
     #[inline(always)]
     fn tag(&mut self, tag: u8) {
-        self.0.push(tag);
+        match mem::take(&mut self.room) {
+            [byte, room @ ..] => {
+                *byte = tag;
+                self.room = room;
+            }
+            [] => self.missing += 1,
+        }
     }
 
     #[inline(always)]
     fn number(&mut self, number: u64) {
-        let (bytes, size) = number_bytes(number);
-        // One copy of nine bytes, of which some are taken back, costs half of a copy whose length varies.
-        let end = self.0.len() + size;
-        self.0.extend_from_slice(&bytes);
-        self.0.truncate(end);
+        match number {
+            0..=SMALL => self.tag(number as u8),
+            251..=0xffff => self.wide(U16, (number as u16).to_le_bytes()),
+            0x1_0000..=0xffff_ffff => self.wide(U32, (number as u32).to_le_bytes()),
+            _ => self.wide(U64, number.to_le_bytes()),
+        }
+    }
+
+    #[inline(always)]
+    fn wide<const N: usize>(&mut self, marker: u8, bytes: [u8; N]) {
+        self.tag(marker);
+        match mem::take(&mut self.room).split_first_chunk_mut() {
+            Some((to, room)) => {
+                *to = bytes;
+                self.room = room;
+            }
+            None => self.missing += N,
+        }
     }
 
     #[inline(always)]
     fn raw(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        match mem::take(&mut self.room).split_at_mut_checked(bytes.len()) {
+            Some((to, room)) => {
+                to.copy_from_slice(bytes);
+                self.room = room;
+            }
+            None => self.missing += bytes.len(),
+        }
     }
 
     #[inline(always)]
@@ -73,7 +108,7 @@ impl Output<'_> {
 #[inline(always)]
 fn number_bytes(number: u64) -> ([u8; 9], usize) {
     let (marker, size) = match number {
-        0..=250 => (number as u8, 1),
+        0..=SMALL => (number as u8, 1),
         251..=0xffff => (U16, 3),
         0x1_0000..=0xffff_ffff => (U32, 5),
         _ => (U64, 9),
@@ -142,14 +177,17 @@ impl<'p> Input<'p> {
     }
 
     /// Reads a text; a long one shares the packet's bytes.
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Result<Text, DecodeError> {
         let bytes = self.bytes()?;
         let text = match self.packet {
             Some(packet) if is_shared(bytes, packet) => Text::from_frame(packet, range_in(packet, bytes)),
             _ => Text::from_utf8(bytes),
         };
-        text.map_err(|_| fault(DecodeErrorKind::Utf8))
+        match text {
+            Ok(text) => Ok(text),
+            Err(_) => Err(fault(DecodeErrorKind::Utf8)),
+        }
     }
 
     /// Reads bytes; many of them share the packet's.
@@ -193,6 +231,8 @@ fn fault(kind: DecodeErrorKind) -> DecodeError {
     DecodeError::new("", kind)
 }
 
+/// The largest number that is its own only byte.
+const SMALL: u64 = 250;
 // What the first byte of a number says of those after it.
 const U16: u8 = 251;
 const U32: u8 = 252;

@@ -94,6 +94,14 @@ macro_rules! text_id {
                 }
             }
 
+            /// The same of bytes.
+            pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+                match str::from_utf8(bytes) {
+                    Ok(text) => Self::parse(text),
+                    Err(_) => Err(DecodeError::new("", DecodeErrorKind::Utf8)),
+                }
+            }
+
             /// The identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

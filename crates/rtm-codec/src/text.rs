@@ -10,6 +10,11 @@ use yoke::Yoke;
 /// a short text does not keep a whole frame alive.
 pub(crate) const SHARE_FROM: usize = 1024;
 
+/// The longest text that needs no memory of its own.
+const INLINE: usize = 24;
+/// Shorter texts are too short for vector instructions.
+const SIMD_FROM: usize = 64;
+
 /// An immutable UTF-8 text. A long one received in a frame shares that frame's bytes, so that
 /// decoding copies nothing; cloning is cheap.
 ///
@@ -77,8 +82,22 @@ impl Text {
     /// # Errors
     ///
     /// [`InvalidUtf8`] when the bytes are not UTF-8.
+    #[inline]
     pub fn from_utf8(bytes: &[u8]) -> Result<Self, InvalidUtf8> {
-        simdutf8::basic::from_utf8(bytes).map(Self::from).map_err(|_| InvalidUtf8)
+        if bytes.len() <= INLINE {
+            return Self::inline(bytes);
+        }
+        let text = if bytes.len() < SIMD_FROM {
+            // Checked after the copy, which is aligned for it.
+            String::from_utf8(bytes.to_vec()).map_err(|_| InvalidUtf8)?
+        } else {
+            simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)?.to_owned()
+        };
+        Ok(Self(Repr::Owned(CompactString::from(text))))
+    }
+
+    fn inline(bytes: &[u8]) -> Result<Self, InvalidUtf8> {
+        CompactString::from_utf8(bytes).map(|text| Self(Repr::Owned(text))).map_err(|_| InvalidUtf8)
     }
 }
 

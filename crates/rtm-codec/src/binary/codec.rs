@@ -180,7 +180,28 @@ impl ServerCodec {
 
     /// Appends a frame to what goes out next. An answer larger than a packet may be is replaced by a
     /// refusal, an event by an [`Event::Gap`].
+    #[inline]
     pub fn encode(&mut self, frame: &ServerFrame) {
+        // What is frequent is apart from all that is not, which is much.
+        match frame {
+            ServerFrame::Event { seq, event } => self.event(*seq, event),
+            frame => self.any(frame),
+        }
+    }
+
+    #[inline(always)]
+    fn event(&mut self, seq: Seq, event: &Event) {
+        let sent = self.outbox.frame(3, event_at_least(event), |out| {
+            seq.put(out);
+            event.put(out);
+        });
+        if let Err(TooLarge) = sent {
+            self.any(&ServerFrame::Event { seq, event: UNREADABLE });
+        }
+    }
+
+    #[inline(never)]
+    fn any(&mut self, frame: &ServerFrame) {
         let sent = match frame {
             ServerFrame::Welcome(welcome) => self.outbox.frame(0, 0, |out| welcome.put(out)),
             ServerFrame::Refused(refusal) => self.outbox.frame(1, 0, |out| refusal.put(out)),
@@ -188,23 +209,14 @@ impl ServerCodec {
                 id.put(out);
                 result.put(out);
             }),
-            ServerFrame::Event { seq, event } => self.outbox.frame(3, event_at_least(event), |out| {
-                seq.put(out);
-                event.put(out);
-            }),
+            ServerFrame::Event { .. } => return self.encode(frame),
             ServerFrame::Ping => self.outbox.frame(4, 0, |_| ()),
             ServerFrame::Pong => self.outbox.frame(5, 0, |_| ()),
             ServerFrame::Close(reason) => self.outbox.frame(6, 0, |out| reason.put(out)),
         };
-        if let Err(TooLarge) = sent {
-            match frame {
-                ServerFrame::Reply { id, .. } => {
-                    let refusal = Refusal::new(ErrorKind::Failure, "the answer is larger than a packet may be");
-                    self.encode(&ServerFrame::Reply { id: *id, result: Err(refusal) });
-                }
-                ServerFrame::Event { seq, .. } => self.encode(&ServerFrame::Event { seq: *seq, event: UNREADABLE }),
-                _ => (),
-            }
+        if let (Err(TooLarge), ServerFrame::Reply { id, .. }) = (sent, frame) {
+            let refusal = Refusal::new(ErrorKind::Failure, "the answer is larger than a packet may be");
+            self.any(&ServerFrame::Reply { id: *id, result: Err(refusal) });
         }
     }
 
@@ -240,13 +252,25 @@ impl ServerCodec {
 const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
 
 fn event_bytes(event: &Event) -> Bytes {
-    let mut bytes = Vec::with_capacity(event_at_least(event) + 128);
-    event.put(&mut Output(&mut bytes));
+    // Kept until every receiver has it, so without room to spare.
+    let mut short = [0; SHORT];
+    let mut out = Output::new(&mut short);
+    event.put(&mut out);
+    let Output { room, missing } = out;
+    let left = room.len();
+    if missing == 0 {
+        return Bytes::copy_from_slice(&short[..SHORT - left]);
+    }
+    // At least as many as there are.
+    let mut bytes = vec![0; SHORT + missing];
+    let mut out = Output::new(&mut bytes);
+    event.put(&mut out);
+    let left = out.room.len();
+    bytes.truncate(bytes.len() - left);
     // Frame tag, number and length take less than 32 bytes.
     if bytes.len() > limits::PACKET_BYTES - 32 {
         return event_bytes(&UNREADABLE);
     }
-    // Kept until every receiver has it, so without room to spare.
     Bytes::from(bytes.into_boxed_slice())
 }
 
@@ -315,3 +339,6 @@ fn frames_of(
         }
     }
 }
+
+/// Events of up to about as many bytes are written on the stack first.
+const SHORT: usize = 512;

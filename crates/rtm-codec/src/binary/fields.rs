@@ -3,6 +3,8 @@
 //! The tables are append-only. They take every type apart without `..` and match without `_`, so
 //! that a new field or variant does not compile before it has its place here.
 
+use std::mem;
+
 use super::{Field, Input, Output};
 use crate::{
     AcceptInvitation, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, Answer, CallLimit,
@@ -27,6 +29,16 @@ macro_rules! get {
     };
 }
 
+/// Writes a variant: here, or apart from those that are frequent, which suffer from much code around them.
+macro_rules! written {
+    (apart, $out:ident, $write:expr) => {
+        *$out = write_apart(mem::take($out), |$out| $write)
+    };
+    ($here:ident $($frequent:ident)?, $out:ident, $write:expr) => {
+        $write
+    };
+}
+
 macro_rules! structs {
     ($($name:ident { $($field:ident),* })*) => {$(
         impl Field for $name {
@@ -47,18 +59,18 @@ macro_rules! structs {
 }
 
 macro_rules! enums {
-    ($($name:ident $what:literal {
-        $($tag:literal => $variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)*
+    ($($name:ident $what:literal $place:ident {
+        $($tag:literal => $(@$frequent:ident)? $variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)*
     })*) => {$(
         impl Field for $name {
             #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
                 match self {
-                    $(Self::$variant $(($inner))? $({ $($field),* })? => {
+                    $(Self::$variant $(($inner))? $({ $($field),* })? => written!($place $($frequent)?, out, {
                         out.tag($tag);
                         $($inner.put(out);)?
                         $($($field.put(out);)*)?
-                    })*
+                    }),)*
                 }
             }
 
@@ -74,6 +86,12 @@ macro_rules! enums {
             }
         }
     )*};
+}
+
+#[inline(never)]
+fn write_apart<'b>(mut out: Output<'b>, write: impl FnOnce(&mut Output<'b>)) -> Output<'b> {
+    write(&mut out);
+    out
 }
 
 structs! {
@@ -116,9 +134,37 @@ structs! {
 }
 
 enums! {
-    Command "command" {
+    Command "command" apart {
         0 => RenewToken(of),
-        1 => SendMessageToPeer(of),
+        1 => @frequent SendMessageToPeer(of),
+        2 => QueryPeersOnlineStatus(of),
+        3 => SubscribePeersOnlineStatus(of),
+        4 => UnsubscribePeersOnlineStatus(of),
+        5 => QueryPeersBySubscriptionOption(of),
+        6 => SendInvitation(of),
+        7 => CancelInvitation(of),
+        8 => AcceptInvitation(of),
+        9 => RefuseInvitation(of),
+        10 => SetLocalUserAttributes(of),
+        11 => AddOrUpdateLocalUserAttributes(of),
+        12 => DeleteLocalUserAttributesByKeys(of),
+        13 => ClearLocalUserAttributes(of),
+        14 => GetUserAttributes(of),
+        15 => JoinChannel(of),
+        16 => LeaveChannel(of),
+        17 => @frequent SendChannelMessage(of),
+        18 => GetMembers(of),
+        19 => GetChannelMemberCount(of),
+        20 => SetChannelAttributes(of),
+        21 => AddOrUpdateChannelAttributes(of),
+        22 => DeleteChannelAttributesByKeys(of),
+        23 => ClearChannelAttributes(of),
+        24 => GetChannelAttributes(of),
+        25 => QueryHistory(of),
+    }
+    Answer "answer" apart {
+        0 => RenewToken(of),
+        1 => @frequent SendMessageToPeer(of),
         2 => QueryPeersOnlineStatus(of),
         3 => SubscribePeersOnlineStatus(of),
         4 => UnsubscribePeersOnlineStatus(of),
@@ -144,36 +190,8 @@ enums! {
         24 => GetChannelAttributes(of),
         25 => QueryHistory(of),
     }
-    Answer "answer" {
-        0 => RenewToken(of),
-        1 => SendMessageToPeer(of),
-        2 => QueryPeersOnlineStatus(of),
-        3 => SubscribePeersOnlineStatus(of),
-        4 => UnsubscribePeersOnlineStatus(of),
-        5 => QueryPeersBySubscriptionOption(of),
-        6 => SendInvitation(of),
-        7 => CancelInvitation(of),
-        8 => AcceptInvitation(of),
-        9 => RefuseInvitation(of),
-        10 => SetLocalUserAttributes(of),
-        11 => AddOrUpdateLocalUserAttributes(of),
-        12 => DeleteLocalUserAttributesByKeys(of),
-        13 => ClearLocalUserAttributes(of),
-        14 => GetUserAttributes(of),
-        15 => JoinChannel(of),
-        16 => LeaveChannel(of),
-        17 => SendChannelMessage(of),
-        18 => GetMembers(of),
-        19 => GetChannelMemberCount(of),
-        20 => SetChannelAttributes(of),
-        21 => AddOrUpdateChannelAttributes(of),
-        22 => DeleteChannelAttributesByKeys(of),
-        23 => ClearChannelAttributes(of),
-        24 => GetChannelAttributes(of),
-        25 => QueryHistory(of),
-    }
-    Event "event" {
-        0 => MessageFromPeer(of),
+    Event "event" apart {
+        0 => @frequent MessageFromPeer(of),
         1 => PeersOnlineStatusChanged { peers },
         2 => TokenWillExpire { expires_in_ms },
         3 => RemoteInvitationReceived { call_id, caller_id, content },
@@ -183,44 +201,44 @@ enums! {
         7 => LocalInvitationAccepted { call_id, callee_id, response },
         8 => LocalInvitationRefused { call_id, callee_id, response },
         9 => LocalInvitationFailure { call_id, callee_id, reason },
-        10 => ChannelMessage { channel_id, message_id, member_id, message, server_received_ts },
+        10 => @frequent ChannelMessage { channel_id, message_id, member_id, message, server_received_ts },
         11 => MemberJoined { channel_id, member_id, member_count },
         12 => MemberLeft { channel_id, member_id, member_count },
         13 => MemberCountUpdated { channel_id, member_count },
         14 => AttributesUpdated { channel_id, attributes },
         15 => Gap { channel_id, lost },
     }
-    RtmMessage "message" {
+    RtmMessage "message" here {
         0 => Text(of),
         1 => Binary(of),
         2 => Value(of),
     }
-    HistoryOf "history" {
+    HistoryOf "history" here {
         0 => Peer(of),
         1 => Channel(of),
     }
-    SendOutcome "send outcome" {
+    SendOutcome "send outcome" here {
         0 => Delivered,
         1 => Stored,
         2 => NotReceived,
     }
-    PeerOnlineState "online state" {
+    PeerOnlineState "online state" here {
         0 => Online,
         1 => Unreachable,
         2 => Offline,
     }
-    LocalInvitationFailureReason "reason" {
+    LocalInvitationFailureReason "reason" here {
         0 => PeerOffline,
         1 => PeerNoResponse,
         2 => InvitationExpire,
         3 => NotLoggedIn,
     }
-    RemoteInvitationFailureReason "reason" {
+    RemoteInvitationFailureReason "reason" here {
         0 => PeerOffline,
         1 => AcceptFailure,
         2 => InvitationExpire,
     }
-    CloseReason "close reason" {
+    CloseReason "close reason" here {
         0 => Logout,
         1 => RemoteLogin,
         2 => TokenExpired,
@@ -233,16 +251,16 @@ enums! {
         9 => ProtocolError,
         10 => Internal,
     }
-    KeepAlive "keep-alive" {
+    KeepAlive "keep-alive" here {
         0 => Client { interval_ms },
         1 => Server { interval_ms },
     }
-    Resumption "resumption" {
+    Resumption "resumption" here {
         0 => New,
         1 => Resumed,
         2 => Lapsed,
     }
-    ErrorKind "error kind" {
+    ErrorKind "error kind" here {
         0 => Failure,
         1 => InvalidArgument,
         2 => Rejected,

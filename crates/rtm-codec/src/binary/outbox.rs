@@ -10,12 +10,14 @@ use crate::{Packet, PacketRef, limits};
 /// Writes frames back to back into one buffer, and cuts packets from it.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// The packets being built.
+    /// The packets being built, and room for more.
     buffer: Vec<u8>,
     /// Where each of them but the last ends.
     ends: Vec<usize>,
     /// Where the last starts.
     start: usize,
+    /// Where the last ends so far.
+    end: usize,
     /// The frames in the last.
     frames: usize,
     /// Packets that wait to be taken.
@@ -29,61 +31,89 @@ pub(super) struct Outbox {
 pub(super) struct TooLarge;
 
 impl Outbox {
-    /// Appends a frame that `put` writes, which will have `at_least` so many bytes.
+    /// Appends a frame that `put` writes, which will have `at_least` so many bytes. It is written again where there
+    /// was too little room.
     #[inline(always)]
-    pub(super) fn frame(
-        &mut self,
-        tag: u8,
-        at_least: usize,
-        put: impl FnOnce(&mut Output<'_>),
-    ) -> Result<(), TooLarge> {
-        if self.buffer.capacity() == 0 {
-            self.buffer.reserve(self.expected.max(at_least + 128));
+    pub(super) fn frame(&mut self, tag: u8, at_least: usize, put: impl Fn(&mut Output<'_>)) -> Result<(), TooLarge> {
+        if self.end - self.start >= PACKET_TARGET || self.frames == limits::PACKET_FRAMES {
+            self.cut(self.end);
         }
-        if self.buffer.len() - self.start >= PACKET_TARGET || self.frames == limits::PACKET_FRAMES {
-            self.cut(self.buffer.len());
-        }
-        if self.frames == 0 {
-            self.buffer.push(VERSION);
-        }
-        let head = self.buffer.len();
+        let head = self.end + usize::from(self.frames == 0);
         // The length comes first and is known last. Most often its own size is known before.
         let body = head + if at_least > 250 { 3 } else { 1 };
-        self.buffer.extend_from_slice(&if body - head == 1 { [0, tag, 0, 0] } else { [U16, 0, 0, tag] });
-        self.buffer.truncate(body + 1);
-        put(&mut Output(&mut self.buffer));
-        let size = self.buffer.len() - body;
+        let mut room = body + at_least + HEADS;
+        let end = loop {
+            if self.buffer.len() < room {
+                self.grow(room);
+            }
+            let mut out = Output::new(&mut self.buffer[body..]);
+            out.tag(tag);
+            put(&mut out);
+            let Output { room: left, missing } = out;
+            let left = left.len();
+            if missing == 0 {
+                break self.buffer.len() - left;
+            }
+            room = self.buffer.len() + missing;
+        };
+        if self.frames == 0 {
+            self.buffer[self.end] = VERSION;
+        }
+        let size = end - body;
         match &mut self.buffer[head..body] {
             [short] if size <= 250 => *short = size as u8,
-            [_, long @ ..] if (251..=0xffff).contains(&size) && long.len() == 2 => {
+            [marker, long @ ..] if (251..=0xffff).contains(&size) && long.len() == 2 => {
+                *marker = U16;
                 long.copy_from_slice(&(size as u16).to_le_bytes());
             }
-            _ => self.head(head, body, size),
+            _ => return self.finish(head, body, end),
         }
-        if self.buffer.len() - self.start > limits::PACKET_BYTES {
+        self.end = end;
+        if end - self.start > limits::PACKET_BYTES {
             self.part(head)?;
         }
         self.frames += 1;
         Ok(())
     }
 
-    /// Makes room for a length of another size than was expected.
+    /// Makes the buffer at least so large.
     #[cold]
-    fn head(&mut self, head: usize, body: usize, size: usize) {
-        let (bytes, len) = number_bytes(size as u64);
-        self.buffer.splice(head..body, bytes[..len].iter().copied());
+    fn grow(&mut self, room: usize) {
+        self.buffer.resize(room.max(2 * self.buffer.len()).max(self.expected), 0);
+    }
+
+    /// Ends a frame whose length takes another size than was expected.
+    #[cold]
+    fn finish(&mut self, head: usize, body: usize, end: usize) -> Result<(), TooLarge> {
+        let (bytes, len) = number_bytes((end - body) as u64);
+        let moved = head + len;
+        self.end = moved + (end - body);
+        if self.buffer.len() < self.end + 1 {
+            self.grow(self.end + 1);
+        }
+        self.buffer.copy_within(body..end, moved);
+        self.buffer[head..moved].copy_from_slice(&bytes[..len]);
+        if self.end - self.start > limits::PACKET_BYTES {
+            self.part(head)?;
+        }
+        self.frames += 1;
+        Ok(())
     }
 
     /// Gives the frame from `head` on a packet of its own.
     #[cold]
     fn part(&mut self, head: usize) -> Result<(), TooLarge> {
-        let size = self.buffer.len() - head;
-        if 1 + size > limits::PACKET_BYTES {
-            self.buffer.truncate(if self.frames == 0 { self.start } else { head });
+        if 1 + self.end - head > limits::PACKET_BYTES {
+            self.end = if self.frames == 0 { self.start } else { head };
             return Err(TooLarge);
         }
+        if self.buffer.len() == self.end {
+            self.grow(self.end + 1);
+        }
+        self.buffer.copy_within(head..self.end, head + 1);
+        self.buffer[head] = VERSION;
+        self.end += 1;
         self.cut(head);
-        self.buffer.insert(head, VERSION);
         Ok(())
     }
 
@@ -95,28 +125,33 @@ impl Outbox {
     }
 
     /// Shows every packet in order, and keeps the buffer they are in.
+    #[inline]
     pub(super) fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
-        while let Some(packet) = self.ready.pop_front() {
-            write(PacketRef::Binary(&packet));
+        if !self.ready.is_empty() {
+            while let Some(packet) = self.ready.pop_front() {
+                write(PacketRef::Binary(&packet));
+            }
         }
         let mut start = 0;
-        for &end in &self.ends {
-            write(PacketRef::Binary(&self.buffer[start..end]));
-            start = end;
+        if !self.ends.is_empty() {
+            for end in self.ends.drain(..) {
+                write(PacketRef::Binary(&self.buffer[start..end]));
+                start = end;
+            }
         }
-        self.ends.clear();
-        if start < self.buffer.len() {
-            write(PacketRef::Binary(&self.buffer[start..]));
+        if start < self.end {
+            write(PacketRef::Binary(&self.buffer[start..self.end]));
         }
-        self.expected = self.buffer.len();
-        self.buffer.clear();
-        self.start = 0;
-        self.frames = 0;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        (self.start, self.end, self.frames) = (0, 0, 0);
     }
 
     /// Gives back a large buffer.
     pub(super) fn rest(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER {
+        if self.end == 0 && self.buffer.len() > KEPT_BUFFER {
             self.buffer = Vec::new();
             self.ends = Vec::new();
         }
@@ -130,19 +165,19 @@ impl Outbox {
             }
             return Some(Packet::Binary(packet));
         }
-        if self.buffer.is_empty() {
+        if self.end == 0 {
             return None;
         }
-        self.start = 0;
-        self.frames = 0;
-        if self.buffer.capacity() <= KEPT_BUFFER && self.ends.is_empty() {
-            let packet = Bytes::copy_from_slice(&self.buffer);
-            self.buffer.clear();
-            return Some(Packet::Binary(packet));
+        let written = self.end;
+        self.clear();
+        if self.buffer.len() <= KEPT_BUFFER && self.ends.is_empty() {
+            return Some(Packet::Binary(Bytes::copy_from_slice(&self.buffer[..written])));
         }
         // A large buffer is given away and not copied, so a quiet connection holds none.
-        self.expected = self.buffer.len();
-        let packets = Bytes::from(mem::take(&mut self.buffer));
+        self.expected = written + HEADS;
+        let mut buffer = mem::take(&mut self.buffer);
+        buffer.truncate(written);
+        let packets = Bytes::from(buffer);
         if self.ends.is_empty() {
             return Some(Packet::Binary(packets));
         }
@@ -160,5 +195,7 @@ impl Outbox {
 
 /// A packet that has this many bytes is closed.
 const PACKET_TARGET: usize = 64 * 1024;
+/// Room for what is around the text of a message: numbers, ids and lengths.
+const HEADS: usize = 192;
 /// The largest buffer that is kept while there is nothing to send.
 const KEPT_BUFFER: usize = 1024;

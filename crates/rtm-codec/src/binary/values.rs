@@ -1,6 +1,6 @@
 //! How numbers, texts, ids and collections lie in a frame.
 
-use std::{collections::BTreeMap, str};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -95,12 +95,9 @@ macro_rules! ids {
                 out.bytes(self.as_str().as_bytes());
             }
 
-            #[inline]
+            #[inline(always)]
             fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-                match str::from_utf8(input.bytes()?) {
-                    Ok(text) => Self::parse(text),
-                    Err(_) => Err(fault(DecodeErrorKind::Utf8)),
-                }
+                Self::parse_bytes(input.bytes()?)
             }
         }
     )*};
@@ -114,7 +111,7 @@ impl Field for Text {
         out.bytes(self.as_bytes());
     }
 
-    #[inline]
+    #[inline(always)]
     fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         input.text()
     }
