@@ -201,6 +201,7 @@ impl Socket {
         }
         let mut is_framed = true;
         let violation = loop {
+            let written = scratch.write.len();
             match self.websocket.read(&mut bytes, &mut scratch.write) {
                 Ok(Some(Incoming::Packet(packet))) => {
                     if matches!(self.phase, Phase::Closing | Phase::Failing | Phase::Ending) {
@@ -211,9 +212,11 @@ impl Socket {
                     }
                 }
                 Ok(Some(Incoming::Close)) => {
-                    // What was sent before the close counts.
+                    // What was sent before the close counts, and nothing may come after the answer to that.
+                    let farewell = scratch.write.split_off(written);
                     self.take_frames(scratch);
                     self.finish(scratch);
+                    scratch.write.extend(farewell);
                     self.phase = Phase::Ending;
                     self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
                     return;

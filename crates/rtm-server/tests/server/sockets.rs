@@ -187,6 +187,21 @@ async fn what_is_sent_together_with_the_handshake_counts() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_come_after_the_answer_to_a_close_that_came_with_the_question() {
+    let server = server().await;
+    let mut client = Client::connect(server.local_addr(), Wire::Native).await;
+    let mut wire = rtm_codec::ClientWire::new(Wire::Native);
+    wire.encode(&ClientFrame::Ping);
+    let Some(rtm_codec::Packet::Binary(ping)) = wire.take_packet() else { panic!("a packet") };
+    let mut bytes = vec![0x82, 0x80 | u8::try_from(ping.len()).unwrap(), 0, 0, 0, 0];
+    bytes.extend(&ping);
+    bytes.extend(b"\x88\x82\0\0\0\0\x03\xe8");
+    client.send_bytes(&bytes).await;
+    assert!(matches!(client.next_raw().await, Message::Binary(_)));
+    assert!(matches!(client.next_raw().await, Message::Close(_)));
+}
+
+#[tokio::test]
 async fn a_ping_of_websocket_is_answered_before_and_after_the_login() {
     let server = server().await;
     let mut client = Client::connect(server.local_addr(), Wire::Native).await;
