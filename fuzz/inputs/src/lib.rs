@@ -1,0 +1,44 @@
+//! What the fuzz targets do with an input, apart from the fuzzer, so that a stable compiler can run what was found.
+//!
+//! Each target takes any bytes, and panics when a promise is broken. Those of sequences read their steps from the
+//! bytes, as many as there are.
+
+mod call;
+mod connection;
+mod decoders;
+mod http;
+mod server;
+mod session;
+mod websocket;
+
+pub use connection::connection;
+pub use decoders::{
+    native_client_decode, native_server_decode, token, vendor_client_decode, vendor_gateway_decode,
+    vendor_server_decode,
+};
+pub use http::http;
+pub use session::session;
+pub use websocket::websocket;
+
+/// A target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The name that it has in `fuzz_targets/` and `seeds/`.
+    pub name: &'static str,
+    /// What it does with an input.
+    pub run: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: [Target; 10] = [
+    Target { name: "native_client_decode", run: native_client_decode },
+    Target { name: "native_server_decode", run: native_server_decode },
+    Target { name: "vendor_client_decode", run: vendor_client_decode },
+    Target { name: "vendor_server_decode", run: vendor_server_decode },
+    Target { name: "vendor_gateway_decode", run: vendor_gateway_decode },
+    Target { name: "token", run: token },
+    Target { name: "connection", run: connection },
+    Target { name: "session", run: session },
+    Target { name: "http", run: http },
+    Target { name: "websocket", run: websocket },
+];

@@ -1,0 +1,566 @@
+//! Sequences of inputs into the server's core: clients of both wires that send anything, sockets that break, a store that
+//! is slow or fails, time, and crashes.
+
+mod socket;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::Bytes;
+use rtm_codec::{
+    CallLimits, ClientFrame, CloseReason, Command, HistoryOf, Packet, QueryHistory, RequestId, Resume, Seq, SessionId,
+    Text, Token, Wire,
+};
+use rtm_server::{
+    backend::{Backend, Memory, Task},
+    core::{ConnId, Core, HttpAnswer, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob},
+};
+use rtm_token::{Builder, Certificate};
+
+use self::socket::Socket;
+use crate::{
+    call::{Call, Device, Raw, START_MS, Size, app_id, channel, gateway_session, user},
+    server::reason,
+};
+
+/// One input. Which socket it is about follows from the number and what there is.
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Connect {
+        vendor: bool,
+    },
+    Login {
+        socket: u8,
+        device: Device,
+        resume: Option<Position>,
+    },
+    Call {
+        socket: u8,
+        id: Numbering,
+        call: Call,
+    },
+    Ack {
+        socket: u8,
+        received: Position,
+        consumed: Position,
+        answered: Position,
+    },
+    Ping(u8),
+    Pong(u8),
+    Logout(u8),
+    /// A packet as it came.
+    Raw {
+        socket: u8,
+        bytes: Raw,
+    },
+    /// The socket takes what there is for it.
+    Read(u8),
+    Disconnect(u8),
+    Close {
+        socket: u8,
+        reason: u8,
+    },
+    /// Time, in milliseconds, in which nobody says anything.
+    Pass(u16),
+    /// Time, in seconds, in which the clients give signs of life and take everything.
+    Live(u8),
+    Store {
+        held: bool,
+        broken: bool,
+    },
+    Gateway {
+        user: u8,
+        token: Option<Size>,
+    },
+    TakeOffline {
+        user: u8,
+        session: u8,
+    },
+    Taken(u8),
+    History {
+        user: u8,
+        of_peer: bool,
+        of: u8,
+        limit: u8,
+    },
+    Ban {
+        user: u8,
+        seconds: u8,
+    },
+    Unban(u8),
+    Drain,
+    Crash,
+}
+
+/// Where a client says that it is.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Position {
+    Right,
+    Behind(u8),
+    Ahead(u8),
+    Any(u64),
+}
+
+/// What number a request gets.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Numbering {
+    Next,
+    Again(u8),
+    Any(u64),
+}
+
+/// How the project is set up.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+struct Setup {
+    secure: bool,
+    limited: bool,
+    small: bool,
+}
+
+/// The core, its sockets and its store, and what is known of them.
+struct World {
+    setup: Setup,
+    core: Core,
+    now: Now,
+    sockets: Vec<Socket>,
+    /// For each session, how often each request was made and not answered.
+    open: BTreeMap<SessionId, BTreeMap<RequestId, u64>>,
+    woken: BTreeSet<ConnId>,
+    store: Memory,
+    jobs: Vec<StoreJob>,
+    is_held: bool,
+    is_broken: bool,
+    asked: BTreeSet<HttpId>,
+    handed_out: Vec<HttpId>,
+}
+
+/// A server's core against any sequence of inputs.
+pub fn session(bytes: &[u8]) {
+    let mut input = Unstructured::new(bytes);
+    let Ok(setup) = Setup::arbitrary(&mut input) else { return };
+    let mut world = World::new(setup);
+    for _ in 0..MOST_STEPS {
+        if input.is_empty() {
+            break;
+        }
+        let Ok(step) = Step::arbitrary(&mut input) else { break };
+        world.step(step);
+        world.settle();
+    }
+    world.finish();
+}
+
+impl Position {
+    fn from(self, right: u64) -> u64 {
+        match self {
+            Self::Right => right,
+            Self::Behind(by) => right.saturating_sub(by.into()),
+            Self::Ahead(by) => right.saturating_add(by.into()),
+            Self::Any(number) => number,
+        }
+    }
+}
+
+impl World {
+    fn new(setup: Setup) -> Self {
+        let now = Now { instant: Instant::now(), unix_ms: START_MS };
+        Self {
+            setup,
+            core: Core::new(config(setup), [7; 32], now),
+            now,
+            sockets: Vec::new(),
+            open: BTreeMap::new(),
+            woken: BTreeSet::new(),
+            store: Memory::default(),
+            jobs: Vec::new(),
+            is_held: false,
+            is_broken: false,
+            asked: BTreeSet::new(),
+            handed_out: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        let now = self.now;
+        match step {
+            Step::Connect { vendor } => {
+                if self.sockets.len() < MOST_SOCKETS {
+                    let wire = if vendor { Wire::Vendor } else { Wire::Native };
+                    self.sockets.push(Socket::new(self.core.connect(now), wire));
+                }
+            }
+            Step::Login { socket, device, resume } => self.log_in(socket, device, resume),
+            Step::Call { socket, id, call } => {
+                let Some(at) = self.find(socket) else { return };
+                let socket = &mut self.sockets[at];
+                let id = match id {
+                    Numbering::Next => socket.next_request,
+                    Numbering::Again(back) => socket.next_request.saturating_sub(back.into()),
+                    Numbering::Any(number) => number,
+                };
+                socket.next_request = socket.next_request.max(id.saturating_add(1));
+                let of = socket.number;
+                let mut command = call.command();
+                if let (Call::RenewToken(size), Command::RenewToken(renew)) = (call, &mut command)
+                    && let Some(token) = self.token(of, size)
+                {
+                    renew.token = token;
+                }
+                self.say(at, &ClientFrame::Request { id: RequestId(id), command });
+            }
+            Step::Ack { socket, received, consumed, answered } => {
+                let Some(at) = self.find(socket) else { return };
+                let socket = &self.sockets[at];
+                let ack = ClientFrame::Ack {
+                    received: Seq(received.from(socket.received)),
+                    consumed: Seq(consumed.from(socket.received)),
+                    answered: RequestId(answered.from(socket.answered_below())),
+                };
+                self.say(at, &ack);
+            }
+            Step::Ping(socket) => self.say_if(socket, &ClientFrame::Ping),
+            Step::Pong(socket) => self.say_if(socket, &ClientFrame::Pong),
+            Step::Logout(socket) => self.say_if(socket, &ClientFrame::Logout),
+            Step::Raw { socket, bytes: Raw(bytes) } => {
+                let Some(at) = self.find(socket) else { return };
+                let packet = match self.sockets[at].wire {
+                    Wire::Native => Packet::Binary(Bytes::from(bytes)),
+                    Wire::Vendor => {
+                        let Ok(text) = String::from_utf8(bytes) else { return };
+                        Packet::Text(Text::from(text))
+                    }
+                };
+                self.packet(at, packet);
+            }
+            Step::Read(socket) => {
+                if let Some(at) = self.find(socket) {
+                    self.read(at);
+                }
+            }
+            Step::Disconnect(socket) => {
+                if let Some(at) = self.find(socket) {
+                    self.disconnect(at);
+                }
+            }
+            Step::Close { socket, reason: why } => {
+                if let Some(at) = self.find(socket) {
+                    self.core.close(now, self.sockets[at].conn, reason(why));
+                }
+            }
+            Step::Pass(ms) => self.pass(Duration::from_millis(ms.into())),
+            Step::Live(seconds) => self.live(seconds),
+            Step::Store { held, broken } => (self.is_held, self.is_broken) = (held, broken),
+            Step::Gateway { user: of, token } => {
+                let token = token.and_then(|size| self.token(of, size));
+                let _ = self.core.gateway(now, Some(&user(of)), token.as_ref());
+            }
+            Step::TakeOffline { user: of, session } => {
+                if let Ok(id) = self.core.take_offline(now, &user(of), &gateway_session(session)) {
+                    assert!(self.asked.insert(id), "the number of an HTTP request comes once");
+                }
+            }
+            Step::Taken(which) => {
+                if !self.handed_out.is_empty() {
+                    let id = self.handed_out.remove(usize::from(which) % self.handed_out.len());
+                    self.core.offline_taken(id);
+                    // What was not handed out, or was already, is nobody's.
+                    self.core.offline_taken(id);
+                }
+            }
+            Step::History { user: of, of_peer, of: whose, limit } => {
+                let of_what = if of_peer { HistoryOf::Peer(user(whose)) } else { HistoryOf::Channel(channel(whose)) };
+                let limit = limit.into();
+                let query = QueryHistory { of: of_what, from_ts: 0, until_ts: u64::MAX, after: None, limit };
+                if let Ok(id) = self.core.query_history(now, &user(of), &gateway_session(of), &query) {
+                    assert!(self.asked.insert(id), "the number of an HTTP request comes once");
+                }
+            }
+            Step::Ban { user: of, seconds } => {
+                let until = now.unix_ms + u64::from(seconds) * 1000;
+                self.core.ban(now, &user(of), until);
+            }
+            Step::Unban(of) => {
+                self.core.unban(&user(of));
+            }
+            Step::Drain => self.core.drain(),
+            Step::Crash => self.crash(),
+        }
+    }
+
+    fn find(&self, socket: u8) -> Option<usize> {
+        (!self.sockets.is_empty()).then(|| usize::from(socket) % self.sockets.len())
+    }
+
+    /// A token of so many bytes, or of so many seconds where its form matters.
+    fn token(&self, of: u8, size: Size) -> Option<Token> {
+        if !self.setup.secure {
+            return Token::new(size.text()).ok();
+        }
+        let issued = self.now.unix_ms / 1000;
+        let life = Duration::from_secs(size.bytes() as u64);
+        let (app_id, certificate, user_id) = (app_id(), certificate(), user(of));
+        let builder = Builder::new(app_id.as_str(), &certificate, user_id.as_str(), issued, 42);
+        Token::new(builder.ttl(life).build().ok()?).ok()
+    }
+
+    fn log_in(&mut self, socket: u8, device: Device, resume: Option<Position>) {
+        let Some(at) = self.find(socket) else { return };
+        let mut login = device.login();
+        login.token = device.token.and_then(|size| self.token(device.user, size));
+        let of = login.user_id.clone();
+        // The last session that this user had, as its client remembers it.
+        let last = self.sockets.iter().rfind(|other| other.ticket.is_some() && other.user_id == of);
+        login.resume = resume.and_then(|position| {
+            let last = last?;
+            Some(Resume {
+                ticket: last.ticket?,
+                received: Seq(position.from(last.received)),
+                consumed: Seq(position.from(last.received)),
+                answered: RequestId(last.answered_below()),
+            })
+        });
+        let next_request = last.filter(|_| login.resume.is_some()).map_or(1, |last| last.next_request);
+        let socket = &mut self.sockets[at];
+        (socket.number, socket.user_id, socket.next_request) = (device.user, of, next_request);
+        self.say(at, &ClientFrame::Login(Box::new(login)));
+    }
+
+    fn say_if(&mut self, socket: u8, frame: &ClientFrame) {
+        if let Some(at) = self.find(socket) {
+            self.say(at, frame);
+        }
+    }
+
+    /// A client sends a frame over its wire.
+    fn say(&mut self, at: usize, frame: &ClientFrame) {
+        let conn = self.sockets[at].conn;
+        for packet in self.sockets[at].encode(frame) {
+            // An earlier packet may have ended it.
+            if self.sockets.get(at).is_some_and(|socket| socket.conn == conn) {
+                self.packet(at, packet);
+            }
+        }
+    }
+
+    /// What a socket's task does with a packet.
+    fn packet(&mut self, at: usize, packet: Packet) {
+        let (now, conn) = (self.now, self.sockets[at].conn);
+        let mut frames = Vec::new();
+        let decoded = self.sockets[at].server.decode(packet, &mut frames);
+        let mut is_login = false;
+        for frame in frames {
+            is_login |= matches!(frame, ClientFrame::Login(_));
+            self.hand_in(at, frame);
+        }
+        if decoded.is_err() {
+            self.core.close(now, conn, CloseReason::ProtocolError);
+        }
+        if is_login {
+            self.read(at);
+        }
+    }
+
+    fn hand_in(&mut self, at: usize, frame: ClientFrame) {
+        let socket = &mut self.sockets[at];
+        if let (Some(session), ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. }) =
+            (socket.session, &frame)
+        {
+            *self.open.entry(session).or_default().entry(*id).or_default() += 1;
+            if !self.core.is_closing(socket.conn) {
+                socket.unanswered.insert(*id);
+            }
+        }
+        self.core.handle_frame(self.now, socket.conn, frame);
+    }
+
+    /// A socket takes what there is for it.
+    fn read(&mut self, at: usize) {
+        self.take_wakes();
+        let conn = self.sockets[at].conn;
+        let was_woken = self.woken.remove(&conn);
+        let mut out = Vec::new();
+        for turn in 0.. {
+            assert!(turn < MOST_TURNS, "what a socket is given comes to an end");
+            if !self.core.take_output(conn, &mut out) {
+                break;
+            }
+        }
+        assert!(out.is_empty() || was_woken, "a socket with output is woken: {out:?}");
+        let acks = self.sockets[at].take(out, &mut self.open);
+        if self.setup.small {
+            let held = self.sockets[at].unacknowledged_bytes();
+            assert!(held <= 2 * SMALL_SESSION + MOST_EVENT, "{held} bytes are kept for a client that reads nothing");
+        }
+        for ack in acks {
+            self.core.handle_frame(self.now, conn, ack);
+        }
+        if self.sockets[at].is_over {
+            self.disconnect(at);
+        }
+    }
+
+    fn disconnect(&mut self, at: usize) {
+        let socket = self.sockets.remove(at);
+        self.woken.remove(&socket.conn);
+        self.core.disconnect(self.now, socket.conn);
+        let mut out = Vec::new();
+        assert!(!self.core.take_output(socket.conn, &mut out) && out.is_empty(), "nothing is for who is gone");
+    }
+
+    fn take_wakes(&mut self) {
+        let mut wakes = Vec::new();
+        self.core.take_wakes(&mut wakes);
+        // Some may have gone since.
+        wakes.retain(|conn| self.sockets.iter().any(|socket| socket.conn == *conn));
+        self.woken.extend(wakes);
+    }
+
+    /// Lets the store work, and looks at the figures.
+    fn settle(&mut self) {
+        for turn in 0.. {
+            assert!(turn < MOST_TURNS, "the store's work comes to an end");
+            self.core.take_store_jobs(&mut self.jobs);
+            if self.is_held || self.jobs.is_empty() {
+                break;
+            }
+            let app_id = app_id();
+            for StoreJob { id, work } in std::mem::take(&mut self.jobs) {
+                let mut done = if self.is_broken {
+                    None
+                } else {
+                    self.store.apply(vec![Task { app_id: &app_id, work }]).ok().and_then(|mut all| all.pop())
+                };
+                let result = done.take().ok_or(StoreFailed);
+                self.core.handle_stored(self.now, StoreDone { id, result });
+            }
+        }
+        let mut answers = Vec::new();
+        self.core.take_http_answers(&mut answers);
+        for (id, answer) in answers {
+            assert!(self.asked.remove(&id), "an HTTP request is answered once");
+            if let Ok(HttpAnswer::Offline(_)) = answer {
+                self.handed_out.push(id);
+            }
+        }
+        self.take_wakes();
+        let stats = self.core.stats();
+        assert_eq!(stats.connections, self.sockets.len(), "every connection is counted, and no other");
+        assert!(stats.users <= stats.sessions, "{stats:?}");
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.instant + time;
+        let (mut turns, mut last) = (0, self.now.instant);
+        while let Some(at) = self.core.next_timeout().filter(|at| *at <= end) {
+            self.move_to(at);
+            self.core.handle_timeout(self.now);
+            self.settle();
+            turns = if self.now.instant > last { 0 } else { turns + 1 };
+            last = self.now.instant;
+            assert!(turns < MOST_TURNS, "time goes on");
+        }
+        self.move_to(end);
+        self.core.handle_timeout(self.now);
+        self.settle();
+    }
+
+    fn live(&mut self, seconds: u8) {
+        for _ in 0..seconds % 64 {
+            self.pass(Duration::from_secs(1));
+            self.everybody_is_there();
+        }
+    }
+
+    /// Each client takes what there is, acknowledges it and gives a sign of life.
+    fn everybody_is_there(&mut self) {
+        let living: Vec<_> = self.sockets.iter().map(|socket| socket.conn).collect();
+        for conn in living {
+            for what in 0..3 {
+                let Some(at) = self.sockets.iter().position(|socket| socket.conn == conn) else { break };
+                let socket = &self.sockets[at];
+                let received = if socket.wire == Wire::Vendor { Seq(u64::MAX) } else { Seq(socket.received) };
+                let answered = RequestId(socket.answered_below());
+                match what {
+                    0 => self.read(at),
+                    1 if socket.session.is_some() => {
+                        self.say(at, &ClientFrame::Ack { received, consumed: received, answered });
+                    }
+                    2 if socket.session.is_some() => self.say(at, &ClientFrame::Ping),
+                    _ => {}
+                }
+            }
+        }
+        self.settle();
+    }
+
+    fn move_to(&mut self, instant: Instant) {
+        let passed = instant.saturating_duration_since(self.now.instant);
+        self.now.instant += passed;
+        self.now.unix_ms += u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// The server's process ends, and another one begins with what the store has.
+    fn crash(&mut self) {
+        self.core = Core::new(config(self.setup), [8; 32], self.now);
+        for (channel, attributes) in self.store.channel_attributes(&app_id()).unwrap_or_default() {
+            self.core.restore_channel_attributes(self.now, channel, attributes);
+        }
+        self.sockets.clear();
+        self.open.clear();
+        self.woken.clear();
+        self.jobs.clear();
+        self.asked.clear();
+        self.handed_out.clear();
+    }
+
+    /// Whoever is there and takes part gets its answers; and nothing stays of those who have gone.
+    fn finish(&mut self) {
+        (self.is_held, self.is_broken) = (false, false);
+        self.settle();
+        self.everybody_is_there();
+        self.live(12);
+        for socket in &self.sockets {
+            assert_eq!(socket.unanswered, BTreeSet::new(), "every request is answered while its connection lasts");
+        }
+        assert_eq!(self.asked, BTreeSet::new(), "every HTTP request is answered");
+        while !self.sockets.is_empty() {
+            self.disconnect(0);
+        }
+        self.pass(Duration::from_secs(10 * 60));
+        let stats = self.core.stats();
+        let left = (stats.connections, stats.users, stats.sessions, stats.channels, stats.invitations);
+        assert_eq!(left, (0, 0, 0, 0, 0), "something stays");
+    }
+}
+
+fn config(setup: Setup) -> ProjectConfig {
+    let mut config = ProjectConfig::new(app_id());
+    if setup.secure {
+        config.certificates = vec![certificate()];
+    }
+    if !setup.limited {
+        config.limits = CallLimits::unlimited();
+    }
+    if setup.small {
+        config.settings.session_bytes = SMALL_SESSION;
+        config.settings.offline_messages = 4;
+        config.settings.repeat_ids = 4;
+        config.settings.open_invitations = 3;
+        config.settings.channel_attributes_bytes = 40_000;
+    }
+    config
+}
+
+fn certificate() -> Certificate {
+    Certificate::new("fedcba9876543210fedcba9876543210").expect("it has the right form")
+}
+
+const MOST_SOCKETS: usize = 8;
+const MOST_STEPS: usize = 512;
+const MOST_TURNS: usize = 10_000;
+const SMALL_SESSION: usize = 20_000;
+/// The event that goes beyond what a session may hold.
+const MOST_EVENT: usize = 40_000;
