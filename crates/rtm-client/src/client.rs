@@ -1,6 +1,6 @@
 //! The handle: session, messages, online states and invitations.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use rtm_codec::{
     ChannelId, ErrorKind, Family, GetChannelMemberCount, InvalidId, Operation, PeerOnlineState,
@@ -316,7 +316,7 @@ impl Client {
 
     /// Makes a call and waits for what comes of it.
     pub(crate) async fn call<O: Operation>(&self, operation: O) -> Result<O::Answer, RtmError> {
-        let command = operation.into();
+        let command = Arc::new(operation.into());
         let answer = self.ask(O::FAMILY, |done| Call::Request { command, done }).await??;
         O::answer(answer)
             .ok_or_else(|| RtmError::new(ErrorKind::Failure, O::FAMILY).with_detail("the answer is to another call"))

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
 use rtm_codec::{Answer, AppId, Command, RequestId, Text, Token, UserId, Wire};
 use rtm_connection::{
@@ -45,7 +46,7 @@ pub(crate) enum Call {
     Login { user_id: UserId, token: Option<Token>, done: oneshot::Sender<Result<(), RtmError>> },
     Logout { done: oneshot::Sender<Result<(), RtmError>> },
     RenewToken { token: Token, done: oneshot::Sender<Result<Answer, RtmError>> },
-    Request { command: Command, done: oneshot::Sender<Result<Answer, RtmError>> },
+    Request { command: Arc<Command>, done: oneshot::Sender<Result<Answer, RtmError>> },
     Invite { callee_id: UserId, content: Text, done: oneshot::Sender<Result<LocalInvitation, RtmError>> },
     CancelInvitation { invitation: LocalInvitation, content: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
     AcceptInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
@@ -76,8 +77,10 @@ pub(crate) struct Driver<N> {
     logins: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
     logouts: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
     logged_out: Vec<LoggedOut>,
-    replies: HashMap<RequestId, Waiting>,
+    replies: HashMap<RequestId, Waiting, RandomState>,
     events: EventSender,
+    /// Whether the application has new events, and its turn before the next write.
+    lets_reply: bool,
     status: watch::Sender<Status>,
     token_provider: Option<TokenProvider>,
     tokens: JoinSet<Token>,
@@ -122,8 +125,9 @@ impl<N: Network> Driver<N> {
             logins: VecDeque::new(),
             logouts: VecDeque::new(),
             logged_out: Vec::new(),
-            replies: HashMap::new(),
+            replies: HashMap::default(),
             events,
+            lets_reply: false,
             status,
             token_provider: token_provider.clone(),
             tokens: JoinSet::new(),
@@ -142,11 +146,19 @@ impl<N: Network> Driver<N> {
             // under traffic, not the user's calls under a flood of events.
             poll_fn(|cx| {
                 let mut progress = self.poll_timer(cx);
-                progress |= self.poll_link(cx);
                 progress |= self.poll_calls(cx);
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
                 progress |= self.poll_closing(cx);
+                if std::mem::take(&mut self.lets_reply) {
+                    // What the application makes of new events goes into one write with their acknowledgement.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                if progress {
+                    self.drain();
+                }
+                progress |= self.poll_link(cx);
                 if progress { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
@@ -161,12 +173,16 @@ impl<N: Network> Driver<N> {
             match self.connection.poll_output(now) {
                 Output::Dial(dial) => self.link.dial(dial),
                 Output::Send(frame) => self.link.send(&frame),
+                Output::Request { id, command } => self.link.request(id, &command),
                 Output::Hangup(reason) => {
                     if let Some(goodbye) = self.link.close(reason) {
                         self.closing = Some(goodbye);
                     }
                 }
-                Output::Event(event) => self.events.send(event),
+                Output::Event(event) => {
+                    self.events.send(event);
+                    self.lets_reply = true;
+                }
                 Output::LoginResult(result) => {
                     if let Some(done) = self.logins.pop_front() {
                         // Whoever dropped the future does not want to know.
@@ -305,7 +321,7 @@ impl<N: Network> Driver<N> {
                 self.replies.insert(id, Waiting::Answer(done));
             }
             Call::Request { command, done } => {
-                let id = self.connection.request(now, command);
+                let id = self.connection.request_shared(now, command);
                 self.replies.insert(id, Waiting::Answer(done));
             }
             Call::Invite { callee_id, content, done } => {

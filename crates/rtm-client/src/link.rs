@@ -121,14 +121,19 @@ impl<N: Network> Link<N> {
     /// Sends a frame with the next write.
     pub(crate) fn send(&mut self, frame: &ClientFrame) {
         let State::Open(open) = &mut self.state else { return };
-        if let (ClientFrame::Request { id, command: Command::QueryHistory(query) }, Some(caller)) =
-            (frame, &open.caller)
-        {
+        open.wire.encode(frame);
+        open.frames.extend(std::iter::from_fn(|| open.wire.take_frame()));
+    }
+
+    /// Sends a request with the next write.
+    pub(crate) fn request(&mut self, id: RequestId, command: &Command) {
+        let State::Open(open) = &mut self.state else { return };
+        if let (Command::QueryHistory(query), Some(caller)) = (command, &open.caller) {
             let request = history(query, caller.clone());
-            open.posts.push(post(*id, Arc::clone(&self.network), &self.settings, request));
+            open.posts.push(post(id, Arc::clone(&self.network), &self.settings, request));
             return;
         }
-        open.wire.encode(frame);
+        open.wire.encode_request(id, command);
         open.frames.extend(std::iter::from_fn(|| open.wire.take_frame()));
     }
 

@@ -1,10 +1,11 @@
 //! The clock of the runtime, and a timer on it.
 
-use std::{pin::Pin, task::Context, time::Instant};
+use std::{pin::Pin, task::Context};
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The one timer that the connection needs at a time.
+/// The one timer that the connection needs at a time. Deadlines mostly move on before they are reached, so the runtime
+/// is told of a later one only when the earlier one has come.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     until: Option<Instant>,
@@ -13,31 +14,31 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Sets it to this instant, or to none.
-    pub(crate) fn set(&mut self, until: Option<Instant>) {
-        if self.until == until {
-            return;
-        }
-        self.until = until;
-        if let Some(until) = until.map(tokio::time::Instant::from_std) {
-            match &mut self.sleep {
-                Some(sleep) => sleep.as_mut().reset(until),
-                None => self.sleep = Some(Box::pin(sleep_until(until))),
-            }
+    pub(crate) fn set(&mut self, until: Option<std::time::Instant>) {
+        self.until = until.map(Instant::from_std);
+        let Some(until) = self.until else { return };
+        match &mut self.sleep {
+            Some(sleep) if sleep.deadline() <= until => {}
+            Some(sleep) => sleep.as_mut().reset(until),
+            None => self.sleep = Some(Box::pin(sleep_until(until))),
         }
     }
 
     /// Whether the time has come; then the timer is no longer set.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let (Some(_), Some(sleep)) = (self.until, &mut self.sleep) else { return false };
-        let due = sleep.as_mut().poll(cx).is_ready();
-        if due {
-            self.until = None;
+        let (Some(until), Some(sleep)) = (self.until, &mut self.sleep) else { return false };
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= until {
+                self.until = None;
+                return true;
+            }
+            sleep.as_mut().reset(until);
         }
-        due
+        false
     }
 }
 
 /// The time as the runtime has it, which tests stop and move.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+pub(crate) fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }

@@ -140,37 +140,64 @@ pub enum Event {
     },
 }
 
-/// An event for many receivers: its bytes on each wire are made once, when first needed.
+/// An event that its receivers share: whoever it is for, it is kept once.
 #[derive(Debug, Clone)]
-pub struct SharedEvent(Arc<Shared>);
+pub struct SharedEvent(Repr);
 
+#[derive(Debug, Clone)]
+enum Repr {
+    ForOne(Arc<Event>),
+    ForMany(Arc<Encoded>),
+}
+
+/// An event and its bytes.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Encoded {
     event: Event,
     native: OnceLock<Bytes>,
     vendor: OnceLock<Text>,
 }
 
 impl SharedEvent {
-    /// Prepares `event` for any number of receivers.
+    /// Prepares `event` for any number of receivers: its bytes on each wire are made once, when they are first needed,
+    /// and kept with it.
     #[must_use]
     pub fn new(event: Event) -> Self {
-        Self(Arc::new(Shared { event, native: OnceLock::new(), vendor: OnceLock::new() }))
+        Self(Repr::ForMany(Arc::new(Encoded { event, native: OnceLock::new(), vendor: OnceLock::new() })))
+    }
+
+    /// Prepares `event` for one receiver: its bytes are made whenever they are needed, which is mostly once.
+    #[must_use]
+    pub fn for_one(event: Event) -> Self {
+        Self(Repr::ForOne(Arc::new(event)))
     }
 
     /// The event.
     #[must_use]
     pub fn event(&self) -> &Event {
-        &self.0.event
+        match &self.0 {
+            Repr::ForOne(event) => event,
+            Repr::ForMany(encoded) => &encoded.event,
+        }
     }
 
-    /// Its native bytes, made by `encode` when they are first needed.
+    /// Where its bytes are kept, if they are.
+    pub(crate) fn encoded(&self) -> Option<&Encoded> {
+        match &self.0 {
+            Repr::ForOne(_) => None,
+            Repr::ForMany(encoded) => Some(encoded),
+        }
+    }
+}
+
+impl Encoded {
+    /// The native bytes, made by `encode` when they are first needed.
     pub(crate) fn native(&self, encode: impl FnOnce(&Event) -> Bytes) -> &Bytes {
-        self.0.native.get_or_init(|| encode(&self.0.event))
+        self.native.get_or_init(|| encode(&self.event))
     }
 
-    /// Its vendor envelope, made by `encode` when it is first needed.
+    /// The vendor envelope, made by `encode` when it is first needed.
     pub(crate) fn vendor(&self, encode: impl FnOnce(&Event) -> Text) -> &Text {
-        self.0.vendor.get_or_init(|| encode(&self.0.event))
+        self.vendor.get_or_init(|| encode(&self.event))
     }
 }

@@ -1,6 +1,8 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
-use crate::{ClientFrame, DecodeError, Packet, PacketRef, Seq, ServerFrame, SharedEvent, binary, vendor};
+use crate::{
+    ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, binary, vendor,
+};
 
 /// Which wire a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -49,6 +51,15 @@ impl ClientWire {
         match self {
             Self::Native(codec) => codec.encode(frame),
             Self::Vendor(codec) => codec.encode(frame),
+        }
+    }
+
+    /// Appends a request to what goes out next: the same as [`encode`](Self::encode) with a
+    /// [`ClientFrame::Request`], for a command that lies elsewhere.
+    pub fn encode_request(&mut self, id: RequestId, command: &Command) {
+        match self {
+            Self::Native(codec) => codec.encode_request(id, command),
+            Self::Vendor(codec) => codec.encode_request(id, command),
         }
     }
 

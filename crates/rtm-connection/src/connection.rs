@@ -7,7 +7,7 @@ mod online;
 mod restore;
 mod timeouts;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use rtm_codec::{
     AcceptInvitation, CancelInvitation, ChannelId, ClientFrame, CloseReason, Command, InstanceId, MessageId,
@@ -162,9 +162,14 @@ impl Connection {
     /// an argument is wrong, the call is made too often, nobody is logged in) or later. A message whose `message_id`
     /// is 0 gets one here.
     pub fn request(&mut self, now: Instant, command: impl Into<Command>) -> RequestId {
+        self.request_shared(now, Arc::new(command.into()))
+    }
+
+    /// The same as [`request`](Self::request), with a command that lies where it can stay.
+    pub fn request_shared(&mut self, now: Instant, command: Arc<Command>) -> RequestId {
         let now = self.advance(now);
         let id = self.take_request_id();
-        self.start(now, id, command.into());
+        self.start(now, id, command);
         id
     }
 

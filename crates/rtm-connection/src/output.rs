@@ -1,8 +1,8 @@
 //! What a connection wants done, and what the transport reports of a failed dial.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use rtm_codec::{Answer, ClientFrame, CloseReason, ErrorKind, RequestId, Text};
+use rtm_codec::{Answer, ClientFrame, CloseReason, Command, ErrorKind, RequestId, Text};
 
 use crate::{Credentials, RtmError, RtmEvent};
 
@@ -11,8 +11,15 @@ use crate::{Credentials, RtmError, RtmEvent};
 pub enum Output {
     /// Connect. Report back with `handle_opened` or `handle_dial_failed`.
     Dial(Dial),
-    /// Send this frame on the open link.
+    /// Send this frame on the open link. It is never a request.
     Send(ClientFrame),
+    /// Send this request on the open link. The connection shares the command, to send it again if the link is lost.
+    Request {
+        /// Which.
+        id: RequestId,
+        /// What is asked for.
+        command: Arc<Command>,
+    },
     /// Send what was given before, then close the link with this reason's close code, or stop dialling. Report
     /// nothing of that link or dial any more.
     Hangup(CloseReason),

@@ -1,21 +1,19 @@
 //! Messages sent and received, many under way at once or one after another.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, task::Poll, time::Instant};
 
-use futures::{StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
+use futures::{
+    FutureExt as _, StreamExt as _, TryStreamExt as _,
+    future::{MaybeDone, maybe_done},
+    stream::FuturesUnordered,
+};
 use rtm_client::{Channel, Client, Events, RtmEvent, RtmMessage};
-use tokio::task::JoinSet;
+use tokio::task::unconstrained;
 
 use crate::{Latency, LoadError, User, Window};
 
-/// Sends `messages` to a user from `window` tasks, each of which waits until the user's device has its message. How long
-/// each took goes into `latency`.
+/// Sends `messages` to a user, up to `window` and 1,024 of them under way at once, and waits until the user's device has them
+/// all. How long each took goes into `latency`.
 ///
 /// # Errors
 ///
@@ -33,34 +31,50 @@ pub async fn send_to_peer(
     mut latency: Option<&mut Latency>,
 ) -> Result<(), LoadError> {
     let timed = latency.is_some();
-    let left = Arc::new(AtomicU64::new(messages));
-    // Dropped, it ends the tasks.
-    let mut tasks = JoinSet::new();
-    for _ in 0..window.max(1).min(usize::try_from(messages).unwrap_or(usize::MAX)) {
-        let (client, peer_id, message, left) = (client.clone(), peer_id.to_owned(), message.clone(), Arc::clone(&left));
-        tasks.spawn(async move {
-            let mut latency = timed.then(Latency::new);
-            while left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                let start = timed.then(Instant::now);
-                let outcome = client.send_message_to_peer(&peer_id, message.clone()).await;
-                if !outcome.map_err(LoadError::call("send"))?.has_peer_received() {
-                    return Err(LoadError::NotReceived);
-                }
-                if let (Some(latency), Some(start)) = (&mut latency, start) {
-                    latency.record(start.elapsed());
-                }
-            }
-            Ok(latency)
-        });
-    }
-    while let Some(task) = tasks.join_next().await {
-        // A task cannot be cancelled from elsewhere, and none panics.
-        let took = task.map_err(|_| LoadError::Lost)??;
-        if let (Some(latency), Some(took)) = (&mut latency, took) {
-            latency.add(&took);
+    let send = || async move {
+        let start = timed.then(Instant::now);
+        let outcome = client.send_message_to_peer(peer_id, message.clone()).await;
+        if !outcome.map_err(LoadError::call("send"))?.has_peer_received() {
+            return Err(LoadError::NotReceived);
         }
-    }
-    Ok(())
+        Ok(start.map(|start| start.elapsed()))
+    };
+    // Answers come in the order of the messages, so looking at the oldest call tells what there is to do.
+    let mut calls = VecDeque::new();
+    let mut ended = Vec::new();
+    let mut left = messages;
+    let window = window.clamp(1, CALLS_QUEUED);
+    // Without a budget of the runtime: that would leave calls unsent until they are the oldest.
+    unconstrained(poll_fn(|cx| {
+        loop {
+            while let Some(mut call) =
+                calls.pop_front_if(|call: &mut Pin<Box<MaybeDone<_>>>| call.poll_unpin(cx).is_ready())
+            {
+                if let (Some(Some(took)), Some(latency)) = (call.as_mut().take_output().transpose()?, &mut latency) {
+                    latency.record(took);
+                }
+                ended.push(call);
+            }
+            if left == 0 || calls.len() >= window {
+                return if calls.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            while left > 0 && calls.len() < window {
+                left -= 1;
+                let mut call = match ended.pop() {
+                    // In its old place, so that only a larger window takes more memory.
+                    Some(mut call) => {
+                        call.set(maybe_done(send()));
+                        call
+                    }
+                    None => Box::pin(maybe_done(send())),
+                };
+                // The first look sends it.
+                let _ = call.poll_unpin(cx);
+                calls.push_back(call);
+            }
+        }
+    }))
+    .await
 }
 
 /// Sends `messages` to a channel, as many under way at once as `window` lets out. Returns when the server has them all.
@@ -209,3 +223,6 @@ fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {
 
 /// After how many messages a busy receiver tells of them.
 const BATCH: u64 = 64;
+
+/// How many calls a client takes before it has to send some: one more would not be sent at the first look.
+const CALLS_QUEUED: usize = 1024;

@@ -1,6 +1,6 @@
 //! A device: the connection machine of a client with its half of the wire, and an application that reads its events.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use rtm_codec::{
     ClientFrame, ClientWire, CloseReason, Command, ErrorKind, RequestId, ServerFrame, Text, Token, UserId, Wire,
@@ -122,6 +122,9 @@ impl World {
             match of.connection.poll_output(now) {
                 Output::Dial(dial) => self.dial(device, dial),
                 Output::Send(frame) => self.send(device, &frame),
+                Output::Request { id, command } => {
+                    self.send(device, &ClientFrame::Request { id, command: Arc::unwrap_or_clone(command) });
+                }
                 Output::Hangup(reason) => self.hang_up(device, reason),
                 Output::Event(event) => {
                     self.counts.events += 1;

@@ -81,10 +81,7 @@ impl ClientCodec {
     pub fn encode(&mut self, frame: &ClientFrame) {
         let sent = match frame {
             ClientFrame::Login(login) => self.outbox.frame(0, 0, |out| login.put(out)),
-            ClientFrame::Request { id, command } => self.outbox.frame(1, command_at_least(command), |out| {
-                id.put(out);
-                command.put(out);
-            }),
+            ClientFrame::Request { id, command } => return self.encode_request(*id, command),
             ClientFrame::BadRequest { .. } => Ok(()),
             ClientFrame::Ack { received, consumed, answered } => self.outbox.frame(2, 0, |out| {
                 received.put(out);
@@ -96,11 +93,18 @@ impl ClientCodec {
             ClientFrame::Logout => self.outbox.frame(5, 0, |_| ()),
         };
         if let Err(TooLarge) = sent {
-            let refusal = Refusal::new(ErrorKind::InvalidArgument, "the call is larger than a packet may be");
-            self.answers.push_back(match frame {
-                ClientFrame::Request { id, .. } => ServerFrame::Reply { id: *id, result: Err(refusal) },
-                _ => ServerFrame::Refused(refusal),
-            });
+            self.answers.push_back(ServerFrame::Refused(too_large()));
+        }
+    }
+
+    /// Appends a request to what goes out next, as [`encode`](Self::encode) does.
+    pub fn encode_request(&mut self, id: RequestId, command: &Command) {
+        let sent = self.outbox.frame(1, command_at_least(command), |out| {
+            id.put(out);
+            command.put(out);
+        });
+        if let Err(TooLarge) = sent {
+            self.answers.push_back(ServerFrame::Reply { id, result: Err(too_large()) });
         }
     }
 
@@ -222,7 +226,8 @@ impl ServerCodec {
 
     /// Appends an event whose bytes are shared by all its receivers.
     pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
-        let bytes = event.native(event_bytes);
+        let Some(encoded) = event.encoded() else { return self.event(seq, event.event()) };
+        let bytes = encoded.native(event_bytes);
         let sent = self.outbox.frame(3, 2 + bytes.len(), |out| {
             seq.put(out);
             out.raw(bytes);
@@ -246,6 +251,10 @@ impl ServerCodec {
     pub fn rest(&mut self) {
         self.outbox.rest();
     }
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(ErrorKind::InvalidArgument, "the call is larger than a packet may be")
 }
 
 /// What stands for an event that cannot be carried or read.

@@ -99,7 +99,7 @@ impl ClientCodec {
     pub fn encode(&mut self, frame: &ClientFrame) {
         match frame {
             ClientFrame::Login(login) => self.write_login(login),
-            ClientFrame::Request { id, command } => self.request(*id, command),
+            ClientFrame::Request { id, command } => self.encode_request(*id, command),
             ClientFrame::BadRequest { .. } => {}
             ClientFrame::Ack { received, consumed: _, answered } => {
                 self.answered = *answered;
@@ -175,7 +175,8 @@ impl ClientCodec {
         })))
     }
 
-    fn request(&mut self, id: RequestId, command: &Command) {
+    /// Appends a request to what goes out next, as [`encode`](Self::encode) does.
+    pub fn encode_request(&mut self, id: RequestId, command: &Command) {
         let result = self.write_request(id, command);
         let answer = match result {
             Ok(None) => return,

@@ -115,10 +115,7 @@ impl ServerCodec {
                     self.text(Text::from(answer));
                 }
             }
-            ServerFrame::Event { seq, event } => {
-                let packet = self.knows_call(event).then(|| events::write(event, &self.user_id)).flatten();
-                self.event(*seq, event, packet.map(Text::from));
-            }
+            ServerFrame::Event { seq, event } => self.encode_one_event(*seq, event),
             ServerFrame::Ping => self.empty(Cmd::ReqKeepAlive),
             ServerFrame::Pong => self.empty(Cmd::KeepAlive),
             ServerFrame::Close(CloseReason::RemoteLogin) => self.empty(Cmd::ForceOffline),
@@ -135,12 +132,17 @@ impl ServerCodec {
     /// Appends an event to what goes out; its bytes are made once for all receivers. An event that this
     /// wire cannot say (a gap, a binary message) is not written, and counts as received.
     pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
-        if events::call_id(event.event()).is_some() {
-            // It names its one receiver.
-            return self.encode(&ServerFrame::Event { seq, event: event.event().clone() });
-        }
-        let packet = event.vendor(|event| events::write(event, "").map(Text::shared).unwrap_or_default()).clone();
+        // An event of an invitation names its one receiver.
+        let Some(encoded) = event.encoded().filter(|_| events::call_id(event.event()).is_none()) else {
+            return self.encode_one_event(seq, event.event());
+        };
+        let packet = encoded.vendor(|event| events::write(event, "").map(Text::shared).unwrap_or_default()).clone();
         self.event(seq, event.event(), (!packet.is_empty()).then_some(packet));
+    }
+
+    fn encode_one_event(&mut self, seq: Seq, event: &Event) {
+        let packet = self.knows_call(event).then(|| events::write(event, &self.user_id)).flatten();
+        self.event(seq, event, packet.map(Text::from));
     }
 
     /// The next packet to send; one frame each.

@@ -1,9 +1,9 @@
 //! The user's calls: checked, sent, and ended once.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use rtm_codec::{
-    Answer, ChannelId, ClientFrame, Command, ErrorKind, MessageId, Refusal, RequestId, Token,
+    Answer, ChannelId, Command, ErrorKind, MessageId, Refusal, RequestId, Token,
     limits::{self, check_attributes},
 };
 
@@ -18,14 +18,14 @@ use crate::{
 
 impl Connection {
     /// Takes a call of the user, or refuses it at once.
-    pub(super) fn start(&mut self, now: Instant, id: RequestId, mut command: Command) {
+    pub(super) fn start(&mut self, now: Instant, id: RequestId, mut command: Arc<Command>) {
         self.number_message(&mut command);
         if let Err(refusal) = self.admit(now, &command) {
             let error = RtmError::from_refusal(refusal, command.family());
             self.queue.push_back(Output::Reply { id, result: Err(error) });
             return;
         }
-        if let Command::LeaveChannel(leave) = &command
+        if let Command::LeaveChannel(leave) = &*command
             && self.abort_join(now, &leave.channel_id)
         {
             self.queue.push_back(Output::Reply { id, result: Ok(Answer::LeaveChannel(())) });
@@ -35,20 +35,26 @@ impl Connection {
         let deadline = Pending::deadline(&self.config, now, &command);
         let mut sent = Sent::Never;
         if matches!(self.link, Link::Online(_)) {
-            self.send(ClientFrame::Request { id, command: command.clone() });
+            self.queue.push_back(Output::Request { id, command: Arc::clone(&command) });
             sent = Sent::Once;
         }
         self.pending.insert(id, Request { command, deadline, sent, errand: None });
     }
 
-    fn number_message(&mut self, command: &mut Command) {
-        let message_id = match command {
-            Command::SendMessageToPeer(send) => &mut send.message_id,
-            Command::SendChannelMessage(send) => &mut send.message_id,
+    fn number_message(&mut self, command: &mut Arc<Command>) {
+        let number = match &**command {
+            Command::SendMessageToPeer(send) => send.message_id,
+            Command::SendChannelMessage(send) => send.message_id,
             _ => return,
         };
-        if *message_id == MessageId(0) {
-            *message_id = self.take_message_id();
+        if number != MessageId(0) {
+            return;
+        }
+        let number = self.take_message_id();
+        match Arc::make_mut(command) {
+            Command::SendMessageToPeer(send) => send.message_id = number,
+            Command::SendChannelMessage(send) => send.message_id = number,
+            _ => {}
         }
     }
 
@@ -165,7 +171,7 @@ impl Connection {
             self.errand_ended(now, errand, result.map(drop));
             return;
         }
-        match &command {
+        match &*command {
             Command::JoinChannel(join) => self.join_ended(now, id, &join.channel_id, sent, &mut result),
             Command::LeaveChannel(leave) => self.leave_ended(now, id, &leave.channel_id, sent, &mut result),
             Command::RenewToken(_) => self.renewal_ended(id, &result),
@@ -284,7 +290,7 @@ impl Connection {
     pub(super) fn send_unasked(&mut self, command: Command) {
         if matches!(self.link, Link::Online(_)) {
             let id = self.take_request_id();
-            self.send(ClientFrame::Request { id, command });
+            self.queue.push_back(Output::Request { id, command: Arc::new(command) });
         }
     }
 }

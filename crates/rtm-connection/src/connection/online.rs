@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{Answer, ClientFrame, CloseReason, ErrorKind, Resumption, Text, Welcome};
+use rtm_codec::{Answer, CloseReason, ErrorKind, Resumption, Text, Welcome};
 
 use crate::{
     ConnectionChangeReason as Reason, ConnectionState as State, GapReason, Output, RtmEvent,
@@ -143,7 +143,7 @@ impl Connection {
     pub(super) fn drop_link(&mut self, hang_up: Option<CloseReason>) {
         let pending = &mut self.pending;
         self.queue.retain(|output| match output {
-            Output::Send(ClientFrame::Request { id, .. }) => {
+            Output::Request { id, .. } => {
                 if let Some(request) = pending.get_mut(*id) {
                     request.take_back();
                 }

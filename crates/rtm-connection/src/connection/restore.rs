@@ -1,11 +1,14 @@
 //! After a reconnect: having again what the user had, and sending again what has no answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use rtm_codec::{ChannelId, ClientFrame, Command, ErrorKind, Family, Refusal, RequestId, Resumption};
+use rtm_codec::{ChannelId, Command, ErrorKind, Family, Refusal, RequestId, Resumption};
 
 use crate::{
-    Restored, RtmError, RtmEvent,
+    Output, Restored, RtmError, RtmEvent,
     connection::Connection,
     intent::{Errand, Progress},
     link::Link,
@@ -81,7 +84,8 @@ impl Connection {
         };
         let id = self.take_request_id();
         let deadline = Pending::deadline(&self.config, now, &command);
-        self.send(ClientFrame::Request { id, command: command.clone() });
+        let command = Arc::new(command);
+        self.queue.push_back(Output::Request { id, command: Arc::clone(&command) });
         self.pending.insert(id, Request { command, deadline, sent: Sent::Once, errand: Some(errand) });
     }
 
@@ -131,7 +135,7 @@ impl Connection {
     pub(super) fn resend(&mut self, now: Instant, resumption: Resumption) {
         for id in self.pending.ids() {
             match self.next_sending(id, resumption) {
-                Some(command) => self.send(ClientFrame::Request { id, command }),
+                Some(command) => self.queue.push_back(Output::Request { id, command }),
                 None => {
                     if let Some(request) = self.pending.remove_user(id) {
                         self.finish(now, id, request, Err(ErrorKind::OutcomeUnknown.into()));
@@ -141,7 +145,7 @@ impl Connection {
         }
     }
 
-    fn next_sending(&mut self, id: RequestId, resumption: Resumption) -> Option<Command> {
+    fn next_sending(&mut self, id: RequestId, resumption: Resumption) -> Option<Arc<Command>> {
         let request = self.pending.get_mut(id).filter(|request| request.errand.is_none())?;
         let known = matches!(resumption, Resumption::Resumed | Resumption::Lapsed);
         if !known && request.may_have_had_effect() {
@@ -152,6 +156,6 @@ impl Connection {
             Sent::Once | Sent::Again if resumption != Resumption::Lapsed => Sent::Again,
             Sent::Once | Sent::Again | Sent::AgainAfterLapse => Sent::AgainAfterLapse,
         };
-        Some(request.command.clone())
+        Some(Arc::clone(&request.command))
     }
 }

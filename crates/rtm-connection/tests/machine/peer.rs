@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -276,6 +277,9 @@ impl Peer {
                     }
                 }
                 Output::Send(frame) => self.sent.push_back(frame),
+                Output::Request { id, command } => {
+                    self.sent.push_back(ClientFrame::Request { id, command: Arc::unwrap_or_clone(command) });
+                }
                 Output::Hangup(reason) => self.hangups.push_back(reason),
                 Output::Event(event) => self.events.push_back(event),
                 Output::LoginResult(result) => self.logins.push_back(result),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -322,13 +323,14 @@ impl World {
                     self.dialing = false;
                     self.sent.clear();
                 }
+                Output::Request { id, command } => {
+                    assert!(self.linked, "{command:?} goes over a link");
+                    assert!(self.sent.iter().all(|(sent, _)| *sent != id), "sent once over one link");
+                    self.sent.push((id, Arc::unwrap_or_clone(command)));
+                }
                 Output::Send(frame) => {
                     assert!(self.linked, "{frame:?} goes over a link");
                     match frame {
-                        ClientFrame::Request { id, command } => {
-                            assert!(self.sent.iter().all(|(sent, _)| *sent != id), "sent once over one link");
-                            self.sent.push((id, command));
-                        }
                         ClientFrame::Ack { received, consumed, .. } => {
                             assert!(consumed <= received);
                             assert!(received >= self.acked.0 && consumed >= self.acked.1, "acknowledgements rise");

@@ -85,7 +85,7 @@ impl Away {
 /// An event that says that others were lost.
 pub(super) fn gap(channel_id: ChannelId, lost: Option<u64>) -> Queued {
     let event = Event::Gap { channel_id: Some(channel_id), lost };
-    Queued { bytes: event_bytes(&event), event: SharedEvent::new(event), note: Note::None }
+    Queued { bytes: event_bytes(&event), event: SharedEvent::for_one(event), note: Note::None }
 }
 
 const KEPT_MEMBER_EVENTS: usize = 64;

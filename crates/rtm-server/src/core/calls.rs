@@ -184,7 +184,7 @@ impl Core {
         if self.hub.has_room(key, bytes) {
             call.given_to = Some(key);
             let note = Note::Invitation(call_key);
-            self.hub.push(key, Queued { event: SharedEvent::new(event), note, bytes });
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note, bytes });
         }
     }
 
@@ -279,6 +279,6 @@ impl Core {
 
     pub(super) fn tell(&mut self, key: SessionKey, event: Event) {
         let bytes = event_bytes(&event);
-        self.hub.push(key, Queued { event: SharedEvent::new(event), note: Note::None, bytes });
+        self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
     }
 }

@@ -294,7 +294,7 @@ impl Core {
             of.told_count = count;
             let event = Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count };
             let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::new(event), note: Note::None, bytes });
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
         }
     }
 

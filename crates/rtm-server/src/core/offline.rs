@@ -80,7 +80,7 @@ impl Core {
             }
             let event = offline_event(message);
             let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::new(event), note: Note::Stored(id), bytes });
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(id), bytes });
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         if session.offline == OfflineLoad::Done && std::mem::take(&mut session.reads_again) {

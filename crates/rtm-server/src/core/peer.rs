@@ -11,7 +11,7 @@ use super::{
     Conversation, Core, Now, OfflineMessage, StoreWork,
     arena::SessionKey,
     jobs::Waiting,
-    repeats::{Known, Repeats, Sent},
+    repeats::{Known, Sent},
     session::OfflineLoad,
     stream::{Asker, Note, Queued, detached, event_bytes},
 };
@@ -62,7 +62,7 @@ impl Core {
             server_received_ts: now.unix_ms,
         });
         let bytes = event_bytes(&event);
-        let event = SharedEvent::new(event);
+        let event = SharedEvent::for_one(event);
         let store = send.enable_offline_messaging;
         match receiver.filter(|key| self.hub.has_room(*key, bytes)) {
             Some(key) => {
@@ -102,7 +102,7 @@ impl Core {
     /// Remembers a message of a session by its number, and says whether it is a repeat.
     pub(super) fn begin_message(&mut self, now: Now, asker: Asker, sent: Sent) -> Known {
         let Some(session) = self.hub.sessions.get_mut(asker.session) else { return Known::UnderWay };
-        let repeats = session.repeats.get_or_insert_with(|| Box::new(Repeats::new(self.hasher.clone())));
+        let repeats = session.repeats.get_or_insert_with(|| Box::default());
         repeats.begin(sent, asker.request, now.instant, &self.config.settings)
     }
 

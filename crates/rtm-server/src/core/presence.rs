@@ -163,7 +163,7 @@ impl Core {
         if !peers.is_empty() {
             let event = Event::PeersOnlineStatusChanged { peers };
             let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::new(event), note: Note::None, bytes });
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
         }
     }
 }
