@@ -70,8 +70,8 @@ impl Channel {
     ///
     /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel),
     /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for an empty message or one over 32,768 bytes.
-    pub async fn send_message(&self, message: impl Into<RtmMessage>) -> Result<(), RtmError> {
-        self.send_message_with(message, SendChannelMessageOptions::default()).await
+    pub fn send_message(&self, message: impl Into<RtmMessage>) -> impl Future<Output = Result<(), RtmError>> {
+        self.send_message_with(message, SendChannelMessageOptions::default())
     }
 
     /// [`send_message`](Self::send_message), with options.
@@ -79,19 +79,17 @@ impl Channel {
     /// # Errors
     ///
     /// The same.
-    pub async fn send_message_with(
+    pub fn send_message_with(
         &self,
         message: impl Into<RtmMessage>,
         options: SendChannelMessageOptions,
-    ) -> Result<(), RtmError> {
-        self.client
-            .call(SendChannelMessage {
-                message_id: MessageId::default(),
-                channel_id: self.id.clone(),
-                message: message.into(),
-                enable_historical_messaging: options.enable_historical_messaging,
-            })
-            .await
+    ) -> impl Future<Output = Result<(), RtmError>> {
+        self.client.request(Ok(SendChannelMessage {
+            message_id: MessageId::default(),
+            channel_id: self.id.clone(),
+            message: message.into(),
+            enable_historical_messaging: options.enable_historical_messaging,
+        }))
     }
 
     /// The members, this user included; at most 512 of them.

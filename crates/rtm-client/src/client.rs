@@ -2,13 +2,20 @@
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
+use futures::future::BoxFuture;
 use rtm_codec::{
     ChannelId, ErrorKind, Family, GetChannelMemberCount, InvalidId, Operation, PeerOnlineState,
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RtmMessage, SendMessageToPeer, SendOutcome,
     SubscribePeersOnlineStatus, Text, Token, UnsubscribePeersOnlineStatus, UserId,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, Session};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{
+    mpsc::{
+        self,
+        error::{SendError, TrySendError},
+    },
+    oneshot, watch,
+};
 
 use crate::{
     Channel, ClientBuilder,
@@ -145,12 +152,12 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidUserId`], [`ErrorKind::InvalidMessage`] for an empty message or one over 32,768 bytes,
     /// [`ErrorKind::IncompatibleMessage`] for bytes to a user of a client that takes text only.
-    pub async fn send_message_to_peer(
+    pub fn send_message_to_peer(
         &self,
         peer_id: impl AsRef<str>,
         message: impl Into<RtmMessage>,
-    ) -> Result<SendOutcome, RtmError> {
-        self.send_message_to_peer_with(peer_id, message, SendMessageOptions::default()).await
+    ) -> impl Future<Output = Result<SendOutcome, RtmError>> {
+        self.send_message_to_peer_with(peer_id, message, SendMessageOptions::default())
     }
 
     /// [`send_message_to_peer`](Self::send_message_to_peer), with options.
@@ -158,23 +165,25 @@ impl Client {
     /// # Errors
     ///
     /// The same.
-    pub async fn send_message_to_peer_with(
+    pub fn send_message_to_peer_with(
         &self,
         peer_id: impl AsRef<str>,
         message: impl Into<RtmMessage>,
         options: SendMessageOptions,
-    ) -> Result<SendOutcome, RtmError> {
-        let peer_id = UserId::new(peer_id).map_err(|error| {
-            RtmError::new(ErrorKind::InvalidUserId, Family::PeerMessage).with_detail(error.to_string())
-        })?;
-        self.call(SendMessageToPeer {
-            message_id: Default::default(),
-            peer_id,
-            message: message.into(),
-            enable_offline_messaging: options.enable_offline_messaging,
-            enable_historical_messaging: options.enable_historical_messaging,
-        })
-        .await
+    ) -> impl Future<Output = Result<SendOutcome, RtmError>> {
+        let operation = match UserId::new(peer_id) {
+            Ok(peer_id) => Ok(SendMessageToPeer {
+                message_id: Default::default(),
+                peer_id,
+                message: message.into(),
+                enable_offline_messaging: options.enable_offline_messaging,
+                enable_historical_messaging: options.enable_historical_messaging,
+            }),
+            Err(error) => {
+                Err(RtmError::new(ErrorKind::InvalidUserId, Family::PeerMessage).with_detail(error.to_string()))
+            }
+        };
+        self.request(operation)
     }
 
     /// Asks which of 1 to 256 users are online.
@@ -316,19 +325,52 @@ impl Client {
 
     /// Makes a call and waits for what comes of it.
     pub(crate) async fn call<O: Operation>(&self, operation: O) -> Result<O::Answer, RtmError> {
-        let command = Arc::new(operation.into());
-        let answer = self.ask(O::FAMILY, |done| Call::Request { command, done }).await??;
-        O::answer(answer)
-            .ok_or_else(|| RtmError::new(ErrorKind::Failure, O::FAMILY).with_detail("the answer is to another call"))
+        self.request(Ok(operation)).await
     }
 
-    /// Hands a call to the task. It fails only when there is no task any more.
-    async fn ask<T>(&self, family: Family, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, RtmError> {
-        let gone = || RtmError::new(ErrorKind::Failure, family).with_detail("the runtime of the client has ended");
-        let (done, answer) = oneshot::channel();
-        self.calls.send(call(done)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+    /// [`call`](Self::call) for what is called thousands of times at once: its future is small, since the arguments lie
+    /// in one place from the beginning.
+    pub(crate) fn request<O: Operation>(
+        &self,
+        operation: Result<O, RtmError>,
+    ) -> impl Future<Output = Result<O::Answer, RtmError>> + use<'_, O> {
+        let command = operation.map(|operation| Arc::new(operation.into()));
+        async move {
+            let (done, answer) = oneshot::channel();
+            if let Some(handing_over) = self.hand_over(O::FAMILY, Call::Request { command: command?, done })? {
+                handing_over.await.map_err(|_| gone(O::FAMILY))?;
+            }
+            O::answer(answer.await.map_err(|_| gone(O::FAMILY))??).ok_or_else(|| {
+                RtmError::new(ErrorKind::Failure, O::FAMILY).with_detail("the answer is to another call")
+            })
+        }
     }
+
+    async fn ask<T>(&self, family: Family, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, RtmError> {
+        let (done, answer) = oneshot::channel();
+        if let Some(handing_over) = self.hand_over(family, call(done))? {
+            handing_over.await.map_err(|_| gone(family))?;
+        }
+        answer.await.map_err(|_| gone(family))
+    }
+
+    /// Hands a call to the task. There is something to wait for when many calls wait for it already.
+    fn hand_over(
+        &self,
+        family: Family,
+        call: Call,
+    ) -> Result<Option<BoxFuture<'_, Result<(), SendError<Call>>>>, RtmError> {
+        match self.calls.try_send(call) {
+            Ok(()) => Ok(None),
+            Err(TrySendError::Full(call)) => Ok(Some(Box::pin(self.calls.send(call)))),
+            Err(TrySendError::Closed(_)) => Err(gone(family)),
+        }
+    }
+}
+
+/// There is no task any more.
+fn gone(family: Family) -> RtmError {
+    RtmError::new(ErrorKind::Failure, family).with_detail("the runtime of the client has ended")
 }
 
 /// An argument that breaks its rules.

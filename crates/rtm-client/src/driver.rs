@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use rtm_connection::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::sleep,
 };
 
@@ -152,7 +153,8 @@ impl<N: Network> Driver<N> {
                 progress |= self.poll_closing(cx);
                 if std::mem::take(&mut self.lets_reply) {
                     // What the application makes of new events goes into one write with their acknowledgement.
-                    cx.waker().wake_by_ref();
+                    // Polled once, it has this task woken after all others had their turn.
+                    let _ = pin!(yield_now()).poll(cx);
                     return Poll::Pending;
                 }
                 if progress {

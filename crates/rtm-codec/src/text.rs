@@ -115,7 +115,7 @@ impl From<&str> for Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(Repr::Owned(CompactString::from(text)))
+        if text.len() < SHARE_FROM { Self(Repr::Owned(CompactString::from(text))) } else { Self::shared(text) }
     }
 }
 
