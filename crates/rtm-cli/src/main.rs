@@ -14,6 +14,10 @@ mod send;
 mod serve;
 mod token;
 
+/// Under load a server mostly allocates and frees small messages, on whichever thread has them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Real-time messaging: a server, and tools to talk to it.
 #[derive(Debug, Parser)]
 #[command(name = "rtm", version)]

@@ -25,6 +25,10 @@ mod vendor;
 mod wakeups;
 mod websocket;
 
+/// Under load a server mostly allocates and frees small messages, on whichever thread has them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Compare this project with what a user might pick instead.
 #[derive(Debug, Parser)]
 struct Args {
