@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -356,6 +357,9 @@ impl World {
                     self.sent.clear();
                 }
                 Output::Send(frame) => acks += u32::from(self.send(frame)),
+                Output::Request { id, command } => {
+                    self.send(ClientFrame::Request { id, command: Arc::unwrap_or_clone(command) });
+                }
                 Output::Event(event) => self.check_event(event),
                 Output::Reply { id, result: _ } => assert!(self.open.remove(&id).is_some(), "a request ends once"),
                 Output::LoginResult(result) => {
