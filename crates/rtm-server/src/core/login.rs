@@ -313,9 +313,7 @@ impl Core {
         self.tell_counts(key);
         self.tell_states(key, start != Start::Resume);
         self.give_calls(key, start == Start::Restart);
-        if !is_vendor {
-            self.load_offline(now, key);
-        }
+        self.load_offline(now, key);
         self.hub.arm(key);
     }
 }

@@ -14,7 +14,12 @@ impl Core {
     /// Reads the first page of the messages that wait for a session's user.
     pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key)
-            && session.offline == OfflineLoad::Done
+            && match session.offline {
+                // A vendor's client reads them itself.
+                OfflineLoad::Done => !session.is_vendor(),
+                OfflineLoad::Due => true,
+                OfflineLoad::Loading | OfflineLoad::Paused { .. } => false,
+            }
         {
             self.load_page(now, key, None);
         }

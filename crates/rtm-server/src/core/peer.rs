@@ -176,6 +176,10 @@ impl Core {
         session.held.clear();
         session.held_bytes = 0;
         session.reads_again = session.offline == OfflineLoad::Loading;
+        // Later messages may find room again: they wait behind this one.
+        if session.offline == OfflineLoad::Done && !session.is_vendor() {
+            session.offline = OfflineLoad::Due;
+        }
     }
 
     /// Gives up on the messages that a session's device has not received in time.

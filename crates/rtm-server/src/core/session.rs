@@ -117,6 +117,8 @@ pub(super) enum OfflineLoad {
     Loading,
     /// There are more after this one, to be read when there is room.
     Paused { after: OfflineId },
+    /// Something was stored while the session had no connection and no room: to be read when the client is back.
+    Due,
 }
 
 /// A session that ended because its user logged in elsewhere.

@@ -248,6 +248,27 @@ fn what_is_stored_behind_messages_that_wait_for_the_store_keeps_its_order() {
 }
 
 #[test]
+fn a_message_that_finds_room_waits_behind_one_that_did_not() {
+    let mut config = config();
+    config.settings.session_bytes = 100_000;
+    let mut world = World::with(config);
+    let (alice, bob, carol) = (world.login("alice"), world.login("bob"), world.login("carol"));
+    world.cut(bob);
+    for id in 1..=10 {
+        world.request(carol, to_peer(id, "bob", &"x".repeat(9_000)));
+    }
+    let large = format!("first{}", "x".repeat(20_000));
+    assert_eq!(world.call(alice, stored_to_peer(1, "bob", &large)).unwrap(), SendOutcome::Stored);
+    let second = world.request(alice, to_peer(2, "bob", "second"));
+    let again = world.resume(bob);
+    let mut texts = world.texts(again);
+    texts.retain(|text| !text.starts_with('x'));
+    texts.iter_mut().for_each(|text| text.truncate(6));
+    assert_eq!(texts, ["firstx", "second"]);
+    assert_eq!(outcome(&world, alice, second), Some(SendOutcome::Delivered));
+}
+
+#[test]
 fn what_an_ended_session_had_not_received_is_stored() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
