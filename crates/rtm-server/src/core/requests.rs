@@ -25,6 +25,8 @@ pub(super) struct Requests {
     /// In the order of their ids.
     slots: VecDeque<Slot>,
     under_way: usize,
+    /// Reads that were counted within the call limits and may come again, since their answers were lost.
+    reads: VecDeque<RequestId>,
     /// Every request below it is answered.
     answered: RequestId,
 }
@@ -76,6 +78,23 @@ impl Requests {
         Begin::Fresh
     }
 
+    /// A read was counted within the call limits.
+    pub(super) fn counted_read(&mut self, id: RequestId) {
+        if self.answered != FORGETFUL {
+            if self.reads.len() >= REPEATED_READS {
+                self.reads.pop_front();
+            }
+            self.reads.push_back(id);
+        }
+    }
+
+    /// Whether a read was counted before: a client that comes back without the answer asks again. That holds once for
+    /// each, or repeating would be a way around the limits.
+    pub(super) fn take_counted_read(&mut self, id: RequestId) -> bool {
+        let at = self.reads.iter().position(|of| *of == id);
+        at.and_then(|at| self.reads.remove(at)).is_some()
+    }
+
     /// The request is answered only when the store has kept something.
     pub(super) fn promise(&mut self, id: RequestId) {
         if let Ok(at) = self.find(id)
@@ -118,6 +137,7 @@ impl Requests {
             return;
         }
         self.answered = id;
+        self.reads.retain(|read| *read >= id);
         while self.slots.front().is_some_and(|slot| slot.id < id && matches!(slot.state, State::Done(_))) {
             self.slots.pop_front();
         }
@@ -127,6 +147,9 @@ impl Requests {
     pub(super) fn tidy(&mut self) {
         if self.slots.is_empty() {
             self.slots = VecDeque::new();
+        }
+        if self.reads.is_empty() {
+            self.reads = VecDeque::new();
         }
     }
 
@@ -201,6 +224,9 @@ pub(super) fn is_remembered(command: &Command) -> bool {
         _ => false,
     }
 }
+
+/// So many reads are remembered: more than the call limits let pass in the time that a read may take.
+const REPEATED_READS: usize = 128;
 
 /// What a client on a wire without resuming has answered: everything.
 const FORGETFUL: RequestId = RequestId(u64::MAX);

@@ -19,7 +19,15 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let asker = Asker { session: key, numbering: session.requests.numbering, request: id };
         if !is_remembered(&command) {
-            let result = match self.check_limit(now, key, &command) {
+            let allowed = match session.requests.take_counted_read(id) {
+                true => Ok(()),
+                false => self.check_limit(now, key, &command).map(|()| {
+                    if let Some(session) = self.hub.sessions.get_mut(key) {
+                        session.requests.counted_read(id);
+                    }
+                }),
+            };
+            let result = match allowed {
                 Ok(()) => self.serve(now, asker, command),
                 Err(refusal) => Some(Err(refusal)),
             };

@@ -1,10 +1,11 @@
 //! How often calls may be made: the last one that is allowed, the first one that is refused, and when it goes on.
 
 use rtm_codec::{
-    CallLimit, CallLimits, ClearLocalUserAttributes, Command, ErrorKind, GetChannelAttributes, GetChannelMemberCount,
-    GetMembers, GetUserAttributes, HistoryOf, JoinChannel, LeaveChannel, LimitedCall, MessageId, QueryHistory,
-    QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RenewToken, SendChannelMessage, SendInvitation,
-    SetChannelAttributes, SubscribePeersOnlineStatus, Token, UnsubscribePeersOnlineStatus,
+    CallLimit, CallLimits, ClearLocalUserAttributes, ClientFrame, Command, ErrorKind, GetChannelAttributes,
+    GetChannelMemberCount, GetMembers, GetUserAttributes, HistoryOf, JoinChannel, LeaveChannel, LimitedCall, Login,
+    MessageId, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RenewToken, RequestId, Resume,
+    SendChannelMessage, SendInvitation, SetChannelAttributes, SubscribePeersOnlineStatus, Token,
+    UnsubscribePeersOnlineStatus,
 };
 
 use crate::harness::*;
@@ -237,4 +238,28 @@ fn a_refused_message_can_be_sent_again() {
     world.advance(secs(3));
     world.request(alice, to_peer(181, "bob", "late"));
     assert_eq!(world.texts(bob), ["late"]);
+}
+
+#[test]
+fn a_read_that_is_repeated_over_a_new_link_counts_once() {
+    let mut world = limited();
+    let alice = world.login("alice");
+    let read = || GetUserAttributes { user_id: uid("alice"), keys: None };
+    let limit = CallLimits::default().get(LimitedCall::ReadUserAttributes).calls;
+    let nothing_answered = |login: Login| {
+        let resume = login.resume.map(|resume| Resume { answered: RequestId(1), ..resume });
+        Login { resume, ..login }
+    };
+    let login = nothing_answered(world.resuming(alice));
+    let ids: Vec<_> = (0..limit).map(|_| world.request(alice, read())).collect();
+    let mut client = alice;
+    for (times, is_taken) in [(1, true), (2, false)] {
+        // The answers are lost with the link.
+        world.cut(client);
+        client = world.login_again(client, login.clone());
+        for id in &ids {
+            world.frame(client, ClientFrame::Request { id: *id, command: read().into() });
+            assert_eq!(world.reply(client, *id).unwrap().is_ok(), is_taken, "{id} repeated {times} times");
+        }
+    }
 }
