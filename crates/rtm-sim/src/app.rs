@@ -193,6 +193,14 @@ impl<'w> Handle<'w> {
         self.world.app_timer(self.device, pause, tag);
     }
 
+    /// Says that a promise of the application itself is broken: [`World::run_for`] ends with a
+    /// [`Violation`](crate::Violation) of [`Invariant::Application`](crate::Invariant::Application), unless another
+    /// promise was broken before.
+    pub fn broken(&mut self, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.world.ledger.broke_application(self.world.now, self.device, detail);
+    }
+
     /// Writes a line into the world's trace.
     pub fn note(&mut self, text: impl Into<String>) {
         let text = text.into();

@@ -13,7 +13,7 @@ mod wire;
 
 use std::{fmt, time::Duration};
 
-use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, ServerFrame, UserId};
+use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, Resumption, ServerFrame, UserId};
 use rtm_connection::{RtmError, RtmEvent};
 use rtm_server::core::Settings;
 
@@ -138,6 +138,7 @@ impl Ledger {
     pub(crate) fn issued(&mut self, now: Duration, device: usize, id: RequestId, command: Command) {
         self.messages.issued(&self.facts, now, device, id, &command);
         self.channels.issued(now, device, &command);
+        self.presence.issued(now, device, &command);
         self.invitations.issued(&self.facts, now, device, id, &command);
         self.requests.issued(now, device, id, command);
     }
@@ -157,7 +158,8 @@ impl Ledger {
                 return false;
             }
         };
-        self.messages.replied(now, device, id, result);
+        let verdict = self.messages.replied(&self.facts, now, device, id, result);
+        self.judge(now, Some(device), verdict);
         self.channels.replied(now, device, id, &command, result);
         self.presence.replied(device, &command, result);
         self.attributes.replied(&self.facts, now, device, &command, result);
@@ -180,6 +182,11 @@ impl Ledger {
         self.judge(now, Some(device), verdict);
         let verdict = self.states.heard(&self.facts, now, device);
         self.judge(now, Some(device), verdict);
+        if let ServerFrame::Welcome(welcome) = frame
+            && welcome.resumption == Resumption::Lapsed
+        {
+            self.facts.devices[device].lapsed_at = Some(now);
+        }
         self.channels.received(now, device, frame);
         self.streams.went_on(frame)
     }
@@ -289,6 +296,11 @@ impl Ledger {
     /// One side does not understand the other.
     pub(crate) fn broke_protocol(&mut self, now: Duration, device: usize, what: &str) {
         self.judge(now, Some(device), Err(fault(Invariant::Protocol, what)));
+    }
+
+    /// An application says that it broke a promise of its own.
+    pub(crate) fn broke_application(&mut self, now: Duration, device: usize, detail: String) {
+        self.judge(now, Some(device), Err(fault(Invariant::Application, detail)));
     }
 
     // The end.

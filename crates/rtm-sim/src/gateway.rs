@@ -204,7 +204,8 @@ impl World {
                 let errand = Errand::Offline { link, tries: tries - 1 };
                 self.agenda.plan(self.now + TRY_AGAIN_AFTER, Step::Asked { device, errand, request });
             }
-            Some(Ok(_)) | None => {}
+            // They stay in the store until the next login.
+            Some(Ok(_)) | None => self.ledger.handout_lost(self.now, device),
         }
     }
 

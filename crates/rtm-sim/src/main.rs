@@ -56,6 +56,7 @@ fn run_one(seed: u64, trace: bool) -> ExitCode {
         }
     }
     let _ = writeln!(out, "seed {seed}: {}", figures(&outcome.counts));
+    let _ = writeln!(out, "seed {seed}: {}", mishaps(&outcome.counts));
     match outcome.fault {
         Some(fault) => {
             let _ = writeln!(out, "seed {seed} breaks a promise: {fault}");
@@ -109,6 +110,7 @@ fn run_many(options: &Options) -> ExitCode {
     if let Some(first) = failed.first() {
         println!("to see what happened: rtm-sim --seed {} --trace", first.seed);
     }
+    println!("what went wrong in them: {}", mishaps(&counts));
     println!("{seeds} seeds, {} failed: {} in {:.1} s", failed.len(), figures(&counts), since.elapsed().as_secs_f64());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -124,16 +126,26 @@ fn progress(done: u64, of: u64, took: Duration, in_place: bool) {
 }
 
 fn figures(counts: &Counts) -> String {
+    let Counts { steps, events, requests, links, resumed, gaps, .. } = counts;
+    format!("{steps} steps, {events} events, {requests} requests, {links} connections, {resumed} resumed, {gaps} gaps")
+}
+
+/// What went wrong, in figures.
+fn mishaps(counts: &Counts) -> String {
     format!(
-        "{} steps, {} events, {} requests, {} connections, {} cuts, {} crashes, {} shutdowns, {} resumed, {} gaps",
-        counts.steps,
-        counts.events,
-        counts.requests,
-        counts.links,
+        "{} cuts (a packet torn in {}), {} stalls, {} outages, {} overtakings, {} crashes with a durable store and {} \
+         without, {} shutdowns, {} failures of the store, {} clock jumps, {} freezes, {} slow reads",
         counts.cuts,
+        counts.torn,
+        counts.stalls,
+        counts.outages,
+        counts.overtakings,
         counts.crashes,
+        counts.crashes_without_store,
         counts.drains,
-        counts.resumed,
-        counts.gaps
+        counts.store_failures,
+        counts.clock_jumps,
+        counts.freezes,
+        counts.slow_reads,
     )
 }

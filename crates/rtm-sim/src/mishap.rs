@@ -23,6 +23,7 @@ impl World {
     pub fn isolate(&mut self, device: DeviceId, time: Duration) {
         let device = device.0;
         self.note(device, || format!("is out of reach for {time:?}"));
+        self.counts.outages += 1;
         self.ledger.disturbed(self.now, device);
         self.devices[device].away_until = self.now + time;
         for link in 0..self.links.len() {
@@ -36,7 +37,8 @@ impl World {
             } else {
                 self.counts.cuts += 1;
                 for direction in [Direction::Up, Direction::Down] {
-                    self.links[link].cut(direction, &mut self.rng);
+                    let cut = self.links[link].cut(direction, &mut self.rng);
+                    self.counts.torn += u64::from(cut.is_torn);
                 }
             }
         }
@@ -45,6 +47,7 @@ impl World {
     /// Lets a device's process stand still for some time.
     pub fn freeze(&mut self, device: DeviceId, time: Duration) {
         self.note(device.0, || format!("freezes for {time:?}"));
+        self.counts.freezes += 1;
         self.ledger.disturbed(self.now, device.0);
         self.ledger.frozen(self.now, device.0, self.now + time);
         let of = &mut self.devices[device.0];
@@ -54,6 +57,7 @@ impl World {
     /// Lets a device's application stop reading its events for some time.
     pub fn stop_reading(&mut self, device: DeviceId, time: Duration) {
         self.note(device.0, || format!("does not read for {time:?}"));
+        self.counts.slow_reads += 1;
         self.ledger.slow_reader(self.now, device.0);
         let of = &mut self.devices[device.0];
         of.reads_from = of.reads_from.max(self.now + time);
@@ -92,6 +96,7 @@ impl World {
                     let of = &mut self.links[link];
                     of.stalled_until = of.stalled_until.max(self.now + time);
                     let device = of.device;
+                    self.counts.stalls += 1;
                     self.ledger.disturbed(self.now, device);
                     self.note(device, || format!("link {link} stands still for {time:?}"));
                 }
@@ -107,6 +112,7 @@ impl World {
                 let far = i64::try_from(far.as_millis()).unwrap_or(i64::MAX);
                 let far = if self.rng.chance(500) { far } else { -far };
                 self.trace.line(self.now, "world", || format!("the wall clock jumps by {far} ms"));
+                self.counts.clock_jumps += 1;
                 self.jump_clock(far);
             }
             Mishap::Freeze => {
@@ -144,7 +150,11 @@ impl World {
         for direction in [Direction::Up, Direction::Down] {
             let last = match written {
                 Some((of, last)) if of == direction => last.unwrap_or(self.now),
-                _ => self.links[link].cut(direction, &mut self.rng),
+                _ => {
+                    let cut = self.links[link].cut(direction, &mut self.rng);
+                    self.counts.torn += u64::from(cut.is_torn);
+                    cut.last
+                }
             };
             let last = last.max(self.now).max(self.links[link].stalled_until);
             let at = match self.rng.below(10) {

@@ -65,10 +65,19 @@ struct Pipe {
 pub(crate) enum Written {
     /// The bytes are under way: look for them at these times.
     Sent(Duration, Option<Duration>),
-    /// So were some, and then the connection broke.
-    Broke(Option<Duration>),
+    /// So were some, and then the connection broke, perhaps within the packet.
+    Broke { last: Option<Duration>, is_torn: bool },
     /// Nobody will ever read them.
     Lost,
+}
+
+/// What a cut left of what was under way.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// When the rest has arrived.
+    pub(crate) last: Duration,
+    /// Whether a packet arrives in part.
+    pub(crate) is_torn: bool,
 }
 
 impl Link {
@@ -154,8 +163,10 @@ impl Link {
         bytes.extend_from_slice(body);
         let pipe = self.pipe(direction);
         let mut breaks = false;
+        let mut is_torn = false;
         if let Some(left) = &mut pipe.left {
             breaks = *left <= bytes.len();
+            is_torn = (1..bytes.len()).contains(left);
             bytes.truncate(*left);
             *left -= bytes.len();
         }
@@ -169,7 +180,7 @@ impl Link {
         });
         if breaks {
             self.is_cut = true;
-            return Written::Broke(first.map(|(first, rest)| rest.unwrap_or(first)));
+            return Written::Broke { last: first.map(|(first, rest)| rest.unwrap_or(first)), is_torn };
         }
         match first {
             Some((first, rest)) => Written::Sent(first, rest),
@@ -177,8 +188,8 @@ impl Link {
         }
     }
 
-    /// Breaks the connection: of what is under way, any part at the end is lost. Gives when the rest has arrived.
-    pub(crate) fn cut(&mut self, direction: Direction, rng: &mut Rng) -> Duration {
+    /// Breaks the connection: of what is under way, any part at the end is lost.
+    pub(crate) fn cut(&mut self, direction: Direction, rng: &mut Rng) -> Cut {
         self.is_cut = true;
         let pipe = self.pipe(direction);
         let mut left = rng.below(pipe.bytes_under_way + 1);
@@ -195,7 +206,7 @@ impl Link {
         }
         pipe.bytes_under_way = kept.iter().map(|(_, bytes)| bytes.len()).sum();
         pipe.under_way = kept;
-        last
+        Cut { last, is_torn: pipe.ends_within_a_packet() }
     }
 
     /// Reads what has arrived until now. Nobody reads after a close.
@@ -233,6 +244,20 @@ impl Pipe {
         at
     }
 
+    /// Whether of all that was read and is under way the end belongs to a packet that is not whole.
+    fn ends_within_a_packet(&self) -> bool {
+        let mut bytes = self.read.iter().chain(self.under_way.iter().flat_map(|(_, bytes)| bytes));
+        loop {
+            let head: Vec<u8> = bytes.by_ref().take(HEAD).copied().collect();
+            let [_, len @ ..] = &head[..] else { return false };
+            let Ok(len) = <[u8; 4]>::try_from(len) else { return true };
+            let len = u32::from_be_bytes(len) as usize;
+            if bytes.by_ref().take(len).count() < len {
+                return true;
+            }
+        }
+    }
+
     fn take(&mut self) -> Option<Arrival> {
         let head = self.read.get(..HEAD)?;
         let (kind, len) = (head[0], u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize);
@@ -261,3 +286,50 @@ const HEAD: usize = 5;
 
 /// So much the sockets of both ends and the network hold before a writer has to wait.
 const SOCKET_BYTES: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_cut_after_any_of_its_bytes_in_either_direction() {
+        let (faults, mut rng) = (Faults::none(), Rng::new(1));
+        let packets = [Packet::Text(Text::from("{\"Cmd\":\"ping\"}")), Packet::Binary(Bytes::from_static(&[1, 2, 3]))];
+        for (packet, direction) in
+            packets.iter().flat_map(|packet| [Direction::Up, Direction::Down].map(|direction| (packet, direction)))
+        {
+            let len = HEAD
+                + match packet {
+                    Packet::Text(text) => text.len(),
+                    Packet::Binary(bytes) => bytes.len(),
+                };
+            for left in 0..=len {
+                let mut link = Link::new(0, Wire::Native);
+                link.break_after(direction, left);
+                let written = link.write(Duration::ZERO, direction, packet, &faults, &mut rng);
+                let Written::Broke { last, is_torn } = written else { panic!("{written:?} after {left} bytes") };
+                assert_eq!((last.is_some(), is_torn), (left > 0, (1..len).contains(&left)), "after {left} bytes");
+                let mut arrivals = Vec::new();
+                link.read(Duration::from_secs(1), direction, &mut arrivals);
+                assert_eq!(arrivals.len(), usize::from(left == len), "after {left} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_leaves_any_number_of_the_bytes_under_way() {
+        let (faults, mut rng) = (Faults::none(), Rng::new(1));
+        let packet = Packet::Binary(Bytes::from_static(&[0; 7]));
+        let mut left = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let mut link = Link::new(0, Wire::Native);
+            for _ in 0..2 {
+                link.write(Duration::ZERO, Direction::Down, &packet, &faults, &mut rng);
+            }
+            let cut = link.cut(Direction::Down, &mut rng);
+            left.insert(link.down.bytes_under_way);
+            assert_eq!(cut.is_torn, !link.down.bytes_under_way.is_multiple_of(HEAD + 7));
+        }
+        assert!(left.into_iter().eq(0..=2 * (HEAD + 7)));
+    }
+}

@@ -277,6 +277,7 @@ impl World {
         let fails = self.rng.chance(self.faults.store_failures);
         if fails {
             self.trace.line(self.now, "store", || "fails".to_owned());
+            self.counts.store_failures += 1;
             self.ledger.store_failed(self.now);
         }
         let now = self.server_now();
@@ -297,11 +298,15 @@ impl World {
     pub(crate) fn written(&mut self, link: usize, direction: Direction, written: &Written) {
         match *written {
             Written::Sent(first, rest) => {
+                // Those of one direction of a link never overtake each other.
+                self.counts.overtakings += u64::from(first < self.last_arrival);
+                self.last_arrival = self.last_arrival.max(rest.unwrap_or(first));
                 for at in [Some(first), rest].into_iter().flatten() {
                     self.agenda.plan(at, Step::Arrive { link, direction });
                 }
             }
-            Written::Broke(last) => {
+            Written::Broke { last, is_torn } => {
+                self.counts.torn += u64::from(is_torn);
                 if let Some(at) = last {
                     self.agenda.plan(at, Step::Arrive { link, direction });
                 }
@@ -326,7 +331,10 @@ impl World {
         if self.server.core.take().is_none() {
             return;
         }
-        self.counts.crashes += 1;
+        match self.server.store.is_durable() {
+            true => self.counts.crashes += 1,
+            false => self.counts.crashes_without_store += 1,
+        }
         self.trace.line(self.now, "server", || "crashes".to_owned());
         let app_id = self.project.app_id.clone();
         self.server.store.crash(&app_id, &mut self.rng);

@@ -24,6 +24,11 @@ impl Store {
         Self { backend: Memory::default(), is_durable, waiting: Vec::new(), under_way: Vec::new() }
     }
 
+    /// Whether it outlives the server's process.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
     /// Takes jobs. Says whether a batch starts with that.
     pub(crate) fn take(&mut self, jobs: &mut Vec<StoreJob>) -> bool {
         self.waiting.append(jobs);

@@ -42,6 +42,8 @@ pub struct World {
     pub(crate) project: ProjectConfig,
     pub(crate) devices: Vec<Device>,
     pub(crate) links: Vec<Link>,
+    /// When the last of all bytes under way arrives.
+    pub(crate) last_arrival: Duration,
     pub(crate) server: Server,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
@@ -90,10 +92,28 @@ pub struct Counts {
     pub requests: u64,
     /// Connections made.
     pub links: u64,
+    /// Writes that arrived before what another connection, or the other direction, was given earlier.
+    pub overtakings: u64,
     /// Connections broken by the network, by a crash or by an outage.
     pub cuts: u64,
-    /// Crashes of the server.
+    /// Directions of broken connections in which a packet arrived in part.
+    pub torn: u64,
+    /// Times that a connection stood still.
+    pub stalls: u64,
+    /// Times that a device was out of reach.
+    pub outages: u64,
+    /// Times that a device's process stood still.
+    pub freezes: u64,
+    /// Times that an application did not read its events.
+    pub slow_reads: u64,
+    /// Jumps of the server's wall clock.
+    pub clock_jumps: u64,
+    /// Times that the store failed to do what it was asked.
+    pub store_failures: u64,
+    /// Crashes of a server with a durable store.
     pub crashes: u64,
+    /// Crashes of a server whose store goes with it.
+    pub crashes_without_store: u64,
     /// Shutdowns of the server.
     pub drains: u64,
     /// Sessions that went on after a break.
@@ -106,14 +126,42 @@ impl Counts {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let Self { steps, events, requests, links, cuts, crashes, drains, resumed, gaps } = other;
+        let Self {
+            steps,
+            events,
+            requests,
+            links,
+            overtakings,
+            cuts,
+            torn,
+            stalls,
+            outages,
+            freezes,
+            slow_reads,
+            clock_jumps,
+            store_failures,
+            crashes,
+            crashes_without_store,
+            drains,
+            resumed,
+            gaps,
+        } = other;
         Self {
             steps: self.steps + steps,
             events: self.events + events,
             requests: self.requests + requests,
             links: self.links + links,
+            overtakings: self.overtakings + overtakings,
             cuts: self.cuts + cuts,
+            torn: self.torn + torn,
+            stalls: self.stalls + stalls,
+            outages: self.outages + outages,
+            freezes: self.freezes + freezes,
+            slow_reads: self.slow_reads + slow_reads,
+            clock_jumps: self.clock_jumps + clock_jumps,
+            store_failures: self.store_failures + store_failures,
             crashes: self.crashes + crashes,
+            crashes_without_store: self.crashes_without_store + crashes_without_store,
             drains: self.drains + drains,
             resumed: self.resumed + resumed,
             gaps: self.gaps + gaps,
@@ -146,6 +194,7 @@ impl World {
             project,
             devices: Vec::new(),
             links: Vec::new(),
+            last_arrival: Duration::ZERO,
             server: Server::new(durable),
             trace: Trace::default(),
             counts: Counts::default(),

@@ -147,8 +147,8 @@ impl Channels {
                 for ((of, name), member) in &mut self.members {
                     if *of == device && channel_id.as_ref().is_none_or(|channel_id| channel_id == name) {
                         // It may come after the answer to the join that made up for it.
-                        let is_again =
-                            member.certain.last().is_some_and(|last| last.from >= facts.devices[device].since.from);
+                        let came_back = facts.devices[device].lapsed_at;
+                        let is_again = member.certain.last().is_some_and(|last| Some(last.from) >= came_back);
                         if ends && !(channel_id.is_some() && is_again) {
                             member.end(now, false);
                         }

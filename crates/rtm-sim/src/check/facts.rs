@@ -23,6 +23,10 @@ pub enum Invariant {
     RequestsEndOnce,
     /// Every request ends in time: messages, invitations and presence within 10 s, everything else within 5 s.
     RequestsEndInTime,
+    /// On an undisturbed network with an undisturbed server no call ends with `Timeout` or `OutcomeUnknown`, except
+    /// that a message waits for its receiver: to a user who is connected all the while, undisturbed, and reads, it is
+    /// `Delivered`.
+    NeedlessFailure,
     /// The connection changes its state only along the arrows of its diagram.
     States,
     /// There are no events while the state is neither `CONNECTED` nor `RECONNECTING`.
@@ -59,7 +63,7 @@ pub enum Invariant {
     /// channel or of everything; a gap that says how many events were lost covers no more than that. Whoever calls
     /// `leave` or `logout` gives up what is still on its way.
     ///
-    /// *Vendor*: stored messages whose hand-out does not arrive are lost.
+    /// *Vendor*: stored messages whose hand-out does not arrive are lost, or come at the next login.
     NoSilentLoss,
     /// A user who was never silent for [`Settings::offline_after`], did not log out and was not replaced is never
     /// reported as offline, nor as having left a channel; the same holds for unreachable and
@@ -83,6 +87,8 @@ pub enum Invariant {
     Attributes,
     /// When nobody is left, neither is anything of them on the server.
     Bounds,
+    /// What an application promises itself. It says so with [`Handle::broken`](crate::Handle::broken).
+    Application,
 }
 
 /// What is known of the devices and of the server.
@@ -125,12 +131,16 @@ pub(super) struct Fact {
     pub(super) ousted_at: Option<Duration>,
     /// Whether its next login is a new one.
     pub(super) is_anew: bool,
+    /// When it was last told that its session goes on without what its user was in.
+    pub(super) lapsed_at: Option<Duration>,
     /// When anything last came over its link or its process.
     pub(super) disturbed_at: Option<Duration>,
     pub(super) frozen_until: Duration,
     pub(super) frozen_for: Duration,
     /// Whether its application does not always read at once.
     pub(super) is_slow: bool,
+    /// Whether so few events may be under way to it that they come late over a slow link.
+    pub(super) has_small_window: bool,
 }
 
 /// What went on between two times that a device was connected.
@@ -177,10 +187,12 @@ impl Facts {
             lost_at: None,
             ousted_at: None,
             is_anew: true,
+            lapsed_at: None,
             disturbed_at: None,
             frozen_until: Duration::ZERO,
             frozen_for: Duration::ZERO,
             is_slow: config.reads_at_once < usize::MAX,
+            has_small_window: (1..SMALL_WINDOW).contains(&config.connection.window),
         });
     }
 
@@ -277,8 +289,10 @@ impl Facts {
 
     /// How long the server has heard nothing of a user; `None` for one that it never heard of.
     pub(super) fn silence(&self, now: Duration, user_id: &UserId) -> Option<Duration> {
-        // Of several devices only one has the session: it may be any of them.
-        let heard = self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.heard).min()?;
+        // Of several devices only one has the session: it may be any of them. One that hung up before the answer to
+        // its login was written may have a session all the same.
+        let of_user = self.devices.iter().filter(|of| of.user_id == *user_id);
+        let heard = of_user.filter_map(|of| of.heard.or(of.login_at)).min()?;
         Some(now - heard)
     }
 
@@ -307,8 +321,23 @@ impl Facts {
     pub(super) fn lag(&self, now: Duration, device: usize) -> Duration {
         let of = &self.devices[device];
         let absence = of.longest_absence.max(now - of.heard.unwrap_or(now));
-        let slow = if of.is_slow { Duration::from_secs(600) } else { Duration::ZERO };
+        // Logins whose answers were lost are no sign that it has heard anything.
+        let away = if of.since.from + Duration::from_secs(60) > now { now - of.before.from } else { Duration::ZERO };
+        let absence = absence.max(away);
+        let slow =
+            if of.is_slow || of.has_small_window || self.is_narrow { Duration::from_secs(600) } else { Duration::ZERO };
         absence + of.frozen_for + Duration::from_secs(30) + slow
+    }
+
+    /// Whether a device has been connected since before `since`, and nothing came over it or over the network.
+    pub(super) fn was_well(&self, device: usize, since: Duration) -> bool {
+        let of = &self.devices[device];
+        of.state == ConnectionState::Connected
+            && of.since.from < since
+            && of.disturbed_at.is_none_or(|at| at + RECOVERY < since)
+            && !of.is_slow
+            && !of.has_small_window
+            && !self.is_narrow
     }
 
     /// Whether a user has a device that is connected.
@@ -326,3 +355,9 @@ impl Facts {
         self.store_failed.is_some_and(|failed| failed >= at)
     }
 }
+
+/// What came over a device or its link is over after this time.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// A window below this is small.
+const SMALL_WINDOW: u32 = 128;

@@ -215,7 +215,7 @@ impl Invitations {
                 | (Some(LocalEnd::Failed(_)), Some(RemoteEnd::Failed(_)))
                 | (None, _)
                 | (_, None)
-        );
+        ) || callee.end.is_some_and(is_unheard);
         if contradicts || (must_match && !matches) {
             let detail = format!("{name} ended as {:?} for its caller and as {ends:?} for its callee", call.end);
             return Err(fault(Invariant::InvitationsAgree, detail));

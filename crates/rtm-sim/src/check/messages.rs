@@ -60,14 +60,37 @@ impl Messages {
         self.sent.push(Sent { device, target, message, issued: now, ended: None, got: Vec::new() });
     }
 
-    pub(super) fn replied(&mut self, now: Duration, device: usize, id: RequestId, result: &Result<Answer, RtmError>) {
-        let Some(at) = self.by_request.remove(&(device, id)) else { return };
+    pub(super) fn replied(
+        &mut self,
+        facts: &Facts,
+        now: Duration,
+        device: usize,
+        id: RequestId,
+        result: &Result<Answer, RtmError>,
+    ) -> Verdict {
+        let Some(at) = self.by_request.remove(&(device, id)) else { return Ok(()) };
         let result = match result {
             Ok(Answer::SendMessageToPeer(outcome)) => Ok(Some(*outcome)),
             Ok(_) => Ok(None),
             Err(error) => Err(error.kind()),
         };
-        self.sent[at].ended = Some((now, result));
+        let sent = &mut self.sent[at];
+        sent.ended = Some((now, result));
+        if let (Target::Peer { to, .. }, Some((_, outcome))) = (&sent.target, &sent.ended)
+            && matches!(
+                outcome,
+                Ok(Some(SendOutcome::Stored | SendOutcome::NotReceived))
+                    | Err(ErrorKind::Timeout | ErrorKind::OutcomeUnknown)
+            )
+            && facts.was_well(device, sent.issued)
+            && facts.devices.iter().any(|of| of.user_id == *to)
+            && (0..facts.devices.len())
+                .all(|device| facts.devices[device].user_id != *to || facts.was_well(device, sent.issued))
+        {
+            let detail = format!("{} to {to} is {outcome:?}, without a cause", trace::message(&sent.message));
+            return Err(fault(Invariant::NeedlessFailure, detail));
+        }
+        Ok(())
     }
 
     pub(super) fn handout_lost(&mut self, user_id: &UserId, now: Duration) {
@@ -148,10 +171,10 @@ impl Messages {
 
     fn finish_peer(&self, facts: &Facts, sent: &Sent, to: &UserId) -> Verdict {
         let Some((ended, result)) = &sent.ended else { return Ok(()) };
-        let has_arrived = !sent.got.is_empty();
+        let has_arrived = !sent.got.is_empty() || self.came_as_another(sent, |of| of.got.len());
         let text = trace::message(&sent.message);
         match result {
-            Err(kind) if has_arrived && was_refused(*kind) => {
+            Err(kind) if !sent.got.is_empty() && was_refused(*kind) => {
                 Err(fault(Invariant::NoInvention, format!("{to} got {text}, which was refused with {kind:?}")))
             }
             Ok(Some(SendOutcome::Delivered)) if !has_arrived => {
@@ -188,6 +211,15 @@ impl Messages {
         self.sent.iter().filter(stored).count()
     }
 
+    /// Whether of messages that look alike there came as many as were promised, so that this one may be among them.
+    fn came_as_another(&self, sent: &Sent, arrivals: impl Fn(&Sent) -> usize) -> bool {
+        let alike = self.by_content.get(&(sent.target.clone(), digest(&sent.message)));
+        let alike: Vec<&Sent> = alike.into_iter().flatten().map(|at| &self.sent[*at]).collect();
+        let is_promised =
+            |of: &&&Sent| matches!(of.ended, Some((_, Ok(None | Some(SendOutcome::Delivered | SendOutcome::Stored)))));
+        alike.iter().map(|of| arrivals(of)).sum::<usize>() >= alike.iter().filter(is_promised).count().max(1)
+    }
+
     /// What a device had to get of its channels.
     fn finish_channels(&self, facts: &Facts, channels: &Channels, gaps: &Gaps, device: usize) -> Verdict {
         let of = &facts.devices[device];
@@ -204,6 +236,7 @@ impl Messages {
                 || sent.got.contains(&device)
                 || (is_binary && of.wire == Wire::Vendor)
                 || !channels.was_member(device, channel_id, sent.issued, ended)
+                || self.came_as_another(sent, |of| usize::from(of.got.contains(&device)))
             {
                 continue;
             }

@@ -17,11 +17,17 @@ pub(super) struct Presence {
     /// Of whom it is not known whether a device is subscribed to them: a call had no good end.
     uncertain: BTreeMap<usize, BTreeSet<UserId>>,
     told: BTreeMap<(usize, UserId), (PeerOnlineState, Duration)>,
-    /// What devices were told is not what they would know now.
-    unwatched: BTreeSet<(usize, UserId)>,
+    /// When each device last began or ended a subscription: it is told all states then.
+    asked: BTreeMap<usize, Duration>,
 }
 
 impl Presence {
+    pub(super) fn issued(&mut self, now: Duration, device: usize, command: &Command) {
+        if matches!(command, Command::SubscribePeersOnlineStatus(_) | Command::UnsubscribePeersOnlineStatus(_)) {
+            self.asked.insert(device, now);
+        }
+    }
+
     pub(super) fn replied(&mut self, device: usize, command: &Command, result: &Result<Answer, RtmError>) {
         let subscribed = self.subscribed.entry(device).or_default();
         let uncertain = self.uncertain.entry(device).or_default();
@@ -36,8 +42,6 @@ impl Presence {
                 for peer in &unsubscribe.peer_ids {
                     uncertain.remove(peer);
                     subscribed.remove(peer);
-                    // It is not told what happens from now on.
-                    self.unwatched.insert((device, peer.clone()));
                 }
             }
             (Command::SubscribePeersOnlineStatus(rtm_codec::SubscribePeersOnlineStatus { peer_ids }), Err(_))
@@ -72,7 +76,7 @@ impl Presence {
 
     fn peer(&mut self, facts: &Facts, now: Duration, device: usize, peer: &UserId, state: PeerOnlineState) -> Verdict {
         let before = self.told.insert((device, peer.clone()), (state, now));
-        let before = before.filter(|_| !self.unwatched.remove(&(device, peer.clone())));
+        let before = before.filter(|_| self.asked.get(&device).is_none_or(|at| *at + ASKED < now));
         let is_due = |at: Option<Duration>| {
             let since = before.map_or(Duration::ZERO, |(_, told)| told.saturating_sub(facts.lag(now, device)));
             at.is_some_and(|at| at >= since)
@@ -115,3 +119,6 @@ impl Presence {
         Ok(())
     }
 }
+
+/// So long after a subscription is asked for all states may be told.
+const ASKED: Duration = Duration::from_secs(30);

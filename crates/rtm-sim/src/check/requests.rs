@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rtm_codec::{Answer, Command, RequestId};
+use rtm_codec::{Answer, Command, ErrorKind, RequestId};
 use rtm_connection::RtmError;
 
 use super::{Fault, Invariant, Verdict, facts::Facts, fault};
@@ -59,6 +59,15 @@ impl Requests {
         }
         if now > at + within(&command) + SLACK && facts.devices[device].frozen_until < at {
             return Err(late(now, at, id, &command));
+        }
+        if let Err(error) = result
+            && matches!(error.kind(), ErrorKind::Timeout | ErrorKind::OutcomeUnknown)
+            && facts.was_well(device, at)
+            // What becomes of a message depends on its receiver, too.
+            && !matches!(command, Command::SendMessageToPeer(_))
+        {
+            let detail = format!("#{id} {} ended with {error}, without a cause", trace::command(&command));
+            return Err(fault(Invariant::NeedlessFailure, detail));
         }
         if is_probe {
             self.probed.push(Probed { device, command: command.clone(), answer: result.as_ref().ok().cloned() });
