@@ -390,6 +390,7 @@ impl World {
         }
         assert!(out.is_empty() || was_woken, "a socket with output is woken: {out:?}");
         let acks = self.sockets[at].take(out, &mut self.open);
+        assert_eq!(self.core.is_closing(conn), self.sockets[at].is_over, "a connection that is closed is told so last");
         if self.setup.small {
             let held = self.sockets[at].unacknowledged_bytes();
             assert!(held <= 2 * SMALL_SESSION + MOST_EVENT, "{held} bytes are kept for a client that reads nothing");
