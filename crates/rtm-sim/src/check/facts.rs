@@ -357,7 +357,7 @@ impl Facts {
 }
 
 /// What came over a device or its link is over after this time.
-const RECOVERY: Duration = Duration::from_secs(60);
+pub(super) const RECOVERY: Duration = Duration::from_secs(60);
 
 /// A window below this is small.
 const SMALL_WINDOW: u32 = 128;

@@ -8,7 +8,11 @@ use std::{
 use rtm_codec::{Answer, ChannelId, Command, PeerOnlineState, UserId};
 use rtm_connection::{GapReason, Restored, RtmError, RtmEvent};
 
-use super::{Invariant, Verdict, facts::Facts, fault};
+use super::{
+    Invariant, Verdict,
+    facts::{Facts, RECOVERY},
+    fault,
+};
 
 /// What devices are subscribed to, and were told.
 #[derive(Debug, Default)]
@@ -87,7 +91,7 @@ impl Presence {
             PeerOnlineState::Online => false,
             PeerOnlineState::Unreachable => {
                 // Who was away itself is told how things are, and not how they came to be so.
-                let was_here = |told| facts.devices[device].disturbed_at.is_none_or(|at| at < told);
+                let was_here = |told| facts.devices[device].disturbed_at.is_none_or(|at| at + RECOVERY < told);
                 matches!(before, Some((PeerOnlineState::Offline, told)) if was_here(told))
                     || !is_due(facts.unreachable_at(now, peer))
             }
