@@ -102,7 +102,7 @@ impl Core {
     /// Remembers a message of a session by its number, and says whether it is a repeat.
     pub(super) fn begin_message(&mut self, now: Now, asker: Asker, sent: Sent) -> Known {
         let Some(session) = self.hub.sessions.get_mut(asker.session) else { return Known::UnderWay };
-        let repeats = session.repeats.get_or_insert_with(|| Box::default());
+        let repeats = session.repeats.get_or_insert_with(Box::default);
         repeats.begin(sent, asker.request, now.instant, &self.config.settings)
     }
 
