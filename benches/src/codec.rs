@@ -12,7 +12,8 @@ use rtm_codec::{
     ClientFrame, ClientWire, Event, MessageId, Packet, PeerMessage, RequestId, RtmMessage, Seq, ServerFrame,
     ServerWire, SharedEvent, Text, UserId, Wire,
 };
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::clock::{batches, now};
 
 /// One way to do it.
 pub struct Candidate {
@@ -31,6 +32,45 @@ impl Candidate {
     /// Does it so many times, and says how long that took.
     pub fn run(&mut self, iterations: u64) -> Duration {
         (self.run)(iterations)
+    }
+
+    /// How often it is done in about this time.
+    pub fn times_in(&mut self, time: Duration) -> u64 {
+        self.run(1000);
+        let once = self.run(1000).max(Duration::from_micros(1)) / 1000;
+        (time.as_nanos() / once.as_nanos().max(1)) as u64 + 1
+    }
+}
+
+/// Which way a message goes through a codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Into bytes.
+    Encode,
+    /// Out of them.
+    Decode,
+}
+
+impl Way {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Encode, Self::Decode];
+
+    /// The candidates.
+    #[must_use]
+    pub fn candidates(self, size: Size) -> Vec<Candidate> {
+        match self {
+            Self::Encode => encoders(size),
+            Self::Decode => decoders(size),
+        }
+    }
+}
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+        })
     }
 }
 
@@ -67,8 +107,8 @@ impl Size {
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Ascii(bytes) => write!(f, "{bytes}"),
-            Self::Chinese(bytes) => write!(f, "{bytes}-chinese"),
+            Self::Ascii(bytes) => write!(f, "{bytes} B"),
+            Self::Chinese(bytes) => write!(f, "{bytes} B of Chinese"),
         }
     }
 }
@@ -94,9 +134,48 @@ pub const JSON: &str = "serde_json";
 /// serde_json twice, for the message and for the vendor's envelope around it.
 pub const JSON_TWICE: &str = "serde_json, two passes";
 
-/// The ways to encode a message of this size.
+/// What the project wants of its codec.
+#[derive(Debug, Clone, Copy)]
+pub struct Goal {
+    /// Which way.
+    pub way: Way,
+    /// At which size.
+    pub size: Size,
+    /// The candidate of ours.
+    pub ours: &'static str,
+    /// The one it is held against.
+    pub theirs: &'static str,
+    /// How much of its time ours may take.
+    pub at_most: f64,
+}
+
+/// All goals of the codec.
 #[must_use]
-pub fn encoders(size: Size) -> Vec<Candidate> {
+pub fn goals() -> Vec<Goal> {
+    let goal = |way, size, ours, theirs, at_most| Goal { way, size, ours, theirs, at_most };
+    let mut goals = Vec::new();
+    for size in [Size::Ascii(64), Size::Ascii(1024)] {
+        goals.push(goal(Way::Encode, size, NATIVE, BINCODE, 1.1));
+        goals.push(goal(Way::Encode, size, NATIVE, PROST, 0.4));
+    }
+    for (size, at_most) in [
+        (Size::Ascii(32), 0.75),
+        (Size::Ascii(256), 0.75),
+        (Size::Ascii(4096), 0.5),
+        (Size::Ascii(32_768), 0.5),
+        (Size::Chinese(4096), 0.12),
+    ] {
+        goals.push(goal(Way::Decode, size, NATIVE, BINCODE, at_most));
+    }
+    for size in Size::ALL {
+        goals.push(goal(Way::Encode, size, VENDOR, JSON_TWICE, 0.5));
+        goals.push(goal(Way::Decode, size, VENDOR, JSON_TWICE, 0.6));
+    }
+    goals
+}
+
+/// The ways to encode a message of this size.
+fn encoders(size: Size) -> Vec<Candidate> {
     let messages = Message::all(size);
     let frames: Vec<ServerFrame> = messages.iter().map(Message::frame).collect();
     let events: Vec<SharedEvent> = messages.iter().map(|message| SharedEvent::new(message.event())).collect();
@@ -142,8 +221,7 @@ pub fn encoders(size: Size) -> Vec<Candidate> {
 }
 
 /// The ways to decode a message of this size.
-#[must_use]
-pub fn decoders(size: Size) -> Vec<Candidate> {
+fn decoders(size: Size) -> Vec<Candidate> {
     let messages = Message::all(size);
     let standard = bincode::config::standard();
     let bincode: Vec<Vec<u8>> = messages
@@ -258,16 +336,6 @@ fn packets(wire: Wire, messages: &[Message]) -> Vec<Packet> {
     }
     assert_eq!(packets.len(), messages.len(), "one packet for each message");
     packets
-}
-
-/// What is measured at once; what has to be made ready for it is not measured.
-fn batches(iterations: u64) -> impl Iterator<Item = usize> {
-    (0..iterations).step_by(BATCH).map(move |done| BATCH.min((iterations - done) as usize))
-}
-
-fn now() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
 struct Message {
@@ -483,5 +551,3 @@ struct OwnedEnvelope {
 
 /// As many different messages take turns.
 const MESSAGES: usize = 16;
-/// Reading the clock takes as long as several messages.
-const BATCH: usize = 1024;

@@ -1,7 +1,10 @@
 //! What the project wants to reach, held against a run.
 
+use benches::codec;
+
 use crate::{
     candidate::{BATCHED, NATS, OURS},
+    codec::{NS, name},
     report::{Report, Summary},
     scenario::{
         CHANNEL_GROWS, DELIVERIES, FRESH, IDLE, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown,
@@ -89,6 +92,9 @@ fn goals() -> Vec<Goal> {
     {
         let (small, large) = (grown(OURS, small, of), grown(OURS, large, of));
         goals.push(goal(scenario, SERVER_NS, &large, Some(&small), Bound::AtMost(bound)));
+    }
+    for codec::Goal { way, size, ours, theirs, at_most } in codec::goals() {
+        goals.push(goal(&name(way, size), NS, ours, Some(theirs), Bound::AtMost(at_most)));
     }
     goals
 }

@@ -10,6 +10,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 mod candidate;
+mod codec;
 mod goals;
 mod nats;
 mod ours;

@@ -14,7 +14,7 @@ use crate::report::Report;
 pub(crate) fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for scenario in report.scenarios() {
-        let name: String = scenario.chars().filter(|c| *c != ',' && *c != '\'').collect();
+        let name: String = scenario.chars().filter(|c| !matches!(c, ',' | '\'' | ':')).collect();
         let path = folder.join(format!("{}.svg", name.replace(' ', "-")));
         plot(report, scenario, &path).with_context(|| format!("cannot plot {}", path.display()))?;
     }

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, thread};
 
+use benches::codec::{Size, Way};
 use rtm_client::Wire;
 use tokio::sync::Notify;
 
 use crate::{
     candidate::{BATCHED, Candidate, NAIVE, NATS, OURS, RAW, REDIS},
-    ours,
+    codec, ours,
     report::Report,
     rival::{Load, Throughput, runtime},
     vendor, wakeups,
@@ -27,6 +28,7 @@ enum Kind {
     GrowingChannel,
     GrowingServer,
     WakeUps,
+    Codec { way: Way, size: Size },
 }
 
 /// One run: a candidate in a scenario.
@@ -95,6 +97,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     all.push(scenario(CHANNEL_GROWS.into(), Kind::GrowingChannel));
     all.push(scenario(SERVER_GROWS.into(), Kind::GrowingServer));
     all.push(scenario(WAKE_UPS.into(), Kind::WakeUps));
+    for way in Way::ALL {
+        for size in Size::ALL {
+            all.push(scenario(codec::name(way, size), Kind::Codec { way, size }));
+        }
+    }
     all
 }
 
@@ -151,6 +158,7 @@ impl Scenario {
                 .flat_map(|candidate| [10, 10_000].map(|users| growing_server(candidate, users)))
                 .collect(),
             Kind::WakeUps => wakeups::runs(&of(&[OURS, BATCHED, NATS])),
+            Kind::Codec { way, size } => codec::runs(way, size),
         }
     }
 }

@@ -1,0 +1,73 @@
+//! The parts without IO in a steady state: both wires, the client's connection, a session of the server and its fan-out;
+//! and the stores.
+//!
+//! `cargo bench -p benches --bench machines`, or `… -- connection` for a part of it.
+
+use std::{hint::black_box, time::Duration};
+
+use benches::machines::Case;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use rtm_codec::{AppId, MessageId, RtmMessage, UserId};
+use rtm_server::{
+    backend::{Backend, Memory, Redb, Task},
+    core::{OfflineMessage, StoreWork},
+};
+
+fn machines(c: &mut Criterion) {
+    for (part, cases) in Case::all() {
+        let mut group = c.benchmark_group(part);
+        for case in cases {
+            group.bench_function(case.name, |b| b.iter_custom(|times| case.time(times)));
+        }
+    }
+}
+
+/// A message for a user that is away is kept, read and removed, as many at once as gather while a disk is written.
+fn store(c: &mut Criterion) {
+    let app_id = AppId::new("0123456789abcdef0123456789abcdef").expect("the id is good");
+    let folder = tempfile::tempdir().expect("there is a folder for temporary files");
+    let redb = Redb::open(folder.path()).expect("the folder is empty");
+    let stores: [(&str, Box<dyn Backend>); 2] = [("memory", Box::new(Memory::default())), ("redb", Box::new(redb))];
+    let mut group = c.benchmark_group("store");
+    for (name, mut store) in stores {
+        for batch in [1, 64] {
+            group.bench_function(format!("{name}: keep {batch} at once"), |b| {
+                b.iter_batched(
+                    || (0..batch).map(|n| Task { app_id: &app_id, work: kept(n) }).collect(),
+                    |tasks: Vec<_>| black_box(store.apply(tasks)).expect("there is room"),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+        group.bench_function(format!("{name}: read a page"), |b| {
+            let load = StoreWork::LoadOffline { of: user(0), after: None, not_before: 0, max_bytes: 64 * 1024 };
+            b.iter_batched(
+                || vec![Task { app_id: &app_id, work: load.clone() }],
+                |tasks| black_box(store.apply(tasks)).expect("it can be read"),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn kept(n: u64) -> StoreWork {
+    let message = OfflineMessage {
+        message_id: MessageId(n),
+        from: user(1000),
+        message: RtmMessage::text("a message that waits until its receiver comes back"),
+        server_received_ts: 1_700_000_000_000 + n,
+    };
+    // As many as the server keeps for a user by default.
+    StoreWork::AppendOffline { of: user(n), message, keep: 200 }
+}
+
+fn user(n: u64) -> UserId {
+    UserId::new(format!("user-{n}")).expect("the id is good")
+}
+
+criterion_group! {
+    name = all;
+    config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    targets = machines, store
+}
+criterion_main!(all);

@@ -1,0 +1,33 @@
+//! The codec beside its rivals: what one thread needs to encode or decode one message event.
+
+use std::time::Duration;
+
+use benches::codec::{Size, Way};
+
+use crate::scenario::{Run, run};
+
+/// The scenario of a way and a size.
+pub(crate) fn name(way: Way, size: Size) -> String {
+    format!("codec: {way}, {size}")
+}
+
+/// All candidates in one run, so that those whose ratio is taken are measured within milliseconds of each other: a turn
+/// counts as a round.
+pub(crate) fn runs(way: Way, size: Size) -> Vec<Run> {
+    let all = run("all in turns", move |note| {
+        let mut candidates: Vec<_> = way.candidates(size).into_iter().map(|mut it| (it.times_in(TURN), it)).collect();
+        for turn in 0..TURNS {
+            for (times, candidate) in &mut candidates {
+                let took = candidate.run(*times).as_nanos() as f64 / *times as f64;
+                note.report.add(note.scenario, candidate.name, note.round * TURNS + turn, NS, took);
+            }
+        }
+        Ok(())
+    });
+    vec![all]
+}
+
+pub(crate) const NS: &str = "CPU ns/message";
+
+const TURN: Duration = Duration::from_millis(3);
+const TURNS: usize = 10;
