@@ -17,6 +17,8 @@ pub(crate) struct Scratch {
     pub(crate) pending: VecDeque<ClientFrame>,
     /// What the core has for the connection.
     pub(crate) outgoing: Vec<Outgoing>,
+    /// Where frames are encoded: its length is room.
+    pub(crate) encode: Vec<u8>,
     /// Bytes for the socket.
     pub(crate) write: Vec<u8>,
 }
@@ -30,6 +32,7 @@ impl Scratch {
                 frames: Vec::new(),
                 pending: VecDeque::new(),
                 outgoing: Vec::new(),
+                encode: Vec::new(),
                 write: Vec::new(),
             })
         })
@@ -43,6 +46,8 @@ impl Scratch {
         self.pending.shrink_to(KEPT_ITEMS);
         self.outgoing.clear();
         self.outgoing.shrink_to(KEPT_ITEMS);
+        self.encode.truncate(KEPT_BYTES);
+        self.encode.shrink_to(KEPT_BYTES);
         self.write.clear();
         self.write.shrink_to(KEPT_BYTES);
         SCRATCH.set(Some(self));

@@ -382,9 +382,7 @@ impl Socket {
 
     /// Moves what was encoded into the bytes to write.
     fn pack(&mut self, scratch: &mut Scratch) {
-        while let Some(packet) = self.wire.take_packet() {
-            WebSocket::write(&packet, &mut scratch.write);
-        }
+        self.wire.drain(|packet| WebSocket::write(packet, &mut scratch.write));
     }
 
     /// Writes what waits and then `bytes`; says whether the socket took any of it.
@@ -419,7 +417,10 @@ impl Future for Socket {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = Scratch::take();
-        let result = self.get_mut().run(cx, &mut scratch);
+        let socket = self.get_mut();
+        socket.wire.lend(&mut scratch.encode);
+        let result = socket.run(cx, &mut scratch);
+        socket.wire.lend(&mut scratch.encode);
         scratch.give_back();
         result
     }

@@ -11,7 +11,7 @@ use async_tungstenite::tungstenite::{
     error::CapacityError,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext, frame::coding::CloseCode},
 };
-use rtm_codec::{Packet, limits::PACKET_BYTES};
+use rtm_codec::{Packet, PacketRef, limits::PACKET_BYTES};
 
 /// One side's protocol state.
 pub(crate) struct WebSocket {
@@ -84,10 +84,10 @@ impl WebSocket {
     }
 
     /// Appends `packet` to `output` as one message.
-    pub(crate) fn write(packet: &Packet, output: &mut Vec<u8>) {
+    pub(crate) fn write(packet: PacketRef<'_>, output: &mut Vec<u8>) {
         let (opcode, payload) = match packet {
-            Packet::Text(text) => (OPCODE_TEXT, text.as_bytes()),
-            Packet::Binary(bytes) => (OPCODE_BINARY, bytes.as_ref()),
+            PacketRef::Text(text) => (OPCODE_TEXT, text.as_bytes()),
+            PacketRef::Binary(bytes) => (OPCODE_BINARY, bytes),
         };
         output.reserve(payload.len() + 10);
         output.push(FINAL | opcode);
@@ -286,9 +286,9 @@ mod tests {
     #[test]
     fn written_packets_and_closes_have_the_right_frames() {
         let mut output = Vec::new();
-        WebSocket::write(&Packet::Text("hi".into()), &mut output);
-        WebSocket::write(&Packet::Binary(Bytes::from(vec![0; 126])), &mut output);
-        WebSocket::write(&Packet::Binary(Bytes::from(vec![0; 65_536])), &mut output);
+        WebSocket::write(PacketRef::Text("hi"), &mut output);
+        WebSocket::write(PacketRef::Binary(&[0; 126]), &mut output);
+        WebSocket::write(PacketRef::Binary(&[0; 65_536]), &mut output);
         assert_eq!(&output[..4], b"\x81\x02hi");
         assert_eq!(&output[4..8], [0x82, 126, 0, 126]);
         assert_eq!(&output[8 + 126..][..10], [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);

@@ -246,6 +246,13 @@ impl ServerCodec {
         self.outbox.drain(write);
     }
 
+    /// Exchanges the buffer that frames are written into for `buffer`, if nothing waits in it. Called before a batch
+    /// and after it with one buffer for many sockets, it leaves none at a socket that is silent. What the buffer
+    /// holds is of no interest; its length is room.
+    pub fn lend(&mut self, buffer: &mut Vec<u8>) {
+        self.outbox.lend(buffer);
+    }
+
     /// Gives back the memory of large packets, where nothing is waiting to be written. For a socket that
     /// falls silent.
     pub fn rest(&mut self) {

@@ -149,6 +149,13 @@ impl Outbox {
         (self.start, self.end, self.frames) = (0, 0, 0);
     }
 
+    /// Exchanges the buffer, if nothing is in it, for the one to write into from now on.
+    pub(super) fn lend(&mut self, buffer: &mut Vec<u8>) {
+        if self.end == 0 {
+            mem::swap(&mut self.buffer, buffer);
+        }
+    }
+
     /// Gives back a large buffer.
     pub(super) fn rest(&mut self) {
         if self.end == 0 && self.buffer.len() > KEPT_BUFFER {

@@ -121,8 +121,10 @@ struct Ids {
     entries: VecDeque<Entry>,
     /// The place of the first entry. Places are counted from the beginning, also those of entries that are gone.
     first: u64,
-    /// By their first ids. The beginning of one may be gone; its last id is not.
-    runs: BTreeMap<u64, Run>,
+    /// The run that may go on. Of a client that counts up, this is all there is.
+    latest: Option<(u64, Run)>,
+    /// The others, by their first ids. The beginning of one may be gone; its last id is not.
+    earlier: BTreeMap<u64, Run>,
 }
 
 #[derive(Debug)]
@@ -153,15 +155,18 @@ impl Run {
 }
 
 impl Ids {
-    /// The place that an id had last, which may be gone.
-    fn place(&self, id: MessageId) -> Option<u64> {
-        let (start, run) = self.runs.range(..=id.0).next_back()?;
-        let offset = id.0 - start;
-        (offset < run.len).then(|| run.place + offset)
+    /// The first id of the run that an id is in, and the run.
+    fn run(&self, id: u64) -> Option<(u64, Run)> {
+        let is_in = |(start, run): &(u64, Run)| id.checked_sub(*start).is_some_and(|offset| offset < run.len);
+        self.latest.filter(is_in).or_else(|| {
+            let (start, run) = self.earlier.range(..=id).next_back()?;
+            Some((*start, *run)).filter(is_in)
+        })
     }
 
     fn get_mut(&mut self, id: MessageId) -> Option<&mut Entry> {
-        let index = self.place(id)?.checked_sub(self.first)?;
+        let (start, run) = self.run(id.0)?;
+        let index = (run.place + (id.0 - start)).checked_sub(self.first)?;
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
@@ -169,36 +174,38 @@ impl Ids {
         let (id, place) = (entry.id.0, self.first + self.entries.len() as u64);
         self.cut(id);
         self.entries.push_back(entry);
-        match self.runs.range_mut(..id).next_back() {
-            Some((start, run)) if start + run.len == id && run.end() == place => run.len += 1,
-            _ => {
-                self.runs.insert(id, Run { place, len: 1 });
+        match &mut self.latest {
+            Some((start, run)) if id.checked_sub(*start) == Some(run.len) && run.end() == place => run.len += 1,
+            latest => {
+                let ended = latest.replace((id, Run { place, len: 1 }));
+                self.earlier.extend(ended);
             }
         }
     }
 
     /// Takes an id that is used anew out of the run that it was in.
     fn cut(&mut self, id: u64) {
-        let Some((&start, &run)) = self.runs.range(..=id).next_back() else { return };
+        let Some((start, run)) = self.run(id) else { return };
+        self.remove(start);
         let before = id - start;
-        if before >= run.len {
-            return;
-        }
-        self.runs.remove(&start);
         let parts = [
             (start, Run { place: run.place, len: before }),
             (id.wrapping_add(1), Run { place: run.place + before + 1, len: run.len - before - 1 }),
         ];
-        self.runs.extend(parts.into_iter().filter(|(_, part)| part.len > 0 && part.end() > self.first));
+        self.earlier.extend(parts.into_iter().filter(|(_, part)| part.len > 0 && part.end() > self.first));
     }
 
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.entries.pop_front() else { return };
         self.first += 1;
-        if let Some((&start, run)) = self.runs.range(..=oldest.id.0).next_back()
-            && run.end() <= self.first
-        {
-            self.runs.remove(&start);
+        if let Some((start, _)) = self.run(oldest.id.0).filter(|(_, run)| run.end() <= self.first) {
+            self.remove(start);
+        }
+    }
+
+    fn remove(&mut self, start: u64) {
+        if self.latest.take_if(|(of, _)| *of == start).is_none() {
+            self.earlier.remove(&start);
         }
     }
 }
@@ -268,7 +275,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(ids.entries.len(), plain.0.len());
-                prop_assert!(ids.runs.len() <= ids.entries.len());
+                prop_assert!(ids.earlier.len() <= ids.entries.len());
             }
         }
     }
