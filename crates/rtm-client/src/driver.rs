@@ -151,14 +151,14 @@ impl<N: Network> Driver<N> {
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
                 progress |= self.poll_closing(cx);
+                if progress {
+                    self.drain();
+                }
                 if std::mem::take(&mut self.lets_reply) {
                     // What the application makes of new events goes into one write with their acknowledgement.
                     // Polled once, it has this task woken after all others had their turn.
                     let _ = pin!(yield_now()).poll(cx);
                     return Poll::Pending;
-                }
-                if progress {
-                    self.drain();
                 }
                 progress |= self.poll_link(cx);
                 if progress { Poll::Ready(()) } else { Poll::Pending }
