@@ -55,7 +55,6 @@ async fn handshakes_that_dribble_or_never_end_are_cut_off() {
                 ends.push(futures::future::Either::Right(dribble(raw, text.as_bytes())));
             }
         }
-        server.has_taken(before, crowd).await;
         witnesses.notice_nothing().await;
         soon("being cut off", join_all(ends)).await;
         witnesses.notice_nothing().await;
@@ -93,7 +92,6 @@ async fn who_connects_and_does_not_log_in_is_cut_off_whatever_else_it_says() {
                 }
             });
         }
-        server.has_taken(before, crowd).await;
         witnesses.notice_nothing().await;
         soon("being cut off", join_all(ends)).await;
         witnesses.notice_nothing().await;
