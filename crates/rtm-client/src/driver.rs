@@ -186,6 +186,7 @@ impl<N: Network> Driver<N> {
                     self.lets_reply = true;
                 }
                 Output::LoginResult(result) => {
+                    self.events.flush();
                     if let Some(done) = self.logins.pop_front() {
                         // Whoever dropped the future does not want to know.
                         let _ = done.send(result);
@@ -197,6 +198,7 @@ impl<N: Network> Driver<N> {
                 Output::Reply { id, result } => self.reply(id, result),
                 Output::TokenNeeded => self.fetch_token(),
                 Output::Wait(until) => {
+                    self.events.flush();
                     // Nobody waits for events that were thrown away.
                     if let Some(taken) = self.events.take_taken() {
                         self.connection.consumed(now, taken);
@@ -351,6 +353,8 @@ impl<N: Network> Driver<N> {
     }
 
     fn reply(&mut self, id: RequestId, result: Result<Answer, RtmError>) {
+        // What came before the reply is in the stream before it.
+        self.events.flush();
         match self.replies.remove(&id) {
             Some(Waiting::Answer(done)) => drop(done.send(result)),
             Some(Waiting::Invitation(invitation, done)) => drop(done.send(result.map(|_| invitation))),

@@ -1,17 +1,17 @@
 //! The one stream of events, and how it tells the client's task what the application took.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker, ready},
 };
 
-use futures::{Stream, task::AtomicWaker};
+use futures::{Stream, future::poll_fn, task::AtomicWaker};
 use rtm_connection::RtmEvent;
-use tokio::sync::mpsc;
 
 /// Everything that happens to a [`Client`](crate::Client), in the order in which it happened: a
 /// `Stream<Item = RtmEvent>`.
@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 /// calls may be awaited between two events. Dropping it makes the client send-only: events are then thrown away.
 #[derive(Debug)]
 pub struct Events {
-    queue: mpsc::UnboundedReceiver<RtmEvent>,
-    taken: Arc<Taken>,
+    /// What was fetched from the queue, all at once, and not taken yet.
+    fetched: VecDeque<RtmEvent>,
+    shared: Arc<Shared>,
 }
 
 impl Events {
@@ -32,16 +33,42 @@ impl Events {
     ///
     /// No event is lost when the future is dropped.
     pub async fn recv(&mut self) -> Option<RtmEvent> {
-        let event = self.queue.recv().await;
-        self.taken.add(event.is_some());
-        event
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// An event that waits, without waiting for one.
     pub fn try_recv(&mut self) -> Option<RtmEvent> {
-        let event = self.queue.try_recv().ok();
-        self.taken.add(event.is_some());
-        event
+        if self.fetched.is_empty() {
+            self.shared.queue().fetch(&mut self.fetched);
+        }
+        let event = self.fetched.pop_front()?;
+        self.shared.taken(1);
+        Some(event)
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<RtmEvent>> {
+        // What comes fast must not keep the task from others.
+        let budget = ready!(tokio::task::coop::poll_proceed(cx));
+        let mut event = self.try_recv();
+        if event.is_none() {
+            let mut queue = self.shared.queue();
+            // Some may have come in between.
+            queue.fetch(&mut self.fetched);
+            if self.fetched.is_empty() {
+                if !queue.is_complete {
+                    match &mut queue.reader {
+                        Some(reader) => reader.clone_from(cx.waker()),
+                        none => *none = Some(cx.waker().clone()),
+                    }
+                    return Poll::Pending;
+                }
+            } else {
+                drop(queue);
+                event = self.try_recv();
+            }
+        }
+        budget.made_progress();
+        Poll::Ready(event)
     }
 }
 
@@ -49,30 +76,32 @@ impl Stream for Events {
     type Item = RtmEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<RtmEvent>> {
-        let event = self.queue.poll_recv(cx);
-        self.taken.add(matches!(event, Poll::Ready(Some(_))));
-        event
+        self.poll_recv(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.queue.len(), None)
+        (self.fetched.len() + self.shared.queue().events.len(), None)
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        // Closed before it is emptied, so that an event that comes meanwhile is counted on one of the two sides.
-        self.queue.close();
-        while self.try_recv().is_some() {}
-        self.taken.task.wake();
+        // An event that comes meanwhile is counted on one of the two sides.
+        let mut queue = self.shared.queue();
+        queue.is_abandoned = true;
+        let left = self.fetched.len() + std::mem::take(&mut queue.events).len();
+        drop(queue);
+        self.shared.taken(u32::try_from(left).unwrap_or(u32::MAX));
+        self.shared.task.wake();
     }
 }
 
 /// The task's end of the stream.
 #[derive(Debug)]
 pub(crate) struct EventSender {
-    queue: mpsc::UnboundedSender<RtmEvent>,
-    taken: Arc<Taken>,
+    /// What is appended with the next [`flush`](Self::flush): one lock and one wake-up for all of it.
+    unflushed: VecDeque<RtmEvent>,
+    shared: Arc<Shared>,
     waiting: u32,
 }
 
@@ -80,28 +109,56 @@ impl EventSender {
     /// The two ends. The task is woken whenever `wake_after` events were taken: waking it for each would cost more than
     /// the event did.
     pub(crate) fn new(wake_after: u32) -> (Self, Events) {
-        let (sender, queue) = mpsc::unbounded_channel();
-        let taken = Arc::new(Taken { count: AtomicU32::new(0), wake_after, task: AtomicWaker::new() });
-        (Self { queue: sender, taken: Arc::clone(&taken), waiting: 0 }, Events { queue, taken })
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            count: AtomicU32::new(0),
+            wake_after,
+            task: AtomicWaker::new(),
+        });
+        let events = Events { fetched: VecDeque::new(), shared: Arc::clone(&shared) };
+        (Self { unflushed: VecDeque::new(), shared, waiting: 0 }, events)
     }
 
-    /// Appends an event. One that nobody listens for counts as taken at once.
+    /// Appends an event, with the next flush.
     pub(crate) fn send(&mut self, event: RtmEvent) {
         self.waiting += 1;
-        if self.queue.send(event).is_err() {
-            self.taken.count.fetch_add(1, Ordering::Relaxed);
+        self.unflushed.push_back(event);
+    }
+
+    /// Hands over what was sent. Events that nobody listens for count as taken at once.
+    pub(crate) fn flush(&mut self) {
+        if self.unflushed.is_empty() {
+            return;
+        }
+        let mut queue = self.shared.queue();
+        if queue.is_abandoned {
+            drop(queue);
+            let count = u32::try_from(self.unflushed.len()).unwrap_or(u32::MAX);
+            self.unflushed.clear();
+            self.shared.count.fetch_add(count, Ordering::Relaxed);
+            return;
+        }
+        if queue.events.is_empty() {
+            std::mem::swap(&mut queue.events, &mut self.unflushed);
+        } else {
+            queue.events.append(&mut self.unflushed);
+        }
+        let reader = queue.reader.take();
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 
     /// How many events were taken since the last call. Wakes the caller's task when there are more.
     pub(crate) fn poll_taken(&mut self, cx: &mut Context<'_>) -> Option<u32> {
-        self.taken.task.register(cx.waker());
+        self.shared.task.register(cx.waker());
         self.take_taken()
     }
 
     /// How many events were taken since the last call.
     pub(crate) fn take_taken(&mut self) -> Option<u32> {
-        let taken = self.taken.count.swap(0, Ordering::Relaxed);
+        let taken = self.shared.count.swap(0, Ordering::Relaxed);
         self.waiting = self.waiting.saturating_sub(taken);
         (taken > 0).then_some(taken)
     }
@@ -112,18 +169,57 @@ impl EventSender {
     }
 }
 
+impl Drop for EventSender {
+    fn drop(&mut self) {
+        self.flush();
+        let mut queue = self.shared.queue();
+        queue.is_complete = true;
+        let reader = queue.reader.take();
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
 /// What the two ends share.
 #[derive(Debug)]
-struct Taken {
+struct Shared {
+    queue: Mutex<Queue>,
+    /// How many events were taken that the task does not know of.
     count: AtomicU32,
     wake_after: u32,
     task: AtomicWaker,
 }
 
-impl Taken {
-    fn add(&self, taken: bool) {
-        if taken && self.count.fetch_add(1, Ordering::Relaxed) + 1 == self.wake_after {
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken(&self, events: u32) {
+        let before = self.count.fetch_add(events, Ordering::Relaxed);
+        if before < self.wake_after && before.saturating_add(events) >= self.wake_after {
             self.task.wake();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<RtmEvent>,
+    /// Whether the task has ended.
+    is_complete: bool,
+    /// Whether nobody listens any more.
+    is_abandoned: bool,
+    reader: Option<Waker>,
+}
+
+impl Queue {
+    /// Exchanges an empty list for all there is.
+    fn fetch(&mut self, fetched: &mut VecDeque<RtmEvent>) {
+        if !self.events.is_empty() {
+            std::mem::swap(&mut self.events, fetched);
         }
     }
 }

@@ -43,6 +43,7 @@ pub async fn send_to_peer(
     let mut calls = VecDeque::new();
     let mut ended = Vec::new();
     let mut left = messages;
+    let mut sent = 0;
     let window = window.clamp(1, CALLS_QUEUED);
     // Without a budget of the runtime: that would leave calls unsent until they are the oldest.
     unconstrained(poll_fn(|cx| {
@@ -58,8 +59,15 @@ pub async fn send_to_peer(
             if left == 0 || calls.len() >= window {
                 return if calls.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
-            while left > 0 && calls.len() < window {
+            if sent >= BATCH {
+                // The client's turn.
+                sent = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            while left > 0 && calls.len() < window && sent < BATCH {
                 left -= 1;
+                sent += 1;
                 let mut call = match ended.pop() {
                     // In its old place, so that only a larger window takes more memory.
                     Some(mut call) => {
@@ -221,7 +229,7 @@ fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {
     }
 }
 
-/// After how many messages a busy receiver tells of them.
+/// After how many messages a busy sender lets others go on, and a busy receiver tells of them.
 const BATCH: u64 = 64;
 
 /// How many calls a client takes before it has to send some: one more would not be sent at the first look.
