@@ -14,6 +14,7 @@
 
 mod codec;
 mod fields;
+mod frequent;
 mod outbox;
 mod values;
 
@@ -23,7 +24,7 @@ use bytes::Bytes;
 
 pub use codec::{ClientCodec, ServerCodec};
 
-use crate::{DecodeError, DecodeErrorKind, Text, limits, text::SHARE_FROM};
+use crate::{DecodeError, DecodeErrorKind, InvalidUtf8, Text, limits, text::SHARE_FROM};
 #[cfg(doc)]
 use crate::{ErrorKind, Event};
 
@@ -119,6 +120,7 @@ fn number_bytes(number: u64) -> ([u8; 9], usize) {
 }
 
 /// Where a frame is read from.
+#[derive(Clone, Copy)]
 struct Input<'p> {
     unread: &'p [u8],
     /// The packet, where it is large enough to share bytes of.
@@ -180,13 +182,18 @@ impl<'p> Input<'p> {
     #[inline(always)]
     fn text(&mut self) -> Result<Text, DecodeError> {
         let bytes = self.bytes()?;
-        let text = match self.packet {
-            Some(packet) if is_shared(bytes, packet) => Text::from_frame(packet, range_in(packet, bytes)),
-            _ => Text::from_utf8(bytes),
-        };
-        match text {
+        match self.text_of(bytes) {
             Ok(text) => Ok(text),
             Err(_) => Err(fault(DecodeErrorKind::Utf8)),
+        }
+    }
+
+    /// Makes a text of bytes of the packet.
+    #[inline(always)]
+    fn text_of(&self, bytes: &[u8]) -> Result<Text, InvalidUtf8> {
+        match self.packet {
+            Some(packet) if is_shared(bytes, packet) => Text::from_frame(packet, range_in(packet, bytes)),
+            _ => Text::from_utf8(bytes),
         }
     }
 

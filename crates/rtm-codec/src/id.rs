@@ -189,6 +189,23 @@ text_id! {
     ChannelId, "channel id", name
 }
 
+macro_rules! frequent_id {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// The identifier in `bytes`, where it does not matter what is wrong with another.
+            /// Always inline, so that it is made where it is kept.
+            #[inline(always)]
+            pub(crate) fn valid(bytes: &[u8]) -> Option<Self> {
+                let text = str::from_utf8(bytes).ok()?;
+                name(text).ok()?;
+                Some(Self(CompactString::new(text)))
+            }
+        }
+    )*};
+}
+
+frequent_id! { UserId ChannelId }
+
 text_id! {
     /// The key of an attribute: 1 to 32 bytes of visible characters.
     AttributeKey, "attribute key", |text| {

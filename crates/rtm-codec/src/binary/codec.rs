@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Field, Input, Output, VERSION, fault,
+    Field, Input, Output, VERSION, fault, frequent,
     outbox::{Outbox, TooLarge},
 };
 use crate::{
@@ -56,6 +56,9 @@ impl ClientCodec {
                 2 => ServerFrame::Reply { id: Field::get(&mut input)?, result: Field::get(&mut input)? },
                 3 => {
                     let seq = Field::get(&mut input)?;
+                    if frequent::event(input, seq, frames).is_some() {
+                        return Ok(());
+                    }
                     match Event::get(&mut input) {
                         Ok(event) => ServerFrame::Event { seq, event },
                         Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => {
@@ -159,6 +162,9 @@ impl ServerCodec {
                 0 => ClientFrame::Login(Field::get(&mut input)?),
                 1 => {
                     let id = Field::get(&mut input)?;
+                    if frequent::request(input, id, frames).is_some() {
+                        return Ok(());
+                    }
                     let command = Command::get(&mut input).and_then(|command| input.end().map(|()| command));
                     frames.push(match command {
                         Ok(command) => ClientFrame::Request { id, command },
