@@ -10,10 +10,7 @@ use rtm_codec::{
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, Session};
 use tokio::sync::{
-    mpsc::{
-        self,
-        error::{SendError, TrySendError},
-    },
+    mpsc::{self, error::TrySendError},
     oneshot, watch,
 };
 
@@ -338,7 +335,7 @@ impl Client {
         async move {
             let (done, answer) = oneshot::channel();
             if let Some(handing_over) = self.hand_over(O::FAMILY, Call::Request { command: command?, done })? {
-                handing_over.await.map_err(|_| gone(O::FAMILY))?;
+                handing_over.await?;
             }
             O::answer(answer.await.map_err(|_| gone(O::FAMILY))??).ok_or_else(|| {
                 RtmError::new(ErrorKind::Failure, O::FAMILY).with_detail("the answer is to another call")
@@ -349,20 +346,18 @@ impl Client {
     async fn ask<T>(&self, family: Family, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, RtmError> {
         let (done, answer) = oneshot::channel();
         if let Some(handing_over) = self.hand_over(family, call(done))? {
-            handing_over.await.map_err(|_| gone(family))?;
+            handing_over.await?;
         }
         answer.await.map_err(|_| gone(family))
     }
 
     /// Hands a call to the task. There is something to wait for when many calls wait for it already.
-    fn hand_over(
-        &self,
-        family: Family,
-        call: Call,
-    ) -> Result<Option<BoxFuture<'_, Result<(), SendError<Call>>>>, RtmError> {
+    fn hand_over(&self, family: Family, call: Call) -> Result<Option<BoxFuture<'_, Result<(), RtmError>>>, RtmError> {
         match self.calls.try_send(call) {
             Ok(()) => Ok(None),
-            Err(TrySendError::Full(call)) => Ok(Some(Box::pin(self.calls.send(call)))),
+            Err(TrySendError::Full(call)) => {
+                Ok(Some(Box::pin(async move { self.calls.send(call).await.map_err(|_| gone(family)) })))
+            }
             Err(TrySendError::Closed(_)) => Err(gone(family)),
         }
     }
