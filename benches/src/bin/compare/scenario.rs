@@ -80,12 +80,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let scenario = |name: String, kind| Scenario { name, kind };
     let mut all = Vec::new();
     for bytes in [64, 1024] {
-        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 300_000 };
+        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000 };
         all.push(scenario(format!("peer to peer, {bytes} B"), kind));
     }
     for (members, window) in [(100, 64), (1000, 16)] {
         for bytes in [64, 1024] {
-            let kind = Kind::Messages { bytes, members, window, deliveries: 400_000 };
+            let kind = Kind::Messages { bytes, members, window, deliveries: 1_000_000 };
             all.push(scenario(format!("fan-out 1 to {members}, {bytes} B"), kind));
         }
     }
@@ -199,7 +199,7 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
             }
         });
         if there.1.recv().is_ok() {
-            let load = Load { bytes: 64, members: 0, window: 1024, messages: 300_000 };
+            let load = Load { bytes: 64, members: 0, window: 1024, messages: 1_000_000 };
             note.throughput((candidate.throughput)(&server, load)?);
         }
         over.notify_one();
@@ -222,5 +222,5 @@ pub(crate) const P99: &str = "p99 µs";
 pub(crate) const FRESH: &str = "KiB each, fresh";
 pub(crate) const USED: &str = "KiB each, after 8 KiB";
 
-const ROUND_TRIPS: u64 = 3000;
+const ROUND_TRIPS: u64 = 10_000;
 const IDLE_CONNECTIONS: usize = 10_000;
