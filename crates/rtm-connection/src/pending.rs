@@ -227,7 +227,8 @@ impl Queue {
     }
 
     fn first(&self) -> Option<(RequestId, &Request)> {
-        self.iter().next()
+        let (id, request) = self.slots.front()?;
+        Some((*id, request.as_ref()?))
     }
 }
 
