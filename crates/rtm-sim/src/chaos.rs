@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_codec::{AppId, ChannelId, UserId, Wire};
+use rtm_codec::{AppId, ChannelId, KeepAlive, UserId, Wire};
 use rtm_server::core::ProjectConfig;
 
 use crate::{
@@ -122,6 +122,11 @@ fn make_device(rng: &mut Rng, vendor: u32) -> DeviceConfig {
     if rng.chance(200) {
         config.reads_within = Duration::from_millis(300);
         config.reads_at_once = 1 + rng.below(4);
+    }
+    if rng.chance(250)
+        && let KeepAlive::Client { interval_ms } = config.connection.keep_alive
+    {
+        config.connection.keep_alive = KeepAlive::Server { interval_ms };
     }
     config
 }
