@@ -330,14 +330,11 @@ impl World {
                 }
                 Output::Send(frame) => {
                     assert!(self.linked, "{frame:?} goes over a link");
-                    match frame {
-                        ClientFrame::Ack { received, consumed, .. } => {
-                            assert!(consumed <= received);
-                            assert!(received >= self.acked.0 && consumed >= self.acked.1, "acknowledgements rise");
-                            self.acked = (received, consumed);
-                            acks += 1;
-                        }
-                        _ => {}
+                    if let ClientFrame::Ack { received, consumed, .. } = frame {
+                        assert!(consumed <= received);
+                        assert!(received >= self.acked.0 && consumed >= self.acked.1, "acknowledgements rise");
+                        self.acked = (received, consumed);
+                        acks += 1;
                     }
                 }
                 Output::Event(event) => {

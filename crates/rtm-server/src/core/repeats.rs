@@ -282,8 +282,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_both_kinds_makes_room() {
-        let mut settings = Settings::default();
-        settings.repeat_ids = 2;
+        let settings = Settings { repeat_ids: 2, ..Settings::default() };
         let (mut repeats, now) = (Repeats::default(), Instant::now());
         let (peer, channel) = (Sent::ToPeer(MessageId(1)), Sent::ToChannel(MessageId(1)));
         assert_eq!(repeats.begin(channel, RequestId(1), now, &settings), Known::Fresh);
