@@ -17,17 +17,24 @@ pub(crate) struct Message<'a> {
     pub(crate) server_received_ts: u64,
 }
 
-/// Remembers the last 256 messages by a keyed hash, without allocating.
+/// Remembers the last 256 messages to this user and the last 256 of channels by a keyed hash, without allocating.
 #[derive(Debug)]
 pub(crate) struct Recent {
     hasher: FixedState,
+    to_user: Ring,
+    of_channels: Ring,
+}
+
+#[derive(Debug)]
+struct Ring {
     hashes: Box<[u64; KEPT]>,
     next: usize,
 }
 
 impl Recent {
     pub(crate) fn new(key: u64) -> Self {
-        Self { hasher: FixedState::with_seed(key), hashes: Box::new([0; KEPT]), next: 0 }
+        let ring = || Ring { hashes: Box::new([0; KEPT]), next: 0 };
+        Self { hasher: FixedState::with_seed(key), to_user: ring(), of_channels: ring() }
     }
 
     /// Remembers a message, and says whether it was there already if `check` asks for that.
@@ -37,11 +44,12 @@ impl Recent {
             return false;
         }
         let hash = self.hasher.hash_one(message).max(1);
-        if check && self.hashes.contains(&hash) {
+        let ring = if message.channel.is_some() { &mut self.of_channels } else { &mut self.to_user };
+        if check && ring.hashes.contains(&hash) {
             return true;
         }
-        self.hashes[self.next] = hash;
-        self.next = (self.next + 1) % KEPT;
+        ring.hashes[ring.next] = hash;
+        ring.next = (ring.next + 1) % KEPT;
         false
     }
 }

@@ -179,3 +179,41 @@ async fn what_senders_were_told_of_absent_receivers_holds_over_kill_9() {
         client.logout().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_delivered_at_the_moment_of_kill_9_comes_once() {
+    const STORED: usize = 3000;
+    let data = tempfile::tempdir().unwrap();
+    let args = ["--data-dir", data.path().to_str().unwrap()];
+    let project = format!("{}\n[project.settings]\noffline_messages = 1000000", unlimited());
+    let options = Options { project: &project, args: &args, ..Options::default() };
+    let mut server = Server::start(options);
+    let options = Options { listen: Some(server.address), ..options };
+    for round in 0..KILLS {
+        let name = format!("receiver-{round}");
+        let (sender, _events) = server.log_in(Wire::Native, &format!("sender-{round}")).await;
+        let stored = SendMessageOptions { enable_offline_messaging: true, ..SendMessageOptions::default() };
+        stream::iter(0..STORED)
+            .map(async |n| sender.send_message_to_peer_with(&name, n.to_string(), stored).await.unwrap())
+            .buffered(64)
+            .for_each(async |outcome| assert_eq!(outcome, SendOutcome::Stored))
+            .await;
+        sender.logout().await.unwrap();
+
+        let back = Duration::from_millis(20);
+        let (receiver, mut events) = server.client(Wire::Native).reconnect_backoff(back, back).build().unwrap();
+        receiver.login(&name, None).await.unwrap();
+        let mut next = 0;
+        while next < STORED {
+            if let Some(RtmEvent::MessageFromPeer { message, .. }) = soon("a stored message", events.recv()).await {
+                assert_eq!(message.as_text().unwrap(), next.to_string());
+                next += 1;
+                if next % (STORED / KILLS) == 100 * (round + 1) {
+                    server.kill();
+                    server = Server::start(options);
+                }
+            }
+        }
+        receiver.logout().await.unwrap();
+    }
+}

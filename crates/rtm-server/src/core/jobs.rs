@@ -108,8 +108,8 @@ impl Core {
                 self.settle_message(asker, &event, outcome);
             }
             Waiting::Load(session) => match done.result {
-                Ok(StoreAnswer::Offline { messages, more }) => self.offline_loaded(now, session, messages, more),
-                _ => self.offline_loaded(now, session, Vec::new(), false),
+                Ok(StoreAnswer::Offline { messages, .. }) => self.offline_loaded(now, session, messages),
+                _ => self.offline_loaded(now, session, Vec::new()),
             },
             Waiting::History(asker) => {
                 let result = match done.result {

@@ -284,6 +284,10 @@ impl Core {
                 session.receipts.from = session.stream.first();
             }
         }
+        if let OfflineLoad::Paused { until, .. } = &mut session.offline {
+            // What was missed may have come between, and the numbers may be new ones.
+            *until = session.stream.end();
+        }
         let resumption = match start {
             Start::Resume if was_there && !session.has_lapsed => Resumption::Resumed,
             Start::Resume => Resumption::Lapsed,

@@ -25,12 +25,12 @@ impl Core {
         }
     }
 
-    /// Reads the next page, when there is room for it.
+    /// Reads the next page, when the one before is received. The store does its removal before the reading, so that no
+    /// more than one page comes again after a crash: so much a client recognises.
     pub(super) fn continue_offline(&mut self, now: Now, key: SessionKey) {
-        let room = self.config.settings.session_bytes / 4;
         if let Some(session) = self.hub.sessions.get_mut(key)
-            && let OfflineLoad::Paused { after } = session.offline
-            && session.stream.bytes() < room
+            && let OfflineLoad::Paused { after, until } = session.offline
+            && session.stream.first() >= until
         {
             self.load_page(now, key, Some(after));
         }
@@ -54,14 +54,9 @@ impl Core {
     }
 
     /// A page was read: its messages go into the stream, and after the last page those that had to wait.
-    pub(super) fn offline_loaded(
-        &mut self,
-        now: Now,
-        key: SessionKey,
-        messages: Vec<(OfflineId, OfflineMessage)>,
-        more: bool,
-    ) {
+    pub(super) fn offline_loaded(&mut self, now: Now, key: SessionKey, mut messages: Vec<(OfflineId, OfflineMessage)>) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        messages.truncate(PAGE);
         let last = messages.last().map(|(id, _)| *id);
         let stored = |queued: &Queued| match queued.note {
             Note::Stored(id) => Some(id),
@@ -71,10 +66,6 @@ impl Core {
         let mut known: Vec<_> = session.stream.iter().chain(&session.held).filter_map(stored).collect();
         known.append(&mut session.removed_meanwhile);
         known.sort_unstable();
-        session.offline = match last {
-            Some(after) if more => OfflineLoad::Paused { after },
-            _ => OfflineLoad::Done,
-        };
         let accepts_binary = session.accepts_binary;
         for (id, message) in messages {
             if known.binary_search(&id).is_ok() {
@@ -88,6 +79,10 @@ impl Core {
             self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(id), bytes });
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        session.offline = match last {
+            Some(after) => OfflineLoad::Paused { after, until: session.stream.end() },
+            None => OfflineLoad::Done,
+        };
         if session.offline == OfflineLoad::Done && std::mem::take(&mut session.reads_again) {
             return self.load_page(now, key, last);
         }
@@ -136,3 +131,6 @@ impl Core {
         self.http.answer(http, Ok(HttpAnswer::Offline(given)));
     }
 }
+
+/// How many messages a page has at most: fewer than a client remembers to recognise repeated ones by.
+const PAGE: usize = 128;

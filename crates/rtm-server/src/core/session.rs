@@ -115,8 +115,8 @@ pub(super) enum OfflineLoad {
     Done,
     /// A page is being read.
     Loading,
-    /// There are more after this one, to be read when there is room.
-    Paused { after: OfflineId },
+    /// There may be more after this one, to be read when every event of the stream before this number is received.
+    Paused { after: OfflineId, until: u64 },
     /// Something was stored while the session had no connection and no room: to be read when the client is back.
     Due,
 }
