@@ -132,6 +132,8 @@ impl Channels {
 
     pub(super) fn session_ended(&mut self, now: Duration, device: usize) {
         self.ends.push((device, now));
+        // An answer that comes after a logout makes nobody a member.
+        self.joins.retain(|(of, _), _| *of != device);
         for ((of, _), member) in &mut self.members {
             if *of == device {
                 member.end(now, false);
