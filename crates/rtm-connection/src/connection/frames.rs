@@ -27,7 +27,10 @@ impl Connection {
                     self.finish(now, id, request, result);
                 }
             }
-            (Link::Online(_) | Link::LoggingIn { .. }, ServerFrame::Ping) => self.send(ClientFrame::Pong),
+            (Link::Online(_) | Link::LoggingIn { .. }, ServerFrame::Ping) => {
+                self.send(ClientFrame::Pong);
+                self.ack_anything = true;
+            }
             (Link::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(now, *welcome),
             (Link::LoggingIn { .. }, ServerFrame::Refused(refusal)) => self.refused(now, refusal),
             (Link::LoggingOut { .. }, ServerFrame::Close(_)) => self.logged_out(true),
