@@ -9,8 +9,11 @@ use benches::machines::Case;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use rtm_codec::{AppId, MessageId, RtmMessage, UserId};
 use rtm_server::{
-    backend::{Backend, Memory, Redb, Task},
-    core::{OfflineMessage, StoreWork},
+    Redb,
+    core::{
+        OfflineMessage, StoreWork,
+        store::{Backend, Memory, Task},
+    },
 };
 
 fn machines(c: &mut Criterion) {

@@ -8,7 +8,7 @@ use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
     DecodeError,
-    vendor::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
 };
 use tokio::time::timeout;
 

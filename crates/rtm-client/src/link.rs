@@ -10,8 +10,9 @@ use std::{
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rtm_codec::{
     Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, HistoryOf, QueryHistory, Refusal,
-    RequestId, ServerFrame, Text, Wire, binary,
-    vendor::gateway::{Caller, GatewayAnswer, GatewayRequest, PageRequest},
+    RequestId, ServerFrame, Text, Wire,
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, PageRequest},
+    native,
 };
 use rtm_connection::{Dial, DialError};
 use tokio::time::{sleep, timeout};
@@ -167,7 +168,7 @@ impl Open {
         wire: Wire,
         caller: Option<Caller>,
     ) -> Result<Self, DialError> {
-        let subprotocol = (wire == Wire::Native).then_some(binary::SUBPROTOCOL);
+        let subprotocol = (wire == Wire::Native).then_some(native::SUBPROTOCOL);
         let transport = timeout(OPEN_TIMEOUT, Transport::open(network, address, subprotocol))
             .await
             .map_err(|_| no_link(address, &"it did not answer in time", true))?

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use rtm_codec::{
     Answer, ClientFrame, CloseReason, Command, Epoch, Login, Packet, RequestId, Resumption, Seq, ServerFrame,
     ServerWire, SessionId, SessionTicket, SharedEvent, UserId, Welcome, Wire,
-    vendor::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
 };
 use tokio::{
     io::{DuplexStream, duplex},

@@ -1,10 +1,10 @@
 //! The RTM protocol: identifiers, limits, operations, events and frames. One typed model, two wires
-//! ([`native`](binary) binary frames and the [`vendor`]'s JSON), both halves of each.
+//! ([`native`] binary frames and [`anyrtc`], the vendor's JSON), both halves of each.
 //!
 //! The crate is pure: no sockets, no clock, no logging. A client or server turns packets into frames
-//! with a codec of [`binary`] or [`vendor`] and never learns again which of the two it was.
+//! with a codec of [`native`] or [`anyrtc`] and never learns again which of the two it was.
 
-pub mod binary;
+pub mod anyrtc;
 mod command;
 mod error;
 mod event;
@@ -12,10 +12,10 @@ mod frame;
 mod id;
 pub mod limits;
 mod message;
+pub mod native;
 mod rate;
 mod reason;
 mod text;
-pub mod vendor;
 mod wire;
 
 pub use command::*;

@@ -1,13 +1,13 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
 use crate::{
-    ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, binary, vendor,
+    ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, anyrtc, native,
 };
 
 /// Which wire a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Wire {
-    /// Binary frames of the subprotocol [`binary::SUBPROTOCOL`]: resume, flow control, binary messages.
+    /// Binary frames of the subprotocol [`native::SUBPROTOCOL`]: resume, flow control, binary messages.
     #[default]
     Native,
     /// The vendor's JSON text frames, as its SDKs speak them.
@@ -18,9 +18,9 @@ pub enum Wire {
 #[derive(Debug)]
 pub enum ClientWire {
     /// Binary frames.
-    Native(binary::ClientCodec),
+    Native(native::ClientCodec),
     /// The vendor's JSON.
-    Vendor(vendor::ClientCodec),
+    Vendor(anyrtc::ClientCodec),
 }
 
 impl ClientWire {
@@ -28,8 +28,8 @@ impl ClientWire {
     #[must_use]
     pub fn new(wire: Wire) -> Self {
         match wire {
-            Wire::Native => Self::Native(binary::ClientCodec::new()),
-            Wire::Vendor => Self::Vendor(vendor::ClientCodec::new()),
+            Wire::Native => Self::Native(native::ClientCodec::new()),
+            Wire::Vendor => Self::Vendor(anyrtc::ClientCodec::new()),
         }
     }
 
@@ -107,9 +107,9 @@ impl ClientWire {
 #[derive(Debug)]
 pub enum ServerWire {
     /// Binary frames.
-    Native(binary::ServerCodec),
+    Native(native::ServerCodec),
     /// The vendor's JSON.
-    Vendor(vendor::ServerCodec),
+    Vendor(anyrtc::ServerCodec),
 }
 
 impl ServerWire {
@@ -117,8 +117,8 @@ impl ServerWire {
     #[must_use]
     pub fn new(wire: Wire) -> Self {
         match wire {
-            Wire::Native => Self::Native(binary::ServerCodec::new()),
-            Wire::Vendor => Self::Vendor(vendor::ServerCodec::new()),
+            Wire::Native => Self::Native(native::ServerCodec::new()),
+            Wire::Vendor => Self::Vendor(anyrtc::ServerCodec::new()),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use rtm_codec::{AppId, CallLimit};
+use rtm_codec::CallLimit;
+use rtm_core::ProjectConfig;
 
-use crate::{core::ProjectConfig, tls::TlsFiles};
+use crate::tls::TlsFiles;
 
 mod file;
 
@@ -173,13 +174,6 @@ impl Advertise {
 impl From<SocketAddr> for Advertise {
     fn from(address: SocketAddr) -> Self {
         Self { host: address.ip().to_canonical().to_string(), port: address.port() }
-    }
-}
-
-impl From<AppId> for ProjectConfig {
-    /// An open project with the usual figures.
-    fn from(app_id: AppId) -> Self {
-        Self::new(app_id)
     }
 }
 

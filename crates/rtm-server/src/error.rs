@@ -1,6 +1,8 @@
 //! Why a server does not start.
 
-use std::{fmt, io, path::PathBuf};
+use std::{io, path::PathBuf};
+
+use rtm_core::store::BackendError;
 
 use crate::config::ConfigError;
 
@@ -58,25 +60,3 @@ impl ServerError {
         }
     }
 }
-
-/// A [`Backend`](crate::backend::Backend) that failed: what it was doing, and why that went wrong.
-#[derive(Debug)]
-pub struct BackendError {
-    doing: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl BackendError {
-    /// An error in `doing` something ("open /var/lib/rtm/store.redb").
-    pub fn new(doing: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { doing: doing.into(), source: source.into() }
-    }
-}
-
-impl fmt::Display for BackendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.doing, self.source)
-    }
-}
-
-impl std::error::Error for BackendError {}

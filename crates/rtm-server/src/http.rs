@@ -17,8 +17,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
     ErrorKind, HistoryOf, QueryHistory, Refusal, Wire,
-    binary::SUBPROTOCOL,
-    vendor::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+    native::SUBPROTOCOL,
 };
 use tracing::debug;
 

@@ -3,19 +3,18 @@
 //! One port serves everything: the vendor's HTTP gateway, WebSocket connections on both wires, and
 //! `/healthz`.
 //!
-//! [`core`] is the sans-IO heart of one project: frames and time in, frames out. Everything else here
-//! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](backend::Backend) keeps
+//! [`core`] (the crate `rtm-core`) is the sans-IO heart of one project: frames and time in, frames out. Everything else here
+//! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](core::store::Backend) keeps
 //! what outlives a session.
 
 mod admission;
-pub mod backend;
 mod config;
-pub mod core;
 mod error;
 mod handover;
 mod http;
 mod outbox;
 mod project;
+mod redb;
 mod scratch;
 mod server;
 mod socket;
@@ -24,11 +23,12 @@ mod tasks;
 mod tls;
 mod websocket;
 
+pub use self::redb::Redb;
 pub use config::{Advertise, ConfigError, ConfigErrorKind, ServerConfig};
-pub use error::{BackendError, ServerError, ServerErrorKind};
+pub use error::{ServerError, ServerErrorKind};
 pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};
+pub use rtm_core as core;
+pub use rtm_core::{ProjectConfig, Settings, store::BackendError};
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats};
 pub use tls::TlsFiles;
-
-pub use crate::core::{ProjectConfig, Settings};

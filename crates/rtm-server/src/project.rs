@@ -8,15 +8,13 @@ use std::{
 };
 
 use rtm_codec::{AppId, ClientFrame, CloseReason, QueryHistory, Refusal, Text, Token, UserId};
+use rtm_core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
 use tokio::{
     sync::{Notify, oneshot},
     time::sleep_until,
 };
 
-use crate::{
-    core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob},
-    store::StoreQueue,
-};
+use crate::store::StoreQueue;
 
 /// A project at work.
 #[derive(Debug)]

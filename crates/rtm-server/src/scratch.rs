@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::VecDeque};
 
 use rtm_codec::ClientFrame;
 
-use crate::core::Outgoing;
+use rtm_core::Outgoing;
 
 /// What a connection works with during one wake-up.
 #[derive(Debug)]

@@ -13,6 +13,10 @@ use std::{
 };
 
 use rtm_codec::{AppId, CloseReason, UserId};
+use rtm_core::{
+    Core, HttpId, ProjectConfig, Stats,
+    store::{Backend, BackendError, BackendStats, Memory},
+};
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host},
     sync::{Notify, futures::OwnedNotified},
@@ -24,12 +28,11 @@ use tracing::{debug, info, warn};
 
 use crate::{
     admission::{Admission, AdmissionLimits, Admitted},
-    backend::{Backend, BackendStats, Memory, Redb},
     config::{Advertise, ServerConfig},
-    core::{Core, HttpId, ProjectConfig, Stats},
-    error::{BackendError, ServerError},
+    error::ServerError,
     http,
     project::{Project, now},
+    redb::Redb,
     store::Store,
     tasks::Tasks,
     tls::{self, Stream, TlsFiles},

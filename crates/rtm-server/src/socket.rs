@@ -19,6 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, ServerWire, Wire};
+use rtm_core::{ConnId, Outgoing};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::futures::OwnedNotified,
@@ -27,7 +28,6 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    core::{ConnId, Outgoing},
     outbox::Outbox,
     project::Project,
     scratch::Scratch,

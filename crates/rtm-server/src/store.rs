@@ -11,14 +11,14 @@ use std::{
 };
 
 use rtm_codec::RtmMessage;
+use rtm_core::{
+    JobId, StoreDone, StoreFailed, StoreJob, StoreWork,
+    store::{Backend, BackendError, BackendStats, Task},
+};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::{
-    backend::{Backend, BackendError, BackendStats, Task},
-    core::{JobId, StoreDone, StoreFailed, StoreJob, StoreWork},
-    project::Project,
-};
+use crate::project::Project;
 
 /// The running thread.
 #[derive(Debug)]

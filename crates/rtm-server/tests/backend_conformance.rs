@@ -7,8 +7,11 @@ use rtm_codec::{
     MessageId, Revision, RtmMessage, UserId,
 };
 use rtm_server::{
-    backend::{Backend, Memory, Redb, Task},
-    core::{Conversation, OfflineId, OfflineMessage, StoreAnswer, StoreWork},
+    Redb,
+    core::{
+        Conversation, OfflineId, OfflineMessage, StoreAnswer, StoreWork,
+        store::{Backend, Memory, Task},
+    },
 };
 
 macro_rules! conformance {

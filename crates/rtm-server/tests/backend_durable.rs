@@ -10,8 +10,11 @@ use std::{
 
 use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryMessage, MessageId, Revision, RtmMessage, UserId};
 use rtm_server::{
-    backend::{Backend, Redb, Task},
-    core::{Conversation, OfflineId, OfflineMessage, StoreAnswer, StoreWork},
+    Redb,
+    core::{
+        Conversation, OfflineId, OfflineMessage, StoreAnswer, StoreWork,
+        store::{Backend, Task},
+    },
 };
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_codec::vendor::gateway::GatewayRequest;
+use rtm_codec::anyrtc::gateway::GatewayRequest;
 
 use crate::{faults::Mishap, net::Direction};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rtm_codec::{AppId, ChannelId, KeepAlive, UserId, Wire};
-use rtm_server::core::ProjectConfig;
+use rtm_core::ProjectConfig;
 
 use crate::{
     bot::{Bot, Plan},

@@ -15,7 +15,7 @@ use std::{fmt, time::Duration};
 
 use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, Resumption, ServerFrame, UserId};
 use rtm_connection::{RtmError, RtmEvent};
-use rtm_server::core::Settings;
+use rtm_core::Settings;
 
 pub use self::facts::Invariant;
 use self::{
@@ -327,7 +327,7 @@ impl Ledger {
     }
 
     /// What is left on the server when nobody is there any more.
-    pub(crate) fn emptied(&mut self, now: Duration, stats: &rtm_server::core::Stats) {
+    pub(crate) fn emptied(&mut self, now: Duration, stats: &rtm_core::Stats) {
         let left = [
             ("connections", stats.connections),
             ("users", stats.users),

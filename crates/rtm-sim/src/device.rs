@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use rtm_codec::{
     ClientFrame, ClientWire, CloseReason, Command, ErrorKind, RequestId, ServerFrame, Text, Token, UserId, Wire,
-    vendor::gateway::Caller,
+    anyrtc::gateway::Caller,
 };
 use rtm_connection::{Connection, Credentials, Dial, DialError, LocalInvitation, Output, RtmError, RtmEvent};
 

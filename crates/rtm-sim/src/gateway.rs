@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rtm_codec::{
     Answer, ClientWire, ErrorKind, Event, HistoryOf, QueryHistory, Refusal, RequestId, ServerFrame, Text,
-    vendor::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
 };
 use rtm_connection::Credentials;
-use rtm_server::core::{HttpAnswer, HttpId};
+use rtm_core::{HttpAnswer, HttpId};
 
 use crate::{
     agenda::{Errand, Step},

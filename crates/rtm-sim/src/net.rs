@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rtm_codec::{Packet, ServerWire, Text, Wire};
-use rtm_server::core::ConnId;
+use rtm_core::ConnId;
 
 use crate::{faults::Faults, rng::Rng};
 

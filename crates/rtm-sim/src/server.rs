@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{CloseReason, ServerFrame};
-use rtm_server::core::{ConnId, Core, HttpId, Outgoing};
+use rtm_core::{ConnId, Core, HttpId, Outgoing};
 
 use crate::{
     agenda::{Errand, Step},

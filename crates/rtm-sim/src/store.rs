@@ -1,9 +1,9 @@
 //! The durable store: one batch at a time, in order, and what a crash leaves of it.
 
 use rtm_codec::{AppId, ChannelAttributes, ChannelId};
-use rtm_server::{
-    backend::{Backend, Memory, Task},
-    core::{StoreDone, StoreFailed, StoreJob},
+use rtm_core::{
+    StoreDone, StoreFailed, StoreJob,
+    store::{Backend, Memory, Task},
 };
 
 use crate::rng::Rng;

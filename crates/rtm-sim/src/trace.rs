@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use rtm_codec::{ClientFrame, Command, Event, RtmMessage, ServerFrame};
-use rtm_server::core::StoreWork;
+use rtm_core::StoreWork;
 
 /// The lines so far, if anybody wants them.
 #[derive(Debug, Default)]

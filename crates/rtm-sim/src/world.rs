@@ -10,7 +10,7 @@ use rtm_codec::{
     UserId, Wire,
 };
 use rtm_connection::{Config, ConnectionState};
-use rtm_server::core::{Now, ProjectConfig, Stats};
+use rtm_core::{Now, ProjectConfig, Stats};
 
 use crate::{
     agenda::{Agenda, Step},
@@ -283,7 +283,7 @@ impl World {
     }
 
     /// Looks over what is left on the server when every user has logged out or is gone for good: nothing. To be
-    /// called when the last of them went more than [`resume_within`](rtm_server::core::Settings::resume_within) ago.
+    /// called when the last of them went more than [`resume_within`](rtm_core::Settings::resume_within) ago.
     ///
     /// # Errors
     ///
@@ -365,7 +365,7 @@ impl World {
     /// The server's own figures; `None` while it is down.
     #[must_use]
     pub fn server_stats(&self) -> Option<Stats> {
-        self.server.core.as_ref().map(rtm_server::core::Core::stats)
+        self.server.core.as_ref().map(rtm_core::Core::stats)
     }
 
     /// The state of a device's connection.

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use rtm_codec::{
-    ClientFrame, ErrorKind, Packet, Refusal, RequestId, Seq, ServerFrame, Text, binary, vendor,
-    vendor::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
+    ClientFrame, ErrorKind, Packet, Refusal, RequestId, Seq, ServerFrame, Text, anyrtc,
+    anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
+    native,
 };
 use rtm_token::{Certificate, Policy, explain, verify};
 
@@ -12,15 +13,15 @@ use crate::call::APP_ID;
 /// A client of the native wire against any bytes of a server.
 pub fn native_client_decode(bytes: &[u8]) {
     let mut frames = Vec::new();
-    if binary::ClientCodec::new().decode(Packet::Binary(Bytes::copy_from_slice(bytes)), &mut frames).is_err() {
+    if native::ClientCodec::new().decode(Packet::Binary(Bytes::copy_from_slice(bytes)), &mut frames).is_err() {
         return;
     }
     // What was read can be written, and is read as the same again.
-    let mut server = binary::ServerCodec::new();
+    let mut server = native::ServerCodec::new();
     frames.iter().for_each(|frame| server.encode(frame));
     let mut again = Vec::new();
     while let Some(packet) = server.take_packet() {
-        binary::ClientCodec::new().decode(packet, &mut again).expect("what a codec wrote is readable");
+        native::ClientCodec::new().decode(packet, &mut again).expect("what a codec wrote is readable");
     }
     assert_eq!(frames, again);
 }
@@ -28,17 +29,17 @@ pub fn native_client_decode(bytes: &[u8]) {
 /// A server of the native wire against any bytes of a client.
 pub fn native_server_decode(bytes: &[u8]) {
     let mut frames = Vec::new();
-    if binary::ServerCodec::new().decode(Packet::Binary(Bytes::copy_from_slice(bytes)), &mut frames).is_err() {
+    if native::ServerCodec::new().decode(Packet::Binary(Bytes::copy_from_slice(bytes)), &mut frames).is_err() {
         return;
     }
     frames.retain(|frame| !matches!(frame, ClientFrame::BadRequest { .. }));
     // What was read can be written, and is read as the same again.
-    let mut client = binary::ClientCodec::new();
+    let mut client = native::ClientCodec::new();
     frames.iter().for_each(|frame| client.encode(frame));
     assert_eq!(client.take_frame(), None);
     let mut again = Vec::new();
     while let Some(packet) = client.take_packet() {
-        binary::ServerCodec::new().decode(packet, &mut again).expect("what a codec wrote is readable");
+        native::ServerCodec::new().decode(packet, &mut again).expect("what a codec wrote is readable");
     }
     assert_eq!(frames, again);
 }
@@ -46,7 +47,7 @@ pub fn native_server_decode(bytes: &[u8]) {
 /// A client of the vendor's wire against any messages of a server: one on each line.
 pub fn vendor_client_decode(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    let (mut codec, mut frames) = (vendor::ClientCodec::new(), Vec::new());
+    let (mut codec, mut frames) = (anyrtc::ClientCodec::new(), Vec::new());
     for line in text.lines() {
         if codec.decode(Packet::Text(Text::from(line)), &mut frames).is_err() {
             return;
@@ -60,7 +61,7 @@ pub fn vendor_client_decode(bytes: &[u8]) {
 /// A server of the vendor's wire against any messages of a client: one on each line.
 pub fn vendor_server_decode(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    let (mut codec, mut frames) = (vendor::ServerCodec::new(), Vec::new());
+    let (mut codec, mut frames) = (anyrtc::ServerCodec::new(), Vec::new());
     for line in text.lines() {
         if codec.decode(Packet::Text(Text::from(line)), &mut frames).is_err() {
             return;

@@ -14,9 +14,9 @@ use rtm_codec::{
     CallLimits, ClientFrame, CloseReason, Command, HistoryOf, Packet, QueryHistory, RequestId, Resume, Seq, SessionId,
     Text, Token, Wire,
 };
-use rtm_server::{
-    backend::{Backend, Memory, Task},
-    core::{ConnId, Core, HttpAnswer, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob},
+use rtm_server::core::{
+    ConnId, Core, HttpAnswer, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob,
+    store::{Backend, Memory, Task},
 };
 use rtm_token::{Builder, Certificate};
 

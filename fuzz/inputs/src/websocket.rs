@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
-use rtm_codec::{ClientFrame, ClientWire, Packet, PacketRef, RequestId, Seq, Text, Wire, binary::SUBPROTOCOL};
+use rtm_codec::{ClientFrame, ClientWire, Packet, PacketRef, RequestId, Seq, Text, Wire, native::SUBPROTOCOL};
 
 use crate::{
     call::{Call, Device, Raw},

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use rtm_codec::{
     AppId, ClientFrame, ClientWire, InstanceId, KeepAlive, Login, Packet, ServerFrame, UserId, Wire,
-    binary::SUBPROTOCOL,
+    native::SUBPROTOCOL,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use rtm_codec::{
     Answer, Command, ErrorKind, Event, HistoryMessage, HistoryPage, MessageId, PeerMessage, Resumption, RtmMessage,
     SendOutcome, Text, UserId, Wire,
-    vendor::gateway::{Address as ServerAddress, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Address as ServerAddress, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
 use tokio::{

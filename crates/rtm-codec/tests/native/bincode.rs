@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ::bincode::{Decode, Encode, config, decode_from_slice, encode_to_vec};
 use proptest::{collection::vec, prelude::*};
-use rtm_codec::{binary::ServerCodec, *};
+use rtm_codec::{native::ServerCodec, *};
 
 use crate::frames;
 

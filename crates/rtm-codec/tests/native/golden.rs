@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use bytes::Bytes;
 use rtm_codec::{
-    binary::{ClientCodec, ServerCodec},
+    native::{ClientCodec, ServerCodec},
     *,
 };
 

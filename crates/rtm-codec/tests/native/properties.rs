@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rtm_codec::{
     ClientFrame, ClientWire, Packet, PacketRef, Seq, ServerFrame, ServerWire, SharedEvent, Wire,
-    binary::{ClientCodec, ServerCodec},
+    native::{ClientCodec, ServerCodec},
 };
 
 use crate::frames;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::{AppId, CallLimit, LimitedCall};
+use rtm_core::{ProjectConfig, Settings};
 use rtm_token::Certificate;
 use serde::{
     Deserialize, Deserializer,
@@ -10,10 +11,7 @@ use serde::{
 };
 
 use super::{Advertise, ConfigError, ConfigErrorKind, ServerConfig};
-use crate::{
-    core::{ProjectConfig, Settings},
-    tls::TlsFiles,
-};
+use crate::tls::TlsFiles;
 
 /// Reads the whole file.
 pub(super) fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
@@ -92,10 +90,16 @@ macro_rules! project_settings {
 
         impl ProjectSettings {
             fn into_settings(self) -> Settings {
-                let Settings { $($setting),* } = Settings::default();
-                Settings { $($setting: self.$setting.map_or($setting, |value| value.0)),* }
+                let mut settings = Settings::default();
+                $(if let Some(value) = self.$setting {
+                    settings.$setting = value.0;
+                })*
+                settings
             }
         }
+
+        #[cfg(test)]
+        const SETTINGS: &[&str] = &[$(stringify!($setting)),*];
     };
 }
 
@@ -310,3 +314,16 @@ const MAX_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
 const MAX_WINDOW: Duration = Duration::from_secs(3600);
 /// Each counted call is remembered for its window, by every client.
 const MAX_CALLS: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_has_every_setting_of_a_project() {
+        let settings = format!("{:?}", Settings::default());
+        let names = settings.trim_start_matches("Settings {").trim_end_matches('}').split(", ");
+        let names: Vec<_> = names.filter_map(|field| Some(field.split_once(": ")?.0.trim())).collect();
+        assert_eq!(names, SETTINGS);
+    }
+}

@@ -8,8 +8,10 @@ use rtm_codec::{
 };
 use rtm_server::{
     Server,
-    backend::{Backend, BackendStats, Task},
-    core::{StoreAnswer, StoreWork},
+    core::{
+        StoreAnswer, StoreWork,
+        store::{Backend, BackendStats, Task},
+    },
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 

@@ -19,7 +19,7 @@ use async_tungstenite::{
 use futures::{SinkExt, StreamExt};
 use rtm_codec::{
     AppId, ClientFrame, ClientWire, Command, InstanceId, KeepAlive, Login, MessageId, Packet, RequestId, RtmMessage,
-    SendMessageToPeer, Seq, ServerFrame, Token, UserId, Wire, binary::SUBPROTOCOL,
+    SendMessageToPeer, Seq, ServerFrame, Token, UserId, Wire, native::SUBPROTOCOL,
 };
 use rtm_server::{ProjectConfig, Server, ServerBuilder, ServerConfig};
 use tokio::{

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use async_tungstenite::tungstenite::client::IntoClientRequest;
-use rtm_codec::{Wire, binary::SUBPROTOCOL};
+use rtm_codec::{Wire, native::SUBPROTOCOL};
 use rtm_server::{Server, ServerErrorKind, TlsFiles};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rtm_codec::{ClientFrame, CloseReason, KeepAlive, UserId, Wire};
 use rtm_connection::ConnectionState;
-use rtm_server::core::Settings;
+use rtm_core::Settings;
 
 use crate::world::DeviceConfig;
 

@@ -1,0 +1,366 @@
+//! The two halves of the native wire: packets to frames and frames to packets.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Field, Input, Output, VERSION, fault, frequent,
+    outbox::{Outbox, TooLarge},
+};
+use crate::{
+    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PacketRef, PeerMessage, Refusal,
+    RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SharedEvent, limits, text::SHARE_FROM,
+};
+
+/// The client's half: one per socket.
+///
+/// ```
+/// use rtm_codec::{ClientFrame, native::{ClientCodec, ServerCodec}};
+///
+/// let (mut client, mut server) = (ClientCodec::new(), ServerCodec::new());
+/// client.encode(&ClientFrame::Ping);
+/// client.encode(&ClientFrame::Logout);
+/// let packet = client.take_packet().ok_or("nothing to send")?;
+/// let mut frames = Vec::new();
+/// server.decode(packet, &mut frames)?;
+/// assert_eq!(frames, [ClientFrame::Ping, ClientFrame::Logout]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ClientCodec {
+    outbox: Outbox,
+    answers: VecDeque<ServerFrame>,
+}
+
+impl ClientCodec {
+    /// The state of a fresh socket.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the frames of `packet` to `frames`.
+    ///
+    /// An event of a kind that is not known here becomes an [`Event::Gap`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
+    /// before the fault may have been appended.
+    pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ServerFrame>) -> Result<(), DecodeError> {
+        each_frame(packet, |mut input| {
+            let frame = match input.tag()? {
+                0 => ServerFrame::Welcome(Field::get(&mut input)?),
+                1 => ServerFrame::Refused(Field::get(&mut input)?),
+                2 => ServerFrame::Reply { id: Field::get(&mut input)?, result: Field::get(&mut input)? },
+                3 => {
+                    let seq = Field::get(&mut input)?;
+                    if frequent::event(input, seq, frames).is_some() {
+                        return Ok(());
+                    }
+                    match Event::get(&mut input) {
+                        Ok(event) => ServerFrame::Event { seq, event },
+                        Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => {
+                            frames.push(ServerFrame::Event { seq, event: UNREADABLE });
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                4 => ServerFrame::Ping,
+                5 => ServerFrame::Pong,
+                6 => ServerFrame::Close(Field::get(&mut input)?),
+                tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+            };
+            input.end()?;
+            frames.push(frame);
+            Ok(())
+        })
+    }
+
+    /// Appends a frame to what goes out next. What is larger than a packet may be is not sent but
+    /// refused: see [`take_frame`](Self::take_frame).
+    pub fn encode(&mut self, frame: &ClientFrame) {
+        let sent = match frame {
+            ClientFrame::Login(login) => self.outbox.frame(0, 0, |out| login.put(out)),
+            ClientFrame::Request { id, command } => return self.encode_request(*id, command),
+            ClientFrame::BadRequest { .. } => Ok(()),
+            ClientFrame::Ack { received, consumed, answered } => self.outbox.frame(2, 0, |out| {
+                received.put(out);
+                consumed.put(out);
+                answered.put(out);
+            }),
+            ClientFrame::Ping => self.outbox.frame(3, 0, |_| ()),
+            ClientFrame::Pong => self.outbox.frame(4, 0, |_| ()),
+            ClientFrame::Logout => self.outbox.frame(5, 0, |_| ()),
+        };
+        if let Err(TooLarge) = sent {
+            self.answers.push_back(ServerFrame::Refused(too_large()));
+        }
+    }
+
+    /// Appends a request to what goes out next, as [`encode`](Self::encode) does.
+    pub fn encode_request(&mut self, id: RequestId, command: &Command) {
+        let sent = self.outbox.frame(1, command_at_least(command), |out| {
+            id.put(out);
+            command.put(out);
+        });
+        if let Err(TooLarge) = sent {
+            self.answers.push_back(ServerFrame::Reply { id, result: Err(too_large()) });
+        }
+    }
+
+    /// The next packet to write; `None` when everything encoded was taken.
+    pub fn take_packet(&mut self) -> Option<Packet> {
+        self.outbox.take()
+    }
+
+    /// Shows every packet that is to be written, in order, without copying them out of the buffer they
+    /// are in. Its size is kept until [`rest`](Self::rest).
+    pub fn drain(&mut self, write: impl FnMut(PacketRef<'_>)) {
+        self.outbox.drain(write);
+    }
+
+    /// Gives back the memory of large packets, where nothing is waiting to be written. For a socket that
+    /// falls silent.
+    pub fn rest(&mut self) {
+        self.outbox.rest();
+    }
+
+    /// The next frame that the codec answers with itself: the refusal of what is too large to send.
+    pub fn take_frame(&mut self) -> Option<ServerFrame> {
+        self.answers.pop_front()
+    }
+}
+
+/// The server's half: one per socket.
+#[derive(Debug, Default)]
+pub struct ServerCodec {
+    outbox: Outbox,
+}
+
+impl ServerCodec {
+    /// The state of a fresh socket.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the frames of `packet` to `frames`.
+    ///
+    /// A call that is not known here, or whose arguments break the rules, becomes a
+    /// [`ClientFrame::BadRequest`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
+    /// before the fault may have been appended.
+    pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ClientFrame>) -> Result<(), DecodeError> {
+        each_frame(packet, |mut input| {
+            let frame = match input.tag()? {
+                0 => ClientFrame::Login(Field::get(&mut input)?),
+                1 => {
+                    let id = Field::get(&mut input)?;
+                    if frequent::request(input, id, frames).is_some() {
+                        return Ok(());
+                    }
+                    let command = Command::get(&mut input).and_then(|command| input.end().map(|()| command));
+                    frames.push(match command {
+                        Ok(command) => ClientFrame::Request { id, command },
+                        Err(error) => bad_request(id, &error.named("command")),
+                    });
+                    return Ok(());
+                }
+                2 => ClientFrame::Ack {
+                    received: Field::get(&mut input)?,
+                    consumed: Field::get(&mut input)?,
+                    answered: Field::get(&mut input)?,
+                },
+                3 => ClientFrame::Ping,
+                4 => ClientFrame::Pong,
+                5 => ClientFrame::Logout,
+                tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+            };
+            input.end()?;
+            frames.push(frame);
+            Ok(())
+        })
+    }
+
+    /// Appends a frame to what goes out next. An answer larger than a packet may be is replaced by a
+    /// refusal, an event by an [`Event::Gap`].
+    #[inline]
+    pub fn encode(&mut self, frame: &ServerFrame) {
+        // What is frequent is apart from all that is not, which is much.
+        match frame {
+            ServerFrame::Event { seq, event } => self.event(*seq, event),
+            frame => self.any(frame),
+        }
+    }
+
+    #[inline(always)]
+    fn event(&mut self, seq: Seq, event: &Event) {
+        let sent = self.outbox.frame(3, event_at_least(event), |out| {
+            seq.put(out);
+            event.put(out);
+        });
+        if let Err(TooLarge) = sent {
+            self.any(&ServerFrame::Event { seq, event: UNREADABLE });
+        }
+    }
+
+    #[inline(never)]
+    fn any(&mut self, frame: &ServerFrame) {
+        let sent = match frame {
+            ServerFrame::Welcome(welcome) => self.outbox.frame(0, 0, |out| welcome.put(out)),
+            ServerFrame::Refused(refusal) => self.outbox.frame(1, 0, |out| refusal.put(out)),
+            ServerFrame::Reply { id, result } => self.outbox.frame(2, 0, |out| {
+                id.put(out);
+                result.put(out);
+            }),
+            ServerFrame::Event { .. } => return self.encode(frame),
+            ServerFrame::Ping => self.outbox.frame(4, 0, |_| ()),
+            ServerFrame::Pong => self.outbox.frame(5, 0, |_| ()),
+            ServerFrame::Close(reason) => self.outbox.frame(6, 0, |out| reason.put(out)),
+        };
+        if let (Err(TooLarge), ServerFrame::Reply { id, .. }) = (sent, frame) {
+            let refusal = Refusal::new(ErrorKind::Failure, "the answer is larger than a packet may be");
+            self.any(&ServerFrame::Reply { id: *id, result: Err(refusal) });
+        }
+    }
+
+    /// Appends an event whose bytes are shared by all its receivers.
+    pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
+        let Some(encoded) = event.encoded() else { return self.event(seq, event.event()) };
+        let bytes = encoded.native(event_bytes);
+        let sent = self.outbox.frame(3, 2 + bytes.len(), |out| {
+            seq.put(out);
+            out.raw(bytes);
+        });
+        debug_assert!(sent.is_ok(), "shared bytes fit into a packet");
+    }
+
+    /// The next packet to write; `None` when everything encoded was taken.
+    pub fn take_packet(&mut self) -> Option<Packet> {
+        self.outbox.take()
+    }
+
+    /// Shows every packet that is to be written, in order, without copying them out of the buffer they
+    /// are in. Its size is kept until [`rest`](Self::rest).
+    pub fn drain(&mut self, write: impl FnMut(PacketRef<'_>)) {
+        self.outbox.drain(write);
+    }
+
+    /// Exchanges the buffer that frames are written into for `buffer`, if nothing waits in it. Called before a batch
+    /// and after it with one buffer for many sockets, it leaves none at a socket that is silent. What the buffer
+    /// holds is of no interest; its length is room.
+    pub fn lend(&mut self, buffer: &mut Vec<u8>) {
+        self.outbox.lend(buffer);
+    }
+
+    /// Gives back the memory of large packets, where nothing is waiting to be written. For a socket that
+    /// falls silent.
+    pub fn rest(&mut self) {
+        self.outbox.rest();
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(ErrorKind::InvalidArgument, "the call is larger than a packet may be")
+}
+
+/// What stands for an event that cannot be carried or read.
+const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
+
+fn event_bytes(event: &Event) -> Bytes {
+    // Kept until every receiver has it, so without room to spare.
+    let mut short = [0; SHORT];
+    let mut out = Output::new(&mut short);
+    event.put(&mut out);
+    let Output { room, missing } = out;
+    let left = room.len();
+    if missing == 0 {
+        return Bytes::copy_from_slice(&short[..SHORT - left]);
+    }
+    // At least as many as there are.
+    let mut bytes = vec![0; SHORT + missing];
+    let mut out = Output::new(&mut bytes);
+    event.put(&mut out);
+    let left = out.room.len();
+    bytes.truncate(bytes.len() - left);
+    // Frame tag, number and length take less than 32 bytes.
+    if bytes.len() > limits::PACKET_BYTES - 32 {
+        return event_bytes(&UNREADABLE);
+    }
+    Bytes::from(bytes.into_boxed_slice())
+}
+
+/// A lower bound of an event's bytes that costs nothing to know.
+#[inline(always)]
+fn event_at_least(event: &Event) -> usize {
+    match event {
+        Event::MessageFromPeer(PeerMessage { message, .. }) | Event::ChannelMessage { message, .. } => {
+            10 + message.len()
+        }
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn command_at_least(command: &Command) -> usize {
+    match command {
+        Command::SendMessageToPeer(SendMessageToPeer { message, .. })
+        | Command::SendChannelMessage(SendChannelMessage { message, .. }) => 10 + message.len(),
+        _ => 0,
+    }
+}
+
+fn bad_request(id: RequestId, error: &DecodeError) -> ClientFrame {
+    let kind = match error.kind() {
+        DecodeErrorKind::UnknownTag { .. } => ErrorKind::Unsupported,
+        _ => ErrorKind::InvalidArgument,
+    };
+    ClientFrame::BadRequest { id, refusal: Refusal::new(kind, &error.to_string()) }
+}
+
+/// Takes a packet apart and has each frame read.
+fn each_frame(packet: Packet, mut read: impl FnMut(Input<'_>) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    let Packet::Binary(bytes) = packet else {
+        return Err(DecodeError::new("packet", DecodeErrorKind::MessageType));
+    };
+    if bytes.len() > limits::PACKET_BYTES {
+        return Err(DecodeError::new("packet", DecodeErrorKind::TooLarge { limit: limits::PACKET_BYTES }));
+    }
+    if bytes.len() < SHARE_FROM {
+        frames_of(&mut Input::new(&bytes, None), &mut read)
+    } else {
+        let bytes = Arc::new(bytes);
+        frames_of(&mut Input::new(&bytes, Some(&bytes)), &mut read)
+    }
+}
+
+fn frames_of(
+    input: &mut Input<'_>,
+    read: &mut impl FnMut(Input<'_>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut left = limits::PACKET_FRAMES;
+    match input.tag().map_err(|error| error.named("packet"))? {
+        VERSION => (),
+        _ => return Err(DecodeError::new("packet", DecodeErrorKind::Version)),
+    }
+    loop {
+        let frame = input.part().map_err(|error| error.named("packet"))?;
+        read(frame).map_err(|error| error.named("frame"))?;
+        left -= 1;
+        if input.unread.is_empty() {
+            return Ok(());
+        }
+        if left == 0 {
+            return Err(DecodeError::new("packet", DecodeErrorKind::TooMany { limit: limits::PACKET_FRAMES }));
+        }
+    }
+}
+
+/// Events of up to about as many bytes are written on the stack first.
+const SHORT: usize = 512;

@@ -1,0 +1,74 @@
+//! What an operator does and sees: draining, bans, figures; and what goes by itself from time to time.
+
+use std::{fmt, time::Duration};
+
+use rtm_codec::{CloseReason, UserId};
+
+use super::{ConnId, Core, Now, Stats, StoreWork, timer::Due};
+
+impl Core {
+    /// Refuses logins from now on, telling clients to come back later or elsewhere. The connections that are
+    /// there go on: the shell [`close`](Self::close)s them with [`CloseReason::Draining`], spread over time.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// The open connections, in the order of their slots.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnId> {
+        self.hub.conns.keys().collect()
+    }
+
+    /// Ends a user's session with [`CloseReason::Banned`] and refuses its logins until `until_unix_ms`; 0 only
+    /// ends the session. Says whether there was one.
+    pub fn ban(&mut self, now: Now, user_id: &UserId, until_unix_ms: u64) -> bool {
+        if until_unix_ms > now.unix_ms {
+            self.bans.insert(user_id.clone(), until_unix_ms);
+        }
+        let session = self.users.find(user_id).and_then(|user| self.users.get(user)?.session);
+        if let Some(key) = session {
+            self.end_session(now, key, CloseReason::Banned);
+        }
+        session.is_some()
+    }
+
+    /// Lets a banned user log in again. Says whether it was banned.
+    pub fn unban(&mut self, user_id: &UserId) -> bool {
+        self.bans.remove(user_id).is_some()
+    }
+
+    /// Figures of the project. Counting the users takes a look at every session.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.hub.conns.len(),
+            users: self.hub.sessions.values().filter(|session| session.is_there()).count(),
+            sessions: self.hub.sessions.len(),
+            channels: self.channels.len(),
+            invitations: self.invitations.len(),
+            ..self.hub.stats
+        }
+    }
+
+    /// Has the store drop what is too old, from time to time.
+    pub(super) fn expire_stored(&mut self, now: Now) {
+        let history_for = self.config.settings.history_for.as_millis().try_into().unwrap_or(u64::MAX);
+        let work = StoreWork::Expire {
+            offline_before: self.oldest_offline(now),
+            history_before: now.unix_ms.saturating_sub(history_for),
+        };
+        self.jobs.tell(work);
+        self.bans.retain(|_, until| now.unix_ms < *until);
+        self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
+    }
+}
+
+/// Shows no user and no secret.
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, .. } = self;
+        f.debug_struct("Core").field("app_id", &config.app_id).field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+pub(super) const EXPIRY_EVERY: Duration = Duration::from_secs(60 * 60);

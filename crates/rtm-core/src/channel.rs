@@ -1,0 +1,340 @@
+//! Channels: joining, leaving, messages, and how many members there are.
+
+use std::time::Instant;
+
+use foldhash::fast::FixedState;
+use indexmap::IndexSet;
+use rtm_codec::{
+    Answer, ChannelId, ErrorKind, Event, GetChannelMemberCount, GetMembers, HistoryMessage, JoinChannel, LeaveChannel,
+    Refusal, RtmMessage, SendChannelMessage, SendOutcome, SharedEvent, UserId, limits,
+};
+
+use super::{
+    Conversation, Core, Now,
+    arena::{ChannelKey, SessionKey},
+    attributes::ChannelStore,
+    away::ChannelNews,
+    directory::{Directory, Named},
+    jobs::Waiting,
+    message_ids::{Known, Sent},
+    session::Membership,
+    stream::{Asker, Note, Queued, detached, event_bytes},
+    timer::{Alarm, Due},
+};
+
+/// One channel, while it has members or attributes.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) id: ChannelId,
+    pub(super) members: IndexSet<SessionKey, FixedState>,
+    pub(super) attributes: Option<Box<ChannelStore>>,
+    /// Since when it has had no members, or when its attributes were last written after that.
+    pub(super) empty_since: Instant,
+    /// When all members were last told how many they are, and when they are to be told again.
+    told_at: Option<Instant>,
+    tell_at: Option<Instant>,
+    alarm: Alarm,
+}
+
+impl Named for Channel {
+    type Name = ChannelId;
+
+    fn name(&self) -> &ChannelId {
+        &self.id
+    }
+}
+
+impl Channel {
+    fn count(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Directory<ChannelKey, Channel> {
+    /// The channel of that name, made if it was not there.
+    pub(super) fn intern(&mut self, id: &ChannelId, now: Now) -> ChannelKey {
+        self.find(id).unwrap_or_else(|| {
+            let members = IndexSet::with_hasher(self.hasher.clone());
+            self.insert(Channel {
+                id: id.clone(),
+                members,
+                attributes: None,
+                empty_since: now.instant,
+                told_at: None,
+                tell_at: None,
+                alarm: Alarm::default(),
+            })
+        })
+    }
+}
+
+impl Core {
+    /// A member that joins again stays what it is, and is told the count again.
+    pub(super) fn join(&mut self, now: Now, asker: Asker, join: &JoinChannel) -> Option<Result<Answer, Refusal>> {
+        let key = asker.session;
+        if let Some(channel) = self.channel_of(key, &join.channel_id) {
+            self.hub.finish(asker, Ok(Answer::JoinChannel(())));
+            self.tell_count(key, channel, true);
+            return None;
+        }
+        let now_since_start = self.since_start(now);
+        let user_id = self.user_id_of(key)?;
+        let session = self.hub.sessions.get_mut(key)?;
+        if session.channels.len() >= limits::JOINED_CHANNELS {
+            return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
+        }
+        let allowed = session.budgets.check_same_channel(&self.config.limits, &join.channel_id, now_since_start);
+        if let Err(refusal) = allowed {
+            return Some(Err(refusal));
+        }
+        let channel = self.channels.intern(&join.channel_id, now);
+        session.channels.push(Membership { channel, told_count: 0, away: None });
+        let count = self.channels.get(channel).map_or(0, Channel::count).saturating_add(1);
+        if count as usize <= limits::MEMBER_EVENTS {
+            let event =
+                Event::MemberJoined { channel_id: join.channel_id.clone(), member_id: user_id, member_count: count };
+            self.tell_members(channel, None, ChannelNews::Member, event);
+        }
+        self.channels.get_mut(channel)?.members.insert(key);
+        self.hub.finish(asker, Ok(Answer::JoinChannel(())));
+        self.tell_count(key, channel, true);
+        self.count_changed(now, channel);
+        None
+    }
+
+    pub(super) fn leave(&mut self, now: Now, key: SessionKey, leave: &LeaveChannel) -> Result<Answer, Refusal> {
+        let channel = self.channel_of(key, &leave.channel_id).ok_or(ErrorKind::NotInChannel)?;
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.channels.retain(|member| member.channel != channel);
+        }
+        self.member_left(now, key, channel);
+        Ok(Answer::LeaveChannel(()))
+    }
+
+    /// Takes a session out of all its channels. Gives their names.
+    pub(super) fn leave_all(&mut self, now: Now, key: SessionKey) -> Vec<ChannelId> {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return Vec::new() };
+        session.away_bytes = 0;
+        let channels = std::mem::take(&mut session.channels);
+        channels.into_iter().filter_map(|member| self.member_left(now, key, member.channel)).collect()
+    }
+
+    fn member_left(&mut self, now: Now, key: SessionKey, channel_key: ChannelKey) -> Option<ChannelId> {
+        let user_id = self.user_id_of(key);
+        let channel = self.channels.get_mut(channel_key)?;
+        channel.members.swap_remove(&key);
+        let channel_id = channel.id.clone();
+        let count = channel.count();
+        if count == 0 {
+            channel.empty_since = now.instant;
+            channel.tell_at = None;
+            self.tidy_channel(now, channel_key);
+            return Some(channel_id);
+        }
+        if let Some(member_id) = user_id
+            && count as usize <= limits::MEMBER_EVENTS
+        {
+            let event = Event::MemberLeft { channel_id: channel_id.clone(), member_id, member_count: count };
+            self.tell_members(channel_key, None, ChannelNews::Member, event);
+        }
+        self.count_changed(now, channel_key);
+        Some(channel_id)
+    }
+
+    /// To all members but the sender, and not to those that cannot take its kind.
+    pub(super) fn send_to_channel(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        send: SendChannelMessage,
+    ) -> Option<Result<Answer, Refusal>> {
+        if let Err(refusal) = limits::check_message(&send.message) {
+            return Some(Err(refusal));
+        }
+        let Some(channel) = self.channel_of(asker.session, &send.channel_id) else {
+            return Some(Err(ErrorKind::NotInChannel.into()));
+        };
+        if send.enable_historical_messaging && self.store_is_behind() {
+            return Some(Err(Refusal::new(ErrorKind::Failure, "the server's store is behind: try again later")));
+        }
+        let member_id = self.user_id_of(asker.session)?;
+        let sent = Sent::ToChannel(send.message_id);
+        match self.begin_message(now, asker, sent) {
+            Known::Fresh => {}
+            Known::Done(_) => return Some(Ok(Answer::SendChannelMessage(()))),
+            Known::UnderWay => return None,
+        }
+        self.hub.stats.channel_messages += 1;
+        if send.enable_historical_messaging {
+            let message = HistoryMessage {
+                message_id: send.message_id,
+                from: member_id.clone(),
+                message: detached(send.message.clone()),
+                server_received_ts: now.unix_ms,
+            };
+            let of = Conversation::Channel(send.channel_id.clone());
+            self.keep_history(asker, of, message, Waiting::ChannelMessage { asker, sent });
+        } else if let Some(message_ids) =
+            self.hub.sessions.get_mut(asker.session).and_then(|session| session.message_ids.as_mut())
+        {
+            message_ids.finish(sent, SendOutcome::Delivered);
+        }
+        let is_binary = matches!(send.message, RtmMessage::Binary(_));
+        let event = Event::ChannelMessage {
+            channel_id: send.channel_id,
+            message_id: send.message_id,
+            member_id,
+            message: send.message,
+            server_received_ts: now.unix_ms,
+        };
+        let bytes = event_bytes(&event);
+        let event = SharedEvent::new(event);
+        let members = &self.channels.get(channel)?.members;
+        for &member in members {
+            if member == asker.session
+                || is_binary && self.hub.sessions.get(member).is_some_and(|session| !session.accepts_binary)
+            {
+                continue;
+            }
+            self.hub.push_news(member, channel, ChannelNews::Message, &event, bytes);
+        }
+        Some(Ok(Answer::SendChannelMessage(())))
+    }
+
+    pub(super) fn members(&self, key: SessionKey, query: &GetMembers) -> Result<Answer, Refusal> {
+        let channel = self.channel_of(key, &query.channel_id).ok_or(ErrorKind::NotInChannel)?;
+        let members = self.channels.get(channel).into_iter().flat_map(|channel| &channel.members);
+        let ids: Vec<UserId> =
+            members.take(limits::MEMBER_EVENTS).filter_map(|member| self.user_id_of(*member)).collect();
+        Ok(Answer::GetMembers(ids))
+    }
+
+    pub(super) fn member_counts(&self, query: GetChannelMemberCount) -> Result<Answer, Refusal> {
+        match query.channel_ids.len() {
+            0 => return Err(Refusal::new(ErrorKind::InvalidArgument, "no channel is named")),
+            len if len > limits::MEMBER_COUNT_CHANNELS => {
+                return Err(Refusal::new(ErrorKind::ExceedLimit, "at most 32 channels can be asked about at once"));
+            }
+            _ => {}
+        }
+        let counts = query.channel_ids.into_iter().map(|id| {
+            let channel = self.channels.find(&id).and_then(|channel| self.channels.get(channel));
+            (id, channel.map_or(0, Channel::count))
+        });
+        Ok(Answer::GetChannelMemberCount(counts.collect()))
+    }
+
+    /// The channel, if the session is in it.
+    pub(super) fn channel_of(&self, key: SessionKey, channel_id: &ChannelId) -> Option<ChannelKey> {
+        let channel = self.channels.find(channel_id)?;
+        self.hub.sessions.get(key)?.channels.iter().any(|member| member.channel == channel).then_some(channel)
+    }
+
+    /// Puts an event into the sessions of all members, but not into `except`.
+    pub(super) fn tell_members(
+        &mut self,
+        channel_key: ChannelKey,
+        except: Option<SessionKey>,
+        news: ChannelNews,
+        event: Event,
+    ) {
+        let Some(channel) = self.channels.get(channel_key) else { return };
+        let bytes = event_bytes(&event);
+        let event = SharedEvent::new(event);
+        for &member in channel.members.iter().filter(|member| Some(**member) != except) {
+            self.hub.push_news(member, channel_key, news, &event, bytes);
+        }
+    }
+
+    /// The number of members has changed: they are told now, or once the last telling is long enough ago.
+    fn count_changed(&mut self, now: Now, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let settings = &self.config.settings;
+        let pause = match channel.members.len() {
+            len if len > limits::MEMBER_EVENTS => settings.large_member_count_pause,
+            _ => settings.member_count_pause,
+        };
+        if channel.tell_at.is_some() {
+            return;
+        }
+        match channel.told_at.map(|at| at + pause) {
+            Some(at) if at > now.instant => {
+                channel.tell_at = Some(at);
+                channel.alarm.set(&mut self.hub.timers, at, Due::Channel(key));
+            }
+            _ => self.tell_counts_of(now, key),
+        }
+    }
+
+    /// Tells the members that do not know it how many they are.
+    fn tell_counts_of(&mut self, now: Now, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        channel.told_at = Some(now.instant);
+        channel.tell_at = None;
+        let count = channel.count();
+        let event = Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count };
+        let bytes = event_bytes(&event);
+        let event = SharedEvent::new(event);
+        for &member in &channel.members {
+            let Some(session) = self.hub.sessions.get_mut(member).filter(|session| session.conn.is_some()) else {
+                continue;
+            };
+            let of = session.channels.iter_mut().find(|of| of.channel == key && of.told_count != count);
+            let Some(of) = of else { continue };
+            of.told_count = count;
+            self.hub.push(member, Queued { event: event.clone(), note: Note::None, bytes });
+        }
+    }
+
+    /// Tells one member how many there are, if it does not know or if `again`.
+    fn tell_count(&mut self, key: SessionKey, channel_key: ChannelKey, again: bool) {
+        let Some(channel) = self.channels.get(channel_key) else { return };
+        let count = channel.count();
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let Some(of) = session.channels.iter_mut().find(|of| of.channel == channel_key) else { return };
+        if of.told_count != count || again {
+            of.told_count = count;
+            let event = Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count };
+            let bytes = event_bytes(&event);
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
+        }
+    }
+
+    /// Tells a member that has come back how many there are in its channels, where that has changed.
+    pub(super) fn tell_counts(&mut self, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        let channels: Vec<ChannelKey> = session.channels.iter().map(|of| of.channel).collect();
+        for channel in channels {
+            self.tell_count(key, channel, false);
+        }
+    }
+
+    /// Does what is due for a channel.
+    pub(super) fn channel_due(&mut self, now: Now, key: ChannelKey, at: Instant) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if !channel.alarm.take(at) {
+            return;
+        }
+        if channel.tell_at.is_some_and(|at| at <= now.instant) {
+            self.tell_counts_of(now, key);
+        } else if let Some(at) = channel.tell_at {
+            channel.alarm.set(&mut self.hub.timers, at, Due::Channel(key));
+        }
+        self.tidy_channel(now, key);
+    }
+
+    /// Forgets an empty channel: at once if it has no attributes, else when they are over.
+    pub(super) fn tidy_channel(&mut self, now: Now, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.members.is_empty()) else { return };
+        let over_at = channel.empty_since + self.config.settings.channel_attributes_for;
+        if channel.attributes.is_some() && over_at > now.instant {
+            channel.alarm.set(&mut self.hub.timers, over_at, Due::Channel(key));
+            return;
+        }
+        if let Some(channel) = self.channels.remove(key)
+            && let Some(store) = channel.attributes
+        {
+            self.forget_channel_attributes(channel.id, &store);
+        }
+    }
+}

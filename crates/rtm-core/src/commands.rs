@@ -1,0 +1,171 @@
+//! What each command means: the one match over them.
+
+use std::time::Duration;
+
+use rtm_codec::{Answer, Command, ErrorKind, Event, Refusal, RenewToken, RequestId};
+
+use super::{
+    Core, Now,
+    arena::SessionKey,
+    attributes::{ChannelWrite, Edit},
+    auth::authenticate,
+    requests::{Begin, is_remembered},
+    stream::Asker,
+};
+
+impl Core {
+    /// Does a request of a session, and answers it at once or later.
+    pub(super) fn request(&mut self, now: Now, key: SessionKey, id: RequestId, command: Command) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let asker = Asker { session: key, numbering: session.requests.numbering, request: id };
+        if !is_remembered(&command) {
+            let allowed = match session.requests.take_counted_read(id) {
+                true => Ok(()),
+                false => self.check_limit(now, key, &command).map(|()| {
+                    if let Some(session) = self.hub.sessions.get_mut(key) {
+                        session.requests.counted_read(id);
+                    }
+                }),
+            };
+            let result = match allowed {
+                Ok(()) => self.serve(now, asker, command),
+                Err(refusal) => Some(Err(refusal)),
+            };
+            if let Some(result) = result {
+                self.hub.reply(key, id, result);
+            }
+            return;
+        }
+        match session.requests.begin(id) {
+            Begin::Fresh => {}
+            Begin::UnderWay => return,
+            Begin::Done(result) => return self.hub.reply(key, id, result),
+            Begin::Refused(kind) => return self.hub.reply(key, id, Err(kind.into())),
+        }
+        let result = match self.check_limit(now, key, &command) {
+            Ok(()) => self.serve(now, asker, command),
+            Err(refusal) => Some(Err(refusal)),
+        };
+        if let Some(result) = result {
+            self.hub.finish(asker, result);
+        }
+    }
+
+    /// Counts a call of a session within its limit.
+    pub(super) fn check_limit(&mut self, now: Now, key: SessionKey, command: &Command) -> Result<(), Refusal> {
+        let now = self.since_start(now);
+        let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
+        session.budgets.check(&self.config.limits, command, now)
+    }
+
+    /// The answer, unless it is given later or was given already.
+    fn serve(&mut self, now: Now, asker: Asker, command: Command) -> Option<Result<Answer, Refusal>> {
+        let key = asker.session;
+        match command {
+            Command::RenewToken(renew) => Some(self.renew_token(now, key, &renew)),
+            Command::SendMessageToPeer(send) => self.send_to_peer(now, asker, send),
+            Command::QueryPeersOnlineStatus(query) => Some(self.query_peers(query)),
+            Command::SubscribePeersOnlineStatus(subscribe) => self.subscribe(asker, subscribe),
+            Command::UnsubscribePeersOnlineStatus(unsubscribe) => Some(self.unsubscribe(key, unsubscribe)),
+            Command::QueryPeersBySubscriptionOption(_) => Some(self.subscribed_peers(key)),
+            Command::SendInvitation(send) => Some(self.send_invitation(now, key, send)),
+            Command::CancelInvitation(cancel) => Some(self.cancel_invitation(key, cancel)),
+            Command::AcceptInvitation(accept) => Some(self.accept_invitation(key, accept)),
+            Command::RefuseInvitation(refuse) => Some(self.refuse_invitation(key, refuse)),
+            Command::SetLocalUserAttributes(set) => Some(self.write_user_attributes(
+                now,
+                key,
+                Edit::Replace(set.attributes),
+                Answer::SetLocalUserAttributes(()),
+            )),
+            Command::AddOrUpdateLocalUserAttributes(add) => Some(self.write_user_attributes(
+                now,
+                key,
+                Edit::Merge(add.attributes),
+                Answer::AddOrUpdateLocalUserAttributes(()),
+            )),
+            Command::DeleteLocalUserAttributesByKeys(delete) => Some(self.write_user_attributes(
+                now,
+                key,
+                Edit::Delete(delete.keys),
+                Answer::DeleteLocalUserAttributesByKeys(()),
+            )),
+            Command::ClearLocalUserAttributes(_) => {
+                Some(self.write_user_attributes(now, key, Edit::Clear, Answer::ClearLocalUserAttributes(())))
+            }
+            Command::GetUserAttributes(read) => Some(self.read_user_attributes(&read)),
+            Command::JoinChannel(join) => self.join(now, asker, &join),
+            Command::LeaveChannel(leave) => Some(self.leave(now, key, &leave)),
+            Command::SendChannelMessage(send) => self.send_to_channel(now, asker, send),
+            Command::GetMembers(query) => Some(self.members(key, &query)),
+            Command::GetChannelMemberCount(query) => Some(self.member_counts(query)),
+            Command::SetChannelAttributes(set) => {
+                let write = ChannelWrite {
+                    channel_id: set.channel_id,
+                    edit: Edit::Replace(set.attributes),
+                    notify: set.enable_notification_to_channel_members,
+                    expected_revision: set.expected_revision,
+                };
+                self.write_channel_attributes(now, asker, write, Answer::SetChannelAttributes)
+            }
+            Command::AddOrUpdateChannelAttributes(add) => {
+                let write = ChannelWrite {
+                    channel_id: add.channel_id,
+                    edit: Edit::Merge(add.attributes),
+                    notify: add.enable_notification_to_channel_members,
+                    expected_revision: add.expected_revision,
+                };
+                self.write_channel_attributes(now, asker, write, Answer::AddOrUpdateChannelAttributes)
+            }
+            Command::DeleteChannelAttributesByKeys(delete) => {
+                let write = ChannelWrite {
+                    channel_id: delete.channel_id,
+                    edit: Edit::Delete(delete.keys),
+                    notify: delete.enable_notification_to_channel_members,
+                    expected_revision: delete.expected_revision,
+                };
+                self.write_channel_attributes(now, asker, write, Answer::DeleteChannelAttributesByKeys)
+            }
+            Command::ClearChannelAttributes(clear) => {
+                let write = ChannelWrite {
+                    channel_id: clear.channel_id,
+                    edit: Edit::Clear,
+                    notify: clear.enable_notification_to_channel_members,
+                    expected_revision: clear.expected_revision,
+                };
+                self.write_channel_attributes(now, asker, write, Answer::ClearChannelAttributes)
+            }
+            Command::GetChannelAttributes(read) => Some(self.read_channel_attributes(&read)),
+            Command::QueryHistory(query) => self.query_history_of(now, asker, &query),
+            _ => Some(Err(ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// A token of the same user takes the place of the session's, and its clock starts anew.
+    fn renew_token(&mut self, now: Now, key: SessionKey, renew: &RenewToken) -> Result<Answer, Refusal> {
+        let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
+        let life = authenticate(&self.config, now, &user_id, Some(&renew.token))?;
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.token = life.map(|life| life.clock(now));
+        }
+        self.warn_of_token(now, key);
+        self.hub.arm(key);
+        Ok(Answer::RenewToken(()))
+    }
+
+    /// Tells a session once that its token ends soon.
+    pub(super) fn warn_of_token(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let Some(token) = &mut session.token else { return };
+        if token.warn_at.is_some_and(|at| at <= now.instant) {
+            token.warn_at = None;
+            let left = token.ends_at.saturating_duration_since(now.instant);
+            self.tell(key, Event::TokenWillExpire { expires_in_ms: left.as_millis().try_into().unwrap_or(u64::MAX) });
+        }
+    }
+
+    /// The time since the core began, which the call limits count in.
+    pub(super) fn since_start(&self, now: Now) -> Duration {
+        now.instant.saturating_duration_since(self.start)
+    }
+}

@@ -1,0 +1,304 @@
+//! Invitation invitations: the server keeps their state and their time, and tells both sides how each ends.
+
+use std::time::Instant;
+
+use rtm_codec::{
+    AcceptInvitation, Answer, CallId, CancelInvitation, ErrorKind, Event, LocalInvitationFailureReason, Refusal,
+    RefuseInvitation, RemoteInvitationFailureReason, SendInvitation, SharedEvent, Text, UserId, limits,
+};
+
+use super::{
+    Core, Now,
+    arena::{InvitationKey, SessionKey, UserKey},
+    stream::{Note, Queued, event_bytes},
+    timer::Due,
+};
+
+/// An open invitation. It ends once, for both sides.
+#[derive(Debug)]
+pub(super) struct Invitation {
+    call_id: CallId,
+    caller: UserKey,
+    callee: UserKey,
+    content: Text,
+    sent_at: Instant,
+    /// The callee's session that was given it.
+    given_to: Option<SessionKey>,
+    /// Whether the callee's device has it.
+    is_received: bool,
+    /// Whether the callee was online at any time since.
+    was_callee_there: bool,
+}
+
+/// How a user goes away, for those that it has open invitations with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It logged out, or was put out.
+    Ended,
+    /// It logged in elsewhere: its new session can still be given what no device has.
+    Replaced,
+    /// It was silent for too long, and its session may yet be resumed.
+    Lapsed,
+}
+
+impl Core {
+    pub(super) fn send_invitation(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        send: SendInvitation,
+    ) -> Result<Answer, Refusal> {
+        limits::check_invitation_text(&send.content)?;
+        let caller = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
+        if self.find_invitation(caller, &send.call_id).is_some() {
+            return Err(ErrorKind::AlreadySent.into());
+        }
+        let most = self.config.settings.open_invitations;
+        let callee = self.users.intern(&send.callee_id);
+        let is_full = |user: UserKey| self.users.get(user).is_none_or(|user| user.invitations.len() >= most);
+        if is_full(caller) || is_full(callee) {
+            self.users.release(callee);
+            return Err(Refusal::new(ErrorKind::ExceedLimit, "too many invitations are open"));
+        }
+        let invitation = self.invitations.insert(Invitation {
+            call_id: send.call_id,
+            caller,
+            callee,
+            content: send.content.detach(),
+            sent_at: now.instant,
+            given_to: None,
+            is_received: false,
+            was_callee_there: false,
+        });
+        for user in [caller, callee] {
+            if let Some(user) = self.users.get_mut(user)
+                && !user.invitations.contains(&invitation)
+            {
+                user.invitations.push(invitation);
+            }
+        }
+        self.hub.timers.push(now.instant + self.config.settings.invitation_receipt_within, Due::Invitation(invitation));
+        self.hub.timers.push(now.instant + self.config.settings.invitation_answer_within, Due::Invitation(invitation));
+        self.give_invitation(invitation);
+        Ok(Answer::SendInvitation(()))
+    }
+
+    pub(super) fn cancel_invitation(&mut self, key: SessionKey, cancel: CancelInvitation) -> Result<Answer, Refusal> {
+        limits::check_invitation_text(&cancel.content)?;
+        let caller = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
+        let invitation = self.find_invitation(caller, &cancel.call_id).ok_or(ErrorKind::AlreadyEnd)?;
+        let Some(invitation) = self.take_invitation(invitation) else { return Err(ErrorKind::AlreadyEnd.into()) };
+        if let (Some(given_to), Some(caller_id)) = (invitation.given_to, self.name_of(caller)) {
+            let event = Event::RemoteInvitationCanceled {
+                call_id: invitation.call_id,
+                caller_id,
+                content: cancel.content.detach(),
+            };
+            self.tell(given_to, event);
+        }
+        self.release_parties(invitation.caller, invitation.callee);
+        Ok(Answer::CancelInvitation(()))
+    }
+
+    pub(super) fn accept_invitation(&mut self, key: SessionKey, accept: AcceptInvitation) -> Result<Answer, Refusal> {
+        limits::check_invitation_text(&accept.response)?;
+        self.answer_invitation(key, &accept.call_id, &accept.caller_id, |call_id, callee_id| {
+            Event::LocalInvitationAccepted { call_id, callee_id, response: accept.response.detach() }
+        })?;
+        Ok(Answer::AcceptInvitation(()))
+    }
+
+    pub(super) fn refuse_invitation(&mut self, key: SessionKey, refuse: RefuseInvitation) -> Result<Answer, Refusal> {
+        limits::check_invitation_text(&refuse.response)?;
+        self.answer_invitation(key, &refuse.call_id, &refuse.caller_id, |call_id, callee_id| {
+            Event::LocalInvitationRefused { call_id, callee_id, response: refuse.response.detach() }
+        })?;
+        Ok(Answer::RefuseInvitation(()))
+    }
+
+    /// The callee answers: the first of its answer and the caller's cancel that comes here wins.
+    fn answer_invitation(
+        &mut self,
+        key: SessionKey,
+        call_id: &CallId,
+        caller_id: &UserId,
+        event: impl FnOnce(CallId, UserId) -> Event,
+    ) -> Result<(), Refusal> {
+        let callee = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
+        let callee_id = self.name_of(callee).ok_or(ErrorKind::NotLoggedIn)?;
+        let caller = self.users.find(caller_id).ok_or(ErrorKind::AlreadyEnd)?;
+        let invitation_key = self.find_invitation(caller, call_id).ok_or(ErrorKind::AlreadyEnd)?;
+        let invitation = self
+            .invitations
+            .get(invitation_key)
+            .filter(|invitation| invitation.callee == callee && invitation.given_to == Some(key));
+        let is_received = invitation.ok_or(ErrorKind::AlreadyEnd)?.is_received;
+        if !is_received {
+            // Whoever answers has received it, also when the acknowledgement comes later.
+            self.invitation_received(invitation_key, key);
+        }
+        if let Some(invitation) = self.take_invitation(invitation_key) {
+            self.tell_user(invitation.caller, event(invitation.call_id, callee_id));
+            self.release_parties(invitation.caller, invitation.callee);
+        }
+        Ok(())
+    }
+
+    /// A callee's device has an invitation: its caller is told.
+    pub(super) fn invitation_received(&mut self, invitation: InvitationKey, key: SessionKey) {
+        let Some(invitation) = self
+            .invitations
+            .get_mut(invitation)
+            .filter(|invitation| invitation.given_to == Some(key) && !invitation.is_received)
+        else {
+            return;
+        };
+        invitation.is_received = true;
+        let (caller, callee, call_id) = (invitation.caller, invitation.callee, invitation.call_id.clone());
+        if let Some(callee_id) = self.name_of(callee) {
+            self.tell_user(caller, Event::LocalInvitationReceivedByPeer { call_id, callee_id });
+        }
+    }
+
+    /// Gives a user that has logged in the invitations that wait for it. A client that begins `anew` has forgotten
+    /// those that it had.
+    pub(super) fn give_invitations(&mut self, key: SessionKey, anew: bool) {
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        let user = session.user;
+        let invitations = self.users.get(user).map_or_else(Vec::new, |user| user.invitations.clone());
+        for invitation_key in invitations {
+            let Some(invitation) = self.invitations.get(invitation_key).filter(|invitation| invitation.callee == user)
+            else {
+                continue;
+            };
+            if !invitation.is_received && invitation.given_to != Some(key) {
+                self.give_invitation(invitation_key);
+            } else if invitation.is_received && invitation.given_to == Some(key) && anew {
+                let (call_id, content) = (invitation.call_id.clone(), invitation.content.clone());
+                if let Some(caller_id) = self.name_of(invitation.caller) {
+                    self.tell(key, Event::RemoteInvitationReceived { call_id, caller_id, content });
+                }
+            }
+        }
+    }
+
+    /// Gives an invitation to its callee, if that is there.
+    fn give_invitation(&mut self, invitation_key: InvitationKey) {
+        let Some(invitation) = self.invitations.get_mut(invitation_key) else { return };
+        let session = self.users.get(invitation.callee).and_then(|user| user.session);
+        let Some(key) = session.filter(|key| self.hub.sessions.get(*key).is_some_and(|of| of.is_there())) else {
+            return;
+        };
+        invitation.was_callee_there = true;
+        let Some(caller_id) = self.users.get(invitation.caller).map(|user| user.id.clone()) else { return };
+        let event = Event::RemoteInvitationReceived {
+            call_id: invitation.call_id.clone(),
+            caller_id,
+            content: invitation.content.clone(),
+        };
+        let bytes = event_bytes(&event);
+        if self.hub.has_room(key, bytes) {
+            invitation.given_to = Some(key);
+            let note = Note::Invitation(invitation_key);
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note, bytes });
+        }
+    }
+
+    /// Does what is due for an invitation: not received in time, or not answered in time.
+    pub(super) fn invitation_due(&mut self, now: Now, invitation_key: InvitationKey) {
+        let Some(invitation) = self.invitations.get(invitation_key) else { return };
+        let settings = &self.config.settings;
+        let age = now.instant.saturating_duration_since(invitation.sent_at);
+        let reason = if age >= settings.invitation_answer_within {
+            LocalInvitationFailureReason::InvitationExpire
+        } else if !invitation.is_received && age >= settings.invitation_receipt_within {
+            match invitation.was_callee_there {
+                true => LocalInvitationFailureReason::PeerNoResponse,
+                false => LocalInvitationFailureReason::PeerOffline,
+            }
+        } else {
+            return;
+        };
+        self.fail_invitation(invitation_key, Some(reason), Some(RemoteInvitationFailureReason::InvitationExpire));
+    }
+
+    /// A user goes away: what becomes of its open invitations.
+    pub(super) fn end_invitations(&mut self, user: UserKey, leaving: Leaving) {
+        use LocalInvitationFailureReason as Local;
+        use RemoteInvitationFailureReason as Remote;
+        let invitations = self.users.get(user).map_or_else(Vec::new, |user| user.invitations.clone());
+        for invitation_key in invitations {
+            let Some(invitation) = self.invitations.get(invitation_key) else { continue };
+            // A side that can come back is told then; one that has left for good is not.
+            let is_back = leaving == Leaving::Lapsed;
+            if invitation.caller == user {
+                self.fail_invitation(invitation_key, is_back.then_some(Local::NotLoggedIn), Some(Remote::PeerOffline));
+            } else if invitation.is_received || leaving == Leaving::Ended {
+                self.fail_invitation(invitation_key, Some(Local::PeerOffline), is_back.then_some(Remote::PeerOffline));
+            }
+        }
+    }
+
+    /// Ends an invitation without an answer, and tells the sides for which there is a reason.
+    fn fail_invitation(
+        &mut self,
+        invitation_key: InvitationKey,
+        local: Option<LocalInvitationFailureReason>,
+        remote: Option<RemoteInvitationFailureReason>,
+    ) {
+        let Some(invitation) = self.take_invitation(invitation_key) else { return };
+        if let (Some(reason), Some(callee_id)) = (local, self.name_of(invitation.callee)) {
+            let event = Event::LocalInvitationFailure { call_id: invitation.call_id.clone(), callee_id, reason };
+            self.tell_user(invitation.caller, event);
+        }
+        if let (Some(reason), Some(caller_id), Some(given_to)) =
+            (remote, self.name_of(invitation.caller), invitation.given_to)
+        {
+            let event = Event::RemoteInvitationFailure { call_id: invitation.call_id.clone(), caller_id, reason };
+            self.tell(given_to, event);
+        }
+        self.release_parties(invitation.caller, invitation.callee);
+    }
+
+    /// The open invitation of a caller with this id.
+    fn find_invitation(&self, caller: UserKey, call_id: &CallId) -> Option<InvitationKey> {
+        let is_it = |key: &&InvitationKey| {
+            self.invitations
+                .get(**key)
+                .is_some_and(|invitation| invitation.caller == caller && invitation.call_id == *call_id)
+        };
+        self.users.get(caller)?.invitations.iter().find(is_it).copied()
+    }
+
+    /// Takes an invitation out. Its parties are kept until [`release_parties`](Self::release_parties).
+    fn take_invitation(&mut self, key: InvitationKey) -> Option<Invitation> {
+        let invitation = self.invitations.remove(key)?;
+        for user in [invitation.caller, invitation.callee] {
+            if let Some(user) = self.users.get_mut(user) {
+                user.invitations.retain(|of| *of != key);
+            }
+        }
+        Some(invitation)
+    }
+
+    fn release_parties(&mut self, caller: UserKey, callee: UserKey) {
+        self.users.release(caller);
+        self.users.release(callee);
+    }
+
+    fn name_of(&self, user: UserKey) -> Option<UserId> {
+        self.users.get(user).map(|user| user.id.clone())
+    }
+
+    /// Puts an event into the session of a user, if it has one.
+    fn tell_user(&mut self, user: UserKey, event: Event) {
+        if let Some(key) = self.users.get(user).and_then(|user| user.session) {
+            self.tell(key, event);
+        }
+    }
+
+    pub(super) fn tell(&mut self, key: SessionKey, event: Event) {
+        let bytes = event_bytes(&event);
+        self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
+    }
+}

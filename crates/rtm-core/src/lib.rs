@@ -1,0 +1,303 @@
+//! The server of one project without its sockets: frames and time go in, frames, store jobs and deadlines come out.
+//!
+//! [`Core`] reads no clock, owns no task and does no IO, so the same code runs under a listener, in a test with
+//! virtual time and in a simulation. The same calls with the same seed give the same output.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use rtm_codec::{AppId, ClientFrame, InstanceId, KeepAlive, Login, ServerFrame, UserId};
+//! use rtm_core::{Core, Now, Outgoing, ProjectConfig};
+//!
+//! let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
+//! let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
+//! let mut core = Core::new(ProjectConfig::new(app_id.clone()), [7; 32], now);
+//!
+//! let conn = core.connect(now);
+//! core.handle_frame(now, conn, ClientFrame::Login(Box::new(Login {
+//!     app_id,
+//!     user_id: Some(UserId::new("alice")?),
+//!     token: None,
+//!     instance: InstanceId::new("phone-1")?,
+//!     resume: None,
+//!     keep_alive: KeepAlive::Client { interval_ms: 2000 },
+//!     window: 0,
+//!     accepts_binary: true,
+//!     gateway_session: None,
+//! })));
+//!
+//! let mut out = Vec::new();
+//! core.take_output(conn, &mut out);
+//! assert!(matches!(&out[0], Outgoing::Frame(ServerFrame::Welcome(_))));
+//! # Ok::<(), rtm_codec::InvalidId>(())
+//! ```
+
+#![deny(clippy::iter_over_hash_type)]
+
+mod admin;
+mod arena;
+mod attributes;
+mod auth;
+mod away;
+mod channel;
+mod commands;
+mod config;
+mod directory;
+mod history;
+mod http;
+mod hub;
+mod invitations;
+mod jobs;
+mod limits;
+mod liveness;
+mod login;
+mod message_ids;
+mod messages;
+mod offline;
+mod output;
+mod presence;
+mod requests;
+mod session;
+pub mod store;
+mod stream;
+mod timer;
+mod users;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::FixedState;
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, ServerFrame, UserId};
+
+use self::{
+    arena::{Arena, ChannelKey, InvitationKey, SessionKey, UserKey},
+    auth::Secrets,
+    channel::Channel,
+    directory::Directory,
+    http::Http,
+    hub::{Conn, Hub},
+    invitations::Invitation,
+    jobs::Jobs,
+    login::Logins,
+    stream::Queued,
+    timer::Due,
+    users::User,
+};
+
+pub use config::{ProjectConfig, Settings};
+pub use output::{ConnId, HttpAnswer, HttpId, Now, Outgoing, Stats};
+pub use store::{
+    Conversation, JobId, OfflineId, OfflineMessage, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+};
+
+/// The server of one project: users, channels, invitations, and the sessions of its clients.
+///
+/// # Calling it
+///
+/// 1. Call any of the methods that take `now`, as things happen. Time must not go back.
+/// 2. Then [`take_store_jobs`](Self::take_store_jobs), [`take_wakes`](Self::take_wakes) and, after
+///    [`handle_stored`](Self::handle_stored), [`take_http_answers`](Self::take_http_answers). They may be
+///    taken once for any number of calls before.
+/// 3. For a connection that was woken, [`take_output`](Self::take_output), and write it all with one flush.
+///    The task that owns the connection may take its output right after handing a frame in, without being woken.
+/// 4. Call [`handle_timeout`](Self::handle_timeout) at [`next_timeout`](Self::next_timeout) or somewhat later.
+///    Any call may bring the next deadline forward.
+///
+/// Every input is answered, refused, or closes the connection that sent it; nothing a client sends makes
+/// it panic or harms another client. What a session, a user or the project may hold is bounded
+/// ([`Settings`]).
+pub struct Core {
+    config: ProjectConfig,
+    start: Instant,
+    hasher: FixedState,
+    secrets: Secrets,
+    hub: Hub,
+    users: Directory<UserKey, User>,
+    channels: Directory<ChannelKey, Channel>,
+    channel_attribute_bytes: usize,
+    invitations: Arena<InvitationKey, Invitation>,
+    jobs: Jobs,
+    http: Http,
+    logins: Logins,
+    /// Until when, in milliseconds since the Unix epoch.
+    bans: BTreeMap<UserId, u64>,
+    is_draining: bool,
+    /// Room for events that were acknowledged, used again and again.
+    done: Vec<Queued>,
+}
+
+impl Core {
+    /// The server of a project without any user. `seed` decides session ids, so it must be secret and random
+    /// outside of tests.
+    #[must_use]
+    pub fn new(config: ProjectConfig, seed: [u8; 32], now: Now) -> Self {
+        let mut secrets = Secrets::new(seed);
+        let hasher = FixedState::with_seed(secrets.number());
+        let mut hub = Hub::new(config.settings);
+        hub.timers.push(now.instant + admin::EXPIRY_EVERY, Due::Expiry);
+        Self {
+            config,
+            start: now.instant,
+            hasher: hasher.clone(),
+            secrets,
+            hub,
+            users: Directory::new(hasher.clone()),
+            channels: Directory::new(hasher.clone()),
+            channel_attribute_bytes: 0,
+            invitations: Arena::new(),
+            jobs: Jobs::default(),
+            http: Http::default(),
+            logins: Logins::new(hasher),
+            bans: BTreeMap::new(),
+            is_draining: false,
+            done: Vec::new(),
+        }
+    }
+
+    /// The project's App ID.
+    #[must_use]
+    pub fn app_id(&self) -> &AppId {
+        &self.config.app_id
+    }
+
+    /// Takes in the attributes that the store kept of a channel, before any connection. They go as those of any
+    /// empty channel do.
+    pub fn restore_channel_attributes(&mut self, now: Now, channel_id: ChannelId, attributes: ChannelAttributes) {
+        let bytes = attributes.attributes.iter().map(|(key, of)| key.as_str().len() + of.value.len()).sum();
+        self.put_channel_attributes(now, channel_id, attributes, bytes, false);
+    }
+
+    /// A new connection. It has to log in within 10 s.
+    #[must_use]
+    pub fn connect(&mut self, now: Now) -> ConnId {
+        let conn = self.hub.conns.insert(Conn::default());
+        self.hub.timers.push(now.instant + LOGIN_WITHIN, Due::Login(conn));
+        conn
+    }
+
+    /// What a connection received. Frames for a connection that was closed or is gone are passed over.
+    pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        let Some(state) = self.hub.conns.get(conn).filter(|conn| !conn.is_closed) else { return };
+        match (state.session, frame) {
+            (None, ClientFrame::Login(login)) => self.login(now, conn, *login),
+            (Some(key), frame) => self.session_frame(now, conn, key, frame),
+            (None, _) => self.break_off(now, conn),
+        }
+        self.hub.close_overfull(now);
+    }
+
+    fn session_frame(&mut self, now: Now, conn: ConnId, key: SessionKey, frame: ClientFrame) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        // A client speaks only after it has heard the answer to its login.
+        session.has_lapsed = false;
+        // On the vendor's wire most acknowledgements only say that something was written: no sign of life.
+        if !(session.is_vendor() && matches!(frame, ClientFrame::Ack { .. })) {
+            session.heard = now.instant;
+            if session.state != PeerOnlineState::Online {
+                self.set_state(now, key, PeerOnlineState::Online);
+            }
+        }
+        match frame {
+            ClientFrame::Request { id, command } => self.request(now, key, id, command),
+            ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
+            ClientFrame::Ack { received, consumed, answered } => {
+                let mut done = std::mem::take(&mut self.done);
+                let is_good = self.hub.acknowledge(key, received, consumed, &mut done);
+                self.settle_events(now, key, &mut done);
+                self.done = done;
+                if let Some(session) = self.hub.sessions.get_mut(key) {
+                    session.requests.forget_before(answered);
+                }
+                if !is_good {
+                    self.break_off(now, conn);
+                }
+            }
+            ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
+            ClientFrame::Pong => {}
+            ClientFrame::Logout => self.end_session(now, key, CloseReason::Logout),
+            // A second login, and what no client of this version sends.
+            _ => self.break_off(now, conn),
+        }
+    }
+
+    fn break_off(&mut self, now: Now, conn: ConnId) {
+        self.hub.close(now, conn, Outgoing::Close(CloseReason::ProtocolError));
+    }
+
+    /// The connection's socket is gone. Required once for each connection, also after [`Outgoing::Close`].
+    /// Its session lives on for [`Settings::resume_within`].
+    pub fn disconnect(&mut self, now: Now, conn: ConnId) {
+        if let Some(key) = self.hub.conns.remove(conn).and_then(|conn| conn.session) {
+            self.hub.detach(now, key);
+        }
+    }
+
+    /// Closes a connection from the server's side, as for bytes that cannot be decoded
+    /// ([`CloseReason::ProtocolError`]). Its session lives on as after a lost socket.
+    pub fn close(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        self.hub.close(now, conn, Outgoing::Close(reason));
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, due)) = self.hub.timers.pop(now.instant) {
+            match due {
+                Due::Login(conn) => {
+                    if self.hub.conns.get(conn).is_some_and(|conn| conn.session.is_none()) {
+                        self.hub.close(now, conn, Outgoing::Close(CloseReason::LoginTimeout));
+                    }
+                }
+                Due::Session(key) => {
+                    if self.hub.sessions.get_mut(key).is_some_and(|session| session.alarm.take(at)) {
+                        self.session_due(now, key);
+                    }
+                }
+                Due::Channel(key) => self.channel_due(now, key, at),
+                Due::Invitation(invitation) => self.invitation_due(now, invitation),
+                Due::Expiry => self.expire_stored(now),
+            }
+        }
+        self.hub.close_overfull(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) should be called next. It may turn out that nothing is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.hub.timers.next()
+    }
+
+    /// Appends what is to be written to a connection's socket, as much as fills a few socket buffers, and says
+    /// whether there is more: then it is to be written first, and this called again.
+    pub fn take_output(&mut self, conn: ConnId, out: &mut Vec<Outgoing>) -> bool {
+        self.hub.take_output(conn, out)
+    }
+
+    /// Whether the last of a connection's output waits for it. A shell that takes no output, since the socket does
+    /// not either, sees so that it is to end; taking the output then gives frames and the end, but no event.
+    #[must_use]
+    pub fn is_closing(&self, conn: ConnId) -> bool {
+        self.hub.conns.get(conn).is_some_and(|conn| conn.is_closed)
+    }
+
+    /// Appends the connections that have output since they were last taken or woken, each once; and again those
+    /// that are closed.
+    pub fn take_wakes(&mut self, wakes: &mut Vec<ConnId>) {
+        self.hub.take_wakes(wakes);
+    }
+
+    /// Appends the jobs for the store, in order.
+    pub fn take_store_jobs(&mut self, jobs: &mut Vec<StoreJob>) {
+        self.jobs.take(jobs);
+    }
+
+    /// The store has done a job, or failed to.
+    pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
+        self.stored(now, done);
+        self.hub.close_overfull(now);
+    }
+}
+
+/// How long a connection may take until its login.
+const LOGIN_WITHIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,359 @@
+//! Logging in: who comes, what becomes of the session that the user has, and what the client is told first.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use indexmap::IndexMap;
+use rtm_codec::{
+    CallLimiter, CallLimits, CloseReason, ErrorKind, KeepAlive, LimitedCall, Login, PeerOnlineState, Refusal, Resume,
+    Resumption, ServerFrame, SessionTicket, UserId, Welcome,
+};
+
+use super::{
+    ConnId, Core, Now, Outgoing, Settings,
+    arena::{SessionKey, UserKey},
+    auth::{TokenLife, authenticate},
+    limits::{Budgets, counted},
+    requests::Requests,
+    session::{OfflineLoad, Ousted, Receipts, Session},
+    stream::Stream,
+    timer::Alarm,
+};
+
+/// How often each user logs in.
+#[derive(Debug)]
+pub(super) struct Logins {
+    by_user: HashMap<UserId, CallLimiter, FixedState>,
+    /// In the order of the logins, to forget them.
+    order: VecDeque<(Duration, UserId)>,
+}
+
+impl Logins {
+    pub(super) fn new(hasher: FixedState) -> Self {
+        Self { by_user: HashMap::with_hasher(hasher), order: VecDeque::new() }
+    }
+
+    fn check(&mut self, limits: &CallLimits, user_id: &UserId, now: Duration) -> Result<(), Refusal> {
+        let limit = limits.get(LimitedCall::Login);
+        if limit.calls == 0 {
+            return Ok(());
+        }
+        let window = Duration::from_millis(limit.per_ms.into());
+        while let Some((at, earlier)) = self.order.front()
+            && *at + window <= now
+        {
+            if self.by_user.get(earlier).is_some_and(|limiter| limiter.is_idle(limit, now)) {
+                self.by_user.remove(earlier);
+            }
+            self.order.pop_front();
+        }
+        counted(self.by_user.entry(user_id.clone()).or_default(), limit, now)?;
+        self.order.push_back((now, user_id.clone()));
+        Ok(())
+    }
+}
+
+/// A connection with a good login.
+#[derive(Debug)]
+struct Entrant {
+    conn: ConnId,
+    user_id: UserId,
+    login: Login,
+    life: Option<TokenLife>,
+}
+
+/// How a connection begins with a session's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// The session is new.
+    New,
+    /// After what its client received.
+    Resume,
+    /// With all that is left, under new numbers.
+    Restart,
+}
+
+/// Who comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// The client of this session, with its ticket.
+    Resuming(SessionKey),
+    /// The client object of this session, that knows nothing of what it received.
+    Returning(SessionKey),
+    /// A client that lost its session to another one without hearing of it.
+    Ousted,
+    /// The client of this session, which holds so much that the next event would close it again: it ends.
+    Overfull(SessionKey),
+    /// A new client. The user's session, if any, ends.
+    New(Option<SessionKey>),
+}
+
+impl Core {
+    pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Login) {
+        if self.is_draining {
+            return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
+        }
+        let (user_id, life) = match self.admit(now, &login) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(now, conn, refusal),
+        };
+        let user = self.users.intern(&user_id);
+        let arrival = self.arrival(user, &login);
+        if !matches!(arrival, Arrival::Resuming(_) | Arrival::Ousted)
+            && let Err(refusal) = self.logins.check(&self.config.limits, &user_id, self.since_start(now))
+        {
+            self.users.release(user);
+            return self.refuse(now, conn, refusal);
+        }
+        let entrant = Entrant { conn, user_id, login, life };
+        match arrival {
+            Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
+            Arrival::Resuming(key) => self.attach(now, key, entrant, Start::Resume),
+            Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
+            Arrival::Overfull(key) => {
+                let session = self.hub.sessions.get_mut(key);
+                let ousted = session.map_or_else(VecDeque::new, |session| std::mem::take(&mut session.ousted));
+                self.end_session(now, key, CloseReason::SlowConsumer);
+                let user = self.users.intern(&entrant.user_id);
+                let key = self.open_session(now, user, &entrant.login, ousted);
+                self.attach(now, key, entrant, Start::New);
+            }
+            Arrival::New(old) => {
+                let ousted = old.map_or_else(VecDeque::new, |old| self.oust(now, old));
+                // With its old session gone, nobody may have needed the user any more.
+                let user = self.users.intern(&entrant.user_id);
+                let key = self.open_session(now, user, &entrant.login, ousted);
+                self.attach(now, key, entrant, Start::New);
+            }
+        }
+    }
+
+    /// Whether the login is good, and for whom.
+    fn admit(&mut self, now: Now, login: &Login) -> Result<(UserId, Option<TokenLife>), Refusal> {
+        if login.app_id != self.config.app_id {
+            return Err(ErrorKind::InvalidAppId.into());
+        }
+        if matches!(login.keep_alive, KeepAlive::Client { interval_ms } if interval_ms > MOST_KEEP_ALIVE_MS) {
+            return Err(Refusal::new(ErrorKind::InvalidArgument, "the keep-alive is slower than 20 s"));
+        }
+        let user_id = match &login.user_id {
+            Some(user_id) => user_id.clone(),
+            None if self.config.certificates.is_empty() => self.free_user_id(),
+            None => return Err(Refusal::new(ErrorKind::InvalidArgument, "the token's user id is needed")),
+        };
+        self.check_ban(now, &user_id)?;
+        let life = authenticate(&self.config, now, &user_id, login.token.as_ref())?;
+        Ok((user_id, life))
+    }
+
+    fn refuse(&mut self, now: Now, conn: ConnId, refusal: Refusal) {
+        self.hub.send(conn, ServerFrame::Refused(refusal));
+        self.hub.close(now, conn, Outgoing::Hangup);
+    }
+
+    /// A random user id that nobody has.
+    fn free_user_id(&mut self) -> UserId {
+        loop {
+            let id = UserId::new(self.secrets.text()).expect("32 hexadecimal digits are a user id");
+            if self.users.find(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    fn arrival(&mut self, user: UserKey, login: &Login) -> Arrival {
+        let Some(key) = self.users.get(user).and_then(|user| user.session) else { return Arrival::New(None) };
+        let Some(session) = self.hub.sessions.get_mut(key) else { return Arrival::New(None) };
+        let is_overfull = session.is_beyond_limit(&self.config.settings);
+        if let Some(Resume { ticket, .. }) = &login.resume {
+            if *ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
+                return if is_overfull { Arrival::Overfull(key) } else { Arrival::Resuming(key) };
+            }
+            if let Some(ousted) = session.ousted.iter_mut().find(|ousted| ousted.session == ticket.session) {
+                ousted.was_told = true;
+                return Arrival::Ousted;
+            }
+        }
+        if session.instance == login.instance {
+            return if is_overfull { Arrival::Overfull(key) } else { Arrival::Returning(key) };
+        }
+        // Without a ticket, a client that lost its session unheard looks like one that logs in anew: it is told once.
+        let untold = |ousted: &Ousted| !ousted.was_told && ousted.instance == login.instance;
+        if let Some(at) = session.ousted.iter().position(untold) {
+            session.ousted.remove(at);
+            return Arrival::Ousted;
+        }
+        Arrival::New(Some(key))
+    }
+
+    /// Ends a session for another client of its user. Gives the sessions whose clients may come back too late.
+    fn oust(&mut self, now: Now, key: SessionKey) -> VecDeque<Ousted> {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return VecDeque::new() };
+        let mut ousted = std::mem::take(&mut session.ousted);
+        if ousted.len() >= OUSTED_SESSIONS {
+            ousted.pop_front();
+        }
+        ousted.push_back(Ousted {
+            session: session.id,
+            instance: session.instance.clone(),
+            was_told: session.conn.is_some(),
+        });
+        self.end_session(now, key, CloseReason::RemoteLogin);
+        ousted
+    }
+
+    fn open_session(&mut self, now: Now, user: UserKey, login: &Login, ousted: VecDeque<Ousted>) -> SessionKey {
+        let key = self.hub.sessions.insert(Session {
+            id: self.secrets.session_id(),
+            user,
+            instance: login.instance.clone(),
+            conn: None,
+            state: PeerOnlineState::Offline,
+            has_lapsed: false,
+            heard: now.instant,
+            keep_alive: login.keep_alive,
+            ping_at: None,
+            token: None,
+            accepts_binary: login.accepts_binary,
+            gateway_session: None,
+            stream: Stream::new(login.window),
+            receipts: Receipts::default(),
+            requests: Requests::default(),
+            message_ids: None,
+            budgets: Budgets::default(),
+            channels: Vec::new(),
+            away_bytes: 0,
+            away_order: 0,
+            subscriptions: IndexMap::with_hasher(self.hasher.clone()),
+            changed: Vec::new(),
+            tell_at: None,
+            told_at: None,
+            attributes: BTreeMap::new(),
+            echo_until: None,
+            offline: OfflineLoad::Done,
+            reads_again: false,
+            removed_meanwhile: Vec::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            ousted,
+            alarm: Alarm::default(),
+            limit: self.hub.settings.session_bytes,
+            is_overfull: false,
+        });
+        if let Some(user) = self.users.get_mut(user) {
+            user.session = Some(key);
+        }
+        key
+    }
+
+    /// Joins a connection and a session, and tells the client what it has missed.
+    fn attach(&mut self, now: Now, key: SessionKey, entrant: Entrant, start: Start) {
+        let Entrant { conn, user_id, login, life } = entrant;
+        let resume = login.resume.as_ref().filter(|_| start == Start::Resume);
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        if resume.is_some_and(|resume| !session.stream.knows(resume.received, resume.consumed)) {
+            return self.hub.close(now, conn, Outgoing::Close(CloseReason::ProtocolError));
+        }
+        if let Some(old) = session.conn {
+            self.hub.close(now, old, Outgoing::Close(CloseReason::Replaced));
+        }
+        self.merge_away(key);
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let was_there = session.is_there();
+        let mut done = std::mem::take(&mut self.done);
+        match start {
+            Start::New => {}
+            Start::Resume => {
+                if let Some(resume) = resume {
+                    session.requests.forget_before(resume.answered);
+                    // That it is good was checked above.
+                    let _ = session.stream.acknowledge(resume.received, resume.consumed, &mut done);
+                }
+                session.stream.resume(login.window);
+            }
+            Start::Restart => {
+                session.requests.restart();
+                if let Some(message_ids) = &mut session.message_ids {
+                    message_ids.restart();
+                }
+                session.stream.restart(login.window);
+                session.receipts.from = session.stream.first();
+            }
+        }
+        if let OfflineLoad::Paused { until, .. } = &mut session.offline {
+            // What was missed may have come between, and the numbers may be new ones.
+            *until = session.stream.end();
+        }
+        let resumption = match start {
+            Start::Resume if was_there && !session.has_lapsed => Resumption::Resumed,
+            Start::Resume => Resumption::Lapsed,
+            Start::New | Start::Restart => Resumption::New,
+        };
+        session.take_over(now, login, life, &self.config.settings);
+        let is_vendor = session.is_vendor();
+        session.echo_until = (is_vendor && was_there && self.config.settings.keep_attributes_on_return)
+            .then(|| now.instant + ECHO_WITHIN);
+        let welcome = Welcome {
+            user_id,
+            ticket: Some(SessionTicket { session: session.id, epoch: session.stream.epoch }),
+            resumption,
+            token_expires_in_ms: life.map(|life| life.ends_at_ms.saturating_sub(now.unix_ms)),
+            server_time_ms: now.unix_ms,
+            limits: (self.config.limits != CallLimits::default()).then(|| self.config.limits.clone()),
+        };
+        session.conn = Some(conn);
+        // Sent before the two know each other, so that no event goes before it.
+        self.hub.send(conn, ServerFrame::Welcome(Box::new(welcome)));
+        if let Some(conn) = self.hub.conns.get_mut(conn) {
+            conn.session = Some(key);
+        }
+        self.settle_events(now, key, &mut done);
+        self.done = done;
+        self.set_state(now, key, PeerOnlineState::Online);
+        self.tell_counts(key);
+        self.tell_states(key, start != Start::Resume);
+        self.give_invitations(key, start == Start::Restart);
+        self.load_offline(now, key);
+        self.hub.arm(key);
+    }
+}
+
+impl Session {
+    /// Takes from a login what holds as long as its connection.
+    fn take_over(&mut self, now: Now, login: Login, life: Option<TokenLife>, settings: &Settings) {
+        self.instance = login.instance;
+        self.accepts_binary = login.accepts_binary;
+        self.gateway_session = login.gateway_session.filter(|id| (1..=GATEWAY_SESSION_BYTES).contains(&id.len()));
+        self.heard = now.instant;
+        (self.keep_alive, self.ping_at) = match login.keep_alive {
+            KeepAlive::Server { interval_ms } => {
+                let interval_ms = interval_ms.clamp(LEAST_KEEP_ALIVE_MS, MOST_KEEP_ALIVE_MS);
+                let first = now.instant + Duration::from_millis(interval_ms.into());
+                (KeepAlive::Server { interval_ms }, Some(first))
+            }
+            of_client => (of_client, None),
+        };
+        self.token = life.map(|life| life.clock(now));
+        if self.is_vendor() {
+            self.requests.be_forgetful();
+        } else if let Some(token) = &mut self.token
+            && token.warn_at.is_some_and(|at| at <= now.instant)
+        {
+            // The answer to the login says how long the token lives: a client that comes late warns by itself.
+            token.warn_at = None;
+        }
+        self.set_limit(settings);
+    }
+}
+
+/// So slow may a keep-alive be: nothing is heard from a client that pings every 30 s when it counts as offline.
+const MOST_KEEP_ALIVE_MS: u32 = 20_000;
+const LEAST_KEEP_ALIVE_MS: u32 = 1_000;
+const GATEWAY_SESSION_BYTES: usize = 256;
+const OUSTED_SESSIONS: usize = 8;
+/// Within this time after its return, the vendor's SDK sends its attributes by itself.
+const ECHO_WITHIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,89 @@
+//! What comes out of the core: for connections and for HTTP requests.
+
+use std::time::Instant;
+
+use rtm_codec::{CloseReason, HistoryPage, PeerMessage, Seq, ServerFrame, SharedEvent};
+
+/// A point in time, on both clocks: the core reads neither itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For durations. Never goes back.
+    pub instant: Instant,
+    /// For people: milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+}
+
+/// A connection of a [`Core`](super::Core), from [`connect`](super::Core::connect) to
+/// [`disconnect`](super::Core::disconnect).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    pub(super) slot: u32,
+    pub(super) serial: u32,
+}
+
+impl ConnId {
+    /// Its place among the open connections, for tables beside the core. A later connection may get it again.
+    #[must_use]
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// One thing for a connection's socket, in order.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// A frame.
+    Frame(ServerFrame),
+    /// An event: its bytes are shared by all its receivers, so it is encoded once.
+    Event(Seq, SharedEvent),
+    /// The last thing: write a [`ServerFrame::Close`], close with the reason's WebSocket code, and
+    /// report [`disconnect`](super::Core::disconnect).
+    Close(CloseReason),
+    /// The last thing after a [`ServerFrame::Refused`]: close, with a code that is neither 1000 nor 1005, and
+    /// report [`disconnect`](super::Core::disconnect).
+    Hangup,
+}
+
+/// An HTTP request that the core has to ask the store for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HttpId(pub(super) u64);
+
+/// The answer to an HTTP request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HttpAnswer {
+    /// The messages that waited for the user, oldest first. They are removed once the shell says that it has
+    /// handed them out, by [`offline_taken`](super::Core::offline_taken).
+    Offline(Vec<PeerMessage>),
+    /// A page of history.
+    History(HistoryPage),
+}
+
+/// Figures of a project at this moment, and counters since its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Open connections, logged in or not.
+    pub connections: usize,
+    /// Users that are online or unreachable.
+    pub users: usize,
+    /// Sessions, with those that only wait to be resumed.
+    pub sessions: usize,
+    /// Channels with members or attributes.
+    pub channels: usize,
+    /// Open invitations.
+    pub invitations: usize,
+    /// Messages from user to user that were taken.
+    pub peer_messages: u64,
+    /// Messages to channels that were taken.
+    pub channel_messages: u64,
+    /// Events put into sessions.
+    pub events: u64,
+    /// Stored messages that gave way to newer ones.
+    pub offline_dropped: u64,
+    /// Channel events that were dropped because their receiver was away for too long.
+    pub away_dropped: u64,
+    /// Connections closed because their client read too slowly.
+    pub slow_consumers: u64,
+    /// Jobs that the store failed to do.
+    pub store_failures: u64,
+}

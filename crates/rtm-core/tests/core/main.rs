@@ -1,0 +1,23 @@
+//! The rules of the server core, one fact a test, with typed frames and virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
+mod admin;
+mod attributes;
+mod channel;
+mod flow;
+mod harness;
+mod history;
+mod http;
+mod invitations;
+mod limits;
+mod login;
+mod messages;
+mod offline;
+mod presence;
+mod random;
+mod resume;
+mod robustness;
+mod store;
+mod takeover;
+mod tokens;
