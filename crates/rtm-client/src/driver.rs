@@ -204,7 +204,7 @@ impl<N: Network> Driver<N> {
                         self.connection.consumed(now, taken);
                         continue;
                     }
-                    self.timer.set(until);
+                    self.timer.set(until.map(|until| until.at));
                     break;
                 }
             }

@@ -11,7 +11,7 @@ pub struct Config {
     /// Whether the wire has what the vendor's has not: resuming, binary messages, revisions.
     pub extensions: bool,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
-    /// 2 s, asked by the client; 10 s on the vendor's wire (spec §2.1).
+    /// 2 s, asked by the client; 10 s on the vendor's wire.
     pub keep_alive: KeepAlive,
     /// How many events the server may send beyond the last one consumed. 1024; 0 (no limit) on the vendor's wire.
     pub window: u32,

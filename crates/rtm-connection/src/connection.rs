@@ -1,24 +1,26 @@
 //! The connection: what goes in, what comes out, and what is remembered in between.
 
+mod account;
 mod calls;
 mod frames;
+mod lasting;
 mod login;
 mod online;
 mod restore;
 mod timeouts;
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
 use rtm_codec::{
-    AcceptInvitation, CancelInvitation, ChannelId, ClientFrame, CloseReason, Command, InstanceId, MessageId,
-    RefuseInvitation, RenewToken, RequestId, SendInvitation, ServerFrame, SessionTicket, Text, Token, UserId,
+    AcceptInvitation, CancelInvitation, ChannelId, ClientFrame, CloseReason, Command, RefuseInvitation, RenewToken,
+    RequestId, SendInvitation, ServerFrame, Text, Token, UserId,
 };
 
-use crate::{
-    Config, ConnectionChangeReason, ConnectionState, Credentials, DialError, LocalInvitation, Output, RemoteInvitation,
-    RtmError, RtmEvent, Session, backoff::Backoff, intent::Intent, invitation::Invitations, limiter::Limiter,
-    link::Link, pending::Pending, recent::Recent, rng::Rng, stream::Stream, token::TokenState,
+use self::{
+    account::{Account, Active, End},
+    lasting::Lasting,
 };
+use crate::{Config, ConnectionState, DialError, LocalInvitation, Output, RemoteInvitation, Session, link::Link};
 
 /// The connection of one client object, over any number of logins.
 ///
@@ -69,44 +71,21 @@ use crate::{
 /// [`ErrorKind::OutcomeUnknown`]: rtm_codec::ErrorKind::OutcomeUnknown
 #[derive(Debug)]
 pub struct Connection {
-    config: Config,
-    rng: Rng,
-    instance: InstanceId,
-    now: Option<Instant>,
-    link: Link,
-    login: Option<LoginUnderWay>,
-    credentials: Option<Credentials>,
-    token: TokenState,
-    /// The last renewal whose token the login under way presents.
-    offered_renewal: Option<RequestId>,
-    ticket: Option<SessionTicket>,
-    saved: Option<Box<Session>>,
-    /// Events of the saved session that were received in another process and never consumed.
-    unconsumed: u64,
-    attempt: u32,
-    backoff: Backoff,
-    /// Why the last link was lost, if the server said.
-    lost_by: Option<CloseReason>,
-    stream: Stream,
-    pending: Pending,
-    intent: Intent,
-    invitations: Invitations,
-    recent: Recent,
-    /// Until when messages may come again that came over an earlier session.
-    repeats_until: Option<Instant>,
-    limiter: Limiter,
-    next_request: RequestId,
-    next_message: u64,
-    /// A sign of life is due anyway, so any acknowledgement may go with it.
-    ack_anything: bool,
-    queue: VecDeque<Output>,
+    state: State,
+    lasting: Lasting,
 }
 
-/// The user's `login`, until it ends.
+/// Where the connection stands. What dies with a session lives in its variant and goes with it.
 #[derive(Debug)]
-struct LoginUnderWay {
-    deadline: Instant,
-    last_error: Option<RtmError>,
+enum State {
+    /// Not logged in. `saved`: a session that the next login may go on with.
+    Out { saved: Option<Box<Session>> },
+    /// Logged in, or on the way there.
+    In(Box<Account>),
+    /// Logged out, which the server has yet to confirm.
+    LoggingOut { give_up: Instant },
+    /// The server ended the session for good.
+    Aborted,
 }
 
 impl Connection {
@@ -114,48 +93,16 @@ impl Connection {
     /// must be hard to guess, except in tests.
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
-        let config = config.clamped();
-        let mut rng = Rng::new(seed);
-        let instance = new_instance(&mut rng);
-        Self {
-            instance,
-            now: None,
-            link: Link::Idle,
-            login: None,
-            credentials: None,
-            token: TokenState::default(),
-            offered_renewal: None,
-            ticket: None,
-            saved: None,
-            unconsumed: 0,
-            attempt: 0,
-            backoff: Backoff::default(),
-            lost_by: None,
-            stream: Stream::default(),
-            pending: Pending::default(),
-            intent: Intent::default(),
-            invitations: Invitations::new(rng.next()),
-            recent: Recent::new(rng.next()),
-            repeats_until: None,
-            limiter: Limiter::new(config.limits.clone()),
-            next_request: RequestId(1),
-            next_message: rng.next(),
-            ack_anything: false,
-            queue: VecDeque::new(),
-            config,
-            rng,
-        }
+        Self { state: State::Out { saved: None }, lasting: Lasting::new(config, seed) }
     }
 
     /// A connection whose first `login` goes on with a saved session, if it is of the same user.
     #[must_use]
     pub fn with_session(config: Config, seed: u64, session: Session) -> Self {
-        Self {
-            instance: session.instance.clone(),
-            next_request: session.next_request,
-            saved: Some(Box::new(session)),
-            ..Self::new(config, seed)
-        }
+        let mut connection = Self::new(config, seed);
+        connection.lasting.next_request = session.next_request;
+        connection.state = State::Out { saved: Some(Box::new(session)) };
+        connection
     }
 
     /// Makes a call. Ends with exactly one [`Output::Reply`] of the returned number, at once (then nothing is sent:
@@ -168,7 +115,7 @@ impl Connection {
     /// The same as [`request`](Self::request), with a command that lies where it can stay.
     pub fn request_shared(&mut self, now: Instant, command: Arc<Command>) -> RequestId {
         let now = self.advance(now);
-        let id = self.take_request_id();
+        let id = self.lasting.take_request_id();
         self.start(now, id, command);
         id
     }
@@ -187,8 +134,7 @@ impl Connection {
         callee_id: UserId,
         content: impl Into<Text>,
     ) -> (LocalInvitation, RequestId) {
-        let invitation =
-            LocalInvitation { call_id: self.invitations.next_call_id(), callee_id, content: content.into() };
+        let invitation = LocalInvitation { call_id: self.lasting.call_ids.next(), callee_id, content: content.into() };
         let LocalInvitation { call_id, callee_id, content } = invitation.clone();
         (invitation, self.request(now, SendInvitation { call_id, callee_id, content }))
     }
@@ -232,34 +178,45 @@ impl Connection {
     /// may send as many more. Every event counts, whoever made it.
     pub fn consumed(&mut self, now: Instant, events: u32) {
         self.advance(now);
-        self.stream.consume(events);
+        self.lasting.stream.consume(events);
     }
 
     /// The link that the last [`Output::Dial`] asked for is open. `gateway_session` is the session id that the
     /// vendor's gateway gave, if there was one.
     pub fn handle_opened(&mut self, now: Instant, gateway_session: Option<Text>) {
         let now = self.advance(now);
-        self.opened(now, gateway_session);
+        if let Some(mut active) = self.active(now) {
+            active.opened(gateway_session);
+        }
     }
 
     /// The link that the last [`Output::Dial`] asked for could not be made.
     pub fn handle_dial_failed(&mut self, now: Instant, error: DialError) {
         let now = self.advance(now);
-        if matches!(self.link, Link::Dialing { asked: true, .. }) {
-            self.dial_failed(now, error);
-        }
+        self.turn(now, |active| active.dial_failed(error));
     }
 
     /// A frame came.
     pub fn handle_frame(&mut self, now: Instant, frame: ServerFrame) {
         let now = self.advance(now);
-        self.frame(now, frame);
+        match &self.state {
+            State::In(_) => self.turn(now, |active| active.frame(frame)),
+            State::LoggingOut { .. } if matches!(frame, ServerFrame::Close(_)) => self.logged_out(true),
+            State::Out { .. } | State::LoggingOut { .. } | State::Aborted => {}
+        }
     }
 
     /// The link is closed or broken; `reason` is what its close code stands for, if that is known.
     pub fn handle_closed(&mut self, now: Instant, reason: Option<CloseReason>) {
         let now = self.advance(now);
-        self.closed(now, reason);
+        match &self.state {
+            State::In(_) => self.turn(now, |active| active.closed(reason)),
+            State::LoggingOut { .. } => {
+                self.lasting.unsend(|_| {});
+                self.logged_out(false);
+            }
+            State::Out { .. } | State::Aborted => {}
+        }
     }
 
     /// Time has passed. May be called at any time; does nothing before the instant of [`Output::Wait`], so a timer
@@ -274,110 +231,121 @@ impl Connection {
     /// Acknowledgements come last: however many events came before, they go out in one frame.
     pub fn poll_output(&mut self, now: Instant) -> Output {
         let now = self.advance(now);
-        if self.queue.is_empty() && self.next_timeout().is_some_and(|at| at <= now) {
-            self.timeout(now);
+        let mut next = None;
+        if self.lasting.queue.is_empty() {
+            next = self.next_timeout();
+            if next.is_some_and(|next| next.at <= now) {
+                self.timeout(now);
+                next = self.next_timeout();
+            }
         }
-        if let Some(output) = self.queue.pop_front() {
-            if matches!(output, Output::Dial(_))
-                && let Link::Dialing { asked, .. } = &mut self.link
-            {
-                *asked = !self.queue.iter().any(|later| matches!(later, Output::Dial(_)));
+        if let Some(output) = self.lasting.queue.pop_front() {
+            if matches!(output, Output::Dial(_)) {
+                self.dial_asked();
             }
             return output;
         }
         match self.take_ack() {
             Some(ack) => Output::Send(ack),
-            None => Output::Wait(self.next_timeout()),
+            None => Output::Wait(next),
         }
     }
 
     /// The state that the user was told last.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
-        match self.link {
-            Link::Idle | Link::LoggingOut { .. } => ConnectionState::Disconnected,
-            Link::Online(_) => ConnectionState::Connected,
-            Link::Aborted => ConnectionState::Aborted,
-            Link::Dialing { .. } | Link::LoggingIn { .. } | Link::Waiting { .. } | Link::NeedsToken => {
-                if self.login.is_some() { ConnectionState::Connecting } else { ConnectionState::Reconnecting }
-            }
+        match &self.state {
+            State::Out { .. } | State::LoggingOut { .. } => ConnectionState::Disconnected,
+            State::In(account) => account.state(),
+            State::Aborted => ConnectionState::Aborted,
         }
     }
 
     /// The session, if there is one that can be resumed.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        let (Some(ticket), Some(credentials)) = (self.ticket, &self.credentials) else { return None };
+        let account = self.account()?;
         Some(Session {
-            user_id: credentials.user_id.clone(),
-            instance: self.instance.clone(),
-            ticket,
-            received: self.stream.received(),
-            consumed: self.stream.consumed(),
-            next_request: self.next_request,
-            channels: self.intent.joined().cloned().collect(),
-            subscriptions: self.intent.subscriptions.clone(),
-            attributes: self.intent.attributes.clone(),
+            user_id: account.credentials.user_id.clone(),
+            instance: account.instance.clone(),
+            ticket: account.ticket?,
+            received: self.lasting.stream.received(),
+            consumed: self.lasting.stream.consumed(),
+            next_request: self.lasting.next_request,
+            channels: account.intent.joined().cloned().collect(),
+            subscriptions: account.intent.subscriptions.clone(),
+            attributes: account.intent.attributes.clone(),
         })
     }
 
     /// Who is logged in or logging in.
     #[must_use]
     pub fn user_id(&self) -> Option<&UserId> {
-        self.credentials.as_ref().map(|credentials| &credentials.user_id)
+        self.account().map(|account| &account.credentials.user_id)
     }
 
     /// The channels that the user is in, in the order of their ids.
     pub fn channels(&self) -> impl Iterator<Item = &ChannelId> {
-        self.intent.joined()
+        self.account().into_iter().flat_map(|account| account.intent.joined())
     }
 
     /// Time never goes back here, whatever the caller's clock does.
     fn advance(&mut self, now: Instant) -> Instant {
-        let now = self.now.map_or(now, |latest| latest.max(now));
-        self.now = Some(now);
+        let now = self.lasting.now.map_or(now, |latest| latest.max(now));
+        self.lasting.now = Some(now);
         now
     }
 
-    fn take_request_id(&mut self) -> RequestId {
-        let id = self.next_request;
-        self.next_request = id.next();
-        id
+    fn account(&self) -> Option<&Account> {
+        match &self.state {
+            State::In(account) => Some(account),
+            State::Out { .. } | State::LoggingOut { .. } | State::Aborted => None,
+        }
     }
 
-    /// At most 13 decimal digits, as the vendor's wire has it.
-    fn take_message_id(&mut self) -> MessageId {
-        self.next_message = self.next_message.wrapping_add(1);
-        MessageId(1 + self.next_message % 9_999_999_999_999)
+    fn active(&mut self, now: Instant) -> Option<Active<'_>> {
+        match &mut self.state {
+            State::In(account) => Some(Active { account, lasting: &mut self.lasting, now }),
+            State::Out { .. } | State::LoggingOut { .. } | State::Aborted => None,
+        }
     }
 
-    /// Every request below this one is answered.
-    fn answered(&self) -> RequestId {
-        self.pending.lowest().unwrap_or(self.next_request)
+    /// Lets an account do something, over which its session may end.
+    #[inline]
+    fn turn(&mut self, now: Instant, act: impl FnOnce(&mut Active<'_>) -> ControlFlow<End>) {
+        if let Some(mut active) = self.active(now)
+            && let ControlFlow::Break(end) = act(&mut active)
+        {
+            self.end(now, end);
+        }
+    }
+
+    /// Ends the session and everything in it.
+    fn end(&mut self, now: Instant, end: End) {
+        let End { error, is_aborted, reason } = end;
+        let next = if is_aborted { State::Aborted } else { State::Out { saved: None } };
+        let State::In(mut account) = mem::replace(&mut self.state, next) else { return };
+        Active { account: &mut account, lasting: &mut self.lasting, now }.end_calls(error.kind());
+        self.lasting.changed(self.state(), reason);
+        if account.login.is_some() {
+            self.lasting.queue.push_back(Output::LoginResult(Err(error)));
+        }
+    }
+
+    /// The transport learns of the dial at hand, unless a later one waits behind it.
+    fn dial_asked(&mut self) {
+        let is_last = !self.lasting.queue.iter().any(|later| matches!(later, Output::Dial(_)));
+        if let State::In(account) = &mut self.state
+            && let Link::Dialing { asked, .. } = &mut account.link
+        {
+            *asked = is_last;
+        }
     }
 
     fn take_ack(&mut self) -> Option<ClientFrame> {
-        let Link::Online(_) = self.link else { return None };
-        let anything = std::mem::take(&mut self.ack_anything);
-        self.stream.take_ack(self.answered(), self.config.window, anything)
+        let State::In(account) = &mut self.state else { return None };
+        let Link::Online(online) = &mut account.link else { return None };
+        let anything = mem::take(&mut online.acks_anything);
+        self.lasting.take_ack(account, anything)
     }
-
-    /// Tells the user something that the server did not number.
-    fn emit(&mut self, event: RtmEvent) {
-        self.stream.push_local();
-        self.queue.push_back(Output::Event(event));
-    }
-
-    fn changed(&mut self, state: ConnectionState, reason: ConnectionChangeReason) {
-        self.emit(RtmEvent::ConnectionStateChanged { state, reason });
-    }
-
-    fn send(&mut self, frame: ClientFrame) {
-        self.queue.push_back(Output::Send(frame));
-    }
-}
-
-/// What tells the sessions of one client object, from login to logout, from every other session.
-fn new_instance(rng: &mut Rng) -> InstanceId {
-    InstanceId::new(format!("{:016x}{:016x}", rng.next(), rng.next())).expect("32 hexadecimal digits")
 }

@@ -1,5 +1,5 @@
-//! Call invitations, the caller's side and the callee's (spec §10). The server's timers decide; those here only make
-//! sure that every invitation ends.
+//! Call invitations, the caller's side and the callee's. The server's timers decide; those here only make sure that
+//! every invitation ends.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,16 @@ use rtm_codec::{
 
 use crate::{LocalInvitation, RemoteInvitation, RtmEvent};
 
-/// The most invitations of either side at once.
-const MOST: usize = 1024;
-
-/// The live invitations. An ended one is forgotten, except that an accepted one stays accepted until its deadline.
+/// The numbers of the invitations of one client object, over all its sessions.
 #[derive(Debug)]
-pub(crate) struct Invitations {
+pub(crate) struct CallIds {
     prefix: u64,
     made: u64,
+}
+
+/// The live invitations. An ended one is forgotten, except that an accepted one stays accepted until its deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Invitations {
     local: BTreeMap<CallId, Local>,
     remote: BTreeMap<(UserId, CallId), Remote>,
     next_deadline: Option<Instant>,
@@ -74,29 +76,31 @@ pub(crate) struct Effects {
     pub(crate) orphans: Vec<RequestId>,
 }
 
-impl Invitations {
+impl CallIds {
     pub(crate) fn new(prefix: u64) -> Self {
-        Self { prefix, made: 0, local: BTreeMap::new(), remote: BTreeMap::new(), next_deadline: None }
+        Self { prefix, made: 0 }
     }
 
     /// A number for a new invitation.
-    pub(crate) fn next_call_id(&mut self) -> CallId {
+    pub(crate) fn next(&mut self) -> CallId {
         self.made += 1;
         self.call_id(self.made)
+    }
+
+    /// Whether an invitation of this number was made here at any time.
+    fn has_made(&self, call_id: &CallId) -> bool {
+        let number = call_id.as_str().rsplit('-').next().and_then(|number| number.parse().ok());
+        number.is_some_and(|number| (1..=self.made).contains(&number) && self.call_id(number) == *call_id)
     }
 
     fn call_id(&self, number: u64) -> CallId {
         CallId::new(format!("{:016x}-{number}", self.prefix)).expect("37 visible characters at most")
     }
+}
 
-    /// Whether an invitation of this number was made here at any time.
-    fn was_made(&self, call_id: &CallId) -> bool {
-        let number = call_id.as_str().rsplit('-').next().and_then(|number| number.parse().ok());
-        number.is_some_and(|number| (1..=self.made).contains(&number) && self.call_id(number) == *call_id)
-    }
-
+impl Invitations {
     /// Whether the state of the invitation allows `command`.
-    pub(crate) fn check(&self, command: &Command) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, command: &Command, call_ids: &CallIds) -> Result<(), Refusal> {
         match command {
             Command::SendInvitation(send) if self.local.contains_key(&send.call_id) => {
                 Err(ErrorKind::AlreadySent.into())
@@ -109,7 +113,7 @@ impl Invitations {
                     Err(Refusal::new(ErrorKind::InvalidArgument, "the invitation is to another callee"))
                 }
                 Some(Local { canceling: None, .. }) => Ok(()),
-                None if !self.was_made(&cancel.call_id) => Err(ErrorKind::NotStarted.into()),
+                None if !call_ids.has_made(&cancel.call_id) => Err(ErrorKind::NotStarted.into()),
                 _ => Err(ErrorKind::AlreadyEnd.into()),
             },
             Command::AcceptInvitation(accept) => self.check_answer(&accept.caller_id, &accept.call_id),
@@ -403,3 +407,6 @@ fn cancel(invitation: &LocalInvitation) -> Command {
     let LocalInvitation { call_id, callee_id, .. } = invitation.clone();
     CancelInvitation { call_id, callee_id, content: Text::default() }.into()
 }
+
+/// The most invitations of either side at once.
+const MOST: usize = 1024;

@@ -66,6 +66,7 @@ mod rng;
 mod session;
 mod state;
 mod stream;
+mod timer;
 mod token;
 
 pub use config::{BackoffConfig, Config, Credentials};
@@ -75,3 +76,4 @@ pub use event::{GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInv
 pub use output::{Dial, DialError, Output};
 pub use session::Session;
 pub use state::{ConnectionChangeReason, ConnectionState};
+pub use timer::{Deadline, Timer};

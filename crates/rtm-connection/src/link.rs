@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use rtm_codec::KeepAlive;
 
-/// The link, from the first dial to the end.
+/// The link of an account, from the first dial to the end.
 #[derive(Debug)]
 pub(crate) enum Link {
-    /// Not logged in.
-    Idle,
+    /// There is none. Whoever dropped the last one decides at once what follows, so nobody else sees this.
+    Lost,
     /// A link is being made. `asked`: the transport has been told, so that what it reports is of this dial.
     Dialing { give_up: Instant, asked: bool },
     /// The link is open and the login is sent. `resumes`: with a session to go on with.
@@ -19,13 +19,9 @@ pub(crate) enum Link {
     Waiting { until: Instant },
     /// The link is lost, and without a new token there is no way back.
     NeedsToken,
-    /// The logout is sent.
-    LoggingOut { give_up: Instant },
-    /// The server ended the session for good.
-    Aborted,
 }
 
-/// The keep-alive of one link.
+/// An open link with a session on it.
 #[derive(Debug)]
 pub(crate) struct Online {
     since: Instant,
@@ -34,13 +30,8 @@ pub(crate) struct Online {
     heard_at: Instant,
     /// When to look whether the link is silent. Not moved by every frame, so that a timer set for it stays.
     look_at: Instant,
-}
-
-/// What keeping a link alive takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeepAliveStep {
-    Ping,
-    GiveUp,
+    /// A sign of life goes out anyway, so any acknowledgement may go with it.
+    pub(crate) acks_anything: bool,
 }
 
 impl Online {
@@ -52,7 +43,7 @@ impl Online {
         };
         let interval = Duration::from_millis(interval_ms.max(1).into());
         let ping_at = pings.then(|| now + interval);
-        Self { since: now, interval, ping_at, heard_at: now, look_at: now + interval * 2 }
+        Self { since: now, interval, ping_at, heard_at: now, look_at: now + interval * 2, acks_anything: false }
     }
 
     /// How long the link has lasted.
@@ -65,24 +56,26 @@ impl Online {
         self.heard_at = now;
     }
 
-    /// What is due at `now`.
-    pub(crate) fn step(&mut self, now: Instant) -> Option<KeepAliveStep> {
-        if now >= self.look_at {
-            let dead_at = self.heard_at + self.interval * 2;
-            if now >= dead_at {
-                return Some(KeepAliveStep::GiveUp);
-            }
-            self.look_at = dead_at;
-        }
-        if self.ping_at.is_some_and(|at| at <= now) {
-            self.ping_at = Some(now + self.interval);
-            return Some(KeepAliveStep::Ping);
-        }
-        None
+    /// When [`is_silent`](Self::is_silent) is to be asked.
+    pub(crate) fn look_at(&self) -> Instant {
+        self.look_at
     }
 
-    /// When `step` is to be called.
-    pub(crate) fn next_timeout(&self) -> Instant {
-        self.ping_at.map_or(self.look_at, |ping_at| ping_at.min(self.look_at))
+    /// Whether nothing was heard for two intervals.
+    pub(crate) fn is_silent(&mut self, now: Instant) -> bool {
+        let dead_at = self.heard_at + self.interval * 2;
+        self.look_at = dead_at;
+        now >= dead_at
+    }
+
+    /// When [`ping`](Self::ping) is to be called, if this side pings.
+    pub(crate) fn ping_at(&self) -> Option<Instant> {
+        self.ping_at
+    }
+
+    /// A ping goes out.
+    pub(crate) fn ping(&mut self, now: Instant) {
+        self.ping_at = Some(now + self.interval);
+        self.acks_anything = true;
     }
 }

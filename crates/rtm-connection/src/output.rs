@@ -1,10 +1,10 @@
 //! What a connection wants done, and what the transport reports of a failed dial.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use rtm_codec::{Answer, ClientFrame, CloseReason, Command, ErrorKind, RequestId, Text};
 
-use crate::{Credentials, RtmError, RtmEvent};
+use crate::{Credentials, Deadline, RtmError, RtmEvent};
 
 /// What [`poll_output`](crate::Connection::poll_output) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub enum Output {
     },
     /// A new token is wanted: if the user gave a way to get one, get it and call `renew_token`.
     TokenNeeded,
-    /// There is nothing to do until the next input, or until this instant, when `handle_timeout` is to be called.
-    Wait(Option<Instant>),
+    /// There is nothing to do until the next input, or until this deadline, when `handle_timeout` is to be called.
+    Wait(Option<Deadline>),
 }
 
 /// A connection to make.

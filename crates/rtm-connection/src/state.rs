@@ -1,4 +1,4 @@
-//! The states of a connection and why it changes between them, in the vendor's words (spec §2).
+//! The states of a connection and why it changes between them, in the vendor's words.
 
 use std::fmt;
 

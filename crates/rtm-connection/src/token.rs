@@ -1,4 +1,4 @@
-//! The life of the access token of a session (spec §4).
+//! The life of the access token of a session.
 
 use std::time::{Duration, Instant};
 

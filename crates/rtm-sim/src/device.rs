@@ -155,7 +155,7 @@ impl World {
                         self.ledger.frame_in(self.now, device, &frame);
                         self.devices[device].connection.handle_frame(now, frame);
                     }
-                    None => break until,
+                    None => break until.map(|until| until.at),
                 },
             }
         };

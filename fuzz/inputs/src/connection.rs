@@ -344,11 +344,11 @@ impl World {
         for _ in 0..MOST_OUTPUTS {
             match self.connection.poll_output(self.now) {
                 Output::Wait(until) => {
-                    assert!(until.is_none_or(|at| at > self.now), "a wait lies in the future");
+                    assert!(until.is_none_or(|until| until.at > self.now), "a wait lies in the future");
                     assert!(acks <= 1, "one acknowledgement a turn");
                     let late = self.open.iter().find(|(_, made)| **made + MOST_TIME <= self.now);
                     assert_eq!(late, None, "a request ends when its time is over");
-                    return until;
+                    return until.map(|until| until.at);
                 }
                 Output::Dial(_) => {
                     assert!(!self.linked && !self.dialing, "one link at a time");

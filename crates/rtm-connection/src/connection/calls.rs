@@ -3,15 +3,19 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use rtm_codec::{
-    Answer, ChannelId, Command, ErrorKind, MessageId, Refusal, RequestId, Token,
+    Answer, ChannelId, Command, ErrorKind, Family, MessageId, Refusal, RequestId,
     limits::{self, check_attributes},
 };
 
+use super::{
+    Connection,
+    account::{Account, Active},
+    lasting::Lasting,
+};
 use crate::{
     Output, RtmError, check,
-    connection::Connection,
     intent::{Membership, is_attribute_write, write_attributes},
-    invitation::Effects,
+    invitation::{CallIds, Effects},
     link::Link,
     pending::{Pending, Request, Sent},
 };
@@ -19,28 +23,20 @@ use crate::{
 impl Connection {
     /// Takes a call of the user, or refuses it at once.
     pub(super) fn start(&mut self, now: Instant, id: RequestId, mut command: Arc<Command>) {
-        self.number_message(&mut command);
-        if let Err(refusal) = self.admit(now, &command) {
-            let error = RtmError::from_refusal(refusal, command.family());
-            self.queue.push_back(Output::Reply { id, result: Err(error) });
-            return;
+        self.lasting.number_message(&mut command);
+        let family = command.family();
+        let started = check::arguments(&command, self.lasting.config.extensions).and_then(|()| {
+            let mut active = self.active(now).ok_or(ErrorKind::NotLoggedIn)?;
+            active.start(id, command)
+        });
+        if let Err(refusal) = started {
+            let error = RtmError::from_refusal(refusal, family);
+            self.lasting.queue.push_back(Output::Reply { id, result: Err(error) });
         }
-        if let Command::LeaveChannel(leave) = &*command
-            && self.abort_join(now, &leave.channel_id)
-        {
-            self.queue.push_back(Output::Reply { id, result: Ok(Answer::LeaveChannel(())) });
-            return;
-        }
-        self.note(now, id, &command);
-        let deadline = Pending::deadline(&self.config, now, &command);
-        let mut sent = Sent::Never;
-        if matches!(self.link, Link::Online(_)) {
-            self.queue.push_back(Output::Request { id, command: Arc::clone(&command) });
-            sent = Sent::Once;
-        }
-        self.pending.insert(id, Request { command, deadline, sent, errand: None });
     }
+}
 
+impl Lasting {
     fn number_message(&mut self, command: &mut Arc<Command>) {
         let number = match &**command {
             Command::SendMessageToPeer(send) => send.message_id,
@@ -57,22 +53,11 @@ impl Connection {
             _ => {}
         }
     }
+}
 
-    /// Whether a call may be made now. Only one that may draws on the call limits.
-    fn admit(&mut self, now: Instant, command: &Command) -> Result<(), Refusal> {
-        check::arguments(command, self.config.extensions)?;
-        if !self.state().is_logged_in() {
-            return Err(ErrorKind::NotLoggedIn.into());
-        }
-        self.check_state(command)?;
-        if self.pending.len() >= limits::REQUESTS_IN_FLIGHT {
-            return Err(Refusal::new(ErrorKind::TooOften, "4096 requests are under way"));
-        }
-        self.limiter.try_call(now, command)
-    }
-
+impl Account {
     /// Whether what this client has and is in allows the call.
-    fn check_state(&self, command: &Command) -> Result<(), Refusal> {
+    fn check_state(&self, command: &Command, call_ids: &CallIds) -> Result<(), Refusal> {
         match command {
             Command::JoinChannel(join) => {
                 let stays = |membership: &&Membership| !matches!(membership, Membership::Leaving(_));
@@ -110,56 +95,89 @@ impl Connection {
                 write_attributes(&mut attributes, command);
                 check_attributes(&attributes, limits::USER_ATTRIBUTES_BYTES)
             }
-            _ => self.invitations.check(command),
+            _ if command.family() == Family::Invitation => self.invitations.check(command, call_ids),
+            _ => Ok(()),
         }
     }
 
     fn check_joined(&self, channel: &ChannelId) -> Result<(), Refusal> {
         if self.intent.is_joined(channel) { Ok(()) } else { Err(ErrorKind::NotInChannel.into()) }
     }
+}
+
+impl Active<'_> {
+    fn start(&mut self, id: RequestId, command: Arc<Command>) -> Result<(), Refusal> {
+        self.admit(&command)?;
+        if let Command::LeaveChannel(leave) = &*command
+            && self.abort_join(&leave.channel_id)
+        {
+            self.push(Output::Reply { id, result: Ok(Answer::LeaveChannel(())) });
+            return Ok(());
+        }
+        self.note(id, &command);
+        let deadline = Pending::deadline(&self.lasting.config, self.now, &command);
+        let mut sent = Sent::Never;
+        if self.account.is_online() {
+            self.push(Output::Request { id, command: Arc::clone(&command) });
+            sent = Sent::Once;
+        }
+        self.account.pending.insert(id, Request { command, deadline, sent, errand: None });
+        Ok(())
+    }
+
+    /// Whether a call may be made now. Only one that may draws on the call limits.
+    fn admit(&mut self, command: &Command) -> Result<(), Refusal> {
+        if !self.account.state().is_logged_in() {
+            return Err(ErrorKind::NotLoggedIn.into());
+        }
+        self.account.check_state(command, &self.lasting.call_ids)?;
+        if self.account.pending.len() >= limits::REQUESTS_IN_FLIGHT {
+            return Err(Refusal::new(ErrorKind::TooOften, "4096 requests are under way"));
+        }
+        self.lasting.limiter.try_call(self.now, command)
+    }
 
     /// A join that has no answer yet ends with the channel being left. Says whether the server never heard of it.
-    fn abort_join(&mut self, now: Instant, channel: &ChannelId) -> bool {
-        let Some(&Membership::Joining { id, left }) = self.intent.channels.get(channel) else { return false };
-        self.intent.channels.remove(channel);
-        let Some(request) = self.pending.remove(id) else { return false };
+    fn abort_join(&mut self, channel: &ChannelId) -> bool {
+        let Some(&Membership::Joining { id, left }) = self.account.intent.channels.get(channel) else { return false };
+        self.account.intent.channels.remove(channel);
+        let Some(request) = self.account.pending.remove(id) else { return false };
         let sent = request.is_sent();
-        self.finish(now, id, request, Err(ErrorKind::AbortedByLeave.into()));
+        self.finish(id, request, Err(ErrorKind::AbortedByLeave.into()));
         left && !sent
     }
 
     /// What a call that is now under way changes here at once.
-    fn note(&mut self, now: Instant, id: RequestId, command: &Command) {
+    fn note(&mut self, id: RequestId, command: &Command) {
         match command {
             Command::JoinChannel(join) => {
-                let left = !self.intent.channels.contains_key(&join.channel_id);
-                self.intent.channels.insert(join.channel_id.clone(), Membership::Joining { id, left });
+                let left = !self.account.intent.channels.contains_key(&join.channel_id);
+                self.account.intent.channels.insert(join.channel_id.clone(), Membership::Joining { id, left });
             }
             Command::LeaveChannel(leave) => {
-                self.intent.channels.insert(leave.channel_id.clone(), Membership::Leaving(id));
+                self.account.intent.channels.insert(leave.channel_id.clone(), Membership::Leaving(id));
             }
             Command::RenewToken(renew) => {
-                let older = self.set_token(renew.token.clone());
-                if self.token.fallback.is_none() && !self.token.is_expired() {
-                    self.token.fallback = older;
+                let older = self.account.set_token(renew.token.clone());
+                if self.account.token.fallback.is_none() && !self.account.token.is_expired() {
+                    self.account.token.fallback = older;
                 }
-                self.token.renewing = Some(id);
-                self.token.replaced();
-                if matches!(self.link, Link::Waiting { .. } | Link::NeedsToken) {
-                    self.dial(now);
+                self.account.token.renewing = Some(id);
+                self.account.token.replaced();
+                if matches!(self.account.link, Link::Waiting { .. } | Link::NeedsToken) {
+                    self.dial();
                 }
             }
-            _ => self.invitations.requested(now, id, command, self.config.invitation_timeout),
+            _ if command.family() == Family::Invitation => {
+                let timeout = self.lasting.config.invitation_timeout;
+                self.account.invitations.requested(self.now, id, command, timeout);
+            }
+            _ => {}
         }
     }
 
-    /// Logins present this token from now on. Returns the one before.
-    pub(super) fn set_token(&mut self, token: Token) -> Option<Token> {
-        self.credentials.as_mut()?.token.replace(token)
-    }
-
     /// Ends a request: brings what is kept here up to date, and tells the user.
-    pub(super) fn finish(&mut self, now: Instant, id: RequestId, request: Request, result: Result<Answer, Refusal>) {
+    pub(super) fn finish(&mut self, id: RequestId, request: Request, result: Result<Answer, Refusal>) {
         let Request { command, deadline: _, sent, errand } = request;
         let mut result = match result {
             Ok(answer) if !command.is_answered_by(&answer) => {
@@ -168,83 +186,70 @@ impl Connection {
             result => result,
         };
         if let Some(errand) = errand {
-            self.errand_ended(now, errand, result.map(drop));
+            self.errand_ended(errand, result.map(drop));
             return;
         }
         match &*command {
-            Command::JoinChannel(join) => self.join_ended(now, id, &join.channel_id, sent, &mut result),
-            Command::LeaveChannel(leave) => self.leave_ended(now, id, &leave.channel_id, sent, &mut result),
+            Command::JoinChannel(join) => self.join_ended(id, &join.channel_id, sent, &mut result),
+            Command::LeaveChannel(leave) => self.leave_ended(id, &leave.channel_id, sent, &mut result),
             Command::RenewToken(_) => self.renewal_ended(id, &result),
             Command::SubscribePeersOnlineStatus(subscribe) if result.is_ok() => {
-                self.intent.subscriptions.extend(subscribe.peer_ids.iter().cloned());
+                self.account.intent.subscriptions.extend(subscribe.peer_ids.iter().cloned());
             }
             Command::UnsubscribePeersOnlineStatus(unsubscribe) if result.is_ok() => {
                 for peer in &unsubscribe.peer_ids {
-                    self.intent.subscriptions.remove(peer);
+                    self.account.intent.subscriptions.remove(peer);
                 }
             }
             _ if is_attribute_write(&command) => {
                 if result.is_ok() {
-                    write_attributes(&mut self.intent.attributes, &command);
+                    write_attributes(&mut self.account.intent.attributes, &command);
                 }
-                self.write_ended(now);
+                self.write_ended();
             }
-            _ => {
+            _ if command.family() == Family::Invitation => {
                 let error = result.as_ref().err().map(|refusal| refusal.kind);
-                let effects = self.invitations.answered(id, &command, sent != Sent::Never, error);
+                let effects = self.account.invitations.answered(id, &command, sent != Sent::Never, error);
                 self.apply(effects);
             }
+            _ => {}
         }
         let result = result.map_err(|refusal| RtmError::from_refusal(refusal, command.family()));
-        self.queue.push_back(Output::Reply { id, result });
+        self.push(Output::Reply { id, result });
     }
 
-    fn join_ended(
-        &mut self,
-        now: Instant,
-        id: RequestId,
-        channel: &ChannelId,
-        sent: Sent,
-        result: &mut Result<Answer, Refusal>,
-    ) {
+    fn join_ended(&mut self, id: RequestId, channel: &ChannelId, sent: Sent, result: &mut Result<Answer, Refusal>) {
         if result.as_ref().is_err_and(|refusal| refusal.kind == ErrorKind::AlreadyJoined) {
             // What was wanted is so: the server kept a membership that this side had forgotten.
             *result = Ok(Answer::JoinChannel(()));
         }
-        let left = match self.intent.channels.get(channel) {
+        let left = match self.account.intent.channels.get(channel) {
             Some(Membership::Joining { id: joining, left }) if *joining == id => *left,
             _ => return,
         };
         match result {
             Ok(_) => {
-                self.intent.channels.insert(channel.clone(), Membership::Joined);
+                self.account.intent.channels.insert(channel.clone(), Membership::Joined);
                 if sent == Sent::AgainAfterLapse {
-                    self.join_again(now, channel);
+                    self.join_again(channel);
                 }
             }
             Err(refusal) => {
-                self.intent.channels.remove(channel);
+                self.account.intent.channels.remove(channel);
                 // The server may yet do it, or has the user in from before, and the user believes that it is out.
                 if !left || (sent != Sent::Never && refusal.kind == ErrorKind::Timeout) {
-                    self.leave_unjoined(now, channel);
+                    self.leave_unjoined(channel);
                 }
             }
         }
     }
 
-    fn leave_ended(
-        &mut self,
-        now: Instant,
-        id: RequestId,
-        channel: &ChannelId,
-        sent: Sent,
-        result: &mut Result<Answer, Refusal>,
-    ) {
+    fn leave_ended(&mut self, id: RequestId, channel: &ChannelId, sent: Sent, result: &mut Result<Answer, Refusal>) {
         if result.as_ref().is_err_and(|refusal| refusal.kind == ErrorKind::NotInChannel) {
             // This side knew of the membership, and it is gone: over a reconnect, or by an earlier try.
             *result = Ok(Answer::LeaveChannel(()));
         }
-        match self.intent.channels.get_mut(channel) {
+        match self.account.intent.channels.get_mut(channel) {
             Some(Membership::Leaving(leaving)) if *leaving == id => {}
             Some(Membership::Joining { left, .. }) => {
                 *left |= result.is_ok();
@@ -253,28 +258,28 @@ impl Connection {
             _ => return,
         }
         if result.is_ok() {
-            self.intent.channels.remove(channel);
+            self.account.intent.channels.remove(channel);
         } else {
-            self.intent.channels.insert(channel.clone(), Membership::Joined);
+            self.account.intent.channels.insert(channel.clone(), Membership::Joined);
             if sent != Sent::Never {
                 // The server may have done it, or may yet, and the user believes that it is in.
-                self.join_again(now, channel);
+                self.join_again(channel);
             }
         }
     }
 
     fn renewal_ended(&mut self, id: RequestId, result: &Result<Answer, Refusal>) {
-        if self.token.renewing != Some(id) {
+        if self.account.token.renewing != Some(id) {
             return;
         }
-        self.token.renewing = None;
+        self.account.token.renewing = None;
         match result {
-            Ok(_) => self.token.renewed(),
+            Ok(_) => self.account.token.renewed(),
             // Nobody said that the token is not good.
             Err(refusal) if refusal.kind == ErrorKind::Timeout => {}
             Err(_) => {
-                if let Some(older) = self.token.fallback.take() {
-                    self.set_token(older);
+                if let Some(older) = self.account.token.fallback.take() {
+                    self.account.set_token(older);
                 }
             }
         }
@@ -288,9 +293,9 @@ impl Connection {
 
     /// Sends a call whose answer is of no interest, if there is a link: it undoes what nobody here wants any more.
     pub(super) fn send_unasked(&mut self, command: Command) {
-        if matches!(self.link, Link::Online(_)) {
-            let id = self.take_request_id();
-            self.queue.push_back(Output::Request { id, command: Arc::new(command) });
+        if self.account.is_online() {
+            let id = self.lasting.take_request_id();
+            self.push(Output::Request { id, command: Arc::new(command) });
         }
     }
 }

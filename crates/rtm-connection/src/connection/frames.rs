@@ -1,71 +1,63 @@
 //! What the server sends.
 
-use std::time::Instant;
+use std::ops::ControlFlow;
 
 use rtm_codec::{Answer, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
 
-use crate::{
-    GapReason, Output, ReceivedMessageProperties, RtmEvent, connection::Connection, link::Link, recent::Message,
-    stream::Arrival,
-};
+use super::account::{Active, End};
+use crate::{GapReason, Output, ReceivedMessageProperties, RtmEvent, link::Link, recent::Message, stream::Arrival};
 
-/// So many events beyond twice the window are too many for a server that keeps to it at all.
-const WINDOW_SLACK: u64 = 64;
-
-impl Connection {
-    pub(super) fn frame(&mut self, now: Instant, frame: ServerFrame) {
-        match &mut self.link {
-            Link::Online(online) => online.heard(now),
-            Link::LoggingIn { .. } | Link::LoggingOut { .. } => {}
+impl Active<'_> {
+    pub(super) fn frame(&mut self, frame: ServerFrame) -> ControlFlow<End> {
+        match &mut self.account.link {
+            Link::Online(online) => online.heard(self.now),
+            Link::LoggingIn { .. } => {}
             // Of a link that is given up.
-            Link::Idle | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken | Link::Aborted => return,
+            Link::Lost | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken => {
+                return ControlFlow::Continue(());
+            }
         }
-        match (&self.link, frame) {
-            (Link::Online(_), ServerFrame::Event { seq, event }) => self.event(now, seq, event),
+        match (&mut self.account.link, frame) {
+            (Link::Online(_), ServerFrame::Event { seq, event }) => self.event(seq, event),
             (Link::Online(_), ServerFrame::Reply { id, result }) => {
-                if let Some(request) = self.pending.remove(id) {
-                    self.finish(now, id, request, result);
+                if let Some(request) = self.account.pending.remove(id) {
+                    self.finish(id, request, result);
                 }
             }
-            (Link::Online(_) | Link::LoggingIn { .. }, ServerFrame::Ping) => {
-                self.send(ClientFrame::Pong);
-                self.ack_anything = true;
+            (Link::Online(online), ServerFrame::Ping) => {
+                online.acks_anything = true;
+                self.lasting.send(ClientFrame::Pong);
             }
-            (Link::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(now, *welcome),
-            (Link::LoggingIn { .. }, ServerFrame::Refused(refusal)) => self.refused(now, refusal),
-            (Link::LoggingOut { .. }, ServerFrame::Close(_)) => self.logged_out(true),
+            (Link::LoggingIn { .. }, ServerFrame::Ping) => self.lasting.send(ClientFrame::Pong),
+            (Link::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(*welcome),
+            (Link::LoggingIn { .. }, ServerFrame::Refused(refusal)) => return self.refused(refusal),
             (Link::Online(_) | Link::LoggingIn { .. }, ServerFrame::Close(reason)) => {
-                self.link_lost(now, Some(reason), true);
+                return self.link_lost(Some(reason), true);
             }
             // A pong was heard already; the rest has no place here and no effect.
             _ => {}
         }
+        ControlFlow::Continue(())
     }
 
-    pub(super) fn closed(&mut self, now: Instant, reason: Option<CloseReason>) {
-        match self.link {
+    pub(super) fn closed(&mut self, reason: Option<CloseReason>) -> ControlFlow<End> {
+        match self.account.link {
             Link::Dialing { asked: true, .. } | Link::LoggingIn { .. } | Link::Online(_) => {
-                self.link_lost(now, reason, false);
+                self.link_lost(reason, false)
             }
-            Link::LoggingOut { .. } => {
-                self.drop_link(None);
-                self.logged_out(false);
+            Link::Dialing { asked: false, .. } | Link::Lost | Link::Waiting { .. } | Link::NeedsToken => {
+                ControlFlow::Continue(())
             }
-            Link::Dialing { asked: false, .. }
-            | Link::Idle
-            | Link::Waiting { .. }
-            | Link::NeedsToken
-            | Link::Aborted => {}
         }
     }
 
-    fn event(&mut self, now: Instant, seq: Seq, event: Event) {
-        let window = u64::from(self.config.window);
-        if window > 0 && self.stream.waiting() > 2 * window + WINDOW_SLACK {
-            self.interrupted(now, Some(CloseReason::ProtocolError), Some(CloseReason::ProtocolError));
+    fn event(&mut self, seq: Seq, event: Event) {
+        let window = u64::from(self.lasting.config.window);
+        if window > 0 && self.lasting.stream.waiting() > 2 * window + WINDOW_SLACK {
+            self.interrupted(Some(CloseReason::ProtocolError), Some(CloseReason::ProtocolError));
             return;
         }
-        match self.stream.arrived(seq) {
+        match self.lasting.stream.arrived(seq) {
             Arrival::Duplicate => return,
             Arrival::Next => {}
             Arrival::After(lost) => {
@@ -78,22 +70,22 @@ impl Connection {
             Event::ChannelMessage { message, .. } => (false, message.len()),
             _ => (false, 0),
         };
-        match self.told(now, event) {
+        match self.told(event) {
             Some(event) => {
-                self.stream.push_numbered(receipt, bytes);
-                self.queue.push_back(Output::Event(event));
+                self.lasting.stream.push_numbered(receipt, bytes);
+                self.push(Output::Event(event));
             }
-            None => self.stream.push_hidden(receipt),
+            None => self.lasting.stream.push_hidden(receipt),
         }
     }
 
     /// What the user is told of an event, if anything.
-    fn told(&mut self, now: Instant, event: Event) -> Option<RtmEvent> {
+    fn told(&mut self, event: Event) -> Option<RtmEvent> {
         Some(match event {
             Event::MessageFromPeer(message) => {
                 let PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts } = message;
                 let seen = Message { channel: None, sender: &peer_id, message_id, server_received_ts };
-                if self.is_repeat(now, &seen, is_offline_message) {
+                if self.is_repeat(&seen, is_offline_message) {
                     return None;
                 }
                 let properties = ReceivedMessageProperties { is_offline_message, server_received_ts };
@@ -102,7 +94,7 @@ impl Connection {
             Event::ChannelMessage { channel_id, message_id, member_id, message, server_received_ts } => {
                 let channel = Some(&channel_id);
                 let seen = Message { channel, sender: &member_id, message_id, server_received_ts };
-                if self.is_repeat(now, &seen, false) {
+                if self.is_repeat(&seen, false) {
                     return None;
                 }
                 let properties = ReceivedMessageProperties { is_offline_message: false, server_received_ts };
@@ -112,10 +104,10 @@ impl Connection {
                 RtmEvent::PeersOnlineStatusChanged { peers: peers.into_iter().collect() }
             }
             Event::TokenWillExpire { expires_in_ms: _ } => {
-                if !self.token.warn() {
+                if !self.account.token.warn() {
                     return None;
                 }
-                self.queue.push_back(Output::TokenNeeded);
+                self.push(Output::TokenNeeded);
                 RtmEvent::TokenWillExpire
             }
             Event::MemberJoined { channel_id, member_id, member_count: _ } => {
@@ -137,12 +129,13 @@ impl Connection {
                 RtmEvent::Gap { channel_id, lost, reason }
             }
             event => {
-                if let Some(id) = self.invitations.answered_by(&event)
-                    && let Some(request) = self.pending.remove(id)
+                if let Some(id) = self.account.invitations.answered_by(&event)
+                    && let Some(request) = self.account.pending.remove(id)
                 {
-                    self.finish(now, id, request, Ok(Answer::SendInvitation(())));
+                    self.finish(id, request, Ok(Answer::SendInvitation(())));
                 }
-                let effects = self.invitations.handle_event(now, self.config.invitation_timeout, event);
+                let timeout = self.lasting.config.invitation_timeout;
+                let effects = self.account.invitations.handle_event(self.now, timeout, event);
                 let mut events = effects.events;
                 let last = events.pop();
                 events.into_iter().for_each(|earlier| self.emit(earlier));
@@ -154,8 +147,11 @@ impl Connection {
     /// Whether a message came before, over the session that this one took the place of. A stored one may come again
     /// over any session: its server kept it until it heard that it arrived, and may not have heard, or have failed to
     /// let it go.
-    fn is_repeat(&mut self, now: Instant, message: &Message<'_>, is_stored: bool) -> bool {
-        let may_repeat = is_stored || self.repeats_until.is_some_and(|until| now < until);
-        self.recent.insert(message, may_repeat)
+    fn is_repeat(&mut self, message: &Message<'_>, is_stored: bool) -> bool {
+        let may_repeat = is_stored || self.account.repeats_until.is_some_and(|until| self.now < until);
+        self.lasting.recent.insert(message, may_repeat)
     }
 }
+
+/// So many events beyond twice the window are too many for a server that keeps to it at all.
+const WINDOW_SLACK: u64 = 64;

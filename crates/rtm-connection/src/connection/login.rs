@@ -1,14 +1,15 @@
 //! Logging in and out: what the user asks for, and the attempts that it takes.
 
-use std::time::Instant;
+use std::{mem, ops::ControlFlow, time::Instant};
 
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, Text};
 
+use super::{
+    Connection, State,
+    account::{Account, Active, End},
+};
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState as State, Credentials, Dial, DialError, Output, RtmError,
-    RtmEvent,
-    connection::{Connection, LoginUnderWay},
-    intent::{Intent, Membership},
+    ConnectionChangeReason as Reason, ConnectionState, Credentials, Dial, DialError, Output, RtmError, RtmEvent,
     link::Link,
 };
 
@@ -21,35 +22,39 @@ impl Connection {
     /// and no result follows.
     pub fn login(&mut self, now: Instant, credentials: Credentials) -> Result<(), RtmError> {
         let now = self.advance(now);
-        if self.state() != State::Disconnected {
-            let detail = if matches!(self.link, Link::Aborted) { "the session was ended by the server" } else { "" };
-            return Err(RtmError::new(ErrorKind::AlreadyLogin, Family::Login).with_detail(detail));
-        }
-        self.limiter.try_login(now).map_err(|refusal| RtmError::from_refusal(refusal, Family::Login))?;
-        if matches!(self.link, Link::LoggingOut { .. }) {
-            self.logged_out(true);
-        }
-        self.limiter.set_limits(self.config.limits.clone());
-        match self.saved.take().filter(|saved| saved.user_id == credentials.user_id) {
-            None => self.stream.restart(),
-            Some(saved) => {
-                self.ticket = Some(saved.ticket);
-                self.stream.start(saved.received);
-                self.unconsumed = saved.received.0.saturating_sub(saved.consumed.0);
-                self.intent = Intent {
-                    channels: saved.channels.into_iter().map(|channel| (channel, Membership::Joined)).collect(),
-                    subscriptions: saved.subscriptions,
-                    attributes: saved.attributes,
-                    ..Intent::default()
-                };
+        let refused = |refusal| RtmError::from_refusal(refusal, Family::Login);
+        match self.state {
+            State::Out { .. } | State::LoggingOut { .. } => {}
+            State::In(_) => return Err(refused(ErrorKind::AlreadyLogin.into())),
+            State::Aborted => {
+                let detail = "the session was ended by the server";
+                return Err(refused(Refusal::new(ErrorKind::AlreadyLogin, detail)));
             }
         }
-        self.credentials = Some(credentials);
-        self.login = Some(LoginUnderWay { deadline: now + self.config.login_timeout, last_error: None });
-        self.backoff.reset();
-        self.attempt = 0;
-        self.changed(State::Connecting, Reason::Login);
-        self.dial(now);
+        self.lasting.limiter.try_login(now).map_err(refused)?;
+        if matches!(self.state, State::LoggingOut { .. }) {
+            self.logged_out(true);
+        }
+        let config = &self.lasting.config;
+        self.lasting.limiter.set_limits(config.limits.clone());
+        let deadline = now + config.login_timeout;
+        let saved = match mem::replace(&mut self.state, State::Out { saved: None }) {
+            State::Out { saved } => saved.filter(|saved| saved.user_id == credentials.user_id),
+            State::In(_) | State::LoggingOut { .. } | State::Aborted => None,
+        };
+        let mut account = Account::new(credentials, deadline, self.lasting.new_instance());
+        match saved {
+            None => self.lasting.stream.restart(),
+            Some(saved) => {
+                self.lasting.stream.start(saved.received);
+                account.resume(*saved);
+            }
+        }
+        self.state = State::In(Box::new(account));
+        self.lasting.changed(ConnectionState::Connecting, Reason::Login);
+        if let Some(mut active) = self.active(now) {
+            active.dial();
+        }
         Ok(())
     }
 
@@ -62,30 +67,26 @@ impl Connection {
     /// [`ErrorKind::NotLoggedIn`] in `DISCONNECTED`; no result follows then.
     pub fn logout(&mut self, now: Instant) -> Result<(), RtmError> {
         let now = self.advance(now);
-        if self.state() == State::Disconnected {
-            return Err(RtmError::new(ErrorKind::NotLoggedIn, Family::Logout));
-        }
-        // Receipts of what came until now.
-        self.ack_anything = true;
-        if let Some(ack) = self.take_ack() {
-            self.send(ack);
-        }
-        let login = self.login.take();
-        let is_open = matches!(self.link, Link::Online(_) | Link::LoggingIn { .. });
+        let is_open = match &self.state {
+            State::Out { .. } | State::LoggingOut { .. } => {
+                return Err(RtmError::new(ErrorKind::NotLoggedIn, Family::Logout));
+            }
+            State::In(_) => {
+                let is_open = self.active(now).is_some_and(|mut active| active.say_goodbye());
+                let error = RtmError::new(ErrorKind::AbortedByLogout, Family::Login);
+                self.end(now, End { error, is_aborted: false, reason: Reason::Logout });
+                is_open
+            }
+            State::Aborted => {
+                self.state = State::Out { saved: None };
+                self.lasting.changed(ConnectionState::Disconnected, Reason::Logout);
+                false
+            }
+        };
         if is_open {
-            self.send(ClientFrame::Logout);
-        } else if matches!(self.link, Link::Dialing { .. }) {
-            self.queue.push_back(Output::Hangup(CloseReason::Logout));
-        }
-        self.end(ErrorKind::AbortedByLogout, State::Disconnected, Reason::Logout);
-        if login.is_some() {
-            let error = RtmError::new(ErrorKind::AbortedByLogout, Family::Login);
-            self.queue.push_back(Output::LoginResult(Err(error)));
-        }
-        if is_open {
-            self.link = Link::LoggingOut { give_up: now + self.config.logout_timeout };
+            self.state = State::LoggingOut { give_up: now + self.lasting.config.logout_timeout };
         } else {
-            self.queue.push_back(Output::LogoutResult(Ok(())));
+            self.lasting.queue.push_back(Output::LogoutResult(Ok(())));
         }
         Ok(())
     }
@@ -93,121 +94,148 @@ impl Connection {
     /// The logout is over.
     pub(super) fn logged_out(&mut self, hang_up: bool) {
         if hang_up {
-            self.queue.push_back(Output::Hangup(CloseReason::Logout));
+            self.lasting.queue.push_back(Output::Hangup(CloseReason::Logout));
         }
-        self.link = Link::Idle;
-        self.queue.push_back(Output::LogoutResult(Ok(())));
+        self.state = State::Out { saved: None };
+        self.lasting.queue.push_back(Output::LogoutResult(Ok(())));
+    }
+}
+
+impl Active<'_> {
+    /// The user leaves. Says whether the server hears of it, and is to confirm it.
+    fn say_goodbye(&mut self) -> bool {
+        match self.account.link {
+            Link::Online(_) => {
+                // Receipts of what came until now.
+                let ack = self.lasting.take_ack(self.account, true);
+                self.lasting.queue.extend(ack.map(Output::Send));
+                self.lasting.send(ClientFrame::Logout);
+                true
+            }
+            Link::LoggingIn { .. } => {
+                self.lasting.send(ClientFrame::Logout);
+                true
+            }
+            Link::Dialing { .. } => {
+                self.push(Output::Hangup(CloseReason::Logout));
+                false
+            }
+            Link::Lost | Link::Waiting { .. } | Link::NeedsToken => false,
+        }
     }
 
-    pub(super) fn dial(&mut self, now: Instant) {
-        let Some(credentials) = self.credentials.clone() else { return };
-        self.attempt = self.attempt.saturating_add(1);
-        self.offered_renewal = self.token.renewing;
-        self.link = Link::Dialing { give_up: now + self.config.attempt_timeout, asked: false };
-        let dial = Dial { credentials, attempt: self.attempt, is_login: self.login.is_some() };
-        self.queue.push_back(Output::Dial(dial));
+    pub(super) fn dial(&mut self) {
+        let account = &mut *self.account;
+        account.attempt = account.attempt.saturating_add(1);
+        account.offered_renewal = account.token.renewing;
+        account.link = Link::Dialing { give_up: self.now + self.lasting.config.attempt_timeout, asked: false };
+        let credentials = account.credentials.clone();
+        let dial = Dial { credentials, attempt: account.attempt, is_login: account.login.is_some() };
+        self.push(Output::Dial(dial));
     }
 
     /// The next attempt follows after a pause.
-    pub(super) fn retry(&mut self, now: Instant) {
-        if self.login.is_none() && self.token.is_expired() {
-            self.link = Link::NeedsToken;
+    pub(super) fn retry(&mut self) {
+        if self.account.login.is_none() && self.account.token.is_expired() {
+            self.account.link = Link::NeedsToken;
             return;
         }
-        let draining = self.lost_by == Some(CloseReason::Draining);
-        let pause = self.backoff.pause(&self.config.backoff, draining, &mut self.rng);
-        self.link = Link::Waiting { until: now + pause };
+        let draining = self.account.lost_by == Some(CloseReason::Draining);
+        let pause = self.account.backoff.pause(&self.lasting.config.backoff, draining, &mut self.lasting.rng);
+        self.account.link = Link::Waiting { until: self.now + pause };
     }
 
-    pub(super) fn opened(&mut self, now: Instant, gateway_session: Option<Text>) {
-        let Link::Dialing { give_up, asked: true } = self.link else { return };
-        let Some(credentials) = self.credentials.clone() else { return };
-        self.offered_renewal = self.token.renewing;
-        let answered = self.answered();
-        let resume = self.ticket.filter(|_| self.config.extensions).map(|ticket| Resume {
+    pub(super) fn opened(&mut self, gateway_session: Option<Text>) {
+        let Link::Dialing { give_up, asked: true } = self.account.link else { return };
+        let account = &mut *self.account;
+        account.offered_renewal = account.token.renewing;
+        let answered = self.lasting.answered(account);
+        let stream = &mut self.lasting.stream;
+        let config = &self.lasting.config;
+        let resume = account.ticket.filter(|_| config.extensions).map(|ticket| Resume {
             ticket,
-            received: self.stream.received(),
-            consumed: self.stream.consumed(),
+            received: stream.received(),
+            consumed: stream.consumed(),
             answered,
         });
-        self.stream.told(answered);
-        self.link = Link::LoggingIn { give_up: give_up.max(now), resumes: resume.is_some() };
-        self.send(ClientFrame::Login(Box::new(Login {
-            app_id: credentials.app_id,
-            user_id: Some(credentials.user_id),
-            token: credentials.token,
-            instance: self.instance.clone(),
+        stream.told(answered);
+        account.link = Link::LoggingIn { give_up: give_up.max(self.now), resumes: resume.is_some() };
+        let Credentials { app_id, user_id, token } = account.credentials.clone();
+        let login = Login {
+            app_id,
+            user_id: Some(user_id),
+            token,
+            instance: account.instance.clone(),
             resume,
-            keep_alive: self.config.keep_alive,
-            window: self.config.window,
-            accepts_binary: self.config.extensions,
+            keep_alive: config.keep_alive,
+            window: config.window,
+            accepts_binary: config.extensions,
             gateway_session,
-        })));
+        };
+        self.lasting.send(ClientFrame::Login(Box::new(login)));
     }
 
-    pub(super) fn dial_failed(&mut self, now: Instant, error: DialError) {
+    pub(super) fn dial_failed(&mut self, error: DialError) -> ControlFlow<End> {
+        if !matches!(self.account.link, Link::Dialing { asked: true, .. }) {
+            return ControlFlow::Continue(());
+        }
+        self.account.link = Link::Lost;
         let DialError { kind, retry, detail } = error;
-        self.attempt_failed(now, kind, detail, retry);
+        self.attempt_failed(kind, detail, retry)
     }
 
-    /// The server or the gateway did not let the user in.
-    pub(super) fn attempt_failed(&mut self, now: Instant, kind: ErrorKind, detail: Text, retry: bool) {
+    /// The server or the gateway did not let the user in. The link is gone already.
+    pub(super) fn attempt_failed(&mut self, kind: ErrorKind, detail: Text, retry: bool) -> ControlFlow<End> {
         let error = RtmError::new(kind, Family::Login).with_detail(detail);
         let is_ban = matches!(kind, ErrorKind::Banned | ErrorKind::InvalidAppId);
-        match &mut self.login {
-            Some(login) if retry => {
-                login.last_error = Some(error);
-                self.retry(now);
+        match &mut self.account.login {
+            Some(login) if retry => login.last_error = Some(error),
+            Some(_) => {
+                let reason = if is_ban { Reason::BannedByServer } else { Reason::LoginFailure };
+                return ControlFlow::Break(End { error, is_aborted: false, reason });
             }
-            Some(_) => self.login_failed(if is_ban { Reason::BannedByServer } else { Reason::LoginFailure }, error),
-            None if is_ban => self.abort(Reason::BannedByServer),
-            None if matches!(kind, ErrorKind::TokenExpired | ErrorKind::InvalidToken) => self.token_refused(now, kind),
-            None => self.retry(now),
+            None if is_ban => return self.abort(Reason::BannedByServer),
+            None if matches!(kind, ErrorKind::TokenExpired | ErrorKind::InvalidToken) => self.token_refused(kind),
+            None => {}
         }
-    }
-
-    /// The user's `login` is over without success. The link is gone already.
-    pub(super) fn login_failed(&mut self, reason: Reason, error: RtmError) {
-        self.login = None;
-        self.end(error.kind(), State::Disconnected, reason);
-        self.queue.push_back(Output::LoginResult(Err(error)));
+        self.retry();
+        ControlFlow::Continue(())
     }
 
     /// A reconnect is refused for its token: an older one may still be good, else a new one is needed.
-    fn token_refused(&mut self, now: Instant, kind: ErrorKind) {
-        let newer = self.token.renewing > self.offered_renewal;
-        for id in self.pending.renewals(self.offered_renewal) {
-            if let Some(request) = self.pending.remove(id) {
-                self.finish(now, id, request, Err(kind.into()));
+    fn token_refused(&mut self, kind: ErrorKind) {
+        let newer = self.account.token.renewing > self.account.offered_renewal;
+        for id in self.account.pending.renewals(self.account.offered_renewal) {
+            if let Some(request) = self.account.pending.remove(id) {
+                self.finish(id, request, Err(kind.into()));
             }
         }
         if newer {
             // A renewal came after the login was sent: the next attempt has it.
-        } else if let Some(older) = self.token.fallback.take() {
-            self.set_token(older);
+        } else if let Some(older) = self.account.token.fallback.take() {
+            self.account.set_token(older);
         } else if kind == ErrorKind::TokenExpired {
             self.token_expired();
         } else {
-            self.queue.push_back(Output::TokenNeeded);
+            self.push(Output::TokenNeeded);
         }
-        self.retry(now);
     }
 
     /// The token ended while there is no link: without a new one there will be none.
     pub(super) fn token_expired(&mut self) {
-        if self.token.expire() {
+        if self.account.token.expire() {
             self.emit(RtmEvent::TokenDidExpire);
-            self.queue.push_back(Output::TokenNeeded);
+            self.push(Output::TokenNeeded);
         }
-        if matches!(self.link, Link::Waiting { .. }) {
-            self.link = Link::NeedsToken;
+        if matches!(self.account.link, Link::Waiting { .. }) {
+            self.account.link = Link::NeedsToken;
         }
     }
 
     /// A login is refused.
-    pub(super) fn refused(&mut self, now: Instant, refusal: Refusal) {
+    pub(super) fn refused(&mut self, refusal: Refusal) -> ControlFlow<End> {
         self.drop_link(Some(CloseReason::Logout));
-        let retry = self.login.is_none();
-        self.attempt_failed(now, refusal.kind, refusal.detail, retry);
+        let retry = self.account.login.is_none();
+        self.attempt_failed(refusal.kind, refusal.detail, retry)
     }
 }

@@ -1,117 +1,117 @@
 //! Having a session, losing its link, coming back to it, and its end.
 
-use std::time::{Duration, Instant};
+use std::{mem, ops::ControlFlow, time::Duration};
 
-use rtm_codec::{Answer, CloseReason, ErrorKind, Resumption, Text, Welcome};
+use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Text, Welcome};
 
+use super::account::{Active, End};
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState as State, GapReason, Output, RtmEvent,
-    connection::Connection,
-    intent::Intent,
+    ConnectionChangeReason as Reason, ConnectionState as State, GapReason, Output, RtmError, RtmEvent,
     link::{Link, Online},
-    token::TokenState,
 };
 
-/// How long after a session was lost its messages may come again over the new one: as long as a server remembers
-/// what it took.
-const REPEATS: Duration = Duration::from_secs(60);
-
-impl Connection {
-    pub(super) fn welcomed(&mut self, now: Instant, welcome: Welcome) {
-        let Link::LoggingIn { resumes, .. } = self.link else { return };
+impl Active<'_> {
+    pub(super) fn welcomed(&mut self, welcome: Welcome) {
+        let Link::LoggingIn { resumes, .. } = self.account.link else { return };
         let Welcome { user_id: _, ticket, resumption, token_expires_in_ms, server_time_ms: _, limits } = welcome;
         let resumption = if resumes { resumption } else { Resumption::New };
-        let returns = resumes || self.login.is_none();
-        self.link = Link::Online(Online::new(now, self.config.keep_alive));
-        self.ticket = ticket;
-        for id in self.pending.renewals(self.offered_renewal) {
-            if let Some(request) = self.pending.remove(id) {
-                self.finish(now, id, request, Ok(Answer::RenewToken(())));
+        let returns = resumes || self.account.login.is_none();
+        self.account.link = Link::Online(Online::new(self.now, self.lasting.config.keep_alive));
+        self.account.ticket = ticket;
+        for id in self.account.pending.renewals(self.account.offered_renewal) {
+            if let Some(request) = self.account.pending.remove(id) {
+                self.finish(id, request, Ok(Answer::RenewToken(())));
             }
         }
-        self.token.accepted(now, token_expires_in_ms.map(Duration::from_millis));
+        self.account.token.accepted(self.now, token_expires_in_ms.map(Duration::from_millis));
         if let Some(limits) = limits {
-            self.limiter.set_limits(limits);
+            self.lasting.limiter.set_limits(limits);
         }
-        self.changed(State::Connected, Reason::LoginSuccess);
-        if self.login.take().is_some() {
-            self.queue.push_back(Output::LoginResult(Ok(())));
+        self.lasting.changed(State::Connected, Reason::LoginSuccess);
+        if self.account.login.take().is_some() {
+            self.push(Output::LoginResult(Ok(())));
         }
         match resumption {
             Resumption::Resumed => {}
-            Resumption::Lapsed => self.intent.restore_lapsed(self.pending.has_sent_attribute_write()),
-            _ => self.began_anew(now, returns),
+            Resumption::Lapsed => self.account.intent.restore_lapsed(self.account.pending.has_sent_attribute_write()),
+            _ => self.began_anew(returns),
         }
-        let unconsumed = std::mem::take(&mut self.unconsumed);
+        let unconsumed = mem::take(&mut self.account.unconsumed);
         if unconsumed > 0 && matches!(resumption, Resumption::Resumed | Resumption::Lapsed) {
             self.emit(RtmEvent::Gap { channel_id: None, lost: Some(unconsumed), reason: GapReason::Missing });
         }
-        self.lost_by = None;
-        if self.token.ends_soon(now) && self.token.warn() {
+        self.account.lost_by = None;
+        if self.account.token.ends_soon(self.now) && self.account.token.warn() {
             self.emit(RtmEvent::TokenWillExpire);
-            self.queue.push_back(Output::TokenNeeded);
+            self.push(Output::TokenNeeded);
         }
-        self.run_errands(now);
-        self.resend(now, resumption);
+        self.run_errands();
+        self.resend(resumption);
     }
 
     /// There is a new session. `returns`: in place of one that the user had.
-    fn began_anew(&mut self, now: Instant, returns: bool) {
-        self.stream.restart();
-        self.stream.told(self.answered());
+    fn began_anew(&mut self, returns: bool) {
+        self.lasting.stream.restart();
+        let answered = self.lasting.answered(self.account);
+        self.lasting.stream.told(answered);
         if !returns {
             return;
         }
-        self.intent.restore_all(self.pending.has_sent_attribute_write());
-        self.repeats_until = Some(now + REPEATS);
-        let reason = match self.lost_by {
+        self.account.intent.restore_all(self.account.pending.has_sent_attribute_write());
+        self.account.repeats_until = Some(self.now + REPEATS);
+        let reason = match self.account.lost_by {
             Some(CloseReason::SlowConsumer) => GapReason::SlowConsumer,
             _ => GapReason::NewSession,
         };
         self.emit(RtmEvent::Gap { channel_id: None, lost: None, reason });
-        let effects = self.invitations.end_session();
+        let effects = self.account.invitations.end_session();
         effects.events.into_iter().for_each(|event| self.emit(event));
         for id in effects.orphans {
             // One that was sent is told apart when the rest is sent again.
-            if let Some(request) = self.pending.remove_unsent(id) {
-                self.finish(now, id, request, Err(ErrorKind::AlreadyEnd.into()));
+            if let Some(request) = self.account.pending.remove_unsent(id) {
+                self.finish(id, request, Err(ErrorKind::AlreadyEnd.into()));
             }
         }
-        if !self.config.extensions {
+        if !self.lasting.config.extensions {
             // The vendor's wire does not say that the session is a new one: its server may keep the calls going.
             effects.cancels.into_iter().for_each(|cancel| self.send_unasked(cancel));
         }
     }
 
     /// The link is gone, by the server's word (`frame`) or by its close code, or just so.
-    pub(super) fn link_lost(&mut self, now: Instant, reason: Option<CloseReason>, frame: bool) {
+    pub(super) fn link_lost(&mut self, reason: Option<CloseReason>, frame: bool) -> ControlFlow<End> {
         let hang_up = frame.then_some(reason.unwrap_or(CloseReason::Internal));
-        let is_online = matches!(self.link, Link::Online(_));
+        let is_online = self.account.is_online();
+        let is_login = self.account.login.is_some();
         match reason {
-            Some(CloseReason::RemoteLogin) if self.login.is_none() => {
+            Some(CloseReason::RemoteLogin) if !is_login => {
                 self.drop_link(hang_up);
-                self.abort(Reason::RemoteLogin);
+                self.abort(Reason::RemoteLogin)
             }
-            Some(CloseReason::Banned) if self.login.is_none() => {
+            Some(CloseReason::Banned) if !is_login => {
                 self.drop_link(hang_up);
-                self.abort(Reason::BannedByServer);
+                self.abort(Reason::BannedByServer)
             }
             Some(CloseReason::TokenExpired) if is_online => {
                 self.drop_link(hang_up);
-                if self.token.expire() {
+                if self.account.token.expire() {
                     self.emit(RtmEvent::TokenDidExpire);
                 }
-                self.abort(Reason::TokenExpired);
+                self.abort(Reason::TokenExpired)
             }
             // Anything in between may close a link with 1000; only the server can end a session.
             Some(CloseReason::Logout) if is_online && frame => {
                 self.drop_link(hang_up);
-                self.end(ErrorKind::NotLoggedIn, State::Disconnected, Reason::Logout);
+                let error = RtmError::new(ErrorKind::NotLoggedIn, Family::Login);
+                ControlFlow::Break(End { error, is_aborted: false, reason: Reason::Logout })
             }
-            _ if is_online => self.interrupted(now, reason, hang_up),
+            _ if is_online => {
+                self.interrupted(reason, hang_up);
+                ControlFlow::Continue(())
+            }
             _ => {
                 self.drop_link(hang_up);
-                self.lost_by = reason.or(self.lost_by);
+                self.account.lost_by = reason.or(self.account.lost_by);
                 let kind = match reason {
                     Some(CloseReason::Banned) => ErrorKind::Banned,
                     Some(CloseReason::TokenExpired) => ErrorKind::TokenExpired,
@@ -121,72 +121,43 @@ impl Connection {
                     reason == CloseReason::Logout || (reason.can_reconnect() && reason != CloseReason::ProtocolError)
                 });
                 let detail = reason.map_or("the connection was lost", CloseReason::as_str);
-                self.attempt_failed(now, kind, Text::from(detail), retry || self.login.is_none());
+                self.attempt_failed(kind, Text::from(detail), retry || !is_login)
             }
         }
     }
 
     /// The link of a session is lost, and the session is not.
-    pub(super) fn interrupted(&mut self, now: Instant, reason: Option<CloseReason>, hang_up: Option<CloseReason>) {
-        if let Link::Online(online) = &self.link {
-            self.backoff.lasted(&self.config.backoff, online.lasted(now));
+    pub(super) fn interrupted(&mut self, reason: Option<CloseReason>, hang_up: Option<CloseReason>) {
+        if let Link::Online(online) = &self.account.link {
+            self.account.backoff.lasted(&self.lasting.config.backoff, online.lasted(self.now));
         }
         self.drop_link(hang_up);
-        self.lost_by = reason;
-        self.attempt = 0;
-        self.pending.drop_errands();
-        self.changed(State::Reconnecting, Reason::Interrupted);
-        self.retry(now);
+        self.account.lost_by = reason;
+        self.account.attempt = 0;
+        self.account.pending.drop_errands();
+        self.lasting.changed(State::Reconnecting, Reason::Interrupted);
+        self.retry();
     }
 
-    /// Nothing goes out on this link any more. What was not handed to it yet was never sent.
+    /// Lets the link go, with everything that lived in it. What was not handed to it yet was never sent.
     pub(super) fn drop_link(&mut self, hang_up: Option<CloseReason>) {
-        let pending = &mut self.pending;
-        self.queue.retain(|output| match output {
-            Output::Request { id, .. } => {
-                if let Some(request) = pending.get_mut(*id) {
-                    request.take_back();
-                }
-                false
+        self.account.link = Link::Lost;
+        self.lasting.unsend(|id| {
+            if let Some(request) = self.account.pending.get_mut(id) {
+                request.take_back();
             }
-            Output::Send(_) => false,
-            _ => true,
         });
-        self.queue.extend(hang_up.map(Output::Hangup));
+        self.lasting.queue.extend(hang_up.map(Output::Hangup));
     }
 
     /// The server ended the session for good.
-    pub(super) fn abort(&mut self, reason: Reason) {
-        if self.config.web15 && reason == Reason::RemoteLogin {
-            self.end(ErrorKind::NotLoggedIn, State::Disconnected, reason);
-        } else {
-            self.end(ErrorKind::NotLoggedIn, State::Aborted, reason);
-            self.link = Link::Aborted;
-        }
-    }
-
-    /// Ends the session and everything in it; its requests end with `kind`.
-    pub(super) fn end(&mut self, kind: ErrorKind, state: State, reason: Reason) {
-        self.link = Link::Idle;
-        let now = self.now.expect("every input brings the time");
-        let effects = self.invitations.end_session();
-        effects.events.into_iter().for_each(|event| self.emit(event));
-        for id in self.pending.ids() {
-            if let Some(request) = self.pending.remove(id) {
-                let unknown = kind != ErrorKind::AbortedByLogout && request.may_have_had_effect();
-                let kind = if unknown { ErrorKind::OutcomeUnknown } else { kind };
-                self.finish(now, id, request, Err(kind.into()));
-            }
-        }
-        self.credentials = None;
-        // A logout that the server never heard of must not bring back what was had before it.
-        self.instance = super::new_instance(&mut self.rng);
-        self.token = TokenState::default();
-        self.ticket = None;
-        self.unconsumed = 0;
-        self.lost_by = None;
-        self.repeats_until = None;
-        self.intent = Intent::default();
-        self.changed(state, reason);
+    pub(super) fn abort(&mut self, reason: Reason) -> ControlFlow<End> {
+        let is_aborted = !(self.lasting.config.web15 && reason == Reason::RemoteLogin);
+        let error = RtmError::new(ErrorKind::NotLoggedIn, Family::Login);
+        ControlFlow::Break(End { error, is_aborted, reason })
     }
 }
+
+/// How long after a session was lost its messages may come again over the new one: as long as a server remembers
+/// what it took.
+const REPEATS: Duration = Duration::from_secs(60);

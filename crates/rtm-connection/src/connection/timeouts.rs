@@ -1,77 +1,135 @@
-//! What time does.
+//! What time does: when each timer is due, and what happens then.
 
-use std::time::Instant;
+use std::{ops::ControlFlow, time::Instant};
 
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Text};
 
-use crate::{
-    ConnectionChangeReason as Reason, ConnectionState as State, RtmError,
-    connection::Connection,
-    link::{KeepAliveStep, Link},
+use super::{
+    Connection, State,
+    account::{Account, Active, End},
 };
+use crate::{ConnectionChangeReason as Reason, ConnectionState, Deadline, RtmError, Timer, link::Link};
 
 impl Connection {
-    /// The next instant at which something is to be done.
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let link = match &self.link {
-            Link::Idle | Link::Aborted | Link::NeedsToken => None,
-            Link::Dialing { give_up, .. } | Link::LoggingIn { give_up, .. } | Link::LoggingOut { give_up } => {
-                Some(*give_up)
+    /// The next instant at which something is to be done, and what.
+    pub(super) fn next_timeout(&self) -> Option<Deadline> {
+        let mut next: Option<Deadline> = None;
+        Timer::for_each(|timer| {
+            if let Some(at) = self.deadline(timer)
+                && next.is_none_or(|next| at < next.at)
+            {
+                next = Some(Deadline { at, timer });
             }
-            Link::Waiting { until } => Some(*until),
-            Link::Online(online) => {
-                let sign_of_life = online.next_timeout();
-                Some(self.intent.next_retry().map_or(sign_of_life, |at| at.min(sign_of_life)))
-            }
-        };
-        let token = if self.state() == State::Reconnecting { self.token.deadline() } else { None };
-        let login = self.login.as_ref().map(|login| login.deadline);
-        [link, token, login, self.pending.next_deadline(), self.invitations.next_deadline()].into_iter().flatten().min()
+        });
+        next
     }
 
+    /// Does everything that is due.
     pub(super) fn timeout(&mut self, now: Instant) {
-        while let Some((id, request)) = self.pending.pop_expired(now) {
-            self.finish(now, id, request, Err(ErrorKind::Timeout.into()));
+        Timer::for_each(|timer| {
+            if self.deadline(timer).is_some_and(|at| at <= now) {
+                self.due(now, timer);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn deadline(&self, timer: Timer) -> Option<Instant> {
+        match &self.state {
+            State::In(account) => account.deadline(timer),
+            State::LoggingOut { give_up } => (timer == Timer::Logout).then_some(*give_up),
+            State::Out { .. } | State::Aborted => None,
         }
-        let effects = self.invitations.expire(now);
-        self.apply(effects);
-        if let Some(login) = self.login.take_if(|login| login.deadline <= now) {
-            let detail = login
-                .last_error
-                .map_or_else(Text::default, |error| Text::from(format!("the last attempt failed: {}", error)));
-            self.give_up_attempt();
-            let error = RtmError::new(ErrorKind::Timeout, Family::Login).with_detail(detail);
-            self.login_failed(Reason::LoginTimeout, error);
+    }
+
+    fn due(&mut self, now: Instant, timer: Timer) {
+        if timer == Timer::Logout {
+            self.logged_out(true);
+        } else {
+            self.turn(now, |active| active.due(timer));
         }
-        if self.state() == State::Reconnecting && self.token.deadline().is_some_and(|at| at <= now) {
-            self.token_expired();
+    }
+}
+
+impl Account {
+    #[inline(always)]
+    fn deadline(&self, timer: Timer) -> Option<Instant> {
+        match (timer, &self.link) {
+            (Timer::Request, _) => self.pending.next_deadline(),
+            (Timer::Invitation, _) => self.invitations.next_deadline(),
+            (Timer::Login, _) => self.login.as_ref().map(|login| login.deadline),
+            (Timer::Token, _) if self.state() == ConnectionState::Reconnecting => self.token.deadline(),
+            (Timer::Attempt, Link::Dialing { give_up, .. } | Link::LoggingIn { give_up, .. }) => Some(*give_up),
+            (Timer::Reconnect, Link::Waiting { until }) => Some(*until),
+            (Timer::Silence, Link::Online(online)) => Some(online.look_at()),
+            (Timer::Ping, Link::Online(online)) => online.ping_at(),
+            (Timer::Restore, Link::Online(_)) => self.intent.next_retry(),
+            (
+                Timer::Token
+                | Timer::Attempt
+                | Timer::Reconnect
+                | Timer::Silence
+                | Timer::Ping
+                | Timer::Restore
+                // There is no account any more.
+                | Timer::Logout,
+                _,
+            ) => None,
         }
-        match &mut self.link {
-            Link::Dialing { give_up, .. } | Link::LoggingIn { give_up, .. } if *give_up <= now => {
+    }
+}
+
+impl Active<'_> {
+    fn due(&mut self, timer: Timer) -> ControlFlow<End> {
+        match timer {
+            Timer::Request => {
+                while let Some((id, request)) = self.account.pending.pop_expired(self.now) {
+                    self.finish(id, request, Err(ErrorKind::Timeout.into()));
+                }
+            }
+            Timer::Invitation => {
+                let effects = self.account.invitations.expire(self.now);
+                self.apply(effects);
+            }
+            Timer::Login => return self.login_timeout(),
+            Timer::Token => self.token_expired(),
+            Timer::Attempt => {
                 self.give_up_attempt();
                 let detail = Text::from("the server did not answer");
-                self.attempt_failed(now, ErrorKind::GatewayConnectFailed, detail, true);
+                return self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true);
             }
-            Link::Waiting { until } if *until <= now => self.dial(now),
-            Link::LoggingOut { give_up } if *give_up <= now => self.logged_out(true),
-            Link::Online(online) => match online.step(now) {
-                None => self.retry_errands(now),
-                Some(KeepAliveStep::Ping) => {
-                    self.send(ClientFrame::Ping);
-                    self.ack_anything = true;
-                    self.retry_errands(now);
+            Timer::Reconnect => self.dial(),
+            Timer::Silence => {
+                if let Link::Online(online) = &mut self.account.link
+                    && online.is_silent(self.now)
+                {
+                    self.interrupted(Some(CloseReason::KeepAliveTimeout), Some(CloseReason::KeepAliveTimeout));
                 }
-                Some(KeepAliveStep::GiveUp) => {
-                    self.interrupted(now, Some(CloseReason::KeepAliveTimeout), Some(CloseReason::KeepAliveTimeout));
+            }
+            Timer::Ping => {
+                if let Link::Online(online) = &mut self.account.link {
+                    online.ping(self.now);
+                    self.lasting.send(ClientFrame::Ping);
                 }
-            },
-            _ => {}
+            }
+            Timer::Restore => self.retry_errands(),
+            Timer::Logout => {}
         }
+        ControlFlow::Continue(())
+    }
+
+    fn login_timeout(&mut self) -> ControlFlow<End> {
+        self.give_up_attempt();
+        let last_error = self.account.login.as_mut().and_then(|login| login.last_error.take());
+        let detail =
+            last_error.map_or_else(Text::default, |error| Text::from(format!("the last attempt failed: {error}")));
+        let error = RtmError::new(ErrorKind::Timeout, Family::Login).with_detail(detail);
+        ControlFlow::Break(End { error, is_aborted: false, reason: Reason::LoginTimeout })
     }
 
     /// The transport is to leave a link alone that is not made yet, or on which the login has no answer.
     fn give_up_attempt(&mut self) {
-        if matches!(self.link, Link::Dialing { .. } | Link::LoggingIn { .. }) {
+        if matches!(self.account.link, Link::Dialing { .. } | Link::LoggingIn { .. }) {
             self.drop_link(Some(CloseReason::LoginTimeout));
         }
     }

@@ -1,6 +1,8 @@
 //! What the server is told of events received and consumed, and of answers.
 
-use rtm_codec::{Answer, ClientFrame, Event, QueryPeersBySubscriptionOption, Resumption, RtmMessage, ServerFrame};
+use rtm_codec::{
+    Answer, ClientFrame, Event, QueryPeersBySubscriptionOption, Resumption, RtmMessage, Seq, ServerFrame, Welcome,
+};
 use rtm_connection::Config;
 
 use crate::peer::{Peer, SECOND, channel, peer_message, user};
@@ -40,10 +42,7 @@ fn an_invitation_is_acknowledged_at_once_for_its_caller_waits() {
 fn one_acknowledgement_is_enough_for_all_that_came_together() {
     let mut peer = Peer::online();
     peer.frames(
-        (1..=100).map(|seq| ServerFrame::Event {
-            seq: rtm_codec::Seq(seq),
-            event: Event::MessageFromPeer(peer_message("hi")),
-        }),
+        (1..=100).map(|seq| ServerFrame::Event { seq: Seq(seq), event: Event::MessageFromPeer(peer_message("hi")) }),
     );
     peer.expect_ack(100, 0, 1);
     peer.expect_nothing_sent();
@@ -54,7 +53,7 @@ fn an_acknowledgement_comes_after_what_is_sent_anyway() {
     let mut peer = Peer::online();
     let id = peer.with(|connection, now| {
         let event = Event::MessageFromPeer(peer_message("hi"));
-        connection.handle_frame(now, ServerFrame::Event { seq: rtm_codec::Seq(1), event });
+        connection.handle_frame(now, ServerFrame::Event { seq: Seq(1), event });
         connection.request(now, QueryPeersBySubscriptionOption {})
     });
     peer.expect_request(id);
@@ -192,7 +191,26 @@ fn events_of_the_old_session_are_not_consumed_in_the_new_one() {
     peer.forget_sent();
     // Connecting, connected, three messages, reconnecting, connected, gap.
     peer.consume(8);
-    assert_eq!(peer.connection.session().unwrap().consumed, rtm_codec::Seq(0));
+    assert_eq!(peer.connection.session().unwrap().consumed, Seq(0));
     peer.consume(1);
-    assert_eq!(peer.connection.session().unwrap().consumed, rtm_codec::Seq(1));
+    assert_eq!(peer.connection.session().unwrap().consumed, Seq(1));
+}
+
+#[test]
+fn a_logout_without_a_link_does_not_hurry_the_acknowledgements_of_the_next_login() {
+    let mut peer = Peer::online();
+    peer.cut();
+    peer.logout().unwrap();
+    peer.login();
+    peer.open();
+    let welcome = Welcome {
+        user_id: user("bob"),
+        ticket: None,
+        resumption: Resumption::New,
+        token_expires_in_ms: None,
+        server_time_ms: 0,
+        limits: None,
+    };
+    peer.frames([ServerFrame::Welcome(Box::new(welcome)), ServerFrame::Event { seq: Seq(1), event: count(1) }]);
+    peer.expect_nothing_sent();
 }

@@ -287,8 +287,8 @@ impl Peer {
                 Output::Reply { id, result } => self.replies.push_back((id, result)),
                 Output::TokenNeeded => self.tokens_needed += 1,
                 Output::Wait(until) => {
-                    assert!(until.is_none_or(|at| at > self.now), "the wait lies in the past");
-                    self.wait = until;
+                    assert!(until.is_none_or(|until| until.at > self.now), "the wait lies in the past");
+                    self.wait = until.map(|until| until.at);
                     self.trace.pop();
                     return;
                 }

@@ -310,9 +310,9 @@ impl World {
             }
             match output {
                 Output::Wait(until) => {
-                    assert!(until.is_none_or(|at| at > self.now), "a wait lies in the future");
+                    assert!(until.is_none_or(|until| until.at > self.now), "a wait lies in the future");
                     assert!(acks <= 1, "one acknowledgement a turn");
-                    return until;
+                    return until.map(|until| until.at);
                 }
                 Output::Dial(_) => {
                     assert!(!self.linked && !self.dialing, "one link at a time");

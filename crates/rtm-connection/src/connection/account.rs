@@ -1,0 +1,149 @@
+//! Being logged in, from `login` to the end of the session: everything that dies with it is one value.
+
+use std::time::Instant;
+
+use rtm_codec::{CloseReason, ErrorKind, InstanceId, RequestId, SessionTicket, Token};
+
+use super::lasting::Lasting;
+use crate::{
+    ConnectionChangeReason as Reason, ConnectionState, Credentials, Output, RtmError, RtmEvent, Session,
+    backoff::Backoff,
+    intent::{Intent, Membership},
+    invitation::Invitations,
+    link::Link,
+    pending::Pending,
+    token::TokenState,
+};
+
+/// What there is from `login` until the session ends, or the login fails.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) credentials: Credentials,
+    /// The user's `login`, until the server takes it.
+    pub(super) login: Option<LoginUnderWay>,
+    pub(super) link: Link,
+    /// Tells this session from every other: a logout that the server never heard of must not bring back what was
+    /// had before it.
+    pub(super) instance: InstanceId,
+    pub(super) ticket: Option<SessionTicket>,
+    pub(super) token: TokenState,
+    /// The last renewal whose token the login under way presents.
+    pub(super) offered_renewal: Option<RequestId>,
+    /// How many attempts to connect were made in a row.
+    pub(super) attempt: u32,
+    pub(super) backoff: Backoff,
+    /// Why the last link was lost, if the server said.
+    pub(super) lost_by: Option<CloseReason>,
+    pub(super) pending: Pending,
+    pub(super) intent: Intent,
+    pub(super) invitations: Invitations,
+    /// Until when messages may come again that came over an earlier session.
+    pub(super) repeats_until: Option<Instant>,
+    /// Events of a saved session that were received in another process and never consumed.
+    pub(super) unconsumed: u64,
+}
+
+/// The user's `login`, until it ends.
+#[derive(Debug)]
+pub(super) struct LoginUnderWay {
+    pub(super) deadline: Instant,
+    pub(super) last_error: Option<RtmError>,
+}
+
+/// An account at work, with what outlives it.
+pub(super) struct Active<'a> {
+    pub(super) account: &'a mut Account,
+    pub(super) lasting: &'a mut Lasting,
+    pub(super) now: Instant,
+}
+
+/// How a session ends for good, or a login fails.
+#[derive(Debug)]
+pub(super) struct End {
+    /// What everything under way ends with.
+    pub(super) error: RtmError,
+    /// Whether the user has to log out before the next login.
+    pub(super) is_aborted: bool,
+    pub(super) reason: Reason,
+}
+
+impl Account {
+    pub(super) fn new(credentials: Credentials, deadline: Instant, instance: InstanceId) -> Self {
+        Self {
+            credentials,
+            login: Some(LoginUnderWay { deadline, last_error: None }),
+            link: Link::Lost,
+            instance,
+            ticket: None,
+            token: TokenState::default(),
+            offered_renewal: None,
+            attempt: 0,
+            backoff: Backoff::default(),
+            lost_by: None,
+            pending: Pending::default(),
+            intent: Intent::default(),
+            invitations: Invitations::default(),
+            repeats_until: None,
+            unconsumed: 0,
+        }
+    }
+
+    /// Goes on with a session of another process.
+    pub(super) fn resume(&mut self, saved: Session) {
+        self.instance = saved.instance;
+        self.ticket = Some(saved.ticket);
+        self.unconsumed = saved.received.0.saturating_sub(saved.consumed.0);
+        self.intent = Intent {
+            channels: saved.channels.into_iter().map(|channel| (channel, Membership::Joined)).collect(),
+            subscriptions: saved.subscriptions,
+            attributes: saved.attributes,
+            ..Intent::default()
+        };
+    }
+
+    /// Logins present this token from now on. Returns the one before.
+    pub(super) fn set_token(&mut self, token: Token) -> Option<Token> {
+        self.credentials.token.replace(token)
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        matches!(self.link, Link::Online(_))
+    }
+
+    pub(super) fn state(&self) -> ConnectionState {
+        match self.link {
+            Link::Online(_) => ConnectionState::Connected,
+            Link::Lost | Link::Dialing { .. } | Link::LoggingIn { .. } | Link::Waiting { .. } | Link::NeedsToken => {
+                if self.login.is_some() {
+                    ConnectionState::Connecting
+                } else {
+                    ConnectionState::Reconnecting
+                }
+            }
+        }
+    }
+}
+
+impl Active<'_> {
+    /// Ends what lives in the session; calls without an answer end with `kind`.
+    pub(super) fn end_calls(&mut self, kind: ErrorKind) {
+        self.account.link = Link::Lost;
+        let effects = self.account.invitations.end_session();
+        effects.events.into_iter().for_each(|event| self.emit(event));
+        for id in self.account.pending.ids() {
+            if let Some(request) = self.account.pending.remove(id) {
+                let is_unknown = kind != ErrorKind::AbortedByLogout && request.may_have_had_effect();
+                let kind = if is_unknown { ErrorKind::OutcomeUnknown } else { kind };
+                self.finish(id, request, Err(kind.into()));
+            }
+        }
+    }
+
+    pub(super) fn emit(&mut self, event: RtmEvent) {
+        self.lasting.emit(event);
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        self.lasting.queue.push_back(output);
+    }
+}
