@@ -4,7 +4,7 @@ use std::{hint::black_box, time::Instant};
 
 use rtm_codec::{
     AppId, CallLimits, ChannelId, ClientFrame, Command, InstanceId, JoinChannel, KeepAlive, Login, MessageId,
-    RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId,
+    RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Wire,
 };
 use rtm_server::core::{ConnId, Core, Now, Outgoing, ProjectConfig, StoreAnswer, StoreDone};
 
@@ -96,7 +96,7 @@ impl World {
                 resume: None,
                 keep_alive: KeepAlive::Client { interval_ms: 2000 },
                 window: 1024,
-                accepts_binary: true,
+                abilities: Wire::Native.abilities(),
                 gateway_session: None,
             };
             let conn = core.connect(now);

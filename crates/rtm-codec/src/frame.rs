@@ -67,6 +67,13 @@ pub enum ClientFrame {
         /// Every request below this one is answered.
         answered: RequestId,
     },
+    /// Every event up to this one is written to the socket, and the client acknowledged all of them that its wire
+    /// lets it acknowledge. Never sent, and no sign of life: the server's codec of the vendor's wire makes it, since
+    /// most events have no acknowledgement there.
+    Written {
+        /// The last of them.
+        up_to: Seq,
+    },
     /// Are you there?
     Ping,
     /// The answer to [`ServerFrame::Ping`].
@@ -122,10 +129,29 @@ pub struct Login {
     pub keep_alive: KeepAlive,
     /// How many events the server may send beyond the last one consumed. 0: no such limit.
     pub window: u32,
-    /// Whether the client can take binary messages (the vendor's cannot).
-    pub accepts_binary: bool,
+    /// What the client's wire can do, and what the client does by itself.
+    pub abilities: Abilities,
     /// The gateway's session id on the vendor's wire: it opens the HTTP endpoints to this session.
     pub gateway_session: Option<Text>,
+}
+
+/// What a client's wire can do, and what the client does by itself. The codecs put it into each [`Login`], so that
+/// client and server ask for the ability that a question is about, and never which wire it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by its name")]
+pub struct Abilities {
+    /// It goes on in its session after a lost connection, and asks again for the answers that it did not get.
+    pub resume: bool,
+    /// It takes [binary messages](crate::RtmMessage::Binary).
+    pub binary: bool,
+    /// It can write channel attributes at a revision that it names.
+    pub revisions: bool,
+    /// It fetches its stored messages over HTTP, and must not get them as events.
+    pub fetches_stored: bool,
+    /// It sends its user attributes again, by itself, when it comes back.
+    pub repeats_attributes: bool,
+    /// It reads in the [`Welcome`] when its token ends, and warns its user itself if that is soon.
+    pub times_token: bool,
 }
 
 /// Where a client wants to go on.

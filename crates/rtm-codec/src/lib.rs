@@ -22,7 +22,8 @@ pub use command::*;
 pub use error::{DecodeError, DecodeErrorKind, ErrorKind, Family, Refusal};
 pub use event::{Event, SharedEvent};
 pub use frame::{
-    ClientFrame, KeepAlive, Login, Packet, PacketRef, Resume, Resumption, ServerFrame, SessionTicket, Welcome,
+    Abilities, ClientFrame, KeepAlive, Login, Packet, PacketRef, Resume, Resumption, ServerFrame, SessionTicket,
+    Welcome,
 };
 pub use id::{
     AppId, AttributeKey, CallId, ChannelId, Epoch, IdFault, InstanceId, InvalidId, MessageId, RequestId, Revision, Seq,

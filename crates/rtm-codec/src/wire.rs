@@ -1,7 +1,8 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
 use crate::{
-    ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, anyrtc, native,
+    Abilities, ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, anyrtc,
+    native,
 };
 
 /// Which wire a connection speaks.
@@ -12,6 +13,22 @@ pub enum Wire {
     Native,
     /// The vendor's JSON text frames, as its SDKs speak them.
     Vendor,
+}
+
+impl Wire {
+    /// What a client on this wire can do.
+    #[must_use]
+    pub const fn abilities(self) -> Abilities {
+        let is_native = matches!(self, Self::Native);
+        Abilities {
+            resume: is_native,
+            binary: is_native,
+            revisions: is_native,
+            fetches_stored: !is_native,
+            repeats_attributes: !is_native,
+            times_token: is_native,
+        }
+    }
 }
 
 /// The client's half of a socket's wire.
@@ -191,12 +208,12 @@ impl ServerWire {
         }
     }
 
-    /// What the written events imply on a wire that has no acknowledgement for them: an
-    /// [`Ack`](ClientFrame::Ack) for the session. To be called after the packets were written.
-    pub fn take_acks(&mut self) -> Option<ClientFrame> {
+    /// How far the events are written, on a wire that has no acknowledgement for most of them: a
+    /// [`Written`](ClientFrame::Written) for the session. To be called after the packets were written, until `None`.
+    pub fn take_written(&mut self) -> Option<ClientFrame> {
         match self {
             Self::Native(_) => None,
-            Self::Vendor(codec) => codec.take_acks(),
+            Self::Vendor(codec) => codec.take_written(),
         }
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AttributeKey, Command, ErrorKind, Refusal, RtmMessage, Text,
+    Abilities, AttributeKey, Command, ErrorKind, Refusal, RtmMessage, Text,
     limits::{self, check_attributes, check_invitation_text, check_message},
 };
 
-/// Checks what can be known from the call alone. `extensions`: the wire has what the vendor's has not.
-pub(crate) fn arguments(command: &Command, extensions: bool) -> Result<(), Refusal> {
+/// Checks what can be known from the call alone. `abilities`: what the wire can carry.
+pub(crate) fn arguments(command: &Command, abilities: Abilities) -> Result<(), Refusal> {
     match command {
         Command::RenewToken(renew) => not_empty(renew.token.expose().len(), "the token is empty"),
-        Command::SendMessageToPeer(send) => message(&send.message, extensions),
-        Command::SendChannelMessage(send) => message(&send.message, extensions),
+        Command::SendMessageToPeer(send) => message(&send.message, abilities),
+        Command::SendChannelMessage(send) => message(&send.message, abilities),
         Command::QueryPeersOnlineStatus(query) => {
             let count = query.peer_ids.len();
             not_empty(count, "no peers are given")?;
@@ -34,18 +34,18 @@ pub(crate) fn arguments(command: &Command, extensions: bool) -> Result<(), Refus
             at_most(count, limits::MEMBER_COUNT_CHANNELS, ErrorKind::ExceedLimit, "more than 32 channels are given")
         }
         Command::SetChannelAttributes(set) => {
-            revision(set.expected_revision.is_some(), extensions)?;
+            revision(set.expected_revision.is_some(), abilities)?;
             check_attributes(&set.attributes, limits::CHANNEL_ATTRIBUTES_BYTES)
         }
         Command::AddOrUpdateChannelAttributes(add) => {
-            revision(add.expected_revision.is_some(), extensions)?;
+            revision(add.expected_revision.is_some(), abilities)?;
             some_attributes(&add.attributes, limits::CHANNEL_ATTRIBUTES_BYTES)
         }
         Command::DeleteChannelAttributesByKeys(delete) => {
-            revision(delete.expected_revision.is_some(), extensions)?;
+            revision(delete.expected_revision.is_some(), abilities)?;
             keys(Some(&delete.keys))
         }
-        Command::ClearChannelAttributes(clear) => revision(clear.expected_revision.is_some(), extensions),
+        Command::ClearChannelAttributes(clear) => revision(clear.expected_revision.is_some(), abilities),
         Command::GetChannelAttributes(get) => keys(get.keys.as_ref()),
         Command::QueryHistory(query) => {
             if query.limit == 0 || query.limit as usize > limits::HISTORY_PAGE {
@@ -60,10 +60,10 @@ pub(crate) fn arguments(command: &Command, extensions: bool) -> Result<(), Refus
     }
 }
 
-fn message(message: &RtmMessage, extensions: bool) -> Result<(), Refusal> {
+fn message(message: &RtmMessage, abilities: Abilities) -> Result<(), Refusal> {
     check_message(message)?;
     match message {
-        RtmMessage::Binary(_) if !extensions => {
+        RtmMessage::Binary(_) if !abilities.binary => {
             Err(Refusal::new(ErrorKind::IncompatibleMessage, "the vendor's wire carries no bytes"))
         }
         _ => Ok(()),
@@ -84,8 +84,8 @@ fn keys(keys: Option<&Vec<AttributeKey>>) -> Result<(), Refusal> {
     keys.map_or(Ok(()), |keys| not_empty(keys.len(), "no keys are given"))
 }
 
-fn revision(given: bool, extensions: bool) -> Result<(), Refusal> {
-    supported(extensions || !given, "the vendor's wire has no revisions")
+fn revision(given: bool, abilities: Abilities) -> Result<(), Refusal> {
+    supported(abilities.revisions || !given, "the vendor's wire has no revisions")
 }
 
 fn supported(is: bool, detail: &str) -> Result<(), Refusal> {

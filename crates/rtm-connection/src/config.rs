@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use rtm_codec::{AppId, CallLimits, KeepAlive, Token, UserId};
+use rtm_codec::{Abilities, AppId, CallLimits, KeepAlive, Token, UserId, Wire};
 
 /// How a connection behaves. The default is for the native wire; [`Config::vendor`] for the vendor's.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Whether the wire has what the vendor's has not: resuming, binary messages, revisions.
-    pub extensions: bool,
+    /// What the wire can do.
+    pub abilities: Abilities,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
     /// 2 s, asked by the client; 10 s on the vendor's wire.
     pub keep_alive: KeepAlive,
@@ -42,7 +42,7 @@ impl Config {
     #[must_use]
     pub fn native() -> Self {
         Self {
-            extensions: true,
+            abilities: Wire::Native.abilities(),
             keep_alive: KeepAlive::Client { interval_ms: 2_000 },
             window: 1024,
             login_timeout: Duration::from_secs(12),
@@ -61,7 +61,12 @@ impl Config {
     /// For the vendor's wire.
     #[must_use]
     pub fn vendor() -> Self {
-        Self { extensions: false, keep_alive: KeepAlive::Client { interval_ms: 10_000 }, window: 0, ..Self::native() }
+        Self {
+            abilities: Wire::Vendor.abilities(),
+            keep_alive: KeepAlive::Client { interval_ms: 10_000 },
+            window: 0,
+            ..Self::native()
+        }
     }
 }
 

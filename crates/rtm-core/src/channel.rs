@@ -192,7 +192,7 @@ impl Core {
         let members = &self.channels.get(channel)?.members;
         for &member in members {
             if member == asker.session
-                || is_binary && self.hub.sessions.get(member).is_some_and(|session| !session.accepts_binary)
+                || is_binary && self.hub.sessions.get(member).is_some_and(|session| !session.abilities.binary)
             {
                 continue;
             }

@@ -6,7 +6,7 @@
 //! ```
 //! use std::time::Instant;
 //!
-//! use rtm_codec::{AppId, ClientFrame, InstanceId, KeepAlive, Login, ServerFrame, UserId};
+//! use rtm_codec::{AppId, ClientFrame, InstanceId, KeepAlive, Login, ServerFrame, UserId, Wire};
 //! use rtm_core::{Core, Now, Outgoing, ProjectConfig};
 //!
 //! let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
@@ -22,7 +22,7 @@
 //!     resume: None,
 //!     keep_alive: KeepAlive::Client { interval_ms: 2000 },
 //!     window: 0,
-//!     accepts_binary: true,
+//!     abilities: Wire::Native.abilities(),
 //!     gateway_session: None,
 //! })));
 //!
@@ -69,7 +69,9 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use rtm_codec::{AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, ServerFrame, UserId};
+use rtm_codec::{
+    AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFrame, UserId,
+};
 
 use self::{
     arena::{Arena, ChannelKey, InvitationKey, SessionKey, UserKey},
@@ -189,29 +191,23 @@ impl Core {
     }
 
     fn session_frame(&mut self, now: Now, conn: ConnId, key: SessionKey, frame: ClientFrame) {
+        if let ClientFrame::Written { up_to } = frame {
+            return self.acknowledge(now, conn, key, up_to, up_to);
+        }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         // A client speaks only after it has heard the answer to its login.
         session.has_lapsed = false;
-        // On the vendor's wire most acknowledgements only say that something was written: no sign of life.
-        if !(session.is_vendor() && matches!(frame, ClientFrame::Ack { .. })) {
-            session.heard = now.instant;
-            if session.state != PeerOnlineState::Online {
-                self.set_state(now, key, PeerOnlineState::Online);
-            }
+        session.heard = now.instant;
+        if session.state != PeerOnlineState::Online {
+            self.set_state(now, key, PeerOnlineState::Online);
         }
         match frame {
             ClientFrame::Request { id, command } => self.request(now, key, id, command),
             ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
             ClientFrame::Ack { received, consumed, answered } => {
-                let mut done = std::mem::take(&mut self.done);
-                let is_good = self.hub.acknowledge(key, received, consumed, &mut done);
-                self.settle_events(now, key, &mut done);
-                self.done = done;
+                self.acknowledge(now, conn, key, received, consumed);
                 if let Some(session) = self.hub.sessions.get_mut(key) {
                     session.requests.forget_before(answered);
-                }
-                if !is_good {
-                    self.break_off(now, conn);
                 }
             }
             ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
@@ -219,6 +215,17 @@ impl Core {
             ClientFrame::Logout => self.end_session(now, key, CloseReason::Logout),
             // A second login, and what no client of this version sends.
             _ => self.break_off(now, conn),
+        }
+    }
+
+    /// Events have reached the session's device. Of those that were never sent that cannot be: the connection ends.
+    fn acknowledge(&mut self, now: Now, conn: ConnId, key: SessionKey, received: Seq, consumed: Seq) {
+        let mut done = std::mem::take(&mut self.done);
+        let is_good = self.hub.acknowledge(key, received, consumed, &mut done);
+        self.settle_events(now, key, &mut done);
+        self.done = done;
+        if !is_good {
+            self.break_off(now, conn);
         }
     }
 

@@ -218,7 +218,7 @@ impl Core {
             keep_alive: login.keep_alive,
             ping_at: None,
             token: None,
-            accepts_binary: login.accepts_binary,
+            abilities: login.abilities,
             gateway_session: None,
             stream: Stream::new(login.window),
             receipts: Receipts::default(),
@@ -294,8 +294,8 @@ impl Core {
             Start::New | Start::Restart => Resumption::New,
         };
         session.take_over(now, login, life, &self.config.settings);
-        let is_vendor = session.is_vendor();
-        session.echo_until = (is_vendor && was_there && self.config.settings.keep_attributes_on_return)
+        let repeats_attributes = session.abilities.repeats_attributes;
+        session.echo_until = (repeats_attributes && was_there && self.config.settings.keep_attributes_on_return)
             .then(|| now.instant + ECHO_WITHIN);
         let welcome = Welcome {
             user_id,
@@ -326,7 +326,7 @@ impl Session {
     /// Takes from a login what holds as long as its connection.
     fn take_over(&mut self, now: Now, login: Login, life: Option<TokenLife>, settings: &Settings) {
         self.instance = login.instance;
-        self.accepts_binary = login.accepts_binary;
+        self.abilities = login.abilities;
         self.gateway_session = login.gateway_session.filter(|id| (1..=GATEWAY_SESSION_BYTES).contains(&id.len()));
         self.heard = now.instant;
         (self.keep_alive, self.ping_at) = match login.keep_alive {
@@ -338,12 +338,12 @@ impl Session {
             of_client => (of_client, None),
         };
         self.token = life.map(|life| life.clock(now));
-        if self.is_vendor() {
+        if !self.abilities.resume {
             self.requests.be_forgetful();
-        } else if let Some(token) = &mut self.token
+        }
+        if let Some(token) = self.token.as_mut().filter(|_| self.abilities.times_token)
             && token.warn_at.is_some_and(|at| at <= now.instant)
         {
-            // The answer to the login says how long the token lives: a client that comes late warns by itself.
             token.warn_at = None;
         }
         self.set_limit(settings);
@@ -355,5 +355,5 @@ const MOST_KEEP_ALIVE_MS: u32 = 20_000;
 const LEAST_KEEP_ALIVE_MS: u32 = 1_000;
 const GATEWAY_SESSION_BYTES: usize = 256;
 const OUSTED_SESSIONS: usize = 8;
-/// Within this time after its return, the vendor's SDK sends its attributes by itself.
+/// Within this time after its return, a client that repeats its attributes has sent them.
 const ECHO_WITHIN: Duration = Duration::from_secs(10);

@@ -30,7 +30,7 @@ impl Core {
         let receiver = self.users.find(&send.peer_id).and_then(|user| self.users.get(user)?.session);
         let receiver = receiver.and_then(|key| Some((key, self.hub.sessions.get(key).filter(|of| of.is_there())?)));
         if let (RtmMessage::Binary(_), Some((_, session))) = (&send.message, receiver)
-            && !session.accepts_binary
+            && !session.abilities.binary
         {
             return Some(Err(ErrorKind::IncompatibleMessage.into()));
         }
@@ -177,7 +177,7 @@ impl Core {
         session.held_bytes = 0;
         session.reads_again = session.offline == OfflineLoad::Loading;
         // Later messages may find room again: they wait behind this one.
-        if session.offline == OfflineLoad::Done && !session.is_vendor() {
+        if session.offline == OfflineLoad::Done && !session.abilities.fetches_stored {
             session.offline = OfflineLoad::Due;
         }
     }

@@ -15,8 +15,7 @@ impl Core {
     pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key)
             && match session.offline {
-                // A vendor's client reads them itself.
-                OfflineLoad::Done => !session.is_vendor(),
+                OfflineLoad::Done => !session.abilities.fetches_stored,
                 OfflineLoad::Due => true,
                 OfflineLoad::Loading | OfflineLoad::Paused { .. } => false,
             }
@@ -66,12 +65,12 @@ impl Core {
         let mut known: Vec<_> = session.stream.iter().chain(&session.held).filter_map(stored).collect();
         known.append(&mut session.removed_meanwhile);
         known.sort_unstable();
-        let accepts_binary = session.accepts_binary;
+        let takes_binary = session.abilities.binary;
         for (id, message) in messages {
             if known.binary_search(&id).is_ok() {
                 continue;
             }
-            if !accepts_binary && matches!(message.message, RtmMessage::Binary(_)) {
+            if !takes_binary && matches!(message.message, RtmMessage::Binary(_)) {
                 continue;
             }
             let event = offline_event(message);

@@ -7,7 +7,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
-use rtm_codec::{AttributeKey, InstanceId, KeepAlive, PeerOnlineState, SessionId, Text};
+use rtm_codec::{Abilities, AttributeKey, InstanceId, KeepAlive, PeerOnlineState, SessionId, Text};
 
 use super::{
     ConnId, OfflineId, ProjectConfig, Settings,
@@ -38,8 +38,8 @@ pub(super) struct Session {
     pub(super) keep_alive: KeepAlive,
     pub(super) ping_at: Option<Instant>,
     pub(super) token: Option<TokenClock>,
-    pub(super) accepts_binary: bool,
-    /// Opens the HTTP endpoints; the wire has no resuming then.
+    pub(super) abilities: Abilities,
+    /// Opens the HTTP endpoints.
     pub(super) gateway_session: Option<Text>,
     pub(super) stream: Stream,
     /// When the first sender gives up waiting for this session's device, and from which event on to look.
@@ -134,12 +134,6 @@ impl Session {
     /// Whether the user counts as logged in.
     pub(super) fn is_there(&self) -> bool {
         self.state != PeerOnlineState::Offline
-    }
-
-    /// Whether its client came by the vendor's gateway: there is no resuming then, and it reads stored messages
-    /// over HTTP.
-    pub(super) fn is_vendor(&self) -> bool {
-        self.gateway_session.is_some()
     }
 
     /// What the session holds, in bytes.

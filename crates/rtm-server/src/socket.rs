@@ -139,7 +139,7 @@ impl Socket {
             }
             if self.outbox.is_flushed() {
                 // What the client cannot acknowledge itself counts as received once the socket has it.
-                scratch.frames.extend(std::iter::from_fn(|| self.wire.take_acks()));
+                scratch.frames.extend(std::iter::from_fn(|| self.wire.take_written()));
                 moved |= !scratch.frames.is_empty();
             }
             if matches!(self.phase, Phase::Failing) && self.outbox.is_flushed() {

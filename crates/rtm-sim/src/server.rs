@@ -238,8 +238,8 @@ impl World {
             }
             let of = &mut self.links[link];
             if let Some(core) = &mut self.server.core {
-                while let Some(ack) = of.server_wire.take_acks() {
-                    core.handle_frame(now, conn, ack);
+                while let Some(written) = of.server_wire.take_written() {
+                    core.handle_frame(now, conn, written);
                 }
             }
             if let Some((code, reason)) = end {

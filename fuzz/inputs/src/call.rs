@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use rtm_codec::{
-    AcceptInvitation, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AppId, AttributeKey, CallId,
-    CancelInvitation, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes, Command,
+    Abilities, AcceptInvitation, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AppId, AttributeKey,
+    CallId, CancelInvitation, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes, Command,
     DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, GetChannelAttributes, GetChannelMemberCount,
     GetMembers, GetUserAttributes, HistoryCursor, HistoryOf, InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login,
     MessageId, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RefuseInvitation, RenewToken,
@@ -162,7 +162,14 @@ impl Device {
                 KeepAlive::Client { interval_ms }
             },
             window: window.into(),
-            accepts_binary: binary,
+            abilities: Abilities {
+                resume: !gateway,
+                binary,
+                revisions: true,
+                fetches_stored: gateway,
+                repeats_attributes: gateway,
+                times_token: !gateway,
+            },
             gateway_session: gateway.then(|| gateway_session(of)),
         }
     }

@@ -74,7 +74,7 @@ pub fn vendor_server_decode(bytes: &[u8]) {
         }
     }
     while codec.take_packet().is_some() {}
-    while codec.take_acks().is_some() {}
+    while codec.take_written().is_some() {}
 }
 
 /// The gateway's HTTP bodies, both halves, against any bytes.

@@ -53,7 +53,7 @@ impl Raw {
             resume: None,
             keep_alive: KeepAlive::Client { interval_ms: keep_alive_ms },
             window: 0,
-            accepts_binary: true,
+            abilities: Wire::Native.abilities(),
             gateway_session: None,
         })));
         while let Some(packet) = wire.take_packet() {

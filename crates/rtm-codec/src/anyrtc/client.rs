@@ -100,7 +100,7 @@ impl ClientCodec {
         match frame {
             ClientFrame::Login(login) => self.write_login(login),
             ClientFrame::Request { id, command } => self.encode_request(*id, command),
-            ClientFrame::BadRequest { .. } => {}
+            ClientFrame::BadRequest { .. } | ClientFrame::Written { .. } => {}
             ClientFrame::Ack { received, consumed: _, answered } => {
                 self.answered = *answered;
                 while self.unacknowledged.front().is_some_and(|(seq, _)| seq <= received) {

@@ -18,8 +18,9 @@ use super::{
     shapes,
 };
 use crate::{
-    AppId, ClientFrame, CloseReason, DecodeError, DecodeErrorKind, ErrorKind, Event, Family, InstanceId, KeepAlive,
-    Login, Packet, Refusal, RequestId, Seq, ServerFrame, SharedEvent, Text, Token, UserId, limits::REQUESTS_IN_FLIGHT,
+    Abilities, AppId, ClientFrame, CloseReason, DecodeError, DecodeErrorKind, ErrorKind, Event, Family, InstanceId,
+    KeepAlive, Login, Packet, Refusal, RequestId, Seq, ServerFrame, SharedEvent, Text, Token, UserId, Wire,
+    limits::REQUESTS_IN_FLIGHT,
 };
 
 /// One socket's state, server side: which requests wait for their answers, and what each answer has
@@ -69,7 +70,8 @@ impl ServerCodec {
                     if let Some(msg_id) = it.msg_id.0 {
                         self.receipts.acknowledge(&Receipt { msg_id, from: CompactString::new(it.from.as_str()) });
                     }
-                    if let Some(ack) = self.take_acks() {
+                    if let Some(received) = self.receipts.take() {
+                        let ack = ClientFrame::Ack { received, consumed: received, answered: self.answered() };
                         match frames.last_mut() {
                             Some(last @ ClientFrame::Ack { .. }) => *last = ack,
                             _ => frames.push(ack),
@@ -157,13 +159,15 @@ impl ServerCodec {
         packet
     }
 
-    /// The acknowledgement of events that need none from the client, to be fed to the session after
-    /// the packets are written.
-    pub fn take_acks(&mut self) -> Option<ClientFrame> {
-        let received = self.receipts.take()?;
-        let next = self.last_request.next();
-        let answered = self.unanswered.first_key_value().map_or(next, |(id, _)| *id);
-        Some(ClientFrame::Ack { received, consumed: received, answered })
+    /// How far the events are written that need no acknowledgement of the client, to be fed to the session after the
+    /// packets are written.
+    pub fn take_written(&mut self) -> Option<ClientFrame> {
+        self.receipts.take().map(|up_to| ClientFrame::Written { up_to })
+    }
+
+    /// Every request below this one is answered.
+    fn answered(&self) -> RequestId {
+        self.unanswered.first_key_value().map_or_else(|| self.last_request.next(), |(id, _)| *id)
     }
 
     fn login(&mut self, head: &Head<'_>, content: &mut Content<'_>) -> Result<ClientFrame, DecodeErrorKind> {
@@ -293,7 +297,8 @@ fn read_login(head: &Head<'_>, it: &shapes::Login<'_>) -> Result<Login, Refusal>
         resume: None,
         keep_alive,
         window: 0,
-        accepts_binary: false,
+        // Stored messages are fetched with the session's id.
+        abilities: Abilities { fetches_stored: gateway_session.is_some(), ..Wire::Vendor.abilities() },
         gateway_session,
     })
 }

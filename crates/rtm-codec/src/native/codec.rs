@@ -85,7 +85,7 @@ impl ClientCodec {
         let sent = match frame {
             ClientFrame::Login(login) => self.outbox.frame(0, 0, |out| login.put(out)),
             ClientFrame::Request { id, command } => return self.encode_request(*id, command),
-            ClientFrame::BadRequest { .. } => Ok(()),
+            ClientFrame::BadRequest { .. } | ClientFrame::Written { .. } => Ok(()),
             ClientFrame::Ack { received, consumed, answered } => self.outbox.frame(2, 0, |out| {
                 received.put(out);
                 consumed.put(out);

@@ -126,7 +126,7 @@ structs! {
     PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts }
     ChannelAttribute { value, last_update_user_id, last_update_ts }
     ChannelAttributes { attributes, revision }
-    Login { app_id, user_id, token, instance, resume, keep_alive, window, accepts_binary, gateway_session }
+    Login { app_id, user_id, token, instance, resume, keep_alive, window, abilities, gateway_session }
     Resume { ticket, received, consumed, answered }
     Welcome { user_id, ticket, resumption, token_expires_in_ms, server_time_ms, limits }
     SessionTicket { session, epoch }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Field, Input, Output, fault};
 use crate::{
-    AppId, AttributeKey, CallId, CallLimit, CallLimits, ChannelId, DecodeError, DecodeErrorKind, Epoch, ErrorKind,
-    HistoryCursor, InstanceId, LimitedCall, MessageId, Refusal, RequestId, Revision, Seq, SessionId, Text, Token,
-    UserId,
+    Abilities, AppId, AttributeKey, CallId, CallLimit, CallLimits, ChannelId, DecodeError, DecodeErrorKind, Epoch,
+    ErrorKind, HistoryCursor, InstanceId, LimitedCall, MessageId, Refusal, RequestId, Revision, Seq, SessionId, Text,
+    Token, UserId,
 };
 
 impl Field for u64 {
@@ -48,6 +48,28 @@ impl Field for bool {
             1 => Ok(true),
             _ => Err(fault(DecodeErrorKind::Value)),
         }
+    }
+}
+
+impl Field for Abilities {
+    fn put(&self, out: &mut Output<'_>) {
+        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token } = *self;
+        let bits = [resume, binary, revisions, fetches_stored, repeats_attributes, times_token];
+        out.number((0..).zip(bits).map(|(at, bit)| u64::from(bit) << at).sum());
+    }
+
+    /// What a later version adds is passed over.
+    fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+        let bits = input.number()?;
+        let bit = |at: u32| bits >> at & 1 == 1;
+        Ok(Self {
+            resume: bit(0),
+            binary: bit(1),
+            revisions: bit(2),
+            fetches_stored: bit(3),
+            repeats_attributes: bit(4),
+            times_token: bit(5),
+        })
     }
 }
 

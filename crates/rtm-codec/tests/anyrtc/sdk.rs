@@ -48,18 +48,18 @@ fn call_events() -> Vec<Event> {
 #[test]
 fn a_message_has_arrived_once_it_is_acknowledged_and_other_events_once_they_are_written() {
     let mut server = server_of_sdk();
-    assert_eq!(server.take_acks(), None);
+    assert_eq!(server.take_written(), None);
     write_event(&mut server, 5, &message(50, "a".into()));
     write_event(&mut server, 6, &Event::TokenWillExpire { expires_in_ms: 1 });
     write_event(&mut server, 7, &message(70, "b".into()));
-    assert_eq!(server.take_acks(), None);
+    assert_eq!(server.take_written(), None);
     assert_eq!(read_by_server(&mut server, &receipt(70)), [], "the first message is not acknowledged");
     assert_eq!(read_by_server(&mut server, &receipt(50)), [ack(7, 1)]);
     assert_eq!(read_by_server(&mut server, &receipt(50)), [], "a repeat");
     assert_eq!(read_by_server(&mut server, &receipt(99)), [], "none of ours");
     write_event(&mut server, 8, &Event::TokenWillExpire { expires_in_ms: 1 });
-    assert_eq!(server.take_acks(), Some(ack(8, 1)));
-    assert_eq!(server.take_acks(), None);
+    assert_eq!(server.take_written(), Some(ClientFrame::Written { up_to: Seq(8) }));
+    assert_eq!(server.take_written(), None);
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn an_acknowledgement_says_which_requests_are_answered() {
     assert_eq!((first, second), (RequestId(1), RequestId(2)));
     refused(&mut server, second, ErrorKind::TooOften);
     written_by_server(&mut server);
-    write_event(&mut server, 1, &Event::TokenWillExpire { expires_in_ms: 1 });
-    assert_eq!(server.take_acks(), Some(ack(1, 1)));
+    write_event(&mut server, 1, &message(10, "a".into()));
+    assert_eq!(read_by_server(&mut server, &receipt(10)), [ack(1, 1)]);
     refused(&mut server, first, ErrorKind::TooOften);
     written_by_server(&mut server);
-    write_event(&mut server, 2, &Event::TokenWillExpire { expires_in_ms: 1 });
-    assert_eq!(server.take_acks(), Some(ack(2, 3)));
+    write_event(&mut server, 2, &message(20, "b".into()));
+    assert_eq!(read_by_server(&mut server, &receipt(20)), [ack(2, 3)]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn an_event_of_a_call_that_the_sdk_forgot_is_not_written_and_counts_as_received(
     for (i, event) in call_events().iter().enumerate() {
         let mut server = server_of_sdk();
         assert_eq!(write_event(&mut server, 1, event), None, "{i}");
-        assert_eq!(server.take_acks(), Some(ack(1, 1)), "{i}");
+        assert_eq!(server.take_written(), Some(ClientFrame::Written { up_to: Seq(1) }), "{i}");
         made_call(&mut server);
         assert!(write_event(&mut server, 2, event).is_some(), "{i}");
     }

@@ -284,11 +284,32 @@ fn login() -> BoxedStrategy<Login> {
         option::of(resume),
         keep_alive,
         any::<u32>(),
-        any::<bool>(),
+        abilities(),
         option::of(text()),
     )
-        .prop_map(|(app_id, user_id, token, instance, resume, keep_alive, window, accepts_binary, gateway_session)| {
-            Login { app_id, user_id, token, instance, resume, keep_alive, window, accepts_binary, gateway_session }
+        .prop_map(|(app_id, user_id, token, instance, resume, keep_alive, window, abilities, gateway_session)| Login {
+            app_id,
+            user_id,
+            token,
+            instance,
+            resume,
+            keep_alive,
+            window,
+            abilities,
+            gateway_session,
+        })
+        .boxed()
+}
+
+fn abilities() -> BoxedStrategy<Abilities> {
+    any::<[bool; 6]>()
+        .prop_map(|[resume, binary, revisions, fetches_stored, repeats_attributes, times_token]| Abilities {
+            resume,
+            binary,
+            revisions,
+            fetches_stored,
+            repeats_attributes,
+            times_token,
         })
         .boxed()
 }

@@ -65,7 +65,7 @@ fn client_frames() -> Vec<(String, ClientFrame)> {
         resume: Some(Resume { ticket: ticket(), received: Seq(300), consumed: Seq(299), answered: RequestId(7) }),
         keep_alive: KeepAlive::Server { interval_ms: 10_000 },
         window: 1024,
-        accepts_binary: true,
+        abilities: Wire::Native.abilities(),
         gateway_session: Some("s".into()),
     };
     let first_login = Login {
@@ -74,7 +74,7 @@ fn client_frames() -> Vec<(String, ClientFrame)> {
         resume: None,
         keep_alive: KeepAlive::Client { interval_ms: 70_000 },
         window: 0,
-        accepts_binary: false,
+        abilities: Abilities::default(),
         gateway_session: None,
         ..login.clone()
     };

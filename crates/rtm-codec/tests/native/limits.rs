@@ -109,7 +109,7 @@ fn a_token_has_at_most_8_kib() {
             resume: None,
             keep_alive: KeepAlive::Client { interval_ms: 1 },
             window: 0,
-            accepts_binary: true,
+            abilities: Wire::Native.abilities(),
             gateway_session: None,
         })));
         let Some(Packet::Binary(bytes)) = codec.take_packet() else { panic!("no packet") };
@@ -177,6 +177,37 @@ fn what_a_newer_server_says_is_passed_over_or_becomes_the_nearest_thing() {
     assert_eq!(client_decode(&[1, 4, 1, 250, 1, b'x']), Ok(vec![refused]));
     // A closing that is not known.
     assert_eq!(client_fault(&[1, 2, 6, 99]), ("close reason", DecodeErrorKind::UnknownTag { tag: 99 }));
+}
+
+#[test]
+fn what_a_newer_client_can_do_besides_is_passed_over() {
+    let login = |abilities| Login {
+        app_id: AppId::new("0".repeat(32)).unwrap(),
+        user_id: None,
+        token: None,
+        instance: InstanceId::new("i").unwrap(),
+        resume: None,
+        keep_alive: KeepAlive::Client { interval_ms: 1 },
+        window: 0,
+        abilities,
+        gateway_session: None,
+    };
+    let mut codec = ClientCodec::new();
+    codec.encode(&ClientFrame::Login(Box::new(login(Abilities::default()))));
+    let Some(Packet::Binary(bytes)) = codec.take_packet() else { panic!("no packet") };
+    let mut bytes = bytes.to_vec();
+    let at = bytes.len() - 2;
+    bytes[at] = 0b1100_0010;
+    let abilities = Abilities { binary: true, ..Abilities::default() };
+    assert_eq!(server_decode(&bytes), Ok(vec![ClientFrame::Login(Box::new(login(abilities)))]));
+}
+
+#[test]
+fn a_client_cannot_claim_that_something_was_written() {
+    let mut codec = ClientCodec::new();
+    codec.encode(&ClientFrame::Written { up_to: Seq(7) });
+    assert_eq!(codec.take_packet(), None);
+    assert_eq!(server_fault(&[1, 2, 6, 7]), ("frame", DecodeErrorKind::UnknownTag { tag: 6 }));
 }
 
 #[test]

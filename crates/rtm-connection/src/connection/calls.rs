@@ -25,7 +25,7 @@ impl Connection {
     pub(super) fn start(&mut self, now: Instant, id: RequestId, mut command: Arc<Command>) {
         self.lasting.number_message(&mut command);
         let family = command.family();
-        let started = check::arguments(&command, self.lasting.config.extensions).and_then(|()| {
+        let started = check::arguments(&command, self.lasting.config.abilities).and_then(|()| {
             let mut active = self.active(now).ok_or(ErrorKind::NotLoggedIn)?;
             active.start(id, command)
         });

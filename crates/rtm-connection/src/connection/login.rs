@@ -152,7 +152,7 @@ impl Active<'_> {
         let answered = self.lasting.answered(account);
         let stream = &mut self.lasting.stream;
         let config = &self.lasting.config;
-        let resume = account.ticket.filter(|_| config.extensions).map(|ticket| Resume {
+        let resume = account.ticket.filter(|_| config.abilities.resume).map(|ticket| Resume {
             ticket,
             received: stream.received(),
             consumed: stream.consumed(),
@@ -169,7 +169,7 @@ impl Active<'_> {
             resume,
             keep_alive: config.keep_alive,
             window: config.window,
-            accepts_binary: config.extensions,
+            abilities: config.abilities,
             gateway_session,
         };
         self.lasting.send(ClientFrame::Login(Box::new(login)));

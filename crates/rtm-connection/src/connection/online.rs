@@ -72,8 +72,8 @@ impl Active<'_> {
                 self.finish(id, request, Err(ErrorKind::AlreadyEnd.into()));
             }
         }
-        if !self.lasting.config.extensions {
-            // The vendor's wire does not say that the session is a new one: its server may keep the calls going.
+        if !self.lasting.config.abilities.resume {
+            // Such a wire does not say that the session is a new one: its server may keep the calls going.
             effects.cancels.into_iter().for_each(|cancel| self.send_unasked(cancel));
         }
     }

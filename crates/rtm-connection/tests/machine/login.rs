@@ -1,6 +1,6 @@
 //! The user's login: what it sends, how it ends, and in which order that is told.
 
-use rtm_codec::{CloseReason, ErrorKind, KeepAlive, Refusal, Resumption, ServerFrame};
+use rtm_codec::{CloseReason, ErrorKind, KeepAlive, Refusal, Resumption, ServerFrame, Wire};
 use rtm_connection::{Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State};
 
 use crate::peer::{MS, Peer, SECOND, app, credentials, ticket, token, user};
@@ -25,7 +25,7 @@ fn a_login_dials_and_says_who_it_is() {
     let login = peer.open();
     assert_eq!((login.app_id, login.user_id, login.token), (app(), Some(user("bob")), Some(token("old"))));
     assert_eq!(login.keep_alive, KeepAlive::Client { interval_ms: 2000 });
-    assert_eq!((login.window, login.accepts_binary, login.resume), (1024, true, None));
+    assert_eq!((login.window, login.abilities, login.resume), (1024, Wire::Native.abilities(), None));
     peer.expect_login_under_way();
 }
 
@@ -39,7 +39,7 @@ fn the_vendors_wire_is_told_what_it_can() {
     let rtm_codec::ClientFrame::Login(login) = peer.expect_any_sent() else { panic!("a login") };
     assert_eq!(login.gateway_session.as_deref(), Some("gateway-7"));
     assert_eq!(login.keep_alive, KeepAlive::Client { interval_ms: 10_000 });
-    assert_eq!((login.window, login.accepts_binary, login.resume), (0, false, None));
+    assert_eq!((login.window, login.abilities, login.resume), (0, Wire::Vendor.abilities(), None));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 use rtm_codec::{
     Answer, AppId, AttributeKey, CallId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Event, InstanceId,
     KeepAlive, Login, MessageId, Operation, Refusal, RequestId, Resume, Resumption, SendMessageToPeer, Seq,
-    ServerFrame, Text, Token, UserId, Welcome,
+    ServerFrame, Text, Token, UserId, Welcome, Wire,
 };
 use rtm_core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, ProjectConfig};
 
@@ -70,7 +70,7 @@ pub(crate) fn login_of(user: &str) -> Login {
         resume: None,
         keep_alive: KeepAlive::Client { interval_ms: 2000 },
         window: 0,
-        accepts_binary: true,
+        abilities: Wire::Native.abilities(),
         gateway_session: None,
     }
 }
@@ -79,7 +79,7 @@ pub(crate) fn login_of(user: &str) -> Login {
 pub(crate) fn vendor_login_of(user: &str) -> Login {
     Login {
         keep_alive: KeepAlive::Client { interval_ms: 10_000 },
-        accepts_binary: false,
+        abilities: Wire::Vendor.abilities(),
         gateway_session: Some(Text::from(format!("gateway-of-{user}"))),
         ..login_of(user)
     }
@@ -446,8 +446,12 @@ impl World {
             self.core.disconnect(self.now, state.conn);
         } else if state.acks && got_events {
             state.consumed = state.received;
-            let (received, answered) = (Seq(state.received), RequestId(1));
-            self.core.handle_frame(self.now, state.conn, ClientFrame::Ack { received, consumed: received, answered });
+            let received = Seq(state.received);
+            let frame = match state.login.abilities.resume {
+                true => ClientFrame::Ack { received, consumed: received, answered: RequestId(1) },
+                false => ClientFrame::Written { up_to: received },
+            };
+            self.core.handle_frame(self.now, state.conn, frame);
         }
     }
 

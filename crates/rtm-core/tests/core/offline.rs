@@ -1,6 +1,8 @@
 //! Messages that wait for their receiver, in the store.
 
-use rtm_codec::{Answer, ErrorKind, Event, InstanceId, Login, RequestId, RtmMessage, SendMessageToPeer, SendOutcome};
+use rtm_codec::{
+    Abilities, Answer, ErrorKind, Event, InstanceId, Login, RequestId, RtmMessage, SendMessageToPeer, SendOutcome, Wire,
+};
 
 use crate::harness::*;
 
@@ -352,7 +354,8 @@ fn a_stored_binary_message_waits_for_a_client_that_can_take_it() {
     let alice = world.login("alice");
     let binary = SendMessageToPeer { message: RtmMessage::binary(vec![1, 2]), ..stored_to_peer(1, "bob", "") };
     assert_eq!(world.call(alice, binary).unwrap(), SendOutcome::Stored);
-    let deaf = world.login_with(Login { accepts_binary: false, ..login_of("bob") });
+    let deaf = world
+        .login_with(Login { abilities: Abilities { binary: false, ..Wire::Native.abilities() }, ..login_of("bob") });
     assert_eq!(world.events(deaf), []);
     world.logout(deaf);
     let bob = world.login("bob");

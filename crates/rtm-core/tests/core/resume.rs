@@ -1,8 +1,9 @@
 //! Coming back: what a client gets that was away for a while.
 
 use rtm_codec::{
-    CloseReason, Event, GetMembers, JoinChannel, LeaveChannel, PeerOnlineState, QueryPeersBySubscriptionOption,
-    QueryPeersOnlineStatus, RequestId, Resumption, SendChannelMessage, SendOutcome, Seq, SubscribePeersOnlineStatus,
+    CloseReason, Event, GetMembers, JoinChannel, LeaveChannel, Login, PeerOnlineState, QueryPeersBySubscriptionOption,
+    QueryPeersOnlineStatus, RequestId, Resumption, SendChannelMessage, SendMessageToPeer, SendOutcome, Seq,
+    SubscribePeersOnlineStatus,
 };
 
 use crate::harness::*;
@@ -44,6 +45,23 @@ fn what_was_sent_and_not_received_comes_again_under_its_numbers() {
     let again = world.login_again(alice, login);
     assert_eq!(world.texts(again), ["m2", "m3"]);
     assert_eq!(world.received(again), 3);
+}
+
+#[test]
+fn a_gateway_session_does_not_change_what_a_client_can_do() {
+    let mut world = World::new();
+    let bob = world.login("bob");
+    let gateway_session = Some("gateway-of-alice".into());
+    let alice = world.login_with(Login { gateway_session, ..login_of("alice") });
+    world.cut(alice);
+    world.request(bob, to_peer(1, "alice", "m1"));
+    let again = world.resume(alice);
+    assert_eq!(world.welcome(again).resumption, Resumption::Resumed);
+    assert_eq!(world.texts(again), ["m1"]);
+    world.logout(again);
+    world.call(bob, SendMessageToPeer { enable_offline_messaging: true, ..to_peer(2, "alice", "m2") }).unwrap();
+    let login = world.login_with(Login { gateway_session: Some("new".into()), ..login_of("alice") });
+    assert_eq!(world.texts(login), ["m2"]);
 }
 
 #[test]

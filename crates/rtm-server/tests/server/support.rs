@@ -301,7 +301,7 @@ pub(crate) fn login_with(app_id: AppId, name: &str, token: Option<&str>) -> Clie
         resume: None,
         keep_alive: KeepAlive::Client { interval_ms: 10_000 },
         window: 0,
-        accepts_binary: true,
+        abilities: Wire::Native.abilities(),
         gateway_session: None,
     }))
 }

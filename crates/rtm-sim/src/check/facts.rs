@@ -198,10 +198,8 @@ impl Facts {
 
     /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.
     pub(super) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame], is_stale: bool) {
-        if self.devices[device].wire == Wire::Vendor
-            && frames.iter().all(|frame| matches!(frame, ClientFrame::Ack { .. }))
-        {
-            // There an acknowledgement is no sign of life: most are only implied.
+        // On the vendor's wire a receipt says nothing as long as an older message has none.
+        if frames.is_empty() {
             return;
         }
         let user_silence = self.silence(now, &self.devices[device].user_id);

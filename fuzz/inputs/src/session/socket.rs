@@ -98,7 +98,7 @@ impl Socket {
             self.client.decode(packet, &mut frames).expect("what a server writes is readable");
         }
         while self.client.take_frame().is_some() {}
-        std::iter::from_fn(|| self.server.take_acks()).collect()
+        std::iter::from_fn(|| self.server.take_written()).collect()
     }
 
     fn look_at(&mut self, frame: &ServerFrame, open: &mut BTreeMap<SessionId, BTreeMap<RequestId, u64>>) {
