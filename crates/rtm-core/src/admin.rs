@@ -25,7 +25,7 @@ impl Core {
         if until_unix_ms > now.unix_ms {
             self.bans.insert(user_id.clone(), until_unix_ms);
         }
-        let session = self.users.find(user_id).and_then(|user| self.users.get(user)?.session);
+        let session = self.session_of(user_id);
         if let Some(key) = session {
             self.end_session(now, key, CloseReason::Banned);
         }
@@ -52,10 +52,10 @@ impl Core {
 
     /// Has the store drop what is too old, from time to time.
     pub(super) fn expire_stored(&mut self, now: Now) {
-        let history_for = self.config.settings.history_for.as_millis().try_into().unwrap_or(u64::MAX);
+        let settings = &self.config.settings;
         let work = StoreWork::Expire {
-            offline_before: self.oldest_offline(now),
-            history_before: now.unix_ms.saturating_sub(history_for),
+            offline_before: settings.oldest_offline(now),
+            history_before: settings.oldest_history(now),
         };
         self.jobs.tell(work);
         self.bans.retain(|_, until| now.unix_ms < *until);

@@ -7,7 +7,7 @@ use rtm_codec::{
     GetUserAttributes, Refusal, Revision, Text, limits,
 };
 
-use super::{Core, Now, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, stream::Asker};
+use super::{Core, Now, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, notes::Asker};
 
 /// The attributes of a channel.
 #[derive(Debug, Default)]
@@ -62,13 +62,13 @@ impl Core {
     ) -> Result<Answer, Refusal> {
         edit.check()?;
         let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
-        let echo_until = session.echo_until.take();
+        let may_be_echo = session.terms.take_echo(now.instant);
         let is_echo = |sent: &BTreeMap<AttributeKey, Text>| {
             sent.iter().all(|(key, value)| session.attributes.get(key) == Some(value))
         };
         let attributes = match edit {
             // The vendor's SDK sends what it last wrote, in full or in part, as if it were all.
-            Edit::Replace(new) if echo_until.is_some_and(|until| now.instant < until) && is_echo(&new) => {
+            Edit::Replace(new) if may_be_echo && is_echo(&new) => {
                 return Ok(answer);
             }
             Edit::Replace(new) => new.into_iter().map(|(key, value)| (key, value.detach())).collect(),
@@ -90,8 +90,8 @@ impl Core {
     }
 
     pub(super) fn read_user_attributes(&self, read: &GetUserAttributes) -> Result<Answer, Refusal> {
-        let user = self.users.find(&read.user_id).and_then(|user| self.users.get(user)?.session);
-        let session = user.and_then(|key| self.hub.sessions.get(key)).filter(|session| session.is_there());
+        let session = self.session_of(&read.user_id).and_then(|key| self.hub.sessions.get(key));
+        let session = session.filter(|session| session.is_there());
         let session = session.ok_or(ErrorKind::UserNotFound)?;
         Ok(Answer::GetUserAttributes(match &read.keys {
             None => session.attributes.clone(),
@@ -117,9 +117,7 @@ impl Core {
     fn try_write_channel(&mut self, now: Now, asker: Asker, write: ChannelWrite) -> Result<Revision, Refusal> {
         let ChannelWrite { channel_id, edit, notify, expected_revision } = write;
         edit.check()?;
-        if self.store_is_behind() {
-            return Err(Refusal::new(ErrorKind::Failure, "the server's store is behind: try again later"));
-        }
+        self.jobs.check_room()?;
         let writer = self.user_id_of(asker.session).ok_or(ErrorKind::NotLoggedIn)?;
         let old = self.channels.find(&channel_id).and_then(|key| self.channels.get(key)?.attributes.as_deref());
         let (old_value, old_bytes) =
@@ -146,7 +144,7 @@ impl Core {
             Edit::Delete(keys) => keys.iter().for_each(|key| drop(all.remove(key))),
             Edit::Clear => all.clear(),
         }
-        let texts: BTreeMap<_, _> = all.iter().map(|(key, of)| (key.clone(), of.value.clone())).collect();
+        let texts: BTreeMap<_, _> = all.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
         limits::check_attributes(&texts, limits::CHANNEL_ATTRIBUTES_BYTES)?;
         let bytes = attribute_bytes(&texts);
         let in_all = self.channel_attribute_bytes - old_bytes + bytes;
@@ -181,7 +179,7 @@ impl Core {
         **store = ChannelStore { value, bytes };
         channel.empty_since = now.instant;
         if let Some(event) = event {
-            self.tell_members(key, None, ChannelNews::Attributes, event);
+            self.tell_members(key, ChannelNews::Attributes, event, |_, _| true);
         }
         self.tidy_channel(now, key);
     }

@@ -7,7 +7,7 @@ use rtm_codec::{ErrorKind, Refusal, SessionId, Token, UserId};
 use rtm_token::TokenErrorKind;
 use sha2::Sha256;
 
-use super::{Core, Now, ProjectConfig, session::TokenClock};
+use super::{Core, Now, ProjectConfig, terms::TokenClock};
 
 /// Numbers that nobody can guess who does not know the seed.
 pub(super) struct Secrets {

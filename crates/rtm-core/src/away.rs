@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{ChannelId, Event, SharedEvent};
+use rtm_codec::{ChannelId, Event};
 
-use super::stream::{Note, Queued, event_bytes};
+use super::stream::Queued;
 
 /// The kinds of channel events that are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,9 @@ impl Away {
         let mut change = queued.bytes as isize;
         let mut lost = 0;
         self.kept.push_back((place, news, queued));
-        let of_kind = self.kept.iter().filter(|(_, of, _)| *of == news).count();
+        let of_kind = self.kept.iter().filter(|(_, kind, _)| *kind == news).count();
         for _ in limit..of_kind {
-            let Some(at) = self.kept.iter().position(|(_, of, _)| *of == news) else { break };
+            let Some(at) = self.kept.iter().position(|(_, kind, _)| *kind == news) else { break };
             let counts = news != ChannelNews::Attributes;
             change -= self.lose(at, counts);
             lost += u64::from(counts);
@@ -84,8 +84,7 @@ impl Away {
 
 /// An event that says that others were lost.
 pub(super) fn gap(channel_id: ChannelId, lost: Option<u64>) -> Queued {
-    let event = Event::Gap { channel_id: Some(channel_id), lost };
-    Queued { bytes: event_bytes(&event), event: SharedEvent::for_one(event), note: Note::None }
+    Queued::plain(Event::Gap { channel_id: Some(channel_id), lost })
 }
 
 const KEPT_MEMBER_EVENTS: usize = 64;

@@ -17,8 +17,9 @@ use super::{
     directory::{Directory, Named},
     jobs::Waiting,
     message_ids::{Known, Sent},
-    session::Membership,
-    stream::{Asker, Note, Queued, detached, event_bytes},
+    notes::{Asker, Note},
+    session::Session,
+    stream::{Queued, detached, event_bytes},
     timer::{Alarm, Due},
 };
 
@@ -80,7 +81,7 @@ impl Core {
         let now_since_start = self.since_start(now);
         let user_id = self.user_id_of(key)?;
         let session = self.hub.sessions.get_mut(key)?;
-        if session.channels.len() >= limits::JOINED_CHANNELS {
+        if session.memberships.len() >= limits::JOINED_CHANNELS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
         }
         let allowed = session.budgets.check_same_channel(&self.config.limits, &join.channel_id, now_since_start);
@@ -88,12 +89,12 @@ impl Core {
             return Some(Err(refusal));
         }
         let channel = self.channels.intern(&join.channel_id, now);
-        session.channels.push(Membership { channel, told_count: 0, away: None });
+        session.memberships.add(channel);
         let count = self.channels.get(channel).map_or(0, Channel::count).saturating_add(1);
         if count as usize <= limits::MEMBER_EVENTS {
             let event =
                 Event::MemberJoined { channel_id: join.channel_id.clone(), member_id: user_id, member_count: count };
-            self.tell_members(channel, None, ChannelNews::Member, event);
+            self.tell_members(channel, ChannelNews::Member, event, |_, _| true);
         }
         self.channels.get_mut(channel)?.members.insert(key);
         self.hub.finish(asker, Ok(Answer::JoinChannel(())));
@@ -105,7 +106,7 @@ impl Core {
     pub(super) fn leave(&mut self, now: Now, key: SessionKey, leave: &LeaveChannel) -> Result<Answer, Refusal> {
         let channel = self.channel_of(key, &leave.channel_id).ok_or(ErrorKind::NotInChannel)?;
         if let Some(session) = self.hub.sessions.get_mut(key) {
-            session.channels.retain(|member| member.channel != channel);
+            session.memberships.remove(channel);
         }
         self.member_left(now, key, channel);
         Ok(Answer::LeaveChannel(()))
@@ -114,9 +115,7 @@ impl Core {
     /// Takes a session out of all its channels. Gives their names.
     pub(super) fn leave_all(&mut self, now: Now, key: SessionKey) -> Vec<ChannelId> {
         let Some(session) = self.hub.sessions.get_mut(key) else { return Vec::new() };
-        session.away_bytes = 0;
-        let channels = std::mem::take(&mut session.channels);
-        channels.into_iter().filter_map(|member| self.member_left(now, key, member.channel)).collect()
+        session.memberships.take_all().filter_map(|channel| self.member_left(now, key, channel)).collect()
     }
 
     fn member_left(&mut self, now: Now, key: SessionKey, channel_key: ChannelKey) -> Option<ChannelId> {
@@ -135,7 +134,7 @@ impl Core {
             && count as usize <= limits::MEMBER_EVENTS
         {
             let event = Event::MemberLeft { channel_id: channel_id.clone(), member_id, member_count: count };
-            self.tell_members(channel_key, None, ChannelNews::Member, event);
+            self.tell_members(channel_key, ChannelNews::Member, event, |_, _| true);
         }
         self.count_changed(now, channel_key);
         Some(channel_id)
@@ -154,8 +153,10 @@ impl Core {
         let Some(channel) = self.channel_of(asker.session, &send.channel_id) else {
             return Some(Err(ErrorKind::NotInChannel.into()));
         };
-        if send.enable_historical_messaging && self.store_is_behind() {
-            return Some(Err(Refusal::new(ErrorKind::Failure, "the server's store is behind: try again later")));
+        if send.enable_historical_messaging
+            && let Err(refusal) = self.jobs.check_room()
+        {
+            return Some(Err(refusal));
         }
         let member_id = self.user_id_of(asker.session)?;
         let sent = Sent::ToChannel(send.message_id);
@@ -172,8 +173,8 @@ impl Core {
                 message: detached(send.message.clone()),
                 server_received_ts: now.unix_ms,
             };
-            let of = Conversation::Channel(send.channel_id.clone());
-            self.keep_history(asker, of, message, Waiting::ChannelMessage { asker, sent });
+            let conversation = Conversation::Channel(send.channel_id.clone());
+            self.keep_history(asker, conversation, message, Waiting::ChannelMessage { asker, sent });
         } else if let Some(message_ids) =
             self.hub.sessions.get_mut(asker.session).and_then(|session| session.message_ids.as_mut())
         {
@@ -187,17 +188,9 @@ impl Core {
             message: send.message,
             server_received_ts: now.unix_ms,
         };
-        let bytes = event_bytes(&event);
-        let event = SharedEvent::new(event);
-        let members = &self.channels.get(channel)?.members;
-        for &member in members {
-            if member == asker.session
-                || is_binary && self.hub.sessions.get(member).is_some_and(|session| !session.abilities.binary)
-            {
-                continue;
-            }
-            self.hub.push_news(member, channel, ChannelNews::Message, &event, bytes);
-        }
+        self.tell_members(channel, ChannelNews::Message, event, |member, session| {
+            member != asker.session && (!is_binary || session.terms.abilities().binary)
+        });
         Some(Ok(Answer::SendChannelMessage(())))
     }
 
@@ -227,22 +220,22 @@ impl Core {
     /// The channel, if the session is in it.
     pub(super) fn channel_of(&self, key: SessionKey, channel_id: &ChannelId) -> Option<ChannelKey> {
         let channel = self.channels.find(channel_id)?;
-        self.hub.sessions.get(key)?.channels.iter().any(|member| member.channel == channel).then_some(channel)
+        self.hub.sessions.get(key)?.memberships.contains(channel).then_some(channel)
     }
 
-    /// Puts an event into the sessions of all members, but not into `except`.
+    /// Puts an event into the sessions of all members that are to get it.
     pub(super) fn tell_members(
         &mut self,
         channel_key: ChannelKey,
-        except: Option<SessionKey>,
         news: ChannelNews,
         event: Event,
+        gets: impl Fn(SessionKey, &Session) -> bool,
     ) {
         let Some(channel) = self.channels.get(channel_key) else { return };
         let bytes = event_bytes(&event);
         let event = SharedEvent::new(event);
-        for &member in channel.members.iter().filter(|member| Some(**member) != except) {
-            self.hub.push_news(member, channel_key, news, &event, bytes);
+        for &member in &channel.members {
+            self.hub.push_news(member, channel_key, news, &event, bytes, &gets);
         }
     }
 
@@ -262,12 +255,13 @@ impl Core {
                 channel.tell_at = Some(at);
                 channel.alarm.set(&mut self.hub.timers, at, Due::Channel(key));
             }
-            _ => self.tell_counts_of(now, key),
+            _ => self.tell_count_to_members(now, key),
         }
     }
 
-    /// Tells the members that do not know it how many they are.
-    fn tell_counts_of(&mut self, now: Now, key: ChannelKey) {
+    /// Tells the members that do not know it how many they are. Not as [`tell_members`](Self::tell_members) does: for
+    /// one that has no connection a count is not kept, since it is told the latest one when it comes back.
+    fn tell_count_to_members(&mut self, now: Now, key: ChannelKey) {
         let Some(channel) = self.channels.get_mut(key) else { return };
         channel.told_at = Some(now.instant);
         channel.tell_at = None;
@@ -276,13 +270,10 @@ impl Core {
         let bytes = event_bytes(&event);
         let event = SharedEvent::new(event);
         for &member in &channel.members {
-            let Some(session) = self.hub.sessions.get_mut(member).filter(|session| session.conn.is_some()) else {
-                continue;
-            };
-            let of = session.channels.iter_mut().find(|of| of.channel == key && of.told_count != count);
-            let Some(of) = of else { continue };
-            of.told_count = count;
-            self.hub.push(member, Queued { event: event.clone(), note: Note::None, bytes });
+            let session = self.hub.sessions.get_mut(member).filter(|session| session.conn.is_some());
+            if session.is_some_and(|session| session.memberships.tell_count(key, count, false)) {
+                self.hub.push(member, Queued { event: event.clone(), note: Note::None, bytes });
+            }
         }
     }
 
@@ -291,19 +282,15 @@ impl Core {
         let Some(channel) = self.channels.get(channel_key) else { return };
         let count = channel.count();
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        let Some(of) = session.channels.iter_mut().find(|of| of.channel == channel_key) else { return };
-        if of.told_count != count || again {
-            of.told_count = count;
-            let event = Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count };
-            let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
+        if session.memberships.tell_count(channel_key, count, again) {
+            self.hub.tell(key, Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count });
         }
     }
 
     /// Tells a member that has come back how many there are in its channels, where that has changed.
     pub(super) fn tell_counts(&mut self, key: SessionKey) {
         let Some(session) = self.hub.sessions.get(key) else { return };
-        let channels: Vec<ChannelKey> = session.channels.iter().map(|of| of.channel).collect();
+        let channels: Vec<ChannelKey> = session.memberships.channels().collect();
         for channel in channels {
             self.tell_count(key, channel, false);
         }
@@ -316,7 +303,7 @@ impl Core {
             return;
         }
         if channel.tell_at.is_some_and(|at| at <= now.instant) {
-            self.tell_counts_of(now, key);
+            self.tell_count_to_members(now, key);
         } else if let Some(at) = channel.tell_at {
             channel.alarm.set(&mut self.hub.timers, at, Due::Channel(key));
         }

@@ -1,16 +1,13 @@
 //! What each command means: the one match over them.
 
-use std::time::Duration;
-
-use rtm_codec::{Answer, Command, ErrorKind, Event, Refusal, RenewToken, RequestId};
+use rtm_codec::{Answer, Command, ErrorKind, Refusal, RequestId};
 
 use super::{
     Core, Now,
     arena::SessionKey,
     attributes::{ChannelWrite, Edit},
-    auth::authenticate,
+    notes::Asker,
     requests::{Begin, is_remembered},
-    stream::Asker,
 };
 
 impl Core {
@@ -139,33 +136,5 @@ impl Core {
             Command::QueryHistory(query) => self.query_history_of(now, asker, &query),
             _ => Some(Err(ErrorKind::Unsupported.into())),
         }
-    }
-
-    /// A token of the same user takes the place of the session's, and its clock starts anew.
-    fn renew_token(&mut self, now: Now, key: SessionKey, renew: &RenewToken) -> Result<Answer, Refusal> {
-        let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
-        let life = authenticate(&self.config, now, &user_id, Some(&renew.token))?;
-        if let Some(session) = self.hub.sessions.get_mut(key) {
-            session.token = life.map(|life| life.clock(now));
-        }
-        self.warn_of_token(now, key);
-        self.hub.arm(key);
-        Ok(Answer::RenewToken(()))
-    }
-
-    /// Tells a session once that its token ends soon.
-    pub(super) fn warn_of_token(&mut self, now: Now, key: SessionKey) {
-        let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        let Some(token) = &mut session.token else { return };
-        if token.warn_at.is_some_and(|at| at <= now.instant) {
-            token.warn_at = None;
-            let left = token.ends_at.saturating_duration_since(now.instant);
-            self.tell(key, Event::TokenWillExpire { expires_in_ms: left.as_millis().try_into().unwrap_or(u64::MAX) });
-        }
-    }
-
-    /// The time since the core began, which the call limits count in.
-    pub(super) fn since_start(&self, now: Now) -> Duration {
-        now.instant.saturating_duration_since(self.start)
     }
 }

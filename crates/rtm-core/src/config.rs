@@ -5,6 +5,8 @@ use std::time::Duration;
 use rtm_codec::{AppId, CallLimits, limits};
 use rtm_token::{Certificate, Policy};
 
+use super::Now;
+
 /// One project: its App ID, who may log in, and its figures.
 ///
 /// Without a certificate the project is *open*: the App ID alone lets a user in (rules of the token, 2.7).
@@ -49,6 +51,8 @@ impl From<AppId> for ProjectConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
+    /// How long a new connection may take until its login. 10 s.
+    pub login_within: Duration,
     /// After how much silence a user counts as unreachable, if its keep-alive is not slower: then after
     /// one and a half keep-alive periods. 6 s.
     pub unreachable_after: Duration,
@@ -96,10 +100,27 @@ pub struct Settings {
     pub keep_attributes_on_return: bool,
 }
 
+impl Settings {
+    /// Stored messages that the server took before this, in milliseconds since the Unix epoch, are over.
+    pub(super) fn oldest_offline(&self, now: Now) -> u64 {
+        before(now, self.offline_for)
+    }
+
+    /// History before this, in milliseconds since the Unix epoch, is over.
+    pub(super) fn oldest_history(&self, now: Now) -> u64 {
+        before(now, self.history_for)
+    }
+}
+
+fn before(now: Now, age: Duration) -> u64 {
+    now.unix_ms.saturating_sub(age.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
 impl Default for Settings {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Self {
+            login_within: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(6),
             offline_after: Duration::from_secs(30),
             resume_within: Duration::from_secs(120),

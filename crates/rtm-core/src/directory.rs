@@ -55,7 +55,7 @@ impl<K: Key + PartialEq, T: Named> Directory<K, T> {
 
     pub(super) fn remove(&mut self, key: K) -> Option<T> {
         let thing = self.arena.remove(key)?;
-        if let Ok(entry) = self.by_name.find_entry(self.hasher.hash_one(thing.name()), |of| *of == key) {
+        if let Ok(entry) = self.by_name.find_entry(self.hasher.hash_one(thing.name()), |other| *other == key) {
             entry.remove();
         }
         Some(thing)

@@ -2,7 +2,7 @@
 
 use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, limits};
 
-use super::{Conversation, Core, Now, StoreWork, arena::SessionKey, jobs::Waiting, stream::Asker};
+use super::{Conversation, Core, Now, StoreWork, arena::SessionKey, jobs::Waiting, notes::Asker};
 
 impl Core {
     pub(super) fn query_history_of(
@@ -29,9 +29,7 @@ impl Core {
         if query.from_ts >= query.until_ts {
             return Err(Refusal::new(ErrorKind::InvalidArgument, "the time span is empty"));
         }
-        if self.store_is_behind() {
-            return Err(Refusal::new(ErrorKind::Failure, "the server's store is behind: try again later"));
-        }
+        self.jobs.check_room()?;
         let of = match &query.of {
             HistoryOf::Peer(peer_id) => {
                 let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
@@ -42,10 +40,9 @@ impl Core {
                 Conversation::Channel(channel_id.clone())
             }
         };
-        let age = self.config.settings.history_for.as_millis().try_into().unwrap_or(u64::MAX);
         Ok(StoreWork::LoadHistory {
             of,
-            from_ts: query.from_ts.max(now.unix_ms.saturating_sub(age)),
+            from_ts: query.from_ts.max(self.config.settings.oldest_history(now)),
             until_ts: query.until_ts,
             after: query.after,
             limit,

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use rtm_codec::{ErrorKind, QueryHistory, Refusal, Text, Token, UserId};
 
 use super::{
-    Core, HttpAnswer, HttpId, Now, OfflineId, StoreAnswer, StoreFailed, StoreWork,
-    arena::SessionKey,
-    auth::{authenticate, is_same_secret},
-    jobs::Waiting,
+    Core, HttpAnswer, HttpId, Now, OfflineId, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey,
+    auth::authenticate, jobs::Waiting,
 };
 
 /// HTTP requests that wait for the store, and messages that are on their way to their receiver.
@@ -67,7 +65,7 @@ impl Core {
     pub fn take_offline(&mut self, now: Now, user_id: &UserId, session: &str) -> Result<HttpId, Refusal> {
         self.caller(user_id, session)?;
         let http = self.http.begin();
-        let not_before = self.oldest_offline(now);
+        let not_before = self.config.settings.oldest_offline(now);
         let work = StoreWork::LoadOffline { of: user_id.clone(), after: None, not_before, max_bytes: HTTP_BYTES };
         self.jobs.ask(work, Waiting::HttpOffline { http, of: user_id.clone() });
         Ok(http)
@@ -118,12 +116,11 @@ impl Core {
 
     /// The session of a user that an HTTP request proves to be its own.
     fn caller(&self, user_id: &UserId, session: &str) -> Result<SessionKey, Refusal> {
-        let key = self.users.find(user_id).and_then(|user| self.users.get(user)?.session);
-        key.filter(|key| {
-            let of = self.hub.sessions.get(*key).filter(|of| of.is_there());
-            of.and_then(|of| of.gateway_session.as_ref()).is_some_and(|id| is_same_secret(id, session))
-        })
-        .ok_or_else(|| ErrorKind::NotLoggedIn.into())
+        let is_caller = |key: &SessionKey| {
+            let found = self.hub.sessions.get(*key);
+            found.is_some_and(|found| found.is_there() && found.terms.is_gateway_session(session))
+        };
+        self.session_of(user_id).filter(is_caller).ok_or_else(|| ErrorKind::NotLoggedIn.into())
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Answer, ChannelId, CloseReason, Refusal, RequestId, Seq, ServerFrame, SharedEvent};
+use rtm_codec::{Answer, CloseReason, Event, Refusal, RequestId, Seq, ServerFrame, SharedEvent};
 
 use super::{
     ConnId, Now, Outgoing, Settings, Stats,
     arena::{Arena, ChannelKey, SessionKey},
-    away::{Away, ChannelNews, Place},
+    away::ChannelNews,
+    notes::{Asker, Note},
     session::Session,
-    stream::{Asker, Note, Queued},
+    stream::Queued,
     timer::{Due, Timers},
 };
 
@@ -108,13 +109,16 @@ impl Hub {
         let before = session.as_ref().map_or(0, |(_, session)| session.stream.end());
         conn.out.push_back((before, outgoing));
         if let Some((key, session)) = session
-            && session.bytes() + conn.out_bytes > session.limit
-            && !session.is_overfull
+            && session.becomes_overfull(conn.out_bytes)
         {
-            session.is_overfull = true;
             self.overfull.push(key);
         }
         self.wake(id);
+    }
+
+    /// Puts an event into a session for which nothing has to be done when it has arrived.
+    pub(super) fn tell(&mut self, key: SessionKey, event: Event) {
+        self.push(key, Queued::plain(event));
     }
 
     /// Puts an event into a session, and wakes its connection.
@@ -124,8 +128,7 @@ impl Hub {
         session.stream.push(queued);
         let Some(id) = session.conn else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if session.bytes() + conn.out_bytes > session.limit && !session.is_overfull {
-            session.is_overfull = true;
+        if session.becomes_overfull(conn.out_bytes) {
             self.overfull.push(key);
         }
         if !conn.is_woken && session.stream.has_output() {
@@ -134,7 +137,8 @@ impl Hub {
         }
     }
 
-    /// Puts an event of a channel into the session of a member. For one that is away the last ones are kept.
+    /// Puts an event of a channel into the session of a member, if it `gets` it. For one that is away the last ones are
+    /// kept.
     pub(super) fn push_news(
         &mut self,
         key: SessionKey,
@@ -142,19 +146,17 @@ impl Hub {
         news: ChannelNews,
         event: &SharedEvent,
         bytes: u32,
+        gets: impl Fn(SessionKey, &Session) -> bool,
     ) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(session) = self.sessions.get_mut(key).filter(|session| gets(key, session)) else { return };
         let queued = Queued { event: event.clone(), note: Note::None, bytes };
         if session.conn.is_some() {
             self.push(key, queued);
             return;
         }
-        let Some(member) = session.channels.iter_mut().find(|member| member.channel == channel) else { return };
-        session.away_order += 1;
-        let place = Place { before: session.stream.end(), order: session.away_order };
-        let away = member.away.get_or_insert_default();
-        let (change, lost) = away.keep(place, news, queued, self.settings.away_channel_messages);
-        session.away_bytes = session.away_bytes.saturating_add_signed(change);
+        let before = session.stream.end();
+        let most = self.settings.away_channel_messages;
+        let Some(lost) = session.memberships.keep(channel, before, news, queued, most) else { return };
         self.stats.events += 1;
         self.stats.away_dropped += lost;
         self.has_room(key, 0);
@@ -169,42 +171,12 @@ impl Hub {
         }
         let wanted = bytes as usize;
         while session.bytes() + wanted > self.settings.session_bytes {
-            let oldest = session.channels.iter_mut().filter_map(|member| member.away.as_mut());
-            let Some((_, away)) = oldest.filter_map(|away| Some((away.oldest()?, away))).min_by_key(|(at, _)| *at)
-            else {
+            if !session.memberships.lose_oldest() {
                 return false;
-            };
-            session.away_bytes = session.away_bytes.saturating_sub(away.lose_oldest());
+            }
             self.stats.away_dropped += 1;
         }
         true
-    }
-
-    /// Puts what was kept of the channels of a session that was away where it belongs in its stream.
-    pub(super) fn merge_away<'a>(&mut self, key: SessionKey, name: impl Fn(ChannelKey) -> Option<&'a ChannelId>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let kept: Vec<(ChannelKey, Away)> =
-            session.channels.iter_mut().filter_map(|member| Some((member.channel, *member.away.take()?))).collect();
-        session.away_bytes = 0;
-        let mut news: Vec<(Place, Queued)> = Vec::new();
-        for (channel, away) in kept {
-            if let Some(channel_id) = name(channel) {
-                news.extend(away.into_events(channel_id));
-            }
-        }
-        if news.is_empty() {
-            return;
-        }
-        news.sort_by_key(|(place, _)| *place);
-        let unsent = session.stream.take_unsent();
-        let mut news = news.into_iter().peekable();
-        for (number, queued) in (session.stream.end()..).zip(unsent) {
-            while let Some((_, earlier)) = news.next_if(|(place, _)| place.before <= number) {
-                session.stream.push(earlier);
-            }
-            session.stream.push(queued);
-        }
-        news.for_each(|(_, queued)| session.stream.push(queued));
     }
 
     /// Answers a request; a repeat of it gets the same answer.
@@ -262,11 +234,7 @@ impl Hub {
     /// A session is without a connection from now on.
     pub(super) fn detach(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.sessions.get_mut(key) {
-            session.conn = None;
-            session.ping_at = None;
-            session.tell_at = None;
-            session.is_overfull = false;
-            session.heard = now.instant;
+            session.lose_connection(now.instant);
             self.arm(key);
         }
     }
@@ -275,7 +243,7 @@ impl Hub {
     pub(super) fn close_overfull(&mut self, now: Now) {
         while let Some(key) = self.overfull.pop() {
             let Some(session) = self.sessions.get(key) else { continue };
-            if let Some(conn) = session.conn.filter(|_| session.is_overfull) {
+            if let Some(conn) = session.conn.filter(|_| session.is_overfull()) {
                 self.stats.slow_consumers += 1;
                 self.close(now, conn, Outgoing::Close(CloseReason::SlowConsumer));
             }
@@ -309,10 +277,10 @@ fn outgoing_bytes(outgoing: &Outgoing) -> usize {
     let Outgoing::Frame(ServerFrame::Reply { result, .. }) = outgoing else { return FRAME_BYTES };
     FRAME_BYTES
         + match result {
-            Ok(Answer::QueryHistory(page)) => page.messages.iter().map(|of| of.message.len() + FRAME_BYTES).sum(),
+            Ok(Answer::QueryHistory(page)) => page.messages.iter().map(|kept| kept.message.len() + FRAME_BYTES).sum(),
             Ok(Answer::GetUserAttributes(all)) => all.values().map(|value| value.len() + FRAME_BYTES).sum(),
             Ok(Answer::GetChannelAttributes(all)) => {
-                all.attributes.values().map(|of| of.value.len() + FRAME_BYTES).sum()
+                all.attributes.values().map(|attribute| attribute.value.len() + FRAME_BYTES).sum()
             }
             Ok(Answer::GetMembers(all)) => all.len() * FRAME_BYTES,
             Ok(Answer::QueryPeersBySubscriptionOption(all)) => all.len() * FRAME_BYTES,

@@ -1,4 +1,4 @@
-//! Invitation invitations: the server keeps their state and their time, and tells both sides how each ends.
+//! Invitations: the server keeps their state and their time, and tells both sides how each ends.
 
 use std::time::Instant;
 
@@ -10,7 +10,9 @@ use rtm_codec::{
 use super::{
     Core, Now,
     arena::{InvitationKey, SessionKey, UserKey},
-    stream::{Note, Queued, event_bytes},
+    notes::Note,
+    session::Session,
+    stream::{Queued, event_bytes},
     timer::Due,
 };
 
@@ -88,13 +90,13 @@ impl Core {
         let caller = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
         let invitation = self.find_invitation(caller, &cancel.call_id).ok_or(ErrorKind::AlreadyEnd)?;
         let Some(invitation) = self.take_invitation(invitation) else { return Err(ErrorKind::AlreadyEnd.into()) };
-        if let (Some(given_to), Some(caller_id)) = (invitation.given_to, self.name_of(caller)) {
+        if let (Some(given_to), Some(caller_id)) = (invitation.given_to, self.user_id(caller)) {
             let event = Event::RemoteInvitationCanceled {
                 call_id: invitation.call_id,
                 caller_id,
                 content: cancel.content.detach(),
             };
-            self.tell(given_to, event);
+            self.hub.tell(given_to, event);
         }
         self.release_parties(invitation.caller, invitation.callee);
         Ok(Answer::CancelInvitation(()))
@@ -125,7 +127,7 @@ impl Core {
         event: impl FnOnce(CallId, UserId) -> Event,
     ) -> Result<(), Refusal> {
         let callee = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
-        let callee_id = self.name_of(callee).ok_or(ErrorKind::NotLoggedIn)?;
+        let callee_id = self.user_id(callee).ok_or(ErrorKind::NotLoggedIn)?;
         let caller = self.users.find(caller_id).ok_or(ErrorKind::AlreadyEnd)?;
         let invitation_key = self.find_invitation(caller, call_id).ok_or(ErrorKind::AlreadyEnd)?;
         let invitation = self
@@ -155,7 +157,7 @@ impl Core {
         };
         invitation.is_received = true;
         let (caller, callee, call_id) = (invitation.caller, invitation.callee, invitation.call_id.clone());
-        if let Some(callee_id) = self.name_of(callee) {
+        if let Some(callee_id) = self.user_id(callee) {
             self.tell_user(caller, Event::LocalInvitationReceivedByPeer { call_id, callee_id });
         }
     }
@@ -175,8 +177,8 @@ impl Core {
                 self.give_invitation(invitation_key);
             } else if invitation.is_received && invitation.given_to == Some(key) && anew {
                 let (call_id, content) = (invitation.call_id.clone(), invitation.content.clone());
-                if let Some(caller_id) = self.name_of(invitation.caller) {
-                    self.tell(key, Event::RemoteInvitationReceived { call_id, caller_id, content });
+                if let Some(caller_id) = self.user_id(invitation.caller) {
+                    self.hub.tell(key, Event::RemoteInvitationReceived { call_id, caller_id, content });
                 }
             }
         }
@@ -185,15 +187,15 @@ impl Core {
     /// Gives an invitation to its callee, if that is there.
     fn give_invitation(&mut self, invitation_key: InvitationKey) {
         let Some(invitation) = self.invitations.get_mut(invitation_key) else { return };
-        let session = self.users.get(invitation.callee).and_then(|user| user.session);
-        let Some(key) = session.filter(|key| self.hub.sessions.get(*key).is_some_and(|of| of.is_there())) else {
+        let Some(key) = self.users.get(invitation.callee).and_then(|user| user.session) else { return };
+        if !self.hub.sessions.get(key).is_some_and(Session::is_there) {
             return;
-        };
+        }
         invitation.was_callee_there = true;
-        let Some(caller_id) = self.users.get(invitation.caller).map(|user| user.id.clone()) else { return };
+        let Some(caller) = self.users.get(invitation.caller) else { return };
         let event = Event::RemoteInvitationReceived {
             call_id: invitation.call_id.clone(),
-            caller_id,
+            caller_id: caller.id.clone(),
             content: invitation.content.clone(),
         };
         let bytes = event_bytes(&event);
@@ -247,15 +249,15 @@ impl Core {
         remote: Option<RemoteInvitationFailureReason>,
     ) {
         let Some(invitation) = self.take_invitation(invitation_key) else { return };
-        if let (Some(reason), Some(callee_id)) = (local, self.name_of(invitation.callee)) {
+        if let (Some(reason), Some(callee_id)) = (local, self.user_id(invitation.callee)) {
             let event = Event::LocalInvitationFailure { call_id: invitation.call_id.clone(), callee_id, reason };
             self.tell_user(invitation.caller, event);
         }
         if let (Some(reason), Some(caller_id), Some(given_to)) =
-            (remote, self.name_of(invitation.caller), invitation.given_to)
+            (remote, self.user_id(invitation.caller), invitation.given_to)
         {
             let event = Event::RemoteInvitationFailure { call_id: invitation.call_id.clone(), caller_id, reason };
-            self.tell(given_to, event);
+            self.hub.tell(given_to, event);
         }
         self.release_parties(invitation.caller, invitation.callee);
     }
@@ -275,7 +277,7 @@ impl Core {
         let invitation = self.invitations.remove(key)?;
         for user in [invitation.caller, invitation.callee] {
             if let Some(user) = self.users.get_mut(user) {
-                user.invitations.retain(|of| *of != key);
+                user.invitations.retain(|other| *other != key);
             }
         }
         Some(invitation)
@@ -286,19 +288,10 @@ impl Core {
         self.users.release(callee);
     }
 
-    fn name_of(&self, user: UserKey) -> Option<UserId> {
-        self.users.get(user).map(|user| user.id.clone())
-    }
-
     /// Puts an event into the session of a user, if it has one.
     fn tell_user(&mut self, user: UserKey, event: Event) {
         if let Some(key) = self.users.get(user).and_then(|user| user.session) {
-            self.tell(key, event);
+            self.hub.tell(key, event);
         }
-    }
-
-    pub(super) fn tell(&mut self, key: SessionKey, event: Event) {
-        let bytes = event_bytes(&event);
-        self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
     }
 }

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rtm_codec::{Answer, ErrorKind, Event, HistoryMessage, PeerMessage, Refusal, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Answer, ErrorKind, HistoryMessage, Refusal, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Conversation, Core, HttpId, JobId, Now, OfflineId, OfflineMessage, StoreAnswer, StoreDone, StoreJob, StoreWork,
-    arena::SessionKey,
-    message_ids::Sent,
-    session::OfflineLoad,
-    stream::{Asker, Note},
+    Conversation, Core, HttpId, JobId, Now, StoreAnswer, StoreDone, StoreJob, StoreWork, arena::SessionKey,
+    message_ids::Sent, notes::Asker,
 };
 
 /// What a job was given for.
@@ -65,6 +62,14 @@ impl Jobs {
         }
     }
 
+    /// Refuses to promise more while the store has too much to do.
+    pub(super) fn check_room(&self) -> Result<(), Refusal> {
+        match self.open {
+            OPEN_JOBS.. => Err(Refusal::new(ErrorKind::Failure, "the server's store is behind: try again later")),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn take(&mut self, jobs: &mut Vec<StoreJob>) {
         jobs.append(&mut self.out);
     }
@@ -76,11 +81,6 @@ impl Jobs {
 }
 
 impl Core {
-    /// Whether the store has so much to do that no more is promised.
-    pub(super) fn store_is_behind(&self) -> bool {
-        self.jobs.open >= OPEN_JOBS
-    }
-
     pub(super) fn stored(&mut self, now: Now, done: StoreDone) {
         let waiting = self.jobs.done(done.id);
         if done.result.is_err() {
@@ -99,7 +99,7 @@ impl Core {
                 let outcome = match done.result {
                     Ok(StoreAnswer::Appended { id, dropped }) => {
                         self.hub.stats.offline_dropped += dropped as u64;
-                        self.offline_appended(done.id, id, &of, receiver, is_received);
+                        self.message_stored(done.id, id, of, receiver, is_received);
                         Ok(if is_received { SendOutcome::Delivered } else { SendOutcome::Stored })
                     }
                     _ if is_received => Ok(SendOutcome::Delivered),
@@ -123,49 +123,19 @@ impl Core {
         }
     }
 
-    /// A message is stored: its receiver's session may still receive it, and then it is removed.
-    fn offline_appended(
-        &mut self,
-        job: JobId,
-        id: OfflineId,
-        of: &UserId,
-        receiver: Option<SessionKey>,
-        is_received: bool,
-    ) {
-        if is_received {
-            if let Some(session) = receiver.and_then(|key| self.hub.sessions.get_mut(key))
-                && session.offline == OfflineLoad::Loading
-            {
-                session.removed_meanwhile.push(id);
-            }
-            self.jobs.tell(StoreWork::RemoveOffline { of: of.clone(), ids: vec![id] });
-            return;
-        }
-        let Some(session) = receiver.and_then(|key| self.hub.sessions.get_mut(key)) else { return };
-        let mut events = session.stream.iter_mut().chain(&mut session.held);
-        if let Some(queued) = events.find(|queued| queued.note == Note::Storing(job)) {
-            queued.note = Note::Stored(id);
-        }
-    }
-
     /// Keeps a message for history. The answer to its sender waits for it.
-    pub(super) fn keep_history(&mut self, asker: Asker, of: Conversation, message: HistoryMessage, waiting: Waiting) {
-        self.jobs.ask(StoreWork::AppendHistory { of, message }, waiting);
+    pub(super) fn keep_history(
+        &mut self,
+        asker: Asker,
+        conversation: Conversation,
+        message: HistoryMessage,
+        waiting: Waiting,
+    ) {
+        self.jobs.ask(StoreWork::AppendHistory { of: conversation, message }, waiting);
         if let Some(session) = self.hub.sessions.get_mut(asker.session) {
             session.requests.promise(asker.request);
         }
     }
-}
-
-/// The event of a stored message, as its receiver gets it.
-pub(super) fn offline_event(message: OfflineMessage) -> Event {
-    Event::MessageFromPeer(PeerMessage {
-        message_id: message.message_id,
-        peer_id: message.from,
-        message: message.message,
-        is_offline_message: true,
-        server_received_ts: message.server_received_ts,
-    })
 }
 
 const OPEN_JOBS: usize = 16 * 1024;

@@ -51,15 +51,20 @@ mod jobs;
 mod limits;
 mod liveness;
 mod login;
+mod memberships;
 mod message_ids;
 mod messages;
+mod notes;
 mod offline;
+mod ousted;
 mod output;
 mod presence;
+mod receipts;
 mod requests;
 mod session;
 pub mod store;
 mod stream;
+mod terms;
 mod timer;
 mod users;
 
@@ -167,15 +172,16 @@ impl Core {
     /// Takes in the attributes that the store kept of a channel, before any connection. They go as those of any
     /// empty channel do.
     pub fn restore_channel_attributes(&mut self, now: Now, channel_id: ChannelId, attributes: ChannelAttributes) {
-        let bytes = attributes.attributes.iter().map(|(key, of)| key.as_str().len() + of.value.len()).sum();
+        let bytes =
+            attributes.attributes.iter().map(|(key, attribute)| key.as_str().len() + attribute.value.len()).sum();
         self.put_channel_attributes(now, channel_id, attributes, bytes, false);
     }
 
-    /// A new connection. It has to log in within 10 s.
+    /// A new connection. It has to log in within [`Settings::login_within`].
     #[must_use]
     pub fn connect(&mut self, now: Now) -> ConnId {
         let conn = self.hub.conns.insert(Conn::default());
-        self.hub.timers.push(now.instant + LOGIN_WITHIN, Due::Login(conn));
+        self.hub.timers.push(now.instant + self.config.settings.login_within, Due::Login(conn));
         conn
     }
 
@@ -195,10 +201,8 @@ impl Core {
             return self.acknowledge(now, conn, key, up_to, up_to);
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        // A client speaks only after it has heard the answer to its login.
-        session.has_lapsed = false;
-        session.heard = now.instant;
-        if session.state != PeerOnlineState::Online {
+        session.liveness.forget_lapse();
+        if session.liveness.hear(now.instant) {
             self.set_state(now, key, PeerOnlineState::Online);
         }
         match frame {
@@ -222,7 +226,7 @@ impl Core {
     fn acknowledge(&mut self, now: Now, conn: ConnId, key: SessionKey, received: Seq, consumed: Seq) {
         let mut done = std::mem::take(&mut self.done);
         let is_good = self.hub.acknowledge(key, received, consumed, &mut done);
-        self.settle_events(now, key, &mut done);
+        self.settle_notes(now, key, &mut done);
         self.done = done;
         if !is_good {
             self.break_off(now, conn);
@@ -304,7 +308,9 @@ impl Core {
         self.stored(now, done);
         self.hub.close_overfull(now);
     }
-}
 
-/// How long a connection may take until its login.
-const LOGIN_WITHIN: Duration = Duration::from_secs(10);
+    /// The time since the core began, in which the call limits count.
+    fn since_start(&self, now: Now) -> Duration {
+        now.instant.saturating_duration_since(self.start)
+    }
+}

@@ -23,7 +23,7 @@ impl Budgets {
                 _ => Ok(()),
             };
         };
-        let at = self.by_call.iter().position(|(of, _)| *of == call).unwrap_or_else(|| {
+        let at = self.by_call.iter().position(|(limited, _)| *limited == call).unwrap_or_else(|| {
             self.by_call.push((call, CallLimiter::default()));
             self.by_call.len() - 1
         });
@@ -42,7 +42,7 @@ impl Budgets {
             return Ok(());
         }
         self.by_channel.retain(|(_, limiter)| !limiter.is_idle(limit, now));
-        let at = self.by_channel.iter().position(|(of, _)| of == channel).unwrap_or_else(|| {
+        let at = self.by_channel.iter().position(|(joined, _)| joined == channel).unwrap_or_else(|| {
             self.by_channel.push((channel.clone(), CallLimiter::default()));
             self.by_channel.len() - 1
         });

@@ -1,32 +1,144 @@
 //! Silence, absence and the end of sessions.
 
-use rtm_codec::{CloseReason, PeerOnlineState, ServerFrame, UserId};
+use std::time::{Duration, Instant};
+
+use rtm_codec::{CloseReason, KeepAlive, PeerOnlineState, ServerFrame};
 
 use super::{
-    Core, Now, Outgoing,
+    Core, Now, Outgoing, Settings,
     arena::{ChannelKey, SessionKey},
     away::gap,
     invitations::Leaving,
-    session::Session,
-    stream::Note,
 };
+
+/// When a session's client was last heard, and what follows from its silence.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    /// As subscribers see the user; `Offline` is lapsed.
+    state: PeerOnlineState,
+    /// The client has yet to hear that it was away for too long to stay in its channels.
+    has_lapsed: bool,
+    /// When the last frame came, or the socket was lost.
+    heard: Instant,
+    keep_alive: KeepAlive,
+    ping_at: Option<Instant>,
+}
+
+/// What a session's silence means.
+enum Silence {
+    Nothing,
+    Unreachable,
+    Offline,
+    Gone,
+}
+
+impl Liveness {
+    /// Of a session whose client has not been heard yet.
+    pub(super) fn new(now: Instant, keep_alive: KeepAlive) -> Self {
+        Self { state: PeerOnlineState::Offline, has_lapsed: false, heard: now, keep_alive, ping_at: None }
+    }
+
+    /// The client has logged in.
+    pub(super) fn begin(&mut self, now: Instant, keep_alive: KeepAlive) {
+        self.heard = now;
+        (self.keep_alive, self.ping_at) = match keep_alive {
+            KeepAlive::Server { interval_ms } => {
+                let interval_ms = interval_ms.clamp(LEAST_KEEP_ALIVE_MS, MOST_KEEP_ALIVE_MS);
+                let first = now + Duration::from_millis(interval_ms.into());
+                (KeepAlive::Server { interval_ms }, Some(first))
+            }
+            by_client => (by_client, None),
+        };
+    }
+
+    /// A frame came that proves that the client lives. `true` if its user has to be online again.
+    pub(super) fn hear(&mut self, now: Instant) -> bool {
+        self.heard = now;
+        self.state != PeerOnlineState::Online
+    }
+
+    /// The client speaks, so it has heard the answer to its login, and with it whether it was away for too long.
+    pub(super) fn forget_lapse(&mut self) {
+        self.has_lapsed = false;
+    }
+
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.has_lapsed
+    }
+
+    pub(super) fn lose_connection(&mut self, now: Instant) {
+        self.ping_at = None;
+        self.heard = now;
+    }
+
+    pub(super) fn state(&self) -> PeerOnlineState {
+        self.state
+    }
+
+    /// Says whether this is another state than before.
+    pub(super) fn set_state(&mut self, state: PeerOnlineState) -> bool {
+        std::mem::replace(&mut self.state, state) != state
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.state != PeerOnlineState::Offline
+    }
+
+    pub(super) fn ping_at(&self) -> Option<Instant> {
+        self.ping_at
+    }
+
+    /// Whether the client is to be pinged now. Then the next ping is planned: in step, unless that is over already.
+    fn takes_ping(&mut self, now: Instant) -> bool {
+        let Some(at) = self.ping_at.filter(|at| *at <= now) else { return false };
+        if let KeepAlive::Server { interval_ms } = self.keep_alive {
+            let interval = Duration::from_millis(interval_ms.into());
+            self.ping_at = Some(if at + interval > now { at + interval } else { now + interval });
+        }
+        true
+    }
+
+    /// What the silence so far means.
+    fn silence(&self, now: Instant, settings: &Settings) -> Silence {
+        let silence = now.saturating_duration_since(self.heard);
+        match self.state {
+            PeerOnlineState::Offline if silence >= settings.resume_within => Silence::Gone,
+            PeerOnlineState::Offline => Silence::Nothing,
+            _ if silence >= settings.offline_after => Silence::Offline,
+            PeerOnlineState::Online if silence >= self.unreachable_after(settings) => Silence::Unreachable,
+            _ => Silence::Nothing,
+        }
+    }
+
+    /// When more silence means something else.
+    pub(super) fn silent_at(&self, settings: &Settings) -> Instant {
+        let silence = match self.state {
+            PeerOnlineState::Online => self.unreachable_after(settings),
+            PeerOnlineState::Offline => settings.resume_within.max(settings.offline_after),
+            _ => settings.offline_after,
+        };
+        self.heard + silence
+    }
+
+    /// After how much silence the user is unreachable.
+    fn unreachable_after(&self, settings: &Settings) -> Duration {
+        let interval = match self.keep_alive {
+            KeepAlive::Client { interval_ms } | KeepAlive::Server { interval_ms } => interval_ms,
+            _ => 0,
+        };
+        Duration::from_millis(u64::from(interval) * 3 / 2).max(settings.unreachable_after).min(settings.offline_after)
+    }
+}
 
 impl Core {
     /// Does what is due for a session.
     pub(super) fn session_due(&mut self, now: Now, key: SessionKey) {
-        let settings = self.config.settings;
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        let silence = now.instant.saturating_duration_since(session.heard);
-        match session.state {
-            PeerOnlineState::Offline if silence >= settings.resume_within => {
-                return self.end_session(now, key, CloseReason::KeepAliveTimeout);
-            }
-            PeerOnlineState::Offline => {}
-            _ if silence >= settings.offline_after => return self.lapse(now, key),
-            PeerOnlineState::Online if silence >= session.unreachable_after(&settings) => {
-                self.set_state(now, key, PeerOnlineState::Unreachable);
-            }
-            _ => {}
+        match session.liveness.silence(now.instant, &self.config.settings) {
+            Silence::Nothing => {}
+            Silence::Unreachable => self.set_state(now, key, PeerOnlineState::Unreachable),
+            Silence::Offline => return self.lapse(now, key),
+            Silence::Gone => return self.end_session(now, key, CloseReason::KeepAliveTimeout),
         }
         if let Some(session) = self.hub.sessions.get_mut(key)
             && let Some(conn) = session.conn
@@ -35,11 +147,10 @@ impl Core {
             if let Some(conn) = self.hub.conns.get_mut(conn) {
                 conn.tidy();
             }
-            if session.token.is_some_and(|token| token.ends_at <= now.instant) {
+            if session.terms.has_expired(now.instant) {
                 return self.end_session(now, key, CloseReason::TokenExpired);
             }
-            if let Some(at) = session.ping_at.filter(|at| *at <= now.instant) {
-                session.ping_at = Some(session.next_ping(at, now.instant));
+            if session.liveness.takes_ping(now.instant) {
                 self.hub.send(conn, ServerFrame::Ping);
             }
             self.warn_of_token(now, key);
@@ -52,7 +163,7 @@ impl Core {
     /// The user is offline: nothing was heard from it for too long. Its client may still resume the session.
     fn lapse(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get(key) else { return };
-        let heard = session.heard;
+        let heard = session.liveness.heard;
         if let Some(conn) = session.conn {
             self.hub.close(now, conn, Outgoing::Close(CloseReason::KeepAliveTimeout));
         }
@@ -61,8 +172,8 @@ impl Core {
         self.set_state(now, key, PeerOnlineState::Offline);
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         // Its silence began before the socket was closed just now.
-        session.heard = heard;
-        session.has_lapsed = true;
+        session.liveness.heard = heard;
+        session.liveness.has_lapsed = true;
         session.attributes.clear();
         let user = session.user;
         for channel_id in channels {
@@ -88,12 +199,7 @@ impl Core {
         if let Some(user) = self.users.get_mut(user) {
             user.session = None;
         }
-        for (watched, _) in &session.subscriptions {
-            if let Some(user) = self.users.get_mut(*watched) {
-                user.watchers.swap_remove(&key);
-            }
-            self.users.release(*watched);
-        }
+        self.stop_watching(key, &session.watching);
         if was_there {
             let leaving = match reason {
                 CloseReason::RemoteLogin => Leaving::Replaced,
@@ -108,18 +214,16 @@ impl Core {
         self.users.release(user);
     }
 
-    /// Tells the senders of what the session's device has not received what becomes of it.
-    fn return_receipts(&mut self, user_id: &UserId, session: Session) {
-        for queued in session.stream.into_events().into_iter().chain(session.held) {
-            if let Note::Receipt { asker, store, .. } = queued.note {
-                self.give_up_receipt(user_id, asker, store, &queued.event, None);
-            }
-        }
-    }
-
     /// Puts what was kept of the channels of a session that was away where it belongs in its stream.
     pub(super) fn merge_away(&mut self, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let channels = &self.channels;
-        self.hub.merge_away(key, |channel: ChannelKey| channels.get(channel).map(|channel| &channel.id));
+        let name = |channel: ChannelKey| channels.get(channel).map(|channel| &channel.id);
+        session.memberships.merge_away(&mut session.stream, name);
     }
 }
+
+/// The slowest keep-alive that is accepted, in milliseconds. At 30 s between pings a client would count as offline in
+/// between.
+pub(super) const MOST_KEEP_ALIVE_MS: u32 = 20_000;
+const LEAST_KEEP_ALIVE_MS: u32 = 1_000;

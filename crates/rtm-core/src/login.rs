@@ -1,27 +1,22 @@
 //! Logging in: who comes, what becomes of the session that the user has, and what the client is told first.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use indexmap::IndexMap;
 use rtm_codec::{
     CallLimiter, CallLimits, CloseReason, ErrorKind, KeepAlive, LimitedCall, Login, PeerOnlineState, Refusal, Resume,
     Resumption, ServerFrame, SessionTicket, UserId, Welcome,
 };
 
 use super::{
-    ConnId, Core, Now, Outgoing, Settings,
+    ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
     auth::{TokenLife, authenticate},
-    limits::{Budgets, counted},
-    requests::Requests,
-    session::{OfflineLoad, Ousted, Receipts, Session},
-    stream::Stream,
-    timer::Alarm,
+    limits::counted,
+    liveness::MOST_KEEP_ALIVE_MS,
+    ousted::OustedSessions,
+    session::Session,
 };
 
 /// How often each user logs in.
@@ -116,14 +111,14 @@ impl Core {
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
             Arrival::Overfull(key) => {
                 let session = self.hub.sessions.get_mut(key);
-                let ousted = session.map_or_else(VecDeque::new, |session| std::mem::take(&mut session.ousted));
+                let ousted = session.map(|session| std::mem::take(&mut session.ousted)).unwrap_or_default();
                 self.end_session(now, key, CloseReason::SlowConsumer);
                 let user = self.users.intern(&entrant.user_id);
                 let key = self.open_session(now, user, &entrant.login, ousted);
                 self.attach(now, key, entrant, Start::New);
             }
             Arrival::New(old) => {
-                let ousted = old.map_or_else(VecDeque::new, |old| self.oust(now, old));
+                let ousted = old.map(|old| self.oust(now, old)).unwrap_or_default();
                 // With its old session gone, nobody may have needed the user any more.
                 let user = self.users.intern(&entrant.user_id);
                 let key = self.open_session(now, user, &entrant.login, ousted);
@@ -173,77 +168,32 @@ impl Core {
             if *ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
                 return if is_overfull { Arrival::Overfull(key) } else { Arrival::Resuming(key) };
             }
-            if let Some(ousted) = session.ousted.iter_mut().find(|ousted| ousted.session == ticket.session) {
-                ousted.was_told = true;
+            if session.ousted.tell_resuming(ticket.session) {
                 return Arrival::Ousted;
             }
         }
-        if session.instance == login.instance {
+        if *session.terms.instance() == login.instance {
             return if is_overfull { Arrival::Overfull(key) } else { Arrival::Returning(key) };
         }
-        // Without a ticket, a client that lost its session unheard looks like one that logs in anew: it is told once.
-        let untold = |ousted: &Ousted| !ousted.was_told && ousted.instance == login.instance;
-        if let Some(at) = session.ousted.iter().position(untold) {
-            session.ousted.remove(at);
+        if session.ousted.tell_returning(&login.instance) {
             return Arrival::Ousted;
         }
         Arrival::New(Some(key))
     }
 
     /// Ends a session for another client of its user. Gives the sessions whose clients may come back too late.
-    fn oust(&mut self, now: Now, key: SessionKey) -> VecDeque<Ousted> {
-        let Some(session) = self.hub.sessions.get_mut(key) else { return VecDeque::new() };
+    fn oust(&mut self, now: Now, key: SessionKey) -> OustedSessions {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return OustedSessions::default() };
         let mut ousted = std::mem::take(&mut session.ousted);
-        if ousted.len() >= OUSTED_SESSIONS {
-            ousted.pop_front();
-        }
-        ousted.push_back(Ousted {
-            session: session.id,
-            instance: session.instance.clone(),
-            was_told: session.conn.is_some(),
-        });
+        ousted.add(session.id, session.terms.instance().clone(), session.conn.is_some());
         self.end_session(now, key, CloseReason::RemoteLogin);
         ousted
     }
 
-    fn open_session(&mut self, now: Now, user: UserKey, login: &Login, ousted: VecDeque<Ousted>) -> SessionKey {
-        let key = self.hub.sessions.insert(Session {
-            id: self.secrets.session_id(),
-            user,
-            instance: login.instance.clone(),
-            conn: None,
-            state: PeerOnlineState::Offline,
-            has_lapsed: false,
-            heard: now.instant,
-            keep_alive: login.keep_alive,
-            ping_at: None,
-            token: None,
-            abilities: login.abilities,
-            gateway_session: None,
-            stream: Stream::new(login.window),
-            receipts: Receipts::default(),
-            requests: Requests::default(),
-            message_ids: None,
-            budgets: Budgets::default(),
-            channels: Vec::new(),
-            away_bytes: 0,
-            away_order: 0,
-            subscriptions: IndexMap::with_hasher(self.hasher.clone()),
-            changed: Vec::new(),
-            tell_at: None,
-            told_at: None,
-            attributes: BTreeMap::new(),
-            echo_until: None,
-            offline: OfflineLoad::Done,
-            reads_again: false,
-            removed_meanwhile: Vec::new(),
-            held: VecDeque::new(),
-            held_bytes: 0,
-            ousted,
-            alarm: Alarm::default(),
-            limit: self.hub.settings.session_bytes,
-            is_overfull: false,
-        });
+    fn open_session(&mut self, now: Now, user: UserKey, login: &Login, ousted: OustedSessions) -> SessionKey {
+        let (id, hasher) = (self.secrets.session_id(), self.hasher.clone());
+        let session = Session::new(id, user, now.instant, login, ousted, &self.config.settings, hasher);
+        let key = self.hub.sessions.insert(session);
         if let Some(user) = self.users.get_mut(user) {
             user.session = Some(key);
         }
@@ -281,22 +231,24 @@ impl Core {
                     message_ids.restart();
                 }
                 session.stream.restart(login.window);
-                session.receipts.from = session.stream.first();
+                session.receipts.restart(&session.stream);
             }
         }
-        if let OfflineLoad::Paused { until, .. } = &mut session.offline {
-            // What was missed may have come between, and the numbers may be new ones.
-            *until = session.stream.end();
-        }
+        session.mail.attach(session.stream.end());
         let resumption = match start {
-            Start::Resume if was_there && !session.has_lapsed => Resumption::Resumed,
+            Start::Resume if was_there && !session.liveness.has_lapsed() => Resumption::Resumed,
             Start::Resume => Resumption::Lapsed,
             Start::New | Start::Restart => Resumption::New,
         };
-        session.take_over(now, login, life, &self.config.settings);
-        let repeats_attributes = session.abilities.repeats_attributes;
-        session.echo_until = (repeats_attributes && was_there && self.config.settings.keep_attributes_on_return)
-            .then(|| now.instant + ECHO_WITHIN);
+        session.liveness.begin(now.instant, login.keep_alive);
+        session.terms.renew(now, login, life);
+        if !session.terms.abilities().resume {
+            session.requests.be_forgetful();
+        }
+        session.set_limit(&self.config.settings);
+        let repeats_attributes =
+            session.terms.abilities().repeats_attributes && self.config.settings.keep_attributes_on_return;
+        session.terms.expect_echo(now.instant, was_there && repeats_attributes);
         let welcome = Welcome {
             user_id,
             ticket: Some(SessionTicket { session: session.id, epoch: session.stream.epoch }),
@@ -311,7 +263,7 @@ impl Core {
         if let Some(conn) = self.hub.conns.get_mut(conn) {
             conn.session = Some(key);
         }
-        self.settle_events(now, key, &mut done);
+        self.settle_notes(now, key, &mut done);
         self.done = done;
         self.set_state(now, key, PeerOnlineState::Online);
         self.tell_counts(key);
@@ -321,39 +273,3 @@ impl Core {
         self.hub.arm(key);
     }
 }
-
-impl Session {
-    /// Takes from a login what holds as long as its connection.
-    fn take_over(&mut self, now: Now, login: Login, life: Option<TokenLife>, settings: &Settings) {
-        self.instance = login.instance;
-        self.abilities = login.abilities;
-        self.gateway_session = login.gateway_session.filter(|id| (1..=GATEWAY_SESSION_BYTES).contains(&id.len()));
-        self.heard = now.instant;
-        (self.keep_alive, self.ping_at) = match login.keep_alive {
-            KeepAlive::Server { interval_ms } => {
-                let interval_ms = interval_ms.clamp(LEAST_KEEP_ALIVE_MS, MOST_KEEP_ALIVE_MS);
-                let first = now.instant + Duration::from_millis(interval_ms.into());
-                (KeepAlive::Server { interval_ms }, Some(first))
-            }
-            of_client => (of_client, None),
-        };
-        self.token = life.map(|life| life.clock(now));
-        if !self.abilities.resume {
-            self.requests.be_forgetful();
-        }
-        if let Some(token) = self.token.as_mut().filter(|_| self.abilities.times_token)
-            && token.warn_at.is_some_and(|at| at <= now.instant)
-        {
-            token.warn_at = None;
-        }
-        self.set_limit(settings);
-    }
-}
-
-/// So slow may a keep-alive be: nothing is heard from a client that pings every 30 s when it counts as offline.
-const MOST_KEEP_ALIVE_MS: u32 = 20_000;
-const LEAST_KEEP_ALIVE_MS: u32 = 1_000;
-const GATEWAY_SESSION_BYTES: usize = 256;
-const OUSTED_SESSIONS: usize = 8;
-/// Within this time after its return, a client that repeats its attributes has sent them.
-const ECHO_WITHIN: Duration = Duration::from_secs(10);

@@ -110,7 +110,7 @@ impl MessageIds {
         if self.repeats.is_empty() {
             return Vec::new();
         }
-        self.repeats.extract_if(.., |(of, _)| *of == sent).map(|(_, request)| request).collect()
+        self.repeats.extract_if(.., |(repeated, _)| *repeated == sent).map(|(_, request)| request).collect()
     }
 }
 
@@ -204,7 +204,7 @@ impl Ids {
     }
 
     fn remove(&mut self, start: u64) {
-        if self.latest.take_if(|(of, _)| *of == start).is_none() {
+        if self.latest.take_if(|(first, _)| *first == start).is_none() {
             self.earlier.remove(&start);
         }
     }
@@ -225,7 +225,7 @@ mod tests {
 
     impl Plain {
         fn is_known(&self, id: u64) -> bool {
-            self.0.iter().rev().find(|(of, _)| *of == id).is_some_and(|(_, refused)| !refused)
+            self.0.iter().rev().find(|(known, _)| *known == id).is_some_and(|(_, refused)| !refused)
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
                         if let Some(entry) = ids.get_mut(MessageId(id)) {
                             entry.state = State::Refused;
                         }
-                        if let Some((_, refused)) = plain.0.iter_mut().rev().find(|(of, _)| *of == id) {
+                        if let Some((_, refused)) = plain.0.iter_mut().rev().find(|(known, _)| *known == id) {
                             *refused = true;
                         }
                     }

@@ -1,23 +1,159 @@
-//! Stored messages: read at a login, page by page, and removed once the device has them.
+//! Messages that are stored for their receivers: put into the store, read at a login, page by page, and removed once
+//! the device has them.
 
-use rtm_codec::{ErrorKind, Refusal, RtmMessage, SharedEvent, UserId};
+use std::collections::VecDeque;
+
+use rtm_codec::{ErrorKind, Event, PeerMessage, Refusal, RtmMessage, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Core, HttpAnswer, HttpId, Now, OfflineId, OfflineMessage, StoreAnswer, StoreFailed, StoreWork,
+    Core, HttpAnswer, HttpId, JobId, Now, OfflineId, OfflineMessage, StoreAnswer, StoreFailed, StoreWork,
     arena::SessionKey,
-    jobs::{Waiting, offline_event},
-    session::OfflineLoad,
-    stream::{Note, Queued, event_bytes},
+    jobs::Waiting,
+    notes::{Asker, Note},
+    stream::{Queued, detached, event_bytes},
 };
 
+/// The stored messages of a session's user, as far as they are read, and what has to wait for them.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    reading: Reading,
+    /// More was stored while the last page was being read.
+    reads_again: bool,
+    /// Stored messages that were received while a page was being read, which may hold them still.
+    removed_meanwhile: Vec<OfflineId>,
+    /// Messages from users that have to wait until older, stored ones are read.
+    held: VecDeque<Queued>,
+    held_bytes: usize,
+}
+
+/// How far the reading of stored messages is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Reading {
+    /// All were read, or are not wanted.
+    #[default]
+    Done,
+    /// A page is being read.
+    Loading,
+    /// There may be more after this one, to be read when every event of the stream before this number is received.
+    Paused { after: OfflineId, until: u64 },
+    /// Something was stored while the session had no connection and no room: to be read when the client is back.
+    Due,
+}
+
+impl Mail {
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Whether no message has to wait for older, stored ones.
+    pub(super) fn is_read(&self) -> bool {
+        self.reading == Reading::Done
+    }
+
+    /// A message has to wait until older ones are read.
+    pub(super) fn hold(&mut self, queued: Queued) {
+        self.held_bytes += queued.bytes as usize;
+        self.held.push_back(queued);
+    }
+
+    /// One of the waiting messages.
+    pub(super) fn held_mut(&mut self, index: usize) -> Option<&mut Queued> {
+        self.held.get_mut(index)
+    }
+
+    /// The messages that waited until the end of the session.
+    pub(super) fn into_held(self) -> VecDeque<Queued> {
+        self.held
+    }
+
+    /// All that the session was to receive is in the store or on its way there, and is to be read from there: what
+    /// waited behind stored messages is now read in its turn.
+    pub(super) fn leave_to_store(&mut self, client_fetches: bool) {
+        self.held.clear();
+        self.held_bytes = 0;
+        self.reads_again = self.reading == Reading::Loading;
+        // Later messages may find room again: they wait behind what is stored now.
+        if self.reading == Reading::Done && !client_fetches {
+            self.reading = Reading::Due;
+        }
+    }
+
+    /// A connection begins: what it missed may have come between, and the numbers of the stream, which now ends with
+    /// `end`, may be new ones.
+    pub(super) fn attach(&mut self, end: u64) {
+        if let Reading::Paused { until, .. } = &mut self.reading {
+            *until = end;
+        }
+    }
+
+    /// Stored messages were received, and will be removed.
+    fn remember_removed(&mut self, ids: &[OfflineId]) {
+        if self.reading == Reading::Loading {
+            self.removed_meanwhile.extend_from_slice(ids);
+        }
+    }
+}
+
 impl Core {
+    /// A message has not reached its receiver's device in time: it is stored if its sender wished so, else the sender
+    /// is told. `receiver` is the session that may still receive it. Gives the note of what is being stored.
+    pub(super) fn store_or_give_up(
+        &mut self,
+        to: &UserId,
+        asker: Asker,
+        store: bool,
+        event: &SharedEvent,
+        receiver: Option<SessionKey>,
+    ) -> Option<Note> {
+        let Event::MessageFromPeer(message) = event.event() else { return None };
+        if !store || self.jobs.check_room().is_err() {
+            self.settle_message(asker, event, Ok(SendOutcome::NotReceived));
+            return None;
+        }
+        let message = OfflineMessage {
+            message_id: message.message_id,
+            from: message.peer_id.clone(),
+            message: detached(message.message.clone()),
+            server_received_ts: message.server_received_ts,
+        };
+        let keep = self.config.settings.offline_messages.max(1);
+        let work = StoreWork::AppendOffline { of: to.clone(), message, keep };
+        let waiting = Waiting::Offline { of: to.clone(), asker, event: event.clone(), receiver, is_received: false };
+        Some(Note::Storing(self.jobs.ask(work, waiting)))
+    }
+
+    /// A message is stored: its receiver's session may still receive it, and if it did so meanwhile, it is removed.
+    pub(super) fn message_stored(
+        &mut self,
+        job: JobId,
+        id: OfflineId,
+        to: UserId,
+        receiver: Option<SessionKey>,
+        is_received: bool,
+    ) {
+        let session = receiver.and_then(|key| self.hub.sessions.get_mut(key));
+        if is_received {
+            if let Some(session) = session {
+                session.mail.remember_removed(&[id]);
+            }
+            self.jobs.tell(StoreWork::RemoveOffline { of: to, ids: vec![id] });
+            return;
+        }
+        let Some(session) = session else { return };
+        let mut events = session.stream.iter_mut().chain(&mut session.mail.held);
+        if let Some(queued) = events.find(|queued| queued.note == Note::Storing(job)) {
+            queued.note = Note::Stored(id);
+        }
+    }
+
     /// Reads the first page of the messages that wait for a session's user.
     pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key)
-            && match session.offline {
-                OfflineLoad::Done => !session.abilities.fetches_stored,
-                OfflineLoad::Due => true,
-                OfflineLoad::Loading | OfflineLoad::Paused { .. } => false,
+            && match session.mail.reading {
+                Reading::Done => !session.terms.abilities().fetches_stored,
+                Reading::Due => true,
+                Reading::Loading | Reading::Paused { .. } => false,
             }
         {
             self.load_page(now, key, None);
@@ -28,7 +164,7 @@ impl Core {
     /// more than one page comes again after a crash: so much a client recognises.
     pub(super) fn continue_offline(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key)
-            && let OfflineLoad::Paused { after, until } = session.offline
+            && let Reading::Paused { after, until } = session.mail.reading
             && session.stream.first() >= until
         {
             self.load_page(now, key, Some(after));
@@ -36,20 +172,15 @@ impl Core {
     }
 
     fn load_page(&mut self, now: Now, key: SessionKey, after: Option<OfflineId>) {
-        let Some(of) = self.user_id_of(key) else { return };
+        let Some(to) = self.user_id_of(key) else { return };
         if let Some(session) = self.hub.sessions.get_mut(key) {
-            session.offline = OfflineLoad::Loading;
-            session.removed_meanwhile.clear();
-            let max_bytes = self.config.settings.session_bytes / 4;
-            let work = StoreWork::LoadOffline { of, after, not_before: self.oldest_offline(now), max_bytes };
+            session.mail.reading = Reading::Loading;
+            session.mail.removed_meanwhile.clear();
+            let settings = &self.config.settings;
+            let (not_before, max_bytes) = (settings.oldest_offline(now), settings.session_bytes / 4);
+            let work = StoreWork::LoadOffline { of: to, after, not_before, max_bytes };
             self.jobs.ask(work, Waiting::Load(key));
         }
-    }
-
-    /// Before this, in milliseconds since the Unix epoch, stored messages are over.
-    pub(super) fn oldest_offline(&self, now: Now) -> u64 {
-        let age = self.config.settings.offline_for.as_millis().try_into().unwrap_or(u64::MAX);
-        now.unix_ms.saturating_sub(age)
     }
 
     /// A page was read: its messages go into the stream, and after the last page those that had to wait.
@@ -62,10 +193,10 @@ impl Core {
             _ => None,
         };
         // Those that were stored while their receiver was away are in its stream already.
-        let mut known: Vec<_> = session.stream.iter().chain(&session.held).filter_map(stored).collect();
-        known.append(&mut session.removed_meanwhile);
+        let mut known: Vec<_> = session.stream.iter().chain(&session.mail.held).filter_map(stored).collect();
+        known.append(&mut session.mail.removed_meanwhile);
         known.sort_unstable();
-        let takes_binary = session.abilities.binary;
+        let takes_binary = session.terms.abilities().binary;
         for (id, message) in messages {
             if known.binary_search(&id).is_ok() {
                 continue;
@@ -73,25 +204,22 @@ impl Core {
             if !takes_binary && matches!(message.message, RtmMessage::Binary(_)) {
                 continue;
             }
-            let event = offline_event(message);
+            let event = Event::MessageFromPeer(as_received(message));
             let bytes = event_bytes(&event);
             self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(id), bytes });
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        session.offline = match last {
-            Some(after) => OfflineLoad::Paused { after, until: session.stream.end() },
-            None => OfflineLoad::Done,
-        };
-        if session.offline == OfflineLoad::Done && std::mem::take(&mut session.reads_again) {
+        if let Some(after) = last {
+            session.mail.reading = Reading::Paused { after, until: session.stream.end() };
+            return self.continue_offline(now, key);
+        }
+        session.mail.reading = Reading::Done;
+        if std::mem::take(&mut session.mail.reads_again) {
             return self.load_page(now, key, last);
         }
-        if session.offline == OfflineLoad::Done {
-            session.held_bytes = 0;
-            for queued in std::mem::take(&mut session.held) {
-                self.hub.push(key, queued);
-            }
-        } else {
-            self.continue_offline(now, key);
+        session.mail.held_bytes = 0;
+        for queued in std::mem::take(&mut session.mail.held) {
+            self.hub.push(key, queued);
         }
     }
 
@@ -100,14 +228,12 @@ impl Core {
         if ids.is_empty() {
             return;
         }
-        let Some(of) = self.user_id_of(key) else { return };
+        let Some(to) = self.user_id_of(key) else { return };
         ids.sort_unstable();
-        if let Some(session) = self.hub.sessions.get_mut(key)
-            && session.offline == OfflineLoad::Loading
-        {
-            session.removed_meanwhile.extend_from_slice(&ids);
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.mail.remember_removed(&ids);
         }
-        self.jobs.tell(StoreWork::RemoveOffline { of, ids });
+        self.jobs.tell(StoreWork::RemoveOffline { of: to, ids });
     }
 
     /// The messages for an HTTP request were read. Those that the wire cannot carry stay for another login.
@@ -121,13 +247,22 @@ impl Core {
             if matches!(message.message, RtmMessage::Binary(_)) {
                 continue;
             }
-            if let rtm_codec::Event::MessageFromPeer(message) = offline_event(message) {
-                ids.push(id);
-                given.push(message);
-            }
+            ids.push(id);
+            given.push(as_received(message));
         }
         self.http.hand_out(http, of, ids);
         self.http.answer(http, Ok(HttpAnswer::Offline(given)));
+    }
+}
+
+/// A stored message, as its receiver gets it.
+fn as_received(message: OfflineMessage) -> PeerMessage {
+    PeerMessage {
+        message_id: message.message_id,
+        peer_id: message.from,
+        message: message.message,
+        is_offline_message: true,
+        server_received_ts: message.server_received_ts,
     }
 }
 

@@ -1,16 +1,93 @@
 //! Who is online: queries, subscriptions, and the changes that subscribers are told.
 
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use indexmap::IndexMap;
 use rtm_codec::{
-    Answer, ErrorKind, Event, PeerOnlineState, QueryPeersOnlineStatus, Refusal, SharedEvent,
-    SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus, UserId, limits,
+    Answer, ErrorKind, Event, PeerOnlineState, QueryPeersOnlineStatus, Refusal, SubscribePeersOnlineStatus,
+    UnsubscribePeersOnlineStatus, UserId, limits,
 };
 
 use super::{
     Core, Now,
     arena::{SessionKey, UserKey},
-    session::Told,
-    stream::{Asker, Note, Queued, event_bytes},
+    notes::Asker,
 };
+
+/// Whom a session watches, and what it was told of them.
+#[derive(Debug)]
+pub(super) struct Watching {
+    subscriptions: IndexMap<UserKey, Told, FixedState>,
+    /// Subscribed users whose state may have changed, and when to tell of them.
+    changed: Vec<UserKey>,
+    tell_at: Option<Instant>,
+    /// When it was told of changes last.
+    told_at: Option<Instant>,
+}
+
+/// What a subscriber was last told of a user.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    state: PeerOnlineState,
+    /// Whether the user is among the changed ones.
+    is_changed: bool,
+}
+
+impl Watching {
+    pub(super) fn new(hasher: FixedState) -> Self {
+        Self { subscriptions: IndexMap::with_hasher(hasher), changed: Vec::new(), tell_at: None, told_at: None }
+    }
+
+    /// When the session is to be told of changes.
+    pub(super) fn tell_at(&self) -> Option<Instant> {
+        self.tell_at
+    }
+
+    /// The session has no connection: it is told when it has one again.
+    pub(super) fn put_off(&mut self) {
+        self.tell_at = None;
+    }
+
+    fn users(&self) -> impl Iterator<Item = UserKey> {
+        self.subscriptions.keys().copied()
+    }
+
+    /// A watched user's state may have changed. `true` if a time to tell of it was set: at once, or `pause` after the
+    /// last telling.
+    fn note_change(&mut self, user: UserKey, now: Instant, pause: Duration) -> bool {
+        let Some(told) = self.subscriptions.get_mut(&user).filter(|told| !told.is_changed) else { return false };
+        told.is_changed = true;
+        self.changed.push(user);
+        if self.tell_at.is_some() {
+            return false;
+        }
+        self.tell_at = Some(self.told_at.map_or(now, |at| (at + pause).max(now)));
+        true
+    }
+
+    /// The users to tell of now, if it is time.
+    fn take_changed(&mut self, now: Instant) -> Option<Vec<UserKey>> {
+        self.tell_at.take_if(|at| *at <= now)?;
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.changed))
+    }
+
+    /// All users, for a session that has come back: what had gathered is told with them.
+    fn take_all(&mut self) -> Vec<UserKey> {
+        self.tell_at = None;
+        self.changed.clear();
+        self.users().collect()
+    }
+
+    /// Takes note that the session is told of a user's state. `false` if it does not watch the user, or knows the
+    /// state already; then it is told only `again`.
+    fn tell(&mut self, user: UserKey, state: PeerOnlineState, again: bool) -> bool {
+        let Some(told) = self.subscriptions.get_mut(&user) else { return false };
+        told.is_changed = false;
+        std::mem::replace(&mut told.state, state) != state || again
+    }
+}
 
 impl Core {
     pub(super) fn query_peers(&self, query: QueryPeersOnlineStatus) -> Result<Answer, Refusal> {
@@ -38,8 +115,9 @@ impl Core {
             return Some(Err(Refusal::new(ErrorKind::InvalidArgument, "no user is named")));
         }
         let session = self.hub.sessions.get(key)?;
-        let new = |id: &&UserId| self.users.find(id).is_none_or(|user| !session.subscriptions.contains_key(&user));
-        if session.subscriptions.len() + peer_ids.iter().filter(new).count() > limits::SUBSCRIBED_PEERS {
+        let watched = &session.watching.subscriptions;
+        let new = |id: &&UserId| self.users.find(id).is_none_or(|user| !watched.contains_key(&user));
+        if watched.len() + peer_ids.iter().filter(new).count() > limits::SUBSCRIBED_PEERS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "at most 512 users can be subscribed to")));
         }
         self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
@@ -51,7 +129,7 @@ impl Core {
             }
             let state = self.state_of(user);
             if let Some(session) = self.hub.sessions.get_mut(key) {
-                session.subscriptions.insert(user, Told { state, is_changed: false });
+                session.watching.subscriptions.insert(user, Told { state, is_changed: false });
             }
             peers.push((id, state));
         }
@@ -70,7 +148,7 @@ impl Core {
         for id in unsubscribe.peer_ids {
             let Some(user) = self.users.find(&id) else { continue };
             let Some(session) = self.hub.sessions.get_mut(key) else { continue };
-            if session.subscriptions.swap_remove(&user).is_some()
+            if session.watching.subscriptions.swap_remove(&user).is_some()
                 && let Some(watched) = self.users.get_mut(user)
             {
                 watched.watchers.swap_remove(&key);
@@ -81,22 +159,31 @@ impl Core {
     }
 
     pub(super) fn subscribed_peers(&self, key: SessionKey) -> Result<Answer, Refusal> {
-        let subscriptions = self.hub.sessions.get(key).into_iter().flat_map(|session| session.subscriptions.keys());
-        let ids = subscriptions.filter_map(|user| Some(self.users.get(*user)?.id.clone()));
+        let users = self.hub.sessions.get(key).into_iter().flat_map(|session| session.watching.users());
+        let ids = users.filter_map(|user| self.user_id(user));
         Ok(Answer::QueryPeersBySubscriptionOption(ids.collect()))
+    }
+
+    /// A session has ended: nobody has to tell it of anybody any more.
+    pub(super) fn stop_watching(&mut self, key: SessionKey, watching: &Watching) {
+        for user in watching.users() {
+            if let Some(watched) = self.users.get_mut(user) {
+                watched.watchers.swap_remove(&key);
+            }
+            self.users.release(user);
+        }
     }
 
     /// Whether a user is there.
     pub(super) fn state_of(&self, user: UserKey) -> PeerOnlineState {
         let session = self.users.get(user).and_then(|user| self.hub.sessions.get(user.session?));
-        session.map_or(PeerOnlineState::Offline, |session| session.state)
+        session.map_or(PeerOnlineState::Offline, |session| session.liveness.state())
     }
 
     /// A session's user is seen in another state from now on.
     pub(super) fn set_state(&mut self, now: Now, key: SessionKey, state: PeerOnlineState) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        if session.state != state {
-            session.state = state;
+        if session.liveness.set_state(state) {
             let user = session.user;
             self.state_changed(now, user);
         }
@@ -111,11 +198,7 @@ impl Core {
             let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some()) else {
                 continue;
             };
-            let Some(told) = session.subscriptions.get_mut(&user).filter(|told| !told.is_changed) else { continue };
-            told.is_changed = true;
-            session.changed.push(user);
-            if session.tell_at.is_none() {
-                session.tell_at = Some(session.told_at.map_or(now.instant, |at| (at + pause).max(now.instant)));
+            if session.watching.note_change(user, now.instant, pause) {
                 self.hub.arm(key);
             }
         }
@@ -124,36 +207,27 @@ impl Core {
     /// Tells a subscriber of the changes that were gathered.
     pub(super) fn tell_changes(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        if session.tell_at.is_none_or(|at| at > now.instant) {
-            return;
+        if let Some(changed) = session.watching.take_changed(now.instant) {
+            self.tell_states_of(key, changed, false);
         }
-        session.tell_at = None;
-        session.told_at = Some(now.instant);
-        let changed = std::mem::take(&mut session.changed);
-        self.tell_of(key, changed, false);
     }
 
     /// Tells a subscriber that has come back of what changed meanwhile, or of `all`.
     pub(super) fn tell_states(&mut self, key: SessionKey, all: bool) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        session.tell_at = None;
-        session.changed.clear();
-        let users = session.subscriptions.keys().copied().collect();
-        self.tell_of(key, users, all);
+        let users = session.watching.take_all();
+        self.tell_states_of(key, users, all);
     }
 
-    fn tell_of(&mut self, key: SessionKey, users: Vec<UserKey>, all: bool) {
+    fn tell_states_of(&mut self, key: SessionKey, users: Vec<UserKey>, all: bool) {
         let mut peers = Vec::new();
         for user in users {
             let state = self.state_of(user);
             let Some(session) = self.hub.sessions.get_mut(key) else { return };
-            let Some(told) = session.subscriptions.get_mut(&user) else { continue };
-            told.is_changed = false;
-            if told.state != state || all {
-                told.state = state;
-                if let Some(user) = self.users.get(user) {
-                    peers.push((user.id.clone(), state));
-                }
+            if session.watching.tell(user, state, all)
+                && let Some(id) = self.user_id(user)
+            {
+                peers.push((id, state));
             }
         }
         self.push_states(key, peers);
@@ -161,9 +235,7 @@ impl Core {
 
     fn push_states(&mut self, key: SessionKey, peers: Vec<(UserId, PeerOnlineState)>) {
         if !peers.is_empty() {
-            let event = Event::PeersOnlineStatusChanged { peers };
-            let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::None, bytes });
+            self.hub.tell(key, Event::PeersOnlineStatusChanged { peers });
         }
     }
 }

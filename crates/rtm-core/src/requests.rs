@@ -91,7 +91,7 @@ impl Requests {
     /// Whether a read was counted before: a client that comes back without the answer asks again. That holds once for
     /// each, or repeating would be a way around the limits.
     pub(super) fn take_counted_read(&mut self, id: RequestId) -> bool {
-        let at = self.reads.iter().position(|of| *of == id);
+        let at = self.reads.iter().position(|read| *read == id);
         at.and_then(|at| self.reads.remove(at)).is_some()
     }
 

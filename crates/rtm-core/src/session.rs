@@ -1,23 +1,17 @@
-//! A user's session: what outlives its socket.
+//! A user's session: what outlives its socket. Each part lies in the file of its rules.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
-use indexmap::IndexMap;
-use rtm_codec::{Abilities, AttributeKey, InstanceId, KeepAlive, PeerOnlineState, SessionId, Text};
+use rtm_codec::{AttributeKey, Login, SessionId, Text};
 
 use super::{
-    ConnId, OfflineId, ProjectConfig, Settings,
-    arena::{ChannelKey, UserKey},
-    away::Away,
-    limits::Budgets,
-    message_ids::MessageIds,
-    requests::Requests,
-    stream::{Queued, Stream},
-    timer::Alarm,
+    ConnId, ProjectConfig, Settings, arena::UserKey, limits::Budgets, liveness::Liveness, memberships::Memberships,
+    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, presence::Watching, receipts::Receipts,
+    requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
 };
 
 /// One session. Its user is *there* until nothing was heard from it for
@@ -26,129 +20,82 @@ use super::{
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) user: UserKey,
-    pub(super) instance: InstanceId,
     /// The connection, while there is one.
     pub(super) conn: Option<ConnId>,
-    /// As subscribers see the user; `Offline` is lapsed.
-    pub(super) state: PeerOnlineState,
-    /// The client has yet to hear that it was away for too long to stay in its channels.
-    pub(super) has_lapsed: bool,
-    /// When the last frame came, or the socket was lost.
-    pub(super) heard: Instant,
-    pub(super) keep_alive: KeepAlive,
-    pub(super) ping_at: Option<Instant>,
-    pub(super) token: Option<TokenClock>,
-    pub(super) abilities: Abilities,
-    /// Opens the HTTP endpoints.
-    pub(super) gateway_session: Option<Text>,
+    pub(super) terms: Terms,
+    pub(super) liveness: Liveness,
     pub(super) stream: Stream,
-    /// When the first sender gives up waiting for this session's device, and from which event on to look.
     pub(super) receipts: Receipts,
+    pub(super) mail: Mail,
     pub(super) requests: Requests,
     pub(super) message_ids: Option<Box<MessageIds>>,
     pub(super) budgets: Budgets,
-    pub(super) channels: Vec<Membership>,
-    /// What is held of channels while the session is away.
-    pub(super) away_bytes: usize,
-    pub(super) away_order: u64,
-    pub(super) subscriptions: IndexMap<UserKey, Told, FixedState>,
-    /// Subscribed users whose state may have changed, and when to tell of them.
-    pub(super) changed: Vec<UserKey>,
-    pub(super) tell_at: Option<Instant>,
-    /// When it was told of changes last.
-    pub(super) told_at: Option<Instant>,
+    pub(super) memberships: Memberships,
+    pub(super) watching: Watching,
     pub(super) attributes: BTreeMap<AttributeKey, Text>,
-    /// Until when the next set of attributes may be one that a returning SDK sends by itself.
-    pub(super) echo_until: Option<Instant>,
-    pub(super) offline: OfflineLoad,
-    /// More was stored while the last page was being read.
-    pub(super) reads_again: bool,
-    /// Stored messages that were received while a page was being read, which may hold them still.
-    pub(super) removed_meanwhile: Vec<OfflineId>,
-    /// Messages from users that have to wait until older, stored ones are read.
-    pub(super) held: VecDeque<Queued>,
-    pub(super) held_bytes: usize,
-    /// Sessions of this user that this one put an end to.
-    pub(super) ousted: VecDeque<Ousted>,
+    /// The sessions of this user that this one put an end to.
+    pub(super) ousted: OustedSessions,
     pub(super) alarm: Alarm,
-    /// What the session may hold while it is connected, in bytes.
-    pub(super) limit: usize,
-    /// Whether the session is to be closed as a slow consumer.
-    pub(super) is_overfull: bool,
-}
-
-/// When a token ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenClock {
-    /// When to warn; `None` once it is done.
-    pub(super) warn_at: Option<Instant>,
-    pub(super) ends_at: Instant,
-}
-
-/// Which events senders wait for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Receipts {
-    pub(super) due: Option<Instant>,
-    pub(super) from: u64,
-}
-
-/// A channel that the session is in.
-#[derive(Debug)]
-pub(super) struct Membership {
-    pub(super) channel: ChannelKey,
-    /// The last member count that it was told.
-    pub(super) told_count: u32,
-    pub(super) away: Option<Box<Away>>,
-}
-
-/// What a subscriber was last told of a user.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
-    pub(super) state: PeerOnlineState,
-    pub(super) is_changed: bool,
-}
-
-/// How far the reading of stored messages is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OfflineLoad {
-    /// All were read, or are not wanted.
-    Done,
-    /// A page is being read.
-    Loading,
-    /// There may be more after this one, to be read when every event of the stream before this number is received.
-    Paused { after: OfflineId, until: u64 },
-    /// Something was stored while the session had no connection and no room: to be read when the client is back.
-    Due,
-}
-
-/// A session that ended because its user logged in elsewhere.
-#[derive(Debug, Clone)]
-pub(super) struct Ousted {
-    pub(super) session: SessionId,
-    pub(super) instance: InstanceId,
-    /// Whether its client was connected, and so could be told.
-    pub(super) was_told: bool,
+    /// How many bytes the session may hold while it is connected.
+    limit: usize,
+    /// Whether it is to be closed as a slow consumer.
+    is_overfull: bool,
 }
 
 impl Session {
+    pub(super) fn new(
+        id: SessionId,
+        user: UserKey,
+        now: Instant,
+        login: &Login,
+        ousted: OustedSessions,
+        settings: &Settings,
+        hasher: FixedState,
+    ) -> Self {
+        Self {
+            id,
+            user,
+            conn: None,
+            terms: Terms::new(login),
+            liveness: Liveness::new(now, login.keep_alive),
+            stream: Stream::new(login.window),
+            receipts: Receipts::default(),
+            mail: Mail::default(),
+            requests: Requests::default(),
+            message_ids: None,
+            budgets: Budgets::default(),
+            memberships: Memberships::default(),
+            watching: Watching::new(hasher),
+            attributes: BTreeMap::new(),
+            ousted,
+            alarm: Alarm::default(),
+            limit: settings.session_bytes,
+            is_overfull: false,
+        }
+    }
+
     /// Whether the user counts as logged in.
     pub(super) fn is_there(&self) -> bool {
-        self.state != PeerOnlineState::Offline
+        self.liveness.is_there()
     }
 
-    /// What the session holds, in bytes.
+    /// How many bytes the session holds.
     pub(super) fn bytes(&self) -> usize {
-        self.stream.bytes() + self.away_bytes + self.held_bytes
+        self.stream.bytes() + self.memberships.bytes() + self.mail.bytes()
     }
 
-    /// Forgets what is over, to take little memory while nothing happens.
-    pub(super) fn tidy(&mut self, config: &ProjectConfig, now: Instant, since_start: Duration) {
-        self.budgets.tidy(&config.limits, since_start);
-        self.stream.tidy();
-        self.requests.tidy();
-        if self.message_ids.as_ref().is_some_and(|ids| ids.is_over(now, &config.settings)) {
-            self.message_ids = None;
+    /// Whether the session holds too much for its connection, in which `unwritten` bytes more wait. It says so once
+    /// for each connection.
+    pub(super) fn becomes_overfull(&mut self, unwritten: usize) -> bool {
+        if self.bytes() + unwritten > self.limit && !self.is_overfull {
+            self.is_overfull = true;
+            return true;
         }
+        false
+    }
+
+    pub(super) fn is_overfull(&self) -> bool {
+        self.is_overfull
     }
 
     /// Sets what the session may hold on a new connection. One that comes back with much to deliver is given room
@@ -163,31 +110,31 @@ impl Session {
         self.bytes() > settings.session_bytes / 4 * 7
     }
 
-    /// After how much silence the user is unreachable.
-    pub(super) fn unreachable_after(&self, settings: &Settings) -> Duration {
-        let interval = match self.keep_alive {
-            KeepAlive::Client { interval_ms } | KeepAlive::Server { interval_ms } => interval_ms,
-            _ => 0,
-        };
-        Duration::from_millis(u64::from(interval) * 3 / 2).max(settings.unreachable_after).min(settings.offline_after)
+    /// The session is without a connection from now on.
+    pub(super) fn lose_connection(&mut self, now: Instant) {
+        self.conn = None;
+        self.liveness.lose_connection(now);
+        self.watching.put_off();
+        self.is_overfull = false;
     }
 
-    /// When to ping after a ping that was due at `at`: in step, unless that is over already.
-    pub(super) fn next_ping(&self, at: Instant, now: Instant) -> Instant {
-        let KeepAlive::Server { interval_ms } = self.keep_alive else { return at };
-        let interval = Duration::from_millis(interval_ms.into());
-        if at + interval > now { at + interval } else { now + interval }
+    /// Forgets what is over, to take little memory while nothing happens.
+    pub(super) fn tidy(&mut self, config: &ProjectConfig, now: Instant, since_start: Duration) {
+        self.budgets.tidy(&config.limits, since_start);
+        self.stream.tidy();
+        self.requests.tidy();
+        if self.message_ids.as_ref().is_some_and(|ids| ids.is_over(now, &config.settings)) {
+            self.message_ids = None;
+        }
     }
 
     /// When something is next to be done for the session.
     pub(super) fn deadline(&self, settings: &Settings) -> Instant {
-        let silence = match self.state {
-            PeerOnlineState::Online => self.unreachable_after(settings),
-            PeerOnlineState::Offline => settings.resume_within.max(settings.offline_after),
-            _ => settings.offline_after,
+        let silence = self.liveness.silent_at(settings);
+        let here = match self.conn {
+            Some(_) => [self.liveness.ping_at(), self.terms.token_due(), self.watching.tell_at()],
+            None => [None; 3],
         };
-        let token = self.token.map(|token| token.warn_at.unwrap_or(token.ends_at));
-        let here = if self.conn.is_some() { [self.ping_at, token, self.tell_at] } else { [None; 3] };
-        here.into_iter().flatten().chain(self.receipts.due).fold(self.heard + silence, Instant::min)
+        here.into_iter().flatten().chain(self.receipts.due()).fold(silence, Instant::min)
     }
 }

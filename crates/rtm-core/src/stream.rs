@@ -1,37 +1,10 @@
 //! The events of one session: numbered when they are first sent, kept until the device has them.
 
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 use rtm_codec::{Epoch, Event, RtmMessage, Seq, SharedEvent};
 
-use super::{
-    JobId, OfflineId, Outgoing,
-    arena::{InvitationKey, SessionKey},
-};
-
-/// Who waits for the answer to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asker {
-    pub(super) session: SessionKey,
-    /// Which numbering of the session's requests the id belongs to.
-    pub(super) numbering: u32,
-    pub(super) request: rtm_codec::RequestId,
-}
-
-/// What is to be done when an event has reached its device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Note {
-    /// Nothing.
-    None,
-    /// The sender waits for it until the deadline.
-    Receipt { asker: Asker, deadline: Instant, store: bool },
-    /// The store is keeping it.
-    Storing(JobId),
-    /// The store has it.
-    Stored(OfflineId),
-    /// The callee has the invitation.
-    Invitation(InvitationKey),
-}
+use super::{Outgoing, notes::Note};
 
 /// An event of the stream.
 #[derive(Debug, Clone)]
@@ -40,6 +13,13 @@ pub(super) struct Queued {
     pub(super) note: Note,
     /// What it counts for.
     pub(super) bytes: u32,
+}
+
+impl Queued {
+    /// An event for one receiver, with which nothing is to be done when it has arrived.
+    pub(super) fn plain(event: Event) -> Self {
+        Self { bytes: event_bytes(&event), event: SharedEvent::for_one(event), note: Note::None }
+    }
 }
 
 /// An [`Ack`](rtm_codec::ClientFrame::Ack) of events that were never sent.
@@ -196,9 +176,11 @@ pub(super) fn event_bytes(event: &Event) -> u32 {
         | Event::RemoteInvitationCanceled { content: text, .. }
         | Event::LocalInvitationAccepted { response: text, .. }
         | Event::LocalInvitationRefused { response: text, .. } => text.len(),
-        Event::AttributesUpdated { attributes, .. } => {
-            attributes.attributes.iter().map(|(key, of)| key.as_str().len() + of.value.len() + OVERHEAD).sum()
-        }
+        Event::AttributesUpdated { attributes, .. } => attributes
+            .attributes
+            .iter()
+            .map(|(key, attribute)| key.as_str().len() + attribute.value.len() + OVERHEAD)
+            .sum(),
         _ => 0,
     };
     u32::try_from(texts + OVERHEAD).unwrap_or(u32::MAX)

@@ -5,6 +5,7 @@ use indexmap::IndexSet;
 use rtm_codec::UserId;
 
 use super::{
+    Core,
     arena::{InvitationKey, SessionKey, UserKey},
     directory::{Directory, Named},
 };
@@ -44,5 +45,21 @@ impl Directory<UserKey, User> {
         if !self.get(key).is_none_or(is_needed) {
             self.remove(key);
         }
+    }
+}
+
+impl Core {
+    pub(super) fn user_id(&self, user: UserKey) -> Option<UserId> {
+        self.users.get(user).map(|user| user.id.clone())
+    }
+
+    /// Whose session it is.
+    pub(super) fn user_id_of(&self, key: SessionKey) -> Option<UserId> {
+        self.user_id(self.hub.sessions.get(key)?.user)
+    }
+
+    /// The session that a user has.
+    pub(super) fn session_of(&self, user_id: &UserId) -> Option<SessionKey> {
+        self.users.get(self.users.find(user_id)?)?.session
     }
 }

@@ -1,0 +1,123 @@
+//! The channels that a session is in, and what it misses of them while it has no connection.
+
+use rtm_codec::ChannelId;
+
+use super::{
+    arena::ChannelKey,
+    away::{Away, ChannelNews, Place},
+    stream::{Queued, Stream},
+};
+
+/// The memberships of a session, in the order of its joins.
+#[derive(Debug, Default)]
+pub(super) struct Memberships {
+    channels: Vec<Membership>,
+    /// What is kept of all of them.
+    away_bytes: usize,
+    /// How many events were kept.
+    away_order: u64,
+}
+
+/// A channel that the session is in.
+#[derive(Debug)]
+struct Membership {
+    channel: ChannelKey,
+    /// The last member count that it was told.
+    told_count: u32,
+    away: Option<Box<Away>>,
+}
+
+impl Memberships {
+    pub(super) fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// How many bytes are kept of channels.
+    pub(super) fn bytes(&self) -> usize {
+        self.away_bytes
+    }
+
+    pub(super) fn contains(&self, channel: ChannelKey) -> bool {
+        self.channels.iter().any(|member| member.channel == channel)
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = ChannelKey> {
+        self.channels.iter().map(|member| member.channel)
+    }
+
+    pub(super) fn add(&mut self, channel: ChannelKey) {
+        self.channels.push(Membership { channel, told_count: 0, away: None });
+    }
+
+    pub(super) fn remove(&mut self, channel: ChannelKey) {
+        self.channels.retain(|member| member.channel != channel);
+    }
+
+    /// Leaves all channels. What was kept of them is lost.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = ChannelKey> + use<> {
+        self.away_bytes = 0;
+        std::mem::take(&mut self.channels).into_iter().map(|member| member.channel)
+    }
+
+    /// Takes note that a channel's member count is told to the session. `false` if it is not a member, or knows the
+    /// count already; then it is told only `again`.
+    pub(super) fn tell_count(&mut self, channel: ChannelKey, count: u32, again: bool) -> bool {
+        let Some(member) = self.channels.iter_mut().find(|member| member.channel == channel) else { return false };
+        std::mem::replace(&mut member.told_count, count) != count || again
+    }
+
+    /// Keeps an event of a channel for when the client is back: before the event of its stream with the number
+    /// `before`. At most `limit` messages are kept. Gives how many events were lost, `None` for no member.
+    pub(super) fn keep(
+        &mut self,
+        channel: ChannelKey,
+        before: u64,
+        news: ChannelNews,
+        queued: Queued,
+        limit: usize,
+    ) -> Option<u64> {
+        let member = self.channels.iter_mut().find(|member| member.channel == channel)?;
+        self.away_order += 1;
+        let place = Place { before, order: self.away_order };
+        let (change, lost) = member.away.get_or_insert_default().keep(place, news, queued, limit);
+        self.away_bytes = self.away_bytes.saturating_add_signed(change);
+        Some(lost)
+    }
+
+    /// Lets the oldest event go that is kept of any channel. `false` if there is none.
+    pub(super) fn lose_oldest(&mut self) -> bool {
+        let away = self.channels.iter_mut().filter_map(|member| member.away.as_mut());
+        let Some((_, away)) = away.filter_map(|away| Some((away.oldest()?, away))).min_by_key(|(place, _)| *place)
+        else {
+            return false;
+        };
+        self.away_bytes = self.away_bytes.saturating_sub(away.lose_oldest());
+        true
+    }
+
+    /// Puts what is kept where it belongs in the session's stream.
+    pub(super) fn merge_away<'a>(&mut self, stream: &mut Stream, name: impl Fn(ChannelKey) -> Option<&'a ChannelId>) {
+        let mut news: Vec<(Place, Queued)> = Vec::new();
+        for member in &mut self.channels {
+            if let Some(away) = member.away.take()
+                && let Some(channel_id) = name(member.channel)
+            {
+                news.extend(away.into_events(channel_id));
+            }
+        }
+        self.away_bytes = 0;
+        if news.is_empty() {
+            return;
+        }
+        news.sort_by_key(|(place, _)| *place);
+        let unsent = stream.take_unsent();
+        let mut news = news.into_iter().peekable();
+        for (number, queued) in (stream.end()..).zip(unsent) {
+            while let Some((_, earlier)) = news.next_if(|(place, _)| place.before <= number) {
+                stream.push(earlier);
+            }
+            stream.push(queued);
+        }
+        news.for_each(|(_, queued)| stream.push(queued));
+    }
+}

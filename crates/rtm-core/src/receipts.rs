@@ -1,0 +1,127 @@
+//! How long senders wait until the receiver's device has their messages, and what becomes of those that it does not get.
+
+use std::time::Instant;
+
+use rtm_codec::UserId;
+
+use super::{
+    Core, Now,
+    arena::SessionKey,
+    notes::Note,
+    session::Session,
+    stream::{Queued, Stream},
+};
+
+/// Which events of a session senders wait for.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    /// When the first sender gives up.
+    due: Option<Instant>,
+    /// No event of the stream before this number has a sender that waits.
+    from: u64,
+}
+
+/// How long the sender of an event waits.
+enum Wait {
+    Over,
+    Until(Instant),
+}
+
+impl Receipts {
+    /// When the first sender gives up.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// A sender waits until `deadline` for the event that comes next into `stream`. `true` if it is the only one.
+    pub(super) fn expect(&mut self, deadline: Instant, stream: &Stream) -> bool {
+        let is_first = self.due.is_none();
+        if is_first {
+            *self = Self { due: Some(deadline), from: stream.end() };
+        }
+        is_first
+    }
+
+    /// The stream begins under new numbers.
+    pub(super) fn restart(&mut self, stream: &Stream) {
+        self.from = stream.first();
+    }
+}
+
+impl Core {
+    /// Gives up on the messages that a session's device has not received in time.
+    pub(super) fn expire_receipts(&mut self, now: Now, key: SessionKey) {
+        self.give_up_receipts(key, now.instant);
+    }
+
+    /// A message is about to be stored for a user that has a session. What this session has not delivered is stored
+    /// before it, as far as it may be: a later login reads all of it in the order in which it was sent.
+    pub(super) fn store_what_waits(&mut self, now: Now, to: &UserId) {
+        let Some(key) = self.session_of(to) else { return };
+        self.give_up_receipts(key, now.instant + self.config.settings.receipt_within);
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.mail.leave_to_store(session.terms.abilities().fetches_stored);
+        }
+    }
+
+    /// A session has ended: tells the senders of what its device has not received what becomes of it.
+    pub(super) fn return_receipts(&mut self, user_id: &UserId, session: Session) {
+        for queued in session.stream.into_events().into_iter().chain(session.mail.into_held()) {
+            if let Note::Receipt { asker, store, .. } = queued.note {
+                self.store_or_give_up(user_id, asker, store, &queued.event, None);
+            }
+        }
+    }
+
+    /// Gives up on the messages whose senders wait until then at most.
+    fn give_up_receipts(&mut self, key: SessionKey, until: Instant) {
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        if session.receipts.due.is_none_or(|due| due > until) {
+            return;
+        }
+        let Some(to) = self.user_id(session.user) else { return };
+        let mut from = session.receipts.from.max(session.stream.first());
+        let mut due = None;
+        while let Some(wait) = self.give_up_receipt(key, &to, until, |session| session.stream.get_mut(from)) {
+            if let Wait::Until(deadline) = wait {
+                due = Some(deadline);
+                break;
+            }
+            from += 1;
+        }
+        let mut index = 0;
+        while let Some(wait) = self.give_up_receipt(key, &to, until, |session| session.mail.held_mut(index)) {
+            if let Wait::Until(deadline) = wait {
+                due = Some(due.map_or(deadline, |due| deadline.min(due)));
+            }
+            index += 1;
+        }
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.receipts = Receipts { due, from };
+        }
+    }
+
+    /// Gives up on one message, if its sender waits until then at most. `None` if there is no such event.
+    fn give_up_receipt(
+        &mut self,
+        key: SessionKey,
+        to: &UserId,
+        until: Instant,
+        find: impl Fn(&mut Session) -> Option<&mut Queued>,
+    ) -> Option<Wait> {
+        let queued = find(self.hub.sessions.get_mut(key)?)?;
+        let Note::Receipt { asker, deadline, store } = queued.note else { return Some(Wait::Over) };
+        if deadline > until {
+            return Some(Wait::Until(deadline));
+        }
+        queued.note = Note::None;
+        let event = queued.event.clone();
+        let note = self.store_or_give_up(to, asker, store, &event, Some(key));
+        if let Some(note) = note
+            && let Some(queued) = self.hub.sessions.get_mut(key).and_then(find)
+        {
+            queued.note = note;
+        }
+        Some(Wait::Over)
+    }
+}

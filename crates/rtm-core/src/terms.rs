@@ -1,0 +1,124 @@
+//! What client and server agreed on at the login: who the client is, what it can do, and how long its token lives.
+
+use std::time::{Duration, Instant};
+
+use rtm_codec::{Abilities, Answer, ErrorKind, Event, InstanceId, Login, Refusal, RenewToken, Text};
+
+use super::{
+    Core, Now,
+    arena::SessionKey,
+    auth::{TokenLife, authenticate, is_same_secret},
+};
+
+/// The terms of a session.
+#[derive(Debug)]
+pub(super) struct Terms {
+    instance: InstanceId,
+    token: Option<TokenClock>,
+    abilities: Abilities,
+    /// Opens the HTTP endpoints.
+    gateway_session: Option<Text>,
+    /// Until when the next set of attributes may be one that a returning SDK sends by itself.
+    echo_until: Option<Instant>,
+}
+
+/// When a token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenClock {
+    /// When to warn; `None` once it is done.
+    pub(super) warn_at: Option<Instant>,
+    pub(super) ends_at: Instant,
+}
+
+impl Terms {
+    pub(super) fn new(login: &Login) -> Self {
+        Self {
+            instance: login.instance.clone(),
+            token: None,
+            abilities: login.abilities,
+            gateway_session: None,
+            echo_until: None,
+        }
+    }
+
+    /// Takes from a login what holds as long as its connection.
+    pub(super) fn renew(&mut self, now: Now, login: Login, life: Option<TokenLife>) {
+        self.instance = login.instance;
+        self.abilities = login.abilities;
+        self.gateway_session = login.gateway_session.filter(|id| (1..=GATEWAY_SESSION_BYTES).contains(&id.len()));
+        self.token = life.map(|life| life.clock(now));
+        if let Some(token) = self.token.as_mut().filter(|_| self.abilities.times_token)
+            && token.warn_at.is_some_and(|at| at <= now.instant)
+        {
+            token.warn_at = None;
+        }
+    }
+
+    /// The client object that logged in.
+    pub(super) fn instance(&self) -> &InstanceId {
+        &self.instance
+    }
+
+    /// What the client can do.
+    pub(super) fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    /// Whether an HTTP request that names this session of the gateway comes from the session's client.
+    pub(super) fn is_gateway_session(&self, claimed: &str) -> bool {
+        self.gateway_session.as_ref().is_some_and(|id| is_same_secret(id, claimed))
+    }
+
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.token.is_some_and(|token| token.ends_at <= now)
+    }
+
+    /// When something is next to be done about the token.
+    pub(super) fn token_due(&self) -> Option<Instant> {
+        self.token.map(|token| token.warn_at.unwrap_or(token.ends_at))
+    }
+
+    /// How long the token still lives, if its user is to be warned now: once for each token.
+    fn take_warning(&mut self, now: Instant) -> Option<Duration> {
+        let token = self.token.as_mut()?;
+        token.warn_at.take_if(|at| *at <= now)?;
+        Some(token.ends_at.saturating_duration_since(now))
+    }
+
+    /// The client has come back, and may send its attributes by itself for a short time.
+    pub(super) fn expect_echo(&mut self, now: Instant, is_expected: bool) {
+        self.echo_until = is_expected.then(|| now + ECHO_WITHIN);
+    }
+
+    /// Whether attributes that are set now may be those that a returning SDK sends by itself: at most the first set.
+    pub(super) fn take_echo(&mut self, now: Instant) -> bool {
+        self.echo_until.take().is_some_and(|until| now < until)
+    }
+}
+
+impl Core {
+    /// A token of the same user takes the place of the session's, and its clock starts anew.
+    pub(super) fn renew_token(&mut self, now: Now, key: SessionKey, renew: &RenewToken) -> Result<Answer, Refusal> {
+        let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
+        let life = authenticate(&self.config, now, &user_id, Some(&renew.token))?;
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.terms.token = life.map(|life| life.clock(now));
+        }
+        self.warn_of_token(now, key);
+        self.hub.arm(key);
+        Ok(Answer::RenewToken(()))
+    }
+
+    /// Tells a session once that its token ends soon.
+    pub(super) fn warn_of_token(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if let Some(left) = session.terms.take_warning(now.instant) {
+            let expires_in_ms = left.as_millis().try_into().unwrap_or(u64::MAX);
+            self.hub.tell(key, Event::TokenWillExpire { expires_in_ms });
+        }
+    }
+}
+
+const GATEWAY_SESSION_BYTES: usize = 256;
+/// Within this time after its return, a client that repeats its attributes has sent them.
+const ECHO_WITHIN: Duration = Duration::from_secs(10);
