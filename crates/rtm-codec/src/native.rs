@@ -31,9 +31,6 @@ use crate::{ErrorKind, Event};
 /// The WebSocket subprotocol of this wire.
 pub const SUBPROTOCOL: &str = "rtm.v1";
 
-/// The first byte of each packet.
-const VERSION: u8 = 1;
-
 /// A value that has a place in a frame.
 trait Field: Sized {
     fn put(&self, out: &mut Output<'_>);
@@ -103,6 +100,15 @@ impl<'b> Output<'b> {
         self.number(bytes.len() as u64);
         self.raw(bytes);
     }
+
+    /// Writes what `put` writes behind its length.
+    fn part(&mut self, put: impl Fn(&mut Output<'_>)) {
+        // Without any room, all of it is missing.
+        let mut counted = Output::default();
+        put(&mut counted);
+        self.number(counted.missing as u64);
+        put(self);
+    }
 }
 
 /// A number's bytes, and how many of them there are.
@@ -139,10 +145,9 @@ impl<'p> Input<'p> {
         Ok(Self::new(self.bytes()?, self.packet))
     }
 
-    /// Checks that everything was read.
     #[inline(always)]
-    fn end(&self) -> Result<(), DecodeError> {
-        if self.unread.is_empty() { Ok(()) } else { Err(fault(DecodeErrorKind::TrailingBytes)) }
+    fn is_at_end(&self) -> bool {
+        self.unread.is_empty()
     }
 
     #[inline(always)]
@@ -238,11 +243,13 @@ fn fault(kind: DecodeErrorKind) -> DecodeError {
     DecodeError::new("", kind)
 }
 
+/// The first byte of each packet.
+const VERSION: u8 = 1;
 /// The largest number that is its own only byte.
 const SMALL: u64 = 250;
 // What the first byte of a number says of those after it.
 const U16: u8 = 251;
 const U32: u8 = 252;
 const U64: u8 = 253;
-/// A part that shares its packet's bytes is at least one of so many that the packet could have.
+/// A part shares its packet's bytes only if it is at least a sixteenth of them.
 const SHARE_OF: usize = 16;

@@ -314,8 +314,10 @@ impl Socket {
     }
 
     fn refuse_login(&mut self, refusal: Refusal, scratch: &mut Scratch) {
+        let detail = refusal.to_string();
         self.wire.encode(&ServerFrame::Refused(refusal));
-        self.hang_up(CODE_REFUSED, "the login is refused", scratch);
+        // The sentence is there for whoever cannot read the frame, for its version or else.
+        self.hang_up(CODE_REFUSED, &detail, scratch);
     }
 
     /// Hands frames to the core, and makes bytes of what it has for this connection.

@@ -9,8 +9,8 @@ use super::{
     outbox::{Outbox, TooLarge},
 };
 use crate::{
-    ClientFrame, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PacketRef, PeerMessage, Refusal,
-    RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SharedEvent, limits, text::SHARE_FROM,
+    ClientFrame, CloseReason, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PacketRef, PeerMessage,
+    Refusal, RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SharedEvent, limits, text::SHARE_FROM,
 };
 
 /// The client's half: one per socket.
@@ -42,41 +42,50 @@ impl ClientCodec {
 
     /// Appends the frames of `packet` to `frames`.
     ///
-    /// An event of a kind that is not known here becomes an [`Event::Gap`].
+    /// What a newer server says and this client does not know becomes the nearest thing: an event of another kind an
+    /// [`Event::Gap`], an answer [`ErrorKind::OutcomeUnknown`], a reason to close [`CloseReason::Internal`] or
+    /// [`CloseReason::Banned`] (as the client may come back or not), a version a [`ServerFrame::Refused`] before the
+    /// error.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
     /// before the fault may have been appended.
     pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ServerFrame>) -> Result<(), DecodeError> {
-        each_frame(packet, |mut input| {
+        let decoded = each_frame(packet, |mut input| {
             let frame = match input.tag()? {
                 0 => ServerFrame::Welcome(Field::get(&mut input)?),
                 1 => ServerFrame::Refused(Field::get(&mut input)?),
-                2 => ServerFrame::Reply { id: Field::get(&mut input)?, result: Field::get(&mut input)? },
+                2 => {
+                    let id = Field::get(&mut input)?;
+                    match known(Field::get(&mut input))? {
+                        Ok(result) => ServerFrame::Reply { id, result },
+                        Err(_) => ServerFrame::Reply { id, result: Err(unreadable_answer()) },
+                    }
+                }
                 3 => {
                     let seq = Field::get(&mut input)?;
                     if frequent::event(input, seq, frames).is_some() {
                         return Ok(());
                     }
-                    match Event::get(&mut input) {
-                        Ok(event) => ServerFrame::Event { seq, event },
-                        Err(error) if matches!(error.kind(), DecodeErrorKind::UnknownTag { .. }) => {
-                            frames.push(ServerFrame::Event { seq, event: UNREADABLE });
-                            return Ok(());
-                        }
-                        Err(error) => return Err(error),
-                    }
+                    ServerFrame::Event { seq, event: known(Event::get(&mut input))?.unwrap_or(UNREADABLE) }
                 }
                 4 => ServerFrame::Ping,
                 5 => ServerFrame::Pong,
-                6 => ServerFrame::Close(Field::get(&mut input)?),
-                tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+                6 => ServerFrame::Close(match known(Field::get(&mut input))? {
+                    Ok(reason) => reason,
+                    Err(tag) if tag < FINAL_FROM => CloseReason::Internal,
+                    Err(_) => CloseReason::Banned,
+                }),
+                tag => return unknown_frame(tag),
             };
-            input.end()?;
             frames.push(frame);
             Ok(())
-        })
+        });
+        if decoded.as_ref().is_err_and(|error| error.kind() == DecodeErrorKind::Version) {
+            frames.push(ServerFrame::Refused(other_version("client")));
+        }
+        decoded
     }
 
     /// Appends a frame to what goes out next. What is larger than a packet may be is not sent but
@@ -149,28 +158,29 @@ impl ServerCodec {
 
     /// Appends the frames of `packet` to `frames`.
     ///
-    /// A call that is not known here, or whose arguments break the rules, becomes a
-    /// [`ClientFrame::BadRequest`].
+    /// A call that is not known here, or whose arguments break the rules, becomes a [`ClientFrame::BadRequest`]. So
+    /// does a login, with number 0, and a version that is not known here, before the error.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
     /// before the fault may have been appended.
     pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ClientFrame>) -> Result<(), DecodeError> {
-        each_frame(packet, |mut input| {
+        let decoded = each_frame(packet, |mut input| {
             let frame = match input.tag()? {
-                0 => ClientFrame::Login(Field::get(&mut input)?),
+                0 => match Field::get(&mut input) {
+                    Ok(login) => ClientFrame::Login(login),
+                    Err(error) => bad_request(LOGIN, &error.named("login")),
+                },
                 1 => {
                     let id = Field::get(&mut input)?;
                     if frequent::request(input, id, frames).is_some() {
                         return Ok(());
                     }
-                    let command = Command::get(&mut input).and_then(|command| input.end().map(|()| command));
-                    frames.push(match command {
+                    match Command::get(&mut input) {
                         Ok(command) => ClientFrame::Request { id, command },
                         Err(error) => bad_request(id, &error.named("command")),
-                    });
-                    return Ok(());
+                    }
                 }
                 2 => ClientFrame::Ack {
                     received: Field::get(&mut input)?,
@@ -180,12 +190,15 @@ impl ServerCodec {
                 3 => ClientFrame::Ping,
                 4 => ClientFrame::Pong,
                 5 => ClientFrame::Logout,
-                tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+                tag => return unknown_frame(tag),
             };
-            input.end()?;
             frames.push(frame);
             Ok(())
-        })
+        });
+        if decoded.as_ref().is_err_and(|error| error.kind() == DecodeErrorKind::Version) {
+            frames.push(ClientFrame::BadRequest { id: LOGIN, refusal: other_version("server") });
+        }
+        decoded
     }
 
     /// Appends a frame to what goes out next. An answer larger than a packet may be is replaced by a
@@ -270,8 +283,36 @@ fn too_large() -> Refusal {
     Refusal::new(ErrorKind::InvalidArgument, "the call is larger than a packet may be")
 }
 
-/// What stands for an event that cannot be carried or read.
-const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
+fn unreadable_answer() -> Refusal {
+    Refusal::new(ErrorKind::OutcomeUnknown, "the server answered what this client cannot read")
+}
+
+#[cold]
+fn other_version(reader: &str) -> Refusal {
+    let detail = format!("the version of the wire is not the one that this {reader} speaks, which is {VERSION}");
+    Refusal::new(ErrorKind::Unsupported, &detail)
+}
+
+/// Takes the tag that is not known here out of the faults: what is of a newer kind is no breach of the protocol.
+#[inline(always)]
+fn known<T>(value: Result<T, DecodeError>) -> Result<Result<T, u32>, DecodeError> {
+    match value {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => match error.kind() {
+            DecodeErrorKind::UnknownTag { tag } => Ok(Err(tag)),
+            _ => Err(error),
+        },
+    }
+}
+
+/// A frame of a newer version: its tag says whether it may be passed over.
+#[cold]
+fn unknown_frame(tag: u8) -> Result<(), DecodeError> {
+    match tag {
+        OPTIONAL_FROM..=LAST_TAG => Ok(()),
+        _ => Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+    }
+}
 
 fn event_bytes(event: &Event) -> Bytes {
     // Kept until every receiver has it, so without room to spare.
@@ -353,7 +394,7 @@ fn frames_of(
         let frame = input.part().map_err(|error| error.named("packet"))?;
         read(frame).map_err(|error| error.named("frame"))?;
         left -= 1;
-        if input.unread.is_empty() {
+        if input.is_at_end() {
             return Ok(());
         }
         if left == 0 {
@@ -362,5 +403,15 @@ fn frames_of(
     }
 }
 
+/// What stands for an event that cannot be carried or read.
+const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
+/// The number of a login, which the requests after it do not have.
+const LOGIN: RequestId = RequestId(0);
+/// A frame whose tag is at least this may be passed over by whoever does not know it.
+const OPTIONAL_FROM: u8 = 128;
+/// The largest tag that takes one byte.
+const LAST_TAG: u8 = 250;
+/// After a reason to close whose tag is at least this, a client that does not know it stays away.
+const FINAL_FROM: u32 = 128;
 /// Events of up to about as many bytes are written on the stack first.
 const SHORT: usize = 512;

@@ -2,6 +2,10 @@
 //!
 //! The tables are append-only. They take every type apart without `..` and match without `_`, so
 //! that a new field or variant does not compile before it has its place here.
+//!
+//! The fields behind a `;` may be missing at the end of a frame and get their defaults then. Each field that is added
+//! goes there: a reader that does not know it passes over it, a sender that does not know it leaves it out. That
+//! works only for a type that ends its frame, and for those in `entries!`.
 
 use std::mem;
 
@@ -39,20 +43,57 @@ macro_rules! written {
     };
 }
 
+/// Reads a field that may be missing.
+macro_rules! get_if_there {
+    ($what:expr, $input:ident) => {
+        if $input.is_at_end() { Default::default() } else { get!($what, $input) }
+    };
+}
+
+/// `@without` names the fields that this wire has no use for.
 macro_rules! structs {
-    ($($name:ident { $($field:ident),* })*) => {$(
+    ($($name:ident { $($field:ident),* $(; $($added:ident),+)? $(@without $($absent:ident),+)? })*) => {$(
         impl Field for $name {
             #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
-                let Self { $($field),* } = self;
+                let Self { $($field,)* $($($added,)+)? $($($absent: _,)+)? } = self;
                 let _ = &out;
                 $($field.put(out);)*
+                $($($added.put(out);)+)?
             }
 
             #[inline]
             fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
                 let _ = &input;
-                Ok(Self { $($field: get!(stringify!($field), input)),* })
+                Ok(Self {
+                    $($field: get!(stringify!($field), input),)*
+                    $($($added: get_if_there!(stringify!($added), input),)+)?
+                    $($($absent: Default::default(),)+)?
+                })
+            }
+        }
+    )*};
+}
+
+/// The entries of lists and maps that are more than one value. The length of each comes first, so that it can get
+/// more fields.
+macro_rules! entries {
+    ($($name:ident { $($field:ident),* $(; $($added:ident),+)? })*) => {$(
+        impl Field for $name {
+            fn put(&self, out: &mut Output<'_>) {
+                let Self { $($field,)* $($($added,)+)? } = self;
+                out.part(|out| {
+                    $($field.put(out);)*
+                    $($($added.put(out);)+)?
+                });
+            }
+
+            fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
+                let input = &mut input.part()?;
+                Ok(Self {
+                    $($field: get!(stringify!($field), input),)*
+                    $($($added: get_if_there!(stringify!($added), input),)+)?
+                })
             }
         }
     )*};
@@ -60,17 +101,20 @@ macro_rules! structs {
 
 macro_rules! enums {
     ($($name:ident $what:literal $place:ident {
-        $($tag:literal => $(@$frequent:ident)? $variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)*
+        $($tag:literal => $(@$frequent:ident)? $variant:ident $(($inner:ident))?
+            $({ $($field:ident),* $(; $($added:ident),+)? })?,)*
     })*) => {$(
         impl Field for $name {
             #[inline(always)]
             fn put(&self, out: &mut Output<'_>) {
                 match self {
-                    $(Self::$variant $(($inner))? $({ $($field),* })? => written!($place $($frequent)?, out, {
-                        out.tag($tag);
-                        $($inner.put(out);)?
-                        $($($field.put(out);)*)?
-                    }),)*
+                    $(Self::$variant $(($inner))? $({ $($field,)* $($($added,)+)? })? => {
+                        written!($place $($frequent)?, out, {
+                            out.tag($tag);
+                            $($inner.put(out);)?
+                            $($($field.put(out);)* $($($added.put(out);)+)?)?
+                        })
+                    })*
                 }
             }
 
@@ -79,7 +123,10 @@ macro_rules! enums {
                 Ok(match input.tag().map_err(|error| error.named($what))? {
                     $($tag => Self::$variant
                         $(({ let $inner = get!($what, input); $inner }))?
-                        $({ $($field: get!(stringify!($field), input)),* })?,
+                        $({
+                            $($field: get!(stringify!($field), input),)*
+                            $($($added: get_if_there!(stringify!($added), input),)+)?
+                        })?,
                     )*
                     tag => return Err(DecodeError::new($what, DecodeErrorKind::UnknownTag { tag: tag.into() })),
                 })
@@ -122,76 +169,79 @@ structs! {
     GetChannelAttributes { channel_id, keys }
     QueryHistory { of, from_ts, until_ts, after, limit }
     HistoryPage { messages, next }
-    HistoryMessage { message_id, from, message, server_received_ts }
     PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts }
-    ChannelAttribute { value, last_update_user_id, last_update_ts }
     ChannelAttributes { attributes, revision }
-    Login { app_id, user_id, token, instance, resume, keep_alive, window, abilities, gateway_session }
+    Login { app_id, user_id, token, instance, resume, keep_alive; window, abilities @without gateway_session }
     Resume { ticket, received, consumed, answered }
-    Welcome { user_id, ticket, resumption, token_expires_in_ms, server_time_ms, limits }
+    Welcome { user_id, ticket, resumption, token_expires_in_ms, server_time_ms; limits }
     SessionTicket { session, epoch }
+}
+
+entries! {
+    HistoryMessage { message_id, from, message, server_received_ts }
+    ChannelAttribute { value, last_update_user_id, last_update_ts }
     CallLimit { calls, per_ms }
 }
 
 enums! {
     Command "command" apart {
-        0 => RenewToken(of),
-        1 => @frequent SendMessageToPeer(of),
-        2 => QueryPeersOnlineStatus(of),
-        3 => SubscribePeersOnlineStatus(of),
-        4 => UnsubscribePeersOnlineStatus(of),
-        5 => QueryPeersBySubscriptionOption(of),
-        6 => SendInvitation(of),
-        7 => CancelInvitation(of),
-        8 => AcceptInvitation(of),
-        9 => RefuseInvitation(of),
-        10 => SetLocalUserAttributes(of),
-        11 => AddOrUpdateLocalUserAttributes(of),
-        12 => DeleteLocalUserAttributesByKeys(of),
-        13 => ClearLocalUserAttributes(of),
-        14 => GetUserAttributes(of),
-        15 => JoinChannel(of),
-        16 => LeaveChannel(of),
-        17 => @frequent SendChannelMessage(of),
-        18 => GetMembers(of),
-        19 => GetChannelMemberCount(of),
-        20 => SetChannelAttributes(of),
-        21 => AddOrUpdateChannelAttributes(of),
-        22 => DeleteChannelAttributesByKeys(of),
-        23 => ClearChannelAttributes(of),
-        24 => GetChannelAttributes(of),
-        25 => QueryHistory(of),
+        0 => RenewToken(operation),
+        1 => @frequent SendMessageToPeer(operation),
+        2 => QueryPeersOnlineStatus(operation),
+        3 => SubscribePeersOnlineStatus(operation),
+        4 => UnsubscribePeersOnlineStatus(operation),
+        5 => QueryPeersBySubscriptionOption(operation),
+        6 => SendInvitation(operation),
+        7 => CancelInvitation(operation),
+        8 => AcceptInvitation(operation),
+        9 => RefuseInvitation(operation),
+        10 => SetLocalUserAttributes(operation),
+        11 => AddOrUpdateLocalUserAttributes(operation),
+        12 => DeleteLocalUserAttributesByKeys(operation),
+        13 => ClearLocalUserAttributes(operation),
+        14 => GetUserAttributes(operation),
+        15 => JoinChannel(operation),
+        16 => LeaveChannel(operation),
+        17 => @frequent SendChannelMessage(operation),
+        18 => GetMembers(operation),
+        19 => GetChannelMemberCount(operation),
+        20 => SetChannelAttributes(operation),
+        21 => AddOrUpdateChannelAttributes(operation),
+        22 => DeleteChannelAttributesByKeys(operation),
+        23 => ClearChannelAttributes(operation),
+        24 => GetChannelAttributes(operation),
+        25 => QueryHistory(operation),
     }
     Answer "answer" apart {
-        0 => RenewToken(of),
-        1 => @frequent SendMessageToPeer(of),
-        2 => QueryPeersOnlineStatus(of),
-        3 => SubscribePeersOnlineStatus(of),
-        4 => UnsubscribePeersOnlineStatus(of),
-        5 => QueryPeersBySubscriptionOption(of),
-        6 => SendInvitation(of),
-        7 => CancelInvitation(of),
-        8 => AcceptInvitation(of),
-        9 => RefuseInvitation(of),
-        10 => SetLocalUserAttributes(of),
-        11 => AddOrUpdateLocalUserAttributes(of),
-        12 => DeleteLocalUserAttributesByKeys(of),
-        13 => ClearLocalUserAttributes(of),
-        14 => GetUserAttributes(of),
-        15 => JoinChannel(of),
-        16 => LeaveChannel(of),
-        17 => SendChannelMessage(of),
-        18 => GetMembers(of),
-        19 => GetChannelMemberCount(of),
-        20 => SetChannelAttributes(of),
-        21 => AddOrUpdateChannelAttributes(of),
-        22 => DeleteChannelAttributesByKeys(of),
-        23 => ClearChannelAttributes(of),
-        24 => GetChannelAttributes(of),
-        25 => QueryHistory(of),
+        0 => RenewToken(answer),
+        1 => @frequent SendMessageToPeer(answer),
+        2 => QueryPeersOnlineStatus(answer),
+        3 => SubscribePeersOnlineStatus(answer),
+        4 => UnsubscribePeersOnlineStatus(answer),
+        5 => QueryPeersBySubscriptionOption(answer),
+        6 => SendInvitation(answer),
+        7 => CancelInvitation(answer),
+        8 => AcceptInvitation(answer),
+        9 => RefuseInvitation(answer),
+        10 => SetLocalUserAttributes(answer),
+        11 => AddOrUpdateLocalUserAttributes(answer),
+        12 => DeleteLocalUserAttributesByKeys(answer),
+        13 => ClearLocalUserAttributes(answer),
+        14 => GetUserAttributes(answer),
+        15 => JoinChannel(answer),
+        16 => LeaveChannel(answer),
+        17 => SendChannelMessage(answer),
+        18 => GetMembers(answer),
+        19 => GetChannelMemberCount(answer),
+        20 => SetChannelAttributes(answer),
+        21 => AddOrUpdateChannelAttributes(answer),
+        22 => DeleteChannelAttributesByKeys(answer),
+        23 => ClearChannelAttributes(answer),
+        24 => GetChannelAttributes(answer),
+        25 => QueryHistory(answer),
     }
     Event "event" apart {
-        0 => @frequent MessageFromPeer(of),
+        0 => @frequent MessageFromPeer(message),
         1 => PeersOnlineStatusChanged { peers },
         2 => TokenWillExpire { expires_in_ms },
         3 => RemoteInvitationReceived { call_id, caller_id, content },
@@ -209,13 +259,13 @@ enums! {
         15 => Gap { channel_id, lost },
     }
     RtmMessage "message" here {
-        0 => Text(of),
-        1 => Binary(of),
-        2 => Value(of),
+        0 => Text(text),
+        1 => Binary(bytes),
+        2 => Value(bytes),
     }
     HistoryOf "history" here {
-        0 => Peer(of),
-        1 => Channel(of),
+        0 => Peer(peer_id),
+        1 => Channel(channel_id),
     }
     SendOutcome "send outcome" here {
         0 => Delivered,

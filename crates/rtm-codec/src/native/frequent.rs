@@ -20,7 +20,7 @@ pub(super) fn event(mut input: Input<'_>, seq: Seq, frames: &mut Vec<ServerFrame
             let text = text(&mut input)?;
             let is_offline_message = flag(&mut input)?;
             let server_received_ts = input.number().ok()?;
-            input.end().ok()?;
+            input.is_at_end().then_some(())?;
             let message = RtmMessage::Text(input.text_of(text).ok()?);
             let peer_id = UserId::valid(peer_id)?;
             let message = PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts };
@@ -32,7 +32,7 @@ pub(super) fn event(mut input: Input<'_>, seq: Seq, frames: &mut Vec<ServerFrame
             let member_id = input.bytes().ok()?;
             let text = text(&mut input)?;
             let server_received_ts = input.number().ok()?;
-            input.end().ok()?;
+            input.is_at_end().then_some(())?;
             let message = RtmMessage::Text(input.text_of(text).ok()?);
             let channel_id = ChannelId::valid(channel_id)?;
             let member_id = UserId::valid(member_id)?;
@@ -54,28 +54,28 @@ pub(super) fn request(mut input: Input<'_>, id: RequestId, frames: &mut Vec<Clie
             let text = text(&mut input)?;
             let enable_offline_messaging = flag(&mut input)?;
             let enable_historical_messaging = flag(&mut input)?;
-            input.end().ok()?;
+            input.is_at_end().then_some(())?;
             let message = RtmMessage::Text(input.text_of(text).ok()?);
             let peer_id = UserId::valid(peer_id)?;
-            let of = SendMessageToPeer {
+            let command = SendMessageToPeer {
                 message_id,
                 peer_id,
                 message,
                 enable_offline_messaging,
                 enable_historical_messaging,
             };
-            frames.push(ClientFrame::Request { id, command: Command::SendMessageToPeer(of) });
+            frames.push(ClientFrame::Request { id, command: Command::SendMessageToPeer(command) });
         }
         17 => {
             let message_id = MessageId(input.number().ok()?);
             let channel_id = input.bytes().ok()?;
             let text = text(&mut input)?;
             let enable_historical_messaging = flag(&mut input)?;
-            input.end().ok()?;
+            input.is_at_end().then_some(())?;
             let message = RtmMessage::Text(input.text_of(text).ok()?);
             let channel_id = ChannelId::valid(channel_id)?;
-            let of = SendChannelMessage { message_id, channel_id, message, enable_historical_messaging };
-            frames.push(ClientFrame::Request { id, command: Command::SendChannelMessage(of) });
+            let command = SendChannelMessage { message_id, channel_id, message, enable_historical_messaging };
+            frames.push(ClientFrame::Request { id, command: Command::SendChannelMessage(command) });
         }
         _ => return None,
     }

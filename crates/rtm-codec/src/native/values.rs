@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Field, Input, Output, fault};
 use crate::{
     Abilities, AppId, AttributeKey, CallId, CallLimit, CallLimits, ChannelId, DecodeError, DecodeErrorKind, Epoch,
-    ErrorKind, HistoryCursor, InstanceId, LimitedCall, MessageId, Refusal, RequestId, Revision, Seq, SessionId, Text,
-    Token, UserId,
+    ErrorKind, HistoryCursor, InstanceId, LimitedCall, MessageId, PeerOnlineState, Refusal, RequestId, Revision, Seq,
+    SessionId, Text, Token, UserId,
 };
 
 impl Field for u64 {
@@ -210,14 +210,19 @@ impl<T: Field> Field for Result<T, Refusal> {
     }
 }
 
-impl<A: Field, B: Field> Field for (A, B) {
+/// An entry of a list, with its length before it as those in `entries!` of `fields.rs`.
+impl Field for (UserId, PeerOnlineState) {
     fn put(&self, out: &mut Output<'_>) {
-        self.0.put(out);
-        self.1.put(out);
+        let (user_id, state) = self;
+        out.part(|out| {
+            user_id.put(out);
+            state.put(out);
+        });
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-        Ok((A::get(input)?, B::get(input)?))
+        let mut entry = input.part()?;
+        Ok((Field::get(&mut entry)?, Field::get(&mut entry)?))
     }
 }
 

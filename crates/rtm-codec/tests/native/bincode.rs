@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ::bincode::{Decode, Encode, config, decode_from_slice, encode_to_vec};
+use ::bincode::{
+    BorrowDecode, Decode, Encode, config,
+    de::{BorrowDecoder, Decoder},
+    decode_from_slice,
+    enc::Encoder,
+    encode_to_vec,
+    error::{DecodeError, EncodeError},
+};
 use proptest::{collection::vec, prelude::*};
-use rtm_codec::{native::ServerCodec, *};
+use rtm_codec::{CloseReason, Event, Packet, RtmMessage, ServerFrame, native::ServerCodec};
 
 use crate::frames;
 
@@ -17,7 +24,7 @@ enum MirrorFrame {
         resumption: u32,
         token_expires_in_ms: Option<u64>,
         server_time_ms: u64,
-        limits: Option<Vec<(u32, u32)>>,
+        limits: Option<Vec<Entry<(u32, u32)>>>,
     },
     Refused(MirrorRefusal),
     Reply {
@@ -40,7 +47,7 @@ struct MirrorRefusal(u32, String);
 enum MirrorAnswer {
     RenewToken,
     SendMessageToPeer(u32),
-    QueryPeersOnlineStatus(Vec<(String, u32)>),
+    QueryPeersOnlineStatus(Vec<Entry<(String, u32)>>),
     SubscribePeersOnlineStatus,
     UnsubscribePeersOnlineStatus,
     QueryPeersBySubscriptionOption(Vec<String>),
@@ -63,13 +70,13 @@ enum MirrorAnswer {
     DeleteChannelAttributesByKeys(u64),
     ClearChannelAttributes(u64),
     GetChannelAttributes(MirrorAttributes),
-    QueryHistory(Vec<(u64, String, MirrorMessage, u64)>, Option<u64>),
+    QueryHistory(Vec<Entry<(u64, String, MirrorMessage, u64)>>, Option<u64>),
 }
 
 #[derive(Debug, PartialEq, Encode, Decode)]
 enum MirrorEvent {
     MessageFromPeer(u64, String, MirrorMessage, bool, u64),
-    PeersOnlineStatusChanged(Vec<(String, u32)>),
+    PeersOnlineStatusChanged(Vec<Entry<(String, u32)>>),
     TokenWillExpire(u64),
     RemoteInvitationReceived(String, String, String),
     RemoteInvitationCanceled(String, String, String),
@@ -94,7 +101,31 @@ enum MirrorMessage {
 }
 
 #[derive(Debug, PartialEq, Encode, Decode)]
-struct MirrorAttributes(BTreeMap<String, (String, String, u64)>, u64);
+struct MirrorAttributes(BTreeMap<String, Entry<(String, String, u64)>>, u64);
+
+/// An entry of a list: its bytes behind their length.
+#[derive(Debug, PartialEq)]
+struct Entry<T>(T);
+
+impl<T: Encode> Encode for Entry<T> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        encode_to_vec(&self.0, config::standard())?.encode(encoder)
+    }
+}
+
+impl<Context, T: Decode<()>> Decode<Context> for Entry<T> {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let bytes = Vec::decode(decoder)?;
+        let (entry, size) = decode_from_slice(&bytes, config::standard())?;
+        if size == bytes.len() { Ok(Self(entry)) } else { Err(DecodeError::Other("an entry has bytes left")) }
+    }
+}
+
+impl<'de, Context, T: Decode<()>> BorrowDecode<'de, Context> for Entry<T> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Self::decode(decoder)
+    }
+}
 
 proptest! {
     #[test]

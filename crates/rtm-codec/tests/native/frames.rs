@@ -285,9 +285,8 @@ fn login() -> BoxedStrategy<Login> {
         keep_alive,
         any::<u32>(),
         abilities(),
-        option::of(text()),
     )
-        .prop_map(|(app_id, user_id, token, instance, resume, keep_alive, window, abilities, gateway_session)| Login {
+        .prop_map(|(app_id, user_id, token, instance, resume, keep_alive, window, abilities)| Login {
             app_id,
             user_id,
             token,
@@ -296,7 +295,7 @@ fn login() -> BoxedStrategy<Login> {
             keep_alive,
             window,
             abilities,
-            gateway_session,
+            gateway_session: None,
         })
         .boxed()
 }

@@ -4,6 +4,8 @@
 
 mod bincode;
 mod frames;
-mod golden;
 mod limits;
+mod meaning;
 mod properties;
+mod samples;
+mod vectors;

@@ -50,6 +50,7 @@ impl Bystanders {
 }
 
 const PROTOCOL_ERROR: u16 = 1002;
+const LOGIN_REFUSED: u16 = 4000;
 
 /// Sends `message` and expects to be closed for it, with a reason that holds `because`.
 async fn is_closed_for(mut client: Client, message: Message, because: &str) {
@@ -65,14 +66,13 @@ async fn is_closed_for(mut client: Client, message: Message, because: &str) {
 async fn packets_that_are_not_the_protocol_close_their_socket() {
     let mut others = Bystanders::new(server().await).await;
     let deep = "[".repeat(100_000);
-    let native: [(Message, &str); 8] = [
+    let native: [(Message, &str); 7] = [
         (Message::text("{}"), "message type"),
         (Message::binary(vec![]), ""),
-        (Message::binary(vec![9]), "version"),
         (Message::binary(vec![1]), ""),
         (Message::binary(vec![1, 250, 0, 0]), ""),
         (Message::binary(vec![1, 1, 253, 255, 255, 255, 255, 255, 255, 255, 15]), ""),
-        (Message::binary(vec![255; 1000]), "version"),
+        (Message::binary(vec![1, 1, 99]), "unknown tag 99"),
         (Message::binary(vec![1; 100_000]), ""),
     ];
     let vendor: [(Message, &str); 8] = [
@@ -85,12 +85,61 @@ async fn packets_that_are_not_the_protocol_close_their_socket() {
         (Message::text(&deep), ""),
         (Message::text(format!(r#"{{"Cmd":"KeepAlive","Encrypt":false,"Content":{deep}"#)), ""),
     ];
-    for (wire, cases) in [(Wire::Native, native), (Wire::Vendor, vendor)] {
-        for (message, because) in cases {
+    for (wire, cases) in [(Wire::Native, &native[..]), (Wire::Vendor, &vendor[..])] {
+        for (message, because) in cases.iter().cloned() {
             // Before its login as after it.
             is_closed_for(Client::connect(others.address(), wire).await, message.clone(), because).await;
             is_closed_for(others.guest(wire).await, message, because).await;
         }
+    }
+    others.notice_nothing().await;
+}
+
+#[tokio::test]
+async fn a_client_of_another_version_is_told_so() {
+    let mut others = Bystanders::new(server().await).await;
+    for packet in [vec![2, 1, 3], vec![255; 1000]] {
+        let mut client = Client::connect(others.address(), Wire::Native).await;
+        client.send_raw(Message::binary(packet.clone())).await;
+        match client.next().await {
+            ServerFrame::Refused(refusal) => assert_eq!(refusal.kind, ErrorKind::Unsupported, "{refusal}"),
+            frame => panic!("{frame:?}"),
+        }
+        let (code, reason) = client.closed().await.unwrap();
+        assert_eq!(code, LOGIN_REFUSED, "{reason}");
+        assert!(reason.contains("version"), "{reason}");
+        // Once it is logged in it can only be broken.
+        is_closed_for(others.guest(Wire::Native).await, Message::binary(packet), "version").await;
+    }
+    others.notice_nothing().await;
+}
+
+#[tokio::test]
+async fn a_native_login_that_cannot_be_read_is_refused_with_a_code() {
+    let mut others = Bystanders::new(server().await).await;
+    let refused: [(&[u8], ErrorKind); 2] = [
+        // A keep-alive of a kind that is not known, and a token that is no UTF-8.
+        (b"\x01\x2a\0\x200123456789abcdef0123456789abcdef\x01\x01u\0\x01i\0\x02\x01", ErrorKind::Unsupported),
+        (b"\x01\x2b\0\x200123456789abcdef0123456789abcdef\x01\x01u\x01\x01\xff\x01i\0\0", ErrorKind::InvalidArgument),
+    ];
+    for (packet, kind) in refused {
+        let mut client = Client::connect(others.address(), Wire::Native).await;
+        client.send_raw(Message::binary(packet.to_vec())).await;
+        match client.next().await {
+            ServerFrame::Refused(refusal) => assert_eq!(refusal.kind, kind, "{refusal}"),
+            frame => panic!("{frame:?}"),
+        }
+        assert_eq!(client.closed().await.unwrap().0, LOGIN_REFUSED);
+    }
+    others.notice_nothing().await;
+}
+
+#[tokio::test]
+async fn frames_of_a_newer_client_that_may_be_passed_over_are() {
+    let mut others = Bystanders::new(server().await).await;
+    for mut client in [Client::connect(others.address(), Wire::Native).await, others.guest(Wire::Native).await] {
+        client.send_raw(Message::binary(vec![1, 3, 200, 1, 2, 1, 3])).await;
+        assert_eq!(client.next().await, ServerFrame::Pong);
     }
     others.notice_nothing().await;
 }
