@@ -9,9 +9,9 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rtm_codec::{
-    Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, HistoryOf, QueryHistory, Refusal,
-    RequestId, ServerFrame, Text, Wire,
-    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, PageRequest},
+    Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, Refusal, RequestId, ServerFrame, Text,
+    Wire,
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
     native,
 };
 use rtm_connection::{Dial, DialError};
@@ -130,7 +130,7 @@ impl<N: Network> Link<N> {
     pub(crate) fn request(&mut self, id: RequestId, command: &Command) {
         let State::Open(open) = &mut self.state else { return };
         if let (Command::QueryHistory(query), Some(caller)) = (command, &open.caller) {
-            let request = history(query, caller.clone());
+            let request = GatewayRequest::History { caller: caller.clone(), query: query.clone() };
             open.posts.push(post(id, Arc::clone(&self.network), &self.settings, request));
             return;
         }
@@ -308,14 +308,6 @@ fn post<N: Network>(
 ) -> BoxFuture<'static, Posted> {
     let address = settings.gateway.clone();
     Box::pin(async move { Posted::History(id, gateway::ask(&*network, &address, &request).await) })
-}
-
-fn history(query: &QueryHistory, caller: Caller) -> GatewayRequest {
-    let page = PageRequest { from_ts: query.from_ts, until_ts: query.until_ts, after: query.after, limit: query.limit };
-    match query.of.clone() {
-        HistoryOf::Channel(channel_id) => GatewayRequest::ChannelHistory { caller, channel_id, page },
-        HistoryOf::Peer(peer_id) => GatewayRequest::PeerHistory { caller, peer_id, page },
-    }
 }
 
 /// How long opening a WebSocket may take: the connection gives an attempt twice as long.

@@ -1,50 +1,100 @@
-//! What the vendor's HTTP endpoints ask the core: the gateway, stored messages and history.
+//! The vendor's HTTP requests: each is answered within its time, from the core's memory or from the store.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use rtm_codec::{ErrorKind, QueryHistory, Refusal, Text, Token, UserId};
-
-use super::{
-    Core, HttpAnswer, HttpId, Now, OfflineId, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey,
-    auth::authenticate, jobs::Waiting,
+use rtm_codec::{
+    ErrorKind, Refusal, RtmMessage, Text, Token, UserId,
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
 };
 
-/// HTTP requests that wait for the store, and messages that are on their way to their receiver.
+use super::{
+    Core, HttpId, Now, OfflineId, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, auth::authenticate,
+    jobs::Waiting, offline::as_received, timer::Due,
+};
+
+/// The HTTP requests of a project.
 #[derive(Debug, Default)]
 pub(super) struct Http {
     next: u64,
-    answers: Vec<(HttpId, Result<HttpAnswer, Refusal>)>,
+    /// Those that wait for the store, with who asks.
+    open: BTreeMap<HttpId, UserId>,
+    answers: Vec<(HttpId, GatewayAnswer)>,
+    /// The stored messages in answers that are on their way to their receivers.
     handed_out: BTreeMap<HttpId, (UserId, Vec<OfflineId>)>,
 }
 
-impl Http {
-    fn begin(&mut self) -> HttpId {
-        self.next += 1;
-        HttpId(self.next)
-    }
-
-    pub(super) fn answer(&mut self, id: HttpId, answer: Result<HttpAnswer, Refusal>) {
-        self.answers.push((id, answer));
-    }
-
-    /// Remembers which messages an answer holds. One that is never handed out is forgotten in time: its messages
-    /// stay stored.
-    pub(super) fn hand_out(&mut self, id: HttpId, of: UserId, ids: Vec<OfflineId>) {
-        if self.handed_out.len() >= HANDED_OUT {
-            self.handed_out.pop_first();
-        }
-        self.handed_out.insert(id, (of, ids));
-    }
-}
-
 impl Core {
-    /// The vendor's gateway request: may this user log in, and if so with which session id. `None` for a user id
-    /// that an open project chooses at login.
+    /// Takes in a request of the vendor's HTTP endpoints. [`take_http_answers`](Self::take_http_answers) gives its
+    /// answer, at once or when the store has read what it needs, at most 9 s later.
     ///
-    /// # Errors
-    ///
-    /// What a login would be refused with: a bad or expired token, a ban.
-    pub fn gateway(&mut self, now: Now, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
+    /// The core knows no address: the answer to [`GatewayRequest::Connect`] comes without any, and the shell adds
+    /// those where its clients reach it.
+    pub fn ask(&mut self, now: Now, request: GatewayRequest) -> HttpId {
+        self.http.next += 1;
+        let id = HttpId(self.http.next);
+        match self.answer_or_read(now, id, request) {
+            Ok(Some(answer)) => self.http.answers.push((id, answer)),
+            Ok(None) => {}
+            Err(refusal) => self.http.answers.push((id, GatewayAnswer::Refused(refusal.kind))),
+        }
+        id
+    }
+
+    /// Appends the answers to HTTP requests that are ready.
+    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, GatewayAnswer)>) {
+        answers.append(&mut self.http.answers);
+    }
+
+    /// The client has the answer: the stored messages in it, if any, are removed. Those in an answer that was lost
+    /// stay stored.
+    pub fn http_answer_taken(&mut self, id: HttpId) {
+        if let Some((user_id, ids)) = self.http.handed_out.remove(&id)
+            && !ids.is_empty()
+        {
+            self.jobs.tell(StoreWork::RemoveOffline { of: user_id, ids });
+        }
+    }
+
+    /// Answers a request, or has the store read what its answer needs.
+    fn answer_or_read(
+        &mut self,
+        now: Now,
+        id: HttpId,
+        request: GatewayRequest,
+    ) -> Result<Option<GatewayAnswer>, Refusal> {
+        if self.is_draining {
+            return Ok(Some(GatewayAnswer::TryAgain));
+        }
+        if *request.app_id() != self.config.app_id {
+            return Err(ErrorKind::InvalidAppId.into());
+        }
+        let (user_id, work) = match request {
+            GatewayRequest::Connect { user_id, token, .. } => {
+                let session = self.gateway_session(now, user_id.as_ref(), token.as_ref())?;
+                return Ok(Some(GatewayAnswer::Connect { session, addresses: Vec::new() }));
+            }
+            GatewayRequest::OfflineMessages { caller } => {
+                self.callers_session(&caller)?;
+                let not_before = self.config.settings.oldest_offline(now);
+                let of = caller.user_id.clone();
+                (caller.user_id, StoreWork::LoadOffline { of, after: None, not_before, max_bytes: STORED_BYTES })
+            }
+            GatewayRequest::History { caller, query } => {
+                let key = self.callers_session(&caller)?;
+                self.check_limit(now, key, &query.clone().into())?;
+                (caller.user_id, self.history_work(now, key, &query)?)
+            }
+            // What is added to the protocol has to be added here.
+            _ => return Err(ErrorKind::Unsupported.into()),
+        };
+        self.http.open.insert(id, user_id);
+        self.jobs.ask(work, Waiting::Http(id));
+        self.hub.timers.push(now.instant + ANSWER_WITHIN, Due::Http(id));
+        Ok(None)
+    }
+
+    /// The session id for a user that may log in. `None` is a user whose id an open project chooses at login.
+    fn gateway_session(&mut self, now: Now, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
         match user_id {
             Some(user_id) => {
                 self.check_ban(now, user_id)?;
@@ -56,74 +106,48 @@ impl Core {
         Ok(Text::from(self.secrets.text()))
     }
 
-    /// The vendor's request for the messages that waited for a user. `session` is what
-    /// [`gateway`](Self::gateway) gave and the user's login named.
-    ///
-    /// # Errors
-    ///
-    /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
-    pub fn take_offline(&mut self, now: Now, user_id: &UserId, session: &str) -> Result<HttpId, Refusal> {
-        self.caller(user_id, session)?;
-        let http = self.http.begin();
-        let not_before = self.config.settings.oldest_offline(now);
-        let work = StoreWork::LoadOffline { of: user_id.clone(), after: None, not_before, max_bytes: HTTP_BYTES };
-        self.jobs.ask(work, Waiting::HttpOffline { http, of: user_id.clone() });
-        Ok(http)
+    /// The session that a caller proves to be its own.
+    fn callers_session(&self, caller: &Caller) -> Result<SessionKey, Refusal> {
+        let is_callers = |key: &SessionKey| {
+            let session = self.hub.sessions.get(*key).filter(|session| session.is_there());
+            session.is_some_and(|session| session.terms.is_gateway_session(&caller.session))
+        };
+        self.session_of(&caller.user_id).filter(is_callers).ok_or_else(|| ErrorKind::NotLoggedIn.into())
     }
 
-    /// The messages of a [`HttpAnswer::Offline`] were handed out and are removed.
-    pub fn offline_taken(&mut self, id: HttpId) {
-        if let Some((of, ids)) = self.http.handed_out.remove(&id)
-            && !ids.is_empty()
-        {
-            self.jobs.tell(StoreWork::RemoveOffline { of, ids });
-        }
-    }
-
-    /// The vendor's requests for history, authorised as [`take_offline`](Self::take_offline) is.
-    ///
-    /// # Errors
-    ///
-    /// As the same query on a connection, and
-    /// [`NotLoggedIn`](rtm_codec::ErrorKind::NotLoggedIn) when it is not this user's session.
-    pub fn query_history(
-        &mut self,
-        now: Now,
-        user_id: &UserId,
-        session: &str,
-        query: &QueryHistory,
-    ) -> Result<HttpId, Refusal> {
-        let key = self.caller(user_id, session)?;
-        self.check_limit(now, key, &query.clone().into())?;
-        let work = self.history_work(now, key, query)?;
-        let http = self.http.begin();
-        self.jobs.ask(work, Waiting::HttpHistory(http));
-        Ok(http)
-    }
-
-    pub(super) fn http_history_loaded(&mut self, http: HttpId, read: Result<StoreAnswer, StoreFailed>) {
+    /// The store has read what an answer needs, or failed to. It may be too late.
+    pub(super) fn http_read(&mut self, id: HttpId, read: Result<StoreAnswer, StoreFailed>) {
+        let Some(user_id) = self.http.open.remove(&id) else { return };
         let answer = match read {
-            Ok(StoreAnswer::History(page)) => Ok(HttpAnswer::History(page)),
-            _ => Err(Refusal::new(ErrorKind::Failure, "the server could not read the history")),
+            Ok(StoreAnswer::History(page)) => GatewayAnswer::History(page),
+            Ok(StoreAnswer::Offline { messages, .. }) => {
+                // The wire cannot carry a binary message: it stays for another login.
+                let readable =
+                    messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
+                let (ids, messages) = readable.map(|(id, message)| (id, as_received(message))).unzip();
+                if self.http.handed_out.len() >= HANDED_OUT {
+                    // The oldest answer was hardly taken: its messages stay stored.
+                    self.http.handed_out.pop_first();
+                }
+                self.http.handed_out.insert(id, (user_id, ids));
+                GatewayAnswer::OfflineMessages(messages)
+            }
+            _ => GatewayAnswer::Refused(ErrorKind::Failure),
         };
-        self.http.answer(http, answer);
+        self.http.answers.push((id, answer));
     }
 
-    /// Appends the answers to HTTP requests that are ready.
-    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, Result<HttpAnswer, Refusal>)>) {
-        answers.append(&mut self.http.answers);
-    }
-
-    /// The session of a user that an HTTP request proves to be its own.
-    fn caller(&self, user_id: &UserId, session: &str) -> Result<SessionKey, Refusal> {
-        let is_caller = |key: &SessionKey| {
-            let found = self.hub.sessions.get(*key);
-            found.is_some_and(|found| found.is_there() && found.terms.is_gateway_session(session))
-        };
-        self.session_of(user_id).filter(is_caller).ok_or_else(|| ErrorKind::NotLoggedIn.into())
+    /// The time of a request is over.
+    pub(super) fn http_due(&mut self, id: HttpId) {
+        if self.http.open.remove(&id).is_some() {
+            self.http.answers.push((id, GatewayAnswer::Refused(ErrorKind::Failure)));
+        }
     }
 }
 
+/// How long a request waits for the store: its client waits for 10 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(9);
 /// More than all messages that may wait for one user.
-const HTTP_BYTES: usize = 64 * 1024 * 1024;
+const STORED_BYTES: usize = 64 * 1024 * 1024;
+/// How many answers may be on their way with stored messages.
 const HANDED_OUT: usize = 1024;

@@ -22,10 +22,8 @@ pub(super) enum Waiting {
     Load(SessionKey),
     /// A session that wants a page of history.
     History(Asker),
-    /// An HTTP request for stored messages.
-    HttpOffline { http: HttpId, of: UserId },
-    /// An HTTP request for a page of history.
-    HttpHistory(HttpId),
+    /// An HTTP request for either.
+    Http(HttpId),
 }
 
 /// The jobs of a project.
@@ -118,8 +116,7 @@ impl Core {
                 };
                 self.hub.finish(asker, result);
             }
-            Waiting::HttpOffline { http, of } => self.http_offline_loaded(http, of, done.result),
-            Waiting::HttpHistory(http) => self.http_history_loaded(http, done.result),
+            Waiting::Http(id) => self.http_read(id, done.result),
         }
     }
 

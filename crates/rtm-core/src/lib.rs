@@ -94,7 +94,7 @@ use self::{
 };
 
 pub use config::{ProjectConfig, Settings};
-pub use output::{ConnId, HttpAnswer, HttpId, Now, Outgoing, Stats};
+pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use store::{
     Conversation, JobId, OfflineId, OfflineMessage, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
 };
@@ -104,9 +104,8 @@ pub use store::{
 /// # Calling it
 ///
 /// 1. Call any of the methods that take `now`, as things happen. Time must not go back.
-/// 2. Then [`take_store_jobs`](Self::take_store_jobs), [`take_wakes`](Self::take_wakes) and, after
-///    [`handle_stored`](Self::handle_stored), [`take_http_answers`](Self::take_http_answers). They may be
-///    taken once for any number of calls before.
+/// 2. Then [`take_store_jobs`](Self::take_store_jobs), [`take_wakes`](Self::take_wakes) and
+///    [`take_http_answers`](Self::take_http_answers). They may be taken once for any number of calls before.
 /// 3. For a connection that was woken, [`take_output`](Self::take_output), and write it all with one flush.
 ///    The task that owns the connection may take its output right after handing a frame in, without being woken.
 /// 4. Call [`handle_timeout`](Self::handle_timeout) at [`next_timeout`](Self::next_timeout) or somewhat later.
@@ -267,6 +266,7 @@ impl Core {
                 }
                 Due::Channel(key) => self.channel_due(now, key, at),
                 Due::Invitation(invitation) => self.invitation_due(now, invitation),
+                Due::Http(id) => self.http_due(id),
                 Due::Expiry => self.expire_stored(now),
             }
         }

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{ErrorKind, Event, PeerMessage, Refusal, RtmMessage, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Event, PeerMessage, RtmMessage, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Core, HttpAnswer, HttpId, JobId, Now, OfflineId, OfflineMessage, StoreAnswer, StoreFailed, StoreWork,
+    Core, JobId, Now, OfflineId, OfflineMessage, StoreWork,
     arena::SessionKey,
     jobs::Waiting,
     notes::{Asker, Note},
@@ -235,28 +235,10 @@ impl Core {
         }
         self.jobs.tell(StoreWork::RemoveOffline { of: to, ids });
     }
-
-    /// The messages for an HTTP request were read. Those that the wire cannot carry stay for another login.
-    pub(super) fn http_offline_loaded(&mut self, http: HttpId, of: UserId, read: Result<StoreAnswer, StoreFailed>) {
-        let Ok(StoreAnswer::Offline { messages, .. }) = read else {
-            return self.http.answer(http, Err(Refusal::new(ErrorKind::Failure, "the server's store failed")));
-        };
-        let mut ids = Vec::new();
-        let mut given = Vec::new();
-        for (id, message) in messages {
-            if matches!(message.message, RtmMessage::Binary(_)) {
-                continue;
-            }
-            ids.push(id);
-            given.push(as_received(message));
-        }
-        self.http.hand_out(http, of, ids);
-        self.http.answer(http, Ok(HttpAnswer::Offline(given)));
-    }
 }
 
 /// A stored message, as its receiver gets it.
-fn as_received(message: OfflineMessage) -> PeerMessage {
+pub(super) fn as_received(message: OfflineMessage) -> PeerMessage {
     PeerMessage {
         message_id: message.message_id,
         peer_id: message.from,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rtm_codec::{CloseReason, HistoryPage, PeerMessage, Seq, ServerFrame, SharedEvent};
+use rtm_codec::{CloseReason, Seq, ServerFrame, SharedEvent};
 
 /// A point in time, on both clocks: the core reads neither itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,19 +44,9 @@ pub enum Outgoing {
     Hangup,
 }
 
-/// An HTTP request that the core has to ask the store for.
+/// An HTTP request that [`ask`](super::Core::ask) took in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HttpId(pub(super) u64);
-
-/// The answer to an HTTP request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum HttpAnswer {
-    /// The messages that waited for the user, oldest first. They are removed once the shell says that it has
-    /// handed them out, by [`offline_taken`](super::Core::offline_taken).
-    Offline(Vec<PeerMessage>),
-    /// A page of history.
-    History(HistoryPage),
-}
 
 /// Figures of a project at this moment, and counters since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,29 +1,52 @@
-//! The stream of an HTTP request, which does not count as shut down before the client has taken the answer, if that
-//! hands out stored messages.
+//! Delays the shutdown of an HTTP connection whose answer holds stored messages until the client has closed its side:
+//! only then has it received them.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
+use rtm_core::HttpId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{server::Peer, tls::Stream};
+use crate::{project::Project, tls::Stream};
+
+/// The stored messages in the answer that a connection carries, if any. All clones are one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HandOut(Arc<Mutex<Option<(Arc<Project>, HttpId)>>>);
+
+impl HandOut {
+    /// The answer that is about to be written holds stored messages.
+    pub(crate) fn begin(&self, project: Arc<Project>, id: HttpId) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((project, id));
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The client has the answer, so the messages in it are removed.
+    fn finish(&self) {
+        if let Some((project, id)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            project.http_answer_taken(id);
+        }
+    }
+}
 
 /// A stream for HTTP. Bytes that the kernel took may still be lost with the connection; a client that closes its side
 /// in turn has read them.
 #[derive(Debug)]
 pub(crate) struct Handover {
     stream: Stream,
-    peer: Arc<Peer>,
+    hand_out: HandOut,
     is_shut: bool,
 }
 
 impl Handover {
-    pub(crate) fn new(stream: Stream, peer: Arc<Peer>) -> Self {
-        Self { stream, peer, is_shut: false }
+    pub(crate) fn new(stream: Stream, hand_out: HandOut) -> Self {
+        Self { stream, hand_out, is_shut: false }
     }
 
     pub(crate) fn into_stream(self) -> Stream {
@@ -79,6 +102,10 @@ impl AsyncWrite for Handover {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             this.is_shut = true;
         }
-        if this.peer.is_handing_out() { this.poll_taken(cx) } else { Poll::Ready(Ok(())) }
+        if this.hand_out.has_begun() {
+            ready!(this.poll_taken(cx))?;
+            this.hand_out.finish();
+        }
+        Poll::Ready(Ok(()))
     }
 }

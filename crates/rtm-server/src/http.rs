@@ -16,16 +16,15 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
-    ErrorKind, HistoryOf, QueryHistory, Refusal, Wire,
-    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+    ErrorKind, Wire,
+    anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest},
     native::SUBPROTOCOL,
 };
 use tracing::debug;
 
 use crate::{
     config::Advertise,
-    core::HttpAnswer,
-    handover::Handover,
+    handover::{HandOut, Handover},
     server::{Peer, Shared},
     socket::{Socket, is_guess},
     tls::Stream,
@@ -34,19 +33,24 @@ use crate::{
 /// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. How long
 /// that may take is the caller's to limit.
 pub(crate) async fn serve(stream: Stream, server: Arc<Shared>, peer: Arc<Peer>) {
+    let hand_out = HandOut::default();
     let service = service_fn(|request| {
-        let (server, peer) = (Arc::clone(&server), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(answer(request, server, peer).await) }
+        let (server, peer, hand_out) = (Arc::clone(&server), Arc::clone(&peer), hand_out.clone());
+        async move { Ok::<_, Infallible>(answer(request, server, peer, &hand_out).await) }
     });
-    let stream = TokioIo::new(Handover::new(stream, Arc::clone(&peer)));
+    let stream = TokioIo::new(Handover::new(stream, hand_out.clone()));
     let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(stream, service).with_upgrades();
-    match connection.await {
-        Ok(()) => peer.answer_delivered(),
-        Err(error) => debug!(peer = %peer.address, "{error}"),
+    if let Err(error) = connection.await {
+        debug!(peer = %peer.address, "{error}");
     }
 }
 
-async fn answer(mut request: Request<Incoming>, server: Arc<Shared>, peer: Arc<Peer>) -> Response<Full<Bytes>> {
+async fn answer(
+    mut request: Request<Incoming>,
+    server: Arc<Shared>,
+    peer: Arc<Peer>,
+    hand_out: &HandOut,
+) -> Response<Full<Bytes>> {
     if is_websocket(request.headers()) {
         let upgrade = hyper::upgrade::on(&mut request);
         return match handshake(request.method(), request.headers()) {
@@ -74,7 +78,7 @@ async fn answer(mut request: Request<Incoming>, server: Arc<Shared>, peer: Arc<P
                 text(StatusCode::OK, "ok\n")
             }
         }
-        (&Method::POST, Some(endpoint)) => gateway(endpoint, request, &server, &peer).await,
+        (&Method::POST, Some(endpoint)) => gateway(endpoint, request, &server, &peer, hand_out).await,
         (_, Some(_)) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
@@ -109,6 +113,7 @@ async fn gateway(
     request: Request<Incoming>,
     server: &Shared,
     peer: &Peer,
+    hand_out: &HandOut,
 ) -> Response<Full<Bytes>> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
     let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
@@ -120,72 +125,51 @@ async fn gateway(
         Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
     };
-    let asked = GatewayRequest::decode(endpoint, &body);
-    let answered = match asked {
-        Ok(asked) => gateway_answer(asked, host.as_deref(), server, peer).await,
-        Err(refusal) => Err(refusal),
+    let answer = match GatewayRequest::decode(endpoint, &body) {
+        Ok(request) => gateway_answer(request, host.as_deref(), server, peer, hand_out).await,
+        Err(refusal) => {
+            debug!(peer = %peer.address, "{refusal}");
+            GatewayAnswer::Refused(refusal.kind)
+        }
     };
-    let answer = answered.unwrap_or_else(|refusal| {
-        if is_guess(refusal.kind) {
+    if let GatewayAnswer::Refused(kind) = answer {
+        debug!(peer = %peer.address, %kind, "a request is refused");
+        if is_guess(kind) {
             peer.admitted.login_refused(Instant::now());
         }
-        debug!(peer = %peer.address, "{refusal}");
-        GatewayAnswer::Refused(refusal.kind)
-    });
+    }
     let mut response = Response::new(Full::from(answer.encode()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 
 async fn gateway_answer(
-    asked: GatewayRequest,
+    request: GatewayRequest,
     host: Option<&str>,
     server: &Shared,
     peer: &Peer,
-) -> Result<GatewayAnswer, Refusal> {
-    if server.is_draining() {
-        return Ok(GatewayAnswer::TryAgain);
-    }
+    hand_out: &HandOut,
+) -> GatewayAnswer {
     if !peer.admitted.may_login(Instant::now()) {
-        return Err(ErrorKind::TooOften.into());
+        return GatewayAnswer::Refused(ErrorKind::TooOften);
     }
-    let history = async |caller: Caller, of: HistoryOf, page: PageRequest| {
-        let Caller { app_id, user_id, session } = caller;
-        let PageRequest { from_ts, until_ts, after, limit } = page;
-        let query = QueryHistory { of, from_ts, until_ts, after, limit };
-        let project = server.project(&app_id).ok_or(ErrorKind::InvalidAppId)?;
-        match project.query_history(&user_id, &session, &query).await? {
-            HttpAnswer::History(page) => Ok(GatewayAnswer::History(page)),
-            HttpAnswer::Offline(_) => Err(Refusal::from(ErrorKind::Failure)),
-        }
+    let Some(project) = server.project(request.app_id()) else {
+        return GatewayAnswer::Refused(ErrorKind::InvalidAppId);
     };
-    match asked {
-        GatewayRequest::Connect { app_id, user_id, token, tls } => {
-            let project = server.project(&app_id).ok_or(ErrorKind::InvalidAppId)?;
-            let session = project.gateway(user_id.as_ref(), token.as_ref())?;
+    let wants_tls = matches!(request, GatewayRequest::Connect { tls: true, .. });
+    let (id, mut answer) = project.ask(request).await;
+    match &mut answer {
+        GatewayAnswer::Connect { addresses, .. } => {
             let Advertise { host, port } = match &server.advertise {
                 Some(advertise) => advertise.clone(),
-                None => Advertise::from_host(host, tls || peer.tls).unwrap_or_else(|| peer.local.into()),
+                None => Advertise::from_host(host, wants_tls || peer.tls).unwrap_or_else(|| peer.local.into()),
             };
-            Ok(GatewayAnswer::Connect { session, addresses: vec![Address { host: host.into(), port }] })
+            addresses.push(Address { host: host.into(), port });
         }
-        GatewayRequest::OfflineMessages { caller: Caller { app_id, user_id, session } } => {
-            let project = server.project(&app_id).ok_or(ErrorKind::InvalidAppId)?;
-            match project.take_offline(&user_id, &session).await? {
-                (id, HttpAnswer::Offline(messages)) => {
-                    peer.hands_out(project, id);
-                    Ok(GatewayAnswer::OfflineMessages(messages))
-                }
-                (_, HttpAnswer::History(_)) => Err(ErrorKind::Failure.into()),
-            }
-        }
-        GatewayRequest::ChannelHistory { caller, channel_id, page } => {
-            history(caller, HistoryOf::Channel(channel_id), page).await
-        }
-        GatewayRequest::PeerHistory { caller, peer_id, page } => history(caller, HistoryOf::Peer(peer_id), page).await,
-        // A request of a kind that was added to the protocol has to be added here.
-        _ => Err(ErrorKind::Unsupported.into()),
+        GatewayAnswer::OfflineMessages(_) => hand_out.begin(project, id),
+        _ => {}
     }
+    answer
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {

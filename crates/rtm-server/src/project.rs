@@ -7,8 +7,11 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use rtm_codec::{AppId, ClientFrame, CloseReason, QueryHistory, Refusal, Text, Token, UserId};
-use rtm_core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
+use rtm_codec::{
+    AppId, ClientFrame, CloseReason, ErrorKind, UserId,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
+};
+use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
 use tokio::{
     sync::{Notify, oneshot},
     time::sleep_until,
@@ -31,13 +34,13 @@ struct State {
     core: Core,
     /// By the slots of their connections, those who are to be woken: once, and again after the next exchange.
     sleepers: Vec<Option<Waker>>,
-    http: HashMap<HttpId, oneshot::Sender<Result<HttpAnswer, Refusal>>>,
+    http: HashMap<HttpId, oneshot::Sender<GatewayAnswer>>,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
     wakers: Vec<Waker>,
     jobs: Vec<StoreJob>,
-    answers: Vec<(HttpId, Result<HttpAnswer, Refusal>)>,
+    answers: Vec<(HttpId, GatewayAnswer)>,
 }
 
 impl Project {
@@ -115,42 +118,21 @@ impl Project {
         });
     }
 
-    /// The vendor's gateway request: a session id, if this user may log in.
-    pub(crate) fn gateway(self: &Arc<Self>, user_id: Option<&UserId>, token: Option<&Token>) -> Result<Text, Refusal> {
-        self.with(|state, now| state.core.gateway(now, user_id, token))
-    }
-
-    /// The messages that waited for a user. They are removed after [`offline_taken`](Self::offline_taken).
-    pub(crate) async fn take_offline(
-        self: &Arc<Self>,
-        user_id: &UserId,
-        session: &str,
-    ) -> Result<(HttpId, HttpAnswer), Refusal> {
-        let asked: Result<_, Refusal> = self.with(|state, now| {
-            let id = state.core.take_offline(now, user_id, session)?;
-            Ok((id, state.expect_answer(id)))
+    /// Answers a request of the vendor's HTTP endpoints; but the addresses are the caller's to add.
+    pub(crate) async fn ask(self: &Arc<Self>, request: GatewayRequest) -> (HttpId, GatewayAnswer) {
+        let (id, answered) = self.with(|state, now| {
+            let id = state.core.ask(now, request);
+            let (answer, answered) = oneshot::channel();
+            state.http.insert(id, answer);
+            (id, answered)
         });
-        let (id, answer) = asked?;
-        answered(answer).await.map(|answer| (id, answer))
+        // Nobody answers any more when the server goes down.
+        (id, answered.await.unwrap_or(GatewayAnswer::Refused(ErrorKind::Failure)))
     }
 
-    /// The messages were handed out.
-    pub(crate) fn offline_taken(self: &Arc<Self>, id: HttpId) {
-        self.with(|state, _| state.core.offline_taken(id));
-    }
-
-    /// A page of history for a user.
-    pub(crate) async fn query_history(
-        self: &Arc<Self>,
-        user_id: &UserId,
-        session: &str,
-        query: &QueryHistory,
-    ) -> Result<HttpAnswer, Refusal> {
-        let asked: Result<_, Refusal> = self.with(|state, now| {
-            let id = state.core.query_history(now, user_id, session, query)?;
-            Ok(state.expect_answer(id))
-        });
-        answered(asked?).await
+    /// The client has the answer to an HTTP request.
+    pub(crate) fn http_answer_taken(self: &Arc<Self>, id: HttpId) {
+        self.with(|state, _| state.core.http_answer_taken(id));
     }
 
     /// The store has done jobs.
@@ -263,20 +245,10 @@ impl State {
             }
         }
     }
-
-    fn expect_answer(&mut self, id: HttpId) -> oneshot::Receiver<Result<HttpAnswer, Refusal>> {
-        let (sender, receiver) = oneshot::channel();
-        self.http.insert(id, sender);
-        receiver
-    }
 }
 
 /// The current time, on both clocks.
 pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
-}
-
-async fn answered(answer: oneshot::Receiver<Result<HttpAnswer, Refusal>>) -> Result<HttpAnswer, Refusal> {
-    answer.await.unwrap_or_else(|_| Err(Refusal::new(rtm_codec::ErrorKind::Failure, "the server is going down")))
 }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 
 use rtm_codec::{AppId, CloseReason, UserId};
 use rtm_core::{
-    Core, HttpId, ProjectConfig, Stats,
+    Core, ProjectConfig, Stats,
     store::{Backend, BackendError, BackendStats, Memory},
 };
 use tokio::{
@@ -101,8 +101,6 @@ pub(crate) struct Peer {
     pub(crate) local: SocketAddr,
     pub(crate) tls: bool,
     pub(crate) admitted: Admitted,
-    /// Stored messages in the answer that is being written to it.
-    handed_out: Mutex<Option<(Arc<Project>, HttpId)>>,
 }
 
 impl Server {
@@ -350,25 +348,6 @@ impl Shared {
     }
 }
 
-impl Peer {
-    /// Remembers that the answer that is about to be written holds stored messages.
-    pub(crate) fn hands_out(&self, project: Arc<Project>, id: HttpId) {
-        *self.handed_out.lock().unwrap_or_else(PoisonError::into_inner) = Some((project, id));
-    }
-
-    /// Whether the answer that is being written holds stored messages.
-    pub(crate) fn is_handing_out(&self) -> bool {
-        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// The client has taken the answer: stored messages in it are delivered.
-    pub(crate) fn answer_delivered(&self) {
-        if let Some((project, id)) = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            project.offline_taken(id);
-        }
-    }
-}
-
 /// Opens the backend and makes the cores with what it kept. Blocks.
 fn open(
     backend: Option<Box<dyn Backend>>,
@@ -454,7 +433,7 @@ async fn serve(
             Err(error) => return debug!(peer = %address, "{error}"),
         },
     };
-    let peer = Peer { address, local, tls: stream.is_tls(), admitted, handed_out: Mutex::default() };
+    let peer = Peer { address, local, tls: stream.is_tls(), admitted };
     http::serve(stream, server, Arc::new(peer)).await;
 }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rtm_codec::{
-    Answer, ClientWire, ErrorKind, Event, HistoryOf, QueryHistory, Refusal, RequestId, ServerFrame, Text,
-    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+    Answer, ClientWire, ErrorKind, Event, QueryHistory, Refusal, RequestId, ServerFrame, Text,
+    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::Credentials;
-use rtm_core::{HttpAnswer, HttpId};
+use rtm_core::HttpId;
 
 use crate::{
     agenda::{Errand, Step},
@@ -44,13 +44,8 @@ impl World {
         caller: Caller,
         query: &QueryHistory,
     ) {
-        let QueryHistory { of, from_ts, until_ts, after, limit } = query.clone();
-        let page = PageRequest { from_ts, until_ts, after, limit };
-        let asked = match of {
-            HistoryOf::Peer(peer_id) => GatewayRequest::PeerHistory { caller, peer_id, page },
-            HistoryOf::Channel(channel_id) => GatewayRequest::ChannelHistory { caller, channel_id, page },
-        };
-        self.ask(device, Errand::History { link, request }, asked);
+        let query = query.clone();
+        self.ask(device, Errand::History { link, request }, GatewayRequest::History { caller, query });
     }
 
     fn ask(&mut self, device: usize, errand: Errand, request: GatewayRequest) {
@@ -65,7 +60,6 @@ impl World {
         }
         let now = self.server_now();
         let Some(core) = &mut self.server.core else { return };
-        let refused = |refusal: Refusal| Some(GatewayAnswer::Refused(refusal.kind));
         let asked = match GatewayRequest::decode(request.endpoint(), request.encode().as_bytes()) {
             Ok(asked) => asked,
             Err(refusal) => {
@@ -74,66 +68,24 @@ impl World {
                 return;
             }
         };
-        let (id, answer) = match asked {
-            GatewayRequest::Connect { user_id, token, .. } => {
-                match core.gateway(now, user_id.as_ref(), token.as_ref()) {
-                    Ok(session) => {
-                        let addresses = vec![Address { host: Text::from("127.0.0.1"), port: 1 }];
-                        (None, Some(GatewayAnswer::Connect { session, addresses }))
-                    }
-                    Err(refusal) => (None, refused(refusal)),
-                }
-            }
-            GatewayRequest::OfflineMessages { caller } => {
-                match core.take_offline(now, &caller.user_id, &caller.session) {
-                    Ok(id) => (Some(id), None),
-                    Err(refusal) => (None, refused(refusal)),
-                }
-            }
-            GatewayRequest::ChannelHistory { caller, channel_id, page } => {
-                let query = query(HistoryOf::Channel(channel_id), page);
-                match core.query_history(now, &caller.user_id, &caller.session, &query) {
-                    Ok(id) => (Some(id), None),
-                    Err(refusal) => (None, refused(refusal)),
-                }
-            }
-            GatewayRequest::PeerHistory { caller, peer_id, page } => {
-                let query = query(HistoryOf::Peer(peer_id), page);
-                match core.query_history(now, &caller.user_id, &caller.session, &query) {
-                    Ok(id) => (Some(id), None),
-                    Err(refusal) => (None, refused(refusal)),
-                }
-            }
-            other => unreachable!("a request that the simulation does not know: {other:?}"),
-        };
-        if let Some(id) = id {
-            self.server.asked.insert(id, (device, errand));
-        }
-        if let Some(answer) = answer {
-            self.tell(device, errand, Some(answer.encode()), Duration::ZERO);
-        }
+        let id = core.ask(now, asked);
+        self.server.asked.insert(id, (device, errand));
         self.settle_server();
     }
 
     /// The core has the answer to a request.
-    pub(crate) fn answer_http(&mut self, id: HttpId, answer: Result<HttpAnswer, Refusal>) {
+    pub(crate) fn answer_http(&mut self, id: HttpId, mut answer: GatewayAnswer) {
         let Some((device, errand)) = self.server.asked.remove(&id) else { return };
-        let is_offline = matches!(answer, Ok(HttpAnswer::Offline(_)));
-        let answer = match answer {
-            Ok(HttpAnswer::Offline(messages)) => GatewayAnswer::OfflineMessages(messages),
-            Ok(HttpAnswer::History(page)) => GatewayAnswer::History(page),
-            Err(refusal) => GatewayAnswer::Refused(refusal.kind),
-        };
+        if let GatewayAnswer::Connect { addresses, .. } = &mut answer {
+            addresses.push(Address { host: Text::from("127.0.0.1"), port: 1 });
+        }
         let is_lost = self.is_away(device) || self.rng.chance(self.faults.dial_failures);
-        if is_offline {
+        if matches!(answer, GatewayAnswer::OfflineMessages(_)) {
             self.note(device, || format!("  <= stored messages{}", if is_lost { ", lost" } else { "" }));
         }
         self.tell(device, errand, (!is_lost).then(|| answer.encode()), Duration::ZERO);
-        if is_offline
-            && !is_lost
-            && let Some(core) = &mut self.server.core
-        {
-            core.offline_taken(id);
+        if !is_lost && let Some(core) = &mut self.server.core {
+            core.http_answer_taken(id);
         }
     }
 
@@ -222,11 +174,6 @@ impl World {
         self.take_frames(device, vec![ServerFrame::Reply { id, result }]);
         self.drive(device);
     }
-}
-
-fn query(of: HistoryOf, page: PageRequest) -> QueryHistory {
-    let PageRequest { from_ts, until_ts, after, limit } = page;
-    QueryHistory { of, from_ts, until_ts, after, limit }
 }
 
 /// How often a device asks for stored messages, and after what pause again.

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use rtm_codec::{
     CallLimits, ClientFrame, CloseReason, Command, HistoryOf, Packet, QueryHistory, RequestId, Resume, Seq, SessionId,
     Text, Token, Wire,
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
 };
 use rtm_server::core::{
-    ConnId, Core, HttpAnswer, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob,
+    ConnId, Core, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob,
     store::{Backend, Memory, Task},
 };
 use rtm_token::{Builder, Certificate};
@@ -255,28 +256,25 @@ impl World {
             Step::Store { held, broken } => (self.is_held, self.is_broken) = (held, broken),
             Step::Gateway { user: of, token } => {
                 let token = token.and_then(|size| self.token(of, size));
-                let _ = self.core.gateway(now, Some(&user(of)), token.as_ref());
+                let connect = GatewayRequest::Connect { app_id: app_id(), user_id: Some(user(of)), token, tls: false };
+                self.ask(connect);
             }
             Step::TakeOffline { user: of, session } => {
-                if let Ok(id) = self.core.take_offline(now, &user(of), &gateway_session(session)) {
-                    assert!(self.asked.insert(id), "the number of an HTTP request comes once");
-                }
+                self.ask(GatewayRequest::OfflineMessages { caller: caller(of, session) });
             }
             Step::Taken(which) => {
                 if !self.handed_out.is_empty() {
                     let id = self.handed_out.remove(usize::from(which) % self.handed_out.len());
-                    self.core.offline_taken(id);
+                    self.core.http_answer_taken(id);
                     // What was not handed out, or was already, is nobody's.
-                    self.core.offline_taken(id);
+                    self.core.http_answer_taken(id);
                 }
             }
             Step::History { user: of, of_peer, of: whose, limit } => {
                 let of_what = if of_peer { HistoryOf::Peer(user(whose)) } else { HistoryOf::Channel(channel(whose)) };
                 let limit = limit.into();
                 let query = QueryHistory { of: of_what, from_ts: 0, until_ts: u64::MAX, after: None, limit };
-                if let Ok(id) = self.core.query_history(now, &user(of), &gateway_session(of), &query) {
-                    assert!(self.asked.insert(id), "the number of an HTTP request comes once");
-                }
+                self.ask(GatewayRequest::History { caller: caller(of, of), query });
             }
             Step::Ban { user: of, seconds } => {
                 let until = now.unix_ms + u64::from(seconds) * 1000;
@@ -288,6 +286,11 @@ impl World {
             Step::Drain => self.core.drain(),
             Step::Crash => self.crash(),
         }
+    }
+
+    fn ask(&mut self, request: GatewayRequest) {
+        let id = self.core.ask(self.now, request);
+        assert!(self.asked.insert(id), "the number of an HTTP request comes once");
     }
 
     fn find(&self, socket: u8) -> Option<usize> {
@@ -442,7 +445,7 @@ impl World {
         self.core.take_http_answers(&mut answers);
         for (id, answer) in answers {
             assert!(self.asked.remove(&id), "an HTTP request is answered once");
-            if let Ok(HttpAnswer::Offline(_)) = answer {
+            if let GatewayAnswer::OfflineMessages(_) = answer {
                 self.handed_out.push(id);
             }
         }
@@ -535,6 +538,10 @@ impl World {
         let left = (stats.connections, stats.users, stats.sessions, stats.channels, stats.invitations);
         assert_eq!(left, (0, 0, 0, 0, 0), "something stays");
     }
+}
+
+fn caller(of: u8, session: u8) -> Caller {
+    Caller { app_id: app_id(), user_id: user(of), session: gateway_session(session) }
 }
 
 fn config(setup: Setup) -> ProjectConfig {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use rtm_codec::{
-    Answer, Command, ErrorKind, Event, HistoryMessage, HistoryPage, MessageId, PeerMessage, Resumption, RtmMessage,
-    SendOutcome, Text, UserId, Wire,
+    Answer, ChannelId, Command, ErrorKind, Event, HistoryMessage, HistoryOf, HistoryPage, MessageId, PeerMessage,
+    Resumption, RtmMessage, SendOutcome, Text, UserId, Wire,
     anyrtc::gateway::{Address as ServerAddress, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
@@ -139,9 +139,10 @@ async fn history_goes_over_http_on_the_vendor_wire() {
     };
     let (result, asked) =
         tokio::join!(client.query_channel_history("room", query), server.answer_post(GatewayAnswer::History(page)),);
-    let GatewayRequest::ChannelHistory { caller, channel_id, page } = asked else { panic!("{asked:?}") };
-    assert_eq!((caller.session.as_str(), channel_id.as_str()), ("session-1", "room"));
-    assert_eq!((page.from_ts, page.limit), (5, 10));
+    let GatewayRequest::History { caller, query: asked } = asked else { panic!("{asked:?}") };
+    assert_eq!(caller.session, "session-1");
+    assert_eq!(asked.of, HistoryOf::Channel(ChannelId::new("room").unwrap()));
+    assert_eq!((asked.from_ts, asked.limit), (5, 10));
     assert_eq!(result.unwrap().messages[0].message.as_text(), Some("kept"));
 
     let (result, _) = tokio::join!(

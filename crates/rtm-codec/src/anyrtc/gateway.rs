@@ -10,8 +10,8 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    AppId, ChannelId, DecodeError, DecodeErrorKind, ErrorKind, HistoryCursor, HistoryMessage, HistoryPage, InvalidId,
-    MessageId, PeerMessage, Refusal, Text, Token, UserId,
+    AppId, DecodeError, DecodeErrorKind, ErrorKind, HistoryCursor, HistoryMessage, HistoryOf, HistoryPage, InvalidId,
+    MessageId, PeerMessage, QueryHistory, Refusal, Text, Token, UserId,
     limits::{HISTORY_PAGE, PACKET_BYTES},
 };
 
@@ -49,23 +49,12 @@ pub enum GatewayRequest {
         /// Who asks.
         caller: Caller,
     },
-    /// A page of a channel's history.
-    ChannelHistory {
+    /// A page of a history.
+    History {
         /// Who asks.
         caller: Caller,
-        /// Of which channel.
-        channel_id: ChannelId,
-        /// Which part of it.
-        page: PageRequest,
-    },
-    /// A page of the history with a peer.
-    PeerHistory {
-        /// Who asks.
-        caller: Caller,
-        /// With whom.
-        peer_id: UserId,
-        /// Which part of it.
-        page: PageRequest,
+        /// Which page of which history.
+        query: QueryHistory,
     },
 }
 
@@ -78,19 +67,6 @@ pub struct Caller {
     pub user_id: UserId,
     /// The session id that the gateway gave, and that the login named.
     pub session: Text,
-}
-
-/// Which part of a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
-    /// Not older than this, in milliseconds since the Unix epoch.
-    pub from_ts: u64,
-    /// Older than this.
-    pub until_ts: u64,
-    /// Where the page before ended.
-    pub after: Option<HistoryCursor>,
-    /// At most this many, 1 to 100.
-    pub limit: u32,
 }
 
 /// What the server answers, with HTTP status 200 (but see [`TryAgain`](Self::TryAgain)).
@@ -157,8 +133,19 @@ impl GatewayRequest {
         match self {
             Self::Connect { .. } => Endpoint::Gateway,
             Self::OfflineMessages { .. } => Endpoint::OfflineMessages,
-            Self::ChannelHistory { .. } => Endpoint::ChannelHistory,
-            Self::PeerHistory { .. } => Endpoint::PeerHistory,
+            Self::History { query, .. } => match query.of {
+                HistoryOf::Channel(_) => Endpoint::ChannelHistory,
+                HistoryOf::Peer(_) => Endpoint::PeerHistory,
+            },
+        }
+    }
+
+    /// The project that it is for.
+    #[must_use]
+    pub fn app_id(&self) -> &AppId {
+        match self {
+            Self::Connect { app_id, .. } => app_id,
+            Self::OfflineMessages { caller } | Self::History { caller, .. } => &caller.app_id,
         }
     }
 
@@ -173,12 +160,7 @@ impl GatewayRequest {
                 tls: Flag(*tls),
             }),
             Self::OfflineMessages { caller } => write(&caller.query()),
-            Self::ChannelHistory { caller, channel_id, page } => {
-                write(&shapes::GatewayQuery { channel_id: Str::from(channel_id), ..page.query(caller) })
-            }
-            Self::PeerHistory { caller, peer_id, page } => {
-                write(&shapes::GatewayQuery { peer_id: Str::from(peer_id), ..page.query(caller) })
-            }
+            Self::History { caller, query } => write(&write_query(caller, query)),
         }
     }
 
@@ -200,16 +182,14 @@ impl GatewayRequest {
         let it: shapes::GatewayQuery<'_> = read(body).map_err(malformed)?;
         let caller = Caller::read(&it)?;
         Ok(match endpoint {
-            Endpoint::ChannelHistory => Self::ChannelHistory {
-                caller,
-                channel_id: id(&it.channel_id, ErrorKind::InvalidArgument)?,
-                page: PageRequest::read(&it)?,
-            },
-            Endpoint::PeerHistory => Self::PeerHistory {
-                caller,
-                peer_id: id(&it.peer_id, ErrorKind::InvalidArgument)?,
-                page: PageRequest::read(&it)?,
-            },
+            Endpoint::ChannelHistory => {
+                let channel_id = id(&it.channel_id, ErrorKind::InvalidArgument)?;
+                Self::History { caller, query: read_query(&it, HistoryOf::Channel(channel_id))? }
+            }
+            Endpoint::PeerHistory => {
+                let peer_id = id(&it.peer_id, ErrorKind::InvalidArgument)?;
+                Self::History { caller, query: read_query(&it, HistoryOf::Peer(peer_id))? }
+            }
             Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages { caller },
         })
     }
@@ -247,33 +227,6 @@ impl Caller {
             app_id: id(&it.app_id, ErrorKind::InvalidAppId)?,
             user_id: id(&it.user_id, ErrorKind::InvalidArgument)?,
             session: Text::from(session),
-        })
-    }
-}
-
-impl PageRequest {
-    fn query(self, caller: &Caller) -> shapes::GatewayQuery<'_> {
-        let Self { from_ts, until_ts, after, limit } = self;
-        shapes::GatewayQuery {
-            from_ts: Number(Some(from_ts)),
-            until_ts: Number(Some(until_ts)),
-            after: Number(after.map(|HistoryCursor(at)| at)),
-            limit: Number(Some(limit.into())),
-            ..caller.query()
-        }
-    }
-
-    /// What is left out is everything, in pages as long as there are.
-    fn read(it: &shapes::GatewayQuery<'_>) -> Result<Self, Refusal> {
-        let limit = it.limit.0.unwrap_or(HISTORY_PAGE as u64);
-        Ok(Self {
-            from_ts: it.from_ts.0.unwrap_or_default(),
-            until_ts: it.until_ts.0.unwrap_or(u64::MAX),
-            after: it.after.0.map(HistoryCursor),
-            limit: u32::try_from(limit)
-                .ok()
-                .filter(|limit| (1..=HISTORY_PAGE as u32).contains(limit))
-                .ok_or_else(|| invalid("the limit is not from 1 to 100"))?,
         })
     }
 }
@@ -411,6 +364,38 @@ impl Code {
             _ => UNKNOWN,
         }
     }
+}
+
+fn write_query<'a>(caller: &'a Caller, query: &'a QueryHistory) -> shapes::GatewayQuery<'a> {
+    let QueryHistory { of, from_ts, until_ts, after, limit } = query;
+    let (peer_id, channel_id) = match of {
+        HistoryOf::Peer(peer_id) => (Str::from(peer_id), Str::default()),
+        HistoryOf::Channel(channel_id) => (Str::default(), Str::from(channel_id)),
+    };
+    shapes::GatewayQuery {
+        peer_id,
+        channel_id,
+        from_ts: Number(Some(*from_ts)),
+        until_ts: Number(Some(*until_ts)),
+        after: Number(after.map(|HistoryCursor(at)| at)),
+        limit: Number(Some((*limit).into())),
+        ..caller.query()
+    }
+}
+
+/// What is left out is everything, in pages as long as there are.
+fn read_query(it: &shapes::GatewayQuery<'_>, of: HistoryOf) -> Result<QueryHistory, Refusal> {
+    let limit = it.limit.0.unwrap_or(HISTORY_PAGE as u64);
+    Ok(QueryHistory {
+        of,
+        from_ts: it.from_ts.0.unwrap_or_default(),
+        until_ts: it.until_ts.0.unwrap_or(u64::MAX),
+        after: it.after.0.map(HistoryCursor),
+        limit: u32::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=HISTORY_PAGE as u32).contains(limit))
+            .ok_or_else(|| invalid("the limit is not from 1 to 100"))?,
+    })
 }
 
 fn write_message<'a>(

@@ -1,8 +1,9 @@
 //! The gateway's bodies.
 
 use rtm_codec::{
-    AppId, ErrorKind, HistoryCursor, HistoryMessage, HistoryPage, MessageId, PeerMessage, RtmMessage, Token,
-    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, PageRequest},
+    AppId, ErrorKind, HistoryCursor, HistoryMessage, HistoryOf, HistoryPage, MessageId, PeerMessage, QueryHistory,
+    RtmMessage, Token,
+    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest},
     limits,
 };
 
@@ -15,8 +16,8 @@ fn caller() -> Caller {
     Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: user("ann"), session: "s1".into() }
 }
 
-fn page() -> PageRequest {
-    PageRequest { from_ts: 1, until_ts: 2, after: Some(HistoryCursor(3)), limit: 100 }
+fn query(of: HistoryOf) -> QueryHistory {
+    QueryHistory { of, from_ts: 1, until_ts: 2, after: Some(HistoryCursor(3)), limit: 100 }
 }
 
 #[test]
@@ -57,19 +58,19 @@ fn requests_are_written_and_read_as_the_sdk_writes_them() {
             r#"{"uid":"ann","sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}"#,
         ),
         (
-            GatewayRequest::ChannelHistory { caller: caller(), channel_id: room("den"), page: page() },
+            GatewayRequest::History { caller: caller(), query: query(HistoryOf::Channel(room("den"))) },
             r#"{"uid":"ann","channelId":"den","fromTs":1,"untilTs":2,"after":3,"limit":100,"sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}"#,
         ),
         (
-            GatewayRequest::PeerHistory {
+            GatewayRequest::History {
                 caller: caller(),
-                peer_id: user("bob"),
-                page: PageRequest { after: None, ..page() },
+                query: QueryHistory { after: None, ..query(HistoryOf::Peer(user("bob"))) },
             },
             r#"{"uid":"ann","peerId":"bob","fromTs":1,"untilTs":2,"limit":100,"sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}"#,
         ),
     ] {
         assert_eq!(request.encode(), body);
+        assert_eq!(request.app_id().as_str(), APP_ID);
         assert_eq!(GatewayRequest::decode(request.endpoint(), body.as_bytes()), Ok(request));
     }
 }
@@ -199,8 +200,9 @@ fn a_body_that_breaks_the_rules_is_refused() {
 #[test]
 fn what_is_left_out_of_a_history_query_is_everything() {
     let body = br#"{"appId":"0123456789abcdef0123456789abcdef","uid":"ann","sessId":"s1","channelId":"den"}"#;
-    let page = PageRequest { from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
-    let request = GatewayRequest::ChannelHistory { caller: caller(), channel_id: room("den"), page };
+    let of = HistoryOf::Channel(room("den"));
+    let query = QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
+    let request = GatewayRequest::History { caller: caller(), query };
     assert_eq!(GatewayRequest::decode(Endpoint::ChannelHistory, body), Ok(request));
 }
 

@@ -53,7 +53,7 @@ fn a_banned_user_is_out_and_stays_out_until_then() {
     assert_eq!(names(&world.events(bob))[0], "MemberLeft");
     let refused = world.try_login(login_of("alice"));
     assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::Banned);
-    assert_eq!(world.core.gateway(world.now, Some(&uid("alice")), None).unwrap_err().kind, ErrorKind::Banned);
+    assert_eq!(world.gateway(Some("alice"), None), Err(ErrorKind::Banned));
     world.advance(millis(59_999));
     let refused = world.try_login(login_of("alice"));
     assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::Banned);

@@ -6,11 +6,12 @@ use std::{
 };
 
 use rtm_codec::{
-    Answer, AppId, AttributeKey, CallId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Event, InstanceId,
-    KeepAlive, Login, MessageId, Operation, Refusal, RequestId, Resume, Resumption, SendMessageToPeer, Seq,
+    Answer, AppId, AttributeKey, CallId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, ErrorKind, Event,
+    InstanceId, KeepAlive, Login, MessageId, Operation, Refusal, RequestId, Resume, Resumption, SendMessageToPeer, Seq,
     ServerFrame, Text, Token, UserId, Welcome, Wire,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
-use rtm_core::{ConnId, Core, HttpAnswer, HttpId, Now, Outgoing, ProjectConfig};
+use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, ProjectConfig};
 
 use crate::store::MemoryStore;
 
@@ -50,7 +51,7 @@ pub(crate) struct World {
     pub(crate) core: Core,
     pub(crate) now: Now,
     pub(crate) store: MemoryStore,
-    pub(crate) http: BTreeMap<HttpId, Result<HttpAnswer, Refusal>>,
+    pub(crate) http: BTreeMap<HttpId, GatewayAnswer>,
     clients: Vec<Client>,
 }
 
@@ -83,6 +84,10 @@ pub(crate) fn vendor_login_of(user: &str) -> Login {
         gateway_session: Some(Text::from(format!("gateway-of-{user}"))),
         ..login_of(user)
     }
+}
+
+pub(crate) fn connect(user: Option<&str>, token: Option<Token>) -> GatewayRequest {
+    GatewayRequest::Connect { app_id: AppId::new(APP_ID).unwrap(), user_id: user.map(uid), token, tls: false }
 }
 
 pub(crate) fn uid(text: &str) -> UserId {
@@ -369,6 +374,22 @@ impl World {
         let passed = instant.saturating_duration_since(self.now.instant);
         self.now.instant += passed;
         self.now.unix_ms += u64::try_from(passed.as_millis()).unwrap();
+    }
+
+    /// Asks over HTTP, and lets the store read.
+    pub(crate) fn ask(&mut self, request: GatewayRequest) -> (HttpId, GatewayAnswer) {
+        let id = self.core.ask(self.now, request);
+        self.pump();
+        (id, self.http.remove(&id).expect("an answer"))
+    }
+
+    /// The vendor's gateway request: a session id, if this user may log in.
+    pub(crate) fn gateway(&mut self, user: Option<&str>, token: Option<Token>) -> Result<Text, ErrorKind> {
+        match self.ask(connect(user, token)).1 {
+            GatewayAnswer::Connect { session, addresses } if addresses.is_empty() => Ok(session),
+            GatewayAnswer::Refused(kind) => Err(kind),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Moves everything: jobs to the store, answers back, output to the clients, acknowledgements back.

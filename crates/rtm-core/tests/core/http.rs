@@ -1,22 +1,33 @@
-//! What the vendor's HTTP endpoints get.
-
-use rtm_codec::{
-    ErrorKind, HistoryOf, JoinChannel, Login, PeerMessage, QueryHistory, RtmMessage, SendChannelMessage,
-    SendMessageToPeer,
-};
-use rtm_core::HttpAnswer;
+//! What the vendor's HTTP endpoints answer.
 
 use crate::harness::*;
+use rtm_codec::{
+    AppId, CallLimit, ErrorKind, HistoryOf, JoinChannel, LimitedCall, Login, PeerMessage, QueryHistory, RtmMessage,
+    SendChannelMessage, SendMessageToPeer, UserId,
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
+};
 
-fn texts(answer: &HttpAnswer) -> Vec<&str> {
-    match answer {
-        HttpAnswer::Offline(messages) => messages.iter().filter_map(|of| of.message.as_text()).collect(),
-        HttpAnswer::History(page) => page.messages.iter().filter_map(|of| of.message.as_text()).collect(),
-    }
+fn caller(user: &str, session: &str) -> Caller {
+    Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: uid(user), session: session.into() }
 }
 
-fn history(of: HistoryOf) -> QueryHistory {
-    QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 }
+fn stored(user: &str) -> GatewayRequest {
+    GatewayRequest::OfflineMessages { caller: caller(user, &format!("gateway-of-{user}")) }
+}
+
+fn history(user: &str, of: HistoryOf) -> GatewayRequest {
+    let query = QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
+    GatewayRequest::History { caller: caller(user, &format!("gateway-of-{user}")), query }
+}
+
+fn texts(answer: &GatewayAnswer) -> Vec<&str> {
+    match answer {
+        GatewayAnswer::OfflineMessages(messages) => {
+            messages.iter().filter_map(|message| message.message.as_text()).collect()
+        }
+        GatewayAnswer::History(page) => page.messages.iter().filter_map(|message| message.message.as_text()).collect(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -27,32 +38,26 @@ fn stored_messages_are_pulled_with_the_sessions_id() {
         world.call(alice, stored_to_peer(id, "bob", text)).unwrap();
     }
     world.login_vendor("bob");
-    let id = world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").unwrap();
-    world.pump();
-    let answer = world.http.remove(&id).unwrap().unwrap();
+    let (_, answer) = world.ask(stored("bob"));
     assert_eq!(texts(&answer), ["one", "two"]);
-    let HttpAnswer::Offline(messages) = answer else { panic!("{answer:?}") };
+    let GatewayAnswer::OfflineMessages(messages) = answer else { panic!("{answer:?}") };
     assert!(messages.iter().all(|PeerMessage { is_offline_message, .. }| *is_offline_message));
 }
 
 #[test]
-fn they_are_removed_once_they_were_handed_out() {
+fn they_are_removed_once_the_client_has_the_answer() {
     let mut world = World::new();
     let alice = world.login("alice");
     world.call(alice, stored_to_peer(1, "bob", "x")).unwrap();
     world.login_vendor("bob");
-    let lost = world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").unwrap();
-    world.pump();
-    assert_eq!(texts(world.http[&lost].as_ref().unwrap()), ["x"]);
-    let again = world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").unwrap();
-    world.pump();
-    assert_eq!(texts(world.http[&again].as_ref().unwrap()), ["x"], "the first answer was not handed out");
-    world.core.offline_taken(again);
+    let (_, lost) = world.ask(stored("bob"));
+    assert_eq!(texts(&lost), ["x"]);
+    let (again, answer) = world.ask(stored("bob"));
+    assert_eq!(texts(&answer), ["x"], "the first answer was lost");
+    world.core.http_answer_taken(again);
     world.pump();
     assert_eq!(world.store.waiting("bob"), Vec::<String>::new());
-    let empty = world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").unwrap();
-    world.pump();
-    assert_eq!(texts(world.http[&empty].as_ref().unwrap()), Vec::<&str>::new());
+    assert_eq!(texts(&world.ask(stored("bob")).1), Vec::<&str>::new());
 }
 
 #[test]
@@ -70,11 +75,12 @@ fn without_the_sessions_id_nothing_is_given() {
         ("empty", ""),
     ];
     for (user, session) in cases {
-        let refusal = world.core.take_offline(world.now, &uid(user), session).unwrap_err();
-        assert_eq!(refusal.kind, ErrorKind::NotLoggedIn, "{user} {session}");
-        let query = history(HistoryOf::Peer(uid("bob")));
-        let refusal = world.core.query_history(world.now, &uid(user), session, &query).unwrap_err();
-        assert_eq!(refusal.kind, ErrorKind::NotLoggedIn);
+        let refused = GatewayAnswer::Refused(ErrorKind::NotLoggedIn);
+        let request = GatewayRequest::OfflineMessages { caller: caller(user, session) };
+        assert_eq!(world.ask(request).1, refused, "{user} {session}");
+        let GatewayRequest::History { query, .. } = history(user, HistoryOf::Peer(uid("bob"))) else { unreachable!() };
+        let request = GatewayRequest::History { caller: caller(user, session), query };
+        assert_eq!(world.ask(request).1, refused, "{user} {session}");
     }
 }
 
@@ -83,7 +89,7 @@ fn a_session_that_ended_opens_nothing() {
     let mut world = World::new();
     let bob = world.login_vendor("bob");
     world.logout(bob);
-    assert!(world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").is_err());
+    assert_eq!(world.ask(stored("bob")).1, GatewayAnswer::Refused(ErrorKind::NotLoggedIn));
 }
 
 #[test]
@@ -94,10 +100,9 @@ fn a_binary_message_stays_for_another_login() {
     world.call(alice, binary).unwrap();
     world.call(alice, stored_to_peer(2, "bob", "text")).unwrap();
     world.login_vendor("bob");
-    let id = world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").unwrap();
-    world.pump();
-    assert_eq!(texts(world.http[&id].as_ref().unwrap()), ["text"]);
-    world.core.offline_taken(id);
+    let (id, answer) = world.ask(stored("bob"));
+    assert_eq!(texts(&answer), ["text"]);
+    world.core.http_answer_taken(id);
     world.pump();
     assert_eq!(world.store.waiting("bob"), ["(binary)"]);
 }
@@ -107,13 +112,34 @@ fn a_store_that_fails_is_an_answer() {
     let mut world = World::new();
     world.login_vendor("bob");
     world.store.is_broken = true;
-    let id = world.core.take_offline(world.now, &uid("bob"), "gateway-of-bob").unwrap();
-    let query = history(HistoryOf::Peer(uid("alice")));
-    let other = world.core.query_history(world.now, &uid("bob"), "gateway-of-bob", &query).unwrap();
-    world.pump();
-    for id in [id, other] {
-        assert_eq!(world.http[&id].as_ref().unwrap_err().kind, ErrorKind::Failure);
+    for request in [stored("bob"), history("bob", HistoryOf::Peer(uid("alice")))] {
+        assert_eq!(world.ask(request).1, GatewayAnswer::Refused(ErrorKind::Failure));
     }
+}
+
+#[test]
+fn a_store_that_takes_too_long_is_an_answer_and_what_it_read_after_that_stays_stored() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, stored_to_peer(1, "bob", "x")).unwrap();
+    world.login_vendor("bob");
+    world.store.is_held = true;
+    let requests = [stored("bob"), history("bob", HistoryOf::Peer(uid("alice")))];
+    let ids = requests.map(|request| world.core.ask(world.now, request));
+    world.advance(millis(8_999));
+    assert!(world.http.is_empty());
+    world.advance(millis(1));
+    for id in ids {
+        assert_eq!(world.http.remove(&id), Some(GatewayAnswer::Refused(ErrorKind::Failure)));
+    }
+    world.store.is_held = false;
+    world.pump();
+    assert!(world.http.is_empty(), "a request is answered once");
+    for id in ids {
+        world.core.http_answer_taken(id);
+    }
+    world.pump();
+    assert_eq!(world.store.waiting("bob"), ["x"]);
 }
 
 #[test]
@@ -130,14 +156,47 @@ fn history_is_asked_over_http_by_the_same_rules() {
         enable_historical_messaging: true,
     };
     world.call(bob, said).unwrap();
-    let peer = history(HistoryOf::Peer(uid("alice")));
-    let peer = world.core.query_history(world.now, &uid("bob"), "gateway-of-bob", &peer).unwrap();
-    let channel = history(HistoryOf::Channel(room("r")));
-    let channel = world.core.query_history(world.now, &uid("bob"), "gateway-of-bob", &channel).unwrap();
-    world.pump();
-    assert_eq!(texts(world.http[&peer].as_ref().unwrap()), ["kept"]);
-    assert_eq!(texts(world.http[&channel].as_ref().unwrap()), ["said"]);
-    let elsewhere = history(HistoryOf::Channel(room("elsewhere")));
-    let refusal = world.core.query_history(world.now, &uid("bob"), "gateway-of-bob", &elsewhere).unwrap_err();
-    assert_eq!(refusal.kind, ErrorKind::NotInChannel);
+    assert_eq!(texts(&world.ask(history("bob", HistoryOf::Peer(uid("alice")))).1), ["kept"]);
+    assert_eq!(texts(&world.ask(history("bob", HistoryOf::Channel(room("r")))).1), ["said"]);
+    let (_, elsewhere) = world.ask(history("bob", HistoryOf::Channel(room("elsewhere"))));
+    assert_eq!(elsewhere, GatewayAnswer::Refused(ErrorKind::NotInChannel));
+}
+
+#[test]
+fn queries_count_within_the_limit_of_those_on_the_connection() {
+    let mut config = config();
+    config.limits.set(LimitedCall::QueryHistory, CallLimit { calls: 1, per_ms: 1000 });
+    let mut world = World::with(config);
+    world.login_vendor("bob");
+    let query = || history("bob", HistoryOf::Peer(uid("alice")));
+    assert!(texts(&world.ask(query()).1).is_empty());
+    assert_eq!(world.ask(query()).1, GatewayAnswer::Refused(ErrorKind::TooOften));
+    world.advance(secs(1));
+    assert!(texts(&world.ask(query()).1).is_empty());
+}
+
+#[test]
+fn a_request_for_another_project_is_refused() {
+    let mut world = World::new();
+    world.login_vendor("bob");
+    let app_id = AppId::new("ffffffffffffffffffffffffffffffff").unwrap();
+    let connect =
+        GatewayRequest::Connect { app_id: app_id.clone(), user_id: UserId::new("bob").ok(), token: None, tls: false };
+    let stored = GatewayRequest::OfflineMessages { caller: Caller { app_id, ..caller("bob", "gateway-of-bob") } };
+    for request in [connect, stored] {
+        assert_eq!(world.ask(request).1, GatewayAnswer::Refused(ErrorKind::InvalidAppId));
+    }
+}
+
+#[test]
+fn a_core_that_drains_sends_everybody_elsewhere() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, stored_to_peer(1, "bob", "x")).unwrap();
+    world.login_vendor("bob");
+    world.core.drain();
+    for request in [stored("bob"), history("bob", HistoryOf::Peer(uid("alice"))), connect(Some("bob"), None)] {
+        assert_eq!(world.ask(request).1, GatewayAnswer::TryAgain);
+    }
+    assert_eq!(world.store.waiting("bob"), ["x"]);
 }

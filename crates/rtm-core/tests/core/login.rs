@@ -147,8 +147,8 @@ fn a_ticket_is_not_counted_as_a_login() {
 #[test]
 fn the_gateway_of_an_open_project_gives_everybody_an_id_of_their_own() {
     let mut world = World::new();
-    let one = world.core.gateway(world.now, Some(&uid("alice")), None).unwrap();
-    let two = world.core.gateway(world.now, None, None).unwrap();
+    let one = world.gateway(Some("alice"), None).unwrap();
+    let two = world.gateway(None, None).unwrap();
     assert_eq!(one.len(), 32);
     assert_ne!(one, two);
 }

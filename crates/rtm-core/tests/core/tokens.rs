@@ -68,12 +68,11 @@ fn none_a_forged_one_and_another_users_are_refused() {
         let client = world.try_login(login.clone());
         assert_eq!(world.refused(client).unwrap().kind, ErrorKind::InvalidToken);
         assert!(world.hung_up(client));
-        let refusal = world.core.gateway(world.now, login.user_id.as_ref(), login.token.as_ref()).unwrap_err();
-        assert_eq!(refusal.kind, ErrorKind::InvalidToken);
+        assert_eq!(world.gateway(Some("alice"), login.token), Err(ErrorKind::InvalidToken));
     }
     assert_eq!(world.core.stats().sessions, 0);
     let good = Token::new(good.as_str()).unwrap();
-    assert!(world.core.gateway(world.now, Some(&uid("alice")), Some(&good)).is_ok());
+    assert!(world.gateway(Some("alice"), Some(good)).is_ok());
 }
 
 #[test]
@@ -84,8 +83,7 @@ fn an_expired_token_is_refused_as_such() {
     let client = world.try_login(token_login("alice", &old));
     assert_eq!(world.refused(client).unwrap().kind, ErrorKind::TokenExpired);
     let old = Token::new(old.as_str()).unwrap();
-    let refusal = world.core.gateway(world.now, Some(&uid("alice")), Some(&old)).unwrap_err();
-    assert_eq!(refusal.kind, ErrorKind::TokenExpired);
+    assert_eq!(world.gateway(Some("alice"), Some(old)), Err(ErrorKind::TokenExpired));
 }
 
 #[test]
@@ -93,7 +91,7 @@ fn a_user_without_a_name_is_refused() {
     let mut world = World::with(secure());
     let client = world.try_login(Login { user_id: None, ..vendor_login_of("alice") });
     assert_eq!(world.refused(client).unwrap().kind, ErrorKind::InvalidArgument);
-    assert_eq!(world.core.gateway(world.now, None, None).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.gateway(None, None), Err(ErrorKind::InvalidArgument));
 }
 
 #[test]
