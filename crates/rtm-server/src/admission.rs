@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{CallLimit, CallLimiter};
+use rtm_codec::{CallLimit, CallLimiter, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Counts connections and refused logins by address.
@@ -34,13 +34,14 @@ pub(crate) struct AdmissionLimits {
 
 #[derive(Debug, Default)]
 struct Addresses {
-    known: HashMap<IpAddr, Address>,
+    known: HashMap<IpAddr, History>,
     /// The size at which forgotten addresses are looked for.
     sweep_at: usize,
 }
 
+/// What connections from one address did lately.
 #[derive(Debug, Default)]
-struct Address {
+struct History {
     open: u32,
     connects: CallLimiter,
     refused_logins: CallLimiter,
@@ -84,12 +85,12 @@ impl Admission {
         let since_start = now.saturating_duration_since(self.start);
         let mut addresses = self.addresses();
         addresses.sweep(limits, since_start);
-        let of = addresses.known.entry(address).or_default();
-        if limits.connections_per_address != 0 && of.open >= limits.connections_per_address {
+        let history = addresses.known.entry(address).or_default();
+        if limits.connections_per_address != 0 && history.open >= limits.connections_per_address {
             return None;
         }
-        of.connects.try_call(limits.connects_per_address, since_start).ok()?;
-        of.open += 1;
+        history.connects.try_call(limits.connects_per_address, since_start).ok()?;
+        history.open += 1;
         drop(addresses);
         Some(Admitted { admission: Arc::clone(self), address, _slot: slot })
     }
@@ -103,27 +104,39 @@ impl Admitted {
     /// Whether a login from this address may be looked at: not after too many refused ones.
     pub(crate) fn may_login(&self, now: Instant) -> bool {
         let since_start = now.saturating_duration_since(self.admission.start);
-        self.admission.addresses().known.get(&self.address).is_none_or(|of| of.locked_until <= since_start)
+        self.admission.addresses().known.get(&self.address).is_none_or(|history| history.locked_until <= since_start)
     }
 
     /// Counts a refused login.
     pub(crate) fn login_refused(&self, now: Instant) {
         let limit = self.admission.limits.refused_logins_per_address;
         let since_start = now.saturating_duration_since(self.admission.start);
-        if let Some(of) = self.admission.addresses().known.get_mut(&self.address) {
+        if let Some(history) = self.admission.addresses().known.get_mut(&self.address) {
             // At the limit there is nothing more to count.
-            let _ = of.refused_logins.try_call(limit, since_start);
-            if let Err(wait) = of.refused_logins.clone().try_call(limit, since_start) {
-                of.locked_until = since_start + wait;
+            let _ = history.refused_logins.try_call(limit, since_start);
+            if let Err(wait) = history.refused_logins.clone().try_call(limit, since_start) {
+                history.locked_until = since_start + wait;
             }
         }
     }
 }
 
+/// Whether a refusal may be the answer to somebody who tries things out.
+pub(crate) fn is_guess(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::InvalidAppId
+            | ErrorKind::InvalidToken
+            | ErrorKind::TokenExpired
+            | ErrorKind::NotAuthorized
+            | ErrorKind::Banned
+    )
+}
+
 impl Drop for Admitted {
     fn drop(&mut self) {
-        if let Some(of) = self.admission.addresses().known.get_mut(&self.address) {
-            of.open = of.open.saturating_sub(1);
+        if let Some(history) = self.admission.addresses().known.get_mut(&self.address) {
+            history.open = history.open.saturating_sub(1);
         }
     }
 }
@@ -134,10 +147,10 @@ impl Addresses {
         if self.known.len() < self.sweep_at.max(MIN_SWEEP) {
             return;
         }
-        self.known.retain(|_, of| {
-            of.open > 0
-                || !of.connects.is_idle(limits.connects_per_address, now)
-                || !of.refused_logins.is_idle(limits.refused_logins_per_address, now)
+        self.known.retain(|_, history| {
+            history.open > 0
+                || !history.connects.is_idle(limits.connects_per_address, now)
+                || !history.refused_logins.is_idle(limits.refused_logins_per_address, now)
         });
         self.sweep_at = 2 * self.known.len();
     }

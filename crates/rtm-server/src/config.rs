@@ -1,13 +1,13 @@
-//! The settings of a server, and the TOML file that holds them.
+//! The settings of a server.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+mod file;
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 
-use crate::tls::TlsFiles;
-
-mod file;
+use crate::{error::ConfigError, tls::TlsFiles};
 
 /// The settings of a server. [`Default`] is a server without projects at no address; what is left
 /// alone keeps the value that its field names.
@@ -68,42 +68,7 @@ pub struct Advertise {
     pub(crate) port: u16,
 }
 
-/// What is wrong with a configuration: which key, where in the file, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    kind: ConfigErrorKind,
-    key: String,
-    line: Option<usize>,
-    what: String,
-}
-
-/// The ways in which a configuration is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ConfigErrorKind {
-    /// It is not TOML.
-    Syntax,
-    /// There is no such key.
-    UnknownKey,
-    /// A value is missing, has the wrong type, or breaks the key's rules.
-    Value,
-}
-
 impl ServerConfig {
-    /// Reads a configuration in TOML. What is left out keeps its default; every key of `[project.settings]` is a
-    /// field of [`Settings`](crate::Settings).
-    ///
-    /// ```toml
-    #[doc = include_str!("config/example.toml")]
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] names the unknown key or the bad value. No certificate is ever shown.
-    pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
-        file::parse(text)
-    }
-
     /// Checks what no single setting can. A server does so when it starts.
     ///
     /// # Errors
@@ -193,43 +158,6 @@ impl FromStr for Advertise {
         if is_host { Ok(Self { host: bare.unwrap_or(host).to_owned(), port }) } else { Err(fault()) }
     }
 }
-
-impl ConfigError {
-    /// A bad value of `key`.
-    pub(crate) fn value(key: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { kind: ConfigErrorKind::Value, key: key.into(), line: None, what: what.into() }
-    }
-
-    /// In which way the configuration is wrong.
-    #[must_use]
-    pub fn kind(&self) -> ConfigErrorKind {
-        self.kind
-    }
-
-    /// The key that is unknown or has a bad value, as `project[0].app_id`; empty for what is not TOML.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// The line of the file, counted from 1, where it is known.
-    #[must_use]
-    pub fn line(&self) -> Option<usize> {
-        self.line
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.key.is_empty() { "the configuration" } else { &self.key })?;
-        if let Some(line) = self.line {
-            write!(f, " (line {line})")?;
-        }
-        write!(f, ": {}", self.what)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// The one in use and, while certificates rotate, the one before or after it.
 const MAX_CERTIFICATES: usize = 2;

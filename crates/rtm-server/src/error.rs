@@ -1,10 +1,8 @@
 //! Why a server does not start.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use rtm_core::store::BackendError;
-
-use crate::config::ConfigError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +12,7 @@ pub enum ServerError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// It cannot listen at an address.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}")]
     Listen {
         /// The address, or the name that has none.
         address: String,
@@ -48,6 +46,27 @@ pub enum ServerErrorKind {
     Store,
 }
 
+/// What is wrong with a configuration: which key, where in the file, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    pub(crate) kind: ConfigErrorKind,
+    pub(crate) key: String,
+    pub(crate) line: Option<usize>,
+    pub(crate) what: String,
+}
+
+/// The ways in which a configuration is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// It is not TOML.
+    Syntax,
+    /// There is no such key.
+    UnknownKey,
+    /// A value is missing, has the wrong type, or breaks the key's rules.
+    Value,
+}
+
 impl ServerError {
     /// What kind of thing it is.
     #[must_use]
@@ -60,3 +79,40 @@ impl ServerError {
         }
     }
 }
+
+impl ConfigError {
+    /// A bad value of `key`.
+    pub(crate) fn value(key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { kind: ConfigErrorKind::Value, key: key.into(), line: None, what: what.into() }
+    }
+
+    /// In which way the configuration is wrong.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+
+    /// The key that is unknown or has a bad value, as `project[0].app_id`; empty for what is not TOML.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The line of the file, counted from 1, where it is known.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.key.is_empty() { "the configuration" } else { &self.key })?;
+        if let Some(line) = self.line {
+            write!(f, " (line {line})")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -4,7 +4,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -15,23 +15,13 @@ use crate::{project::Project, tls::Stream};
 
 /// The stored messages in the answer that a connection carries, if any. All clones are one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HandOut(Arc<Mutex<Option<(Arc<Project>, HttpId)>>>);
+pub(crate) struct HandOut(Arc<OnceLock<(Arc<Project>, HttpId)>>);
 
 impl HandOut {
     /// The answer that is about to be written holds stored messages.
     pub(crate) fn begin(&self, project: Arc<Project>, id: HttpId) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((project, id));
-    }
-
-    fn has_begun(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// The client has the answer, so the messages in it are removed.
-    fn finish(&self) {
-        if let Some((project, id)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            project.http_answer_taken(id);
-        }
+        // A connection carries one request.
+        let _ = self.0.set((project, id));
     }
 }
 
@@ -51,21 +41,6 @@ impl Handover {
 
     pub(crate) fn into_stream(self) -> Stream {
         self.stream
-    }
-
-    /// Waits until the client closes its side; an error if it is gone otherwise.
-    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; 64];
-        loop {
-            let mut read = ReadBuf::new(&mut bytes);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)) {
-                Ok(()) if read.filled().is_empty() => return Poll::Ready(Ok(())),
-                Ok(()) => {}
-                // Many clients close TLS without a word.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(())),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
     }
 }
 
@@ -102,10 +77,25 @@ impl AsyncWrite for Handover {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             this.is_shut = true;
         }
-        if this.hand_out.has_begun() {
-            ready!(this.poll_taken(cx))?;
-            this.hand_out.finish();
+        if let Some((project, id)) = this.hand_out.0.get() {
+            ready!(poll_taken(&mut this.stream, cx))?;
+            project.http_answer_taken(*id);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Waits until the client closes its side; an error if it is gone otherwise.
+fn poll_taken(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let mut bytes = [0; 64];
+    loop {
+        let mut read = ReadBuf::new(&mut bytes);
+        match ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)) {
+            Ok(()) if read.filled().is_empty() => return Poll::Ready(Ok(())),
+            Ok(()) => {}
+            // Many clients close TLS without a word.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(())),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
     }
 }

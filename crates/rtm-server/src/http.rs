@@ -23,73 +23,131 @@ use rtm_codec::{
 use tracing::debug;
 
 use crate::{
+    admission::is_guess,
     config::Advertise,
     handover::{HandOut, Handover},
-    server::{Peer, Shared},
-    socket::{Socket, is_guess},
+    shared::{Remote, Shared},
+    socket::Socket,
     tls::Stream,
 };
 
 /// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. How long
 /// that may take is the caller's to limit.
-pub(crate) async fn serve(stream: Stream, server: Arc<Shared>, peer: Arc<Peer>) {
+pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remote>) {
     let hand_out = HandOut::default();
-    let service = service_fn(|request| {
-        let (server, peer, hand_out) = (Arc::clone(&server), Arc::clone(&peer), hand_out.clone());
-        async move { Ok::<_, Infallible>(answer(request, server, peer, &hand_out).await) }
-    });
     let stream = TokioIo::new(Handover::new(stream, hand_out.clone()));
+    let exchange = &Exchange { shared, remote, hand_out };
+    let service = service_fn(move |request| async move { Ok::<_, Infallible>(exchange.answer(request).await) });
     let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(stream, service).with_upgrades();
     if let Err(error) = connection.await {
-        debug!(peer = %peer.address, "{error}");
+        debug!(remote = %exchange.remote.address, "{error}");
     }
 }
 
-async fn answer(
-    mut request: Request<Incoming>,
-    server: Arc<Shared>,
-    peer: Arc<Peer>,
-    hand_out: &HandOut,
-) -> Response<Full<Bytes>> {
-    if is_websocket(request.headers()) {
-        let upgrade = hyper::upgrade::on(&mut request);
-        return match handshake(request.method(), request.headers()) {
-            Ok((wire, accept)) => {
-                let tasks = Arc::clone(&server.tasks);
-                tasks.spawn(upgraded(upgrade, wire, server, peer));
-                switch(wire, accept)
+/// One request and its answer: what a connection is before it is a WebSocket one, or all that it is.
+struct Exchange {
+    shared: Arc<Shared>,
+    remote: Arc<Remote>,
+    hand_out: HandOut,
+}
+
+impl Exchange {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if is_websocket(request.headers()) {
+            let upgrade = hyper::upgrade::on(&mut request);
+            return match handshake(request.method(), request.headers()) {
+                Ok((wire, accept)) => {
+                    let (shared, remote) = (Arc::clone(&self.shared), Arc::clone(&self.remote));
+                    self.shared.tasks.spawn(upgraded(upgrade, wire, shared, remote));
+                    switch(wire, accept)
+                }
+                Err((status, what)) => {
+                    let mut response = text(status, what);
+                    let headers = response.headers_mut();
+                    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    response
+                }
+            };
+        }
+        let endpoint = Endpoint::find(request.uri().path(), request.uri().query());
+        let mut response = match (request.method(), endpoint) {
+            (&Method::OPTIONS, _) => preflight(request.headers()),
+            (&Method::GET | &Method::HEAD, None) if request.uri().path() == "/healthz" => {
+                if self.shared.draining.has_begun() {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+                } else {
+                    text(StatusCode::OK, "ok\n")
+                }
             }
-            Err((status, what)) => {
-                let mut response = text(status, what);
-                let headers = response.headers_mut();
-                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            (&Method::POST, Some(endpoint)) => self.gateway(endpoint, request).await,
+            (_, Some(_)) => {
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
                 response
             }
+            (_, None) => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         };
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
-    let endpoint = Endpoint::find(request.uri().path(), request.uri().query());
-    let mut response = match (request.method(), endpoint) {
-        (&Method::OPTIONS, _) => preflight(request.headers()),
-        (&Method::GET | &Method::HEAD, None) if request.uri().path() == "/healthz" => {
-            if server.is_draining() {
-                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-            } else {
-                text(StatusCode::OK, "ok\n")
+
+    /// Reads the body, whatever its type is said to be, and answers with status 200 and a code.
+    async fn gateway(&self, endpoint: Endpoint, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
+        if request.body().size_hint().lower() > BODY_BYTES as u64 {
+            return too_large();
+        }
+        let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return too_large(),
+            Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
+        };
+        let answer = match GatewayRequest::decode(endpoint, &body) {
+            Ok(request) => self.ask(request, host.as_deref()).await,
+            Err(refusal) => {
+                debug!(remote = %self.remote.address, "{refusal}");
+                GatewayAnswer::Refused(refusal.kind)
+            }
+        };
+        if let GatewayAnswer::Refused(kind) = answer {
+            debug!(remote = %self.remote.address, %kind, "a request is refused");
+            if is_guess(kind) {
+                self.remote.admitted.login_refused(Instant::now());
             }
         }
-        (&Method::POST, Some(endpoint)) => gateway(endpoint, request, &server, &peer, hand_out).await,
-        (_, Some(_)) => {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-            response
+        let mut response = Response::new(Full::from(answer.encode()));
+        let content_type = HeaderValue::from_static("application/json; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+
+    /// Asks the project, and adds to its answer what only a listener knows: where clients reach this server.
+    async fn ask(&self, request: GatewayRequest, host: Option<&str>) -> GatewayAnswer {
+        if !self.remote.admitted.may_login(Instant::now()) {
+            return GatewayAnswer::Refused(ErrorKind::TooOften);
         }
-        (_, None) => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+        let Some(project) = self.shared.project(request.app_id()) else {
+            return GatewayAnswer::Refused(ErrorKind::InvalidAppId);
+        };
+        let tls = self.remote.tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
+        let (id, mut answer) = project.ask(request).await;
+        match &mut answer {
+            GatewayAnswer::Connect { addresses, .. } => {
+                let Advertise { host, port } = match &self.shared.advertise {
+                    Some(advertise) => advertise.clone(),
+                    None => Advertise::from_host(host, tls).unwrap_or_else(|| self.remote.local.into()),
+                };
+                addresses.push(Address { host: host.into(), port });
+            }
+            GatewayAnswer::OfflineMessages(_) => self.hand_out.begin(project, id),
+            _ => {}
+        }
+        answer
+    }
 }
 
 /// A browser asks whether it may send the real request: it may.
@@ -105,71 +163,6 @@ fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
         headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
     }
     response
-}
-
-/// Reads the body, whatever its type is said to be, and answers with status 200 and a code.
-async fn gateway(
-    endpoint: Endpoint,
-    request: Request<Incoming>,
-    server: &Shared,
-    peer: &Peer,
-    hand_out: &HandOut,
-) -> Response<Full<Bytes>> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
-    if request.body().size_hint().lower() > BODY_BYTES as u64 {
-        return too_large();
-    }
-    let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return too_large(),
-        Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
-    };
-    let answer = match GatewayRequest::decode(endpoint, &body) {
-        Ok(request) => gateway_answer(request, host.as_deref(), server, peer, hand_out).await,
-        Err(refusal) => {
-            debug!(peer = %peer.address, "{refusal}");
-            GatewayAnswer::Refused(refusal.kind)
-        }
-    };
-    if let GatewayAnswer::Refused(kind) = answer {
-        debug!(peer = %peer.address, %kind, "a request is refused");
-        if is_guess(kind) {
-            peer.admitted.login_refused(Instant::now());
-        }
-    }
-    let mut response = Response::new(Full::from(answer.encode()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    response
-}
-
-async fn gateway_answer(
-    request: GatewayRequest,
-    host: Option<&str>,
-    server: &Shared,
-    peer: &Peer,
-    hand_out: &HandOut,
-) -> GatewayAnswer {
-    if !peer.admitted.may_login(Instant::now()) {
-        return GatewayAnswer::Refused(ErrorKind::TooOften);
-    }
-    let Some(project) = server.project(request.app_id()) else {
-        return GatewayAnswer::Refused(ErrorKind::InvalidAppId);
-    };
-    let wants_tls = matches!(request, GatewayRequest::Connect { tls: true, .. });
-    let (id, mut answer) = project.ask(request).await;
-    match &mut answer {
-        GatewayAnswer::Connect { addresses, .. } => {
-            let Advertise { host, port } = match &server.advertise {
-                Some(advertise) => advertise.clone(),
-                None => Advertise::from_host(host, wants_tls || peer.tls).unwrap_or_else(|| peer.local.into()),
-            };
-            addresses.push(Address { host: host.into(), port });
-        }
-        GatewayAnswer::OfflineMessages(_) => hand_out.begin(project, id),
-        _ => {}
-    }
-    answer
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {
@@ -220,10 +213,10 @@ fn switch(wire: Wire, accept: HeaderValue) -> Response<Full<Bytes>> {
 }
 
 /// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory.
-async fn upgraded(upgrade: OnUpgrade, wire: Wire, server: Arc<Shared>, peer: Arc<Peer>) {
+async fn upgraded(upgrade: OnUpgrade, wire: Wire, shared: Arc<Shared>, remote: Arc<Remote>) {
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<Handover>>() else { return };
-    Socket::new(parts.io.into_inner().into_stream(), parts.read_buf, wire, server, peer).await;
+    Socket::new(parts.io.into_inner().into_stream(), parts.read_buf, wire, shared, remote).await;
 }
 
 fn text(status: StatusCode, what: &'static str) -> Response<Full<Bytes>> {

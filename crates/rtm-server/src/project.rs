@@ -8,7 +8,7 @@ use std::{
 };
 
 use rtm_codec::{
-    AppId, ClientFrame, CloseReason, ErrorKind, UserId,
+    AppId, ClientFrame, CloseReason, ErrorKind, Login, UserId,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
@@ -17,7 +17,7 @@ use tokio::{
     time::sleep_until,
 };
 
-use crate::store::StoreQueue;
+use crate::store::{Customer, StoreQueue};
 
 /// A project at work.
 #[derive(Debug)]
@@ -63,13 +63,13 @@ impl Project {
         }
     }
 
-    pub(crate) fn app_id(&self) -> &AppId {
-        &self.app_id
-    }
-
-    /// A new connection.
-    pub(crate) fn connect(self: &Arc<Self>) -> ConnId {
-        self.with(|state, now| state.core.connect(now))
+    /// A new connection, with its login. The answer is there to be taken.
+    pub(crate) fn connect(self: &Arc<Self>, login: Box<Login>) -> ConnId {
+        self.with(|state, now| {
+            let conn = state.core.connect(now);
+            state.core.handle_frame(now, conn, ClientFrame::Login(login));
+            conn
+        })
     }
 
     /// Hands in what a connection received, takes some of what is to be written to it, and has `waker` woken
@@ -135,15 +135,6 @@ impl Project {
         self.with(|state, _| state.core.http_answer_taken(id));
     }
 
-    /// The store has done jobs.
-    pub(crate) fn handle_stored(self: &Arc<Self>, done: impl Iterator<Item = StoreDone>) {
-        self.with(|state, now| {
-            for done in done {
-                state.core.handle_stored(now, done);
-            }
-        });
-    }
-
     /// Refuses logins from now on. Gives the connections that are there.
     pub(crate) fn drain(self: &Arc<Self>) -> Vec<ConnId> {
         self.with(|state, _| {
@@ -196,7 +187,7 @@ impl Project {
             let result = f(state, now());
             state.core.take_store_jobs(&mut state.jobs);
             if !state.jobs.is_empty() {
-                self.store.submit(self, state.jobs.drain(..));
+                self.store.submit(Arc::<Self>::clone(self), state.jobs.drain(..));
             }
             state.core.take_http_answers(&mut state.answers);
             for (id, answer) in state.answers.drain(..) {
@@ -219,6 +210,20 @@ impl Project {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Customer for Project {
+    fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    fn handle_stored(self: Arc<Self>, done: &mut dyn Iterator<Item = StoreDone>) {
+        self.with(|state, now| {
+            for done in done {
+                state.core.handle_stored(now, done);
+            }
+        });
     }
 }
 

@@ -1,14 +1,11 @@
-//! The server: its listeners, its projects at work, and how it goes down.
+//! The server as its user sees it: how it is built, started and shut down.
 
 use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,24 +15,22 @@ use rtm_core::{
     store::{Backend, BackendError, BackendStats, Memory},
 };
 use tokio::{
-    net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host},
-    sync::{Notify, futures::OwnedNotified},
+    net::{TcpListener, ToSocketAddrs, lookup_host},
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use crate::{
-    admission::{Admission, AdmissionLimits, Admitted},
+    admission::{Admission, AdmissionLimits},
     config::{Advertise, ServerConfig},
     error::ServerError,
-    http,
+    listener,
     project::{Project, now},
     redb::Redb,
+    shared::{Draining, Shared},
     store::Store,
-    tasks::Tasks,
-    tls::{self, Stream, TlsFiles},
+    tls::{self, TlsFiles},
 };
 
 /// A running server. Dropping it ends everything at once; [`shutdown`](Self::shutdown) lets clients go first.
@@ -78,29 +73,6 @@ pub struct ServerStats {
     pub connections: usize,
     /// The figures of each project.
     pub projects: BTreeMap<AppId, Stats>,
-}
-
-/// What all connections of a server share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) login_timeout: Duration,
-    pub(crate) advertise: Option<Advertise>,
-    pub(crate) tasks: Arc<Tasks>,
-    projects: BTreeMap<AppId, Arc<Project>>,
-    admission: Arc<Admission>,
-    is_draining: AtomicBool,
-    drain: Arc<Notify>,
-}
-
-/// The other side of a connection.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    /// The address of this server that it connected to.
-    pub(crate) local: SocketAddr,
-    pub(crate) tls: bool,
-    pub(crate) admitted: Admitted,
 }
 
 impl Server {
@@ -170,8 +142,7 @@ impl Server {
     pub async fn shutdown(mut self) {
         let started = Instant::now();
         self.listeners.iter().for_each(JoinHandle::abort);
-        self.shared.is_draining.store(true, Ordering::Relaxed);
-        self.shared.drain.notify_waiters();
+        self.shared.draining.begin();
         let mut connections = Vec::new();
         for project in self.shared.projects.values() {
             connections.extend(project.drain().into_iter().map(|conn| (Arc::clone(project), conn)));
@@ -306,13 +277,12 @@ impl ServerBuilder {
                 },
                 now.instant,
             )),
-            is_draining: AtomicBool::new(false),
-            drain: Arc::default(),
+            draining: Draining::default(),
         });
         let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
-        let listen = |(address, listener)| {
+        let listen = |(address, socket)| {
             info!(%address, tls = acceptor.is_some(), "listening");
-            tokio::spawn(listen(listener, acceptor.clone(), Arc::clone(&shared)))
+            tokio::spawn(listener::listen(socket, acceptor.clone(), Arc::clone(&shared)))
         };
         let listeners = listeners.into_iter().map(listen).collect();
         let timers = shared.projects.values().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
@@ -329,22 +299,6 @@ impl From<ServerConfig> for ServerBuilder {
 impl std::fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn project(&self, app_id: &AppId) -> Option<Arc<Project>> {
-        self.projects.get(app_id).map(Arc::clone)
-    }
-
-    /// Whether the server is going down.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
-    }
-
-    /// Ends when the server begins to go down; not for whoever asks after that.
-    pub(crate) fn draining(&self) -> OwnedNotified {
-        Arc::clone(&self.drain).notified_owned()
     }
 }
 
@@ -380,78 +334,7 @@ fn seed() -> Result<[u8; 32], BackendError> {
     Ok(seed)
 }
 
-/// Accepts connections until it is aborted.
-async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, server: Arc<Shared>) {
-    let mut pause = ACCEPT_PAUSE;
-    loop {
-        if server.admission.is_full() {
-            warn!("the server is full: new connections wait");
-        }
-        let slot = server.admission.slot().await;
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) if is_of_one_connection(&error) => continue,
-            Err(error) => {
-                // Out of descriptors or memory: those who wait are accepted when others have left.
-                warn!("accepting pauses: {error}");
-                sleep(pause).await;
-                pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
-                continue;
-            }
-        };
-        pause = ACCEPT_PAUSE;
-        let Some(admitted) = server.admission.admit(address.ip(), slot, Instant::now()) else {
-            debug!(peer = %address, "too many connections from this address");
-            continue;
-        };
-        let tls = tls.clone();
-        let shared = Arc::clone(&server);
-        server.tasks.spawn(async move {
-            let handshake_timeout = shared.handshake_timeout;
-            let served = timeout(handshake_timeout, Box::pin(serve(stream, address, admitted, tls, shared)));
-            if served.await.is_err() {
-                debug!(peer = %address, "the handshake takes too long");
-            }
-        });
-    }
-}
-
-async fn serve(
-    stream: TcpStream,
-    address: SocketAddr,
-    admitted: Admitted,
-    tls: Option<TlsAcceptor>,
-    server: Arc<Shared>,
-) {
-    // Batches are made here; the kernel's would only delay them.
-    let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
-    let Ok(local) = prepared else { return };
-    let stream = match tls {
-        None => Stream::Plain(stream),
-        Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => Stream::Tls(Box::new(stream)),
-            Err(error) => return debug!(peer = %address, "{error}"),
-        },
-    };
-    let peer = Peer { address, local, tls: stream.is_tls(), admitted };
-    http::serve(stream, server, Arc::new(peer)).await;
-}
-
-/// Whether accepting failed for a connection that was gone before, and not for want of something.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
-}
-
 /// The least time between two closings of a server that goes down, when there are few.
 const DRAIN_STEP: Duration = Duration::from_millis(2);
 /// How long a server that goes down waits for its clients to confirm.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
-/// How long accepting pauses, at first and at most, when there are no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -28,10 +28,11 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
+    admission::is_guess,
     outbox::Outbox,
     project::Project,
     scratch::Scratch,
-    server::{Peer, Shared},
+    shared::{Remote, Shared},
     tls::Stream,
     websocket::{Incoming, LOGIN_BYTES, MESSAGE_BYTES, Violation, WebSocket},
 };
@@ -50,19 +51,18 @@ pub(crate) struct Socket {
     outbox: Outbox,
     /// Whether the session has or may have more, but enough is unsent.
     more: bool,
-    /// In a login, its end; at the end, how long the peer may take to confirm it; else how long the
-    /// socket may take nothing.
+    /// The deadline of the phase: for the login, for a socket that takes nothing, or for the end.
     timer: Option<Pin<Box<Sleep>>>,
-    server: Arc<Shared>,
-    peer: Arc<Peer>,
+    shared: Arc<Shared>,
+    remote: Arc<Remote>,
 }
 
 enum Phase {
     /// Before the login.
     LoggingIn { refused: usize, drain: Pin<Box<OwnedNotified>> },
-    /// Known to a project.
-    Online(Online),
-    /// Our close frame is written, the peer's is awaited.
+    /// In the hands of a project's core, which answers the login and all that follows.
+    Handed(Handed),
+    /// Our close frame is written, the client's is awaited.
     Closing,
     /// Our close frame is written. What comes is not understood any more, so only the end of it is awaited.
     Failing,
@@ -71,16 +71,16 @@ enum Phase {
 }
 
 /// A connection of a project, reported as gone when dropped.
-struct Online {
+struct Handed {
     project: Arc<Project>,
     conn: ConnId,
 }
 
 impl Socket {
     /// A connection that has just shaken hands. `early` is what was read beyond the handshake.
-    pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, server: Arc<Shared>, peer: Arc<Peer>) -> Self {
-        let timer = Some(Box::pin(sleep(server.login_timeout)));
-        let drain = Box::pin(server.draining());
+    pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, shared: Arc<Shared>, remote: Arc<Remote>) -> Self {
+        let timer = Some(Box::pin(sleep(shared.login_timeout)));
+        let drain = Box::pin(shared.draining.begins());
         Self {
             stream,
             websocket: WebSocket::new(LOGIN_BYTES),
@@ -91,8 +91,8 @@ impl Socket {
             outbox: Outbox::default(),
             more: false,
             timer,
-            server,
-            peer,
+            shared,
+            remote,
         }
     }
 
@@ -143,7 +143,7 @@ impl Socket {
                 moved |= !scratch.frames.is_empty();
             }
             if matches!(self.phase, Phase::Failing) && self.outbox.is_flushed() {
-                // The peer closes as well then; until it has, what it sends must not cost it our close frame.
+                // The client closes as well then; until it has, what it sends must not cost it our close frame.
                 if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
                     return Poll::Ready(());
                 }
@@ -161,7 +161,7 @@ impl Socket {
     /// Acts on a deadline that has passed, and on the server's going down.
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
         if let Phase::LoggingIn { drain, .. } = &mut self.phase
-            && (drain.as_mut().poll(cx).is_ready() || self.server.is_draining())
+            && (drain.as_mut().poll(cx).is_ready() || self.shared.draining.has_begun())
         {
             self.close(CloseReason::Draining, None, scratch);
         }
@@ -172,8 +172,8 @@ impl Socket {
         self.timer = None;
         match self.phase {
             Phase::LoggingIn { .. } => self.close(CloseReason::LoginTimeout, None, scratch),
-            Phase::Online(_) => {
-                debug!(peer = %self.peer.address, "the client takes nothing any more");
+            Phase::Handed(_) => {
+                debug!(remote = %self.remote.address, "the client takes nothing any more");
                 self.abandon();
             }
             Phase::Closing | Phase::Failing | Phase::Ending => self.abandon(),
@@ -230,7 +230,7 @@ impl Socket {
         };
         self.take_frames(scratch);
         if let Some(what) = violation {
-            debug!(peer = %self.peer.address, "{what}");
+            debug!(remote = %self.remote.address, "{what}");
             self.finish(scratch);
             self.close(CloseReason::ProtocolError, Some(&what), scratch);
             if !is_framed {
@@ -255,7 +255,7 @@ impl Socket {
 
     /// Hands over the last frames of a connection that ends here.
     fn finish(&mut self, scratch: &mut Scratch) {
-        if let Phase::Online(Online { project, conn }) = &self.phase {
+        if let Phase::Handed(Handed { project, conn }) = &self.phase {
             project.finish(*conn, scratch.pending.drain(..).chain(scratch.frames.drain(..)));
         }
     }
@@ -270,7 +270,7 @@ impl Socket {
             ClientFrame::Login(login) => return self.log_in(login, scratch),
             // A login whose fields break the rules.
             ClientFrame::BadRequest { id: RequestId(0), refusal } => {
-                self.peer.admitted.login_refused(Instant::now());
+                self.remote.admitted.login_refused(Instant::now());
                 return self.refuse_login(refusal, scratch);
             }
             ClientFrame::Logout => return self.close(CloseReason::Logout, None, scratch),
@@ -293,18 +293,19 @@ impl Socket {
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         let now = Instant::now();
-        let refusal = match self.server.project(&login.app_id) {
-            _ if !self.peer.admitted.may_login(now) => {
+        let refusal = match self.shared.project(&login.app_id) {
+            _ if !self.remote.admitted.may_login(now) => {
                 Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
             }
             None => {
-                self.peer.admitted.login_refused(now);
+                self.remote.admitted.login_refused(now);
                 ErrorKind::InvalidAppId.into()
             }
             Some(project) => {
-                let conn = project.connect();
-                scratch.frames.push(ClientFrame::Login(login));
-                self.phase = Phase::Online(Online { project, conn });
+                let conn = project.connect(login);
+                // There is the answer to take.
+                self.more = true;
+                self.phase = Phase::Handed(Handed { project, conn });
                 self.timer = None;
                 self.websocket.set_max_message(MESSAGE_BYTES);
                 return;
@@ -323,7 +324,7 @@ impl Socket {
     /// Hands frames to the core, and makes bytes of what it has for this connection.
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
         scratch.pending.extend(scratch.frames.drain(..));
-        while let Phase::Online(Online { project, conn }) = &self.phase {
+        while let Phase::Handed(Handed { project, conn }) = &self.phase {
             let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
             // So few at once that their answers fit into the session, and that others get their turn.
             let count = if has_room && !self.more { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
@@ -347,7 +348,7 @@ impl Socket {
                     if let ServerFrame::Refused(refusal) = &frame
                         && is_guess(refusal.kind)
                     {
-                        self.peer.admitted.login_refused(Instant::now());
+                        self.remote.admitted.login_refused(Instant::now());
                     }
                     self.wire.encode(&frame);
                 }
@@ -362,7 +363,7 @@ impl Socket {
 
     /// Ends the connection from this side: says so on the wire and in the close frame.
     fn close(&mut self, reason: CloseReason, detail: Option<&str>, scratch: &mut Scratch) {
-        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Online(_)) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Handed(_)) {
             self.wire.encode(&ServerFrame::Close(reason));
             self.hang_up(reason.websocket_code(), detail.unwrap_or(reason.as_str()), scratch);
         }
@@ -396,7 +397,7 @@ impl Socket {
         if !bytes.is_empty() {
             moved |= self.outbox.send(&mut self.stream, cx, bytes)?;
         }
-        if matches!(self.phase, Phase::Online(_)) && (moved || self.timer.is_none()) {
+        if matches!(self.phase, Phase::Handed(_)) && (moved || self.timer.is_none()) {
             // The time begins anew with everything that the socket takes.
             self.timer = (!self.outbox.is_empty()).then(|| Box::pin(sleep(STALL_TIMEOUT)));
         }
@@ -428,22 +429,10 @@ impl Future for Socket {
     }
 }
 
-impl Drop for Online {
+impl Drop for Handed {
     fn drop(&mut self) {
         self.project.disconnect(self.conn);
     }
-}
-
-/// Whether a refusal may be the answer to somebody who tries things out.
-pub(crate) fn is_guess(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::InvalidAppId
-            | ErrorKind::InvalidToken
-            | ErrorKind::TokenExpired
-            | ErrorKind::NotAuthorized
-            | ErrorKind::Banned
-    )
 }
 
 /// How many times in a row a busy connection goes on before others get their turn.
@@ -454,7 +443,7 @@ const FRAMES_AT_ONCE: usize = 64;
 const UNSENT_BYTES: usize = 256 * 1024;
 /// How long a socket may take nothing of what waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a peer may take to confirm a close.
+/// How long a client may take to confirm a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Frames other than a login that are answered before it.
 const FRAMES_BEFORE_LOGIN: usize = 16;

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use rtm_codec::RtmMessage;
+use rtm_codec::{AppId, RtmMessage};
 use rtm_core::{
     JobId, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendError, BackendStats, Task},
@@ -18,7 +18,14 @@ use rtm_core::{
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::project::Project;
+/// Whose jobs the store does.
+pub(crate) trait Customer: Send + Sync {
+    /// The project that the jobs are of.
+    fn app_id(&self) -> &AppId;
+
+    /// Takes what came of its jobs, in their order.
+    fn handle_stored(self: Arc<Self>, done: &mut dyn Iterator<Item = StoreDone>);
+}
 
 /// The running thread.
 #[derive(Debug)]
@@ -36,16 +43,16 @@ pub(crate) struct StoreQueue {
 }
 
 enum Order {
-    /// Jobs of a project, in order.
-    Jobs(ProjectJobs),
+    /// Jobs of a customer, in order.
+    Jobs(CustomerJobs),
     /// Says how much is kept.
     Stats(oneshot::Sender<Option<BackendStats>>),
     /// Does what came before, and ends.
     Stop,
 }
 
-struct ProjectJobs {
-    project: Arc<Project>,
+struct CustomerJobs {
+    customer: Arc<dyn Customer>,
     /// Without its work a job is refused, since the queue was full.
     jobs: Vec<(JobId, Option<StoreWork>)>,
     bytes: usize,
@@ -94,9 +101,9 @@ impl Drop for Store {
 }
 
 impl StoreQueue {
-    /// Queues jobs of a project. When the backend is so slow that the queue is full, what needs room in it is
+    /// Queues jobs of a customer. When the backend is so slow that the queue is full, what needs room in it is
     /// refused instead; their outcomes still come in order.
-    pub(crate) fn submit(&self, project: &Arc<Project>, jobs: impl Iterator<Item = StoreJob>) {
+    pub(crate) fn submit(&self, customer: Arc<dyn Customer>, jobs: impl Iterator<Item = StoreJob>) {
         let mut bytes = 0;
         let jobs = jobs.map(|StoreJob { id, work }| {
             let size = size(&work);
@@ -108,7 +115,7 @@ impl StoreQueue {
             (id, (!full).then_some(work))
         });
         let jobs = jobs.collect();
-        self.send(Order::Jobs(ProjectJobs { project: Arc::clone(project), jobs, bytes }));
+        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes }));
     }
 
     fn send(&self, order: Order) {
@@ -149,21 +156,22 @@ fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &A
     }
 }
 
-/// Does a batch and tells each project what came of its jobs.
-fn apply(backend: &mut dyn Backend, batch: Vec<ProjectJobs>) {
+/// Does a batch and tells each customer what came of its jobs.
+fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>) {
     let mut tasks = Vec::new();
     let mut ids = Vec::new();
-    for ProjectJobs { project, jobs, .. } in batch {
-        let mut of_project = Vec::with_capacity(jobs.len());
+    for CustomerJobs { customer, jobs, .. } in batch {
+        let mut taken = Vec::with_capacity(jobs.len());
         for (id, work) in jobs {
-            of_project.push((id, work.is_some()));
-            tasks.extend(work.map(|work| (Arc::clone(&project), work)));
+            taken.push((id, work.is_some()));
+            tasks.extend(work.map(|work| (Arc::clone(&customer), work)));
         }
-        ids.push((project, of_project));
+        ids.push((customer, taken));
     }
     let count = tasks.len();
-    let projects: Vec<_> = tasks.iter().map(|(project, _)| Arc::clone(project)).collect();
-    let tasks = tasks.into_iter().zip(&projects).map(|((_, work), of)| Task { app_id: of.app_id(), work }).collect();
+    let customers: Vec<_> = tasks.iter().map(|(customer, _)| Arc::clone(customer)).collect();
+    let tasks = tasks.into_iter().zip(&customers);
+    let tasks = tasks.map(|((_, work), customer)| Task { app_id: customer.app_id(), work }).collect();
     // A backend that panics must not leave clients waiting for ever.
     let answers = match catch_unwind(AssertUnwindSafe(|| backend.apply(tasks))) {
         Ok(Ok(answers)) if answers.len() == count => answers,
@@ -181,15 +189,15 @@ fn apply(backend: &mut dyn Backend, batch: Vec<ProjectJobs>) {
         }
     };
     let mut answers = answers.into_iter();
-    for (project, jobs) in ids {
+    for (customer, jobs) in ids {
         if jobs.iter().any(|(_, taken)| !taken) {
-            warn!(app_id = %project.app_id(), "the store is too slow: messages are refused");
+            warn!(app_id = %customer.app_id(), "the store is too slow: messages are refused");
         }
-        let done = jobs.into_iter().map(|(id, taken)| StoreDone {
+        let mut done = jobs.into_iter().map(|(id, taken)| StoreDone {
             id,
             result: if taken { answers.next().ok_or(StoreFailed) } else { Err(StoreFailed) },
         });
-        project.handle_stored(done);
+        customer.handle_stored(&mut done);
     }
 }
 

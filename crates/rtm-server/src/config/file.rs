@@ -10,11 +10,29 @@ use serde::{
     de::{self, SeqAccess, Visitor},
 };
 
-use super::{Advertise, ConfigError, ConfigErrorKind, ServerConfig};
-use crate::tls::TlsFiles;
+use super::{Advertise, ServerConfig};
+use crate::{
+    error::{ConfigError, ConfigErrorKind},
+    tls::TlsFiles,
+};
 
-/// Reads the whole file.
-pub(super) fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
+impl ServerConfig {
+    /// Reads a configuration in TOML. What is left out keeps its default; every key of `[project.settings]` is a
+    /// field of [`Settings`](crate::Settings).
+    ///
+    /// ```toml
+    #[doc = include_str!("example.toml")]
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the unknown key or the bad value. No certificate is ever shown.
+    pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
     let line_of = |span: Option<std::ops::Range<usize>>| {
         span.map(|span| 1 + text.as_bytes().iter().take(span.start).filter(|&&b| b == b'\n').count())
     };
