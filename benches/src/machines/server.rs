@@ -99,7 +99,7 @@ impl World {
                 abilities: Wire::Native.abilities(),
                 gateway_session: None,
             };
-            let conn = core.connect(now);
+            let conn = core.connect();
             core.handle_frame(now, conn, ClientFrame::Login(Box::new(login)));
             Client { conn, requests: 0 }
         };

@@ -51,8 +51,6 @@ impl From<AppId> for ProjectConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How long a new connection may take until its login. 10 s.
-    pub login_within: Duration,
     /// After how much silence a user counts as unreachable, if its keep-alive is not slower: then after
     /// one and a half keep-alive periods. 6 s.
     pub unreachable_after: Duration,
@@ -120,7 +118,6 @@ impl Default for Settings {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Self {
-            login_within: Duration::from_secs(10),
             unreachable_after: Duration::from_secs(6),
             offline_after: Duration::from_secs(30),
             resume_within: Duration::from_secs(120),

@@ -13,7 +13,7 @@
 //! let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
 //! let mut core = Core::new(ProjectConfig::new(app_id.clone()), [7; 32], now);
 //!
-//! let conn = core.connect(now);
+//! let conn = core.connect();
 //! core.handle_frame(now, conn, ClientFrame::Login(Box::new(Login {
 //!     app_id,
 //!     user_id: Some(UserId::new("alice")?),
@@ -176,12 +176,11 @@ impl Core {
         self.put_channel_attributes(now, channel_id, attributes, bytes, false);
     }
 
-    /// A new connection. It has to log in within [`Settings::login_within`].
+    /// A new connection, whose login is in the caller's hands: it is the first frame to hand in. How long a socket
+    /// may take until its login is the caller's to limit, who knows the project from no other frame.
     #[must_use]
-    pub fn connect(&mut self, now: Now) -> ConnId {
-        let conn = self.hub.conns.insert(Conn::default());
-        self.hub.timers.push(now.instant + self.config.settings.login_within, Due::Login(conn));
-        conn
+    pub fn connect(&mut self) -> ConnId {
+        self.hub.conns.insert(Conn::default())
     }
 
     /// What a connection received. Frames for a connection that was closed or is gone are passed over.
@@ -254,11 +253,6 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some((at, due)) = self.hub.timers.pop(now.instant) {
             match due {
-                Due::Login(conn) => {
-                    if self.hub.conns.get(conn).is_some_and(|conn| conn.session.is_none()) {
-                        self.hub.close(now, conn, Outgoing::Close(CloseReason::LoginTimeout));
-                    }
-                }
                 Due::Session(key) => {
                     if self.hub.sessions.get_mut(key).is_some_and(|session| session.alarm.take(at)) {
                         self.session_due(now, key);

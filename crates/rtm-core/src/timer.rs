@@ -3,14 +3,13 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
 use super::{
-    ConnId, HttpId,
+    HttpId,
     arena::{ChannelKey, InvitationKey, SessionKey},
 };
 
 /// What a deadline belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    Login(ConnId),
     Session(SessionKey),
     Channel(ChannelKey),
     Invitation(InvitationKey),

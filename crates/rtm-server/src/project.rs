@@ -66,7 +66,7 @@ impl Project {
     /// A new connection, with its login. The answer is there to be taken.
     pub(crate) fn connect(self: &Arc<Self>, login: Box<Login>) -> ConnId {
         self.with(|state, now| {
-            let conn = state.core.connect(now);
+            let conn = state.core.connect();
             state.core.handle_frame(now, conn, ClientFrame::Login(login));
             conn
         })

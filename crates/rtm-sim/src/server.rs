@@ -113,9 +113,8 @@ impl World {
     }
 
     pub(crate) fn accept(&mut self, link: usize) {
-        let now = self.server_now();
         let Some(core) = &mut self.server.core else { return };
-        let conn = core.connect(now);
+        let conn = core.connect();
         self.links[link].conn = Some(conn);
         self.server.links.insert(conn, link);
         self.settle_server();

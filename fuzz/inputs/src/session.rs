@@ -190,7 +190,7 @@ impl World {
             Step::Connect { vendor } => {
                 if self.sockets.len() < MOST_SOCKETS {
                     let wire = if vendor { Wire::Vendor } else { Wire::Native };
-                    self.sockets.push(Socket::new(self.core.connect(now), wire));
+                    self.sockets.push(Socket::new(self.core.connect(), wire));
                 }
             }
             Step::Login { socket, device, resume } => self.log_in(socket, device, resume),

@@ -87,5 +87,5 @@ fn the_figures_say_what_is_there() {
     assert_eq!((stats.peer_messages, stats.channel_messages), (1, 0));
     world.advance(secs(40));
     let stats = world.core.stats();
-    assert_eq!((stats.connections, stats.users, stats.sessions), (1, 1, 2));
+    assert_eq!((stats.connections, stats.users, stats.sessions), (2, 1, 2));
 }

@@ -267,7 +267,7 @@ fn output_comes_in_portions() {
     for id in 1..=60 {
         world.request(alice, to_peer(id, "bob", &"x".repeat(32_000)));
     }
-    let conn = world.core.connect(world.now);
+    let conn = world.core.connect();
     let login = world.resuming(bob);
     world.core.handle_frame(world.now, conn, rtm_codec::ClientFrame::Login(Box::new(login)));
     let mut portions = Vec::new();

@@ -160,7 +160,7 @@ impl World {
 
     /// Opens a connection without a login.
     pub(crate) fn connect(&mut self) -> C {
-        let conn = self.core.connect(self.now);
+        let conn = self.core.connect();
         self.clients.push(Client {
             login: login_of("nobody"),
             conn,

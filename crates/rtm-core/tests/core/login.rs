@@ -71,24 +71,6 @@ fn a_slow_keep_alive_is_refused_from_20_s_on() {
 }
 
 #[test]
-fn a_connection_without_login_is_closed_after_10_s() {
-    let mut world = World::new();
-    let silent = world.connect();
-    world.advance(millis(9_999));
-    assert_eq!(world.closed(silent), None);
-    world.advance(millis(1));
-    assert_eq!(world.closed(silent), Some(CloseReason::LoginTimeout));
-}
-
-#[test]
-fn a_connection_with_login_is_not_closed_after_10_s() {
-    let mut world = World::new();
-    let alice = world.login("alice");
-    world.advance(secs(60));
-    assert_eq!(world.closed(alice), None);
-}
-
-#[test]
 fn anything_before_the_login_closes_the_connection() {
     let frames = [
         ClientFrame::Ping,

@@ -157,7 +157,7 @@ fn an_answer_of_another_job_is_a_failure() {
 fn ten_thousand_connects_and_drops_leave_nothing() {
     let mut world = World::new();
     for n in 0..10_000 {
-        let conn = world.core.connect(world.now);
+        let conn = world.core.connect();
         if n % 2 == 0 {
             let login = login_of(&format!("u{}", n % 100));
             world.core.handle_frame(world.now, conn, ClientFrame::Login(Box::new(login)));
