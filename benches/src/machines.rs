@@ -14,12 +14,12 @@ mod server;
 pub struct Case {
     /// What it is called.
     pub name: &'static str,
-    /// Makes ready to do it so many times.
+    /// Prepares to do it this many times.
     prepare: fn(usize) -> Work,
 }
 
 /// The same everywhere and each time: nothing in it depends on a clock, on addresses or on chance.
-/// What it gives back is dropped when all is done.
+/// What it returns is dropped after the measurement.
 struct Work(Box<dyn FnOnce() -> Box<dyn Any>>);
 
 impl Work {
@@ -45,12 +45,12 @@ impl Case {
         vec![("codec", codec::cases()), ("connection", connection::cases()), ("server", server::cases())]
     }
 
-    /// Makes ready to do it so many times; what this gives back does so, and gives back what is left to drop.
+    /// Prepares to do it `times` times. Calling what this returns does it, and returns what is to be dropped afterwards.
     pub fn prepare(&self, times: usize) -> impl FnOnce() -> Box<dyn Any> + use<> {
         (self.prepare)(times).0
     }
 
-    /// How long it takes to do it so many times.
+    /// How long it takes to do it `times` times.
     #[must_use]
     pub fn time(&self, times: u64) -> Duration {
         clock::batches(times)

@@ -30,9 +30,6 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// The first of a codec's packets needs memory that the others use again.
-const WARM_UP: usize = 16;
-
 fn encode(wire: Wire, bytes: usize, times: usize) -> Work {
     let mut codec = ServerWire::new(wire);
     (0..WARM_UP).for_each(|n| written(&mut codec, &event(n, bytes)));
@@ -149,3 +146,5 @@ pub(super) fn message(bytes: usize) -> RtmMessage {
 
 /// Thirteen digits, as the vendor's SDK makes them.
 const FIRST_ID: u64 = 1_234_567_890_123;
+/// The first of a codec's packets needs memory that the others use again.
+const WARM_UP: usize = 16;

@@ -127,5 +127,5 @@ fn user(id: &str) -> UserId {
     UserId::new(id).expect("the id is good")
 }
 
-/// After so many events nothing grows any more.
+/// After this many events nothing grows any more.
 const WARM_UP: u64 = 2048;

@@ -123,7 +123,7 @@ impl World {
         self.core.handle_frame(self.now, *conn, black_box(frame));
     }
 
-    /// Sends, and has everybody take and acknowledge what came of it.
+    /// Sends, and lets everybody take and acknowledge what they receive.
     fn send(&mut self, command: impl Into<Command>) {
         self.request(0, command);
         self.turn();
@@ -175,5 +175,5 @@ fn user(id: &str) -> UserId {
 }
 
 const MEMBERS: usize = 100;
-/// After so many messages of a sender the oldest of them are forgotten, so that nothing grows any more.
+/// After this many messages of a sender the server forgets the oldest ones, and nothing grows any more.
 const WARM_UP: u64 = 5000;

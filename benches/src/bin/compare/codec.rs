@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use benches::codec::{Size, Way};
 
-use crate::scenario::{Run, run};
+use crate::run::Run;
 
 /// The scenario of a way and a size.
 pub(crate) fn name(way: Way, size: Size) -> String {
@@ -14,12 +14,13 @@ pub(crate) fn name(way: Way, size: Size) -> String {
 /// All candidates in one run, so that those whose ratio is taken are measured within milliseconds of each other: a turn
 /// counts as a round.
 pub(crate) fn runs(way: Way, size: Size) -> Vec<Run> {
-    let all = run("all in turns", move |note| {
+    let all = Run::new("all in turns", move |recorder| {
         let mut candidates: Vec<_> = way.candidates(size).into_iter().map(|mut it| (it.times_in(TURN), it)).collect();
         for turn in 0..TURNS {
             for (times, candidate) in &mut candidates {
                 let took = candidate.run(*times).as_nanos() as f64 / *times as f64;
-                note.report.add(note.scenario, candidate.name, note.round * TURNS + turn, NS, took);
+                let round = recorder.round * TURNS + turn;
+                recorder.report.add(recorder.scenario, candidate.name, round, NS, took);
             }
         }
         Ok(())

@@ -5,10 +5,12 @@ use benches::codec;
 use crate::{
     candidate::{BATCHED, NATS, OURS},
     codec::{NS, name},
-    report::{Report, Summary},
+    pairs,
+    report::Report,
     scenario::{
         CHANNEL_GROWS, DELIVERIES, FRESH, IDLE, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown,
     },
+    summary::Summary,
     vendor::{EVENTS_PER_SECOND, NODE, RUST},
     wakeups::FUTEX,
 };
@@ -17,7 +19,7 @@ struct Goal {
     scenario: String,
     metric: &'static str,
     ours: String,
-    /// What it is divided by; `None` for a figure of its own.
+    /// What it is divided by, without its version; `None` for a figure of its own.
     theirs: Option<String>,
     bound: Bound,
 }
@@ -32,19 +34,37 @@ pub(crate) fn table(report: &Report) -> String {
     let mut table = "### Goals\n\n| what | against | goal | measured | |\n|---|---|---:|---:|---|\n".to_owned();
     for goal in goals() {
         let Goal { scenario, metric, ours, theirs, bound } = goal;
-        let measured = match &theirs {
-            Some(theirs) => report.ratio(&scenario, metric, &ours, theirs),
+        let against = theirs.as_deref().map(|theirs| report.candidate(&scenario, theirs));
+        let measured = match against {
+            Some(theirs) => theirs.and_then(|theirs| report.ratio(&scenario, metric, &ours, theirs)),
             None => report.summary(&scenario, &ours, metric),
         };
         let Some(measured) = measured else { continue };
-        let against = theirs.as_deref().unwrap_or("");
-        let verdict = if bound.holds(measured) { "met" } else { "missed" };
+        let against = against.flatten().unwrap_or("");
+        let verdict = bound.verdict(measured);
         table += &format!("| {scenario}: {metric} | {against} | {bound} | {measured} | {verdict} |\n");
     }
     table
 }
 
+/// The table of what may not get worse from one checkout to the next, as far as it was measured.
+pub(crate) fn against(this: &Report, other: &Report) -> String {
+    let mut table = "### Limits\n\n| what | limit | this ÷ other | |\n|---|---:|---:|---|\n".to_owned();
+    let pairs = pairs::pairs(this, other, IDLE).into_iter();
+    for pairs in pairs.filter(|pairs| pairs.candidate == OURS && [FRESH, USED].contains(&pairs.metric.as_str())) {
+        let Some(ratio) = pairs.ratio else { continue };
+        let bound = Bound::AtMost(IDLE_MEMORY);
+        let (metric, verdict) = (&pairs.metric, bound.verdict(ratio));
+        table += &format!("| {IDLE}: {metric} | {bound} | {} | {verdict} |\n", pairs::precise(&ratio));
+    }
+    table
+}
+
 impl Bound {
+    fn verdict(&self, measured: Summary) -> &'static str {
+        if self.holds(measured) { "met" } else { "missed" }
+    }
+
     fn holds(&self, measured: Summary) -> bool {
         match *self {
             Self::AtLeast(bound) => measured.median >= bound,
@@ -87,10 +107,10 @@ fn goals() -> Vec<Goal> {
     goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(8.0)));
     goals.push(goal(IDLE, USED, OURS, None, Bound::AtMost(12.0)));
     goals.push(goal(WAKE_UPS, FUTEX, OURS, None, Bound::AtMost(0.1)));
-    for (scenario, of, small, large, bound) in
+    for (scenario, what, small, large, bound) in
         [(CHANNEL_GROWS, "members", 100, 10_000, 1.3), (SERVER_GROWS, "users", 10, 10_000, 1.2)]
     {
-        let (small, large) = (grown(OURS, small, of), grown(OURS, large, of));
+        let (small, large) = (grown(OURS, small, what), grown(OURS, large, what));
         goals.push(goal(scenario, SERVER_NS, &large, Some(&small), Bound::AtMost(bound)));
     }
     for codec::Goal { way, size, ours, theirs, at_most } in codec::goals() {
@@ -98,3 +118,6 @@ fn goals() -> Vec<Goal> {
     }
     goals
 }
+
+/// What memory of an idle connection may grow by.
+const IDLE_MEMORY: f64 = 1.03;

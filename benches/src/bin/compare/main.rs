@@ -5,15 +5,20 @@
 
 use std::{io::Write as _, path::PathBuf};
 
-use anyhow::Context as _;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::{candidate::System, scenario::is_named};
+
+mod against;
 mod candidate;
+mod checkout;
 mod codec;
 mod goals;
+mod machine;
 mod nats;
 mod ours;
+mod pairs;
 mod plot;
 mod process;
 mod raw;
@@ -21,7 +26,9 @@ mod redis_pubsub;
 mod relay;
 mod report;
 mod rival;
+mod run;
 mod scenario;
+mod summary;
 mod vendor;
 mod wakeups;
 mod websocket;
@@ -51,6 +58,9 @@ struct Args {
     /// Write plots into this folder.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
+    /// Measure this project here and in this checkout of it, in turns, and pair the figures; with --candidate others too.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["list", "plots"])]
+    against: Option<PathBuf>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -75,23 +85,32 @@ fn main() -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    if cfg!(debug_assertions) {
+        writeln!(out, "this is no release build: its figures say little")?;
+    }
+    writeln!(out, "{}", machine::Machine::here())?;
+    let rounds = usize::from(args.rounds);
+    if let Some(folder) = &args.against {
+        let (only, candidates, json) = (&args.only[..], &args.candidate[..], args.json.as_deref());
+        return against::compare(folder, &against::Plan { rounds, only, candidates, json });
+    }
     scenarios.retain(|scenario| is_named(&args.only, &scenario.name));
     anyhow::ensure!(!scenarios.is_empty(), "no scenario has that in its name: see --list");
 
     let (mut candidates, missing) = candidate::candidates();
-    candidates.retain(|candidate| candidate.name == candidate::OURS || is_named(&args.candidate, candidate.name));
-    let sdk = vendor::sdk().is_none().then_some("the vendor's SDK");
+    candidates.retain(|candidate| candidate.system == System::Ours || is_named(&args.candidate, &candidate.name));
+    let sdk = vendor::Sdk::installed().is_none().then_some("the vendor's SDK");
     let strace = process::installed("strace").is_none().then_some("strace");
     for missing in missing.into_iter().chain(sdk).chain(strace) {
         writeln!(out, "{missing} is not installed and left out: see benches/setup.sh")?;
     }
 
-    let mut report = report::Report::default();
+    let mut report = report::Report::here(checkout::Checkout::this()?.commit);
     for scenario in &scenarios {
         let runs = scenario.runs(&candidates);
         let bar = ProgressBar::new(u64::from(args.rounds) * runs.len() as u64);
         bar.set_style(ProgressStyle::with_template("{msg:60} {wide_bar} {pos}/{len}")?);
-        for round in 0..usize::from(args.rounds) {
+        for round in 0..rounds {
             for run in &runs {
                 bar.set_message(format!("{}: {}", scenario.name, run.name));
                 run.measure(&mut report, &scenario.name, round);
@@ -102,8 +121,7 @@ fn main() -> anyhow::Result<()> {
         writeln!(out, "\n{}", report.table(&scenario.name))?;
         // What is there is kept, should a later scenario be interrupted.
         if let Some(file) = &args.json {
-            let json = serde_json::to_vec_pretty(&report.json())?;
-            std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+            report.write(file)?;
         }
     }
     writeln!(out, "\n{}", goals::table(&report))?;
@@ -115,8 +133,4 @@ fn main() -> anyhow::Result<()> {
     }
     anyhow::ensure!(report.failures().is_empty(), "some runs failed");
     Ok(())
-}
-
-fn is_named(wanted: &[String], name: &str) -> bool {
-    wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()))
 }

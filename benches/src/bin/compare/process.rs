@@ -79,7 +79,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; nothing of it is needed any more.
+        // It may have ended by itself, and nobody needs it any more.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -116,6 +116,21 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// The version that a program says it is, called with `--version`.
+pub(crate) fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    version_in(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// The first word that is a version, with or without a `v` before it.
+fn version_in(text: &str) -> Option<String> {
+    text.split_whitespace().find_map(|word| {
+        let number = word.strip_prefix('v').unwrap_or(word);
+        let number = number.strip_prefix('=').unwrap_or(number);
+        (number.starts_with(|c: char| c.is_ascii_digit()) && number.contains('.')).then(|| number.to_owned())
+    })
+}
+
 fn schedstat(path: &Path) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(path)?;
     Ok(text.split_whitespace().next().context("an empty schedstat")?.parse()?)
@@ -123,3 +138,20 @@ fn schedstat(path: &Path) -> anyhow::Result<f64> {
 
 /// Linux counts in hundredths of a second towards programs, whatever it does inside.
 const NS_PER_TICK: f64 = 1e7;
+
+#[cfg(test)]
+mod tests {
+    use super::version_in;
+
+    #[test]
+    fn the_version_is_found_in_what_each_program_says() {
+        let found = |text| version_in(text);
+        assert_eq!(found("nats-server: v2.15.1\n").as_deref(), Some("2.15.1"));
+        assert_eq!(
+            found("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64").as_deref(),
+            Some("7.0.15")
+        );
+        assert_eq!(found("v20.20.0").as_deref(), Some("20.20.0"));
+        assert_eq!(found("usage: 3 arguments"), None);
+    }
+}

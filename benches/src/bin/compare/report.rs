@@ -1,37 +1,59 @@
-//! Figures of all rounds, and the tables made of them.
+//! Figures of all rounds, the file that they are written to, and the tables made of them.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
-/// One figure of one candidate in one round.
-#[derive(Debug, Clone)]
-pub(crate) struct Figure {
-    pub(crate) scenario: String,
-    pub(crate) candidate: String,
-    pub(crate) round: usize,
-    pub(crate) metric: &'static str,
-    pub(crate) value: f64,
-}
+use crate::{machine::Machine, summary::Summary};
 
-/// All figures.
-#[derive(Debug, Default)]
+/// All figures. What `--json` writes is this: its keys and their meaning stay as they are, for another checkout reads
+/// them; docs/measurements.md describes them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     figures: Vec<Figure>,
+    #[serde(default)]
     failures: Vec<String>,
+    /// What was measured. Older checkouts do not write this, nor the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<Machine>,
 }
 
-/// What a set of values comes down to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Summary {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
+/// One figure of one candidate in one round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Figure {
+    scenario: String,
+    candidate: String,
+    round: usize,
+    metric: String,
+    value: f64,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, scenario: &str, candidate: &str, round: usize, metric: &'static str, value: f64) {
-        let (scenario, candidate) = (scenario.to_owned(), candidate.to_owned());
+    /// Without figures so far: of a commit, measured on the machine that this runs on.
+    pub(crate) fn here(commit: String) -> Self {
+        Self { commit: Some(commit), machine: Some(Machine::here()), ..Self::default() }
+    }
+
+    /// What a `compare`, of this checkout or another, wrote with `--json`.
+    pub(crate) fn read(json: &[u8]) -> anyhow::Result<Self> {
+        serde_json::from_slice(json).context("the file is not what compare --json writes")
+    }
+
+    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let json = serde_json::to_vec_pretty(self)?;
+        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    pub(crate) fn add(&mut self, scenario: &str, candidate: &str, round: usize, metric: &str, value: f64) {
+        if !value.is_finite() {
+            // JSON has no such number.
+            self.failed(format!("{scenario}, {candidate}, round {}: {metric} is {value}", round + 1));
+            return;
+        }
+        let (scenario, candidate, metric) = (scenario.to_owned(), candidate.to_owned(), metric.to_owned());
         self.figures.push(Figure { scenario, candidate, round, metric, value });
     }
 
@@ -48,26 +70,42 @@ impl Report {
     }
 
     pub(crate) fn candidates(&self, scenario: &str) -> Vec<&str> {
-        let of = self.figures.iter().filter(|figure| figure.scenario == scenario);
-        in_order(of.map(|figure| figure.candidate.as_str()))
+        let figures = self.figures.iter().filter(|figure| figure.scenario == scenario);
+        in_order(figures.map(|figure| figure.candidate.as_str()))
+    }
+
+    /// The candidate of this name, or the first whose name is this and a version.
+    pub(crate) fn candidate(&self, scenario: &str, name: &str) -> Option<&str> {
+        let is_version = |rest: &str| rest.is_empty() || rest.starts_with(' ');
+        self.candidates(scenario).into_iter().find(|candidate| candidate.strip_prefix(name).is_some_and(is_version))
     }
 
     /// The metrics of a scenario; the first is what it is about.
-    pub(crate) fn metrics(&self, scenario: &str) -> Vec<&'static str> {
-        in_order(self.figures.iter().filter(|figure| figure.scenario == scenario).map(|figure| figure.metric))
+    pub(crate) fn metrics(&self, scenario: &str) -> Vec<&str> {
+        let figures = self.figures.iter().filter(|figure| figure.scenario == scenario);
+        in_order(figures.map(|figure| figure.metric.as_str()))
     }
 
     pub(crate) fn summary(&self, scenario: &str, candidate: &str, metric: &str) -> Option<Summary> {
-        summarise(self.values(scenario, candidate, metric).map(|(_, value)| value).collect())
+        Summary::new(self.values(scenario, candidate, metric).map(|(_, value)| value))
     }
 
     /// `one / other` in each round in which both were measured.
     pub(crate) fn ratio(&self, scenario: &str, metric: &str, one: &str, other: &str) -> Option<Summary> {
-        let ratios = self.values(scenario, one, metric).filter_map(|(round, value)| {
+        Summary::new(self.values(scenario, one, metric).filter_map(|(round, value)| {
             let (_, base) = self.values(scenario, other, metric).find(|&(other, _)| other == round)?;
             Some(value / base)
-        });
-        summarise(ratios.collect())
+        }))
+    }
+
+    /// The values of a metric with their rounds.
+    pub(crate) fn values(&self, scenario: &str, candidate: &str, metric: &str) -> impl Iterator<Item = (usize, f64)> {
+        self.figures
+            .iter()
+            .filter(move |figure| {
+                figure.scenario == scenario && figure.candidate == candidate && figure.metric == metric
+            })
+            .map(|figure| (figure.round, figure.value))
     }
 
     /// A table of a scenario in Markdown, the ratios being those of the first candidate to each.
@@ -94,49 +132,6 @@ impl Report {
         }
         table
     }
-
-    pub(crate) fn json(&self) -> Value {
-        let figures = self.figures.iter().map(|figure| {
-            json!({
-                "scenario": figure.scenario,
-                "candidate": figure.candidate,
-                "round": figure.round,
-                "metric": figure.metric,
-                "value": figure.value,
-            })
-        });
-        json!({ "figures": figures.collect::<Vec<_>>(), "failures": self.failures })
-    }
-
-    fn values(&self, scenario: &str, candidate: &str, metric: &str) -> impl Iterator<Item = (usize, f64)> {
-        self.figures
-            .iter()
-            .filter(move |figure| {
-                figure.scenario == scenario && figure.candidate == candidate && figure.metric == metric
-            })
-            .map(|figure| (figure.round, figure.value))
-    }
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { median, min, max } = self;
-        let digits = match median.abs() {
-            100.0.. => 0,
-            10.0.. => 1,
-            _ => 2,
-        };
-        write!(f, "{median:.digits$} ({min:.digits$}..{max:.digits$})")
-    }
-}
-
-fn summarise(mut values: Vec<f64>) -> Option<Summary> {
-    values.retain(|value| value.is_finite());
-    values.sort_by(f64::total_cmp);
-    let (&min, &max) = (values.first()?, values.last()?);
-    let middle = values.len() / 2;
-    let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-    Some(Summary { median, min, max })
 }
 
 fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -147,4 +142,65 @@ fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Report;
+
+    /// As checkouts wrote it before the machine was added.
+    const OLDEST: &str = r#"{
+        "figures": [
+            { "candidate": "RTM for Rust", "metric": "deliveries/s", "round": 0, "scenario": "peer", "value": 2.5 },
+            { "candidate": "NATS", "metric": "deliveries/s", "round": 0, "scenario": "peer", "value": 5 }
+        ],
+        "failures": ["one"]
+    }"#;
+
+    #[test]
+    fn what_the_oldest_checkout_wrote_is_read() {
+        let report = Report::read(OLDEST.as_bytes()).unwrap();
+        assert_eq!(report.values("peer", "NATS", "deliveries/s").collect::<Vec<_>>(), [(0, 5.0)]);
+        assert_eq!(report.failures(), ["one"]);
+        assert_eq!((report.commit, report.machine), (None, None));
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was_and_keys_of_later_checkouts_are_passed_over() {
+        let mut report = Report::here("a4f9e6f".to_owned());
+        report.add("peer", "RTM for Rust", 3, "p50 µs", 0.1);
+        let mut json = serde_json::to_value(&report).unwrap();
+        json["later"] = "a key that is not known here".into();
+        json["figures"][0]["unit"] = "µs".into();
+        let read = Report::read(json.to_string().as_bytes()).unwrap();
+        assert_eq!(read.values("peer", "RTM for Rust", "p50 µs").collect::<Vec<_>>(), [(3, 0.1)]);
+        assert_eq!((read.commit, read.machine), (report.commit, report.machine));
+    }
+
+    #[test]
+    fn other_json_is_refused() {
+        for json in ["", "[]", "{}", r#"{"figures":[{"scenario":"peer"}]}"#, r#"{"figures":{}}"#] {
+            let error = Report::read(json.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("compare --json"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_is_a_failure() {
+        let mut report = Report::default();
+        report.add("peer", "NATS", 0, "p50 µs", f64::NAN);
+        assert_eq!(report.failures(), ["peer, NATS, round 1: p50 µs is NaN"]);
+        assert!(report.scenarios().is_empty());
+    }
+
+    #[test]
+    fn a_candidate_is_found_by_its_name_without_its_version() {
+        let mut report = Report::default();
+        for candidate in ["NATS 2.15.1", "NATS 2.9.10", "native, shared", "native"] {
+            report.add("peer", candidate, 0, "p50 µs", 1.0);
+        }
+        assert_eq!(report.candidate("peer", "NATS"), Some("NATS 2.15.1"));
+        assert_eq!(report.candidate("peer", "native"), Some("native"));
+        assert_eq!(report.candidate("peer", "Redis"), None);
+    }
 }

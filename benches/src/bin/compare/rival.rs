@@ -91,7 +91,7 @@ pub(crate) trait Rival: 'static {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) bytes: usize,
-    /// 0: to a user. Else: to a room with so many in it.
+    /// How many are in the room; 0 if the messages go to a user.
     pub(crate) members: usize,
     pub(crate) window: u64,
     pub(crate) messages: u64,
@@ -217,7 +217,7 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
 }
 
-/// A text of so many bytes, which every candidate can carry.
+/// A text, which every candidate can carry.
 pub(crate) fn payload(bytes: usize) -> Bytes {
     Bytes::from("x".repeat(bytes))
 }

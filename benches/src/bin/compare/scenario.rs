@@ -7,10 +7,10 @@ use rtm_client::Wire;
 use tokio::sync::Notify;
 
 use crate::{
-    candidate::{BATCHED, Candidate, NAIVE, NATS, OURS, RAW, REDIS},
+    candidate::{Candidate, System},
     codec, ours,
-    report::Report,
     rival::{Load, Throughput, runtime},
+    run::{Recorder, Run},
     vendor, wakeups,
 };
 
@@ -29,50 +29,6 @@ enum Kind {
     GrowingServer,
     WakeUps,
     Codec { way: Way, size: Size },
-}
-
-/// One run: a candidate in a scenario.
-pub(crate) struct Run {
-    pub(crate) name: String,
-    run: Box<dyn Measure>,
-}
-
-/// Measures a candidate once.
-trait Measure: Fn(&mut Note<'_>) -> anyhow::Result<()> {}
-
-impl<F: Fn(&mut Note<'_>) -> anyhow::Result<()>> Measure for F {}
-
-/// Where a run writes its figures.
-pub(crate) struct Note<'a> {
-    pub(crate) report: &'a mut Report,
-    pub(crate) scenario: &'a str,
-    pub(crate) candidate: &'a str,
-    pub(crate) round: usize,
-}
-
-impl Note<'_> {
-    pub(crate) fn add(&mut self, metric: &'static str, value: f64) {
-        self.report.add(self.scenario, self.candidate, self.round, metric, value);
-    }
-
-    fn throughput(&mut self, measured: Throughput) {
-        let Throughput { per_second, server, server_user, publisher, receiver } = measured;
-        self.add(DELIVERIES, per_second);
-        self.add(ALL_NS, server + publisher + receiver);
-        self.add(SERVER_NS, server);
-        self.add("of it user ns", server_user);
-        self.add("publisher ns/delivery", publisher);
-        self.add("receiver ns/delivery", receiver);
-    }
-}
-
-impl Run {
-    pub(crate) fn measure(&self, report: &mut Report, scenario: &str, round: usize) {
-        let mut note = Note { report: &mut *report, scenario, candidate: &self.name, round };
-        if let Err(error) = (self.run)(&mut note) {
-            report.failed(format!("{scenario}, {}, round {}: {error:#}", self.name, round + 1));
-        }
-    }
 }
 
 /// All scenarios.
@@ -108,82 +64,95 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 impl Scenario {
     /// The runs of a round.
     pub(crate) fn runs(&self, candidates: &[Candidate]) -> Vec<Run> {
-        let of = |names: &[&str]| {
-            candidates.iter().copied().filter(|candidate| names.contains(&candidate.name)).collect::<Vec<_>>()
+        use System::{Batched, Naive, Nats, Ours, Raw, Redis};
+        let those = |systems: &[System]| {
+            candidates.iter().filter(|candidate| systems.contains(&candidate.system)).cloned().collect::<Vec<_>>()
         };
         match self.kind {
-            Kind::Messages { bytes, members, window, deliveries } => of(&[OURS, BATCHED, NAIVE, RAW, NATS, REDIS])
+            Kind::Messages { bytes, members, window, deliveries } => those(&[Ours, Batched, Naive, Raw, Nats, Redis])
                 .into_iter()
                 .map(|candidate| {
                     // One that flushes each message needs fewer of them to take as long.
-                    let share = if candidate.name == NAIVE { 5 } else { 1 };
+                    let share = if candidate.system == Naive { 5 } else { 1 };
                     let messages = deliveries / share / members.max(1) as u64;
-                    messages_run(candidate.name.into(), candidate, Load { bytes, members, window, messages })
+                    load(candidate.name.clone(), candidate, Load { bytes, members, window, messages })
                 })
                 .collect(),
-            Kind::RoundTrip { bytes } => of(&[OURS, BATCHED, NAIVE, RAW, NATS])
+            Kind::RoundTrip { bytes } => those(&[Ours, Batched, Naive, Raw, Nats])
                 .into_iter()
                 .map(|candidate| {
-                    run(candidate.name, move |note| {
-                        let latency = (candidate.round_trips)(&(candidate.start)()?, bytes, ROUND_TRIPS)?;
-                        note.add(P50, latency.percentile(50.0).as_secs_f64() * 1e6);
-                        note.add(P99, latency.percentile(99.0).as_secs_f64() * 1e6);
+                    Run::new(candidate.name.clone(), move |recorder| {
+                        let latency = (candidate.round_trips)(&candidate.start()?, bytes, ROUND_TRIPS)?;
+                        recorder.add(P50, latency.percentile(50.0).as_secs_f64() * 1e6);
+                        recorder.add(P99, latency.percentile(99.0).as_secs_f64() * 1e6);
                         Ok(())
                     })
                 })
                 .collect(),
-            Kind::VendorWire => vendor::runs(&of(&[OURS])),
-            Kind::Idle => of(&[OURS, NATS, BATCHED, RAW])
+            Kind::VendorWire => vendor::runs(&those(&[Ours])),
+            Kind::Idle => those(&[Ours, Nats, Batched, Raw])
                 .into_iter()
                 .map(|candidate| {
-                    run(candidate.name, move |note| {
-                        let (fresh, used) = (candidate.idle)(&(candidate.start)()?, IDLE_CONNECTIONS, 8 * 1024)?;
-                        note.add(FRESH, fresh / 1024.0);
-                        note.add(USED, used / 1024.0);
+                    Run::new(candidate.name.clone(), move |recorder| {
+                        let (fresh, used) = (candidate.idle)(&candidate.start()?, IDLE_CONNECTIONS, 8 * 1024)?;
+                        recorder.add(FRESH, fresh / 1024.0);
+                        recorder.add(USED, used / 1024.0);
                         Ok(())
                     })
                 })
                 .collect(),
-            Kind::GrowingChannel => of(&[OURS, RAW])
+            Kind::GrowingChannel => those(&[Ours, Raw])
                 .into_iter()
                 .flat_map(|candidate| {
                     [100, 1000, 10_000].map(|members| {
-                        let load = Load { bytes: 64, members, window: 16, messages: 400_000 / members as u64 };
-                        messages_run(grown(candidate.name, members, "members"), candidate, load)
+                        let messages = 400_000 / members as u64;
+                        let name = grown(&candidate.name, members, "members");
+                        load(name, candidate.clone(), Load { bytes: 64, members, window: 16, messages })
                     })
                 })
                 .collect(),
-            Kind::GrowingServer => of(&[OURS])
+            Kind::GrowingServer => those(&[Ours])
                 .into_iter()
-                .flat_map(|candidate| [10, 10_000].map(|users| growing_server(candidate, users)))
+                .flat_map(|candidate| [10, 10_000].map(|users| growing_server(candidate.clone(), users)))
                 .collect(),
-            Kind::WakeUps => wakeups::runs(&of(&[OURS, BATCHED, NATS])),
+            Kind::WakeUps => wakeups::runs(those(&[Ours, Batched, Nats])),
             Kind::Codec { way, size } => codec::runs(way, size),
         }
     }
 }
 
-pub(crate) fn run(name: impl Into<String>, run: impl Fn(&mut Note<'_>) -> anyhow::Result<()> + 'static) -> Run {
-    Run { name: name.into(), run: Box::new(run) }
+/// Whether a name has one of the parts that are wanted; without any, each is wanted.
+pub(crate) fn is_named(wanted: &[String], name: &str) -> bool {
+    wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()))
 }
 
-/// The name of a candidate's run in a scenario that grows.
-pub(crate) fn grown(candidate: &str, size: usize, of: &str) -> String {
-    format!("{candidate}, {size} {of}")
+/// The name of a candidate's run in a scenario that grows, where `what` is counted.
+pub(crate) fn grown(candidate: &str, count: usize, what: &str) -> String {
+    format!("{candidate}, {count} {what}")
 }
 
-fn messages_run(name: String, candidate: Candidate, load: Load) -> Run {
-    run(name, move |note| {
-        let measured = (candidate.throughput)(&(candidate.start)()?, load)?;
-        note.throughput(measured);
+/// The run of a candidate under a load.
+fn load(name: String, candidate: Candidate, load: Load) -> Run {
+    Run::new(name, move |recorder| {
+        record(recorder, (candidate.throughput)(&candidate.start()?, load)?);
         Ok(())
     })
 }
 
+fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
+    let Throughput { per_second, server, server_user, publisher, receiver } = measured;
+    recorder.add(DELIVERIES, per_second);
+    recorder.add(ALL_NS, server + publisher + receiver);
+    recorder.add(SERVER_NS, server);
+    recorder.add("of it user ns", server_user);
+    recorder.add("publisher ns/delivery", publisher);
+    recorder.add("receiver ns/delivery", receiver);
+}
+
 /// Messages between two users while others are logged in, whose signs of life the server answers meanwhile.
 fn growing_server(candidate: Candidate, users: usize) -> Run {
-    run(grown(candidate.name, users, "users"), move |note| {
-        let server = (candidate.start)()?;
+    Run::new(grown(&candidate.name, users, "users"), move |recorder| {
+        let server = candidate.start()?;
         let (there, port) = (std::sync::mpsc::channel(), server.port);
         let over = Arc::new(Notify::new());
         let crowd = thread::spawn({
@@ -200,7 +169,7 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
         });
         if there.1.recv().is_ok() {
             let load = Load { bytes: 64, members: 0, window: 1024, messages: 1_000_000 };
-            note.throughput((candidate.throughput)(&server, load)?);
+            record(recorder, (candidate.throughput)(&server, load)?);
         }
         over.notify_one();
         crowd.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?

@@ -16,30 +16,51 @@ use tokio::sync::oneshot;
 use crate::{
     candidate::Candidate,
     ours,
-    process::{Server, installed, process_cpu, this_thread, thread_cpu},
+    process::{Server, installed, process_cpu, this_thread, thread_cpu, version},
     rival::runtime,
-    scenario::{Note, Run, run},
+    run::{Recorder, Run},
 };
+
+/// The vendor's SDK and what runs it.
+#[derive(Debug, Clone)]
+pub(crate) struct Sdk {
+    node: PathBuf,
+    folder: PathBuf,
+}
 
 /// The runs; without Node or the SDK ours alone.
 pub(crate) fn runs(candidates: &[Candidate]) -> Vec<Run> {
     let mut runs = Vec::new();
-    for &candidate in candidates {
-        runs.push(run(RUST, move |note| consume_here(&(candidate.start)()?, note)));
-        if sdk().is_some() {
-            runs.push(run(NODE, move |note| consume_in_node(&(candidate.start)()?, note)));
+    for candidate in candidates {
+        let server = candidate.clone();
+        runs.push(Run::new(RUST, move |recorder| consume_here(&server.start()?, recorder)));
+        if let Some(sdk) = Sdk::installed() {
+            let server = candidate.clone();
+            runs.push(Run::new(sdk.name(), move |recorder| consume_in_node(&sdk, &server.start()?, recorder)));
         }
     }
     runs
 }
 
-/// The folder of the SDK's program, if it is installed.
-pub(crate) fn sdk() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-sdk");
-    (installed("node").is_some() && folder.join("node_modules/ar-rtm-sdk").is_dir()).then_some(folder)
+impl Sdk {
+    /// `None` if it or Node is missing.
+    pub(crate) fn installed() -> Option<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-sdk");
+        let node = installed("node")?;
+        folder.join(SDK_PACKAGE).is_file().then_some(Self { node, folder })
+    }
+
+    /// With both versions.
+    fn name(&self) -> String {
+        let unknown = || "of unknown version".to_owned();
+        let package = std::fs::read(self.folder.join(SDK_PACKAGE)).ok();
+        let package = package.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+        let sdk = package.and_then(|package| Some(package["version"].as_str()?.to_owned())).unwrap_or_else(unknown);
+        format!("{NODE} {sdk} on Node {}", version(&self.node).unwrap_or_else(unknown))
+    }
 }
 
-fn consume_here(server: &Server, note: &mut Note<'_>) -> anyhow::Result<()> {
+fn consume_here(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
     let port = server.port;
     let (ready, wait_ready) = mpsc::channel();
     let (over, wait_over) = oneshot::channel::<()>();
@@ -57,16 +78,15 @@ fn consume_here(server: &Server, note: &mut Note<'_>) -> anyhow::Result<()> {
         consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
         anyhow::bail!("the consumer ended early");
     };
-    publish(server, EVENTS, || thread_cpu(&consumer), note)?;
+    publish(server, EVENTS, || thread_cpu(&consumer), recorder)?;
     drop(over);
     consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))?
 }
 
-fn consume_in_node(server: &Server, note: &mut Note<'_>) -> anyhow::Result<()> {
-    let folder = sdk().context("the SDK is not installed")?;
+fn consume_in_node(sdk: &Sdk, server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
     let events = EVENTS / 10;
-    let mut node = Command::new("node")
-        .arg(folder.join("consume.mjs"))
+    let mut node = Command::new(&sdk.node)
+        .arg(sdk.folder.join("consume.mjs"))
         .args([&format!("127.0.0.1:{}", server.port), ours::APP_ID, CONSUMER])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -75,7 +95,7 @@ fn consume_in_node(server: &Server, note: &mut Note<'_>) -> anyhow::Result<()> {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
     let measured = if line.trim() == "ready" {
-        publish(server, events, || Ok(process_cpu(node.id())?.total), note)
+        publish(server, events, || Ok(process_cpu(node.id())?.total), recorder)
     } else {
         Err(anyhow::anyhow!("the SDK did not log in: {line:?}"))
     };
@@ -89,7 +109,7 @@ fn publish(
     server: &Server,
     events: u64,
     consumer_cpu: impl Fn() -> anyhow::Result<f64>,
-    note: &mut Note<'_>,
+    recorder: &mut Recorder<'_>,
 ) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let sender = ours::target(server.port, Wire::Native).log_in("sender").await?.client;
@@ -98,15 +118,16 @@ fn publish(
         let (cpu, start) = (consumer_cpu()?, Instant::now());
         rtm_load::send_to_peer(&sender, CONSUMER, &message, events, WINDOW, None).await?;
         let took = start.elapsed().as_secs_f64();
-        note.add(EVENTS_PER_SECOND, events as f64 / took);
-        note.add("consumer ns/event", (consumer_cpu()? - cpu) / events as f64);
+        recorder.add(EVENTS_PER_SECOND, events as f64 / took);
+        recorder.add("consumer ns/event", (consumer_cpu()? - cpu) / events as f64);
         Ok(())
     })
 }
 
 pub(crate) const RUST: &str = "Rust client";
-pub(crate) const NODE: &str = "vendor SDK, Node";
+pub(crate) const NODE: &str = "vendor SDK";
 pub(crate) const EVENTS_PER_SECOND: &str = "events/s";
+const SDK_PACKAGE: &str = "node_modules/ar-rtm-sdk/package.json";
 const CONSUMER: &str = "consumer";
 const EVENTS: u64 = 200_000;
 /// Node compiles what it runs often.

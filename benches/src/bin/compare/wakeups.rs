@@ -8,22 +8,18 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{
-    candidate::Candidate,
-    process::installed,
-    scenario::{Run, run},
-};
+use crate::{candidate::Candidate, process::installed, run::Run};
 
 /// The runs, if there is strace.
-pub(crate) fn runs(candidates: &[Candidate]) -> Vec<Run> {
+pub(crate) fn runs(candidates: Vec<Candidate>) -> Vec<Run> {
     if installed("strace").is_none() {
         return Vec::new();
     }
     candidates
-        .iter()
-        .map(|&candidate| {
-            run(candidate.name, move |note| {
-                let server = (candidate.start)()?;
+        .into_iter()
+        .map(|candidate| {
+            Run::new(candidate.name.clone(), move |recorder| {
+                let server = candidate.start()?;
                 // Counting starts with the messages under way, so that connecting is not counted.
                 let output = std::env::temp_dir().join(format!("compare-strace-{}", std::process::id()));
                 let mut strace = Command::new("strace")
@@ -41,8 +37,8 @@ pub(crate) fn runs(candidates: &[Candidate]) -> Vec<Run> {
                 std::fs::remove_file(&output)?;
                 // Each round is two relayed messages; the warm-up counts in both.
                 let messages = (2 * (ROUNDS + WARM_UP)) as f64;
-                note.add(FUTEX, calls(&counts, "futex")? / messages);
-                note.add("all system calls/message", calls(&counts, "total")? / messages);
+                recorder.add(FUTEX, calls(&counts, "futex")? / messages);
+                recorder.add("all system calls/message", calls(&counts, "total")? / messages);
                 Ok(())
             })
         })
