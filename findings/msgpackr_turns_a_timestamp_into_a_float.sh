@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # msgpackr 2.1.4 and @msgpack/msgpack 3.1.3 (npm), msgpack 1.2.4 (PyPI): a time in milliseconds in MessagePack.
 #
-# guess: a whole number such as 1700000000000 travels as a 64-bit integer and comes back as a number.
+# guess: a whole number such as 1700000000000 travels as a 64-bit integer (the README has only other numbers travel as floats)
+#        and comes back as a number.
 # seen:  msgpackr writes every whole number beyond 32 bits as a float 64 (Python reads 1700000000000.0; a decoder with a typed
 #        u64 field refuses it), and what others write as an integer it reads as a BigInt, which JSON.stringify cannot write.
-#        @msgpack/msgpack writes and reads integers. An undefined field is extension type 0 with msgpackr, nil with the other.
-# so:    a Rust or Python peer must accept floats for ids and times; in Node use int64AsType: "auto" and BigInt on purpose.
+#        @msgpack/msgpack writes and reads integers.
+# so:    a Rust or Python peer must accept floats for ids and times; in Node read with int64AsType "auto", write a BigInt.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 python_packages msgpack==1.2.4
@@ -27,7 +28,7 @@ const fromPython = Buffer.from(process.argv[2], "hex");
 const time = 1700000000000;
 console.log(JSON.stringify({
     time: [hex(msgpackr.pack(time)), hex(other.encode(time))],
-    absent: [hex(msgpackr.pack([undefined])), hex(other.encode([undefined]))],
+    bigint: hex(msgpackr.pack(BigInt(time))),
     read: [typeof msgpackr.unpack(fromPython), typeof other.decode(fromPython)],
     auto: typeof new msgpackr.Unpackr({ int64AsType: "auto" }).unpack(fromPython),
 }));
@@ -46,6 +47,5 @@ read = [repr(msgpack.unpackb(bytes.fromhex(data))) for data in result["time"]]
 seen("time of msgpackr, @msgpack: read by Python", read, ["1700000000000.0", "1700000000000"])
 seen("time of Python: type in msgpackr, @msgpack", result["read"], ["bigint", "number"])
 seen('the same in msgpackr with int64AsType "auto"', result["auto"], "number")
-read = [repr(msgpack.unpackb(bytes.fromhex(data))) for data in result["absent"]]
-seen("[undefined] of msgpackr, @msgpack: read by Python", read, ["[ExtType(code=0, data=b'\\x00')]", "[None]"])
+seen("time of msgpackr as a BigInt: read by Python", msgpack.unpackb(bytes.fromhex(result["bigint"])), 1700000000000)
 PYTHON

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # websocket-client 1.9.2 (PyPI): WebSocketApp.run_forever(reconnect=1) and a server that closes with a code.
 #
-# guess: a close by the server ends run_forever (1000, and 4001 "logged in elsewhere"), or is at least told to on_close.
+# guess: as its README says: run_forever comes back after a lost connection, but not when the server closes with a proper code,
+#        which is told to on_close.
 # seen:  after any close code, 1000 as well, the client is back after a second, for ever; neither on_close nor on_error is
 #        called, so the application never learns the code or the reason. Only on_reconnect is called, with neither of them.
 # so:    two such clients of one user throw each other out for ever. Without reconnect, on_close gets the code: loop yourself.

@@ -44,6 +44,10 @@ _CADDY = """
     bind 127.0.0.1
     reverse_proxy 127.0.0.1:{backend}
 }}
+http://named.test:{named} {{
+    bind 127.0.0.1
+    reverse_proxy 127.0.0.1:{backend}
+}}
 """
 _COMMANDS = {
     "nginx": (_NGINX, ["sbin/nginx", "-e", "{home}/nginx.log", "-c"]),
@@ -54,15 +58,18 @@ _COMMANDS = {
 
 @contextlib.contextmanager
 def proxies(backend):
-    """Runs all three in front of the port `backend`; yields their ports by name."""
+    """Runs all three in front of the port `backend`; yields their ports by name.
+
+    "caddy" serves any host, "caddy, named" only the host named.test.
+    """
     home = os.environ["FIND_FOLDER"]
-    ports = {}
+    ports = {"caddy, named": _free_port()}
     with contextlib.ExitStack() as stack:
         for name, (template, command) in _COMMANDS.items():
             ports[name] = _free_port()
             config = os.path.join(home, f"{name}.conf")
             with open(config, "w") as file:
-                file.write(template.format(home=home, port=ports[name], backend=backend))
+                file.write(template.format(home=home, port=ports[name], named=ports["caddy, named"], backend=backend))
             arguments = [argument.format(home=home) for argument in command[1:]]
             process = subprocess.Popen(
                 [os.path.join(home, "root", "usr", command[0]), *arguments, config],
@@ -77,9 +84,9 @@ def proxies(backend):
         yield ports
 
 
-def request(port, upgrade=True, half_close=False):
+def request(port, upgrade=True, half_close=False, host="find.test"):
     """The whole answer to a GET, or what came within 2 s: with a WebSocket handshake unless `upgrade` is False."""
-    text = b"GET / HTTP/1.1\r\nHost: find.test\r\n"
+    text = f"GET / HTTP/1.1\r\nHost: {host}\r\n".encode()
     if upgrade:
         text += (
             b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
