@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AttributeKey, CallId, ChannelAttributes, ChannelId, Family, HistoryMessage, MessageId, PeerOnlineState, Revision,
-    RtmMessage, SendOutcome, Text, Token, UserId,
+    AttributeKey, CallId, ChannelAttributes, ChannelId, Family, HistoryMessage, LimitedCall, MessageId,
+    PeerOnlineState, Revision, RtmMessage, SendOutcome, Text, Token, UserId,
 };
 
 /// Replaces the session's token (spec §3.5).
@@ -269,6 +269,28 @@ pub struct HistoryPage {
     pub next: Option<HistoryCursor>,
 }
 
+/// What asking twice does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Nothing is changed.
+    Read,
+    /// The call says how something of this user shall be: asking twice does what asking once does.
+    Set,
+    /// Something is done each time: a repeat must be recognised.
+    Once,
+}
+
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// As long as another user's device may take.
+    Message,
+    /// As long as the online states of many users may take.
+    Presence,
+    /// As long as the server alone takes.
+    Call,
+}
+
 /// An operation: what is asked, and the type of its answer.
 pub trait Operation: Into<Command> + sealed::Sealed {
     /// What the server answers.
@@ -281,10 +303,9 @@ pub trait Operation: Into<Command> + sealed::Sealed {
 }
 
 macro_rules! operations {
-    ($($operation:ident -> $answer:ty, $family:ident;)*) => {
-        /// A call, as it goes over a wire.
+    ($($operation:ident -> $answer:ty, $family:ident, $effect:ident, $pace:ident, $budget:expr;)*) => {
+        /// A call, as it goes over a wire. Open to `match`: what is not known of a new call must not compile.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[non_exhaustive]
         pub enum Command {
             $(
                 #[doc = concat!("[`", stringify!($operation), "`]")]
@@ -294,7 +315,6 @@ macro_rules! operations {
 
         /// A server's good answer to the [`Command`] of the same name.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[non_exhaustive]
         pub enum Answer {
             $(
                 #[doc = concat!("To [`", stringify!($operation), "`].")]
@@ -308,6 +328,30 @@ macro_rules! operations {
             pub fn family(&self) -> Family {
                 match self {
                     $(Self::$operation(_) => Family::$family,)*
+                }
+            }
+
+            /// What asking for it twice does.
+            #[must_use]
+            pub fn effect(&self) -> Effect {
+                match self {
+                    $(Self::$operation(_) => Effect::$effect,)*
+                }
+            }
+
+            /// How long its answer may take.
+            #[must_use]
+            pub fn pace(&self) -> Pace {
+                match self {
+                    $(Self::$operation(_) => Pace::$pace,)*
+                }
+            }
+
+            /// The budget that it draws on; `None` where there is no limit.
+            #[must_use]
+            pub fn budget(&self) -> Option<LimitedCall> {
+                match self {
+                    $(Self::$operation(_) => $budget,)*
                 }
             }
 
@@ -346,32 +390,32 @@ macro_rules! operations {
 }
 
 operations! {
-    RenewToken -> (), RenewToken;
-    SendMessageToPeer -> SendOutcome, PeerMessage;
-    QueryPeersOnlineStatus -> Vec<(UserId, PeerOnlineState)>, QueryPeersOnlineStatus;
-    SubscribePeersOnlineStatus -> (), PeerSubscription;
-    UnsubscribePeersOnlineStatus -> (), PeerSubscription;
-    QueryPeersBySubscriptionOption -> Vec<UserId>, QueryPeersBySubscriptionOption;
-    SendInvitation -> (), Invitation;
-    CancelInvitation -> (), Invitation;
-    AcceptInvitation -> (), Invitation;
-    RefuseInvitation -> (), Invitation;
-    SetLocalUserAttributes -> (), Attributes;
-    AddOrUpdateLocalUserAttributes -> (), Attributes;
-    DeleteLocalUserAttributesByKeys -> (), Attributes;
-    ClearLocalUserAttributes -> (), Attributes;
-    GetUserAttributes -> BTreeMap<AttributeKey, Text>, Attributes;
-    JoinChannel -> (), JoinChannel;
-    LeaveChannel -> (), LeaveChannel;
-    SendChannelMessage -> (), ChannelMessage;
-    GetMembers -> Vec<UserId>, GetMembers;
-    GetChannelMemberCount -> BTreeMap<ChannelId, u32>, GetChannelMemberCount;
-    SetChannelAttributes -> Revision, Attributes;
-    AddOrUpdateChannelAttributes -> Revision, Attributes;
-    DeleteChannelAttributesByKeys -> Revision, Attributes;
-    ClearChannelAttributes -> Revision, Attributes;
-    GetChannelAttributes -> ChannelAttributes, Attributes;
-    QueryHistory -> HistoryPage, History;
+    RenewToken -> (), RenewToken, Once, Call, Some(LimitedCall::RenewToken);
+    SendMessageToPeer -> SendOutcome, PeerMessage, Once, Message, Some(LimitedCall::SendMessage);
+    QueryPeersOnlineStatus -> Vec<(UserId, PeerOnlineState)>, QueryPeersOnlineStatus, Read, Presence, Some(LimitedCall::QueryPeersOnlineStatus);
+    SubscribePeersOnlineStatus -> (), PeerSubscription, Set, Presence, Some(LimitedCall::SubscribePeersOnlineStatus);
+    UnsubscribePeersOnlineStatus -> (), PeerSubscription, Set, Presence, Some(LimitedCall::UnsubscribePeersOnlineStatus);
+    QueryPeersBySubscriptionOption -> Vec<UserId>, QueryPeersBySubscriptionOption, Read, Call, Some(LimitedCall::QueryPeersBySubscriptionOption);
+    SendInvitation -> (), Invitation, Once, Message, Some(LimitedCall::SendInvitation);
+    CancelInvitation -> (), Invitation, Once, Message, None;
+    AcceptInvitation -> (), Invitation, Once, Call, None;
+    RefuseInvitation -> (), Invitation, Once, Message, None;
+    SetLocalUserAttributes -> (), Attributes, Set, Call, Some(LimitedCall::WriteUserAttributes);
+    AddOrUpdateLocalUserAttributes -> (), Attributes, Set, Call, Some(LimitedCall::WriteUserAttributes);
+    DeleteLocalUserAttributesByKeys -> (), Attributes, Set, Call, Some(LimitedCall::WriteUserAttributes);
+    ClearLocalUserAttributes -> (), Attributes, Set, Call, Some(LimitedCall::WriteUserAttributes);
+    GetUserAttributes -> BTreeMap<AttributeKey, Text>, Attributes, Read, Call, Some(LimitedCall::ReadUserAttributes);
+    JoinChannel -> (), JoinChannel, Set, Call, Some(LimitedCall::JoinChannel);
+    LeaveChannel -> (), LeaveChannel, Set, Call, None;
+    SendChannelMessage -> (), ChannelMessage, Once, Message, Some(LimitedCall::SendMessage);
+    GetMembers -> Vec<UserId>, GetMembers, Read, Call, Some(LimitedCall::GetMembers);
+    GetChannelMemberCount -> BTreeMap<ChannelId, u32>, GetChannelMemberCount, Read, Call, Some(LimitedCall::GetChannelMemberCount);
+    SetChannelAttributes -> Revision, Attributes, Once, Call, Some(LimitedCall::WriteChannelAttributes);
+    AddOrUpdateChannelAttributes -> Revision, Attributes, Once, Call, Some(LimitedCall::WriteChannelAttributes);
+    DeleteChannelAttributesByKeys -> Revision, Attributes, Once, Call, Some(LimitedCall::WriteChannelAttributes);
+    ClearChannelAttributes -> Revision, Attributes, Once, Call, Some(LimitedCall::WriteChannelAttributes);
+    GetChannelAttributes -> ChannelAttributes, Attributes, Read, Call, Some(LimitedCall::ReadChannelAttributes);
+    QueryHistory -> HistoryPage, History, Read, Call, Some(LimitedCall::QueryHistory);
 }
 
 mod sealed {

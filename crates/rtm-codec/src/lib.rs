@@ -5,6 +5,7 @@
 //! with a codec of [`native`] or [`anyrtc`] and never learns again which of the two it was.
 
 pub mod anyrtc;
+mod budgets;
 mod command;
 mod error;
 mod event;
@@ -18,6 +19,7 @@ mod reason;
 mod text;
 mod wire;
 
+pub use budgets::{Budgets, CallLimiter};
 pub use command::*;
 pub use error::{DecodeError, DecodeErrorKind, ErrorKind, Family, Refusal};
 pub use event::{Event, SharedEvent};
@@ -32,7 +34,7 @@ pub use id::{
 pub use message::{
     ChannelAttribute, ChannelAttributes, HistoryMessage, PeerMessage, PeerOnlineState, RtmMessage, SendOutcome,
 };
-pub use rate::{CallLimit, CallLimiter, CallLimits, LimitedCall};
+pub use rate::{CallLimit, CallLimits, LimitedCall};
 pub use reason::{CloseReason, LocalInvitationFailureReason, RemoteInvitationFailureReason};
 pub use text::{InvalidUtf8, Text, Token, TokenTooLong};
 pub use wire::{ClientWire, ServerWire, Wire};

@@ -1,8 +1,4 @@
-//! How often each call may be made, and the sliding window that counts (spec §13).
-
-use std::{collections::VecDeque, time::Duration};
-
-use crate::Command;
+//! How often each call may be made.
 
 /// The calls that share one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,11 +36,13 @@ pub enum LimitedCall {
     ReadChannelAttributes,
     /// History queries.
     QueryHistory,
+    /// `send_local_invitation`
+    SendInvitation,
 }
 
 impl LimitedCall {
     /// Every budget, in wire order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Login,
         Self::RenewToken,
         Self::SendMessage,
@@ -61,39 +59,8 @@ impl LimitedCall {
         Self::WriteChannelAttributes,
         Self::ReadChannelAttributes,
         Self::QueryHistory,
+        Self::SendInvitation,
     ];
-
-    /// The budget that a command draws on; `None` for those without one (invitations, leaving).
-    #[must_use]
-    pub fn of(command: &Command) -> Option<Self> {
-        match command {
-            Command::RenewToken(_) => Some(Self::RenewToken),
-            Command::SendMessageToPeer(_) | Command::SendChannelMessage(_) => Some(Self::SendMessage),
-            Command::QueryPeersOnlineStatus(_) => Some(Self::QueryPeersOnlineStatus),
-            Command::SubscribePeersOnlineStatus(_) => Some(Self::SubscribePeersOnlineStatus),
-            Command::UnsubscribePeersOnlineStatus(_) => Some(Self::UnsubscribePeersOnlineStatus),
-            Command::QueryPeersBySubscriptionOption(_) => Some(Self::QueryPeersBySubscriptionOption),
-            Command::SetLocalUserAttributes(_)
-            | Command::AddOrUpdateLocalUserAttributes(_)
-            | Command::DeleteLocalUserAttributesByKeys(_)
-            | Command::ClearLocalUserAttributes(_) => Some(Self::WriteUserAttributes),
-            Command::GetUserAttributes(_) => Some(Self::ReadUserAttributes),
-            Command::JoinChannel(_) => Some(Self::JoinChannel),
-            Command::GetMembers(_) => Some(Self::GetMembers),
-            Command::GetChannelMemberCount(_) => Some(Self::GetChannelMemberCount),
-            Command::SetChannelAttributes(_)
-            | Command::AddOrUpdateChannelAttributes(_)
-            | Command::DeleteChannelAttributesByKeys(_)
-            | Command::ClearChannelAttributes(_) => Some(Self::WriteChannelAttributes),
-            Command::GetChannelAttributes(_) => Some(Self::ReadChannelAttributes),
-            Command::QueryHistory(_) => Some(Self::QueryHistory),
-            Command::SendInvitation(_)
-            | Command::CancelInvitation(_)
-            | Command::AcceptInvitation(_)
-            | Command::RefuseInvitation(_)
-            | Command::LeaveChannel(_) => None,
-        }
-    }
 
     /// The name of the budget in configuration files.
     #[must_use]
@@ -115,6 +82,7 @@ impl LimitedCall {
             Self::WriteChannelAttributes => "write_channel_attributes",
             Self::ReadChannelAttributes => "read_channel_attributes",
             Self::QueryHistory => "query_history",
+            Self::SendInvitation => "send_invitation",
         }
     }
 }
@@ -128,7 +96,8 @@ pub struct CallLimit {
     pub per_ms: u32,
 }
 
-/// How often each call may be made by one client. The default is the vendor's table.
+/// How often each call may be made by one client. The default is the vendor's table, which says nothing of
+/// invitations: they may be sent as often as messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallLimits([CallLimit; LimitedCall::ALL.len()]);
 
@@ -156,7 +125,7 @@ impl Default for CallLimits {
         Self(LimitedCall::ALL.map(|call| {
             let (calls, seconds) = match call {
                 LimitedCall::Login | LimitedCall::RenewToken => (2, 1),
-                LimitedCall::SendMessage => (180, 3),
+                LimitedCall::SendMessage | LimitedCall::SendInvitation => (180, 3),
                 LimitedCall::JoinChannel => (50, 3),
                 LimitedCall::JoinSameChannel => (2, 5),
                 LimitedCall::GetMembers => (5, 2),
@@ -176,59 +145,9 @@ impl Default for CallLimits {
     }
 }
 
-/// A sliding window over the calls of one budget: exact, at most `calls` entries long.
-///
-/// Time is passed in, as the span since any fixed point.
-#[derive(Debug, Clone, Default)]
-pub struct CallLimiter(VecDeque<Duration>);
-
-impl CallLimiter {
-    /// Counts a call at `now`, if it is within `limit`.
-    ///
-    /// # Errors
-    ///
-    /// How long until the next call is allowed; the refused call is not counted.
-    pub fn try_call(&mut self, limit: CallLimit, now: Duration) -> Result<(), Duration> {
-        if limit.calls == 0 {
-            return Ok(());
-        }
-        let window = Duration::from_millis(limit.per_ms.into());
-        while self.0.front().is_some_and(|&at| at + window <= now) {
-            self.0.pop_front();
-        }
-        match self.0.front() {
-            Some(&oldest) if self.0.len() >= limit.calls as usize => Err((oldest + window).saturating_sub(now)),
-            _ => {
-                self.0.push_back(now);
-                Ok(())
-            }
-        }
-    }
-
-    /// Whether no call is counted at `now`, so that the limiter may be forgotten.
-    #[must_use]
-    pub fn is_idle(&self, limit: CallLimit, now: Duration) -> bool {
-        let window = Duration::from_millis(limit.per_ms.into());
-        self.0.back().is_none_or(|&at| at + window <= now)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_allowed_call_passes_and_the_next_waits_for_the_oldest_to_leave() {
-        let limit = CallLimits::default().get(LimitedCall::SendMessage);
-        let mut limiter = CallLimiter::default();
-        for i in 0..180 {
-            assert_eq!(limiter.try_call(limit, Duration::from_millis(i)), Ok(()));
-        }
-        assert_eq!(limiter.try_call(limit, Duration::from_millis(180)), Err(Duration::from_millis(2820)));
-        assert_eq!(limiter.try_call(limit, Duration::from_millis(2999)), Err(Duration::from_millis(1)));
-        assert_eq!(limiter.try_call(limit, Duration::from_millis(3000)), Ok(()));
-        assert!(limiter.try_call(limit, Duration::from_millis(3000)).is_err());
-    }
 
     #[test]
     fn the_table_is_in_wire_order() {

@@ -56,7 +56,11 @@ pub(crate) fn arguments(command: &Command, abilities: Abilities) -> Result<(), R
             }
             Ok(())
         }
-        _ => Ok(()),
+        Command::QueryPeersBySubscriptionOption(_)
+        | Command::ClearLocalUserAttributes(_)
+        | Command::JoinChannel(_)
+        | Command::LeaveChannel(_)
+        | Command::GetMembers(_) => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rtm_codec::{
-    AttributeKey, ChannelId, Command, JoinChannel, LeaveChannel, RequestId, SetLocalUserAttributes,
+    AttributeKey, ChannelId, Command, JoinChannel, LeaveChannel, LimitedCall, RequestId, SetLocalUserAttributes,
     SubscribePeersOnlineStatus, Text, UserId,
 };
 
@@ -123,13 +123,7 @@ impl Intent {
 
 /// Whether `command` writes the user's own attributes.
 pub(crate) fn is_attribute_write(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::SetLocalUserAttributes(_)
-            | Command::AddOrUpdateLocalUserAttributes(_)
-            | Command::DeleteLocalUserAttributesByKeys(_)
-            | Command::ClearLocalUserAttributes(_)
-    )
+    command.budget() == Some(LimitedCall::WriteUserAttributes)
 }
 
 /// Does to `attributes` what `command` does to the user's own attributes on the server.

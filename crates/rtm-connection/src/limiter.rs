@@ -1,24 +1,20 @@
-//! The call limits, checked before anything is sent, so that a call made too often costs no round trip (spec §13).
+//! The call limits, checked before anything is sent, so that a call made too often costs no round trip.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use rtm_codec::{CallLimiter, CallLimits, ChannelId, Command, ErrorKind, LimitedCall, Refusal};
+use rtm_codec::{Budgets, CallLimits, Command, LimitedCall, Refusal};
 
-/// The budgets of one client.
+/// The budgets of one client, and its clock.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limits: CallLimits,
-    budgets: [CallLimiter; LimitedCall::ALL.len()],
-    channels: BTreeMap<ChannelId, CallLimiter>,
+    budgets: Budgets,
     origin: Option<Instant>,
 }
 
 impl Limiter {
     pub(crate) fn new(limits: CallLimits) -> Self {
-        Self { limits, budgets: Default::default(), channels: BTreeMap::new(), origin: None }
+        Self { limits, budgets: Budgets::default(), origin: None }
     }
 
     /// From now on these figures hold; what was counted stays counted.
@@ -28,42 +24,20 @@ impl Limiter {
 
     /// Counts a login.
     pub(crate) fn try_login(&mut self, now: Instant) -> Result<(), Refusal> {
-        self.try_budget(now, LimitedCall::Login)
+        let now = self.since_origin(now);
+        self.budgets.try_call(&self.limits, LimitedCall::Login, now)
     }
 
     /// Counts a call, if it may be made now.
     pub(crate) fn try_call(&mut self, now: Instant, command: &Command) -> Result<(), Refusal> {
-        match (command, LimitedCall::of(command)) {
-            (Command::JoinChannel(join), _) => self.try_join(now, &join.channel_id),
-            (_, Some(call)) => self.try_budget(now, call),
-            (_, None) => Ok(()),
+        let now = self.since_origin(now);
+        match command {
+            Command::JoinChannel(join) => self.budgets.try_join(&self.limits, &join.channel_id, now),
+            command => self.budgets.try_command(&self.limits, command, now),
         }
-    }
-
-    /// A join draws on two budgets; a refused one draws on neither.
-    fn try_join(&mut self, now: Instant, channel: &ChannelId) -> Result<(), Refusal> {
-        let since = self.since_origin(now);
-        let limit = self.limits.get(LimitedCall::JoinSameChannel);
-        self.channels.retain(|_, joins| !joins.is_idle(limit, since));
-        let mut joins = self.channels.get(channel).cloned().unwrap_or_default();
-        joins.try_call(limit, since).map_err(|wait| too_often(ErrorKind::SameChannelTooOften, wait))?;
-        self.try_budget(now, LimitedCall::JoinChannel)?;
-        self.channels.insert(channel.clone(), joins);
-        Ok(())
-    }
-
-    fn try_budget(&mut self, now: Instant, call: LimitedCall) -> Result<(), Refusal> {
-        let since = self.since_origin(now);
-        self.budgets[call as usize]
-            .try_call(self.limits.get(call), since)
-            .map_err(|wait| too_often(ErrorKind::TooOften, wait))
     }
 
     fn since_origin(&mut self, now: Instant) -> Duration {
         now.saturating_duration_since(*self.origin.get_or_insert(now))
     }
-}
-
-fn too_often(kind: ErrorKind, wait: Duration) -> Refusal {
-    Refusal::new(kind, &format!("the next one is allowed in {} ms", wait.as_millis().max(1)))
 }

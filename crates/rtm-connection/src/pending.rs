@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use rtm_codec::{Command, RequestId};
+use rtm_codec::{Command, Effect, Pace, RequestId};
 
 use crate::{
     Config,
@@ -47,35 +47,11 @@ impl Request {
 
     /// Whether the server may have done it, and doing it again would not be the same.
     pub(crate) fn may_have_had_effect(&self) -> bool {
-        self.is_sent() && !is_repeatable(&self.command)
+        self.is_sent() && self.command.effect() == Effect::Once
     }
 }
 
-/// What decides how long a request may take.
-#[derive(Debug, Clone, Copy)]
-enum Timing {
-    Message,
-    Presence,
-    Call,
-}
-
-impl Timing {
-    fn of(command: &Command) -> Self {
-        match command {
-            Command::SendMessageToPeer(_)
-            | Command::SendChannelMessage(_)
-            | Command::SendInvitation(_)
-            | Command::CancelInvitation(_)
-            | Command::RefuseInvitation(_) => Self::Message,
-            Command::QueryPeersOnlineStatus(_)
-            | Command::SubscribePeersOnlineStatus(_)
-            | Command::UnsubscribePeersOnlineStatus(_) => Self::Presence,
-            _ => Self::Call,
-        }
-    }
-}
-
-/// The requests by number, apart by timing: within one timing, numbers and deadlines rise together, so that the
+/// The requests by number, apart by pace: within one pace, numbers and deadlines rise together, so that the
 /// first one is always the next to expire.
 #[derive(Debug, Default)]
 pub(crate) struct Pending([Queue; 3]);
@@ -83,15 +59,15 @@ pub(crate) struct Pending([Queue; 3]);
 impl Pending {
     /// Until when `command` must be answered.
     pub(crate) fn deadline(config: &Config, now: Instant, command: &Command) -> Instant {
-        now + match Timing::of(command) {
-            Timing::Message => config.message_timeout,
-            Timing::Presence => config.presence_timeout,
-            Timing::Call => config.call_timeout,
+        now + match command.pace() {
+            Pace::Message => config.message_timeout,
+            Pace::Presence => config.presence_timeout,
+            Pace::Call => config.call_timeout,
         }
     }
 
     pub(crate) fn insert(&mut self, id: RequestId, request: Request) {
-        self.0[Timing::of(&request.command) as usize].insert(id, request);
+        self.0[request.command.pace() as usize].insert(id, request);
     }
 
     pub(crate) fn remove(&mut self, id: RequestId) -> Option<Request> {
@@ -110,7 +86,7 @@ impl Pending {
     /// The renewals of the token up to this one, oldest first.
     pub(crate) fn renewals(&self, last: Option<RequestId>) -> Vec<RequestId> {
         let Some(last) = last else { return Vec::new() };
-        let calls = self.0[Timing::Call as usize].iter().take_while(|(id, _)| *id <= last);
+        let calls = self.0[Pace::Call as usize].iter().take_while(|(id, _)| *id <= last);
         calls.filter(|(_, request)| matches!(*request.command, Command::RenewToken(_))).map(|(id, _)| id).collect()
     }
 
@@ -155,7 +131,7 @@ impl Pending {
 
     /// Whether the user writes its own attributes, and the server may have that.
     pub(crate) fn has_sent_attribute_write(&self) -> bool {
-        self.0[Timing::Call as usize]
+        self.0[Pace::Call as usize]
             .iter()
             .any(|(_, request)| request.is_sent() && request.errand.is_none() && is_attribute_write(&request.command))
     }
@@ -230,28 +206,6 @@ impl Queue {
         let (id, request) = self.slots.front()?;
         Some((*id, request.as_ref()?))
     }
-}
-
-/// Whether asking twice is the same as asking once: reads, and calls that say how things shall be for this user.
-fn is_repeatable(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::QueryPeersOnlineStatus(_)
-            | Command::SubscribePeersOnlineStatus(_)
-            | Command::UnsubscribePeersOnlineStatus(_)
-            | Command::QueryPeersBySubscriptionOption(_)
-            | Command::SetLocalUserAttributes(_)
-            | Command::AddOrUpdateLocalUserAttributes(_)
-            | Command::DeleteLocalUserAttributesByKeys(_)
-            | Command::ClearLocalUserAttributes(_)
-            | Command::GetUserAttributes(_)
-            | Command::JoinChannel(_)
-            | Command::LeaveChannel(_)
-            | Command::GetMembers(_)
-            | Command::GetChannelMemberCount(_)
-            | Command::GetChannelAttributes(_)
-            | Command::QueryHistory(_)
-    )
 }
 
 /// So many holes are never worth closing.

@@ -84,7 +84,7 @@ impl Core {
         if session.memberships.len() >= limits::JOINED_CHANNELS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
         }
-        let allowed = session.budgets.check_same_channel(&self.config.limits, &join.channel_id, now_since_start);
+        let allowed = session.budgets.try_same_channel(&self.config.limits, &join.channel_id, now_since_start);
         if let Err(refusal) = allowed {
             return Some(Err(refusal));
         }

@@ -1,13 +1,13 @@
 //! What each command means: the one match over them.
 
-use rtm_codec::{Answer, Command, ErrorKind, Refusal, RequestId};
+use rtm_codec::{Answer, Command, Effect, ErrorKind, Refusal, RequestId};
 
 use super::{
     Core, Now,
     arena::SessionKey,
     attributes::{ChannelWrite, Edit},
     notes::Asker,
-    requests::{Begin, is_remembered},
+    requests::Begin,
 };
 
 impl Core {
@@ -15,7 +15,9 @@ impl Core {
     pub(super) fn request(&mut self, now: Now, key: SessionKey, id: RequestId, command: Command) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let asker = Asker { session: key, numbering: session.requests.numbering, request: id };
-        if !is_remembered(&command) {
+        // A read is done again when it is repeated, but for one that takes the store's time.
+        let is_remembered = command.effect() != Effect::Read || matches!(command, Command::QueryHistory(_));
+        if !is_remembered {
             let allowed = match session.requests.take_counted_read(id) {
                 true => Ok(()),
                 false => self.check_limit(now, key, &command).map(|()| {
@@ -52,7 +54,7 @@ impl Core {
     pub(super) fn check_limit(&mut self, now: Now, key: SessionKey, command: &Command) -> Result<(), Refusal> {
         let now = self.since_start(now);
         let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;
-        session.budgets.check(&self.config.limits, command, now)
+        session.budgets.try_command(&self.config.limits, command, now)
     }
 
     /// The answer, unless it is given later or was given already.
@@ -134,7 +136,6 @@ impl Core {
             }
             Command::GetChannelAttributes(read) => Some(self.read_channel_attributes(&read)),
             Command::QueryHistory(query) => self.query_history_of(now, asker, &query),
-            _ => Some(Err(ErrorKind::Unsupported.into())),
         }
     }
 }

@@ -285,7 +285,29 @@ fn outgoing_bytes(outgoing: &Outgoing) -> usize {
             Ok(Answer::GetMembers(all)) => all.len() * FRAME_BYTES,
             Ok(Answer::QueryPeersBySubscriptionOption(all)) => all.len() * FRAME_BYTES,
             Ok(Answer::QueryPeersOnlineStatus(all)) => all.len() * FRAME_BYTES,
-            _ => 0,
+            Ok(Answer::GetChannelMemberCount(all)) => all.len() * FRAME_BYTES,
+            Ok(
+                Answer::RenewToken(())
+                | Answer::SendMessageToPeer(_)
+                | Answer::SubscribePeersOnlineStatus(())
+                | Answer::UnsubscribePeersOnlineStatus(())
+                | Answer::SendInvitation(())
+                | Answer::CancelInvitation(())
+                | Answer::AcceptInvitation(())
+                | Answer::RefuseInvitation(())
+                | Answer::SetLocalUserAttributes(())
+                | Answer::AddOrUpdateLocalUserAttributes(())
+                | Answer::DeleteLocalUserAttributesByKeys(())
+                | Answer::ClearLocalUserAttributes(())
+                | Answer::JoinChannel(())
+                | Answer::LeaveChannel(())
+                | Answer::SendChannelMessage(())
+                | Answer::SetChannelAttributes(_)
+                | Answer::AddOrUpdateChannelAttributes(_)
+                | Answer::DeleteChannelAttributesByKeys(_)
+                | Answer::ClearChannelAttributes(_),
+            )
+            | Err(_) => 0,
         }
 }
 

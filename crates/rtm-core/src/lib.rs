@@ -48,7 +48,6 @@ mod http;
 mod hub;
 mod invitations;
 mod jobs;
-mod limits;
 mod liveness;
 mod login;
 mod memberships;

@@ -13,7 +13,6 @@ use super::{
     ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
     auth::{TokenLife, authenticate},
-    limits::counted,
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
     session::Session,
@@ -46,7 +45,7 @@ impl Logins {
             }
             self.order.pop_front();
         }
-        counted(self.by_user.entry(user_id.clone()).or_default(), limit, now)?;
+        self.by_user.entry(user_id.clone()).or_default().try_call(limit, now).map_err(Refusal::too_often)?;
         self.order.push_back((now, user_id.clone()));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Answer, Command, ErrorKind, Refusal, RequestId, limits};
+use rtm_codec::{Answer, ErrorKind, Refusal, RequestId, limits};
 
 /// What to do with a request.
 #[derive(Debug, PartialEq)]
@@ -188,40 +188,6 @@ impl Requests {
             return Ok(at);
         }
         self.slots.binary_search_by_key(&id, |slot| slot.id)
-    }
-}
-
-/// Whether the request has an effect, or takes time: a repeat of it must not be done twice.
-pub(super) fn is_remembered(command: &Command) -> bool {
-    match command {
-        Command::QueryPeersOnlineStatus(_)
-        | Command::QueryPeersBySubscriptionOption(_)
-        | Command::GetUserAttributes(_)
-        | Command::GetMembers(_)
-        | Command::GetChannelMemberCount(_)
-        | Command::GetChannelAttributes(_) => false,
-        Command::RenewToken(_)
-        | Command::SendMessageToPeer(_)
-        | Command::SubscribePeersOnlineStatus(_)
-        | Command::UnsubscribePeersOnlineStatus(_)
-        | Command::SendInvitation(_)
-        | Command::CancelInvitation(_)
-        | Command::AcceptInvitation(_)
-        | Command::RefuseInvitation(_)
-        | Command::SetLocalUserAttributes(_)
-        | Command::AddOrUpdateLocalUserAttributes(_)
-        | Command::DeleteLocalUserAttributesByKeys(_)
-        | Command::ClearLocalUserAttributes(_)
-        | Command::JoinChannel(_)
-        | Command::LeaveChannel(_)
-        | Command::SendChannelMessage(_)
-        | Command::SetChannelAttributes(_)
-        | Command::AddOrUpdateChannelAttributes(_)
-        | Command::DeleteChannelAttributesByKeys(_)
-        | Command::ClearChannelAttributes(_)
-        | Command::QueryHistory(_) => true,
-        // A command that this core does not know is refused, and is refused again.
-        _ => false,
     }
 }
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use rtm_codec::{AttributeKey, Login, SessionId, Text};
+use rtm_codec::{AttributeKey, Budgets, Login, SessionId, Text};
 
 use super::{
-    ConnId, ProjectConfig, Settings, arena::UserKey, limits::Budgets, liveness::Liveness, memberships::Memberships,
+    ConnId, ProjectConfig, Settings, arena::UserKey, liveness::Liveness, memberships::Memberships,
     message_ids::MessageIds, offline::Mail, ousted::OustedSessions, presence::Watching, receipts::Receipts,
     requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
 };

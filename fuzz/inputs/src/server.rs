@@ -228,8 +228,6 @@ fn answer(command: &Command, how: u8) -> Answer {
             }],
             next: how.is_multiple_of(2).then_some(HistoryCursor(how.into())),
         }),
-        // Of a call that this list does not know yet.
-        _ => Answer::QueryPeersBySubscriptionOption(Vec::new()),
     }
 }
 

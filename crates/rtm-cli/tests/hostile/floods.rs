@@ -44,6 +44,7 @@ async fn call(client: &Client, of: LimitedCall, number: usize) -> Option<Result<
         }
         LimitedCall::ReadChannelAttributes => done(client.channel_attributes("same").await.map(drop)),
         LimitedCall::QueryHistory => done(client.query_peer_history("nobody", HistoryQuery::default()).await.map(drop)),
+        LimitedCall::SendInvitation => done(client.send_invitation("nobody", "").await.map(drop)),
         other => panic!("{other:?} has no flood here"),
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, CallLimit, CallLimits,
+    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, CallId, CallLimit, CallLimits,
     ClearChannelAttributes, Command, DeleteLocalUserAttributesByKeys, ErrorKind, GetChannelAttributes,
     GetChannelMemberCount, GetUserAttributes, HistoryOf, LimitedCall, MessageId, QueryHistory,
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, Resumption, Revision, RtmMessage, SendChannelMessage,
-    SendMessageToPeer, SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text,
+    SendInvitation, SendMessageToPeer, SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text,
     UnsubscribePeersOnlineStatus, UserId,
 };
 use rtm_connection::Config;
@@ -179,6 +179,27 @@ fn a_call_made_too_often_costs_no_round_trip() {
     peer.drop_replies();
     peer.request(to_alice("hi"));
     peer.expect_no_reply();
+}
+
+#[test]
+fn invitations_may_be_sent_as_often_as_messages() {
+    let mut peer = Peer::online();
+    let invite = |number: u32| SendInvitation {
+        call_id: CallId::new(number.to_string()).unwrap(),
+        callee_id: user("alice"),
+        content: Text::default(),
+    };
+    for number in 0..180 {
+        let id = peer.request(invite(number));
+        peer.expect_request(id);
+    }
+    let id = peer.request(invite(180));
+    peer.expect_err(id, ErrorKind::TooOften);
+    peer.expect_nothing_sent();
+    peer.pass(SECOND * 3);
+    peer.drop_replies();
+    let id = peer.request(invite(181));
+    peer.expect_request(id);
 }
 
 #[test]

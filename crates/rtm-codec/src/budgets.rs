@@ -1,0 +1,216 @@
+//! Counts calls within their limits, for the client that makes them and the server that takes them.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{CallLimit, CallLimits, ChannelId, Command, ErrorKind, LimitedCall, Refusal};
+
+/// The calls of one client within their [limits](CallLimits). Only calls that were made lately take memory.
+///
+/// Time is passed in, as the span since any fixed point. A refusal says how long to wait, and counts nothing.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    by_call: Vec<(LimitedCall, CallLimiter)>,
+    /// Joins of one and the same channel.
+    by_channel: Vec<(ChannelId, CallLimiter)>,
+}
+
+impl Budgets {
+    /// Counts a command on its [budget](Command::budget). Of a join, that is the one of all joins.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooOften`]
+    pub fn try_command(&mut self, limits: &CallLimits, command: &Command, now: Duration) -> Result<(), Refusal> {
+        command.budget().map_or(Ok(()), |call| self.try_call(limits, call, now))
+    }
+
+    /// Counts a call on a budget.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooOften`]
+    pub fn try_call(&mut self, limits: &CallLimits, call: LimitedCall, now: Duration) -> Result<(), Refusal> {
+        let limit = limits.get(call);
+        if limit.calls == 0 {
+            return Ok(());
+        }
+        let known = self.by_call.iter().position(|(known, _)| *known == call);
+        let at = known.unwrap_or_else(|| {
+            self.by_call.push((call, CallLimiter::default()));
+            self.by_call.len() - 1
+        });
+        self.by_call[at].1.try_call(limit, now).map_err(Refusal::too_often)
+    }
+
+    /// Counts a join on both of its budgets.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SameChannelTooOften`], [`ErrorKind::TooOften`]
+    pub fn try_join(&mut self, limits: &CallLimits, channel: &ChannelId, now: Duration) -> Result<(), Refusal> {
+        self.try_same_channel(limits, channel, now)?;
+        self.try_call(limits, LimitedCall::JoinChannel, now).inspect_err(|_| {
+            if let Some((_, joins)) = self.by_channel.iter_mut().find(|(known, _)| known == channel) {
+                joins.take_back();
+            }
+        })
+    }
+
+    /// Counts a join on the budget of this one channel.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SameChannelTooOften`]
+    pub fn try_same_channel(&mut self, limits: &CallLimits, channel: &ChannelId, now: Duration) -> Result<(), Refusal> {
+        let limit = limits.get(LimitedCall::JoinSameChannel);
+        if limit.calls == 0 {
+            return Ok(());
+        }
+        self.by_channel.retain(|(_, joins)| !joins.is_idle(limit, now));
+        let known = self.by_channel.iter().position(|(known, _)| known == channel);
+        let at = known.unwrap_or_else(|| {
+            self.by_channel.push((channel.clone(), CallLimiter::default()));
+            self.by_channel.len() - 1
+        });
+        self.by_channel[at]
+            .1
+            .try_call(limit, now)
+            .map_err(|wait| Refusal { kind: ErrorKind::SameChannelTooOften, ..Refusal::too_often(wait) })
+    }
+
+    /// Gives back the memory of calls that no longer count.
+    pub fn tidy(&mut self, limits: &CallLimits, now: Duration) {
+        let limit = limits.get(LimitedCall::JoinSameChannel);
+        self.by_channel.retain(|(_, joins)| !joins.is_idle(limit, now));
+        self.by_call.retain(|(call, limiter)| !limiter.is_idle(limits.get(*call), now));
+        if self.by_channel.is_empty() {
+            self.by_channel = Vec::new();
+        }
+        if self.by_call.is_empty() {
+            self.by_call = Vec::new();
+        }
+    }
+}
+
+/// A sliding window over the calls of one budget: exact, at most `calls` entries long.
+///
+/// Time is passed in, as the span since any fixed point.
+#[derive(Debug, Clone, Default)]
+pub struct CallLimiter(VecDeque<Duration>);
+
+impl CallLimiter {
+    /// Counts a call at `now`, if it is within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// How long until the next call is allowed; the refused call is not counted.
+    pub fn try_call(&mut self, limit: CallLimit, now: Duration) -> Result<(), Duration> {
+        if limit.calls == 0 {
+            return Ok(());
+        }
+        let window = Duration::from_millis(limit.per_ms.into());
+        while self.0.front().is_some_and(|&at| at + window <= now) {
+            self.0.pop_front();
+        }
+        match self.0.front() {
+            Some(&oldest) if self.0.len() >= limit.calls as usize => Err((oldest + window).saturating_sub(now)),
+            _ => {
+                self.0.push_back(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the latest counted call back.
+    fn take_back(&mut self) {
+        self.0.pop_back();
+    }
+
+    /// Whether no call is counted at `now`, so that the limiter may be forgotten.
+    #[must_use]
+    pub fn is_idle(&self, limit: CallLimit, now: Duration) -> bool {
+        let window = Duration::from_millis(limit.per_ms.into());
+        self.0.back().is_none_or(|&at| at + window <= now)
+    }
+}
+
+impl Refusal {
+    /// [`ErrorKind::TooOften`], where the next call is allowed after `wait`.
+    #[must_use]
+    pub fn too_often(wait: Duration) -> Self {
+        Self::new(ErrorKind::TooOften, &format!("the next one is allowed in {} ms", wait.as_millis().max(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::JoinChannel;
+
+    fn room(n: u32) -> ChannelId {
+        ChannelId::new(format!("room-{n}")).expect("the id is good")
+    }
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_last_allowed_call_passes_and_the_next_waits_for_the_oldest_to_leave() {
+        let limit = CallLimits::default().get(LimitedCall::SendMessage);
+        let mut limiter = CallLimiter::default();
+        for i in 0..180 {
+            assert_eq!(limiter.try_call(limit, millis(i)), Ok(()));
+        }
+        assert_eq!(limiter.try_call(limit, millis(180)), Err(millis(2820)));
+        assert_eq!(limiter.try_call(limit, millis(2999)), Err(millis(1)));
+        assert_eq!(limiter.try_call(limit, millis(3000)), Ok(()));
+        assert!(limiter.try_call(limit, millis(3000)).is_err());
+    }
+
+    #[test]
+    fn a_refused_join_draws_on_no_budget() {
+        let mut limits = CallLimits::default();
+        limits.set(LimitedCall::JoinChannel, CallLimit { calls: 3, per_ms: 1000 });
+        limits.set(LimitedCall::JoinSameChannel, CallLimit { calls: 2, per_ms: 5000 });
+        let mut budgets = Budgets::default();
+        for (channel, expected) in [
+            (1, None),
+            (1, None),
+            (1, Some(ErrorKind::SameChannelTooOften)),
+            (2, None),
+            (2, Some(ErrorKind::TooOften)),
+            (2, Some(ErrorKind::TooOften)),
+        ] {
+            let refusal = budgets.try_join(&limits, &room(channel), millis(0)).err();
+            assert_eq!(refusal.map(|refusal| refusal.kind), expected);
+        }
+        assert_eq!(budgets.try_join(&limits, &room(2), millis(1000)), Ok(()), "the second of channel 2");
+        let refusal = budgets.try_join(&limits, &room(2), millis(1000)).unwrap_err();
+        assert_eq!(&*refusal.detail, "the next one is allowed in 4000 ms");
+    }
+
+    #[test]
+    fn memory_is_given_back_when_calls_no_longer_count() {
+        let limits = CallLimits::default();
+        let mut budgets = Budgets::default();
+        let join = JoinChannel { channel_id: room(1) };
+        budgets.try_same_channel(&limits, &join.channel_id, millis(0)).unwrap();
+        budgets.try_command(&limits, &join.into(), millis(0)).unwrap();
+        budgets.tidy(&limits, millis(4999));
+        assert_eq!((budgets.by_call.capacity(), budgets.by_channel.len()), (0, 1));
+        budgets.tidy(&limits, millis(5000));
+        assert_eq!(budgets.by_channel.capacity(), 0);
+    }
+
+    #[test]
+    fn what_has_no_limit_takes_no_memory() {
+        let mut budgets = Budgets::default();
+        let command = JoinChannel { channel_id: room(1) }.into();
+        for _ in 0..1000 {
+            budgets.try_command(&CallLimits::unlimited(), &command, millis(0)).unwrap();
+            budgets.try_join(&CallLimits::unlimited(), &room(1), millis(0)).unwrap();
+        }
+        assert_eq!((budgets.by_call.capacity(), budgets.by_channel.capacity()), (0, 0));
+    }
+}
