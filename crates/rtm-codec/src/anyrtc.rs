@@ -17,13 +17,12 @@ mod envelope;
 mod events;
 mod fields;
 pub mod gateway;
+mod lists;
 mod reader;
 mod receipts;
 mod requests;
 mod server;
 mod shapes;
-pub(crate) mod value;
-mod writer;
 
 pub use client::ClientCodec;
 pub use server::ServerCodec;

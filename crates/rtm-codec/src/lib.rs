@@ -11,12 +11,14 @@ mod error;
 mod event;
 mod frame;
 mod id;
+mod json;
 pub mod limits;
 mod message;
 pub mod native;
 mod rate;
 mod reason;
 mod text;
+mod value;
 mod wire;
 
 pub use budgets::{Budgets, CallLimiter};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{AttributeKey, ErrorKind, Refusal, RtmMessage, Text, anyrtc::value};
+use crate::{AttributeKey, ErrorKind, Refusal, RtmMessage, Text, value};
 
 /// A message's text or bytes.
 pub const MESSAGE_BYTES: usize = 32 * 1024;

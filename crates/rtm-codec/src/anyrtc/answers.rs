@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::{
-    cmd::Cmd,
+    cmd::{CALL_PEER_OFFLINE, CALL_SENT, Cmd, REASON_TIMEOUT},
     envelope::{self, Content},
     fields::{Entries, Field, List, Mark, Nested, Number, Str},
+    lists,
     requests::Echo,
     shapes,
 };
 use crate::{
-    Answer, AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, DecodeErrorKind, ErrorKind, Family,
-    PeerOnlineState, Refusal, Revision, SendOutcome, Text, UserId,
+    Answer, AttributeKey, ChannelId, DecodeErrorKind, ErrorKind, Family, PeerOnlineState, Refusal, SendOutcome, Text,
+    UserId,
 };
 
 /// Writes the answer to the request that `echo` is of, made by `user_id`; `None` where the wire has none.
@@ -44,7 +45,7 @@ pub(super) fn write(echo: &Echo, user_id: &str, result: &Result<Answer, Refusal>
         }
         Cmd::QueryOnlineStatus => {
             let status = match answer {
-                Some(Answer::QueryPeersOnlineStatus(peers)) => peer_states(peers),
+                Some(Answer::QueryPeersOnlineStatus(peers)) => lists::peer_states(peers),
                 _ => List::default(),
             };
             envelope::write_object(cmd, &shapes::OnlineStatus { msg_id, status, code: refused })
@@ -53,7 +54,7 @@ pub(super) fn write(echo: &Echo, user_id: &str, result: &Result<Answer, Refusal>
             // The SDK keeps those that are online, and the call is about all that are subscribed to.
             let status = match answer {
                 Some(Answer::QueryPeersBySubscriptionOption(peers)) => {
-                    peers.iter().map(|peer| peer_state(peer, PeerOnlineState::Online)).collect()
+                    peers.iter().map(|peer| lists::peer_state(peer, PeerOnlineState::Online)).collect()
                 }
                 _ => List::default(),
             };
@@ -86,7 +87,7 @@ pub(super) fn write(echo: &Echo, user_id: &str, result: &Result<Answer, Refusal>
         }
         Cmd::GetChanAttributes | Cmd::GetChanAttributesByKeys => {
             let attributes = match answer {
-                Some(Answer::GetChannelAttributes(of)) => Nested(channel_attributes(of)),
+                Some(Answer::GetChannelAttributes(of)) => Nested(lists::channel_attributes(of)),
                 _ => Nested::default(),
             };
             envelope::write_object(cmd, &shapes::ChanAttributes { code, msg_id, channel_id, attributes })
@@ -169,65 +170,6 @@ pub(super) fn refusal(family: Family, code: Option<u64>) -> Refusal {
     Refusal::from(kind.unwrap_or(ErrorKind::Failure))
 }
 
-/// Online states as a list.
-pub(super) fn peer_states<const MAX: usize>(peers: &[(UserId, PeerOnlineState)]) -> List<shapes::PeerStatus<'_>, MAX> {
-    peers.iter().map(|(peer, state)| peer_state(peer, *state)).collect()
-}
-
-fn peer_state(peer: &UserId, state: PeerOnlineState) -> shapes::PeerStatus<'_> {
-    let (online, unreachable) = match state {
-        PeerOnlineState::Online => (1, false),
-        PeerOnlineState::Unreachable => (1, true),
-        PeerOnlineState::Offline => (0, false),
-    };
-    shapes::PeerStatus { user_id: Str::from(peer), online: Number(Some(online)), unreachable: Mark(unreachable) }
-}
-
-/// The states in a list; users whose ids are none are passed over.
-pub(super) fn read_peer_states<const MAX: usize>(
-    status: &List<shapes::PeerStatus<'_>, MAX>,
-) -> Result<Vec<(UserId, PeerOnlineState)>, DecodeErrorKind> {
-    let state = |peer: &shapes::PeerStatus<'_>| {
-        let state = match (peer.online.0, peer.unreachable.0) {
-            (None | Some(0), _) => PeerOnlineState::Offline,
-            (Some(_), true) => PeerOnlineState::Unreachable,
-            (Some(_), false) => PeerOnlineState::Online,
-        };
-        Some((UserId::new(peer.user_id.as_str()).ok()?, state))
-    };
-    Ok(status.whole()?.iter().filter_map(state).collect())
-}
-
-/// A channel's attributes as a list.
-pub(super) fn channel_attributes<const MAX: usize>(of: &ChannelAttributes) -> List<shapes::ChanAttribute<'_>, MAX> {
-    let attributes = of.attributes.iter().map(|(key, attribute)| {
-        let ChannelAttribute { value, last_update_user_id, last_update_ts } = attribute;
-        shapes::ChanAttribute {
-            key: Str::from(key),
-            value: Str::from(value),
-            user_id: Str::from(last_update_user_id),
-            time: Number(Some(*last_update_ts)),
-        }
-    });
-    attributes.collect()
-}
-
-/// The attributes in a list; those that break the rules are passed over.
-pub(super) fn read_channel_attributes<const MAX: usize>(
-    list: &List<shapes::ChanAttribute<'_>, MAX>,
-) -> Result<ChannelAttributes, DecodeErrorKind> {
-    let attribute = |it: &shapes::ChanAttribute<'_>| {
-        let attribute = ChannelAttribute {
-            value: Text::from(it.value.as_str()),
-            last_update_user_id: UserId::new(it.user_id.as_str()).ok()?,
-            last_update_ts: it.time.0.unwrap_or_default(),
-        };
-        Some((AttributeKey::new(it.key.as_str()).ok()?, attribute))
-    };
-    let attributes = list.whole()?.iter().filter_map(attribute).collect();
-    Ok(ChannelAttributes { attributes, revision: Revision(0) })
-}
-
 /// An answer that a client received.
 #[derive(Debug)]
 pub(super) struct Answered {
@@ -267,7 +209,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
         }
         Cmd::QueryOnlineStatus | Cmd::QueryOnlineSubStatus => {
             let it = content.read::<shapes::OnlineStatus<'_>>()?;
-            let peers = read_peer_states(&it.status)?;
+            let peers = lists::read_peer_states(&it.status)?;
             let outcome = if it.status.is_absent() {
                 Outcome::Refused(it.code.0)
             } else if cmd == Cmd::QueryOnlineStatus {
@@ -304,7 +246,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Answere
         Cmd::GetChanAttributes | Cmd::GetChanAttributesByKeys => {
             let it = content.read::<shapes::ChanAttributes<'_>>()?;
             let outcome = refused_or(it.code, || {
-                Ok(Outcome::Answer(Answer::GetChannelAttributes(read_channel_attributes(&it.attributes.0)?)))
+                Ok(Outcome::Answer(Answer::GetChannelAttributes(lists::read_channel_attributes(&it.attributes.0)?)))
             })?;
             numbered(it.msg_id, outcome)
         }
@@ -361,16 +303,3 @@ fn read_attributes<const MAX: usize>(of: &Entries<'_, MAX>) -> Result<BTreeMap<A
         attributes.filter_map(|(key, value)| Some((AttributeKey::new(key).ok()?, Text::from(value.0.as_deref()?))));
     Ok(attributes.collect())
 }
-
-/// `CallStatus`: the server has the invitation.
-pub(super) const CALL_SENT: u64 = 1;
-/// `CallStatus`: the callee's device has it.
-pub(super) const CALL_RECEIVED: u64 = 2;
-/// `CallStatus`: the callee is not there.
-pub(super) const CALL_PEER_OFFLINE: u64 = 3;
-/// `CallStatus`: the callee does nothing.
-pub(super) const CALL_NO_RESPONSE: u64 = 4;
-/// `CancelCall`: the caller went away.
-pub(super) const REASON_OFFLINE: &str = "Offline";
-/// `CancelCall`: nobody answered.
-pub(super) const REASON_TIMEOUT: &str = "TimeOut";

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use compact_str::CompactString;
 
 use super::{
-    answers::{
-        self, Answered, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, Outcome, REASON_OFFLINE, REASON_TIMEOUT,
+    answers::{self, Answered, Outcome},
+    cmd::{
+        ACCEPT_FAILURE, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, Cmd, INVITATION_EXPIRE, NOT_LOGGED_IN,
+        REASON_OFFLINE, REASON_TIMEOUT,
     },
-    cmd::Cmd,
     commands,
     envelope::{self, Content},
     events::{self, Receipt},
@@ -302,9 +303,9 @@ impl ClientCodec {
             (Some(CALL_RECEIVED), _) => {
                 return self.push(Event::LocalInvitationReceivedByPeer { call_id, callee_id }, frames);
             }
-            (Some(CALL_PEER_OFFLINE), events::NOT_LOGGED_IN) => LocalInvitationFailureReason::NotLoggedIn,
+            (Some(CALL_PEER_OFFLINE), NOT_LOGGED_IN) => LocalInvitationFailureReason::NotLoggedIn,
             (Some(CALL_PEER_OFFLINE), _) => LocalInvitationFailureReason::PeerOffline,
-            (Some(CALL_NO_RESPONSE), events::INVITATION_EXPIRE) => LocalInvitationFailureReason::InvitationExpire,
+            (Some(CALL_NO_RESPONSE), INVITATION_EXPIRE) => LocalInvitationFailureReason::InvitationExpire,
             (Some(CALL_NO_RESPONSE), _) => LocalInvitationFailureReason::PeerNoResponse,
             _ => return,
         };
@@ -328,7 +329,7 @@ impl ClientCodec {
             return;
         };
         let reason = match (it.reason.as_str(), it.failure.as_str()) {
-            (REASON_OFFLINE, events::ACCEPT_FAILURE) => RemoteInvitationFailureReason::AcceptFailure,
+            (REASON_OFFLINE, ACCEPT_FAILURE) => RemoteInvitationFailureReason::AcceptFailure,
             (REASON_OFFLINE, _) => RemoteInvitationFailureReason::PeerOffline,
             (REASON_TIMEOUT, _) => RemoteInvitationFailureReason::InvitationExpire,
             _ => {

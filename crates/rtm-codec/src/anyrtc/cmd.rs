@@ -1,4 +1,4 @@
-//! The commands that an envelope can name.
+//! The commands that an envelope can name, and what stands for something else in their fields.
 
 use crate::Family;
 
@@ -136,3 +136,24 @@ impl Cmd {
         }
     }
 }
+
+/// The wire's number for a text message, the only kind that the SDK takes.
+pub(super) const TEXT: u64 = 1;
+/// `CallStatus`: the server has the invitation.
+pub(super) const CALL_SENT: u64 = 1;
+/// `CallStatus`: the callee's device has it.
+pub(super) const CALL_RECEIVED: u64 = 2;
+/// `CallStatus`: the callee is not there.
+pub(super) const CALL_PEER_OFFLINE: u64 = 3;
+/// `CallStatus`: the callee does nothing.
+pub(super) const CALL_NO_RESPONSE: u64 = 4;
+/// `CancelCall`: the caller went away.
+pub(super) const REASON_OFFLINE: &str = "Offline";
+/// `CancelCall`: nobody answered.
+pub(super) const REASON_TIMEOUT: &str = "TimeOut";
+/// Ours, in `Failure`.
+pub(super) const ACCEPT_FAILURE: &str = "ACCEPT_FAILURE";
+/// Ours, in `Failure`.
+pub(super) const INVITATION_EXPIRE: &str = "INVITATION_EXPIRE";
+/// Ours, in `Failure`; the vendor's spelling.
+pub(super) const NOT_LOGGED_IN: &str = "NOT_LOGGEDIN";

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    cmd::Cmd,
+    cmd::{Cmd, TEXT},
     envelope,
-    events::TEXT,
     fields::{Body, Entries, Field, Flag, List, Nested, Number, Str},
     shapes,
 };

@@ -4,9 +4,8 @@ use super::{
     cmd::Cmd,
     fields::{Field, Str},
     reader::{Kind, Reader},
-    writer::Writer,
 };
-use crate::{DecodeError, DecodeErrorKind, Packet, limits::PACKET_BYTES};
+use crate::{DecodeError, DecodeErrorKind, Packet, json::Writer, limits::PACKET_BYTES};
 
 /// A packet's head.
 #[derive(Debug, Default)]

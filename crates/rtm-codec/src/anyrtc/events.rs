@@ -3,11 +3,13 @@
 use compact_str::CompactString;
 
 use super::{
-    answers::{self, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, REASON_OFFLINE, REASON_TIMEOUT},
-    cmd::Cmd,
+    cmd::{
+        ACCEPT_FAILURE, CALL_NO_RESPONSE, CALL_PEER_OFFLINE, CALL_RECEIVED, Cmd, INVITATION_EXPIRE, NOT_LOGGED_IN,
+        REASON_OFFLINE, REASON_TIMEOUT, TEXT,
+    },
     envelope::{self, Content},
     fields::{Body, Field, Mark, Number, Str},
-    shapes,
+    lists, shapes,
 };
 use crate::{
     CallId, ChannelId, DecodeErrorKind, Event, LocalInvitationFailureReason, MessageId, PeerMessage,
@@ -52,7 +54,7 @@ pub(super) fn write(event: &Event, user_id: &str) -> Option<String> {
         }
         Event::PeersOnlineStatusChanged { peers } => envelope::write_object(
             Cmd::PeerOnlineStatus,
-            &shapes::PeerOnlineStatus { status: answers::peer_states(peers) },
+            &shapes::PeerOnlineStatus { status: lists::peer_states(peers) },
         ),
         Event::TokenWillExpire { expires_in_ms: _ } => envelope::write(Cmd::AcsTokenWillExpire, 0, |out| out.raw("{}")),
         Event::RemoteInvitationReceived { call_id, caller_id, content } => envelope::write_object(
@@ -108,7 +110,7 @@ pub(super) fn write(event: &Event, user_id: &str) -> Option<String> {
             Cmd::ChanAttribChanged,
             &shapes::ChanAttribChanged {
                 channel_id: Str::from(channel_id),
-                attributes: answers::channel_attributes(attributes),
+                attributes: lists::channel_attributes(attributes),
             },
         ),
         Event::Gap { .. } => return None,
@@ -234,7 +236,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Receive
         }
         Cmd::PeerOnlineStatus => {
             let it = content.read::<shapes::PeerOnlineStatus<'_>>()?;
-            Some(Event::PeersOnlineStatusChanged { peers: answers::read_peer_states(&it.status)? })
+            Some(Event::PeersOnlineStatusChanged { peers: lists::read_peer_states(&it.status)? })
         }
         Cmd::AcsTokenWillExpire => Some(Event::TokenWillExpire { expires_in_ms: TOKEN_WARNING_MS }),
         Cmd::MakeCall => {
@@ -269,7 +271,7 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Receive
         }
         Cmd::ChanAttribChanged => {
             let it = content.read::<shapes::ChanAttribChanged<'_>>()?;
-            let attributes = answers::read_channel_attributes(&it.attributes)?;
+            let attributes = lists::read_channel_attributes(&it.attributes)?;
             let channel_id = ChannelId::new(it.channel_id.as_str()).ok();
             channel_id.map(|channel_id| Event::AttributesUpdated { channel_id, attributes })
         }
@@ -314,16 +316,8 @@ fn count(size: Number) -> u32 {
     u32::try_from(size.0.unwrap_or_default()).unwrap_or(u32::MAX)
 }
 
-/// The wire's number for a text message, the only kind that the SDK takes.
-pub(super) const TEXT: u64 = 1;
 /// How long before a token's end the vendor warns, which its wire does not tell (spec §4).
 const TOKEN_WARNING_MS: u64 = 30_000;
-/// Ours, in `Failure`.
-pub(super) const ACCEPT_FAILURE: &str = "ACCEPT_FAILURE";
-/// Ours, in `Failure`.
-pub(super) const INVITATION_EXPIRE: &str = "INVITATION_EXPIRE";
-/// Ours, in `Failure`; the vendor's spelling.
-pub(super) const NOT_LOGGED_IN: &str = "NOT_LOGGEDIN";
 /// The largest whole number that JavaScript has without gaps.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// How many numbers of 13 digits there are, the most that the SDK makes.

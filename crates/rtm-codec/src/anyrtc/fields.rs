@@ -3,12 +3,8 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{
-    reader::{Kind, Reader},
-    value,
-    writer::Writer,
-};
-use crate::{AttributeKey, DecodeErrorKind, ErrorKind, Refusal, RtmMessage, Text};
+use super::reader::{Kind, Reader};
+use crate::{AttributeKey, DecodeErrorKind, ErrorKind, Refusal, RtmMessage, Text, json::Writer, value};
 
 /// A value of an object's field.
 pub(super) trait Field<'a>: Default {

@@ -3,15 +3,16 @@
 use std::fmt;
 
 use super::{
-    events::{self, TEXT},
+    cmd::TEXT,
+    events,
     fields::{Body, Field, Flag, Number, Optional, Signed, Str},
     reader::Reader,
     shapes,
-    writer::Writer,
 };
 use crate::{
     AppId, DecodeError, DecodeErrorKind, ErrorKind, HistoryCursor, HistoryMessage, HistoryOf, HistoryPage, InvalidId,
     MessageId, PeerMessage, QueryHistory, Refusal, Text, Token, UserId,
+    json::Writer,
     limits::{HISTORY_PAGE, PACKET_BYTES},
 };
 

@@ -1,20 +1,12 @@
 //! Reads JSON, and JSON within strings of JSON, in place: nothing is unescaped into a buffer to be read
 //! again. A text without escapes is borrowed from the packet.
 
-use std::{borrow::Cow, iter};
+mod strings;
 
-use super::writer::{QUOTES, first_special};
-use crate::DecodeErrorKind;
+use std::borrow::Cow;
 
-/// How deep objects and arrays may lie in one another, over all the strings they are wrapped in.
-/// The wire's own go four deep.
-pub(super) const MAX_NESTING: usize = 16;
-
-/// The room that a text with escapes has at first, beyond twice what was before the first of them.
-const ESCAPED_BYTES: usize = 64;
-
-/// The digits that any number of `u64` may have.
-const SAFE_DIGITS: usize = 19;
+use self::strings::Unit;
+use crate::{DecodeErrorKind, json::QUOTES};
 
 /// A place in a packet.
 #[derive(Debug, Clone)]
@@ -36,15 +28,6 @@ pub(super) enum Kind {
     True,
     False,
     Null,
-}
-
-/// One character of a string's text.
-enum Unit {
-    Char(char),
-    /// Half of a surrogate pair: JSON can write it, text cannot hold it.
-    Lone,
-    /// The string ends.
-    End,
 }
 
 /// What comes next besides white space.
@@ -118,47 +101,6 @@ impl<'a> Reader<'a> {
     /// It is passed over in any case.
     pub(super) fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
         if self.accept('"')? { self.rest_of_string() } else { self.skip().map(|()| None) }
-    }
-
-    fn rest_of_string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
-        let start = self.at;
-        if self.plain() {
-            let end = self.at;
-            self.at += QUOTES[self.depth].len();
-            return Ok(Some(Cow::Borrowed(&self.text[start..end])));
-        }
-        self.rest_of_escaped_string(start)
-    }
-
-    // Apart, so that strings without escapes do not pay for what it puts on the stack.
-    #[inline(never)]
-    fn rest_of_escaped_string(&mut self, start: usize) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
-        let mut text = String::with_capacity(2 * (self.at - start) + ESCAPED_BYTES);
-        text.push_str(&self.text[start..self.at]);
-        let mut lone = false;
-        loop {
-            match self.escapes(&mut text) {
-                Some(true) => break,
-                Some(false) => {}
-                None => match self.unit(self.depth + 1)? {
-                    Unit::Char(c) => text.push(c),
-                    Unit::Lone => lone = true,
-                    Unit::End => break,
-                },
-            }
-            let from = self.at;
-            let ends = self.plain();
-            text.push_str(&self.text[from..self.at]);
-            if ends {
-                self.at += QUOTES[self.depth].len();
-                break;
-            }
-        }
-        // The text may be kept for long.
-        if text.capacity() - text.len() > text.len() / 4 + 2 * ESCAPED_BYTES {
-            text.shrink_to_fit();
-        }
-        Ok((!lone).then_some(Cow::Owned(text)))
     }
 
     /// Reads JSON within a string; `None` when the string holds no such thing. The string is passed
@@ -289,19 +231,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn skip_string(&mut self) -> Result<(), DecodeErrorKind> {
-        self.expect('"')?;
-        loop {
-            if self.plain() {
-                self.at += QUOTES[self.depth].len();
-                return Ok(());
-            }
-            if let Unit::End = self.unit(self.depth + 1)? {
-                return Ok(());
-            }
-        }
-    }
-
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -388,12 +317,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over text that stands for itself; whether the string ends there.
-    fn plain(&mut self) -> bool {
-        self.at += first_special(&self.text.as_bytes()[self.at..]).unwrap_or(self.text.len() - self.at);
-        self.is_quote(self.depth)
-    }
-
     /// Whether a quote comes next that has so many strings around it.
     #[inline(always)]
     fn is_quote(&self, depth: usize) -> bool {
@@ -402,109 +325,15 @@ impl<'a> Reader<'a> {
         bytes.get(backslashes) == Some(&b'"') && bytes[..backslashes].iter().all(|byte| *byte == b'\\')
     }
 
-    /// Reads a run of backslashes and what they escape, as any library writes it: whether the string ends
-    /// with it. `None` when it is something rarer, which [`unit`](Self::unit) is for.
-    ///
-    /// Each string around a text doubles a backslash, so that of a text in `n` strings each is written as
-    /// `2^n`, a quote has one less before it, and an escaped letter half as many.
-    fn escapes(&mut self, text: &mut String) -> Option<bool> {
-        let bytes = &self.text.as_bytes()[self.at..];
-        let width = 2 << self.depth;
-        let run = bytes.iter().take_while(|byte| **byte == b'\\').count();
-        let (whole, rest) = (run >> (self.depth + 1), run & (width - 1));
-        if whole > 0 {
-            text.extend(iter::repeat_n('\\', whole));
-            self.at += whole * width;
-        }
-        if rest == 0 {
-            return (whole > 0).then_some(false);
-        }
-        let char = match bytes.get(run)? {
-            b'"' if rest == width - 1 => '"',
-            b'"' if rest == width / 2 - 1 => {
-                self.at += rest + 1;
-                return Some(true);
-            }
-            b'n' if rest == width / 2 => '\n',
-            b'r' if rest == width / 2 => '\r',
-            b't' if rest == width / 2 => '\t',
-            b'b' if rest == width / 2 => '\u{8}',
-            b'f' if rest == width / 2 => '\u{c}',
-            _ => return None,
-        };
-        text.push(char);
-        self.at += rest + 1;
-        Some(false)
-    }
-
-    /// The next character of the text within `level` strings.
-    fn unit(&mut self, level: usize) -> Result<Unit, DecodeErrorKind> {
-        let Some(outer) = level.checked_sub(1) else {
-            let char = self.rest().chars().next().ok_or(DecodeErrorKind::Truncated)?;
-            self.at += char.len_utf8();
-            return Ok(Unit::Char(char));
-        };
-        match self.unit(outer)? {
-            Unit::Char('"') => Ok(Unit::End),
-            Unit::Char('\\') => self.escape(outer),
-            Unit::Char(char) if char < ' ' => Err(DecodeErrorKind::Syntax),
-            Unit::Char(char) => Ok(Unit::Char(char)),
-            Unit::Lone => Ok(Unit::Lone),
-            Unit::End => Err(DecodeErrorKind::Truncated),
-        }
-    }
-
-    /// What an escape stands for, whose backslash was read and whose characters are at level `outer`.
-    fn escape(&mut self, outer: usize) -> Result<Unit, DecodeErrorKind> {
-        let char = match self.char(outer)? {
-            char @ ('"' | '\\' | '/') => char,
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'u' => return self.unicode(outer),
-            _ => return Err(DecodeErrorKind::Syntax),
-        };
-        Ok(Unit::Char(char))
-    }
-
-    fn unicode(&mut self, outer: usize) -> Result<Unit, DecodeErrorKind> {
-        let first = self.hex(outer)?;
-        if let Some(char) = char::from_u32(first) {
-            return Ok(Unit::Char(char));
-        }
-        let start = self.at;
-        if first < 0xdc00 && matches!(self.unit(outer)?, Unit::Char('\\')) && self.char(outer)? == 'u' {
-            let second = self.hex(outer)?;
-            if (0xdc00..0xe000).contains(&second) {
-                let char = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
-                return Ok(char.map_or(Unit::Lone, Unit::Char));
-            }
-        }
-        self.at = start;
-        Ok(Unit::Lone)
-    }
-
-    fn hex(&mut self, outer: usize) -> Result<u32, DecodeErrorKind> {
-        let mut value = 0;
-        for _ in 0..4 {
-            value = value * 16 + self.char(outer)?.to_digit(16).ok_or(DecodeErrorKind::Syntax)?;
-        }
-        Ok(value)
-    }
-
-    fn char(&mut self, level: usize) -> Result<char, DecodeErrorKind> {
-        match self.unit(level)? {
-            Unit::Char(char) => Ok(char),
-            Unit::Lone => Err(DecodeErrorKind::Syntax),
-            Unit::End => Err(DecodeErrorKind::Truncated),
-        }
-    }
-
     fn digits(&mut self) -> usize {
         let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
         self.at += digits;
         digits
     }
 }
+
+/// How deep objects and arrays may lie in one another, over all the strings they are wrapped in.
+/// The wire's own go four deep.
+pub(super) const MAX_NESTING: usize = 16;
+/// The digits that any number of `u64` may have.
+const SAFE_DIGITS: usize = 19;

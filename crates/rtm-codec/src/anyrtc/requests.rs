@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::{
-    cmd::Cmd,
+    cmd::{Cmd, TEXT},
     envelope::Content,
-    events::TEXT,
     fields::{Body, Entries, Field, List, Number, Str},
     shapes,
 };

@@ -6,10 +6,10 @@
 use super::{
     fields::{Body, Entries, Field, Flag, List, Mark, Nested, Number, Optional, Signed, Str},
     reader::{Kind, Reader},
-    writer::Writer,
 };
 use crate::{
     DecodeErrorKind,
+    json::Writer,
     limits::{ATTRIBUTE_COUNT, MEMBER_COUNT_CHANNELS, SUBSCRIBED_PEERS},
 };
 

@@ -1,18 +1,15 @@
 //! A typed value on a wire of texts: MessagePack read, the same value's JSON written.
 
-use super::writer::Writer;
+use crate::json::Writer;
 
-/// How deep a value may be nested.
-const MAX_NESTING: usize = 64;
-
-/// Whether `bytes` are one MessagePack value that JSON can say, and nothing more.
+/// Whether `bytes` are one MessagePack value that can be written as JSON, and nothing more.
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
     let mut transcode = Transcode { rest: bytes, out: None };
     transcode.value(0).is_some() && transcode.rest.is_empty()
 }
 
-/// Writes the JSON of the value in `bytes`. What [`is_value`] does not hold of gives no sense.
-pub(super) fn write(bytes: &[u8], to: &mut Writer) {
+/// Writes the value in `bytes` as JSON. `bytes` must be a value, by [`is_value`]; of others the beginning is written.
+pub(crate) fn write(bytes: &[u8], to: &mut Writer) {
     let _ = Transcode { rest: bytes, out: Some(to) }.value(0);
 }
 
@@ -65,7 +62,7 @@ impl Transcode<'_, '_> {
                 self.map(len, nesting)?;
             }
             0xe0..=0xff => self.write(|out| out.number(i8::from_be_bytes([marker]))),
-            // Extension types, which JSON has not, and the byte that MessagePack never uses.
+            // Extension types, which have no JSON, and the byte that MessagePack never uses.
             0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => return None,
         }
         Some(())
@@ -185,6 +182,9 @@ impl Transcode<'_, '_> {
         }
     }
 }
+
+/// How deep a value may be nested.
+const MAX_NESTING: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,4 @@
-//! Writes JSON, and JSON within strings of JSON to any depth, in one pass: each character is escaped
-//! as often as the strings around it ask for.
-
-/// The escapes that a quote and a backslash take are `2^depth - 1` and `2^depth` backslashes.
-const BACKSLASHES: &str = r"\\\\\\\\\\\\\\\\";
-
-/// How many strings may lie around a token. The deepest the wire has is text in JSON in a message's
-/// body, in `Content`, in the envelope.
-pub(super) const MAX_DEPTH: usize = 3;
-
-/// What opens and closes a string that has so many strings around it.
-pub(super) const QUOTES: [&str; MAX_DEPTH + 1] = [r#"""#, r#"\""#, r#"\\\""#, r#"\\\\\\\""#];
+//! Writes JSON, and JSON inside strings of JSON, in one pass: a character is escaped once for each string around it.
 
 /// JSON under construction.
 #[derive(Debug, Default)]
@@ -154,6 +143,16 @@ const WORD: usize = 8;
 const NEAR: usize = 64;
 const BLOCK: usize = 32;
 const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+
+/// The escapes that a quote and a backslash take are `2^depth - 1` and `2^depth` backslashes.
+const BACKSLASHES: &str = r"\\\\\\\\\\\\\\\\";
+
+/// How many strings may lie around a token. The deepest of the wire is a text in JSON, in a message's body, in
+/// `Content`, in the envelope.
+pub(super) const MAX_DEPTH: usize = 3;
+
+/// The quote of a string, by the number of strings around it.
+pub(super) const QUOTES: [&str; MAX_DEPTH + 1] = [r#"""#, r#"\""#, r#"\\\""#, r#"\\\\\\\""#];
 
 #[cfg(test)]
 mod tests {
