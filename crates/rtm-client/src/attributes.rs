@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributes, ChannelId,
-    ClearChannelAttributes, ClearLocalUserAttributes, DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys,
-    Family, GetChannelAttributes, GetUserAttributes, Revision, SetChannelAttributes, SetLocalUserAttributes, Text,
-    UserId,
+    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributeTarget,
+    ChannelAttributes, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes, DeleteChannelAttributesByKeys,
+    DeleteLocalUserAttributesByKeys, Family, GetChannelAttributes, GetUserAttributes, Revision, SetChannelAttributes,
+    SetLocalUserAttributes, Text, UserId,
 };
 use rtm_connection::RtmError;
 
@@ -121,13 +121,7 @@ impl Client {
         attributes: impl IntoIterator<Item = (K, V)>,
         options: ChannelAttributeOptions,
     ) -> Result<Revision, RtmError> {
-        self.call(SetChannelAttributes {
-            channel_id: channel(channel_id)?,
-            attributes: map(attributes)?,
-            enable_notification_to_channel_members: options.enable_notification_to_channel_members,
-            expected_revision: options.expected_revision,
-        })
-        .await
+        self.call(SetChannelAttributes { target: target(channel_id, options)?, attributes: map(attributes)? }).await
     }
 
     /// Adds to or changes the attributes of a channel.
@@ -141,13 +135,8 @@ impl Client {
         attributes: impl IntoIterator<Item = (K, V)>,
         options: ChannelAttributeOptions,
     ) -> Result<Revision, RtmError> {
-        self.call(AddOrUpdateChannelAttributes {
-            channel_id: channel(channel_id)?,
-            attributes: map(attributes)?,
-            enable_notification_to_channel_members: options.enable_notification_to_channel_members,
-            expected_revision: options.expected_revision,
-        })
-        .await
+        self.call(AddOrUpdateChannelAttributes { target: target(channel_id, options)?, attributes: map(attributes)? })
+            .await
     }
 
     /// Removes some attributes of a channel. A key that is not there is passed over.
@@ -161,13 +150,7 @@ impl Client {
         keys: impl IntoIterator<Item: AsRef<str>>,
         options: ChannelAttributeOptions,
     ) -> Result<Revision, RtmError> {
-        self.call(DeleteChannelAttributesByKeys {
-            channel_id: channel(channel_id)?,
-            keys: key_list(keys)?,
-            enable_notification_to_channel_members: options.enable_notification_to_channel_members,
-            expected_revision: options.expected_revision,
-        })
-        .await
+        self.call(DeleteChannelAttributesByKeys { target: target(channel_id, options)?, keys: key_list(keys)? }).await
     }
 
     /// Removes all attributes of a channel.
@@ -180,12 +163,7 @@ impl Client {
         channel_id: impl AsRef<str>,
         options: ChannelAttributeOptions,
     ) -> Result<Revision, RtmError> {
-        self.call(ClearChannelAttributes {
-            channel_id: channel(channel_id)?,
-            enable_notification_to_channel_members: options.enable_notification_to_channel_members,
-            expected_revision: options.expected_revision,
-        })
-        .await
+        self.call(ClearChannelAttributes { target: target(channel_id, options)? }).await
     }
 
     /// Reads all attributes of a channel, with who wrote each and when, and their revision.
@@ -215,6 +193,11 @@ impl Client {
 
 fn user(user_id: impl AsRef<str>) -> Result<UserId, RtmError> {
     UserId::new(user_id).map_err(|error| invalid(Family::Attributes, error))
+}
+
+fn target(channel_id: impl AsRef<str>, options: ChannelAttributeOptions) -> Result<ChannelAttributeTarget, RtmError> {
+    let ChannelAttributeOptions { enable_notification_to_channel_members: notify, expected_revision } = options;
+    Ok(ChannelAttributeTarget { channel_id: channel(channel_id)?, notify, expected_revision })
 }
 
 fn channel(channel_id: impl AsRef<str>) -> Result<ChannelId, RtmError> {

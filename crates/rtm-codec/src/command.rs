@@ -173,54 +173,49 @@ pub struct GetChannelMemberCount {
     pub channel_ids: Vec<ChannelId>,
 }
 
+/// Which channel's attributes are written, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelAttributeTarget {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// Whether all members are told.
+    pub notify: bool,
+    /// Write only at this revision.
+    pub expected_revision: Option<Revision>,
+}
+
 /// Replaces all attributes of a channel (spec §8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetChannelAttributes {
     /// Of which channel.
-    pub channel_id: ChannelId,
+    pub target: ChannelAttributeTarget,
     /// The new attributes; none clears them.
     pub attributes: BTreeMap<AttributeKey, Text>,
-    /// Whether all members are told.
-    pub enable_notification_to_channel_members: bool,
-    /// Write only at this revision.
-    pub expected_revision: Option<Revision>,
 }
 
 /// Adds to or changes the attributes of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddOrUpdateChannelAttributes {
     /// Of which channel.
-    pub channel_id: ChannelId,
+    pub target: ChannelAttributeTarget,
     /// What to write, at least one.
     pub attributes: BTreeMap<AttributeKey, Text>,
-    /// Whether all members are told.
-    pub enable_notification_to_channel_members: bool,
-    /// Write only at this revision.
-    pub expected_revision: Option<Revision>,
 }
 
 /// Removes some attributes of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteChannelAttributesByKeys {
     /// Of which channel.
-    pub channel_id: ChannelId,
+    pub target: ChannelAttributeTarget,
     /// Which; unknown keys are passed over.
     pub keys: Vec<AttributeKey>,
-    /// Whether all members are told.
-    pub enable_notification_to_channel_members: bool,
-    /// Write only at this revision.
-    pub expected_revision: Option<Revision>,
 }
 
 /// Removes all attributes of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClearChannelAttributes {
     /// Of which channel.
-    pub channel_id: ChannelId,
-    /// Whether all members are told.
-    pub enable_notification_to_channel_members: bool,
-    /// Write only at this revision.
-    pub expected_revision: Option<Revision>,
+    pub target: ChannelAttributeTarget,
 }
 
 /// Reads the attributes of a channel.

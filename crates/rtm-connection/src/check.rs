@@ -34,18 +34,18 @@ pub(crate) fn arguments(command: &Command, abilities: Abilities) -> Result<(), R
             at_most(count, limits::MEMBER_COUNT_CHANNELS, ErrorKind::ExceedLimit, "more than 32 channels are given")
         }
         Command::SetChannelAttributes(set) => {
-            revision(set.expected_revision.is_some(), abilities)?;
+            revision(set.target.expected_revision.is_some(), abilities)?;
             check_attributes(&set.attributes, limits::CHANNEL_ATTRIBUTES_BYTES)
         }
         Command::AddOrUpdateChannelAttributes(add) => {
-            revision(add.expected_revision.is_some(), abilities)?;
+            revision(add.target.expected_revision.is_some(), abilities)?;
             some_attributes(&add.attributes, limits::CHANNEL_ATTRIBUTES_BYTES)
         }
         Command::DeleteChannelAttributesByKeys(delete) => {
-            revision(delete.expected_revision.is_some(), abilities)?;
+            revision(delete.target.expected_revision.is_some(), abilities)?;
             keys(Some(&delete.keys))
         }
-        Command::ClearChannelAttributes(clear) => revision(clear.expected_revision.is_some(), abilities),
+        Command::ClearChannelAttributes(clear) => revision(clear.target.expected_revision.is_some(), abilities),
         Command::GetChannelAttributes(get) => keys(get.keys.as_ref()),
         Command::QueryHistory(query) => {
             if query.limit == 0 || query.limit as usize > limits::HISTORY_PAGE {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use rtm_codec::{
-    Answer, AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event, GetChannelAttributes,
-    GetUserAttributes, Refusal, Revision, Text, limits,
+    Answer, AttributeKey, ChannelAttribute, ChannelAttributeTarget, ChannelAttributes, ChannelId, ErrorKind, Event,
+    GetChannelAttributes, GetUserAttributes, Refusal, Revision, Text, limits,
 };
 
 use super::{Core, Now, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, notes::Asker};
@@ -28,15 +28,6 @@ pub(super) enum Edit {
     Delete(Vec<AttributeKey>),
     /// All go.
     Clear,
-}
-
-/// A write to a channel's attributes.
-#[derive(Debug)]
-pub(super) struct ChannelWrite {
-    pub(super) channel_id: ChannelId,
-    pub(super) edit: Edit,
-    pub(super) notify: bool,
-    pub(super) expected_revision: Option<Revision>,
 }
 
 impl Edit {
@@ -104,18 +95,25 @@ impl Core {
         &mut self,
         now: Now,
         asker: Asker,
-        write: ChannelWrite,
+        target: ChannelAttributeTarget,
+        edit: Edit,
         answer: impl FnOnce(Revision) -> Answer,
     ) -> Option<Result<Answer, Refusal>> {
-        match self.try_write_channel(now, asker, write) {
+        match self.try_write_channel(now, asker, target, edit) {
             // The request waits for the store before it is answered with this.
             Ok(revision) => Some(Ok(answer(revision))),
             Err(refusal) => Some(Err(refusal)),
         }
     }
 
-    fn try_write_channel(&mut self, now: Now, asker: Asker, write: ChannelWrite) -> Result<Revision, Refusal> {
-        let ChannelWrite { channel_id, edit, notify, expected_revision } = write;
+    fn try_write_channel(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        target: ChannelAttributeTarget,
+        edit: Edit,
+    ) -> Result<Revision, Refusal> {
+        let ChannelAttributeTarget { channel_id, notify, expected_revision } = target;
         edit.check()?;
         self.jobs.check_room()?;
         let writer = self.user_id_of(asker.session).ok_or(ErrorKind::NotLoggedIn)?;

@@ -1,14 +1,11 @@
 //! What each command means: the one match over them.
 
-use rtm_codec::{Answer, Command, Effect, ErrorKind, Refusal, RequestId};
-
-use super::{
-    Core, Now,
-    arena::SessionKey,
-    attributes::{ChannelWrite, Edit},
-    notes::Asker,
-    requests::Begin,
+use rtm_codec::{
+    AddOrUpdateChannelAttributes, Answer, ClearChannelAttributes, Command, DeleteChannelAttributesByKeys, Effect,
+    ErrorKind, Refusal, RequestId, SetChannelAttributes,
 };
+
+use super::{Core, Now, arena::SessionKey, attributes::Edit, notes::Asker, requests::Begin};
 
 impl Core {
     /// Does a request of a session, and answers it at once or later.
@@ -98,41 +95,20 @@ impl Core {
             Command::SendChannelMessage(send) => self.send_to_channel(now, asker, send),
             Command::GetMembers(query) => Some(self.members(key, &query)),
             Command::GetChannelMemberCount(query) => Some(self.member_counts(query)),
-            Command::SetChannelAttributes(set) => {
-                let write = ChannelWrite {
-                    channel_id: set.channel_id,
-                    edit: Edit::Replace(set.attributes),
-                    notify: set.enable_notification_to_channel_members,
-                    expected_revision: set.expected_revision,
-                };
-                self.write_channel_attributes(now, asker, write, Answer::SetChannelAttributes)
+            Command::SetChannelAttributes(SetChannelAttributes { target, attributes }) => {
+                let edit = Edit::Replace(attributes);
+                self.write_channel_attributes(now, asker, target, edit, Answer::SetChannelAttributes)
             }
-            Command::AddOrUpdateChannelAttributes(add) => {
-                let write = ChannelWrite {
-                    channel_id: add.channel_id,
-                    edit: Edit::Merge(add.attributes),
-                    notify: add.enable_notification_to_channel_members,
-                    expected_revision: add.expected_revision,
-                };
-                self.write_channel_attributes(now, asker, write, Answer::AddOrUpdateChannelAttributes)
+            Command::AddOrUpdateChannelAttributes(AddOrUpdateChannelAttributes { target, attributes }) => {
+                let edit = Edit::Merge(attributes);
+                self.write_channel_attributes(now, asker, target, edit, Answer::AddOrUpdateChannelAttributes)
             }
-            Command::DeleteChannelAttributesByKeys(delete) => {
-                let write = ChannelWrite {
-                    channel_id: delete.channel_id,
-                    edit: Edit::Delete(delete.keys),
-                    notify: delete.enable_notification_to_channel_members,
-                    expected_revision: delete.expected_revision,
-                };
-                self.write_channel_attributes(now, asker, write, Answer::DeleteChannelAttributesByKeys)
+            Command::DeleteChannelAttributesByKeys(DeleteChannelAttributesByKeys { target, keys }) => {
+                let edit = Edit::Delete(keys);
+                self.write_channel_attributes(now, asker, target, edit, Answer::DeleteChannelAttributesByKeys)
             }
-            Command::ClearChannelAttributes(clear) => {
-                let write = ChannelWrite {
-                    channel_id: clear.channel_id,
-                    edit: Edit::Clear,
-                    notify: clear.enable_notification_to_channel_members,
-                    expected_revision: clear.expected_revision,
-                };
-                self.write_channel_attributes(now, asker, write, Answer::ClearChannelAttributes)
+            Command::ClearChannelAttributes(ClearChannelAttributes { target }) => {
+                self.write_channel_attributes(now, asker, target, Edit::Clear, Answer::ClearChannelAttributes)
             }
             Command::GetChannelAttributes(read) => Some(self.read_channel_attributes(&read)),
             Command::QueryHistory(query) => self.query_history_of(now, asker, &query),

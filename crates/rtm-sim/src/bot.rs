@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelId, ClearLocalUserAttributes,
-    DeleteLocalUserAttributesByKeys, GetChannelMemberCount, GetMembers, GetUserAttributes, HistoryOf, MessageId,
-    QueryHistory, QueryPeersOnlineStatus, RtmMessage, SendChannelMessage, SendMessageToPeer, SetLocalUserAttributes,
-    SubscribePeersOnlineStatus, Text, UnsubscribePeersOnlineStatus, UserId, Wire,
+    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributeTarget, ChannelId,
+    ClearLocalUserAttributes, DeleteLocalUserAttributesByKeys, GetChannelMemberCount, GetMembers, GetUserAttributes,
+    HistoryOf, MessageId, QueryHistory, QueryPeersOnlineStatus, RtmMessage, SendChannelMessage, SendMessageToPeer,
+    SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, UnsubscribePeersOnlineStatus, UserId, Wire,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmEvent};
 
@@ -177,12 +177,10 @@ impl Bot {
             4 if client.random(2) == 0 => client.request(ClearLocalUserAttributes {}),
             _ => {
                 let channel_id = self.channel(client);
-                let enable_notification_to_channel_members = client.random(2) == 0;
+                let notify = client.random(2) == 0;
                 client.request(AddOrUpdateChannelAttributes {
-                    channel_id,
+                    target: ChannelAttributeTarget { channel_id, notify, expected_revision: None },
                     attributes,
-                    enable_notification_to_channel_members,
-                    expected_revision: None,
                 })
             }
         };

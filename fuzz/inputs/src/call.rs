@@ -6,12 +6,13 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use rtm_codec::{
     Abilities, AcceptInvitation, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AppId, AttributeKey,
-    CallId, CancelInvitation, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes, Command,
-    DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, GetChannelAttributes, GetChannelMemberCount,
-    GetMembers, GetUserAttributes, HistoryCursor, HistoryOf, InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login,
-    MessageId, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RefuseInvitation, RenewToken,
-    Revision, RtmMessage, SendChannelMessage, SendInvitation, SendMessageToPeer, SetChannelAttributes,
-    SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, Token, UnsubscribePeersOnlineStatus, UserId,
+    CallId, CancelInvitation, ChannelAttributeTarget, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes,
+    Command, DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, GetChannelAttributes,
+    GetChannelMemberCount, GetMembers, GetUserAttributes, HistoryCursor, HistoryOf, InstanceId, JoinChannel, KeepAlive,
+    LeaveChannel, Login, MessageId, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus,
+    RefuseInvitation, RenewToken, Revision, RtmMessage, SendChannelMessage, SendInvitation, SendMessageToPeer,
+    SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, Token,
+    UnsubscribePeersOnlineStatus, UserId,
 };
 
 pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
@@ -227,37 +228,18 @@ impl Call {
             Self::GetChannelMemberCount(of) => {
                 GetChannelMemberCount { channel_ids: of.numbers().map(channel).collect() }.into()
             }
-            Self::SetChannelAttributes { channel: of, attributes, tell, revision } => SetChannelAttributes {
-                channel_id: channel(of),
-                attributes: attributes.map(),
-                enable_notification_to_channel_members: tell,
-                expected_revision: revision.map(|of| Revision(of.into())),
+            Self::SetChannelAttributes { channel: of, attributes, tell, revision } => {
+                SetChannelAttributes { target: target(of, tell, revision), attributes: attributes.map() }.into()
             }
-            .into(),
             Self::AddOrUpdateChannelAttributes { channel: of, attributes, tell, revision } => {
-                AddOrUpdateChannelAttributes {
-                    channel_id: channel(of),
-                    attributes: attributes.map(),
-                    enable_notification_to_channel_members: tell,
-                    expected_revision: revision.map(|of| Revision(of.into())),
-                }
-                .into()
+                AddOrUpdateChannelAttributes { target: target(of, tell, revision), attributes: attributes.map() }.into()
             }
             Self::DeleteChannelAttributesByKeys { channel: of, keys, tell, revision } => {
-                DeleteChannelAttributesByKeys {
-                    channel_id: channel(of),
-                    keys: keys.keys(),
-                    enable_notification_to_channel_members: tell,
-                    expected_revision: revision.map(|of| Revision(of.into())),
-                }
-                .into()
+                DeleteChannelAttributesByKeys { target: target(of, tell, revision), keys: keys.keys() }.into()
             }
-            Self::ClearChannelAttributes { channel: of, tell, revision } => ClearChannelAttributes {
-                channel_id: channel(of),
-                enable_notification_to_channel_members: tell,
-                expected_revision: revision.map(|of| Revision(of.into())),
+            Self::ClearChannelAttributes { channel: of, tell, revision } => {
+                ClearChannelAttributes { target: target(of, tell, revision) }.into()
             }
-            .into(),
             Self::GetChannelAttributes { channel: of, keys } => {
                 GetChannelAttributes { channel_id: channel(of), keys: keys.map(Several::keys) }.into()
             }
@@ -310,3 +292,8 @@ fn few(number: u8, most: u8) -> u8 {
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
 const LARGE: [usize; 16] =
     [255, 256, 1023, 1024, 1025, 4096, 8191, 8192, 8193, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 100_000];
+
+fn target(number: u8, notify: bool, revision: Option<u8>) -> ChannelAttributeTarget {
+    let expected_revision = revision.map(|revision| Revision(revision.into()));
+    ChannelAttributeTarget { channel_id: channel(number), notify, expected_revision }
+}

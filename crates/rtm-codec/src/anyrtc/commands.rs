@@ -9,9 +9,8 @@ use super::{
     shapes,
 };
 use crate::{
-    AddOrUpdateChannelAttributes, AttributeKey, CallId, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes,
-    Command, DeleteChannelAttributesByKeys, ErrorKind, QueryPeersBySubscriptionOption, SetChannelAttributes, Text,
-    UserId,
+    AttributeKey, CallId, ChannelAttributeTarget, ClearLocalUserAttributes, Command, ErrorKind,
+    QueryPeersBySubscriptionOption, Text, UserId,
 };
 
 /// Writes a request as `user_id`, numbered `msg_id`.
@@ -84,46 +83,19 @@ pub(super) fn write(command: &Command, user_id: &str, msg_id: u64) -> Result<(Cm
         Command::LeaveChannel(it) => {
             object(Cmd::LeaveChannel, &shapes::OnlyChanId { channel_id: Str::from(&it.channel_id) })
         }
-        Command::SetChannelAttributes(SetChannelAttributes {
-            channel_id,
-            attributes,
-            enable_notification_to_channel_members: notify,
-            expected_revision: None,
-        }) => write_chan_attributes(msg_id, true, channel_id, attributes, *notify),
-        Command::AddOrUpdateChannelAttributes(AddOrUpdateChannelAttributes {
-            channel_id,
-            attributes,
-            enable_notification_to_channel_members: notify,
-            expected_revision: None,
-        }) => write_chan_attributes(msg_id, false, channel_id, attributes, *notify),
-        Command::DeleteChannelAttributesByKeys(DeleteChannelAttributesByKeys {
-            channel_id,
-            keys,
-            enable_notification_to_channel_members: notify,
-            expected_revision: None,
-        }) => object(
-            Cmd::DeleteChanAttributes,
-            &shapes::DeleteChanAttributes {
-                msg_id,
-                channel_id: Str::from(channel_id),
-                keys: Nested(List::of(keys)),
-                notify: Flag(*notify),
-            },
-        ),
-        Command::ClearChannelAttributes(ClearChannelAttributes {
-            channel_id,
-            enable_notification_to_channel_members: notify,
-            expected_revision: None,
-        }) => object(
-            Cmd::ClearChanAttributes,
-            &shapes::ClearChanAttributes { msg_id, channel_id: Str::from(channel_id), notify: Flag(*notify) },
-        ),
-        // A write at a revision, and what goes over the gateway.
-        Command::SetChannelAttributes(_)
-        | Command::AddOrUpdateChannelAttributes(_)
-        | Command::DeleteChannelAttributesByKeys(_)
-        | Command::ClearChannelAttributes(_)
-        | Command::QueryHistory(_) => return Err(ErrorKind::Unsupported),
+        Command::SetChannelAttributes(it) => write_chan_attributes(msg_id, true, &it.target, &it.attributes)?,
+        Command::AddOrUpdateChannelAttributes(it) => write_chan_attributes(msg_id, false, &it.target, &it.attributes)?,
+        Command::DeleteChannelAttributesByKeys(it) => {
+            let (channel_id, notify) = write_target(&it.target)?;
+            let keys = Nested(List::of(&it.keys));
+            object(Cmd::DeleteChanAttributes, &shapes::DeleteChanAttributes { msg_id, channel_id, keys, notify })
+        }
+        Command::ClearChannelAttributes(it) => {
+            let (channel_id, notify) = write_target(&it.target)?;
+            object(Cmd::ClearChanAttributes, &shapes::ClearChanAttributes { msg_id, channel_id, notify })
+        }
+        // It goes over the gateway.
+        Command::QueryHistory(_) => return Err(ErrorKind::Unsupported),
         Command::GetChannelAttributes(it) => {
             let channel_id = Str::from(&it.channel_id);
             match &it.keys {
@@ -197,20 +169,23 @@ fn write_user_attributes(msg_id: Number, set: bool, attributes: &BTreeMap<Attrib
 fn write_chan_attributes(
     msg_id: Number,
     set: bool,
-    channel_id: &ChannelId,
+    target: &ChannelAttributeTarget,
     attributes: &BTreeMap<AttributeKey, Text>,
-    notify: bool,
-) -> (Cmd, String) {
-    object(
-        Cmd::AddOrUpdateChanAttributes,
-        &shapes::AddOrUpdateChanAttributes {
-            msg_id,
-            set: Flag(set),
-            channel_id: Str::from(channel_id),
-            attributes: Nested(Entries::of(attributes)),
-            notify: Flag(notify),
-        },
-    )
+) -> Result<(Cmd, String), ErrorKind> {
+    let (channel_id, notify) = write_target(target)?;
+    let (set, attributes) = (Flag(set), Nested(Entries::of(attributes)));
+    let content = shapes::AddOrUpdateChanAttributes { msg_id, set, channel_id, attributes, notify };
+    Ok(object(Cmd::AddOrUpdateChanAttributes, &content))
+}
+
+/// The wire has no revisions.
+fn write_target(target: &ChannelAttributeTarget) -> Result<(Str<'_>, Flag), ErrorKind> {
+    match target {
+        ChannelAttributeTarget { channel_id, notify, expected_revision: None } => {
+            Ok((Str::from(channel_id), Flag(*notify)))
+        }
+        _ => Err(ErrorKind::Unsupported),
+    }
 }
 
 fn object<'a>(cmd: Cmd, content: &impl Field<'a>) -> (Cmd, String) {

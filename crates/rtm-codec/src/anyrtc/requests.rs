@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     AcceptInvitation, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, CancelInvitation,
-    ChannelId, ClearChannelAttributes, ClearLocalUserAttributes, Command, DecodeErrorKind,
+    ChannelAttributeTarget, ChannelId, ClearChannelAttributes, ClearLocalUserAttributes, Command, DecodeErrorKind,
     DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, ErrorKind, GetChannelAttributes,
     GetChannelMemberCount, GetMembers, GetUserAttributes, InvalidId, JoinChannel, LeaveChannel, MessageId,
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, Refusal, RefuseInvitation, RenewToken, RtmMessage,
@@ -124,9 +124,8 @@ pub(super) fn read(cmd: Cmd, content: &mut Content<'_>) -> Result<Option<Asked>,
         Cmd::ClearChanAttributes => {
             let it = content.read::<shapes::ClearChanAttributes<'_>>()?;
             let command = channel_id(&it.channel_id).map(|channel_id| {
-                let enable_notification_to_channel_members = it.notify.0;
-                ClearChannelAttributes { channel_id, enable_notification_to_channel_members, expected_revision: None }
-                    .into()
+                let target = ChannelAttributeTarget { channel_id, notify: it.notify.0, expected_revision: None };
+                ClearChannelAttributes { target }.into()
             });
             (echo.msg_id(it.msg_id).name(&it.channel_id), command)
         }
@@ -212,29 +211,21 @@ fn get_user_attributes(it: &shapes::GetUserAttributes<'_>) -> Result<Command, Re
 fn add_or_update_chan_attributes(it: &shapes::AddOrUpdateChanAttributes<'_>) -> Result<Command, Refusal> {
     let channel_id = channel_id(&it.channel_id)?;
     let attributes = attributes(&it.attributes.0)?;
-    let enable_notification_to_channel_members = it.notify.0;
-    let expected_revision = None;
+    let target = ChannelAttributeTarget { channel_id, notify: it.notify.0, expected_revision: None };
     Ok(match it.set.0 {
-        true => {
-            SetChannelAttributes { channel_id, attributes, enable_notification_to_channel_members, expected_revision }
-                .into()
-        }
-        false => AddOrUpdateChannelAttributes {
-            channel_id,
-            attributes,
-            enable_notification_to_channel_members,
-            expected_revision,
-        }
-        .into(),
+        true => SetChannelAttributes { target, attributes }.into(),
+        false => AddOrUpdateChannelAttributes { target, attributes }.into(),
     })
 }
 
 fn delete_chan_attributes(it: &shapes::DeleteChanAttributes<'_>) -> Result<Command, Refusal> {
     Ok(DeleteChannelAttributesByKeys {
-        channel_id: channel_id(&it.channel_id)?,
+        target: ChannelAttributeTarget {
+            channel_id: channel_id(&it.channel_id)?,
+            notify: it.notify.0,
+            expected_revision: None,
+        },
         keys: keys(&it.keys.0)?,
-        enable_notification_to_channel_members: it.notify.0,
-        expected_revision: None,
     }
     .into())
 }

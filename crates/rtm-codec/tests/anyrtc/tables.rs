@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rtm_codec::{
     AcceptInvitation, AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, Answer, CancelInvitation,
-    ChannelAttribute, ChannelAttributes, ClearChannelAttributes, ClearLocalUserAttributes, ClientFrame, CloseReason,
-    Command, DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, ErrorKind, Event, GetChannelAttributes,
-    GetChannelMemberCount, GetMembers, GetUserAttributes, JoinChannel, KeepAlive, LeaveChannel,
-    LocalInvitationFailureReason, Login, MessageId, Packet, PeerMessage, PeerOnlineState,
+    ChannelAttribute, ChannelAttributeTarget, ChannelAttributes, ClearChannelAttributes, ClearLocalUserAttributes,
+    ClientFrame, CloseReason, Command, DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys, ErrorKind,
+    Event, GetChannelAttributes, GetChannelMemberCount, GetMembers, GetUserAttributes, JoinChannel, KeepAlive,
+    LeaveChannel, LocalInvitationFailureReason, Login, MessageId, Packet, PeerMessage, PeerOnlineState,
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, Refusal, RefuseInvitation, RemoteInvitationFailureReason,
     RenewToken, RequestId, Revision, SendChannelMessage, SendInvitation, SendMessageToPeer, SendOutcome, Seq,
     ServerFrame, SetChannelAttributes, SetLocalUserAttributes, SharedEvent, SubscribePeersOnlineStatus, Token,
@@ -94,10 +94,8 @@ fn requests() -> Vec<(Command, &'static str, &'static str)> {
         ),
         (
             SetChannelAttributes {
-                channel_id: room("den"),
+                target: ChannelAttributeTarget { channel_id: room("den"), notify: true, expected_revision: None },
                 attributes: attributes([("topic", "news")]),
-                enable_notification_to_channel_members: true,
-                expected_revision: None,
             }
             .into(),
             "AddOrUpdateChanAttributes",
@@ -105,10 +103,8 @@ fn requests() -> Vec<(Command, &'static str, &'static str)> {
         ),
         (
             AddOrUpdateChannelAttributes {
-                channel_id: room("den"),
+                target: ChannelAttributeTarget { channel_id: room("den"), notify: false, expected_revision: None },
                 attributes: attributes([("topic", "news")]),
-                enable_notification_to_channel_members: false,
-                expected_revision: None,
             }
             .into(),
             "AddOrUpdateChanAttributes",
@@ -116,10 +112,8 @@ fn requests() -> Vec<(Command, &'static str, &'static str)> {
         ),
         (
             DeleteChannelAttributesByKeys {
-                channel_id: room("den"),
+                target: ChannelAttributeTarget { channel_id: room("den"), notify: true, expected_revision: None },
                 keys: vec![key("topic")],
-                enable_notification_to_channel_members: true,
-                expected_revision: None,
             }
             .into(),
             "DeleteChanAttributes",
@@ -127,9 +121,7 @@ fn requests() -> Vec<(Command, &'static str, &'static str)> {
         ),
         (
             ClearChannelAttributes {
-                channel_id: room("den"),
-                enable_notification_to_channel_members: true,
-                expected_revision: None,
+                target: ChannelAttributeTarget { channel_id: room("den"), notify: true, expected_revision: None },
             }
             .into(),
             "ClearChanAttributes",

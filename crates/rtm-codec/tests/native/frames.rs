@@ -184,31 +184,27 @@ fn command() -> BoxedStrategy<Command> {
             .prop_map(|(channel_id, keys)| GetChannelAttributes { channel_id, keys }.into()),
     ];
     let channel_attributes = (0..4, channel_id(), attributes(), keys(), any::<bool>(), option::of(number())).prop_map(
-        |(kind, channel_id, attributes, keys, enable_notification_to_channel_members, revision)| {
+        |(kind, channel_id, attributes, keys, notify, revision)| {
             let expected_revision = revision.map(Revision);
             match kind {
                 0 => Command::from(SetChannelAttributes {
-                    channel_id,
+                    target: ChannelAttributeTarget { channel_id, notify, expected_revision },
                     attributes,
-                    enable_notification_to_channel_members,
-                    expected_revision,
                 }),
                 1 => AddOrUpdateChannelAttributes {
-                    channel_id,
+                    target: ChannelAttributeTarget { channel_id, notify, expected_revision },
                     attributes,
-                    enable_notification_to_channel_members,
-                    expected_revision,
                 }
                 .into(),
                 2 => DeleteChannelAttributesByKeys {
-                    channel_id,
+                    target: ChannelAttributeTarget { channel_id, notify, expected_revision },
                     keys,
-                    enable_notification_to_channel_members,
-                    expected_revision,
                 }
                 .into(),
-                _ => ClearChannelAttributes { channel_id, enable_notification_to_channel_members, expected_revision }
-                    .into(),
+                _ => {
+                    ClearChannelAttributes { target: ChannelAttributeTarget { channel_id, notify, expected_revision } }
+                        .into()
+                }
             }
         },
     );

@@ -204,10 +204,6 @@ structs! {
     SendChannelMessage { message_id, channel_id, message, enable_historical_messaging }
     GetMembers { channel_id }
     GetChannelMemberCount { channel_ids }
-    SetChannelAttributes { channel_id, attributes, enable_notification_to_channel_members, expected_revision }
-    AddOrUpdateChannelAttributes { channel_id, attributes, enable_notification_to_channel_members, expected_revision }
-    DeleteChannelAttributesByKeys { channel_id, keys, enable_notification_to_channel_members, expected_revision }
-    ClearChannelAttributes { channel_id, enable_notification_to_channel_members, expected_revision }
     GetChannelAttributes { channel_id, keys }
     QueryHistory { of, from_ts, until_ts, after, limit }
     HistoryPage { messages, next }
@@ -220,6 +216,30 @@ structs! {
     SessionTicket { session, epoch }
     CallLimit { calls, per_ms }
     Refusal { kind, detail }
+}
+
+macro_rules! channel_attribute_writes {
+    ($($name:ident { $($content:ident)? })*) => {$(
+        impl Tell for $name {
+            fn tell(&self) -> Meaning {
+                let Self { target: ChannelAttributeTarget { channel_id, notify, expected_revision } $(, $content)? } = self;
+                let fields = [
+                    ("channel_id", channel_id.tell()),
+                    $((stringify!($content), $content.tell()),)?
+                    ("enable_notification_to_channel_members", notify.tell()),
+                    ("expected_revision", expected_revision.tell()),
+                ];
+                Meaning::Fields(fields.map(|(name, value)| (name.to_owned(), value)).into())
+            }
+        }
+    )*};
+}
+
+channel_attribute_writes! {
+    SetChannelAttributes { attributes }
+    AddOrUpdateChannelAttributes { attributes }
+    DeleteChannelAttributesByKeys { keys }
+    ClearChannelAttributes {}
 }
 
 impl Tell for Login {

@@ -45,7 +45,7 @@ pub(crate) fn client_frames() -> Vec<(String, ClientFrame)> {
 }
 
 fn commands() -> Vec<(&'static str, Command)> {
-    let (enable_notification_to_channel_members, expected_revision) = (true, Some(Revision(9)));
+    let (notify, expected_revision) = (true, Some(Revision(9)));
     let send = SendMessageToPeer {
         message_id: MessageId(0x0123_4567_89ab_cdef),
         peer_id: bob(),
@@ -90,36 +90,30 @@ fn commands() -> Vec<(&'static str, Command)> {
         (
             "set_channel_attributes",
             SetChannelAttributes {
-                channel_id: room(),
+                target: ChannelAttributeTarget { channel_id: room(), notify, expected_revision },
                 attributes: attributes(),
-                enable_notification_to_channel_members,
-                expected_revision,
             }
             .into(),
         ),
         (
             "add_or_update_channel_attributes",
             AddOrUpdateChannelAttributes {
-                channel_id: room(),
+                target: ChannelAttributeTarget { channel_id: room(), notify, expected_revision: None },
                 attributes: attributes(),
-                enable_notification_to_channel_members,
-                expected_revision: None,
             }
             .into(),
         ),
         (
             "delete_channel_attributes_by_keys",
             DeleteChannelAttributesByKeys {
-                channel_id: room(),
+                target: ChannelAttributeTarget { channel_id: room(), notify, expected_revision },
                 keys: keys(),
-                enable_notification_to_channel_members,
-                expected_revision,
             }
             .into(),
         ),
         (
             "clear_channel_attributes",
-            ClearChannelAttributes { channel_id: room(), enable_notification_to_channel_members, expected_revision }
+            ClearChannelAttributes { target: ChannelAttributeTarget { channel_id: room(), notify, expected_revision } }
                 .into(),
         ),
         ("get_channel_attributes", GetChannelAttributes { channel_id: room(), keys: Some(keys()) }.into()),

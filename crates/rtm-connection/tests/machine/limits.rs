@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rtm_codec::{
     AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, CallId, CallLimit, CallLimits,
-    ClearChannelAttributes, Command, DeleteLocalUserAttributesByKeys, ErrorKind, GetChannelAttributes,
-    GetChannelMemberCount, GetUserAttributes, HistoryOf, LimitedCall, MessageId, QueryHistory,
+    ChannelAttributeTarget, ClearChannelAttributes, Command, DeleteLocalUserAttributesByKeys, ErrorKind,
+    GetChannelAttributes, GetChannelMemberCount, GetUserAttributes, HistoryOf, LimitedCall, MessageId, QueryHistory,
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, Resumption, Revision, RtmMessage, SendChannelMessage,
     SendInvitation, SendMessageToPeer, SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text,
     UnsubscribePeersOnlineStatus, UserId,
@@ -68,9 +68,7 @@ fn the_vendors_wire_has_no_bytes_and_no_revisions() {
     let send = SendMessageToPeer { message: RtmMessage::binary(vec![1]), ..to_alice("") };
     refused_on(Config::vendor(), send, ErrorKind::IncompatibleMessage, Some(8));
     let clear = |expected_revision| ClearChannelAttributes {
-        channel_id: channel("room"),
-        enable_notification_to_channel_members: false,
-        expected_revision,
+        target: ChannelAttributeTarget { channel_id: channel("room"), notify: false, expected_revision },
     };
     refused_on(Config::vendor(), clear(Some(Revision(1))), ErrorKind::Unsupported, None);
     taken(clear(Some(Revision(1))));
@@ -131,10 +129,8 @@ fn user_attributes_have_32_entries_of_8_kib_and_16_kib_together() {
 #[test]
 fn channel_attributes_have_32_kib_together() {
     let set = |attributes| SetChannelAttributes {
-        channel_id: channel("room"),
+        target: ChannelAttributeTarget { channel_id: channel("room"), notify: true, expected_revision: None },
         attributes,
-        enable_notification_to_channel_members: true,
-        expected_revision: None,
     };
     taken(set(attributes((0..4).map(|i| (i, 8188)))));
     refused(set(attributes((0..5).map(|i| (i, 8188)))), ErrorKind::SizeOverflow, Some(4));
@@ -150,10 +146,8 @@ fn calls_on_attributes_name_at_least_one() {
     let get = |keys| GetChannelAttributes { channel_id: channel("room"), keys };
     refused(get(Some(vec![])), ErrorKind::InvalidArgument, Some(3));
     let add = AddOrUpdateChannelAttributes {
-        channel_id: channel("room"),
+        target: ChannelAttributeTarget { channel_id: channel("room"), notify: false, expected_revision: None },
         attributes: attributes([]),
-        enable_notification_to_channel_members: false,
-        expected_revision: None,
     };
     refused(add, ErrorKind::InvalidArgument, Some(3));
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributes,
-    ClearChannelAttributes, ClearLocalUserAttributes, DeleteChannelAttributesByKeys, DeleteLocalUserAttributesByKeys,
-    ErrorKind, Event, GetChannelAttributes, GetUserAttributes, JoinChannel, LeaveChannel, Revision,
-    SetChannelAttributes, SetLocalUserAttributes, Text,
+    AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributeTarget,
+    ChannelAttributes, ClearChannelAttributes, ClearLocalUserAttributes, DeleteChannelAttributesByKeys,
+    DeleteLocalUserAttributesByKeys, ErrorKind, Event, GetChannelAttributes, GetUserAttributes, JoinChannel,
+    LeaveChannel, Revision, SetChannelAttributes, SetLocalUserAttributes, Text,
 };
 
 use crate::harness::*;
@@ -27,22 +27,16 @@ fn get(user: &str) -> GetUserAttributes {
     GetUserAttributes { user_id: uid(user), keys: None }
 }
 
+fn target(channel: &str) -> ChannelAttributeTarget {
+    ChannelAttributeTarget { channel_id: room(channel), notify: false, expected_revision: None }
+}
+
 fn set_channel(entries: &[(&str, &str)]) -> SetChannelAttributes {
-    SetChannelAttributes {
-        channel_id: room("r"),
-        attributes: attributes(entries),
-        enable_notification_to_channel_members: false,
-        expected_revision: None,
-    }
+    SetChannelAttributes { target: target("r"), attributes: attributes(entries) }
 }
 
 fn add_channel(entries: &[(&str, &str)]) -> AddOrUpdateChannelAttributes {
-    AddOrUpdateChannelAttributes {
-        channel_id: room("r"),
-        attributes: attributes(entries),
-        enable_notification_to_channel_members: false,
-        expected_revision: None,
-    }
+    AddOrUpdateChannelAttributes { target: target("r"), attributes: attributes(entries) }
 }
 
 fn get_channel() -> GetChannelAttributes {
@@ -222,19 +216,10 @@ fn channel_attributes_are_deleted_and_cleared() {
     let mut world = World::new();
     let alice = world.login("alice");
     world.call(alice, set_channel(&[("a", "1"), ("b", "2")])).unwrap();
-    let delete = DeleteChannelAttributesByKeys {
-        channel_id: room("r"),
-        keys: vec![key("a"), key("unknown")],
-        enable_notification_to_channel_members: false,
-        expected_revision: None,
-    };
+    let delete = DeleteChannelAttributesByKeys { target: target("r"), keys: vec![key("a"), key("unknown")] };
     assert_eq!(world.call(alice, delete).unwrap(), Revision(2));
     assert_eq!(values(&world.call(alice, get_channel()).unwrap()), attributes(&[("b", "2")]));
-    let clear = ClearChannelAttributes {
-        channel_id: room("r"),
-        enable_notification_to_channel_members: false,
-        expected_revision: None,
-    };
+    let clear = ClearChannelAttributes { target: target("r") };
     assert_eq!(world.call(alice, clear).unwrap(), Revision(3));
     assert_eq!(values(&world.call(alice, get_channel()).unwrap()), BTreeMap::new());
     let elsewhere = GetChannelAttributes { channel_id: room("elsewhere"), keys: None };
@@ -246,7 +231,7 @@ fn a_write_for_another_revision_changes_nothing() {
     let mut world = World::new();
     let alice = world.login("alice");
     let at = |revision, value| SetChannelAttributes {
-        expected_revision: Some(Revision(revision)),
+        target: ChannelAttributeTarget { expected_revision: Some(Revision(revision)), ..target("r") },
         ..set_channel(&[("a", value)])
     };
     assert_eq!(world.call(alice, at(1, "x")).unwrap_err().kind, ErrorKind::RevisionConflict);
@@ -270,8 +255,10 @@ fn members_and_the_writer_are_told_if_it_is_asked_for() {
     }
     world.call(alice, set_channel(&[("a", "1")])).unwrap();
     assert_eq!(world.events(bob), []);
-    let loud =
-        AddOrUpdateChannelAttributes { enable_notification_to_channel_members: true, ..add_channel(&[("b", "2")]) };
+    let loud = AddOrUpdateChannelAttributes {
+        target: ChannelAttributeTarget { notify: true, ..target("r") },
+        ..add_channel(&[("b", "2")])
+    };
     world.call(alice, loud.clone()).unwrap();
     for client in [alice, bob] {
         let events = world.events(client);
@@ -294,8 +281,10 @@ fn a_member_that_is_away_gets_the_last_set_only() {
     world.events(alice);
     world.cut(alice);
     for value in ["1", "2", "3"] {
-        let loud =
-            SetChannelAttributes { enable_notification_to_channel_members: true, ..set_channel(&[("a", value)]) };
+        let loud = SetChannelAttributes {
+            target: ChannelAttributeTarget { notify: true, ..target("r") },
+            ..set_channel(&[("a", value)])
+        };
         world.call(bob, loud).unwrap();
     }
     let again = world.resume(alice);
@@ -396,11 +385,7 @@ fn a_project_holds_only_so_many_channel_attributes() {
     config.settings.channel_attributes_bytes = 1000;
     let mut world = World::with(config);
     let alice = world.login("alice");
-    let of = |channel: &str, bytes| SetChannelAttributes {
-        channel_id: room(channel),
-        attributes: sized(1, bytes),
-        ..set_channel(&[])
-    };
+    let of = |channel: &str, bytes| SetChannelAttributes { target: target(channel), attributes: sized(1, bytes) };
     world.call(alice, of("a", 600)).unwrap();
     world.call(alice, of("b", 400)).unwrap();
     assert_eq!(world.call(alice, of("c", 5)).unwrap_err().kind, ErrorKind::Failure);

@@ -1,10 +1,10 @@
 //! How often calls may be made: the last one that is allowed, the first one that is refused, and when it goes on.
 
 use rtm_codec::{
-    CallLimit, CallLimits, ClearLocalUserAttributes, ClientFrame, Command, ErrorKind, GetChannelAttributes,
-    GetChannelMemberCount, GetMembers, GetUserAttributes, HistoryOf, JoinChannel, LeaveChannel, LimitedCall, Login,
-    MessageId, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RenewToken, RequestId, Resume,
-    SendChannelMessage, SendInvitation, SetChannelAttributes, SubscribePeersOnlineStatus, Token,
+    CallLimit, CallLimits, ChannelAttributeTarget, ClearLocalUserAttributes, ClientFrame, Command, ErrorKind,
+    GetChannelAttributes, GetChannelMemberCount, GetMembers, GetUserAttributes, HistoryOf, JoinChannel, LeaveChannel,
+    LimitedCall, Login, MessageId, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RenewToken,
+    RequestId, Resume, SendChannelMessage, SendInvitation, SetChannelAttributes, SubscribePeersOnlineStatus, Token,
     UnsubscribePeersOnlineStatus,
 };
 
@@ -107,10 +107,8 @@ fn reading_user_attributes_40_per_5_s() {
 fn writing_channel_attributes_10_per_5_s() {
     takes(10, 5000, |_| {
         SetChannelAttributes {
-            channel_id: room("r"),
+            target: ChannelAttributeTarget { channel_id: room("r"), notify: false, expected_revision: None },
             attributes: attributes(&[("a", "1")]),
-            enable_notification_to_channel_members: false,
-            expected_revision: None,
         }
         .into()
     });

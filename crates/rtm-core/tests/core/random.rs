@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    AcceptInvitation, Answer, CancelInvitation, Command, Event, InstanceId, JoinChannel, LeaveChannel, Login,
-    MessageId, RefuseInvitation, RequestId, SendChannelMessage, SendInvitation, SendMessageToPeer, SendOutcome,
-    SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus,
+    AcceptInvitation, Answer, CancelInvitation, ChannelAttributeTarget, Command, Event, InstanceId, JoinChannel,
+    LeaveChannel, Login, MessageId, RefuseInvitation, RequestId, SendChannelMessage, SendInvitation, SendMessageToPeer,
+    SendOutcome, SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus,
+    UnsubscribePeersOnlineStatus,
 };
 
 use crate::harness::*;
@@ -130,10 +131,8 @@ impl History {
             93..95 => CancelInvitation { call_id, callee_id: peer_id, content: "x".into() }.into(),
             95..98 => SetLocalUserAttributes { attributes: attributes(&[("k", "v")]) }.into(),
             _ => SetChannelAttributes {
-                channel_id: channel,
+                target: ChannelAttributeTarget { channel_id: channel, notify: true, expected_revision: None },
                 attributes: attributes(&[("k", "v")]),
-                enable_notification_to_channel_members: true,
-                expected_revision: None,
             }
             .into(),
         }

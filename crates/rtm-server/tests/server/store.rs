@@ -3,8 +3,9 @@
 use std::{future::Future, path::Path};
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, Answer, AttributeKey, ChannelId, ClientFrame, Event, GetChannelAttributes, HistoryOf,
-    MessageId, QueryHistory, RtmMessage, SendMessageToPeer, SendOutcome, ServerFrame, Text, Wire,
+    AddOrUpdateChannelAttributes, Answer, AttributeKey, ChannelAttributeTarget, ChannelId, ClientFrame, Event,
+    GetChannelAttributes, HistoryOf, MessageId, QueryHistory, RtmMessage, SendMessageToPeer, SendOutcome, ServerFrame,
+    Text, Wire,
 };
 use rtm_server::{
     Server,
@@ -74,10 +75,8 @@ async fn survives<F: Future<Output = ()>>(end: impl Fn(Server) -> F) {
     let channel_id = ChannelId::new("room").unwrap();
     let attributes = [(AttributeKey::new("topic").unwrap(), Text::from("rust"))].into();
     let write = AddOrUpdateChannelAttributes {
-        channel_id: channel_id.clone(),
+        target: ChannelAttributeTarget { channel_id: channel_id.clone(), notify: false, expected_revision: None },
         attributes,
-        enable_notification_to_channel_members: false,
-        expected_revision: None,
     };
     answer(&mut alice, write).await;
     drop(alice);

@@ -28,10 +28,10 @@ impl Attributes {
         result: &Result<Answer, RtmError>,
     ) {
         let channel_id = match command {
-            Command::SetChannelAttributes(write) => &write.channel_id,
-            Command::AddOrUpdateChannelAttributes(write) => &write.channel_id,
-            Command::DeleteChannelAttributesByKeys(write) => &write.channel_id,
-            Command::ClearChannelAttributes(write) => &write.channel_id,
+            Command::SetChannelAttributes(write) => &write.target.channel_id,
+            Command::AddOrUpdateChannelAttributes(write) => &write.target.channel_id,
+            Command::DeleteChannelAttributesByKeys(write) => &write.target.channel_id,
+            Command::ClearChannelAttributes(write) => &write.target.channel_id,
             _ => return self.user_write(device, command, result),
         };
         let (Ok(Answer::SetChannelAttributes(revision))
