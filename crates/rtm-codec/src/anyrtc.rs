@@ -1,13 +1,13 @@
-//! The vendor's JSON wire, both halves: WebSocket text messages (spec: the wire) and the gateway's HTTP bodies.
+//! The vendor's JSON wire, both halves: WebSocket text messages and the gateway's HTTP bodies.
 //!
 //! Every packet is one envelope, and one frame. Its content is JSON serialized into a string, in which
 //! some fields are JSON serialized into a string again; both are written and read in one pass, without
 //! the strings in between.
 //!
-//! What the vendor's wire has no word for goes in fields of our own, which its SDK and servers ignore:
-//! refusals of calls whose answers have no number, what became of a message beyond "received or not",
-//! and the like. Between our client and our server the wire so loses little; what it cannot carry at
-//! all (binary messages, revisions, resuming) is refused.
+//! Some things have no field on the vendor's wire: refusals of calls whose answers have no number, what became of a
+//! message beyond "received or not". They go in fields of our own, which the vendor's SDK and servers ignore, so that
+//! little is lost between our client and our server. What no field can carry (binary messages, revisions, resuming) is
+//! refused.
 
 mod answers;
 mod client;

@@ -15,7 +15,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// Counts a command on its [budget](Command::budget). Of a join, that is the one of all joins.
+    /// Counts a command on its [budget](Command::budget). For a join that is the budget of all joins.
     ///
     /// # Errors
     ///

@@ -7,14 +7,14 @@ use crate::{
     PeerOnlineState, Revision, RtmMessage, SendOutcome, Text, Token, UserId,
 };
 
-/// Replaces the session's token (spec §3.5).
+/// Replaces the session's token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenewToken {
     /// The new token.
     pub token: Token,
 }
 
-/// Sends a message to a user (spec §5.1).
+/// Sends a message to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendMessageToPeer {
     /// The sender's number for it: a repeat within 60 s is not delivered again.
@@ -29,14 +29,14 @@ pub struct SendMessageToPeer {
     pub enable_historical_messaging: bool,
 }
 
-/// Asks who is online (spec §6.1).
+/// Asks who is online.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryPeersOnlineStatus {
     /// About whom, 1 to 256 users.
     pub peer_ids: Vec<UserId>,
 }
 
-/// Subscribes to online states (spec §6.2).
+/// Subscribes to online states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribePeersOnlineStatus {
     /// Of whom, 1 to 512 users.
@@ -50,11 +50,11 @@ pub struct UnsubscribePeersOnlineStatus {
     pub peer_ids: Vec<UserId>,
 }
 
-/// Asks whom this client is subscribed to (spec §6.3).
+/// Asks whom this client is subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryPeersBySubscriptionOption {}
 
-/// Invites a user to a call (spec §10.1).
+/// Invites a user to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendInvitation {
     /// The caller's number for it.
@@ -76,7 +76,7 @@ pub struct CancelInvitation {
     pub content: Text,
 }
 
-/// Accepts an invitation (spec §10.2).
+/// Accepts an invitation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptInvitation {
     /// The caller's number for it.
@@ -98,7 +98,7 @@ pub struct RefuseInvitation {
     pub response: Text,
 }
 
-/// Replaces all of the user's own attributes (spec §7).
+/// Replaces all of the user's own attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetLocalUserAttributes {
     /// The new attributes; none clears them.
@@ -132,21 +132,21 @@ pub struct GetUserAttributes {
     pub keys: Option<Vec<AttributeKey>>,
 }
 
-/// Joins a channel (spec §9.2).
+/// Joins a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinChannel {
     /// Which.
     pub channel_id: ChannelId,
 }
 
-/// Leaves a channel (spec §9.3).
+/// Leaves a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaveChannel {
     /// Which.
     pub channel_id: ChannelId,
 }
 
-/// Sends a message to a channel's other members (spec §9.4).
+/// Sends a message to a channel's other members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendChannelMessage {
     /// The sender's number for it: a repeat within 60 s is not delivered again.
@@ -159,14 +159,14 @@ pub struct SendChannelMessage {
     pub enable_historical_messaging: bool,
 }
 
-/// Lists a channel's members, at most 512 of them (spec §9.5).
+/// Lists a channel's members, at most 512 of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GetMembers {
     /// Of which channel.
     pub channel_id: ChannelId,
 }
 
-/// Counts the members of channels (spec §9.6).
+/// Counts the members of channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GetChannelMemberCount {
     /// Of which, 1 to 32 channels.
@@ -184,7 +184,7 @@ pub struct ChannelAttributeTarget {
     pub expected_revision: Option<Revision>,
 }
 
-/// Replaces all attributes of a channel (spec §8).
+/// Replaces all attributes of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetChannelAttributes {
     /// Of which channel.
@@ -227,7 +227,7 @@ pub struct GetChannelAttributes {
     pub keys: Option<Vec<AttributeKey>>,
 }
 
-/// Asks for kept messages, oldest first (spec §5.4).
+/// Asks for kept messages, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryHistory {
     /// Between this user and a peer, or of a channel.

@@ -68,13 +68,13 @@ pub enum ErrorKind {
     AlreadySent,
     /// The connection was lost before the answer came: the call may or may not have had its effect.
     OutcomeUnknown,
-    /// The channel's attributes are at another revision than the one expected.
+    /// The channel's attributes are not at the expected revision.
     RevisionConflict,
     /// This server or this wire does not know the call.
     Unsupported,
 }
 
-/// The calls that share a list of error numbers (spec §3 to §10).
+/// The calls that share a list of error numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Family {
@@ -116,13 +116,13 @@ impl Family {
     /// The vendor's number for `kind` in this family of calls, if it has one.
     #[must_use]
     pub fn code(self, kind: ErrorKind) -> Option<u16> {
-        self.codes().iter().find(|(_, of)| *of == kind).map(|(code, _)| *code)
+        self.codes().iter().find(|(_, known)| *known == kind).map(|(code, _)| *code)
     }
 
     /// What the vendor's number `code` means in this family of calls.
     #[must_use]
     pub fn kind(self, code: u16) -> Option<ErrorKind> {
-        self.codes().iter().find(|(of, _)| *of == code).map(|(_, kind)| *kind)
+        self.codes().iter().find(|(known, _)| *known == code).map(|(_, kind)| *kind)
     }
 
     /// The family's numbers. Where two kinds share a number, the first is what the number means.

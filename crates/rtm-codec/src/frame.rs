@@ -217,7 +217,7 @@ pub enum Resumption {
     New,
     /// Everything is as it was; events after the last received one follow.
     Resumed,
-    /// The user was away too long to stay in its channels (the 30 s grace of spec §2.3): events follow,
-    /// subscriptions are kept, channels and user attributes have to be restored.
+    /// The user was away for more than the 30 s after which a server takes it out of its channels. Events follow and
+    /// subscriptions are kept; the client joins its channels and writes its attributes again.
     Lapsed,
 }

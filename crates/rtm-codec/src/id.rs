@@ -38,7 +38,7 @@ pub enum IdFault {
         /// The most bytes it may have.
         max: usize,
     },
-    /// It has not exactly the length that the identifier must have.
+    /// Its length is wrong.
     Length {
         /// The length in bytes.
         exact: usize,
@@ -192,8 +192,7 @@ text_id! {
 macro_rules! frequent_id {
     ($($name:ident)*) => {$(
         impl $name {
-            /// The identifier in `bytes`, where it does not matter what is wrong with another.
-            /// Always inline, so that it is made where it is kept.
+            /// The identifier in `bytes`, if they are one. Always inline, so that it is made where it is kept.
             #[inline(always)]
             pub(crate) fn valid(bytes: &[u8]) -> Option<Self> {
                 let text = str::from_utf8(bytes).ok()?;

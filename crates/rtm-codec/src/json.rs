@@ -9,7 +9,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// With room for so many bytes.
+    /// With room for `bytes` bytes.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self { out: String::with_capacity(bytes), depth: 0 }
     }

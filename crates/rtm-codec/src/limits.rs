@@ -1,4 +1,4 @@
-//! The sizes and counts that RTM allows, in bytes of UTF-8 where nothing else is said (spec §1.2, §6, §9).
+//! The sizes and counts that RTM allows, in bytes of UTF-8 where nothing else is said.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub fn check_message(message: &RtmMessage) -> Result<(), Refusal> {
         }
         _ => match message {
             RtmMessage::Value(bytes) if !value::is_value(bytes) => {
-                Err(Refusal::new(ErrorKind::InvalidMessage, "the value is not one that JSON could say as well"))
+                Err(Refusal::new(ErrorKind::InvalidMessage, "the value cannot be written as JSON"))
             }
             RtmMessage::Text(_) | RtmMessage::Binary(_) | RtmMessage::Value(_) => Ok(()),
         },

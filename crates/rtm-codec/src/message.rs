@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{AttributeKey, MessageId, Revision, Text, UserId};
 
-/// What one user sends to another or to a channel (spec §1.2, §12).
+/// What one user sends to another or to a channel.
 ///
 /// `Debug` shows lengths only.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl From<Bytes> for RtmMessage {
     }
 }
 
-/// A message from another user, live or stored (spec §5.2).
+/// A message from another user, live or stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerMessage {
     /// The sender's number for it.
@@ -108,7 +108,7 @@ pub struct PeerMessage {
     pub server_received_ts: u64,
 }
 
-/// What became of a message to a peer, as the server says (spec §5.1).
+/// What became of a message to a peer, as the server says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
@@ -129,7 +129,7 @@ impl SendOutcome {
     }
 }
 
-/// Whether a user is there (spec §6.4).
+/// Whether a user is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
@@ -152,7 +152,7 @@ impl fmt::Display for PeerOnlineState {
     }
 }
 
-/// One attribute of a channel, with who set it and when (spec §8).
+/// One attribute of a channel, with who set it and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ChannelAttribute {
@@ -170,11 +170,11 @@ pub struct ChannelAttribute {
 pub struct ChannelAttributes {
     /// The attributes by key.
     pub attributes: BTreeMap<AttributeKey, ChannelAttribute>,
-    /// How often the channel's attributes were changed; 0 on the vendor's wire, which does not tell it.
+    /// How often the channel's attributes were changed; 0 on the vendor's wire, which has no revisions.
     pub revision: Revision,
 }
 
-/// A message that was kept for history at its sender's wish (spec §5.4).
+/// A message that was kept for history at its sender's wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct HistoryMessage {

@@ -105,7 +105,7 @@ impl CloseReason {
     }
 }
 
-/// Why a call invitation failed for its caller (spec §10.1).
+/// Why a call invitation failed for its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
@@ -132,7 +132,7 @@ impl fmt::Display for LocalInvitationFailureReason {
     }
 }
 
-/// Why a call invitation failed for its callee (spec §10.2).
+/// Why a call invitation failed for its callee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]

@@ -6,15 +6,6 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use yoke::Yoke;
 
-/// Texts shorter than this are copied out of the frame: the copy costs less than sharing does, and
-/// a short text does not keep a whole frame alive.
-pub(crate) const SHARE_FROM: usize = 1024;
-
-/// The longest text that needs no memory of its own.
-const INLINE: usize = 24;
-/// Shorter texts are too short for vector instructions.
-const SIMD_FROM: usize = 64;
-
 /// An immutable UTF-8 text. A long one received in a frame shares that frame's bytes, so that
 /// decoding copies nothing; cloning is cheap.
 ///
@@ -233,6 +224,15 @@ impl fmt::Debug for Token {
         f.write_str("Token(..)")
     }
 }
+
+/// Texts shorter than this are copied out of the frame: the copy costs less than sharing does, and
+/// a short text does not keep a whole frame alive.
+pub(crate) const SHARE_FROM: usize = 1024;
+
+/// The longest text that needs no memory of its own.
+const INLINE: usize = 24;
+/// Shorter texts are too short for vector instructions.
+const SIMD_FROM: usize = 64;
 
 #[cfg(test)]
 mod tests {

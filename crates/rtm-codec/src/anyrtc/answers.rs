@@ -87,7 +87,7 @@ pub(super) fn write(echo: &Echo, user_id: &str, result: &Result<Answer, Refusal>
         }
         Cmd::GetChanAttributes | Cmd::GetChanAttributesByKeys => {
             let attributes = match answer {
-                Some(Answer::GetChannelAttributes(of)) => Nested(lists::channel_attributes(of)),
+                Some(Answer::GetChannelAttributes(all)) => Nested(lists::channel_attributes(all)),
                 _ => Nested::default(),
             };
             envelope::write_object(cmd, &shapes::ChanAttributes { code, msg_id, channel_id, attributes })
@@ -297,8 +297,10 @@ fn refused_or(
     }
 }
 
-fn read_attributes<const MAX: usize>(of: &Entries<'_, MAX>) -> Result<BTreeMap<AttributeKey, Text>, DecodeErrorKind> {
-    let attributes = of.whole()?.iter();
+fn read_attributes<const MAX: usize>(
+    entries: &Entries<'_, MAX>,
+) -> Result<BTreeMap<AttributeKey, Text>, DecodeErrorKind> {
+    let attributes = entries.whole()?.iter();
     let attributes =
         attributes.filter_map(|(key, value)| Some((AttributeKey::new(key).ok()?, Text::from(value.0.as_deref()?))));
     Ok(attributes.collect())

@@ -30,8 +30,8 @@ use crate::{
 ///   [`RefuseInvitation`](crate::RefuseInvitation)) is answered with success once it is encoded; one that
 ///   it cannot carry (a write at a revision, a history query, a binary message) is refused. Both
 ///   come from [`take_frame`](Self::take_frame).
-/// * Over [`REQUESTS_IN_FLIGHT`] unanswered requests, further ones are refused as made too often. Those
-///   that an [`Ack`](ClientFrame::Ack) says are answered do not count.
+/// * While [`REQUESTS_IN_FLIGHT`] requests have no answer, another one is refused as made too often. A request that an
+///   [`Ack`](ClientFrame::Ack) calls answered does not count.
 /// * Messages of a kind that is not known here are acknowledged, as the SDK does, and shown as a gap of one.
 #[derive(Debug, Default)]
 pub struct ClientCodec {
@@ -187,7 +187,7 @@ impl ClientCodec {
         self.frames.push_back(ServerFrame::Reply { id, result: answer });
     }
 
-    /// Writes a request; its answer, where the server gives none.
+    /// Writes a request. Returns its answer where the server gives none.
     fn write_request(&mut self, id: RequestId, command: &Command) -> Result<Option<Answer>, Refusal> {
         if self.unanswered() == REQUESTS_IN_FLIGHT {
             let answered = self.answered;
@@ -261,7 +261,7 @@ impl ClientCodec {
 
     /// The oldest request about `name` that `answer` answers.
     fn take_named(&mut self, answer: Cmd, name: &str) -> Option<Asked> {
-        let at = self.named.iter().position(|(of, asked)| of == name && asked.cmd.answer() == answer)?;
+        let at = self.named.iter().position(|(known, asked)| known == name && asked.cmd.answer() == answer)?;
         Some(self.named.remove(at).1)
     }
 

@@ -1,4 +1,4 @@
-//! The envelope that every packet is: a command, and its content as JSON serialized into a string.
+//! Every packet is an envelope: a command, and its content as JSON serialized into a string.
 
 use super::{
     cmd::Cmd,

@@ -316,7 +316,7 @@ fn count(size: Number) -> u32 {
     u32::try_from(size.0.unwrap_or_default()).unwrap_or(u32::MAX)
 }
 
-/// How long before a token's end the vendor warns, which its wire does not tell (spec §4).
+/// How long before a token's end the vendor warns, which its wire does not tell.
 const TOKEN_WARNING_MS: u64 = 30_000;
 /// The largest whole number that JavaScript has without gaps.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;

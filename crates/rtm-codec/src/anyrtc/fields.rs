@@ -1,5 +1,5 @@
-//! The kinds of values that the wire's objects have. Reading is lenient: a value of another kind, or
-//! none, is an absent one, so that the request it is in can be refused by name.
+//! The kinds of values that the wire's objects have. Reading is lenient: a value of the wrong kind counts as absent, so
+//! that the request can be refused, and the refusal names the field.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -167,7 +167,7 @@ impl<'a> Field<'a> for Mark {
     }
 }
 
-/// A list. No more than `MAX` items of it are kept when it is read.
+/// A list. Reading keeps at most `MAX` of its items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct List<T, const MAX: usize> {
     pub(super) items: Option<Vec<T>>,
@@ -327,7 +327,7 @@ impl<'a, T: Field<'a>> Field<'a> for Nested<T> {
     }
 }
 
-/// A message's body: always a string on the wire. A typed value is written as the JSON of it.
+/// A message's body: always a string on the wire. A typed value is written as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Body<'a> {
     #[default]

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// Which server to connect to, and may this user.
+    /// Which server to connect to, and whether this user may.
     Gateway,
     /// What was stored while the user was offline.
     OfflineMessages,
@@ -233,7 +233,7 @@ impl Caller {
 }
 
 impl GatewayAnswer {
-    /// The answer's body. Messages that the wire cannot carry (binary ones) are left out of it.
+    /// The answer's body. It leaves out binary messages, which the wire cannot carry.
     #[must_use]
     pub fn encode(&self) -> String {
         match self {

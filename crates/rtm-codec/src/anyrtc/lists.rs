@@ -39,8 +39,8 @@ pub(super) fn read_peer_states<const MAX: usize>(
 }
 
 /// A channel's attributes as a list.
-pub(super) fn channel_attributes<const MAX: usize>(of: &ChannelAttributes) -> List<shapes::ChanAttribute<'_>, MAX> {
-    let attributes = of.attributes.iter().map(|(key, attribute)| {
+pub(super) fn channel_attributes<const MAX: usize>(all: &ChannelAttributes) -> List<shapes::ChanAttribute<'_>, MAX> {
+    let attributes = all.attributes.iter().map(|(key, attribute)| {
         let ChannelAttribute { value, last_update_user_id, last_update_ts } = attribute;
         shapes::ChanAttribute {
             key: Str::from(key),

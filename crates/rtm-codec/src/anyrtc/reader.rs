@@ -97,14 +97,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string; `None` when it holds what no text can hold, or when what comes next is no string.
-    /// It is passed over in any case.
+    /// Reads a string. Returns `None` for another value, and for a string with half of a surrogate pair, which no text
+    /// can hold. Either is passed over.
     pub(super) fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
         if self.accept('"')? { self.rest_of_string() } else { self.skip().map(|()| None) }
     }
 
-    /// Reads JSON within a string; `None` when the string holds no such thing. The string is passed
-    /// over in any case.
+    /// Reads JSON inside a string. Returns `None` when the string does not hold that. The string is passed over either
+    /// way.
     pub(super) fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeErrorKind>,
@@ -153,8 +153,8 @@ impl<'a> Reader<'a> {
         if self.is_at_end()? { Ok(()) } else { Err(DecodeErrorKind::TrailingBytes) }
     }
 
-    /// Reads a whole number, also in a string; `None` when it is too large, or when what comes next is no
-    /// such thing. It is passed over in any case.
+    /// Reads a whole number, also one in a string. Returns `None` for one that is too large and for another value.
+    /// Either is passed over.
     pub(super) fn unsigned(&mut self) -> Result<Option<u64>, DecodeErrorKind> {
         let start = self.at;
         let mut number = 0;
@@ -317,7 +317,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a quote comes next that has so many strings around it.
+    /// Whether a quote comes next that has `depth` strings around it.
     #[inline(always)]
     fn is_quote(&self, depth: usize) -> bool {
         let bytes = &self.text.as_bytes()[self.at..];

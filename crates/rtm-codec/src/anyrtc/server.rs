@@ -23,16 +23,16 @@ use crate::{
     limits::REQUESTS_IN_FLIGHT,
 };
 
-/// One socket's state, server side: which requests wait for their answers, and what each answer has
-/// to say again; which events have arrived; which calls the client knows.
+/// One socket's state, server side: which requests wait for their answers, and what each answer has to repeat; which
+/// events have arrived; which calls the client knows.
 ///
 /// * Requests have no numbers of their own on this wire: they are numbered here, from 1, anew on each
 ///   socket. Number 0 is the login itself, where its arguments break the rules.
-/// * Whatever a client claims as `FromUId` is not read.
+/// * The `FromUId` that a client writes is not read: it could be anybody's.
 /// * More than [`REQUESTS_IN_FLIGHT`] unanswered requests, or 32,768 messages that the client does not
 ///   acknowledge, are an error of [`decode`](Self::decode).
-/// * A call that the SDK forgot by reconnecting makes it throw where an event names it: such an event is
-///   not written, and counts as received. 1,024 calls a socket are remembered, the latest ones.
+/// * The SDK forgets its calls when it reconnects, and throws when an event names a forgotten one. Such an event is not
+///   written, and counts as received. The latest 1,024 calls of a socket are remembered.
 #[derive(Debug, Default)]
 pub struct ServerCodec {
     user_id: CompactString,

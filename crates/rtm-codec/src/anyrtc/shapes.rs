@@ -13,20 +13,6 @@ use crate::{
     limits::{ATTRIBUTE_COUNT, MEMBER_COUNT_CHANNELS, SUBSCRIBED_PEERS},
 };
 
-/// The users in a list that a server sends. Our own limits leave the vendor's room to be other ones.
-const PEERS: usize = 65_536;
-/// The attributes in an answer or event.
-const ATTRIBUTES: usize = 1024;
-/// The channels in an answer.
-const CHANNELS: usize = 1024;
-/// The messages in an answer of the gateway.
-const MESSAGES: usize = 4096;
-/// The addresses in an answer of the gateway.
-const ADDRESSES: usize = 64;
-
-/// The keys that one call may name. More than there can be attributes, since unknown ones are passed over.
-pub(super) const KEYS: usize = 256;
-
 macro_rules! shapes {
     ($(
         $(#[$doc:meta])*
@@ -232,7 +218,7 @@ shapes! {
         /// Ours: why it was refused.
         code: "Code" => Number,
     }
-    /// To everything that gives no more than success or failure.
+    /// The answer that says success or failure, and nothing else.
     Done<'a> {
         code: "Code" => Number,
         msg_id: "MsgId" => Number,
@@ -395,3 +381,17 @@ shapes! {
         msg_id: "msgId" => Number,
     }
 }
+
+/// The users in a list that a server sends. Our own limits leave the vendor's room to be other ones.
+const PEERS: usize = 65_536;
+/// The attributes in an answer or event.
+const ATTRIBUTES: usize = 1024;
+/// The channels in an answer.
+const CHANNELS: usize = 1024;
+/// The messages in an answer of the gateway.
+const MESSAGES: usize = 4096;
+/// The addresses in an answer of the gateway.
+const ADDRESSES: usize = 64;
+
+/// The keys that one call may name. More than there can be attributes, since unknown ones are passed over.
+pub(super) const KEYS: usize = 256;

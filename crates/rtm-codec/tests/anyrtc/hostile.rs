@@ -110,13 +110,13 @@ fn a_binary_packet_is_an_error() {
 
 #[test]
 fn a_packet_may_have_a_mebibyte_and_no_more() {
-    let of = |len: usize| {
+    let packet = |len: usize| {
         let head = r#"{"Cmd":"Logout","x":""#;
         format!("{head}{}\"}}", "x".repeat(len - head.len() - 2))
     };
-    assert_eq!(read_by_server(&mut ServerCodec::new(), &of(limits::PACKET_BYTES)), [ClientFrame::Logout]);
+    assert_eq!(read_by_server(&mut ServerCodec::new(), &packet(limits::PACKET_BYTES)), [ClientFrame::Logout]);
     let too_large = DecodeErrorKind::TooLarge { limit: limits::PACKET_BYTES };
-    assert_eq!(error_of_server(&of(limits::PACKET_BYTES + 1)), Some(too_large));
+    assert_eq!(error_of_server(&packet(limits::PACKET_BYTES + 1)), Some(too_large));
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn what_a_server_lists_has_an_end_too() {
         ("GetChanAttributes", r#"{"Code":0,"MsgId":1,"Attributes":"[@]"}"#, "5", 1024),
         ("QueryAttribKeys", r#"{"MsgId":1,"Attribs":"{@}"}"#, r#"\"k\":5"#, 1024),
     ] {
-        let of = |count: usize| envelope(cmd, &content.replace('@', &vec![item; count].join(",")));
-        read_by_client(&mut ClientCodec::new(), &of(limit));
-        let packet = Packet::Text(of(limit + 1).as_str().into());
+        let list = |count: usize| envelope(cmd, &content.replace('@', &vec![item; count].join(",")));
+        read_by_client(&mut ClientCodec::new(), &list(limit));
+        let packet = Packet::Text(list(limit + 1).as_str().into());
         let error = ClientCodec::new().decode(packet, &mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), DecodeErrorKind::TooMany { limit }, "{cmd}");
     }

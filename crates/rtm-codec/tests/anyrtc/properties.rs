@@ -42,8 +42,8 @@ fn any_command() -> impl Strategy<Value = Command> {
             }
         ),
         vec(any_user(), 0..50).prop_map(|peer_ids| SubscribePeersOnlineStatus { peer_ids }.into()),
-        attributes.prop_map(|of| {
-            let attributes = of.iter().map(|(name, value)| (key(name), Text::from(value.as_str()))).collect();
+        attributes.prop_map(|entries| {
+            let attributes = entries.iter().map(|(name, value)| (key(name), Text::from(value.as_str()))).collect();
             SetLocalUserAttributes { attributes }.into()
         }),
         (any_user(), any_text()).prop_map(|(callee_id, content)| {

@@ -9,7 +9,7 @@ fn bad_requests() -> Vec<(&'static str, String, ErrorKind, &'static str, &'stati
     use ErrorKind as E;
     let message = |to: &str, rest: &str| format!(r#"{{"MsgId":7,"ToUId":{to},"MsgType":1,{rest}}}"#);
     let long = |len| format!(r#""MsgBody":"{}""#, "x".repeat(len));
-    let list = |of: String| format!(r#"{{"MsgId":7,{of}}}"#);
+    let list = |field: String| format!(r#"{{"MsgId":7,{field}}}"#);
     let ids = |field: &str, count: usize| {
         let ids: Vec<_> = (0..count).map(|i| format!(r#"\"u{i}\""#)).collect();
         format!(r#"{{"MsgId":7,"{field}":"[{}]"}}"#, ids.join(","))

@@ -27,8 +27,8 @@ pub(crate) fn key(text: &str) -> AttributeKey {
     AttributeKey::new(text).unwrap()
 }
 
-pub(crate) fn attributes<const N: usize>(of: [(&str, &str); N]) -> BTreeMap<AttributeKey, Text> {
-    of.into_iter().map(|(name, value)| (key(name), Text::from(value))).collect()
+pub(crate) fn attributes<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<AttributeKey, Text> {
+    entries.into_iter().map(|(name, value)| (key(name), Text::from(value))).collect()
 }
 
 /// The packet with that content.
