@@ -1,13 +1,14 @@
-//! The native wire: WebSocket binary messages of the subprotocol [`SUBPROTOCOL`].
+//! The native wire: WebSocket binary messages of the subprotocol [`SUBPROTOCOL`]. `docs/native-wire.md` describes it
+//! for whoever writes a client, and the tests hold that page against this code.
 //!
 //! A packet is the version byte and one or more frames, each preceded by its length in bytes. Everything
 //! is written as bincode 2 writes it in its standard configuration: numbers as varints, lists and texts
 //! behind their lengths, enums as a tag and the variant's fields. Tags are given explicitly in `fields.rs`
 //! and are never used again for anything else.
 //!
-//! The length before each frame lets an older reader pass over what it does not know: an event of a kind
-//! that a client cannot read becomes [`Event::Gap`], a call that a server does not know is refused as
-//! [`ErrorKind::Unsupported`]. Every other fault ends the connection.
+//! The wire only ever grows. The length before each frame lets an older reader pass over what it does not know: fields
+//! at the end of a frame, a frame whose tag says that this is harmless, an event (which becomes [`Event::Gap`]), a call
+//! (which is refused as [`ErrorKind::Unsupported`]). Faults that are not of another version end the connection.
 //!
 //! The bytes are written and read here and not by the `bincode` crate, which takes twice as long for an
 //! event of 32 bytes and is no longer maintained; the tests hold them against it.

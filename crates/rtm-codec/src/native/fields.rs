@@ -99,29 +99,6 @@ macro_rules! entries {
     )*};
 }
 
-/// What is written lies between the fields of the target.
-macro_rules! channel_attribute_writes {
-    ($($name:ident { $($content:ident)? })*) => {$(
-        impl Field for $name {
-            fn put(&self, out: &mut Output<'_>) {
-                let Self { target: ChannelAttributeTarget { channel_id, notify, expected_revision } $(, $content)? } = self;
-                channel_id.put(out);
-                $($content.put(out);)?
-                notify.put(out);
-                expected_revision.put(out);
-            }
-
-            fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-                let channel_id = get!("channel_id", input);
-                $(let $content = get!(stringify!($content), input);)?
-                let notify = get!("enable_notification_to_channel_members", input);
-                let expected_revision = get!("expected_revision", input);
-                Ok(Self { target: ChannelAttributeTarget { channel_id, notify, expected_revision } $(, $content)? })
-            }
-        }
-    )*};
-}
-
 macro_rules! enums {
     ($($name:ident $what:literal $place:ident {
         $($tag:literal => $(@$frequent:ident)? $variant:ident $(($inner:ident))?
@@ -185,6 +162,11 @@ structs! {
     SendChannelMessage { message_id, channel_id, message, enable_historical_messaging }
     GetMembers { channel_id }
     GetChannelMemberCount { channel_ids }
+    ChannelAttributeTarget { channel_id, notify, expected_revision }
+    SetChannelAttributes { target, attributes }
+    AddOrUpdateChannelAttributes { target, attributes }
+    DeleteChannelAttributesByKeys { target, keys }
+    ClearChannelAttributes { target }
     GetChannelAttributes { channel_id, keys }
     QueryHistory { of, from_ts, until_ts, after, limit }
     HistoryPage { messages, next }
@@ -194,13 +176,6 @@ structs! {
     Resume { ticket, received, consumed, answered }
     Welcome { user_id, ticket, resumption, token_expires_in_ms, server_time_ms; limits }
     SessionTicket { session, epoch }
-}
-
-channel_attribute_writes! {
-    SetChannelAttributes { attributes }
-    AddOrUpdateChannelAttributes { attributes }
-    DeleteChannelAttributesByKeys { keys }
-    ClearChannelAttributes {}
 }
 
 entries! {

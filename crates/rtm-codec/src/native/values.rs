@@ -288,12 +288,16 @@ fn detail(refusal: &Refusal) -> &str {
     &refusal.detail[..refusal.detail.floor_char_boundary(Refusal::DETAIL_BYTES)]
 }
 
-/// A list in the order of [`LimitedCall::ALL`], which other versions may have more or fewer of.
+/// A list in the order of [`LimitedCall::ALL`], which other versions may have more or fewer of. It ends with the last
+/// that is not the default, so that it stays as it is when calls are added.
 impl Field for CallLimits {
     fn put(&self, out: &mut Output<'_>) {
-        out.number(LimitedCall::ALL.len() as u64);
-        for call in LimitedCall::ALL {
-            self.get(call).put(out);
+        let default = Self::default();
+        let last = LimitedCall::ALL.iter().rposition(|call| self.get(*call) != default.get(*call));
+        let told = &LimitedCall::ALL[..last.map_or(0, |last| last + 1)];
+        out.number(told.len() as u64);
+        for call in told {
+            self.get(*call).put(out);
         }
     }
 

@@ -172,6 +172,16 @@ fn a_client_cannot_claim_that_something_was_written() {
 }
 
 #[test]
+fn limits_of_more_calls_than_are_known_are_taken() {
+    let mut bytes = vec![1, 0, 0, 1, b'u', 0, 0, 0, 0, 1, 60];
+    bytes.extend([2, 7, 8].repeat(60));
+    bytes[1] = (bytes.len() - 2) as u8;
+    let Some(ServerFrame::Welcome(welcome)) = client_decode(&bytes).unwrap().pop() else { panic!("no welcome") };
+    let limits = welcome.limits.unwrap();
+    assert!(LimitedCall::ALL.iter().all(|call| limits.get(*call) == CallLimit { calls: 7, per_ms: 8 }));
+}
+
+#[test]
 fn a_detail_is_cut_to_256_bytes_between_two_characters() {
     let mut codec = ServerCodec::new();
     codec.encode(&ServerFrame::Refused(Refusal::new(ErrorKind::Failure, &"字".repeat(100))));

@@ -6,6 +6,7 @@ mod bincode;
 mod frames;
 mod limits;
 mod meaning;
+mod page;
 mod properties;
 mod samples;
 mod vectors;

@@ -20,6 +20,31 @@ pub(crate) trait Tell {
 }
 
 impl Meaning {
+    /// The names of the fields, in order; none of anything else.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Fields(fields) => fields.iter().map(|(name, _)| name.as_str()).collect(),
+            Self::Plain(_) | Self::List(_) => Vec::new(),
+        }
+    }
+
+    /// The name of an enum's variant, and what is in it.
+    pub(crate) fn variant(&self) -> (&str, Option<&Self>) {
+        match self {
+            Self::Plain(name) => (name.trim_matches('"'), None),
+            Self::Fields(fields) => (fields[0].0.as_str(), Some(&fields[0].1)),
+            Self::List(_) => panic!("a list is no variant"),
+        }
+    }
+
+    /// The value of a field.
+    pub(crate) fn field(&self, name: &str) -> &Self {
+        match self {
+            Self::Fields(fields) => &fields.iter().find(|(other, _)| other == name).unwrap().1,
+            Self::Plain(_) | Self::List(_) => panic!("{self} has no fields"),
+        }
+    }
+
     /// The same but for the fields of a name, at any depth.
     pub(crate) fn without(self, name: &str) -> Self {
         match self {
@@ -74,18 +99,27 @@ macro_rules! plain {
 }
 
 macro_rules! structs {
-    ($($name:ident { $($field:ident),* })*) => {$(
+    ($($name:ident { $($field:ident),* })*) => {
+        /// The structs and their fields, in the order of the wire.
+        pub(crate) const STRUCTS: &[(&str, &[&str])] = &[$((stringify!($name), &[$(stringify!($field)),*])),*];
+
+        $(
         impl Tell for $name {
             fn tell(&self) -> Meaning {
                 let Self { $($field),* } = self;
                 Meaning::Fields(vec![$((stringify!($field).to_owned(), $field.tell())),*])
             }
         }
-    )*};
+        )*
+    };
 }
 
 macro_rules! enums {
-    ($($name:ident { $($variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)* })*) => {$(
+    ($($name:ident { $($variant:ident $(($inner:ident))? $({ $($field:ident),* })?,)* })*) => {
+        /// The enums and their variants, in the order of their tags.
+        pub(crate) const ENUMS: &[(&str, &[&str])] = &[$((stringify!($name), &[$(stringify!($variant)),*])),*];
+
+        $(
         impl Tell for $name {
             fn tell(&self) -> Meaning {
                 #[allow(unreachable_patterns, reason = "the enum may grow, and all of it is told today")]
@@ -104,7 +138,8 @@ macro_rules! enums {
                 }
             }
         }
-    )*};
+        )*
+    };
 }
 
 plain! {
@@ -143,8 +178,10 @@ plain! {
         sum.tell()
     };
     CallLimits, |limits| {
-        let limit = |call: &LimitedCall| (call.as_str().to_owned(), limits.get(*call).tell());
-        Meaning::Fields(LimitedCall::ALL.iter().map(limit).collect())
+        // Those that are not the usual ones.
+        let default = Self::default();
+        let others = LimitedCall::ALL.into_iter().filter(|call| limits.get(*call) != default.get(*call));
+        Meaning::Fields(others.map(|call| (call.as_str().to_owned(), limits.get(call).tell())).collect())
     };
 }
 
@@ -204,6 +241,11 @@ structs! {
     SendChannelMessage { message_id, channel_id, message, enable_historical_messaging }
     GetMembers { channel_id }
     GetChannelMemberCount { channel_ids }
+    ChannelAttributeTarget { channel_id, notify, expected_revision }
+    SetChannelAttributes { target, attributes }
+    AddOrUpdateChannelAttributes { target, attributes }
+    DeleteChannelAttributesByKeys { target, keys }
+    ClearChannelAttributes { target }
     GetChannelAttributes { channel_id, keys }
     QueryHistory { of, from_ts, until_ts, after, limit }
     HistoryPage { messages, next }
@@ -216,30 +258,6 @@ structs! {
     SessionTicket { session, epoch }
     CallLimit { calls, per_ms }
     Refusal { kind, detail }
-}
-
-macro_rules! channel_attribute_writes {
-    ($($name:ident { $($content:ident)? })*) => {$(
-        impl Tell for $name {
-            fn tell(&self) -> Meaning {
-                let Self { target: ChannelAttributeTarget { channel_id, notify, expected_revision } $(, $content)? } = self;
-                let fields = [
-                    ("channel_id", channel_id.tell()),
-                    $((stringify!($content), $content.tell()),)?
-                    ("enable_notification_to_channel_members", notify.tell()),
-                    ("expected_revision", expected_revision.tell()),
-                ];
-                Meaning::Fields(fields.map(|(name, value)| (name.to_owned(), value)).into())
-            }
-        }
-    )*};
-}
-
-channel_attribute_writes! {
-    SetChannelAttributes { attributes }
-    AddOrUpdateChannelAttributes { attributes }
-    DeleteChannelAttributesByKeys { keys }
-    ClearChannelAttributes {}
 }
 
 impl Tell for Login {

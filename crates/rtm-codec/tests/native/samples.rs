@@ -137,13 +137,16 @@ fn commands() -> Vec<(&'static str, Command)> {
 
 /// What a server sends, by name.
 pub(crate) fn server_frames() -> Vec<(String, ServerFrame)> {
+    let mut limits = CallLimits::default();
+    limits.set(LimitedCall::Login, CallLimit { calls: 5, per_ms: 1000 });
+    limits.set(LimitedCall::JoinChannel, CallLimit { calls: 0, per_ms: 0 });
     let welcome = Welcome {
         user_id: alice(),
         ticket: Some(ticket()),
         resumption: Resumption::Resumed,
         token_expires_in_ms: Some(86_400_000),
         server_time_ms: 1_700_000_000_000,
-        limits: Some(CallLimits::default()),
+        limits: Some(limits),
     };
     let new = Welcome {
         ticket: None,

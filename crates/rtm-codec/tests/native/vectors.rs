@@ -15,7 +15,7 @@ use crate::{meaning::Tell, samples};
 pub(crate) struct Vector<'t> {
     pub(crate) name: &'t str,
     pub(crate) hex: &'t str,
-    meaning: &'t str,
+    pub(crate) meaning: &'t str,
 }
 
 /// What clients send.
