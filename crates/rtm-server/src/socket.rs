@@ -7,6 +7,8 @@
 //! A client that does not read is held back, and nobody else: while more than [`UNSENT_BYTES`] wait for
 //! its socket, nothing is read from it and nothing is taken from its session, whose own bound then acts.
 
+mod login;
+
 use std::{
     collections::VecDeque,
     future::Future,
@@ -18,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, ServerWire, Wire};
+use rtm_codec::{ClientFrame, CloseReason, ServerFrame, ServerWire, Wire};
 use rtm_core::{ConnId, Outgoing};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -34,7 +36,7 @@ use crate::{
     scratch::Scratch,
     shared::{Remote, Shared},
     tls::Stream,
-    websocket::{Incoming, LOGIN_BYTES, MESSAGE_BYTES, Violation, WebSocket},
+    websocket::{Incoming, LOGIN_BYTES, Violation, WebSocket},
 };
 
 /// A connection's task.
@@ -260,67 +262,6 @@ impl Socket {
         }
     }
 
-    /// What a client sends before it is logged in.
-    fn before_login(&mut self, frame: ClientFrame, scratch: &mut Scratch) {
-        let not_logged_in = |id: RequestId| {
-            let refusal = Refusal::new(ErrorKind::NotLoggedIn, "log in first");
-            ServerFrame::Reply { id, result: Err(refusal) }
-        };
-        let answer = match frame {
-            ClientFrame::Login(login) => return self.log_in(login, scratch),
-            // A login whose fields break the rules.
-            ClientFrame::BadRequest { id: RequestId(0), refusal } => {
-                self.remote.admitted.login_refused(Instant::now());
-                return self.refuse_login(refusal, scratch);
-            }
-            ClientFrame::Logout => return self.close(CloseReason::Logout, None, scratch),
-            ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. } => Some(not_logged_in(id)),
-            ClientFrame::Ping => Some(ServerFrame::Pong),
-            // And whatever else is added to the protocol: it cannot mean anything before a login.
-            _ => None,
-        };
-        if let Some(answer) = answer {
-            self.wire.encode(&answer);
-            self.pack(scratch);
-        }
-        if let Phase::LoggingIn { refused, .. } = &mut self.phase {
-            *refused += 1;
-            if *refused > FRAMES_BEFORE_LOGIN {
-                self.close(CloseReason::ProtocolError, Some("the first frame has to be a login"), scratch);
-            }
-        }
-    }
-
-    fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
-        let now = Instant::now();
-        let refusal = match self.shared.project(&login.app_id) {
-            _ if !self.remote.admitted.may_login(now) => {
-                Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
-            }
-            None => {
-                self.remote.admitted.login_refused(now);
-                ErrorKind::InvalidAppId.into()
-            }
-            Some(project) => {
-                let conn = project.connect(login);
-                // There is the answer to take.
-                self.more = true;
-                self.phase = Phase::Handed(Handed { project, conn });
-                self.timer = None;
-                self.websocket.set_max_message(MESSAGE_BYTES);
-                return;
-            }
-        };
-        self.refuse_login(refusal, scratch);
-    }
-
-    fn refuse_login(&mut self, refusal: Refusal, scratch: &mut Scratch) {
-        let detail = refusal.to_string();
-        self.wire.encode(&ServerFrame::Refused(refusal));
-        // The sentence is there for whoever cannot read the frame, for its version or else.
-        self.hang_up(CODE_REFUSED, &detail, scratch);
-    }
-
     /// Hands frames to the core, and makes bytes of what it has for this connection.
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
         scratch.pending.extend(scratch.frames.drain(..));
@@ -445,8 +386,6 @@ const UNSENT_BYTES: usize = 256 * 1024;
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a client may take to confirm a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Frames other than a login that are answered before it.
-const FRAMES_BEFORE_LOGIN: usize = 16;
 /// The WebSocket code after a refused login: not one of [`CloseReason`], and not one that the vendor's
 /// SDK takes for its own leaving.
 const CODE_REFUSED: u16 = 4000;

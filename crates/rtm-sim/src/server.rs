@@ -103,11 +103,11 @@ impl World {
     }
 
     fn wake_writer(&mut self, link: usize) {
-        let of = &mut self.links[link];
-        if of.is_writing {
+        let socket = &mut self.links[link];
+        if socket.is_writing {
             return;
         }
-        of.is_writing = true;
+        socket.is_writing = true;
         let pause = self.rng.between(&(Duration::ZERO..=Duration::from_millis(1)));
         self.agenda.plan(self.now + pause, Step::ServerWrites { link });
     }
@@ -129,19 +129,19 @@ impl World {
         self.links[link].read(self.now, Direction::Up, &mut arrivals);
         let now = self.server_now();
         for arrival in arrivals {
-            let of = &mut self.links[link];
-            let (Some(conn), Some(core)) = (of.conn, &mut self.server.core) else { return };
+            let socket = &mut self.links[link];
+            let (Some(conn), Some(core)) = (socket.conn, &mut self.server.core) else { return };
             match arrival {
                 Arrival::Packet(packet) => {
                     let mut frames = Vec::new();
-                    let decoded = of.server_wire.decode(packet, &mut frames);
-                    self.ledger.heard(self.now, of.device, &frames, !of.is_held);
+                    let decoded = socket.server_wire.decode(packet, &mut frames);
+                    self.ledger.heard(self.now, socket.device, &frames, !socket.is_held);
                     for frame in frames {
                         core.handle_frame(now, conn, frame);
                     }
                     if let Err(error) = decoded {
                         let what = format!("the client sent what is not the protocol: {error}");
-                        self.ledger.broke_protocol(self.now, of.device, &what);
+                        self.ledger.broke_protocol(self.now, socket.device, &what);
                         core.close(now, conn, CloseReason::ProtocolError);
                     }
                 }
@@ -154,11 +154,11 @@ impl World {
     /// The server's socket is gone.
     fn server_loses(&mut self, link: usize) {
         let now = self.server_now();
-        let of = &mut self.links[link];
-        let (Some(conn), Some(core)) = (of.conn.take(), &mut self.server.core) else { return };
+        let socket = &mut self.links[link];
+        let (Some(conn), Some(core)) = (socket.conn.take(), &mut self.server.core) else { return };
         core.disconnect(now, conn);
         self.server.links.remove(&conn);
-        self.ledger.server_lost_link(self.now, of.device);
+        self.ledger.server_lost_link(self.now, socket.device);
     }
 
     /// The server learns that a link is broken.
@@ -169,12 +169,12 @@ impl World {
 
     /// The device has read: the server may go on writing.
     pub(crate) fn make_room(&mut self, link: usize) {
-        let of = &mut self.links[link];
-        if of.full_since.is_none() {
+        let socket = &mut self.links[link];
+        if socket.full_since.is_none() {
             return;
         }
-        if of.has_room() {
-            of.full_since = None;
+        if socket.has_room() {
+            socket.full_since = None;
             self.wake_writer(link);
             self.agenda.plan(self.now, Step::Arrive { link, direction: Direction::Up });
         } else {
@@ -203,10 +203,10 @@ impl World {
         let now = self.server_now();
         let mut more = true;
         while more {
-            let of = &mut self.links[link];
-            let (Some(conn), Some(core)) = (of.conn, &mut self.server.core) else { return };
-            if !of.has_room() && !of.is_cut && !core.is_closing(conn) {
-                if of.full_since.is_none() {
+            let socket = &mut self.links[link];
+            let (Some(conn), Some(core)) = (socket.conn, &mut self.server.core) else { return };
+            if !socket.has_room() && !socket.is_cut && !core.is_closing(conn) {
+                if socket.full_since.is_none() {
                     self.wait_for_room(link);
                 }
                 break;
@@ -218,31 +218,31 @@ impl World {
                 match outgoing {
                     Outgoing::Frame(frame) => {
                         if matches!(frame, ServerFrame::Welcome(_)) {
-                            self.ledger.welcomed(of.device);
+                            self.ledger.welcomed(socket.device);
                         }
-                        of.server_wire.encode(&frame);
+                        socket.server_wire.encode(&frame);
                     }
-                    Outgoing::Event(seq, event) => of.server_wire.encode_event(seq, &event),
+                    Outgoing::Event(seq, event) => socket.server_wire.encode_event(seq, &event),
                     Outgoing::Close(reason) => {
-                        of.server_wire.encode(&ServerFrame::Close(reason));
+                        socket.server_wire.encode(&ServerFrame::Close(reason));
                         end = Some((reason.websocket_code(), Some(reason)));
                     }
                     Outgoing::Hangup => end = Some((HANGUP_CODE, None)),
                 }
             }
-            let packets: Vec<_> = std::iter::from_fn(|| of.server_wire.take_packet()).collect();
+            let packets: Vec<_> = std::iter::from_fn(|| socket.server_wire.take_packet()).collect();
             for packet in packets {
                 let written = self.links[link].write(self.now, Direction::Down, &packet, &self.faults, &mut self.rng);
                 self.written(link, Direction::Down, &written);
             }
-            let of = &mut self.links[link];
+            let socket = &mut self.links[link];
             if let Some(core) = &mut self.server.core {
-                while let Some(written) = of.server_wire.take_written() {
+                while let Some(written) = socket.server_wire.take_written() {
                     core.handle_frame(now, conn, written);
                 }
             }
             if let Some((code, reason)) = end {
-                let device = of.device;
+                let device = socket.device;
                 self.trace.line(self.now, "server", || {
                     format!("closes link {link}: {}", reason.map_or("refused", CloseReason::as_str))
                 });

@@ -65,7 +65,7 @@ struct File {
     listen: OneOrMore<Parsed<SocketAddr>>,
     advertise: Option<Parsed<Advertise>>,
     data_dir: Option<PathBuf>,
-    tls: Option<Tls>,
+    tls: Option<TlsSection>,
     handshake_timeout: Option<Time>,
     login_timeout: Option<Time>,
     drain_time: Option<Time>,
@@ -74,19 +74,19 @@ struct File {
     connects_per_address: Option<Limit>,
     refused_logins_per_address: Option<Limit>,
     #[serde(default)]
-    project: Vec<Project>,
+    project: Vec<ProjectSection>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Tls {
+struct TlsSection {
     certificate: PathBuf,
     key: PathBuf,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Project {
+struct ProjectSection {
     app_id: Parsed<AppId>,
     #[serde(default)]
     certificates: OneOrMore<Parsed<Certificate>>,
@@ -145,7 +145,7 @@ project_settings! {
     keep_attributes_on_return: Switch,
 }
 
-impl Project {
+impl ProjectSection {
     fn into_config(self) -> ProjectConfig {
         let mut config = ProjectConfig::new(self.app_id.0);
         config.certificates = self.certificates.0.into_iter().map(|certificate| certificate.0).collect();
@@ -166,7 +166,7 @@ impl File {
         ServerConfig {
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             advertise: self.advertise.map(|address| address.0),
-            tls: self.tls.map(|Tls { certificate, key }| TlsFiles { certificate, key }),
+            tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles { certificate, key }),
             data_dir: self.data_dir,
             handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
             login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
@@ -179,7 +179,7 @@ impl File {
             refused_logins_per_address: self
                 .refused_logins_per_address
                 .map_or(default.refused_logins_per_address, |limit| limit.0),
-            projects: self.project.into_iter().map(Project::into_config).collect(),
+            projects: self.project.into_iter().map(ProjectSection::into_config).collect(),
         }
     }
 }
