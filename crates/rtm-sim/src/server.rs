@@ -1,6 +1,9 @@
 //! The server's process: the core of a project, its sockets and its store, and how all that ends and begins again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rtm_codec::{CloseReason, ServerFrame};
 use rtm_core::{ConnId, Core, HttpId, Outgoing};
@@ -22,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) run: u64,
     timer: Option<Duration>,
     links: BTreeMap<ConnId, usize>,
+    /// Links whose login has not come: the core knows nothing of them.
+    logging_in: BTreeSet<usize>,
     /// HTTP requests whose answers the core has yet to give.
     pub(crate) asked: BTreeMap<HttpId, (usize, Errand)>,
 }
@@ -34,6 +39,7 @@ impl Server {
             run: 0,
             timer: None,
             links: BTreeMap::new(),
+            logging_in: BTreeSet::new(),
             asked: BTreeMap::new(),
         }
     }
@@ -113,11 +119,9 @@ impl World {
     }
 
     pub(crate) fn accept(&mut self, link: usize) {
-        let Some(core) = &mut self.server.core else { return };
-        let conn = core.connect();
-        self.links[link].conn = Some(conn);
-        self.server.links.insert(conn, link);
-        self.settle_server();
+        if self.server.is_up() {
+            self.server.logging_in.insert(link);
+        }
     }
 
     /// Bytes have come out of a link at the server.
@@ -130,18 +134,30 @@ impl World {
         let now = self.server_now();
         for arrival in arrivals {
             let socket = &mut self.links[link];
-            let (Some(conn), Some(core)) = (socket.conn, &mut self.server.core) else { return };
+            let Some(core) = &mut self.server.core else { return };
+            if socket.conn.is_none() && !self.server.logging_in.contains(&link) {
+                return;
+            }
             match arrival {
                 Arrival::Packet(packet) => {
                     let mut frames = Vec::new();
                     let decoded = socket.server_wire.decode(packet, &mut frames);
                     self.ledger.heard(self.now, socket.device, &frames, !socket.is_held);
+                    if let Err(error) = &decoded {
+                        let what = format!("the client sent what is not the protocol: {error}");
+                        self.ledger.broke_protocol(self.now, socket.device, &what);
+                    }
+                    // The first frame is the login, which opens the connection in the core.
+                    if !frames.is_empty() && self.server.logging_in.remove(&link) {
+                        let conn = core.connect();
+                        socket.conn = Some(conn);
+                        self.server.links.insert(conn, link);
+                    }
+                    let Some(conn) = socket.conn else { continue };
                     for frame in frames {
                         core.handle_frame(now, conn, frame);
                     }
-                    if let Err(error) = decoded {
-                        let what = format!("the client sent what is not the protocol: {error}");
-                        self.ledger.broke_protocol(self.now, socket.device, &what);
+                    if decoded.is_err() {
                         core.close(now, conn, CloseReason::ProtocolError);
                     }
                 }
@@ -155,6 +171,9 @@ impl World {
     fn server_loses(&mut self, link: usize) {
         let now = self.server_now();
         let socket = &mut self.links[link];
+        if self.server.logging_in.remove(&link) {
+            return self.ledger.server_lost_link(self.now, socket.device);
+        }
         let (Some(conn), Some(core)) = (socket.conn.take(), &mut self.server.core) else { return };
         core.disconnect(now, conn);
         self.server.links.remove(&conn);
@@ -343,7 +362,8 @@ impl World {
     fn server_gone(&mut self) {
         self.ledger.server_gone(self.now);
         self.server.asked.clear();
-        for link in std::mem::take(&mut self.server.links).into_values() {
+        let logging_in = std::mem::take(&mut self.server.logging_in);
+        for link in std::mem::take(&mut self.server.links).into_values().chain(logging_in) {
             self.links[link].conn = None;
             self.break_link(link, None);
         }
