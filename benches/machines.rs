@@ -11,7 +11,7 @@ use rtm_codec::{AppId, MessageId, RtmMessage, UserId};
 use rtm_server::{
     Redb,
     core::{
-        OfflineMessage, StoreWork,
+        LogEntry, LogKey, StoreWork, StoredMessage,
         store::{Backend, Memory, Task},
     },
 };
@@ -37,16 +37,18 @@ fn store(c: &mut Criterion) {
             group.bench_function(format!("{name}: keep {batch} at once"), |b| {
                 b.iter_batched(
                     || (0..batch).map(|n| Task { app_id: &app_id, work: kept(n) }).collect(),
-                    |tasks: Vec<_>| black_box(store.apply(tasks)).expect("there is room"),
+                    |tasks: Vec<_>| assert!(black_box(store.apply(tasks)).iter().all(Result::is_ok)),
                     BatchSize::SmallInput,
                 );
             });
         }
         group.bench_function(format!("{name}: read a page"), |b| {
-            let load = StoreWork::LoadOffline { of: user(0), after: None, not_before: 0, max_bytes: 64 * 1024 };
+            let log = LogKey::Stored(user(0));
+            let load =
+                StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: usize::MAX, max_bytes: 64 * 1024 };
             b.iter_batched(
                 || vec![Task { app_id: &app_id, work: load.clone() }],
-                |tasks| black_box(store.apply(tasks)).expect("it can be read"),
+                |tasks| assert!(black_box(store.apply(tasks)).iter().all(Result::is_ok)),
                 BatchSize::SmallInput,
             );
         });
@@ -54,14 +56,14 @@ fn store(c: &mut Criterion) {
 }
 
 fn kept(n: u64) -> StoreWork {
-    let message = OfflineMessage {
+    let message = StoredMessage {
         message_id: MessageId(n),
         from: user(1000),
         message: RtmMessage::text("a message that waits until its receiver comes back"),
         server_received_ts: 1_700_000_000_000 + n,
     };
     // As many as the server keeps for a user by default.
-    StoreWork::AppendOffline { of: user(n), message, keep: 200 }
+    StoreWork::Append { log: LogKey::Stored(user(n)), entry: LogEntry::Message(message), keep: Some(200) }
 }
 
 fn user(n: u64) -> UserId {

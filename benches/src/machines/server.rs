@@ -109,7 +109,7 @@ impl World {
         world.core.take_store_jobs(&mut jobs);
         for job in jobs {
             // Nothing waits for anybody.
-            let result = Ok(StoreAnswer::Offline { messages: Vec::new(), more: false });
+            let result = Ok(StoreAnswer::Entries { entries: Vec::new(), more: false });
             world.core.handle_stored(now, StoreDone { id: job.id, result });
         }
         world.turn();

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rtm_codec::{CloseReason, UserId};
 
-use super::{ConnId, Core, Now, Stats, StoreWork, timer::Due};
+use super::{ConnId, Core, LogKind, Now, Stats, StoreWork, timer::Due};
 
 impl Core {
     /// Refuses logins from now on, telling clients to come back later or elsewhere. The connections that are
@@ -53,11 +53,10 @@ impl Core {
     /// Has the store drop what is too old, from time to time.
     pub(super) fn expire_stored(&mut self, now: Now) {
         let settings = &self.config.settings;
-        let work = StoreWork::Expire {
-            offline_before: settings.oldest_offline(now),
-            history_before: settings.oldest_history(now),
-        };
-        self.jobs.tell(work);
+        let (stored, history) = (settings.oldest_offline(now), settings.oldest_history(now));
+        for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
+            self.jobs.tell(StoreWork::Expire { kind, before });
+        }
         self.bans.retain(|_, until| now.unix_ms < *until);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
     }

@@ -7,7 +7,9 @@ use rtm_codec::{
     GetChannelAttributes, GetUserAttributes, Refusal, Revision, Text, limits,
 };
 
-use super::{Core, Now, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, notes::Asker};
+use super::{
+    Core, Now, StateKey, StateValue, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, notes::Asker,
+};
 
 /// The attributes of a channel.
 #[derive(Debug, Default)]
@@ -150,8 +152,14 @@ impl Core {
             return Err(Refusal::new(ErrorKind::Failure, "the project holds as many channel attributes as it may"));
         }
         let value = ChannelAttributes { attributes: all, revision: old_value.revision.next() };
-        let work = StoreWork::PutChannelAttributes { channel_id: channel_id.clone(), attributes: value.clone() };
-        self.jobs.ask(work, Waiting::Promise(asker));
+        let work = StoreWork::Put {
+            key: StateKey::ChannelAttributes(channel_id.clone()),
+            value: StateValue::ChannelAttributes(value.clone()),
+            // All writers pass through here, so what is kept is what was put last.
+            expected: None,
+        };
+        let broken = "the attributes are set, but the server could not keep them";
+        self.jobs.ask(work, Waiting::Promise { asker, broken });
         if let Some(session) = self.hub.sessions.get_mut(asker.session) {
             session.requests.promise(asker.request);
         }
@@ -184,7 +192,7 @@ impl Core {
 
     pub(super) fn forget_channel_attributes(&mut self, channel_id: ChannelId, store: &ChannelStore) {
         self.channel_attribute_bytes -= store.bytes;
-        self.jobs.tell(StoreWork::ClearChannelAttributes { channel_id });
+        self.jobs.tell(StoreWork::Delete { key: StateKey::ChannelAttributes(channel_id) });
     }
 
     pub(super) fn read_channel_attributes(&self, read: &GetChannelAttributes) -> Result<Answer, Refusal> {

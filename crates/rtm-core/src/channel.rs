@@ -5,12 +5,12 @@ use std::time::Instant;
 use foldhash::fast::FixedState;
 use indexmap::IndexSet;
 use rtm_codec::{
-    Answer, ChannelId, ErrorKind, Event, GetChannelMemberCount, GetMembers, HistoryMessage, JoinChannel, LeaveChannel,
-    Refusal, RtmMessage, SendChannelMessage, SendOutcome, SharedEvent, UserId, limits,
+    Answer, ChannelId, ErrorKind, Event, GetChannelMemberCount, GetMembers, JoinChannel, LeaveChannel, Refusal,
+    RtmMessage, SendChannelMessage, SendOutcome, SharedEvent, UserId, limits,
 };
 
 use super::{
-    Conversation, Core, Now,
+    Conversation, Core, Now, StoredMessage,
     arena::{ChannelKey, SessionKey},
     attributes::ChannelStore,
     away::ChannelNews,
@@ -167,7 +167,7 @@ impl Core {
         }
         self.hub.stats.channel_messages += 1;
         if send.enable_historical_messaging {
-            let message = HistoryMessage {
+            let message = StoredMessage {
                 message_id: send.message_id,
                 from: member_id.clone(),
                 message: detached(send.message.clone()),

@@ -1,8 +1,11 @@
 //! Queries of kept messages.
 
-use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, limits};
+use rtm_codec::{Answer, ErrorKind, HistoryOf, HistoryPage, QueryHistory, Refusal, limits};
 
-use super::{Conversation, Core, Now, StoreWork, arena::SessionKey, jobs::Waiting, notes::Asker};
+use super::{
+    Conversation, Core, LogKey, Now, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, jobs::Waiting,
+    notes::Asker,
+};
 
 impl Core {
     pub(super) fn query_history_of(
@@ -30,7 +33,7 @@ impl Core {
             return Err(Refusal::new(ErrorKind::InvalidArgument, "the time span is empty"));
         }
         self.jobs.check_room()?;
-        let of = match &query.of {
+        let conversation = match &query.of {
             HistoryOf::Peer(peer_id) => {
                 let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
                 Conversation::between(user_id, peer_id.clone())
@@ -40,15 +43,24 @@ impl Core {
                 Conversation::Channel(channel_id.clone())
             }
         };
-        Ok(StoreWork::LoadHistory {
-            of,
-            from_ts: query.from_ts.max(self.config.settings.oldest_history(now)),
-            until_ts: query.until_ts,
-            after: query.after,
+        Ok(StoreWork::Read {
+            log: LogKey::History(conversation),
+            after: query.after.map(Into::into),
+            times: query.from_ts.max(self.config.settings.oldest_history(now))..query.until_ts,
             limit,
             max_bytes: PAGE_BYTES,
         })
     }
+}
+
+/// What the store read, as its reader gets it.
+pub(super) fn history_page(read: Result<StoreAnswer, StoreFailed>) -> Result<HistoryPage, Refusal> {
+    let (messages, more) = read
+        .ok()
+        .and_then(StoreAnswer::into_messages)
+        .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the history"))?;
+    let next = messages.last().filter(|_| more).map(|(place, _)| (*place).into());
+    Ok(HistoryPage { messages: messages.into_iter().map(|(_, message)| message).collect(), next })
 }
 
 /// A page has to fit in a packet, also when its text is written as JSON in JSON.

@@ -8,19 +8,28 @@ use rtm_codec::{
 };
 
 use super::{
-    Core, HttpId, Now, OfflineId, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, auth::authenticate,
-    jobs::Waiting, offline::as_received, timer::Due,
+    Core, HttpId, LogKey, Now, Place, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, auth::authenticate,
+    history::history_page, jobs::Waiting, offline::as_received, timer::Due,
 };
 
 /// The HTTP requests of a project.
 #[derive(Debug, Default)]
 pub(super) struct Http {
     next: u64,
-    /// Those that wait for the store, with who asks.
-    open: BTreeMap<HttpId, UserId>,
+    /// Those that wait for the store.
+    open: BTreeMap<HttpId, Asked>,
     answers: Vec<(HttpId, GatewayAnswer)>,
     /// The stored messages in answers that are on their way to their receivers.
-    handed_out: BTreeMap<HttpId, (UserId, Vec<OfflineId>)>,
+    handed_out: BTreeMap<HttpId, (UserId, Vec<Place>)>,
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+enum Asked {
+    /// The messages that are stored for a user.
+    Stored(UserId),
+    /// A page of history.
+    History,
 }
 
 impl Core {
@@ -48,10 +57,10 @@ impl Core {
     /// The client has the answer: the stored messages in it, if any, are removed. Those in an answer that was lost
     /// stay stored.
     pub fn http_answer_taken(&mut self, id: HttpId) {
-        if let Some((user_id, ids)) = self.http.handed_out.remove(&id)
-            && !ids.is_empty()
+        if let Some((user_id, places)) = self.http.handed_out.remove(&id)
+            && !places.is_empty()
         {
-            self.jobs.tell(StoreWork::RemoveOffline { of: user_id, ids });
+            self.jobs.tell(StoreWork::Remove { log: LogKey::Stored(user_id), places });
         }
     }
 
@@ -68,26 +77,25 @@ impl Core {
         if *request.app_id() != self.config.app_id {
             return Err(ErrorKind::InvalidAppId.into());
         }
-        let (user_id, work) = match request {
+        let (asked, work) = match request {
             GatewayRequest::Connect { user_id, token, .. } => {
                 let session = self.gateway_session(now, user_id.as_ref(), token.as_ref())?;
                 return Ok(Some(GatewayAnswer::Connect { session, addresses: Vec::new() }));
             }
             GatewayRequest::OfflineMessages { caller } => {
                 self.callers_session(&caller)?;
-                let not_before = self.config.settings.oldest_offline(now);
-                let of = caller.user_id.clone();
-                (caller.user_id, StoreWork::LoadOffline { of, after: None, not_before, max_bytes: STORED_BYTES })
+                let work = self.stored_messages(now, caller.user_id.clone(), None, STORED_BYTES);
+                (Asked::Stored(caller.user_id), work)
             }
             GatewayRequest::History { caller, query } => {
                 let key = self.callers_session(&caller)?;
                 self.check_limit(now, key, &query.clone().into())?;
-                (caller.user_id, self.history_work(now, key, &query)?)
+                (Asked::History, self.history_work(now, key, &query)?)
             }
             // What is added to the protocol has to be added here.
             _ => return Err(ErrorKind::Unsupported.into()),
         };
-        self.http.open.insert(id, user_id);
+        self.http.open.insert(id, asked);
         self.jobs.ask(work, Waiting::Http(id));
         self.hub.timers.push(now.instant + ANSWER_WITHIN, Due::Http(id));
         Ok(None)
@@ -117,23 +125,23 @@ impl Core {
 
     /// The store has read what an answer needs, or failed to. It may be too late.
     pub(super) fn http_read(&mut self, id: HttpId, read: Result<StoreAnswer, StoreFailed>) {
-        let Some(user_id) = self.http.open.remove(&id) else { return };
-        let answer = match read {
-            Ok(StoreAnswer::History(page)) => GatewayAnswer::History(page),
-            Ok(StoreAnswer::Offline { messages, .. }) => {
+        let Some(asked) = self.http.open.remove(&id) else { return };
+        let answer = match asked {
+            Asked::History => history_page(read).map(GatewayAnswer::History).ok(),
+            Asked::Stored(user_id) => read.ok().and_then(StoreAnswer::into_messages).map(|(messages, _)| {
                 // The wire cannot carry a binary message: it stays for another login.
                 let readable =
                     messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
-                let (ids, messages) = readable.map(|(id, message)| (id, as_received(message))).unzip();
+                let (places, messages) = readable.map(|(place, message)| (place, as_received(message))).unzip();
                 if self.http.handed_out.len() >= HANDED_OUT {
                     // The oldest answer was hardly taken: its messages stay stored.
                     self.http.handed_out.pop_first();
                 }
-                self.http.handed_out.insert(id, (user_id, ids));
+                self.http.handed_out.insert(id, (user_id, places));
                 GatewayAnswer::OfflineMessages(messages)
-            }
-            _ => GatewayAnswer::Refused(ErrorKind::Failure),
+            }),
         };
+        let answer = answer.unwrap_or(GatewayAnswer::Refused(ErrorKind::Failure));
         self.http.answers.push((id, answer));
     }
 

@@ -2,24 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use rtm_codec::{Answer, ErrorKind, HistoryMessage, Refusal, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Answer, ErrorKind, Refusal, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Conversation, Core, HttpId, JobId, Now, StoreAnswer, StoreDone, StoreJob, StoreWork, arena::SessionKey,
-    message_ids::Sent, notes::Asker,
+    Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
+    StoreWork, StoredMessage, arena::SessionKey, history::history_page, message_ids::Sent, notes::Asker,
 };
 
 /// What a job was given for.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    /// An answer that promises that something is kept.
-    Promise(Asker),
+    /// An answer that promises that something is kept, and what it says when it is not.
+    Promise { asker: Asker, broken: &'static str },
     /// The same of a message to a channel, which may be repeated meanwhile.
     ChannelMessage { asker: Asker, sent: Sent },
     /// A sender that is told that its message is stored. `receiver` is the session that may still receive it.
-    Offline { of: UserId, asker: Asker, event: SharedEvent, receiver: Option<SessionKey>, is_received: bool },
+    Offline { to: UserId, asker: Asker, event: SharedEvent, receiver: Option<SessionKey>, is_received: bool },
     /// A session that wants its stored messages.
     Load(SessionKey),
+    /// A session whose device has stored messages, which go therefore.
+    Removal { session: SessionKey, places: Vec<Place> },
     /// A session that wants a page of history.
     History(Asker),
     /// An HTTP request for either.
@@ -85,37 +87,37 @@ impl Core {
             self.hub.stats.store_failures += 1;
         }
         let Some(waiting) = waiting else { return };
-        let failed = || Refusal::new(ErrorKind::Failure, "the server could not store it");
         match waiting {
-            Waiting::Promise(asker) => self.hub.kept(asker, done.result.map(|_| ()).map_err(|_| failed())),
+            Waiting::Promise { asker, broken } => self.hub.kept(asker, kept(&done.result, broken)),
             Waiting::ChannelMessage { asker, sent } => {
-                let kept = done.result.map(|_| SendOutcome::Delivered).map_err(|_| failed());
-                self.finish_repeated(asker, sent, kept.clone(), |_| Answer::SendChannelMessage(()));
-                self.hub.kept(asker, kept.map(|_| ()));
+                let kept = kept(&done.result, HISTORY_FAILED);
+                let answer = || kept.clone().map(Answer::SendChannelMessage);
+                // The members have it in any case: a later repeat must not reach them again.
+                self.finish_repeated(asker, sent, Some(SendOutcome::Delivered), answer);
+                self.hub.kept(asker, kept);
             }
-            Waiting::Offline { of, asker, event, receiver, is_received } => {
+            Waiting::Offline { to, asker, event, receiver, is_received } => {
                 let outcome = match done.result {
-                    Ok(StoreAnswer::Appended { id, dropped }) => {
+                    Ok(StoreAnswer::Appended { place, dropped }) => {
                         self.hub.stats.offline_dropped += dropped as u64;
-                        self.message_stored(done.id, id, of, receiver, is_received);
+                        self.message_stored(done.id, place, to, receiver, is_received);
                         Ok(if is_received { SendOutcome::Delivered } else { SendOutcome::Stored })
                     }
                     _ if is_received => Ok(SendOutcome::Delivered),
-                    _ => Err(failed()),
+                    _ => Err(Refusal::new(ErrorKind::Failure, "the server could not store the message")),
                 };
                 self.settle_message(asker, &event, outcome);
             }
-            Waiting::Load(session) => match done.result {
-                Ok(StoreAnswer::Offline { messages, .. }) => self.offline_loaded(now, session, messages),
-                _ => self.offline_loaded(now, session, Vec::new()),
-            },
-            Waiting::History(asker) => {
-                let result = match done.result {
-                    Ok(StoreAnswer::History(page)) => Ok(Answer::QueryHistory(page)),
-                    _ => Err(Refusal::new(ErrorKind::Failure, "the server could not read the history")),
-                };
-                self.hub.finish(asker, result);
+            Waiting::Load(session) => {
+                let read = done.result.ok().and_then(StoreAnswer::into_messages);
+                self.offline_loaded(now, session, read.map_or_else(Vec::new, |(messages, _)| messages));
             }
+            Waiting::Removal { session, places } => {
+                if done.result.is_err() {
+                    self.removal_failed(session, places);
+                }
+            }
+            Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
             Waiting::Http(id) => self.http_read(id, done.result),
         }
     }
@@ -125,14 +127,25 @@ impl Core {
         &mut self,
         asker: Asker,
         conversation: Conversation,
-        message: HistoryMessage,
+        message: StoredMessage,
         waiting: Waiting,
     ) {
-        self.jobs.ask(StoreWork::AppendHistory { of: conversation, message }, waiting);
+        let log = LogKey::History(conversation);
+        self.jobs.ask(StoreWork::Append { log, entry: LogEntry::Message(message), keep: None }, waiting);
         if let Some(session) = self.hub.sessions.get_mut(asker.session) {
             session.requests.promise(asker.request);
         }
     }
 }
 
+/// What becomes of a promise that something is kept.
+fn kept(result: &Result<StoreAnswer, StoreFailed>, broken: &str) -> Result<(), Refusal> {
+    match result {
+        Ok(StoreAnswer::Done | StoreAnswer::Appended { .. }) => Ok(()),
+        _ => Err(Refusal::new(ErrorKind::Failure, broken)),
+    }
+}
+
+/// What a sender is told whose message went its way without its place in the history.
+pub(super) const HISTORY_FAILED: &str = "the message was sent, but the server could not keep it in the history";
 const OPEN_JOBS: usize = 16 * 1024;

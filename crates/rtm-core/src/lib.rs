@@ -73,9 +73,7 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use rtm_codec::{
-    AppId, ChannelAttributes, ChannelId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFrame, UserId,
-};
+use rtm_codec::{AppId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFrame, UserId};
 
 use self::{
     arena::{Arena, ChannelKey, InvitationKey, SessionKey, UserKey},
@@ -95,7 +93,8 @@ use self::{
 pub use config::{ProjectConfig, Settings};
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use store::{
-    Conversation, JobId, OfflineId, OfflineMessage, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    Conversation, JobId, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed,
+    StoreJob, StoreWork, StoredMessage,
 };
 
 /// The server of one project: users, channels, invitations, and the sessions of its clients.
@@ -167,12 +166,15 @@ impl Core {
         &self.config.app_id
     }
 
-    /// Takes in the attributes that the store kept of a channel, before any connection. They go as those of any
-    /// empty channel do.
-    pub fn restore_channel_attributes(&mut self, now: Now, channel_id: ChannelId, attributes: ChannelAttributes) {
-        let bytes =
-            attributes.attributes.iter().map(|(key, attribute)| key.as_str().len() + attribute.value.len()).sum();
-        self.put_channel_attributes(now, channel_id, attributes, bytes, false);
+    /// Takes in a value that the store kept, before any connection. All values of each kind are to be taken in
+    /// ([`read_state`](store::read_state)). Attributes of a channel go as those of any empty channel do.
+    pub fn restore(&mut self, now: Now, key: StateKey, value: StateValue) {
+        let bytes = value.bytes();
+        match (key, value) {
+            (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(attributes)) => {
+                self.put_channel_attributes(now, channel_id, attributes, bytes, false);
+            }
+        }
     }
 
     /// A new connection, whose login is in the caller's hands: it is the first frame to hand in. How long a socket

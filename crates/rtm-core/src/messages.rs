@@ -1,14 +1,13 @@
 //! Messages from user to user, and what their senders are told of them.
 
 use rtm_codec::{
-    Answer, ErrorKind, Event, HistoryMessage, PeerMessage, Refusal, RtmMessage, SendMessageToPeer, SendOutcome,
-    SharedEvent, limits,
+    Answer, ErrorKind, Event, PeerMessage, Refusal, RtmMessage, SendMessageToPeer, SendOutcome, SharedEvent, limits,
 };
 
 use super::{
-    Conversation, Core, Now,
+    Conversation, Core, Now, StoredMessage,
     arena::SessionKey,
-    jobs::Waiting,
+    jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
     notes::{Asker, Note},
     stream::{Queued, detached, event_bytes},
@@ -46,14 +45,14 @@ impl Core {
         }
         self.hub.stats.peer_messages += 1;
         if send.enable_historical_messaging {
-            let message = HistoryMessage {
+            let message = StoredMessage {
                 message_id: send.message_id,
                 from: from.clone(),
                 message: detached(send.message.clone()),
                 server_received_ts: now.unix_ms,
             };
             let conversation = Conversation::between(from.clone(), send.peer_id.clone());
-            self.keep_history(asker, conversation, message, Waiting::Promise(asker));
+            self.keep_history(asker, conversation, message, Waiting::Promise { asker, broken: HISTORY_FAILED });
         }
         let event = Event::MessageFromPeer(PeerMessage {
             message_id: send.message_id,
@@ -108,29 +107,32 @@ impl Core {
     pub(super) fn settle_message(&mut self, asker: Asker, event: &SharedEvent, outcome: Result<SendOutcome, Refusal>) {
         let Event::MessageFromPeer(message) = event.event() else { return };
         let sent = Sent::ToPeer(message.message_id);
-        self.finish_repeated(asker, sent, outcome.clone(), Answer::SendMessageToPeer);
-        self.hub.finish(asker, outcome.map(Answer::SendMessageToPeer));
+        let remembered = outcome.as_ref().ok().copied();
+        let result = outcome.map(Answer::SendMessageToPeer);
+        self.finish_repeated(asker, sent, remembered, || result.clone());
+        self.hub.finish(asker, result);
     }
 
-    /// Answers the requests that repeated a message before its outcome was known.
+    /// Answers the requests that repeated a message before its outcome was known. Later ones are told what is to be
+    /// remembered, or send the message again if that is nothing.
     pub(super) fn finish_repeated(
         &mut self,
         asker: Asker,
         sent: Sent,
-        outcome: Result<SendOutcome, Refusal>,
-        answer: impl FnOnce(SendOutcome) -> Answer,
+        remembered: Option<SendOutcome>,
+        result: impl FnOnce() -> Result<Answer, Refusal>,
     ) {
         let Some(session) = self.hub.sessions.get_mut(asker.session) else { return };
         let numbering = session.requests.numbering;
         let Some(message_ids) = &mut session.message_ids else { return };
-        let repeated = match outcome {
-            Ok(outcome) => message_ids.finish(sent, outcome),
-            Err(_) => message_ids.forget(sent),
+        let repeated = match remembered {
+            Some(outcome) => message_ids.finish(sent, outcome),
+            None => message_ids.forget(sent),
         };
         if repeated.is_empty() {
             return;
         }
-        let result = outcome.map(answer);
+        let result = result();
         for request in repeated {
             self.hub.finish(Asker { request, numbering, ..asker }, result.clone());
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rtm_codec::{RequestId, SendOutcome};
 
 use super::{
-    Core, JobId, Now, OfflineId,
+    Core, JobId, Now, Place,
     arena::{InvitationKey, SessionKey},
     stream::Queued,
 };
@@ -29,7 +29,7 @@ pub(super) enum Note {
     /// The store is keeping it.
     Storing(JobId),
     /// The store has it.
-    Stored(OfflineId),
+    Stored(Place),
     /// The callee has the invitation.
     Invitation(InvitationKey),
 }
@@ -43,11 +43,11 @@ impl Core {
                 Note::None => {}
                 Note::Receipt { asker, .. } => self.settle_message(asker, &event, Ok(SendOutcome::Delivered)),
                 Note::Storing(job) => self.jobs.receive(job),
-                Note::Stored(id) => stored.push(id),
+                Note::Stored(place) => stored.push(place),
                 Note::Invitation(invitation) => self.invitation_received(invitation, key),
             }
         }
-        self.remove_offline(key, stored);
+        self.remove_stored(key, stored);
         self.continue_offline(now, key);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use rtm_codec::{Event, PeerMessage, RtmMessage, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Core, JobId, Now, OfflineId, OfflineMessage, StoreWork,
+    Core, JobId, LogEntry, LogKey, Now, Place, StoreWork, StoredMessage,
     arena::SessionKey,
     jobs::Waiting,
     notes::{Asker, Note},
@@ -20,7 +20,9 @@ pub(super) struct Mail {
     /// More was stored while the last page was being read.
     reads_again: bool,
     /// Stored messages that were received while a page was being read, which may hold them still.
-    removed_meanwhile: Vec<OfflineId>,
+    removed_meanwhile: Vec<Place>,
+    /// Stored messages that the device has and the store failed to remove.
+    unremoved: Vec<Place>,
     /// Messages from users that have to wait until older, stored ones are read.
     held: VecDeque<Queued>,
     held_bytes: usize,
@@ -35,7 +37,7 @@ enum Reading {
     /// A page is being read.
     Loading,
     /// There may be more after this one, to be read when every event of the stream before this number is received.
-    Paused { after: OfflineId, until: u64 },
+    Paused { after: Place, until: u64 },
     /// Something was stored while the session had no connection and no room: to be read when the client is back.
     Due,
 }
@@ -88,9 +90,9 @@ impl Mail {
     }
 
     /// Stored messages were received, and will be removed.
-    fn remember_removed(&mut self, ids: &[OfflineId]) {
+    fn remember_removed(&mut self, places: &[Place]) {
         if self.reading == Reading::Loading {
-            self.removed_meanwhile.extend_from_slice(ids);
+            self.removed_meanwhile.extend_from_slice(places);
         }
     }
 }
@@ -111,15 +113,16 @@ impl Core {
             self.settle_message(asker, event, Ok(SendOutcome::NotReceived));
             return None;
         }
-        let message = OfflineMessage {
+        let message = StoredMessage {
             message_id: message.message_id,
             from: message.peer_id.clone(),
             message: detached(message.message.clone()),
             server_received_ts: message.server_received_ts,
         };
         let keep = self.config.settings.offline_messages.max(1);
-        let work = StoreWork::AppendOffline { of: to.clone(), message, keep };
-        let waiting = Waiting::Offline { of: to.clone(), asker, event: event.clone(), receiver, is_received: false };
+        let (log, entry) = (LogKey::Stored(to.clone()), LogEntry::Message(message));
+        let work = StoreWork::Append { log, entry, keep: Some(keep) };
+        let waiting = Waiting::Offline { to: to.clone(), asker, event: event.clone(), receiver, is_received: false };
         Some(Note::Storing(self.jobs.ask(work, waiting)))
     }
 
@@ -127,7 +130,7 @@ impl Core {
     pub(super) fn message_stored(
         &mut self,
         job: JobId,
-        id: OfflineId,
+        place: Place,
         to: UserId,
         receiver: Option<SessionKey>,
         is_received: bool,
@@ -135,15 +138,20 @@ impl Core {
         let session = receiver.and_then(|key| self.hub.sessions.get_mut(key));
         if is_received {
             if let Some(session) = session {
-                session.mail.remember_removed(&[id]);
+                session.mail.remember_removed(&[place]);
             }
-            self.jobs.tell(StoreWork::RemoveOffline { of: to, ids: vec![id] });
+            let places = vec![place];
+            let work = StoreWork::Remove { log: LogKey::Stored(to), places: places.clone() };
+            match receiver {
+                Some(session) => self.jobs.ask(work, Waiting::Removal { session, places }),
+                None => self.jobs.tell(work),
+            };
             return;
         }
         let Some(session) = session else { return };
         let mut events = session.stream.iter_mut().chain(&mut session.mail.held);
         if let Some(queued) = events.find(|queued| queued.note == Note::Storing(job)) {
-            queued.note = Note::Stored(id);
+            queued.note = Note::Stored(place);
         }
     }
 
@@ -171,25 +179,35 @@ impl Core {
         }
     }
 
-    fn load_page(&mut self, now: Now, key: SessionKey, after: Option<OfflineId>) {
+    fn load_page(&mut self, now: Now, key: SessionKey, after: Option<Place>) {
         let Some(to) = self.user_id_of(key) else { return };
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.mail.reading = Reading::Loading;
             session.mail.removed_meanwhile.clear();
-            let settings = &self.config.settings;
-            let (not_before, max_bytes) = (settings.oldest_offline(now), settings.session_bytes / 4);
-            let work = StoreWork::LoadOffline { of: to, after, not_before, max_bytes };
+            let unremoved = std::mem::take(&mut session.mail.unremoved);
+            self.remove_stored(key, unremoved);
+            let work = self.stored_messages(now, to, after, self.config.settings.session_bytes / 4);
             self.jobs.ask(work, Waiting::Load(key));
         }
     }
 
+    /// What the store has to read for a user's stored messages.
+    pub(super) fn stored_messages(&self, now: Now, to: UserId, after: Option<Place>, max_bytes: usize) -> StoreWork {
+        let times = self.config.settings.oldest_offline(now)..u64::MAX;
+        StoreWork::Read { log: LogKey::Stored(to), after, times, limit: usize::MAX, max_bytes }
+    }
+
     /// A page was read: its messages go into the stream, and after the last page those that had to wait.
-    pub(super) fn offline_loaded(&mut self, now: Now, key: SessionKey, mut messages: Vec<(OfflineId, OfflineMessage)>) {
+    pub(super) fn offline_loaded(&mut self, now: Now, key: SessionKey, mut messages: Vec<(Place, StoredMessage)>) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if !session.mail.unremoved.is_empty() {
+            // The page before could come again, and together they are more than a client recognises.
+            messages.clear();
+        }
         messages.truncate(PAGE);
-        let last = messages.last().map(|(id, _)| *id);
+        let last = messages.last().map(|(place, _)| *place);
         let stored = |queued: &Queued| match queued.note {
-            Note::Stored(id) => Some(id),
+            Note::Stored(place) => Some(place),
             _ => None,
         };
         // Those that were stored while their receiver was away are in its stream already.
@@ -197,8 +215,8 @@ impl Core {
         known.append(&mut session.mail.removed_meanwhile);
         known.sort_unstable();
         let takes_binary = session.terms.abilities().binary;
-        for (id, message) in messages {
-            if known.binary_search(&id).is_ok() {
+        for (place, message) in messages {
+            if known.binary_search(&place).is_ok() {
                 continue;
             }
             if !takes_binary && matches!(message.message, RtmMessage::Binary(_)) {
@@ -206,7 +224,7 @@ impl Core {
             }
             let event = Event::MessageFromPeer(as_received(message));
             let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(id), bytes });
+            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(place), bytes });
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         if let Some(after) = last {
@@ -223,22 +241,31 @@ impl Core {
         }
     }
 
-    /// Removes stored messages that a session's device has received.
-    pub(super) fn remove_offline(&mut self, key: SessionKey, mut ids: Vec<OfflineId>) {
-        if ids.is_empty() {
+    /// Removes stored messages that a session's device has received, and those that the store failed to remove before.
+    pub(super) fn remove_stored(&mut self, key: SessionKey, mut places: Vec<Place>) {
+        if places.is_empty() {
             return;
         }
         let Some(to) = self.user_id_of(key) else { return };
-        ids.sort_unstable();
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        places.append(&mut session.mail.unremoved);
+        places.sort_unstable();
+        session.mail.remember_removed(&places);
+        let work = StoreWork::Remove { log: LogKey::Stored(to), places: places.clone() };
+        self.jobs.ask(work, Waiting::Removal { session: key, places });
+    }
+
+    /// The store has not removed messages that a session's device has. They go with the next ones, and until then the
+    /// session reads no more: they do not come again in it, and in another session no more than a client recognises.
+    pub(super) fn removal_failed(&mut self, key: SessionKey, mut places: Vec<Place>) {
         if let Some(session) = self.hub.sessions.get_mut(key) {
-            session.mail.remember_removed(&ids);
+            session.mail.unremoved.append(&mut places);
         }
-        self.jobs.tell(StoreWork::RemoveOffline { of: to, ids });
     }
 }
 
 /// A stored message, as its receiver gets it.
-pub(super) fn as_received(message: OfflineMessage) -> PeerMessage {
+pub(super) fn as_received(message: StoredMessage) -> PeerMessage {
     PeerMessage {
         message_id: message.message_id,
         peer_id: message.from,

@@ -1,15 +1,24 @@
-//! What the core asks of the durable store, and how the store answers.
+//! What outlives a session: the words in which the core asks the store for it, and the border behind which stores lie.
+//!
+//! A store is a *keyed log* and *keyed state*. A log is a list of entries under a key ([`LogKey`]); state is one value
+//! under a key ([`StateKey`]). What is to be kept besides needs a new key and a new entry or value, and nothing else:
+//! [`record`] writes and reads their bytes, and every [`Backend`] keeps them as it keeps the others.
 
 mod backend;
+pub mod conformance;
+mod keys;
 mod memory;
 pub mod record;
 
-use rtm_codec::{
-    ChannelAttributes, ChannelId, HistoryCursor, HistoryMessage, HistoryPage, MessageId, RtmMessage, UserId,
-};
+use std::ops::Range;
+
+use rtm_codec::{ChannelAttributes, Revision};
+
+pub use rtm_codec::HistoryMessage as StoredMessage;
 
 pub use self::{
-    backend::{Backend, BackendError, BackendStats, Page, Place, Task},
+    backend::{Backend, BackendError, BackendStats, Page, Task, read_state},
+    keys::{Conversation, LogKey, LogKind, Place, StateKey, StateKind},
     memory::Memory,
 };
 
@@ -33,78 +42,134 @@ pub struct JobId(pub u64);
 /// What to do for the store.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreWork {
-    /// Keeps a message for a user that is offline. Answered with [`StoreAnswer::Appended`].
-    AppendOffline {
-        /// For whom.
-        of: UserId,
-        /// What.
-        message: OfflineMessage,
-        /// How many messages the user may have afterwards, at least 1: the oldest are dropped.
-        keep: usize,
+    /// Appends an entry to a log. Answered with [`StoreAnswer::Appended`].
+    Append {
+        /// The log.
+        log: LogKey,
+        /// The entry.
+        entry: LogEntry,
+        /// How many entries the log may have afterwards, at least 1: the oldest are dropped. Only for a log of a
+        /// [limited](LogKind::is_limited) kind.
+        keep: Option<usize>,
     },
-    /// Reads messages that wait for a user, oldest first, and removes none.
-    /// Answered with [`StoreAnswer::Offline`].
-    LoadOffline {
-        /// Whose.
-        of: UserId,
-        /// Only what follows after this one.
-        after: Option<OfflineId>,
-        /// Only messages that the server took at this time or later, in milliseconds since the Unix epoch.
-        not_before: u64,
-        /// The page ends with the message that takes it to this many bytes of text; it has at least one
-        /// message if there is any.
-        max_bytes: usize,
-    },
-    /// Removes messages that their user has received. Unknown ones are passed over.
-    /// Answered with [`StoreAnswer::Done`].
-    RemoveOffline {
-        /// Whose.
-        of: UserId,
-        /// Which, in rising order.
-        ids: Vec<OfflineId>,
-    },
-    /// Keeps a message for history queries. Answered with [`StoreAnswer::Done`].
-    AppendHistory {
-        /// Where it was said.
-        of: Conversation,
-        /// What.
-        message: HistoryMessage,
-    },
-    /// Reads a page of history, oldest first. Answered with [`StoreAnswer::History`].
-    LoadHistory {
-        /// Of which conversation.
-        of: Conversation,
-        /// Not older than this, in milliseconds since the Unix epoch.
-        from_ts: u64,
-        /// Older than this, in milliseconds since the Unix epoch.
-        until_ts: u64,
-        /// Where the page before ended.
-        after: Option<HistoryCursor>,
-        /// At most so many messages, 1 to 100.
+    /// Reads entries of a log, oldest first, and removes none. Answered with [`StoreAnswer::Entries`].
+    Read {
+        /// The log.
+        log: LogKey,
+        /// Only entries after this place: where the page before ended.
+        after: Option<Place>,
+        /// Only entries of these times, in milliseconds since the Unix epoch.
+        times: Range<u64>,
+        /// At most this many entries, at least 1.
         limit: usize,
-        /// The page ends with the message that takes it to this many bytes of text; it has at least one
-        /// message if there is any.
+        /// The page ends with the entry that takes it to this many bytes; it has at least one entry if there is any.
         max_bytes: usize,
     },
-    /// Keeps all attributes of a channel in place of those that it had. Answered with [`StoreAnswer::Done`].
-    PutChannelAttributes {
-        /// Of which channel.
-        channel_id: ChannelId,
-        /// The attributes, possibly none, and their revision.
-        attributes: ChannelAttributes,
+    /// Removes entries of a log. Places without an entry are passed over. Answered with [`StoreAnswer::Done`].
+    Remove {
+        /// The log.
+        log: LogKey,
+        /// Where they are.
+        places: Vec<Place>,
     },
-    /// Forgets the attributes of a channel and their revision. Answered with [`StoreAnswer::Done`].
-    ClearChannelAttributes {
-        /// Of which channel.
-        channel_id: ChannelId,
-    },
-    /// Drops what is too old, of all users and conversations. Answered with [`StoreAnswer::Done`].
+    /// Drops the entries of all logs of a kind that are too old. Answered with [`StoreAnswer::Done`].
     Expire {
-        /// Waiting messages that the server took before this go, in milliseconds since the Unix epoch.
-        offline_before: u64,
-        /// History before this goes, in milliseconds since the Unix epoch.
-        history_before: u64,
+        /// Which logs.
+        kind: LogKind,
+        /// Entries of an earlier time go, in milliseconds since the Unix epoch.
+        before: u64,
     },
+    /// Keeps a value under a key, in place of the one that it had. Answered with [`StoreAnswer::Done`], or with
+    /// [`StoreAnswer::Conflict`] when the key has another revision than expected: then nothing is changed.
+    Put {
+        /// The key.
+        key: StateKey,
+        /// The value, which says its own revision.
+        value: StateValue,
+        /// The revision that the key must have; 0 stands for no value. `None` takes any.
+        expected: Option<Revision>,
+    },
+    /// Forgets the value of a key and its revision. Answered with [`StoreAnswer::Done`], also where there is none.
+    Delete {
+        /// The key.
+        key: StateKey,
+    },
+    /// Reads all values of a kind, in the order of their keys. Answered with [`StoreAnswer::Values`].
+    List {
+        /// Which kind.
+        kind: StateKind,
+        /// Only keys after this one: where the page before ended.
+        after: Option<StateKey>,
+        /// The page ends with the value that takes it to this many bytes; it has at least one value if there is any.
+        max_bytes: usize,
+    },
+}
+
+impl StoreWork {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::Read { .. } | Self::List { .. } => true,
+            Self::Append { .. }
+            | Self::Remove { .. }
+            | Self::Expire { .. }
+            | Self::Put { .. }
+            | Self::Delete { .. } => false,
+        }
+    }
+}
+
+/// An entry of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LogEntry {
+    /// A message, waiting for its receiver or in a history.
+    Message(StoredMessage),
+}
+
+impl LogEntry {
+    /// When it was made, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        match self {
+            Self::Message(message) => message.server_received_ts,
+        }
+    }
+
+    /// The bytes that count for a page.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.message.len(),
+        }
+    }
+}
+
+/// A value of keyed state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StateValue {
+    /// All attributes of a channel, possibly none.
+    ChannelAttributes(ChannelAttributes),
+}
+
+impl StateValue {
+    /// Its revision, which whoever writes it lets rise.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::ChannelAttributes(attributes) => attributes.revision,
+        }
+    }
+
+    /// The bytes that count for a page.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::ChannelAttributes(ChannelAttributes { attributes, .. }) => {
+                attributes.iter().map(|(key, attribute)| key.as_str().len() + attribute.value.len()).sum()
+            }
+        }
+    }
 }
 
 /// The outcome of a [`StoreJob`].
@@ -121,59 +186,45 @@ pub struct StoreDone {
 pub enum StoreAnswer {
     /// To work that has nothing to say.
     Done,
-    /// To [`StoreWork::AppendOffline`].
+    /// To [`StoreWork::Append`].
     Appended {
-        /// The message's place in the store: higher than that of every message kept for this user before.
-        id: OfflineId,
+        /// Where the entry is.
+        place: Place,
         /// How many older ones had to go.
         dropped: usize,
     },
-    /// To [`StoreWork::LoadOffline`].
-    Offline {
-        /// The messages, oldest first.
-        messages: Vec<(OfflineId, OfflineMessage)>,
+    /// To [`StoreWork::Read`].
+    Entries {
+        /// The entries, oldest first.
+        entries: Vec<(Place, LogEntry)>,
         /// Whether more follow.
         more: bool,
     },
-    /// To [`StoreWork::LoadHistory`].
-    History(HistoryPage),
+    /// To [`StoreWork::Put`]: the key has another revision than expected.
+    Conflict {
+        /// The one that it has; 0 stands for no value.
+        revision: Revision,
+    },
+    /// To [`StoreWork::List`].
+    Values {
+        /// The values, in the order of their keys.
+        values: Vec<(StateKey, StateValue)>,
+        /// Whether more follow.
+        more: bool,
+    },
+}
+
+impl StoreAnswer {
+    /// The messages that a log gave, and whether more follow; `None` for another answer.
+    #[must_use]
+    pub fn into_messages(self) -> Option<(Vec<(Place, StoredMessage)>, bool)> {
+        let Self::Entries { entries, more } = self else { return None };
+        let messages = entries.into_iter().map(|(place, LogEntry::Message(message))| (place, message)).collect();
+        Some((messages, more))
+    }
 }
 
 /// The store could not do a job: nothing is known to be kept, and the reason is in the shell's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store failed")]
 pub struct StoreFailed;
-
-/// The place of a waiting message in the store, rising in the order of keeping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OfflineId(pub u64);
-
-/// A message that waits for its receiver.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OfflineMessage {
-    /// The sender's number for it.
-    pub message_id: MessageId,
-    /// Who sent it.
-    pub from: UserId,
-    /// What was sent.
-    pub message: RtmMessage,
-    /// When the server took it, in milliseconds since the Unix epoch.
-    pub server_received_ts: u64,
-}
-
-/// Where messages with history are said.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Conversation {
-    /// Between two users, whoever wrote; the first is not after the second.
-    Peers(UserId, UserId),
-    /// In a channel.
-    Channel(ChannelId),
-}
-
-impl Conversation {
-    /// The one conversation of two users.
-    #[must_use]
-    pub fn between(one: UserId, other: UserId) -> Self {
-        if one <= other { Self::Peers(one, other) } else { Self::Peers(other, one) }
-    }
-}

@@ -25,7 +25,7 @@ mod tasks;
 mod tls;
 mod websocket;
 
-pub use self::redb::Redb;
+pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use config::{Advertise, ServerConfig};
 pub use error::{ConfigError, ConfigErrorKind, ServerError, ServerErrorKind};
 pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};

@@ -12,7 +12,7 @@ use std::{
 use rtm_codec::{AppId, CloseReason, UserId};
 use rtm_core::{
     Core, ProjectConfig, Stats,
-    store::{Backend, BackendError, BackendStats, Memory},
+    store::{Backend, BackendError, BackendStats, Memory, StateKind, read_state},
 };
 use tokio::{
     net::{TcpListener, ToSocketAddrs, lookup_host},
@@ -316,8 +316,10 @@ fn open(
     let mut cores = Vec::new();
     for project in projects {
         let mut core = Core::new(project, seed()?, now());
-        for (channel, attributes) in backend.channel_attributes(core.app_id())? {
-            core.restore_channel_attributes(now(), channel, attributes);
+        for kind in StateKind::ALL {
+            for (key, value) in read_state(backend.as_mut(), core.app_id(), kind)? {
+                core.restore(now(), key, value);
+            }
         }
         cores.push(core);
     }

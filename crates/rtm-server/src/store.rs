@@ -10,9 +10,9 @@ use std::{
     thread,
 };
 
-use rtm_codec::{AppId, RtmMessage};
+use rtm_codec::AppId;
 use rtm_core::{
-    JobId, StoreDone, StoreFailed, StoreJob, StoreWork,
+    JobId, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendError, BackendStats, Task},
 };
 use tokio::sync::oneshot;
@@ -158,61 +158,64 @@ fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &A
 
 /// Does a batch and tells each customer what came of its jobs.
 fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>) {
-    let mut tasks = Vec::new();
-    let mut ids = Vec::new();
+    let mut works = Vec::new();
+    let mut taken = Vec::new();
     for CustomerJobs { customer, jobs, .. } in batch {
-        let mut taken = Vec::with_capacity(jobs.len());
+        let mut ids = Vec::with_capacity(jobs.len());
         for (id, work) in jobs {
-            taken.push((id, work.is_some()));
-            tasks.extend(work.map(|work| (Arc::clone(&customer), work)));
+            ids.push((id, work.is_some()));
+            works.extend(work.map(|work| (Arc::clone(&customer), work)));
         }
-        ids.push((customer, taken));
+        taken.push((customer, ids));
     }
-    let count = tasks.len();
-    let customers: Vec<_> = tasks.iter().map(|(customer, _)| Arc::clone(customer)).collect();
-    let tasks = tasks.into_iter().zip(&customers);
+    let customers: Vec<_> = works.iter().map(|(customer, _)| Arc::clone(customer)).collect();
+    let tasks = works.into_iter().zip(&customers);
     let tasks = tasks.map(|((_, work), customer)| Task { app_id: customer.app_id(), work }).collect();
-    // A backend that panics must not leave clients waiting for ever.
-    let answers = match catch_unwind(AssertUnwindSafe(|| backend.apply(tasks))) {
-        Ok(Ok(answers)) if answers.len() == count => answers,
-        Ok(Ok(_)) => {
-            error!("the backend did not answer every task");
-            Vec::new()
-        }
-        Ok(Err(error)) => {
-            error!("{error}");
-            Vec::new()
-        }
-        Err(_) => {
-            error!("the backend failed");
-            Vec::new()
-        }
-    };
-    let mut answers = answers.into_iter();
-    for (customer, jobs) in ids {
-        if jobs.iter().any(|(_, taken)| !taken) {
+    let mut outcomes = outcomes(backend, tasks).into_iter();
+    for (customer, ids) in taken {
+        if ids.iter().any(|(_, taken)| !taken) {
             warn!(app_id = %customer.app_id(), "the store is too slow: messages are refused");
         }
-        let mut done = jobs.into_iter().map(|(id, taken)| StoreDone {
+        let mut done = ids.into_iter().map(|(id, taken)| StoreDone {
             id,
-            result: if taken { answers.next().ok_or(StoreFailed) } else { Err(StoreFailed) },
+            result: if taken { outcomes.next().unwrap_or(Err(StoreFailed)) } else { Err(StoreFailed) },
         });
         customer.handle_stored(&mut done);
     }
 }
 
+/// Does tasks. Each has its outcome, also when the backend panics: clients must not wait for ever.
+fn outcomes(backend: &mut dyn Backend, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, StoreFailed>> {
+    let count = tasks.len();
+    let answers = match catch_unwind(AssertUnwindSafe(|| backend.apply(tasks))) {
+        Ok(answers) if answers.len() == count => answers,
+        Ok(_) => {
+            error!("the backend did not answer every task");
+            return vec![Err(StoreFailed); count];
+        }
+        Err(_) => {
+            error!("the backend failed");
+            return vec![Err(StoreFailed); count];
+        }
+    };
+    // A disk that is full fails all tasks for one reason.
+    if let Some(first) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+        let failed = answers.iter().filter(|answer| answer.is_err()).count();
+        error!(failed, of = count, "{first}");
+    }
+    answers.into_iter().map(|answer| answer.map_err(|_| StoreFailed)).collect()
+}
+
 /// What a job's messages take while it waits.
 fn size(work: &StoreWork) -> usize {
-    let size = |message: &RtmMessage| message.len() + 256;
     match work {
-        StoreWork::AppendOffline { message, .. } => size(&message.message),
-        StoreWork::AppendHistory { message, .. } => size(&message.message),
-        StoreWork::LoadOffline { .. }
-        | StoreWork::RemoveOffline { .. }
-        | StoreWork::LoadHistory { .. }
-        | StoreWork::PutChannelAttributes { .. }
-        | StoreWork::ClearChannelAttributes { .. }
-        | StoreWork::Expire { .. } => 0,
+        StoreWork::Append { entry, .. } => entry.bytes() + 256,
+        StoreWork::Read { .. }
+        | StoreWork::Remove { .. }
+        | StoreWork::Expire { .. }
+        | StoreWork::Put { .. }
+        | StoreWork::Delete { .. }
+        | StoreWork::List { .. } => 0,
     }
 }
 

@@ -4,16 +4,15 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
     process::{Command, Stdio},
 };
 
-use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryMessage, MessageId, Revision, RtmMessage, UserId};
+use rtm_codec::{AppId, ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, UserId};
 use rtm_server::{
     Redb,
     core::{
-        Conversation, OfflineId, OfflineMessage, StoreAnswer, StoreWork,
-        store::{Backend, Task},
+        Conversation, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreWork, StoredMessage,
+        store::{Backend, StateKind, Task, read_state},
     },
 };
 
@@ -98,35 +97,6 @@ fn one_file_is_open_once() {
     assert!(error.contains("rtm.redb") && error.contains("another process has it open"), "{error}");
 }
 
-#[test]
-fn what_is_not_a_store_is_named_and_left_as_it_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("rtm.redb");
-    fs::write(&file, b"these are my notes, not a store").unwrap();
-    let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("rtm.redb"), "{error}");
-    assert_eq!(fs::read(&file).unwrap(), b"these are my notes, not a store");
-    let error = Redb::open(&file).unwrap_err().to_string();
-    assert!(error.starts_with("cannot create "), "{error}");
-}
-
-#[test]
-fn a_store_of_a_later_version_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    drop(Redb::open(directory.path()).unwrap());
-    set_version(&directory.path().join("rtm.redb"), 2);
-    let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("later version of the server (format 2)"), "{error}");
-}
-
-fn set_version(file: &Path, version: u64) {
-    let database = redb::Database::open(file).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", version).unwrap();
-    transaction.commit().unwrap();
-}
-
 fn app() -> AppId {
     AppId::new("A".repeat(32)).unwrap()
 }
@@ -140,29 +110,28 @@ fn room() -> ChannelId {
 }
 
 /// One batch for each number: a waiting message, one in a history, and attributes.
-fn fill(store: &mut Redb, numbers: std::ops::RangeInclusive<u64>) -> OfflineId {
+fn fill(store: &mut Redb, numbers: std::ops::RangeInclusive<u64>) -> Place {
     let app = app();
-    let (mut last, from) = (OfflineId(0), UserId::new("alice").unwrap());
+    let (mut last, from) = (Place(0), UserId::new("alice").unwrap());
     for n in numbers {
         let (message_id, server_received_ts) = (MessageId(n), 1_700_000_000_000 + n);
         let message = RtmMessage::text(n.to_string().repeat(100));
         let attributes = ChannelAttributes { revision: Revision(n), ..ChannelAttributes::default() };
-        let (waits, said) = (message.clone(), message);
+        let message = StoredMessage { message_id, from: from.clone(), message, server_received_ts };
+        let entry = LogEntry::Message(message);
         let work = [
-            StoreWork::AppendOffline {
-                of: bob(),
-                message: OfflineMessage { message_id, from: from.clone(), message: waits, server_received_ts },
-                keep: 1_000_000,
+            StoreWork::Append { log: LogKey::Stored(bob()), entry: entry.clone(), keep: Some(1_000_000) },
+            StoreWork::Append { log: LogKey::History(Conversation::Channel(room())), entry, keep: None },
+            StoreWork::Put {
+                key: StateKey::ChannelAttributes(room()),
+                value: StateValue::ChannelAttributes(attributes),
+                expected: None,
             },
-            StoreWork::AppendHistory {
-                of: Conversation::Channel(room()),
-                message: HistoryMessage { message_id, from: from.clone(), message: said, server_received_ts },
-            },
-            StoreWork::PutChannelAttributes { channel_id: room(), attributes },
         ];
-        let answers = store.apply(work.into_iter().map(|work| Task { app_id: &app, work }).collect()).unwrap();
-        let StoreAnswer::Appended { id, .. } = answers[0] else { panic!("{answers:?}") };
-        last = id;
+        let answers = store.apply(work.into_iter().map(|work| Task { app_id: &app, work }).collect());
+        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+        let StoreAnswer::Appended { place, .. } = answers[0] else { panic!("{answers:?}") };
+        last = place;
     }
     last
 }
@@ -170,29 +139,20 @@ fn fill(store: &mut Redb, numbers: std::ops::RangeInclusive<u64>) -> OfflineId {
 /// What [`fill`] wrote: the numbers that wait, those of the history, and the revision of the attributes.
 fn kept(store: &mut Redb) -> (Vec<u64>, Vec<u64>, u64) {
     let app = app();
-    let work = [
-        StoreWork::LoadOffline { of: bob(), after: None, not_before: 0, max_bytes: usize::MAX },
-        StoreWork::LoadHistory {
-            of: Conversation::Channel(room()),
-            from_ts: 0,
-            until_ts: u64::MAX,
-            after: None,
-            limit: usize::MAX,
-            max_bytes: usize::MAX,
-        },
-    ];
-    let answers = store.apply(work.into_iter().map(|work| Task { app_id: &app, work }).collect()).unwrap();
-    let [StoreAnswer::Offline { messages, .. }, StoreAnswer::History(page)] = &answers[..] else {
-        panic!("{answers:?}")
+    let mut numbers = |log| {
+        let work = StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: usize::MAX, max_bytes: usize::MAX };
+        let answer = store.apply(vec![Task { app_id: &app, work }]).remove(0).unwrap();
+        let (messages, _) = answer.into_messages().unwrap();
+        messages.into_iter().map(|(_, message)| message.message_id.0).collect()
     };
-    let waiting = messages.iter().map(|(_, message)| message.message_id.0).collect();
-    let said = page.messages.iter().map(|message| message.message_id.0).collect();
-    let revision = store.channel_attributes(&app).unwrap().first().map_or(0, |(_, attributes)| attributes.revision.0);
-    (waiting, said, revision)
+    let waiting = numbers(LogKey::Stored(bob()));
+    let said = numbers(LogKey::History(Conversation::Channel(room())));
+    let values = read_state(store, &app, StateKind::ChannelAttributes).unwrap();
+    (waiting, said, values.first().map_or(0, |(_, value)| value.revision().0))
 }
 
 fn clear(store: &mut Redb) {
     let app = app();
-    let expire = StoreWork::Expire { offline_before: u64::MAX, history_before: u64::MAX };
-    store.apply(vec![Task { app_id: &app, work: expire }]).unwrap();
+    let expire = |kind| Task { app_id: &app, work: StoreWork::Expire { kind, before: u64::MAX } };
+    store.apply(LogKind::ALL.map(expire).into()).into_iter().for_each(|answer| drop(answer.unwrap()));
 }

@@ -11,7 +11,7 @@ use rtm_core::{ConnId, Core, HttpId, Outgoing};
 use crate::{
     agenda::{Errand, Step},
     net::{Arrival, Direction, Written},
-    store::Store,
+    store::{Outcome, Store},
     world::World,
 };
 
@@ -58,8 +58,8 @@ impl World {
         self.trace.line(self.now, "server", || "starts".to_owned());
         let now = self.server_now();
         let mut core = Core::new(self.project.clone(), self.rng.bytes(), now);
-        for (channel_id, attributes) in self.server.store.channel_attributes(&self.project.app_id) {
-            core.restore_channel_attributes(now, channel_id, attributes);
+        for (key, value) in self.server.store.state(&self.project.app_id) {
+            core.restore(now, key, value);
         }
         self.server.core = Some(core);
         self.server.run += 1;
@@ -294,7 +294,7 @@ impl World {
         }
         let fails = self.rng.chance(self.faults.store_failures);
         if fails {
-            self.trace.line(self.now, "store", || "fails".to_owned());
+            self.trace.line(self.now, "store", || "fails in part".to_owned());
             self.counts.store_failures += 1;
             self.ledger.store_failed(self.now);
         }
@@ -302,7 +302,13 @@ impl World {
         if !fails {
             self.trace.line(self.now, "store", || "has done what it was at".to_owned());
         }
-        let done = self.server.store.finish(&self.project.app_id, fails);
+        let rng = &mut self.rng;
+        let outcome = || match fails {
+            true if rng.chance(300) => Outcome::Fails,
+            true if rng.chance(300) => Outcome::SeemsToFail,
+            _ => Outcome::IsDone,
+        };
+        let done = self.server.store.finish(&self.project.app_id, outcome);
         if let Some(core) = &mut self.server.core {
             done.into_iter().for_each(|done| core.handle_stored(now, done));
         }

@@ -1,9 +1,9 @@
 //! The durable store: one batch at a time, in order, and what a crash leaves of it.
 
-use rtm_codec::{AppId, ChannelAttributes, ChannelId};
+use rtm_codec::AppId;
 use rtm_core::{
-    StoreDone, StoreFailed, StoreJob,
-    store::{Backend, Memory, Task},
+    StateKey, StateValue, StoreDone, StoreFailed, StoreJob,
+    store::{Backend, Memory, StateKind, Task, read_state},
 };
 
 use crate::rng::Rng;
@@ -17,6 +17,15 @@ pub(crate) struct Store {
     is_durable: bool,
     waiting: Vec<StoreJob>,
     under_way: Vec<StoreJob>,
+}
+
+/// What becomes of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    IsDone,
+    Fails,
+    /// It is done, and the answer is lost.
+    SeemsToFail,
 }
 
 impl Store {
@@ -44,36 +53,36 @@ impl Store {
         true
     }
 
-    /// The batch is done, or failed.
-    pub(crate) fn finish(&mut self, app_id: &AppId, fails: bool) -> Vec<StoreDone> {
-        let batch = std::mem::take(&mut self.under_way);
-        let ids: Vec<_> = batch.iter().map(|job| job.id).collect();
-        let answers = if fails {
-            None
-        } else {
-            self.backend.apply(batch.into_iter().map(|job| Task { app_id, work: job.work }).collect()).ok()
-        };
-        match answers {
-            Some(answers) => {
-                ids.into_iter().zip(answers).map(|(id, answer)| StoreDone { id, result: Ok(answer) }).collect()
+    /// The batch is over. Jobs fail each for itself: some of them were done nevertheless.
+    pub(crate) fn finish(&mut self, app_id: &AppId, mut outcome: impl FnMut() -> Outcome) -> Vec<StoreDone> {
+        let mut done = Vec::new();
+        for StoreJob { id, work } in std::mem::take(&mut self.under_way) {
+            let outcome = outcome();
+            let mut result = Err(StoreFailed);
+            if outcome != Outcome::Fails
+                && let Some(answer) = self.backend.apply(vec![Task { app_id, work }]).pop()
+                && outcome == Outcome::IsDone
+            {
+                result = answer.map_err(|_| StoreFailed);
             }
-            None => ids.into_iter().map(|id| StoreDone { id, result: Err(StoreFailed) }).collect(),
+            done.push(StoreDone { id, result });
         }
+        done
     }
 
     /// The server's process is gone.
     pub(crate) fn crash(&mut self, app_id: &AppId, rng: &mut Rng) {
         if rng.chance(500) {
-            self.finish(app_id, false);
+            self.finish(app_id, || Outcome::IsDone);
         }
         self.end();
     }
 
     /// The server ends in order: everything that it asked for is done first.
     pub(crate) fn flush(&mut self, app_id: &AppId) {
-        self.finish(app_id, false);
+        self.finish(app_id, || Outcome::IsDone);
         self.start();
-        self.finish(app_id, false);
+        self.finish(app_id, || Outcome::IsDone);
         self.end();
     }
 
@@ -86,7 +95,8 @@ impl Store {
     }
 
     /// What a server starts with.
-    pub(crate) fn channel_attributes(&mut self, app_id: &AppId) -> Vec<(ChannelId, ChannelAttributes)> {
-        self.backend.channel_attributes(app_id).unwrap_or_default()
+    pub(crate) fn state(&mut self, app_id: &AppId) -> Vec<(StateKey, StateValue)> {
+        let all = StateKind::ALL.into_iter().filter_map(|kind| read_state(&mut self.backend, app_id, kind).ok());
+        all.flatten().collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use rtm_codec::{ClientFrame, Command, Event, RtmMessage, ServerFrame};
-use rtm_core::StoreWork;
+use rtm_core::{LogEntry, StoreWork};
 
 /// The lines so far, if anybody wants them.
 #[derive(Debug, Default)]
@@ -101,14 +101,14 @@ fn event(event: &Event) -> String {
 /// Work for the store in a few words.
 pub(crate) fn work(work: &StoreWork) -> String {
     match work {
-        StoreWork::AppendOffline { of, message, .. } => format!(
-            "AppendOffline for {of}: {} {} from {}",
+        StoreWork::Append { log, entry: LogEntry::Message(message), .. } => format!(
+            "Append to {log:?}: {} {} from {}",
             message.message_id,
             self::message(&message.message),
             message.from
         ),
-        StoreWork::LoadOffline { of, after, .. } => format!("LoadOffline of {of} after {after:?}"),
-        StoreWork::RemoveOffline { of, ids } => format!("RemoveOffline of {of}: {ids:?}"),
+        StoreWork::Read { log, after, .. } => format!("Read {log:?} after {after:?}"),
+        StoreWork::Remove { log, places } => format!("Remove from {log:?}: {places:?}"),
         other => format!("{other:?}"),
     }
 }

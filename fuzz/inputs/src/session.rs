@@ -17,7 +17,7 @@ use rtm_codec::{
 };
 use rtm_server::core::{
     ConnId, Core, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob,
-    store::{Backend, Memory, Task},
+    store::{Backend, Memory, StateKind, Task, read_state},
 };
 use rtm_token::{Builder, Certificate};
 
@@ -435,7 +435,7 @@ impl World {
                 let mut done = if self.is_broken {
                     None
                 } else {
-                    self.store.apply(vec![Task { app_id: &app_id, work }]).ok().and_then(|mut all| all.pop())
+                    self.store.apply(vec![Task { app_id: &app_id, work }]).pop().and_then(Result::ok)
                 };
                 let result = done.take().ok_or(StoreFailed);
                 self.core.handle_stored(self.now, StoreDone { id, result });
@@ -509,8 +509,10 @@ impl World {
     /// The server's process ends, and another one begins with what the store has.
     fn crash(&mut self) {
         self.core = Core::new(config(self.setup), [8; 32], self.now);
-        for (channel, attributes) in self.store.channel_attributes(&app_id()).unwrap_or_default() {
-            self.core.restore_channel_attributes(self.now, channel, attributes);
+        for kind in StateKind::ALL {
+            for (key, value) in read_state(&mut self.store, &app_id(), kind).unwrap_or_default() {
+                self.core.restore(self.now, key, value);
+            }
         }
         self.sockets.clear();
         self.open.clear();

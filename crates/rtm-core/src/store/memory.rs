@@ -2,31 +2,29 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
+    ops::{Bound, Range},
     sync::Arc,
 };
 
-use rtm_codec::{AppId, ChannelAttributes, ChannelId, HistoryMessage, RtmMessage, UserId};
+use rtm_codec::{AppId, Revision};
 
 use super::{
-    Backend, BackendError, BackendStats, Conversation, OfflineId, OfflineMessage, Page, Place, StoreAnswer, StoreWork,
-    Task,
+    Backend, BackendError, BackendStats, LogEntry, LogKey, Page, Place, StateKey, StateKind, StateValue, StoreAnswer,
+    StoreWork, Task,
 };
 
 /// Keeps everything in memory: it is gone when the server ends.
 ///
-/// What it may hold in all is bounded; beyond that the oldest message of any user or conversation gives way.
+/// What its logs may hold in all is bounded; beyond that the oldest entry of any log gives way.
 #[derive(Debug)]
 pub struct Memory {
-    offline: BTreeMap<(Arc<AppId>, UserId, OfflineId), OfflineMessage>,
-    /// The same by age: (time taken, place).
-    offline_ages: BTreeSet<(u64, OfflineId, Arc<AppId>, UserId)>,
-    history: BTreeMap<(Arc<AppId>, Conversation, Place), HistoryMessage>,
+    logs: BTreeMap<(Arc<AppId>, LogKey, Place), LogEntry>,
     /// The same by age.
-    history_ages: BTreeSet<(Place, Arc<AppId>, Conversation)>,
-    attributes: BTreeMap<(Arc<AppId>, ChannelId), ChannelAttributes>,
+    ages: BTreeSet<(u64, Arc<AppId>, LogKey, Place)>,
+    state: BTreeMap<(Arc<AppId>, StateKey), StateValue>,
     projects: BTreeSet<Arc<AppId>>,
-    last_offline: u64,
+    stats: BackendStats,
+    last_place: u64,
     bytes: usize,
     capacity: usize,
 }
@@ -35,17 +33,16 @@ impl Memory {
     /// What a server without a data directory keeps at most: 512 MiB.
     pub const DEFAULT_CAPACITY: usize = 512 * 1024 * 1024;
 
-    /// An empty store whose messages may take `capacity` bytes, their bookkeeping included.
+    /// An empty store whose entries may take `capacity` bytes, their bookkeeping included.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
-            offline: BTreeMap::new(),
-            offline_ages: BTreeSet::new(),
-            history: BTreeMap::new(),
-            history_ages: BTreeSet::new(),
-            attributes: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            ages: BTreeSet::new(),
+            state: BTreeMap::new(),
             projects: BTreeSet::new(),
-            last_offline: 0,
+            stats: BackendStats::default(),
+            last_place: 0,
             bytes: 0,
             capacity,
         }
@@ -53,133 +50,133 @@ impl Memory {
 
     fn work(&mut self, app_id: &Arc<AppId>, work: StoreWork) -> StoreAnswer {
         match work {
-            StoreWork::AppendOffline { of, message, keep } => self.append_offline(app_id, &of, message, keep),
-            StoreWork::LoadOffline { of, after, not_before, max_bytes } => {
-                let start = match after {
-                    Some(after) => Bound::Excluded((Arc::clone(app_id), of.clone(), after)),
-                    None => Bound::Included((Arc::clone(app_id), of.clone(), OfflineId(0))),
-                };
-                let end = Bound::Included((Arc::clone(app_id), of, OfflineId(u64::MAX)));
-                let mut page = Page::new(usize::MAX, max_bytes);
-                for ((_, _, id), message) in self.offline.range((start, end)) {
-                    if message.server_received_ts >= not_before
-                        && !page.push((*id, message.clone()), message.message.len())
-                    {
-                        break;
-                    }
-                }
-                StoreAnswer::Offline { messages: page.messages, more: page.more }
+            StoreWork::Append { log, entry, keep } => self.append(app_id, &log, entry, keep),
+            StoreWork::Read { log, after, times, limit, max_bytes } => {
+                self.read(app_id, &log, after, times, Page::new(limit, max_bytes))
             }
-            StoreWork::RemoveOffline { of, ids } => {
-                for id in ids {
-                    self.remove_offline(app_id, &of, id);
+            StoreWork::Remove { log, places } => {
+                for place in places {
+                    self.remove(app_id, &log, place);
                 }
                 StoreAnswer::Done
             }
-            StoreWork::AppendHistory { of, message } => {
-                let ts = message.server_received_ts;
-                let key = |place| (Arc::clone(app_id), of.clone(), place);
-                let same_time = self.history.range(key(Place::first_at(ts))..=key(Place::last_at(ts)));
-                let last = same_time.last().map(|((_, _, last), _)| last.next());
-                let place = last.unwrap_or_else(|| Place::first_at(ts));
-                self.bytes += size(&message.message);
-                self.history_ages.insert((place, Arc::clone(app_id), of.clone()));
-                self.history.insert((Arc::clone(app_id), of, place), message);
-                self.make_room();
-                StoreAnswer::Done
-            }
-            StoreWork::LoadHistory { of, from_ts, until_ts, after, limit, max_bytes } => {
-                let start = (Arc::clone(app_id), of.clone(), Place::start(from_ts, after));
-                let end = (Arc::clone(app_id), of, Place::first_at(until_ts));
-                let mut page = Page::new(limit, max_bytes);
-                if start < end {
-                    for ((_, _, place), message) in self.history.range(start..end) {
-                        if !page.push((*place, message.clone()), message.message.len()) {
-                            break;
-                        }
-                    }
+            StoreWork::Expire { kind, before } => {
+                let old = self.ages.iter().take_while(|(time, ..)| *time < before);
+                let old: Vec<_> = old.filter(|(_, app, log, _)| app == app_id && log.kind() == kind).cloned().collect();
+                for (_, _, log, place) in old {
+                    self.remove(app_id, &log, place);
                 }
-                StoreAnswer::History(page.into_history())
-            }
-            StoreWork::PutChannelAttributes { channel_id, attributes } => {
-                self.attributes.insert((Arc::clone(app_id), channel_id), attributes);
                 StoreAnswer::Done
             }
-            StoreWork::ClearChannelAttributes { channel_id } => {
-                self.attributes.remove(&(Arc::clone(app_id), channel_id));
+            StoreWork::Put { key, value, expected } => {
+                let kind = key.kind();
+                let key = (Arc::clone(app_id), key);
+                let revision = self.state.get(&key).map_or(Revision(0), StateValue::revision);
+                if expected.is_some_and(|expected| expected != revision) {
+                    return StoreAnswer::Conflict { revision };
+                }
+                if self.state.insert(key, value).is_none() {
+                    *self.stats.values(kind) += 1;
+                }
                 StoreAnswer::Done
             }
-            StoreWork::Expire { offline_before, history_before } => {
-                self.expire(app_id, offline_before, history_before);
+            StoreWork::Delete { key } => {
+                let kind = key.kind();
+                if self.state.remove(&(Arc::clone(app_id), key)).is_some() {
+                    *self.stats.values(kind) -= 1;
+                }
                 StoreAnswer::Done
+            }
+            StoreWork::List { kind, after, max_bytes } => {
+                self.list(app_id, kind, after.as_ref(), Page::new(usize::MAX, max_bytes))
             }
         }
     }
 
-    fn append_offline(
-        &mut self,
-        app_id: &Arc<AppId>,
-        of: &UserId,
-        message: OfflineMessage,
-        keep: usize,
-    ) -> StoreAnswer {
-        self.last_offline += 1;
-        let id = OfflineId(self.last_offline);
-        self.bytes += size(&message.message);
-        self.offline_ages.insert((message.server_received_ts, id, Arc::clone(app_id), of.clone()));
-        self.offline.insert((Arc::clone(app_id), of.clone(), id), message);
-        let first = (Arc::clone(app_id), of.clone(), OfflineId(0));
-        let last = (Arc::clone(app_id), of.clone(), id);
-        let ids: Vec<_> = self.offline.range(first..=last).map(|((_, _, id), _)| *id).collect();
-        let dropped = ids.len().saturating_sub(keep.max(1));
-        for &id in &ids[..dropped] {
-            self.remove_offline(app_id, of, id);
+    fn append(&mut self, app_id: &Arc<AppId>, log: &LogKey, entry: LogEntry, keep: Option<usize>) -> StoreAnswer {
+        let time = entry.time();
+        let key = |place| (Arc::clone(app_id), log.clone(), place);
+        let place = if log.kind().is_by_time() {
+            let same_time = self.logs.range(key(Place::first_at(time))..=key(Place::last_at(time)));
+            same_time.last().map_or_else(|| Place::first_at(time), |((_, _, last), _)| last.next())
+        } else {
+            self.last_place += 1;
+            Place(self.last_place)
+        };
+        self.bytes += size(&entry);
+        *self.stats.entries(log.kind()) += 1;
+        self.ages.insert((time, Arc::clone(app_id), log.clone(), place));
+        self.logs.insert(key(place), entry);
+        let mut dropped = 0;
+        if let Some(keep) = keep {
+            let all = self.logs.range(key(Place(0))..=key(Place(u64::MAX)));
+            dropped = all.clone().count().saturating_sub(keep.max(1));
+            let oldest: Vec<_> = all.take(dropped).map(|((_, _, place), _)| *place).collect();
+            for place in oldest {
+                self.remove(app_id, log, place);
+            }
         }
         self.make_room();
-        StoreAnswer::Appended { id, dropped }
+        StoreAnswer::Appended { place, dropped }
     }
 
-    fn remove_offline(&mut self, app_id: &Arc<AppId>, of: &UserId, id: OfflineId) {
-        if let Some(message) = self.offline.remove(&(Arc::clone(app_id), of.clone(), id)) {
-            self.bytes -= size(&message.message);
-            self.offline_ages.remove(&(message.server_received_ts, id, Arc::clone(app_id), of.clone()));
-        }
-    }
-
-    fn remove_history(&mut self, app_id: &Arc<AppId>, of: &Conversation, place: Place) {
-        if let Some(message) = self.history.remove(&(Arc::clone(app_id), of.clone(), place)) {
-            self.bytes -= size(&message.message);
-            self.history_ages.remove(&(place, Arc::clone(app_id), of.clone()));
-        }
-    }
-
-    fn expire(&mut self, app_id: &Arc<AppId>, offline_before: u64, history_before: u64) {
-        let old = self.offline_ages.iter().take_while(|(ts, ..)| *ts < offline_before);
-        let old: Vec<_> = old.filter(|(_, _, of_project, _)| of_project == app_id).cloned().collect();
-        for (_, id, _, of) in old {
-            self.remove_offline(app_id, &of, id);
-        }
-        let old = self.history_ages.iter().take_while(|(place, ..)| *place < Place::first_at(history_before));
-        let old: Vec<_> = old.filter(|(_, of_project, _)| of_project == app_id).cloned().collect();
-        for (place, _, of) in old {
-            self.remove_history(app_id, &of, place);
-        }
-    }
-
-    /// Lets the oldest messages go until the rest is within the capacity.
-    fn make_room(&mut self) {
-        while self.bytes > self.capacity {
-            match (self.offline_ages.first(), self.history_ages.first()) {
-                (Some(offline), history) if history.is_none_or(|history| Place::first_at(offline.0) <= history.0) => {
-                    let (_, id, app_id, of) = offline.clone();
-                    self.remove_offline(&app_id, &of, id);
-                }
-                (_, Some(history)) => {
-                    let (place, app_id, of) = history.clone();
-                    self.remove_history(&app_id, &of, place);
-                }
-                (_, None) => return,
+    fn read(
+        &self,
+        app_id: &Arc<AppId>,
+        log: &LogKey,
+        after: Option<Place>,
+        times: Range<u64>,
+        mut page: Page<(Place, LogEntry)>,
+    ) -> StoreAnswer {
+        let first = if log.kind().is_by_time() { Place::first_at(times.start) } else { Place(0) };
+        let key = |place| (Arc::clone(app_id), log.clone(), place);
+        let start = match after {
+            Some(after) if after >= first => Bound::Excluded(key(after)),
+            _ => Bound::Included(key(first)),
+        };
+        for ((_, _, place), entry) in self.logs.range((start, Bound::Included(key(Place(u64::MAX))))) {
+            let time = entry.time();
+            if log.kind().is_by_time() && time >= times.end {
+                break;
             }
+            if times.contains(&time) && !page.push((*place, entry.clone()), entry.bytes()) {
+                break;
+            }
+        }
+        StoreAnswer::Entries { entries: page.items, more: page.more }
+    }
+
+    fn remove(&mut self, app_id: &Arc<AppId>, log: &LogKey, place: Place) {
+        if let Some(entry) = self.logs.remove(&(Arc::clone(app_id), log.clone(), place)) {
+            self.bytes -= size(&entry);
+            *self.stats.entries(log.kind()) -= 1;
+            self.ages.remove(&(entry.time(), Arc::clone(app_id), log.clone(), place));
+        }
+    }
+
+    fn list(
+        &self,
+        app_id: &Arc<AppId>,
+        kind: StateKind,
+        after: Option<&StateKey>,
+        mut page: Page<(StateKey, StateValue)>,
+    ) -> StoreAnswer {
+        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded((Arc::clone(app_id), after.clone())));
+        let all = self.state.range((start, Bound::Unbounded));
+        for ((_, key), value) in all.filter(|((app, key), _)| app == app_id && key.kind() == kind) {
+            if !page.push((key.clone(), value.clone()), value.bytes()) {
+                break;
+            }
+        }
+        StoreAnswer::Values { values: page.items, more: page.more }
+    }
+
+    /// Lets the oldest entries go until the rest is within the capacity.
+    fn make_room(&mut self) {
+        while self.bytes > self.capacity
+            && let Some((_, app_id, log, place)) = self.ages.first().cloned()
+        {
+            self.remove(&app_id, &log, place);
         }
     }
 
@@ -201,31 +198,22 @@ impl Default for Memory {
 }
 
 impl Backend for Memory {
-    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Result<Vec<StoreAnswer>, BackendError> {
-        Ok(tasks
+    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
+        tasks
             .into_iter()
-            .map(|task| {
-                let app_id = self.project(task.app_id);
-                self.work(&app_id, task.work)
+            .map(|Task { app_id, work }| {
+                let app_id = self.project(app_id);
+                Ok(self.work(&app_id, work))
             })
-            .collect())
-    }
-
-    fn channel_attributes(&mut self, app_id: &AppId) -> Result<Vec<(ChannelId, ChannelAttributes)>, BackendError> {
-        let of_project = self.attributes.iter().filter(|((of_project, _), _)| **of_project == *app_id);
-        Ok(of_project.map(|((_, channel), attributes)| (channel.clone(), attributes.clone())).collect())
+            .collect()
     }
 
     fn stats(&mut self) -> Result<BackendStats, BackendError> {
-        Ok(BackendStats {
-            offline_messages: self.offline.len() as u64,
-            history_messages: self.history.len() as u64,
-            channels: self.attributes.len() as u64,
-        })
+        Ok(self.stats)
     }
 }
 
-/// What a kept message costs: its text, and about as much again for two entries as a short text has.
-fn size(message: &RtmMessage) -> usize {
-    message.len() + 2 * size_of::<(Arc<AppId>, Conversation, HistoryMessage)>()
+/// What a kept entry costs: its text, and about as much again for its bookkeeping as a short text has.
+fn size(entry: &LogEntry) -> usize {
+    entry.bytes() + 2 * size_of::<(Arc<AppId>, LogKey, LogEntry)>()
 }

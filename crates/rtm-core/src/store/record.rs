@@ -1,8 +1,14 @@
-//! How messages and attributes are written into a durable store. Records outlive versions of the
+//! How keys, entries and values are written into a durable store. Records outlive versions of the
 //! server, so the layout only ever grows: each begins with the number of its version.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use rtm_codec::{AttributeKey, ChannelAttribute, ChannelAttributes, MessageId, Revision, RtmMessage, Text, UserId};
+use rtm_codec::{
+    AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, Text, UserId,
+};
+
+use super::{Conversation, LogEntry, LogKey, LogKind, StateKey, StateKind, StateValue, StoredMessage};
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,64 +21,134 @@ pub enum RecordError {
     Damaged,
 }
 
-/// A kept message, waiting or in a history.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MessageRecord {
-    /// The sender's number for it.
-    pub message_id: MessageId,
-    /// Who sent it.
-    pub from: UserId,
-    /// What was sent.
-    pub message: RtmMessage,
-    /// When the server took it, in milliseconds since the Unix epoch.
-    pub server_received_ts: u64,
+impl LogKey {
+    /// The key as text, unique within its kind. Ids have no control characters, so that they cannot hold its separator.
+    #[must_use]
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Stored(user_id) => user_id.as_str().into(),
+            Self::History(Conversation::Peers(one, other)) => format!("p\0{one}\0{other}").into(),
+            Self::History(Conversation::Channel(channel_id)) => format!("c\0{channel_id}").into(),
+        }
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Damaged`] for any other text.
+    pub fn from_text(kind: LogKind, key: &str) -> Result<Self, RecordError> {
+        let user = |id: &str| UserId::new(id).map_err(|_| RecordError::Damaged);
+        match kind {
+            LogKind::Stored => Ok(Self::Stored(user(key)?)),
+            LogKind::History => Ok(Self::History(match key.split_once('\0') {
+                Some(("c", channel_id)) => Conversation::Channel(channel(channel_id)?),
+                Some(("p", users)) => {
+                    let (one, other) = users.split_once('\0').ok_or(RecordError::Damaged)?;
+                    Conversation::between(user(one)?, user(other)?)
+                }
+                _ => return Err(RecordError::Damaged),
+            })),
+        }
+    }
 }
 
-impl MessageRecord {
+impl LogEntry {
     /// The bytes to keep.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, body) = match &self.message {
-            RtmMessage::Text(text) => (TEXT, text.as_bytes()),
-            RtmMessage::Binary(bytes) => (BINARY, bytes.as_ref()),
-            RtmMessage::Value(bytes) => (VALUE, bytes.as_ref()),
-            // A kind of message that is added to the protocol has to be added here.
-            other => unreachable!("a message of an unknown kind: {other:?}"),
-        };
-        let mut record = Vec::with_capacity(20 + self.from.as_str().len() + body.len());
-        record.push(VERSION);
-        record.extend(self.message_id.0.to_le_bytes());
-        record.extend(self.server_received_ts.to_le_bytes());
-        short_text(&mut record, self.from.as_str());
-        record.push(kind);
-        record.extend(body);
-        record
+        match self {
+            Self::Message(message) => encode_message(message),
+        }
     }
 
-    /// Reads what [`encode`](Self::encode) wrote.
+    /// Reads what [`encode`](Self::encode) wrote of an entry in a log of this kind.
     ///
     /// # Errors
     ///
     /// [`RecordError`] for a later version or damaged bytes.
-    pub fn decode(record: &[u8]) -> Result<Self, RecordError> {
-        let mut reader = Reader::new(record)?;
-        let message_id = MessageId(reader.u64()?);
-        let server_received_ts = reader.u64()?;
-        let from = reader.user_id()?;
-        let message = match reader.u8()? {
-            TEXT => RtmMessage::Text(text(reader.rest())?),
-            BINARY => RtmMessage::Binary(Bytes::copy_from_slice(reader.rest())),
-            VALUE => RtmMessage::Value(Bytes::copy_from_slice(reader.rest())),
-            _ => return Err(RecordError::Damaged),
-        };
-        Ok(Self { message_id, from, message, server_received_ts })
+    pub fn decode(kind: LogKind, record: &[u8]) -> Result<Self, RecordError> {
+        match kind {
+            LogKind::Stored | LogKind::History => decode_message(record).map(Self::Message),
+        }
     }
 }
 
-/// The bytes to keep of a channel's attributes.
-#[must_use]
-pub fn encode_attributes(attributes: &ChannelAttributes) -> Vec<u8> {
-    let ChannelAttributes { attributes, revision } = attributes;
+impl StateKey {
+    /// The key as text, unique within its kind.
+    #[must_use]
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::ChannelAttributes(channel_id) => channel_id.as_str().into(),
+        }
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Damaged`] for any other text.
+    pub fn from_text(kind: StateKind, key: &str) -> Result<Self, RecordError> {
+        match kind {
+            StateKind::ChannelAttributes => channel(key).map(Self::ChannelAttributes),
+        }
+    }
+}
+
+impl StateValue {
+    /// The bytes to keep.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::ChannelAttributes(attributes) => encode_attributes(attributes),
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote of a value of this kind.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] for a later version or damaged bytes.
+    pub fn decode(kind: StateKind, record: &[u8]) -> Result<Self, RecordError> {
+        match kind {
+            StateKind::ChannelAttributes => decode_attributes(record).map(Self::ChannelAttributes),
+        }
+    }
+}
+
+fn encode_message(StoredMessage { message_id, from, message, server_received_ts }: &StoredMessage) -> Vec<u8> {
+    let (kind, body) = match message {
+        RtmMessage::Text(text) => (TEXT, text.as_bytes()),
+        RtmMessage::Binary(bytes) => (BINARY, bytes.as_ref()),
+        RtmMessage::Value(bytes) => (VALUE, bytes.as_ref()),
+        // A kind of message that is added to the protocol has to be added here.
+        other => unreachable!("a message of an unknown kind: {other:?}"),
+    };
+    let mut record = Vec::with_capacity(20 + from.as_str().len() + body.len());
+    record.push(VERSION);
+    record.extend(message_id.0.to_le_bytes());
+    record.extend(server_received_ts.to_le_bytes());
+    short_text(&mut record, from.as_str());
+    record.push(kind);
+    record.extend(body);
+    record
+}
+
+fn decode_message(record: &[u8]) -> Result<StoredMessage, RecordError> {
+    let mut reader = Reader::new(record)?;
+    let message_id = MessageId(reader.u64()?);
+    let server_received_ts = reader.u64()?;
+    let from = reader.user_id()?;
+    let message = match reader.u8()? {
+        TEXT => RtmMessage::Text(text(reader.rest())?),
+        BINARY => RtmMessage::Binary(Bytes::copy_from_slice(reader.rest())),
+        VALUE => RtmMessage::Value(Bytes::copy_from_slice(reader.rest())),
+        _ => return Err(RecordError::Damaged),
+    };
+    Ok(StoredMessage { message_id, from, message, server_received_ts })
+}
+
+fn encode_attributes(ChannelAttributes { attributes, revision }: &ChannelAttributes) -> Vec<u8> {
     let mut record = vec![VERSION];
     record.extend(revision.0.to_le_bytes());
     for (key, attribute) in attributes {
@@ -86,12 +162,7 @@ pub fn encode_attributes(attributes: &ChannelAttributes) -> Vec<u8> {
     record
 }
 
-/// Reads what [`encode_attributes`] wrote.
-///
-/// # Errors
-///
-/// [`RecordError`] for a later version or damaged bytes.
-pub fn decode_attributes(record: &[u8]) -> Result<ChannelAttributes, RecordError> {
+fn decode_attributes(record: &[u8]) -> Result<ChannelAttributes, RecordError> {
     let mut reader = Reader::new(record)?;
     let revision = Revision(reader.u64()?);
     let mut attributes = std::collections::BTreeMap::new();
@@ -104,6 +175,10 @@ pub fn decode_attributes(record: &[u8]) -> Result<ChannelAttributes, RecordError
         attributes.insert(key, ChannelAttribute { value, last_update_user_id, last_update_ts });
     }
     Ok(ChannelAttributes { attributes, revision })
+}
+
+fn channel(id: &str) -> Result<ChannelId, RecordError> {
+    ChannelId::new(id).map_err(|_| RecordError::Damaged)
 }
 
 /// Appends a text of at most 255 bytes: every id is shorter.
@@ -174,9 +249,9 @@ const VALUE: u8 = 2;
 mod tests {
     use super::*;
 
-    fn message(message: RtmMessage) -> MessageRecord {
+    fn message(message: RtmMessage) -> StoredMessage {
         let from = UserId::new("alice").unwrap();
-        MessageRecord { message_id: MessageId(7), from, message, server_received_ts: 1_700_000_000_000 }
+        StoredMessage { message_id: MessageId(7), from, message, server_received_ts: 1_700_000_000_000 }
     }
 
     fn attributes() -> ChannelAttributes {
@@ -193,19 +268,43 @@ mod tests {
     #[test]
     fn records_read_back_as_they_were() {
         let bytes = Bytes::from_static(b"\x00\xff");
-        for kind in [RtmMessage::text("你好"), RtmMessage::Binary(bytes.clone()), RtmMessage::Value(bytes)] {
-            let record = message(kind);
-            assert_eq!(MessageRecord::decode(&record.encode()), Ok(record));
+        for form in [RtmMessage::text("你好"), RtmMessage::Binary(bytes.clone()), RtmMessage::Value(bytes)] {
+            let entry = LogEntry::Message(message(form));
+            for kind in LogKind::ALL {
+                assert_eq!(LogEntry::decode(kind, &entry.encode()), Ok(entry.clone()));
+            }
         }
-        assert_eq!(decode_attributes(&encode_attributes(&attributes())), Ok(attributes()));
-        let none = ChannelAttributes::default();
-        assert_eq!(decode_attributes(&encode_attributes(&none)), Ok(none));
+        for attributes in [attributes(), ChannelAttributes::default()] {
+            let value = StateValue::ChannelAttributes(attributes);
+            assert_eq!(StateValue::decode(StateKind::ChannelAttributes, &value.encode()), Ok(value));
+        }
+    }
+
+    #[test]
+    fn keys_read_back_as_they_were() {
+        let [alice, bob, room] = ["alice", "bob", "room"].map(|id| UserId::new(id).unwrap());
+        let channel_id = ChannelId::new("room").unwrap();
+        let keys = [
+            (LogKey::Stored(room), "room"),
+            (LogKey::History(Conversation::between(bob, alice)), "p\0alice\0bob"),
+            (LogKey::History(Conversation::Channel(channel_id.clone())), "c\0room"),
+        ];
+        for (key, text) in keys {
+            assert_eq!(key.to_text(), text);
+            assert_eq!(LogKey::from_text(key.kind(), text), Ok(key));
+        }
+        let key = StateKey::ChannelAttributes(channel_id);
+        assert_eq!(StateKey::from_text(key.kind(), &key.to_text()), Ok(key));
+        for text in ["", "c", "c\0", "p\0alice", "p\0alice\0bob\0carol", "q\0room"] {
+            assert_eq!(LogKey::from_text(LogKind::History, text), Err(RecordError::Damaged), "{text:?}");
+        }
+        assert_eq!(LogKey::from_text(LogKind::Stored, "a\0b"), Err(RecordError::Damaged));
     }
 
     #[test]
     fn the_layout_is_the_one_that_files_have() {
         let golden = b"\x01\x07\0\0\0\0\0\0\0\x00\x68\xe5\xcf\x8b\x01\0\0\x05alice\0hi";
-        assert_eq!(message(RtmMessage::text("hi")).encode(), golden);
+        assert_eq!(encode_message(&message(RtmMessage::text("hi"))), golden);
         let golden = b"\x01\x03\0\0\0\0\0\0\0\x01a\x03bob\x01\0\0\0\0\0\0\0\x01\0\0\x001\
             \x03\xe5\x9f\x8e\x03bob\x01\0\0\0\0\0\0\0\x03\0\0\0\xe5\xb8\x82";
         assert_eq!(encode_attributes(&attributes()), golden);
@@ -216,8 +315,8 @@ mod tests {
         let record = encode_attributes(&attributes());
         let whole: Vec<_> = (0..=record.len()).filter(|&len| decode_attributes(&record[..len]).is_ok()).collect();
         assert_eq!(whole, [9, 28, record.len()], "only at the ends of entries");
-        let record = message(RtmMessage::text("hi")).encode();
-        assert!((0..24).all(|len| MessageRecord::decode(&record[..len]).is_err()));
-        assert_eq!(MessageRecord::decode(b"\x02"), Err(RecordError::Version(2)));
+        let record = encode_message(&message(RtmMessage::text("hi")));
+        assert!((0..24).all(|len| decode_message(&record[..len]).is_err()));
+        assert_eq!(decode_message(b"\x02"), Err(RecordError::Version(2)));
     }
 }

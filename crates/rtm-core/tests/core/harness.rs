@@ -152,8 +152,8 @@ impl World {
     /// Another core over the same store, as after a crash of the server.
     pub(crate) fn restart(self, config: ProjectConfig) -> Self {
         let mut world = Self { core: Core::new(config, [8; 32], self.now), clients: Vec::new(), ..self };
-        for (channel, attributes) in world.store.channel_attributes.clone() {
-            world.core.restore_channel_attributes(world.now, channel, attributes);
+        for (key, value) in world.store.state() {
+            world.core.restore(world.now, key, value);
         }
         world
     }

@@ -1,9 +1,10 @@
 //! Kept messages, and pages of them.
 
 use rtm_codec::{
-    ErrorKind, HistoryOf, HistoryPage, JoinChannel, MessageId, QueryHistory, SendChannelMessage, SendMessageToPeer,
-    SendOutcome,
+    ErrorKind, Event, HistoryOf, HistoryPage, JoinChannel, MessageId, QueryHistory, SendChannelMessage,
+    SendMessageToPeer, SendOutcome,
 };
+use rtm_core::{LogKey, StoreWork};
 
 use crate::harness::*;
 
@@ -123,7 +124,7 @@ fn history_is_over_after_7_days() {
     let alice = world.login("alice");
     assert_eq!(texts(&world.call(alice, query(HistoryOf::Peer(uid("bob")))).unwrap()), ["new"]);
     world.advance(secs(60 * 60));
-    assert!(world.store.history.values().all(Vec::is_empty), "the store is asked to drop it");
+    assert_eq!(world.store.stats().history_messages, 0, "the store is asked to drop it");
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn a_repeat_of_a_channel_message_waits_for_the_store_like_the_first() {
     world.release_store();
     assert!(world.reply(alice, first).unwrap().is_ok());
     assert!(world.reply(alice, repeat).unwrap().is_ok());
-    assert_eq!(world.store.history.values().map(Vec::len).sum::<usize>(), 1);
+    assert_eq!(world.store.stats().history_messages, 1);
 }
 
 #[test]
@@ -191,4 +192,38 @@ fn a_failed_query_says_so() {
     let alice = world.login("alice");
     world.store.is_broken = true;
     assert_eq!(world.call(alice, query(HistoryOf::Peer(uid("bob")))).unwrap_err().kind, ErrorKind::Failure);
+}
+
+#[test]
+fn a_channel_message_whose_history_is_not_kept_reaches_its_members_once() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    for member in [alice, bob] {
+        world.call(member, JoinChannel { channel_id: room("r") }).unwrap();
+    }
+    world.store.is_broken = true;
+    world.hold_store();
+    let first = world.request(alice, say(1, "x", true));
+    let repeat = world.request(alice, say(1, "x", true));
+    world.release_store();
+    for id in [first, repeat] {
+        let refusal = world.reply(alice, id).unwrap().unwrap_err();
+        assert_eq!(refusal.kind, ErrorKind::Failure);
+        assert!(refusal.to_string().contains("the message was sent"), "{refusal}");
+    }
+    world.store.is_broken = false;
+    world.call(alice, say(1, "x", true)).unwrap();
+    let heard = world.events(bob).into_iter().filter(|event| matches!(event, Event::ChannelMessage { .. })).count();
+    assert_eq!(heard, 1);
+}
+
+#[test]
+fn a_message_is_stored_although_its_history_is_not_kept() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.store.fails = Some(|work| matches!(work, StoreWork::Append { log: LogKey::History(_), .. }));
+    let send = SendMessageToPeer { enable_historical_messaging: true, ..stored_to_peer(1, "bob", "x") };
+    let refusal = world.call(alice, send).unwrap_err();
+    assert!(refusal.to_string().contains("the message was sent"), "{refusal}");
+    assert_eq!(world.store.waiting("bob"), ["x"]);
 }

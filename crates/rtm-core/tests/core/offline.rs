@@ -3,6 +3,7 @@
 use rtm_codec::{
     Abilities, Answer, ErrorKind, Event, InstanceId, Login, RequestId, RtmMessage, SendMessageToPeer, SendOutcome, Wire,
 };
+use rtm_core::{LogEntry, StoreWork};
 
 use crate::harness::*;
 
@@ -380,4 +381,68 @@ fn a_vendor_client_is_not_pushed_what_it_pulls() {
     let bob = world.login_vendor("bob");
     assert_eq!(world.texts(bob), Vec::<String>::new());
     assert_eq!(world.store.waiting("bob"), ["x"]);
+}
+
+/// Every removal fails until the store is well again.
+fn without_removals(world: &mut World) {
+    world.store.fails = Some(|work| matches!(work, StoreWork::Remove { .. }));
+}
+
+#[test]
+fn a_message_that_could_not_be_removed_comes_once_to_a_session() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.cut(bob);
+    world.request(alice, stored_to_peer(1, "bob", "one"));
+    world.advance(secs(20));
+    without_removals(&mut world);
+    let bob = world.resume(bob);
+    assert_eq!((world.texts(bob), world.store.waiting("bob")), (vec!["one".to_owned()], vec!["one".to_owned()]));
+    world.store.fails = None;
+    world.cut(bob);
+    let bob = world.resume(bob);
+    assert_eq!(world.texts(bob), Vec::<String>::new());
+    assert_eq!(world.store.waiting("bob"), Vec::<String>::new(), "it is removed when the store is well again");
+}
+
+#[test]
+fn no_more_is_read_while_what_was_received_cannot_be_removed() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    let all: Vec<_> = (1..=200).map(|id| format!("m{id}")).collect();
+    for (id, text) in (1..).zip(&all) {
+        world.call(alice, stored_to_peer(id, "bob", text)).unwrap();
+    }
+    without_removals(&mut world);
+    let bob = world.login("bob");
+    assert_eq!(world.texts(bob), all[..128], "a client recognises no more than a page");
+    world.call(alice, to_peer(201, "bob", "live")).unwrap();
+    assert_eq!(world.texts(bob), ["live"]);
+    assert_eq!(world.store.waiting("bob"), all);
+    world.store.fails = None;
+    world.logout(bob);
+    let bob = world.login("bob");
+    assert_eq!(world.texts(bob), all);
+    assert_eq!(world.store.waiting("bob"), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_fails_for_itself_and_the_next_is_stored() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.store.fails = Some(|work| match work {
+        StoreWork::Append { entry: LogEntry::Message(message), .. } => message.message.as_text() == Some("fails"),
+        _ => false,
+    });
+    world.hold_store();
+    let asked = [(1, "one"), (2, "fails"), (3, "three")]
+        .map(|(id, text)| world.request(alice, stored_to_peer(id, "bob", text)));
+    world.release_store();
+    let outcomes = asked.map(|id| match world.reply(alice, id).unwrap() {
+        Ok(Answer::SendMessageToPeer(outcome)) => Ok(outcome),
+        other => Err(other.unwrap_err().kind),
+    });
+    assert_eq!(outcomes, [Ok(SendOutcome::Stored), Err(ErrorKind::Failure), Ok(SendOutcome::Stored)]);
+    let bob = world.login("bob");
+    assert_eq!(world.texts(bob), ["one", "three"]);
 }

@@ -10,7 +10,7 @@ use rtm_codec::{
 use rtm_server::{
     Server,
     core::{
-        StoreAnswer, StoreWork,
+        LogEntry, StoreAnswer, StoreWork,
         store::{Backend, BackendStats, Task},
     },
 };
@@ -199,21 +199,16 @@ async fn messages_in_an_answer_that_did_not_arrive_stay() {
 struct Broken;
 
 impl Backend for Broken {
-    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Result<Vec<StoreAnswer>, rtm_server::BackendError> {
-        for task in &tasks {
-            if let StoreWork::AppendOffline { message, .. } = &task.work {
+    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, rtm_server::BackendError>> {
+        let answer = |Task { work, .. }| match work {
+            StoreWork::Append { entry: LogEntry::Message(message), .. } => {
                 assert_ne!(message.message.as_text(), Some("panic"), "out of order");
-                return Err(rtm_server::BackendError::new("write", "the disk is full"));
+                Err(rtm_server::BackendError::new("write", "the disk is full"))
             }
-        }
-        Ok(vec![StoreAnswer::Offline { messages: vec![], more: false }; tasks.len()])
-    }
-
-    fn channel_attributes(
-        &mut self,
-        _: &rtm_server::AppId,
-    ) -> Result<Vec<(ChannelId, rtm_codec::ChannelAttributes)>, rtm_server::BackendError> {
-        Ok(vec![])
+            StoreWork::List { .. } => Ok(StoreAnswer::Values { values: vec![], more: false }),
+            _ => Ok(StoreAnswer::Entries { entries: vec![], more: false }),
+        };
+        tasks.into_iter().map(answer).collect()
     }
 
     fn stats(&mut self) -> Result<BackendStats, rtm_server::BackendError> {

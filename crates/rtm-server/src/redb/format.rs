@@ -1,0 +1,158 @@
+//! The format of the file: a new one is laid out, an older one is brought up, a newer one is refused.
+
+use ::redb::{Database, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+use rtm_core::store::{LogKind, Place, StateKind};
+
+use super::{
+    Fault,
+    tables::{META, META_LAST_PLACE, META_VERSION, log_table, state_table},
+};
+
+/// The format that this version of the server writes. It changes with the tables; records have versions of their own.
+pub(super) const VERSION: u64 = 2;
+
+/// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
+///
+/// All of it is one transaction: a crash leaves the file as it was.
+pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
+    let transaction = database.begin_write()?;
+    let old = match version(&transaction)? {
+        Some(VERSION) => {
+            transaction.abort()?;
+            return Ok(None);
+        }
+        None => None,
+        Some(1) => {
+            from_1_to_2(&transaction)?;
+            Some(1)
+        }
+        Some(found) => return Err(Fault::Version { found, known: VERSION }),
+    };
+    lay_out(&transaction)?;
+    transaction.commit()?;
+    Ok(old)
+}
+
+/// The file's format; `None` for one without anything in it.
+fn version(transaction: &WriteTransaction) -> Result<Option<u64>, Fault> {
+    let names: Vec<_> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    if !names.iter().any(|name| name == META.name()) {
+        return Err(Fault::NoStore);
+    }
+    let meta = transaction.open_table(META).map_err(|_| Fault::NoStore)?;
+    let version = meta.get(META_VERSION)?.map(|version| version.value());
+    version.ok_or(Fault::NoStore).map(Some)
+}
+
+/// Makes the tables that are not there, and says which format they have.
+fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
+    for kind in LogKind::ALL {
+        let table = log_table(kind);
+        transaction.open_table(table.entries)?;
+        transaction.open_table(table.ages)?;
+        if kind.is_limited() {
+            transaction.open_table(table.counts)?;
+        }
+    }
+    for kind in StateKind::ALL {
+        transaction.open_table(state_table(kind))?;
+    }
+    transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
+    Ok(())
+}
+
+/// Format 1 had tables for each thing that was kept, and found ages of the two kinds of messages in two ways. Entries
+/// and values have stayed as they were.
+fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
+    let [stored, history] = [LogKind::Stored, LogKind::History].map(log_table);
+    transaction.rename_table(V1_OFFLINE, stored.entries)?;
+    transaction.rename_table(V1_OFFLINE_COUNTS, stored.counts)?;
+    transaction.rename_table(V1_HISTORY, history.entries)?;
+    transaction.rename_table(V1_ATTRIBUTES, state_table(StateKind::ChannelAttributes))?;
+    {
+        let mut ages = transaction.open_table(stored.ages)?;
+        for age in transaction.open_table(V1_OFFLINE_AGES)?.iter()? {
+            let (key, user) = age?;
+            let (app, time, place) = key.value();
+            ages.insert((app, time, place, user.value()), ())?;
+        }
+        let mut ages = transaction.open_table(history.ages)?;
+        for age in transaction.open_table(V1_HISTORY_AGES)?.iter()? {
+            let (key, _) = age?;
+            let (app, place, conversation) = key.value();
+            ages.insert((app, Place(place).time(), place, conversation), ())?;
+        }
+        let mut meta = transaction.open_table(META)?;
+        let last = meta.remove(V1_META_LAST_OFFLINE)?.map(|last| last.value());
+        if let Some(last) = last {
+            meta.insert(META_LAST_PLACE, last)?;
+        }
+    }
+    transaction.delete_table(V1_OFFLINE_AGES)?;
+    transaction.delete_table(V1_HISTORY_AGES)?;
+    Ok(())
+}
+
+/// (project, receiver, id) to message.
+const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");
+/// (project, receiver) to how many messages wait.
+const V1_OFFLINE_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("offline_counts");
+/// (project, time taken, id) to receiver.
+const V1_OFFLINE_AGES: TableDefinition<'_, (&str, u64, u64), &str> = TableDefinition::new("offline_ages");
+/// (project, conversation, place) to message.
+const V1_HISTORY: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("history");
+/// (project, place, conversation).
+const V1_HISTORY_AGES: TableDefinition<'_, (&str, u64, &str), ()> = TableDefinition::new("history_ages");
+/// (project, channel) to attributes.
+const V1_ATTRIBUTES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("channel_attributes");
+const V1_META_LAST_OFFLINE: &str = "last_offline_id";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
+    use std::{fs, ops::ControlFlow, path::Path};
+
+    use super::*;
+    use crate::{Redb, StoreRecord};
+
+    /// A store of format 1, as a file in a directory.
+    fn old_store(directory: &Path) {
+        let packed = include_bytes!("../../tests/fixtures/store-1.redb.gz");
+        let mut file = fs::File::create(directory.join("rtm.redb")).unwrap();
+        std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
+    }
+
+    fn records(directory: &Path) -> Vec<StoreRecord> {
+        let mut all = Vec::new();
+        let visit = |record: Result<_, _>| {
+            all.push(record.unwrap());
+            ControlFlow::Continue(())
+        };
+        Redb::open(directory).unwrap().records(visit).unwrap();
+        all
+    }
+
+    #[test]
+    fn a_crash_while_a_file_is_brought_up_leaves_the_old_one_whole() {
+        let (old, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        old_store(old.path());
+        let database = Database::open(old.path().join("rtm.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        from_1_to_2(&transaction).unwrap();
+        // The file as a crash at this moment leaves it.
+        fs::copy(old.path().join("rtm.redb"), crashed.path().join("rtm.redb")).unwrap();
+        drop(transaction);
+        let transaction = database.begin_write().unwrap();
+        assert_eq!(version(&transaction).unwrap(), Some(1));
+        assert!(transaction.list_tables().unwrap().any(|table| table.name() == V1_OFFLINE.name()));
+        transaction.abort().unwrap();
+        drop(database);
+        let whole = records(old.path());
+        assert_eq!(whole.len(), 11 + 63 + 5);
+        assert_eq!(records(crashed.path()), whole);
+    }
+}

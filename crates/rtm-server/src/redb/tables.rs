@@ -1,0 +1,316 @@
+//! The tables of the file, and what each kind of work does to them.
+
+use std::ops::Range;
+
+use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use rtm_codec::Revision;
+use rtm_core::store::{LogEntry, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork};
+use tracing::error;
+
+use super::Fault;
+
+/// All tables of one transaction, each opened when it is first needed.
+pub(super) struct Tables<'t> {
+    transaction: &'t WriteTransaction,
+    logs: [Option<LogTables<'t>>; LogKind::ALL.len()],
+    states: [Option<StateTable<'t>>; StateKind::ALL.len()],
+    /// The last place that was given in a log that is not by time, once it is needed.
+    last_place: Option<u64>,
+    changed: bool,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn new(transaction: &'t WriteTransaction) -> Self {
+        Self { transaction, logs: Default::default(), states: Default::default(), last_place: None, changed: false }
+    }
+
+    /// Writes what is left to write. Says whether anything was changed.
+    pub(super) fn finish(self) -> Result<bool, Fault> {
+        if let Some(last) = self.last_place {
+            self.transaction.open_table(META)?.insert(META_LAST_PLACE, last)?;
+        }
+        let changed = self.changed || self.logs.iter().flatten().any(|tables| tables.changed);
+        Ok(changed)
+    }
+
+    pub(super) fn work(&mut self, app: &str, work: &StoreWork) -> Result<StoreAnswer, Fault> {
+        match work {
+            StoreWork::Append { log, entry, keep } => {
+                let place = if log.kind().is_by_time() { None } else { Some(self.next_place()?) };
+                self.log(log.kind())?.append(app, &log.to_text(), entry, place, *keep)
+            }
+            StoreWork::Read { log, after, times, limit, max_bytes } => {
+                let page = Page::new(*limit, *max_bytes);
+                self.log(log.kind())?.read(app, &log.to_text(), *after, times, page)
+            }
+            StoreWork::Remove { log, places } => {
+                let key = log.to_text();
+                let tables = self.log(log.kind())?;
+                places.iter().try_for_each(|place| tables.remove(app, &key, place.0))?;
+                Ok(StoreAnswer::Done)
+            }
+            StoreWork::Expire { kind, before } => {
+                self.log(*kind)?.expire(app, *before)?;
+                Ok(StoreAnswer::Done)
+            }
+            StoreWork::Put { key, value, expected } => self.put(app, key, value, *expected),
+            StoreWork::Delete { key } => {
+                let was_there = self.state(key.kind())?.remove((app, &*key.to_text()))?.is_some();
+                self.changed |= was_there;
+                Ok(StoreAnswer::Done)
+            }
+            StoreWork::List { kind, after, max_bytes } => {
+                self.list(app, *kind, after.as_ref(), Page::new(usize::MAX, *max_bytes))
+            }
+        }
+    }
+
+    fn log(&mut self, kind: LogKind) -> Result<&mut LogTables<'t>, Fault> {
+        let slot = &mut self.logs[kind as usize];
+        if slot.is_none() {
+            *slot = Some(LogTables::open(self.transaction, kind)?);
+        }
+        Ok(slot.as_mut().expect("it was just opened"))
+    }
+
+    fn state(&mut self, kind: StateKind) -> Result<&mut StateTable<'t>, Fault> {
+        let slot = &mut self.states[kind as usize];
+        if slot.is_none() {
+            *slot = Some(self.transaction.open_table(state_table(kind))?);
+        }
+        Ok(slot.as_mut().expect("it was just opened"))
+    }
+
+    /// A place that no entry ever had.
+    fn next_place(&mut self) -> Result<Place, Fault> {
+        let last = match self.last_place {
+            Some(last) => last,
+            None => self.transaction.open_table(META)?.get(META_LAST_PLACE)?.map_or(0, |last| last.value()),
+        };
+        self.last_place = Some(last + 1);
+        Ok(Place(last + 1))
+    }
+
+    fn put(
+        &mut self,
+        app: &str,
+        key: &StateKey,
+        value: &StateValue,
+        expected: Option<Revision>,
+    ) -> Result<StoreAnswer, Fault> {
+        let kind = key.kind();
+        let key = key.to_text();
+        let table = self.state(kind)?;
+        if let Some(expected) = expected {
+            let kept = table.get((app, &*key))?.and_then(|record| decode_value(kind, app, &key, record.value()));
+            let revision = kept.map_or(Revision(0), |value| value.revision());
+            if revision != expected {
+                return Ok(StoreAnswer::Conflict { revision });
+            }
+        }
+        table.insert((app, &*key), value.encode().as_slice())?;
+        self.changed = true;
+        Ok(StoreAnswer::Done)
+    }
+
+    fn list(
+        &mut self,
+        app: &str,
+        kind: StateKind,
+        after: Option<&StateKey>,
+        mut page: Page<(StateKey, StateValue)>,
+    ) -> Result<StoreAnswer, Fault> {
+        let after = after.map(StateKey::to_text);
+        for record in self.state(kind)?.range((app, after.as_deref().unwrap_or_default())..)? {
+            let (key, value) = record?;
+            let (of_project, key) = key.value();
+            if of_project != app {
+                break;
+            }
+            if after.as_deref() == Some(key) {
+                continue;
+            }
+            let Some(value) = decode_value(kind, app, key, value.value()) else { continue };
+            let Ok(key) = StateKey::from_text(kind, key) else { continue };
+            let bytes = value.bytes();
+            if !page.push((key, value), bytes) {
+                break;
+            }
+        }
+        Ok(StoreAnswer::Values { values: page.items, more: page.more })
+    }
+}
+
+/// The tables of all logs of a kind.
+struct LogTables<'t> {
+    kind: LogKind,
+    entries: Table<'t, (&'static str, &'static str, u64), &'static [u8]>,
+    ages: Table<'t, (&'static str, u64, u64, &'static str), ()>,
+    /// For a limited kind.
+    counts: Option<Table<'t, (&'static str, &'static str), u64>>,
+    changed: bool,
+}
+
+type StateTable<'t> = Table<'t, (&'static str, &'static str), &'static [u8]>;
+
+impl<'t> LogTables<'t> {
+    fn open(transaction: &'t WriteTransaction, kind: LogKind) -> Result<Self, Fault> {
+        let LogTable { entries, ages, counts } = log_table(kind);
+        Ok(Self {
+            kind,
+            entries: transaction.open_table(entries)?,
+            ages: transaction.open_table(ages)?,
+            counts: if kind.is_limited() { Some(transaction.open_table(counts)?) } else { None },
+            changed: false,
+        })
+    }
+
+    /// Appends an entry, at a place of its time unless one is given.
+    fn append(
+        &mut self,
+        app: &str,
+        log: &str,
+        entry: &LogEntry,
+        place: Option<Place>,
+        keep: Option<usize>,
+    ) -> Result<StoreAnswer, Fault> {
+        self.changed = true;
+        let time = entry.time();
+        let place = match place {
+            Some(place) => place,
+            None => {
+                let same_time = (app, log, Place::first_at(time).0)..=(app, log, Place::last_at(time).0);
+                match self.entries.range(same_time)?.next_back() {
+                    Some(last) => Place(last?.0.value().2).next(),
+                    None => Place::first_at(time),
+                }
+            }
+        };
+        self.entries.insert((app, log, place.0), entry.encode().as_slice())?;
+        self.ages.insert((app, time, place.0, log), ())?;
+        let mut dropped = 0;
+        if let Some(counts) = &mut self.counts {
+            let count = counts.get((app, log))?.map_or(0, |count| count.value()) + 1;
+            counts.insert((app, log), count)?;
+            dropped = keep.map_or(0, |keep| count.saturating_sub(keep.max(1) as u64) as usize);
+        }
+        if dropped > 0 {
+            let oldest = self.entries.range((app, log, 0)..=(app, log, u64::MAX))?.take(dropped);
+            let oldest = oldest.map(|entry| Ok(entry?.0.value().2)).collect::<Result<Vec<_>, Fault>>()?;
+            oldest.into_iter().try_for_each(|place| self.remove(app, log, place))?;
+        }
+        Ok(StoreAnswer::Appended { place, dropped })
+    }
+
+    fn read(
+        &self,
+        app: &str,
+        log: &str,
+        after: Option<Place>,
+        times: &Range<u64>,
+        mut page: Page<(Place, LogEntry)>,
+    ) -> Result<StoreAnswer, Fault> {
+        let mut first = match after {
+            Some(after) => after.0.checked_add(1),
+            None => Some(0),
+        };
+        let mut end = u64::MAX;
+        if self.kind.is_by_time() {
+            first = first.map(|first| first.max(Place::first_at(times.start).0));
+            end = Place::first_at(times.end).0;
+        }
+        if let Some(first) = first.filter(|first| *first < end) {
+            for entry in self.entries.range((app, log, first)..(app, log, end))? {
+                let (key, record) = entry?;
+                let place = key.value().2;
+                let entry = match LogEntry::decode(self.kind, record.value()) {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        error!(app, log, place, "an entry of a log ({}) is passed over: {error}", self.kind.name());
+                        continue;
+                    }
+                };
+                let bytes = entry.bytes();
+                if times.contains(&entry.time()) && !page.push((Place(place), entry), bytes) {
+                    break;
+                }
+            }
+        }
+        Ok(StoreAnswer::Entries { entries: page.items, more: page.more })
+    }
+
+    fn remove(&mut self, app: &str, log: &str, place: u64) -> Result<(), Fault> {
+        let Some(record) = self.entries.remove((app, log, place))? else {
+            return Ok(());
+        };
+        self.changed = true;
+        // What a damaged entry leaves among the ages goes when its time has come.
+        let time = LogEntry::decode(self.kind, record.value()).map(|entry| entry.time());
+        drop(record);
+        if let Ok(time) = time {
+            self.ages.remove((app, time, place, log))?;
+        }
+        if let Some(counts) = &mut self.counts {
+            let count = counts.get((app, log))?.map_or(0, |count| count.value());
+            if count > 1 {
+                counts.insert((app, log), count - 1)?;
+            } else {
+                counts.remove((app, log))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, app: &str, before: u64) -> Result<(), Fault> {
+        let old = self.ages.range((app, 0, 0, "")..(app, before, 0, ""))?;
+        let old = old.map(|age| {
+            let (key, ()) = (age?.0, ());
+            let (_, time, place, log) = key.value();
+            Ok((time, place, log.to_owned()))
+        });
+        for (time, place, log) in old.collect::<Result<Vec<_>, Fault>>()? {
+            self.remove(app, &log, place)?;
+            self.changed |= self.ages.remove((app, time, place, log.as_str()))?.is_some();
+        }
+        Ok(())
+    }
+}
+
+fn decode_value(kind: StateKind, app: &str, key: &str, record: &[u8]) -> Option<StateValue> {
+    let passed_over = |error| error!(app, key, "a value ({}) is passed over: {error}", kind.name());
+    StateValue::decode(kind, record).map_err(passed_over).ok()
+}
+
+/// The names of the tables of a kind of logs.
+pub(super) struct LogTable {
+    /// (project, log, place) to entry.
+    pub(super) entries: TableDefinition<'static, (&'static str, &'static str, u64), &'static [u8]>,
+    /// (project, time, place, log).
+    pub(super) ages: TableDefinition<'static, (&'static str, u64, u64, &'static str), ()>,
+    /// (project, log) to how many entries it has.
+    pub(super) counts: TableDefinition<'static, (&'static str, &'static str), u64>,
+}
+
+pub(super) fn log_table(kind: LogKind) -> LogTable {
+    let [entries, ages, counts] = match kind {
+        LogKind::Stored => ["log_stored", "ages_stored", "counts_stored"],
+        LogKind::History => ["log_history", "ages_history", "counts_history"],
+    };
+    LogTable {
+        entries: TableDefinition::new(entries),
+        ages: TableDefinition::new(ages),
+        counts: TableDefinition::new(counts),
+    }
+}
+
+/// (project, key) to value.
+pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static str, &'static str), &'static [u8]> {
+    TableDefinition::new(match kind {
+        StateKind::ChannelAttributes => "state_channel_attributes",
+    })
+}
+
+/// The file's format, and the last place.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+pub(super) const META_VERSION: &str = "version";
+pub(super) const META_LAST_PLACE: &str = "last_place";
