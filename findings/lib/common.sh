@@ -18,7 +18,7 @@ trap 'exit 130' INT TERM
 
 # python_packages NAME==VERSION...: installs them into the temporary folder, for run_python.
 python_packages() {
-  timeout 120 python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+  timeout 120 python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile \
     --target "$work/python" "$@"
   printf 'package: %s\n' "$@"
 }
@@ -43,22 +43,22 @@ debian_packages() {
   export LD_LIBRARY_PATH
 }
 
-# run_python: runs the program on standard input with the packages, 45 s at most.
+# run_python: runs the program on standard input with the packages, 90 s at most.
 run_python() {
   cat >"$work/program.py"
   PYTHONPATH="$work/python:$lib" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 FIND_FOLDER="$work" \
-    timeout 45 python3 "$work/program.py" "$@"
+    timeout 90 python3 "$work/program.py" "$@"
 }
 
-# run_node: runs the CommonJS program on standard input with the packages, 45 s at most.
+# run_node: runs the CommonJS program on standard input with the packages, 90 s at most.
 run_node() {
   cat >"$work/program.cjs"
-  NODE_PATH="$work/node_modules:$lib" FIND_FOLDER="$work" timeout 45 node "$work/program.cjs" "$@"
+  NODE_PATH="$work/node_modules:$lib" FIND_FOLDER="$work" timeout 90 node "$work/program.cjs" "$@"
 }
 
 # run_node_with_nats: the same beside a nats-server, whose address is in NATS_URL.
 run_node_with_nats() {
   cat >"$work/program.cjs"
   NODE_PATH="$work/node_modules:$lib" PYTHONDONTWRITEBYTECODE=1 FIND_FOLDER="$work" \
-    timeout 45 python3 "$lib/nats_server.py" node "$work/program.cjs"
+    timeout 90 python3 "$lib/nats_server.py" node "$work/program.cjs"
 }
