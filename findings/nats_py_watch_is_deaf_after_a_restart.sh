@@ -3,7 +3,7 @@
 #
 # guess: the watch goes on with the reconnect, within a second or two, as it does in the JavaScript client.
 # seen:  nats-py is connected again at once and its writes succeed, but its watch stays silent for 10 to 20 s, until it has
-#        missed its heartbeats; then it comes with the last values. It says nothing in between.
+#        missed its heartbeats; then it comes with the last values.
 # so:    after a reconnect start the watch anew, and do not take a quiet watch for an unchanged bucket.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

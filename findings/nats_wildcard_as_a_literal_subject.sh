@@ -4,7 +4,7 @@
 # guess: refused, as subscriptions alone may contain wildcards: an error and nothing stored.
 # seen:  the message is delivered, stored under "mail.>" and acknowledged. In pedantic mode (the protocol's default, which
 #        clients switch off) the publisher is told "-ERR 'Invalid Publish Subject'" and it is stored and acknowledged all the
-#        same. Reading and purging "mail.>" afterwards mean everybody's messages. Empty tokens ("mail.a.") are refused.
+#        same. A purge of "mail.>" afterwards takes everybody's messages. Empty tokens ("mail.a.") are refused.
 # so:    encode ids before they become a token of a subject; the vendor's ids may be ">" and may end with ".".
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

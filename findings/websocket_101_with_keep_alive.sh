@@ -6,7 +6,7 @@
 #        else; so are spaces after a value, which HTTP tells a reader to leave out.
 # seen:  these five refuse the handshake for the second token. undici refuses it for a space after the value as well. websockets
 #        17.4, websocket-client 1.9.2 (PyPI) and ws 8.23.0 (npm) take both.
-# so:    a gateway that adds keep-alive to a 101 shuts out half of the clients: send exactly "Connection: Upgrade".
+# so:    a gateway that adds keep-alive to a 101 shuts out five of these eight clients: send exactly "Connection: Upgrade".
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 python_packages websockets==17.4 aiohttp==3.14.5 tornado==6.6.1 websocket-client==1.9.2
