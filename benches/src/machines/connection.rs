@@ -69,7 +69,7 @@ impl Online {
         let credentials = Credentials { app_id, user_id: user_id.clone(), token: None };
         online.connection.login(now, credentials).expect("nobody is logged in");
         online.drain();
-        online.connection.handle_opened(now, None);
+        online.connection.handle_opened(now);
         let welcome = Welcome {
             user_id,
             ticket: Some(SessionTicket { session: SessionId([1; 16]), epoch: Epoch(1) }),

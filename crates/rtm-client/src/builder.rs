@@ -4,20 +4,25 @@ use std::{
     error::Error,
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
     time::Duration,
 };
 
-use futures::future::BoxFuture;
-use rtm_codec::{AppId, CallLimits, KeepAlive, Token, UserId, Wire};
+use rtm_codec::{AppId, CallLimits, KeepAlive, UserId, Wire};
 use rtm_connection::{Config, Connection, Session};
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
 
 use crate::{
     BuildError, Client, ConnectError, Events,
     address::Address,
-    driver::{Driver, Settings},
+    call::Status,
+    driver::{Driver, TaskEnds},
+    events::EventSender,
+    settings::Settings,
     tls::Trust,
+    token::TokenProvider,
     transport::{Network, Tcp},
 };
 
@@ -63,8 +68,15 @@ pub async fn connect(
     Ok((client, events))
 }
 
+impl Client {
+    /// Sets up a client.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+}
+
 impl ClientBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             gateway: None,
             app_id: None,
@@ -123,13 +135,7 @@ impl ClientBuilder {
         F: Future<Output = Result<String, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.token_provider = Some(TokenProvider(Arc::new(move |user_id| {
-            let token = provider(user_id);
-            Box::pin(async move {
-                let token = token.await.map_err(|error| error.into().to_string())?;
-                Token::new(token).map_err(|error| error.to_string())
-            })
-        })));
+        self.token_provider = Some(TokenProvider::new(provider));
         self
     }
 
@@ -223,15 +229,24 @@ impl ClientBuilder {
         let gateway =
             Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: gateway.to_owned(), fault })?;
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
+        let connection = self.connection(gateway.tls)?;
         let settings = Settings { app_id, gateway, wire: self.wire, window: self.window };
-        let connection = self.connection()?;
-        Ok(Driver::new(settings, connection, network, self.token_provider))
+        let (call_sender, calls) = mpsc::channel(CALLS_QUEUED);
+        let (status, watched) =
+            watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
+        let (event_sender, events) = EventSender::new((self.window / 4).max(1));
+        let client = Client::new(call_sender, watched, self.token_provider.clone());
+        let ends = TaskEnds { calls, status, events: event_sender, token_provider: self.token_provider };
+        Ok((client, events, Driver::new(settings, connection, network, ends)))
     }
 
-    fn connection(&self) -> Result<Connection, BuildError> {
+    fn connection(&self, tls: bool) -> Result<Connection, BuildError> {
         let mut config = if self.wire == Wire::Vendor { Config::vendor() } else { Config::native() };
         if self.wire == Wire::Native {
             config.window = self.window;
+        }
+        if let Some(gateway) = &mut config.gateway {
+            gateway.tls = tls;
         }
         check("window", (1..=65_536).contains(&self.window), "1 to 65536 events")?;
         if let Some(every) = self.heartbeat {
@@ -277,23 +292,10 @@ fn check(setting: &'static str, good: bool, bounds: &'static str) -> Result<(), 
     if good { Ok(()) } else { Err(BuildError::Setting { setting, bounds }) }
 }
 
-/// How to get a token, as the application gave it.
-#[derive(Clone)]
-pub(crate) struct TokenProvider(Arc<dyn Fn(UserId) -> BoxFuture<'static, Result<Token, String>> + Send + Sync>);
-
-impl fmt::Debug for TokenProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenProvider(..)")
-    }
-}
-
-impl TokenProvider {
-    /// A token for the user, or why there is none.
-    pub(crate) async fn token(&self, user_id: UserId) -> Result<Token, String> {
-        (self.0)(user_id).await
-    }
-}
-
 const DEFAULT_WINDOW: u32 = 1024;
+
+/// How many calls wait for the task before a handle has to wait to make one.
+const CALLS_QUEUED: usize = 1024;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -1,10 +1,11 @@
 //! The handle of one channel.
 
-use rtm_codec::{ChannelId, GetMembers, JoinChannel, LeaveChannel, MessageId, RtmMessage, SendChannelMessage, UserId};
+use rtm_codec::{
+    ChannelId, Family, GetMembers, JoinChannel, LeaveChannel, MessageId, RtmMessage, SendChannelMessage, UserId,
+};
 use rtm_connection::RtmError;
-use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Client, TypedChannel};
+use crate::{Client, client::invalid};
 
 /// A channel, as one client sees it. Cheap to clone; every handle of a channel is the same membership.
 ///
@@ -23,11 +24,20 @@ pub struct SendChannelMessageOptions {
     pub enable_historical_messaging: bool,
 }
 
-impl Channel {
-    pub(crate) fn new(client: Client, id: ChannelId) -> Self {
-        Self { client, id }
+impl Client {
+    /// A handle for a channel. Nothing is asked of the server: channels exist when somebody joins them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an id that breaks its rules.
+    #[doc(alias = "createChannel")]
+    pub fn channel(&self, channel_id: impl AsRef<str>) -> Result<Channel, RtmError> {
+        let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::CreateChannel, error))?;
+        Ok(Channel { client: self.clone(), id: channel_id })
     }
+}
 
+impl Channel {
     /// The channel's id.
     #[must_use]
     pub fn id(&self) -> &ChannelId {
@@ -100,11 +110,5 @@ impl Channel {
     #[doc(alias = "getMembers")]
     pub async fn members(&self) -> Result<Vec<UserId>, RtmError> {
         self.client.call(GetMembers { channel_id: self.id.clone() }).await
-    }
-
-    /// The same channel, for messages that are values of a type of your own.
-    #[must_use]
-    pub fn typed<T: Serialize + DeserializeOwned>(&self) -> TypedChannel<T> {
-        TypedChannel::new(self.clone())
     }
 }

@@ -15,9 +15,8 @@ use tokio::sync::{
 };
 
 use crate::{
-    Channel, ClientBuilder,
-    builder::TokenProvider,
-    driver::{Call, Status},
+    call::{Call, Status},
+    token::TokenProvider,
 };
 
 /// A client of an RTM server. Cheap to clone; all clones are the same client.
@@ -39,8 +38,8 @@ use crate::{
 ///
 /// # Dropping
 ///
-/// When the last clone, [`Channel`]s included, is dropped, the client logs out in the background. Await
-/// [`logout`](Self::logout) before the runtime ends, if the server is to know at once.
+/// When the last clone, [`Channel`](crate::Channel)s included, is dropped, the client logs out in the background.
+/// Await [`logout`](Self::logout) before the runtime ends, if the server is to know at once.
 #[derive(Debug, Clone)]
 pub struct Client {
     calls: mpsc::Sender<Call>,
@@ -58,11 +57,6 @@ pub struct SendMessageOptions {
 }
 
 impl Client {
-    /// Sets up a client.
-    pub fn builder() -> ClientBuilder {
-        ClientBuilder::new()
-    }
-
     pub(crate) fn new(
         calls: mpsc::Sender<Call>,
         status: watch::Receiver<Status>,
@@ -72,7 +66,7 @@ impl Client {
     }
 
     /// Logs a user in, with a token where the project needs one. Without a token, the
-    /// [token provider](ClientBuilder::token_provider) is asked for one, if there is one.
+    /// [token provider](crate::ClientBuilder::token_provider) is asked for one, if there is one.
     ///
     /// `CONNECTING` and then `CONNECTED` are in the stream of events before this returns. A link lost later is taken up
     /// again by the client itself.
@@ -135,8 +129,8 @@ impl Client {
         self.status.borrow().user_id.clone()
     }
 
-    /// The session as it is now, to be saved and [resumed](ClientBuilder::resume); `None` when there is none that can
-    /// be, as on the vendor's wire.
+    /// The session as it is now, to be saved and [resumed](crate::ClientBuilder::resume); `None` when there is none that
+    /// can be, as on the vendor's wire.
     pub async fn session(&self) -> Option<Session> {
         self.ask(Family::Login, |done| Call::Session { done }).await.ok().flatten()
     }
@@ -292,17 +286,6 @@ impl Client {
     ) -> Result<(), RtmError> {
         let (invitation, response) = (invitation.clone(), response.into());
         self.ask(Family::Invitation, |done| Call::RefuseInvitation { invitation, response, done }).await?.map(|_| ())
-    }
-
-    /// A handle for a channel. Nothing is asked of the server: channels exist when somebody joins them.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules.
-    #[doc(alias = "createChannel")]
-    pub fn channel(&self, channel_id: impl AsRef<str>) -> Result<Channel, RtmError> {
-        let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::CreateChannel, error))?;
-        Ok(Channel::new(self.clone(), channel_id))
     }
 
     /// Asks how many members each of 1 to 32 channels has; 0 for one that nobody is in.

@@ -6,67 +6,35 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
-use rtm_codec::{Answer, AppId, Command, RequestId, Text, Token, UserId, Wire};
-use rtm_connection::{
-    Connection, ConnectionState, Credentials, LocalInvitation, Output, RemoteInvitation, RtmError, Session,
-};
+use rtm_codec::{Answer, RequestId, Token, Wire};
+use rtm_connection::{Connection, ConnectionState, Credentials, LocalInvitation, Output, RtmError};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinSet, yield_now},
-    time::sleep,
 };
 
 use crate::{
-    Client, Events,
-    address::Address,
-    builder::TokenProvider,
+    call::{Call, Status},
     events::EventSender,
+    gateway::{Asked, Gateway},
     link::{Link, Progress},
+    settings::Settings,
     timer::{Timer, now},
+    token::TokenProvider,
     transport::Network,
 };
-
-/// What a client is set up with, beside its connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) app_id: AppId,
-    pub(crate) gateway: Address,
-    pub(crate) wire: Wire,
-    pub(crate) window: u32,
-}
-
-/// A call of a client handle. The senders are shadows of what the connection keeps: each call ends there, by its
-/// deadline at the latest, whether or not somebody still waits for it.
-#[derive(Debug)]
-pub(crate) enum Call {
-    Login { user_id: UserId, token: Option<Token>, done: oneshot::Sender<Result<(), RtmError>> },
-    Logout { done: oneshot::Sender<Result<(), RtmError>> },
-    RenewToken { token: Token, done: oneshot::Sender<Result<Answer, RtmError>> },
-    Request { command: Arc<Command>, done: oneshot::Sender<Result<Answer, RtmError>> },
-    Invite { callee_id: UserId, content: Text, done: oneshot::Sender<Result<LocalInvitation, RtmError>> },
-    CancelInvitation { invitation: LocalInvitation, content: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
-    AcceptInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
-    RefuseInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
-    Session { done: oneshot::Sender<Option<Session>> },
-}
-
-/// What clients see of the connection without asking the task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Status {
-    pub(crate) state: ConnectionState,
-    pub(crate) user_id: Option<UserId>,
-}
 
 /// The task's state.
 pub(crate) struct Driver<N> {
     settings: Arc<Settings>,
     connection: Connection,
     link: Link<N>,
+    gateway: Gateway<N>,
     /// The last link's goodbye.
     closing: Option<BoxFuture<'static, ()>>,
     timer: Timer,
@@ -87,6 +55,15 @@ pub(crate) struct Driver<N> {
     tokens: JoinSet<Token>,
 }
 
+/// The task's ends of what it shares with the application.
+#[derive(Debug)]
+pub(crate) struct TaskEnds {
+    pub(crate) calls: mpsc::Receiver<Call>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) events: EventSender,
+    pub(crate) token_provider: Option<TokenProvider>,
+}
+
 /// The result of a logout, to be told when the link has said goodbye, so that a program may end then.
 #[derive(Debug)]
 struct LoggedOut {
@@ -102,20 +79,12 @@ enum Waiting {
 }
 
 impl<N: Network> Driver<N> {
-    /// A client, its events, and the task to run for them.
-    pub(crate) fn new(
-        settings: Settings,
-        connection: Connection,
-        network: N,
-        token_provider: Option<TokenProvider>,
-    ) -> (Client, Events, Self) {
-        let (sender, calls) = mpsc::channel(CALLS_QUEUED);
-        let (status, watched) =
-            watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
-        let (events, stream) = EventSender::new((settings.window / 4).max(1));
-        let settings = Arc::new(settings);
-        let driver = Self {
-            link: Link::new(network, Arc::clone(&settings)),
+    pub(crate) fn new(settings: Settings, connection: Connection, network: N, ends: TaskEnds) -> Self {
+        let TaskEnds { calls, status, events, token_provider } = ends;
+        let (settings, network) = (Arc::new(settings), Arc::new(network));
+        Self {
+            link: Link::new(Arc::clone(&network), Arc::clone(&settings)),
+            gateway: Gateway::new(network, settings.gateway.clone()),
             settings,
             connection,
             closing: None,
@@ -130,10 +99,9 @@ impl<N: Network> Driver<N> {
             events,
             lets_reply: false,
             status,
-            token_provider: token_provider.clone(),
+            token_provider,
             tokens: JoinSet::new(),
-        };
-        (Client::new(sender, watched, token_provider), stream, driver)
+        }
     }
 
     /// Runs until every handle is dropped and the user is logged out.
@@ -151,6 +119,7 @@ impl<N: Network> Driver<N> {
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
                 progress |= self.poll_closing(cx);
+                progress |= self.poll_gateway(cx);
                 if progress {
                     self.drain();
                 }
@@ -169,11 +138,17 @@ impl<N: Network> Driver<N> {
 
     /// Carries out what the connection wants, until it wants to wait.
     fn drain(&mut self) {
-        // Once for all of it: reading the clock costs more than most outputs do.
+        // Read once for all outputs: reading the clock costs more than most of them do.
         let now = now();
         loop {
             match self.connection.poll_output(now) {
-                Output::Dial(dial) => self.link.dial(dial),
+                Output::Dial(target) => self.link.dial(target),
+                Output::Ask { id, request } => self.gateway.ask(id, request),
+                Output::CancelAsk(id) => self.gateway.cancel(id),
+                Output::StoredMessagesLeft { detail } => {
+                    let detail = detail.as_str();
+                    tracing::warn!(detail, "messages stored while offline stay on the server: they cannot be fetched");
+                }
                 Output::Send(frame) => self.link.send(&frame),
                 Output::Request { id, command } => self.link.request(id, &command),
                 Output::Hangup(reason) => {
@@ -245,7 +220,7 @@ impl<N: Network> Driver<N> {
         let read = self.settings.wire == Wire::Native || waiting < window.saturating_mul(patience);
         match self.link.poll(cx, read) {
             Poll::Pending => return false,
-            Poll::Ready(Progress::Opened(gateway_session)) => self.connection.handle_opened(now(), gateway_session),
+            Poll::Ready(Progress::Opened) => self.connection.handle_opened(now()),
             Poll::Ready(Progress::DialFailed(error)) => self.connection.handle_dial_failed(now(), error),
             Poll::Ready(Progress::Frames(frames)) => {
                 let now = now();
@@ -295,6 +270,12 @@ impl<N: Network> Driver<N> {
         if let Ok(token) = token {
             self.connection.renew_token(now(), token);
         }
+        true
+    }
+
+    fn poll_gateway(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(Asked { id, answer }) = self.gateway.poll(cx) else { return false };
+        self.connection.handle_asked(now(), id, answer);
         true
     }
 
@@ -374,29 +355,12 @@ impl<N: Network> Driver<N> {
         }
         let (provider, user_id) = (provider.clone(), user_id.clone());
         // A task of its own, so that what the application does in it cannot hold up or end this one.
-        self.tokens.spawn(async move {
-            let mut pause = TOKEN_PAUSE;
-            loop {
-                match provider.token(user_id.clone()).await {
-                    Ok(token) => return token,
-                    Err(error) => tracing::warn!(error, "the token provider failed"),
-                }
-                sleep(pause).await;
-                pause = (pause * 2).min(TOKEN_PAUSE_MAX);
-            }
-        });
+        self.tokens.spawn(provider.token_at_last(user_id));
     }
 }
 
-/// How many calls wait for the task before a handle has to wait to make one.
-const CALLS_QUEUED: usize = 1024;
-
 /// How many calls are taken before the other sources get their turn.
 const CALLS_A_TURN: usize = 256;
-
-/// The pauses between attempts to get a token: the first, and the longest.
-const TOKEN_PAUSE: Duration = Duration::from_secs(1);
-const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How many windows of events the client takes in while the application awaits a call, on a wire without flow control.
 const CALL_PATIENCE: u32 = 4;

@@ -1,27 +1,91 @@
-//! The vendor's HTTP endpoints: one POST each, with a time limit.
+//! The HTTP requests to the vendor's gateway: one POST each, until it is answered or canceled.
 
-use std::{io, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
+use futures::{
+    StreamExt,
+    future::{AbortHandle, Abortable, Aborted, BoxFuture},
+    stream::FuturesUnordered,
+};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
-    DecodeError,
-    anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
+    DecodeError, Text,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
-use tokio::time::timeout;
+use rtm_connection::{AskId, TransportError};
 
 use crate::{
     address::Address,
     transport::{Network, is_lasting},
 };
 
+/// What is asked of the gateway.
+pub(crate) struct Gateway<N> {
+    network: Arc<N>,
+    address: Address,
+    asks: FuturesUnordered<BoxFuture<'static, Result<Asked, Aborted>>>,
+    cancels: HashMap<AskId, AbortHandle, RandomState>,
+}
+
+/// What came of a request.
+pub(crate) struct Asked {
+    pub(crate) id: AskId,
+    pub(crate) answer: Result<GatewayAnswer, TransportError>,
+}
+
+impl<N: Network> Gateway<N> {
+    pub(crate) fn new(network: Arc<N>, address: Address) -> Self {
+        Self { network, address, asks: FuturesUnordered::new(), cancels: HashMap::default() }
+    }
+
+    /// Starts a request.
+    pub(crate) fn ask(&mut self, id: AskId, request: Box<GatewayRequest>) {
+        let (network, address) = (Arc::clone(&self.network), self.address.clone());
+        let asked = async move {
+            let answer = post(&*network, &address, &request).await.map_err(|error| {
+                let detail = Text::from(format!("{address}: {error}"));
+                tracing::debug!(endpoint = ?request.endpoint(), detail = detail.as_str(), "the gateway did not answer");
+                TransportError { retry: !error.is_lasting(), detail }
+            });
+            Asked { id, answer }
+        };
+        let (cancel, canceled) = AbortHandle::new_pair();
+        self.asks.push(Box::pin(Abortable::new(asked, canceled)));
+        self.cancels.insert(id, cancel);
+    }
+
+    /// Ends a request that nobody waits for any more.
+    pub(crate) fn cancel(&mut self, id: AskId) {
+        if let Some(cancel) = self.cancels.remove(&id) {
+            cancel.abort();
+        }
+    }
+
+    /// The next one that came to its end.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Asked> {
+        while let Poll::Ready(Some(asked)) = self.asks.poll_next_unpin(cx) {
+            if let Ok(asked) = asked
+                && self.cancels.remove(&asked.id).is_some()
+            {
+                return Poll::Ready(asked);
+            }
+        }
+        Poll::Pending
+    }
+}
+
 /// Why an endpoint gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum GatewayError {
-    #[error("it did not answer in time")]
-    Timeout,
+enum GatewayError {
     #[error("{0}")]
     Connect(#[from] io::Error),
     #[error("{0}")]
@@ -36,25 +100,16 @@ pub(crate) enum GatewayError {
 
 impl GatewayError {
     /// Whether the next try can only fail likewise.
-    pub(crate) fn is_lasting(&self) -> bool {
+    fn is_lasting(&self) -> bool {
         match self {
             Self::Connect(error) => is_lasting(error),
             Self::Status(status) => status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS,
-            Self::Timeout | Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
+            Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
         }
     }
 }
 
 /// Sends `request` to the endpoint that takes it.
-pub(crate) async fn ask(
-    network: &impl Network,
-    address: &Address,
-    request: &GatewayRequest,
-) -> Result<GatewayAnswer, GatewayError> {
-    let limit = if request.endpoint() == Endpoint::Gateway { CONNECT_TIMEOUT } else { FETCH_TIMEOUT };
-    timeout(limit, post(network, address, request)).await.unwrap_or(Err(GatewayError::Timeout))
-}
-
 async fn post(
     network: &impl Network,
     address: &Address,
@@ -89,12 +144,6 @@ async fn post(
         error = connection => Err(error),
     }
 }
-
-/// How long one try for a server takes at most, as with the vendor's SDK.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The same for messages, of which there can be some megabytes.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most that an answer may have: 200 stored messages of 32 KiB each, escaped.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;

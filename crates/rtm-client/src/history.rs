@@ -40,7 +40,7 @@ impl Client {
         query: HistoryQuery,
     ) -> Result<HistoryPage, RtmError> {
         let peer_id = UserId::new(peer_id).map_err(|error| invalid(Family::History, error))?;
-        self.call(query.of(HistoryOf::Peer(peer_id))).await
+        self.call(query.operation(HistoryOf::Peer(peer_id))).await
     }
 
     /// One page of the messages that were sent to a channel with `enable_historical_messaging`, oldest first.
@@ -55,13 +55,13 @@ impl Client {
         query: HistoryQuery,
     ) -> Result<HistoryPage, RtmError> {
         let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::History, error))?;
-        self.call(query.of(HistoryOf::Channel(channel_id))).await
+        self.call(query.operation(HistoryOf::Channel(channel_id))).await
     }
 }
 
 impl HistoryQuery {
-    fn of(self, of: HistoryOf) -> QueryHistory {
+    fn operation(self, history: HistoryOf) -> QueryHistory {
         let Self { from_ts, until_ts, after, limit } = self;
-        QueryHistory { of, from_ts, until_ts, after, limit }
+        QueryHistory { of: history, from_ts, until_ts, after, limit }
     }
 }

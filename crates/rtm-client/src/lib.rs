@@ -43,11 +43,12 @@
 //! # Two wires
 //!
 //! [`Wire::Native`], the default, is this project's own. [`Wire::Vendor`] is the vendor's JSON wire, which its own
-//! servers speak: the client then asks the gateway for a server. What that wire has not, [`ClientBuilder::wire`] says.
+//! servers speak: the client then asks the gateway for a server. [`ClientBuilder::wire`] says what that wire lacks.
 
 mod address;
 mod attributes;
 mod builder;
+mod call;
 mod channel;
 mod client;
 mod driver;
@@ -56,10 +57,12 @@ mod events;
 mod gateway;
 mod history;
 mod link;
+mod settings;
 #[cfg(test)]
 mod testing;
 mod timer;
 mod tls;
+mod token;
 mod transport;
 mod typed;
 

@@ -1,26 +1,17 @@
-//! The link to the server: none, being made, or open.
+//! The link to the server: one WebSocket and one codec. There is none, or it is being made, or open.
 
 use std::{
-    fmt,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use rtm_codec::{
-    Answer, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Event, Refusal, RequestId, ServerFrame, Text,
-    Wire,
-    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
-    native,
-};
-use rtm_connection::{Dial, DialError};
-use tokio::time::{sleep, timeout};
+use futures::{FutureExt, future::BoxFuture};
+use rtm_codec::{ClientFrame, ClientWire, CloseReason, Command, RequestId, ServerFrame, Text, Wire, native};
+use rtm_connection::{Target, TransportError};
 
 use crate::{
     address::Address,
-    driver::Settings,
-    gateway::{self, GatewayError},
+    settings::Settings,
     transport::{Closed, Network, Transport},
 };
 
@@ -35,17 +26,17 @@ enum State {
     /// There is none.
     None,
     /// It is being made.
-    Dialing(BoxFuture<'static, Result<Open, DialError>>),
+    Dialing(BoxFuture<'static, Result<Open, TransportError>>),
     /// It is there.
     Open(Box<Open>),
 }
 
 /// What became of a link since it was asked last.
 pub(crate) enum Progress<'a> {
-    /// It is open, with the session id of the vendor's gateway.
-    Opened(Option<Text>),
+    /// It is open.
+    Opened,
     /// It could not be made.
-    DialFailed(DialError),
+    DialFailed(TransportError),
     /// Frames came; they are to be drained.
     Frames(&'a mut Vec<ServerFrame>),
     /// It is over.
@@ -60,26 +51,17 @@ struct Open {
     frames: Vec<ServerFrame>,
     /// What comes after the frames.
     ended: Option<Closed>,
-    /// Who asks the vendor's HTTP endpoints, on that wire.
-    caller: Option<Caller>,
-    posts: FuturesUnordered<BoxFuture<'static, Posted>>,
-}
-
-/// The outcome of a request to an HTTP endpoint.
-enum Posted {
-    Offline(Result<GatewayAnswer, GatewayError>),
-    History(RequestId, Result<GatewayAnswer, GatewayError>),
 }
 
 impl<N: Network> Link<N> {
-    pub(crate) fn new(network: N, settings: Arc<Settings>) -> Self {
-        Self { network: Arc::new(network), settings, state: State::None }
+    pub(crate) fn new(network: Arc<N>, settings: Arc<Settings>) -> Self {
+        Self { network, settings, state: State::None }
     }
 
-    /// Starts to make one.
-    pub(crate) fn dial(&mut self, dial: Dial) {
-        let (network, settings) = (Arc::clone(&self.network), Arc::clone(&self.settings));
-        self.state = State::Dialing(Box::pin(async move { Open::dial(&*network, &settings, dial).await }));
+    /// Starts to make one. One that was being made is given up.
+    pub(crate) fn dial(&mut self, target: Target) {
+        let (network, wire, address) = (Arc::clone(&self.network), self.settings.wire, self.settings.address(target));
+        self.state = State::Dialing(Box::pin(async move { Open::dial(&*network, wire, &address).await }));
     }
 
     /// Does what can be done without waiting; `read` says whether more may come in.
@@ -89,9 +71,8 @@ impl<N: Network> Link<N> {
             State::Dialing(dial) => {
                 return match ready!(dial.poll_unpin(cx)) {
                     Ok(open) => {
-                        let session = open.caller.as_ref().map(|caller| caller.session.clone());
                         self.state = State::Open(Box::new(open));
-                        Poll::Ready(Progress::Opened(session))
+                        Poll::Ready(Progress::Opened)
                     }
                     Err(error) => {
                         self.state = State::None;
@@ -100,10 +81,7 @@ impl<N: Network> Link<N> {
                 };
             }
             State::Open(open) => {
-                if open.poll(cx, read) {
-                    open.posts.push(offline(Arc::clone(&self.network), &self.settings, open.caller.clone()));
-                    cx.waker().wake_by_ref();
-                }
+                open.poll(cx, read);
                 // What came before the end is told before the end.
                 if open.frames.is_empty()
                     && let Some(closed) = open.ended.take()
@@ -129,11 +107,6 @@ impl<N: Network> Link<N> {
     /// Sends a request with the next write.
     pub(crate) fn request(&mut self, id: RequestId, command: &Command) {
         let State::Open(open) = &mut self.state else { return };
-        if let (Command::QueryHistory(query), Some(caller)) = (command, &open.caller) {
-            let request = GatewayRequest::History { caller: caller.clone(), query: query.clone() };
-            open.posts.push(post(id, Arc::clone(&self.network), &self.settings, request));
-            return;
-        }
         open.wire.encode_request(id, command);
         open.frames.extend(std::iter::from_fn(|| open.wire.take_frame()));
     }
@@ -151,75 +124,22 @@ impl<N: Network> Link<N> {
 }
 
 impl Open {
-    async fn dial(network: &impl Network, settings: &Settings, dial: Dial) -> Result<Self, DialError> {
-        let made = match settings.wire {
-            Wire::Vendor => Self::dial_vendor(network, settings, dial).await,
-            Wire::Native => Self::open(network, &settings.gateway, Wire::Native, None).await,
-        };
-        if let Err(error) = &made {
-            tracing::debug!(gateway = %settings.gateway, detail = error.detail.as_str(), "no link could be made");
-        }
-        made
-    }
-
-    async fn open(
-        network: &impl Network,
-        address: &Address,
-        wire: Wire,
-        caller: Option<Caller>,
-    ) -> Result<Self, DialError> {
+    async fn dial(network: &impl Network, wire: Wire, address: &Address) -> Result<Self, TransportError> {
         let subprotocol = (wire == Wire::Native).then_some(native::SUBPROTOCOL);
-        let transport = timeout(OPEN_TIMEOUT, Transport::open(network, address, subprotocol))
-            .await
-            .map_err(|_| no_link(address, &"it did not answer in time", true))?
-            .map_err(|error| no_link(address, &error, !error.is_lasting()))?;
-        Ok(Self {
-            transport,
-            wire: ClientWire::new(wire),
-            frames: Vec::new(),
-            ended: None,
-            caller,
-            posts: FuturesUnordered::new(),
-        })
-    }
-
-    /// Asks the gateway which server to connect to, and takes the first one there that can be reached.
-    async fn dial_vendor(network: &impl Network, settings: &Settings, dial: Dial) -> Result<Self, DialError> {
-        let Dial { credentials, attempt, .. } = dial;
-        let request = GatewayRequest::Connect {
-            app_id: credentials.app_id.clone(),
-            user_id: Some(credentials.user_id.clone()),
-            token: credentials.token,
-            tls: settings.gateway.tls,
-        };
-        let gateway = &settings.gateway;
-        let answer = gateway::ask(network, gateway, &request)
-            .await
-            .map_err(|error| no_link(gateway, &error, !error.is_lasting()))?;
-        let (session, mut addresses) = match answer {
-            GatewayAnswer::Connect { session, addresses } => (session, addresses),
-            GatewayAnswer::Refused(kind) => return Err(DialError { kind, retry: false, detail: Text::default() }),
-            _ => return Err(no_link(gateway, &"it says to try again", true)),
-        };
-        let caller = Caller { app_id: credentials.app_id, user_id: credentials.user_id, session };
-        let mut failed = no_link(gateway, &"it names no server", true);
-        // Each attempt begins with another one, for the case that its time is over before it comes to the last.
-        let first = attempt.saturating_sub(1) as usize % addresses.len().max(1);
-        addresses.rotate_left(first);
-        for address in addresses {
-            let address = Address::new(&address.host, address.port, gateway.tls);
-            match Self::open(network, &address, Wire::Vendor, Some(caller.clone())).await {
-                Ok(open) => return Ok(open),
-                Err(error) => failed = error,
+        match Transport::open(network, address, subprotocol).await {
+            Ok(transport) => Ok(Self { transport, wire: ClientWire::new(wire), frames: Vec::new(), ended: None }),
+            Err(error) => {
+                tracing::debug!(%address, %error, "no link could be made");
+                let detail = Text::from(format!("{address}: {error}"));
+                Err(TransportError { retry: !error.is_lasting(), detail })
             }
         }
-        Err(failed)
     }
 
-    /// Writes and reads. True when a login succeeded on a wire where that is the time to fetch what was stored.
-    fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> bool {
+    /// Writes and reads.
+    fn poll(&mut self, cx: &mut Context<'_>, read: bool) {
         if self.ended.is_some() {
-            return false;
+            return;
         }
         // What the server said before it went away may still be there to read, and may say why it went.
         let broken = match self.transport.poll_write(cx, || self.wire.take_packet()) {
@@ -249,76 +169,11 @@ impl Open {
                 cx.waker().wake_by_ref();
             }
         }
-        while let Poll::Ready(Some(posted)) = self.posts.poll_next_unpin(cx) {
-            self.posted(posted);
-        }
-        self.caller.is_some() && self.frames.iter().any(|frame| matches!(frame, ServerFrame::Welcome(_)))
-    }
-
-    fn posted(&mut self, posted: Posted) {
-        match posted {
-            Posted::Offline(Ok(GatewayAnswer::OfflineMessages(messages))) => {
-                let ClientWire::Vendor(codec) = &mut self.wire else { return };
-                let events = messages.into_iter().map(|message| codec.number(Event::MessageFromPeer(message)));
-                self.frames.extend(events);
-            }
-            Posted::Offline(answer) => {
-                let error = answer.map_or_else(|error| error.to_string(), |_| "it refused".to_owned());
-                tracing::warn!(error, "messages stored while offline stay on the server: they cannot be fetched");
-            }
-            Posted::History(id, answer) => {
-                let result = match answer {
-                    Ok(GatewayAnswer::History(page)) => Ok(Answer::QueryHistory(page)),
-                    Ok(GatewayAnswer::Refused(kind)) => Err(Refusal::from(kind)),
-                    Ok(_) => Err(Refusal::new(ErrorKind::Failure, "the gateway says to try again")),
-                    Err(GatewayError::Timeout) => Err(Refusal::from(ErrorKind::Timeout)),
-                    Err(error) => Err(Refusal::new(ErrorKind::GatewayConnectFailed, &error.to_string())),
-                };
-                self.frames.push(ServerFrame::Reply { id, result });
-            }
-        }
     }
 }
-
-fn no_link(address: &Address, what: &dyn fmt::Display, retry: bool) -> DialError {
-    DialError { kind: ErrorKind::GatewayConnectFailed, retry, detail: Text::from(format!("{address}: {what}")) }
-}
-
-/// Fetches what was stored while the user was away, which on the vendor's wire a client asks for.
-fn offline<N: Network>(network: Arc<N>, settings: &Settings, caller: Option<Caller>) -> BoxFuture<'static, Posted> {
-    let address = settings.gateway.clone();
-    Box::pin(async move {
-        let Some(caller) = caller else { return Posted::Offline(Ok(GatewayAnswer::OfflineMessages(Vec::new()))) };
-        let request = GatewayRequest::OfflineMessages { caller };
-        for _ in 1..OFFLINE_TRIES {
-            match gateway::ask(&*network, &address, &request).await {
-                Ok(GatewayAnswer::TryAgain) | Err(_) => sleep(TRY_AGAIN_AFTER).await,
-                answer => return Posted::Offline(answer),
-            }
-        }
-        Posted::Offline(gateway::ask(&*network, &address, &request).await)
-    })
-}
-
-fn post<N: Network>(
-    id: RequestId,
-    network: Arc<N>,
-    settings: &Settings,
-    request: GatewayRequest,
-) -> BoxFuture<'static, Posted> {
-    let address = settings.gateway.clone();
-    Box::pin(async move { Posted::History(id, gateway::ask(&*network, &address, &request).await) })
-}
-
-/// How long opening a WebSocket may take: the connection gives an attempt twice as long.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How many packets are read before other sources get their turn.
 const PACKETS_A_TURN: usize = 64;
-
-/// How often stored messages are asked for, and after what pause again.
-const OFFLINE_TRIES: u32 = 5;
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,7 @@ use crate::Channel;
 /// ```
 pub struct TypedChannel<T> {
     channel: Channel,
-    of: PhantomData<fn() -> T>,
+    value: PhantomData<fn() -> T>,
 }
 
 /// A member's message to a [`TypedChannel`].
@@ -75,11 +75,15 @@ pub enum TypedErrorKind {
     Malformed,
 }
 
-impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel, of: PhantomData }
+impl Channel {
+    /// The same channel, for messages that are values of a type of your own.
+    #[must_use]
+    pub fn typed<T: Serialize + DeserializeOwned>(&self) -> TypedChannel<T> {
+        TypedChannel { channel: self.clone(), value: PhantomData }
     }
+}
 
+impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
     /// The channel, to join and leave it.
     #[must_use]
     pub fn channel(&self) -> &Channel {
@@ -123,7 +127,7 @@ impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
 
 impl<T> Clone for TypedChannel<T> {
     fn clone(&self) -> Self {
-        Self { channel: self.channel.clone(), of: PhantomData }
+        Self { channel: self.channel.clone(), value: PhantomData }
     }
 }
 

@@ -10,6 +10,9 @@ use rtm_codec::{Abilities, AppId, CallLimits, KeepAlive, Token, UserId, Wire};
 pub struct Config {
     /// What the wire can do.
     pub abilities: Abilities,
+    /// The vendor's gateway, which is asked where to connect, for stored messages and for history; `None` where the
+    /// server itself does all that.
+    pub gateway: Option<GatewayConfig>,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
     /// 2 s, asked by the client; 10 s on the vendor's wire.
     pub keep_alive: KeepAlive,
@@ -43,6 +46,7 @@ impl Config {
     pub fn native() -> Self {
         Self {
             abilities: Wire::Native.abilities(),
+            gateway: None,
             keep_alive: KeepAlive::Client { interval_ms: 2_000 },
             window: 1024,
             login_timeout: Duration::from_secs(12),
@@ -63,6 +67,7 @@ impl Config {
     pub fn vendor() -> Self {
         Self {
             abilities: Wire::Vendor.abilities(),
+            gateway: Some(GatewayConfig::default()),
             keep_alive: KeepAlive::Client { interval_ms: 10_000 },
             window: 0,
             ..Self::native()
@@ -123,6 +128,14 @@ impl Default for BackoffConfig {
             reset_after: Duration::from_secs(5),
         }
     }
+}
+
+/// How the vendor's gateway is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct GatewayConfig {
+    /// Whether it is to name servers that speak TLS.
+    pub tls: bool,
 }
 
 /// Who logs in, and where.

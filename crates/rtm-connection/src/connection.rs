@@ -3,6 +3,7 @@
 mod account;
 mod calls;
 mod frames;
+mod gateway;
 mod lasting;
 mod login;
 mod online;
@@ -13,20 +14,22 @@ use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
 use rtm_codec::{
     AcceptInvitation, CancelInvitation, ChannelId, ClientFrame, CloseReason, Command, RefuseInvitation, RenewToken,
-    RequestId, SendInvitation, ServerFrame, Text, Token, UserId,
+    RequestId, SendInvitation, ServerFrame, Text, Token, UserId, anyrtc::gateway::GatewayAnswer,
 };
 
 use self::{
     account::{Account, Active, End},
     lasting::Lasting,
 };
-use crate::{Config, ConnectionState, DialError, LocalInvitation, Output, RemoteInvitation, Session, link::Link};
+use crate::{
+    AskId, Config, ConnectionState, LocalInvitation, Output, RemoteInvitation, Session, TransportError, link::Link,
+};
 
 /// The connection of one client object, over any number of logins.
 ///
 /// Three kinds of methods feed it: what the user wants (`login`, `logout`, `request` and those that make a request,
-/// `consumed`), what the transport reports (`handle_opened`, `handle_dial_failed`, `handle_frame`, `handle_closed`),
-/// and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
+/// `consumed`), what the transport reports (`handle_asked`, `handle_opened`, `handle_dial_failed`, `handle_frame`,
+/// `handle_closed`), and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
 /// [`poll_output`](Self::poll_output), until it says [`Output::Wait`]; any number of inputs may come before that.
 /// Getters cost nothing and change nothing.
 ///
@@ -58,11 +61,11 @@ use crate::{Config, ConnectionState, DialError, LocalInvitation, Output, RemoteI
 /// - A request ends exactly once: by the server's answer, by its deadline ([`ErrorKind::Timeout`]), or with the
 ///   session. While `RECONNECTING`, requests are taken and wait for the link until their deadline.
 /// - When the link comes back and the server still has the session, requests without an answer are sent again with
-///   their number, and the server does none of them twice. When it has not, those that may be made twice without harm
-///   (reads, and calls that say how something of this user shall be) are sent again, and the others end with
-///   [`ErrorKind::OutcomeUnknown`]. Those that were never sent are sent now in any case.
-/// - What the user had (subscriptions, channels, its own attributes) is had again after a reconnect, whatever the
-///   server still knew. Where that fails, [`RtmEvent::RestoreFailed`] says so.
+///   their number, and the server does none of them twice. When the session is lost, requests that may be made twice
+///   without harm (reads, and calls that set something of this user's own) are sent again, and the others end with
+///   [`ErrorKind::OutcomeUnknown`]. Requests that were never sent are sent in any case.
+/// - After a reconnect the connection restores what the user had (subscriptions, channels, its own attributes),
+///   whatever the server still knows. Where that fails, [`RtmEvent::RestoreFailed`] says so.
 /// - Events that the server could not keep are a [`RtmEvent::Gap`], which comes right after `CONNECTED`.
 /// - Every invitation ends with one event; those that live when their session is lost end with a failure.
 /// - After `DISCONNECTED` and `ABORTED` there are no events until the next login.
@@ -126,7 +129,7 @@ impl Connection {
         self.request(now, RenewToken { token })
     }
 
-    /// Invites a user to a call. The reply says whether the server took it; what becomes of it follows in events.
+    /// Invites a user to a call. The reply says whether the server took the invitation; events tell how it goes on.
     /// If the reply is an error, there is no such invitation.
     pub fn send_invitation(
         &mut self,
@@ -181,17 +184,23 @@ impl Connection {
         self.lasting.stream.consume(events);
     }
 
-    /// The link that the last [`Output::Dial`] asked for is open. `gateway_session` is the session id that the
-    /// vendor's gateway gave, if there was one.
-    pub fn handle_opened(&mut self, now: Instant, gateway_session: Option<Text>) {
+    /// The gateway answered the request of this [`Output::Ask`], or could not be asked. An answer that nobody waits
+    /// for any more does nothing.
+    pub fn handle_asked(&mut self, now: Instant, id: AskId, result: Result<GatewayAnswer, TransportError>) {
+        let now = self.advance(now);
+        self.turn(now, |active| active.asked(id, result));
+    }
+
+    /// The link that the last [`Output::Dial`] asked for is open.
+    pub fn handle_opened(&mut self, now: Instant) {
         let now = self.advance(now);
         if let Some(mut active) = self.active(now) {
-            active.opened(gateway_session);
+            active.opened();
         }
     }
 
     /// The link that the last [`Output::Dial`] asked for could not be made.
-    pub fn handle_dial_failed(&mut self, now: Instant, error: DialError) {
+    pub fn handle_dial_failed(&mut self, now: Instant, error: TransportError) {
         let now = self.advance(now);
         self.turn(now, |active| active.dial_failed(error));
     }

@@ -9,7 +9,7 @@ use rtm_codec::{
 
 use crate::{ConnectionChangeReason, ConnectionState, RtmError};
 
-/// Something that happened, in the order in which it happened (spec §11).
+/// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "type"))]
 #[non_exhaustive]
@@ -163,7 +163,7 @@ pub enum RtmEvent {
         /// Why.
         reason: GapReason,
     },
-    /// After a reconnect something that the user had could not be had again, and is given up.
+    /// After a reconnect something that the user had could not be restored, and is given up.
     RestoreFailed {
         /// What.
         what: Restored,
@@ -172,7 +172,7 @@ pub enum RtmEvent {
     },
 }
 
-/// How a message came to this user (spec §5.2).
+/// How a message came to this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ReceivedMessageProperties {
@@ -182,7 +182,7 @@ pub struct ReceivedMessageProperties {
     pub server_received_ts: u64,
 }
 
-/// An invitation that this user sent (spec §10.1).
+/// An invitation that this user sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LocalInvitation {
@@ -194,7 +194,7 @@ pub struct LocalInvitation {
     pub content: Text,
 }
 
-/// An invitation that another user sent to this one (spec §10.2).
+/// An invitation that another user sent to this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RemoteInvitation {

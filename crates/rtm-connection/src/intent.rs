@@ -1,4 +1,4 @@
-//! What the user wants to have on the server, kept here to be had again after a reconnect.
+//! What the user wants to have on the server, kept here to be restored after a reconnect.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ pub(crate) struct Intent {
     pub(crate) channels: BTreeMap<ChannelId, Membership>,
     pub(crate) subscriptions: BTreeSet<UserId>,
     pub(crate) attributes: BTreeMap<AttributeKey, Text>,
-    /// What the server has yet to be told of it.
+    /// What the server has yet to be told.
     pub(crate) errands: BTreeMap<Errand, Progress>,
 }
 

@@ -22,7 +22,7 @@
 //! loop {
 //!     match connection.poll_output(Instant::now()) {
 //!         // A driver opens a socket now. Here it is open at once, and there is a server that takes every login.
-//!         Output::Dial(_) => connection.handle_opened(Instant::now(), None),
+//!         Output::Dial(_) => connection.handle_opened(Instant::now()),
 //!         Output::Send(ClientFrame::Login(_)) => {
 //!             let welcome = Welcome {
 //!                 user_id: user_id.clone(),
@@ -55,6 +55,7 @@ mod connection;
 mod display;
 mod error;
 mod event;
+mod gateway;
 mod intent;
 mod invitation;
 mod limiter;
@@ -69,11 +70,11 @@ mod stream;
 mod timer;
 mod token;
 
-pub use config::{BackoffConfig, Config, Credentials};
+pub use config::{BackoffConfig, Config, Credentials, GatewayConfig};
 pub use connection::Connection;
 pub use error::RtmError;
 pub use event::{GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation, Restored, RtmEvent};
-pub use output::{Dial, DialError, Output};
+pub use output::{AskId, Output, Target, TransportError};
 pub use session::Session;
 pub use state::{ConnectionChangeReason, ConnectionState};
 pub use timer::{Deadline, Timer};

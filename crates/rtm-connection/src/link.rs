@@ -2,17 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::KeepAlive;
+use rtm_codec::{KeepAlive, Text};
+
+use crate::{
+    AskId,
+    gateway::{Gateway, Route},
+};
 
 /// The link of an account, from the first dial to the end.
 #[derive(Debug)]
 pub(crate) enum Link {
     /// There is none. Whoever dropped the last one decides at once what follows, so nobody else sees this.
     Lost,
-    /// A link is being made. `asked`: the transport has been told, so that what it reports is of this dial.
-    Dialing { give_up: Instant, asked: bool },
-    /// The link is open and the login is sent. `resumes`: with a session to go on with.
-    LoggingIn { give_up: Instant, resumes: bool },
+    /// The vendor's gateway is asked, until then, which server to connect to.
+    Asking { give_up: Instant, until: Instant, ask: AskId },
+    /// A link is being made. `asked`: the transport has been told, so that what it reports is of this dial. `route`:
+    /// where else to connect, on the vendor's wire.
+    Dialing { give_up: Instant, until: Instant, asked: bool, route: Option<Route> },
+    /// The link is open and the login is sent. `resumes`: with a session to go on with. `gateway_session`: what the
+    /// vendor's gateway gave for it.
+    LoggingIn { give_up: Instant, resumes: bool, gateway_session: Option<Text> },
     /// Logged in.
     Online(Online),
     /// The link is lost; the next attempt starts then.
@@ -32,10 +41,12 @@ pub(crate) struct Online {
     look_at: Instant,
     /// A sign of life goes out anyway, so any acknowledgement may go with it.
     pub(crate) acks_anything: bool,
+    /// What is asked over HTTP, on the vendor's wire.
+    pub(crate) gateway: Option<Gateway>,
 }
 
 impl Online {
-    pub(crate) fn new(now: Instant, keep_alive: KeepAlive) -> Self {
+    pub(crate) fn new(now: Instant, keep_alive: KeepAlive, gateway: Option<Gateway>) -> Self {
         let (interval_ms, pings) = match keep_alive {
             KeepAlive::Client { interval_ms } => (interval_ms, true),
             KeepAlive::Server { interval_ms } => (interval_ms, false),
@@ -43,7 +54,8 @@ impl Online {
         };
         let interval = Duration::from_millis(interval_ms.max(1).into());
         let ping_at = pings.then(|| now + interval);
-        Self { since: now, interval, ping_at, heard_at: now, look_at: now + interval * 2, acks_anything: false }
+        let look_at = now + interval * 2;
+        Self { since: now, interval, ping_at, heard_at: now, look_at, acks_anything: false, gateway }
     }
 
     /// How long the link has lasted.

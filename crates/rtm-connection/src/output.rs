@@ -1,16 +1,20 @@
-//! What a connection wants done, and what the transport reports of a failed dial.
+//! What a connection wants done, and what the transport reports when that fails.
 
 use std::sync::Arc;
 
-use rtm_codec::{Answer, ClientFrame, CloseReason, Command, ErrorKind, RequestId, Text};
+use rtm_codec::{
+    Answer, ClientFrame, CloseReason, Command, RequestId, Text,
+    anyrtc::gateway::{Address, GatewayRequest},
+};
 
-use crate::{Credentials, Deadline, RtmError, RtmEvent};
+use crate::{Deadline, RtmError, RtmEvent};
 
 /// What [`poll_output`](crate::Connection::poll_output) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Connect. Report back with `handle_opened` or `handle_dial_failed`.
-    Dial(Dial),
+    /// Open a WebSocket there. Report back with `handle_opened` or `handle_dial_failed`. An earlier dial that has not
+    /// ended is over.
+    Dial(Target),
     /// Send this frame on the open link. It is never a request.
     Send(ClientFrame),
     /// Send this request on the open link. The connection shares the command, to send it again if the link is lost.
@@ -19,6 +23,21 @@ pub enum Output {
         id: RequestId,
         /// What is asked for.
         command: Arc<Command>,
+    },
+    /// Make this HTTP request to the gateway. Report back with `handle_asked`.
+    Ask {
+        /// Which.
+        id: AskId,
+        /// What is asked for.
+        request: Box<GatewayRequest>,
+    },
+    /// Nobody waits for this answer any more: end the HTTP request.
+    CancelAsk(AskId),
+    /// Messages that were stored while the user was offline could not be fetched: they stay on the server until the
+    /// next login. For a log.
+    StoredMessagesLeft {
+        /// Why, for a person.
+        detail: Text,
     },
     /// Send what was given before, then close the link with this reason's close code, or stop dialling. Report
     /// nothing of that link or dial any more.
@@ -42,23 +61,23 @@ pub enum Output {
     Wait(Option<Deadline>),
 }
 
-/// A connection to make.
+/// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dial {
-    /// For whom: the vendor's gateway asks.
-    pub credentials: Credentials,
-    /// How many attempts in a row this makes; the first is 1.
-    pub attempt: u32,
-    /// Whether this is the user's `login`, which then fails on an error without `retry`; else it is a reconnect.
-    pub is_login: bool,
+pub enum Target {
+    /// Where the user said that the server is.
+    Given,
+    /// One of the servers that the vendor's gateway named.
+    Server(Address),
 }
 
-/// Why no link could be made.
+/// The number of an HTTP request to the gateway; no two of one connection are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AskId(pub(crate) u64);
+
+/// Why the transport could not do what it was to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DialError {
-    /// What went wrong: [`ErrorKind::GatewayConnectFailed`], or what the gateway refused with.
-    pub kind: ErrorKind,
-    /// Whether trying again may help. A reconnect goes on anyway unless the user is banned.
+pub struct TransportError {
+    /// Whether trying again may help. A reconnect goes on anyway.
     pub retry: bool,
     /// What exactly was wrong, for a person; possibly empty.
     pub detail: Text,

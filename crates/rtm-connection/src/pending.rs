@@ -208,5 +208,5 @@ impl Queue {
     }
 }
 
-/// So many holes are never worth closing.
+/// How many holes are never worth closing.
 const FEW: usize = 16;

@@ -5,8 +5,6 @@ use std::hash::BuildHasher;
 use foldhash::quality::FixedState;
 use rtm_codec::{ChannelId, MessageId, UserId};
 
-const KEPT: usize = 256;
-
 /// What tells one message from another.
 #[derive(Debug, Hash)]
 pub(crate) struct Message<'a> {
@@ -53,3 +51,6 @@ impl Recent {
         false
     }
 }
+
+/// How many messages of each kind are remembered.
+const KEPT: usize = 256;

@@ -1,15 +1,9 @@
-//! The position in the session's stream of events: what was received, what the user consumed, and what of it the
-//! server has been told.
+//! The position in the session's stream of events: what was received, what the user consumed, and how much of that
+//! the server knows.
 
 use std::collections::VecDeque;
 
 use rtm_codec::{ClientFrame, RequestId, Seq};
-
-/// So many received events, or bytes in them, are acknowledged at once even if none of them asks for a receipt.
-const ACK_EVENTS: u64 = 64;
-const ACK_BYTES: usize = 64 * 1024;
-/// So many answers are acknowledged at once, so that the server can forget them.
-const ACK_ANSWERS: u64 = 64;
 
 /// What the number of an event says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +12,7 @@ pub(crate) enum Arrival {
     Next,
     /// It came before.
     Duplicate,
-    /// So many before it are missing.
+    /// This many before it are missing.
     After(u64),
 }
 
@@ -55,7 +49,7 @@ enum Kind {
 }
 
 impl Stream {
-    /// Goes on with a session of which this much was received, and none of it is left to consume.
+    /// Goes on with a session whose events up to `received` are received and consumed.
     pub(crate) fn start(&mut self, received: Seq) {
         self.restart();
         self.received = received.0;
@@ -126,7 +120,7 @@ impl Stream {
         }
     }
 
-    /// The user took so many events.
+    /// The user took this many events.
     pub(crate) fn consume(&mut self, events: u32) {
         let mut left = u64::from(events);
         while let Some(run) = self.runs.front_mut() {
@@ -179,6 +173,13 @@ impl Stream {
         })
     }
 }
+
+/// How many received events, or bytes in them, are acknowledged at once even if none of them asks for a receipt.
+const ACK_EVENTS: u64 = 64;
+const ACK_BYTES: usize = 64 * 1024;
+
+/// How many answers are acknowledged at once, so that the server can forget them.
+const ACK_ANSWERS: u64 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -33,12 +33,18 @@ timers! {
     Token,
     /// The attempt to connect and log in takes too long: the next one follows.
     Attempt,
+    /// The gateway has not said which server to connect to: the attempt fails.
+    Gateway,
+    /// A server has not opened the WebSocket: the next one is tried, or the attempt fails.
+    Open,
     /// The pause between two attempts is over.
     Reconnect,
     /// Nothing was heard for two keep-alive intervals: the link is given up.
     Silence,
     /// A ping is due.
     Ping,
+    /// The gateway has not handed out the stored messages, or is to be asked again.
+    StoredMessages,
     /// What could not be restored a while ago is tried again.
     Restore,
     /// The server has not confirmed the logout: it ends without that.

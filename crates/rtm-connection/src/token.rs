@@ -4,9 +4,6 @@ use std::time::{Duration, Instant};
 
 use rtm_codec::{RequestId, Token};
 
-/// So long before its end a token is to be renewed.
-pub(crate) const WARNING: Duration = Duration::from_secs(30);
-
 /// What is known of the token in use.
 #[derive(Debug, Default)]
 pub(crate) struct TokenState {
@@ -64,3 +61,6 @@ impl TokenState {
         if self.expired || self.renewing.is_some() { None } else { self.expires_at }
     }
 }
+
+/// How long before its end a token is to be renewed.
+const WARNING: Duration = Duration::from_secs(30);

@@ -65,7 +65,7 @@ fn a_received_event_costs_no_allocation() {
     let app_id = AppId::new("0123456789abcdef0123456789abcdef").unwrap();
     connection.login(now, Credentials { app_id, user_id: user_id.clone(), token: None }).unwrap();
     while !matches!(connection.poll_output(now), Output::Wait(_)) {}
-    connection.handle_opened(now, None);
+    connection.handle_opened(now);
     let welcome = Welcome {
         user_id,
         ticket: Some(SessionTicket { session: SessionId([1; 16]), epoch: Epoch(1) }),

@@ -7,8 +7,9 @@ use std::{
 };
 
 use rtm_codec::anyrtc::gateway::GatewayRequest;
+use rtm_connection::AskId;
 
-use crate::{faults::Mishap, net::Direction};
+use crate::{faults::Mishap, gateway::Ask, net::Direction};
 
 /// One thing that happens. Devices and links are named by their places in the world's lists.
 #[derive(Debug)]
@@ -22,9 +23,9 @@ pub(crate) enum Step {
     /// A device's dial comes to its end.
     DialEnds { device: usize, dial: u64 },
     /// A device's request reaches the gateway.
-    Asked { device: usize, errand: Errand, request: GatewayRequest },
+    Asked { device: usize, id: AskId, request: Box<GatewayRequest> },
     /// The gateway's answer reaches the device; `None` when the exchange broke.
-    Told { device: usize, errand: Errand, body: Option<String> },
+    Told { ask: Ask, body: Option<String> },
     /// Bytes come out of a link.
     Arrive { link: usize, direction: Direction },
     /// The receiving end of this direction learns that the link is broken.
@@ -45,17 +46,6 @@ pub(crate) enum Step {
     ServerStarts,
     /// Something goes wrong.
     Mishap(Mishap),
-}
-
-/// What a device wants from the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Errand {
-    /// Where to connect: part of this dial.
-    Dial(u64),
-    /// What was stored while the user was away, for this link; so many tries are left.
-    Offline { link: usize, tries: u8 },
-    /// A page of history, for this link and request.
-    History { link: usize, request: rtm_codec::RequestId },
 }
 
 #[derive(Debug)]

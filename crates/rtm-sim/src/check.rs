@@ -288,6 +288,11 @@ impl Ledger {
         self.judge(now, None, Err(fault(Invariant::Bounds, detail)));
     }
 
+    /// A device waits in vain for what it asked the vendor's gateway.
+    pub(crate) fn gateway_silent(&mut self, now: Duration, device: usize) {
+        self.facts.devices[device].unanswered_at = Some(now);
+    }
+
     /// Stored messages that the vendor's gateway handed out did not arrive.
     pub(crate) fn handout_lost(&mut self, now: Duration, device: usize) {
         self.messages.handout_lost(&self.facts.devices[device].user_id, now);

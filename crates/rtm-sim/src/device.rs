@@ -1,12 +1,15 @@
 //! A device: the connection machine of a client with its half of the wire, and an application that reads its events.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
-
-use rtm_codec::{
-    ClientFrame, ClientWire, CloseReason, Command, ErrorKind, RequestId, ServerFrame, Text, Token, UserId, Wire,
-    anyrtc::gateway::Caller,
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
 };
-use rtm_connection::{Connection, Credentials, Dial, DialError, LocalInvitation, Output, RtmError, RtmEvent};
+
+use rtm_codec::{ClientFrame, ClientWire, CloseReason, Command, RequestId, ServerFrame, Text, Token, UserId, Wire};
+use rtm_connection::{
+    AskId, Connection, Credentials, LocalInvitation, Output, RtmError, RtmEvent, Target, TransportError,
+};
 
 use crate::{
     agenda::Step,
@@ -23,6 +26,8 @@ pub(crate) struct Device {
     pub(crate) connection: Connection,
     app: Option<Box<dyn App>>,
     pub(crate) socket: Socket,
+    /// What it waits for from the gateway.
+    pub(crate) asks: BTreeSet<AskId>,
     dials: u64,
     timer: Option<Duration>,
     /// What the application has yet to read.
@@ -47,15 +52,13 @@ pub(crate) struct Device {
 #[derive(Debug)]
 pub(crate) enum Socket {
     None,
-    /// The gateway or the server is being asked.
+    /// The server is being called.
     Dialing {
         dial: u64,
-        caller: Option<Caller>,
     },
     Open {
         link: usize,
         wire: Box<ClientWire>,
-        caller: Option<Caller>,
     },
 }
 
@@ -68,6 +71,7 @@ impl Device {
             connection: Connection::new(config.connection, seed),
             app: Some(app),
             socket: Socket::None,
+            asks: BTreeSet::new(),
             dials: 0,
             timer: None,
             events: VecDeque::new(),
@@ -118,9 +122,15 @@ impl World {
     fn poll(&mut self, device: usize) {
         let now = self.instant();
         let until = loop {
-            let of = &mut self.devices[device];
-            match of.connection.poll_output(now) {
-                Output::Dial(dial) => self.dial(device, dial),
+            let state = &mut self.devices[device];
+            match state.connection.poll_output(now) {
+                Output::Dial(target) => self.dial(device, &target),
+                Output::Ask { id, request } => self.ask(device, id, request),
+                Output::CancelAsk(id) => _ = state.asks.remove(&id),
+                Output::StoredMessagesLeft { detail } => {
+                    self.note(device, || format!("leaves stored messages on the server: {detail}"));
+                    self.ledger.handout_lost(self.now, device);
+                }
                 Output::Send(frame) => self.send(device, &frame),
                 Output::Request { id, command } => {
                     self.send(device, &ClientFrame::Request { id, command: Arc::unwrap_or_clone(command) });
@@ -150,7 +160,7 @@ impl World {
                     }
                 }
                 Output::TokenNeeded => self.devices[device].inputs.push_back(Input::TokenNeeded),
-                Output::Wait(until) => match of.own_frames.pop_front() {
+                Output::Wait(until) => match state.own_frames.pop_front() {
                     Some(frame) => {
                         self.ledger.frame_in(self.now, device, &frame);
                         self.devices[device].connection.handle_frame(now, frame);
@@ -174,34 +184,29 @@ impl World {
         self.rng.between(&(Duration::ZERO..=Duration::from_millis(2)))
     }
 
-    fn dial(&mut self, device: usize, dial: Dial) {
-        let of = &mut self.devices[device];
-        of.dials += 1;
-        let number = of.dials;
-        of.socket = Socket::Dialing { dial: number, caller: None };
-        self.note(device, || format!("dials, attempt {}", dial.attempt));
-        match self.devices[device].wire {
-            Wire::Vendor => self.ask_for_server(device, number, dial.credentials),
-            _ => {
-                let at = self.now + self.rng.between(&self.faults.delay) * 2;
-                self.agenda.plan(at, Step::DialEnds { device, dial: number });
-            }
-        }
+    fn dial(&mut self, device: usize, target: &Target) {
+        self.note(device, || match target {
+            Target::Given => "dials".to_owned(),
+            Target::Server(server) => format!("dials {}:{}", server.host, server.port),
+        });
+        let dialing = &mut self.devices[device];
+        dialing.dials += 1;
+        let dial = dialing.dials;
+        dialing.socket = Socket::Dialing { dial };
+        let at = self.now + self.rng.between(&self.faults.delay) * 2;
+        self.agenda.plan(at, Step::DialEnds { device, dial });
     }
 
     /// The socket is open, or is not to be had.
     pub(crate) fn dial_ends(&mut self, device: usize, dial: u64) {
-        let of = &self.devices[device];
-        let Socket::Dialing { dial: current, caller } = &of.socket else { return };
-        if *current != dial {
+        if !matches!(self.devices[device].socket, Socket::Dialing { dial: current } if current == dial) {
             return;
         }
-        let caller = caller.clone();
         if self.put_off(device, |device| Step::DialEnds { device, dial }) || self.is_away(device) {
             return;
         }
         if !self.server.is_up() || self.rng.chance(self.faults.dial_failures) {
-            self.dial_failed(device, ErrorKind::GatewayConnectFailed, true);
+            self.dial_failed(device);
             return;
         }
         let link = self.links.len();
@@ -215,18 +220,17 @@ impl World {
         self.links.push(made);
         self.note(device, || format!("has link {link}"));
         self.accept(link);
-        let session = caller.as_ref().map(|caller| caller.session.clone());
-        self.devices[device].socket = Socket::Open { link, wire: Box::new(ClientWire::new(wire)), caller };
+        self.devices[device].socket = Socket::Open { link, wire: Box::new(ClientWire::new(wire)) };
         let now = self.instant();
-        self.devices[device].connection.handle_opened(now, session);
+        self.devices[device].connection.handle_opened(now);
         self.drive(device);
     }
 
-    pub(crate) fn dial_failed(&mut self, device: usize, kind: ErrorKind, retry: bool) {
+    fn dial_failed(&mut self, device: usize) {
         self.note(device, || "cannot connect".to_owned());
         self.devices[device].socket = Socket::None;
         let now = self.instant();
-        let error = DialError { kind, retry, detail: Text::default() };
+        let error = TransportError { retry: true, detail: Text::default() };
         self.devices[device].connection.handle_dial_failed(now, error);
         self.drive(device);
     }
@@ -248,11 +252,7 @@ impl World {
     fn send(&mut self, device: usize, frame: &ClientFrame) {
         self.note(device, || format!("  -> {}", trace::client_frame(frame)));
         self.ledger.frame_out(self.now, device, frame);
-        let Socket::Open { link, wire, caller } = &mut self.devices[device].socket else { return };
-        if let (ClientFrame::Request { id, command: Command::QueryHistory(query) }, Some(caller)) = (frame, &*caller) {
-            let (link, request, caller) = (*link, *id, caller.clone());
-            return self.ask_for_history(device, link, request, caller, query);
-        }
+        let Socket::Open { wire, .. } = &mut self.devices[device].socket else { return };
         wire.encode(frame);
         let own: Vec<_> = std::iter::from_fn(|| wire.take_frame()).collect();
         self.devices[device].own_frames.extend(own);
@@ -282,10 +282,10 @@ impl World {
     }
 
     fn let_go(&mut self, device: usize) {
-        let of = &mut self.devices[device];
-        of.socket = Socket::None;
-        of.own_frames.clear();
-        of.holds_back = false;
+        let state = &mut self.devices[device];
+        state.socket = Socket::None;
+        state.own_frames.clear();
+        state.holds_back = false;
     }
 
     /// Bytes have come out of a link at a device.
@@ -299,9 +299,9 @@ impl World {
                 return;
             }
             // Without flow control on the wire the socket is all there is to hold the server back with.
-            let of = &mut self.devices[device];
-            if of.wire == Wire::Vendor && of.events.len() >= HELD_EVENTS {
-                of.holds_back = true;
+            let state = &mut self.devices[device];
+            if state.wire == Wire::Vendor && state.events.len() >= HELD_EVENTS {
+                state.holds_back = true;
                 return;
             }
         }
@@ -348,18 +348,14 @@ impl World {
     }
 
     /// Hands frames to the connection.
-    pub(crate) fn take_frames(&mut self, device: usize, frames: Vec<ServerFrame>) {
+    fn take_frames(&mut self, device: usize, frames: Vec<ServerFrame>) {
         let now = self.instant();
         for frame in frames {
             self.note(device, || format!("  <- {}", trace::server_frame(&frame)));
             if self.ledger.frame_in(self.now, device, &frame) {
                 self.counts.resumed += 1;
             }
-            let is_welcome = matches!(frame, ServerFrame::Welcome(_));
             self.devices[device].connection.handle_frame(now, frame);
-            if is_welcome {
-                self.ask_for_stored(device);
-            }
         }
     }
 
@@ -399,12 +395,12 @@ impl World {
     }
 
     pub(crate) fn plan_reads(&mut self, device: usize) {
-        let of = &mut self.devices[device];
-        if of.events.is_empty() || of.will_read {
+        let state = &mut self.devices[device];
+        if state.events.is_empty() || state.will_read {
             return;
         }
-        of.will_read = true;
-        let (mean, from) = (of.reads_within, of.reads_from);
+        state.will_read = true;
+        let (mean, from) = (state.reads_within, state.reads_from);
         let at = (self.now + self.rng.about(mean)).max(from);
         self.agenda.plan(at, Step::AppReads { device });
     }
@@ -414,21 +410,21 @@ impl World {
         if self.put_off(device, |device| Step::AppReads { device }) {
             return;
         }
-        let of = &mut self.devices[device];
-        of.will_read = false;
-        if of.reads_from > self.now {
+        let state = &mut self.devices[device];
+        state.will_read = false;
+        if state.reads_from > self.now {
             return self.plan_reads(device);
         }
-        let taken = of.events.len().min(of.reads_at_once);
+        let taken = state.events.len().min(state.reads_at_once);
         for _ in 0..taken {
             let Some(event) = self.devices[device].events.pop_front() else { break };
             self.call(device, Input::Event(event));
         }
         let now = self.instant();
-        let of = &mut self.devices[device];
-        of.connection.consumed(now, u32::try_from(taken).unwrap_or(u32::MAX));
-        if std::mem::take(&mut of.holds_back)
-            && let Some(link) = of.link()
+        let state = &mut self.devices[device];
+        state.connection.consumed(now, u32::try_from(taken).unwrap_or(u32::MAX));
+        if std::mem::take(&mut state.holds_back)
+            && let Some(link) = state.link()
         {
             self.agenda.plan(self.now, Step::Arrive { link, direction: Direction::Down });
         }
@@ -448,9 +444,9 @@ impl World {
 
     pub(crate) fn login(&mut self, device: usize, token: Option<Token>) -> Result<(), RtmError> {
         let now = self.instant();
-        let of = &mut self.devices[device];
-        let credentials = Credentials { app_id: self.project.app_id.clone(), user_id: of.user_id.clone(), token };
-        let result = of.connection.login(now, credentials);
+        let state = &mut self.devices[device];
+        let credentials = Credentials { app_id: self.project.app_id.clone(), user_id: state.user_id.clone(), token };
+        let result = state.connection.login(now, credentials);
         self.note(device, || format!("login() {}", outcome(&result)));
         if result.is_ok() {
             self.ledger.login_called(self.now, device);

@@ -9,7 +9,8 @@ use rtm_codec::{CloseReason, ServerFrame};
 use rtm_core::{ConnId, Core, HttpId, Outgoing};
 
 use crate::{
-    agenda::{Errand, Step},
+    agenda::Step,
+    gateway::Ask,
     net::{Arrival, Direction, Written},
     store::{Outcome, Store},
     world::World,
@@ -28,7 +29,7 @@ pub(crate) struct Server {
     /// Links whose login has not come: the core knows nothing of them.
     logging_in: BTreeSet<usize>,
     /// HTTP requests whose answers the core has yet to give.
-    pub(crate) asked: BTreeMap<HttpId, (usize, Errand)>,
+    pub(crate) asked: BTreeMap<HttpId, Ask>,
 }
 
 impl Server {

@@ -12,10 +12,11 @@ use bytes::Bytes;
 use rtm_codec::{
     CallId, CallLimits, ClientFrame, ClientWire, CloseReason, Command, ErrorKind, Packet, Refusal, RequestId, Seq,
     ServerFrame, Text, UserId, Wire,
+    anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{
-    Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Credentials, DialError,
-    LocalInvitation, Output, RemoteInvitation, RtmEvent,
+    AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Credentials,
+    LocalInvitation, Output, RemoteInvitation, RtmEvent, Target, TransportError,
 };
 
 use crate::{
@@ -40,8 +41,9 @@ enum Step {
     Accept(u8),
     Refuse(u8),
     Consume(u16),
+    /// The gateway names a server, if it is asked for one, and the dial succeeds.
     Opened {
-        gateway: bool,
+        only: bool,
     },
     DialFailed {
         kind: u8,
@@ -101,6 +103,8 @@ struct World {
     logging_out: u32,
     linked: bool,
     dialing: bool,
+    /// What the gateway has not answered.
+    asks: Vec<(AskId, GatewayRequest)>,
     seq: u64,
     acked: (Seq, Seq),
 }
@@ -154,6 +158,7 @@ impl World {
             logging_out: 0,
             linked: false,
             dialing: false,
+            asks: Vec::new(),
             seq: 0,
             acked: (Seq(0), Seq(0)),
         }
@@ -216,16 +221,25 @@ impl World {
                 }
             }
             Step::Consume(events) => self.connection.consumed(now, events.into()),
-            Step::Opened { gateway } => {
+            Step::Opened { only } => {
+                if let Some(id) = self.take_server_ask() {
+                    let servers = if only { vec![server(0)] } else { vec![server(0), server(1)] };
+                    let answer = GatewayAnswer::Connect { session: gateway_session(0), addresses: servers };
+                    self.connection.handle_asked(now, id, Ok(answer));
+                    self.drain();
+                }
                 if std::mem::take(&mut self.dialing) {
                     self.linked = true;
                     self.wire = wire(self.setup);
-                    self.connection.handle_opened(now, gateway.then(|| gateway_session(0)));
+                    self.connection.handle_opened(now);
                 }
             }
-            Step::DialFailed { kind: of, retry } => {
-                if std::mem::take(&mut self.dialing) {
-                    let error = DialError { kind: kind(of), retry, detail: Text::from("it is so") };
+            Step::DialFailed { kind: number, retry } => {
+                let error = TransportError { retry, detail: Text::from("it is so") };
+                if let Some(id) = self.take_server_ask() {
+                    let refused = GatewayAnswer::Refused(kind(number));
+                    self.connection.handle_asked(now, id, if retry { Err(error) } else { Ok(refused) });
+                } else if std::mem::take(&mut self.dialing) {
                     self.connection.handle_dial_failed(now, error);
                 }
             }
@@ -249,7 +263,10 @@ impl World {
             Step::Pong => self.frame(ServerFrame::Pong),
             Step::Reply { which, said } => {
                 self.drain();
-                if !self.sent.is_empty() {
+                if !self.asks.is_empty() {
+                    let (id, request) = self.asks.remove(usize::from(which) % self.asks.len());
+                    self.connection.handle_asked(now, id, Ok(said.gateway_answer(&request)));
+                } else if !self.sent.is_empty() {
                     let (id, command) = self.sent.remove(usize::from(which) % self.sent.len());
                     self.frame(ServerFrame::Reply { id, result: said.result(&command) });
                 }
@@ -305,6 +322,13 @@ impl World {
         }
     }
 
+    /// The request for a server, if the gateway has one.
+    fn take_server_ask(&mut self) -> Option<AskId> {
+        self.drain();
+        let at = self.asks.iter().position(|(_, request)| matches!(request, GatewayRequest::Connect { .. }))?;
+        Some(self.asks.remove(at).0)
+    }
+
     fn log_out(&mut self) {
         let was = self.connection.state();
         let result = self.connection.logout(self.now);
@@ -350,10 +374,20 @@ impl World {
                     assert_eq!(late, None, "a request ends when its time is over");
                     return until.map(|until| until.at);
                 }
-                Output::Dial(_) => {
-                    assert!(!self.linked && !self.dialing, "one link at a time");
+                Output::Dial(target) => {
+                    assert!(!self.linked, "one link at a time");
+                    assert_eq!(target == Target::Given, !self.setup.vendor, "the gateway says where, if there is one");
                     self.dialing = true;
                 }
+                Output::Ask { id, request } => {
+                    assert!(self.asks.iter().all(|(ask, _)| *ask != id), "a request has a number of its own");
+                    self.asks.push((id, *request));
+                }
+                Output::CancelAsk(id) => {
+                    let at = self.asks.iter().position(|(ask, _)| *ask == id).expect("it is under way");
+                    self.asks.remove(at);
+                }
+                Output::StoredMessagesLeft { .. } => assert!(self.setup.vendor && self.linked),
                 Output::Hangup(_) => {
                     (self.linked, self.dialing) = (false, false);
                     self.sent.clear();
@@ -473,10 +507,15 @@ impl World {
         self.log_out();
         self.pass(MOST_TIME);
         assert_eq!(self.open, BTreeMap::new(), "every request ends");
+        assert_eq!(self.asks, [], "nothing is asked for nobody");
         assert_eq!((self.logging_in, self.logging_out), (0, 0));
         assert_eq!(self.connection.state(), State::Disconnected);
         assert_eq!(self.drain(), None, "nothing more to wait for");
     }
+}
+
+fn server(number: u16) -> Address {
+    Address { host: Text::from("server"), port: number }
 }
 
 fn pick<T: Clone>(from: &[T], which: u8) -> Option<T> {

@@ -8,10 +8,11 @@ use rtm_codec::{
     HistoryCursor, HistoryMessage, HistoryPage, LocalInvitationFailureReason, MessageId, PeerMessage, PeerOnlineState,
     Refusal, RemoteInvitationFailureReason, Resumption, Revision, SendOutcome, SessionId, SessionTicket, UserId,
     Welcome,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::LocalInvitation;
 
-use crate::call::{Attributes, Message, START_MS, Size, call_id, channel, user};
+use crate::call::{Attributes, Message, START_MS, Size, call_id, channel, gateway_session, user};
 
 /// A login is taken.
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -78,6 +79,28 @@ impl Said {
             Self::Wrong(0..128) => Ok(Answer::QueryPeersBySubscriptionOption(Vec::new())),
             Self::Wrong(_) => Ok(Answer::JoinChannel(())),
             Self::Refused(of) => Err(Refusal::from(kind(of))),
+        }
+    }
+}
+
+impl Said {
+    pub(crate) fn gateway_answer(self, request: &GatewayRequest) -> GatewayAnswer {
+        match (self, request) {
+            (Self::Right(how), GatewayRequest::Connect { .. }) => {
+                GatewayAnswer::Connect { session: gateway_session(how), addresses: Vec::new() }
+            }
+            (Self::Right(how), GatewayRequest::OfflineMessages { .. }) => {
+                GatewayAnswer::OfflineMessages(vec![PeerMessage {
+                    message_id: MessageId(how.into()),
+                    peer_id: user(how),
+                    message: "x".into(),
+                    is_offline_message: true,
+                    server_received_ts: START_MS + u64::from(how),
+                }])
+            }
+            (Self::Right(how), _) => GatewayAnswer::History(history(how)),
+            (Self::Wrong(_), _) => GatewayAnswer::TryAgain,
+            (Self::Refused(number), _) => GatewayAnswer::Refused(kind(number)),
         }
     }
 }
@@ -219,15 +242,19 @@ fn answer(command: &Command, how: u8) -> Answer {
         Command::DeleteChannelAttributesByKeys(_) => Answer::DeleteChannelAttributesByKeys(Revision(how.into())),
         Command::ClearChannelAttributes(_) => Answer::ClearChannelAttributes(Revision(how.into())),
         Command::GetChannelAttributes(_) => Answer::GetChannelAttributes(ChannelAttributes::default()),
-        Command::QueryHistory(_) => Answer::QueryHistory(HistoryPage {
-            messages: vec![HistoryMessage {
-                message_id: MessageId(how.into()),
-                from: user(how),
-                message: "x".into(),
-                server_received_ts: START_MS,
-            }],
-            next: how.is_multiple_of(2).then_some(HistoryCursor(how.into())),
-        }),
+        Command::QueryHistory(_) => Answer::QueryHistory(history(how)),
+    }
+}
+
+fn history(how: u8) -> HistoryPage {
+    HistoryPage {
+        messages: vec![HistoryMessage {
+            message_id: MessageId(how.into()),
+            from: user(how),
+            message: "x".into(),
+            server_received_ts: START_MS,
+        }],
+        next: how.is_multiple_of(2).then_some(HistoryCursor(how.into())),
     }
 }
 

@@ -134,9 +134,8 @@ impl ClientCodec {
         self.frames.pop_front()
     }
 
-    /// An event that came another way than over this socket, with its place in this socket's stream: a stored
-    /// message that was fetched from the gateway.
-    pub fn number(&mut self, event: Event) -> ServerFrame {
+    /// An event with its place in this socket's stream.
+    fn number(&mut self, event: Event) -> ServerFrame {
         self.last_event = self.last_event.next();
         ServerFrame::Event { seq: self.last_event, event }
     }

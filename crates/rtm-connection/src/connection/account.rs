@@ -1,6 +1,6 @@
 //! Being logged in, from `login` to the end of the session: everything that dies with it is one value.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use rtm_codec::{CloseReason, ErrorKind, InstanceId, RequestId, SessionTicket, Token};
 
@@ -113,7 +113,12 @@ impl Account {
     pub(super) fn state(&self) -> ConnectionState {
         match self.link {
             Link::Online(_) => ConnectionState::Connected,
-            Link::Lost | Link::Dialing { .. } | Link::LoggingIn { .. } | Link::Waiting { .. } | Link::NeedsToken => {
+            Link::Lost
+            | Link::Asking { .. }
+            | Link::Dialing { .. }
+            | Link::LoggingIn { .. }
+            | Link::Waiting { .. }
+            | Link::NeedsToken => {
                 if self.login.is_some() {
                     ConnectionState::Connecting
                 } else {
@@ -127,7 +132,8 @@ impl Account {
 impl Active<'_> {
     /// Ends what lives in the session; calls without an answer end with `kind`.
     pub(super) fn end_calls(&mut self, kind: ErrorKind) {
-        self.account.link = Link::Lost;
+        let link = mem::replace(&mut self.account.link, Link::Lost);
+        self.cancel_asks(&link);
         let effects = self.account.invitations.end_session();
         effects.events.into_iter().for_each(|event| self.emit(event));
         for id in self.account.pending.ids() {

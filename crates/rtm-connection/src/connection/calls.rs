@@ -118,7 +118,7 @@ impl Active<'_> {
         let deadline = Pending::deadline(&self.lasting.config, self.now, &command);
         let mut sent = Sent::Never;
         if self.account.is_online() {
-            self.push(Output::Request { id, command: Arc::clone(&command) });
+            self.send_request(id, Arc::clone(&command));
             sent = Sent::Once;
         }
         self.account.pending.insert(id, Request { command, deadline, sent, errand: None });
@@ -137,7 +137,7 @@ impl Active<'_> {
         self.lasting.limiter.try_call(self.now, command)
     }
 
-    /// A join that has no answer yet ends with the channel being left. Says whether the server never heard of it.
+    /// A join that has no answer yet ends with the channel being left. Says whether the server never heard of the join.
     fn abort_join(&mut self, channel: &ChannelId) -> bool {
         let Some(&Membership::Joining { id, left }) = self.account.intent.channels.get(channel) else { return false };
         self.account.intent.channels.remove(channel);
@@ -193,6 +193,7 @@ impl Active<'_> {
             Command::JoinChannel(join) => self.join_ended(id, &join.channel_id, sent, &mut result),
             Command::LeaveChannel(leave) => self.leave_ended(id, &leave.channel_id, sent, &mut result),
             Command::RenewToken(_) => self.renewal_ended(id, &result),
+            Command::QueryHistory(_) => self.cancel_query(id),
             Command::SubscribePeersOnlineStatus(subscribe) if result.is_ok() => {
                 self.account.intent.subscriptions.extend(subscribe.peer_ids.iter().cloned());
             }

@@ -13,7 +13,7 @@ impl Active<'_> {
             Link::Online(online) => online.heard(self.now),
             Link::LoggingIn { .. } => {}
             // Of a link that is given up.
-            Link::Lost | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken => {
+            Link::Lost | Link::Asking { .. } | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken => {
                 return ControlFlow::Continue(());
             }
         }
@@ -45,9 +45,11 @@ impl Active<'_> {
             Link::Dialing { asked: true, .. } | Link::LoggingIn { .. } | Link::Online(_) => {
                 self.link_lost(reason, false)
             }
-            Link::Dialing { asked: false, .. } | Link::Lost | Link::Waiting { .. } | Link::NeedsToken => {
-                ControlFlow::Continue(())
-            }
+            Link::Dialing { asked: false, .. }
+            | Link::Lost
+            | Link::Asking { .. }
+            | Link::Waiting { .. }
+            | Link::NeedsToken => ControlFlow::Continue(()),
         }
     }
 
@@ -80,7 +82,7 @@ impl Active<'_> {
     }
 
     /// What the user is told of an event, if anything.
-    fn told(&mut self, event: Event) -> Option<RtmEvent> {
+    pub(super) fn told(&mut self, event: Event) -> Option<RtmEvent> {
         Some(match event {
             Event::MessageFromPeer(message) => {
                 let PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts } = message;
@@ -153,5 +155,5 @@ impl Active<'_> {
     }
 }
 
-/// So many events beyond twice the window are too many for a server that keeps to it at all.
+/// How many events beyond twice the window are too many: that server keeps to no window at all.
 const WINDOW_SLACK: u64 = 64;

@@ -1,12 +1,15 @@
 //! What a connection keeps over any number of logins.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Instant,
+};
 
 use rtm_codec::{ClientFrame, InstanceId, MessageId, RequestId};
 
 use super::account::Account;
 use crate::{
-    Config, ConnectionChangeReason, ConnectionState, Output, RtmEvent, invitation::CallIds, limiter::Limiter,
+    AskId, Config, ConnectionChangeReason, ConnectionState, Output, RtmEvent, invitation::CallIds, limiter::Limiter,
     recent::Recent, rng::Rng, stream::Stream,
 };
 
@@ -24,6 +27,7 @@ pub(super) struct Lasting {
     pub(super) call_ids: CallIds,
     pub(super) next_request: RequestId,
     pub(super) next_message: u64,
+    pub(super) next_ask: u64,
 }
 
 impl Lasting {
@@ -39,6 +43,7 @@ impl Lasting {
             call_ids: CallIds::new(rng.next()),
             next_request: RequestId(1),
             next_message: rng.next(),
+            next_ask: 0,
             config,
             rng,
         }
@@ -48,6 +53,11 @@ impl Lasting {
         let id = self.next_request;
         self.next_request = id.next();
         id
+    }
+
+    pub(super) fn take_ask_id(&mut self) -> AskId {
+        self.next_ask += 1;
+        AskId(self.next_ask)
     }
 
     /// At most 13 decimal digits, as the vendor's wire has it.
@@ -83,6 +93,12 @@ impl Lasting {
 
     pub(super) fn send(&mut self, frame: ClientFrame) {
         self.queue.push_back(Output::Send(frame));
+    }
+
+    /// Nobody waits for these any more. Those that nobody was told of are not asked.
+    pub(super) fn cancel_asks(&mut self, mut asks: BTreeSet<AskId>) {
+        self.queue.retain(|output| !matches!(output, Output::Ask { id, .. } if asks.remove(id)));
+        self.queue.extend(asks.into_iter().map(Output::CancelAsk));
     }
 
     /// Takes back what was not handed to the link yet, and names the requests among it.

@@ -1,6 +1,10 @@
 //! Logging in and out: what the user asks for, and the attempts that it takes.
 
-use std::{mem, ops::ControlFlow, time::Instant};
+use std::{
+    mem,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, Text};
 
@@ -9,8 +13,8 @@ use super::{
     account::{Account, Active, End},
 };
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState, Credentials, Dial, DialError, Output, RtmError, RtmEvent,
-    link::Link,
+    ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, RtmEvent, Target,
+    TransportError, gateway::Route, link::Link,
 };
 
 impl Connection {
@@ -102,7 +106,7 @@ impl Connection {
 }
 
 impl Active<'_> {
-    /// The user leaves. Says whether the server hears of it, and is to confirm it.
+    /// The user leaves. Says whether the server is told, and so has to confirm it.
     fn say_goodbye(&mut self) -> bool {
         match self.account.link {
             Link::Online(_) => {
@@ -120,7 +124,7 @@ impl Active<'_> {
                 self.push(Output::Hangup(CloseReason::Logout));
                 false
             }
-            Link::Lost | Link::Waiting { .. } | Link::NeedsToken => false,
+            Link::Lost | Link::Asking { .. } | Link::Waiting { .. } | Link::NeedsToken => false,
         }
     }
 
@@ -128,10 +132,13 @@ impl Active<'_> {
         let account = &mut *self.account;
         account.attempt = account.attempt.saturating_add(1);
         account.offered_renewal = account.token.renewing;
-        account.link = Link::Dialing { give_up: self.now + self.lasting.config.attempt_timeout, asked: false };
-        let credentials = account.credentials.clone();
-        let dial = Dial { credentials, attempt: account.attempt, is_login: account.login.is_some() };
-        self.push(Output::Dial(dial));
+        match self.lasting.config.gateway {
+            Some(GatewayConfig { tls }) => self.ask_for_server(tls),
+            None => {
+                let give_up = self.now + self.lasting.config.attempt_timeout;
+                self.open(give_up, Target::Given, None);
+            }
+        }
     }
 
     /// The next attempt follows after a pause.
@@ -145,8 +152,15 @@ impl Active<'_> {
         self.account.link = Link::Waiting { until: self.now + pause };
     }
 
-    pub(super) fn opened(&mut self, gateway_session: Option<Text>) {
-        let Link::Dialing { give_up, asked: true } = self.account.link else { return };
+    /// Opens a link; where it cannot be had in time, to the next server of `route`.
+    pub(super) fn open(&mut self, give_up: Instant, target: Target, route: Option<Route>) {
+        self.account.link = Link::Dialing { give_up, until: self.now + OPEN_TIMEOUT, asked: false, route };
+        self.push(Output::Dial(target));
+    }
+
+    pub(super) fn opened(&mut self) {
+        let Link::Dialing { give_up, asked: true, route, .. } = &mut self.account.link else { return };
+        let (give_up, gateway_session) = (*give_up, route.take().map(|route| route.session));
         let account = &mut *self.account;
         account.offered_renewal = account.token.renewing;
         let answered = self.lasting.answered(account);
@@ -159,7 +173,11 @@ impl Active<'_> {
             answered,
         });
         stream.told(answered);
-        account.link = Link::LoggingIn { give_up: give_up.max(self.now), resumes: resume.is_some() };
+        account.link = Link::LoggingIn {
+            give_up: give_up.max(self.now),
+            resumes: resume.is_some(),
+            gateway_session: gateway_session.clone(),
+        };
         let Credentials { app_id, user_id, token } = account.credentials.clone();
         let login = Login {
             app_id,
@@ -175,13 +193,31 @@ impl Active<'_> {
         self.lasting.send(ClientFrame::Login(Box::new(login)));
     }
 
-    pub(super) fn dial_failed(&mut self, error: DialError) -> ControlFlow<End> {
-        if !matches!(self.account.link, Link::Dialing { asked: true, .. }) {
+    pub(super) fn dial_failed(&mut self, error: TransportError) -> ControlFlow<End> {
+        if !matches!(self.account.link, Link::Dialing { asked: true, .. }) || self.open_next() {
             return ControlFlow::Continue(());
         }
         self.account.link = Link::Lost;
-        let DialError { kind, retry, detail } = error;
-        self.attempt_failed(kind, detail, retry)
+        self.attempt_failed(ErrorKind::GatewayConnectFailed, error.detail, error.retry)
+    }
+
+    /// The server has not opened the link in time.
+    pub(super) fn open_timeout(&mut self) -> ControlFlow<End> {
+        if self.open_next() {
+            return ControlFlow::Continue(());
+        }
+        self.drop_link(Some(CloseReason::LoginTimeout));
+        let detail = Text::from("the server did not open the connection in time");
+        self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true)
+    }
+
+    /// Tries the next server that the gateway named, if there is one.
+    fn open_next(&mut self) -> bool {
+        let Link::Dialing { give_up, route, .. } = &mut self.account.link else { return false };
+        let (give_up, mut route) = (*give_up, route.take());
+        let Some(server) = route.as_mut().and_then(Route::next) else { return false };
+        self.open(give_up, Target::Server(server), route);
+        true
     }
 
     /// The server or the gateway did not let the user in. The link is gone already.
@@ -239,3 +275,6 @@ impl Active<'_> {
         self.attempt_failed(refusal.kind, refusal.detail, retry)
     }
 }
+
+/// How long opening a link to one server may take: half of an attempt.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);

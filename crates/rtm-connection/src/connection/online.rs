@@ -2,21 +2,27 @@
 
 use std::{mem, ops::ControlFlow, time::Duration};
 
-use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Text, Welcome};
+use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Text, Welcome, anyrtc::gateway::Caller};
 
 use super::account::{Active, End};
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState as State, GapReason, Output, RtmError, RtmEvent,
+    ConnectionChangeReason as Reason, ConnectionState as State, Credentials, GapReason, Output, RtmError, RtmEvent,
+    gateway::Gateway,
     link::{Link, Online},
 };
 
 impl Active<'_> {
     pub(super) fn welcomed(&mut self, welcome: Welcome) {
-        let Link::LoggingIn { resumes, .. } = self.account.link else { return };
+        let Link::LoggingIn { resumes, gateway_session, .. } = &mut self.account.link else { return };
+        let (resumes, gateway_session) = (*resumes, gateway_session.take());
         let Welcome { user_id: _, ticket, resumption, token_expires_in_ms, server_time_ms: _, limits } = welcome;
         let resumption = if resumes { resumption } else { Resumption::New };
         let returns = resumes || self.account.login.is_none();
-        self.account.link = Link::Online(Online::new(self.now, self.lasting.config.keep_alive));
+        let gateway = gateway_session.map(|session| {
+            let Credentials { app_id, user_id, .. } = self.account.credentials.clone();
+            Gateway::new(Caller { app_id, user_id, session })
+        });
+        self.account.link = Link::Online(Online::new(self.now, self.lasting.config.keep_alive, gateway));
         self.account.ticket = ticket;
         for id in self.account.pending.renewals(self.account.offered_renewal) {
             if let Some(request) = self.account.pending.remove(id) {
@@ -45,6 +51,7 @@ impl Active<'_> {
             self.emit(RtmEvent::TokenWillExpire);
             self.push(Output::TokenNeeded);
         }
+        self.ask_for_stored();
         self.run_errands();
         self.resend(resumption);
     }
@@ -141,7 +148,8 @@ impl Active<'_> {
 
     /// Lets the link go, with everything that lived in it. What was not handed to it yet was never sent.
     pub(super) fn drop_link(&mut self, hang_up: Option<CloseReason>) {
-        self.account.link = Link::Lost;
+        let link = mem::replace(&mut self.account.link, Link::Lost);
+        self.cancel_asks(&link);
         self.lasting.unsend(|id| {
             if let Some(request) = self.account.pending.get_mut(id) {
                 request.take_back();

@@ -1,4 +1,4 @@
-//! After a reconnect: having again what the user had, and sending again what has no answer.
+//! After a reconnect: restoring what the user had, and sending again what has no answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -125,7 +125,7 @@ impl Active<'_> {
     pub(super) fn resend(&mut self, resumption: Resumption) {
         for id in self.account.pending.ids() {
             match self.next_sending(id, resumption) {
-                Some(command) => self.push(Output::Request { id, command }),
+                Some(command) => self.send_request(id, command),
                 None => {
                     if let Some(request) = self.account.pending.remove_user(id) {
                         self.finish(id, request, Err(ErrorKind::OutcomeUnknown.into()));
@@ -150,9 +150,9 @@ impl Active<'_> {
     }
 }
 
-/// The call of an errand is made at most so often over one link.
+/// How often the call of an errand is made over one link.
 const TRIES: u8 = 3;
-/// So long after a failure it is made again: longer than the window of any call limit.
+/// How long after a failure it is made again: longer than the window of any call limit.
 const PAUSE: Duration = Duration::from_secs(5);
-/// So many channels at most are remembered that the user may be in without wanting it.
+/// How many channels are remembered that the user may be in against its will.
 const UNJOINED: usize = 256;

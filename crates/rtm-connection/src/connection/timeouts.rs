@@ -59,17 +59,26 @@ impl Account {
             (Timer::Invitation, _) => self.invitations.next_deadline(),
             (Timer::Login, _) => self.login.as_ref().map(|login| login.deadline),
             (Timer::Token, _) if self.state() == ConnectionState::Reconnecting => self.token.deadline(),
-            (Timer::Attempt, Link::Dialing { give_up, .. } | Link::LoggingIn { give_up, .. }) => Some(*give_up),
+            (
+                Timer::Attempt,
+                Link::Asking { give_up, .. } | Link::Dialing { give_up, .. } | Link::LoggingIn { give_up, .. },
+            ) => Some(*give_up),
+            (Timer::Gateway, Link::Asking { until, .. }) => Some(*until),
+            (Timer::Open, Link::Dialing { until, .. }) => Some(*until),
             (Timer::Reconnect, Link::Waiting { until }) => Some(*until),
             (Timer::Silence, Link::Online(online)) => Some(online.look_at()),
             (Timer::Ping, Link::Online(online)) => online.ping_at(),
+            (Timer::StoredMessages, Link::Online(online)) => online.gateway.as_ref()?.stored_at(),
             (Timer::Restore, Link::Online(_)) => self.intent.next_retry(),
             (
                 Timer::Token
                 | Timer::Attempt
+                | Timer::Gateway
+                | Timer::Open
                 | Timer::Reconnect
                 | Timer::Silence
                 | Timer::Ping
+                | Timer::StoredMessages
                 | Timer::Restore
                 // There is no account any more.
                 | Timer::Logout,
@@ -98,6 +107,8 @@ impl Active<'_> {
                 let detail = Text::from("the server did not answer");
                 return self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true);
             }
+            Timer::Gateway => return self.server_timeout(),
+            Timer::Open => return self.open_timeout(),
             Timer::Reconnect => self.dial(),
             Timer::Silence => {
                 if let Link::Online(online) = &mut self.account.link
@@ -112,6 +123,7 @@ impl Active<'_> {
                     self.lasting.send(ClientFrame::Ping);
                 }
             }
+            Timer::StoredMessages => self.stored_timeout(),
             Timer::Restore => self.retry_errands(),
             Timer::Logout => {}
         }
@@ -127,10 +139,12 @@ impl Active<'_> {
         ControlFlow::Break(End { error, is_aborted: false, reason: Reason::LoginTimeout })
     }
 
-    /// The transport is to leave a link alone that is not made yet, or on which the login has no answer.
+    /// Ends an attempt: nothing more is asked or dialled for it, and a link on which the login has no answer is left.
     fn give_up_attempt(&mut self) {
-        if matches!(self.account.link, Link::Dialing { .. } | Link::LoggingIn { .. }) {
-            self.drop_link(Some(CloseReason::LoginTimeout));
+        match self.account.link {
+            Link::Dialing { .. } | Link::LoggingIn { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
+            Link::Asking { .. } => self.drop_link(None),
+            Link::Lost | Link::Online(_) | Link::Waiting { .. } | Link::NeedsToken => {}
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The user's login: what it sends, how it ends, and in which order that is told.
 
 use rtm_codec::{CloseReason, ErrorKind, KeepAlive, Refusal, Resumption, ServerFrame, Wire};
-use rtm_connection::{Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State};
+use rtm_connection::{Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Target};
 
-use crate::peer::{MS, Peer, SECOND, app, credentials, ticket, token, user};
+use crate::peer::{MS, Peer, SECOND, app, no_route, ticket, token, user};
 
 #[test]
 fn a_connection_starts_disconnected_and_wants_nothing() {
@@ -33,10 +33,7 @@ fn a_login_dials_and_says_who_it_is() {
 fn the_vendors_wire_is_told_what_it_can() {
     let mut peer = Peer::new(Config::vendor());
     peer.login();
-    let dial = peer.expect_dial();
-    assert_eq!((dial.credentials, dial.attempt, dial.is_login), (credentials(), 1, true));
-    peer.with(|connection, now| connection.handle_opened(now, Some("gateway-7".into())));
-    let rtm_codec::ClientFrame::Login(login) = peer.expect_any_sent() else { panic!("a login") };
+    let login = peer.open();
     assert_eq!(login.gateway_session.as_deref(), Some("gateway-7"));
     assert_eq!(login.keep_alive, KeepAlive::Client { interval_ms: 10_000 });
     assert_eq!((login.window, login.abilities, login.resume), (0, Wire::Vendor.abilities(), None));
@@ -86,8 +83,9 @@ fn a_refused_login_ends_with_the_servers_reason() {
 #[test]
 fn a_gateway_that_refuses_for_good_ends_the_login_at_once() {
     let mut peer = Peer::new(Config::vendor());
+    peer.has_gateway = false;
     peer.login();
-    peer.dial_failed(ErrorKind::GatewayConnectFailed, false);
+    peer.answer_ask(Err(no_route(false)));
     peer.expect_state(State::Connecting, Reason::Login);
     peer.expect_state(State::Disconnected, Reason::LoginFailure);
     let error = peer.expect_login_err(ErrorKind::GatewayConnectFailed);
@@ -104,7 +102,7 @@ fn a_login_goes_on_trying_until_its_time_is_over() {
     while passed < SECOND * 12 && peer.connection.state() == State::Connecting {
         if peer.has_dial() {
             attempts += 1;
-            peer.dial_failed(ErrorKind::GatewayConnectFailed, true);
+            peer.dial_failed(true);
         }
         peer.pass(MS * 10);
         passed += MS * 10;
@@ -141,11 +139,13 @@ fn a_server_that_says_nothing_ends_the_login_after_12_s() {
 fn a_dial_without_any_answer_is_given_up() {
     let mut peer = Peer::new(Config::native());
     peer.login();
-    assert_eq!(peer.expect_dial().attempt, 1);
-    peer.pass(SECOND * 6);
+    assert_eq!(peer.expect_dial(), Target::Given);
+    peer.pass(SECOND * 3 - MS);
+    peer.expect_no_hangup();
+    peer.pass(MS);
     peer.expect_hangup(CloseReason::LoginTimeout);
     peer.until_dial();
-    assert_eq!(peer.expect_dial().attempt, 2);
+    assert_eq!(peer.expect_dial(), Target::Given);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn the_third_login_within_a_second_is_too_often() {
     let mut peer = Peer::new(Config::native());
     for _ in 0..2 {
         peer.login();
-        peer.dial_failed(ErrorKind::GatewayConnectFailed, false);
+        peer.dial_failed(false);
         peer.expect_login_err(ErrorKind::GatewayConnectFailed);
     }
     let error = peer.try_login().unwrap_err();

@@ -93,7 +93,7 @@ fn a_logout_stops_a_dial() {
     peer.expect_hangup(CloseReason::Logout);
     peer.expect_login_err(ErrorKind::AbortedByLogout);
     peer.expect_logout_ok();
-    peer.with(|connection, now| connection.handle_opened(now, None));
+    peer.with(|connection, now| connection.handle_opened(now));
     peer.expect_nothing_sent();
 }
 
@@ -146,7 +146,7 @@ fn what_an_old_link_reports_before_the_new_dial_is_known_does_not_count() {
         // The transport knows nothing of all that yet.
         connection.handle_frame(now, rtm_codec::ServerFrame::Ping);
         connection.handle_closed(now, None);
-        connection.handle_opened(now, None);
+        connection.handle_opened(now);
     });
     peer.expect_logout_ok();
     peer.forget_sent();

@@ -5,6 +5,7 @@
 mod acks;
 mod attributes;
 mod channels;
+mod gateway;
 mod invitations;
 mod keep_alive;
 mod limits;

@@ -10,10 +10,11 @@ use rtm_codec::{
     Answer, AppId, ChannelId, ClientFrame, CloseReason, Command, Epoch, ErrorKind, Event, Login, MessageId,
     PeerMessage, Refusal, RequestId, Resumption, RtmMessage, Seq, ServerFrame, SessionId, SessionTicket, Text, Token,
     UserId, Welcome,
+    anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{
-    Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Credentials, Dial, DialError,
-    Output, RtmError, RtmEvent,
+    AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Credentials, Output,
+    RtmError, RtmEvent, Target, TransportError,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -27,7 +28,12 @@ pub(crate) struct Peer {
     pub(crate) alive: bool,
     seq: u64,
     wait: Option<Instant>,
-    dials: VecDeque<Dial>,
+    dials: VecDeque<Target>,
+    /// Whether the gateway answers as if it had one server and nothing stored; else its requests are kept.
+    pub(crate) has_gateway: bool,
+    asks: VecDeque<(AskId, GatewayRequest)>,
+    canceled_asks: VecDeque<AskId>,
+    left_stored: usize,
     sent: VecDeque<ClientFrame>,
     hangups: VecDeque<CloseReason>,
     events: VecDeque<RtmEvent>,
@@ -54,6 +60,10 @@ impl Peer {
             seq: 0,
             wait: None,
             dials: VecDeque::new(),
+            has_gateway: true,
+            asks: VecDeque::new(),
+            canceled_asks: VecDeque::new(),
+            left_stored: 0,
             sent: VecDeque::new(),
             hangups: VecDeque::new(),
             events: VecDeque::new(),
@@ -130,7 +140,7 @@ impl Peer {
     pub(crate) fn open(&mut self) -> Login {
         self.expect_dial();
         self.sent.clear();
-        self.connection.handle_opened(self.now, None);
+        self.connection.handle_opened(self.now);
         self.drain();
         match self.sent.pop_front() {
             Some(ClientFrame::Login(login)) => *login,
@@ -138,17 +148,22 @@ impl Peer {
         }
     }
 
-    pub(crate) fn dial_failed(&mut self, kind: ErrorKind, retry: bool) {
+    pub(crate) fn dial_failed(&mut self, retry: bool) {
         self.expect_dial();
-        let error = DialError { kind, retry, detail: Text::from("no route") };
-        self.connection.handle_dial_failed(self.now, error);
+        self.connection.handle_dial_failed(self.now, no_route(retry));
         self.drain();
     }
 
-    /// The dial that was looked at already fails.
-    pub(crate) fn dial_failed_again(&mut self, kind: ErrorKind) {
-        let error = DialError { kind, retry: true, detail: Text::default() };
-        self.connection.handle_dial_failed(self.now, error);
+    /// The next request to the gateway, whose answer is this.
+    pub(crate) fn answer_ask(&mut self, answer: Result<GatewayAnswer, TransportError>) -> GatewayRequest {
+        let (id, request) = self.expect_ask();
+        self.answer_late(id, answer);
+        request
+    }
+
+    /// An answer to a request that was looked at already.
+    pub(crate) fn answer_late(&mut self, id: AskId, answer: Result<GatewayAnswer, TransportError>) {
+        self.connection.handle_asked(self.now, id, answer);
         self.drain();
     }
 
@@ -254,10 +269,10 @@ impl Peer {
         self.drain();
     }
 
-    /// Lets time pass until the connection wants a link.
+    /// Lets time pass until the connection wants a link, or asks the gateway.
     pub(crate) fn until_dial(&mut self) -> Duration {
         let start = self.now;
-        while self.dials.is_empty() {
+        while self.dials.is_empty() && self.asks.is_empty() {
             let at = self.wait.expect("something to wait for");
             self.pass(at - self.now);
         }
@@ -269,7 +284,18 @@ impl Peer {
             let output = self.connection.poll_output(self.now);
             self.trace.push(format!("{output:?}"));
             match output {
-                Output::Dial(dial) => self.dials.push_back(dial),
+                Output::Dial(target) => self.dials.push_back(target),
+                Output::Ask { id, request } if self.has_gateway => {
+                    let answer = match *request {
+                        GatewayRequest::Connect { .. } => named(&["alive"]),
+                        GatewayRequest::OfflineMessages { .. } => GatewayAnswer::OfflineMessages(Vec::new()),
+                        request => panic!("a gateway that is not asked {request:?}"),
+                    };
+                    self.connection.handle_asked(self.now, id, Ok(answer));
+                }
+                Output::Ask { id, request } => self.asks.push_back((id, *request)),
+                Output::CancelAsk(id) => self.canceled_asks.push_back(id),
+                Output::StoredMessagesLeft { .. } => self.left_stored += 1,
                 Output::Send(ClientFrame::Ping) => {
                     self.pings += 1;
                     if self.alive {
@@ -298,12 +324,38 @@ impl Peer {
 
     // What is looked at.
 
-    pub(crate) fn expect_dial(&mut self) -> Dial {
+    pub(crate) fn expect_dial(&mut self) -> Target {
         self.dials.pop_front().expect("a dial")
     }
 
-    pub(crate) fn expect_dial_attempt(&mut self) -> u32 {
-        self.expect_dial().attempt
+    pub(crate) fn expect_server(&mut self, host: &str) {
+        let server = Address { host: Text::from(host), port: 7000 };
+        assert_eq!(self.expect_dial(), Target::Server(server));
+    }
+
+    pub(crate) fn expect_ask(&mut self) -> (AskId, GatewayRequest) {
+        self.asks.pop_front().expect("a request to the gateway")
+    }
+
+    pub(crate) fn expect_no_ask(&mut self) {
+        assert_eq!(self.asks, []);
+    }
+
+    pub(crate) fn has_ask(&self) -> bool {
+        !self.asks.is_empty()
+    }
+
+    pub(crate) fn expect_canceled(&mut self, id: AskId) {
+        assert_eq!(self.canceled_asks.pop_front(), Some(id));
+    }
+
+    pub(crate) fn expect_none_canceled(&mut self) {
+        assert_eq!(self.canceled_asks, []);
+    }
+
+    /// How often stored messages were left on the server since the last look.
+    pub(crate) fn stored_left(&mut self) -> usize {
+        std::mem::take(&mut self.left_stored)
     }
 
     pub(crate) fn expect_no_dial(&mut self) {
@@ -425,14 +477,14 @@ impl Peer {
 
     pub(crate) fn expect_ok(&mut self, id: RequestId) -> Answer {
         match self.replies.pop_front() {
-            Some((of, Ok(answer))) if of == id => answer,
+            Some((replied, Ok(answer))) if replied == id => answer,
             other => panic!("a good answer to {id}, not {other:?}"),
         }
     }
 
     pub(crate) fn expect_err(&mut self, id: RequestId, kind: ErrorKind) -> RtmError {
         match self.replies.pop_front() {
-            Some((of, Err(error))) if of == id && error.kind() == kind => error,
+            Some((replied, Err(error))) if replied == id && error.kind() == kind => error,
             other => panic!("{kind:?} for {id}, not {other:?}"),
         }
     }
@@ -488,6 +540,16 @@ pub(crate) fn channel(id: &str) -> ChannelId {
 
 pub(crate) fn token(text: &str) -> Token {
     Token::new(text).unwrap()
+}
+
+/// What the gateway answers that knows these servers.
+pub(crate) fn named(hosts: &[&str]) -> GatewayAnswer {
+    let addresses = hosts.iter().map(|host| Address { host: Text::from(*host), port: 7000 }).collect();
+    GatewayAnswer::Connect { session: Text::from("gateway-7"), addresses }
+}
+
+pub(crate) fn no_route(retry: bool) -> TransportError {
+    TransportError { retry, detail: Text::from("no route") }
 }
 
 pub(crate) fn credentials() -> Credentials {

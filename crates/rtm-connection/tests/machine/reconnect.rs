@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use rtm_codec::{CloseReason, ErrorKind, Refusal, Resumption, ServerFrame};
+use rtm_codec::{
+    CloseReason, ErrorKind, Refusal, Resumption, ServerFrame,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
+};
 use rtm_connection::{
     Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GapReason, RtmEvent,
 };
 
-use crate::peer::{MS, Peer, SECOND, to_alice, token};
+use crate::peer::{MS, Peer, SECOND, no_route, to_alice, token};
 
 #[test]
 fn a_broken_link_is_told_and_made_again_quickly() {
@@ -50,10 +53,9 @@ fn retries_go_on_for_ever_with_growing_pauses() {
     let mut peer = Peer::online();
     peer.cut();
     let mut pauses = Vec::new();
-    for attempt in 1..=60 {
+    for _ in 1..=60 {
         pauses.push(peer.until_dial());
-        assert_eq!(peer.expect_dial_attempt(), attempt);
-        peer.dial_failed_again(ErrorKind::GatewayConnectFailed);
+        peer.dial_failed(true);
     }
     assert_eq!(peer.connection.state(), State::Reconnecting);
     assert!(pauses.iter().all(|&pause| pause <= SECOND * 10));
@@ -75,8 +77,7 @@ fn two_clients_do_not_pause_alike_and_one_seed_always_does() {
         (0..10)
             .map(|_| {
                 let pause = peer.until_dial();
-                peer.expect_dial();
-                peer.dial_failed_again(ErrorKind::GatewayConnectFailed);
+                peer.dial_failed(true);
                 pause
             })
             .collect::<Vec<_>>()
@@ -186,10 +187,11 @@ fn a_ban_aborts_by_frame_by_close_code_and_on_return() {
     peer.expect_state(State::Aborted, Reason::BannedByServer);
 
     let mut peer = Peer::online_with(Config::vendor());
+    peer.has_gateway = false;
     peer.cut();
     peer.expect_state(State::Reconnecting, Reason::Interrupted);
     peer.until_dial();
-    peer.dial_failed(ErrorKind::Banned, false);
+    peer.answer_ask(Ok(GatewayAnswer::Refused(ErrorKind::Banned)));
     peer.expect_state(State::Aborted, Reason::BannedByServer);
 }
 
@@ -210,14 +212,14 @@ fn other_refusals_do_not_end_reconnecting() {
 #[test]
 fn a_gateway_that_does_not_want_to_be_asked_again_is_asked_again_by_a_reconnect() {
     let mut peer = Peer::online_with(Config::vendor());
+    peer.has_gateway = false;
     peer.cut();
     peer.expect_state(State::Reconnecting, Reason::Interrupted);
     peer.until_dial();
-    peer.dial_failed(ErrorKind::GatewayConnectFailed, false);
+    peer.answer_ask(Err(no_route(false)));
     peer.until_dial();
-    let dial = peer.expect_dial();
-    assert_eq!((dial.attempt, dial.is_login), (2, false));
-    assert_eq!(dial.credentials.token, Some(token("old")));
+    let (_, GatewayRequest::Connect { token: presented, .. }) = peer.expect_ask() else { panic!("no question") };
+    assert_eq!(presented, Some(token("old")));
 }
 
 #[test]
@@ -226,7 +228,7 @@ fn a_slow_reader_is_told_why_it_lost_events() {
     peer.close(CloseReason::SlowConsumer);
     peer.expect_state(State::Reconnecting, Reason::Interrupted);
     peer.until_dial();
-    peer.dial_failed(ErrorKind::GatewayConnectFailed, true);
+    peer.dial_failed(true);
     peer.until_dial();
     peer.open();
     peer.welcome(Resumption::New);

@@ -1,6 +1,9 @@
 //! The life of the token: warnings, its end, and renewing it at any moment.
 
-use rtm_codec::{Answer, CloseReason, Command, ErrorKind, Event, Refusal, Resumption, ServerFrame};
+use rtm_codec::{
+    Answer, CloseReason, Command, ErrorKind, Event, Refusal, Resumption, ServerFrame,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
+};
 use rtm_connection::{Config, ConnectionChangeReason as Reason, ConnectionState as State, RtmEvent};
 
 use crate::peer::{MS, Peer, SECOND, token};
@@ -105,13 +108,15 @@ fn a_reconnect_that_is_refused_for_its_token_waits_for_a_new_one() {
 #[test]
 fn the_gateway_may_be_the_one_that_refuses_the_token() {
     let mut peer = Peer::online_with(Config::vendor());
+    peer.has_gateway = false;
     peer.cut();
     peer.expect_state(State::Reconnecting, Reason::Interrupted);
     peer.until_dial();
-    peer.dial_failed(ErrorKind::TokenExpired, false);
+    peer.answer_ask(Ok(GatewayAnswer::Refused(ErrorKind::TokenExpired)));
     peer.expect_event(RtmEvent::TokenDidExpire);
     peer.renew("new");
-    assert_eq!(peer.expect_dial().credentials.token, Some(token("new")));
+    let (_, GatewayRequest::Connect { token: presented, .. }) = peer.expect_ask() else { panic!("no question") };
+    assert_eq!(presented, Some(token("new")));
 }
 
 #[test]
@@ -123,7 +128,7 @@ fn a_token_that_ends_without_a_link_is_told_when_it_does() {
     let mut told_after = 0;
     while told_after < 2000 && !peer.has_event() {
         if peer.has_dial() {
-            peer.dial_failed(ErrorKind::GatewayConnectFailed, true);
+            peer.dial_failed(true);
         }
         peer.pass(MS * 10);
         told_after += 10;
@@ -133,7 +138,7 @@ fn a_token_that_ends_without_a_link_is_told_when_it_does() {
     assert_eq!(peer.tokens_needed(), 1);
     // The attempt under way, if there is one, still ends; then there is no other.
     if peer.has_dial() {
-        peer.dial_failed(ErrorKind::GatewayConnectFailed, true);
+        peer.dial_failed(true);
     }
     peer.pass(SECOND * 100);
     peer.expect_no_dial();
@@ -248,7 +253,7 @@ fn a_renewal_does_not_wait_for_the_pause_to_end() {
     peer.cut();
     peer.expect_no_dial();
     peer.renew("new");
-    assert_eq!(peer.expect_dial().credentials.token, Some(token("new")));
+    assert_eq!(peer.open().token, Some(token("new")));
 }
 
 #[test]

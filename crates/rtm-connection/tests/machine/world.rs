@@ -9,16 +9,17 @@ use std::{
 
 use rtm_codec::{
     AddOrUpdateLocalUserAttributes, Answer, AttributeKey, CallId, CallLimits, ClientFrame, CloseReason, Command,
-    ErrorKind, Event, JoinChannel, LeaveChannel, LocalInvitationFailureReason, QueryPeersOnlineStatus, Refusal,
-    RemoteInvitationFailureReason, RequestId, Resumption, SendOutcome, Seq, ServerFrame, SubscribePeersOnlineStatus,
-    UnsubscribePeersOnlineStatus, Welcome,
+    ErrorKind, Event, HistoryOf, HistoryPage, JoinChannel, LeaveChannel, LocalInvitationFailureReason, PeerMessage,
+    QueryHistory, QueryPeersOnlineStatus, Refusal, RemoteInvitationFailureReason, RequestId, Resumption, SendOutcome,
+    Seq, ServerFrame, SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus, Welcome,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{
-    Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, DialError, LocalInvitation, Output,
-    RemoteInvitation, RtmEvent,
+    AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, LocalInvitation, Output,
+    RemoteInvitation, RtmEvent, Target, TransportError,
 };
 
-use crate::peer::{channel, credentials, peer_message, ticket, to_alice, token, user};
+use crate::peer::{channel, credentials, named, no_route, peer_message, ticket, to_alice, token, user};
 
 /// One input. Which request, invitation or event it is about follows from the number and what there is.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,7 @@ pub(crate) enum Step {
     Logout,
     Send,
     Query,
+    History,
     Subscribe(u8),
     Unsubscribe(u8),
     Join(u8),
@@ -39,7 +41,10 @@ pub(crate) enum Step {
     Refuse(u8),
     Consume(u8),
     Opened,
-    DialFailed(ErrorKind, bool),
+    DialFailed(bool),
+    Answer(u8),
+    RefuseAsk(u8, ErrorKind),
+    AskFailed(u8, bool),
     Closed(Option<CloseReason>),
     Welcome(Resumption, Option<u64>),
     Refused(ErrorKind),
@@ -79,6 +84,9 @@ pub(crate) struct World {
     logging_out: u32,
     linked: bool,
     dialing: bool,
+    vendor: bool,
+    /// What the gateway has not answered.
+    asks: Vec<(AskId, GatewayRequest)>,
     seq: u64,
     acked: (Seq, Seq),
     events: u32,
@@ -107,6 +115,8 @@ impl World {
             logging_out: 0,
             linked: false,
             dialing: false,
+            vendor,
+            asks: Vec::new(),
             seq: 0,
             acked: (Seq(0), Seq(0)),
             events: 0,
@@ -151,6 +161,13 @@ impl World {
                 self.drain();
             }
             Step::Send => self.call(to_alice("hi")),
+            Step::History => self.call(QueryHistory {
+                of: HistoryOf::Peer(user("alice")),
+                from_ts: 0,
+                until_ts: u64::MAX,
+                after: None,
+                limit: 10,
+            }),
             Step::Query => self.call(QueryPeersOnlineStatus { peer_ids: vec![user("alice")] }),
             Step::Subscribe(n) => self.call(SubscribePeersOnlineStatus { peer_ids: vec![user(&format!("u{n}"))] }),
             Step::Unsubscribe(n) => self.call(UnsubscribePeersOnlineStatus { peer_ids: vec![user(&format!("u{n}"))] }),
@@ -192,15 +209,28 @@ impl World {
             Step::Opened => {
                 if std::mem::take(&mut self.dialing) {
                     self.linked = true;
-                    self.connection.handle_opened(now, None);
+                    self.connection.handle_opened(now);
                 }
             }
-            Step::DialFailed(kind, retry) => {
+            Step::DialFailed(retry) => {
                 if std::mem::take(&mut self.dialing) {
-                    let error = DialError { kind, retry, detail: "".into() };
-                    self.connection.handle_dial_failed(now, error);
+                    self.connection.handle_dial_failed(now, no_route(retry));
                 }
             }
+            Step::Answer(n) => self.asked(n, |request| {
+                Ok(match (request, n % 4) {
+                    (_, 3) => GatewayAnswer::TryAgain,
+                    (GatewayRequest::Connect { .. }, 2) => named(&[]),
+                    (GatewayRequest::Connect { .. }, _) => named(&["dead", "alive"]),
+                    (GatewayRequest::OfflineMessages { .. }, _) => {
+                        let message = PeerMessage { is_offline_message: true, ..peer_message(&format!("stored {n}")) };
+                        GatewayAnswer::OfflineMessages(vec![message])
+                    }
+                    _ => GatewayAnswer::History(HistoryPage { messages: Vec::new(), next: None }),
+                })
+            }),
+            Step::RefuseAsk(n, kind) => self.asked(n, |_| Ok(GatewayAnswer::Refused(kind))),
+            Step::AskFailed(n, retry) => self.asked(n, |_| Err(no_route(retry))),
             Step::Closed(reason) => {
                 if std::mem::take(&mut self.linked) {
                     self.sent.clear();
@@ -287,6 +317,15 @@ impl World {
         assert!(!self.connection.state().is_logged_in() || self.connection.user_id().is_some());
     }
 
+    /// The gateway answers one of the requests that it has, or that fails.
+    fn asked(&mut self, n: u8, answer: impl FnOnce(&GatewayRequest) -> Result<GatewayAnswer, TransportError>) {
+        self.drain();
+        if !self.asks.is_empty() {
+            let (id, request) = self.asks.remove(usize::from(n) % self.asks.len());
+            self.connection.handle_asked(self.now, id, answer(&request));
+        }
+    }
+
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         let mut steps = 0;
@@ -314,10 +353,20 @@ impl World {
                     assert!(acks <= 1, "one acknowledgement a turn");
                     return until.map(|until| until.at);
                 }
-                Output::Dial(_) => {
-                    assert!(!self.linked && !self.dialing, "one link at a time");
+                Output::Dial(target) => {
+                    assert!(!self.linked, "one link at a time");
+                    assert_eq!(target == Target::Given, !self.vendor, "the gateway says where, if there is one");
                     self.dialing = true;
                 }
+                Output::Ask { id, request } => {
+                    assert!(self.asks.iter().all(|(asked, _)| *asked != id), "a request has a number of its own");
+                    self.asks.push((id, *request));
+                }
+                Output::CancelAsk(id) => {
+                    let at = self.asks.iter().position(|(asked, _)| *asked == id).expect("it is under way");
+                    self.asks.remove(at);
+                }
+                Output::StoredMessagesLeft { .. } => assert!(self.vendor && self.linked),
                 Output::Hangup(_) => {
                     self.linked = false;
                     self.dialing = false;
@@ -423,6 +472,7 @@ impl World {
         }
         self.pass(Duration::from_secs(10));
         assert_eq!(self.open, BTreeSet::new(), "every request ends");
+        assert!(self.asks.is_empty(), "nothing is asked for nobody");
         assert_eq!((self.logging_in, self.logging_out), (0, 0));
         assert_eq!(self.connection.state(), State::Disconnected);
         assert_eq!(self.drain(), None, "nothing more to wait for");

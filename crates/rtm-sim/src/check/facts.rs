@@ -135,6 +135,8 @@ pub(super) struct Fact {
     pub(super) lapsed_at: Option<Duration>,
     /// When anything last came over its link or its process.
     pub(super) disturbed_at: Option<Duration>,
+    /// When it last asked the gateway something to which no answer will come.
+    pub(super) unanswered_at: Option<Duration>,
     pub(super) frozen_until: Duration,
     pub(super) frozen_for: Duration,
     /// Whether its application does not always read at once.
@@ -189,6 +191,7 @@ impl Facts {
             is_anew: true,
             lapsed_at: None,
             disturbed_at: None,
+            unanswered_at: None,
             frozen_until: Duration::ZERO,
             frozen_for: Duration::ZERO,
             is_slow: config.reads_at_once < usize::MAX,

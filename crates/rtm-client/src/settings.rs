@@ -1,0 +1,25 @@
+//! What a client is set up with, beside its connection.
+
+use rtm_codec::{AppId, Wire};
+use rtm_connection::Target;
+
+use crate::address::Address;
+
+/// What the client's task and its link go by.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) app_id: AppId,
+    pub(crate) gateway: Address,
+    pub(crate) wire: Wire,
+    pub(crate) window: u32,
+}
+
+impl Settings {
+    /// Where a dial goes to. The servers that a gateway names speak TLS if it does.
+    pub(crate) fn address(&self, target: Target) -> Address {
+        match target {
+            Target::Given => self.gateway.clone(),
+            Target::Server(server) => Address::new(&server.host, server.port, self.gateway.tls),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The vendor's gateway: which server to connect to, stored messages, and history, each asked for over HTTP.
+
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
+
+use rtm_codec::{
+    Answer, Command, ErrorKind, Event, PeerMessage, Refusal, RequestId, Text,
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
+};
+
+use super::account::{Active, End};
+use crate::{
+    AskId, Output, Target, TransportError,
+    gateway::{Route, Stored},
+    link::Link,
+};
+
+impl Active<'_> {
+    /// Asks which server to connect to.
+    pub(super) fn ask_for_server(&mut self, tls: bool) {
+        let credentials = self.account.credentials.clone();
+        let ask = self.ask(GatewayRequest::Connect {
+            app_id: credentials.app_id,
+            user_id: Some(credentials.user_id),
+            token: credentials.token,
+            tls,
+        });
+        let give_up = self.now + self.lasting.config.attempt_timeout;
+        self.account.link = Link::Asking { give_up, until: self.now + SERVER_TIMEOUT, ask };
+    }
+
+    /// Asks for what was stored while the user was away, which on the vendor's wire a client has to do.
+    pub(super) fn ask_for_stored(&mut self) {
+        self.try_stored(1);
+    }
+
+    /// Sends a request over the link at hand, or asks the gateway where the wire leaves it to that.
+    pub(super) fn send_request(&mut self, id: RequestId, command: Arc<Command>) {
+        if let Command::QueryHistory(query) = &*command
+            && let Link::Online(online) = &mut self.account.link
+            && let Some(gateway) = &mut online.gateway
+        {
+            let ask = self.lasting.take_ask_id();
+            gateway.queries.insert(ask, id);
+            let request = Box::new(gateway.history_request(query));
+            self.push(Output::Ask { id: ask, request });
+        } else {
+            self.push(Output::Request { id, command });
+        }
+    }
+
+    /// The gateway answered, or could not be asked.
+    pub(super) fn asked(&mut self, id: AskId, result: Result<GatewayAnswer, TransportError>) -> ControlFlow<End> {
+        match &mut self.account.link {
+            Link::Asking { ask, .. } if *ask == id => return self.server_named(result),
+            Link::Online(online) => {
+                let Some(gateway) = &mut online.gateway else { return ControlFlow::Continue(()) };
+                if let Some(request) = gateway.queries.remove(&id) {
+                    self.history_answered(request, result);
+                } else if let Stored::Asked { ask, tries, .. } = gateway.stored
+                    && ask == id
+                {
+                    self.stored_answered(tries, result);
+                }
+            }
+            // Of a link that is gone.
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn server_named(&mut self, result: Result<GatewayAnswer, TransportError>) -> ControlFlow<End> {
+        let Link::Asking { give_up, .. } = self.account.link else { return ControlFlow::Continue(()) };
+        self.account.link = Link::Lost;
+        let unreachable = ErrorKind::GatewayConnectFailed;
+        match result {
+            Ok(GatewayAnswer::Connect { session, addresses }) => {
+                let mut route = Route::new(session, addresses, self.account.attempt);
+                match route.next() {
+                    Some(server) => {
+                        self.open(give_up, Target::Server(server), Some(route));
+                        ControlFlow::Continue(())
+                    }
+                    None => self.attempt_failed(unreachable, Text::from("the gateway names no server"), true),
+                }
+            }
+            Ok(GatewayAnswer::Refused(kind)) => self.attempt_failed(kind, Text::default(), false),
+            Ok(_) => self.attempt_failed(unreachable, Text::from("the gateway says to try again"), true),
+            Err(TransportError { retry, detail }) => self.attempt_failed(unreachable, detail, retry),
+        }
+    }
+
+    /// The gateway has not said in time which server to connect to.
+    pub(super) fn server_timeout(&mut self) -> ControlFlow<End> {
+        self.drop_link(None);
+        let detail = Text::from("the gateway did not answer in time");
+        self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true)
+    }
+
+    fn try_stored(&mut self, tries: u32) {
+        let Link::Online(online) = &mut self.account.link else { return };
+        let Some(gateway) = &mut online.gateway else { return };
+        let (ask, until) = (self.lasting.take_ask_id(), self.now + STORED_TIMEOUT);
+        gateway.stored = Stored::Asked { ask, tries, until };
+        let request = Box::new(gateway.stored_request());
+        self.push(Output::Ask { id: ask, request });
+    }
+
+    fn stored_answered(&mut self, tries: u32, result: Result<GatewayAnswer, TransportError>) {
+        match result {
+            Ok(GatewayAnswer::OfflineMessages(messages)) => {
+                self.set_stored(Stored::Done);
+                messages.into_iter().for_each(|message| self.take_stored(message));
+            }
+            Ok(GatewayAnswer::TryAgain) => self.stored_failed(tries, Text::from("the gateway says to try again")),
+            Err(error) => self.stored_failed(tries, error.detail),
+            Ok(_) => self.leave_stored(Text::from("the gateway refuses")),
+        }
+    }
+
+    /// The server did not number a stored message: it takes its place among the events where it arrived.
+    fn take_stored(&mut self, message: PeerMessage) {
+        if let Some(event) = self.told(Event::MessageFromPeer(message)) {
+            self.emit(event);
+        }
+    }
+
+    fn stored_failed(&mut self, tries: u32, detail: Text) {
+        if tries < STORED_TRIES {
+            self.set_stored(Stored::Waiting { tries, until: self.now + STORED_PAUSE });
+        } else {
+            self.leave_stored(detail);
+        }
+    }
+
+    fn leave_stored(&mut self, detail: Text) {
+        self.set_stored(Stored::Done);
+        self.push(Output::StoredMessagesLeft { detail });
+    }
+
+    fn set_stored(&mut self, stored: Stored) {
+        if let Link::Online(online) = &mut self.account.link
+            && let Some(gateway) = &mut online.gateway
+        {
+            gateway.stored = stored;
+        }
+    }
+
+    /// The gateway has not handed out the stored messages in time, or the pause before the next try is over.
+    pub(super) fn stored_timeout(&mut self) {
+        let Link::Online(online) = &self.account.link else { return };
+        match online.gateway.as_ref().map(|gateway| gateway.stored) {
+            Some(Stored::Asked { ask, tries, .. }) => {
+                self.push(Output::CancelAsk(ask));
+                self.stored_failed(tries, Text::from("the gateway did not answer in time"));
+            }
+            Some(Stored::Waiting { tries, .. }) => self.try_stored(tries + 1),
+            Some(Stored::Done) | None => {}
+        }
+    }
+
+    fn history_answered(&mut self, id: RequestId, result: Result<GatewayAnswer, TransportError>) {
+        let result = match result {
+            Ok(GatewayAnswer::History(page)) => Ok(Answer::QueryHistory(page)),
+            Ok(GatewayAnswer::Refused(kind)) => Err(Refusal::from(kind)),
+            Ok(_) => Err(Refusal::new(ErrorKind::Failure, "the gateway says to try again")),
+            Err(error) => Err(Refusal::new(ErrorKind::GatewayConnectFailed, &error.detail)),
+        };
+        if let Some(request) = self.account.pending.remove(id) {
+            self.finish(id, request, result);
+        }
+    }
+
+    /// A history query ended without the gateway's answer, if that has it.
+    pub(super) fn cancel_query(&mut self, id: RequestId) {
+        let Link::Online(online) = &mut self.account.link else { return };
+        let Some(gateway) = &mut online.gateway else { return };
+        if let Some(ask) = gateway.queries.iter().find(|(_, request)| **request == id).map(|(ask, _)| *ask) {
+            gateway.queries.remove(&ask);
+            self.lasting.cancel_asks([ask].into());
+        }
+    }
+
+    /// Nobody waits any more for what `link` asked.
+    pub(super) fn cancel_asks(&mut self, link: &Link) {
+        let asks: BTreeSet<_> = match link {
+            Link::Asking { ask, .. } => [*ask].into(),
+            Link::Online(online) => online.gateway.iter().flat_map(|gateway| gateway.asks()).collect(),
+            _ => return,
+        };
+        self.lasting.cancel_asks(asks);
+    }
+
+    fn ask(&mut self, request: GatewayRequest) -> AskId {
+        let id = self.lasting.take_ask_id();
+        self.push(Output::Ask { id, request: Box::new(request) });
+        id
+    }
+}
+
+/// How long the gateway may take to name a server, as with the vendor's SDK.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long it may take to hand out stored messages, of which there can be some megabytes.
+const STORED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often stored messages are asked for over one link, and how long after a failure.
+const STORED_TRIES: u32 = 5;
+const STORED_PAUSE: Duration = Duration::from_secs(2);

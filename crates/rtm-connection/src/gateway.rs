@@ -1,0 +1,83 @@
+//! What a link knows of the vendor's gateway: where else to connect, and what was asked since the login.
+
+use std::{collections::BTreeMap, time::Instant, vec};
+
+use rtm_codec::{
+    QueryHistory, RequestId, Text,
+    anyrtc::gateway::{Address, Caller, GatewayRequest},
+};
+
+use crate::AskId;
+
+/// The servers that the gateway named for one attempt to connect.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// What the login and later requests to the gateway name.
+    pub(crate) session: Text,
+    left: vec::IntoIter<Address>,
+}
+
+impl Route {
+    /// Each attempt begins with another server: its time may run out before it comes to the last one.
+    pub(crate) fn new(session: Text, mut servers: Vec<Address>, attempt: u32) -> Self {
+        let first = attempt.saturating_sub(1) as usize % servers.len().max(1);
+        servers.rotate_left(first);
+        Self { session, left: servers.into_iter() }
+    }
+
+    /// The next server to try.
+    pub(crate) fn next(&mut self) -> Option<Address> {
+        self.left.next()
+    }
+}
+
+/// What is asked of the gateway over one login.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    caller: Caller,
+    pub(crate) stored: Stored,
+    /// The history queries that it has.
+    pub(crate) queries: BTreeMap<AskId, RequestId>,
+}
+
+/// How far fetching the stored messages is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored {
+    /// They are asked for. `tries`: how often so far.
+    Asked { ask: AskId, tries: u32, until: Instant },
+    /// That failed, and is tried again then.
+    Waiting { tries: u32, until: Instant },
+    /// They are here, or not to be had.
+    Done,
+}
+
+impl Gateway {
+    pub(crate) fn new(caller: Caller) -> Self {
+        Self { caller, stored: Stored::Done, queries: BTreeMap::new() }
+    }
+
+    pub(crate) fn stored_request(&self) -> GatewayRequest {
+        GatewayRequest::OfflineMessages { caller: self.caller.clone() }
+    }
+
+    pub(crate) fn history_request(&self, query: &QueryHistory) -> GatewayRequest {
+        GatewayRequest::History { caller: self.caller.clone(), query: query.clone() }
+    }
+
+    /// When the time of [`stored`](Self::stored) is over.
+    pub(crate) fn stored_at(&self) -> Option<Instant> {
+        match self.stored {
+            Stored::Asked { until, .. } | Stored::Waiting { until, .. } => Some(until),
+            Stored::Done => None,
+        }
+    }
+
+    /// What it has not answered.
+    pub(crate) fn asks(&self) -> impl Iterator<Item = AskId> {
+        let stored = match self.stored {
+            Stored::Asked { ask, .. } => Some(ask),
+            Stored::Waiting { .. } | Stored::Done => None,
+        };
+        self.queries.keys().copied().chain(stored)
+    }
+}
