@@ -12,6 +12,7 @@ mod listen;
 mod readable;
 mod send;
 mod serve;
+mod store;
 mod token;
 
 /// Under load a server mostly allocates and frees small messages, on whichever thread has them.
@@ -32,6 +33,7 @@ enum Command {
     Listen(listen::Args),
     Send(send::Args),
     Serve(serve::Args),
+    Store(store::Args),
     Token(token::Args),
 }
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),
         Command::Serve(args) => run("info", serve::run(args)),
+        Command::Store(args) => run("info", async { store::run(args) }),
         Command::Token(args) => token::run(args),
     };
     match done {

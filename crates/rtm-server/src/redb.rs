@@ -1,5 +1,6 @@
 //! A backend that keeps everything in one file.
 
+mod check;
 mod format;
 mod records;
 mod tables;

@@ -3,6 +3,7 @@
 
 mod bench;
 mod serve;
+mod store;
 mod support;
 mod talk;
 mod token;

@@ -42,6 +42,16 @@ pub struct DamagedRecord {
     fault: String,
 }
 
+impl DamagedRecord {
+    pub(super) fn new(place: impl Into<String>, fault: impl Into<String>) -> Self {
+        Self { place: place.into(), fault: fault.into() }
+    }
+
+    pub(super) fn entry(kind: LogKind, app: &str, log: &str, place: u64, fault: impl Into<String>) -> Self {
+        Self::new(format!("{} {app} {log:?} {place}", kind.name()), fault)
+    }
+}
+
 impl Redb {
     /// Shows `visit` every record: logs by their kind, project and key, each in its order, and then state. A record
     /// that cannot be read is shown as its [`DamagedRecord`]. `visit` may break off.
@@ -59,15 +69,8 @@ impl Redb {
                 for record in transaction.open_table(log_table(kind).entries)?.iter()? {
                     let (key, entry) = record?;
                     let (app, log, place) = key.value();
-                    let read = || {
-                        Ok::<_, String>(StoreRecord::Entry {
-                            app_id: AppId::new(app).map_err(|error| error.to_string())?,
-                            log: LogKey::from_text(kind, log).map_err(|error| error.to_string())?,
-                            entry: LogEntry::decode(kind, entry.value()).map_err(|error| error.to_string())?,
-                        })
-                    };
-                    let place = || format!("{} {app} {log:?} {place}", kind.name());
-                    if visit(read().map_err(|fault| DamagedRecord { place: place(), fault })).is_break() {
+                    let damaged = |fault| DamagedRecord::entry(kind, app, log, place, fault);
+                    if visit(entry_record(kind, app, log, entry.value()).map_err(damaged)).is_break() {
                         return Ok(());
                     }
                 }
@@ -76,15 +79,8 @@ impl Redb {
                 for record in transaction.open_table(state_table(kind))?.iter()? {
                     let (key, value) = record?;
                     let (app, key) = key.value();
-                    let read = || {
-                        Ok::<_, String>(StoreRecord::Value {
-                            app_id: AppId::new(app).map_err(|error| error.to_string())?,
-                            key: StateKey::from_text(kind, key).map_err(|error| error.to_string())?,
-                            value: StateValue::decode(kind, value.value()).map_err(|error| error.to_string())?,
-                        })
-                    };
-                    let place = || format!("{} {app} {key:?}", kind.name());
-                    if visit(read().map_err(|fault| DamagedRecord { place: place(), fault })).is_break() {
+                    let damaged = |fault| DamagedRecord::new(format!("{} {app} {key:?}", kind.name()), fault);
+                    if visit(value_record(kind, app, key, value.value()).map_err(damaged)).is_break() {
                         return Ok(());
                     }
                 }
@@ -92,4 +88,20 @@ impl Redb {
             Ok(())
         })
     }
+}
+
+fn entry_record(kind: LogKind, app: &str, log: &str, entry: &[u8]) -> Result<StoreRecord, String> {
+    Ok(StoreRecord::Entry {
+        app_id: AppId::new(app).map_err(|error| error.to_string())?,
+        log: LogKey::from_text(kind, log).map_err(|error| error.to_string())?,
+        entry: LogEntry::decode(kind, entry).map_err(|error| error.to_string())?,
+    })
+}
+
+fn value_record(kind: StateKind, app: &str, key: &str, value: &[u8]) -> Result<StoreRecord, String> {
+    Ok(StoreRecord::Value {
+        app_id: AppId::new(app).map_err(|error| error.to_string())?,
+        key: StateKey::from_text(kind, key).map_err(|error| error.to_string())?,
+        value: StateValue::decode(kind, value).map_err(|error| error.to_string())?,
+    })
 }

@@ -1,0 +1,203 @@
+//! A record of the store as a line of JSON.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use rtm_codec::{
+    AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, Text, UserId, limits,
+};
+use rtm_server::{
+    StoreRecord,
+    core::{Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a line says. Times are in milliseconds since the Unix epoch.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Line {
+    /// A message that waits for a user.
+    StoredMessage {
+        app_id: String,
+        user_id: String,
+        from: String,
+        message_id: u64,
+        server_received_ts: u64,
+        message: Message,
+    },
+    /// A message in the history of two users or of a channel.
+    History {
+        app_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peers: Option<[String; 2]>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel_id: Option<String>,
+        from: String,
+        message_id: u64,
+        server_received_ts: u64,
+        message: Message,
+    },
+    /// The attributes of a channel.
+    ChannelAttributes { app_id: String, channel_id: String, revision: u64, attributes: BTreeMap<String, Attribute> },
+}
+
+/// A message in one of its forms.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Message {
+    Text(String),
+    /// In base64.
+    Binary(String),
+    /// A value in MessagePack, in base64.
+    Value(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Attribute {
+    value: String,
+    last_update_user_id: String,
+    last_update_ts: u64,
+}
+
+impl Line {
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        out.write_all(b"\n")
+    }
+
+    /// The record of a line, checked as a server checks what its clients send.
+    pub(super) fn read(line: &[u8]) -> anyhow::Result<StoreRecord> {
+        let line: Self = serde_json::from_slice(line).map_err(|error| {
+            // The error counts lines of its own.
+            let text = error.to_string();
+            let text = text.split(" at line 1 column ").next().unwrap_or_default();
+            match error.column() {
+                0 => anyhow::anyhow!("{text}"),
+                column => anyhow::anyhow!("{text}, at column {column}"),
+            }
+        })?;
+        line.into_record()
+    }
+
+    fn into_record(self) -> anyhow::Result<StoreRecord> {
+        match self {
+            Self::StoredMessage { app_id, user_id, from, message_id, server_received_ts, message } => {
+                Ok(StoreRecord::Entry {
+                    app_id: app_id.parse().context("app_id")?,
+                    log: LogKey::Stored(UserId::new(user_id).context("user_id")?),
+                    entry: entry(from, message_id, server_received_ts, message)?,
+                })
+            }
+            Self::History { app_id, peers, channel_id, from, message_id, server_received_ts, message } => {
+                let conversation = match (peers, channel_id) {
+                    (Some([one, other]), None) => {
+                        Conversation::between(UserId::new(one).context("peers")?, UserId::new(other).context("peers")?)
+                    }
+                    (None, Some(channel_id)) => {
+                        Conversation::Channel(ChannelId::new(channel_id).context("channel_id")?)
+                    }
+                    _ => anyhow::bail!("a history needs either peers or channel_id"),
+                };
+                Ok(StoreRecord::Entry {
+                    app_id: app_id.parse().context("app_id")?,
+                    log: LogKey::History(conversation),
+                    entry: entry(from, message_id, server_received_ts, message)?,
+                })
+            }
+            Self::ChannelAttributes { app_id, channel_id, revision, attributes } => {
+                let attributes = attributes.into_iter().map(|(key, attribute)| {
+                    let Attribute { value, last_update_user_id, last_update_ts } = attribute;
+                    let attribute = ChannelAttribute {
+                        value: value.into(),
+                        last_update_user_id: UserId::new(last_update_user_id).context("last_update_user_id")?,
+                        last_update_ts,
+                    };
+                    Ok((AttributeKey::new(key).context("attributes")?, attribute))
+                });
+                let attributes = attributes.collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+                let texts = attributes.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
+                limits::check_attributes(&texts, limits::CHANNEL_ATTRIBUTES_BYTES).context("attributes")?;
+                let revision = Revision(revision);
+                Ok(StoreRecord::Value {
+                    app_id: app_id.parse().context("app_id")?,
+                    key: StateKey::ChannelAttributes(ChannelId::new(channel_id).context("channel_id")?),
+                    value: StateValue::ChannelAttributes(ChannelAttributes { attributes, revision }),
+                })
+            }
+        }
+    }
+}
+
+fn entry(from: String, message_id: u64, server_received_ts: u64, message: Message) -> anyhow::Result<LogEntry> {
+    let bytes = |base64: String| BASE64_STANDARD.decode(base64).context("message");
+    let message = match message {
+        Message::Text(text) => RtmMessage::Text(Text::from(text)),
+        Message::Binary(base64) => RtmMessage::Binary(bytes(base64)?.into()),
+        Message::Value(base64) => RtmMessage::Value(bytes(base64)?.into()),
+    };
+    limits::check_message(&message).context("message")?;
+    anyhow::ensure!(server_received_ts < LATEST, "server_received_ts is too late");
+    let from = UserId::new(from).context("from")?;
+    Ok(LogEntry::Message(StoredMessage { message_id: MessageId(message_id), from, message, server_received_ts }))
+}
+
+impl From<StoreRecord> for Line {
+    fn from(record: StoreRecord) -> Self {
+        match record {
+            StoreRecord::Entry { app_id, log, entry: LogEntry::Message(message) } => {
+                let StoredMessage { message_id, from, message, server_received_ts } = message;
+                let (app_id, from, message_id) = (app_id.to_string(), from.to_string(), message_id.0);
+                let message = Message::from(message);
+                let (peers, channel_id) = match log {
+                    LogKey::Stored(user_id) => {
+                        let user_id = user_id.to_string();
+                        return Self::StoredMessage { app_id, user_id, from, message_id, server_received_ts, message };
+                    }
+                    LogKey::History(Conversation::Peers(one, other)) => {
+                        (Some([one.to_string(), other.to_string()]), None)
+                    }
+                    LogKey::History(Conversation::Channel(channel_id)) => (None, Some(channel_id.to_string())),
+                };
+                Self::History { app_id, peers, channel_id, from, message_id, server_received_ts, message }
+            }
+            StoreRecord::Value {
+                app_id,
+                key: StateKey::ChannelAttributes(channel_id),
+                value: StateValue::ChannelAttributes(ChannelAttributes { attributes, revision }),
+            } => {
+                let attribute = |attribute: ChannelAttribute| Attribute {
+                    value: attribute.value.to_string(),
+                    last_update_user_id: attribute.last_update_user_id.to_string(),
+                    last_update_ts: attribute.last_update_ts,
+                };
+                let attributes = attributes.into_iter().map(|(key, value)| (key.to_string(), attribute(value)));
+                Self::ChannelAttributes {
+                    app_id: app_id.to_string(),
+                    channel_id: channel_id.to_string(),
+                    revision: revision.0,
+                    attributes: attributes.collect(),
+                }
+            }
+        }
+    }
+}
+
+impl From<RtmMessage> for Message {
+    fn from(message: RtmMessage) -> Self {
+        match message {
+            RtmMessage::Text(text) => Self::Text(text.to_string()),
+            RtmMessage::Binary(bytes) => Self::Binary(BASE64_STANDARD.encode(bytes)),
+            RtmMessage::Value(bytes) => Self::Value(BASE64_STANDARD.encode(bytes)),
+            // A form of message that is added to the protocol has to be added here.
+            other => unreachable!("a message of an unknown form: {other:?}"),
+        }
+    }
+}
+
+/// The year 2500, in milliseconds since the Unix epoch: histories have places for times until then.
+const LATEST: u64 = 16_725_225_600_000;

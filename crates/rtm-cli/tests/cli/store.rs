@@ -1,0 +1,247 @@
+//! `rtm store`, from outside.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{APP_ID, Server, command, rtm};
+
+/// A data directory with the store of format 1 that the server's tests keep.
+struct Store(tempfile::TempDir);
+
+impl Store {
+    fn old() -> Self {
+        let store = Self(tempfile::tempdir().unwrap());
+        let packed = fs::File::open(fixture("store-1.redb.gz")).unwrap();
+        let mut file = fs::File::create(store.file()).unwrap();
+        std::io::copy(&mut flate2::read::GzDecoder::new(packed), &mut file).unwrap();
+        store
+    }
+
+    fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("rtm.redb")
+    }
+
+    fn run(&self, action: &str, more: &[&str]) -> Output {
+        rtm(&[&["store", action, "--data-dir", self.path()], more].concat())
+    }
+
+    fn export(&self) -> Vec<Value> {
+        values(&succeeded(&self.run("export", &[])))
+    }
+
+    /// Imports lines by standard input.
+    fn import(&self, lines: &str) -> Output {
+        let args = ["store", "import", "--data-dir", self.path(), "-"];
+        let mut command = command(&args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // An import that ends early closes the pipe.
+        let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../rtm-server/tests/fixtures").join(name)
+}
+
+fn values(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn what_it_holds() -> String {
+    fs::read_to_string(fixture("store-1.jsonl")).unwrap()
+}
+
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What a command that ended with status 1 said.
+fn failed(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn message(user: &str, number: u64, text: &str) -> String {
+    let line = json!({
+        "type": "stored_message", "app_id": APP_ID, "user_id": user, "from": "alice", "message_id": number,
+        "server_received_ts": 1_700_000_000_000_u64, "message": {"text": text},
+    });
+    format!("{line}\n")
+}
+
+fn attributes(channel: &str, revision: u64) -> String {
+    let attributes =
+        json!({"key": {"value": revision.to_string(), "last_update_user_id": "alice", "last_update_ts": 7}});
+    let line = json!({
+        "type": "channel_attributes", "app_id": APP_ID, "channel_id": channel, "revision": revision,
+        "attributes": attributes,
+    });
+    format!("{line}\n")
+}
+
+#[test]
+fn an_old_store_is_exported_and_imported_without_loss() {
+    let old = Store::old();
+    let lines = old.export();
+    assert_eq!(lines, values(&what_it_holds()));
+    let file = old.0.path().join("export.jsonl");
+    assert_eq!(succeeded(&old.run("export", &[file.to_str().unwrap()])), "");
+    let new = Store::empty();
+    let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
+    assert_eq!(said, "79 kept, 0 were there already\n");
+    assert_eq!(new.export(), lines);
+    let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
+    assert_eq!(said, "0 kept, 79 were there already\n");
+    assert_eq!(new.export(), lines);
+    succeeded(&new.run("check", &[]));
+}
+
+#[test]
+fn an_old_store_is_brought_up_with_one_line() {
+    let old = Store::old();
+    let output = old.run("check", &[]);
+    let counts = "stored messages     11\nhistory             63\nchannel attributes  5\n";
+    assert_eq!(succeeded(&output), counts);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((said.lines().count(), said.contains("brought up")), (1, true), "{said}");
+    assert!(old.run("check", &[]).stderr.is_empty());
+}
+
+#[test]
+fn an_import_joins_what_is_there() {
+    let store = Store::empty();
+    let first = [message("bob", 1, "one"), message("bob", 2, "two"), attributes("room", 5)].concat();
+    assert_eq!(succeeded(&store.import(&first)), "3 kept, 0 were there already\n");
+    let second = [
+        message("bob", 2, "two"),
+        "  \n".to_owned(),
+        message("bob", 2, "two, said otherwise"),
+        message("bob", 3, "three"),
+        message("bob", 3, "three"),
+        message("carol", 2, "two"),
+        attributes("room", 4),
+        attributes("hall", 1),
+    ];
+    let said = succeeded(&store.import(&second.concat()));
+    assert_eq!(said, "4 kept, 2 were there already, 1 are not newer than what is there\n");
+    let texts: Vec<_> = store.export().iter().map(|line| line["message"]["text"].clone()).collect();
+    assert_eq!(texts[..5], ["one", "two", "two, said otherwise", "three", "two"]);
+    let kept: Vec<_> = store.export().iter().filter_map(|line| line["revision"].as_u64()).collect();
+    assert_eq!(kept, [1, 5], "of hall and room");
+    let newer = succeeded(&store.import(&attributes("room", 6)));
+    assert_eq!(newer, "1 kept, 0 were there already\n");
+    succeeded(&store.run("check", &[]));
+}
+
+#[test]
+fn a_bad_line_is_named_and_what_came_before_it_is_kept() {
+    let good = message("bob", 1, "one");
+    let with = |change: fn(&mut Value)| {
+        let mut line: Value = serde_json::from_str(&good).unwrap();
+        change(&mut line);
+        format!("{line}\n")
+    };
+    let bad = [
+        ("{\n".to_owned(), "EOF"),
+        ("[]\n".to_owned(), "line 2"),
+        (with(|line| line["type"] = json!("event")), "unknown variant `event`"),
+        (with(|line| line["note"] = json!("more")), "unknown field `note`"),
+        (with(|line| drop(line.as_object_mut().unwrap().remove("from"))), "missing field `from`"),
+        (with(|line| line["app_id"] = json!("short")), "app_id"),
+        (with(|line| line["user_id"] = json!("")), "user_id"),
+        (with(|line| line["message_id"] = json!(-1)), "-1"),
+        (with(|line| line["server_received_ts"] = json!(u64::MAX)), "server_received_ts"),
+        (with(|line| line["message"] = json!({"binary": "*"})), "message"),
+        (with(|line| line["message"] = json!({"value": "AP8="})), "message"),
+        (with(|line| line["message"] = json!({"text": ""})), "empty"),
+        (with(|line| line["message"] = json!({"text": "x".repeat(32_769)})), "longer than 32768"),
+        (with(|line| line["message"] = json!({"text": "x".repeat(600_000)})), "longer than any record"),
+        (with(|line| line["type"] = json!("history")), "unknown field `user_id`"),
+    ];
+    for (line, why) in bad {
+        let store = Store::empty();
+        let said = failed(&store.import(&format!("{good}{line}{}", message("bob", 9, "after it"))));
+        let start: String = line.chars().take(100).collect();
+        assert!(said.contains("line 2: ") && said.contains(why), "{start}: {said}");
+        assert!(said.contains("1 kept"), "{said}");
+        assert_eq!(store.export(), values(&good), "{start}");
+    }
+}
+
+#[test]
+fn damage_is_named_and_the_rest_is_exported() {
+    let store = Store::old();
+    succeeded(&store.run("check", &[]));
+    let database = redb::Database::open(store.file()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let entries = redb::TableDefinition::<(&str, &str, u64), &[u8]>::new("log_stored");
+    transaction.open_table(entries).unwrap().insert((APP_ID, "carol", 9_u64), &b"\x01nonsense"[..]).unwrap();
+    let counts = redb::TableDefinition::<(&str, &str), u64>::new("counts_stored");
+    transaction.open_table(counts).unwrap().insert((APP_ID, "dora"), 3).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let output = store.run("check", &[]);
+    let said = failed(&output);
+    assert!(said.contains(&format!("damaged: stored {APP_ID} \"carol\" ")), "{said}");
+    assert!(said.contains("\"dora\": 3 entries are counted, and 0 are there"), "{said}");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("stored messages     "));
+    let output = store.run("export", &[]);
+    assert!(failed(&output).contains("left out: stored"), "{output:?}");
+    assert!(values(&String::from_utf8(output.stdout).unwrap()).len() >= 78);
+}
+
+#[test]
+fn a_store_in_use_is_left_alone() {
+    let store = Store::empty();
+    let server = Server::start(&["--data-dir", store.path()]);
+    for action in ["check", "export"] {
+        let said = failed(&store.run(action, &[]));
+        assert!(said.contains("another process has it open: stop the server"), "{said}");
+    }
+    assert!(failed(&store.import("")).contains("another process has it open"));
+    drop(server);
+}
+
+#[test]
+fn a_store_that_is_none_is_not_made() {
+    let store = Store::empty();
+    for action in ["check", "export"] {
+        let said = failed(&store.run(action, &[]));
+        assert!(said.contains("rtm.redb"), "{said}");
+        assert!(!store.file().exists());
+    }
+    fs::write(store.file(), "notes").unwrap();
+    assert!(failed(&store.run("check", &[])).contains("it is not a store of this server"));
+    assert_eq!(store.run("check", &["--nonsense"]).status.code(), Some(2));
+    assert_eq!(rtm(&["store", "import", "--data-dir", store.path()]).status.code(), Some(2));
+    let said = failed(&store.run("import", &["/nowhere/at/all"]));
+    assert!(said.contains("cannot open /nowhere/at/all"), "{said}");
+}
+
+#[test]
+fn an_export_whose_reader_has_enough_ends_quietly() {
+    let store = Store::old();
+    succeeded(&store.run("check", &[]));
+    let args = ["store", "export", "--data-dir", store.path()];
+    let mut child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut some = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut some).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
