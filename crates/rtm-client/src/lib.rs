@@ -75,9 +75,9 @@ pub use events::Events;
 pub use history::HistoryQuery;
 pub use rtm_codec::{
     AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
-    Family, HistoryCursor, HistoryMessage, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall,
-    LocalInvitationFailureReason, MessageId, PeerOnlineState, RemoteInvitationFailureReason, RequestId, Revision,
-    RtmMessage, SendOutcome, Seq, SessionId, SessionTicket, Text, UserId, Wire, limits,
+    Family, HistoryCursor, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall, LocalInvitationFailureReason,
+    MessageId, PeerOnlineState, RemoteInvitationFailureReason, RequestId, Revision, RtmMessage, SendOutcome, Seq,
+    SessionId, SessionTicket, StoredMessage, Text, UserId, Wire, limits,
 };
 pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,

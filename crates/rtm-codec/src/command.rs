@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    AttributeKey, CallId, ChannelAttributes, ChannelId, Family, HistoryMessage, LimitedCall, MessageId,
-    PeerOnlineState, Revision, RtmMessage, SendOutcome, Text, Token, UserId,
+    AttributeKey, CallId, ChannelAttributes, ChannelId, Family, LimitedCall, MessageId, PeerOnlineState, Revision,
+    RtmMessage, SendOutcome, StoredMessage, Text, Token, UserId,
 };
 
 /// Replaces the session's token.
@@ -259,7 +259,7 @@ pub struct HistoryCursor(pub u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryPage {
     /// The messages, oldest first.
-    pub messages: Vec<HistoryMessage>,
+    pub messages: Vec<StoredMessage>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<HistoryCursor>,
 }

@@ -34,7 +34,7 @@ pub use id::{
     SessionId, UserId,
 };
 pub use message::{
-    ChannelAttribute, ChannelAttributes, HistoryMessage, PeerMessage, PeerOnlineState, RtmMessage, SendOutcome,
+    ChannelAttribute, ChannelAttributes, PeerMessage, PeerOnlineState, RtmMessage, SendOutcome, StoredMessage,
 };
 pub use rate::{CallLimit, CallLimits, LimitedCall};
 pub use reason::{CloseReason, LocalInvitationFailureReason, RemoteInvitationFailureReason};

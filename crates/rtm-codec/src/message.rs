@@ -52,6 +52,17 @@ impl RtmMessage {
         }
     }
 
+    /// The same message in memory of its own: a long one shares the bytes of the packet that it came in, and keeps all
+    /// of them.
+    #[must_use]
+    pub fn detach(self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.detach()),
+            Self::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(&bytes)),
+            Self::Value(bytes) => Self::Value(Bytes::copy_from_slice(&bytes)),
+        }
+    }
+
     /// Whether there is nothing in it, which no server takes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -174,10 +185,10 @@ pub struct ChannelAttributes {
     pub revision: Revision,
 }
 
-/// A message that was kept for history at its sender's wish.
+/// A message as a store keeps it: for a receiver who is offline, or for history queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct HistoryMessage {
+pub struct StoredMessage {
     /// The sender's number for it.
     pub message_id: MessageId,
     /// Who sent it.
@@ -186,6 +197,28 @@ pub struct HistoryMessage {
     pub message: RtmMessage,
     /// When the server took it, in milliseconds since the Unix epoch.
     pub server_received_ts: u64,
+}
+
+impl StoredMessage {
+    /// The message as its receiver gets it at last.
+    #[must_use]
+    pub fn into_peer_message(self) -> PeerMessage {
+        let Self { message_id, from, message, server_received_ts } = self;
+        PeerMessage { message_id, peer_id: from, message, is_offline_message: true, server_received_ts }
+    }
+}
+
+impl From<&PeerMessage> for StoredMessage {
+    /// Shares no bytes with the packet that the message came in.
+    fn from(message: &PeerMessage) -> Self {
+        let PeerMessage { message_id, peer_id, message, is_offline_message: _, server_received_ts } = message;
+        Self {
+            message_id: *message_id,
+            from: peer_id.clone(),
+            message: message.clone().detach(),
+            server_received_ts: *server_received_ts,
+        }
+    }
 }
 
 #[cfg(feature = "serde")]

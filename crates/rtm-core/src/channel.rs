@@ -19,7 +19,7 @@ use super::{
     message_ids::{Known, Sent},
     notes::{Asker, Note},
     session::Session,
-    stream::{Queued, detached, event_bytes},
+    stream::{Queued, event_bytes},
     timer::{Alarm, Due},
 };
 
@@ -170,7 +170,7 @@ impl Core {
             let message = StoredMessage {
                 message_id: send.message_id,
                 from: member_id.clone(),
-                message: detached(send.message.clone()),
+                message: send.message.clone().detach(),
                 server_received_ts: now.unix_ms,
             };
             let conversation = Conversation::Channel(send.channel_id.clone());

@@ -9,7 +9,7 @@ use rtm_codec::{
 
 use super::{
     Core, HttpId, LogKey, Now, Place, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, auth::authenticate,
-    history::history_page, jobs::Waiting, offline::as_received, timer::Due,
+    history::history_page, jobs::Waiting, timer::Due,
 };
 
 /// The HTTP requests of a project.
@@ -132,7 +132,7 @@ impl Core {
                 // The wire cannot carry a binary message: it stays for another login.
                 let readable =
                     messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
-                let (places, messages) = readable.map(|(place, message)| (place, as_received(message))).unzip();
+                let (places, messages) = readable.map(|(place, message)| (place, message.into_peer_message())).unzip();
                 if self.http.handed_out.len() >= HANDED_OUT {
                     // The oldest answer was hardly taken: its messages stay stored.
                     self.http.handed_out.pop_first();

@@ -10,7 +10,7 @@ use super::{
     jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
     notes::{Asker, Note},
-    stream::{Queued, detached, event_bytes},
+    stream::{Queued, event_bytes},
 };
 
 impl Core {
@@ -48,7 +48,7 @@ impl Core {
             let message = StoredMessage {
                 message_id: send.message_id,
                 from: from.clone(),
-                message: detached(send.message.clone()),
+                message: send.message.clone().detach(),
                 server_received_ts: now.unix_ms,
             };
             let conversation = Conversation::between(from.clone(), send.peer_id.clone());

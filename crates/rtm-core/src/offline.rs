@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Event, PeerMessage, RtmMessage, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Event, RtmMessage, SendOutcome, SharedEvent, UserId};
 
 use super::{
     Core, JobId, LogEntry, LogKey, Now, Place, StoreWork, StoredMessage,
     arena::SessionKey,
     jobs::Waiting,
     notes::{Asker, Note},
-    stream::{Queued, detached, event_bytes},
+    stream::{Queued, event_bytes},
 };
 
 /// The stored messages of a session's user, as far as they are read, and what has to wait for them.
@@ -113,12 +113,7 @@ impl Core {
             self.settle_message(asker, event, Ok(SendOutcome::NotReceived));
             return None;
         }
-        let message = StoredMessage {
-            message_id: message.message_id,
-            from: message.peer_id.clone(),
-            message: detached(message.message.clone()),
-            server_received_ts: message.server_received_ts,
-        };
+        let message = StoredMessage::from(message);
         let keep = self.config.settings.offline_messages.max(1);
         let (log, entry) = (LogKey::Stored(to.clone()), LogEntry::Message(message));
         let work = StoreWork::Append { log, entry, keep: Some(keep) };
@@ -222,7 +217,7 @@ impl Core {
             if !takes_binary && matches!(message.message, RtmMessage::Binary(_)) {
                 continue;
             }
-            let event = Event::MessageFromPeer(as_received(message));
+            let event = Event::MessageFromPeer(message.into_peer_message());
             let bytes = event_bytes(&event);
             self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(place), bytes });
         }
@@ -261,17 +256,6 @@ impl Core {
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.mail.unremoved.append(&mut places);
         }
-    }
-}
-
-/// A stored message, as its receiver gets it.
-pub(super) fn as_received(message: StoredMessage) -> PeerMessage {
-    PeerMessage {
-        message_id: message.message_id,
-        peer_id: message.from,
-        message: message.message,
-        is_offline_message: true,
-        server_received_ts: message.server_received_ts,
     }
 }
 

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use rtm_codec::{ChannelAttributes, Revision};
 
-pub use rtm_codec::HistoryMessage as StoredMessage;
+pub use rtm_codec::StoredMessage;
 
 pub use self::{
     backend::{Backend, BackendError, BackendStats, Page, Task, read_state},

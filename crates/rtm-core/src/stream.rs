@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Epoch, Event, RtmMessage, Seq, SharedEvent};
+use rtm_codec::{Epoch, Event, Seq, SharedEvent};
 
 use super::{Outgoing, notes::Note};
 
@@ -184,17 +184,6 @@ pub(super) fn event_bytes(event: &Event) -> u32 {
         _ => 0,
     };
     u32::try_from(texts + OVERHEAD).unwrap_or(u32::MAX)
-}
-
-/// The message with bytes of its own, for one that is kept for long: one that shares its packet's bytes would keep
-/// the whole packet in memory.
-pub(super) fn detached(message: RtmMessage) -> RtmMessage {
-    match message {
-        RtmMessage::Text(text) => RtmMessage::Text(text.detach()),
-        RtmMessage::Binary(bytes) => RtmMessage::Binary(bytes::Bytes::copy_from_slice(&bytes)),
-        RtmMessage::Value(bytes) => RtmMessage::Value(bytes::Bytes::copy_from_slice(&bytes)),
-        other => other,
-    }
 }
 
 const OVERHEAD: usize = 128;

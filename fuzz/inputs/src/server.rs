@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arbitrary::Arbitrary;
 use rtm_codec::{
     Answer, CallLimits, ChannelAttribute, ChannelAttributes, CloseReason, Command, Epoch, ErrorKind, Event,
-    HistoryCursor, HistoryMessage, HistoryPage, LocalInvitationFailureReason, MessageId, PeerMessage, PeerOnlineState,
-    Refusal, RemoteInvitationFailureReason, Resumption, Revision, SendOutcome, SessionId, SessionTicket, UserId,
+    HistoryCursor, HistoryPage, LocalInvitationFailureReason, MessageId, PeerMessage, PeerOnlineState, Refusal,
+    RemoteInvitationFailureReason, Resumption, Revision, SendOutcome, SessionId, SessionTicket, StoredMessage, UserId,
     Welcome,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
@@ -248,7 +248,7 @@ fn answer(command: &Command, how: u8) -> Answer {
 
 fn history(how: u8) -> HistoryPage {
     HistoryPage {
-        messages: vec![HistoryMessage {
+        messages: vec![StoredMessage {
             message_id: MessageId(how.into()),
             from: user(how),
             message: "x".into(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use rtm_codec::{
-    Answer, ChannelId, Command, ErrorKind, Event, HistoryMessage, HistoryOf, HistoryPage, MessageId, PeerMessage,
-    Resumption, RtmMessage, SendOutcome, Text, UserId, Wire,
+    Answer, ChannelId, Command, ErrorKind, Event, HistoryOf, HistoryPage, MessageId, PeerMessage, Resumption,
+    RtmMessage, SendOutcome, StoredMessage, Text, UserId, Wire,
     anyrtc::gateway::{Address as ServerAddress, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
@@ -129,7 +129,7 @@ async fn history_goes_over_http_on_the_vendor_wire() {
     let (client, _events, _peer, mut server) = logged_in(&vendor()).await;
     let query = HistoryQuery { from_ts: 5, limit: 10, ..HistoryQuery::default() };
     let page = HistoryPage {
-        messages: vec![HistoryMessage {
+        messages: vec![StoredMessage {
             message_id: MessageId(1),
             from: UserId::new("bob").unwrap(),
             message: RtmMessage::text("kept"),

@@ -10,8 +10,8 @@ use super::{
     shapes,
 };
 use crate::{
-    AppId, DecodeError, DecodeErrorKind, ErrorKind, HistoryCursor, HistoryMessage, HistoryOf, HistoryPage, InvalidId,
-    MessageId, PeerMessage, QueryHistory, Refusal, Text, Token, UserId,
+    AppId, DecodeError, DecodeErrorKind, ErrorKind, HistoryCursor, HistoryOf, HistoryPage, InvalidId, MessageId,
+    PeerMessage, QueryHistory, Refusal, StoredMessage, Text, Token, UserId,
     json::Writer,
     limits::{HISTORY_PAGE, PACKET_BYTES},
 };
@@ -256,7 +256,7 @@ impl GatewayAnswer {
                 code: Number(Some(0)),
                 messages: messages
                     .iter()
-                    .filter_map(|HistoryMessage { message_id, from, message, server_received_ts }| {
+                    .filter_map(|StoredMessage { message_id, from, message, server_received_ts }| {
                         write_message(*message_id, from, Body::of(message)?, *server_received_ts)
                     })
                     .collect(),
@@ -295,7 +295,7 @@ impl GatewayAnswer {
         Ok(match endpoint {
             Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages(
                 messages
-                    .map(|HistoryMessage { message_id, from, message, server_received_ts }| PeerMessage {
+                    .map(|StoredMessage { message_id, from, message, server_received_ts }| PeerMessage {
                         message_id,
                         peer_id: from,
                         message,
@@ -415,8 +415,8 @@ fn write_message<'a>(
     })
 }
 
-fn read_message(it: shapes::GatewayMessage<'_>) -> Option<HistoryMessage> {
-    Some(HistoryMessage {
+fn read_message(it: shapes::GatewayMessage<'_>) -> Option<StoredMessage> {
+    Some(StoredMessage {
         message_id: MessageId(it.msg_id.0.unwrap_or_default()),
         from: UserId::new(it.from.as_str()).ok()?,
         message: events::text(it.msg_type, it.body)?,

@@ -15,11 +15,11 @@ use crate::{
     CancelInvitation, ChannelAttribute, ChannelAttributeTarget, ChannelAttributes, ClearChannelAttributes,
     ClearLocalUserAttributes, CloseReason, Command, DecodeError, DecodeErrorKind, DeleteChannelAttributesByKeys,
     DeleteLocalUserAttributesByKeys, ErrorKind, Event, GetChannelAttributes, GetChannelMemberCount, GetMembers,
-    GetUserAttributes, HistoryMessage, HistoryOf, HistoryPage, JoinChannel, KeepAlive, LeaveChannel,
-    LocalInvitationFailureReason, Login, PeerMessage, PeerOnlineState, QueryHistory, QueryPeersBySubscriptionOption,
-    QueryPeersOnlineStatus, RefuseInvitation, RemoteInvitationFailureReason, RenewToken, Resume, Resumption,
-    RtmMessage, SendChannelMessage, SendInvitation, SendMessageToPeer, SendOutcome, SessionTicket,
-    SetChannelAttributes, SetLocalUserAttributes, SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus, Welcome,
+    GetUserAttributes, HistoryOf, HistoryPage, JoinChannel, KeepAlive, LeaveChannel, LocalInvitationFailureReason,
+    Login, PeerMessage, PeerOnlineState, QueryHistory, QueryPeersBySubscriptionOption, QueryPeersOnlineStatus,
+    RefuseInvitation, RemoteInvitationFailureReason, RenewToken, Resume, Resumption, RtmMessage, SendChannelMessage,
+    SendInvitation, SendMessageToPeer, SendOutcome, SessionTicket, SetChannelAttributes, SetLocalUserAttributes,
+    StoredMessage, SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus, Welcome,
 };
 
 /// Reads a value, and names a fault in it; the innermost name stays.
@@ -179,7 +179,7 @@ structs! {
 }
 
 entries! {
-    HistoryMessage { message_id, from, message, server_received_ts }
+    StoredMessage { message_id, from, message, server_received_ts }
     ChannelAttribute { value, last_update_user_id, last_update_ts }
     CallLimit { calls, per_ms }
 }

@@ -1,8 +1,8 @@
 //! The gateway's bodies.
 
 use rtm_codec::{
-    AppId, ErrorKind, HistoryCursor, HistoryMessage, HistoryOf, HistoryPage, MessageId, PeerMessage, QueryHistory,
-    RtmMessage, Token,
+    AppId, ErrorKind, HistoryCursor, HistoryOf, HistoryPage, MessageId, PeerMessage, QueryHistory, RtmMessage,
+    StoredMessage, Token,
     anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest},
     limits,
 };
@@ -86,15 +86,11 @@ fn answers_are_written_and_read_as_the_sdk_reads_them() {
             server_received_ts: 1_700_000_000_000,
         })
     };
-    let history = |of: PeerMessage| HistoryMessage {
-        message_id: of.message_id,
-        from: of.peer_id,
-        message: of.message,
-        server_received_ts: of.server_received_ts,
-    };
     let data = r#"[{"msgFrom":"bob","msgStatus":0,"msgType":1,"msgBody":"你好 \"x\"","msgTs":1700000000000,"msgId":9},{"msgFrom":"bob","msgStatus":0,"msgType":1,"msgBody":"two","msgTs":1700000000000,"msgId":9}]"#;
     let address = |host: &str, port| Address { host: host.into(), port };
-    let page = |next| GatewayAnswer::History(HistoryPage { messages: messages(true).map(history).into(), next });
+    let page = |next| {
+        GatewayAnswer::History(HistoryPage { messages: messages(true).iter().map(StoredMessage::from).collect(), next })
+    };
     for (endpoint, answer, body) in [
         (
             Endpoint::Gateway,

@@ -375,9 +375,9 @@ fn refusal() -> BoxedStrategy<Refusal> {
     (select(kinds), "[ -~]{0,80}|字{0,80}").prop_map(|(kind, detail)| Refusal::new(kind, &detail)).boxed()
 }
 
-fn history_message() -> impl Strategy<Value = HistoryMessage> {
+fn history_message() -> impl Strategy<Value = StoredMessage> {
     (message_id(), user_id(), message(), number()).prop_map(|(message_id, from, message, server_received_ts)| {
-        HistoryMessage { message_id, from, message, server_received_ts }
+        StoredMessage { message_id, from, message, server_received_ts }
     })
 }
 

@@ -208,7 +208,7 @@ fn a_request_too_large_for_a_packet_is_refused_by_the_codec() {
 
 #[test]
 fn an_answer_or_event_too_large_for_a_packet_is_replaced() {
-    let message = HistoryMessage {
+    let message = StoredMessage {
         message_id: MessageId(1),
         from: UserId::new("u").unwrap(),
         message: "x".repeat(limits::MESSAGE_BYTES).into(),

@@ -249,7 +249,7 @@ structs! {
     GetChannelAttributes { channel_id, keys }
     QueryHistory { of, from_ts, until_ts, after, limit }
     HistoryPage { messages, next }
-    HistoryMessage { message_id, from, message, server_received_ts }
+    StoredMessage { message_id, from, message, server_received_ts }
     PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts }
     ChannelAttribute { value, last_update_user_id, last_update_ts }
     ChannelAttributes { attributes, revision }

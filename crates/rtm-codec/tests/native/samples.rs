@@ -183,7 +183,7 @@ pub(crate) fn server_frames() -> Vec<(String, ServerFrame)> {
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
-    let history = HistoryMessage {
+    let history = StoredMessage {
         message_id: MessageId(1),
         from: bob(),
         message: "hi".into(),
