@@ -79,7 +79,9 @@ pub(crate) fn compare(folder: &Path, plan: &Plan<'_>) -> anyhow::Result<()> {
             std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
         }
     }
-    writeln!(out, "\n{}", goals::against(&sides.this, &sides.other))?;
+    if let Some(limits) = goals::against(&sides.this, &sides.other) {
+        writeln!(out, "\n{limits}")?;
+    }
     let mut failures = 0;
     for (side, report) in [("this", &sides.this), ("other", &sides.other)] {
         for failure in report.failures() {

@@ -47,9 +47,10 @@ pub(crate) fn table(report: &Report) -> String {
     table
 }
 
-/// The table of what may not get worse from one checkout to the next, as far as it was measured.
-pub(crate) fn against(this: &Report, other: &Report) -> String {
+/// The table of what may not get worse from one checkout to the next; `None` if nothing of it was measured.
+pub(crate) fn against(this: &Report, other: &Report) -> Option<String> {
     let mut table = "### Limits\n\n| what | limit | this ÷ other | |\n|---|---:|---:|---|\n".to_owned();
+    let empty = table.len();
     let pairs = pairs::pairs(this, other, IDLE).into_iter();
     for pairs in pairs.filter(|pairs| pairs.candidate == OURS && [FRESH, USED].contains(&pairs.metric.as_str())) {
         let Some(ratio) = pairs.ratio else { continue };
@@ -57,7 +58,7 @@ pub(crate) fn against(this: &Report, other: &Report) -> String {
         let (metric, verdict) = (&pairs.metric, bound.verdict(ratio));
         table += &format!("| {IDLE}: {metric} | {bound} | {} | {verdict} |\n", pairs::precise(&ratio));
     }
-    table
+    (table.len() > empty).then_some(table)
 }
 
 impl Bound {
@@ -121,3 +122,24 @@ fn goals() -> Vec<Goal> {
 
 /// What memory of an idle connection may grow by.
 const IDLE_MEMORY: f64 = 1.03;
+
+#[cfg(test)]
+mod tests {
+    use super::{FRESH, IDLE, OURS, Report, against};
+
+    fn idle(kib: f64) -> Report {
+        let mut report = Report::default();
+        report.add(IDLE, OURS, 0, FRESH, kib);
+        report.add(IDLE, "raw TCP relay", 0, FRESH, kib);
+        report
+    }
+
+    #[test]
+    fn idle_memory_of_this_project_may_grow_by_3_percent() {
+        let limits = |this, other| against(&idle(this), &idle(other)).unwrap();
+        assert!(limits(10.25, 10.0).ends_with("| ≤ 1.03 | 1.025 (1.025..1.025) | met |\n"));
+        assert!(limits(10.5, 10.0).ends_with("| ≤ 1.03 | 1.050 (1.050..1.050) | missed |\n"));
+        assert_eq!(limits(10.0, 10.0).lines().count(), 5);
+        assert_eq!(against(&idle(1.0), &Report::default()), None);
+    }
+}
