@@ -19,22 +19,21 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn relayed(times: usize) -> Work {
     let mut world = World::new(&["bob"]);
-    let mut run = move |ids: std::ops::Range<u64>| {
-        for id in ids {
-            let command = SendMessageToPeer {
-                message_id: MessageId(id),
-                peer_id: user("bob"),
-                message: message(64),
-                enable_offline_messaging: false,
-                enable_historical_messaging: false,
-            };
-            world.send(command);
-        }
+    let commands = |ids: std::ops::Range<u64>| -> Vec<Command> {
+        let command = |id| SendMessageToPeer {
+            message_id: MessageId(id),
+            peer_id: user("bob"),
+            message: message(64),
+            enable_offline_messaging: false,
+            enable_historical_messaging: false,
+        };
+        ids.map(|id| command(id).into()).collect()
     };
-    run(1..WARM_UP);
+    world.send(commands(1..WARM_UP));
+    let commands = commands(WARM_UP..WARM_UP + times as u64);
     Work::new(move || {
-        run(WARM_UP..WARM_UP + times as u64);
-        run
+        world.send(commands);
+        world
     })
 }
 
@@ -46,20 +45,20 @@ fn fanned_out(times: usize) -> Work {
         world.request(n, JoinChannel { channel_id: channel_id.clone() });
         world.turn();
     }
-    let mut run = move |ids: std::ops::Range<u64>| {
-        for id in ids {
-            world.send(SendChannelMessage {
-                message_id: MessageId(id),
-                channel_id: channel_id.clone(),
-                message: message(64),
-                enable_historical_messaging: false,
-            });
-        }
+    let commands = |ids: std::ops::Range<u64>| -> Vec<Command> {
+        let command = |id| SendChannelMessage {
+            message_id: MessageId(id),
+            channel_id: channel_id.clone(),
+            message: message(64),
+            enable_historical_messaging: false,
+        };
+        ids.map(|id| command(id).into()).collect()
     };
-    run(1..WARM_UP / 16);
+    world.send(commands(1..WARM_UP / 16));
+    let commands = commands(WARM_UP / 16..WARM_UP / 16 + times as u64);
     Work::new(move || {
-        run(WARM_UP / 16..WARM_UP / 16 + times as u64);
-        run
+        world.send(commands);
+        world
     })
 }
 
@@ -123,10 +122,12 @@ impl World {
         self.core.handle_frame(self.now, *conn, black_box(frame));
     }
 
-    /// Sends, and lets everybody take and acknowledge what they receive.
-    fn send(&mut self, command: impl Into<Command>) {
-        self.request(0, command);
-        self.turn();
+    /// Sends one after the other, and lets everybody take and acknowledge what they receive.
+    fn send(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.request(0, command);
+            self.turn();
+        }
     }
 
     fn turn(&mut self) {
