@@ -34,12 +34,7 @@ impl Budgets {
         if limit.calls == 0 {
             return Ok(());
         }
-        let known = self.by_call.iter().position(|(known, _)| *known == call);
-        let at = known.unwrap_or_else(|| {
-            self.by_call.push((call, CallLimiter::default()));
-            self.by_call.len() - 1
-        });
-        self.by_call[at].1.try_call(limit, now).map_err(Refusal::too_often)
+        entry(&mut self.by_call, call).try_call(limit, now).map_err(Refusal::too_often)
     }
 
     /// Counts a join on both of its budgets.
@@ -67,15 +62,28 @@ impl Budgets {
             return Ok(());
         }
         self.by_channel.retain(|(_, joins)| !joins.is_idle(limit, now));
-        let known = self.by_channel.iter().position(|(known, _)| known == channel);
-        let at = known.unwrap_or_else(|| {
-            self.by_channel.push((channel.clone(), CallLimiter::default()));
-            self.by_channel.len() - 1
-        });
-        self.by_channel[at]
-            .1
+        entry(&mut self.by_channel, channel.clone())
             .try_call(limit, now)
             .map_err(|wait| Refusal { kind: ErrorKind::SameChannelTooOften, ..Refusal::too_often(wait) })
+    }
+
+    /// Every call that is counted, those of each budget oldest first: the budget, the channel where it is that of one
+    /// channel, and when.
+    pub fn counted(&self) -> impl Iterator<Item = (LimitedCall, Option<&ChannelId>, Duration)> {
+        let by_call = self.by_call.iter().flat_map(|(call, limiter)| limiter.0.iter().map(|at| (*call, None, *at)));
+        let by_channel = self.by_channel.iter().flat_map(|(channel, joins)| {
+            joins.0.iter().map(move |at| (LimitedCall::JoinSameChannel, Some(channel), *at))
+        });
+        by_call.chain(by_channel)
+    }
+
+    /// Counts a call as it was [counted](Self::counted) before, by others.
+    pub fn recount(&mut self, call: LimitedCall, channel: Option<ChannelId>, at: Duration) {
+        let limiter = match channel {
+            None => entry(&mut self.by_call, call),
+            Some(channel) => entry(&mut self.by_channel, channel),
+        };
+        limiter.0.push_back(at);
     }
 
     /// Gives back the memory of calls that no longer count.
@@ -90,6 +98,16 @@ impl Budgets {
             self.by_call = Vec::new();
         }
     }
+}
+
+/// What counts for one of the budgets.
+fn entry<K: PartialEq>(budgets: &mut Vec<(K, CallLimiter)>, key: K) -> &mut CallLimiter {
+    let known = budgets.iter().position(|(known, _)| *known == key);
+    let at = known.unwrap_or_else(|| {
+        budgets.push((key, CallLimiter::default()));
+        budgets.len() - 1
+    });
+    &mut budgets[at].1
 }
 
 /// A sliding window over the calls of one budget: exact, at most `calls` entries long.

@@ -57,6 +57,7 @@ impl Core {
         for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
             self.jobs.tell(StoreWork::Expire { kind, before });
         }
+        self.hub.forget_absent(now.instant);
         self.bans.retain(|_, until| now.unix_ms < *until);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
     }

@@ -63,50 +63,96 @@ key! {
     struct InvitationKey
 }
 
-/// Values in slots that are used again.
+/// Values in slots that are used again. A slot without a value keeps its key for one that is elsewhere.
 #[derive(Debug)]
 pub(super) struct Arena<K, T> {
-    slots: Slab<(u32, T)>,
+    slots: Slab<(u32, Option<T>)>,
     next_serial: u32,
+    len: usize,
     key: PhantomData<K>,
 }
 
 impl<K: Key, T> Arena<K, T> {
     pub(super) fn new() -> Self {
-        Self { slots: Slab::new(), next_serial: 0, key: PhantomData }
+        Self { slots: Slab::new(), next_serial: 0, len: 0, key: PhantomData }
     }
 
     pub(super) fn insert(&mut self, value: T) -> K {
-        let serial = self.next_serial;
-        self.next_serial = serial.wrapping_add(1);
-        let slot = self.slots.insert((serial, value));
-        K::new(u32::try_from(slot).expect("memory ends long before 2^32 slots are taken"), serial)
+        self.len += 1;
+        self.occupy(Some(value))
     }
 
     pub(super) fn get(&self, key: K) -> Option<&T> {
-        self.slots.get(key.slot() as usize).filter(|(serial, _)| *serial == key.serial()).map(|(_, value)| value)
+        let (serial, value) = self.slots.get(key.slot() as usize)?;
+        value.as_ref().filter(|_| *serial == key.serial())
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
-        self.slots.get_mut(key.slot() as usize).filter(|(serial, _)| *serial == key.serial()).map(|(_, value)| value)
+        let (serial, value) = self.slots.get_mut(key.slot() as usize)?;
+        value.as_mut().filter(|_| *serial == key.serial())
     }
 
     pub(super) fn remove(&mut self, key: K) -> Option<T> {
-        self.get(key)?;
-        self.slots.try_remove(key.slot() as usize).map(|(_, value)| value)
+        let value = self.take(key)?;
+        self.slots.try_remove(key.slot() as usize);
+        Some(value)
+    }
+
+    /// Keeps a key for a value that comes later.
+    pub(super) fn reserve(&mut self) -> K {
+        self.occupy(None)
+    }
+
+    /// Takes a value out and keeps its key for it.
+    pub(super) fn take(&mut self, key: K) -> Option<T> {
+        let (serial, value) = self.slots.get_mut(key.slot() as usize)?;
+        let value = value.take_if(|_| *serial == key.serial())?;
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// Puts a value under a key that was kept for it. Gives it back where none was.
+    pub(super) fn put(&mut self, key: K, value: T) -> Result<(), T> {
+        match self.slots.get_mut(key.slot() as usize) {
+            Some((serial, slot @ None)) if *serial == key.serial() => {
+                *slot = Some(value);
+                self.len += 1;
+                Ok(())
+            }
+            _ => Err(value),
+        }
+    }
+
+    /// Keeps a key no longer, unless there is a value under it.
+    pub(super) fn give_up(&mut self, key: K) {
+        let is_kept = self
+            .slots
+            .get(key.slot() as usize)
+            .is_some_and(|(serial, value)| *serial == key.serial() && value.is_none());
+        if is_kept {
+            self.slots.remove(key.slot() as usize);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.len
     }
 
     /// The values, in the order of their slots.
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().map(|(_, (_, value))| value)
+        self.slots.iter().filter_map(|(_, (_, value))| value.as_ref())
     }
 
-    /// The keys, in the order of their slots.
+    /// The keys of the values, in the order of their slots.
     pub(super) fn keys(&self) -> impl Iterator<Item = K> {
-        self.slots.iter().filter_map(|(slot, (serial, _))| Some(K::new(u32::try_from(slot).ok()?, *serial)))
+        let taken = self.slots.iter().filter(|(_, (_, value))| value.is_some());
+        taken.filter_map(|(slot, (serial, _))| Some(K::new(u32::try_from(slot).ok()?, *serial)))
+    }
+
+    fn occupy(&mut self, value: Option<T>) -> K {
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        let slot = self.slots.insert((serial, value));
+        K::new(u32::try_from(slot).expect("memory ends long before 2^32 slots are taken"), serial)
     }
 }

@@ -4,7 +4,13 @@ use std::collections::VecDeque;
 
 use rtm_codec::{ChannelId, Event};
 
-use super::stream::Queued;
+use super::{
+    pack::{
+        Packer,
+        format::{AwayV1, KeptV1, NewsV1},
+    },
+    stream::{COUNTED, Queued},
+};
 
 /// The kinds of channel events that are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +76,41 @@ impl Away {
             events.push((self.lost_at, gap(channel_id.clone(), Some(self.lost))));
         }
         events
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.kept.iter().map(|(_, _, queued)| queued.bytes as usize).sum()
+    }
+
+    pub(super) fn pack(&self, packer: Packer<'_>) -> Option<AwayV1> {
+        let pack = |(place, news, queued): &(Place, ChannelNews, Queued)| {
+            let news = match news {
+                ChannelNews::Message => NewsV1::Message,
+                ChannelNews::Member => NewsV1::Member,
+                ChannelNews::Attributes => NewsV1::Attributes,
+            };
+            Some(KeptV1 { place: (place.before, place.order), news, event: packer.event(queued)?.event })
+        };
+        Some(AwayV1 {
+            kept: self.kept.iter().map(pack).collect::<Option<_>>()?,
+            lost: self.lost,
+            lost_at: (self.lost_at.before, self.lost_at.order),
+        })
+    }
+
+    pub(super) fn unpack(packed: AwayV1, mut event: impl FnMut(Vec<u8>) -> Option<Queued>) -> Option<Self> {
+        let place = |(before, order)| Place { before, order };
+        let mut kept = VecDeque::new();
+        for KeptV1 { place: at, news, event: bytes } in packed.kept {
+            let news = match news {
+                NewsV1::Message => ChannelNews::Message,
+                NewsV1::Member => ChannelNews::Member,
+                NewsV1::Attributes => ChannelNews::Attributes,
+            };
+            kept.push_back((place(at), news, event(bytes)?));
+        }
+        let lost = Some(packed.lost).filter(|lost| *lost <= COUNTED)?;
+        Some(Self { kept, lost, lost_at: place(packed.lost_at) })
     }
 
     fn lose(&mut self, at: usize, counts: bool) -> isize {

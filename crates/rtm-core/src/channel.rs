@@ -16,8 +16,10 @@ use super::{
     away::ChannelNews,
     directory::{Directory, Named},
     jobs::Waiting,
+    memberships::Memberships,
     message_ids::{Known, Sent},
     notes::{Asker, Note},
+    pack::{PackTime, UnpackedMembership},
     session::Session,
     stream::{Queued, event_bytes},
     timer::{Alarm, Due},
@@ -46,6 +48,11 @@ impl Named for Channel {
 }
 
 impl Channel {
+    /// When all members were last told how many they are, and when they are to be told again.
+    pub(super) fn count_times(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.told_at, self.tell_at)
+    }
+
     fn count(&self) -> u32 {
         u32::try_from(self.members.len()).unwrap_or(u32::MAX)
     }
@@ -119,18 +126,12 @@ impl Core {
     }
 
     fn member_left(&mut self, now: Now, key: SessionKey, channel_key: ChannelKey) -> Option<ChannelId> {
-        let user_id = self.user_id_of(key);
-        let channel = self.channels.get_mut(channel_key)?;
-        channel.members.swap_remove(&key);
-        let channel_id = channel.id.clone();
-        let count = channel.count();
+        let member_id = self.user_id_of(key);
+        let (channel_id, count) = self.remove_member(now, key, channel_key)?;
         if count == 0 {
-            channel.empty_since = now.instant;
-            channel.tell_at = None;
-            self.tidy_channel(now, channel_key);
             return Some(channel_id);
         }
-        if let Some(member_id) = user_id
+        if let Some(member_id) = member_id
             && count as usize <= limits::MEMBER_EVENTS
         {
             let event = Event::MemberLeft { channel_id: channel_id.clone(), member_id, member_count: count };
@@ -138,6 +139,57 @@ impl Core {
         }
         self.count_changed(now, channel_key);
         Some(channel_id)
+    }
+
+    /// Takes a member out of a channel and tells nobody. Gives the channel's name and how many members are left.
+    pub(super) fn remove_member(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        channel_key: ChannelKey,
+    ) -> Option<(ChannelId, u32)> {
+        let channel = self.channels.get_mut(channel_key)?;
+        channel.members.swap_remove(&key);
+        let left = (channel.id.clone(), channel.count());
+        if channel.members.is_empty() {
+            channel.empty_since = now.instant;
+            channel.tell_at = None;
+            self.tidy_channel(now, channel_key);
+        }
+        Some(left)
+    }
+
+    /// Puts a session that comes from elsewhere into its channels. The other members are told nothing, but those that
+    /// were told how many they are without it.
+    pub(super) fn unpack_memberships(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        packed: Vec<UnpackedMembership>,
+        away_order: u64,
+    ) -> Memberships {
+        let time = PackTime(now.instant);
+        let mut memberships = Memberships::unpack(away_order);
+        for UnpackedMembership { channel_id, told_count, away, count_told, count_due } in packed {
+            let channel_key = self.channels.intern(&channel_id, now);
+            memberships.add_unpacked(channel_key, told_count, away);
+            let Some(channel) = self.channels.get_mut(channel_key) else { continue };
+            channel.members.insert(key);
+            channel.told_at = channel.told_at.max(count_told.map(|at| time.instant(at).min(now.instant)));
+            channel.tell_at = channel.tell_at.or_else(|| count_due.map(|at| time.instant(at)));
+            if let Some(at) = channel.tell_at {
+                channel.alarm.set(&mut self.hub.timers, at, Due::Channel(channel_key));
+            }
+            let count = channel.count();
+            let is_told_otherwise = |member: &SessionKey| {
+                let session = self.hub.sessions.get(*member).filter(|session| session.conn.is_some());
+                session.is_some_and(|session| session.memberships.was_told_otherwise(channel_key, count))
+            };
+            if channel.members.iter().any(is_told_otherwise) {
+                self.count_changed(now, channel_key);
+            }
+        }
+        memberships
     }
 
     /// To all members but the sender, and not to those that cannot take its kind.

@@ -6,6 +6,7 @@ use rtm_codec::{Answer, CloseReason, Event, Refusal, RequestId, Seq, ServerFrame
 
 use super::{
     ConnId, Now, Outgoing, Settings, Stats,
+    absent::Absent,
     arena::{Arena, ChannelKey, SessionKey},
     away::ChannelNews,
     notes::{Asker, Note},
@@ -41,6 +42,7 @@ pub(super) struct Hub {
     pub(super) settings: Settings,
     pub(super) conns: Arena<ConnId, Conn>,
     pub(super) sessions: Arena<SessionKey, Session>,
+    pub(super) absent: Absent,
     pub(super) timers: Timers,
     pub(super) stats: Stats,
     wakes: Vec<ConnId>,
@@ -54,6 +56,7 @@ impl Hub {
             settings,
             conns: Arena::new(),
             sessions: Arena::new(),
+            absent: Absent::default(),
             timers: Timers::default(),
             stats: Stats::default(),
             wakes: Vec::new(),

@@ -4,13 +4,17 @@ use std::time::Instant;
 
 use rtm_codec::{
     AcceptInvitation, Answer, CallId, CancelInvitation, ErrorKind, Event, LocalInvitationFailureReason, Refusal,
-    RefuseInvitation, RemoteInvitationFailureReason, SendInvitation, SharedEvent, Text, UserId, limits,
+    RefuseInvitation, RemoteInvitationFailureReason, SendInvitation, SessionId, SharedEvent, Text, UserId, limits,
 };
 
 use super::{
     Core, Now,
     arena::{InvitationKey, SessionKey, UserKey},
     notes::Note,
+    pack::{
+        PackTime, Packer,
+        format::{Id, InvitationV1},
+    },
     session::Session,
     stream::{Queued, event_bytes},
     timer::Due,
@@ -24,6 +28,8 @@ pub(super) struct Invitation {
     callee: UserKey,
     content: Text,
     sent_at: Instant,
+    /// Tells it from an earlier one of the same caller and id.
+    number: u32,
     /// The callee's session that was given it.
     given_to: Option<SessionKey>,
     /// Whether the callee's device has it.
@@ -41,6 +47,22 @@ pub(super) enum Leaving {
     Replaced,
     /// It was silent for too long, and its session may yet be resumed.
     Lapsed,
+}
+
+impl Invitation {
+    /// For the session of its caller; `None` if `caller` is not that.
+    pub(super) fn pack(&self, packer: Packer<'_>, caller: UserKey) -> Option<InvitationV1> {
+        Some(InvitationV1 {
+            call_id: Id(self.call_id.clone()),
+            callee_id: packer.user(self.callee).filter(|_| self.caller == caller)?,
+            content: self.content.to_string(),
+            sent_at: packer.moment(self.sent_at),
+            number: self.number,
+            given_to: self.given_to.and_then(|key| packer.session(key)),
+            is_received: self.is_received,
+            was_callee_there: self.was_callee_there,
+        })
+    }
 }
 
 impl Core {
@@ -62,27 +84,73 @@ impl Core {
             self.users.release(callee);
             return Err(Refusal::new(ErrorKind::ExceedLimit, "too many invitations are open"));
         }
-        let invitation = self.invitations.insert(Invitation {
+        self.invitations_sent = self.invitations_sent.wrapping_add(1);
+        let invitation = self.open_invitation(Invitation {
             call_id: send.call_id,
             caller,
             callee,
             content: send.content.detach(),
             sent_at: now.instant,
+            number: self.invitations_sent,
             given_to: None,
             is_received: false,
             was_callee_there: false,
         });
-        for user in [caller, callee] {
-            if let Some(user) = self.users.get_mut(user)
-                && !user.invitations.contains(&invitation)
-            {
-                user.invitations.push(invitation);
-            }
-        }
-        self.hub.timers.push(now.instant + self.config.settings.invitation_receipt_within, Due::Invitation(invitation));
-        self.hub.timers.push(now.instant + self.config.settings.invitation_answer_within, Due::Invitation(invitation));
         self.give_invitation(invitation);
         Ok(Answer::SendInvitation(()))
+    }
+
+    /// Puts an invitation in, at its place among those of its parties, which are in the order of their sending.
+    fn open_invitation(&mut self, invitation: Invitation) -> InvitationKey {
+        let Invitation { caller, callee, sent_at, .. } = invitation;
+        let key = self.invitations.insert(invitation);
+        let Self { users, invitations, .. } = self;
+        for user in [caller, callee] {
+            if let Some(user) = users.get_mut(user)
+                && !user.invitations.contains(&key)
+            {
+                let is_earlier =
+                    |other: &InvitationKey| invitations.get(*other).is_some_and(|it| it.sent_at <= sent_at);
+                let at = user.invitations.partition_point(is_earlier);
+                user.invitations.insert(at, key);
+            }
+        }
+        let settings = &self.config.settings;
+        for within in [settings.invitation_receipt_within, settings.invitation_answer_within] {
+            self.hub.timers.push(sent_at + within, Due::Invitation(key));
+        }
+        key
+    }
+
+    /// Puts an invitation in whose caller's session comes from elsewhere.
+    pub(super) fn unpack_invitation(&mut self, now: Now, caller: UserKey, packed: InvitationV1) {
+        let InvitationV1 { call_id, callee_id, content, sent_at, number, given_to, is_received, was_callee_there } =
+            packed;
+        let callee = self.users.intern(&callee_id.0);
+        let given_to = given_to.map(|id| self.session_key(now, &callee_id.0, SessionId(id)));
+        self.open_invitation(Invitation {
+            call_id: call_id.0,
+            caller,
+            callee,
+            content: Text::from(content),
+            sent_at: PackTime(now.instant).instant(sent_at).min(now.instant),
+            number,
+            given_to,
+            is_received,
+            was_callee_there,
+        });
+    }
+
+    /// The session of a caller moves: its invitations go with it, and nobody is told.
+    pub(super) fn forget_sent_invitations(&mut self, caller: UserKey) {
+        let invitations = self.users.get(caller).map_or_else(Vec::new, |user| user.invitations.clone());
+        for key in invitations {
+            if self.invitations.get(key).is_some_and(|invitation| invitation.caller == caller)
+                && let Some(invitation) = self.take_invitation(key)
+            {
+                self.users.release(invitation.callee);
+            }
+        }
     }
 
     pub(super) fn cancel_invitation(&mut self, key: SessionKey, cancel: CancelInvitation) -> Result<Answer, Refusal> {
@@ -146,8 +214,19 @@ impl Core {
         Ok(())
     }
 
+    /// A callee's device has the event of an invitation.
+    pub(super) fn invitation_event_received(&mut self, event: &Event, number: u32, key: SessionKey) {
+        let Event::RemoteInvitationReceived { call_id, caller_id, .. } = event else { return };
+        let found = self.users.find(caller_id).and_then(|caller| self.find_invitation(caller, call_id));
+        if let Some(found) = found
+            && self.invitations.get(found).is_some_and(|invitation| invitation.number == number)
+        {
+            self.invitation_received(found, key);
+        }
+    }
+
     /// A callee's device has an invitation: its caller is told.
-    pub(super) fn invitation_received(&mut self, invitation: InvitationKey, key: SessionKey) {
+    fn invitation_received(&mut self, invitation: InvitationKey, key: SessionKey) {
         let Some(invitation) = self
             .invitations
             .get_mut(invitation)
@@ -201,7 +280,7 @@ impl Core {
         let bytes = event_bytes(&event);
         if self.hub.has_room(key, bytes) {
             invitation.given_to = Some(key);
-            let note = Note::Invitation(invitation_key);
+            let note = Note::Invitation(invitation.number);
             self.hub.push(key, Queued { event: SharedEvent::for_one(event), note, bytes });
         }
     }

@@ -70,6 +70,18 @@ impl Jobs {
         }
     }
 
+    /// Whether a job is under way that a session asked for, or that is for it.
+    pub(super) fn concern(&self, key: SessionKey) -> bool {
+        self.waiting.values().any(|waiting| match waiting {
+            Waiting::Promise { asker, .. } | Waiting::ChannelMessage { asker, .. } | Waiting::History(asker) => {
+                asker.session == key
+            }
+            Waiting::Offline { asker, receiver, .. } => asker.session == key || *receiver == Some(key),
+            Waiting::Load(session) | Waiting::Removal { session, .. } => *session == key,
+            Waiting::Http(_) => false,
+        })
+    }
+
     pub(super) fn take(&mut self, jobs: &mut Vec<StoreJob>) {
         jobs.append(&mut self.out);
     }

@@ -9,6 +9,10 @@ use super::{
     arena::{ChannelKey, SessionKey},
     away::gap,
     invitations::Leaving,
+    pack::{
+        PackTime, Packer,
+        format::{LivenessV1, StateV1},
+    },
 };
 
 /// When a session's client was last heard, and what follows from its silence.
@@ -130,6 +134,39 @@ impl Liveness {
     }
 }
 
+impl Liveness {
+    pub(super) fn pack(&self, packer: Packer<'_>) -> LivenessV1 {
+        let (server_pings, interval_ms) = match self.keep_alive {
+            KeepAlive::Client { interval_ms } => (false, interval_ms),
+            KeepAlive::Server { interval_ms } => (true, interval_ms),
+            // A kind that is added to the protocol has to be added here.
+            _ => (false, 0),
+        };
+        LivenessV1 {
+            state: StateV1(self.state),
+            has_lapsed: self.has_lapsed,
+            heard: packer.moment(self.heard),
+            server_pings,
+            interval_ms,
+        }
+    }
+
+    pub(super) fn unpack(packed: &LivenessV1, time: PackTime) -> Self {
+        let interval_ms = packed.interval_ms.min(MOST_KEEP_ALIVE_MS);
+        Self {
+            state: packed.state.0,
+            has_lapsed: packed.has_lapsed,
+            // What has not been heard yet has not been heard.
+            heard: time.instant(packed.heard).min(time.0),
+            keep_alive: match packed.server_pings {
+                true => KeepAlive::Server { interval_ms },
+                false => KeepAlive::Client { interval_ms },
+            },
+            ping_at: None,
+        }
+    }
+}
+
 impl Core {
     /// Does what is due for a session.
     pub(super) fn session_due(&mut self, now: Now, key: SessionKey) {
@@ -140,10 +177,11 @@ impl Core {
             Silence::Offline => return self.lapse(now, key),
             Silence::Gone => return self.end_session(now, key, CloseReason::KeepAliveTimeout),
         }
+        let since_start = self.since_start(now);
         if let Some(session) = self.hub.sessions.get_mut(key)
             && let Some(conn) = session.conn
         {
-            session.tidy(&self.config, now.instant, now.instant.saturating_duration_since(self.start));
+            session.tidy(&self.config, now.instant, since_start);
             if let Some(conn) = self.hub.conns.get_mut(conn) {
                 conn.tidy();
             }

@@ -5,6 +5,10 @@ use rtm_codec::ChannelId;
 use super::{
     arena::ChannelKey,
     away::{Away, ChannelNews, Place},
+    pack::{
+        Packer,
+        format::{Id, MembershipV1, MembershipsV1},
+    },
     stream::{Queued, Stream},
 };
 
@@ -59,6 +63,11 @@ impl Memberships {
         std::mem::take(&mut self.channels).into_iter().map(|member| member.channel)
     }
 
+    /// Whether the last member count that the session was told of a channel is not this one.
+    pub(super) fn was_told_otherwise(&self, channel: ChannelKey, count: u32) -> bool {
+        self.channels.iter().any(|member| member.channel == channel && member.told_count != count)
+    }
+
     /// Takes note that a channel's member count is told to the session. `false` if it is not a member, or knows the
     /// count already; then it is told only `again`.
     pub(super) fn tell_count(&mut self, channel: ChannelKey, count: u32, again: bool) -> bool {
@@ -93,6 +102,37 @@ impl Memberships {
         };
         self.away_bytes = self.away_bytes.saturating_sub(away.lose_oldest());
         true
+    }
+
+    /// `None` if a channel is gone, which none with a member is.
+    pub(super) fn pack(&self, packer: Packer<'_>) -> Option<MembershipsV1> {
+        let pack = |member: &Membership| {
+            let channel = packer.channel(member.channel)?;
+            let (count_told, count_due) = channel.count_times();
+            Some(MembershipV1 {
+                channel_id: Id(channel.id.clone()),
+                told_count: member.told_count,
+                away: match &member.away {
+                    Some(away) => Some(away.pack(packer)?),
+                    None => None,
+                },
+                count_told: count_told.map(|at| packer.moment(at)),
+                count_due: count_due.map(|at| packer.moment(at)),
+            })
+        };
+        let channels = self.channels.iter().map(pack).collect::<Option<_>>()?;
+        Some(MembershipsV1 { channels, away_order: self.away_order })
+    }
+
+    /// The memberships of a session that comes from elsewhere, to be added to.
+    pub(super) fn unpack(away_order: u64) -> Self {
+        Self { away_order, ..Self::default() }
+    }
+
+    /// A membership that comes from elsewhere.
+    pub(super) fn add_unpacked(&mut self, channel: ChannelKey, told_count: u32, away: Option<Away>) {
+        self.away_bytes += away.as_ref().map_or(0, Away::bytes);
+        self.channels.push(Membership { channel, told_count, away: away.map(Box::new) });
     }
 
     /// Puts what is kept where it belongs in the session's stream.

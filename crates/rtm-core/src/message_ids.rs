@@ -5,9 +5,15 @@ use std::{
     time::Instant,
 };
 
-use rtm_codec::{MessageId, RequestId, SendOutcome};
+use rtm_codec::{MessageId, RequestId, SendOutcome, limits};
 
-use super::Settings;
+use super::{
+    Settings,
+    pack::{
+        PackTime, Packer,
+        format::{MessageIdV1, MessageIdsV1, MessageStateV1, RepeatV1},
+    },
+};
 
 /// What is known of a message id.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,6 +120,41 @@ impl MessageIds {
     }
 }
 
+impl MessageIds {
+    pub(super) fn pack(&self, packer: Packer<'_>) -> MessageIdsV1 {
+        let repeat = |(sent, request): &(Sent, RequestId)| {
+            let (to_channel, id) = match sent {
+                Sent::ToPeer(id) => (false, id.0),
+                Sent::ToChannel(id) => (true, id.0),
+            };
+            RepeatV1 { to_channel, id, request: request.0 }
+        };
+        MessageIdsV1 {
+            to_peers: self.to_peers.pack(packer),
+            to_channels: self.to_channels.pack(packer),
+            repeats: self.repeats.iter().map(repeat).collect(),
+        }
+    }
+
+    pub(super) fn unpack(packed: &MessageIdsV1, time: PackTime, settings: &Settings) -> Option<Self> {
+        let MessageIdsV1 { to_peers, to_channels, repeats } = packed;
+        if to_peers.len() + to_channels.len() > settings.repeat_ids.max(1) || repeats.len() > limits::REQUESTS_IN_FLIGHT
+        {
+            return None;
+        }
+        let repeat = |repeat: &RepeatV1| {
+            let id = MessageId(repeat.id);
+            let sent = if repeat.to_channel { Sent::ToChannel(id) } else { Sent::ToPeer(id) };
+            (sent, RequestId(repeat.request))
+        };
+        Some(Self {
+            to_peers: Ids::unpack(to_peers, time),
+            to_channels: Ids::unpack(to_channels, time),
+            repeats: repeats.iter().map(repeat).collect(),
+        })
+    }
+}
+
 /// Ids in the order of their use. A client mostly counts up, so runs of ids that follow each other are found as one:
 /// nothing is hashed, and neighbours in time are neighbours in memory.
 #[derive(Debug, Default)]
@@ -155,6 +196,34 @@ impl Run {
 }
 
 impl Ids {
+    fn pack(&self, packer: Packer<'_>) -> Vec<MessageIdV1> {
+        let state = |state| match state {
+            State::UnderWay => MessageStateV1::UnderWay,
+            State::Done(SendOutcome::Delivered) => MessageStateV1::Delivered,
+            State::Done(SendOutcome::Stored) => MessageStateV1::Stored,
+            State::Done(_) => MessageStateV1::NotReceived,
+            State::Refused => MessageStateV1::Refused,
+        };
+        let pack =
+            |entry: &Entry| MessageIdV1 { id: entry.id.0, at: packer.moment(entry.at), state: state(entry.state) };
+        self.entries.iter().map(pack).collect()
+    }
+
+    fn unpack(packed: &[MessageIdV1], time: PackTime) -> Self {
+        let mut ids = Self::default();
+        for entry in packed {
+            let state = match entry.state {
+                MessageStateV1::UnderWay => State::UnderWay,
+                MessageStateV1::Delivered => State::Done(SendOutcome::Delivered),
+                MessageStateV1::Stored => State::Done(SendOutcome::Stored),
+                MessageStateV1::NotReceived => State::Done(SendOutcome::NotReceived),
+                MessageStateV1::Refused => State::Refused,
+            };
+            ids.push(Entry { id: MessageId(entry.id), at: time.instant(entry.at).min(time.0), state });
+        }
+        ids
+    }
+
     /// The first id of the run that an id is in, and the run.
     fn run(&self, id: u64) -> Option<(u64, Run)> {
         let is_in = |(start, run): &(u64, Run)| id.checked_sub(*start).is_some_and(|offset| offset < run.len);

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use rtm_codec::{RequestId, SendOutcome};
+use rtm_codec::{Event, RequestId, SendOutcome, SessionId};
 
 use super::{
     Core, JobId, Now, Place,
-    arena::{InvitationKey, SessionKey},
+    arena::SessionKey,
+    pack::{PackTime, Packer, format::NoteV1},
     stream::Queued,
 };
 
@@ -30,8 +31,27 @@ pub(super) enum Note {
     Storing(JobId),
     /// The store has it.
     Stored(Place),
-    /// The callee has the invitation.
-    Invitation(InvitationKey),
+    /// The callee has the invitation of the event, if it is still the one with this number.
+    Invitation(u32),
+}
+
+impl Note {
+    /// `None` while the store is keeping the event.
+    pub(super) fn pack(self, packer: Packer<'_>) -> Option<NoteV1> {
+        Some(match self {
+            Self::None => NoteV1::None,
+            Self::Receipt { asker, deadline, store } => NoteV1::Receipt {
+                session: packer.session(asker.session),
+                numbering: asker.numbering,
+                request: asker.request.0,
+                deadline: packer.moment(deadline),
+                store,
+            },
+            Self::Storing(_) => return None,
+            Self::Stored(place) => NoteV1::Stored(place.0),
+            Self::Invitation(number) => NoteV1::Invitation(number),
+        })
+    }
 }
 
 impl Core {
@@ -44,10 +64,29 @@ impl Core {
                 Note::Receipt { asker, .. } => self.settle_message(asker, &event, Ok(SendOutcome::Delivered)),
                 Note::Storing(job) => self.jobs.receive(job),
                 Note::Stored(place) => stored.push(place),
-                Note::Invitation(invitation) => self.invitation_received(invitation, key),
+                Note::Invitation(number) => self.invitation_event_received(event.event(), number, key),
             }
         }
         self.remove_stored(key, stored);
         self.continue_offline(now, key);
+    }
+
+    /// The note of an event that comes from elsewhere.
+    pub(super) fn unpack_note(&mut self, now: Now, event: &Event, note: NoteV1) -> Note {
+        match note {
+            NoteV1::None => Note::None,
+            NoteV1::Receipt { session, numbering, request, deadline, store } => {
+                let session = match (session, event) {
+                    (Some(id), Event::MessageFromPeer(message)) => {
+                        self.session_key(now, &message.peer_id, SessionId(id))
+                    }
+                    _ => self.hub.nobody(),
+                };
+                let asker = Asker { session, numbering, request: RequestId(request) };
+                Note::Receipt { asker, deadline: PackTime(now.instant).instant(deadline), store }
+            }
+            NoteV1::Stored(place) => Note::Stored(Place(place)),
+            NoteV1::Invitation(number) => Note::Invitation(number),
+        }
     }
 }

@@ -10,6 +10,10 @@ use super::{
     arena::SessionKey,
     jobs::Waiting,
     notes::{Asker, Note},
+    pack::{
+        Packer,
+        format::{MailV1, ReadingV1},
+    },
     stream::{Queued, event_bytes},
 };
 
@@ -94,6 +98,36 @@ impl Mail {
         if self.reading == Reading::Loading {
             self.removed_meanwhile.extend_from_slice(places);
         }
+    }
+}
+
+impl Mail {
+    /// `None` while the store is reading, or keeping one of the messages.
+    pub(super) fn pack(&self, packer: Packer<'_>) -> Option<MailV1> {
+        Some(MailV1 {
+            reading: match self.reading {
+                Reading::Done => ReadingV1::Done,
+                Reading::Loading => return None,
+                Reading::Paused { after, until } => ReadingV1::Paused { after: after.0, until },
+                Reading::Due => ReadingV1::Due,
+            },
+            reads_again: self.reads_again,
+            unremoved: self.unremoved.iter().map(|place| place.0).collect(),
+            held: self.held.iter().map(|queued| packer.event(queued)).collect::<Option<_>>()?,
+        })
+    }
+
+    /// What was read; so many messages waited, which are to be held again.
+    pub(super) fn unpack(packed: &MailV1, held: usize) -> Option<Self> {
+        let reading = match packed.reading {
+            ReadingV1::Done => Reading::Done,
+            ReadingV1::Paused { after, until } => Reading::Paused { after: Place(after), until },
+            ReadingV1::Due => Reading::Due,
+        };
+        // Where all is read, nothing waits.
+        let is_good = reading != Reading::Done || held == 0;
+        let unremoved = packed.unremoved.iter().copied().map(Place).collect();
+        is_good.then(|| Self { reading, reads_again: packed.reads_again, unremoved, ..Self::default() })
     }
 }
 

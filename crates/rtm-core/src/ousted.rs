@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use rtm_codec::{InstanceId, SessionId};
 
+use super::pack::format::{Id, OustedV1};
+
 /// The last sessions that ended so, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct OustedSessions(VecDeque<Ousted>);
@@ -37,6 +39,26 @@ impl OustedSessions {
     pub(super) fn tell_returning(&mut self, instance: &InstanceId) -> bool {
         let untold = |ousted: &Ousted| !ousted.was_told && ousted.instance == *instance;
         self.0.iter().position(untold).and_then(|at| self.0.remove(at)).is_some()
+    }
+}
+
+impl OustedSessions {
+    pub(super) fn pack(&self) -> Vec<OustedV1> {
+        let pack = |ousted: &Ousted| OustedV1 {
+            session: ousted.session.0,
+            instance: Id(ousted.instance.clone()),
+            was_told: ousted.was_told,
+        };
+        self.0.iter().map(pack).collect()
+    }
+
+    pub(super) fn unpack(packed: Vec<OustedV1>) -> Option<Self> {
+        let unpack = |OustedV1 { session, instance, was_told }| Ousted {
+            session: SessionId(session),
+            instance: instance.0,
+            was_told,
+        };
+        (packed.len() <= OUSTED_SESSIONS).then(|| Self(packed.into_iter().map(unpack).collect()))
     }
 }
 

@@ -13,6 +13,10 @@ use super::{
     Core, Now,
     arena::{SessionKey, UserKey},
     notes::Asker,
+    pack::{
+        PackTime, Packer,
+        format::{Id, StateV1, WatchingV1},
+    },
 };
 
 /// Whom a session watches, and what it was told of them.
@@ -86,6 +90,16 @@ impl Watching {
         let Some(told) = self.subscriptions.get_mut(&user) else { return false };
         told.is_changed = false;
         std::mem::replace(&mut told.state, state) != state || again
+    }
+}
+
+impl Watching {
+    pub(super) fn pack(&self, packer: Packer<'_>) -> WatchingV1 {
+        let subscription = |(user, told): (&UserKey, &Told)| Some((packer.user(*user)?, StateV1(told.state)));
+        WatchingV1 {
+            subscriptions: self.subscriptions.iter().filter_map(subscription).collect(),
+            told_at: self.told_at.map(|at| packer.moment(at)),
+        }
     }
 }
 
@@ -174,6 +188,28 @@ impl Core {
         }
     }
 
+    /// What a session watches that comes from elsewhere.
+    pub(super) fn unpack_watching(&mut self, now: Now, key: SessionKey, packed: WatchingV1) -> Watching {
+        let mut watching = Watching::new(self.hasher.clone());
+        watching.told_at = packed.told_at.map(|at| PackTime(now.instant).instant(at));
+        for (Id(user_id), StateV1(state)) in packed.subscriptions {
+            let user = self.users.intern(&user_id);
+            if let Some(user) = self.users.get_mut(user) {
+                user.watchers.insert(key);
+            }
+            watching.subscriptions.insert(user, Told { state, is_changed: false });
+        }
+        watching
+    }
+
+    /// A user's session has come from elsewhere: whoever was told another state meanwhile is told.
+    pub(super) fn tell_if_told_otherwise(&mut self, now: Now, user: UserKey) {
+        let state = self.state_of(user);
+        self.state_changed_for(now, user, |watching| {
+            watching.subscriptions.get(&user).is_some_and(|told| told.state != state)
+        });
+    }
+
     /// Whether a user is there.
     pub(super) fn state_of(&self, user: UserKey) -> PeerOnlineState {
         let session = self.users.get(user).and_then(|user| self.hub.sessions.get(user.session?));
@@ -192,13 +228,17 @@ impl Core {
     /// Has those that watch a user told of its state: at once, or when the pause after the last time they were told
     /// is over, in which it may change again. Those without a connection are told when they come back.
     pub(super) fn state_changed(&mut self, now: Now, user: UserKey) {
+        self.state_changed_for(now, user, |_| true);
+    }
+
+    fn state_changed_for(&mut self, now: Now, user: UserKey, is_for: impl Fn(&Watching) -> bool) {
         let Some(watched) = self.users.get(user) else { return };
         let pause = self.config.settings.presence_pause;
         for &key in &watched.watchers {
             let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some()) else {
                 continue;
             };
-            if session.watching.note_change(user, now.instant, pause) {
+            if is_for(&session.watching) && session.watching.note_change(user, now.instant, pause) {
                 self.hub.arm(key);
             }
         }

@@ -8,6 +8,7 @@ use super::{
     Core, Now,
     arena::SessionKey,
     notes::Note,
+    pack::{PackTime, Packer, format::ReceiptsV1},
     session::Session,
     stream::{Queued, Stream},
 };
@@ -45,6 +46,16 @@ impl Receipts {
     /// The stream begins under new numbers.
     pub(super) fn restart(&mut self, stream: &Stream) {
         self.from = stream.first();
+    }
+}
+
+impl Receipts {
+    pub(super) fn pack(&self, packer: Packer<'_>) -> ReceiptsV1 {
+        ReceiptsV1 { due: self.due.map(|at| packer.moment(at)), from: self.from }
+    }
+
+    pub(super) fn unpack(packed: &ReceiptsV1, time: PackTime) -> Self {
+        Self { due: packed.due.map(|at| time.instant(at)), from: packed.from }
     }
 }
 

@@ -4,6 +4,11 @@ use std::collections::VecDeque;
 
 use rtm_codec::{Answer, ErrorKind, Refusal, RequestId, limits};
 
+use super::pack::{
+    format::{RequestV1, RequestsV1},
+    frames::{answer as read_answer, answer_bytes},
+};
+
 /// What to do with a request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Begin {
@@ -191,8 +196,54 @@ impl Requests {
     }
 }
 
+impl Requests {
+    pub(super) fn pack(&self) -> RequestsV1 {
+        let request = |slot: &Slot| RequestV1 {
+            id: slot.id.0,
+            answer: match &slot.state {
+                State::UnderWay { .. } => None,
+                State::Done(result) => Some(answer_bytes(slot.id, result)),
+            },
+        };
+        RequestsV1 {
+            numbering: self.numbering,
+            requests: self.slots.iter().map(request).collect(),
+            reads: self.reads.iter().map(|id| id.0).collect(),
+            answered: self.answered.0,
+        }
+    }
+
+    pub(super) fn unpack(packed: RequestsV1) -> Option<Self> {
+        let RequestsV1 { numbering, requests, reads, answered } = packed;
+        let is_good = requests.is_sorted_by(|one, next| one.id < next.id)
+            && requests.len() <= MOST_SLOTS
+            && reads.len() <= REPEATED_READS;
+        if !is_good {
+            return None;
+        }
+        let under_way = requests.iter().filter(|request| request.answer.is_none()).count();
+        let slot = |RequestV1 { id, answer }| {
+            let state = match answer {
+                None => State::UnderWay { promises: 0, result: None },
+                Some(bytes) => State::Done(read_answer(bytes)?),
+            };
+            Some(Slot { id: RequestId(id), state })
+        };
+        Some(Self {
+            numbering,
+            slots: requests.into_iter().map(slot).collect::<Option<_>>()?,
+            under_way,
+            reads: reads.into_iter().map(RequestId).collect(),
+            answered: RequestId(answered),
+        })
+    }
+}
+
 /// So many reads are remembered: more than the call limits let pass in the time that a read may take.
 const REPEATED_READS: usize = 128;
+
+/// A request that is done gives way when so many are remembered, but one that is under way does not.
+const MOST_SLOTS: usize = 2 * limits::REQUESTS_IN_FLIGHT;
 
 /// What a client on a wire without resuming has answered: everything.
 const FORGETFUL: RequestId = RequestId(u64::MAX);

@@ -10,8 +10,8 @@ use rtm_codec::{AttributeKey, Budgets, Login, SessionId, Text};
 
 use super::{
     ConnId, ProjectConfig, Settings, arena::UserKey, liveness::Liveness, memberships::Memberships,
-    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, presence::Watching, receipts::Receipts,
-    requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
+    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::Parts, presence::Watching,
+    receipts::Receipts, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
 };
 
 /// One session. Its user is *there* until nothing was heard from it for
@@ -67,6 +67,32 @@ impl Session {
             memberships: Memberships::default(),
             watching: Watching::new(hasher),
             attributes: BTreeMap::new(),
+            ousted,
+            alarm: Alarm::default(),
+            limit: settings.session_bytes,
+            is_overfull: false,
+        }
+    }
+
+    /// A session that comes from elsewhere, without what names others.
+    pub(super) fn unpack(id: SessionId, user: UserKey, parts: Parts, hasher: FixedState, settings: &Settings) -> Self {
+        let Parts { terms, liveness, stream, receipts, mail, requests, message_ids, budgets, attributes, ousted } =
+            parts;
+        Self {
+            id,
+            user,
+            conn: None,
+            terms,
+            liveness,
+            stream,
+            receipts,
+            mail,
+            requests,
+            message_ids,
+            budgets,
+            memberships: Memberships::default(),
+            watching: Watching::new(hasher),
+            attributes,
             ousted,
             alarm: Alarm::default(),
             limit: settings.session_bytes,

@@ -4,7 +4,14 @@ use std::collections::VecDeque;
 
 use rtm_codec::{Epoch, Event, Seq, SharedEvent};
 
-use super::{Outgoing, notes::Note};
+use super::{
+    Outgoing,
+    notes::Note,
+    pack::{
+        Packer,
+        format::{PositionV1, StreamV1},
+    },
+};
 
 /// An event of the stream.
 #[derive(Debug, Clone)]
@@ -166,6 +173,35 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// `None` while the store is keeping one of the events.
+    pub(super) fn pack(&self, packer: Packer<'_>) -> Option<StreamV1> {
+        Some(StreamV1 {
+            position: PositionV1 {
+                epoch: self.epoch.0,
+                first: self.first,
+                highest: self.highest,
+                consumed: self.consumed,
+                window: self.window,
+            },
+            events: self.events.iter().map(|queued| packer.event(queued)).collect::<Option<_>>()?,
+        })
+    }
+
+    /// The stream of so many events, which are to be pushed.
+    pub(super) fn unpack(packed: &PositionV1, events: usize) -> Option<Self> {
+        let PositionV1 { epoch, first, highest, consumed, window } = *packed;
+        let end = first.checked_add(events as u64)?;
+        let is_good = [epoch, first].iter().all(|number| *number <= COUNTED)
+            && 1 <= first
+            && highest < end
+            && first <= highest + 1
+            && consumed <= highest;
+        let stream = Self { epoch: Epoch(epoch), first, highest, consumed, ..Self::new(window) };
+        is_good.then_some(stream)
+    }
+}
+
 /// What an event counts for against its session's limit: its texts, and a share for the places it is kept in.
 pub(super) fn event_bytes(event: &Event) -> u32 {
     let texts = match event {
@@ -185,5 +221,8 @@ pub(super) fn event_bytes(event: &Event) -> u32 {
     };
     u32::try_from(texts + OVERHEAD).unwrap_or(u32::MAX)
 }
+
+/// No session has counted to this number: a pack that says otherwise is made up, and counting on could overflow.
+pub(super) const COUNTED: u64 = u64::MAX / 4;
 
 const OVERHEAD: usize = 128;

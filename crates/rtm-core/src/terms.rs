@@ -8,6 +8,10 @@ use super::{
     Core, Now,
     arena::SessionKey,
     auth::{TokenLife, authenticate, is_same_secret},
+    pack::{
+        PackTime, Packer,
+        format::{Id, TermsV1, TokenV1},
+    },
 };
 
 /// The terms of a session.
@@ -45,7 +49,7 @@ impl Terms {
     pub(super) fn renew(&mut self, now: Now, login: Login, life: Option<TokenLife>) {
         self.instance = login.instance;
         self.abilities = login.abilities;
-        self.gateway_session = login.gateway_session.filter(|id| (1..=GATEWAY_SESSION_BYTES).contains(&id.len()));
+        self.gateway_session = login.gateway_session.filter(is_gateway_session);
         self.token = life.map(|life| life.clock(now));
         if let Some(token) = self.token.as_mut().filter(|_| self.abilities.times_token)
             && token.warn_at.is_some_and(|at| at <= now.instant)
@@ -96,6 +100,36 @@ impl Terms {
     }
 }
 
+impl Terms {
+    pub(super) fn pack(&self, packer: Packer<'_>) -> TermsV1 {
+        let Abilities { resume, binary, revisions, fetches_stored, repeats_attributes, times_token } = self.abilities;
+        TermsV1 {
+            instance: Id(self.instance.clone()),
+            token: self.token.map(|token| TokenV1 {
+                warn_at: token.warn_at.map(|at| packer.moment(at)),
+                ends_at: packer.moment(token.ends_at),
+            }),
+            abilities: [resume, binary, revisions, fetches_stored, repeats_attributes, times_token],
+            gateway_session: self.gateway_session.as_ref().map(Text::to_string),
+            echo_until: self.echo_until.map(|at| packer.moment(at)),
+        }
+    }
+
+    pub(super) fn unpack(packed: TermsV1, time: PackTime) -> Self {
+        let [resume, binary, revisions, fetches_stored, repeats_attributes, times_token] = packed.abilities;
+        Self {
+            instance: packed.instance.0,
+            token: packed.token.map(|token| TokenClock {
+                warn_at: token.warn_at.map(|at| time.instant(at)),
+                ends_at: time.instant(token.ends_at),
+            }),
+            abilities: Abilities { resume, binary, revisions, fetches_stored, repeats_attributes, times_token },
+            gateway_session: packed.gateway_session.map(Text::from).filter(is_gateway_session),
+            echo_until: packed.echo_until.map(|at| time.instant(at)),
+        }
+    }
+}
+
 impl Core {
     /// A token of the same user takes the place of the session's, and its clock starts anew.
     pub(super) fn renew_token(&mut self, now: Now, key: SessionKey, renew: &RenewToken) -> Result<Answer, Refusal> {
@@ -117,6 +151,10 @@ impl Core {
             self.hub.tell(key, Event::TokenWillExpire { expires_in_ms });
         }
     }
+}
+
+fn is_gateway_session(id: &Text) -> bool {
+    (1..=GATEWAY_SESSION_BYTES).contains(&id.len())
 }
 
 const GATEWAY_SESSION_BYTES: usize = 256;

@@ -46,6 +46,8 @@ pub(crate) enum Step {
     ServerStarts,
     /// Something goes wrong.
     Mishap(Mishap),
+    /// Sessions move.
+    Move,
 }
 
 #[derive(Debug)]

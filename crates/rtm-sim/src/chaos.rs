@@ -10,8 +10,9 @@ use rtm_core::ProjectConfig;
 
 use crate::{
     bot::{Bot, Plan},
-    check::Violation,
+    check::{Invariant, Violation},
     faults::Faults,
+    moving::Moves,
     rng::Rng,
     world::{Counts, DeviceConfig, DeviceId, World},
 };
@@ -34,8 +35,53 @@ pub struct Outcome {
 /// everything well, and looks it over; then lets all users go and looks at what is left.
 #[must_use]
 pub fn run_seed(seed: u64, trace: bool) -> Outcome {
+    let mut rng = Rng::new(seed ^ MOVES_SALT);
+    let moves = rng.chance(500).then(|| (Duration::from_secs(1 + rng.below(20) as u64), Moves::Anywhere));
+    let mut outcome = run_moving(seed, trace, moves);
+    if outcome.fault.is_none() && rng.chance(COMPARED) {
+        outcome.fault = difference(seed);
+    }
+    outcome
+}
+
+/// Runs a world in which sessions move and return, and the same world in which they stay and only lose their
+/// connections as one that moves does. Says where the two first differ: nobody may notice that a session moved.
+fn difference(seed: u64) -> Option<String> {
+    let every = Duration::from_secs(1 + seed % 5);
+    let stays = run_moving(seed, true, Some((every, Moves::Stays)));
+    let moves = run_moving(seed, true, Some((every, Moves::Returns)));
+    if moves.fault.is_some() {
+        return moves.fault;
+    }
+    let line = |outcome: &Outcome, at: usize| outcome.trace.get(at).map(|line| comparable(line));
+    let end = stays.trace.len().max(moves.trace.len());
+    let at = (0..end).find(|&at| line(&stays, at) != line(&moves, at))?;
+    let before = &moves.trace[at.saturating_sub(BEFORE)..at.min(moves.trace.len())];
+    Some(format!(
+        "{:?} broken: after\n{}\na session that moved makes a difference:\n{:?}, where it stays\n{:?}, where it moved",
+        Invariant::PackRoundTrips,
+        before.join("\n"),
+        stays.trace.get(at),
+        moves.trace.get(at)
+    ))
+}
+
+/// A line of a trace. The members of a channel are in no order that anybody may rely on.
+fn comparable(line: &str) -> String {
+    let mut letters: Vec<char> = line.chars().collect();
+    if line.contains("GetMembers(") {
+        letters.sort_unstable();
+    }
+    letters.into_iter().collect()
+}
+
+/// The same with sessions that move so often and in this way. Nothing else of the world depends on it.
+fn run_moving(seed: u64, trace: bool, moves: Option<(Duration, Moves)>) -> Outcome {
     let mut rng = Rng::new(seed ^ SALT);
     let mut world = make_world(seed, &mut rng);
+    if let Some((every, moves)) = moves {
+        world.move_sessions(every, moves);
+    }
     if trace {
         world.start_trace();
     }
@@ -160,6 +206,15 @@ fn make_faults(rng: &mut Rng) -> Faults {
     faults
 }
 
+/// So many of a thousand seeds are also run to compare worlds in which sessions move and in which they stay.
+const COMPARED: u32 = 20;
+
+/// So many lines before a difference are shown.
+const BEFORE: usize = 20;
+
+/// Draws of the moves are not those of the plan.
+const MOVES_SALT: u64 = 0x3c6e_f372_fe94_f82b;
+
 /// Draws of the plan are not those of the world.
 const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -168,3 +223,23 @@ const QUIET: Duration = Duration::from_secs(80);
 
 /// So long after the last user went nothing of it is left.
 const GONE: Duration = Duration::from_secs(140);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_sees_a_difference_when_sessions_move() {
+        for seed in 1..=SEEDS {
+            assert_eq!(difference(seed), None, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn sessions_move_in_these_seeds() {
+        let moved = |seed| run_moving(seed, false, Some((Duration::from_secs(2), Moves::Returns))).counts.moved;
+        assert!((1..=4).map(moved).sum::<u64>() > 20);
+    }
+
+    const SEEDS: u64 = 20;
+}

@@ -15,7 +15,7 @@ use std::{fmt, time::Duration};
 
 use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, Resumption, ServerFrame, UserId};
 use rtm_connection::{RtmError, RtmEvent};
-use rtm_core::Settings;
+use rtm_core::{Settings, UnpackError};
 
 pub use self::facts::Invariant;
 use self::{
@@ -301,6 +301,11 @@ impl Ledger {
     /// One side does not understand the other.
     pub(crate) fn broke_protocol(&mut self, now: Duration, device: usize, what: &str) {
         self.judge(now, Some(device), Err(fault(Invariant::Protocol, what)));
+    }
+
+    /// A core did not take a session that another one, or the same, had packed.
+    pub(crate) fn pack_refused(&mut self, now: Duration, user_id: &UserId, error: &UnpackError) {
+        self.judge(now, None, Err(fault(Invariant::PackRoundTrips, format!("of {user_id}: {error}"))));
     }
 
     /// An application says that it broke a promise of its own.

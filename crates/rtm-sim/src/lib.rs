@@ -105,6 +105,7 @@ mod device;
 mod faults;
 mod gateway;
 mod mishap;
+mod moving;
 mod net;
 mod rng;
 mod server;

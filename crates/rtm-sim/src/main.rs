@@ -134,7 +134,8 @@ fn figures(counts: &Counts) -> String {
 fn mishaps(counts: &Counts) -> String {
     format!(
         "{} cuts (a packet torn in {}), {} stalls, {} outages, {} overtakings, {} crashes with a durable store and {} \
-         without, {} shutdowns, {} failures of the store, {} clock jumps, {} freezes, {} slow reads",
+         without, {} shutdowns, {} failures of the store, {} clock jumps, {} freezes, {} slow reads, {} moved sessions ({} \
+         not packable, {} times all)",
         counts.cuts,
         counts.torn,
         counts.stalls,
@@ -147,5 +148,8 @@ fn mishaps(counts: &Counts) -> String {
         counts.clock_jumps,
         counts.freezes,
         counts.slow_reads,
+        counts.moved,
+        counts.not_moved,
+        counts.moved_all,
     )
 }

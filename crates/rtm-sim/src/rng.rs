@@ -39,6 +39,10 @@ impl Rng {
         if of.is_empty() { None } else { of.get(self.below(of.len())) }
     }
 
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
+        self.0.shuffle(list);
+    }
+
     pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.0.fill(&mut bytes);

@@ -48,6 +48,15 @@ impl Server {
     pub(crate) fn is_up(&self) -> bool {
         self.core.is_some()
     }
+
+    /// Another core takes the place of the one that is there. Gives the links that were connected to that.
+    pub(crate) fn go_on_in(&mut self, core: Core) -> Vec<usize> {
+        self.core = Some(core);
+        self.run += 1;
+        self.timer = None;
+        self.asked.clear();
+        std::mem::take(&mut self.links).into_values().collect()
+    }
 }
 
 impl World {
@@ -57,11 +66,8 @@ impl World {
             return;
         }
         self.trace.line(self.now, "server", || "starts".to_owned());
-        let now = self.server_now();
-        let mut core = Core::new(self.project.clone(), self.rng.bytes(), now);
-        for (key, value) in self.server.store.state(&self.project.app_id) {
-            core.restore(now, key, value);
-        }
+        let seed = self.rng.bytes();
+        let core = self.new_core(seed);
         self.server.core = Some(core);
         self.server.run += 1;
         self.server.timer = None;
@@ -69,16 +75,31 @@ impl World {
         self.settle_server();
     }
 
+    /// A core with what the store has kept.
+    pub(crate) fn new_core(&mut self, seed: [u8; 32]) -> Core {
+        let now = self.server_now();
+        let mut core = Core::new(self.project.clone(), seed, now);
+        for (key, value) in self.server.store.state(&self.project.app_id) {
+            core.restore(now, key, value);
+        }
+        core
+    }
+
     /// Takes what the core wants done.
     pub(crate) fn settle_server(&mut self) {
+        let Some(core) = &mut self.server.core else { return };
+        let mut answers = Vec::new();
+        core.take_http_answers(&mut answers);
+        // First, since an answer that arrives makes a job.
+        for (id, answer) in answers {
+            self.answer_http(id, answer);
+        }
         let Some(core) = &mut self.server.core else { return };
         let run = self.server.run;
         let mut jobs = Vec::new();
         core.take_store_jobs(&mut jobs);
         let mut wakes = Vec::new();
         core.take_wakes(&mut wakes);
-        let mut answers = Vec::new();
-        core.take_http_answers(&mut answers);
         let next = core.next_timeout();
         for job in &jobs {
             self.trace.line(self.now, "store", || format!("is asked: {}", crate::trace::work(&job.work)));
@@ -86,20 +107,17 @@ impl World {
         if self.server.store.take(&mut jobs) {
             self.plan_store();
         }
-        for conn in wakes {
-            if let Some(link) = self.server.links.get(&conn).copied() {
-                self.wake_writer(link);
-            }
-        }
-        for (id, answer) in answers {
-            self.answer_http(id, answer);
-        }
+        let mut links: Vec<usize> = wakes.iter().filter_map(|conn| self.server.links.get(conn).copied()).collect();
+        // In which order the core wakes them is of no interest, and must not decide what is drawn.
+        links.sort_unstable();
+        links.into_iter().for_each(|link| self.wake_writer(link));
         let next = next.map(|next| self.time_of(next));
         if let Some(at) = next
             && self.server.timer.is_none_or(|planned| at < planned || planned < self.now)
         {
             self.server.timer = Some(at);
-            let late = self.timer_lateness();
+            // A core in which a session moved may want to be woken more often.
+            let late = if self.moving.is_exact() { Duration::ZERO } else { self.timer_lateness() };
             self.agenda.plan(at.max(self.now) + late, Step::ServerTimer { run });
         }
     }

@@ -38,6 +38,11 @@ impl Store {
         self.is_durable
     }
 
+    /// Whether it has nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
     /// Takes jobs. Says whether a batch starts with that.
     pub(crate) fn take(&mut self, jobs: &mut Vec<StoreJob>) -> bool {
         self.waiting.append(jobs);

@@ -18,6 +18,7 @@ use crate::{
     check::{Ledger, Violation},
     device::Device,
     faults::{Faults, Mishap},
+    moving::Moving,
     net::{Direction, Link},
     rng::Rng,
     server::Server,
@@ -45,6 +46,7 @@ pub struct World {
     /// When the last of all bytes under way arrives.
     pub(crate) last_arrival: Duration,
     pub(crate) server: Server,
+    pub(crate) moving: Moving,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
@@ -116,6 +118,12 @@ pub struct Counts {
     pub crashes_without_store: u64,
     /// Shutdowns of the server.
     pub drains: u64,
+    /// Times that a session was packed and unpacked.
+    pub moved: u64,
+    /// Times that all sessions went on in a new core.
+    pub moved_all: u64,
+    /// Times that a session could not be packed, since the store was at work for it.
+    pub not_moved: u64,
     /// Sessions that went on after a break.
     pub resumed: u64,
     /// Losses that a stream of events told of.
@@ -143,6 +151,9 @@ impl Counts {
             crashes,
             crashes_without_store,
             drains,
+            moved,
+            moved_all,
+            not_moved,
             resumed,
             gaps,
         } = other;
@@ -163,6 +174,9 @@ impl Counts {
             crashes: self.crashes + crashes,
             crashes_without_store: self.crashes_without_store + crashes_without_store,
             drains: self.drains + drains,
+            moved: self.moved + moved,
+            moved_all: self.moved_all + moved_all,
+            not_moved: self.not_moved + not_moved,
             resumed: self.resumed + resumed,
             gaps: self.gaps + gaps,
         }
@@ -196,6 +210,7 @@ impl World {
             links: Vec::new(),
             last_arrival: Duration::ZERO,
             server: Server::new(durable),
+            moving: Moving::new(seed),
             trace: Trace::default(),
             counts: Counts::default(),
         };
@@ -316,6 +331,7 @@ impl World {
     pub fn heal(&mut self) {
         self.trace.line(self.now, "world", || "heals".to_owned());
         self.set_faults(Faults::none());
+        self.stop_moving();
         self.ledger.healed(self.now);
         for link in &mut self.links {
             link.heal(self.now);
@@ -425,6 +441,7 @@ impl World {
             Step::DrainCloses { run, link } => self.drain_closes(run, link),
             Step::ServerEnds { run } => self.server_ends(run),
             Step::ServerStarts => self.start_server(),
+            Step::Move => self.move_some(),
             Step::Mishap(mishap) => self.mishap(mishap),
         }
     }

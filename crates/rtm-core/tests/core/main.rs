@@ -13,6 +13,7 @@ mod invitations;
 mod limits;
 mod login;
 mod messages;
+mod moving;
 mod offline;
 mod presence;
 mod random;

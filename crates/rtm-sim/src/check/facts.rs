@@ -85,6 +85,8 @@ pub enum Invariant {
     /// When things are quiet, a user's attributes are what it wrote last, and a channel's are at the last revision
     /// that a writer was told, or a later one. Revisions never fall while the server runs.
     Attributes,
+    /// A session that was packed can be unpacked.
+    PackRoundTrips,
     /// When nobody is left, neither is anything of them on the server.
     Bounds,
     /// What an application promises itself. It says so with [`Handle::broken`](crate::Handle::broken).

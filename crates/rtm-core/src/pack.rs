@@ -1,0 +1,186 @@
+//! Sessions that move: one is packed into bytes, and another core, or the same one, goes on with it.
+
+pub(super) mod format;
+pub(super) mod frames;
+mod open;
+mod packer;
+mod times;
+
+use rtm_codec::{CloseReason, SessionId, UserId};
+
+use self::open::{Opened, UnpackedEvent};
+pub(super) use self::{
+    open::{Parts, UnpackedMembership},
+    packer::Packer,
+    times::PackTime,
+};
+use super::{Core, Now, Outgoing, arena::SessionKey, session::Session, stream::Queued};
+
+/// Why a session cannot be packed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotPackable {
+    /// The user has no session.
+    #[error("the user has no session")]
+    NoSession,
+    /// The store has yet to do something that the session asked for, or that is stored for it or read for it.
+    /// Once the store has caught up, the session can be packed.
+    #[error("the store is at work for the session")]
+    StoreAtWork,
+    /// It holds more than a pack may hold.
+    #[error("the session holds too much")]
+    TooLarge,
+}
+
+/// A pack that was not taken in. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the packed session cannot be taken in: {kind}")]
+pub struct UnpackError {
+    kind: UnpackErrorKind,
+}
+
+impl UnpackError {
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> UnpackErrorKind {
+        self.kind
+    }
+}
+
+/// What is wrong with a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackErrorKind {
+    /// It has a version that this server does not know.
+    #[error("version {0} is unknown")]
+    Version(u8),
+    /// It is larger than a pack may be.
+    #[error("it is too large")]
+    TooLarge,
+    /// Its bytes make no sense.
+    #[error("it is damaged")]
+    Damaged,
+    /// Its parts contradict each other, or it holds more than a session may.
+    #[error("it contradicts itself, or holds too much")]
+    Inconsistent,
+    /// It belongs to another project.
+    #[error("it is of another project")]
+    OtherProject,
+    /// The user has a session here.
+    #[error("its user has a session here")]
+    UserHasSession,
+}
+
+impl Core {
+    /// Takes a user's session out of this core, as bytes from which [`unpack_session`](Self::unpack_session) of this
+    /// or another core goes on. Its connection, if it has one, is closed with [`CloseReason::Draining`]: the client
+    /// comes back and resumes, where the session is then.
+    ///
+    /// Nobody is told that the session has gone, but it has: until it is unpacked, its user counts as offline for
+    /// whoever asks, and what is sent to it or to its channels misses it. So let nothing happen in between that
+    /// concerns it. This core remembers for [`Settings::resume_within`](super::Settings::resume_within) which session
+    /// it was: whatever waits for it here goes on when it comes back.
+    ///
+    /// A pack holds the stream of events, with who waits for each; requests under way, and the answers that the client
+    /// may ask for again; message ids; channels, and what was missed of them; subscriptions; attributes; what was
+    /// agreed at the login, with the end of the token; how far stored messages were read; calls that count for limits;
+    /// the sessions that this one put an end to; and the open invitations that the user sent. Moments are in it as
+    /// distances from now; users, channels and other sessions by their ids.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPackable`]. The session stays as it is then, but when it is too large it has lost its connection.
+    pub fn pack_session(&mut self, now: Now, user_id: &UserId) -> Result<Vec<u8>, NotPackable> {
+        let key = self.session_of(user_id).ok_or(NotPackable::NoSession)?;
+        if self.jobs.concern(key) {
+            return Err(NotPackable::StoreAtWork);
+        }
+        if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {
+            self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
+        }
+        let pack = Packer::new(self, now).pack(key).ok_or(NotPackable::StoreAtWork)?;
+        let bytes = format::encode(&pack).ok_or(NotPackable::TooLarge)?;
+        self.take_out(now, key);
+        Ok(bytes)
+    }
+
+    /// Takes in a session that [`pack_session`](Self::pack_session) took out. It has no connection: its client may
+    /// come back and resume it as long as it could have before.
+    ///
+    /// Sessions may be unpacked in any order, also before those that they wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`UnpackError`] if the bytes are no such session, or none that can be here. Nothing has changed then.
+    pub fn unpack_session(&mut self, now: Now, pack: &[u8]) -> Result<(), UnpackError> {
+        let opened = Opened::read(self, now, pack).map_err(|kind| UnpackError { kind })?;
+        self.put_in(now, opened);
+        Ok(())
+    }
+
+    /// Takes a session out, and tells nobody.
+    fn take_out(&mut self, now: Now, key: SessionKey) {
+        let Some(mut session) = self.hub.take_out(now.instant, key) else { return };
+        for channel in session.memberships.take_all() {
+            self.remove_member(now, key, channel);
+        }
+        if let Some(user) = self.users.get_mut(session.user) {
+            user.session = None;
+        }
+        self.stop_watching(key, &session.watching);
+        self.forget_sent_invitations(session.user);
+        self.users.release(session.user);
+    }
+
+    /// Puts a session in whose pack is good.
+    fn put_in(&mut self, now: Now, opened: Opened) {
+        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, invitations } = opened;
+        let user = self.users.intern(&user_id);
+        let session = Session::unpack(id, user, parts, self.hasher.clone(), &self.config.settings);
+        let key = self.hub.put_in(now.instant, session);
+        if let Some(user) = self.users.get_mut(user) {
+            user.session = Some(key);
+        }
+        for event in events {
+            let queued = self.unpack_event(now, event);
+            if let Some(session) = self.hub.sessions.get_mut(key) {
+                session.stream.push(queued);
+            }
+        }
+        for event in held {
+            let queued = self.unpack_event(now, event);
+            if let Some(session) = self.hub.sessions.get_mut(key) {
+                session.mail.hold(queued);
+            }
+        }
+        let memberships = self.unpack_memberships(now, key, memberships, away_order);
+        let watching = self.unpack_watching(now, key, watching);
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.memberships = memberships;
+            session.watching = watching;
+        }
+        for invitation in invitations {
+            self.unpack_invitation(now, user, invitation);
+        }
+        self.tell_if_told_otherwise(now, user);
+        self.hub.arm(key);
+    }
+
+    /// The key of a user's session by which this core knows it, or will know it when it comes.
+    pub(super) fn session_key(&mut self, now: Now, user_id: &UserId, id: SessionId) -> SessionKey {
+        let present = self.session_of(user_id);
+        let is_it = |key: &SessionKey| self.hub.sessions.get(*key).is_some_and(|session| session.id == id);
+        match present.filter(is_it) {
+            Some(key) => key,
+            None => self.hub.absent_key(now.instant, id),
+        }
+    }
+
+    fn unpack_event(&mut self, now: Now, unpacked: UnpackedEvent) -> Queued {
+        let UnpackedEvent { event, bytes, note } = unpacked;
+        Queued { note: self.unpack_note(now, event.event(), note), event, bytes }
+    }
+}
+
+/// So many calls that count for limits are packed: more than the usual limits let a session make in their windows.
+const COUNTED_CALLS: usize = 4096;

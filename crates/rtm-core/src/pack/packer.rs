@@ -1,0 +1,87 @@
+//! A session of a core, read into what is packed of it.
+
+use std::time::{Duration, Instant};
+
+use rtm_codec::{Budgets, ChannelId, LimitedCall, UserId};
+
+use super::{
+    COUNTED_CALLS,
+    format::{CountedV1, Id, Moment, PackV1, QueuedV1},
+    frames,
+    times::PackTime,
+};
+use crate::{
+    Core, Now,
+    arena::{ChannelKey, SessionKey, UserKey},
+    channel::Channel,
+    stream::Queued,
+};
+
+/// Finds the names of what a session refers to by keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Packer<'a> {
+    core: &'a Core,
+    now: Now,
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(core: &'a Core, now: Now) -> Self {
+        Self { core, now }
+    }
+
+    /// `None` while the store is at work for the session.
+    pub(super) fn pack(self, key: SessionKey) -> Option<PackV1> {
+        let session = self.core.hub.sessions.get(key)?;
+        let user = self.core.users.get(session.user)?;
+        let sent = user.invitations.iter().filter_map(|key| self.core.invitations.get(*key));
+        Some(PackV1 {
+            app_id: Id(self.core.config.app_id.clone()),
+            user_id: Id(user.id.clone()),
+            session: session.id.0,
+            terms: session.terms.pack(self),
+            liveness: session.liveness.pack(self),
+            stream: session.stream.pack(self)?,
+            receipts: session.receipts.pack(self),
+            mail: session.mail.pack(self)?,
+            requests: session.requests.pack(),
+            message_ids: session.message_ids.as_ref().map(|ids| ids.pack(self)),
+            budgets: self.budgets(&session.budgets),
+            memberships: session.memberships.pack(self)?,
+            watching: session.watching.pack(self),
+            attributes: session.attributes.iter().map(|(key, value)| (Id(key.clone()), value.to_string())).collect(),
+            ousted: session.ousted.pack(),
+            invitations: sent.filter_map(|invitation| invitation.pack(self, session.user)).collect(),
+        })
+    }
+
+    fn budgets(self, budgets: &Budgets) -> Vec<CountedV1> {
+        let now = self.core.since_start(self.now);
+        let pack = |(call, channel, at): (LimitedCall, Option<&ChannelId>, Duration)| CountedV1 {
+            call: call as u8,
+            channel: channel.cloned().map(Id),
+            age: u64::try_from(now.saturating_sub(at).as_nanos()).unwrap_or(u64::MAX),
+        };
+        budgets.counted().map(pack).take(COUNTED_CALLS).collect()
+    }
+
+    pub(crate) fn moment(self, at: Instant) -> Moment {
+        PackTime(self.now.instant).moment(at)
+    }
+
+    pub(crate) fn event(self, queued: &Queued) -> Option<QueuedV1> {
+        Some(QueuedV1 { event: frames::event_bytes(&queued.event), note: queued.note.pack(self)? })
+    }
+
+    pub(crate) fn user(self, key: UserKey) -> Option<Id<UserId>> {
+        self.core.user_id(key).map(Id)
+    }
+
+    pub(crate) fn channel(self, key: ChannelKey) -> Option<&'a Channel> {
+        self.core.channels.get(key)
+    }
+
+    /// The id of a session, unless it has ended.
+    pub(crate) fn session(self, key: SessionKey) -> Option<[u8; 16]> {
+        self.core.hub.session_id(key).map(|id| id.0)
+    }
+}
