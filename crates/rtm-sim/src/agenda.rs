@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use rtm_codec::anyrtc::gateway::GatewayRequest;
+use rtm_codec::anyrtc::gateway::{Endpoint, GatewayRequest};
 use rtm_connection::AskId;
 
-use crate::{faults::Mishap, gateway::Ask, net::Direction};
+use crate::{faults::Mishap, net::Direction};
 
 /// One thing that happens. Devices and links are named by their places in the world's lists.
 #[derive(Debug)]
@@ -48,6 +48,14 @@ pub(crate) enum Step {
     Mishap(Mishap),
     /// Sessions move.
     Move,
+}
+
+/// A request that a device waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask {
+    pub(crate) device: usize,
+    pub(crate) id: AskId,
+    pub(crate) endpoint: Endpoint,
 }
 
 #[derive(Debug)]

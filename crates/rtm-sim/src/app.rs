@@ -1,14 +1,12 @@
 //! The user's side of a simulated device: an application, what it is told, and the handle that it makes calls with.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use rtm_codec::{
     Answer, ChannelId, Command, JoinChannel, LeaveChannel, MessageId, RequestId, RtmMessage, SendChannelMessage,
     SendMessageToPeer, Text, Token, UserId, Wire,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, RtmEvent};
-
-use crate::world::World;
 
 /// An application on a simulated device. Closures over the same arguments are applications too.
 ///
@@ -50,51 +48,68 @@ pub enum Input {
     TokenNeeded,
 }
 
+/// What the world does for the application on a device.
+pub(crate) trait Calls: fmt::Debug {
+    fn now(&self) -> Duration;
+    fn user_id(&self, device: usize) -> &UserId;
+    fn wire(&self, device: usize) -> Wire;
+    fn state(&self, device: usize) -> ConnectionState;
+    fn channels(&self, device: usize) -> Vec<ChannelId>;
+    fn random(&mut self, end: usize) -> usize;
+    fn login(&mut self, device: usize, token: Option<Token>) -> Result<(), RtmError>;
+    fn logout(&mut self, device: usize) -> Result<(), RtmError>;
+    fn request(&mut self, device: usize, command: Command) -> RequestId;
+    fn invite(&mut self, device: usize, callee_id: UserId, content: Text) -> (LocalInvitation, RequestId);
+    fn set_timer(&mut self, device: usize, pause: Duration, tag: u64);
+    fn broken(&mut self, device: usize, detail: String);
+    fn write_note(&mut self, device: usize, text: String);
+}
+
 /// What an application on a device makes its calls with.
 #[derive(Debug)]
 pub struct Handle<'w> {
-    world: &'w mut World,
+    world: &'w mut dyn Calls,
     device: usize,
 }
 
 impl<'w> Handle<'w> {
-    pub(crate) fn new(world: &'w mut World, device: usize) -> Self {
+    pub(crate) fn new(world: &'w mut dyn Calls, device: usize) -> Self {
         Self { world, device }
     }
 
     /// The virtual time since the world began.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.world.now
+        self.world.now()
     }
 
     /// Whose device this is.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
-        &self.world.devices[self.device].user_id
+        self.world.user_id(self.device)
     }
 
     /// The wire that it speaks.
     #[must_use]
     pub fn wire(&self) -> Wire {
-        self.world.devices[self.device].wire
+        self.world.wire(self.device)
     }
 
     /// The state of its connection.
     #[must_use]
     pub fn state(&self) -> ConnectionState {
-        self.world.devices[self.device].connection.state()
+        self.world.state(self.device)
     }
 
     /// The channels that the user is in.
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelId> {
-        self.world.devices[self.device].connection.channels().cloned().collect()
+        self.world.channels(self.device)
     }
 
     /// A random number below `end`, from the world's seed.
     pub fn random(&mut self, end: usize) -> usize {
-        self.world.rng.below(end)
+        self.world.random(end)
     }
 
     /// Logs in, with a token where the project needs one. [`Input::LoggedIn`] follows.
@@ -190,20 +205,18 @@ impl<'w> Handle<'w> {
 
     /// Sets a timer: [`Input::Timer`] with `tag` follows after `pause`, whatever becomes of the connection.
     pub fn after(&mut self, pause: Duration, tag: u64) {
-        self.world.app_timer(self.device, pause, tag);
+        self.world.set_timer(self.device, pause, tag);
     }
 
-    /// Says that a promise of the application itself is broken: [`World::run_for`] ends with a
+    /// Says that a promise of the application itself is broken: [`World::run_for`](crate::World::run_for) ends with a
     /// [`Violation`](crate::Violation) of [`Invariant::Application`](crate::Invariant::Application), unless another
     /// promise was broken before.
     pub fn broken(&mut self, detail: impl Into<String>) {
-        let detail = detail.into();
-        self.world.ledger.broke_application(self.world.now, self.device, detail);
+        self.world.broken(self.device, detail.into());
     }
 
     /// Writes a line into the world's trace.
     pub fn note(&mut self, text: impl Into<String>) {
-        let text = text.into();
-        self.world.note(self.device, || text);
+        self.world.write_note(self.device, text.into());
     }
 }

@@ -12,9 +12,10 @@ use crate::{
     bot::{Bot, Plan},
     check::{Invariant, Violation},
     faults::Faults,
+    figures::{Counts, DeviceConfig, DeviceId},
     moving::Moves,
     rng::Rng,
-    world::{Counts, DeviceConfig, DeviceId, World},
+    world::World,
 };
 
 /// What came of a seed.

@@ -22,7 +22,7 @@ use self::{
     attributes::Attributes, channels::Channels, facts::Facts, gaps::Gaps, invitations::Invitations, messages::Messages,
     presence::Presence, requests::Requests, states::States, wire::Streams,
 };
-use crate::world::DeviceConfig;
+use crate::figures::DeviceConfig;
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]

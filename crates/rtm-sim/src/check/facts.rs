@@ -6,7 +6,7 @@ use rtm_codec::{ClientFrame, CloseReason, KeepAlive, UserId, Wire};
 use rtm_connection::ConnectionState;
 use rtm_core::Settings;
 
-use crate::world::DeviceConfig;
+use crate::figures::DeviceConfig;
 
 /// What RTM promises. Each is watched in every [`World`](crate::World), at each step and at its end.
 ///

@@ -3,7 +3,7 @@
 use rtm_codec::{ClientFrame, Resumption, Seq, ServerFrame, Wire};
 
 use super::{Invariant, Verdict, fault};
-use crate::world::DeviceConfig;
+use crate::figures::DeviceConfig;
 
 /// The streams of all devices.
 #[derive(Debug, Default)]

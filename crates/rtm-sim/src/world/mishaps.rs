@@ -2,13 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{
-    agenda::Step,
-    faults::Mishap,
-    net::Direction,
-    world::{DeviceId, World},
-};
-
+use super::World;
+use crate::{agenda::Step, faults::Mishap, figures::DeviceId, net::Direction};
 impl World {
     /// Cuts a device's connection, if it has one. Of the bytes under way in each direction any number still arrives;
     /// either end learns of it at once, later or never.

@@ -7,16 +7,8 @@ use rtm_codec::{
 use rtm_connection::{AskId, TransportError};
 use rtm_core::HttpId;
 
-use crate::{agenda::Step, world::World};
-
-/// A request that a device waits for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask {
-    device: usize,
-    id: AskId,
-    endpoint: Endpoint,
-}
-
+use super::World;
+use crate::agenda::{Ask, Step};
 impl World {
     /// A device's connection makes a request.
     pub(crate) fn ask(&mut self, device: usize, id: AskId, request: Box<GatewayRequest>) {

@@ -1,0 +1,394 @@
+//! What the server does in the world: its sockets and its store, and how all that ends and begins again.
+
+use std::time::Duration;
+
+use rtm_codec::{CloseReason, ServerFrame};
+use rtm_core::{Core, Outgoing};
+
+use super::World;
+use crate::{
+    agenda::Step,
+    net::{Arrival, Direction, Written},
+    store::Outcome,
+};
+impl World {
+    /// The server's process begins.
+    pub(crate) fn start_server(&mut self) {
+        if self.server.is_up() {
+            return;
+        }
+        self.trace.line(self.now, "server", || "starts".to_owned());
+        let seed = self.rng.bytes();
+        let core = self.new_core(seed);
+        self.server.core = Some(core);
+        self.server.run += 1;
+        self.server.timer = None;
+        self.ledger.server_started(self.now);
+        self.settle_server();
+    }
+
+    /// A core with what the store has kept.
+    pub(crate) fn new_core(&mut self, seed: [u8; 32]) -> Core {
+        let now = self.server_now();
+        let mut core = Core::new(self.project.clone(), seed, now);
+        for (key, value) in self.server.store.state(&self.project.app_id) {
+            core.restore(now, key, value);
+        }
+        core
+    }
+
+    /// Takes what the core wants done.
+    pub(crate) fn settle_server(&mut self) {
+        let Some(core) = &mut self.server.core else { return };
+        let mut answers = Vec::new();
+        core.take_http_answers(&mut answers);
+        // First, since an answer that arrives makes a job.
+        for (id, answer) in answers {
+            self.answer_http(id, answer);
+        }
+        let Some(core) = &mut self.server.core else { return };
+        let run = self.server.run;
+        let mut jobs = Vec::new();
+        core.take_store_jobs(&mut jobs);
+        let mut wakes = Vec::new();
+        core.take_wakes(&mut wakes);
+        let next = core.next_timeout();
+        for job in &jobs {
+            self.trace.line(self.now, "store", || format!("is asked: {}", crate::trace::work(&job.work)));
+        }
+        if self.server.store.take(&mut jobs) {
+            self.plan_store();
+        }
+        let mut links: Vec<usize> = wakes.iter().filter_map(|conn| self.server.links.get(conn).copied()).collect();
+        // In which order the core wakes them is of no interest, and must not decide what is drawn.
+        links.sort_unstable();
+        links.into_iter().for_each(|link| self.wake_writer(link));
+        let next = next.map(|next| self.time_of(next));
+        if let Some(at) = next
+            && self.server.timer.is_none_or(|planned| at < planned || planned < self.now)
+        {
+            self.server.timer = Some(at);
+            // A core in which a session moved may want to be woken more often.
+            let late = if self.moving.is_exact() { Duration::ZERO } else { self.timer_lateness() };
+            self.agenda.plan(at.max(self.now) + late, Step::ServerTimer { run });
+        }
+    }
+
+    fn plan_store(&mut self) {
+        let delay = self.rng.between(&self.faults.store_delay);
+        self.agenda.plan(self.now + delay, Step::StoreDone { run: self.server.run });
+    }
+
+    fn wake_writer(&mut self, link: usize) {
+        let socket = &mut self.links[link];
+        if socket.is_writing {
+            return;
+        }
+        socket.is_writing = true;
+        let pause = self.rng.between(&(Duration::ZERO..=Duration::from_millis(1)));
+        self.agenda.plan(self.now + pause, Step::ServerWrites { link });
+    }
+
+    pub(crate) fn accept(&mut self, link: usize) {
+        if self.server.is_up() {
+            self.server.logging_in.insert(link);
+        }
+    }
+
+    /// Bytes have come out of a link at the server.
+    pub(crate) fn arrive_at_server(&mut self, link: usize) {
+        if self.is_stalled(link, Direction::Up) || self.links[link].full_since.is_some() {
+            return;
+        }
+        let mut arrivals = Vec::new();
+        self.links[link].read(self.now, Direction::Up, &mut arrivals);
+        let now = self.server_now();
+        for arrival in arrivals {
+            let socket = &mut self.links[link];
+            let Some(core) = &mut self.server.core else { return };
+            if socket.conn.is_none() && !self.server.logging_in.contains(&link) {
+                return;
+            }
+            match arrival {
+                Arrival::Packet(packet) => {
+                    let mut frames = Vec::new();
+                    let decoded = socket.server_wire.decode(packet, &mut frames);
+                    self.ledger.heard(self.now, socket.device, &frames, !socket.is_held);
+                    if let Err(error) = &decoded {
+                        let what = format!("the client sent what is not the protocol: {error}");
+                        self.ledger.broke_protocol(self.now, socket.device, &what);
+                    }
+                    // The first frame is the login, which opens the connection in the core.
+                    if !frames.is_empty() && self.server.logging_in.remove(&link) {
+                        let conn = core.connect();
+                        socket.conn = Some(conn);
+                        self.server.links.insert(conn, link);
+                    }
+                    let Some(conn) = socket.conn else { continue };
+                    for frame in frames {
+                        core.handle_frame(now, conn, frame);
+                    }
+                    if decoded.is_err() {
+                        core.close(now, conn, CloseReason::ProtocolError);
+                    }
+                }
+                Arrival::Close(_) => self.server_loses(link),
+            }
+        }
+        self.settle_server();
+    }
+
+    /// The server's socket is gone.
+    fn server_loses(&mut self, link: usize) {
+        let now = self.server_now();
+        let socket = &mut self.links[link];
+        if self.server.logging_in.remove(&link) {
+            return self.ledger.server_lost_link(self.now, socket.device);
+        }
+        let (Some(conn), Some(core)) = (socket.conn.take(), &mut self.server.core) else { return };
+        core.disconnect(now, conn);
+        self.server.links.remove(&conn);
+        self.ledger.server_lost_link(self.now, socket.device);
+    }
+
+    /// The server learns that a link is broken.
+    pub(crate) fn broken_for_server(&mut self, link: usize) {
+        self.server_loses(link);
+        self.settle_server();
+    }
+
+    /// The device has read: the server may go on writing.
+    pub(crate) fn make_room(&mut self, link: usize) {
+        let socket = &mut self.links[link];
+        if socket.full_since.is_none() {
+            return;
+        }
+        if socket.has_room() {
+            socket.full_since = None;
+            self.wake_writer(link);
+            self.agenda.plan(self.now, Step::Arrive { link, direction: Direction::Up });
+        } else {
+            self.wait_for_room(link);
+        }
+    }
+
+    fn wait_for_room(&mut self, link: usize) {
+        self.links[link].full_since = Some(self.now);
+        self.agenda.plan(self.now + STALL_TIMEOUT, Step::ServerGivesUp { link });
+    }
+
+    /// A socket that has taken nothing for too long is given up.
+    pub(crate) fn server_gives_up(&mut self, link: usize) {
+        if self.links[link].full_since.is_some_and(|since| since + STALL_TIMEOUT <= self.now) {
+            self.trace.line(self.now, "server", || format!("gives link {link} up, which takes nothing"));
+            self.server_loses(link);
+            self.break_link(link, None);
+            self.settle_server();
+        }
+    }
+
+    /// The task of a socket writes what the core has for it.
+    pub(crate) fn server_writes(&mut self, link: usize) {
+        self.links[link].is_writing = false;
+        let now = self.server_now();
+        let mut more = true;
+        while more {
+            let socket = &mut self.links[link];
+            let (Some(conn), Some(core)) = (socket.conn, &mut self.server.core) else { return };
+            if !socket.has_room() && !socket.is_cut && !core.is_closing(conn) {
+                if socket.full_since.is_none() {
+                    self.wait_for_room(link);
+                }
+                break;
+            }
+            let mut out = Vec::new();
+            more = core.take_output(conn, &mut out);
+            let mut end = None;
+            for outgoing in out {
+                match outgoing {
+                    Outgoing::Frame(frame) => {
+                        if matches!(frame, ServerFrame::Welcome(_)) {
+                            self.ledger.welcomed(socket.device);
+                        }
+                        socket.server_wire.encode(&frame);
+                    }
+                    Outgoing::Event(seq, event) => socket.server_wire.encode_event(seq, &event),
+                    Outgoing::Close(reason) => {
+                        socket.server_wire.encode(&ServerFrame::Close(reason));
+                        end = Some((reason.websocket_code(), Some(reason)));
+                    }
+                    Outgoing::Hangup => end = Some((HANGUP_CODE, None)),
+                }
+            }
+            let packets: Vec<_> = std::iter::from_fn(|| socket.server_wire.take_packet()).collect();
+            for packet in packets {
+                let written = self.links[link].write(self.now, Direction::Down, &packet, &self.faults, &mut self.rng);
+                self.written(link, Direction::Down, &written);
+            }
+            let socket = &mut self.links[link];
+            if let Some(core) = &mut self.server.core {
+                while let Some(written) = socket.server_wire.take_written() {
+                    core.handle_frame(now, conn, written);
+                }
+            }
+            if let Some((code, reason)) = end {
+                let device = socket.device;
+                self.trace.line(self.now, "server", || {
+                    format!("closes link {link}: {}", reason.map_or("refused", CloseReason::as_str))
+                });
+                let written =
+                    self.links[link].write_close(self.now, Direction::Down, code, &self.faults, &mut self.rng);
+                self.written(link, Direction::Down, &written);
+                self.ledger.server_closed(self.now, device, reason);
+                self.server_loses(link);
+                break;
+            }
+        }
+        self.settle_server();
+    }
+
+    pub(crate) fn server_timer(&mut self, run: u64) {
+        if run != self.server.run {
+            return;
+        }
+        let now = self.server_now();
+        self.server.timer = None;
+        if let Some(core) = &mut self.server.core {
+            core.handle_timeout(now);
+        }
+        self.settle_server();
+    }
+
+    pub(crate) fn store_done(&mut self, run: u64) {
+        if run != self.server.run || !self.server.is_up() {
+            return;
+        }
+        let fails = self.rng.chance(self.faults.store_failures);
+        if fails {
+            self.trace.line(self.now, "store", || "fails in part".to_owned());
+            self.counts.store_failures += 1;
+            self.ledger.store_failed(self.now);
+        }
+        let now = self.server_now();
+        if !fails {
+            self.trace.line(self.now, "store", || "has done what it was at".to_owned());
+        }
+        let rng = &mut self.rng;
+        let outcome = || match fails {
+            true if rng.chance(300) => Outcome::Fails,
+            true if rng.chance(300) => Outcome::SeemsToFail,
+            _ => Outcome::IsDone,
+        };
+        let done = self.server.store.finish(&self.project.app_id, outcome);
+        if let Some(core) = &mut self.server.core {
+            done.into_iter().for_each(|done| core.handle_stored(now, done));
+        }
+        if self.server.store.start() {
+            self.plan_store();
+        }
+        self.settle_server();
+    }
+
+    /// What was written is on its way, or the link broke over it.
+    pub(crate) fn written(&mut self, link: usize, direction: Direction, written: &Written) {
+        match *written {
+            Written::Sent(first, rest) => {
+                // Those of one direction of a link never overtake each other.
+                self.counts.overtakings += u64::from(first < self.last_arrival);
+                self.last_arrival = self.last_arrival.max(rest.unwrap_or(first));
+                for at in [Some(first), rest].into_iter().flatten() {
+                    self.agenda.plan(at, Step::Arrive { link, direction });
+                }
+            }
+            Written::Broke { last, is_torn } => {
+                self.counts.torn += u64::from(is_torn);
+                if let Some(at) = last {
+                    self.agenda.plan(at, Step::Arrive { link, direction });
+                }
+                self.break_link(link, Some((direction, last)));
+            }
+            Written::Lost => {}
+        }
+    }
+
+    /// Whether nothing moves on a link for now: then it is looked at again later.
+    pub(crate) fn is_stalled(&mut self, link: usize, direction: Direction) -> bool {
+        let until = self.links[link].stalled_until;
+        let is_stalled = until > self.now;
+        if is_stalled {
+            self.agenda.plan(until, Step::Arrive { link, direction });
+        }
+        is_stalled
+    }
+
+    /// The server's process ends from one instruction to the next.
+    pub(crate) fn crash_server(&mut self) {
+        if self.server.core.take().is_none() {
+            return;
+        }
+        match self.server.store.is_durable() {
+            true => self.counts.crashes += 1,
+            false => self.counts.crashes_without_store += 1,
+        }
+        self.trace.line(self.now, "server", || "crashes".to_owned());
+        let app_id = self.project.app_id.clone();
+        self.server.store.crash(&app_id, &mut self.rng);
+        self.server_gone();
+    }
+
+    fn server_gone(&mut self) {
+        self.ledger.server_gone(self.now);
+        self.server.asked.clear();
+        let logging_in = std::mem::take(&mut self.server.logging_in);
+        for link in std::mem::take(&mut self.server.links).into_values().chain(logging_in) {
+            self.links[link].conn = None;
+            self.break_link(link, None);
+        }
+        let downtime = self.rng.between(&self.faults.downtime);
+        self.agenda.plan(self.now + downtime, Step::ServerStarts);
+    }
+
+    /// The server is told to shut down.
+    pub(crate) fn drain_server(&mut self) {
+        let Some(core) = &mut self.server.core else { return };
+        self.counts.drains += 1;
+        self.trace.line(self.now, "server", || "shuts down".to_owned());
+        core.drain();
+        let run = self.server.run;
+        let links: Vec<_> = self.server.links.values().copied().collect();
+        for link in links {
+            let at = self.now + self.rng.between(&(Duration::ZERO..=DRAIN_TIME));
+            self.agenda.plan(at, Step::DrainCloses { run, link });
+        }
+        self.agenda.plan(self.now + DRAIN_TIME * 2, Step::ServerEnds { run });
+        self.settle_server();
+    }
+
+    pub(crate) fn drain_closes(&mut self, run: u64, link: usize) {
+        let now = self.server_now();
+        if run == self.server.run
+            && let (Some(conn), Some(core)) = (self.links[link].conn, &mut self.server.core)
+        {
+            core.close(now, conn, CloseReason::Draining);
+            self.settle_server();
+        }
+    }
+
+    pub(crate) fn server_ends(&mut self, run: u64) {
+        if run != self.server.run || self.server.core.take().is_none() {
+            return;
+        }
+        self.trace.line(self.now, "server", || "ends".to_owned());
+        self.server.store.flush(&self.project.app_id);
+        self.server_gone();
+    }
+}
+
+/// The close code of a refused login: neither of those that a client takes for its own leaving.
+const HANGUP_CODE: u16 = 4000;
+
+/// How long a socket may take nothing of what waits for it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Over how much time a server that shuts down closes its connections.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
