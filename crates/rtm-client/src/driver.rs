@@ -24,7 +24,7 @@ use crate::{
     gateway::{Asked, Gateway},
     link::{Link, Progress},
     settings::Settings,
-    timer::{Timer, now},
+    timer::{WakeUp, now},
     token::TokenProvider,
     transport::Network,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Driver<N> {
     gateway: Gateway<N>,
     /// The last link's goodbye.
     closing: Option<BoxFuture<'static, ()>>,
-    timer: Timer,
+    wake_up: WakeUp,
     calls: mpsc::Receiver<Call>,
     taken_calls: Vec<Call>,
     /// Whether the last handle is gone.
@@ -88,7 +88,7 @@ impl<N: Network> Driver<N> {
             settings,
             connection,
             closing: None,
-            timer: Timer::default(),
+            wake_up: WakeUp::default(),
             calls,
             taken_calls: Vec::new(),
             abandoned: false,
@@ -114,7 +114,7 @@ impl<N: Network> Driver<N> {
             // Each source gets its turn, in this order and with a bound, so none can starve another: not the clock
             // under traffic, not the user's calls under a flood of events.
             poll_fn(|cx| {
-                let mut progress = self.poll_timer(cx);
+                let mut progress = self.poll_wake_up(cx);
                 progress |= self.poll_calls(cx);
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
@@ -179,7 +179,7 @@ impl<N: Network> Driver<N> {
                         self.connection.consumed(now, taken);
                         continue;
                     }
-                    self.timer.set(until.map(|until| until.at));
+                    self.wake_up.set(until.map(|until| until.at));
                     break;
                 }
             }
@@ -202,8 +202,8 @@ impl<N: Network> Driver<N> {
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let due = self.timer.poll(cx);
+    fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = self.wake_up.poll(cx);
         if due {
             self.connection.handle_timeout(now());
         }

@@ -1,18 +1,18 @@
-//! The clock of the runtime, and a timer on it.
+//! The clock of the runtime, and being woken by it.
 
 use std::{pin::Pin, task::Context};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The one timer that the connection needs at a time. Deadlines mostly move on before they are reached, so the runtime
-/// is told of a later one only when the earlier one has come.
+/// When the connection wants to hear of the time again. Deadlines mostly move on before they are reached, so the
+/// runtime is told of a later one only when the earlier one has come.
 #[derive(Debug, Default)]
-pub(crate) struct Timer {
+pub(crate) struct WakeUp {
     until: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Timer {
+impl WakeUp {
     /// Sets it to this instant, or to none.
     pub(crate) fn set(&mut self, until: Option<std::time::Instant>) {
         self.until = until.map(Instant::from_std);
@@ -24,7 +24,7 @@ impl Timer {
         }
     }
 
-    /// Whether the time has come; then the timer is no longer set.
+    /// Whether the time has come; then none is set any more.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let (Some(until), Some(sleep)) = (self.until, &mut self.sleep) else { return false };
         while sleep.as_mut().poll(cx).is_ready() {

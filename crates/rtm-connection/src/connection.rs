@@ -355,6 +355,6 @@ impl Connection {
         let State::In(account) = &mut self.state else { return None };
         let Link::Online(online) = &mut account.link else { return None };
         let anything = mem::take(&mut online.acks_anything);
-        self.lasting.take_ack(account, anything)
+        self.lasting.take_ack(&account.pending, anything)
     }
 }

@@ -7,10 +7,9 @@ use std::{
 
 use rtm_codec::{ClientFrame, InstanceId, MessageId, RequestId};
 
-use super::account::Account;
 use crate::{
     AskId, Config, ConnectionChangeReason, ConnectionState, Output, RtmEvent, invitation::CallIds, limiter::Limiter,
-    recent::Recent, rng::Rng, stream::Stream,
+    pending::Pending, recent::Recent, rng::Rng, stream::Stream,
 };
 
 /// What a connection keeps over any number of logins.
@@ -73,12 +72,12 @@ impl Lasting {
     }
 
     /// Every request below this one is answered.
-    pub(super) fn answered(&self, account: &Account) -> RequestId {
-        account.pending.lowest().unwrap_or(self.next_request)
+    pub(super) fn answered(&self, pending: &Pending) -> RequestId {
+        pending.lowest().unwrap_or(self.next_request)
     }
 
-    pub(super) fn take_ack(&mut self, account: &Account, anything: bool) -> Option<ClientFrame> {
-        self.stream.take_ack(self.answered(account), self.config.window, anything)
+    pub(super) fn take_ack(&mut self, pending: &Pending, anything: bool) -> Option<ClientFrame> {
+        self.stream.take_ack(self.answered(pending), self.config.window, anything)
     }
 
     /// Tells the user something that the server did not number.

@@ -111,7 +111,7 @@ impl Active<'_> {
         match self.account.link {
             Link::Online(_) => {
                 // Receipts of what came until now.
-                let ack = self.lasting.take_ack(self.account, true);
+                let ack = self.lasting.take_ack(&self.account.pending, true);
                 self.lasting.queue.extend(ack.map(Output::Send));
                 self.lasting.send(ClientFrame::Logout);
                 true
@@ -163,7 +163,7 @@ impl Active<'_> {
         let (give_up, gateway_session) = (*give_up, route.take().map(|route| route.session));
         let account = &mut *self.account;
         account.offered_renewal = account.token.renewing;
-        let answered = self.lasting.answered(account);
+        let answered = self.lasting.answered(&account.pending);
         let stream = &mut self.lasting.stream;
         let config = &self.lasting.config;
         let resume = account.ticket.filter(|_| config.abilities.resume).map(|ticket| Resume {

@@ -59,7 +59,7 @@ impl Active<'_> {
     /// There is a new session. `returns`: in place of one that the user had.
     fn began_anew(&mut self, returns: bool) {
         self.lasting.stream.restart();
-        let answered = self.lasting.answered(self.account);
+        let answered = self.lasting.answered(&self.account.pending);
         self.lasting.stream.told(answered);
         if !returns {
             return;
