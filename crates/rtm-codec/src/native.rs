@@ -38,8 +38,8 @@ trait Field: Sized {
     fn get(input: &mut Input<'_>) -> Result<Self, DecodeError>;
 }
 
-/// Where a frame is written to: room that may turn out too small. What does not fit is counted and not written, so
-/// that no write has to look after more room; where something is [missing](Self::missing), all is written again.
+/// Where a frame is written to: room that may turn out too small. What does not fit is counted in `missing` and not
+/// written; the whole frame is then written again with more room. So no write has to make room itself.
 #[derive(Default)]
 struct Output<'b> {
     room: &'b mut [u8],
@@ -224,8 +224,8 @@ impl<'p> Input<'p> {
     }
 }
 
-/// Whether a part of a packet shares its bytes: a short one is sooner copied, and a small part of a large packet
-/// must not keep all of it in memory, where somebody counts the part alone.
+/// Whether a text or bytes share the packet's memory. Short ones are copied, which is faster, and so is a small part of
+/// a large packet, which would keep the whole packet in memory.
 #[inline(always)]
 fn is_shared(bytes: &[u8], packet: &Bytes) -> bool {
     bytes.len() >= SHARE_FROM && bytes.len() >= packet.len() / SHARE_OF

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Field, Input, Output, VERSION, fault, frequent,
-    outbox::{Outbox, TooLarge},
+    outbox::{Fields, Outbox, TooLarge},
 };
 use crate::{
     ClientFrame, CloseReason, Command, DecodeError, DecodeErrorKind, ErrorKind, Event, Packet, PacketRef, PeerMessage,
@@ -52,35 +52,9 @@ impl ClientCodec {
     /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
     /// before the fault may have been appended.
     pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ServerFrame>) -> Result<(), DecodeError> {
-        let decoded = each_frame(packet, |mut input| {
-            let frame = match input.tag()? {
-                0 => ServerFrame::Welcome(Field::get(&mut input)?),
-                1 => ServerFrame::Refused(Field::get(&mut input)?),
-                2 => {
-                    let id = Field::get(&mut input)?;
-                    match known(Field::get(&mut input))? {
-                        Ok(result) => ServerFrame::Reply { id, result },
-                        Err(_) => ServerFrame::Reply { id, result: Err(unreadable_answer()) },
-                    }
-                }
-                3 => {
-                    let seq = Field::get(&mut input)?;
-                    if frequent::event(input, seq, frames).is_some() {
-                        return Ok(());
-                    }
-                    ServerFrame::Event { seq, event: known(Event::get(&mut input))?.unwrap_or(UNREADABLE) }
-                }
-                4 => ServerFrame::Ping,
-                5 => ServerFrame::Pong,
-                6 => ServerFrame::Close(match known(Field::get(&mut input))? {
-                    Ok(reason) => reason,
-                    Err(tag) if tag < FINAL_FROM => CloseReason::Internal,
-                    Err(_) => CloseReason::Banned,
-                }),
-                tag => return unknown_frame(tag),
-            };
-            frames.push(frame);
-            Ok(())
+        let decoded = each_frame(packet, |input| match frequent::event(input, frames) {
+            Some(()) => Ok(()),
+            None => server_frame(input).map(|frame| frames.extend(frame)),
         });
         if decoded.as_ref().is_err_and(|error| error.kind() == DecodeErrorKind::Version) {
             frames.push(ServerFrame::Refused(other_version("client")));
@@ -125,8 +99,8 @@ impl ClientCodec {
         self.outbox.take()
     }
 
-    /// Shows every packet that is to be written, in order, without copying them out of the buffer they
-    /// are in. Its size is kept until [`rest`](Self::rest).
+    /// Shows every packet that is to be written, in order, without copying it out of the buffer. The buffer
+    /// keeps its size until [`rest`](Self::rest).
     pub fn drain(&mut self, write: impl FnMut(PacketRef<'_>)) {
         self.outbox.drain(write);
     }
@@ -166,34 +140,9 @@ impl ServerCodec {
     /// [`DecodeError`] when the packet breaks the protocol; the socket is to be closed then. Frames
     /// before the fault may have been appended.
     pub fn decode(&mut self, packet: Packet, frames: &mut Vec<ClientFrame>) -> Result<(), DecodeError> {
-        let decoded = each_frame(packet, |mut input| {
-            let frame = match input.tag()? {
-                0 => match Field::get(&mut input) {
-                    Ok(login) => ClientFrame::Login(login),
-                    Err(error) => bad_request(LOGIN, &error.named("login")),
-                },
-                1 => {
-                    let id = Field::get(&mut input)?;
-                    if frequent::request(input, id, frames).is_some() {
-                        return Ok(());
-                    }
-                    match Command::get(&mut input) {
-                        Ok(command) => ClientFrame::Request { id, command },
-                        Err(error) => bad_request(id, &error.named("command")),
-                    }
-                }
-                2 => ClientFrame::Ack {
-                    received: Field::get(&mut input)?,
-                    consumed: Field::get(&mut input)?,
-                    answered: Field::get(&mut input)?,
-                },
-                3 => ClientFrame::Ping,
-                4 => ClientFrame::Pong,
-                5 => ClientFrame::Logout,
-                tag => return unknown_frame(tag),
-            };
-            frames.push(frame);
-            Ok(())
+        let decoded = each_frame(packet, |input| match frequent::request(input, frames) {
+            Some(()) => Ok(()),
+            None => client_frame(input).map(|frame| frames.extend(frame)),
         });
         if decoded.as_ref().is_err_and(|error| error.kind() == DecodeErrorKind::Version) {
             frames.push(ClientFrame::BadRequest { id: LOGIN, refusal: other_version("server") });
@@ -203,9 +152,9 @@ impl ServerCodec {
 
     /// Appends a frame to what goes out next. An answer larger than a packet may be is replaced by a
     /// refusal, an event by an [`Event::Gap`].
-    #[inline]
+    #[inline(always)]
     pub fn encode(&mut self, frame: &ServerFrame) {
-        // What is frequent is apart from all that is not, which is much.
+        // The frequent frame is kept apart from the code for all others, which is long.
         match frame {
             ServerFrame::Event { seq, event } => self.event(*seq, event),
             frame => self.any(frame),
@@ -214,10 +163,7 @@ impl ServerCodec {
 
     #[inline(always)]
     fn event(&mut self, seq: Seq, event: &Event) {
-        let sent = self.outbox.frame(3, event_at_least(event), |out| {
-            seq.put(out);
-            event.put(out);
-        });
+        let sent = self.outbox.append(3, event_at_least(event), &Numbered(seq, event));
         if let Err(TooLarge) = sent {
             self.any(&ServerFrame::Event { seq, event: UNREADABLE });
         }
@@ -259,15 +205,15 @@ impl ServerCodec {
         self.outbox.take()
     }
 
-    /// Shows every packet that is to be written, in order, without copying them out of the buffer they
-    /// are in. Its size is kept until [`rest`](Self::rest).
+    /// Shows every packet that is to be written, in order, without copying it out of the buffer. The buffer
+    /// keeps its size until [`rest`](Self::rest).
     pub fn drain(&mut self, write: impl FnMut(PacketRef<'_>)) {
         self.outbox.drain(write);
     }
 
-    /// Exchanges the buffer that frames are written into for `buffer`, if nothing waits in it. Called before a batch
-    /// and after it with one buffer for many sockets, it leaves none at a socket that is silent. What the buffer
-    /// holds is of no interest; its length is room.
+    /// Swaps the buffer that frames are written into with `buffer`, unless something waits in it. Many sockets share
+    /// one buffer this way: each borrows it before a batch and gives it back afterwards, so a silent socket holds none.
+    /// Only the buffer's length matters, which is its room; its content is overwritten.
     pub fn lend(&mut self, buffer: &mut Vec<u8>) {
         self.outbox.lend(buffer);
     }
@@ -276,6 +222,75 @@ impl ServerCodec {
     /// falls silent.
     pub fn rest(&mut self) {
         self.outbox.rest();
+    }
+}
+
+/// Reads a frame of a server, unless it may be passed over.
+#[inline(never)]
+fn server_frame(mut input: Input<'_>) -> Result<Option<ServerFrame>, DecodeError> {
+    Ok(Some(match input.tag()? {
+        0 => ServerFrame::Welcome(Field::get(&mut input)?),
+        1 => ServerFrame::Refused(Field::get(&mut input)?),
+        2 => {
+            let id = Field::get(&mut input)?;
+            ServerFrame::Reply {
+                id,
+                result: known(Field::get(&mut input))?.unwrap_or_else(|_| Err(unreadable_answer())),
+            }
+        }
+        3 => {
+            let seq = Field::get(&mut input)?;
+            ServerFrame::Event { seq, event: known(Event::get(&mut input))?.unwrap_or(UNREADABLE) }
+        }
+        4 => ServerFrame::Ping,
+        5 => ServerFrame::Pong,
+        6 => ServerFrame::Close(match known(Field::get(&mut input))? {
+            Ok(reason) => reason,
+            Err(tag) if tag < FINAL_FROM => CloseReason::Internal,
+            Err(_) => CloseReason::Banned,
+        }),
+        OPTIONAL_FROM..=LAST_TAG => return Ok(None),
+        tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+    }))
+}
+
+/// Reads a frame of a client, unless it may be passed over.
+#[inline(never)]
+fn client_frame(mut input: Input<'_>) -> Result<Option<ClientFrame>, DecodeError> {
+    Ok(Some(match input.tag()? {
+        0 => match Field::get(&mut input) {
+            Ok(login) => ClientFrame::Login(login),
+            Err(error) => bad_request(LOGIN, &error.named("login")),
+        },
+        1 => {
+            let id = Field::get(&mut input)?;
+            match Command::get(&mut input) {
+                Ok(command) => ClientFrame::Request { id, command },
+                Err(error) => bad_request(id, &error.named("command")),
+            }
+        }
+        2 => ClientFrame::Ack {
+            received: Field::get(&mut input)?,
+            consumed: Field::get(&mut input)?,
+            answered: Field::get(&mut input)?,
+        },
+        3 => ClientFrame::Ping,
+        4 => ClientFrame::Pong,
+        5 => ClientFrame::Logout,
+        OPTIONAL_FROM..=LAST_TAG => return Ok(None),
+        tag => return Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
+    }))
+}
+
+/// An event with its number. Not a closure, since those cannot be told to be inlined wherever they are called.
+struct Numbered<'e>(Seq, &'e Event);
+
+impl Fields for Numbered<'_> {
+    #[inline(always)]
+    fn write(&self, out: &mut Output<'_>) {
+        let Self(seq, event) = self;
+        seq.put(out);
+        event.put(out);
     }
 }
 
@@ -302,15 +317,6 @@ fn known<T>(value: Result<T, DecodeError>) -> Result<Result<T, u32>, DecodeError
             DecodeErrorKind::UnknownTag { tag } => Ok(Err(tag)),
             _ => Err(error),
         },
-    }
-}
-
-/// A frame of a newer version: its tag says whether it may be passed over.
-#[cold]
-fn unknown_frame(tag: u8) -> Result<(), DecodeError> {
-    match tag {
-        OPTIONAL_FROM..=LAST_TAG => Ok(()),
-        _ => Err(fault(DecodeErrorKind::UnknownTag { tag: tag.into() })),
     }
 }
 

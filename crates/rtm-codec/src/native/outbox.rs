@@ -30,11 +30,30 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
+/// The fields of a frame. They may be written more than once.
+pub(super) trait Fields {
+    fn write(&self, out: &mut Output<'_>);
+}
+
+struct Closure<F>(F);
+
+impl<F: Fn(&mut Output<'_>)> Fields for Closure<F> {
+    #[inline(always)]
+    fn write(&self, out: &mut Output<'_>) {
+        self.0(out);
+    }
+}
+
 impl Outbox {
-    /// Appends a frame that `put` writes, which will have `at_least` so many bytes. It is written again where there
-    /// was too little room.
+    /// Appends a frame whose fields `put` writes.
     #[inline(always)]
     pub(super) fn frame(&mut self, tag: u8, at_least: usize, put: impl Fn(&mut Output<'_>)) -> Result<(), TooLarge> {
+        self.append(tag, at_least, &Closure(put))
+    }
+
+    /// Appends a frame of at least `at_least` bytes. It is written again where the room was too small.
+    #[inline(always)]
+    pub(super) fn append(&mut self, tag: u8, at_least: usize, fields: &impl Fields) -> Result<(), TooLarge> {
         if self.end - self.start >= PACKET_TARGET || self.frames == limits::PACKET_FRAMES {
             self.cut(self.end);
         }
@@ -48,7 +67,7 @@ impl Outbox {
             }
             let mut out = Output::new(&mut self.buffer[body..]);
             out.tag(tag);
-            put(&mut out);
+            fields.write(&mut out);
             let Output { room: left, missing } = out;
             let left = left.len();
             if missing == 0 {
