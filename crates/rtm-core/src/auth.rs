@@ -1,13 +1,13 @@
 //! Who may log in, and the secrets that the core makes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use rtm_codec::{ErrorKind, Refusal, SessionId, Token, UserId};
 use rtm_token::TokenErrorKind;
 use sha2::Sha256;
 
-use super::{Core, Now, ProjectConfig, terms::TokenClock};
+use super::{Core, Now, ProjectConfig};
 
 /// Numbers that nobody can guess who does not know the seed.
 pub(super) struct Secrets {
@@ -50,6 +50,14 @@ impl Secrets {
 pub(super) struct TokenLife {
     pub(super) warn_at_ms: u64,
     pub(super) ends_at_ms: u64,
+}
+
+/// When a token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenClock {
+    /// When to warn; `None` once it is done.
+    pub(super) warn_at: Option<Instant>,
+    pub(super) ends_at: Instant,
 }
 
 impl TokenLife {

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use rtm_codec::{ChannelId, Event};
 
 use super::{
+    notes::Queued,
     pack::{
-        Packer,
         format::{AwayV1, KeptV1, NewsV1},
+        packer::Packer,
     },
-    stream::{COUNTED, Queued},
+    stream::COUNTED,
 };
 
 /// The kinds of channel events that are kept apart.
@@ -89,7 +90,7 @@ impl Away {
                 ChannelNews::Member => NewsV1::Member,
                 ChannelNews::Attributes => NewsV1::Attributes,
             };
-            Some(KeptV1 { place: (place.before, place.order), news, event: packer.event(queued)?.event })
+            Some(KeptV1 { place: (place.before, place.order), news, event: queued.pack(packer)?.event })
         };
         Some(AwayV1 {
             kept: self.kept.iter().map(pack).collect::<Option<_>>()?,

@@ -18,10 +18,9 @@ use super::{
     jobs::Waiting,
     memberships::Memberships,
     message_ids::{Known, Sent},
-    notes::{Asker, Note},
-    pack::{PackTime, UnpackedMembership},
+    notes::{Asker, Note, Queued, event_bytes},
+    pack::{open::UnpackedMembership, times::PackTime},
     session::Session,
-    stream::{Queued, event_bytes},
     timer::{Alarm, Due},
 };
 

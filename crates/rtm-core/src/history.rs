@@ -1,11 +1,8 @@
 //! Queries of kept messages.
 
-use rtm_codec::{Answer, ErrorKind, HistoryOf, HistoryPage, QueryHistory, Refusal, limits};
+use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, limits};
 
-use super::{
-    Conversation, Core, LogKey, Now, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, jobs::Waiting,
-    notes::Asker,
-};
+use super::{Conversation, Core, LogKey, Now, StoreWork, arena::SessionKey, jobs::Waiting, notes::Asker};
 
 impl Core {
     pub(super) fn query_history_of(
@@ -51,16 +48,6 @@ impl Core {
             max_bytes: PAGE_BYTES,
         })
     }
-}
-
-/// What the store read, as its reader gets it.
-pub(super) fn history_page(read: Result<StoreAnswer, StoreFailed>) -> Result<HistoryPage, Refusal> {
-    let (messages, more) = read
-        .ok()
-        .and_then(StoreAnswer::into_messages)
-        .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the history"))?;
-    let next = messages.last().filter(|_| more).map(|(place, _)| (*place).into());
-    Ok(HistoryPage { messages: messages.into_iter().map(|(_, message)| message).collect(), next })
 }
 
 /// A page has to fit in a packet, also when its text is written as JSON in JSON.

@@ -8,8 +8,11 @@ use rtm_codec::{
 };
 
 use super::{
-    Core, HttpId, LogKey, Now, Place, StoreAnswer, StoreFailed, StoreWork, arena::SessionKey, auth::authenticate,
-    history::history_page, jobs::Waiting, timer::Due,
+    Core, HttpId, LogKey, Now, Place, StoreAnswer, StoreFailed, StoreWork,
+    arena::SessionKey,
+    auth::authenticate,
+    jobs::{Waiting, history_page},
+    timer::Due,
 };
 
 /// The HTTP requests of a project.

@@ -1,17 +1,16 @@
 //! Connections and sessions, and the ways in which something gets to them.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
-use rtm_codec::{Answer, CloseReason, Event, Refusal, RequestId, Seq, ServerFrame, SharedEvent};
+use rtm_codec::{Answer, CloseReason, Event, Refusal, RequestId, Seq, ServerFrame, SessionId, SharedEvent};
 
 use super::{
     ConnId, Now, Outgoing, Settings, Stats,
     absent::Absent,
     arena::{Arena, ChannelKey, SessionKey},
     away::ChannelNews,
-    notes::{Asker, Note},
+    notes::{Asker, Note, Queued},
     session::Session,
-    stream::Queued,
     timer::{Due, Timers},
 };
 
@@ -272,6 +271,67 @@ impl Hub {
             self.wake(conn);
         }
         true
+    }
+}
+
+/// Sessions that move: see [`Core::pack_session`](super::Core::pack_session).
+impl Hub {
+    /// Takes a session out. Its key is kept for it, so that what refers to it here finds it when it comes back.
+    pub(super) fn take_out(&mut self, now: Instant, key: SessionKey) -> Option<Session> {
+        let session = self.sessions.take(key)?;
+        self.keep_key(now, session.id, key);
+        Some(session)
+    }
+
+    /// Puts a session in under the key that was kept for it.
+    pub(super) fn put_in(&mut self, now: Instant, session: Session) -> SessionKey {
+        let key = self.absent_key(now, session.id);
+        self.absent.remove(session.id);
+        match self.sessions.put(key, session) {
+            Ok(()) => key,
+            // Too many sessions are elsewhere, so no key was kept.
+            Err(session) => self.sessions.insert(session),
+        }
+    }
+
+    /// A key that no session has.
+    pub(super) fn nobody(&mut self) -> SessionKey {
+        let key = self.sessions.reserve();
+        self.sessions.give_up(key);
+        key
+    }
+
+    /// The key of a session that is not here.
+    pub(super) fn absent_key(&mut self, now: Instant, id: SessionId) -> SessionKey {
+        if let Some(key) = self.absent.key(id) {
+            return key;
+        }
+        let key = self.sessions.reserve();
+        self.keep_key(now, id, key);
+        key
+    }
+
+    /// The session that a key means, here or elsewhere.
+    pub(super) fn session_id(&self, key: SessionKey) -> Option<SessionId> {
+        self.sessions.get(key).map(|session| session.id).or_else(|| self.absent.id(key))
+    }
+
+    /// Forgets sessions that have not come for longer than anybody waits for them.
+    pub(super) fn forget_absent(&mut self, now: Instant) {
+        for key in self.absent.forget(now) {
+            self.sessions.give_up(key);
+        }
+    }
+
+    fn keep_key(&mut self, now: Instant, id: SessionId, key: SessionKey) {
+        if self.absent.is_full() {
+            self.forget_absent(now);
+        }
+        // Of too many, those that come last are waited for in vain.
+        if self.absent.is_full() {
+            return self.sessions.give_up(key);
+        }
+        self.absent.keep(id, key, now + self.settings.resume_within);
     }
 }
 

@@ -10,13 +10,12 @@ use rtm_codec::{
 use super::{
     Core, Now,
     arena::{InvitationKey, SessionKey, UserKey},
-    notes::Note,
+    notes::{Note, Queued, event_bytes},
     pack::{
-        PackTime, Packer,
         format::{Id, InvitationV1},
+        packer::Packer,
+        times::PackTime,
     },
-    session::Session,
-    stream::{Queued, event_bytes},
     timer::Due,
 };
 
@@ -267,7 +266,7 @@ impl Core {
     fn give_invitation(&mut self, invitation_key: InvitationKey) {
         let Some(invitation) = self.invitations.get_mut(invitation_key) else { return };
         let Some(key) = self.users.get(invitation.callee).and_then(|user| user.session) else { return };
-        if !self.hub.sessions.get(key).is_some_and(Session::is_there) {
+        if !self.hub.sessions.get(key).is_some_and(|session| session.is_there()) {
             return;
         }
         invitation.was_callee_there = true;

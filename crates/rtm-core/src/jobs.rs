@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rtm_codec::{Answer, ErrorKind, Refusal, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, SendOutcome, SharedEvent, UserId};
 
 use super::{
     Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
-    StoreWork, StoredMessage, arena::SessionKey, history::history_page, message_ids::Sent, notes::Asker,
+    StoreWork, StoredMessage, arena::SessionKey, message_ids::Sent, notes::Asker,
 };
 
 /// What a job was given for.
@@ -148,6 +148,16 @@ impl Core {
             session.requests.promise(asker.request);
         }
     }
+}
+
+/// What the store read of a history, as its reader gets it.
+pub(super) fn history_page(read: Result<StoreAnswer, StoreFailed>) -> Result<HistoryPage, Refusal> {
+    let (messages, more) = read
+        .ok()
+        .and_then(StoreAnswer::into_messages)
+        .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the history"))?;
+    let next = messages.last().filter(|_| more).map(|(place, _)| (*place).into());
+    Ok(HistoryPage { messages: messages.into_iter().map(|(_, message)| message).collect(), next })
 }
 
 /// What becomes of a promise that something is kept.

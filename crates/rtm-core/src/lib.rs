@@ -87,7 +87,7 @@ use self::{
     invitations::Invitation,
     jobs::Jobs,
     login::Logins,
-    stream::Queued,
+    notes::Queued,
     timer::Due,
     users::User,
 };

@@ -10,8 +10,9 @@ use super::{
     away::gap,
     invitations::Leaving,
     pack::{
-        PackTime, Packer,
         format::{LivenessV1, StateV1},
+        packer::Packer,
+        times::PackTime,
     },
 };
 
@@ -247,7 +248,7 @@ impl Core {
             self.state_changed(now, user);
         }
         if let Some(user_id) = user_id {
-            self.return_receipts(&user_id, session);
+            self.return_receipts(&user_id, session.stream, session.mail);
         }
         self.users.release(user);
     }

@@ -5,11 +5,12 @@ use rtm_codec::ChannelId;
 use super::{
     arena::ChannelKey,
     away::{Away, ChannelNews, Place},
+    notes::Queued,
     pack::{
-        Packer,
         format::{Id, MembershipV1, MembershipsV1},
+        packer::Packer,
     },
-    stream::{Queued, Stream},
+    stream::Stream,
 };
 
 /// The memberships of a session, in the order of its joins.
@@ -107,10 +108,9 @@ impl Memberships {
     /// `None` if a channel is gone, which none with a member is.
     pub(super) fn pack(&self, packer: Packer<'_>) -> Option<MembershipsV1> {
         let pack = |member: &Membership| {
-            let channel = packer.channel(member.channel)?;
-            let (count_told, count_due) = channel.count_times();
+            let (channel_id, count_told, count_due) = packer.channel(member.channel)?;
             Some(MembershipV1 {
-                channel_id: Id(channel.id.clone()),
+                channel_id: Id(channel_id.clone()),
                 told_count: member.told_count,
                 away: match &member.away {
                     Some(away) => Some(away.pack(packer)?),

@@ -10,8 +10,9 @@ use rtm_codec::{MessageId, RequestId, SendOutcome, limits};
 use super::{
     Settings,
     pack::{
-        PackTime, Packer,
         format::{MessageIdV1, MessageIdsV1, MessageStateV1, RepeatV1},
+        packer::Packer,
+        times::PackTime,
     },
 };
 

@@ -9,8 +9,7 @@ use super::{
     arena::SessionKey,
     jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
-    notes::{Asker, Note},
-    stream::{Queued, event_bytes},
+    notes::{Asker, Note, Queued, event_bytes},
 };
 
 impl Core {

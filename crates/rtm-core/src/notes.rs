@@ -2,13 +2,17 @@
 
 use std::time::Instant;
 
-use rtm_codec::{Event, RequestId, SendOutcome, SessionId};
+use rtm_codec::{Event, RequestId, SendOutcome, SessionId, SharedEvent};
 
 use super::{
     Core, JobId, Now, Place,
     arena::SessionKey,
-    pack::{PackTime, Packer, format::NoteV1},
-    stream::Queued,
+    pack::{
+        format::{NoteV1, QueuedV1},
+        frames,
+        packer::Packer,
+        times::PackTime,
+    },
 };
 
 /// Who waits for the answer to a request.
@@ -33,6 +37,27 @@ pub(super) enum Note {
     Stored(Place),
     /// The callee has the invitation of the event, if it is still the one with this number.
     Invitation(u32),
+}
+
+/// An event of a session's stream, and its note.
+#[derive(Debug, Clone)]
+pub(super) struct Queued {
+    pub(super) event: SharedEvent,
+    pub(super) note: Note,
+    /// What it counts for.
+    pub(super) bytes: u32,
+}
+
+impl Queued {
+    /// An event for one receiver, with which nothing is to be done when it has arrived.
+    pub(super) fn plain(event: Event) -> Self {
+        Self { bytes: event_bytes(&event), event: SharedEvent::for_one(event), note: Note::None }
+    }
+
+    /// `None` while the store is keeping the event.
+    pub(super) fn pack(&self, packer: Packer<'_>) -> Option<QueuedV1> {
+        Some(QueuedV1 { event: frames::event_bytes(&self.event), note: self.note.pack(packer)? })
+    }
 }
 
 impl Note {
@@ -90,3 +115,25 @@ impl Core {
         }
     }
 }
+
+/// What an event counts for against its session's limit: its texts, and a share for the places it is kept in.
+pub(super) fn event_bytes(event: &Event) -> u32 {
+    let texts = match event {
+        Event::MessageFromPeer(message) => message.message.len(),
+        Event::ChannelMessage { message, .. } => message.len(),
+        Event::PeersOnlineStatusChanged { peers } => peers.iter().map(|(id, _)| id.as_str().len() + OVERHEAD / 4).sum(),
+        Event::RemoteInvitationReceived { content: text, .. }
+        | Event::RemoteInvitationCanceled { content: text, .. }
+        | Event::LocalInvitationAccepted { response: text, .. }
+        | Event::LocalInvitationRefused { response: text, .. } => text.len(),
+        Event::AttributesUpdated { attributes, .. } => attributes
+            .attributes
+            .iter()
+            .map(|(key, attribute)| key.as_str().len() + attribute.value.len() + OVERHEAD)
+            .sum(),
+        _ => 0,
+    };
+    u32::try_from(texts + OVERHEAD).unwrap_or(u32::MAX)
+}
+
+const OVERHEAD: usize = 128;

@@ -9,12 +9,11 @@ use super::{
     Core, JobId, LogEntry, LogKey, Now, Place, StoreWork, StoredMessage,
     arena::SessionKey,
     jobs::Waiting,
-    notes::{Asker, Note},
+    notes::{Asker, Note, Queued, event_bytes},
     pack::{
-        Packer,
         format::{MailV1, ReadingV1},
+        packer::Packer,
     },
-    stream::{Queued, event_bytes},
 };
 
 /// The stored messages of a session's user, as far as they are read, and what has to wait for them.
@@ -113,7 +112,7 @@ impl Mail {
             },
             reads_again: self.reads_again,
             unremoved: self.unremoved.iter().map(|place| place.0).collect(),
-            held: self.held.iter().map(|queued| packer.event(queued)).collect::<Option<_>>()?,
+            held: self.held.iter().map(|queued| queued.pack(packer)).collect::<Option<_>>()?,
         })
     }
 

@@ -2,19 +2,17 @@
 
 pub(super) mod format;
 pub(super) mod frames;
-mod open;
-mod packer;
-mod times;
+pub(super) mod open;
+pub(super) mod packer;
+pub(super) mod times;
 
 use rtm_codec::{CloseReason, SessionId, UserId};
 
-use self::open::{Opened, UnpackedEvent};
-pub(super) use self::{
-    open::{Parts, UnpackedMembership},
+use self::{
+    open::{Opened, UnpackedEvent},
     packer::Packer,
-    times::PackTime,
 };
-use super::{Core, Now, Outgoing, arena::SessionKey, session::Session, stream::Queued};
+use super::{Core, Now, Outgoing, arena::SessionKey, notes::Queued, session::Session};
 
 /// Why a session cannot be packed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -14,8 +14,9 @@ use super::{
     arena::{SessionKey, UserKey},
     notes::Asker,
     pack::{
-        PackTime, Packer,
         format::{Id, StateV1, WatchingV1},
+        packer::Packer,
+        times::PackTime,
     },
 };
 

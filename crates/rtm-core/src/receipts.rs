@@ -7,10 +7,10 @@ use rtm_codec::UserId;
 use super::{
     Core, Now,
     arena::SessionKey,
-    notes::Note,
-    pack::{PackTime, Packer, format::ReceiptsV1},
-    session::Session,
-    stream::{Queued, Stream},
+    notes::{Note, Queued},
+    offline::Mail,
+    pack::{format::ReceiptsV1, packer::Packer, times::PackTime},
+    stream::Stream,
 };
 
 /// Which events of a session senders wait for.
@@ -76,8 +76,8 @@ impl Core {
     }
 
     /// A session has ended: tells the senders of what its device has not received what becomes of it.
-    pub(super) fn return_receipts(&mut self, user_id: &UserId, session: Session) {
-        for queued in session.stream.into_events().into_iter().chain(session.mail.into_held()) {
+    pub(super) fn return_receipts(&mut self, user_id: &UserId, stream: Stream, mail: Mail) {
+        for queued in stream.into_events().into_iter().chain(mail.into_held()) {
             if let Note::Receipt { asker, store, .. } = queued.note {
                 self.store_or_give_up(user_id, asker, store, &queued.event, None);
             }
@@ -93,7 +93,7 @@ impl Core {
         let Some(to) = self.user_id(session.user) else { return };
         let mut from = session.receipts.from.max(session.stream.first());
         let mut due = None;
-        while let Some(wait) = self.give_up_receipt(key, &to, until, |session| session.stream.get_mut(from)) {
+        while let Some(wait) = self.give_up_receipt(key, &to, until, |stream, _| stream.get_mut(from)) {
             if let Wait::Until(deadline) = wait {
                 due = Some(deadline);
                 break;
@@ -101,7 +101,7 @@ impl Core {
             from += 1;
         }
         let mut index = 0;
-        while let Some(wait) = self.give_up_receipt(key, &to, until, |session| session.mail.held_mut(index)) {
+        while let Some(wait) = self.give_up_receipt(key, &to, until, |_, mail| mail.held_mut(index)) {
             if let Wait::Until(deadline) = wait {
                 due = Some(due.map_or(deadline, |due| deadline.min(due)));
             }
@@ -118,9 +118,10 @@ impl Core {
         key: SessionKey,
         to: &UserId,
         until: Instant,
-        find: impl Fn(&mut Session) -> Option<&mut Queued>,
+        find: impl for<'s> Fn(&'s mut Stream, &'s mut Mail) -> Option<&'s mut Queued>,
     ) -> Option<Wait> {
-        let queued = find(self.hub.sessions.get_mut(key)?)?;
+        let session = self.hub.sessions.get_mut(key)?;
+        let queued = find(&mut session.stream, &mut session.mail)?;
         let Note::Receipt { asker, deadline, store } = queued.note else { return Some(Wait::Over) };
         if deadline > until {
             return Some(Wait::Until(deadline));
@@ -129,7 +130,8 @@ impl Core {
         let event = queued.event.clone();
         let note = self.store_or_give_up(to, asker, store, &event, Some(key));
         if let Some(note) = note
-            && let Some(queued) = self.hub.sessions.get_mut(key).and_then(find)
+            && let Some(session) = self.hub.sessions.get_mut(key)
+            && let Some(queued) = find(&mut session.stream, &mut session.mail)
         {
             queued.note = note;
         }

@@ -10,7 +10,7 @@ use rtm_codec::{AttributeKey, Budgets, Login, SessionId, Text};
 
 use super::{
     ConnId, ProjectConfig, Settings, arena::UserKey, liveness::Liveness, memberships::Memberships,
-    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::Parts, presence::Watching,
+    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts, presence::Watching,
     receipts::Receipts, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
 };
 

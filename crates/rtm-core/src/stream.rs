@@ -2,32 +2,16 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Epoch, Event, Seq, SharedEvent};
+use rtm_codec::{Epoch, Seq};
 
 use super::{
     Outgoing,
-    notes::Note,
+    notes::{Note, Queued},
     pack::{
-        Packer,
         format::{PositionV1, StreamV1},
+        packer::Packer,
     },
 };
-
-/// An event of the stream.
-#[derive(Debug, Clone)]
-pub(super) struct Queued {
-    pub(super) event: SharedEvent,
-    pub(super) note: Note,
-    /// What it counts for.
-    pub(super) bytes: u32,
-}
-
-impl Queued {
-    /// An event for one receiver, with which nothing is to be done when it has arrived.
-    pub(super) fn plain(event: Event) -> Self {
-        Self { bytes: event_bytes(&event), event: SharedEvent::for_one(event), note: Note::None }
-    }
-}
 
 /// An [`Ack`](rtm_codec::ClientFrame::Ack) of events that were never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +168,7 @@ impl Stream {
                 consumed: self.consumed,
                 window: self.window,
             },
-            events: self.events.iter().map(|queued| packer.event(queued)).collect::<Option<_>>()?,
+            events: self.events.iter().map(|queued| queued.pack(packer)).collect::<Option<_>>()?,
         })
     }
 
@@ -202,27 +186,5 @@ impl Stream {
     }
 }
 
-/// What an event counts for against its session's limit: its texts, and a share for the places it is kept in.
-pub(super) fn event_bytes(event: &Event) -> u32 {
-    let texts = match event {
-        Event::MessageFromPeer(message) => message.message.len(),
-        Event::ChannelMessage { message, .. } => message.len(),
-        Event::PeersOnlineStatusChanged { peers } => peers.iter().map(|(id, _)| id.as_str().len() + OVERHEAD / 4).sum(),
-        Event::RemoteInvitationReceived { content: text, .. }
-        | Event::RemoteInvitationCanceled { content: text, .. }
-        | Event::LocalInvitationAccepted { response: text, .. }
-        | Event::LocalInvitationRefused { response: text, .. } => text.len(),
-        Event::AttributesUpdated { attributes, .. } => attributes
-            .attributes
-            .iter()
-            .map(|(key, attribute)| key.as_str().len() + attribute.value.len() + OVERHEAD)
-            .sum(),
-        _ => 0,
-    };
-    u32::try_from(texts + OVERHEAD).unwrap_or(u32::MAX)
-}
-
 /// No session has counted to this number: a pack that says otherwise is made up, and counting on could overflow.
 pub(super) const COUNTED: u64 = u64::MAX / 4;
-
-const OVERHEAD: usize = 128;

@@ -7,10 +7,11 @@ use rtm_codec::{Abilities, Answer, ErrorKind, Event, InstanceId, Login, Refusal,
 use super::{
     Core, Now,
     arena::SessionKey,
-    auth::{TokenLife, authenticate, is_same_secret},
+    auth::{TokenClock, TokenLife, authenticate, is_same_secret},
     pack::{
-        PackTime, Packer,
         format::{Id, TermsV1, TokenV1},
+        packer::Packer,
+        times::PackTime,
     },
 };
 
@@ -24,14 +25,6 @@ pub(super) struct Terms {
     gateway_session: Option<Text>,
     /// Until when the next set of attributes may be one that a returning SDK sends by itself.
     echo_until: Option<Instant>,
-}
-
-/// When a token ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenClock {
-    /// When to warn; `None` once it is done.
-    pub(super) warn_at: Option<Instant>,
-    pub(super) ends_at: Instant,
 }
 
 impl Terms {

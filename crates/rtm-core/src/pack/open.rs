@@ -18,12 +18,12 @@ use crate::{
     away::Away,
     liveness::Liveness,
     message_ids::MessageIds,
-    notes::Note,
+    notes::{Note, Queued, event_bytes},
     offline::Mail,
     ousted::OustedSessions,
     receipts::Receipts,
     requests::Requests,
-    stream::{COUNTED, Queued, Stream, event_bytes},
+    stream::{COUNTED, Stream},
     terms::Terms,
 };
 

@@ -6,15 +6,12 @@ use rtm_codec::{Budgets, ChannelId, LimitedCall, UserId};
 
 use super::{
     COUNTED_CALLS,
-    format::{CountedV1, Id, Moment, PackV1, QueuedV1},
-    frames,
+    format::{CountedV1, Id, Moment, PackV1},
     times::PackTime,
 };
 use crate::{
     Core, Now,
     arena::{ChannelKey, SessionKey, UserKey},
-    channel::Channel,
-    stream::Queued,
 };
 
 /// Finds the names of what a session refers to by keys.
@@ -68,16 +65,15 @@ impl<'a> Packer<'a> {
         PackTime(self.now.instant).moment(at)
     }
 
-    pub(crate) fn event(self, queued: &Queued) -> Option<QueuedV1> {
-        Some(QueuedV1 { event: frames::event_bytes(&queued.event), note: queued.note.pack(self)? })
-    }
-
     pub(crate) fn user(self, key: UserKey) -> Option<Id<UserId>> {
         self.core.user_id(key).map(Id)
     }
 
-    pub(crate) fn channel(self, key: ChannelKey) -> Option<&'a Channel> {
-        self.core.channels.get(key)
+    /// A channel, when its members were last told how many they are, and when they are to be told again.
+    pub(crate) fn channel(self, key: ChannelKey) -> Option<(&'a ChannelId, Option<Instant>, Option<Instant>)> {
+        let channel = self.core.channels.get(key)?;
+        let (told_at, tell_at) = channel.count_times();
+        Some((&channel.id, told_at, tell_at))
     }
 
     /// The id of a session, unless it has ended.
