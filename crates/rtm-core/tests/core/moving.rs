@@ -225,6 +225,22 @@ fn a_session_is_packed_once_and_unpacked_once() {
     assert_eq!(world.core.stats().sessions, 1);
 }
 
+/// `packs/1.hex` is what this format was when it was first written. A later format is another version, and this one
+/// is still read.
+#[test]
+fn a_pack_of_the_first_format_is_read() {
+    let kept = include_str!("packs/1.hex");
+    let kept: Vec<u8> = kept.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    assert_eq!(rich_pack(), kept, "the bytes of a pack changed: that is a new version");
+    let mut world = World::new();
+    world.core.unpack_session(world.now, &kept).unwrap();
+    let carol = world.login("carol");
+    let attributes = world.call(carol, GetUserAttributes { user_id: uid("alice"), keys: None }).unwrap();
+    assert_eq!(attributes, [("mood".parse().unwrap(), "good".into())].into());
+    let counts = world.call(carol, GetChannelMemberCount { channel_ids: vec![room("r")] }).unwrap();
+    assert_eq!(counts, [(room("r"), 1)].into());
+}
+
 #[test]
 fn a_pack_of_another_project_is_refused() {
     let mut world = World::with(ProjectConfig::new(AppId::new("f".repeat(32)).unwrap()));
