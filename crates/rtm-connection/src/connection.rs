@@ -65,8 +65,8 @@ use crate::{
 ///   without harm (reads, and calls that set something of this user's own) are sent again, and the others end with
 ///   [`ErrorKind::OutcomeUnknown`]. Requests that were never sent are sent in any case.
 /// - After a reconnect the connection restores what the user had (subscriptions, channels, its own attributes),
-///   whatever the server still knows. Where that fails, [`RtmEvent::RestoreFailed`] says so.
-/// - Events that the server could not keep are a [`RtmEvent::Gap`], which comes right after `CONNECTED`.
+///   whatever the server still knows. Where that fails, [`RtmEvent::RestoreFailed`](crate::RtmEvent::RestoreFailed) says so.
+/// - Events that the server could not keep are a [`RtmEvent::Gap`](crate::RtmEvent::Gap), which comes right after `CONNECTED`.
 /// - Every invitation ends with one event; those that live when their session is lost end with a failure.
 /// - After `DISCONNECTED` and `ABORTED` there are no events until the next login.
 ///
@@ -142,7 +142,7 @@ impl Connection {
         (invitation, self.request(now, SendInvitation { call_id, callee_id, content }))
     }
 
-    /// Takes an invitation back. It ends with [`RtmEvent::LocalInvitationCanceled`] when the server took that, unless
+    /// Takes an invitation back. It ends with [`RtmEvent::LocalInvitationCanceled`](crate::RtmEvent::LocalInvitationCanceled) when the server took that, unless
     /// the callee was quicker.
     pub fn cancel_invitation(
         &mut self,
@@ -154,8 +154,8 @@ impl Connection {
         self.request(now, CancelInvitation { call_id, callee_id, content: content.into() })
     }
 
-    /// Accepts an invitation. It ends with [`RtmEvent::RemoteInvitationAccepted`] when the caller's side confirmed
-    /// that, and with [`RtmEvent::RemoteInvitationFailure`] if it did not within 5 s.
+    /// Accepts an invitation. It ends with [`RtmEvent::RemoteInvitationAccepted`](crate::RtmEvent::RemoteInvitationAccepted) when the caller's side confirmed
+    /// that, and with [`RtmEvent::RemoteInvitationFailure`](crate::RtmEvent::RemoteInvitationFailure) if it did not within 5 s.
     pub fn accept_invitation(
         &mut self,
         now: Instant,
@@ -166,7 +166,7 @@ impl Connection {
         self.request(now, AcceptInvitation { call_id, caller_id, response: response.into() })
     }
 
-    /// Refuses an invitation. It ends with [`RtmEvent::RemoteInvitationRefused`].
+    /// Refuses an invitation. It ends with [`RtmEvent::RemoteInvitationRefused`](crate::RtmEvent::RemoteInvitationRefused).
     pub fn refuse_invitation(
         &mut self,
         now: Instant,
