@@ -2,20 +2,27 @@
 // The vendor's JS SDK against the Rust client, through our server, both ways.
 //
 //   node run.mjs --rtm ../target/debug/rtm --peer ../target/debug/interop-peer
-//                [--chromium /usr/bin/chromium] [--no-browser] [--screenshot FILE] [--only TEXT]
+//                [--chromium /usr/bin/chromium] [--firefox /usr/bin/firefox-esr] [--proxies] [--screenshot FILE] [--only TEXT]
 //
-// Every case runs with the SDK in Node and in headless Chromium, with the Rust client on both of its wires, and with the
-// two in both roles. Exit status 0 when no case failed. The last line: 'N passed, N failed'.
+// Every case runs with the SDK in Node and in each browser that is named, with the Rust client on both of its wires, and with
+// the two in both roles. Those about networks run with each of these as the one whose network it is. With --proxies, users
+// meet through nginx, haproxy and caddy as docs/proxies.md configures them.
+// Exit status 0 when no case failed. The last line: 'N passed, N failed'.
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { APP_ID, bench, CERTIFICATE, SECURE_APP_ID } from "./bench.mjs";
 import { attributes } from "./cases/attributes.mjs";
+import { breaks } from "./cases/breaks.mjs";
 import { channels, typedChannels } from "./cases/channels.mjs";
 import { commandLine } from "./cases/command-line.mjs";
 import { drain } from "./cases/drain.mjs";
 import { invitations } from "./cases/invitations.mjs";
+import { links } from "./cases/links.mjs";
 import { messages, nativeMessages } from "./cases/messages.mjs";
 import { page } from "./cases/page.mjs";
 import { patience } from "./cases/patience.mjs";
 import { presence } from "./cases/presence.mjs";
+import { behindProxy } from "./cases/proxies.mjs";
 import { refusals } from "./cases/refusals.mjs";
 import { session } from "./cases/session.mjs";
 import { tokens } from "./cases/tokens.mjs";
@@ -23,11 +30,12 @@ import { servePages } from "./page/serve.mjs";
 import { browserPeers, startBrowser } from "./peers/browser.mjs";
 import { nodePeers } from "./peers/node.mjs";
 import { rustPeers } from "./peers/rust.mjs";
-import { relay, run, serve } from "./server.mjs";
+import { startProxies } from "./proxies.mjs";
+import { serve } from "./server.mjs";
 
 const { values: options } = parseArgs({ options: {
-  rtm: { type: "string" }, peer: { type: "string" }, chromium: { type: "string", default: "/usr/bin/chromium" },
-  "no-browser": { type: "boolean", default: false }, screenshot: { type: "string" }, only: { type: "string" },
+  rtm: { type: "string" }, peer: { type: "string" }, chromium: { type: "string" }, firefox: { type: "string" },
+  proxies: { type: "boolean", default: false }, screenshot: { type: "string" }, only: { type: "string" },
 } });
 if (!options.rtm || !options.peer) {
   console.error("--rtm and --peer name the two programs");
@@ -37,61 +45,8 @@ const say = (line) => process.stdout.write(`${line}\n`);
 console.log = console.info = console.debug = console.warn = () => {}; // the SDK talks a lot
 process.on("unhandledRejection", () => {}); // the SDK drops promises of its own
 
-const APP_ID = `${"0".repeat(28)}open`, SECURE_APP_ID = `${"0".repeat(28)}cert`;
-const CERTIFICATE = "5CFd2fd1755d40ecb72977518be15d3b";
-const CASE_MS = 100_000;
+const CASE_MS = 120_000;
 const BOTH_ROLES = { ...session, ...messages, ...presence, ...invitations, ...channels, ...attributes, ...refusals, ...tokens };
-
-const token = async (uid, { ttl = "1h", version = "006" } = {}) => {
-  const { code, stdout, stderr } = await run(options.rtm,
-    ["token", "--app-id", SECURE_APP_ID, "--certificate", CERTIFICATE, "--uid", uid, "--ttl", ttl, "--version", version]);
-  if (code !== 0) throw new Error(`rtm token ended with ${code}: ${stderr}`);
-  return stdout.trim();
-};
-
-const unique = Math.random().toString(36).slice(2, 7);
-let serial = 0;
-
-// What a case is given: users of kind `a` and `b`, or `js` and `rust`, and what they need.
-function bench(server, kinds, extra) {
-  const users = [], relays = [];
-  const t = {
-    ...extra, rtm: options.rtm, host: server.host, port: server.port, appId: APP_ID, secureAppId: SECURE_APP_ID, token,
-    uid: (hint) => `${hint}-${unique}-${++serial}`,
-    channel: () => `room-${unique}-${++serial}`,
-    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    async until(holds, ms = 5000) {
-      const end = Date.now() + ms;
-      while (!(await holds())) {
-        if (Date.now() > end) throw new Error(`not within ${ms} ms: ${holds}`);
-        await t.sleep(20);
-      }
-    },
-    async relay() {
-      const one = await relay(server);
-      relays.push(one);
-      return one;
-    },
-    async open(kind, { uid, appId, secure, via = server }) {
-      const peers = kinds[kind];
-      const user = await peers.open({ uid, appId: appId ?? (secure ? SECURE_APP_ID : APP_ID), host: via.host, port: via.port });
-      user.isRust = peers === kinds.rust;
-      users.push(user);
-      return user;
-    },
-    async login(kind, { uid = t.uid("user"), token: given, ...rest } = {}) {
-      const user = await t.open(kind, { uid, ...rest });
-      await user.call("login", { uid, token: given === true ? await token(uid) : given });
-      return user;
-    },
-    pair: async () => [await t.login("a"), await t.login("b")],
-    async end() {
-      await Promise.all(users.splice(0).map((user) => Promise.race([user.call("logout").catch(() => {}), t.sleep(1000)])));
-      for (const one of relays.splice(0)) one.close();
-    },
-  };
-  return t;
-}
 
 let passed = 0, failed = 0;
 async function runCase(label, name, body, t) {
@@ -114,36 +69,60 @@ async function runCase(label, name, body, t) {
 
 const server = await serve(options.rtm, ["--listen", "127.0.0.1:0", "--project", APP_ID, "--project", `${SECURE_APP_ID}:${CERTIFICATE}`]);
 const pages = await servePages();
-const browser = options["no-browser"] ? null : await startBrowser(options.chromium);
-const runtimes = [nodePeers()];
-if (browser) runtimes.push(await browserPeers(browser, pages));
+const browsers = await Promise.all(["chromium", "firefox"].filter((name) => options[name]).map((name) => startBrowser(name, options[name])));
+const runtimes = [nodePeers(), ...await Promise.all(browsers.map((browser) => browserPeers(browser, pages)))];
+const proxies = options.proxies ? await startProxies(options.rtm) : [];
 const wires = ["native", "vendor"].map((wire) => rustPeers(options.peer, wire));
+const [node] = runtimes, [native] = wires;
 
-const pairs = wires.flatMap((rust) => runtimes.map((js) => ({ rust, js, label: `JS in ${js.name}, Rust ${rust.name}` })));
-const benchOf = ({ rust, js }, roles) =>
-  bench(server, { rust, js, ...roles }, { browser, pages, wire: rust.name, screenshot: options.screenshot });
+const pairs = runtimes.flatMap((js) => wires.map((rust) => ({ rust, js, label: `JS in ${js.name}, Rust ${rust.name}` })));
+const benchOf = ({ rust, js }, roles, at = server) =>
+  bench(options.rtm, at, { rust, js, ...roles }, { browser: js.browser, pages, wire: rust.name, screenshot: options.screenshot });
 
-const slow = pairs.flatMap((pair) =>
-  Object.entries(patience).map(([name, body]) => runCase(pair.label, name, body, benchOf(pair))));
-async function runPair(pair) {
-  const { rust, js } = pair;
-  const inTurn = async (label, cases, roles) => {
-    for (const [name, body] of Object.entries(cases)) await runCase(label, name, body, benchOf(pair, roles));
-  };
-  await inTurn(`${pair.label}, A is JS`, BOTH_ROLES, { a: js, b: rust });
-  await inTurn(`${pair.label}, A is Rust`, BOTH_ROLES, { a: rust, b: js });
-  await inTurn(pair.label, { ...drain, ...typedChannels }, { a: js, b: rust });
-  if (rust.name === "native") await inTurn(pair.label, nativeMessages);
-  await inTurn(pair.label, js.name === "node" ? commandLine : page);
+// What mostly waits is started first, each case as soon as another has ended; the others follow one another, pair by pair.
+const waiting = [], lanes = [];
+const wait = (label, cases, ...where) => {
+  for (const [name, body] of Object.entries(cases)) waiting.push(() => runCase(label, name, body, benchOf(...where)));
+};
+const inTurn = async (label, cases, ...where) => {
+  for (const [name, body] of Object.entries(cases)) await runCase(label, name, body, benchOf(...where));
+};
+
+for (const pair of pairs) {
+  const { rust, js, label } = pair;
+  wait(label, patience, pair);
+  lanes.push(async () => {
+    await inTurn(`${label}, A is JS`, BOTH_ROLES, pair, { a: js, b: rust });
+    await inTurn(`${label}, A is Rust`, BOTH_ROLES, pair, { a: rust, b: js });
+    await inTurn(label, { ...drain, ...typedChannels }, pair, { a: js, b: rust });
+    if (rust === native) await inTurn(label, nativeMessages, pair);
+    await inTurn(label, js === node ? commandLine : page, pair);
+  });
 }
-// Node and the browser side by side; within each, one pair after the other, for the SDK shares one address among its clients.
-const runs = runtimes.map(async (js) => {
-  for (const pair of pairs.filter((one) => one.js === js)) await runPair(pair);
-});
-await Promise.all([...slow, ...runs]);
+for (const a of [...wires, ...runtimes]) {
+  const pair = a.isRust ? { rust: a, js: node } : { rust: native, js: a };
+  const label = `A is ${a.isRust ? "Rust" : "JS"} ${a.name}`, roles = { a, b: a.isRust ? node : native };
+  wait(label, links, pair, roles);
+  lanes.push(() => inTurn(label, breaks, pair, roles));
+}
+for (const proxy of proxies) {
+  const users = [...wires.map((rust) => ({ rust, js: node })), ...runtimes.slice(1).map((js) => ({ rust: native, js }))];
+  lanes.push(async () => {
+    for (const pair of users) {
+      const cases = proxy.advertises ? messages : { ...session, ...channels, ...(pair.rust === native && messages) };
+      const label = `${proxy.name}, JS in ${pair.js.name}, Rust ${pair.rust.name}`;
+      await inTurn(label, cases, pair, { a: pair.js, b: pair.rust }, proxy);
+    }
+    if (!proxy.advertises) await inTurn(proxy.name, behindProxy(proxy), users[0], {}, proxy);
+  });
+}
 
-for (const one of [...wires, ...runtimes]) await one.close();
-await browser?.close();
+const WAITING_AT_ONCE = 48, LANES_AT_ONCE = 3 * availableParallelism();
+const work = (jobs, workers) => Array.from({ length: workers }, async () => { while (jobs.length) await jobs.shift()(); });
+await Promise.all([...work(waiting, WAITING_AT_ONCE), ...work(lanes, LANES_AT_ONCE)]);
+
+for (const one of [...wires, ...runtimes, ...browsers]) await one.close();
+for (const proxy of proxies) await proxy.stop();
 pages.close();
 const { code } = await server.stop();
 if (code !== 0) {

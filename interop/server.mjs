@@ -1,7 +1,6 @@
-// Starts `rtm serve` and other programs, and a TCP relay whose connections a case can cut.
+// Starts `rtm serve` and other programs.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 export async function serve(rtm, args) {
@@ -22,6 +21,9 @@ export async function serve(rtm, args) {
       const [code] = await ended;
       return { code, ms: Date.now() - start };
     },
+    // It stands still, as a virtual machine does while it is saved or moved.
+    freeze: () => child.kill("SIGSTOP"),
+    thaw: () => child.kill("SIGCONT"),
   };
 }
 
@@ -34,32 +36,4 @@ export async function run(program, args, { input } = {}) {
   child.stderr.on("data", (data) => { stderr += data; });
   const [code] = await once(child, "close");
   return { code, stdout, stderr };
-}
-
-export async function relay({ host, port }) {
-  const open = new Set();
-  let silent = false;
-  const server = createServer((near) => {
-    const far = connect(port, host);
-    for (const [one, other] of [[near, far], [far, near]]) {
-      open.add(one);
-      if (silent) one.pause();
-      one.on("data", (data) => other.write(data));
-      one.on("end", () => other.end());
-      one.on("error", () => {});
-      one.on("close", () => { open.delete(one); other.destroy(); });
-    }
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    host: "127.0.0.1",
-    port: server.address().port,
-    // Nothing goes through, and no connection breaks.
-    silence() { silent = true; for (const socket of open) socket.pause(); },
-    speak() { silent = false; for (const socket of open) socket.resume(); },
-    // The network fails: nobody says goodbye.
-    cut() { for (const socket of open) socket.resetAndDestroy(); },
-    close() { server.close(); this.cut(); },
-  };
 }

@@ -6,6 +6,11 @@ import socket
 import subprocess
 import time
 
+UPGRADE = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+HANDSHAKE = b"GET / HTTP/1.1\r\nHost: find.test\r\n" + UPGRADE + b"\r\n"
 _NGINX = """
 daemon off; pid {home}/nginx.pid; events {{}}
 http {{
@@ -63,10 +68,10 @@ def proxies(backend):
     "caddy" serves any host, "caddy, named" only the host named.test.
     """
     home = os.environ["FIND_FOLDER"]
-    ports = {"caddy, named": _free_port()}
+    ports = {"caddy, named": free_port()}
     with contextlib.ExitStack() as stack:
         for name, (template, command) in _COMMANDS.items():
-            ports[name] = _free_port()
+            ports[name] = free_port()
             config = os.path.join(home, f"{name}.conf")
             with open(config, "w") as file:
                 file.write(template.format(home=home, port=ports[name], named=ports["caddy, named"], backend=backend))
@@ -80,7 +85,7 @@ def proxies(backend):
             stack.callback(process.wait)
             stack.callback(process.terminate)
         for port in ports.values():
-            _wait_for(port)
+            wait_for(port)
         yield ports
 
 
@@ -88,10 +93,7 @@ def request(port, upgrade=True, half_close=False, host="find.test"):
     """The whole answer to a GET, or what came within 2 s: with a WebSocket handshake unless `upgrade` is False."""
     text = f"GET / HTTP/1.1\r\nHost: {host}\r\n".encode()
     if upgrade:
-        text += (
-            b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        )
+        text += UPGRADE
     answer = b""
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.settimeout(2)
@@ -104,13 +106,15 @@ def request(port, upgrade=True, half_close=False, host="find.test"):
     return answer
 
 
-def _free_port():
+def free_port():
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
-def _wait_for(port):
+def wait_for(port):
+    """Waits until somebody listens on the port."""
     deadline = time.monotonic() + 15
     while True:
         try:

@@ -5,10 +5,10 @@ export const page = {
   async "the six events happen in the page"(t) {
     const uid = t.uid("page"), rust = await t.login("rust", { uid: t.uid("rust"), secure: true, token: true });
     const view = await t.browser.context.newPage();
-    const query = new URLSearchParams({ server: `${t.host}:${t.port}`, app: t.secureAppId, uid, token: await t.token(uid, { ttl: "8s" }) });
+    const query = new URLSearchParams({ server: `${t.host}:${t.port}`, app: t.secureAppId, uid, token: await t.token(uid, { ttl: "12s" }) });
     try {
       await view.goto(`${t.pages.url}/?${query}`);
-      const shows = (event, text) => view.locator(`li[data-event=${event}]`, { hasText: text }).first().waitFor({ timeout: 8_000 });
+      const shows = (event, text) => view.locator(`li[data-event=${event}]`, { hasText: text }).first().waitFor({ timeout: 20_000 });
       await shows("ConnectionStateChanged", "CONNECTED, LOGIN_SUCCESS");
 
       await view.locator("#subscribe [name=peer]").fill(rust.uid);

@@ -2,28 +2,28 @@
 
 export const patience = {
   async "B falls silent: A, in Rust, sees it unreachable, and online again when it speaks"(t) {
-    const relay = await t.relay();
-    const a = await t.login("rust"), b = await t.login("js", { via: relay });
+    const net = await t.network();
+    const a = await t.login("rust"), b = await t.login("js", { via: net });
     await a.call("subscribe_peers_online_status", { peer_ids: [b.uid] });
     await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "ONLINE" } });
-    relay.silence();
+    net.silence();
     await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "UNREACHABLE" } }, 20_000);
-    relay.speak();
+    net.speak();
     await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "ONLINE" } }, 20_000);
     a.never({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "OFFLINE" } });
   },
   async "B, in Rust, is away for over 30 s: it leaves A's channel, and comes back into it knowing that it missed something"(t) {
-    const relay = await t.relay();
-    const a = await t.login("js"), b = await t.login("rust", { via: relay }), channel_id = t.channel();
+    const net = await t.network();
+    const a = await t.login("js"), b = await t.login("rust", { via: net }), channel_id = t.channel();
     for (const one of [a, b]) await one.call("join_channel", { channel_id });
     await a.expects({ type: "MemberJoined", member_id: b.uid });
     await a.call("subscribe_peers_online_status", { peer_ids: [b.uid] });
-    relay.silence();
+    net.silence();
     await b.expects({ type: "ConnectionStateChanged", state: "RECONNECTING", reason: "INTERRUPTED" }, 30_000);
     await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "OFFLINE" } }, 40_000);
     await a.expects({ type: "MemberLeft", member_id: b.uid });
     await a.call("send_channel_message", { channel_id, text: "missed" });
-    relay.speak();
+    net.speak();
     await a.expects({ type: "MemberJoined", member_id: b.uid }, 25_000);
     await b.expects({ type: "Gap" });
     await a.call("send_channel_message", { channel_id, text: "welcome back" });

@@ -23,11 +23,11 @@ export const presence = {
     assert.equal(a.all({ type: "PeersOnlineStatusChanged" }).length, seen);
   },
   async "a change of B while A's connection is cut is told when A is back"(t) {
-    const relay = await t.relay();
-    const b = await t.login("b"), a = await t.login("a", { via: relay });
+    const net = await t.network();
+    const b = await t.login("b"), a = await t.login("a", { via: net });
     await a.call("subscribe_peers_online_status", { peer_ids: [b.uid] });
     await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "ONLINE" } });
-    relay.cut();
+    net.cut();
     await b.call("logout");
     await a.expects({ type: "PeersOnlineStatusChanged", peers: { [b.uid]: "OFFLINE" } }, 15_000);
   },

@@ -24,13 +24,13 @@ export const session = {
     a.never({ type: "MessageFromPeer" });
   },
   async "A's connection is cut: it comes back, is still in its channel, and messages from B reach it"(t) {
-    const relay = await t.relay();
-    const a = await t.login("a", { via: relay }), b = await t.login("b"), channel_id = t.channel();
+    const net = await t.network();
+    const a = await t.login("a", { via: net }), b = await t.login("b"), channel_id = t.channel();
     await a.call("join_channel", { channel_id });
     await b.call("join_channel", { channel_id });
     await a.expects({ type: "MemberJoined", member_id: b.uid });
     await a.expects({ type: "ConnectionStateChanged", state: "CONNECTED" });
-    relay.cut();
+    net.cut();
     await a.expects({ type: "ConnectionStateChanged", state: "RECONNECTING" });
     await a.expects({ type: "ConnectionStateChanged", state: "CONNECTED" }, 15_000);
     assert.deepEqual(await b.call("send_message_to_peer", { peer_id: a.uid, text: "are you back?" }), { has_peer_received: true });

@@ -3,16 +3,15 @@
 
 export class Agent {
   #client;
-  #address;
   #emit;
   #channels = new Map();
   #invitations = new Map();
   #serial = 0;
 
-  constructor({ ArRTM, appId, host, port }, emit) {
+  constructor({ ArRTM, appId, host, port, tls = false }, emit) {
     this.#emit = emit;
-    this.#address = { confPriCloudAddr: { ServerAdd: host, Port: port, Wss: false } };
-    this.#client = ArRTM.createInstance(appId, { logFilter: ArRTM.LOG_FILTER_OFF, ...this.#address });
+    const address = { confPriCloudAddr: { ServerAdd: host, Port: port, Wss: tls } };
+    this.#client = ArRTM.createInstance(appId, { logFilter: ArRTM.LOG_FILTER_OFF, ...address });
     this.#listen(this.#client, {
       ConnectionStateChanged: (state, reason) => ({ state, reason }),
       MessageFromPeer: (message, peer_id, properties) => ({
@@ -38,8 +37,6 @@ export class Agent {
 
   #calls = {
     login: async ({ uid, token }) => {
-      // All clients of the SDK share one address: that of the client that was given one last.
-      this.#client.setParameters(this.#address);
       await this.#client.login({ uid, token });
       return { uid: this.#client.uid };
     },

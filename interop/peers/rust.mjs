@@ -7,9 +7,10 @@ export function rustPeers(program, wire) {
   const running = new Set();
   return {
     name: wire,
-    async open({ uid, appId, host, port }) {
-      const child = spawn(program, ["--gateway", `http://${host}:${port}`, "--app-id", appId, "--wire", wire],
-        { stdio: ["pipe", "pipe", "inherit"] });
+    isRust: true,
+    async open({ uid, appId, host, port, tls, authority }) {
+      const child = spawn(program, ["--gateway", `${tls ? "https" : "http"}://${host}:${port}`, "--app-id", appId, "--wire", wire],
+        { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, ...(authority && { SSL_CERT_FILE: authority }) } });
       running.add(child);
       const pending = new Map();
       let serial = 0;
@@ -17,6 +18,9 @@ export function rustPeers(program, wire) {
         pending.set(++serial, { resolve, reject });
         child.stdin.write(`${JSON.stringify({ id: serial, call: { [name]: args } })}\n`);
       }));
+      // Its process stands still, as on a laptop that is closed.
+      peer.freeze = () => child.kill("SIGSTOP");
+      peer.thaw = () => child.kill("SIGCONT");
       createInterface({ input: child.stdout }).on("line", (line) => {
         const { id, ok, error, event, value } = JSON.parse(line);
         if (event) return peer.happened(value ? { ...event, value } : event);
@@ -33,7 +37,7 @@ export function rustPeers(program, wire) {
       return peer;
     },
     async close() {
-      for (const child of running) child.kill();
+      for (const child of running) child.kill("SIGKILL");
     },
   };
 }
