@@ -73,6 +73,7 @@ impl ClientWire {
 
     /// Appends a request to what goes out next: the same as [`encode`](Self::encode) with a
     /// [`ClientFrame::Request`], for a command that lies elsewhere.
+    #[inline]
     pub fn encode_request(&mut self, id: RequestId, command: &Command) {
         match self {
             Self::Native(codec) => codec.encode_request(id, command),
@@ -91,6 +92,7 @@ impl ClientWire {
     /// Shows every packet that is to be written, in order. On the native wire this copies nothing and
     /// keeps the buffer until [`rest`](Self::rest), which makes it the way for whoever copies
     /// packets into a buffer of their own.
+    #[inline(always)]
     pub fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
         match self {
             Self::Native(codec) => codec.drain(write),
@@ -161,6 +163,7 @@ impl ServerWire {
     }
 
     /// Appends an event whose bytes are shared by all its receivers.
+    #[inline]
     pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
         match self {
             Self::Native(codec) => codec.encode_event(seq, event),
@@ -179,6 +182,7 @@ impl ServerWire {
     /// Shows every packet that is to be written, in order. On the native wire this copies nothing and
     /// keeps the buffer until [`rest`](Self::rest), which makes it the way for whoever copies
     /// packets into a buffer of their own.
+    #[inline(always)]
     pub fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
         match self {
             Self::Native(codec) => codec.drain(write),

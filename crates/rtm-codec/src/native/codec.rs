@@ -85,10 +85,7 @@ impl ClientCodec {
 
     /// Appends a request to what goes out next, as [`encode`](Self::encode) does.
     pub fn encode_request(&mut self, id: RequestId, command: &Command) {
-        let sent = self.outbox.frame(1, command_at_least(command), |out| {
-            id.put(out);
-            command.put(out);
-        });
+        let sent = self.outbox.append(1, command_at_least(command), &Asked(id, command));
         if let Err(TooLarge) = sent {
             self.answers.push_back(ServerFrame::Reply { id, result: Err(too_large()) });
         }
@@ -169,6 +166,12 @@ impl ServerCodec {
         }
     }
 
+    /// Apart from what is shared, which needs the registers for itself.
+    #[inline(never)]
+    fn event_for_one(&mut self, seq: Seq, event: &Event) {
+        self.event(seq, event);
+    }
+
     #[inline(never)]
     fn any(&mut self, frame: &ServerFrame) {
         let sent = match frame {
@@ -191,12 +194,9 @@ impl ServerCodec {
 
     /// Appends an event whose bytes are shared by all its receivers.
     pub fn encode_event(&mut self, seq: Seq, event: &SharedEvent) {
-        let Some(encoded) = event.encoded() else { return self.event(seq, event.event()) };
+        let Some(encoded) = event.encoded() else { return self.event_for_one(seq, event.event()) };
         let bytes = encoded.native(event_bytes);
-        let sent = self.outbox.frame(3, 2 + bytes.len(), |out| {
-            seq.put(out);
-            out.raw(bytes);
-        });
+        let sent = self.outbox.append(3, 2 + bytes.len(), &Shared(seq, bytes));
         debug_assert!(sent.is_ok(), "shared bytes fit into a packet");
     }
 
@@ -282,8 +282,25 @@ fn client_frame(mut input: Input<'_>) -> Result<Option<ClientFrame>, DecodeError
     }))
 }
 
-/// An event with its number. Not a closure, since those cannot be told to be inlined wherever they are called.
+// The frequent frames are no closures, since those cannot be told to be inlined wherever they are called.
+
+/// A request with its number.
+struct Asked<'c>(RequestId, &'c Command);
+
+/// An event with its number.
 struct Numbered<'e>(Seq, &'e Event);
+
+/// An event whose bytes are there already, with its number.
+struct Shared<'b>(Seq, &'b [u8]);
+
+impl Fields for Asked<'_> {
+    #[inline(always)]
+    fn write(&self, out: &mut Output<'_>) {
+        let Self(id, command) = self;
+        id.put(out);
+        command.put(out);
+    }
+}
 
 impl Fields for Numbered<'_> {
     #[inline(always)]
@@ -291,6 +308,15 @@ impl Fields for Numbered<'_> {
         let Self(seq, event) = self;
         seq.put(out);
         event.put(out);
+    }
+}
+
+impl Fields for Shared<'_> {
+    #[inline(always)]
+    fn write(&self, out: &mut Output<'_>) {
+        let Self(seq, bytes) = self;
+        seq.put(out);
+        out.raw(bytes);
     }
 }
 

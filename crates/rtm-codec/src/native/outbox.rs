@@ -75,9 +75,8 @@ impl Outbox {
             }
             room = self.buffer.len() + missing;
         };
-        if self.frames == 0 {
-            self.buffer[self.end] = VERSION;
-        }
+        // It stays before the first frame of a packet. The length of any other frame takes its place.
+        self.buffer[self.end] = VERSION;
         let size = end - body;
         match &mut self.buffer[head..body] {
             [short] if size <= 250 => *short = size as u8,
