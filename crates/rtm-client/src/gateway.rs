@@ -103,7 +103,7 @@ impl GatewayError {
     fn is_lasting(&self) -> bool {
         match self {
             Self::Connect(error) => is_lasting(error),
-            Self::Status(status) => status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS,
+            Self::Status(status) => status.is_client_error(),
             Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
         }
     }
@@ -125,8 +125,9 @@ async fn post(
         .map_err(io::Error::other)?;
     let answer = async {
         let response = sender.send_request(post).await?;
-        if response.status() != StatusCode::OK {
-            return Err(GatewayError::Status(response.status()));
+        let status = response.status();
+        if status != StatusCode::OK {
+            return GatewayAnswer::of_status(status.as_u16()).ok_or(GatewayError::Status(status));
         }
         let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(GatewayError::Body)?;
         Ok(GatewayAnswer::decode(endpoint, &body.to_bytes())?)

@@ -146,12 +146,15 @@ pub struct Abilities {
     pub binary: bool,
     /// It can write channel attributes at a revision that it names.
     pub revisions: bool,
-    /// It fetches its stored messages over HTTP, and must not get them as events.
+    /// It fetches its stored messages over HTTP, and gets them as events only where it has not done so in time.
     pub fetches_stored: bool,
     /// It sends its user attributes again, by itself, when it comes back.
     pub repeats_attributes: bool,
     /// It reads in the [`Welcome`] when its token ends, and warns its user itself if that is soon.
     pub times_token: bool,
+    /// What is refused is over for it: it tries no login again that was refused for a while, and answers no invitation
+    /// again.
+    pub gives_up: bool,
 }
 
 /// Where a client wants to go on.

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum LimitedCall {
-    /// `login`
+    /// `login`, of one client object. Its user may log in ten times as often with different ones.
     Login,
     /// `renew_token`
     RenewToken,

@@ -27,6 +27,7 @@ impl Wire {
             fetches_stored: !is_native,
             repeats_attributes: !is_native,
             times_token: is_native,
+            gives_up: !is_native,
         }
     }
 }
@@ -138,6 +139,15 @@ impl ServerWire {
         match wire {
             Wire::Native => Self::Native(native::ServerCodec::new()),
             Wire::Vendor => Self::Vendor(anyrtc::ServerCodec::new()),
+        }
+    }
+
+    /// What a client on this wire can do, as long as its login does not say more.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        match self {
+            Self::Native(_) => Wire::Native.abilities(),
+            Self::Vendor(_) => Wire::Vendor.abilities(),
         }
     }
 

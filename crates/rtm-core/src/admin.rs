@@ -7,8 +7,8 @@ use rtm_codec::{CloseReason, UserId};
 use super::{ConnId, Core, LogKind, Now, Stats, StoreWork, timer::Due};
 
 impl Core {
-    /// Refuses logins from now on, telling clients to come back later or elsewhere. The connections that are
-    /// there go on: the shell [`close`](Self::close)s them with [`CloseReason::Draining`], spread over time.
+    /// Refuses logins from now on, telling clients to come back later or elsewhere: those that a refusal would be the
+    /// end of are let in first, and closed at once. The connections that are there go on: the shell [`close`](Self::close)s them with [`CloseReason::Draining`], spread over time.
     pub fn drain(&mut self) {
         self.is_draining = true;
     }

@@ -61,6 +61,13 @@ pub(super) struct TokenClock {
 }
 
 impl TokenLife {
+    /// Of a token that is over.
+    pub(super) const OVER: Self = Self { warn_at_ms: 0, ends_at_ms: 0 };
+
+    pub(super) fn is_over(self, now: Now) -> bool {
+        self.ends_at_ms <= now.unix_ms
+    }
+
     /// The same on the clock of durations.
     pub(super) fn clock(self, now: Now) -> TokenClock {
         let at = |unix_ms: u64| now.instant + Duration::from_millis(unix_ms.saturating_sub(now.unix_ms));

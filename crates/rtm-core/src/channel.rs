@@ -81,6 +81,7 @@ impl Core {
         let key = asker.session;
         if let Some(channel) = self.channel_of(key, &join.channel_id) {
             self.hub.finish(asker, Ok(Answer::JoinChannel(())));
+            self.joined(key, &join.channel_id);
             self.tell_count(key, channel, true);
             return None;
         }
@@ -90,9 +91,12 @@ impl Core {
         if session.memberships.len() >= limits::JOINED_CHANNELS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
         }
-        let allowed = session.budgets.try_same_channel(&self.config.limits, &join.channel_id, now_since_start);
-        if let Err(refusal) = allowed {
-            return Some(Err(refusal));
+        // A client that comes back joins its channels again by itself: that was not asked for.
+        if !session.awaits_join(&join.channel_id) {
+            let allowed = session.budgets.try_same_channel(&self.config.limits, &join.channel_id, now_since_start);
+            if let Err(refusal) = allowed {
+                return Some(Err(refusal));
+            }
         }
         let channel = self.channels.intern(&join.channel_id, now);
         session.memberships.add(channel);
@@ -104,12 +108,14 @@ impl Core {
         }
         self.channels.get_mut(channel)?.members.insert(key);
         self.hub.finish(asker, Ok(Answer::JoinChannel(())));
+        self.joined(key, &join.channel_id);
         self.tell_count(key, channel, true);
         self.count_changed(now, channel);
         None
     }
 
     pub(super) fn leave(&mut self, now: Now, key: SessionKey, leave: &LeaveChannel) -> Result<Answer, Refusal> {
+        self.await_no_more(key, &leave.channel_id);
         let channel = self.channel_of(key, &leave.channel_id).ok_or(ErrorKind::NotInChannel)?;
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.memberships.remove(channel);
@@ -322,6 +328,8 @@ impl Core {
         let event = SharedEvent::new(event);
         for &member in &channel.members {
             let session = self.hub.sessions.get_mut(member).filter(|session| session.conn.is_some());
+            // Who has yet to join again is told then.
+            let session = session.filter(|session| !session.awaits_join(&channel.id));
             if session.is_some_and(|session| session.memberships.tell_count(key, count, false)) {
                 self.hub.push(member, Queued { event: event.clone(), note: Note::None, bytes });
             }
@@ -329,10 +337,10 @@ impl Core {
     }
 
     /// Tells one member how many there are, if it does not know or if `again`.
-    fn tell_count(&mut self, key: SessionKey, channel_key: ChannelKey, again: bool) {
+    pub(super) fn tell_count(&mut self, key: SessionKey, channel_key: ChannelKey, again: bool) {
         let Some(channel) = self.channels.get(channel_key) else { return };
         let count = channel.count();
-        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let Some(session) = self.hub.sessions.get_mut(key).filter(|it| !it.awaits_join(&channel.id)) else { return };
         if session.memberships.tell_count(channel_key, count, again) {
             self.hub.tell(key, Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count });
         }

@@ -86,7 +86,11 @@ impl Core {
                 return Ok(Some(GatewayAnswer::Connect { session, addresses: Vec::new() }));
             }
             GatewayRequest::OfflineMessages { caller } => {
-                self.callers_session(&caller)?;
+                let key = self.callers_session(&caller)?;
+                let is_fetched = self.hub.sessions.get_mut(key).is_none_or(|session| session.mail.fetch());
+                if !is_fetched {
+                    return Ok(Some(GatewayAnswer::OfflineMessages(Vec::new())));
+                }
                 let work = self.stored_messages(now, caller.user_id.clone(), None, STORED_BYTES);
                 (Asked::Stored(caller.user_id), work)
             }
@@ -109,7 +113,13 @@ impl Core {
         match user_id {
             Some(user_id) => {
                 self.check_ban(now, user_id)?;
-                authenticate(&self.config, now, user_id, token)?;
+                match authenticate(&self.config, now, user_id, token) {
+                    // The SDK shows the token that it logged in with first, whatever it has renewed since. The login
+                    // decides whether it is the client of that session; until then the id opens nothing.
+                    Err(refusal) if refusal.kind == ErrorKind::TokenExpired && self.renewed(now, user_id).is_some() => {
+                    }
+                    result => drop(result?),
+                }
             }
             None if self.config.certificates.is_empty() => {}
             None => return Err(Refusal::new(ErrorKind::InvalidArgument, "the token's user id is needed")),
@@ -127,8 +137,11 @@ impl Core {
     }
 
     /// The store has read what an answer needs, or failed to. It may be too late.
-    pub(super) fn http_read(&mut self, id: HttpId, read: Result<StoreAnswer, StoreFailed>) {
+    pub(super) fn http_read(&mut self, now: Now, id: HttpId, read: Result<StoreAnswer, StoreFailed>) {
         let Some(asked) = self.http.open.remove(&id) else { return };
+        if read.is_err() {
+            self.not_fetched(now, &asked);
+        }
         let answer = match asked {
             Asked::History => history_page(read).map(GatewayAnswer::History).ok(),
             Asked::Stored(user_id) => read.ok().and_then(StoreAnswer::into_messages).map(|(messages, _)| {
@@ -149,9 +162,21 @@ impl Core {
     }
 
     /// The time of a request is over.
-    pub(super) fn http_due(&mut self, id: HttpId) {
-        if self.http.open.remove(&id).is_some() {
+    pub(super) fn http_due(&mut self, now: Now, id: HttpId) {
+        if let Some(asked) = self.http.open.remove(&id) {
+            self.not_fetched(now, &asked);
             self.http.answers.push((id, GatewayAnswer::Refused(ErrorKind::Failure)));
+        }
+    }
+
+    /// A request gets no answer but a failure. If it was for stored messages, they are yet to be fetched.
+    fn not_fetched(&mut self, now: Now, asked: &Asked) {
+        if let Asked::Stored(user_id) = asked
+            && let Some(key) = self.session_of(user_id)
+            && let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some())
+        {
+            session.mail.fetch_failed(now.instant);
+            self.hub.arm(key);
         }
     }
 }

@@ -140,7 +140,7 @@ impl Hub {
     }
 
     /// Puts an event of a channel into the session of a member, if it `gets` it. For one that is away the last ones are
-    /// kept.
+    /// kept, and for one that has yet to join it again all of them.
     pub(super) fn push_news(
         &mut self,
         key: SessionKey,
@@ -153,7 +153,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(key).filter(|session| gets(key, session)) else { return };
         let queued = Queued { event: event.clone(), note: Note::None, bytes };
         if session.conn.is_some() {
-            self.push(key, queued);
+            match session.rejoining {
+                None => self.push(key, queued),
+                Some(_) => self.push_or_hold(key, queued),
+            }
             return;
         }
         let before = session.stream.end();
@@ -162,6 +165,44 @@ impl Hub {
         self.stats.events += 1;
         self.stats.away_dropped += lost;
         self.has_room(key, 0);
+    }
+
+    /// Puts an event of a channel into a session, or keeps it there until its client has joined that channel again.
+    #[cold]
+    fn push_or_hold(&mut self, key: SessionKey, queued: Queued) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(rejoining) = &mut session.rejoining else { return self.push(key, queued) };
+        match rejoining.hold(queued) {
+            Err(queued) => self.push(key, queued),
+            Ok(()) => {
+                self.stats.events += 1;
+                self.make_room_for_held(key);
+            }
+        }
+    }
+
+    /// Lets the oldest events go that wait for a client to join their channels, where a session holds too much.
+    fn make_room_for_held(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        while session.is_nearly_full(&self.settings)
+            || session.rejoining.as_ref().is_some_and(|rejoining| rejoining.is_full())
+        {
+            if !session.rejoining.as_mut().is_some_and(|rejoining| rejoining.lose_oldest()) {
+                return;
+            }
+            self.stats.away_dropped += 1;
+        }
+    }
+
+    /// Puts events into a session that were counted when they were kept.
+    pub(super) fn push_held(&mut self, key: SessionKey, held: impl IntoIterator<Item = Queued>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        held.into_iter().for_each(|queued| session.stream.push(queued));
+        if session.stream.has_output()
+            && let Some(conn) = session.conn
+        {
+            self.wake(conn);
+        }
     }
 
     /// Whether an event may be put into a session: one that has no connection takes no more than its limit. Events

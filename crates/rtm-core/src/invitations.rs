@@ -153,9 +153,14 @@ impl Core {
     }
 
     pub(super) fn cancel_invitation(&mut self, key: SessionKey, cancel: CancelInvitation) -> Result<Answer, Refusal> {
-        limits::check_invitation_text(&cancel.content)?;
         let caller = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
         let invitation = self.find_invitation(caller, &cancel.call_id).ok_or(ErrorKind::AlreadyEnd)?;
+        if let Err(refusal) = limits::check_invitation_text(&cancel.content) {
+            if self.gives_up(key) {
+                self.fail_invitation(invitation, None, Some(RemoteInvitationFailureReason::PeerOffline));
+            }
+            return Err(refusal);
+        }
         let Some(invitation) = self.take_invitation(invitation) else { return Err(ErrorKind::AlreadyEnd.into()) };
         if let (Some(given_to), Some(caller_id)) = (invitation.given_to, self.user_id(caller)) {
             let event = Event::RemoteInvitationCanceled {
@@ -170,17 +175,17 @@ impl Core {
     }
 
     pub(super) fn accept_invitation(&mut self, key: SessionKey, accept: AcceptInvitation) -> Result<Answer, Refusal> {
-        limits::check_invitation_text(&accept.response)?;
-        self.answer_invitation(key, &accept.call_id, &accept.caller_id, |call_id, callee_id| {
-            Event::LocalInvitationAccepted { call_id, callee_id, response: accept.response.detach() }
+        let AcceptInvitation { call_id, caller_id, response } = accept;
+        self.answer_invitation(key, &call_id, &caller_id, response, |call_id, callee_id, response| {
+            Event::LocalInvitationAccepted { call_id, callee_id, response }
         })?;
         Ok(Answer::AcceptInvitation(()))
     }
 
     pub(super) fn refuse_invitation(&mut self, key: SessionKey, refuse: RefuseInvitation) -> Result<Answer, Refusal> {
-        limits::check_invitation_text(&refuse.response)?;
-        self.answer_invitation(key, &refuse.call_id, &refuse.caller_id, |call_id, callee_id| {
-            Event::LocalInvitationRefused { call_id, callee_id, response: refuse.response.detach() }
+        let RefuseInvitation { call_id, caller_id, response } = refuse;
+        self.answer_invitation(key, &call_id, &caller_id, response, |call_id, callee_id, response| {
+            Event::LocalInvitationRefused { call_id, callee_id, response }
         })?;
         Ok(Answer::RefuseInvitation(()))
     }
@@ -191,7 +196,8 @@ impl Core {
         key: SessionKey,
         call_id: &CallId,
         caller_id: &UserId,
-        event: impl FnOnce(CallId, UserId) -> Event,
+        response: Text,
+        event: impl FnOnce(CallId, UserId, Text) -> Event,
     ) -> Result<(), Refusal> {
         let callee = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
         let callee_id = self.user_id(callee).ok_or(ErrorKind::NotLoggedIn)?;
@@ -202,15 +208,27 @@ impl Core {
             .get(invitation_key)
             .filter(|invitation| invitation.callee == callee && invitation.given_to == Some(key));
         let is_received = invitation.ok_or(ErrorKind::AlreadyEnd)?.is_received;
+        if let Err(refusal) = limits::check_invitation_text(&response) {
+            if self.gives_up(key) {
+                // The refusal is the end of the call for the callee.
+                self.fail_invitation(invitation_key, Some(LocalInvitationFailureReason::PeerNoResponse), None);
+            }
+            return Err(refusal);
+        }
         if !is_received {
             // Whoever answers has received it, also when the acknowledgement comes later.
             self.invitation_received(invitation_key, key);
         }
         if let Some(invitation) = self.take_invitation(invitation_key) {
-            self.tell_user(invitation.caller, event(invitation.call_id, callee_id));
+            self.tell_user(invitation.caller, event(invitation.call_id, callee_id, response.detach()));
             self.release_parties(invitation.caller, invitation.callee);
         }
         Ok(())
+    }
+
+    /// Whether a refused answer to an invitation is the last one that a session's client gives.
+    fn gives_up(&self, key: SessionKey) -> bool {
+        self.hub.sessions.get(key).is_some_and(|session| session.terms.abilities().gives_up)
     }
 
     /// A callee's device has the event of an invitation.

@@ -130,7 +130,7 @@ impl Core {
                 }
             }
             Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
-            Waiting::Http(id) => self.http_read(id, done.result),
+            Waiting::Http(id) => self.http_read(now, id, done.result),
         }
     }
 

@@ -61,6 +61,7 @@ mod output;
 mod pack;
 mod presence;
 mod receipts;
+mod rejoining;
 mod requests;
 mod session;
 pub mod store;
@@ -194,9 +195,8 @@ impl Core {
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
         let Some(state) = self.hub.conns.get(conn).filter(|conn| !conn.is_closed) else { return };
         match (state.session, frame) {
-            (None, ClientFrame::Login(login)) => self.login(now, conn, *login),
             (Some(key), frame) => self.session_frame(now, conn, key, frame),
-            (None, _) => self.break_off(now, conn),
+            (None, frame) => self.frame_without_session(now, conn, frame),
         }
         self.hub.close_overfull(now);
     }
@@ -245,8 +245,9 @@ impl Core {
     /// The connection's socket is gone. Required once for each connection, also after [`Outgoing::Close`].
     /// Its session lives on for [`Settings::resume_within`].
     pub fn disconnect(&mut self, now: Now, conn: ConnId) {
-        if let Some(key) = self.hub.conns.remove(conn).and_then(|conn| conn.session) {
-            self.hub.detach(now, key);
+        match self.hub.conns.remove(conn).and_then(|conn| conn.session) {
+            Some(key) => self.hub.detach(now, key),
+            None => drop(self.logins.take(conn)),
         }
     }
 
@@ -267,7 +268,8 @@ impl Core {
                 }
                 Due::Channel(key) => self.channel_due(now, key, at),
                 Due::Invitation(invitation) => self.invitation_due(now, invitation),
-                Due::Http(id) => self.http_due(id),
+                Due::Http(id) => self.http_due(now, id),
+                Due::Login(conn) => self.login_due(now, conn),
                 Due::Expiry => self.expire_stored(now),
             }
         }

@@ -192,6 +192,8 @@ impl Core {
             if session.liveness.takes_ping(now.instant) {
                 self.hub.send(conn, ServerFrame::Ping);
             }
+            self.end_rejoining(now, key);
+            self.end_fetching(now, key);
             self.warn_of_token(now, key);
             self.tell_changes(now, key);
         }

@@ -1,12 +1,15 @@
 //! Logging in: who comes, what becomes of the session that the user has, and what the client is told first.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use rtm_codec::{
-    CallLimiter, CallLimits, CloseReason, ErrorKind, KeepAlive, LimitedCall, Login, PeerOnlineState, Refusal, Resume,
-    Resumption, ServerFrame, SessionTicket, UserId, Welcome,
+    CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, InstanceId, KeepAlive, LimitedCall, Login,
+    PeerOnlineState, Refusal, Resume, Resumption, ServerFrame, SessionTicket, UserId, Welcome,
 };
 
 use super::{
@@ -16,23 +19,32 @@ use super::{
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
     session::Session,
+    terms::Terms,
+    timer::Due,
 };
 
-/// How often each user logs in.
+/// How often users log in, and the logins that have to wait for that.
 #[derive(Debug)]
 pub(super) struct Logins {
-    by_user: HashMap<UserId, CallLimiter, FixedState>,
+    by_user: HashMap<UserId, VecDeque<(Duration, InstanceId)>, FixedState>,
     /// In the order of the logins, to forget them.
     order: VecDeque<(Duration, UserId)>,
+    waiting: BTreeMap<ConnId, Box<Login>>,
 }
 
 impl Logins {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { by_user: HashMap::with_hasher(hasher), order: VecDeque::new() }
+        Self { by_user: HashMap::with_hasher(hasher), order: VecDeque::new(), waiting: BTreeMap::new() }
     }
 
-    fn check(&mut self, limits: &CallLimits, user_id: &UserId, now: Duration) -> Result<(), Refusal> {
-        let limit = limits.get(LimitedCall::Login);
+    /// Counts a login of a client object within the limit of that and of its user, or says how long it has to wait.
+    fn count(
+        &mut self,
+        limit: CallLimit,
+        user_id: &UserId,
+        object: &InstanceId,
+        now: Duration,
+    ) -> Result<(), Duration> {
         if limit.calls == 0 {
             return Ok(());
         }
@@ -40,14 +52,40 @@ impl Logins {
         while let Some((at, earlier)) = self.order.front()
             && *at + window <= now
         {
-            if self.by_user.get(earlier).is_some_and(|limiter| limiter.is_idle(limit, now)) {
-                self.by_user.remove(earlier);
+            if let Some(logins) = self.by_user.get_mut(earlier) {
+                logins.pop_front();
+                if logins.is_empty() {
+                    self.by_user.remove(earlier);
+                }
             }
             self.order.pop_front();
         }
-        self.by_user.entry(user_id.clone()).or_default().try_call(limit, now).map_err(Refusal::too_often)?;
+        let (of_object, of_user) = (limit.calls as usize, limit.calls.saturating_mul(USER_LOGINS) as usize);
+        let logins = self.by_user.entry(user_id.clone()).or_default();
+        let by_object = logins.iter().rev().filter(|(_, other)| other == object).nth(of_object - 1);
+        let by_user = logins.iter().rev().nth(of_user - 1);
+        if let Some(at) = by_object.into_iter().chain(by_user).map(|(at, _)| *at).max() {
+            return Err(at + window - now);
+        }
+        logins.push_back((now, object.clone()));
         self.order.push_back((now, user_id.clone()));
         Ok(())
+    }
+
+    /// Whether the login of a connection waits.
+    fn is_waiting(&self, conn: ConnId) -> bool {
+        self.waiting.contains_key(&conn)
+    }
+
+    /// Whether one more login of a user may wait.
+    fn has_room(&self, user_id: &UserId) -> bool {
+        let of_user = self.waiting.values().filter(|login| login.user_id.as_ref() == Some(user_id));
+        self.waiting.len() < WAITING && of_user.count() < WAITING_OF_USER
+    }
+
+    /// The connection is gone, or its login is to be looked at again.
+    pub(super) fn take(&mut self, conn: ConnId) -> Option<Box<Login>> {
+        self.waiting.remove(&conn)
     }
 }
 
@@ -87,8 +125,27 @@ enum Arrival {
 }
 
 impl Core {
-    pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Login) {
-        if self.is_draining {
+    /// A frame of a connection that has no session yet: its login, or what may come while that waits.
+    pub(super) fn frame_without_session(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        match (frame, self.logins.is_waiting(conn)) {
+            (ClientFrame::Login(login), false) => self.login(now, conn, login),
+            (ClientFrame::Ping, true) => self.hub.send(conn, ServerFrame::Pong),
+            (ClientFrame::Logout, true) => self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout)),
+            _ => self.break_off(now, conn),
+        }
+    }
+
+    /// A login has waited.
+    pub(super) fn login_due(&mut self, now: Now, conn: ConnId) {
+        if let Some(login) = self.logins.take(conn)
+            && self.hub.conns.get(conn).is_some_and(|conn| !conn.is_closed)
+        {
+            self.login(now, conn, login);
+        }
+    }
+
+    fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
+        if self.is_draining && !login.abilities.gives_up {
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
         let (user_id, life) = match self.admit(now, &login) {
@@ -97,13 +154,40 @@ impl Core {
         };
         let user = self.users.intern(&user_id);
         let arrival = self.arrival(user, &login);
-        if !matches!(arrival, Arrival::Resuming(_) | Arrival::Ousted)
-            && let Err(refusal) = self.logins.check(&self.config.limits, &user_id, self.since_start(now))
+        if life.is_some_and(|life| life.is_over(now)) && !matches!(arrival, Arrival::Returning(_)) {
+            self.users.release(user);
+            return self.refuse(now, conn, ErrorKind::TokenExpired.into());
+        }
+        if matches!(arrival, Arrival::New(_))
+            && let Err(wait) = self.count_login(now, &user_id, &login)
         {
             self.users.release(user);
-            return self.refuse(now, conn, refusal);
+            return self.put_login_off(now, conn, wait, &user_id, login);
         }
-        let entrant = Entrant { conn, user_id, login, life };
+        self.enter(now, arrival, Entrant { conn, user_id, login: *login, life });
+        if self.is_draining {
+            // Only a client that has been let in comes back.
+            self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
+        }
+    }
+
+    fn count_login(&mut self, now: Now, user_id: &UserId, login: &Login) -> Result<(), Duration> {
+        let limit = self.config.limits.get(LimitedCall::Login);
+        let now = self.since_start(now);
+        self.logins.count(limit, user_id, &login.instance, now)
+    }
+
+    /// A login comes too early. It waits where a refusal would be the end of its client.
+    fn put_login_off(&mut self, now: Now, conn: ConnId, wait: Duration, user_id: &UserId, login: Box<Login>) {
+        if !login.abilities.gives_up || !self.logins.has_room(user_id) {
+            return self.refuse(now, conn, Refusal::too_often(wait));
+        }
+        self.logins.waiting.insert(conn, login);
+        self.hub.timers.push(now.instant + wait, Due::Login(conn));
+    }
+
+    fn enter(&mut self, now: Now, arrival: Arrival, entrant: Entrant) {
+        let conn = entrant.conn;
         match arrival {
             Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
             Arrival::Resuming(key) => self.attach(now, key, entrant, Start::Resume),
@@ -126,7 +210,8 @@ impl Core {
         }
     }
 
-    /// Whether the login is good, and for whom.
+    /// Whether the login is good, and for whom. With a token that is over only a client object is let in whose session
+    /// has a newer one.
     fn admit(&mut self, now: Now, login: &Login) -> Result<(UserId, Option<TokenLife>), Refusal> {
         if login.app_id != self.config.app_id {
             return Err(ErrorKind::InvalidAppId.into());
@@ -140,7 +225,13 @@ impl Core {
             None => return Err(Refusal::new(ErrorKind::InvalidArgument, "the token's user id is needed")),
         };
         self.check_ban(now, &user_id)?;
-        let life = authenticate(&self.config, now, &user_id, login.token.as_ref())?;
+        let life = match authenticate(&self.config, now, &user_id, login.token.as_ref()) {
+            Err(refusal) if refusal.kind == ErrorKind::TokenExpired => {
+                let object = self.renewed(now, &user_id).map(Terms::instance);
+                object.filter(|object| **object == login.instance).map(|_| Some(TokenLife::OVER)).ok_or(refusal)?
+            }
+            result => result?,
+        };
         Ok((user_id, life))
     }
 
@@ -231,8 +322,12 @@ impl Core {
                 }
                 session.stream.restart(login.window);
                 session.receipts.restart(&session.stream);
+                if !login.abilities.resume {
+                    self.await_joins(now, key);
+                }
             }
         }
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
         session.mail.attach(session.stream.end());
         let resumption = match start {
             Start::Resume if was_there && !session.liveness.has_lapsed() => Resumption::Resumed,
@@ -240,7 +335,7 @@ impl Core {
             Start::New | Start::Restart => Resumption::New,
         };
         session.liveness.begin(now.instant, login.keep_alive);
-        session.terms.renew(now, login, life);
+        session.terms.renew(now, login, life, start == Start::Restart);
         if !session.terms.abilities().resume {
             session.requests.be_forgetful();
         }
@@ -252,7 +347,7 @@ impl Core {
             user_id,
             ticket: Some(SessionTicket { session: session.id, epoch: session.stream.epoch }),
             resumption,
-            token_expires_in_ms: life.map(|life| life.ends_at_ms.saturating_sub(now.unix_ms)),
+            token_expires_in_ms: session.terms.token_left(now.instant),
             server_time_ms: now.unix_ms,
             limits: (self.config.limits != CallLimits::default()).then(|| self.config.limits.clone()),
         };
@@ -272,3 +367,9 @@ impl Core {
         self.hub.arm(key);
     }
 }
+
+/// How many logins a user may make for each one that one of its client objects may make.
+const USER_LOGINS: u32 = 10;
+/// How many logins of a user may wait, and how many in all.
+const WAITING_OF_USER: usize = 20;
+const WAITING: usize = 1024;

@@ -1,7 +1,10 @@
 //! Messages that are stored for their receivers: put into the store, read at a login, page by page, and removed once
 //! the device has them.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{Event, RtmMessage, SendOutcome, SharedEvent, UserId};
 
@@ -29,6 +32,8 @@ pub(super) struct Mail {
     /// Messages from users that have to wait until older, stored ones are read.
     held: VecDeque<Queued>,
     held_bytes: usize,
+    /// When the client is no longer waited for that fetches its messages itself.
+    fetch_by: Option<Instant>,
 }
 
 /// How far the reading of stored messages is.
@@ -49,6 +54,29 @@ impl Mail {
     /// How many bytes wait.
     pub(super) fn bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// When the client is no longer waited for that fetches its messages itself.
+    pub(super) fn fetch_by(&self) -> Option<Instant> {
+        self.fetch_by
+    }
+
+    /// The client fetches its messages. `false` if it gets them as events, since it did not come in time.
+    pub(super) fn fetch(&mut self) -> bool {
+        self.fetch_by = None;
+        self.is_read()
+    }
+
+    /// The client could not be given its messages: they come as events where it does not try again.
+    pub(super) fn fetch_failed(&mut self, now: Instant) {
+        if self.is_read() {
+            self.fetch_by = Some(now + FETCH_WITHIN);
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn lose_connection(&mut self) {
+        self.fetch_by = None;
     }
 
     /// Whether no message has to wait for older, stored ones.
@@ -185,13 +213,19 @@ impl Core {
 
     /// Reads the first page of the messages that wait for a session's user.
     pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
-        if let Some(session) = self.hub.sessions.get_mut(key)
-            && match session.mail.reading {
-                Reading::Done => !session.terms.abilities().fetches_stored,
-                Reading::Due => true,
-                Reading::Loading | Reading::Paused { .. } => false,
-            }
-        {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        match session.mail.reading {
+            Reading::Done if session.terms.abilities().fetches_stored => session.mail.fetch_failed(now.instant),
+            Reading::Done | Reading::Due => self.load_page(now, key, None),
+            Reading::Loading | Reading::Paused { .. } => {}
+        }
+    }
+
+    /// A client that fetches its stored messages itself has not done so in time, as the vendor's SDK when it comes back
+    /// by itself: it gets them as events.
+    pub(super) fn end_fetching(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if session.mail.fetch_by.take_if(|at| *at <= now.instant).is_some() {
             self.load_page(now, key, None);
         }
     }
@@ -292,5 +326,7 @@ impl Core {
     }
 }
 
+/// How long a client is waited for that fetches its stored messages itself: it does so right after its login.
+const FETCH_WITHIN: Duration = Duration::from_secs(3);
 /// How many messages a page has at most: fewer than a client remembers to recognise repeated ones by.
 const PAGE: usize = 128;

@@ -106,8 +106,8 @@ impl Watching {
 
 impl Core {
     pub(super) fn query_peers(&self, query: QueryPeersOnlineStatus) -> Result<Answer, Refusal> {
-        if query.peer_ids.is_empty() || query.peer_ids.len() > limits::ONLINE_QUERY_PEERS {
-            return Err(Refusal::new(ErrorKind::InvalidArgument, "1 to 256 users can be asked about at once"));
+        if query.peer_ids.len() > limits::ONLINE_QUERY_PEERS {
+            return Err(Refusal::new(ErrorKind::InvalidArgument, "at most 256 users can be asked about at once"));
         }
         let states = query.peer_ids.into_iter().map(|id| {
             let state = self.users.find(&id).map_or(PeerOnlineState::Offline, |user| self.state_of(user));

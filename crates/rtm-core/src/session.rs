@@ -6,12 +6,12 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use rtm_codec::{AttributeKey, Budgets, Login, SessionId, Text};
+use rtm_codec::{AttributeKey, Budgets, ChannelId, Login, SessionId, Text};
 
 use super::{
     ConnId, ProjectConfig, Settings, arena::UserKey, liveness::Liveness, memberships::Memberships,
     message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts, presence::Watching,
-    receipts::Receipts, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
+    receipts::Receipts, rejoining::Rejoining, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
 };
 
 /// One session. Its user is *there* until nothing was heard from it for
@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) message_ids: Option<Box<MessageIds>>,
     pub(super) budgets: Budgets,
     pub(super) memberships: Memberships,
+    /// What the present connection is not told yet.
+    pub(super) rejoining: Option<Box<Rejoining>>,
     pub(super) watching: Watching,
     pub(super) attributes: BTreeMap<AttributeKey, Text>,
     /// The sessions of this user that this one put an end to.
@@ -65,6 +67,7 @@ impl Session {
             message_ids: None,
             budgets: Budgets::default(),
             memberships: Memberships::default(),
+            rejoining: None,
             watching: Watching::new(hasher),
             attributes: BTreeMap::new(),
             ousted,
@@ -91,6 +94,7 @@ impl Session {
             message_ids,
             budgets,
             memberships: Memberships::default(),
+            rejoining: None,
             watching: Watching::new(hasher),
             attributes,
             ousted,
@@ -100,6 +104,11 @@ impl Session {
         }
     }
 
+    /// Whether the client has yet to join a channel again, before which it hears nothing of that.
+    pub(super) fn awaits_join(&self, channel_id: &ChannelId) -> bool {
+        self.rejoining.as_ref().is_some_and(|rejoining| rejoining.awaits(channel_id))
+    }
+
     /// Whether the user counts as logged in.
     pub(super) fn is_there(&self) -> bool {
         self.liveness.is_there()
@@ -107,7 +116,8 @@ impl Session {
 
     /// How many bytes the session holds.
     pub(super) fn bytes(&self) -> usize {
-        self.stream.bytes() + self.memberships.bytes() + self.mail.bytes()
+        let held = self.rejoining.as_ref().map_or(0, |rejoining| rejoining.bytes());
+        self.stream.bytes() + self.memberships.bytes() + self.mail.bytes() + held
     }
 
     /// Whether the session holds too much for its connection, in which `unwritten` bytes more wait. It says so once
@@ -122,6 +132,11 @@ impl Session {
 
     pub(super) fn is_overfull(&self) -> bool {
         self.is_overfull
+    }
+
+    /// Whether what it waits to be told should give way, since little more would make it overfull.
+    pub(super) fn is_nearly_full(&self, settings: &Settings) -> bool {
+        self.bytes() > self.limit - settings.session_bytes / 4
     }
 
     /// Sets what the session may hold on a new connection. One that comes back with much to deliver is given room
@@ -139,6 +154,10 @@ impl Session {
     /// The session is without a connection from now on.
     pub(super) fn lose_connection(&mut self, now: Instant) {
         self.conn = None;
+        if let Some(rejoining) = self.rejoining.take() {
+            rejoining.into_events().for_each(|queued| self.stream.push(queued));
+        }
+        self.mail.lose_connection();
         self.liveness.lose_connection(now);
         self.watching.put_off();
         self.is_overfull = false;
@@ -158,8 +177,12 @@ impl Session {
     pub(super) fn deadline(&self, settings: &Settings) -> Instant {
         let silence = self.liveness.silent_at(settings);
         let here = match self.conn {
-            Some(_) => [self.liveness.ping_at(), self.terms.token_due(), self.watching.tell_at()],
-            None => [None; 3],
+            Some(_) => {
+                let rejoining = self.rejoining.as_ref().map(|rejoining| rejoining.until());
+                let fetching = self.mail.fetch_by();
+                [self.liveness.ping_at(), self.terms.token_due(), self.watching.tell_at(), rejoining, fetching]
+            }
+            None => [None; 5],
         };
         here.into_iter().flatten().chain(self.receipts.due()).fold(silence, Instant::min)
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{Abilities, Answer, ErrorKind, Event, InstanceId, Login, Refusal, RenewToken, Text};
+use rtm_codec::{Abilities, Answer, ErrorKind, Event, InstanceId, Login, Refusal, RenewToken, Text, UserId};
 
 use super::{
     Core, Now,
@@ -38,12 +38,15 @@ impl Terms {
         }
     }
 
-    /// Takes from a login what holds as long as its connection.
-    pub(super) fn renew(&mut self, now: Now, login: Login, life: Option<TokenLife>) {
+    /// Takes from a login what holds as long as its connection. A client that `begins_anew` may show the token that it
+    /// logged in with first, although it has renewed that.
+    pub(super) fn renew(&mut self, now: Now, login: Login, life: Option<TokenLife>, begins_anew: bool) {
         self.instance = login.instance;
         self.abilities = login.abilities;
         self.gateway_session = login.gateway_session.filter(is_gateway_session);
-        self.token = life.map(|life| life.clock(now));
+        let shown = life.map(|life| life.clock(now));
+        let is_later = |token: &TokenClock| shown.is_some_and(|shown| shown.ends_at < token.ends_at);
+        self.token = self.token.filter(|token| begins_anew && is_later(token)).or(shown);
         if let Some(token) = self.token.as_mut().filter(|_| self.abilities.times_token)
             && token.warn_at.is_some_and(|at| at <= now.instant)
         {
@@ -64,6 +67,16 @@ impl Terms {
     /// Whether an HTTP request that names this session of the gateway comes from the session's client.
     pub(super) fn is_gateway_session(&self, claimed: &str) -> bool {
         self.gateway_session.as_ref().is_some_and(|id| is_same_secret(id, claimed))
+    }
+
+    /// Whether there is a token that has not ended.
+    pub(super) fn has_token(&self, now: Instant) -> bool {
+        self.token.is_some_and(|token| now < token.ends_at)
+    }
+
+    /// Milliseconds until the token ends, if there is one.
+    pub(super) fn token_left(&self, now: Instant) -> Option<u64> {
+        self.token.map(|token| token.ends_at.saturating_duration_since(now).as_millis().try_into().unwrap_or(u64::MAX))
     }
 
     pub(super) fn has_expired(&self, now: Instant) -> bool {
@@ -87,6 +100,11 @@ impl Terms {
         self.echo_until = is_expected.then(|| now + ECHO_WITHIN);
     }
 
+    /// Whether the client may yet send its attributes by itself.
+    pub(super) fn expects_echo(&self, now: Instant) -> bool {
+        self.echo_until.is_some_and(|until| now < until)
+    }
+
     /// Whether attributes that are set now may be those that a returning SDK sends by itself: at most the first set.
     pub(super) fn take_echo(&mut self, now: Instant) -> bool {
         self.echo_until.take().is_some_and(|until| now < until)
@@ -95,7 +113,9 @@ impl Terms {
 
 impl Terms {
     pub(super) fn pack(&self, packer: Packer<'_>) -> TermsV1 {
-        let Abilities { resume, binary, revisions, fetches_stored, repeats_attributes, times_token } = self.abilities;
+        // With the next login all are told again; what only a connection needs is not packed.
+        let Abilities { resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up: _ } =
+            self.abilities;
         TermsV1 {
             instance: Id(self.instance.clone()),
             token: self.token.map(|token| TokenV1 {
@@ -116,7 +136,15 @@ impl Terms {
                 warn_at: token.warn_at.map(|at| time.instant(at)),
                 ends_at: time.instant(token.ends_at),
             }),
-            abilities: Abilities { resume, binary, revisions, fetches_stored, repeats_attributes, times_token },
+            abilities: Abilities {
+                resume,
+                binary,
+                revisions,
+                fetches_stored,
+                repeats_attributes,
+                times_token,
+                gives_up: false,
+            },
             gateway_session: packed.gateway_session.map(Text::from).filter(is_gateway_session),
             echo_until: packed.echo_until.map(|at| time.instant(at)),
         }
@@ -134,6 +162,12 @@ impl Core {
         self.warn_of_token(now, key);
         self.hub.arm(key);
         Ok(Answer::RenewToken(()))
+    }
+
+    /// The terms of a user's session, if its token has not ended: where another token of the user has, this one is newer.
+    pub(super) fn renewed(&self, now: Now, user_id: &UserId) -> Option<&Terms> {
+        let session = self.session_of(user_id).and_then(|key| self.hub.sessions.get(key))?;
+        Some(&session.terms).filter(|terms| terms.has_token(now.instant))
     }
 
     /// Tells a session once that its token ends soon.

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
 use super::{
-    HttpId,
+    ConnId, HttpId,
     arena::{ChannelKey, InvitationKey, SessionKey},
 };
 
@@ -14,6 +14,7 @@ pub(super) enum Due {
     Channel(ChannelKey),
     Invitation(InvitationKey),
     Http(HttpId),
+    Login(ConnId),
     Expiry,
 }
 

@@ -94,7 +94,7 @@ impl Exchange {
         response
     }
 
-    /// Reads the body, whatever its type is said to be, and answers with status 200 and a code.
+    /// Reads the body, whatever its type is said to be, and answers with a code.
     async fn gateway(&self, endpoint: Endpoint, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
@@ -120,6 +120,7 @@ impl Exchange {
             }
         }
         let mut response = Response::new(Full::from(answer.encode()));
+        *response.status_mut() = StatusCode::from_u16(answer.status()).unwrap_or_default();
         let content_type = HeaderValue::from_static("application/json; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         response

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rtm_codec::{
-    AppId, ClientFrame, CloseReason, ErrorKind, Login, UserId,
+    AppId, ClientFrame, CloseReason, Login, UserId,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
@@ -127,7 +127,7 @@ impl Project {
             (id, answered)
         });
         // Nobody answers any more when the server goes down.
-        (id, answered.await.unwrap_or(GatewayAnswer::Refused(ErrorKind::Failure)))
+        (id, answered.await.unwrap_or(GatewayAnswer::TryAgain))
     }
 
     /// The client has the answer to an HTTP request.

@@ -60,8 +60,8 @@ pub(crate) struct Socket {
 }
 
 enum Phase {
-    /// Before the login.
-    LoggingIn { refused: usize, drain: Pin<Box<OwnedNotified>> },
+    /// Before the login. `drain` is when the server goes down, unless that has begun.
+    LoggingIn { refused: usize, drain: Option<Pin<Box<OwnedNotified>>> },
     /// In the hands of a project's core, which answers the login and all that follows.
     Handed(Handed),
     /// Our close frame is written, the client's is awaited.
@@ -87,7 +87,7 @@ impl Socket {
             stream,
             websocket: WebSocket::new(LOGIN_BYTES),
             wire: ServerWire::new(wire),
-            phase: Phase::LoggingIn { refused: 0, drain },
+            phase: Phase::LoggingIn { refused: 0, drain: Some(drain) },
             early,
             pending: VecDeque::new(),
             outbox: Outbox::default(),
@@ -162,10 +162,15 @@ impl Socket {
 
     /// Acts on a deadline that has passed, and on the server's going down.
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
-        if let Phase::LoggingIn { drain, .. } = &mut self.phase
-            && (drain.as_mut().poll(cx).is_ready() || self.shared.draining.has_begun())
+        if let Phase::LoggingIn { drain: drain @ Some(_), .. } = &mut self.phase
+            && drain.take_if(|drain| drain.as_mut().poll(cx).is_ready() || self.shared.draining.has_begun()).is_some()
         {
-            self.close(CloseReason::Draining, None, scratch);
+            if self.wire.abilities().gives_up {
+                // It comes back only where it has been let in before.
+                self.timer = Some(Box::pin(sleep(LAST_LOGIN_TIMEOUT)));
+            } else {
+                self.close(CloseReason::Draining, None, scratch);
+            }
         }
         let Some(timer) = &mut self.timer else { return };
         if timer.as_mut().poll(cx).is_pending() {
@@ -173,7 +178,8 @@ impl Socket {
         }
         self.timer = None;
         match self.phase {
-            Phase::LoggingIn { .. } => self.close(CloseReason::LoginTimeout, None, scratch),
+            Phase::LoggingIn { drain: Some(_), .. } => self.close(CloseReason::LoginTimeout, None, scratch),
+            Phase::LoggingIn { drain: None, .. } => self.close(CloseReason::Draining, None, scratch),
             Phase::Handed(_) => {
                 debug!(remote = %self.remote.address, "the client takes nothing any more");
                 self.abandon();
@@ -384,6 +390,8 @@ const FRAMES_AT_ONCE: usize = 64;
 const UNSENT_BYTES: usize = 256 * 1024;
 /// How long a socket may take nothing of what waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the login of a client may take that has connected when the server goes down.
+const LAST_LOGIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client may take to confirm a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The WebSocket code after a refused login: not one of [`CloseReason`], and not one that the vendor's

@@ -170,6 +170,7 @@ impl Device {
                 fetches_stored: gateway,
                 repeats_attributes: gateway,
                 times_token: !gateway,
+                gives_up: gateway,
             },
             gateway_session: gateway.then(|| gateway_session(of)),
         }

@@ -1,6 +1,6 @@
 //! The bodies of the vendor's HTTP endpoints, both halves: which server to connect to, stored messages, histories.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
 use super::{
     cmd::TEXT,
@@ -70,7 +70,7 @@ pub struct Caller {
     pub session: Text,
 }
 
-/// What the server answers, with HTTP status 200 (but see [`TryAgain`](Self::TryAgain)).
+/// What the server answers, with the HTTP status that [`status`](Self::status) says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GatewayAnswer {
@@ -85,8 +85,7 @@ pub enum GatewayAnswer {
     OfflineMessages(Vec<PeerMessage>),
     /// A page of a history.
     History(HistoryPage),
-    /// Not now: ask again in two seconds. A server does better to answer with the HTTP status 503 and any
-    /// body: the SDK tries again then, and takes this code for a failed login, whatever its documents say.
+    /// Not now: ask again in two seconds.
     TryAgain,
     /// No.
     Refused(ErrorKind),
@@ -95,7 +94,7 @@ pub enum GatewayAnswer {
 /// A server's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Host name or IP address.
+    /// Host name or IP address, IPv6 without brackets.
     pub host: Text,
     /// Port.
     pub port: u16,
@@ -233,6 +232,27 @@ impl Caller {
 }
 
 impl GatewayAnswer {
+    /// The answer's HTTP status: 200, but for what passes. The SDK tries again after two seconds where it is another
+    /// one, and takes any code that is not 0 for a failed login, whatever its documents say.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::TryAgain => SERVICE_UNAVAILABLE,
+            Self::Refused(ErrorKind::TooOften) => TOO_MANY_REQUESTS,
+            _ => OK,
+        }
+    }
+
+    /// What a status says by itself, whatever the body: a proxy may have written that.
+    #[must_use]
+    pub fn of_status(status: u16) -> Option<Self> {
+        match status {
+            SERVICE_UNAVAILABLE => Some(Self::TryAgain),
+            TOO_MANY_REQUESTS => Some(Self::Refused(ErrorKind::TooOften)),
+            _ => None,
+        }
+    }
+
     /// The answer's body. It leaves out binary messages, which the wire cannot carry.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -314,16 +334,18 @@ impl GatewayAnswer {
 impl Address {
     fn write(&self) -> shapes::GatewayAddress<'_> {
         let Self { host, port } = self;
-        shapes::GatewayAddress {
-            kind: Number(Some(ADDRESS)),
-            host: Str::from(host),
-            port: Number(Some(u64::from(*port))),
-        }
+        // The SDK puts the host into a URL as it is.
+        let host = match host.parse::<Ipv6Addr>() {
+            Ok(_) => Str(Some(Cow::Owned(format!("[{host}]")))),
+            Err(_) => Str::from(host),
+        };
+        shapes::GatewayAddress { kind: Number(Some(ADDRESS)), host, port: Number(Some(u64::from(*port))) }
     }
 
     fn read(it: &shapes::GatewayAddress<'_>) -> Option<Self> {
         let port = u16::try_from(it.port.0?).ok()?;
         let host = it.host.as_str();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         (it.kind.0 == Some(ADDRESS) && !host.is_empty()).then(|| Self { host: Text::from(host), port })
     }
 }
@@ -463,6 +485,10 @@ const TOKEN_INVALID: i64 = 110;
 /// HTTP's numbers for what the vendor has none for; its SDK reports them as unknown.
 const NOT_LOGGED_IN: i64 = 401;
 const TOO_OFTEN: i64 = 429;
+/// HTTP's statuses.
+const OK: u16 = 200;
+const TOO_MANY_REQUESTS: u16 = 429;
+const SERVICE_UNAVAILABLE: u16 = 503;
 /// The only type of address that the SDK connects to.
 const ADDRESS: u64 = 0;
 /// The longest session id that is taken from a client.

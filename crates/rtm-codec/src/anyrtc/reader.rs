@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.expect('"')?;
-            let key = self.rest_of_string()?.unwrap_or_default();
+            let key = self.rest_of_string()?;
             self.expect(':')?;
             field(&key, self)?;
             if !self.accept(',')? {
@@ -97,10 +97,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string. Returns `None` for another value, and for a string with half of a surrogate pair, which no text
-    /// can hold. Either is passed over.
+    /// Reads a string. Returns `None` for another value, which is passed over.
     pub(super) fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
-        if self.accept('"')? { self.rest_of_string() } else { self.skip().map(|()| None) }
+        if self.accept('"')? { self.rest_of_string().map(Some) } else { self.skip().map(|()| None) }
     }
 
     /// Reads JSON inside a string. Returns `None` when the string does not hold that. The string is passed over either

@@ -234,24 +234,29 @@ fn make_call(it: &shapes::MakeCall<'_>) -> Result<Command, Refusal> {
     Ok(SendInvitation {
         call_id: id(&it.call_id, ErrorKind::InvalidArgument)?,
         callee_id: id(&it.to, ErrorKind::InvalidArgument)?,
-        content: invitation_text(&it.content)?,
+        content: {
+            limits::check_invitation_text(it.content.as_str())?;
+            Text::from(it.content.as_str())
+        },
     }
     .into())
 }
 
+/// A content that is too long is for the server to refuse, which knows the call that has to end with that.
 fn cancel_call(it: &shapes::CancelCall<'_>) -> Result<Command, Refusal> {
     Ok(CancelInvitation {
         call_id: id(&it.call_id, ErrorKind::InvalidArgument)?,
         callee_id: id(&it.to, ErrorKind::InvalidArgument)?,
-        content: invitation_text(&it.content)?,
+        content: Text::from(it.content.as_str()),
     }
     .into())
 }
 
+/// As with the content of a cancel.
 fn answer_call(cmd: Cmd, it: &shapes::AnswerCall<'_>) -> Result<Command, Refusal> {
     let call_id = id(&it.call_id, ErrorKind::InvalidArgument)?;
     let caller_id = id(&it.to, ErrorKind::InvalidArgument)?;
-    let response = invitation_text(&it.response)?;
+    let response = Text::from(it.response.as_str());
     Ok(match cmd {
         Cmd::AcceptCall => AcceptInvitation { call_id, caller_id, response }.into(),
         _ => RefuseInvitation { call_id, caller_id, response }.into(),
@@ -332,11 +337,6 @@ fn message(body: Body<'_>, msg_type: Number) -> Result<RtmMessage, Refusal> {
     let message = RtmMessage::Text(text.into());
     limits::check_message(&message)?;
     Ok(message)
-}
-
-fn invitation_text(text: &Str<'_>) -> Result<Text, Refusal> {
-    limits::check_invitation_text(text.as_str())?;
-    Ok(Text::from(text.as_str()))
 }
 
 fn token(text: &Str<'_>) -> Result<Token, Refusal> {

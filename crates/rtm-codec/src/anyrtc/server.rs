@@ -102,6 +102,8 @@ impl ServerCodec {
                     &shapes::LoginAnswer { code: Number(Some(0)), user_id: Str::from(&welcome.user_id) },
                 );
             }
+            // To the SDK that would be for good: the end of the connection says it.
+            ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::TooOften => {}
             ServerFrame::Refused(refusal) | ServerFrame::Reply { id: LOGIN, result: Err(refusal) } => {
                 let code = Number(Some(answers::number(Family::Login, refusal.kind)));
                 self.object(Cmd::Login, &shapes::LoginAnswer { code, user_id: Str::from("") });

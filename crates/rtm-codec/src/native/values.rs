@@ -53,8 +53,8 @@ impl Field for bool {
 
 impl Field for Abilities {
     fn put(&self, out: &mut Output<'_>) {
-        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token } = *self;
-        let bits = [resume, binary, revisions, fetches_stored, repeats_attributes, times_token];
+        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up } = *self;
+        let bits = [resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up];
         out.number((0..).zip(bits).map(|(at, bit)| u64::from(bit) << at).sum());
     }
 
@@ -69,6 +69,7 @@ impl Field for Abilities {
             fetches_stored: bit(3),
             repeats_attributes: bit(4),
             times_token: bit(5),
+            gives_up: bit(6),
         })
     }
 }

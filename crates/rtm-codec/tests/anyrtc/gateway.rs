@@ -76,6 +76,31 @@ fn requests_are_written_and_read_as_the_sdk_writes_them() {
 }
 
 #[test]
+fn an_ipv6_address_is_read_with_and_without_brackets() {
+    for host in ["::1", "[::1]"] {
+        let body = format!(r#"{{"code":0,"sessionid":"s1","addresses":[{{"type":0,"addr":"{host}","port":80}}]}}"#);
+        let address = Address { host: "::1".into(), port: 80 };
+        let expected = GatewayAnswer::Connect { session: "s1".into(), addresses: vec![address] };
+        assert_eq!(GatewayAnswer::decode(Endpoint::Gateway, body.as_bytes()), Ok(expected));
+    }
+}
+
+#[test]
+fn what_passes_has_a_status_with_which_the_sdk_tries_again() {
+    let (try_again, too_often) = (GatewayAnswer::TryAgain, GatewayAnswer::Refused(ErrorKind::TooOften));
+    for (answer, status) in [(&try_again, 503), (&too_often, 429)] {
+        assert_eq!(answer.status(), status);
+        assert_eq!(GatewayAnswer::of_status(status).as_ref(), Some(answer));
+    }
+    for answer in [GatewayAnswer::Refused(ErrorKind::TokenExpired), GatewayAnswer::OfflineMessages(Vec::new())] {
+        assert_eq!(answer.status(), 200);
+    }
+    for status in [200, 204, 301, 400, 404, 500, 502, 504] {
+        assert_eq!(GatewayAnswer::of_status(status), None);
+    }
+}
+
+#[test]
 fn answers_are_written_and_read_as_the_sdk_reads_them() {
     let messages = |is_offline_message| {
         ["你好 \"x\"", "two"].map(|text| PeerMessage {
@@ -95,7 +120,7 @@ fn answers_are_written_and_read_as_the_sdk_reads_them() {
         (
             Endpoint::Gateway,
             GatewayAnswer::Connect { session: "s1".into(), addresses: vec![address("127.0.0.1", 80), address("::1", 65_535)] },
-            r#"{"code":0,"sessionid":"s1","addresses":[{"type":0,"addr":"127.0.0.1","port":80},{"type":0,"addr":"::1","port":65535}]}"#.to_owned(),
+            r#"{"code":0,"sessionid":"s1","addresses":[{"type":0,"addr":"127.0.0.1","port":80},{"type":0,"addr":"[::1]","port":65535}]}"#.to_owned(),
         ),
         (Endpoint::OfflineMessages, GatewayAnswer::OfflineMessages(messages(true).into()), format!(r#"{{"code":0,"data":{data}}}"#)),
         (Endpoint::OfflineMessages, GatewayAnswer::OfflineMessages(vec![]), r#"{"code":0,"data":[]}"#.to_owned()),

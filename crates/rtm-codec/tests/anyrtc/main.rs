@@ -7,4 +7,5 @@ mod properties;
 mod refusals;
 mod sdk;
 mod support;
+mod surrogates;
 mod tables;

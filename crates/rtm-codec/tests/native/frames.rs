@@ -297,14 +297,15 @@ fn login() -> BoxedStrategy<Login> {
 }
 
 fn abilities() -> BoxedStrategy<Abilities> {
-    any::<[bool; 6]>()
-        .prop_map(|[resume, binary, revisions, fetches_stored, repeats_attributes, times_token]| Abilities {
+    any::<[bool; 7]>()
+        .prop_map(|[resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up]| Abilities {
             resume,
             binary,
             revisions,
             fetches_stored,
             repeats_attributes,
             times_token,
+            gives_up,
         })
         .boxed()
 }

@@ -165,7 +165,7 @@ plain! {
     InstanceId, |id| text(id.as_str());
     (UserId, PeerOnlineState), |entry| Meaning::List(vec![entry.0.tell(), entry.1.tell()]);
     Abilities, |abilities| {
-        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token } = *abilities;
+        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up } = *abilities;
         let bits = [
             (resume, 1),
             (binary, 2),
@@ -173,6 +173,7 @@ plain! {
             (fetches_stored, 8),
             (repeats_attributes, 16),
             (times_token, 32),
+            (gives_up, 64),
         ];
         let sum: u64 = bits.into_iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
         sum.tell()

@@ -83,7 +83,7 @@ impl Active<'_> {
                     None => self.attempt_failed(unreachable, Text::from("the gateway names no server"), true),
                 }
             }
-            Ok(GatewayAnswer::Refused(kind)) => self.attempt_failed(kind, Text::default(), false),
+            Ok(GatewayAnswer::Refused(kind)) => self.attempt_failed(kind, Text::default(), kind == ErrorKind::TooOften),
             Ok(_) => self.attempt_failed(unreachable, Text::from("the gateway says to try again"), true),
             Err(TransportError { retry, detail }) => self.attempt_failed(unreachable, detail, retry),
         }
@@ -111,7 +111,9 @@ impl Active<'_> {
                 self.set_stored(Stored::Done);
                 messages.into_iter().for_each(|message| self.take_stored(message));
             }
-            Ok(GatewayAnswer::TryAgain) => self.stored_failed(tries, Text::from("the gateway says to try again")),
+            Ok(GatewayAnswer::TryAgain | GatewayAnswer::Refused(ErrorKind::TooOften)) => {
+                self.stored_failed(tries, Text::from("the gateway says to try again"));
+            }
             Err(error) => self.stored_failed(tries, error.detail),
             Ok(_) => self.leave_stored(Text::from("the gateway refuses")),
         }

@@ -22,6 +22,15 @@ fn a_draining_server_takes_no_logins_and_closes_by_and_by() {
 }
 
 #[test]
+fn a_client_that_a_refusal_would_be_the_end_of_is_let_in_and_sent_back_at_once() {
+    let mut world = World::new();
+    world.core.drain();
+    let late = world.try_login(vendor_login_of("late"));
+    assert!(world.is_welcome(late));
+    assert_eq!(world.closed(late), Some(CloseReason::Draining));
+}
+
+#[test]
 fn a_connection_that_the_shell_closes_can_be_resumed() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));

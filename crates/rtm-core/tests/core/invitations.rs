@@ -1,8 +1,8 @@
 //! Call invitations: each ends once, and both sides learn how.
 
 use rtm_codec::{
-    AcceptInvitation, CancelInvitation, ErrorKind, Event, InstanceId, LocalInvitationFailureReason as Local, Login,
-    RefuseInvitation, RemoteInvitationFailureReason as Remote, SendInvitation,
+    AcceptInvitation, CancelInvitation, Command, ErrorKind, Event, InstanceId, LocalInvitationFailureReason as Local,
+    Login, RefuseInvitation, RemoteInvitationFailureReason as Remote, SendInvitation, Text,
 };
 
 use crate::harness::*;
@@ -357,6 +357,37 @@ fn texts_of_8_kib_are_taken_and_longer_ones_are_not() {
     assert_eq!(world.call(alice, end).unwrap_err().kind, ErrorKind::InvalidArgument);
     let answer = AcceptInvitation { response: fits.as_str().into(), ..accept("c", "alice") };
     world.call(bob, answer).unwrap();
+}
+
+#[test]
+fn an_answer_that_is_too_long_ends_the_call_at_once_where_its_client_gives_no_other() {
+    let long = || Text::from("x".repeat(8193));
+    let answers: [fn(Text) -> Command; 2] = [
+        |response| AcceptInvitation { response, ..accept("c", "alice") }.into(),
+        |response| RefuseInvitation { response, ..refuse("c", "alice") }.into(),
+    ];
+    for answer in answers {
+        let mut world = World::new();
+        let (alice, bob) = (world.login("alice"), world.login_vendor("bob"));
+        world.call(alice, invite("c", "bob")).unwrap();
+        world.events(alice);
+        world.events(bob);
+        let id = world.request(bob, answer(long()));
+        // That its answer is refused tells the callee.
+        assert_eq!(world.reply(bob, id).unwrap().unwrap_err().kind, ErrorKind::InvalidArgument);
+        assert_eq!(world.events(alice), [failed("c", "bob", Local::PeerNoResponse)]);
+        world.advance(secs(90));
+        assert_eq!((world.events(alice), world.events(bob)), (Vec::new(), Vec::new()), "it ends once on each side");
+    }
+    let mut world = World::new();
+    let (alice, bob) = (world.login_vendor("alice"), world.login("bob"));
+    world.call(alice, invite("c", "bob")).unwrap();
+    world.events(bob);
+    let end = CancelInvitation { content: long(), ..cancel("c", "bob") };
+    assert_eq!(world.call(alice, end).unwrap_err().kind, ErrorKind::InvalidArgument);
+    assert_eq!(world.events(bob), [over("c", "alice", Remote::PeerOffline)]);
+    world.advance(secs(90));
+    assert_eq!(world.events(bob), []);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Logging in, and the gateway's question before it.
 
 use rtm_codec::{
-    AppId, CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, KeepAlive, LimitedCall, Login,
+    AppId, CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, InstanceId, KeepAlive, LimitedCall, Login,
     QueryPeersOnlineStatus, Resumption,
 };
 use rtm_core::ProjectConfig;
@@ -97,11 +97,19 @@ fn a_second_login_on_a_connection_closes_it() {
     assert_eq!(world.core.stats().users, 1);
 }
 
-#[test]
-fn a_user_logs_in_twice_a_second_and_not_a_third_time() {
+fn limited() -> World {
     let mut config = config();
     config.limits.set(LimitedCall::Login, CallLimits::default().get(LimitedCall::Login));
-    let mut world = World::with(config);
+    World::with(config)
+}
+
+fn from(object: u32, login: Login) -> Login {
+    Login { instance: InstanceId::new(format!("object-{object}")).unwrap(), ..login }
+}
+
+#[test]
+fn a_client_object_logs_in_twice_a_second_and_not_a_third_time() {
+    let mut world = limited();
     for _ in 0..2 {
         let client = world.login("alice");
         world.logout(client);
@@ -111,6 +119,103 @@ fn a_user_logs_in_twice_a_second_and_not_a_third_time() {
     world.login("bob");
     world.advance(secs(1));
     world.login("alice");
+}
+
+#[test]
+fn a_user_logs_in_twenty_times_a_second_with_different_objects() {
+    let mut world = limited();
+    for object in 0..20 {
+        world.login_with(from(object, login_of("alice")));
+    }
+    let one_more = world.try_login(from(20, login_of("alice")));
+    assert_eq!(world.refused(one_more).unwrap().kind, ErrorKind::TooOften);
+    world.login("bob");
+    world.advance(secs(1));
+    world.login_with(from(20, login_of("alice")));
+}
+
+#[test]
+fn where_a_refusal_would_be_the_end_a_login_that_comes_too_often_waits() {
+    let mut world = limited();
+    for _ in 0..2 {
+        let client = world.login_vendor("alice");
+        world.logout(client);
+        world.advance(millis(100));
+    }
+    let (third, fourth) = (world.try_login(vendor_login_of("alice")), world.try_login(vendor_login_of("alice")));
+    world.advance(millis(799));
+    assert!(!world.is_welcome(third) && world.refused(third).is_none());
+    // It may give signs of life meanwhile.
+    world.frame(third, ClientFrame::Ping);
+    assert_eq!(world.pongs(third), 1);
+    world.advance(millis(1));
+    assert!(world.is_welcome(third), "a second after the first one");
+    // The other connection is one more of the same object now.
+    world.advance(millis(100));
+    assert!(world.is_welcome(fourth));
+    assert_eq!(world.closed(third), Some(CloseReason::Replaced));
+}
+
+#[test]
+fn two_objects_that_put_each_other_out_are_let_in_each_time() {
+    let mut world = limited();
+    for turn in 0..20 {
+        let client = world.try_login(from(turn % 2, vendor_login_of("alice")));
+        assert!(world.is_welcome(client), "turn {turn}");
+        world.advance(millis(550));
+    }
+}
+
+#[test]
+fn a_login_that_waits_ends_with_its_connection() {
+    let mut world = limited();
+    for _ in 0..2 {
+        let client = world.login_vendor("alice");
+        world.logout(client);
+    }
+    let gone = world.try_login(vendor_login_of("alice"));
+    world.cut(gone);
+    let leaving = world.try_login(vendor_login_of("alice"));
+    world.logout(leaving);
+    assert_eq!(world.closed(leaving), Some(CloseReason::Logout));
+    let impatient = world.try_login(vendor_login_of("alice"));
+    world.frame(impatient, ClientFrame::Request { id: rtm_codec::RequestId(1), command: to_peer(1, "b", "x").into() });
+    assert_eq!(world.closed(impatient), Some(CloseReason::ProtocolError));
+    world.advance(secs(2));
+    assert_eq!(world.core.stats().sessions, 0);
+}
+
+#[test]
+fn so_many_logins_of_a_user_wait_and_no_more() {
+    let mut world = limited();
+    for _ in 0..2 {
+        let client = world.login_vendor("alice");
+        world.logout(client);
+    }
+    let waiting: Vec<C> = (0..20).map(|_| world.try_login(vendor_login_of("alice"))).collect();
+    let refused = world.try_login(vendor_login_of("alice"));
+    assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::TooOften);
+    world.login_vendor("bob");
+    assert!(waiting.iter().all(|client| !world.is_welcome(*client)));
+    world.advance(secs(1));
+    assert!(
+        waiting.iter().all(|client| world.is_welcome(*client)),
+        "the first is let in, and the others are its object"
+    );
+}
+
+#[test]
+fn a_return_is_no_login() {
+    let mut world = limited();
+    let mut alice = world.login_vendor("alice");
+    for _ in 0..50 {
+        world.cut(alice);
+        alice = world.try_login(vendor_login_of("alice"));
+        assert!(world.is_welcome(alice));
+    }
+    world.logout(alice);
+    let again = world.try_login(vendor_login_of("alice"));
+    assert!(world.is_welcome(again), "the second login of its second");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod offline;
 mod presence;
 mod random;
 mod resume;
+mod returning;
 mod robustness;
 mod store;
 mod takeover;

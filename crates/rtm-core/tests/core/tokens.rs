@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rtm_codec::{
-    CloseReason, ErrorKind, Event, JoinChannel, Login, PeerOnlineState, QueryPeersOnlineStatus, RenewToken, Resumption,
-    Token,
+    AppId, CloseReason, ErrorKind, Event, HistoryOf, InstanceId, JoinChannel, Login, PeerOnlineState, QueryHistory,
+    QueryPeersOnlineStatus, RenewToken, Resumption, Token,
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
 };
 use rtm_core::ProjectConfig;
 use rtm_token::{Builder, Certificate, Version};
@@ -231,4 +232,77 @@ fn a_vendor_client_that_comes_back_late_is_warned_by_the_server() {
     world.advance(secs(1));
     assert_eq!(world.events(bob), []);
     assert_eq!(world.welcome(bob).token_expires_in_ms, Some(19_999));
+}
+
+/// A login of the vendor's SDK with a token, as it makes it again and again.
+fn sdk_login(token: &str) -> Login {
+    Login { token: Some(Token::new(token).unwrap()), ..vendor_login_of("alice") }
+}
+
+#[test]
+fn a_client_that_renewed_its_token_comes_back_with_its_first_one() {
+    let mut world = World::with(secure());
+    let first = token(&world, "alice", 60);
+    let shown = || Token::new(first.as_str()).ok();
+    let mut alice = world.login_with(sdk_login(&first));
+    world.advance(secs(50));
+    let newer = token(&world, "alice", 600);
+    world.call(alice, RenewToken { token: Token::new(newer.as_str()).unwrap() }).unwrap();
+    // Before the end of the first one as well as after it.
+    for _ in 0..2 {
+        world.cut(alice);
+        world.advance(secs(20));
+        assert!(world.gateway(Some("alice"), shown()).is_ok());
+        alice = world.login_with(sdk_login(&first));
+        assert_eq!(world.closed(alice), None);
+    }
+    world.advance(secs(555));
+    assert_eq!(world.closed(alice), None, "the newer one holds");
+    world.advance(secs(5));
+    assert_eq!(world.closed(alice), Some(CloseReason::TokenExpired));
+    assert_eq!(world.gateway(Some("alice"), shown()), Err(ErrorKind::TokenExpired));
+    let late = world.try_login(sdk_login(&first));
+    assert_eq!(world.refused(late).unwrap().kind, ErrorKind::TokenExpired);
+}
+
+#[test]
+fn a_token_that_is_over_opens_nothing_for_others() {
+    let mut world = World::with(secure());
+    let first = token(&world, "alice", 60);
+    let forged = signed("ffffffffffffffffffffffffffffffff", Version::V007, "alice", START_MS, 60);
+    let alice = world.login_with(sdk_login(&first));
+    let newer = token(&world, "alice", 600);
+    world.call(alice, RenewToken { token: Token::new(newer.as_str()).unwrap() }).unwrap();
+    world.advance(secs(60));
+    let id = world.gateway(Some("alice"), Token::new(first.as_str()).ok()).unwrap();
+    assert_eq!(world.gateway(Some("alice"), Token::new(forged.as_str()).ok()), Err(ErrorKind::InvalidToken));
+    let caller = || Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: uid("alice"), session: id.clone() };
+    let query = QueryHistory { of: HistoryOf::Peer(uid("bob")), from_ts: 0, until_ts: 9, after: None, limit: 1 };
+    for request in [
+        GatewayRequest::OfflineMessages { caller: caller() },
+        GatewayRequest::History { caller: caller(), query: query.clone() },
+    ] {
+        assert_eq!(world.ask(request).1, GatewayAnswer::Refused(ErrorKind::NotLoggedIn));
+    }
+    let other = Login { instance: InstanceId::new("another-object").unwrap(), ..sdk_login(&first) };
+    let other = world.try_login(Login { gateway_session: Some(id.clone()), ..other });
+    assert_eq!(world.refused(other).unwrap().kind, ErrorKind::TokenExpired);
+    assert_eq!(world.closed(alice), None, "its session is not disturbed");
+    // With the login of its own object the id opens what it is to open.
+    world.login_with(Login { gateway_session: Some(id.clone()), ..sdk_login(&first) });
+    let request = GatewayRequest::OfflineMessages { caller: caller() };
+    assert_eq!(world.ask(request).1, GatewayAnswer::OfflineMessages(Vec::new()));
+}
+
+#[test]
+fn without_a_renewed_token_one_that_is_over_lets_nobody_in() {
+    let mut world = World::with(secure());
+    let first = token(&world, "alice", 60);
+    let alice = world.login_with(sdk_login(&first));
+    world.cut(alice);
+    world.advance(secs(60));
+    assert_eq!(world.core.stats().sessions, 1);
+    assert_eq!(world.gateway(Some("alice"), Token::new(first.as_str()).ok()), Err(ErrorKind::TokenExpired));
+    let again = world.try_login(sdk_login(&first));
+    assert_eq!(world.refused(again).unwrap().kind, ErrorKind::TokenExpired);
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rtm_codec::{ClientFrame, ServerFrame, Wire};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Client, server, server_with, soon};
+use crate::support::{APP, Client, GATEWAY, parse, server, server_with, soon};
 
 #[tokio::test]
 async fn every_client_is_sent_away_to_come_back() {
@@ -32,7 +33,7 @@ async fn going_down_waits_for_nobody_who_does_not_answer() {
     // Neither reads nor confirms anything.
     let silent = Client::login(address, Wire::Native, "silent").await;
     let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut half, b"GET /").await.unwrap();
+    half.write_all(b"GET /").await.unwrap();
     soon("going down", server.shutdown()).await;
     drop((silent, half));
 }
@@ -56,6 +57,35 @@ async fn closing_is_spread_and_meanwhile_nobody_is_let_in() {
     for mut client in clients {
         assert_eq!(client.closed().await.map(|(code, _)| code), Some(1012));
     }
+    soon("going down", down).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vendor_client_in_the_middle_of_its_login_is_let_in_and_sent_back() {
+    let server = server().await;
+    let address = server.local_addr();
+    // Before it is let in its SDK does not know where to come back to.
+    let mut late = Client::connect(address, Wire::Vendor).await;
+    let mut silent = Client::connect(address, Wire::Vendor).await;
+    let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
+    let body = format!(r#"{{"appid":"{APP}","uid":"alice","token":"","wss":false}}"#);
+    let head = format!("POST {GATEWAY} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", body.len());
+    half.write_all(head.as_bytes()).await.unwrap();
+    let down = tokio::spawn(server.shutdown());
+    soon("the listener's end", async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    late.log_in("alice").await;
+    assert_eq!(late.closed().await.map(|(code, _)| code), Some(1012));
+    half.write_all(body.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    soon("an answer", half.read_to_end(&mut bytes)).await.unwrap();
+    let answer = parse(&bytes);
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &1.into()), "the SDK tries again");
+    assert_eq!(silent.closed().await.map(|(code, _)| code), Some(1012));
     soon("going down", down).await.unwrap();
 }
 

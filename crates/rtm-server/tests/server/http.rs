@@ -35,8 +35,9 @@ async fn the_named_address_is_that_of_the_host_header_or_the_advertised_one() {
         ("rtm.example.com:9000", false, ("rtm.example.com".into(), 9000)),
         ("rtm.example.com", false, ("rtm.example.com".into(), 80)),
         ("rtm.example.com", true, ("rtm.example.com".into(), 443)),
-        ("[2001:db8::1]:9000", false, ("2001:db8::1".into(), 9000)),
-        ("[2001:db8::1]", true, ("2001:db8::1".into(), 443)),
+        // The SDK puts it into a URL as it is.
+        ("[2001:db8::1]:9000", false, ("[2001:db8::1]".into(), 9000)),
+        ("[2001:db8::1]", true, ("[2001:db8::1]".into(), 443)),
         // What is no host and port is not passed on.
         ("a\"b:1", false, own.clone()),
         (":80", false, own.clone()),

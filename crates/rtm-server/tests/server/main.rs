@@ -7,6 +7,7 @@ mod drain;
 mod http;
 mod limits;
 mod process;
+mod returning;
 mod sockets;
 mod store;
 mod support;

@@ -11,37 +11,36 @@ use crate::{
 /// One character of a string's text.
 pub(super) enum Unit {
     Char(char),
-    /// Half of a surrogate pair: JSON can write it, text cannot hold it.
+    /// Half of a surrogate pair, as JavaScript makes it when it cuts a text: JSON can write it, text cannot hold it.
     Lone,
     /// The string ends.
     End,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a string whose opening quote was read.
-    pub(super) fn rest_of_string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
+    /// Reads a string whose opening quote was read. Half of a surrogate pair becomes U+FFFD.
+    pub(super) fn rest_of_string(&mut self) -> Result<Cow<'a, str>, DecodeErrorKind> {
         let start = self.at;
         if self.plain() {
             let end = self.at;
             self.at += QUOTES[self.depth].len();
-            return Ok(Some(Cow::Borrowed(&self.text[start..end])));
+            return Ok(Cow::Borrowed(&self.text[start..end]));
         }
         self.rest_of_escaped_string(start)
     }
 
     // A function of its own: strings without escapes must not pay for its stack.
     #[inline(never)]
-    fn rest_of_escaped_string(&mut self, start: usize) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
+    fn rest_of_escaped_string(&mut self, start: usize) -> Result<Cow<'a, str>, DecodeErrorKind> {
         let mut text = String::with_capacity(2 * (self.at - start) + ESCAPED_BYTES);
         text.push_str(&self.text[start..self.at]);
-        let mut lone = false;
         loop {
             match self.escapes(&mut text) {
                 Some(true) => break,
                 Some(false) => {}
                 None => match self.unit(self.depth + 1)? {
                     Unit::Char(c) => text.push(c),
-                    Unit::Lone => lone = true,
+                    Unit::Lone => text.push(char::REPLACEMENT_CHARACTER),
                     Unit::End => break,
                 },
             }
@@ -57,7 +56,7 @@ impl<'a> Reader<'a> {
         if text.capacity() - text.len() > text.len() / 4 + 2 * ESCAPED_BYTES {
             text.shrink_to_fit();
         }
-        Ok((!lone).then_some(Cow::Owned(text)))
+        Ok(Cow::Owned(text))
     }
 
     pub(super) fn skip_string(&mut self) -> Result<(), DecodeErrorKind> {
