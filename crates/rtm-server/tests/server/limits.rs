@@ -98,7 +98,7 @@ async fn tokens_cannot_be_tried_out() {
     let mut client = Client::connect(address, Wire::Vendor).await;
     client.send(login_with(app_id(), "alice", Some(&good))).await;
     let Err(Some((code, text))) = client.next_or_close().await else { panic!("the login is answered") };
-    assert_eq!((code, text.as_str()), (4000, "too often: too many logins from this address were refused"));
+    assert!(code == 4000 && text.ends_with("too many logins from this address were refused"), "{code} {text}");
 }
 
 #[tokio::test]
