@@ -280,7 +280,7 @@ fn a_token_that_is_over_opens_nothing_for_others() {
     let query = QueryHistory { of: HistoryOf::Peer(uid("bob")), from_ts: 0, until_ts: 9, after: None, limit: 1 };
     for request in [
         GatewayRequest::OfflineMessages { caller: caller() },
-        GatewayRequest::History { caller: caller(), query: query.clone() },
+        GatewayRequest::History { caller: caller(), query },
     ] {
         assert_eq!(world.ask(request).1, GatewayAnswer::Refused(ErrorKind::NotLoggedIn));
     }
