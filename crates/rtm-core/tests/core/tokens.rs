@@ -278,10 +278,9 @@ fn a_token_that_is_over_opens_nothing_for_others() {
     assert_eq!(world.gateway(Some("alice"), Token::new(forged.as_str()).ok()), Err(ErrorKind::InvalidToken));
     let caller = || Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: uid("alice"), session: id.clone() };
     let query = QueryHistory { of: HistoryOf::Peer(uid("bob")), from_ts: 0, until_ts: 9, after: None, limit: 1 };
-    for request in [
-        GatewayRequest::OfflineMessages { caller: caller() },
-        GatewayRequest::History { caller: caller(), query },
-    ] {
+    for request in
+        [GatewayRequest::OfflineMessages { caller: caller() }, GatewayRequest::History { caller: caller(), query }]
+    {
         assert_eq!(world.ask(request).1, GatewayAnswer::Refused(ErrorKind::NotLoggedIn));
     }
     let other = Login { instance: InstanceId::new("another-object").unwrap(), ..sdk_login(&first) };
