@@ -115,6 +115,7 @@ impl Args {
             RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
                 anyhow::bail!("the server ended the session: {reason}");
             }
+            RtmEvent::TokenNeeded { error, .. } => anyhow::bail!("a new token is needed: {error}"),
             _ => {}
         }
         Ok(ControlFlow::Continue(()))

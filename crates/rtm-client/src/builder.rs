@@ -115,10 +115,14 @@ impl ClientBuilder {
         self
     }
 
-    /// How to get a token for a user: called by `login` without a token, and whenever the token ends soon or has
-    /// ended, so that the application need not renew it. [`TokenWillExpire`](crate::RtmEvent::TokenWillExpire) comes all
-    /// the same.
-    /// While it fails it is asked again, after pauses of 1 s to 30 s; each failure is logged.
+    /// How to get a token for a user: called by `login` without a token, and whenever the token ends soon, has ended
+    /// or is refused, so that the application need not renew it.
+    /// [`TokenWillExpire`](crate::RtmEvent::TokenWillExpire) comes all the same.
+    ///
+    /// Each call may take 10 s. If it fails, panics or takes longer, it is made again after a pause: about 1 s after the
+    /// first failure, doubling up to 2 minutes. If the server refuses its tokens, the pauses are about 30 s to 5 minutes.
+    /// Each of these comes as a [`TokenNeeded`](crate::RtmEvent::TokenNeeded) and is logged. A `login` ends with the
+    /// first failure.
     ///
     /// A closure that captures something clones it into each future: `move |user_id| { let key = key.clone(); async
     /// move { … } }`.
@@ -235,7 +239,7 @@ impl ClientBuilder {
         let (status, watched) =
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
         let (event_sender, events) = EventSender::new((self.window / 4).max(1));
-        let client = Client::new(call_sender, watched, self.token_provider.clone());
+        let client = Client::new(call_sender, watched);
         let ends = TaskEnds { calls, status, events: event_sender, token_provider: self.token_provider };
         Ok((client, events, Driver::new(settings, connection, network, ends)))
     }
@@ -267,6 +271,7 @@ impl ClientBuilder {
             config.backoff.first = first;
             config.backoff.max = max;
         }
+        config.token_provider = self.token_provider.is_some();
         config.limits = self.call_limits.clone();
         config.web15 = self.web15;
         // Keyed by the system's randomness.

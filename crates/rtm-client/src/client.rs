@@ -14,10 +14,7 @@ use tokio::sync::{
     oneshot, watch,
 };
 
-use crate::{
-    call::{Call, Status},
-    token::TokenProvider,
-};
+use crate::call::{Call, Status};
 
 /// A client of an RTM server. Cheap to clone; all clones are the same client.
 ///
@@ -29,7 +26,8 @@ use crate::{
 /// Every call that needs a login fails with [`ErrorKind::NotLoggedIn`] without one, with [`ErrorKind::TooOften`] when
 /// it is made more often than [allowed](crate::ClientBuilder::call_limits), with [`ErrorKind::Timeout`] without an
 /// answer in time, with [`ErrorKind::OutcomeUnknown`] when the session was lost before the answer, and with
-/// [`ErrorKind::AbortedByLogout`] when `logout` comes first. The methods name only what comes beyond that.
+/// [`ErrorKind::AbortedByLogout`] when `logout` comes first. While a reconnect waits for a
+/// [new token](crate::RtmEvent::TokenNeeded) they fail with what is wrong with the old one. The methods name only what comes beyond that.
 ///
 /// # Cancel safety
 ///
@@ -44,7 +42,6 @@ use crate::{
 pub struct Client {
     calls: mpsc::Sender<Call>,
     status: watch::Receiver<Status>,
-    token_provider: Option<TokenProvider>,
 }
 
 /// How a message is sent to a user.
@@ -57,12 +54,8 @@ pub struct SendMessageOptions {
 }
 
 impl Client {
-    pub(crate) fn new(
-        calls: mpsc::Sender<Call>,
-        status: watch::Receiver<Status>,
-        token_provider: Option<TokenProvider>,
-    ) -> Self {
-        Self { calls, status, token_provider }
+    pub(crate) fn new(calls: mpsc::Sender<Call>, status: watch::Receiver<Status>) -> Self {
+        Self { calls, status }
     }
 
     /// Logs a user in, with a token where the project needs one. Without a token, the
@@ -77,21 +70,15 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules, [`ErrorKind::GatewayConnectFailed`] when the
     /// server cannot be reached and trying again is pointless, [`ErrorKind::Timeout`] when it was not reached in time;
     /// [`ErrorKind::InvalidAppId`], [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`] and
-    /// [`ErrorKind::Banned`] as the server says; [`ErrorKind::Failure`] when the token provider fails.
+    /// [`ErrorKind::Banned`] as the server says; [`ErrorKind::ProviderFailed`] when the token provider fails;
+    /// [`ErrorKind::TooOften`] also after four logins within a minute that were refused.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not stop a login that has begun: [`logout`](Self::logout) does.
     pub async fn login(&self, user_id: impl AsRef<str>, token: Option<&str>) -> Result<(), RtmError> {
         let user_id = UserId::new(user_id).map_err(|error| invalid(Family::Login, error))?;
-        let token = match (token, &self.token_provider) {
-            (Some(token), _) => Some(token_of(token, Family::Login)?),
-            (None, Some(provider)) => Some(provider.token(user_id.clone()).await.map_err(|error| {
-                RtmError::new(ErrorKind::Failure, Family::Login)
-                    .with_detail(format!("the token provider failed: {error}"))
-            })?),
-            (None, None) => None,
-        };
+        let token = token.map(|token| token_of(token, Family::Login)).transpose()?;
         self.ask(Family::Login, |done| Call::Login { user_id, token, done }).await?
     }
 

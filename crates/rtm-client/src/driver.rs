@@ -11,8 +11,8 @@ use std::{
 
 use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
-use rtm_codec::{Answer, RequestId, Token, Wire};
-use rtm_connection::{Connection, ConnectionState, Credentials, LocalInvitation, Output, RtmError};
+use rtm_codec::{Answer, RequestId, Text, Token, Wire};
+use rtm_connection::{Connection, ConnectionState, Credentials, LocalInvitation, Output, RtmError, RtmEvent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinSet, yield_now},
@@ -52,7 +52,7 @@ pub(crate) struct Driver<N> {
     lets_reply: bool,
     status: watch::Sender<Status>,
     token_provider: Option<TokenProvider>,
-    tokens: JoinSet<Token>,
+    tokens: JoinSet<Result<Token, String>>,
 }
 
 /// The task's ends of what it shares with the application.
@@ -157,6 +157,9 @@ impl<N: Network> Driver<N> {
                     }
                 }
                 Output::Event(event) => {
+                    if let RtmEvent::TokenNeeded { error, retry_in_ms } = &event {
+                        tracing::warn!(?error, retry_in_ms, "a token is needed");
+                    }
                     self.events.send(event);
                     self.lets_reply = true;
                 }
@@ -171,7 +174,7 @@ impl<N: Network> Driver<N> {
                     self.logged_out.extend(self.logouts.pop_front().map(|done| LoggedOut { done, result }));
                 }
                 Output::Reply { id, result } => self.reply(id, result),
-                Output::TokenNeeded => self.fetch_token(),
+                Output::FetchToken => self.fetch_token(),
                 Output::Wait(until) => {
                     self.events.flush();
                     // Nobody waits for events that were thrown away.
@@ -192,7 +195,7 @@ impl<N: Network> Driver<N> {
             }
             modified
         });
-        if !state.is_logged_in() {
+        if matches!(state, ConnectionState::Disconnected | ConnectionState::Aborted) {
             self.tokens.abort_all();
         }
         if self.closing.is_none() {
@@ -265,11 +268,17 @@ impl<N: Network> Driver<N> {
     }
 
     fn poll_token(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(Some(token)) = self.tokens.poll_join_next(cx) else { return false };
-        // An error is a panic in the provider, or that its token is no longer wanted.
-        if let Ok(token) = token {
-            self.connection.renew_token(now(), token);
+        let Poll::Ready(Some(ended)) = self.tokens.poll_join_next(cx) else { return false };
+        let result = match ended {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err("it panicked".to_owned()),
+            // Its token is no longer wanted.
+            Err(_) => return true,
+        };
+        if let Err(error) = &result {
+            tracing::warn!(error, "the token provider failed");
         }
+        self.connection.handle_token(now(), result.map_err(Text::from));
         true
     }
 
@@ -301,7 +310,6 @@ impl<N: Network> Driver<N> {
                 Err(error) => drop(done.send(Err(error))),
             },
             Call::RenewToken { token, done } => {
-                self.tokens.abort_all();
                 let id = self.connection.renew_token(now, token);
                 self.replies.insert(id, Waiting::Answer(done));
             }
@@ -339,23 +347,16 @@ impl<N: Network> Driver<N> {
         match self.replies.remove(&id) {
             Some(Waiting::Answer(done)) => drop(done.send(result)),
             Some(Waiting::Invitation(invitation, done)) => drop(done.send(result.map(|_| invitation))),
-            // Of a token that the provider gave: there is nobody to tell.
-            None => {
-                if let Err(error) = result {
-                    tracing::warn!(%error, "the server did not take the provided token");
-                }
-            }
+            None => {}
         }
     }
 
     fn fetch_token(&mut self) {
         let (Some(provider), Some(user_id)) = (&self.token_provider, self.connection.user_id()) else { return };
-        if !self.tokens.is_empty() {
-            return;
-        }
+        self.tokens.abort_all();
         let (provider, user_id) = (provider.clone(), user_id.clone());
         // A task of its own, so that what the application does in it cannot hold up or end this one.
-        self.tokens.spawn(provider.token_at_last(user_id));
+        self.tokens.spawn(async move { provider.token(user_id).await });
     }
 }
 

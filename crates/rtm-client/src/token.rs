@@ -1,10 +1,9 @@
-//! How the application gives tokens, and how it is asked until it has one.
+//! How the application gives tokens.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 use rtm_codec::{Token, UserId};
-use tokio::time::sleep;
 
 /// How to get a token, as the application said.
 #[derive(Clone)]
@@ -30,19 +29,6 @@ impl TokenProvider {
     pub(crate) async fn token(&self, user_id: UserId) -> Result<Token, String> {
         (self.0)(user_id).await
     }
-
-    /// A token for the user, however often it takes to ask for one.
-    pub(crate) async fn token_at_last(self, user_id: UserId) -> Token {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.token(user_id.clone()).await {
-                Ok(token) => return token,
-                Err(error) => tracing::warn!(error, "the token provider failed"),
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
 }
 
 impl fmt::Debug for TokenProvider {
@@ -50,7 +36,3 @@ impl fmt::Debug for TokenProvider {
         f.write_str("TokenProvider(..)")
     }
 }
-
-/// The pauses between attempts to get a token.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -6,6 +6,7 @@ use crate::{IdFault, InvalidId, Text};
 
 /// Why a call did not succeed. What number the vendor gives it depends on the call: [`Family::code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No more precise reason is known.
@@ -72,6 +73,8 @@ pub enum ErrorKind {
     RevisionConflict,
     /// This server or this wire does not know the call.
     Unsupported,
+    /// The application's token provider gave no token.
+    ProviderFailed,
 }
 
 /// The calls that share a list of error numbers.
@@ -143,6 +146,7 @@ impl Family {
                 (9, E::TooOften),
                 (10, E::AbortedByLogout),
                 (11, E::GatewayConnectFailed),
+                (1, E::ProviderFailed),
             ],
             Self::Logout => &[(102, E::NotLoggedIn)],
             Self::RenewToken => &[
@@ -402,7 +406,7 @@ impl fmt::Display for ErrorKind {
             Self::Banned => "the user, its address or the project is banned",
             Self::AlreadyLogin => "the client is logged in already: log out first",
             Self::AbortedByLogout => "the user logged out before the call ended",
-            Self::GatewayConnectFailed => "the gateway could not be reached",
+            Self::GatewayConnectFailed => "no connection could be made",
             Self::InvalidUserId => "the peer's user id is not valid",
             Self::InvalidMessage => "the message is empty or too long",
             Self::IncompatibleMessage => "the receiver cannot take this kind of message",
@@ -423,6 +427,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::RevisionConflict => "the channel's attributes were changed by somebody else meanwhile",
             Self::Unsupported => "this is not supported here",
+            Self::ProviderFailed => "the token provider gave no token",
         })
     }
 }

@@ -30,6 +30,11 @@ pub struct Config {
     pub presence_timeout: Duration,
     /// Within what time any other call must be answered; accepting an invitation is one. 5 s.
     pub call_timeout: Duration,
+    /// Whether the user has a token provider: then [`Output::FetchToken`](crate::Output::FetchToken) asks for a token
+    /// where a login has none, and whenever one ends soon, has ended or is refused.
+    pub token_provider: bool,
+    /// How long the token provider may take. 10 s.
+    pub provider_timeout: Duration,
     /// How long an invitation without any news lives here; the server's own timers end it after 60 s. 65 s.
     pub invitation_timeout: Duration,
     /// The pauses between attempts to connect.
@@ -55,6 +60,8 @@ impl Config {
             message_timeout: Duration::from_secs(10),
             presence_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(5),
+            token_provider: false,
+            provider_timeout: Duration::from_secs(10),
             invitation_timeout: Duration::from_secs(65),
             backoff: BackoffConfig::default(),
             limits: CallLimits::default(),
@@ -86,6 +93,7 @@ impl Config {
             &mut self.message_timeout,
             &mut self.presence_timeout,
             &mut self.call_timeout,
+            &mut self.provider_timeout,
             &mut self.invitation_timeout,
             first,
             draining,

@@ -9,6 +9,7 @@ mod login;
 mod online;
 mod restore;
 mod timeouts;
+mod tokens;
 
 use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
 
@@ -28,8 +29,8 @@ use crate::{
 /// The connection of one client object, over any number of logins.
 ///
 /// Three kinds of methods feed it: what the user wants (`login`, `logout`, `request` and those that make a request,
-/// `consumed`), what the transport reports (`handle_asked`, `handle_opened`, `handle_dial_failed`, `handle_frame`,
-/// `handle_closed`), and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
+/// `consumed`), what the transport and the token provider report (`handle_asked`, `handle_opened`,
+/// `handle_dial_failed`, `handle_frame`, `handle_closed`, `handle_token`), and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
 /// [`poll_output`](Self::poll_output), until it says [`Output::Wait`]; any number of inputs may come before that.
 /// Getters cost nothing and change nothing.
 ///
@@ -53,8 +54,9 @@ use crate::{
 ///              └──────────────────── ABORTED
 /// ```
 ///
-/// With [`Config::web15`], `REMOTE_LOGIN` leads to `DISCONNECTED` instead. A token that ends while the state is
-/// `RECONNECTING` does not change it: the connection waits for [`renew_token`](Self::renew_token).
+/// With [`Config::web15`], `REMOTE_LOGIN` leads to `DISCONNECTED` instead. A token that ends or is refused while the
+/// state is `RECONNECTING` does not change it: [`RtmEvent::TokenNeeded`](crate::RtmEvent::TokenNeeded) tells that, and
+/// the connection waits for [`renew_token`](Self::renew_token) or the token provider.
 ///
 /// # What ends how
 ///
@@ -226,6 +228,12 @@ impl Connection {
             }
             State::Out { .. } | State::Aborted => {}
         }
+    }
+
+    /// The token provider gave a token, or why it gave none. A token that comes late is taken all the same.
+    pub fn handle_token(&mut self, now: Instant, result: Result<Token, Text>) {
+        let now = self.advance(now);
+        self.turn(now, |active| active.token_fetched(result));
     }
 
     /// Time has passed. May be called at any time; does nothing before the instant of [`Output::Wait`], so a timer

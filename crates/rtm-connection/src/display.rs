@@ -17,6 +17,7 @@ impl RtmEvent {
             Self::PeersOnlineStatusChanged { .. } => "PeersOnlineStatusChanged",
             Self::TokenWillExpire => "TokenWillExpire",
             Self::TokenDidExpire => "TokenDidExpire",
+            Self::TokenNeeded { .. } => "TokenNeeded",
             Self::LocalInvitationReceivedByPeer { .. } => "LocalInvitationReceivedByPeer",
             Self::LocalInvitationAccepted { .. } => "LocalInvitationAccepted",
             Self::LocalInvitationRefused { .. } => "LocalInvitationRefused",
@@ -55,6 +56,11 @@ impl fmt::Display for RtmEvent {
             }
             Self::TokenWillExpire => f.write_str("the token ends soon: renew it"),
             Self::TokenDidExpire => f.write_str("the token has ended"),
+            Self::TokenNeeded { error, retry_in_ms } => match retry_in_ms {
+                None => write!(f, "{error}: renew the token"),
+                Some(0) => write!(f, "{error}: a new one is being fetched"),
+                Some(ms) => write!(f, "{error}: next try in {:.1} s", *ms as f64 / 1000.0),
+            },
             Self::LocalInvitationReceivedByPeer { invitation } => write!(f, "it rings at {}", invitation.callee_id),
             Self::LocalInvitationAccepted { invitation, response } => {
                 write!(f, "{} accepts: {}", invitation.callee_id, Plain(response))

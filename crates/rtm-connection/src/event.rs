@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    CallId, ChannelAttributes, ChannelId, LocalInvitationFailureReason, PeerOnlineState, RemoteInvitationFailureReason,
+    CallId, ChannelAttributes, ChannelId, ErrorKind, LocalInvitationFailureReason, PeerOnlineState, RemoteInvitationFailureReason,
     RtmMessage, Text, UserId,
 };
 
@@ -55,6 +55,17 @@ pub enum RtmEvent {
     #[doc(alias = "TokenExpired")]
     #[doc(alias = "onTokenExpired")]
     TokenDidExpire,
+    /// The token lets this user in no more, or the token provider gives no new one. Until there is one the client
+    /// stays `RECONNECTING`, or `CONNECTED` with the token that it has; calls that need a connection fail with
+    /// `error` meanwhile. [`renew_token`](crate::Connection::renew_token) ends it at once.
+    TokenNeeded {
+        /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`], as the server says, or
+        /// [`ErrorKind::ProviderFailed`].
+        error: ErrorKind,
+        /// In how many milliseconds the provider is asked, or without one the same token is tried, once more; 0 if the
+        /// provider is being asked. `None`: nothing more happens without a new token.
+        retry_in_ms: Option<u64>,
+    },
     /// The callee's device has this user's invitation.
     LocalInvitationReceivedByPeer {
         /// The invitation.
@@ -170,6 +181,50 @@ pub enum RtmEvent {
         /// Why.
         error: RtmError,
     },
+}
+
+impl RtmEvent {
+    /// The channel that it is about, if it is about one.
+    #[must_use]
+    pub fn channel_id(&self) -> Option<&ChannelId> {
+        match self {
+            Self::ChannelMessage { channel_id, .. }
+            | Self::MemberJoined { channel_id, .. }
+            | Self::MemberLeft { channel_id, .. }
+            | Self::MemberCountUpdated { channel_id, .. }
+            | Self::AttributesUpdated { channel_id, .. }
+            | Self::RestoreFailed { what: Restored::Channel(channel_id), .. } => Some(channel_id),
+            Self::Gap { channel_id, .. } => channel_id.as_ref(),
+            Self::ConnectionStateChanged { .. }
+            | Self::MessageFromPeer { .. }
+            | Self::RemoteInvitationReceived { .. }
+            | Self::PeersOnlineStatusChanged { .. }
+            | Self::TokenWillExpire
+            | Self::TokenDidExpire
+            | Self::TokenNeeded { .. }
+            | Self::LocalInvitationReceivedByPeer { .. }
+            | Self::LocalInvitationAccepted { .. }
+            | Self::LocalInvitationRefused { .. }
+            | Self::LocalInvitationCanceled { .. }
+            | Self::LocalInvitationFailure { .. }
+            | Self::RemoteInvitationAccepted { .. }
+            | Self::RemoteInvitationRefused { .. }
+            | Self::RemoteInvitationCanceled { .. }
+            | Self::RemoteInvitationFailure { .. }
+            | Self::RestoreFailed { .. } => None,
+        }
+    }
+
+    /// When the server took what it tells of, in milliseconds since the Unix epoch, where it says so: of messages.
+    #[must_use]
+    pub fn server_received_ts(&self) -> Option<u64> {
+        match self {
+            Self::MessageFromPeer { properties, .. } | Self::ChannelMessage { properties, .. } => {
+                Some(properties.server_received_ts)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How a message came to this user.

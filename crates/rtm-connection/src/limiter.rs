@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{Budgets, CallLimits, Command, LimitedCall, Refusal};
+use rtm_codec::{Budgets, CallLimit, CallLimiter, CallLimits, Command, LimitedCall, Refusal};
 
 /// The budgets of one client, and its clock.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limits: CallLimits,
     budgets: Budgets,
+    /// Tokens that the server refused.
+    refused_tokens: CallLimiter,
     origin: Option<Instant>,
 }
 
 impl Limiter {
     pub(crate) fn new(limits: CallLimits) -> Self {
-        Self { limits, budgets: Budgets::default(), origin: None }
+        Self { limits, budgets: Budgets::default(), refused_tokens: CallLimiter::default(), origin: None }
     }
 
     /// From now on these figures hold; what was counted stays counted.
@@ -37,7 +39,24 @@ impl Limiter {
         }
     }
 
+    /// Counts a token that the server refused.
+    pub(crate) fn token_refused(&mut self, now: Instant) {
+        let now = self.since_origin(now);
+        // At the limit there is nothing more to count.
+        let _ = self.refused_tokens.try_call(REFUSED_TOKENS, now);
+    }
+
+    /// Whether a token may be presented now, or how long that has to wait: a server counts refusals against the
+    /// address that all clients here share.
+    pub(crate) fn may_present_token(&mut self, now: Instant) -> Result<(), Duration> {
+        let now = self.since_origin(now);
+        self.refused_tokens.clone().try_call(REFUSED_TOKENS, now)
+    }
+
     fn since_origin(&mut self, now: Instant) -> Duration {
         now.saturating_duration_since(*self.origin.get_or_insert(now))
     }
 }
+
+/// How many refused tokens a client lets the server see: a server locks an address out after 120 within a minute.
+const REFUSED_TOKENS: CallLimit = CallLimit { calls: 4, per_ms: 60_000 };

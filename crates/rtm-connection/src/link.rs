@@ -26,8 +26,8 @@ pub(crate) enum Link {
     Online(Online),
     /// The link is lost; the next attempt starts then.
     Waiting { until: Instant },
-    /// The link is lost, and without a new token there is no way back.
-    NeedsToken,
+    /// There is no link, and no token to make one with. `until`: when the one in use is tried again all the same.
+    NeedsToken { until: Option<Instant> },
 }
 
 /// An open link with a session on it.

@@ -55,8 +55,9 @@ pub enum Output {
         /// What came of it.
         result: Result<Answer, RtmError>,
     },
-    /// A new token is wanted: if the user gave a way to get one, get it and call `renew_token`.
-    TokenNeeded,
+    /// Ask the user's token provider for a token, with [`Config::token_provider`](crate::Config::token_provider).
+    /// Report back with `handle_token`. An earlier question that has no answer is over.
+    FetchToken,
     /// There is nothing to do until the next input, or until this deadline, when `handle_timeout` is to be called.
     Wait(Option<Deadline>),
 }

@@ -31,13 +31,15 @@ timers! {
     Login,
     /// The token ends while there is no link over which the server could say so.
     Token,
+    /// The token provider has not answered, or is to be asked again.
+    Provider,
     /// The attempt to connect and log in takes too long: the next one follows.
     Attempt,
     /// The gateway has not said which server to connect to: the attempt fails.
     Gateway,
     /// A server has not opened the WebSocket: the next one is tried, or the attempt fails.
     Open,
-    /// The pause between two attempts is over.
+    /// The pause between two attempts is over, or the one after a refused token.
     Reconnect,
     /// Nothing was heard for two keep-alive intervals: the link is given up.
     Silence,

@@ -1,22 +1,46 @@
-//! The life of the access token of a session.
+//! The life of the access token of a session, and how a new one is had.
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{RequestId, Token};
+use rtm_codec::{ErrorKind, RequestId, Token};
+
+use crate::rng::Rng;
 
 /// What is known of the token in use.
 #[derive(Debug, Default)]
 pub(crate) struct TokenState {
     /// The last renewal that has no answer yet.
     pub(crate) renewing: Option<RequestId>,
+    /// The renewal with a token of the provider: nobody else hears of it.
+    pub(crate) provided: Option<RequestId>,
     /// The last token that the server took, while a newer one is in use that it has not confirmed.
     pub(crate) fallback: Option<Token>,
+    /// Why the token in use lets nobody in any more, or why there is no better one.
+    pub(crate) fault: Option<ErrorKind>,
+    /// When the token in use is tried again in spite of that.
+    pub(crate) again_at: Option<Instant>,
+    pub(crate) supply: Supply,
     /// When the token ends, where the server told.
     expires_at: Option<Instant>,
     /// The user was told that it ends soon.
     warned: bool,
     /// The user was told that it ended.
     expired: bool,
+    /// How many tokens in a row the server did not take.
+    refusals: u32,
+    /// How often in a row the provider gave none.
+    failures: u32,
+}
+
+/// Whether the user's token provider is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Supply {
+    #[default]
+    Idle,
+    /// It is asked, and has until then.
+    Asked { until: Instant },
+    /// It is asked then.
+    Waiting { until: Instant },
 }
 
 impl TokenState {
@@ -25,6 +49,13 @@ impl TokenState {
         self.expires_at = expires_in.and_then(|left| now.checked_add(left));
         self.warned = false;
         self.expired = false;
+        self.fault = None;
+        self.again_at = None;
+        self.refusals = 0;
+        self.failures = 0;
+        if !self.is_asked() {
+            self.supply = Supply::Idle;
+        }
     }
 
     /// The server took a renewed token, and does not say how long it is good.
@@ -35,6 +66,9 @@ impl TokenState {
     /// A new token is there to try.
     pub(crate) fn replaced(&mut self) {
         self.expired = false;
+        self.fault = None;
+        self.again_at = None;
+        self.supply = Supply::Idle;
     }
 
     /// Whether the user is to be told, now, that the token ends soon.
@@ -47,8 +81,36 @@ impl TokenState {
         !std::mem::replace(&mut self.expired, true)
     }
 
-    pub(crate) fn is_expired(&self) -> bool {
-        self.expired
+    /// Whether the provider is at work on a new one.
+    pub(crate) fn is_asked(&self) -> bool {
+        matches!(self.supply, Supply::Asked { .. })
+    }
+
+    /// When the time of [`supply`](Self::supply) is over.
+    pub(crate) fn supply_at(&self) -> Option<Instant> {
+        match self.supply {
+            Supply::Idle => None,
+            Supply::Asked { until } | Supply::Waiting { until } => Some(until),
+        }
+    }
+
+    /// How long to leave the server alone after it refused a token. Refusals count against the whole address there.
+    pub(crate) fn after_refusal(&mut self, rng: &mut Rng) -> Duration {
+        let longest = REFUSED.saturating_mul(1 << self.refusals.saturating_sub(1).min(16)).min(REFUSED_LONGEST);
+        about(longest, rng)
+    }
+
+    /// Counts a token that the server did not take. Says whether it was the first in a row.
+    pub(crate) fn refused(&mut self) -> bool {
+        self.refusals = self.refusals.saturating_add(1);
+        self.refusals == 1
+    }
+
+    /// Counts a call of the provider that gave no token, and says how long to leave it alone.
+    pub(crate) fn provider_failed(&mut self, rng: &mut Rng) -> Duration {
+        let longest = FAILED.saturating_mul(1 << self.failures.min(16)).min(FAILED_LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        about(longest, rng)
     }
 
     /// Whether the token ends within [`WARNING`].
@@ -62,5 +124,19 @@ impl TokenState {
     }
 }
 
+/// Half of `longest` to all of it, so that many clients do not come together.
+fn about(longest: Duration, rng: &mut Rng) -> Duration {
+    longest / 2 + rng.up_to(longest / 2)
+}
+
 /// How long before its end a token is to be renewed.
 const WARNING: Duration = Duration::from_secs(30);
+
+/// The longest pause after the first token that is not taken, and after any later one. A server locks an address out
+/// after 120 refusals within a minute: thirty clients behind one address stay below that.
+const REFUSED: Duration = Duration::from_secs(20);
+const REFUSED_LONGEST: Duration = Duration::from_secs(300);
+
+/// The longest pause after the first failure of the provider, and after any later one.
+const FAILED: Duration = Duration::from_secs(1);
+const FAILED_LONGEST: Duration = Duration::from_secs(120);

@@ -44,8 +44,9 @@ pub enum Input {
     },
     /// A timer that [`Handle::after`] set.
     Timer(u64),
-    /// A new token is wanted: give one to [`Handle::renew_token`].
-    TokenNeeded,
+    /// The device's token provider is asked: answer with [`Handle::provide_token`]. Comes only with
+    /// [`Config::token_provider`](rtm_connection::Config::token_provider).
+    FetchToken,
 }
 
 /// What the world does for the application on a device.
@@ -58,6 +59,7 @@ pub(crate) trait Calls: fmt::Debug {
     fn random(&mut self, end: usize) -> usize;
     fn login(&mut self, device: usize, token: Option<Token>) -> Result<(), RtmError>;
     fn logout(&mut self, device: usize) -> Result<(), RtmError>;
+    fn provide_token(&mut self, device: usize, token: Option<Token>);
     fn request(&mut self, device: usize, command: Command) -> RequestId;
     fn invite(&mut self, device: usize, callee_id: UserId, content: Text) -> (LocalInvitation, RequestId);
     fn set_timer(&mut self, device: usize, pause: Duration, tag: u64);
@@ -138,6 +140,11 @@ impl<'w> Handle<'w> {
     /// Replaces the token. [`Input::Reply`] follows.
     pub fn renew_token(&mut self, token: Token) -> RequestId {
         self.request(rtm_codec::RenewToken { token })
+    }
+
+    /// Answers [`Input::FetchToken`]; `None`: there is no token to be had.
+    pub fn provide_token(&mut self, token: Option<Token>) {
+        self.world.provide_token(self.device, token);
     }
 
     /// Sends a message to a user. The server keeps it for a user who is offline, if `offline` asks for that.

@@ -405,7 +405,7 @@ impl World {
                 Output::LogoutResult(_) => {
                     self.logging_out = self.logging_out.checked_sub(1).expect("a logout ends once");
                 }
-                Output::TokenNeeded => {}
+                Output::FetchToken => {}
             }
         }
         panic!("what is to be done comes to an end");

@@ -286,6 +286,7 @@ async fn a_provider_that_fails_or_panics_costs_the_login_and_nothing_else() {
     let (client, _events, _server) =
         client(&Client::builder().token_provider(async |_| Err::<String, _>("no network")));
     let error = client.login("alice", None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ProviderFailed);
     assert!(error.to_string().contains("no network"), "{error}");
 
     let asked = Arc::new(AtomicBool::new(false));
@@ -301,8 +302,14 @@ async fn a_provider_that_fails_or_panics_costs_the_login_and_nothing_else() {
     result.unwrap();
     peer.event(Event::TokenWillExpire { expires_in_ms: 30_000 }).await;
     while events.recv().await != Some(RtmEvent::TokenWillExpire) {}
+    let needed = events.recv().await;
+    assert!(matches!(needed, Some(RtmEvent::TokenNeeded { error: ErrorKind::ProviderFailed, .. })), "{needed:?}");
+    assert!(asked.swap(false, Ordering::Relaxed));
     peer.event(message(1)).await;
     assert!(matches!(events.recv().await, Some(RtmEvent::MessageFromPeer { .. })));
+    // And it is asked again.
+    let needed = events.recv().await;
+    assert!(matches!(needed, Some(RtmEvent::TokenNeeded { error: ErrorKind::ProviderFailed, .. })), "{needed:?}");
     assert!(asked.load(Ordering::Relaxed));
 }
 
@@ -321,7 +328,19 @@ async fn a_provider_that_fails_is_asked_again_until_it_has_a_token() {
     let (_, command) = peer.request().await;
     let Command::RenewToken(renew) = command else { panic!("{command:?}") };
     assert_eq!(renew.token.expose(), "token-3");
-    assert_eq!(warned.elapsed().as_secs(), 3);
+    assert!((1500..=3000).contains(&warned.elapsed().as_millis()), "{:?}", warned.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_does_not_hold_up_the_login_beyond_its_time() {
+    let builder = Client::builder().login_timeout(Duration::from_secs(2)).token_provider(|_| {
+        std::future::pending::<Result<String, std::io::Error>>()
+    });
+    let (client, _events, _server) = client(&builder);
+    let begun = Instant::now();
+    let error = client.login("alice", None).await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::Timeout, Duration::from_secs(2)));
+    assert_eq!(client.connection_state(), ConnectionState::Disconnected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,3 +4,4 @@
 mod calls;
 mod session;
 mod support;
+mod tokens;

@@ -344,5 +344,6 @@ enums! {
         29 => OutcomeUnknown,
         30 => RevisionConflict,
         31 => Unsupported,
+        32 => ProviderFailed,
     }
 }

@@ -372,6 +372,7 @@ fn refusal() -> BoxedStrategy<Refusal> {
         OutcomeUnknown,
         RevisionConflict,
         Unsupported,
+        ProviderFailed,
     ];
     (select(kinds), "[ -~]{0,80}|字{0,80}").prop_map(|(kind, detail)| Refusal::new(kind, &detail)).boxed()
 }

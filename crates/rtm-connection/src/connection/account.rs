@@ -118,7 +118,7 @@ impl Account {
             | Link::Dialing { .. }
             | Link::LoggingIn { .. }
             | Link::Waiting { .. }
-            | Link::NeedsToken => {
+            | Link::NeedsToken { .. } => {
                 if self.login.is_some() {
                     ConnectionState::Connecting
                 } else {

@@ -16,7 +16,6 @@ use crate::{
     Output, RtmError, check,
     intent::{Membership, is_attribute_write, write_attributes},
     invitation::{CallIds, Effects},
-    link::Link,
     pending::{Pending, Request, Sent},
 };
 
@@ -130,6 +129,7 @@ impl Active<'_> {
         if !self.account.state().is_logged_in() {
             return Err(ErrorKind::NotLoggedIn.into());
         }
+        self.check_token(command)?;
         self.account.check_state(command, &self.lasting.call_ids)?;
         if self.account.pending.len() >= limits::REQUESTS_IN_FLIGHT {
             return Err(Refusal::new(ErrorKind::TooOften, "4096 requests are under way"));
@@ -148,7 +148,7 @@ impl Active<'_> {
     }
 
     /// What a call that is now under way changes here at once.
-    fn note(&mut self, id: RequestId, command: &Command) {
+    pub(super) fn note(&mut self, id: RequestId, command: &Command) {
         match command {
             Command::JoinChannel(join) => {
                 let left = !self.account.intent.channels.contains_key(&join.channel_id);
@@ -159,14 +159,12 @@ impl Active<'_> {
             }
             Command::RenewToken(renew) => {
                 let older = self.account.set_token(renew.token.clone());
-                if self.account.token.fallback.is_none() && !self.account.token.is_expired() {
+                if self.account.token.fallback.is_none() && self.account.token.fault.is_none() {
                     self.account.token.fallback = older;
                 }
                 self.account.token.renewing = Some(id);
                 self.account.token.replaced();
-                if matches!(self.account.link, Link::Waiting { .. } | Link::NeedsToken) {
-                    self.dial();
-                }
+                self.try_token();
             }
             _ if command.family() == Family::Invitation => {
                 let timeout = self.lasting.config.invitation_timeout;
@@ -185,6 +183,7 @@ impl Active<'_> {
             }
             result => result,
         };
+        let is_provided = self.account.token.provided == Some(id);
         if let Some(errand) = errand {
             self.errand_ended(errand, result.map(drop));
             return;
@@ -214,6 +213,10 @@ impl Active<'_> {
                 self.apply(effects);
             }
             _ => {}
+        }
+        if is_provided {
+            self.account.token.provided = None;
+            return;
         }
         let result = result.map_err(|refusal| RtmError::from_refusal(refusal, command.family()));
         self.push(Output::Reply { id, result });
@@ -265,23 +268,6 @@ impl Active<'_> {
             if sent != Sent::Never {
                 // The server may have done it, or may yet, and the user believes that it is in.
                 self.join_again(channel);
-            }
-        }
-    }
-
-    fn renewal_ended(&mut self, id: RequestId, result: &Result<Answer, Refusal>) {
-        if self.account.token.renewing != Some(id) {
-            return;
-        }
-        self.account.token.renewing = None;
-        match result {
-            Ok(_) => self.account.token.renewed(),
-            // Nobody said that the token is not good.
-            Err(refusal) if refusal.kind == ErrorKind::Timeout => {}
-            Err(_) => {
-                if let Some(older) = self.account.token.fallback.take() {
-                    self.account.set_token(older);
-                }
             }
         }
     }

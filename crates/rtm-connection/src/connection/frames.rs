@@ -13,7 +13,7 @@ impl Active<'_> {
             Link::Online(online) => online.heard(self.now),
             Link::LoggingIn { .. } => {}
             // Of a link that is given up.
-            Link::Lost | Link::Asking { .. } | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken => {
+            Link::Lost | Link::Asking { .. } | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken { .. } => {
                 return ControlFlow::Continue(());
             }
         }
@@ -49,7 +49,7 @@ impl Active<'_> {
             | Link::Lost
             | Link::Asking { .. }
             | Link::Waiting { .. }
-            | Link::NeedsToken => ControlFlow::Continue(()),
+            | Link::NeedsToken { .. } => ControlFlow::Continue(()),
         }
     }
 
@@ -109,7 +109,7 @@ impl Active<'_> {
                 if !self.account.token.warn() {
                     return None;
                 }
-                self.push(Output::TokenNeeded);
+                self.fetch_token();
                 RtmEvent::TokenWillExpire
             }
             Event::MemberJoined { channel_id, member_id, member_count: _ } => {

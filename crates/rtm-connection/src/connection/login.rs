@@ -13,7 +13,7 @@ use super::{
     account::{Account, Active, End},
 };
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, RtmEvent, Target,
+    ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, Target,
     TransportError, gateway::Route, link::Link,
 };
 
@@ -22,8 +22,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyLogin`] unless the state is `DISCONNECTED`, [`ErrorKind::TooOften`]; then nothing happens
-    /// and no result follows.
+    /// [`ErrorKind::AlreadyLogin`] unless the state is `DISCONNECTED`, [`ErrorKind::TooOften`], also after four logins
+    /// within a minute that the server refused; then nothing happens and no result follows.
     pub fn login(&mut self, now: Instant, credentials: Credentials) -> Result<(), RtmError> {
         let now = self.advance(now);
         let refused = |refusal| RtmError::from_refusal(refusal, Family::Login);
@@ -35,6 +35,7 @@ impl Connection {
                 return Err(refused(Refusal::new(ErrorKind::AlreadyLogin, detail)));
             }
         }
+        self.lasting.limiter.may_present_token(now).map_err(|wait| refused(Refusal::too_often(wait)))?;
         self.lasting.limiter.try_login(now).map_err(refused)?;
         if matches!(self.state, State::LoggingOut { .. }) {
             self.logged_out(true);
@@ -57,7 +58,7 @@ impl Connection {
         self.state = State::In(Box::new(account));
         self.lasting.changed(ConnectionState::Connecting, Reason::Login);
         if let Some(mut active) = self.active(now) {
-            active.dial();
+            active.begin();
         }
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Active<'_> {
                 self.push(Output::Hangup(CloseReason::Logout));
                 false
             }
-            Link::Lost | Link::Asking { .. } | Link::Waiting { .. } | Link::NeedsToken => false,
+            Link::Lost | Link::Asking { .. } | Link::Waiting { .. } | Link::NeedsToken { .. } => false,
         }
     }
 
@@ -143,12 +144,16 @@ impl Active<'_> {
 
     /// The next attempt follows after a pause.
     pub(super) fn retry(&mut self) {
-        if self.account.login.is_none() && self.account.token.is_expired() {
-            self.account.link = Link::NeedsToken;
-            return;
+        if self.account.login.is_none() && self.account.token.fault.is_some() {
+            let until = self.account.token.again_at;
+            if until.is_none_or(|until| until > self.now) {
+                self.account.link = Link::NeedsToken { until };
+                return;
+            }
         }
         let draining = self.account.lost_by == Some(CloseReason::Draining);
         let pause = self.account.backoff.pause(&self.lasting.config.backoff, draining, &mut self.lasting.rng);
+        let pause = pause.max(self.lasting.limiter.may_present_token(self.now).err().unwrap_or_default());
         self.account.link = Link::Waiting { until: self.now + pause };
     }
 
@@ -224,6 +229,9 @@ impl Active<'_> {
     pub(super) fn attempt_failed(&mut self, kind: ErrorKind, detail: Text, retry: bool) -> ControlFlow<End> {
         let error = RtmError::new(kind, Family::Login).with_detail(detail);
         let is_ban = matches!(kind, ErrorKind::Banned | ErrorKind::InvalidAppId);
+        if matches!(kind, ErrorKind::InvalidToken | ErrorKind::TokenExpired | ErrorKind::NotAuthorized) {
+            self.lasting.limiter.token_refused(self.now);
+        }
         match &mut self.account.login {
             Some(login) if retry => login.last_error = Some(error),
             Some(_) => {
@@ -236,36 +244,6 @@ impl Active<'_> {
         }
         self.retry();
         ControlFlow::Continue(())
-    }
-
-    /// A reconnect is refused for its token: an older one may still be good, else a new one is needed.
-    fn token_refused(&mut self, kind: ErrorKind) {
-        let newer = self.account.token.renewing > self.account.offered_renewal;
-        for id in self.account.pending.renewals(self.account.offered_renewal) {
-            if let Some(request) = self.account.pending.remove(id) {
-                self.finish(id, request, Err(kind.into()));
-            }
-        }
-        if newer {
-            // A renewal came after the login was sent: the next attempt has it.
-        } else if let Some(older) = self.account.token.fallback.take() {
-            self.account.set_token(older);
-        } else if kind == ErrorKind::TokenExpired {
-            self.token_expired();
-        } else {
-            self.push(Output::TokenNeeded);
-        }
-    }
-
-    /// The token ended while there is no link: without a new one there will be none.
-    pub(super) fn token_expired(&mut self) {
-        if self.account.token.expire() {
-            self.emit(RtmEvent::TokenDidExpire);
-            self.push(Output::TokenNeeded);
-        }
-        if matches!(self.account.link, Link::Waiting { .. }) {
-            self.account.link = Link::NeedsToken;
-        }
     }
 
     /// A login is refused.

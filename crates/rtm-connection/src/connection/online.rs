@@ -49,7 +49,7 @@ impl Active<'_> {
         self.account.lost_by = None;
         if self.account.token.ends_soon(self.now) && self.account.token.warn() {
             self.emit(RtmEvent::TokenWillExpire);
-            self.push(Output::TokenNeeded);
+            self.fetch_token();
         }
         self.ask_for_stored();
         self.run_errands();

@@ -65,7 +65,8 @@ impl Account {
             ) => Some(*give_up),
             (Timer::Gateway, Link::Asking { until, .. }) => Some(*until),
             (Timer::Open, Link::Dialing { until, .. }) => Some(*until),
-            (Timer::Reconnect, Link::Waiting { until }) => Some(*until),
+            (Timer::Reconnect, Link::Waiting { until } | Link::NeedsToken { until: Some(until) }) => Some(*until),
+            (Timer::Provider, _) => self.token.supply_at(),
             (Timer::Silence, Link::Online(online)) => Some(online.look_at()),
             (Timer::Ping, Link::Online(online)) => online.ping_at(),
             (Timer::StoredMessages, Link::Online(online)) => online.gateway.as_ref()?.stored_at(),
@@ -93,7 +94,8 @@ impl Active<'_> {
         match timer {
             Timer::Request => {
                 while let Some((id, request)) = self.account.pending.pop_expired(self.now) {
-                    self.finish(id, request, Err(ErrorKind::Timeout.into()));
+                    let refusal = self.unanswered(&request);
+                    self.finish(id, request, Err(refusal));
                 }
             }
             Timer::Invitation => {
@@ -102,6 +104,7 @@ impl Active<'_> {
             }
             Timer::Login => return self.login_timeout(),
             Timer::Token => self.token_expired(),
+            Timer::Provider => return self.provider_timeout(),
             Timer::Attempt => {
                 self.give_up_attempt();
                 let detail = Text::from("the server did not answer");
@@ -133,8 +136,11 @@ impl Active<'_> {
     fn login_timeout(&mut self) -> ControlFlow<End> {
         self.give_up_attempt();
         let last_error = self.account.login.as_mut().and_then(|login| login.last_error.take());
-        let detail =
-            last_error.map_or_else(Text::default, |error| Text::from(format!("the last attempt failed: {error}")));
+        let detail = match last_error {
+            Some(error) => Text::from(format!("the last attempt failed: {error}")),
+            None if self.account.token.is_asked() => Text::from("the token provider has not answered"),
+            None => Text::default(),
+        };
         let error = RtmError::new(ErrorKind::Timeout, Family::Login).with_detail(detail);
         ControlFlow::Break(End { error, is_aborted: false, reason: Reason::LoginTimeout })
     }
@@ -144,7 +150,7 @@ impl Active<'_> {
         match self.account.link {
             Link::Dialing { .. } | Link::LoggingIn { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
             Link::Asking { .. } => self.drop_link(None),
-            Link::Lost | Link::Online(_) | Link::Waiting { .. } | Link::NeedsToken => {}
+            Link::Lost | Link::Online(_) | Link::Waiting { .. } | Link::NeedsToken { .. } => {}
         }
     }
 }

@@ -311,7 +311,7 @@ impl Peer {
                 Output::LoginResult(result) => self.logins.push_back(result),
                 Output::LogoutResult(result) => self.logouts.push_back(result),
                 Output::Reply { id, result } => self.replies.push_back((id, result)),
-                Output::TokenNeeded => self.tokens_needed += 1,
+                Output::FetchToken => self.tokens_needed += 1,
                 Output::Wait(until) => {
                     assert!(until.is_none_or(|until| until.at > self.now), "the wait lies in the past");
                     self.wait = until.map(|until| until.at);

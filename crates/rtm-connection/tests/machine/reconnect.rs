@@ -197,7 +197,7 @@ fn a_ban_aborts_by_frame_by_close_code_and_on_return() {
 
 #[test]
 fn other_refusals_do_not_end_reconnecting() {
-    for kind in [ErrorKind::Failure, ErrorKind::TooOften, ErrorKind::NotAuthorized, ErrorKind::InvalidToken] {
+    for kind in [ErrorKind::Failure, ErrorKind::TooOften, ErrorKind::NotAuthorized] {
         let mut peer = Peer::online();
         peer.cut_and_reopen();
         peer.frame(ServerFrame::Refused(Refusal::from(kind)));

@@ -398,7 +398,7 @@ impl World {
                 Output::LogoutResult(_) => {
                     self.logging_out = self.logging_out.checked_sub(1).expect("a logout ends once");
                 }
-                Output::TokenNeeded => {}
+                Output::FetchToken => {}
             }
         }
         panic!("a drain ends");

@@ -74,7 +74,7 @@ impl World {
                         self.devices[device].inputs.push_back(Input::Reply { id, result });
                     }
                 }
-                Output::TokenNeeded => self.devices[device].inputs.push_back(Input::TokenNeeded),
+                Output::FetchToken => self.devices[device].inputs.push_back(Input::FetchToken),
                 Output::Wait(until) => match state.own_frames.pop_front() {
                     Some(frame) => {
                         self.ledger.frame_in(self.now, device, &frame);
@@ -405,6 +405,13 @@ impl Calls for World {
             self.ledger.logout_called(self.now, device);
         }
         result
+    }
+
+    fn provide_token(&mut self, device: usize, token: Option<Token>) {
+        let now = self.instant();
+        self.note(device, || format!("provides {} token", if token.is_some() { "a" } else { "no" }));
+        let token = token.ok_or_else(|| Text::from("there is none"));
+        self.devices[device].connection.handle_token(now, token);
     }
 
     fn request(&mut self, device: usize, command: Command) -> RequestId {
