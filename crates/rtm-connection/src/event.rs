@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rtm_codec::{
-    CallId, ChannelAttributes, ChannelId, ErrorKind, LocalInvitationFailureReason, PeerOnlineState, RemoteInvitationFailureReason,
-    RtmMessage, Text, UserId,
+    CallId, ChannelAttributes, ChannelId, ErrorKind, LocalInvitationFailureReason, PeerOnlineState,
+    RemoteInvitationFailureReason, RtmMessage, Text, UserId,
 };
 
 use crate::{ConnectionChangeReason, ConnectionState, RtmError};

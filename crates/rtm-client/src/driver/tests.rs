@@ -333,9 +333,9 @@ async fn a_provider_that_fails_is_asked_again_until_it_has_a_token() {
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_hangs_does_not_hold_up_the_login_beyond_its_time() {
-    let builder = Client::builder().login_timeout(Duration::from_secs(2)).token_provider(|_| {
-        std::future::pending::<Result<String, std::io::Error>>()
-    });
+    let builder = Client::builder()
+        .login_timeout(Duration::from_secs(2))
+        .token_provider(|_| std::future::pending::<Result<String, std::io::Error>>());
     let (client, _events, _server) = client(&builder);
     let begun = Instant::now();
     let error = client.login("alice", None).await.unwrap_err();

@@ -255,6 +255,7 @@ fn error_kinds() -> Vec<(&'static str, ErrorKind)> {
         ("outcome_unknown", ErrorKind::OutcomeUnknown),
         ("revision_conflict", ErrorKind::RevisionConflict),
         ("unsupported", ErrorKind::Unsupported),
+        ("provider_failed", ErrorKind::ProviderFailed),
     ]
 }
 

@@ -13,7 +13,11 @@ impl Active<'_> {
             Link::Online(online) => online.heard(self.now),
             Link::LoggingIn { .. } => {}
             // Of a link that is given up.
-            Link::Lost | Link::Asking { .. } | Link::Dialing { .. } | Link::Waiting { .. } | Link::NeedsToken { .. } => {
+            Link::Lost
+            | Link::Asking { .. }
+            | Link::Dialing { .. }
+            | Link::Waiting { .. }
+            | Link::NeedsToken { .. } => {
                 return ControlFlow::Continue(());
             }
         }
