@@ -215,10 +215,7 @@ impl Active<'_> {
             return;
         }
         self.account.token.renewing = None;
-        let refusal = match result {
-            Ok(_) => return self.account.token.renewed(),
-            Err(refusal) => refusal,
-        };
+        let Err(refusal) = result else { return self.account.token.renewed() };
         // Nobody said that the token is not good, if there was no answer.
         if refusal.kind != ErrorKind::Timeout
             && let Some(older) = self.account.token.fallback.take()
