@@ -3,6 +3,10 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,15 +16,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rtm_client::RtmMessage;
 use rtm_load::{Latency, Target, Window, publish_to_channel, receive, send_to_peer};
 use rtm_token::{Builder, Certificate};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::connect::{Stop, WireName};
+use crate::connect::{Project, Stop};
 
 /// Put load on a server and say how fast it was.
 ///
 /// Users are named bench-… with a random part, so that nobody else is disturbed. The server's limits of calls hold for
-/// them as for all: lift those of the project to measure more than these let through.
+/// them as for all: the load keeps to them, and says so. Start the server with --no-limits, or set limits = … in its
+/// configuration, to measure more than they let through.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -75,18 +81,11 @@ enum Load {
 
 #[derive(Debug, clap::Args)]
 struct Server {
-    /// Where the server is, for example http://127.0.0.1:8080.
-    #[arg(long, value_name = "URL")]
-    gateway: String,
-    /// The project: 32 letters and digits.
-    #[arg(long, value_name = "APPID")]
-    app_id: String,
+    #[command(flatten)]
+    project: Project,
     /// The project's certificate, to make the users' tokens with, where it needs them.
     #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true)]
     certificate: Option<Certificate>,
-    /// Which wire to speak.
-    #[arg(long, value_enum, default_value_t = WireName::Native)]
-    wire: WireName,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
@@ -113,15 +112,46 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut stdout = std::io::stdout();
     let written = if server.json {
-        writeln!(stdout, "{}", Value::Object(figures))
+        writeln!(stdout, "{}", serde_json::to_string(&figures)?)
     } else {
-        figures.iter().try_for_each(|(name, value)| writeln!(stdout, "{:24} {value}", name.replace('_', " ")))
+        figures.0.iter().try_for_each(|(name, value)| writeln!(stdout, "{:24} {value}", name.replace('_', " ")))
     };
     written.context("cannot write to standard output")
 }
 
+/// What was measured, in the order in which it is printed.
+#[derive(Debug, Default)]
+struct Figures(Vec<(String, Value)>);
+
+impl Figures {
+    fn add(&mut self, name: impl Into<String>, value: Value) {
+        self.0.push((name.into(), value));
+    }
+}
+
+impl Serialize for Figures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// Says once that the server's limits hold the load up.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<AtomicBool>);
+
+impl Held {
+    fn tell(&self) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "rtm: the limits of the server hold the load up, by default 180 messages in 3 s for each user: start it \
+                 with --no-limits, or set limits in its configuration, to measure more"
+            );
+        }
+    }
+}
+
 impl Load {
-    async fn run(self) -> anyhow::Result<(Server, Map<String, Value>)> {
+    async fn run(self) -> anyhow::Result<(Server, Figures)> {
         match self {
             Self::Peers { server, messages, pairs } => {
                 let figures = peers(&server, &messages, pairs).await?;
@@ -143,8 +173,8 @@ impl Load {
     }
 }
 
-async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Result<Map<String, Value>> {
-    let (target, run) = (server.target(), run_name());
+async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Result<Figures> {
+    let (target, run) = (server.target()?, run_name());
     let bar = progress("users", u64::from(2 * pairs));
     let users = |role: &str| format!("bench-{run}-{role}");
     let senders = target.log_in_many(&users("from"), pairs as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
@@ -165,15 +195,17 @@ async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Resu
             })
         })
         .collect();
+    let held = Held::default();
     let senders: Vec<_> = senders
         .into_iter()
         .enumerate()
         .map(|(number, user)| {
             let (to, message) = (format!("{}-{number}", users("to")), messages.text());
             let (count, window) = (messages.messages, messages.window as usize);
+            let held = held.clone();
             tokio::spawn(async move {
                 let mut latency = Latency::new();
-                send_to_peer(&user.client, &to, &message, count, window, Some(&mut latency)).await?;
+                send_to_peer(&user.client, &to, &message, count, window, Some(&mut latency), || held.tell()).await?;
                 anyhow::Ok(latency)
             })
         })
@@ -188,12 +220,12 @@ async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Resu
         receiver.await??;
     }
     let mut figures = rate("messages", total, took);
-    figures.extend(percentiles("receipt", &latency));
+    percentiles(&mut figures, "receipt", &latency);
     Ok(figures)
 }
 
-async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::Result<Map<String, Value>> {
-    let (target, run) = (server.target(), run_name());
+async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::Result<Figures> {
+    let (target, run) = (server.target()?, run_name());
     let room = format!("bench-{run}");
     let bar = progress("members", u64::from(members));
     let users = target.log_in_many(&format!("{room}-to"), members as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
@@ -205,12 +237,12 @@ async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::
 
     let deliveries = messages.messages * u64::from(members);
     let bar = progress("deliveries", deliveries);
-    let window = std::sync::Arc::new(Window::new(u64::from(messages.window), u64::from(members)));
+    let window = Arc::new(Window::new(u64::from(messages.window), u64::from(members)));
     let start = Instant::now();
     let receivers: Vec<_> = users
         .into_iter()
         .map(|mut user| {
-            let (bar, window, count) = (bar.clone(), std::sync::Arc::clone(&window), messages.messages);
+            let (bar, window, count) = (bar.clone(), Arc::clone(&window), messages.messages);
             tokio::spawn(async move {
                 receive(&mut user.events, count, |batch| {
                     window.delivered(batch);
@@ -222,7 +254,8 @@ async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::
             })
         })
         .collect();
-    publish_to_channel(&channel, &messages.text(), messages.messages, &window).await?;
+    let held = Held::default();
+    publish_to_channel(&channel, &messages.text(), messages.messages, &window, || held.tell()).await?;
     for receiver in receivers {
         receiver.await??;
     }
@@ -231,11 +264,11 @@ async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::
     Ok(rate("deliveries", deliveries, took))
 }
 
-async fn idle(server: &Server, users: u32, stay: Duration) -> anyhow::Result<Map<String, Value>> {
+async fn idle(server: &Server, users: u32, stay: Duration) -> anyhow::Result<Figures> {
     let bar = progress("users", u64::from(users));
     let start = Instant::now();
     let prefix = format!("bench-{}", run_name());
-    let users = server.target().log_in_many(&prefix, users as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
+    let users = server.target()?.log_in_many(&prefix, users as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
     let mut figures = rate("logins", users.len() as u64, start.elapsed());
     bar.finish_and_clear();
     let bar = progress("seconds", stay.as_secs());
@@ -246,12 +279,12 @@ async fn idle(server: &Server, users: u32, stay: Duration) -> anyhow::Result<Map
     sleep(Duration::from_nanos(u64::from(stay.subsec_nanos()))).await;
     bar.finish_and_clear();
     let there = users.iter().filter(|user| user.client.connection_state() == rtm_client::ConnectionState::Connected);
-    figures.insert("still_connected".into(), json!(there.count()));
+    figures.add("still_connected", json!(there.count()));
     Ok(figures)
 }
 
-async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Map<String, Value>> {
-    let (target, run) = (server.target(), run_name());
+async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Figures> {
+    let (target, run) = (server.target()?, run_name());
     let bar = progress("logins", u64::from(users));
     let start = Instant::now();
     let latencies: Vec<Duration> = stream::iter(0..users)
@@ -271,20 +304,25 @@ async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Map
     let mut latency = Latency::new();
     latencies.into_iter().for_each(|took| latency.record(took));
     let mut figures = rate("logins", u64::from(users), took);
-    figures.extend(percentiles("login", &latency));
+    percentiles(&mut figures, "login", &latency);
     Ok(figures)
 }
 
 impl Server {
-    fn target(&self) -> Target {
-        let target = Target::new(&self.gateway, &self.app_id, self.wire.wire());
-        match self.certificate.clone() {
+    fn target(&self) -> anyhow::Result<Target> {
+        let Project { gateway, app_id, wire, ca } = &self.project;
+        let mut target = Target::new(gateway, app_id.as_str(), wire.wire());
+        if let Some(file) = ca {
+            let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            target = target.with_root_certificates(pem);
+        }
+        Ok(match self.certificate.clone() {
             Some(certificate) => {
-                let app_id = self.app_id.clone();
-                target.with_tokens(move |user_id| token(&app_id, &certificate, user_id))
+                let app_id = app_id.clone();
+                target.with_tokens(move |user_id| token(app_id.as_str(), &certificate, user_id))
             }
             None => target,
-        }
+        })
     }
 }
 
@@ -306,23 +344,21 @@ fn run_name() -> String {
     format!("{:08x}", RandomState::new().hash_one("run") as u32)
 }
 
-fn rate(what: &str, count: u64, took: Duration) -> Map<String, Value> {
+fn rate(what: &str, count: u64, took: Duration) -> Figures {
     let seconds = took.as_secs_f64();
-    let mut figures = Map::new();
-    figures.insert(what.into(), json!(count));
-    figures.insert("seconds".into(), json!((seconds * 1e3).round() / 1e3));
-    figures.insert(format!("{what}_per_second"), json!((count as f64 / seconds).round()));
+    let mut figures = Figures::default();
+    figures.add(what, json!(count));
+    figures.add("seconds", json!((seconds * 1e3).round() / 1e3));
+    figures.add(format!("{what}_per_second"), json!((count as f64 / seconds).round()));
     figures
 }
 
-fn percentiles(of: &str, latency: &Latency) -> Map<String, Value> {
+fn percentiles(figures: &mut Figures, what: &str, latency: &Latency) {
     let ms = |took: Duration| json!((took.as_secs_f64() * 1e6).round() / 1e3);
-    let mut figures: Map<String, Value> = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9)]
-        .into_iter()
-        .map(|(name, percent)| (format!("{of}_{name}_ms"), ms(latency.percentile(percent))))
-        .collect();
-    figures.insert(format!("{of}_max_ms"), ms(latency.max()));
-    figures
+    for (name, percent) in [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9)] {
+        figures.add(format!("{what}_{name}_ms"), ms(latency.percentile(percent)));
+    }
+    figures.add(format!("{what}_max_ms"), ms(latency.max()));
 }
 
 /// Progress on standard error, if that is a terminal.

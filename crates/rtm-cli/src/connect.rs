@@ -1,10 +1,11 @@
 //! What `listen` and `send` have in common: which server, which project, who logs in, and how a run ends.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use rtm_client::{Client, ErrorKind, Events, Wire};
+use rtm_client::{Client, ClientBuilder, ErrorKind, Events, UserId, Wire};
+use rtm_codec::AppId;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::sleep,
@@ -12,24 +13,35 @@ use tokio::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct User {
-    /// Where the server is, for example http://127.0.0.1:8080.
-    #[arg(long, value_name = "URL")]
-    gateway: String,
-    /// The project: 32 letters and digits.
-    #[arg(long, value_name = "APPID")]
-    app_id: String,
+    #[command(flatten)]
+    project: Project,
     /// Who logs in.
-    #[arg(long)]
-    pub(crate) uid: String,
+    #[arg(long, env = "RTM_UID")]
+    uid: UserId,
     /// The access token, where the project has a certificate.
     #[arg(long, env = "RTM_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Which wire to speak.
-    #[arg(long, value_enum, default_value_t = WireName::Native)]
-    wire: WireName,
     /// How long the login may take, 100ms to 1h. A server that cannot be reached is tried again until then.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
+}
+
+/// Which server, and which project.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Project {
+    /// Where the server is, for example http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL", env = "RTM_GATEWAY")]
+    pub(crate) gateway: String,
+    /// The project: 32 letters and digits.
+    #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
+    pub(crate) app_id: AppId,
+    /// Which wire to speak.
+    #[arg(long, value_enum, default_value_t = WireName::Native)]
+    pub(crate) wire: WireName,
+    /// A PEM file with certificates to trust besides those of the system: that of a server that signed its own, or that
+    /// of its authority.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,8 +64,7 @@ impl WireName {
 impl User {
     /// A client that is not logged in yet.
     pub(crate) fn client(&self) -> anyhow::Result<(Client, Events)> {
-        let client = Client::builder().gateway(&self.gateway).app_id(&self.app_id).wire(self.wire.wire());
-        Ok(client.login_timeout(self.timeout).build()?)
+        Ok(self.project.client()?.login_timeout(self.timeout).build()?)
     }
 
     /// Logs in. A script may do so more often than users are allowed to: it is held up then, for some seconds at most.
@@ -63,9 +74,25 @@ impl User {
             let login = client.login(&self.uid, self.token.as_deref()).await;
             match (login, pauses.next()) {
                 (Err(error), Some(pause)) if error.kind() == ErrorKind::TooOften => sleep(pause).await,
-                (login, _) => return login.with_context(|| format!("{} cannot log in at {}", self.uid, self.gateway)),
+                (login, _) => {
+                    return login.with_context(|| format!("{} cannot log in at {}", self.uid, self.project.gateway));
+                }
             }
         }
+    }
+}
+
+impl Project {
+    /// A client of this project that is not built yet.
+    pub(crate) fn client(&self) -> anyhow::Result<ClientBuilder> {
+        let builder = Client::builder().gateway(&self.gateway).app_id(self.app_id.as_str()).wire(self.wire.wire());
+        Ok(match &self.ca {
+            Some(file) => {
+                let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+                builder.root_certificates(pem)
+            }
+            None => builder,
+        })
     }
 }
 

@@ -10,7 +10,8 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use futures::{FutureExt as _, StreamExt as _};
-use rtm_client::{Client, ConnectionState, Events, RtmEvent};
+use rtm_client::{ChannelId, Client, ConnectionState, Events, RtmEvent, UserId};
+use serde::{Serialize, Serializer};
 
 use crate::{
     connect::{Stop, User},
@@ -18,16 +19,19 @@ use crate::{
 };
 
 /// Log in and print every event, until SIGINT or SIGTERM.
+///
+/// A user has one session: whoever else logs in as the same user, with `rtm send` too, ends this one with ABORTED,
+/// REMOTE_LOGIN. Let everybody be another user.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
     /// Also tell whether this user is online. May be given more than once.
-    #[arg(long, value_name = "PEER")]
-    subscribe: Vec<String>,
+    #[arg(long, value_name = "PEER", num_args = 1..)]
+    subscribe: Vec<UserId>,
     /// Join this channel and print what happens in it. May be given more than once.
     #[arg(long, value_name = "ROOM", num_args = 1..)]
-    channel: Vec<String>,
+    channel: Vec<ChannelId>,
     /// Accept every call invitation.
     #[arg(long)]
     accept_invitations: bool,
@@ -38,10 +42,27 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// A JSON object on one line.
+    /// A JSON object on one line, with the time in UTC as ts.
     Json,
     /// A line for a person, in colours on a terminal.
     Text,
+}
+
+/// An event, and when it was printed.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    event: &'a RtmEvent,
+    ts: Utc,
+}
+
+/// A moment, as RFC 3339 writes it.
+struct Utc(SystemTime);
+
+impl Serialize for Utc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_millis(self.0))
+    }
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -84,7 +105,7 @@ impl Args {
             client.subscribe_peers_online_status(&self.subscribe).await.context("cannot subscribe")?;
         }
         for room in &self.channel {
-            let channel = client.channel(room).with_context(|| format!("{room:?} is not a channel"))?;
+            let channel = client.channel(room)?;
             channel.join().await.with_context(|| format!("cannot join {room}"))?;
         }
         Ok(())
@@ -124,7 +145,7 @@ impl Args {
     /// Writes one line and flushes it. Breaks when nobody reads any more, as in `rtm listen | head`.
     fn print(&self, event: &RtmEvent) -> anyhow::Result<ControlFlow<()>> {
         let line = match self.format {
-            Format::Json => serde_json::to_string(event)?,
+            Format::Json => serde_json::to_string(&Timed { event, ts: Utc(SystemTime::now()) })?,
             Format::Text => readable::line(event, SystemTime::now()),
         };
         let mut stdout = anstream::stdout().lock();

@@ -1,6 +1,6 @@
 //! `rtm`: the server, a listener, a sender and a maker of tokens, for the command line and for scripts.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{env::VarError, ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 mod bench;
 mod connect;
+mod exit;
 mod listen;
 mod readable;
 mod send;
@@ -15,13 +16,15 @@ mod serve;
 mod store;
 mod token;
 
+use self::exit::WrongArgument;
+
 /// Under load a server mostly allocates and frees small messages, on whichever thread has them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Real-time messaging: a server, and tools to talk to it.
 #[derive(Debug, Parser)]
-#[command(name = "rtm", version)]
+#[command(name = "rtm", version, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,35 +32,54 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Bench(bench::Args),
+    Serve(serve::Args),
     Listen(listen::Args),
     Send(send::Args),
-    Serve(serve::Args),
-    Store(store::Args),
     Token(token::Args),
+    Bench(bench::Args),
+    Store(store::Args),
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Bench(args) => run("warn", bench::run(args)),
+    let done = match Cli::parse_from(arguments()).command {
+        Command::Serve(args) => run("info", serve::run(args)),
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),
-        Command::Serve(args) => run("info", serve::run(args)),
-        Command::Store(args) => run("info", async { store::run(args) }),
         Command::Token(args) => token::run(args),
+        Command::Bench(args) => run("warn", bench::run(args)),
+        Command::Store(args) => run("info", async { store::run(args) }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("rtm: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => exit::failed(&error),
     }
+}
+
+/// What the command was called with. Where only the text of `rtm send` can stand, `--help` is that text too.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(last) = arguments.last().filter(|last| *last == "--help" || *last == "-h").cloned() {
+        let before = arguments.len() - 1;
+        arguments[before] = "text".into();
+        let is_text = matches!(Cli::try_parse_from(&arguments), Ok(Cli { command: Command::Send(_) }));
+        arguments.truncate(before);
+        if is_text && arguments.last().is_none_or(|last| last != "--") {
+            arguments.push("--".into());
+        }
+        arguments.push(last);
+    }
+    arguments
 }
 
 /// Runs a subcommand in a tokio runtime, with a log on standard error: of this level unless RTM_LOG says otherwise.
 fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("RTM_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = match std::env::var("RTM_LOG") {
+        Ok(filter) => EnvFilter::builder()
+            .parse(&filter)
+            .map_err(|error| WrongArgument(format!("RTM_LOG={filter:?} says no levels: {error}")))?,
+        Err(VarError::NotPresent) => EnvFilter::new(level),
+        Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
+    };
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;

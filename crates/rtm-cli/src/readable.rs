@@ -7,8 +7,7 @@ use rtm_client::{ConnectionState, RtmEvent};
 
 /// One line for `event`, with escape codes: write it through a stream that drops them where they are not understood.
 pub(crate) fn line(event: &RtmEvent, at: SystemTime) -> String {
-    let rfc3339 = humantime::format_rfc3339_seconds(at).to_string();
-    let time = rfc3339.get(11..20).unwrap_or(&rfc3339);
+    let time = humantime::format_rfc3339_seconds(at);
     let (dim, style, name) = (Style::new().dimmed(), style(event), event.name());
     format!("{dim}{time}{dim:#}  {style}{name:<29}{style:#} {event}")
 }

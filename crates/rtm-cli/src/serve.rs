@@ -1,26 +1,25 @@
 //! `rtm serve`: the server, by flags and a configuration file.
 
-use std::{
-    io::Write as _,
-    net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
-    str::FromStr,
-};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context as _;
-use rtm_server::{Advertise, AppId, Certificate, ProjectConfig, Server, ServerConfig, TlsFiles};
+use rtm_server::{
+    Advertise, AppId, CallLimits, Certificate, ListenAddress, ProjectConfig, Server, ServerConfig, TlsFiles,
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connect::Stop;
 
 /// Run a server until SIGINT or SIGTERM.
 ///
 /// When it is ready it prints "listening on ADDR" for each address. Flags come before the configuration file, and the
-/// file before the defaults.
+/// file before the defaults. GET /healthz answers 200 while it serves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen, 127.0.0.1:8080 by default; port 0 takes a free one. May be given more than once.
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    listen: Vec<SocketAddr>,
+    /// Where to listen, 127.0.0.1:8080 by default; at a name, at all addresses that it has. Port 0 takes a free one. May
+    /// be given more than once.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<ListenAddress>,
     /// A project to serve: open, or with the certificate that its users' tokens are signed with. May be given more than
     /// once; with the same App ID twice for a change of certificates.
     #[arg(long, value_name = "APPID[:CERTIFICATE]")]
@@ -31,6 +30,9 @@ pub(crate) struct Args {
     /// Where to keep offline messages, history and channel attributes; without it they are lost when the server ends.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Let every user call as often as it likes, in all projects: for measurements on a machine of your own.
+    #[arg(long)]
+    no_limits: bool,
     /// A configuration in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -65,6 +67,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return writeln!(std::io::stdout(), "the configuration is good").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("SIGHUP is ignored: restart the server to have it read its configuration and certificates");
+        }
+    });
+    raise_descriptors(config.max_connections);
     if config.data_dir.is_none() {
         tracing::warn!("everything is kept in memory and lost at the end: give --data-dir to keep it");
     }
@@ -84,13 +93,27 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
+/// Allows as many open descriptors as the system does.
+fn raise_descriptors(connections: usize) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(descriptors) if descriptors < connections as u64 => tracing::warn!(
+            descriptors,
+            "the system allows fewer descriptors than max_connections = {connections}: when they have run out, new \
+             connections are turned away"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!("the limit of descriptors cannot be raised: {error}"),
+    }
+}
+
 impl Args {
     fn configuration(&self) -> anyhow::Result<ServerConfig> {
         let mut config = match &self.config {
             Some(path) => {
                 let name = path.display();
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                ServerConfig::from_toml_str(&text).with_context(|| format!("{name} is not a good configuration"))?
+                ServerConfig::from_toml_str(&text)
+                    .with_context(|| format!("{name} cannot be used as a configuration"))?
             }
             None => ServerConfig::default(),
         };
@@ -98,7 +121,7 @@ impl Args {
             config.listen.clone_from(&self.listen);
         }
         if config.listen.is_empty() {
-            config.listen.push(address(DEFAULT_ADDRESS)?);
+            config.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)).into());
         }
         if self.advertise.is_some() {
             config.advertise.clone_from(&self.advertise);
@@ -119,15 +142,15 @@ impl Args {
                 project.certificates.push(certificate.clone());
             }
         }
+        if self.no_limits {
+            config.projects.iter_mut().for_each(|project| project.limits = CallLimits::unlimited());
+        }
         config.check()?;
-        anyhow::ensure!(!config.projects.is_empty(), "there is no project to serve: give --project or --config");
+        match &self.config {
+            _ if !config.projects.is_empty() => {}
+            Some(path) => anyhow::bail!("{} names no project: write [[project]] or give --project", path.display()),
+            None => anyhow::bail!("there is no project to serve: give --project or --config"),
+        }
         Ok(config)
     }
 }
-
-fn address(text: &str) -> anyhow::Result<SocketAddr> {
-    let mut found = text.to_socket_addrs().with_context(|| format!("{text:?} is not HOST:PORT"))?;
-    found.next().with_context(|| format!("{text:?} has no address"))
-}
-
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";

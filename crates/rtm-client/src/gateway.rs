@@ -23,10 +23,7 @@ use rtm_codec::{
 };
 use rtm_connection::{AskId, TransportError};
 
-use crate::{
-    address::Address,
-    transport::{Network, is_lasting},
-};
+use crate::{address::Address, handshake::is_lasting, transport::Network};
 
 /// What is asked of the gateway.
 pub(crate) struct Gateway<N> {

@@ -55,6 +55,7 @@ mod driver;
 mod error;
 mod events;
 mod gateway;
+mod handshake;
 mod history;
 mod link;
 mod settings;

@@ -1,34 +1,32 @@
 //! One WebSocket, owned whole by the task that uses it: packets in and out, one flush for all that waits.
 
 use std::{
+    collections::hash_map::RandomState,
     future::poll_fn,
+    hash::BuildHasher as _,
     io,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use async_tungstenite::{
-    WebSocketStream,
-    tokio::{TokioAdapter, client_async_with_config},
-    tungstenite::{
-        ClientRequestBuilder, Error as WsError, Message,
-        error::ProtocolError,
-        http::StatusCode,
-        protocol::{CloseFrame, WebSocketConfig},
-    },
+use futures::ready;
+use rtm_codec::{
+    CloseReason, Packet,
+    limits::PACKET_BYTES,
+    websocket::{CloseFrame, Incoming, WebSocket},
 };
-use bytes::Bytes;
-use futures::{Sink, Stream, ready};
-use rtm_codec::{CloseReason, Packet, Text, limits::PACKET_BYTES};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::{address::Address, tls::Trust};
+use crate::{
+    address::Address,
+    handshake::{OpenError, shake_hands},
+    tls::Trust,
+};
 
 /// Where byte streams come from: the network, or a test.
 pub(crate) trait Network: Send + Sync + 'static {
@@ -62,7 +60,15 @@ impl Network for Tcp {
 
 /// A WebSocket of a client.
 pub(crate) struct Transport {
-    socket: WebSocketStream<TokioAdapter<Box<dyn Io>>>,
+    stream: Box<dyn Io>,
+    websocket: WebSocket,
+    /// What was read; that before `read_from` was taken, that from `read_to` on is room.
+    input: Box<[u8]>,
+    read_from: usize,
+    read_to: usize,
+    /// What is to be written; that before `written` is.
+    output: Vec<u8>,
+    written: usize,
     unflushed: bool,
 }
 
@@ -75,36 +81,6 @@ pub(crate) struct Closed {
     pub(crate) detail: String,
 }
 
-/// Why no WebSocket came about.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("the server did not open a WebSocket: {0}")]
-    Handshake(WsError),
-}
-
-impl OpenError {
-    /// Whether the next try can only fail likewise.
-    pub(crate) fn is_lasting(&self) -> bool {
-        match self {
-            Self::Io(error) | Self::Handshake(WsError::Io(error)) => is_lasting(error),
-            Self::Handshake(WsError::Http(response)) => {
-                let status = response.status();
-                status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::Handshake(WsError::Protocol(ProtocolError::HandshakeIncomplete)) => false,
-            Self::Handshake(_) => true,
-        }
-    }
-}
-
-/// Whether connecting can only fail likewise the next time: by what rustls says, a certificate that is not trusted now
-/// is not trusted in a second either.
-pub(crate) fn is_lasting(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-}
-
 impl Transport {
     /// Connects to `address` and opens a WebSocket there.
     pub(crate) async fn open(
@@ -113,20 +89,19 @@ impl Transport {
         subprotocol: Option<&str>,
     ) -> Result<Self, OpenError> {
         let stream = network.connect(address).await?;
-        // The URL was built from an address, so only a host that no URL can hold fails here.
-        let uri = address.websocket_url().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let mut request = ClientRequestBuilder::new(uri);
-        if let Some(subprotocol) = subprotocol {
-            request = request.with_sub_protocol(subprotocol);
-        }
-        let config = WebSocketConfig::default()
-            .read_buffer_size(BUFFER_BYTES)
-            .write_buffer_size(BUFFER_BYTES)
-            .max_message_size(Some(PACKET_BYTES))
-            .max_frame_size(Some(PACKET_BYTES));
-        let (socket, _) =
-            client_async_with_config(request, stream, Some(config)).await.map_err(OpenError::Handshake)?;
-        Ok(Self { socket, unflushed: false })
+        let (stream, early) = shake_hands(stream, address, subprotocol).await?;
+        let mut input = vec![0; BUFFER_BYTES.max(early.len())].into_boxed_slice();
+        input[..early.len()].copy_from_slice(&early);
+        Ok(Self {
+            stream,
+            websocket: WebSocket::client(PACKET_BYTES, masking_keys()),
+            input,
+            read_from: 0,
+            read_to: early.len(),
+            output: Vec::new(),
+            written: 0,
+            unflushed: false,
+        })
     }
 
     /// Writes the packets that `next` yields as far as the socket takes them, and flushes once.
@@ -136,36 +111,67 @@ impl Transport {
         cx: &mut Context<'_>,
         mut next: impl FnMut() -> Option<Packet>,
     ) -> Poll<Result<(), Closed>> {
-        let mut socket = Pin::new(&mut self.socket);
         loop {
-            ready!(socket.as_mut().poll_ready(cx)).map_err(Closed::from)?;
+            if self.output.len() - self.written >= BUFFER_BYTES {
+                ready!(self.poll_drain(cx))?;
+            }
             let Some(packet) = next() else { break };
-            socket.as_mut().start_send(message(packet)).map_err(Closed::from)?;
-            self.unflushed = true;
+            self.websocket.write(packet.as_ref(), &mut self.output);
         }
+        ready!(self.poll_drain(cx))?;
         if self.unflushed {
-            ready!(socket.poll_flush(cx)).map_err(Closed::from)?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx)).map_err(Closed::from)?;
             self.unflushed = false;
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all that is to be written.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        while self.written < self.output.len() {
+            self.unflushed = true;
+            let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.written..]));
+            match wrote.map_err(Closed::from)? {
+                0 => return Poll::Ready(Err(Closed::from(io::Error::from(io::ErrorKind::WriteZero)))),
+                count => self.written += count,
+            }
+        }
+        self.written = 0;
+        self.output.clear();
+        self.output.shrink_to(KEPT_BYTES);
         Poll::Ready(Ok(()))
     }
 
     /// The next packet from the server.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Packet, Closed>> {
         loop {
-            match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => {
-                    let bytes = Arc::new(Bytes::from(text));
-                    let text = Text::from_frame(&bytes, 0..bytes.len());
-                    return Poll::Ready(
-                        text.map(Packet::Text).map_err(|error| Closed { reason: None, detail: error.to_string() }),
-                    );
+            let mut bytes = &self.input[self.read_from..self.read_to];
+            let incoming = self.websocket.read(&mut bytes, &mut self.output);
+            self.read_from = self.read_to - bytes.len();
+            match incoming {
+                Ok(Some(Incoming::Packet(packet))) => return Poll::Ready(Ok(packet)),
+                Ok(Some(Incoming::Close(frame))) => {
+                    // The server should see it confirmed; if the socket does not take that now, it is as well.
+                    let _ = self.poll_drain(cx);
+                    return Poll::Ready(Err(Closed::from(frame)));
                 }
-                Some(Ok(Message::Binary(bytes))) => return Poll::Ready(Ok(Packet::Binary(bytes))),
-                Some(Ok(Message::Close(frame))) => return Poll::Ready(Err(Closed::from(frame))),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(error)) => return Poll::Ready(Err(Closed::from(error))),
-                None => return Poll::Ready(Err(Closed { reason: None, detail: "the connection ended".to_owned() })),
+                Ok(None) => {}
+                Err(violation) => return Poll::Ready(Err(Closed { reason: None, detail: violation.to_string() })),
+            }
+            let mut buffer = ReadBuf::new(&mut self.input);
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+            (self.read_from, self.read_to) = (0, buffer.filled().len());
+            match read {
+                Poll::Ready(Ok(())) if self.read_to > 0 => {}
+                Poll::Ready(Ok(())) => {
+                    return Poll::Ready(Err(Closed { reason: None, detail: "the connection ended".to_owned() }));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Closed::from(error))),
+                Poll::Pending => {
+                    // Answers to pings go out without anything else to write; what fails here fails there too.
+                    let _ = self.poll_write(cx, || None);
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -175,8 +181,8 @@ impl Transport {
     pub(crate) async fn close(mut self, reason: CloseReason, mut next: impl FnMut() -> Option<Packet>) {
         let goodbye = async {
             poll_fn(|cx| self.poll_write(cx, &mut next)).await?;
-            let frame = CloseFrame { code: reason.websocket_code().into(), reason: reason.as_str().into() };
-            self.socket.close(Some(frame)).await.map_err(Closed::from)?;
+            self.websocket.close(reason.websocket_code(), reason.as_str(), &mut self.output);
+            poll_fn(|cx| self.poll_write(cx, || None)).await?;
             loop {
                 poll_fn(|cx| self.poll_read(cx)).await?;
             }
@@ -197,9 +203,8 @@ impl std::fmt::Debug for Transport {
 impl From<Option<CloseFrame>> for Closed {
     fn from(frame: Option<CloseFrame>) -> Self {
         match frame {
-            Some(frame) => {
-                let code = u16::from(frame.code);
-                let detail = format!("the server closed with code {code}: {}", frame.reason);
+            Some(CloseFrame { code, reason }) => {
+                let detail = format!("the server closed with code {code}: {reason}");
                 Self { reason: CloseReason::from_websocket_code(code), detail }
             }
             None => Self { reason: None, detail: "the server closed without a code".to_owned() },
@@ -207,22 +212,26 @@ impl From<Option<CloseFrame>> for Closed {
     }
 }
 
-impl From<WsError> for Closed {
-    fn from(error: WsError) -> Self {
+impl From<io::Error> for Closed {
+    fn from(error: io::Error) -> Self {
         Self { reason: None, detail: error.to_string() }
     }
 }
 
-fn message(packet: Packet) -> Message {
-    match packet {
-        Packet::Text(text) => Message::text(text.as_str()),
-        Packet::Binary(bytes) => Message::Binary(bytes),
+/// What the frames of one socket are masked with. It follows from random keys of the system, so that nobody can choose
+/// which bytes go over the network.
+fn masking_keys() -> impl FnMut() -> [u8; 4] + Send + 'static {
+    let (random, mut number) = (RandomState::new(), 0_u64);
+    move || {
+        number += 1;
+        (random.hash_one(number) as u32).to_ne_bytes()
     }
 }
 
-/// Large enough that a busy socket needs few system calls: the library clears its read buffer before
-/// each read, so larger ones cost more than they save.
+/// Large enough that a busy socket needs few system calls.
 const BUFFER_BYTES: usize = 16 * 1024;
+/// How much room for what is to be written is kept.
+const KEPT_BYTES: usize = 2 * BUFFER_BYTES;
 
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

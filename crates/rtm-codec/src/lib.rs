@@ -2,7 +2,8 @@
 //! ([`native`] binary frames and [`anyrtc`], the vendor's JSON), both halves of each.
 //!
 //! The crate is pure: no sockets, no clock, no logging. A client or server turns packets into frames
-//! with a codec of [`native`] or [`anyrtc`] and never learns again which of the two it was.
+//! with a codec of [`native`] or [`anyrtc`] and never learns again which of the two it was. [`websocket`] is what the
+//! packets travel in.
 
 pub mod anyrtc;
 mod budgets;
@@ -15,10 +16,13 @@ mod json;
 pub mod limits;
 mod message;
 pub mod native;
+#[cfg(feature = "serde")]
+mod printed;
 mod rate;
 mod reason;
 mod text;
 mod value;
+pub mod websocket;
 mod wire;
 
 pub use budgets::{Budgets, CallLimiter};

@@ -8,7 +8,7 @@ use crate::{AttributeKey, MessageId, Revision, Text, UserId};
 
 /// What one user sends to another or to a channel.
 ///
-/// `Debug` shows lengths only.
+/// `Debug` shows lengths only. Printed with the feature `serde`, bytes are Base64, and a typed value is what it is.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
@@ -16,11 +16,11 @@ pub enum RtmMessage {
     /// A text of 1 to 32,768 bytes.
     Text(Text),
     /// Bytes, 1 to 32,768 of them; on the native wire only.
-    Binary(#[cfg_attr(feature = "serde", serde(serialize_with = "serialize_bytes"))] Bytes),
+    Binary(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::printed::bytes"))] Bytes),
     /// One value of the application's own type as MessagePack with named fields, 1 to 32,768 bytes. Receivers on
     /// the native wire get these bytes; on the vendor's wire the codec writes the same value as JSON text, so
     /// that a vendor client reads it as a text message. What is not one MessagePack value is refused.
-    Value(#[cfg_attr(feature = "serde", serde(serialize_with = "serialize_bytes"))] Bytes),
+    Value(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::printed::value"))] Bytes),
 }
 
 impl RtmMessage {
@@ -219,9 +219,4 @@ impl From<&PeerMessage> for StoredMessage {
             server_received_ts: *server_received_ts,
         }
     }
-}
-
-#[cfg(feature = "serde")]
-fn serialize_bytes<S: serde::Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(bytes.iter())
 }

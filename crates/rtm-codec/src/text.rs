@@ -87,6 +87,15 @@ impl Text {
         Ok(Self(Repr::Owned(CompactString::from(text))))
     }
 
+    /// `bytes` as text, validated; a long one is not copied.
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, InvalidUtf8> {
+        if bytes.len() < SHARE_FROM {
+            return Self::from_utf8(&bytes);
+        }
+        let bytes = Arc::new(Bytes::from(bytes));
+        Self::from_frame(&bytes, 0..bytes.len())
+    }
+
     fn inline(bytes: &[u8]) -> Result<Self, InvalidUtf8> {
         CompactString::from_utf8(bytes).map(|text| Self(Repr::Owned(text))).map_err(|_| InvalidUtf8)
     }
@@ -200,7 +209,7 @@ pub struct TokenTooLong;
 
 impl Token {
     /// The most bytes that a token may have.
-    pub const MAX_LEN: usize = 8 * 1024;
+    pub const MAX_LEN: usize = 16 * 1024;
 
     /// Takes the text of a token. Whether it is valid is for the server to say.
     ///

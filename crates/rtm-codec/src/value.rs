@@ -4,23 +4,74 @@ use crate::json::Writer;
 
 /// Whether `bytes` are one MessagePack value that can be written as JSON, and nothing more.
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    let mut transcode = Transcode { rest: bytes, out: None };
-    transcode.value(0).is_some() && transcode.rest.is_empty()
+    let mut transcode = Transcode { from: Unpack::new(bytes), out: None };
+    transcode.value(0).is_some() && transcode.from.rest.is_empty()
 }
 
 /// Writes the value in `bytes` as JSON. `bytes` must be a value, by [`is_value`]; of others the beginning is written.
 pub(crate) fn write(bytes: &[u8], to: &mut Writer) {
-    let _ = Transcode { rest: bytes, out: Some(to) }.value(0);
+    let _ = Transcode { from: Unpack::new(bytes), out: Some(to) }.value(0);
+}
+
+/// The parts of MessagePack, one after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Unpack<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Unpack<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    pub(crate) fn text(&mut self, len: usize) -> Option<&'a str> {
+        simdutf8::basic::from_utf8(self.bytes(len)?).ok()
+    }
+
+    /// A length in 1, 2 or 4 bytes for `width` 0, 1 or 2.
+    pub(crate) fn len(&mut self, width: u8) -> Option<usize> {
+        usize::try_from(self.unsigned(width)?).ok()
+    }
+
+    pub(crate) fn unsigned(&mut self, width: u8) -> Option<u64> {
+        Some(match width {
+            0 => u8::from_be_bytes(self.take()?).into(),
+            1 => u16::from_be_bytes(self.take()?).into(),
+            2 => u32::from_be_bytes(self.take()?).into(),
+            _ => u64::from_be_bytes(self.take()?),
+        })
+    }
+
+    pub(crate) fn signed(&mut self, width: u8) -> Option<i64> {
+        Some(match width {
+            0 => i8::from_be_bytes(self.take()?).into(),
+            1 => i16::from_be_bytes(self.take()?).into(),
+            2 => i32::from_be_bytes(self.take()?).into(),
+            _ => i64::from_be_bytes(self.take()?),
+        })
+    }
+
+    pub(crate) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*bytes)
+    }
 }
 
 struct Transcode<'a, 'w> {
-    rest: &'a [u8],
+    from: Unpack<'a>,
     out: Option<&'w mut Writer>,
 }
 
 impl Transcode<'_, '_> {
     fn value(&mut self, nesting: usize) -> Option<()> {
-        let marker = self.take::<1>()?[0];
+        let marker = self.from.take::<1>()?[0];
         match marker {
             0x00..=0x7f => self.write(|out| out.number(marker)),
             0x80..=0x8f => self.map(usize::from(marker & 0x0f), nesting)?,
@@ -30,35 +81,35 @@ impl Transcode<'_, '_> {
             0xc2 => self.write(|out| out.raw("false")),
             0xc3 => self.write(|out| out.raw("true")),
             0xc4..=0xc6 => {
-                let len = self.len(marker - 0xc4)?;
+                let len = self.from.len(marker - 0xc4)?;
                 self.bytes(len)?;
             }
             0xca => {
-                let number = f32::from_be_bytes(self.take()?);
+                let number = f32::from_be_bytes(self.from.take()?);
                 self.write(|out| out.single(number));
             }
             0xcb => {
-                let number = f64::from_be_bytes(self.take()?);
+                let number = f64::from_be_bytes(self.from.take()?);
                 self.write(|out| out.double(number));
             }
             0xcc..=0xcf => {
-                let number = self.unsigned(marker - 0xcc)?;
+                let number = self.from.unsigned(marker - 0xcc)?;
                 self.write(|out| out.number(number));
             }
             0xd0..=0xd3 => {
-                let number = self.signed(marker - 0xd0)?;
+                let number = self.from.signed(marker - 0xd0)?;
                 self.write(|out| out.number(number));
             }
             0xd9..=0xdb => {
-                let len = self.len(marker - 0xd9)?;
+                let len = self.from.len(marker - 0xd9)?;
                 self.text(len)?;
             }
             0xdc..=0xdd => {
-                let len = self.len(marker - 0xdb)?;
+                let len = self.from.len(marker - 0xdb)?;
                 self.array(len, nesting)?;
             }
             0xde..=0xdf => {
-                let len = self.len(marker - 0xdd)?;
+                let len = self.from.len(marker - 0xdd)?;
                 self.map(len, nesting)?;
             }
             0xe0..=0xff => self.write(|out| out.number(i8::from_be_bytes([marker]))),
@@ -87,20 +138,20 @@ impl Transcode<'_, '_> {
 
     /// JSON's keys are strings; whole numbers and booleans are written as such.
     fn key(&mut self) -> Option<()> {
-        let marker = *self.rest.first()?;
+        let marker = *self.from.rest.first()?;
         match marker {
             0xa0..=0xbf | 0xd9..=0xdb => self.value(0),
             0x00..=0x7f | 0xc2 | 0xc3 | 0xcc..=0xd3 | 0xe0..=0xff => {
                 let Some(out) = self.out.as_mut() else {
                     return self.value(0);
                 };
-                let (mut rest, mut done) = (self.rest, None);
+                let (mut rest, mut done) = (self.from.rest, None);
                 out.nested(|out| {
-                    let mut key = Transcode { rest, out: Some(out) };
+                    let mut key = Transcode { from: Unpack::new(rest), out: Some(out) };
                     done = key.value(0);
-                    rest = key.rest;
+                    rest = key.from.rest;
                 });
-                self.rest = rest;
+                self.from.rest = rest;
                 done
             }
             _ => None,
@@ -124,8 +175,7 @@ impl Transcode<'_, '_> {
 
     /// Bytes become what JSON libraries make of them: a list of numbers.
     fn bytes(&mut self, len: usize) -> Option<()> {
-        let (bytes, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
+        let bytes = self.from.bytes(len)?;
         self.write(|out| {
             out.raw("[");
             for (i, byte) in bytes.iter().enumerate() {
@@ -140,40 +190,9 @@ impl Transcode<'_, '_> {
     }
 
     fn text(&mut self, len: usize) -> Option<()> {
-        let (text, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        let text = simdutf8::basic::from_utf8(text).ok()?;
+        let text = self.from.text(len)?;
         self.write(|out| out.string(text));
         Some(())
-    }
-
-    /// A length in 1, 2 or 4 bytes for `width` 0, 1 or 2.
-    fn len(&mut self, width: u8) -> Option<usize> {
-        usize::try_from(self.unsigned(width)?).ok()
-    }
-
-    fn unsigned(&mut self, width: u8) -> Option<u64> {
-        Some(match width {
-            0 => u8::from_be_bytes(self.take()?).into(),
-            1 => u16::from_be_bytes(self.take()?).into(),
-            2 => u32::from_be_bytes(self.take()?).into(),
-            _ => u64::from_be_bytes(self.take()?),
-        })
-    }
-
-    fn signed(&mut self, width: u8) -> Option<i64> {
-        Some(match width {
-            0 => i8::from_be_bytes(self.take()?).into(),
-            1 => i16::from_be_bytes(self.take()?).into(),
-            2 => i32::from_be_bytes(self.take()?).into(),
-            _ => i64::from_be_bytes(self.take()?),
-        })
-    }
-
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (bytes, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*bytes)
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Writer)) {

@@ -1,19 +1,26 @@
 //! Messages sent and received, many under way at once or one after another.
 
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, task::Poll, time::Instant};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use futures::{
     FutureExt as _, StreamExt as _, TryStreamExt as _,
     future::{MaybeDone, maybe_done},
     stream::FuturesUnordered,
 };
-use rtm_client::{Channel, Client, Events, RtmEvent, RtmMessage};
-use tokio::task::unconstrained;
+use rtm_client::{Channel, Client, ErrorKind, Events, RtmError, RtmEvent, RtmMessage};
+use tokio::{task::unconstrained, time::sleep};
 
 use crate::{Latency, LoadError, User, Window};
 
 /// Sends `messages` to a user, up to `window` and 1,024 of them under way at once, and waits until the user's device has them
-/// all. How long each took goes into `latency`.
+/// all. How long each took goes into `latency`. A message that the server's limits hold up is sent when they allow it,
+/// and `held` is told.
 ///
 /// # Errors
 ///
@@ -29,15 +36,19 @@ pub async fn send_to_peer(
     messages: u64,
     window: usize,
     mut latency: Option<&mut Latency>,
+    held: impl Fn(),
 ) -> Result<(), LoadError> {
     let timed = latency.is_some();
+    let held = &held;
     let send = || async move {
-        let start = timed.then(Instant::now);
-        let outcome = client.send_message_to_peer(peer_id, message.clone()).await;
-        if !outcome.map_err(LoadError::call("send"))?.has_peer_received() {
-            return Err(LoadError::NotReceived);
+        loop {
+            let start = timed.then(Instant::now);
+            match client.send_message_to_peer(peer_id, message.clone()).await {
+                Ok(outcome) if outcome.has_peer_received() => return Ok(start.map(|start| start.elapsed())),
+                Ok(_) => return Err(LoadError::NotReceived),
+                Err(error) => wait_out(error, held).await?,
+            }
         }
-        Ok(start.map(|start| start.elapsed()))
     };
     // Answers come in the order of the messages, so looking at the oldest call tells what there is to do.
     let mut calls = VecDeque::new();
@@ -86,6 +97,7 @@ pub async fn send_to_peer(
 }
 
 /// Sends `messages` to a channel, as many under way at once as `window` lets out. Returns when the server has them all.
+/// A message that the server's limits hold up is sent when they allow it, and `held` is told.
 ///
 /// # Errors
 ///
@@ -99,7 +111,9 @@ pub async fn publish_to_channel(
     message: &RtmMessage,
     messages: u64,
     window: &Window,
+    held: impl Fn(),
 ) -> Result<(), LoadError> {
+    let held = &held;
     let mut calls = FuturesUnordered::new();
     let mut left = messages;
     while left > 0 {
@@ -112,7 +126,14 @@ pub async fn publish_to_channel(
         left -= room;
         for _ in 0..room {
             let message = message.clone();
-            calls.push(async { channel.send_message(message).await.map_err(LoadError::call("send")) });
+            calls.push(async move {
+                loop {
+                    match channel.send_message(message.clone()).await {
+                        Err(error) => wait_out(error, held).await?,
+                        Ok(()) => return Ok::<_, LoadError>(()),
+                    }
+                }
+            });
         }
     }
     while calls.try_next().await?.is_some() {}
@@ -221,6 +242,21 @@ pub async fn echo(user: &mut User, rounds: u64) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Waits until a call that was made too often may be made again; any other error is one.
+async fn wait_out(error: RtmError, held: impl Fn()) -> Result<(), LoadError> {
+    if error.kind() != ErrorKind::TooOften {
+        return Err(LoadError::call("send")(error));
+    }
+    held();
+    sleep(retry_after(&error).unwrap_or(PAUSE)).await;
+    Ok(())
+}
+
+fn retry_after(error: &RtmError) -> Option<Duration> {
+    let ms = error.detail().split(' ').find_map(|word| word.parse().ok())?;
+    Some(Duration::from_millis(ms))
+}
+
 fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {
     match event {
         RtmEvent::MessageFromPeer { .. } | RtmEvent::ChannelMessage { .. } => Ok(true),
@@ -234,3 +270,6 @@ const BATCH: u64 = 64;
 
 /// How many calls a client takes before it has to send some: one more would not be sent at the first look.
 const CALLS_QUEUED: usize = 1024;
+
+/// How long to wait where the server does not say it.
+const PAUSE: Duration = Duration::from_millis(500);

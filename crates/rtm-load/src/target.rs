@@ -14,6 +14,7 @@ pub struct Target {
     app_id: String,
     wire: Wire,
     token: Option<MakeToken>,
+    root_certificates: Option<Arc<[u8]>>,
 }
 
 /// A user that is logged in, and its events.
@@ -32,7 +33,7 @@ impl Target {
     /// A project of the server at `gateway`, on a wire.
     #[must_use]
     pub fn new(gateway: impl Into<String>, app_id: impl Into<String>, wire: Wire) -> Self {
-        Self { gateway: gateway.into(), app_id: app_id.into(), wire, token: None }
+        Self { gateway: gateway.into(), app_id: app_id.into(), wire, token: None, root_certificates: None }
     }
 
     /// Makes each user's token with this, for a project that needs tokens.
@@ -42,13 +43,24 @@ impl Target {
         self
     }
 
+    /// Trusts these certificates too, in PEM.
+    #[must_use]
+    pub fn with_root_certificates(mut self, pem: impl Into<Arc<[u8]>>) -> Self {
+        self.root_certificates = Some(pem.into());
+        self
+    }
+
     /// How its clients are set up: as by default, but without limits of their own, which are the server's to set.
     pub fn client(&self) -> ClientBuilder {
-        Client::builder()
+        let builder = Client::builder()
             .gateway(&self.gateway)
             .app_id(&self.app_id)
             .wire(self.wire)
-            .call_limits(CallLimits::unlimited())
+            .call_limits(CallLimits::unlimited());
+        match &self.root_certificates {
+            Some(pem) => builder.root_certificates(&pem[..]),
+            None => builder,
+        }
     }
 
     /// Logs a user in.

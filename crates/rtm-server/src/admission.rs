@@ -3,12 +3,15 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use rtm_codec::{CallLimit, CallLimiter, ErrorKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 /// Counts connections and refused logins by address.
 #[derive(Debug)]
@@ -47,6 +50,19 @@ struct History {
     refused_logins: CallLimiter,
     /// Until when logins are refused unseen.
     locked_until: Duration,
+    /// How many were, since the operator was told that it began; `None` when there is nothing to tell.
+    unseen: Option<u64>,
+    /// When the operator was last told of a refused login, and how many there were since.
+    told: Option<(Duration, u64)>,
+}
+
+/// What the operator is to be told of a refused login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct News {
+    /// It is to be logged; this many before it were not.
+    pub(crate) unlogged: Option<u64>,
+    /// From now on logins from this address are refused unseen, for so long.
+    pub(crate) locks: Option<Duration>,
 }
 
 /// The right to one connection, given back when dropped.
@@ -100,29 +116,80 @@ impl Admission {
     }
 }
 
-impl Admitted {
-    /// Whether a login from this address may be looked at: not after too many refused ones.
-    pub(crate) fn may_login(&self, now: Instant) -> bool {
-        let since_start = now.saturating_duration_since(self.admission.start);
-        self.admission.addresses().known.get(&self.address).is_none_or(|history| history.locked_until <= since_start)
-    }
-
-    /// Counts a refused login.
-    pub(crate) fn login_refused(&self, now: Instant) {
-        let limit = self.admission.limits.refused_logins_per_address;
-        let since_start = now.saturating_duration_since(self.admission.start);
-        if let Some(history) = self.admission.addresses().known.get_mut(&self.address) {
-            // At the limit there is nothing more to count.
-            let _ = history.refused_logins.try_call(limit, since_start);
-            if let Err(wait) = history.refused_logins.clone().try_call(limit, since_start) {
-                history.locked_until = since_start + wait;
-            }
+impl Admission {
+    /// Waits until logins from `address`, which are refused unseen now, have been looked at for a while again. Says how
+    /// many were not; `None` if nobody can tell any more. Holds nothing of a server that ends meanwhile.
+    pub(crate) async fn unlocked(admission: Weak<Self>, address: IpAddr) -> Option<u64> {
+        loop {
+            let wait = {
+                let admission = admission.upgrade()?;
+                let since_start = tokio::time::Instant::now().into_std().saturating_duration_since(admission.start);
+                let mut addresses = admission.addresses();
+                let history = addresses.known.get_mut(&address)?;
+                // With every refused login that grows old one more is looked at: that alone is no end.
+                let due = history.locked_until + LOCK_PAUSE;
+                if due <= since_start {
+                    return history.unseen.take();
+                }
+                due - since_start
+            };
+            sleep(wait).await;
         }
     }
 }
 
+impl Admitted {
+    /// The address, as people write it.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether a login from this address may be looked at: not after too many refused ones.
+    pub(crate) fn may_login(&self, now: Instant) -> bool {
+        let since_start = now.saturating_duration_since(self.admission.start);
+        let mut addresses = self.admission.addresses();
+        let Some(history) = addresses.known.get_mut(&self.address) else { return true };
+        let is_locked = since_start < history.locked_until;
+        if is_locked && let Some(unseen) = &mut history.unseen {
+            *unseen += 1;
+        }
+        !is_locked
+    }
+
+    /// Counts a refused login; one that may be a guess also against its address.
+    pub(crate) fn login_refused(&self, kind: ErrorKind, now: Instant) -> News {
+        let limit = self.admission.limits.refused_logins_per_address;
+        let since_start = now.saturating_duration_since(self.admission.start);
+        let mut news = News::default();
+        let mut addresses = self.admission.addresses();
+        let Some(history) = addresses.known.get_mut(&self.address) else { return news };
+        match &mut history.told {
+            Some((at, untold)) if since_start < *at + LOG_PAUSE => *untold += 1,
+            told => news.unlogged = Some(told.replace((since_start, 0)).map_or(0, |(_, untold)| untold)),
+        }
+        if !is_guess(kind) {
+            return news;
+        }
+        // At the limit there is nothing more to count.
+        let _ = history.refused_logins.try_call(limit, since_start);
+        if let Err(wait) = history.refused_logins.clone().try_call(limit, since_start) {
+            history.locked_until = since_start + wait;
+            if history.unseen.is_none() {
+                history.unseen = Some(0);
+                news.locks = Some(wait);
+            }
+        }
+        news
+    }
+
+    /// What [`Admission::unlocked`] waits at.
+    pub(crate) fn admission(&self) -> Weak<Admission> {
+        Arc::downgrade(&self.admission)
+    }
+}
+
 /// Whether a refusal may be the answer to somebody who tries things out.
-pub(crate) fn is_guess(kind: ErrorKind) -> bool {
+fn is_guess(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::InvalidAppId
@@ -149,6 +216,7 @@ impl Addresses {
         }
         self.known.retain(|_, history| {
             history.open > 0
+                || history.unseen.is_some()
                 || !history.connects.is_idle(limits.connects_per_address, now)
                 || !history.refused_logins.is_idle(limits.refused_logins_per_address, now)
         });
@@ -157,6 +225,10 @@ impl Addresses {
 }
 
 const MIN_SWEEP: usize = 1024;
+/// Of one address's refused logins not more than one in this time is logged.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// How long logins from an address have to be looked at before the operator is told so.
+const LOCK_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -212,10 +284,48 @@ mod tests {
         let other = connect(&admission, "10.0.0.2", now).await.unwrap();
         for _ in 0..3 {
             assert!(guesser.may_login(now));
-            guesser.login_refused(now);
+            assert_eq!(guesser.login_refused(ErrorKind::InvalidArgument, now).locks, None, "no guess");
+        }
+        for locks in [None, None, Some(Duration::from_secs(60))] {
+            assert!(guesser.may_login(now));
+            assert_eq!(guesser.login_refused(ErrorKind::InvalidToken, now).locks, locks);
         }
         assert!(!guesser.may_login(now) && other.may_login(now));
         assert!(guesser.may_login(now + Duration::from_secs(60)));
+    }
+
+    #[tokio::test]
+    async fn of_an_address_one_refused_login_a_second_is_to_be_logged_and_the_others_are_counted() {
+        let now = Instant::now();
+        let admission = Arc::new(Admission::new(OPEN, now));
+        let guesser = connect(&admission, "10.0.0.1", now).await.unwrap();
+        let other = connect(&admission, "10.0.0.2", now).await.unwrap();
+        let unlogged =
+            |who: &Admitted, ms| who.login_refused(ErrorKind::InvalidToken, now + Duration::from_millis(ms)).unlogged;
+        assert_eq!([0, 1, 999].map(|ms| unlogged(&guesser, ms)), [Some(0), None, None]);
+        assert_eq!(unlogged(&other, 500), Some(0));
+        assert_eq!([1000, 1001, 2000].map(|ms| unlogged(&guesser, ms)), [Some(2), None, Some(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_lock_is_told_once_with_how_many_were_refused_unseen() {
+        let start = tokio::time::Instant::now().into_std();
+        let limit = CallLimit { calls: 1, per_ms: 50 };
+        let admission = Arc::new(Admission::new(AdmissionLimits { refused_logins_per_address: limit, ..OPEN }, start));
+        let guesser = connect(&admission, "10.0.0.1", start).await.unwrap();
+        assert!(guesser.login_refused(ErrorKind::InvalidToken, start).locks.is_some());
+        assert!(!guesser.may_login(start) && !guesser.may_login(start));
+        // Locked again before the end was told, it is the same lock.
+        let again = start + Duration::from_millis(50);
+        assert!(guesser.may_login(again));
+        assert_eq!(guesser.login_refused(ErrorKind::InvalidToken, again).locks, None);
+        assert!(!guesser.may_login(again));
+        assert_eq!(Admission::unlocked(guesser.admission(), guesser.address()).await, Some(3));
+        assert!(guesser.login_refused(ErrorKind::InvalidToken, start + Duration::from_secs(9)).locks.is_some());
+
+        let (gone, address) = (guesser.admission(), guesser.address());
+        drop((guesser, admission));
+        assert_eq!(Admission::unlocked(gone, address).await, None, "the server is gone");
     }
 
     #[tokio::test]

@@ -7,7 +7,11 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 
-use crate::{error::ConfigError, tls::TlsFiles};
+use crate::{
+    address::{InvalidAddress, ListenAddress, host_and_port},
+    error::ConfigError,
+    tls::TlsFiles,
+};
 
 /// The settings of a server. [`Default`] is a server without projects at no address; what is left
 /// alone keeps the value that its field names.
@@ -34,7 +38,7 @@ use crate::{error::ConfigError, tls::TlsFiles};
 #[non_exhaustive]
 pub struct ServerConfig {
     /// The addresses to listen at; each serves everything.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// The address that the vendor's gateway names to its clients. By default the one that the
     /// gateway request itself was sent to.
     pub advertise: Option<Advertise>,
@@ -143,19 +147,13 @@ impl From<SocketAddr> for Advertise {
 }
 
 impl FromStr for Advertise {
-    type Err = ConfigError;
+    type Err = InvalidAddress;
 
     /// Reads `HOST:PORT`, with brackets around an IPv6 address.
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let fault = || ConfigError::value("advertise", format!("{text:?} is not HOST:PORT"));
-        let (host, port) = text.rsplit_once(':').ok_or_else(fault)?;
-        let port = port.parse().ok().filter(|&port| port != 0).ok_or_else(fault)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_host = match bare {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)),
-        };
-        if is_host { Ok(Self { host: bare.unwrap_or(host).to_owned(), port }) } else { Err(fault()) }
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let (host, port) =
+            host_and_port(text).filter(|&(_, port)| port != 0).ok_or_else(|| InvalidAddress::new(text))?;
+        Ok(Self { host: host.to_owned(), port })
     }
 }
 

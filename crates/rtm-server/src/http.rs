@@ -3,11 +3,10 @@
 
 use std::{convert::Infallible, sync::Arc, time::Instant};
 
-use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     body::{Body, Incoming},
     header::{self, HeaderName, HeaderValue},
     server::conn::http1,
@@ -16,16 +15,18 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
-    ErrorKind, Wire,
+    ErrorKind, UserId, Wire,
     anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest},
     native::SUBPROTOCOL,
+    websocket::accept_key,
 };
 use tracing::debug;
 
 use crate::{
-    admission::is_guess,
     config::Advertise,
     handover::{HandOut, Handover},
+    project::Project,
+    refusals::{RefusedLogin, login_refused},
     shared::{Remote, Shared},
     socket::Socket,
     tls::Stream,
@@ -38,7 +39,12 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remot
     let stream = TokioIo::new(Handover::new(stream, hand_out.clone()));
     let exchange = &Exchange { shared, remote, hand_out };
     let service = service_fn(move |request| async move { Ok::<_, Infallible>(exchange.answer(request).await) });
-    let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(stream, service).with_upgrades();
+    // Heads that are too large are read a little further, so that they get an answer that a browser can read.
+    let connection = http1::Builder::new()
+        .max_buf_size(4 * HEAD_BYTES)
+        .max_headers(4 * HEADERS)
+        .serve_connection(stream, service)
+        .with_upgrades();
     if let Err(error) = connection.await {
         debug!(remote = %exchange.remote.address, "{error}");
     }
@@ -52,28 +58,56 @@ struct Exchange {
 }
 
 impl Exchange {
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if is_websocket(request.headers()) {
-            let upgrade = hyper::upgrade::on(&mut request);
-            return match handshake(request.method(), request.headers()) {
-                Ok((wire, accept)) => {
-                    let (shared, remote) = (Arc::clone(&self.shared), Arc::clone(&self.remote));
-                    self.shared.tasks.spawn(upgraded(upgrade, wire, shared, remote));
-                    switch(wire, accept)
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut response = match check(&request) {
+            Err((status, what)) => {
+                debug!(remote = %self.remote.address, %status, "a request is refused: {}", what.trim_end());
+                text(status, what)
+            }
+            Ok(()) if self.remote.is_spare && request.uri().path() != HEALTH => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "the server has no descriptors left for this connection\n")
+            }
+            Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request),
+            Ok(()) => self.request(request).await,
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    /// Turns the connection into a WebSocket one, with a task of its own.
+    fn open_websocket(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        match handshake(&request) {
+            Ok((wire, accept)) => {
+                let (shared, remote) = (Arc::clone(&self.shared), Arc::clone(&self.remote));
+                self.shared.tasks.spawn(upgraded(upgrade, wire, shared, remote));
+                switch(wire, accept)
+            }
+            Err((status, what)) => {
+                if request.version() < Version::HTTP_11 {
+                    // A proxy's fault, which nobody but the operator can heal.
+                    self.shared.old_handshakes.warn(format_args!("{}: {}", self.remote.address.ip(), what.trim_end()));
                 }
-                Err((status, what)) => {
-                    let mut response = text(status, what);
-                    let headers = response.headers_mut();
-                    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-                    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    response
+                debug!(remote = %self.remote.address, %status, "a handshake is refused: {}", what.trim_end());
+                let mut response = text(status, what);
+                let headers = response.headers_mut();
+                if status == StatusCode::UPGRADE_REQUIRED {
+                    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 }
-            };
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
         }
+    }
+
+    async fn request(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let endpoint = Endpoint::find(request.uri().path(), request.uri().query());
-        let mut response = match (request.method(), endpoint) {
+        match (request.method(), endpoint) {
             (&Method::OPTIONS, _) => preflight(request.headers()),
-            (&Method::GET | &Method::HEAD, None) if request.uri().path() == "/healthz" => {
+            (&Method::GET | &Method::HEAD, None) if request.uri().path() == HEALTH => {
                 if self.shared.draining.has_begun() {
                     text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
                 } else {
@@ -86,17 +120,23 @@ impl Exchange {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
                 response
             }
+            (&Method::GET, None) if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) => {
+                self.shared.old_handshakes.warn(format_args!(
+                    "{}: {}",
+                    self.remote.address.ip(),
+                    NO_UPGRADE.trim_end()
+                ));
+                let mut response = text(StatusCode::UPGRADE_REQUIRED, NO_UPGRADE);
+                response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                response
+            }
             (_, None) => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
-        };
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
+        }
     }
 
     /// Reads the body, whatever its type is said to be, and answers with a code.
     async fn gateway(&self, endpoint: Endpoint, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let host = host(&request).map(str::to_owned);
         let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
         if request.body().size_hint().lower() > BODY_BYTES as u64 {
             return too_large();
@@ -106,8 +146,12 @@ impl Exchange {
             Err(error) if error.is::<LengthLimitError>() => return too_large(),
             Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
         };
+        let mut login = Asker::default();
         let answer = match GatewayRequest::decode(endpoint, &body) {
-            Ok(request) => self.ask(request, host.as_deref()).await,
+            Ok(request) => {
+                login = Asker::of(&request, &self.shared);
+                self.ask(request, host.as_deref()).await
+            }
             Err(refusal) => {
                 debug!(remote = %self.remote.address, "{refusal}");
                 GatewayAnswer::Refused(refusal.kind)
@@ -115,8 +159,11 @@ impl Exchange {
         };
         if let GatewayAnswer::Refused(kind) = answer {
             debug!(remote = %self.remote.address, %kind, "a request is refused");
-            if is_guess(kind) {
-                self.remote.admitted.login_refused(Instant::now());
+            if endpoint == Endpoint::Gateway {
+                let Asker { project, user_id } = &login;
+                let user_id = user_id.as_ref().map(UserId::as_str);
+                let login = RefusedLogin { project: project.as_deref(), user_id, kind, reason: &kind };
+                login_refused(&self.shared, &self.remote, &login);
             }
         }
         let mut response = Response::new(Full::from(answer.encode()));
@@ -151,6 +198,49 @@ impl Exchange {
     }
 }
 
+/// Who wants to log in.
+#[derive(Default)]
+struct Asker {
+    project: Option<Arc<Project>>,
+    user_id: Option<UserId>,
+}
+
+impl Asker {
+    fn of(request: &GatewayRequest, shared: &Shared) -> Self {
+        let user_id = if let GatewayRequest::Connect { user_id, .. } = request { user_id.clone() } else { None };
+        Self { project: shared.project(request.app_id()), user_id }
+    }
+}
+
+/// Whether a request is one that HTTP allows, and not larger than any has to be.
+fn check(request: &Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
+    let headers = request.headers();
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if headers.len() > HEADERS || target + headers.iter().map(size).sum::<usize>() > HEAD_BYTES {
+        return Err((
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's head has more than 16 KiB or 100 headers: it may hold too many cookies\n",
+        ));
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err((StatusCode::BAD_REQUEST, "there are two Host headers\n")),
+        (None, None) if request.version() >= Version::HTTP_11 => {
+            Err((StatusCode::BAD_REQUEST, "there is no Host header\n"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The host that a request is for: that of an absolute target, or of the Host header.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(header::HOST)?.to_str().ok(),
+    }
+}
+
 /// A browser asks whether it may send the real request: it may.
 fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
@@ -167,19 +257,27 @@ fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {
-    has_token(headers, header::UPGRADE, "websocket")
+    words(headers, header::UPGRADE).any(|word| word.eq_ignore_ascii_case("websocket"))
 }
 
-/// Whether one of the comma-separated words of a header is `word`, in any case.
-fn has_token(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+/// The comma-separated words of a header, which may stand there more than once.
+fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    lists.flat_map(|list| list.split(',')).map(str::trim)
 }
 
 /// Which wire a WebSocket handshake asks for, and what proves that it was understood; or why not.
-fn handshake(method: &Method, headers: &HeaderMap) -> Result<(Wire, HeaderValue), (StatusCode, &'static str)> {
+fn handshake<B>(request: &Request<B>) -> Result<(Wire, HeaderValue), (StatusCode, &'static str)> {
+    let headers = request.headers();
     let refuse = |what| Err((StatusCode::BAD_REQUEST, what));
-    if method != Method::GET || !has_token(headers, header::CONNECTION, "upgrade") {
+    if request.version() < Version::HTTP_11 {
+        return Err((
+            StatusCode::UPGRADE_REQUIRED,
+            "a WebSocket handshake needs HTTP/1.1: the proxy in front has to be told so (nginx: proxy_http_version 1.1)\n",
+        ));
+    }
+    let is_upgrade = words(headers, header::CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
+    if request.method() != Method::GET || !is_upgrade {
         return refuse("a WebSocket handshake is a GET with Connection: Upgrade\n");
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
@@ -187,13 +285,13 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<(Wire, HeaderValue)
     }
     let wire = if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         Wire::Vendor
-    } else if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+    } else if words(headers, header::SEC_WEBSOCKET_PROTOCOL).any(|word| word == SUBPROTOCOL) {
         Wire::Native
     } else {
         return refuse("the only WebSocket subprotocol here is rtm.v1\n");
     };
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LEN);
-    match key.map(|key| HeaderValue::try_from(derive_accept_key(key.as_bytes()))) {
+    match key.map(|key| HeaderValue::try_from(accept_key(key.as_bytes()))) {
         Some(Ok(accept)) => Ok((wire, accept)),
         _ => refuse("Sec-WebSocket-Key is missing or has not 24 characters\n"),
     }
@@ -228,9 +326,16 @@ fn text(status: StatusCode, what: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-/// A request's line and headers.
+/// Where an operator asks how the server is.
+const HEALTH: &str = "/healthz";
+/// What a proxy sends on that is not set up for WebSocket.
+const NO_UPGRADE: &str = "this is a WebSocket handshake without its Upgrade header: the proxy in front has to send that on \
+    (nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_http_version 1.1)\n";
+/// A request's target and headers.
 const HEAD_BYTES: usize = 16 * 1024;
-/// A request's body: a token of 8 KiB with everything escaped, and more.
+/// How many headers a request may have.
+const HEADERS: usize = 100;
+/// A request's body: a token of 16 KiB with everything escaped.
 const BODY_BYTES: usize = 64 * 1024;
 /// 16 bytes in Base64.
 const KEY_LEN: usize = 24;

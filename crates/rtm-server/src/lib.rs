@@ -7,7 +7,9 @@
 //! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](core::store::Backend) keeps
 //! what outlives a session.
 
+mod address;
 mod admission;
+mod bind;
 mod config;
 mod error;
 mod handover;
@@ -16,6 +18,7 @@ mod listener;
 mod outbox;
 mod project;
 mod redb;
+mod refusals;
 mod scratch;
 mod server;
 mod shared;
@@ -23,9 +26,9 @@ mod socket;
 mod store;
 mod tasks;
 mod tls;
-mod websocket;
 
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
+pub use address::{InvalidAddress, ListenAddress};
 pub use config::{Advertise, ServerConfig};
 pub use error::{ConfigError, ConfigErrorKind, ServerError, ServerErrorKind};
 pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};

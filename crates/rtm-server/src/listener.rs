@@ -1,12 +1,14 @@
 //! Accepts connections: within the limits, with TLS, until they speak HTTP.
 
 use std::{
+    fs::File,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use futures::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -24,6 +26,7 @@ use crate::{
 /// Accepts connections until it is aborted.
 pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut pause = ACCEPT_PAUSE;
+    let reserve = Reserve::new();
     loop {
         if shared.admission.is_full() {
             warn!("the server is full: new connections wait");
@@ -33,14 +36,32 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shar
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                // Out of descriptors or memory: those who wait are accepted when others have left.
-                warn!("accepting pauses: {error}");
+                shared.out_of_descriptors.warn(format_args!(
+                    "new connections are turned away, except for /healthz, until others have ended: {error}"
+                ));
+                let spare = reserve.lend();
+                if spare.is_some()
+                    && let Some(Ok((stream, address))) = listener.accept().now_or_never()
+                    && let Some(admitted) = shared.admission.admit(address.ip(), slot, Instant::now())
+                {
+                    let (tls, connection) = (tls.clone(), Arc::clone(&shared));
+                    shared.tasks.spawn(async move {
+                        // Its descriptor is spare again when it has ended, so it may not take long.
+                        let _ =
+                            timeout(SPARE_TIMEOUT, Box::pin(serve(stream, address, admitted, true, tls, connection)))
+                                .await;
+                        drop(spare);
+                    });
+                    continue;
+                }
+                // Those who wait are accepted when others have left.
                 sleep(pause).await;
                 pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
                 continue;
             }
         };
         pause = ACCEPT_PAUSE;
+        reserve.refill();
         let Some(admitted) = shared.admission.admit(address.ip(), slot, Instant::now()) else {
             debug!(remote = %address, "too many connections from this address");
             continue;
@@ -48,7 +69,7 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shar
         let (tls, connection) = (tls.clone(), Arc::clone(&shared));
         shared.tasks.spawn(async move {
             let handshake_timeout = connection.handshake_timeout;
-            let served = timeout(handshake_timeout, Box::pin(serve(stream, address, admitted, tls, connection)));
+            let served = timeout(handshake_timeout, Box::pin(serve(stream, address, admitted, false, tls, connection)));
             if served.await.is_err() {
                 debug!(remote = %address, "the handshake takes too long");
             }
@@ -60,6 +81,7 @@ async fn serve(
     stream: TcpStream,
     address: SocketAddr,
     admitted: Admitted,
+    is_spare: bool,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
 ) {
@@ -73,8 +95,46 @@ async fn serve(
             Err(error) => return debug!(remote = %address, "{error}"),
         },
     };
-    let remote = Remote { address, local, tls: stream.is_tls(), admitted };
+    let remote = Remote { address, local, tls: stream.is_tls(), is_spare, admitted };
     http::serve(stream, shared, Arc::new(remote)).await;
+}
+
+/// Descriptors that are kept for when there are no others, so that whoever looks after the server still gets an answer.
+struct Reserve(Arc<Mutex<Vec<File>>>);
+
+/// One of them, in use; it comes back when this is dropped.
+struct Spare(Arc<Mutex<Vec<File>>>);
+
+impl Reserve {
+    fn new() -> Self {
+        let reserve = Self(Arc::default());
+        reserve.refill();
+        reserve
+    }
+
+    /// Takes what is missing.
+    fn refill(&self) {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while files.len() < SPARE
+            && let Ok(file) = File::open(PLACEHOLDER)
+        {
+            files.push(file);
+        }
+    }
+
+    fn lend(&self) -> Option<Spare> {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.pop().map(|_| Spare(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        // If somebody else has it by now, it is taken back when a connection can be accepted again.
+        if let Ok(file) = File::open(PLACEHOLDER) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        }
+    }
 }
 
 /// Whether accepting failed for a connection that was gone before, and not for want of something.
@@ -91,3 +151,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// How long accepting pauses, at first and at most, when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How many descriptors each listener keeps, how long a connection may use one of them, and what holds them.
+const SPARE: usize = 4;
+const SPARE_TIMEOUT: Duration = Duration::from_millis(500);
+const PLACEHOLDER: &str = "/dev/null";

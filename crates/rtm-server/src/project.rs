@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     task::Waker,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -27,6 +27,7 @@ pub(crate) struct Project {
     /// Wakes the task that waits for the next deadline, when that has come forward.
     timer: Notify,
     store: StoreQueue,
+    refused_logins: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -60,7 +61,13 @@ impl Project {
             }),
             timer: Notify::new(),
             store,
+            refused_logins: AtomicU64::new(0),
         }
+    }
+
+    /// How many logins to this project were refused.
+    pub(crate) fn refused_logins(&self) -> &AtomicU64 {
+        &self.refused_logins
     }
 
     /// A new connection, with its login. The answer is there to be taken.

@@ -7,7 +7,7 @@ mod tables;
 
 use std::{
     fs,
-    io::Read as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     slice,
 };
@@ -42,8 +42,11 @@ impl Redb {
     /// use.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, BackendError> {
         let directory = directory.as_ref();
-        fs::create_dir_all(directory)
-            .map_err(|error| BackendError::new(format!("create {}", directory.display()), error))?;
+        let fault = |error: io::Error| BackendError::new(format!("create {}", directory.display()), error);
+        if directory.exists() && !directory.is_dir() {
+            return Err(fault(io::Error::new(io::ErrorKind::NotADirectory, "it is there, and is not a directory")));
+        }
+        fs::create_dir_all(directory).map_err(fault)?;
         let mut store = Self { path: directory.join(FILE), database: None };
         store.open_file()?;
         Ok(store)
@@ -166,7 +169,7 @@ enum Fault {
     #[error("it has format {found}, and this version of the server knows formats up to {known}")]
     Version { found: u64, known: u64 },
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     #[error(transparent)]
     Store(Box<::redb::Error>),
 }

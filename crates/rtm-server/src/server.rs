@@ -2,10 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,20 +18,22 @@ use rtm_core::{
     store::{Backend, BackendError, BackendStats, Memory, StateKind, read_state},
 };
 use tokio::{
-    net::{TcpListener, ToSocketAddrs, lookup_host},
+    net::{TcpListener, ToSocketAddrs},
     task::JoinHandle,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
 use crate::{
     admission::{Admission, AdmissionLimits},
+    bind,
     config::{Advertise, ServerConfig},
     error::ServerError,
     listener,
     project::{Project, now},
     redb::Redb,
-    shared::{Draining, Shared},
+    shared::{Draining, Seldom, Shared},
     store::Store,
     tls::{self, TlsFiles},
 };
@@ -73,6 +78,10 @@ pub struct ServerStats {
     pub connections: usize,
     /// The figures of each project.
     pub projects: BTreeMap<AppId, Stats>,
+    /// How many logins to each project were refused since the start, for whatever reason.
+    pub refused_logins: BTreeMap<AppId, u64>,
+    /// How many were refused since the start that name no project of this server.
+    pub refused_logins_without_project: u64,
 }
 
 impl Server {
@@ -109,7 +118,11 @@ impl Server {
         let projects = self.shared.projects.iter();
         ServerStats {
             connections: self.shared.tasks.len(),
-            projects: projects.map(|(app_id, project)| (app_id.clone(), project.stats())).collect(),
+            projects: projects.clone().map(|(app_id, project)| (app_id.clone(), project.stats())).collect(),
+            refused_logins: projects
+                .map(|(app_id, project)| (app_id.clone(), project.refused_logins().load(Ordering::Relaxed)))
+                .collect(),
+            refused_logins_without_project: self.shared.refused_logins.load(Ordering::Relaxed),
         }
     }
 
@@ -216,19 +229,17 @@ impl ServerBuilder {
         self
     }
 
-    /// Listens at `address`, in place of those of the configuration, and runs.
+    /// Listens at `address`, in place of those of the configuration, and runs. A name may have several addresses: it listens
+    /// at all of them.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start), and when the address cannot be resolved.
-    pub async fn bind(mut self, address: impl ToSocketAddrs + std::fmt::Debug) -> Result<Server, ServerError> {
+    pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, ServerError> {
+        let acceptor = self.check()?;
         let named = format!("{address:?}");
-        let resolved = lookup_host(address).await;
-        let fault = |source| ServerError::Listen { address: named.clone(), source };
-        let mut resolved = resolved.map_err(fault)?;
-        let none = || fault(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        self.config.listen = vec![resolved.next().ok_or_else(none)?];
-        self.start().await
+        let listeners = bind::all(address, &named).await?;
+        self.start_at(listeners, acceptor).await
     }
 
     /// Listens at the addresses of the configuration, and runs on the tokio runtime that this is called in.
@@ -238,20 +249,29 @@ impl ServerBuilder {
     /// [`ServerError`] when the configuration contradicts itself, an address cannot be listened at, the TLS
     /// files cannot be used or the store cannot be opened.
     pub async fn start(self) -> Result<Server, ServerError> {
-        let Self { config, backend } = self;
-        config.check()?;
-        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let acceptor = self.check()?;
         let mut listeners = Vec::new();
-        for &address in &config.listen {
-            let fault = |source| ServerError::Listen { address: address.to_string(), source };
-            let listener = TcpListener::bind(address).await.map_err(fault)?;
-            listeners.push((listener.local_addr().map_err(fault)?, listener));
+        for address in &self.config.listen {
+            listeners.extend(bind::all((address.host(), address.port()), &address.to_string()).await?);
         }
         if listeners.is_empty() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");
             return Err(ServerError::Listen { address: String::new(), source });
         }
+        self.start_at(listeners, acceptor).await
+    }
 
+    fn check(&self) -> Result<Option<TlsAcceptor>, ServerError> {
+        self.config.check()?;
+        self.config.tls.as_ref().map(tls::acceptor).transpose()
+    }
+
+    async fn start_at(
+        self,
+        listeners: Vec<(SocketAddr, TcpListener)>,
+        acceptor: Option<TlsAcceptor>,
+    ) -> Result<Server, ServerError> {
+        let Self { config, backend } = self;
         let data_dir = config.data_dir.clone();
         // Opening the store may have to repair it.
         let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
@@ -278,6 +298,9 @@ impl ServerBuilder {
                 now.instant,
             )),
             draining: Draining::default(),
+            refused_logins: AtomicU64::new(0),
+            old_handshakes: Seldom::default(),
+            out_of_descriptors: Seldom::default(),
         });
         let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
         let listen = |(address, socket)| {
@@ -296,8 +319,8 @@ impl From<ServerConfig> for ServerBuilder {
     }
 }
 
-impl std::fmt::Debug for ServerBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
     }
 }

@@ -2,16 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rtm_codec::AppId;
 use tokio::sync::{Notify, futures::OwnedNotified};
+use tracing::warn;
 
 use crate::{
     admission::{Admission, Admitted},
@@ -30,7 +32,16 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) projects: BTreeMap<AppId, Arc<Project>>,
     pub(crate) draining: Draining,
+    /// Refused logins that name no project of this server.
+    pub(crate) refused_logins: AtomicU64,
+    /// For handshakes that a proxy has spoilt.
+    pub(crate) old_handshakes: Seldom,
+    pub(crate) out_of_descriptors: Seldom,
 }
+
+/// A warning that is given once in a while, however often there is reason for it.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
 /// Whether the server is going down.
 #[derive(Debug, Default)]
@@ -46,12 +57,26 @@ pub(crate) struct Remote {
     /// The address of this server that it connected to.
     pub(crate) local: SocketAddr,
     pub(crate) tls: bool,
+    /// It has a descriptor of the last: it may only ask how the server is.
+    pub(crate) is_spare: bool,
     pub(crate) admitted: Admitted,
 }
 
 impl Shared {
     pub(crate) fn project(&self, app_id: &AppId) -> Option<Arc<Project>> {
         self.projects.get(app_id).map(Arc::clone)
+    }
+}
+
+impl Seldom {
+    /// Warns, unless that was done within the last minute.
+    pub(crate) fn warn(&self, what: impl fmt::Display) {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| now.duration_since(last) >= WARN_PAUSE) {
+            *last = Some(now);
+            warn!("{what}");
+        }
     }
 }
 
@@ -70,3 +95,5 @@ impl Draining {
         Arc::clone(&self.begins).notified_owned()
     }
 }
+
+const WARN_PAUSE: Duration = Duration::from_secs(60);

@@ -16,11 +16,15 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use rtm_codec::{ClientFrame, CloseReason, ServerFrame, ServerWire, Wire};
+use rtm_codec::{
+    ClientFrame, CloseReason, ServerFrame, ServerWire, UserId, Wire,
+    limits::PACKET_BYTES,
+    websocket::{Incoming, WebSocket},
+};
 use rtm_core::{ConnId, Outgoing};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -30,13 +34,11 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    admission::is_guess,
     outbox::Outbox,
     project::Project,
     scratch::Scratch,
     shared::{Remote, Shared},
     tls::Stream,
-    websocket::{Incoming, LOGIN_BYTES, Violation, WebSocket},
 };
 
 /// A connection's task.
@@ -76,6 +78,8 @@ enum Phase {
 struct Handed {
     project: Arc<Project>,
     conn: ConnId,
+    /// Who logs in, until that is answered.
+    user: Option<Box<UserId>>,
 }
 
 impl Socket {
@@ -85,7 +89,7 @@ impl Socket {
         let drain = Box::pin(shared.draining.begins());
         Self {
             stream,
-            websocket: WebSocket::new(LOGIN_BYTES),
+            websocket: WebSocket::server(LOGIN_BYTES),
             wire: ServerWire::new(wire),
             phase: Phase::LoggingIn { refused: 0, drain: Some(drain) },
             early,
@@ -207,7 +211,6 @@ impl Socket {
         if matches!(self.phase, Phase::Failing) {
             return;
         }
-        let mut is_framed = true;
         let violation = loop {
             let written = scratch.write.len();
             match self.websocket.read(&mut bytes, &mut scratch.write) {
@@ -216,10 +219,10 @@ impl Socket {
                         continue;
                     }
                     if let Err(error) = self.wire.decode(packet, &mut scratch.frames) {
-                        break Some(error.to_string());
+                        break (None, error.to_string());
                     }
                 }
-                Ok(Some(Incoming::Close)) => {
+                Ok(Some(Incoming::Close(_))) => {
                     // What was sent before the close counts, and nothing may come after the answer to that.
                     let farewell = scratch.write.split_off(written);
                     self.take_frames(scratch);
@@ -229,19 +232,18 @@ impl Socket {
                     self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
                     return;
                 }
-                Ok(None) => break None,
-                Err(Violation(what)) => {
-                    is_framed = false;
-                    break Some(what);
-                }
+                Ok(None) => return self.take_frames(scratch),
+                Err(violation) => break (Some(violation), violation.to_string()),
             }
         };
         self.take_frames(scratch);
-        if let Some(what) = violation {
-            debug!(remote = %self.remote.address, "{what}");
-            self.finish(scratch);
-            self.close(CloseReason::ProtocolError, Some(&what), scratch);
-            if !is_framed {
+        let (violation, what) = violation;
+        debug!(remote = %self.remote.address, "{what}");
+        self.finish(scratch);
+        match violation {
+            None => self.close(CloseReason::ProtocolError, Some(&what), scratch),
+            Some(violation) => {
+                self.close_with(CloseReason::ProtocolError, violation.close_code(), &what, scratch);
                 self.phase = Phase::Failing;
             }
         }
@@ -263,7 +265,7 @@ impl Socket {
 
     /// Hands over the last frames of a connection that ends here.
     fn finish(&mut self, scratch: &mut Scratch) {
-        if let Phase::Handed(Handed { project, conn }) = &self.phase {
+        if let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
             project.finish(*conn, scratch.pending.drain(..).chain(scratch.frames.drain(..)));
         }
     }
@@ -271,7 +273,7 @@ impl Socket {
     /// Hands frames to the core, and makes bytes of what it has for this connection.
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
         scratch.pending.extend(scratch.frames.drain(..));
-        while let Phase::Handed(Handed { project, conn }) = &self.phase {
+        while let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
             let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
             // So few at once that their answers fit into the session, and that others get their turn.
             let count = if has_room && !self.more { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
@@ -292,10 +294,8 @@ impl Socket {
         for outgoing in outgoing.drain(..) {
             match outgoing {
                 Outgoing::Frame(frame) => {
-                    if let ServerFrame::Refused(refusal) = &frame
-                        && is_guess(refusal.kind)
-                    {
-                        self.remote.admitted.login_refused(Instant::now());
+                    if matches!(frame, ServerFrame::Welcome(_) | ServerFrame::Refused(_)) {
+                        self.login_answered(&frame);
                     }
                     self.wire.encode(&frame);
                 }
@@ -310,9 +310,14 @@ impl Socket {
 
     /// Ends the connection from this side: says so on the wire and in the close frame.
     fn close(&mut self, reason: CloseReason, detail: Option<&str>, scratch: &mut Scratch) {
+        self.close_with(reason, reason.websocket_code(), detail.unwrap_or(reason.as_str()), scratch);
+    }
+
+    /// The same with a close frame that says more exactly what was wrong with the client's own.
+    fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
         if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Handed(_)) {
             self.wire.encode(&ServerFrame::Close(reason));
-            self.hang_up(reason.websocket_code(), detail.unwrap_or(reason.as_str()), scratch);
+            self.hang_up(code, detail, scratch);
         }
     }
 
@@ -332,7 +337,8 @@ impl Socket {
 
     /// Moves what was encoded into the bytes to write.
     fn pack(&mut self, scratch: &mut Scratch) {
-        self.wire.drain(|packet| WebSocket::write(packet, &mut scratch.write));
+        let websocket = &mut self.websocket;
+        self.wire.drain(|packet| websocket.write(packet, &mut scratch.write));
     }
 
     /// Writes what waits and then `bytes`; says whether the socket took any of it.
@@ -351,9 +357,8 @@ impl Socket {
         Ok(moved)
     }
 
-    /// Makes ready to sleep: gives back memory, and has the timer wake this task.
+    /// Makes ready to sleep: has the timer wake this task.
     fn rest(&mut self, cx: &mut Context<'_>) {
-        self.websocket.rest();
         if let Some(timer) = &mut self.timer
             && timer.as_mut().poll(cx).is_ready()
         {
@@ -382,6 +387,10 @@ impl Drop for Handed {
     }
 }
 
+/// What a message may have before its sender is logged in: a token of 16 KiB, in JSON within JSON.
+const LOGIN_BYTES: usize = 64 * 1024;
+/// What a message may have afterwards.
+const MESSAGE_BYTES: usize = PACKET_BYTES;
 /// How many times in a row a busy connection goes on before others get their turn.
 const ROUNDS: usize = 8;
 /// How many frames go to the core under one lock.

@@ -8,12 +8,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    CertificateError, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::warn;
 
 use crate::error::ServerError;
 
@@ -27,7 +32,8 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Reads the files, as a server does when it starts. Blocks.
+    /// Reads the files, as a server does when it starts, and logs a warning for a certificate that no client would take.
+    /// Blocks.
     ///
     /// # Errors
     ///
@@ -37,14 +43,46 @@ impl TlsFiles {
     }
 }
 
+/// What clients have against a certificate, even those that trust the end of its chain.
+fn warning(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
+    let ((certificate, others), root) = (chain.split_first()?, chain.last()?);
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+    // Which names it has to have only those know who know by which one the server is reached.
+    let name = ServerName::try_from("localhost").ok()?;
+    let verified = verifier.verify_server_cert(certificate, others, &name, &[], UnixTime::now());
+    let Err(rustls::Error::InvalidCertificate(fault)) = verified else { return None };
+    match fault {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("it has expired"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Some("it is not valid yet"),
+        CertificateError::Other(fault) if format!("{fault:?}").contains("CaUsedAsEndEntity") => Some(
+            "it is the certificate of an authority, which clients do not take for that of a server: make one with \
+             basicConstraints=critical,CA:FALSE",
+        ),
+        _ => None,
+    }
+}
+
+/// Reads the certificate, and the chain that leads to it.
+fn chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, ServerError> {
+    let fault = |what: String| ServerError::Tls { path: files.certificate.clone(), what };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| fault(error.to_string()))?;
+    if chain.is_empty() {
+        return Err(fault("there is no certificate in it".into()));
+    }
+    Ok(chain)
+}
+
 /// Reads the files and makes ready to accept.
 pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ServerError> {
     let fault = |path: &Path, what: String| ServerError::Tls { path: path.to_owned(), what };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| fault(&files.certificate, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(fault(&files.certificate, "there is no certificate in it".into()));
+    let chain = chain(files)?;
+    if let Some(warning) = warning(&chain) {
+        warn!("{}: {warning}", files.certificate.display());
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(&files.key, error.to_string()))?;
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

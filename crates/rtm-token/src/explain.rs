@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Certificate, TokenError, Version, v006, v007};
+use crate::{
+    Certificate, Policy, TokenError, Version, v006, v007,
+    verify::{life_006, life_007},
+};
 
 /// What a token says about itself.
 ///
@@ -238,6 +241,30 @@ impl Explained {
             (Decoded::V007(token), _) => token.is_signed_by(certificate),
         };
         if holds { Signature::Holds } else { Signature::Fails }
+    }
+
+    /// The first fault for which a server would refuse `uid` with this token, whoever signed it: what can be said
+    /// without a certificate. `Ok` is not enough to let anybody in: [`verify`](crate::verify()) decides that.
+    ///
+    /// # Errors
+    ///
+    /// With that fault.
+    pub fn check_claims(&self, uid: &str, now: u64, policy: &Policy) -> Result<(), TokenError> {
+        match &self.decoded {
+            _ if uid.is_empty() => Err(TokenError::EmptyUid),
+            Decoded::V006(token) if !token.may_be_for(uid) => Err(TokenError::AnotherUser),
+            Decoded::V006(token) => life_006(token, now, policy).map(drop),
+            Decoded::V007(token) => life_007(token, uid, now, policy).map(drop),
+        }
+    }
+
+    /// The users that the token names as those it lets log in to RTM (007); each of them may.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.grants.iter().filter_map(|grant| {
+            let is_login = |privilege: &Privilege| privilege.number == v007::LOGIN;
+            let is_rtm = matches!(grant.service, Service::Rtm | Service::Rtm2);
+            grant.user.as_deref().filter(|_| is_rtm && grant.privileges.iter().any(is_login))
+        })
     }
 }
 

@@ -50,6 +50,11 @@ impl Policy {
         self.clock_tolerance = tolerance;
         self
     }
+
+    /// The latest unix second at which a token may be issued.
+    fn newest_issue(&self, now: u64) -> u64 {
+        now.saturating_add(self.clock_tolerance.as_secs())
+    }
 }
 
 impl Default for Policy {
@@ -81,8 +86,7 @@ pub fn verify(
         return Err(TokenError::EmptyUid);
     }
     let (version, body) = Version::split(token)?;
-    let newest_issue = now.saturating_add(policy.clock_tolerance.as_secs());
-    let verified = match version {
+    let (certificate_index, life) = match version {
         Version::V006 => {
             let token = v006::Token::parse(body)?;
             check_app_id(&token.app_id, app_id)?;
@@ -94,31 +98,52 @@ pub fn verify(
                 Some(_) if !token.may_be_for(uid) => return Err(TokenError::WrongChecksum),
                 Some(index) => index,
             };
-            let message = token.message()?;
-            let ends_at = message.login_ends_at(policy.honour_privilege_expiry).ok_or(TokenError::NoLoginPrivilege)?;
-            let own_end = u64::from(message.ends_at);
-            if own_end > newest_issue.saturating_add(MAX_TTL_SECONDS.into()) {
-                return Err(TokenError::LivesTooLong { ends_at: own_end });
-            }
-            Verified { version, issued_at: message.issued_at(), ends_at, certificate_index }
+            (certificate_index, life_006(&token, now, policy)?)
         }
         Version::V007 => {
             let token = v007::Token::parse(body)?;
             check_app_id(&token.app_id, app_id)?;
             let certificate_index =
                 certificates.iter().position(|one| token.is_signed_by(one)).ok_or(TokenError::WrongSignature)?;
-            let ends_at = token.ends_at(token.services()?.login_ttl(uid)?);
-            let issued_at = u64::from(token.issued_at);
-            if issued_at > newest_issue {
-                return Err(TokenError::IssuedInFuture { issued_at });
-            }
-            Verified { version, issued_at, ends_at, certificate_index }
+            (certificate_index, life_007(&token, uid, now, policy)?)
         }
     };
-    if now >= verified.ends_at {
-        return Err(TokenError::Expired { ended_at: verified.ends_at });
+    let Life { issued_at, ends_at } = life;
+    Ok(Verified { version, issued_at, ends_at, certificate_index })
+}
+
+/// From when and until when a token lets its user log in.
+#[derive(Clone, Copy)]
+pub(crate) struct Life {
+    issued_at: u64,
+    ends_at: u64,
+}
+
+/// The life of a 006 token that is in order, but for its signature.
+pub(crate) fn life_006(token: &v006::Token, now: u64, policy: &Policy) -> Result<Life, TokenError> {
+    let message = token.message()?;
+    let ends_at = message.login_ends_at(policy.honour_privilege_expiry).ok_or(TokenError::NoLoginPrivilege)?;
+    let own_end = u64::from(message.ends_at);
+    if own_end > policy.newest_issue(now).saturating_add(MAX_TTL_SECONDS.into()) {
+        return Err(TokenError::LivesTooLong { ends_at: own_end });
     }
-    Ok(verified)
+    Life { issued_at: message.issued_at(), ends_at }.at(now)
+}
+
+/// The life of a 007 token that is in order, but for its signature.
+pub(crate) fn life_007(token: &v007::Token, uid: &str, now: u64, policy: &Policy) -> Result<Life, TokenError> {
+    let ends_at = token.ends_at(token.services()?.login_ttl(uid)?);
+    let issued_at = u64::from(token.issued_at);
+    if issued_at > policy.newest_issue(now) {
+        return Err(TokenError::IssuedInFuture { issued_at });
+    }
+    Life { issued_at, ends_at }.at(now)
+}
+
+impl Life {
+    fn at(self, now: u64) -> Result<Self, TokenError> {
+        if now < self.ends_at { Ok(self) } else { Err(TokenError::Expired { ended_at: self.ends_at }) }
+    }
 }
 
 fn check_app_id(found: &str, expected: &str) -> Result<(), TokenError> {

@@ -23,7 +23,7 @@ pub(crate) fn exchange(bytes: &[u8]) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the system has threads");
     runtime.block_on(async {
         let mut config = ServerConfig::default();
-        config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
         config.projects = vec![app_id().into()];
         let server = ServerBuilder::from(config).start().await.expect("the system has ports");
         let answer = timeout(PATIENCE, talk(server.local_addr(), bytes)).await.expect("a connection ends");

@@ -28,7 +28,7 @@ impl Rival for Ours {
 
     async fn send(connection: &mut Connection, to: &str, message: &Bytes, copies: u64) -> anyhow::Result<()> {
         let client = &connection.user.client;
-        rtm_load::send_to_peer(client, to, &text(message)?, copies, copies as usize, None).await?;
+        rtm_load::send_to_peer(client, to, &text(message)?, copies, copies as usize, None, || {}).await?;
         Ok(())
     }
 
@@ -46,11 +46,11 @@ impl Rival for Ours {
     ) -> anyhow::Result<()> {
         let message = text(message)?;
         match &connection.channel {
-            Some(channel) => rtm_load::publish_to_channel(channel, &message, messages, window).await?,
+            Some(channel) => rtm_load::publish_to_channel(channel, &message, messages, window, || {}).await?,
             None => {
                 // The receipts are the window.
                 let size = window.limit() as usize;
-                rtm_load::send_to_peer(&connection.user.client, to, &message, messages, size, None).await?;
+                rtm_load::send_to_peer(&connection.user.client, to, &message, messages, size, None, || {}).await?;
             }
         }
         Ok(())

@@ -114,9 +114,9 @@ fn publish(
     runtime()?.block_on(async {
         let sender = ours::target(server.port, Wire::Native).log_in("sender").await?.client;
         let message = RtmMessage::text("x".repeat(64));
-        rtm_load::send_to_peer(&sender, CONSUMER, &message, WARM_UP, WINDOW, None).await?;
+        rtm_load::send_to_peer(&sender, CONSUMER, &message, WARM_UP, WINDOW, None, || {}).await?;
         let (cpu, start) = (consumer_cpu()?, Instant::now());
-        rtm_load::send_to_peer(&sender, CONSUMER, &message, events, WINDOW, None).await?;
+        rtm_load::send_to_peer(&sender, CONSUMER, &message, events, WINDOW, None, || {}).await?;
         let took = start.elapsed().as_secs_f64();
         recorder.add(EVENTS_PER_SECOND, events as f64 / took);
         recorder.add("consumer ns/event", (consumer_cpu()? - cpu) / events as f64);

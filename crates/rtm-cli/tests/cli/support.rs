@@ -21,7 +21,10 @@ pub(crate) fn rtm(args: &[&str]) -> Output {
 
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
-    command.args(args).stdin(Stdio::null()).env_remove("RTM_TOKEN").env_remove("RTM_CERTIFICATE").env_remove("RTM_LOG");
+    command.args(args).stdin(Stdio::null());
+    for name in ["GATEWAY", "APP_ID", "UID", "TOKEN", "CERTIFICATE", "LOG"] {
+        command.env_remove(format!("RTM_{name}"));
+    }
     command
 }
 
@@ -46,11 +49,11 @@ impl Running {
         Some(line.to_owned())
     }
 
-    /// The first event, from the next line on, of which `wanted` is true.
+    /// The first event, from the next line on, of which `wanted` is true; without its time.
     pub(crate) fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.line().expect("rtm ended before the event");
-            let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            let event = event(&line);
             if wanted(&event) {
                 return event;
             }
@@ -74,6 +77,15 @@ impl Running {
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (self.child.wait().unwrap(), stdout, stderr)
     }
+}
+
+/// An event without its time, which has to be there.
+pub(crate) fn event(line: &str) -> Value {
+    let mut event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    let ts = event.as_object_mut().unwrap().remove("ts").unwrap_or_else(|| panic!("no time in {line}"));
+    let at = humantime::parse_rfc3339(ts.as_str().unwrap()).unwrap_or_else(|_| panic!("no time in {line}"));
+    assert!(ts.as_str().unwrap().ends_with('Z') && at.elapsed().unwrap() < LIMIT, "{line}");
+    event
 }
 
 impl Drop for Running {

@@ -373,7 +373,7 @@ async fn what_breaks_the_rules_is_refused_without_asking_the_server() {
         client.channel("null").unwrap_err(),
         client.set_local_user_attributes([("", "x")]).await.unwrap_err(),
         client.send_invitation("", "").await.unwrap_err(),
-        client.renew_token(&"x".repeat(10_000)).await.unwrap_err(),
+        client.renew_token(&"x".repeat(20_000)).await.unwrap_err(),
     ];
     let codes: Vec<_> = refused.iter().map(|error| error.code()).collect();
     assert_eq!(codes, [Some(6), Some(7), Some(0), Some(0), Some(1), Some(3), Some(1), Some(6)]);

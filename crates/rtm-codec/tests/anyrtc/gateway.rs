@@ -174,7 +174,7 @@ fn every_refusal_has_the_number_that_the_sdk_knows() {
 #[test]
 fn a_body_that_breaks_the_rules_is_refused() {
     use ErrorKind as E;
-    let long = format!(r#"{{"appid":"{APP_ID}","token":"{}"}}"#, "x".repeat(8193));
+    let long = format!(r#"{{"appid":"{APP_ID}","token":"{}"}}"#, "x".repeat(Token::MAX_LEN + 1));
     let large = vec![b' '; limits::PACKET_BYTES + 1];
     for (endpoint, body, kind) in [
         (Endpoint::Gateway, b"".as_slice(), E::InvalidArgument),

@@ -1,6 +1,8 @@
 //! Requests whose arguments break the rules: each is refused under its own name, with its family's number.
 
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Refusal, RequestId, ServerFrame, anyrtc::ServerCodec, limits};
+use rtm_codec::{
+    ClientFrame, CloseReason, ErrorKind, Refusal, RequestId, ServerFrame, Token, anyrtc::ServerCodec, limits,
+};
 
 use crate::support::*;
 
@@ -273,7 +275,7 @@ fn a_login_that_breaks_the_rules_is_answered_with_a_number() {
     let login =
         |app_id: &str, content: &str| envelope("Login", content).replacen(',', &format!(r#","AppId":{app_id},"#), 1);
     let app_id = format!(r#""{APP_ID}""#);
-    let long_token = format!(r#"{{"UserId":"ann","UserSId":"i","AcsToken":"{}"}}"#, "x".repeat(8193));
+    let long_token = format!(r#"{{"UserId":"ann","UserSId":"i","AcsToken":"{}"}}"#, "x".repeat(Token::MAX_LEN + 1));
     let long_session = format!(r#"{{"UserId":"ann","UserSId":"i","SessionId":"{}"}}"#, "x".repeat(257));
     for (app_id, content, kind, code) in [
         (r#""short""#, r#"{"UserId":"ann","UserSId":"i"}"#, ErrorKind::InvalidAppId, 3),

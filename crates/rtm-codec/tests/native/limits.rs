@@ -97,7 +97,7 @@ fn a_number_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_token_has_at_most_8_kib() {
+fn a_token_has_at_most_16_kib() {
     let login = |len: usize| {
         let mut codec = ClientCodec::new();
         codec.encode(&ClientFrame::Login(Box::new(Login {
@@ -115,7 +115,7 @@ fn a_token_has_at_most_8_kib() {
         // The lengths of the frame and of the token, each in two bytes.
         let mut bytes = bytes.to_vec();
         let more = len - Token::MAX_LEN;
-        let at = bytes.windows(3).position(|bytes| bytes == [251, 0, 32]).unwrap();
+        let at = bytes.windows(3).position(|bytes| bytes == [251, 0, 64]).unwrap();
         bytes.splice(at + 3..at + 3, vec![b't'; more]);
         for at in [2, at + 1] {
             let length = u16::from_le_bytes([bytes[at], bytes[at + 1]]) + more as u16;
@@ -123,9 +123,9 @@ fn a_token_has_at_most_8_kib() {
         }
         server_decode(&bytes)
     };
-    assert!(matches!(&login(8192).unwrap()[..], [ClientFrame::Login(_)]));
-    let refused = bad_request(0, ErrorKind::InvalidArgument, "token is longer than 8192 bytes");
-    assert_eq!(login(8193), Ok(vec![refused]));
+    assert!(matches!(&login(16_384).unwrap()[..], [ClientFrame::Login(_)]));
+    let refused = bad_request(0, ErrorKind::InvalidArgument, "token is longer than 16384 bytes");
+    assert_eq!(login(16_385), Ok(vec![refused]));
 }
 
 #[test]

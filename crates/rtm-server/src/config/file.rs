@@ -1,17 +1,19 @@
 //! The TOML file: its keys, and how values are written in it.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::{AppId, CallLimit, LimitedCall};
 use rtm_core::{ProjectConfig, Settings};
 use rtm_token::Certificate;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, SeqAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor},
 };
+use toml::de::{DeTable, DeValue};
 
 use super::{Advertise, ServerConfig};
 use crate::{
+    address::ListenAddress,
     error::{ConfigError, ConfigErrorKind},
     tls::TlsFiles,
 };
@@ -33,14 +35,14 @@ impl ServerConfig {
 }
 
 fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
-    let line_of = |span: Option<std::ops::Range<usize>>| {
-        span.map(|span| 1 + text.as_bytes().iter().take(span.start).filter(|&&b| b == b'\n').count())
-    };
     let document = toml::Deserializer::parse(text).map_err(|error| ConfigError {
         kind: ConfigErrorKind::Syntax,
         key: String::new(),
-        line: line_of(error.span()),
-        what: error.message().to_owned(),
+        line: error.span().map(|span| line_at(text, span.start)),
+        what: match (error.message(), error.span().and_then(|span| text.get(span))) {
+            ("duplicate key", Some(key)) => format!("the key {key} is there twice"),
+            (message, _) => message.to_owned(),
+        },
     })?;
     let file: File = serde_path_to_error::deserialize(document).map_err(|error| {
         let key = error.path().to_string();
@@ -49,20 +51,52 @@ fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
         ConfigError {
             kind: if unknown { ConfigErrorKind::UnknownKey } else { ConfigErrorKind::Value },
             key: if key == "." { String::new() } else { key },
-            line: line_of(error.span()),
+            line: error.span().map(|span| line_at(text, span.start)),
             what: error.message().to_owned(),
         }
     })?;
     let config = file.into_config();
-    config.check()?;
+    config.check().map_err(|error| ConfigError { line: line_of(text, &error.key), ..error })?;
     Ok(config)
+}
+
+/// The line, counted from 1, of a place in the file.
+fn line_at(text: &str, place: usize) -> usize {
+    1 + text.as_bytes().iter().take(place).filter(|&&byte| byte == b'\n').count()
+}
+
+/// The line of a key like `project[0].settings.offline_after`, or of what it would stand in.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?.into_inner();
+    let mut place = None;
+    let mut table = Some(&document);
+    for part in key.split('.') {
+        let (name, number) = match part.split_once('[') {
+            Some((name, number)) => (name, number.strip_suffix(']').and_then(|number| number.parse::<usize>().ok())),
+            None => (part, None),
+        };
+        let Some((key, value)) = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name)) else {
+            break;
+        };
+        place = Some(key.span().start);
+        let value = match (value.get_ref(), number) {
+            (DeValue::Array(list), Some(number)) => {
+                let Some(item) = list.get(number) else { break };
+                place = Some(item.span().start);
+                item.get_ref()
+            }
+            (value, _) => value,
+        };
+        table = value.as_table();
+    }
+    place.map(|place| line_at(text, place))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    listen: OneOrMore<Parsed<SocketAddr>>,
+    listen: OneOrMore<Parsed<ListenAddress>>,
     advertise: Option<Parsed<Advertise>>,
     data_dir: Option<PathBuf>,
     tls: Option<TlsSection>,
@@ -74,7 +108,7 @@ struct File {
     connects_per_address: Option<Limit>,
     refused_logins_per_address: Option<Limit>,
     #[serde(default)]
-    project: Vec<ProjectSection>,
+    project: Projects,
 }
 
 #[derive(Deserialize)]
@@ -179,8 +213,40 @@ impl File {
             refused_logins_per_address: self
                 .refused_logins_per_address
                 .map_or(default.refused_logins_per_address, |limit| limit.0),
-            projects: self.project.into_iter().map(ProjectSection::into_config).collect(),
+            projects: self.project.0.into_iter().map(ProjectSection::into_config).collect(),
         }
+    }
+}
+
+/// All projects: `[[project]]`, once for each.
+#[derive(Default)]
+struct Projects(Vec<ProjectSection>);
+
+impl<'de> Deserialize<'de> for Projects {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Projects;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one [[project]] or more")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Projects, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = list.next_element()? {
+                    all.push(one);
+                }
+                Ok(Projects(all))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Projects, A::Error> {
+                Err(de::Error::custom("there may be several: write [[project]] with two brackets"))
+            }
+        }
+
+        deserializer.deserialize_any(List)
     }
 }
 
@@ -235,13 +301,33 @@ struct Time(Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text =
+            text_or(deserializer, "a time in quotes with its unit: \"500ms\", \"10s\", \"5m\", \"24h\" or \"7d\"")?;
         match humantime::parse_duration(&text) {
             Ok(time) if time <= MAX_TIME => Ok(Self(time)),
             Ok(_) => Err(de::Error::custom(format!("{text:?} is longer than a year"))),
             Err(_) => Err(de::Error::custom(format!("{text:?} is not a time: write 500ms, 10s, 5m, 24h or 7d"))),
         }
     }
+}
+
+/// A text; `expected` is said of anything else.
+fn text_or<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<String, D::Error> {
+    struct Text(&'static str);
+
+    impl Visitor<'_> for Text {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+
+    deserializer.deserialize_any(Text(expected))
 }
 
 /// A number above zero.
@@ -296,7 +382,7 @@ struct Limit(CallLimit);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = text_or(deserializer, "a limit in quotes: \"180/3s\" or \"unlimited\"")?;
         if text == "unlimited" {
             return Ok(Self(CallLimit { calls: 0, per_ms: 0 }));
         }

@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame};
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, UserId};
 
-use super::{CODE_REFUSED, Handed, Phase, Socket};
-use crate::{scratch::Scratch, websocket::MESSAGE_BYTES};
+use super::{CODE_REFUSED, Handed, MESSAGE_BYTES, Phase, Socket};
+use crate::{
+    project::Project,
+    refusals::{RefusedLogin, login_refused},
+    scratch::Scratch,
+};
 
 impl Socket {
     /// A frame that comes before the login, or the login itself.
@@ -18,8 +22,7 @@ impl Socket {
             ClientFrame::Login(login) => return self.log_in(login, scratch),
             // A login whose fields break the rules.
             ClientFrame::BadRequest { id: RequestId(0), refusal } => {
-                self.remote.admitted.login_refused(Instant::now());
-                return self.refuse_login(refusal, scratch);
+                return self.refuse_login(None, None, refusal, scratch);
             }
             ClientFrame::Logout => return self.close(CloseReason::Logout, None, scratch),
             ClientFrame::Request { id, .. } | ClientFrame::BadRequest { id, .. } => Some(not_logged_in(id)),
@@ -40,33 +43,58 @@ impl Socket {
     }
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
-        let now = Instant::now();
-        let refusal = match self.shared.project(&login.app_id) {
-            _ if !self.remote.admitted.may_login(now) => {
-                Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
-            }
-            None => {
-                self.remote.admitted.login_refused(now);
-                ErrorKind::InvalidAppId.into()
-            }
-            Some(project) => {
-                let conn = project.connect(login);
-                // There is the answer to take.
-                self.more = true;
-                self.phase = Phase::Handed(Handed { project, conn });
-                self.timer = None;
-                self.websocket.set_max_message(MESSAGE_BYTES);
-                return;
-            }
+        let project = self.shared.project(&login.app_id);
+        let refusal = if !self.remote.admitted.may_login(Instant::now()) {
+            Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
+        } else if let Some(project) = project {
+            let user = login.user_id.clone().map(Box::new);
+            let conn = project.connect(login);
+            // There is the answer to take.
+            self.more = true;
+            self.phase = Phase::Handed(Handed { project, conn, user });
+            self.timer = None;
+            self.websocket.set_max_message(MESSAGE_BYTES);
+            return;
+        } else {
+            ErrorKind::InvalidAppId.into()
         };
-        self.refuse_login(refusal, scratch);
+        self.refuse_login(project.as_deref(), Some(&login), refusal, scratch);
     }
 
-    fn refuse_login(&mut self, refusal: Refusal, scratch: &mut Scratch) {
-        let detail = refusal.to_string();
+    /// Refuses a login that no core has seen.
+    fn refuse_login(
+        &mut self,
+        project: Option<&Project>,
+        login: Option<&Login>,
+        refusal: Refusal,
+        scratch: &mut Scratch,
+    ) {
+        let reason = refusal.to_string();
+        let refused = RefusedLogin {
+            project,
+            user_id: login.and_then(|login| login.user_id.as_ref()).map(UserId::as_str),
+            kind: refusal.kind,
+            reason: &reason,
+        };
+        login_refused(&self.shared, &self.remote, &refused);
         self.wire.encode(&ServerFrame::Refused(refusal));
         // The sentence is there for whoever cannot read the frame, for its version or else.
-        self.hang_up(CODE_REFUSED, &detail, scratch);
+        self.hang_up(CODE_REFUSED, &reason, scratch);
+    }
+
+    /// The core has answered the login.
+    pub(super) fn login_answered(&mut self, answer: &ServerFrame) {
+        let Phase::Handed(Handed { project, user, .. }) = &mut self.phase else { return };
+        let user = user.take();
+        if let ServerFrame::Refused(refusal) = answer {
+            let refused = RefusedLogin {
+                project: Some(project),
+                user_id: user.as_deref().map(UserId::as_str),
+                kind: refusal.kind,
+                reason: refusal,
+            };
+            login_refused(&self.shared, &self.remote, &refused);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration file: what it may say, and how what is wrong with it is named.
 
-use std::{error::Error, net::SocketAddr, time::Duration};
+use std::{error::Error, net::TcpListener, time::Duration};
 
 use rtm_codec::{CallLimit, LimitedCall};
 use rtm_server::{Advertise, ConfigErrorKind, ProjectConfig, Server, ServerConfig, ServerErrorKind};
@@ -13,8 +13,8 @@ const APP_LINE: &str = "[[project]]\napp_id = '0123456789abcdef0123456789abcdef'
 #[test]
 fn every_key_is_read() {
     let config = ServerConfig::from_toml_str(EXAMPLE).unwrap();
-    let listen: [SocketAddr; 2] = ["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()];
-    assert_eq!(config.listen, listen);
+    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:8080", "[::1]:8080"]);
     assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
     assert_eq!(config.data_dir.unwrap().to_str(), Some("/var/lib/rtm"));
     assert_eq!(config.tls.unwrap().key.to_str(), Some("/etc/rtm/key.pem"));
@@ -68,12 +68,15 @@ fn what_is_wrong_is_named_with_its_key_and_line() {
         ("lisen = '127.0.0.1:1'", UnknownKey, "lisen", 1, "listen"),
         ("\n[tls]\ncertificat = 'x'", UnknownKey, "tls.certificat", 3, "certificate"),
         ("[tls]\ncertificate = 'x'", Value, "tls", 1, "key"),
-        ("listen = 'localhost'", Value, "listen", 1, "socket address"),
-        ("listen = ['127.0.0.1:1', 'x']", Value, "listen[1]", 1, "socket address"),
-        ("advertise = 'host'", Value, "advertise", 1, "HOST:PORT"),
+        ("listen = 'localhost'", Value, "listen", 1, "write 127.0.0.1:8080, [::1]:8080 or localhost:8080"),
+        ("listen = '127.0.0.1:70000'", Value, "listen", 1, "write 127.0.0.1:8080, [::1]:8080 or localhost:8080"),
+        ("listen = ['127.0.0.1:1', 'x']", Value, "listen[1]", 1, "HOST:PORT"),
+        ("\nlisten = 'a:1'\nlisten = 'b:1'", Syntax, "", 3, "the key listen is there twice"),
+        ("\n[project]\napp_id = 'x'", Value, "project", 2, "write [[project]]"),
+        ("advertise = 'host'", Value, "advertise", 1, "advertise (line 1): \"host\" is not HOST:PORT"),
         ("advertise = 'host:0'", Value, "advertise", 1, "HOST:PORT"),
         ("advertise = 'a b:1'", Value, "advertise", 1, "HOST:PORT"),
-        ("login_timeout = 5", Value, "login_timeout", 1, "string"),
+        ("login_timeout = 5", Value, "login_timeout", 1, "in quotes with its unit: \"500ms\""),
         ("login_timeout = 'soon'", Value, "login_timeout", 1, "is not a time"),
         ("login_timeout = '400d'", Value, "login_timeout", 1, "longer than a year"),
         ("max_connections = 0", Value, "max_connections", 1, "at least 1"),
@@ -85,22 +88,30 @@ fn what_is_wrong_is_named_with_its_key_and_line() {
         ("[[project]]\napp_id = 'short'", Value, "project[0].app_id", 2, "32 bytes"),
         ("[[project]]", Value, "project[0]", 1, "app_id"),
         ("{APP}[[project]]\napp_id = 'short'", Value, "project[1].app_id", 4, "32 bytes"),
-        ("{APP}{APP}", Value, "project[1].app_id", 0, "two projects"),
+        ("{APP}{APP}", Value, "project[1].app_id", 4, "two projects"),
         ("{APP}certificates = '{SECRET}'", Value, "project[0].certificates", 3, "32 characters"),
         ("{APP}certificates = ['{SECRET}b', '{SECRET}']", Value, "project[0].certificates[1]", 3, "32 characters"),
         (
             "{APP}certificates = ['{SECRET}b', '{SECRET}b', '{SECRET}b']",
             Value,
             "project[0].certificates",
-            0,
+            3,
             "more than 2",
         ),
         ("{APP}certificate = '{SECRET}b'", UnknownKey, "project[0].certificate", 3, "certificates"),
         ("{APP}limits.send_mesage = '1/1s'", UnknownKey, "project[0].limits.send_mesage", 3, "send_message"),
-        ("{APP}limits.login = 2", Value, "project[0].limits.login", 3, "string"),
+        ("{APP}limits.login = 2", Value, "project[0].limits.login", 3, "in quotes: \"180/3s\""),
         ("{APP}settings.offline = '1s'", UnknownKey, "project[0].settings.offline", 3, "offline_after"),
-        ("{APP}settings.offline_after = '1s'", Value, "project[0].settings.offline_after", 0, "unreachable_after"),
-        ("{APP}settings.resume_within = '20s'", Value, "project[0].settings.resume_within", 0, "offline_after"),
+        ("{APP}settings.offline_after = '1s'", Value, "project[0].settings.offline_after", 3, "unreachable_after"),
+        ("{APP}settings.resume_within = '20s'", Value, "project[0].settings.resume_within", 3, "offline_after"),
+        ("{APP}settings.offline_after = 30", Value, "project[0].settings.offline_after", 3, "\"10s\""),
+        (
+            "{APP}[project.settings]\nunreachable_after = '40s'",
+            Value,
+            "project[0].settings.offline_after",
+            3,
+            "shorter",
+        ),
         ("{APP}settings.session_bytes = '4MB'", Value, "project[0].settings.session_bytes", 3, "KiB"),
         ("{APP}settings.session_bytes = -4", Value, "project[0].settings.session_bytes", 3, "size in bytes"),
         ("{APP}settings.repeat_ids = 0", Value, "project[0].settings.repeat_ids", 3, "at least 1"),
@@ -156,4 +167,27 @@ async fn a_server_that_cannot_start_says_why() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Server::builder().data_dir(file.path()).bind("127.0.0.1:0").await.unwrap_err();
     assert_eq!(error.kind(), ServerErrorKind::Store);
+    let shown = error.to_string();
+    assert!(shown.contains(file.path().to_str().unwrap()) && shown.contains("not a directory"), "{shown}");
+}
+
+#[tokio::test]
+async fn at_a_name_it_listens_at_all_its_addresses_with_one_port() {
+    for by_file in [true, false] {
+        let server = if by_file {
+            let config = ServerConfig::from_toml_str(&format!("listen = 'localhost:0'\n{APP_LINE}")).unwrap();
+            Server::start(config).await.unwrap()
+        } else {
+            Server::builder().project(app_id()).bind("localhost:0").await.unwrap()
+        };
+        let addresses = server.local_addrs();
+        let port = addresses[0].port();
+        assert!(port != 0 && addresses.iter().all(|address| address.port() == port), "{addresses:?}");
+        let named: Vec<_> = tokio::net::lookup_host(("localhost", port)).await.unwrap().collect();
+        // A name that the machine knows for IPv6 may be of no use where that is off.
+        let usable = |address: &&std::net::SocketAddr| TcpListener::bind((address.ip(), 0)).is_ok();
+        for address in named.iter().filter(usable) {
+            assert!(addresses.contains(address), "{address} of {named:?} is not among {addresses:?}");
+        }
+    }
 }

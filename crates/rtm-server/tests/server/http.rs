@@ -139,7 +139,18 @@ async fn what_is_too_large_is_refused_without_being_read_whole() {
     let chunks = "2000\r\n".to_owned() + &"x".repeat(0x2000) + "\r\n";
     let request = format!("POST {GATEWAY} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_eq!(http(address, request + &chunks.repeat(9)).await.status, 413);
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(17 * 1024));
+    // A browser shows a page only what it may read, and a person what was wrong.
+    let headers = |count: usize| (0..count).map(|i| format!("X-{i}: y\r\n")).collect::<String>();
+    for head in
+        [format!("Cookie: {}\r\n", "x".repeat(17 * 1024)), format!("X: {}\r\n", "x".repeat(40 * 1024)), headers(101)]
+    {
+        let answer = http(address, format!("GET /healthz HTTP/1.1\r\nHost: h\r\n{head}\r\n")).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (431, Some("*")));
+        assert!(answer.body.contains("16 KiB"), "{answer:?}");
+    }
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: h\r\n{}\r\n", headers(99));
+    assert_eq!(http(address, request).await.status, 200);
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(200 * 1024));
     assert_eq!(http(address, request).await.status, 431);
     assert_eq!(http(address, "nonsense\r\n\r\n").await.status, 400);
 }
@@ -197,7 +208,7 @@ async fn a_handshake_is_refused_with_what_is_wrong() {
     let answer = ask("GET", &with("Sec-WebSocket-Protocol", "other, rtm.v1")).await;
     assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some("rtm.v1")));
 
-    for protocol in ["rtm.v2", "", "rtm"] {
+    for protocol in ["rtm.v2", "", "rtm", "RTM.V1"] {
         assert_eq!(ask("GET", &with("Sec-WebSocket-Protocol", protocol)).await.status, 400, "{protocol:?}");
     }
     assert_eq!(ask("POST", &good).await.status, 400);
@@ -213,4 +224,50 @@ async fn a_handshake_is_refused_with_what_is_wrong() {
     headers[2].1 = "13";
     headers[3].1 = "short";
     assert_eq!(ask("GET", &headers).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_handshake_that_a_proxy_has_spoilt_is_refused_with_what_to_set() {
+    let server = server().await;
+    let address = server.local_addr();
+    let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    // nginx speaks HTTP/1.0 unless it is told otherwise.
+    for host in ["", "Host: h\r\n"] {
+        let answer = http(address, format!("GET / HTTP/1.0\r\n{host}{headers}\r\n")).await;
+        assert_eq!((answer.status, answer.header("upgrade")), (426, Some("websocket")));
+        assert!(answer.body.contains("HTTP/1.1") && answer.body.contains("proxy_http_version 1.1"), "{answer:?}");
+    }
+    // And leaves the headers out that are for one hop only.
+    let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let answer = http(address, format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{key}\r\n")).await;
+    assert_eq!(answer.status, 426);
+    assert!(answer.body.contains("proxy_set_header Upgrade $http_upgrade"), "{answer:?}");
+    // Other requests may come in HTTP/1.0.
+    assert_eq!(http(address, "GET /healthz HTTP/1.0\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let server = server().await;
+    let address = server.local_addr();
+    let body = connect_body(APP);
+    let post = async |target: &str, version: &str, hosts: &[&str]| {
+        let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        let len = body.len();
+        http(address, format!("POST {target} HTTP/{version}\r\n{hosts}Content-Length: {len}\r\n\r\n{body}")).await
+    };
+    for hosts in [&[][..], &["a:1", "a:1"], &["a:1", "b:1"]] {
+        let answer = post(GATEWAY, "1.1", hosts).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (400, Some("*")), "{hosts:?}");
+        assert!(answer.body.contains("Host"), "{answer:?}");
+    }
+    assert_eq!(post(GATEWAY, "1.0", &[]).await.json()["addresses"][0]["port"], address.port());
+    // A proxy asks for the whole of the URL, and that counts.
+    let absolute = format!("http://rtm.example.com:9000{GATEWAY}");
+    let answer = post(&absolute, "1.1", &["other.example.com:1"]).await.json();
+    assert_eq!(
+        (&answer["addresses"][0]["addr"], &answer["addresses"][0]["port"]),
+        (&"rtm.example.com".into(), &9000.into())
+    );
 }

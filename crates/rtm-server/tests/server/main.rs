@@ -6,6 +6,7 @@ mod config;
 mod drain;
 mod http;
 mod limits;
+mod log;
 mod process;
 mod returning;
 mod sockets;

@@ -4,7 +4,7 @@ use rtm_codec::{Answer, ClientFrame, Event, MessageId, RtmMessage, SendMessageTo
 use rtm_server::{CallLimits, Server, ServerBuilder};
 use tokio::{net::TcpStream, task::spawn_blocking};
 
-use crate::support::{Client, Process, app_id, soon, user};
+use crate::support::{Client, Process, app_id, http, soon, user};
 
 /// What [`Process`] runs.
 #[tokio::test]
@@ -21,19 +21,27 @@ async fn serve_until_killed() {
 }
 
 #[tokio::test]
-async fn without_descriptors_those_who_are_there_stay_and_others_are_let_in_later() {
+async fn without_descriptors_those_who_are_there_stay_and_its_health_is_told_and_others_come_later() {
     let (_process, address) = spawn_blocking(|| Process::start("ulimit -n 64", None)).await.unwrap();
     let mut early = Client::login(address, Wire::Native, "early").await;
-    // More than it has descriptors for; the kernel keeps those that are not accepted waiting.
+    // More than it has descriptors for.
     let mut crowd = Vec::new();
     for _ in 0..100 {
         crowd.push(TcpStream::connect(address).await.unwrap());
     }
     early.send(ClientFrame::Ping).await;
     assert_eq!(early.next().await, ServerFrame::Pong);
-    let mut late = tokio::spawn(async move { Client::login(address, Wire::Native, "late").await });
+    assert_eq!(http(address, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.status, 200);
     drop(crowd);
-    let mut late = soon("being let in", &mut late).await.unwrap();
+    // Turned away at first, perhaps.
+    let mut late = soon("being let in", async {
+        loop {
+            if http(address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.status == 404 {
+                return Client::login(address, Wire::Native, "late").await;
+            }
+        }
+    })
+    .await;
     late.talks_with("late", &mut early, "early").await;
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn server() -> Server {
 /// The same with other settings.
 pub(crate) async fn server_with(change: impl FnOnce(&mut ServerConfig)) -> Server {
     let mut config = ServerConfig::default();
-    config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     config.projects = vec![ProjectConfig::new(app_id())];
     change(&mut config);
     ServerBuilder::from(config).start().await.unwrap()

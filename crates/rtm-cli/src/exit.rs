@@ -1,0 +1,82 @@
+//! How a command ends: with which status, and what is said on standard error.
+
+use std::{fmt, process::ExitCode};
+
+use rtm_client::BuildError;
+
+/// The command did what it should, and what was required of the outcome is not met.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unmet(pub(crate) &'static str);
+
+/// An argument that can only be judged together with others.
+#[derive(Debug)]
+pub(crate) struct WrongArgument(pub(crate) String);
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Unmet {}
+
+impl fmt::Display for WrongArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongArgument {}
+
+/// Says why a command failed, and gives its status.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("rtm: {}", causes(error));
+    if error.downcast_ref::<Unmet>().is_some() {
+        ExitCode::from(UNMET)
+    } else if error.chain().any(|cause| cause.is::<BuildError>() || cause.is::<WrongArgument>()) {
+        ExitCode::from(WRONG_ARGUMENTS)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The error and its causes, each said once: some say their cause themselves.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => said.to_owned(),
+            said => format!("{said}: {cause}"),
+        }
+    })
+}
+
+/// What the status of the process means, for the help.
+pub(crate) const HELP: &str = "\
+Exit status:
+  0  done
+  1  failed: refused by the server, not reachable, not readable …
+  2  wrong arguments
+  3  `rtm send --require`: not what was required
+
+Environment:
+  RTM_GATEWAY, RTM_APP_ID, RTM_UID, RTM_TOKEN, RTM_CERTIFICATE
+            in place of the options of these names
+  RTM_LOG   what is logged on standard error: error, warn, info, debug, trace, or by module as in
+            warn,rtm_server=debug
+  NO_COLOR  no colours";
+
+const WRONG_ARGUMENTS: u8 = 2;
+const UNMET: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = || anyhow::anyhow!("no room").context("cannot write: no room").context("cannot save");
+        assert_eq!(causes(&error()), "cannot save: cannot write: no room");
+    }
+}

@@ -1,0 +1,86 @@
+//! What became of a message, as a line of JSON.
+
+use std::{io::Write as _, time::Duration};
+
+use anyhow::Context as _;
+use rtm_client::{ErrorKind, RtmError, SendOutcome};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+/// What became of a message.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// One to a user.
+    Peer(SendOutcome),
+    /// One to a channel: the server took it.
+    Accepted,
+    /// One that was refused, or whose fate is not known.
+    Failed(RtmError),
+}
+
+/// A line of JSON.
+#[derive(Debug)]
+pub(super) struct Report<'a> {
+    /// Which line of standard input the message was.
+    pub(super) line: Option<u64>,
+    pub(super) sent: &'a Sent,
+}
+
+impl From<Result<Option<SendOutcome>, RtmError>> for Sent {
+    fn from(sent: Result<Option<SendOutcome>, RtmError>) -> Self {
+        match sent {
+            Ok(Some(outcome)) => Self::Peer(outcome),
+            Ok(None) => Self::Accepted,
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl Report<'_> {
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        let line = serde_json::to_string(self)?;
+        writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
+    }
+}
+
+impl Serialize for Report<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(line) = self.line {
+            map.serialize_entry("line", &line)?;
+        }
+        match self.sent {
+            Sent::Peer(outcome) => {
+                map.serialize_entry("has_peer_received", &outcome.has_peer_received())?;
+                let outcome = match outcome {
+                    SendOutcome::Delivered => "delivered",
+                    SendOutcome::Stored => "stored",
+                    // And whatever else is added: the receiver has not got it.
+                    _ => "not_received",
+                };
+                map.serialize_entry("outcome", outcome)?;
+            }
+            Sent::Accepted => map.serialize_entry("outcome", "accepted")?,
+            Sent::Failed(error) => {
+                let is_unknown = matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Timeout);
+                map.serialize_entry("outcome", if is_unknown { "unknown" } else { "refused" })?;
+                map.serialize_entry("error", &format!("{:?}", error.kind()))?;
+                if let Some(code) = error.code() {
+                    map.serialize_entry("code", &code)?;
+                }
+                if let Some(wait) = retry_after(error) {
+                    map.serialize_entry("retry_after_ms", &wait.as_millis())?;
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+/// When a message that was sent too often may be sent again.
+pub(super) fn retry_after(error: &RtmError) -> Option<Duration> {
+    if error.kind() != ErrorKind::TooOften {
+        return None;
+    }
+    let ms = error.detail().split(' ').find_map(|word| word.parse().ok())?;
+    Some(Duration::from_millis(ms))
+}

@@ -1,0 +1,71 @@
+//! Opens the sockets of a server: at a name, one at each of its addresses.
+
+use std::{io, net::SocketAddr};
+
+use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+use tracing::warn;
+
+use crate::error::ServerError;
+
+/// Listens at all addresses of `name`, which is `shown` in errors. Port 0 takes one that is free at all of them.
+pub(crate) async fn all(name: impl ToSocketAddrs, shown: &str) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+    let fault = |source| ServerError::Listen { address: shown.to_owned(), source };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in lookup_host(name).await.map_err(fault)? {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    let mut tries = TRIES;
+    loop {
+        match each(&addresses).await {
+            // Somebody else has this port at the second address: the next free one may be free at both.
+            Err(error)
+                if tries > 0
+                    && addresses.len() > 1
+                    && addresses[0].port() == 0
+                    && error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                tries -= 1;
+            }
+            done => return done.map_err(fault),
+        }
+    }
+}
+
+async fn each(addresses: &[SocketAddr]) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+    let mut listeners: Vec<(SocketAddr, TcpListener)> = Vec::new();
+    let mut missing = None;
+    for &address in addresses {
+        let mut address = address;
+        if let Some((first, _)) = listeners.first() {
+            address.set_port(first.port());
+        }
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push((listener.local_addr()?, listener)),
+            // A machine without IPv6 knows ::1 by name all the same.
+            Err(error) if addresses.len() > 1 && is_missing(&error) => missing = Some((address, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some((_, error)) if listeners.is_empty() => Err(error),
+        Some((address, error)) => {
+            warn!(%address, "this machine does not have it: {error}");
+            Ok(listeners)
+        }
+        None if listeners.is_empty() => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
+        None => Ok(listeners),
+    }
+}
+
+/// Whether the machine lacks an address, or its whole family.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+/// How often another free port is looked for.
+const TRIES: u32 = 16;
+/// "Address family not supported", for which the standard library has no kind. By this number on Linux.
+const EAFNOSUPPORT: i32 = 97;
