@@ -71,9 +71,7 @@ fn send_says_what_became_of_the_message() {
         let (code, stdout, _) = send(&server, "alice", &to("nobody", &[]));
         assert_eq!((code, stdout.as_str()), (Some(0), NOT_RECEIVED), "{wire}");
         let (code, stdout, _) = send(&server, "alice", &to("later", &["--offline"]));
-        // The vendor's wire does not say that it is stored.
-        let stored = if wire == "native" { STORED } else { NOT_RECEIVED };
-        assert_eq!((code, stdout.as_str()), (Some(0), stored), "{wire}");
+        assert_eq!((code, stdout.as_str()), (Some(0), STORED), "{wire}");
     }
     let mut later = server.listener("later", &[]);
     let event = later.event(is_type("MessageFromPeer"));
