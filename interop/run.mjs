@@ -12,7 +12,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { APP_ID, bench, CERTIFICATE, SECURE_APP_ID } from "./bench.mjs";
 import { attributes } from "./cases/attributes.mjs";
-import { breaks } from "./cases/breaks.mjs";
+import { breaks, longBreaks } from "./cases/breaks.mjs";
 import { channels, typedChannels } from "./cases/channels.mjs";
 import { commandLine } from "./cases/command-line.mjs";
 import { drain } from "./cases/drain.mjs";
@@ -24,6 +24,7 @@ import { patience } from "./cases/patience.mjs";
 import { presence } from "./cases/presence.mjs";
 import { behindProxy } from "./cases/proxies.mjs";
 import { refusals } from "./cases/refusals.mjs";
+import { sdkHabits } from "./cases/sdk-habits.mjs";
 import { session } from "./cases/session.mjs";
 import { tokens } from "./cases/tokens.mjs";
 import { servePages } from "./page/serve.mjs";
@@ -94,7 +95,7 @@ for (const pair of pairs) {
   lanes.push(async () => {
     await inTurn(`${label}, A is JS`, BOTH_ROLES, pair, { a: js, b: rust });
     await inTurn(`${label}, A is Rust`, BOTH_ROLES, pair, { a: rust, b: js });
-    await inTurn(label, { ...drain, ...typedChannels }, pair, { a: js, b: rust });
+    await inTurn(label, { ...drain, ...typedChannels, ...sdkHabits }, pair, { a: js, b: rust });
     if (rust === native) await inTurn(label, nativeMessages, pair);
     await inTurn(label, js === node ? commandLine : page, pair);
   });
@@ -102,7 +103,7 @@ for (const pair of pairs) {
 for (const a of [...wires, ...runtimes]) {
   const pair = a.isRust ? { rust: a, js: node } : { rust: native, js: a };
   const label = `A is ${a.isRust ? "Rust" : "JS"} ${a.name}`, roles = { a, b: a.isRust ? node : native };
-  wait(label, links, pair, roles);
+  wait(label, { ...longBreaks, ...links }, pair, roles);
   lanes.push(() => inTurn(label, breaks, pair, roles));
 }
 for (const proxy of proxies) {

@@ -1,0 +1,55 @@
+// What applications on the vendor's SDK do, and must not be punished for.
+import assert from "node:assert/strict";
+
+// What `slice` makes of a text that ends in an emoji, and what is to become of it.
+const HALF = "a👋".slice(0, 2), WHOLE = "a\ufffd";
+
+export const sdkHabits = {
+  async "half an emoji arrives as U+FFFD, in every text that the SDK sends"(t) {
+    const js = await t.login("js"), other = await t.login("js"), rust = await t.login("rust"), later = t.uid("later"), channel_id = t.channel();
+    for (const one of [js, other, rust]) await one.call("join_channel", { channel_id });
+    assert.deepEqual(await js.call("send_message_to_peer", { peer_id: rust.uid, text: HALF }), { has_peer_received: true });
+    assert.deepEqual(await js.call("send_message_to_peer", { peer_id: other.uid, text: HALF }), { has_peer_received: true });
+    await js.call("send_channel_message", { channel_id, text: HALF });
+    for (const one of [rust, other]) {
+      await one.expects({ type: "MessageFromPeer", peer_id: js.uid, message: { text: WHOLE } });
+      await one.expects({ type: "ChannelMessage", channel_id, message: { text: WHOLE } });
+    }
+    await js.call("send_message_to_peer", { peer_id: later, text: HALF, offline: true });
+    const woken = await t.login("rust", { uid: later });
+    await woken.expects({ type: "MessageFromPeer", message: { text: WHOLE } });
+
+    await js.call("set_local_user_attributes", { attributes: { name: HALF } });
+    assert.deepEqual(await rust.call("get_user_attributes", { user_id: js.uid }), { name: WHOLE });
+    await js.call("add_or_update_channel_attributes", { channel_id, attributes: { topic: HALF }, notify: true });
+    const { attributes: written } = await rust.expects({ type: "AttributesUpdated", channel_id });
+    assert.equal(written.attributes.topic.value, WHOLE);
+
+    const { call_id } = await js.call("send_invitation", { callee_id: rust.uid, content: HALF });
+    const { invitation } = await rust.expects({ type: "RemoteInvitationReceived" });
+    assert.equal(invitation.content, WHOLE);
+    await rust.call("refuse_invitation", invitation);
+    await js.expects({ type: "LocalInvitationRefused", invitation: { call_id } });
+    const asked = await rust.call("send_invitation", { callee_id: js.uid, content: "?" });
+    const { invitation: remote } = await js.expects({ type: "RemoteInvitationReceived" });
+    await js.call("accept_invitation", { call_id: remote.call_id, response: HALF });
+    await rust.expects({ type: "LocalInvitationAccepted", invitation: { call_id: asked.call_id }, response: WHOLE });
+  },
+  async "a page that logs in and out three times within a second is logged in"(t) {
+    const js = await t.login("js"), rust = await t.login("rust");
+    for (let i = 0; i < 2; i++) {
+      await js.call("logout");
+      await js.call("login", { uid: js.uid });
+    }
+    assert.deepEqual(await rust.call("send_message_to_peer", { peer_id: js.uid, text: "there?" }), { has_peer_received: true });
+  },
+  async "a question about nobody is answered with nobody"(t) {
+    const js = await t.login("js");
+    assert.deepEqual(await js.call("query_peers_online_status", { peer_ids: [] }), {});
+  },
+  async "the SDK reaches a server at an IPv6 address, by its literal"(t) {
+    const via = await t.serve({ listen: "[::1]:0" });
+    const js = await t.login("js", { via }), rust = await t.login("rust", { via });
+    assert.deepEqual(await js.call("send_message_to_peer", { peer_id: rust.uid, text: "six" }), { has_peer_received: true });
+  },
+};
