@@ -231,6 +231,7 @@ impl<N: Network> Driver<N> {
                     self.connection.handle_frame(now, frame);
                 }
             }
+            Poll::Ready(Progress::Bytes) => self.connection.handle_bytes(now()),
             Poll::Ready(Progress::Closed(closed)) => {
                 tracing::debug!(reason = ?closed.reason, detail = closed.detail, "the link ended");
                 self.connection.handle_closed(now(), closed.reason);
@@ -284,7 +285,10 @@ impl<N: Network> Driver<N> {
 
     fn poll_gateway(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready(Asked { id, answer }) = self.gateway.poll(cx) else { return false };
-        self.connection.handle_asked(now(), id, answer);
+        match answer {
+            Some(answer) => self.connection.handle_asked(now(), id, answer),
+            None => self.connection.handle_ask_bytes(now(), id),
+        }
         true
     }
 

@@ -22,6 +22,7 @@ use rtm_codec::{
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{AskId, TransportError};
+use tokio::sync::mpsc;
 
 use crate::{address::Address, handshake::is_lasting, transport::Network};
 
@@ -31,29 +32,36 @@ pub(crate) struct Gateway<N> {
     address: Address,
     asks: FuturesUnordered<BoxFuture<'static, Result<Asked, Aborted>>>,
     cancels: HashMap<AskId, AbortHandle, RandomState>,
+    /// Of which answers a part came.
+    parts: mpsc::UnboundedReceiver<AskId>,
+    part: mpsc::UnboundedSender<AskId>,
 }
 
 /// What came of a request.
 pub(crate) struct Asked {
     pub(crate) id: AskId,
-    pub(crate) answer: Result<GatewayAnswer, TransportError>,
+    /// `None` when only a part of the answer is here.
+    pub(crate) answer: Option<Result<GatewayAnswer, TransportError>>,
 }
 
 impl<N: Network> Gateway<N> {
     pub(crate) fn new(network: Arc<N>, address: Address) -> Self {
-        Self { network, address, asks: FuturesUnordered::new(), cancels: HashMap::default() }
+        let (part, parts) = mpsc::unbounded_channel();
+        Self { network, address, asks: FuturesUnordered::new(), cancels: HashMap::default(), parts, part }
     }
 
     /// Starts a request.
     pub(crate) fn ask(&mut self, id: AskId, request: Box<GatewayRequest>) {
-        let (network, address) = (Arc::clone(&self.network), self.address.clone());
+        let (network, address, part) = (Arc::clone(&self.network), self.address.clone(), self.part.clone());
         let asked = async move {
-            let answer = post(&*network, &address, &request).await.map_err(|error| {
+            // The other end lives as long as this future.
+            let on_part = move || _ = part.send(id);
+            let answer = post(&*network, &address, &request, on_part).await.map_err(|error| {
                 let detail = Text::from(format!("{address}: {error}"));
                 tracing::debug!(endpoint = ?request.endpoint(), detail = detail.as_str(), "the gateway did not answer");
                 TransportError { retry: !error.is_lasting(), detail }
             });
-            Asked { id, answer }
+            Asked { id, answer: Some(answer) }
         };
         let (cancel, canceled) = AbortHandle::new_pair();
         self.asks.push(Box::pin(Abortable::new(asked, canceled)));
@@ -67,7 +75,7 @@ impl<N: Network> Gateway<N> {
         }
     }
 
-    /// The next one that came to its end.
+    /// The next one of which something came.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Asked> {
         while let Poll::Ready(Some(asked)) = self.asks.poll_next_unpin(cx) {
             if let Ok(asked) = asked
@@ -76,7 +84,7 @@ impl<N: Network> Gateway<N> {
                 return Poll::Ready(asked);
             }
         }
-        Poll::Pending
+        self.parts.poll_recv(cx).map(|id| Asked { id: id.expect("this end holds a sender"), answer: None })
     }
 }
 
@@ -111,6 +119,7 @@ async fn post(
     network: &impl Network,
     address: &Address,
     request: &GatewayRequest,
+    on_part: impl Fn(),
 ) -> Result<GatewayAnswer, GatewayError> {
     let stream = network.connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -126,7 +135,11 @@ async fn post(
         if status != StatusCode::OK {
             return GatewayAnswer::of_status(status.as_u16()).ok_or(GatewayError::Status(status));
         }
-        let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(GatewayError::Body)?;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES).map_frame(|frame| {
+            on_part();
+            frame
+        });
+        let body = body.collect().await.map_err(GatewayError::Body)?;
         Ok(GatewayAnswer::decode(endpoint, &body.to_bytes())?)
     };
     // The connection does its work only while it is polled, and is of no use after the answer.

@@ -39,6 +39,8 @@ pub(crate) enum Progress<'a> {
     DialFailed(TransportError),
     /// Frames came; they are to be drained.
     Frames(&'a mut Vec<ServerFrame>),
+    /// A part of a packet came.
+    Bytes,
     /// It is over.
     Closed(Closed),
 }
@@ -91,9 +93,11 @@ impl<N: Network> Link<N> {
                 }
             }
         }
-        match &mut self.state {
-            State::Open(open) if !open.frames.is_empty() => Poll::Ready(Progress::Frames(&mut open.frames)),
-            _ => Poll::Pending,
+        let State::Open(open) = &mut self.state else { return Poll::Pending };
+        match (open.transport.take_heard(), &mut open.frames) {
+            (_, frames) if !frames.is_empty() => Poll::Ready(Progress::Frames(frames)),
+            (true, _) => Poll::Ready(Progress::Bytes),
+            (false, _) => Poll::Pending,
         }
     }
 

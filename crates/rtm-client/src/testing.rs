@@ -229,6 +229,11 @@ impl Peer {
         while self.socket.next().await.is_some_and(|message| message.is_ok()) {}
     }
 
+    /// The stream below the WebSocket, to write its bytes by hand.
+    pub(crate) fn stream(&mut self) -> &mut DuplexStream {
+        self.socket.get_mut().get_mut()
+    }
+
     async fn flush(&mut self) {
         while let Some(packet) = self.wire.take_packet() {
             let message = match packet {

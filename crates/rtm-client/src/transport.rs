@@ -69,6 +69,8 @@ pub(crate) struct Transport {
     /// What is to be written; that before `written` is.
     output: Vec<u8>,
     written: usize,
+    /// Whether anything was read since that was asked last.
+    is_heard: bool,
     unflushed: bool,
 }
 
@@ -100,6 +102,7 @@ impl Transport {
             read_to: early.len(),
             output: Vec::new(),
             written: 0,
+            is_heard: false,
             unflushed: false,
         })
     }
@@ -162,7 +165,7 @@ impl Transport {
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
             (self.read_from, self.read_to) = (0, buffer.filled().len());
             match read {
-                Poll::Ready(Ok(())) if self.read_to > 0 => {}
+                Poll::Ready(Ok(())) if self.read_to > 0 => self.is_heard = true,
                 Poll::Ready(Ok(())) => {
                     return Poll::Ready(Err(Closed { reason: None, detail: "the connection ended".to_owned() }));
                 }
@@ -174,6 +177,11 @@ impl Transport {
                 }
             }
         }
+    }
+
+    /// Whether bytes came since this was asked last.
+    pub(crate) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.is_heard)
     }
 
     /// Says goodbye: writes what `next` still yields and a close frame, and waits for the server to

@@ -29,8 +29,8 @@ use crate::{
 /// The connection of one client object, over any number of logins.
 ///
 /// Three kinds of methods feed it: what the user wants (`login`, `logout`, `request` and those that make a request,
-/// `consumed`), what the transport and the token provider report (`handle_asked`, `handle_opened`,
-/// `handle_dial_failed`, `handle_frame`, `handle_closed`, `handle_token`), and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
+/// `consumed`), what the transport and the token provider report (`handle_asked`, `handle_ask_bytes`,
+/// `handle_opened`, `handle_dial_failed`, `handle_frame`, `handle_bytes`, `handle_closed`, `handle_token`), and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
 /// [`poll_output`](Self::poll_output), until it says [`Output::Wait`]; any number of inputs may come before that.
 /// Getters cost nothing and change nothing.
 ///
@@ -193,6 +193,14 @@ impl Connection {
         self.turn(now, |active| active.asked(id, result));
     }
 
+    /// A part of the answer to the request of this [`Output::Ask`] came: over a slow link the rest takes its time.
+    pub fn handle_ask_bytes(&mut self, now: Instant, id: AskId) {
+        let now = self.advance(now);
+        if let Some(mut active) = self.active(now) {
+            active.ask_goes_on(id);
+        }
+    }
+
     /// The link that the last [`Output::Dial`] asked for is open.
     pub fn handle_opened(&mut self, now: Instant) {
         let now = self.advance(now);
@@ -214,6 +222,17 @@ impl Connection {
             State::In(_) => self.turn(now, |active| active.frame(frame)),
             State::LoggingOut { .. } if matches!(frame, ServerFrame::Close(_)) => self.logged_out(true),
             State::Out { .. } | State::LoggingOut { .. } | State::Aborted => {}
+        }
+    }
+
+    /// Bytes came that make no whole frame yet. They prove that the link lives, also where it is so slow that one frame
+    /// takes longer than its silence may last.
+    pub fn handle_bytes(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if let State::In(account) = &mut self.state
+            && let Link::Online(online) = &mut account.link
+        {
+            online.heard(now);
         }
     }
 

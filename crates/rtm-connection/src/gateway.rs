@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Instant, vec};
 
 use rtm_codec::{
     QueryHistory, RequestId, Text,
-    anyrtc::gateway::{Address, Caller, GatewayRequest},
+    anyrtc::gateway::{Address, Caller, GatewayRequest, StoredCursor, StoredQuery},
+    limits::HISTORY_PAGE,
 };
 
 use crate::AskId;
@@ -40,13 +41,13 @@ pub(crate) struct Gateway {
     pub(crate) queries: BTreeMap<AskId, RequestId>,
 }
 
-/// How far fetching the stored messages is.
+/// How far fetching the stored messages is. `after`: where the last page ended that is here.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stored {
-    /// They are asked for. `tries`: how often so far.
-    Asked { ask: AskId, tries: u32, until: Instant },
+    /// A page of them is asked for, for the time since something of it came. `tries`: how often so far.
+    Asked { ask: AskId, after: Option<StoredCursor>, tries: u32, until: Instant },
     /// That failed, and is tried again then.
-    Waiting { tries: u32, until: Instant },
+    Waiting { after: Option<StoredCursor>, tries: u32, until: Instant },
     /// They are here, or not to be had.
     Done,
 }
@@ -56,8 +57,10 @@ impl Gateway {
         Self { caller, stored: Stored::Done, queries: BTreeMap::new() }
     }
 
-    pub(crate) fn stored_request(&self) -> GatewayRequest {
-        GatewayRequest::OfflineMessages { caller: self.caller.clone() }
+    /// Asks for the page after one that is here, which says so to the server.
+    pub(crate) fn stored_request(&self, after: Option<StoredCursor>) -> GatewayRequest {
+        let page = Some(StoredQuery { after, limit: HISTORY_PAGE as u32 });
+        GatewayRequest::OfflineMessages { caller: self.caller.clone(), page }
     }
 
     pub(crate) fn history_request(&self, query: &QueryHistory) -> GatewayRequest {

@@ -63,7 +63,7 @@ impl Online {
         now - self.since
     }
 
-    /// A frame came, whatever it was.
+    /// A frame came, whatever it was, or a part of one.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard_at = now;
     }

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{
     ErrorKind, Refusal, RtmMessage, Text, Token, UserId,
-    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, StoredPage, StoredQuery},
 };
 
 use super::{
-    Core, HttpId, LogKey, Now, Place, StoreAnswer, StoreFailed, StoreWork,
+    Core, HttpId, Now, Place, StoreAnswer, StoreFailed, StoredMessage,
     arena::SessionKey,
     auth::authenticate,
+    handed_out::{Confirmation, HandedOut},
     jobs::{Waiting, history_page},
     timer::Due,
 };
@@ -22,15 +23,14 @@ pub(super) struct Http {
     /// Those that wait for the store.
     open: BTreeMap<HttpId, Asked>,
     answers: Vec<(HttpId, GatewayAnswer)>,
-    /// The stored messages in answers that are on their way to their receivers.
-    handed_out: BTreeMap<HttpId, (UserId, Vec<Place>)>,
+    pub(super) handed_out: HandedOut,
 }
 
 /// What a request waits for.
 #[derive(Debug)]
 enum Asked {
-    /// The messages that are stored for a user.
-    Stored(UserId),
+    /// A page of the messages that are stored for the session's user, or all of them.
+    Stored { session: SessionKey, is_page: bool },
     /// A page of history.
     History,
 }
@@ -57,16 +57,6 @@ impl Core {
         answers.append(&mut self.http.answers);
     }
 
-    /// The client has the answer: the stored messages in it, if any, are removed. Those in an answer that was lost
-    /// stay stored.
-    pub fn http_answer_taken(&mut self, id: HttpId) {
-        if let Some((user_id, places)) = self.http.handed_out.remove(&id)
-            && !places.is_empty()
-        {
-            self.jobs.tell(StoreWork::Remove { log: LogKey::Stored(user_id), places });
-        }
-    }
-
     /// Answers a request, or has the store read what its answer needs.
     fn answer_or_read(
         &mut self,
@@ -85,14 +75,22 @@ impl Core {
                 let session = self.gateway_session(now, user_id.as_ref(), token.as_ref())?;
                 return Ok(Some(GatewayAnswer::Connect { session, addresses: Vec::new() }));
             }
-            GatewayRequest::OfflineMessages { caller } => {
-                let key = self.callers_session(&caller)?;
-                let is_fetched = self.hub.sessions.get_mut(key).is_none_or(|session| session.mail.fetch());
-                if !is_fetched {
-                    return Ok(Some(GatewayAnswer::OfflineMessages(Vec::new())));
+            GatewayRequest::OfflineMessages { caller, page } => {
+                let session = self.callers_session(&caller)?;
+                let after = page.and_then(|page| page.after).map(Place::from);
+                if let Some(after) = after {
+                    self.confirm_page(session, after);
                 }
-                let work = self.stored_messages(now, caller.user_id.clone(), None, STORED_BYTES);
-                (Asked::Stored(caller.user_id), work)
+                let is_fetched = self.hub.sessions.get_mut(session).is_none_or(|session| session.mail.fetch());
+                if !is_fetched {
+                    return Ok(Some(GatewayAnswer::OfflineMessages(StoredPage::default())));
+                }
+                let (limit, max_bytes) = match page {
+                    None => (usize::MAX, STORED_BYTES),
+                    Some(StoredQuery { limit, .. }) => (limit as usize, PAGE_BYTES),
+                };
+                let work = self.stored_messages(now, caller.user_id, after, limit, max_bytes);
+                (Asked::Stored { session, is_page: page.is_some() }, work)
             }
             GatewayRequest::History { caller, query } => {
                 let key = self.callers_session(&caller)?;
@@ -144,21 +142,36 @@ impl Core {
         }
         let answer = match asked {
             Asked::History => history_page(read).map(GatewayAnswer::History).ok(),
-            Asked::Stored(user_id) => read.ok().and_then(StoreAnswer::into_messages).map(|(messages, _)| {
-                // The wire cannot carry a binary message: it stays for another login.
-                let readable =
-                    messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
-                let (places, messages) = readable.map(|(place, message)| (place, message.into_peer_message())).unzip();
-                if self.http.handed_out.len() >= HANDED_OUT {
-                    // The oldest answer was hardly taken: its messages stay stored.
-                    self.http.handed_out.pop_first();
-                }
-                self.http.handed_out.insert(id, (user_id, places));
-                GatewayAnswer::OfflineMessages(messages)
-            }),
+            Asked::Stored { session, is_page } => read
+                .ok()
+                .and_then(StoreAnswer::into_messages)
+                .map(|(messages, more)| self.hand_out(id, session, is_page, messages, more)),
         };
         let answer = answer.unwrap_or(GatewayAnswer::Refused(ErrorKind::Failure));
         self.http.answers.push((id, answer));
+    }
+
+    /// Stored messages for a session's user, which are removed when the client is known to have them.
+    fn hand_out(
+        &mut self,
+        id: HttpId,
+        session: SessionKey,
+        is_page: bool,
+        messages: Vec<(Place, StoredMessage)>,
+        more: bool,
+    ) -> GatewayAnswer {
+        let last = messages.last().map(|(place, _)| *place);
+        // The wire cannot carry a binary message: it stays for another login.
+        let readable = messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
+        let (places, messages): (Vec<_>, Vec<_>) =
+            readable.map(|(place, message)| (place, message.into_peer_message())).unzip();
+        let next = last.filter(|_| is_page && (more || !places.is_empty())).map(Into::into);
+        let conn = self.hub.sessions.get(session).and_then(|session| session.conn);
+        if let Some(user_id) = self.user_id_of(session) {
+            let how = if is_page { Confirmation::NextPage } else { Confirmation::Signs { answer: id, conn } };
+            self.http.handed_out.add(session, user_id, places, how);
+        }
+        GatewayAnswer::OfflineMessages(StoredPage { messages, next })
     }
 
     /// The time of a request is over.
@@ -171,10 +184,14 @@ impl Core {
 
     /// A request gets no answer but a failure. If it was for stored messages, they are yet to be fetched.
     fn not_fetched(&mut self, now: Now, asked: &Asked) {
-        if let Asked::Stored(user_id) = asked
-            && let Some(key) = self.session_of(user_id)
-            && let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some())
-        {
+        if let Asked::Stored { session, .. } = asked {
+            self.fetch_failed(now, *session);
+        }
+    }
+
+    /// A client did not get its stored messages.
+    pub(super) fn fetch_failed(&mut self, now: Now, key: SessionKey) {
+        if let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some()) {
             session.mail.fetch_failed(now.instant);
             self.hub.arm(key);
         }
@@ -185,5 +202,5 @@ impl Core {
 const ANSWER_WITHIN: Duration = Duration::from_secs(9);
 /// More than all messages that may wait for one user.
 const STORED_BYTES: usize = 64 * 1024 * 1024;
-/// How many answers may be on their way with stored messages.
-const HANDED_OUT: usize = 1024;
+/// What a page of stored messages has at most, but for its last one: what is lost with a connection comes again.
+const PAGE_BYTES: usize = 128 * 1024;

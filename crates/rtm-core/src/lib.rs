@@ -44,6 +44,7 @@ mod channel;
 mod commands;
 mod config;
 mod directory;
+mod handed_out;
 mod history;
 mod http;
 mod hub;
@@ -201,15 +202,30 @@ impl Core {
         self.hub.close_overfull(now);
     }
 
+    /// Bytes came on a connection that make no whole frame yet. They prove that its client lives, which over a slow
+    /// link may take longer to say so with a frame than its silence may last.
+    pub fn handle_bytes(&mut self, now: Now, conn: ConnId) {
+        let conn = self.hub.conns.get(conn).filter(|conn| !conn.is_closed);
+        if let Some(key) = conn.and_then(|conn| conn.session) {
+            self.hear(now, key);
+        }
+    }
+
+    fn hear(&mut self, now: Now, key: SessionKey) {
+        if let Some(session) = self.hub.sessions.get_mut(key)
+            && session.liveness.hear(now.instant)
+        {
+            self.set_state(now, key, PeerOnlineState::Online);
+        }
+    }
+
     fn session_frame(&mut self, now: Now, conn: ConnId, key: SessionKey, frame: ClientFrame) {
         if let ClientFrame::Written { up_to } = frame {
             return self.acknowledge(now, conn, key, up_to, up_to);
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         session.liveness.forget_lapse();
-        if session.liveness.hear(now.instant) {
-            self.set_state(now, key, PeerOnlineState::Online);
-        }
+        self.hear(now, key);
         match frame {
             ClientFrame::Request { id, command } => self.request(now, key, id, command),
             ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
@@ -219,8 +235,11 @@ impl Core {
                     session.requests.forget_before(answered);
                 }
             }
-            ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
-            ClientFrame::Pong => {}
+            ClientFrame::Ping => {
+                self.hub.send(conn, ServerFrame::Pong);
+                self.count_sign(conn, key);
+            }
+            ClientFrame::Pong => self.count_sign(conn, key),
             ClientFrame::Logout => self.end_session(now, key, CloseReason::Logout),
             // A second login, and what no client of this version sends.
             _ => self.break_off(now, conn),

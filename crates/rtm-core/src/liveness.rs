@@ -249,6 +249,7 @@ impl Core {
             self.end_invitations(user, leaving);
             self.state_changed(now, user);
         }
+        self.settle_handed_out(key, reason);
         if let Some(user_id) = user_id {
             self.return_receipts(&user_id, session.stream, session.mail);
         }

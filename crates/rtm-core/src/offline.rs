@@ -248,15 +248,22 @@ impl Core {
             session.mail.removed_meanwhile.clear();
             let unremoved = std::mem::take(&mut session.mail.unremoved);
             self.remove_stored(key, unremoved);
-            let work = self.stored_messages(now, to, after, self.config.settings.session_bytes / 4);
+            let work = self.stored_messages(now, to, after, usize::MAX, self.config.settings.session_bytes / 4);
             self.jobs.ask(work, Waiting::Load(key));
         }
     }
 
     /// What the store has to read for a user's stored messages.
-    pub(super) fn stored_messages(&self, now: Now, to: UserId, after: Option<Place>, max_bytes: usize) -> StoreWork {
+    pub(super) fn stored_messages(
+        &self,
+        now: Now,
+        to: UserId,
+        after: Option<Place>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> StoreWork {
         let times = self.config.settings.oldest_offline(now)..u64::MAX;
-        StoreWork::Read { log: LogKey::Stored(to), after, times, limit: usize::MAX, max_bytes }
+        StoreWork::Read { log: LogKey::Stored(to), after, times, limit, max_bytes }
     }
 
     /// A page was read: its messages go into the stream, and after the last page those that had to wait.

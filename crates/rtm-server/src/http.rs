@@ -1,7 +1,11 @@
 //! The HTTP side of the port: the vendor's gateway, health, and the handshake that turns a connection
 //! into a WebSocket one. Each connection carries one request.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -20,11 +24,12 @@ use rtm_codec::{
     native::SUBPROTOCOL,
     websocket::accept_key,
 };
+use rtm_core::HttpId;
 use tracing::debug;
 
 use crate::{
     config::Advertise,
-    handover::{HandOut, Handover},
+    counted::Counted,
     project::Project,
     refusals::{RefusedLogin, login_refused},
     shared::{Remote, Shared},
@@ -32,21 +37,28 @@ use crate::{
     tls::Stream,
 };
 
-/// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. How long
-/// that may take is the caller's to limit.
+/// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. A request has
+/// the time of a handshake to arrive, and its answer as long as some of it is taken in each such time.
 pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remote>) {
-    let hand_out = HandOut::default();
-    let stream = TokioIo::new(Handover::new(stream, hand_out.clone()));
-    let exchange = &Exchange { shared, remote, hand_out };
+    let patience = shared.handshake_timeout;
+    let exchange = &Exchange { shared, remote, handed_out: OnceLock::new() };
+    let (stream, written) = Counted::new(stream);
     let service = service_fn(move |request| async move { Ok::<_, Infallible>(exchange.answer(request).await) });
     // Heads that are too large are read a little further, so that they get an answer that a browser can read.
     let connection = http1::Builder::new()
         .max_buf_size(4 * HEAD_BYTES)
         .max_headers(4 * HEADERS)
-        .serve_connection(stream, service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
-        debug!(remote = %exchange.remote.address, "{error}");
+    let ended = written.while_it_moves(patience, connection).await;
+    let is_written = matches!(ended, Some(Ok(())));
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => debug!(remote = %exchange.remote.address, "{error}"),
+        None => debug!(remote = %exchange.remote.address, "the request or its answer takes too long"),
+    }
+    if let Some((project, id)) = exchange.handed_out.get() {
+        project.http_answer_ended(*id, is_written);
     }
 }
 
@@ -54,7 +66,8 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remot
 struct Exchange {
     shared: Arc<Shared>,
     remote: Arc<Remote>,
-    hand_out: HandOut,
+    /// The answer that holds stored messages, if it does.
+    handed_out: OnceLock<(Arc<Project>, HttpId)>,
 }
 
 impl Exchange {
@@ -191,7 +204,8 @@ impl Exchange {
                 };
                 addresses.push(Address { host: host.into(), port });
             }
-            GatewayAnswer::OfflineMessages(_) => self.hand_out.begin(project, id),
+            // A connection carries one request.
+            GatewayAnswer::OfflineMessages(_) => _ = self.handed_out.set((project, id)),
             _ => {}
         }
         answer
@@ -314,7 +328,7 @@ fn switch(wire: Wire, accept: HeaderValue) -> Response<Full<Bytes>> {
 /// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory.
 async fn upgraded(upgrade: OnUpgrade, wire: Wire, shared: Arc<Shared>, remote: Arc<Remote>) {
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<Handover>>() else { return };
+    let Ok(parts) = upgraded.downcast::<TokioIo<Counted>>() else { return };
     Socket::new(parts.io.into_inner().into_stream(), parts.read_buf, wire, shared, remote).await;
 }
 

@@ -11,8 +11,9 @@ mod address;
 mod admission;
 mod bind;
 mod config;
+mod counted;
 mod error;
-mod handover;
+
 mod http;
 mod listener;
 mod outbox;

@@ -68,11 +68,7 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shar
         };
         let (tls, connection) = (tls.clone(), Arc::clone(&shared));
         shared.tasks.spawn(async move {
-            let handshake_timeout = connection.handshake_timeout;
-            let served = timeout(handshake_timeout, Box::pin(serve(stream, address, admitted, false, tls, connection)));
-            if served.await.is_err() {
-                debug!(remote = %address, "the handshake takes too long");
-            }
+            serve(stream, address, admitted, false, tls, connection).await;
         });
     }
 }
@@ -90,9 +86,10 @@ async fn serve(
     let Ok(local) = prepared else { return };
     let stream = match tls {
         None => Stream::Plain(stream),
-        Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => Stream::Tls(Box::new(stream)),
-            Err(error) => return debug!(remote = %address, "{error}"),
+        Some(tls) => match timeout(shared.handshake_timeout, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+            Ok(Err(error)) => return debug!(remote = %address, "{error}"),
+            Err(_) => return debug!(remote = %address, "the handshake takes too long"),
         },
     };
     let remote = Remote { address, local, tls: stream.is_tls(), is_spare, admitted };

@@ -101,6 +101,11 @@ impl Project {
         })
     }
 
+    /// A connection received bytes that make no whole frame yet.
+    pub(crate) fn hear(self: &Arc<Self>, conn: ConnId) {
+        self.with(|state, now| state.core.handle_bytes(now, conn));
+    }
+
     /// Hands in the last that a connection received.
     pub(crate) fn finish(self: &Arc<Self>, conn: ConnId, frames: impl Iterator<Item = ClientFrame>) {
         self.with(|state, now| {
@@ -137,9 +142,9 @@ impl Project {
         (id, answered.await.unwrap_or(GatewayAnswer::TryAgain))
     }
 
-    /// The client has the answer to an HTTP request.
-    pub(crate) fn http_answer_taken(self: &Arc<Self>, id: HttpId) {
-        self.with(|state, _| state.core.http_answer_taken(id));
+    /// The answer to an HTTP request was written as a whole, or not.
+    pub(crate) fn http_answer_ended(self: &Arc<Self>, id: HttpId, is_written: bool) {
+        self.with(|state, now| state.core.http_answer_ended(now, id, is_written));
     }
 
     /// Refuses logins from now on. Gives the connections that are there.

@@ -13,6 +13,8 @@ pub(crate) struct Scratch {
     pub(crate) read: Box<[u8]>,
     /// Frames of the packet that is being read.
     pub(crate) frames: Vec<ClientFrame>,
+    /// Frames for the core that go before those that wait.
+    pub(crate) ahead: Vec<ClientFrame>,
     /// Frames for the core.
     pub(crate) pending: VecDeque<ClientFrame>,
     /// What the core has for the connection.
@@ -30,6 +32,7 @@ impl Scratch {
             Box::new(Self {
                 read: vec![0; READ_BYTES].into(),
                 frames: Vec::new(),
+                ahead: Vec::new(),
                 pending: VecDeque::new(),
                 outgoing: Vec::new(),
                 encode: Vec::new(),
@@ -42,6 +45,8 @@ impl Scratch {
     pub(crate) fn give_back(mut self: Box<Self>) {
         self.frames.clear();
         self.frames.shrink_to(KEPT_ITEMS);
+        self.ahead.clear();
+        self.ahead.shrink_to(KEPT_ITEMS);
         self.pending.clear();
         self.pending.shrink_to(KEPT_ITEMS);
         self.outgoing.clear();

@@ -4,8 +4,9 @@
 //! has for it, and writes all of that at once. Between wake-ups it holds no buffer: those it works with
 //! belong to the thread.
 //!
-//! A client that does not read is held back, and nobody else: while more than [`UNSENT_BYTES`] wait for
-//! its socket, nothing is read from it and nothing is taken from its session, whose own bound then acts.
+//! A client that does not read is held back, and nobody else: while more than [`UNSENT_BYTES`] wait for its socket,
+//! nothing is taken from its session, whose own bound then acts, and its requests wait here. It is read from all the
+//! same until [`HELD_BYTES`] wait: its signs of life and acknowledgements count although its link is slow.
 
 mod login;
 
@@ -51,6 +52,8 @@ pub(crate) struct Socket {
     early: Bytes,
     /// Frames that wait until what those before them led to is written.
     pending: VecDeque<ClientFrame>,
+    /// How many bytes were read since frames began to wait.
+    held: usize,
     /// What the socket did not take yet.
     outbox: Outbox,
     /// Whether the session has or may have more, but enough is unsent.
@@ -94,6 +97,7 @@ impl Socket {
             phase: Phase::LoggingIn { refused: 0, drain: Some(drain) },
             early,
             pending: VecDeque::new(),
+            held: 0,
             outbox: Outbox::default(),
             more: false,
             timer,
@@ -104,11 +108,14 @@ impl Socket {
 
     /// One wake-up; ready when the connection has ended.
     fn run(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
-        self.look_at_the_clock(cx, scratch);
         if !self.pending.is_empty() {
             scratch.pending = std::mem::take(&mut self.pending);
         }
-        let result = self.turns(cx, scratch);
+        // What waits in the socket counts before the clock does: it may be this server that stood still.
+        let mut result = self.turns(cx, scratch);
+        if result.is_pending() && self.look_at_the_clock(cx, scratch) {
+            result = self.turns(cx, scratch);
+        }
         scratch.pending.extend(scratch.frames.drain(..));
         if !scratch.pending.is_empty() {
             self.pending = std::mem::take(&mut scratch.pending);
@@ -127,8 +134,7 @@ impl Socket {
             if matches!(self.phase, Phase::Ending) && self.outbox.is_flushed() {
                 return Poll::Ready(());
             }
-            let reads = scratch.pending.is_empty() && !matches!(self.phase, Phase::Ending);
-            if reads && self.outbox.len() < UNSENT_BYTES {
+            if self.may_read(scratch) {
                 match self.read(cx, scratch) {
                     Poll::Ready(Ok(true)) => moved = true,
                     Poll::Ready(_) => return Poll::Ready(()),
@@ -164,11 +170,13 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Acts on a deadline that has passed, and on the server's going down.
-    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
+    /// Acts on a deadline that has passed, and on the server's going down. Says whether there was anything to do.
+    fn look_at_the_clock(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
+        let mut acted = false;
         if let Phase::LoggingIn { drain: drain @ Some(_), .. } = &mut self.phase
             && drain.take_if(|drain| drain.as_mut().poll(cx).is_ready() || self.shared.draining.has_begun()).is_some()
         {
+            acted = true;
             if self.wire.abilities().gives_up {
                 // It comes back only where it has been let in before.
                 self.timer = Some(Box::pin(sleep(LAST_LOGIN_TIMEOUT)));
@@ -176,9 +184,9 @@ impl Socket {
                 self.close(CloseReason::Draining, None, scratch);
             }
         }
-        let Some(timer) = &mut self.timer else { return };
+        let Some(timer) = &mut self.timer else { return acted };
         if timer.as_mut().poll(cx).is_pending() {
-            return;
+            return acted;
         }
         self.timer = None;
         match self.phase {
@@ -190,6 +198,17 @@ impl Socket {
             }
             Phase::Closing | Phase::Failing | Phase::Ending => self.abandon(),
         }
+        true
+    }
+
+    /// Whether more may come in: of what a client asks while it takes no answers, only so much is kept.
+    fn may_read(&mut self, scratch: &Scratch) -> bool {
+        let is_held = !scratch.pending.is_empty() || self.outbox.len() >= UNSENT_BYTES;
+        if !is_held {
+            self.held = 0;
+        }
+        let has_room = self.held < HELD_BYTES && scratch.pending.len() < HELD_FRAMES;
+        has_room && !matches!(self.phase, Phase::Ending)
     }
 
     /// Reads what there is; `false` at the end.
@@ -199,7 +218,13 @@ impl Socket {
         let result = Pin::new(&mut self.stream).poll_read(cx, &mut read);
         let filled = read.filled().len();
         if filled > 0 {
+            self.held = self.held.saturating_add(filled);
             self.receive(&buffer[..filled], scratch);
+            if scratch.frames.is_empty()
+                && let Phase::Handed(Handed { project, conn, .. }) = &self.phase
+            {
+                project.hear(*conn);
+            }
         }
         scratch.read = buffer;
         ready!(result)?;
@@ -272,12 +297,18 @@ impl Socket {
 
     /// Hands frames to the core, and makes bytes of what it has for this connection.
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
+        if (self.more || !scratch.pending.is_empty() || self.outbox.len() + scratch.write.len() >= UNSENT_BYTES)
+            && let Phase::Handed(Handed { project, conn, .. }) = &self.phase
+            && overtake(scratch)
+        {
+            project.hear(*conn);
+        }
         scratch.pending.extend(scratch.frames.drain(..));
         while let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
             let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
             // So few at once that their answers fit into the session, and that others get their turn.
             let count = if has_room && !self.more { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
-            let frames = scratch.pending.drain(..count);
+            let frames = scratch.ahead.drain(..).chain(scratch.pending.drain(..count));
             let out = &mut scratch.outgoing;
             self.more = project.exchange(*conn, frames, has_room, out, cx.waker()) || !has_room;
             self.encode(scratch);
@@ -285,6 +316,7 @@ impl Socket {
                 return;
             }
         }
+        scratch.ahead.clear();
         scratch.pending.clear();
     }
 
@@ -387,6 +419,25 @@ impl Drop for Handed {
     }
 }
 
+/// Lets the frames to which nothing is answered go before those that wait. Of the pings that come meanwhile one waits
+/// to be answered, so that they cannot gather. Says whether there was any.
+fn overtake(scratch: &mut Scratch) -> bool {
+    let mut is_pinged = false;
+    for frame in scratch.frames.drain(..) {
+        match frame {
+            ClientFrame::Ack { .. } | ClientFrame::Written { .. } | ClientFrame::Pong => scratch.ahead.push(frame),
+            ClientFrame::Ping => {
+                is_pinged = true;
+                if !scratch.pending.contains(&ClientFrame::Ping) {
+                    scratch.pending.push_back(frame);
+                }
+            }
+            frame => scratch.pending.push_back(frame),
+        }
+    }
+    is_pinged
+}
+
 /// What a message may have before its sender is logged in: a token of 16 KiB, in JSON within JSON.
 const LOGIN_BYTES: usize = 64 * 1024;
 /// What a message may have afterwards.
@@ -397,6 +448,9 @@ const ROUNDS: usize = 8;
 const FRAMES_AT_ONCE: usize = 64;
 /// With more than this waiting for a socket, its client is held back.
 const UNSENT_BYTES: usize = 256 * 1024;
+/// How much is read from a client that is held back, and how many of its frames wait, before it is left unread.
+const HELD_BYTES: usize = 256 * 1024;
+const HELD_FRAMES: usize = 1024;
 /// How long a socket may take nothing of what waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the login of a client may take that has connected when the server goes down.

@@ -39,7 +39,7 @@ pub(crate) struct Link {
     pub(crate) is_cut: bool,
     /// Until when nothing moves.
     pub(crate) stalled_until: Duration,
-    /// Since when the server has been waiting for room to write; meanwhile it does not read either.
+    /// Since when the server has been waiting for room to write.
     pub(crate) full_since: Option<Duration>,
     /// Whether the server's task is to write soon.
     pub(crate) is_writing: bool,
@@ -209,9 +209,10 @@ impl Link {
         Cut { last, is_torn: pipe.ends_within_a_packet() }
     }
 
-    /// Reads what has arrived until now. Nobody reads after a close.
-    pub(crate) fn read(&mut self, now: Duration, direction: Direction, arrivals: &mut Vec<Arrival>) {
+    /// Reads what has arrived until now, and says whether there was anything. Nobody reads after a close.
+    pub(crate) fn read(&mut self, now: Duration, direction: Direction, arrivals: &mut Vec<Arrival>) -> bool {
         let pipe = self.pipe(direction);
+        let is_heard = pipe.under_way.front().is_some_and(|(at, _)| *at <= now);
         while pipe.under_way.front().is_some_and(|(at, _)| *at <= now) {
             let Some((_, bytes)) = pipe.under_way.pop_front() else { break };
             pipe.bytes_under_way -= bytes.len();
@@ -220,6 +221,7 @@ impl Link {
         while let Some(arrival) = pipe.take() {
             arrivals.push(arrival);
         }
+        is_heard
     }
 
     fn pipe(&mut self, direction: Direction) -> &mut Pipe {

@@ -90,13 +90,14 @@ impl Said {
                 GatewayAnswer::Connect { session: gateway_session(how), addresses: Vec::new() }
             }
             (Self::Right(how), GatewayRequest::OfflineMessages { .. }) => {
-                GatewayAnswer::OfflineMessages(vec![PeerMessage {
+                let message = PeerMessage {
                     message_id: MessageId(how.into()),
                     peer_id: user(how),
                     message: "x".into(),
                     is_offline_message: true,
                     server_received_ts: START_MS + u64::from(how),
-                }])
+                };
+                GatewayAnswer::OfflineMessages(vec![message].into())
             }
             (Self::Right(how), _) => GatewayAnswer::History(history(how)),
             (Self::Wrong(_), _) => GatewayAnswer::TryAgain,

@@ -260,14 +260,14 @@ impl World {
                 self.ask(connect);
             }
             Step::TakeOffline { user: of, session } => {
-                self.ask(GatewayRequest::OfflineMessages { caller: caller(of, session) });
+                self.ask(GatewayRequest::OfflineMessages { caller: caller(of, session), page: None });
             }
             Step::Taken(which) => {
                 if !self.handed_out.is_empty() {
                     let id = self.handed_out.remove(usize::from(which) % self.handed_out.len());
-                    self.core.http_answer_taken(id);
+                    self.core.http_answer_ended(self.now, id, true);
                     // What was not handed out, or was already, is nobody's.
-                    self.core.http_answer_taken(id);
+                    self.core.http_answer_ended(self.now, id, false);
                 }
             }
             Step::History { user: of, of_peer, of: whose, limit } => {

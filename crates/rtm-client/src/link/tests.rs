@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use rtm_codec::{
-    Answer, ChannelId, Command, ErrorKind, Event, HistoryOf, HistoryPage, MessageId, PeerMessage, Resumption,
-    RtmMessage, SendOutcome, StoredMessage, Text, UserId, Wire,
-    anyrtc::gateway::{Address as ServerAddress, GatewayAnswer, GatewayRequest},
+    Answer, ChannelId, Command, ErrorKind, Event, HistoryOf, HistoryPage, MessageId, Packet, PeerMessage, Resumption,
+    RtmMessage, SendOutcome, Seq, ServerFrame, ServerWire, SharedEvent, StoredMessage, Text, UserId, Wire,
+    anyrtc::gateway::{Address as ServerAddress, GatewayAnswer, GatewayRequest, StoredCursor, StoredPage},
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -82,8 +82,8 @@ async fn the_vendor_wire_asks_the_gateway_and_takes_the_first_server_that_answer
 
     // What was stored is fetched with the session id, and takes its place in the stream.
     peer.event(message("live", false)).await;
-    let asked = server.answer_post(GatewayAnswer::OfflineMessages(vec![peer_message("stored", true)])).await;
-    let GatewayRequest::OfflineMessages { caller } = asked else { panic!("{asked:?}") };
+    let asked = server.answer_post(GatewayAnswer::OfflineMessages(vec![peer_message("stored", true)].into())).await;
+    let GatewayRequest::OfflineMessages { caller, .. } = asked else { panic!("{asked:?}") };
     assert_eq!((caller.user_id.as_str(), caller.session.as_str()), ("alice", "session-1"));
     peer.event(message("later", false)).await;
     let mut heard = Vec::new();
@@ -152,6 +152,88 @@ async fn history_goes_over_http_on_the_vendor_wire() {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidToken);
 }
 
+/// Writes as a link of 4 KB/s does.
+async fn write_slowly(stream: &mut (impl tokio::io::AsyncWrite + Unpin), bytes: &[u8]) {
+    for part in bytes.chunks(4096) {
+        sleep(Duration::from_secs(1)).await;
+        stream.write_all(part).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_messages_arrive_however_long_their_page_takes() {
+    let (client, mut events, mut server) = client(&vendor());
+    let login = tokio::spawn({
+        let client = client.clone();
+        async move { client.login("alice", None).await }
+    });
+    server.answer_post(connect(&["alive"])).await;
+    let (mut peer, _) = server.accept_login().await;
+    login.await.unwrap().unwrap();
+    let text = "x".repeat(32 * 1024);
+    let page = StoredPage { messages: vec![peer_message(&text, true); 4], next: Some(StoredCursor(4)) };
+    let page = GatewayAnswer::OfflineMessages(page).encode();
+    let (_, mut stream) = server.call().await;
+    let begun = Instant::now();
+    let slowly = async {
+        assert!(stream.read_u8().await.is_ok());
+        write_slowly(
+            &mut stream,
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{page}", page.len()).as_bytes(),
+        )
+        .await;
+        drop(stream);
+        server.answer_post(GatewayAnswer::OfflineMessages(StoredPage::default())).await
+    };
+    let alive = async {
+        loop {
+            peer.send(ServerFrame::Pong).await;
+            sleep(Duration::from_secs(5)).await;
+        }
+    };
+    let asked = tokio::select! { asked = slowly => asked, () = alive => unreachable!() };
+    assert!(begun.elapsed() > Duration::from_secs(30));
+    let GatewayRequest::OfflineMessages { page, .. } = asked else { panic!("{asked:?}") };
+    assert_eq!(page.unwrap().after, Some(StoredCursor(4)), "it says that it has them");
+    loop {
+        match events.recv().await.unwrap() {
+            RtmEvent::MessageFromPeer { message, .. } => {
+                assert_eq!(message.as_text(), Some(&*text));
+                break;
+            }
+            other => {
+                assert!(!matches!(other, RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. }))
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_on_which_one_message_takes_eight_seconds_is_kept() {
+    let (client, mut events, mut server) = client(&Client::builder());
+    let login = tokio::spawn({
+        let client = client.clone();
+        async move { client.login("alice", None).await }
+    });
+    let (mut peer, _) = server.accept_login().await;
+    login.await.unwrap().unwrap();
+    let mut wire = ServerWire::new(Wire::Native);
+    let text = "x".repeat(32 * 1024);
+    wire.encode_event(Seq(1), &SharedEvent::for_one(Event::MessageFromPeer(peer_message(&text, false))));
+    let Some(Packet::Binary(packet)) = wire.take_packet() else { panic!("a packet") };
+    let mut frame = vec![0x82, 126];
+    frame.extend(u16::try_from(packet.len()).unwrap().to_be_bytes());
+    frame.extend(packet);
+    write_slowly(peer.stream(), &frame).await;
+    loop {
+        match events.recv().await.unwrap() {
+            RtmEvent::MessageFromPeer { .. } => break,
+            RtmEvent::ConnectionStateChanged { state, .. } => assert_ne!(state, ConnectionState::Reconnecting),
+            _ => {}
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_flow_control_on_the_wire_the_socket_holds_the_server_back_and_nothing_is_lost() {
     let (_client, mut events, mut peer, _server) = logged_in_over(&vendor().window(8), 2048).await;
@@ -161,7 +243,7 @@ async fn without_flow_control_on_the_wire_the_socket_holds_the_server_back_and_n
         }
         peer
     });
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     assert!((&mut flood).now_or_never().is_none(), "the server was not held back");
     for n in 0..500 {
         let Some(RtmEvent::MessageFromPeer { message, .. }) = events.recv().await else { panic!("no message") };
@@ -176,7 +258,7 @@ async fn a_call_is_answered_behind_a_full_window_on_the_vendor_wire_too() {
     for n in 0..16 {
         peer.event(message(&n.to_string(), false)).await;
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(100)).await;
     assert!(matches!(events.recv().await, Some(RtmEvent::MessageFromPeer { .. })));
     let answer = async {
         let (id, command) = peer.request().await;
@@ -205,7 +287,7 @@ async fn logged_in_over(builder: &crate::ClientBuilder, capacity: usize) -> (Cli
     server.answer_post(connect(&["alive"])).await;
     let (peer, _) = server.accept_login().await;
     login.await.unwrap().unwrap();
-    server.answer_post(GatewayAnswer::OfflineMessages(Vec::new())).await;
+    server.answer_post(GatewayAnswer::OfflineMessages(StoredPage::default())).await;
     assert!(events.try_recv().is_some() && events.try_recv().is_some());
     (client, events, peer, server)
 }

@@ -114,6 +114,24 @@ impl<'a> Field<'a> for Number {
     }
 }
 
+/// A place to go on from: written as a string, since JavaScript rounds a number of that size, and read as either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Cursor(pub(super) Option<u64>);
+
+impl<'a> Field<'a> for Cursor {
+    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeErrorKind> {
+        from.unsigned().map(Self)
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.string(&self.0.unwrap_or_default().to_string());
+    }
+
+    fn is_absent(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 /// A whole number that may be negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Signed(pub(super) Option<i64>);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, net::Ipv6Addr};
 use super::{
     cmd::TEXT,
     events,
-    fields::{Body, Field, Flag, Number, Optional, Signed, Str},
+    fields::{Body, Cursor, Field, Flag, Number, Optional, Signed, Str},
     reader::Reader,
     shapes,
 };
@@ -49,6 +49,8 @@ pub enum GatewayRequest {
     OfflineMessages {
         /// Who asks.
         caller: Caller,
+        /// Which page of them. `None` asks for all in one answer, as the SDK does, which never says that it has them.
+        page: Option<StoredQuery>,
     },
     /// A page of a history.
     History {
@@ -70,6 +72,35 @@ pub struct Caller {
     pub session: Text,
 }
 
+/// Which stored messages are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredQuery {
+    /// Where the page before ended. It says that the client has that page, whose messages are then removed.
+    pub after: Option<StoredCursor>,
+    /// At most this many, 1 to 100. A server gives fewer where they are long.
+    pub limit: u32,
+}
+
+/// A place among the stored messages, to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredCursor(pub u64);
+
+/// Stored messages, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredPage {
+    /// The messages.
+    pub messages: Vec<PeerMessage>,
+    /// What to ask for next, also to say that these are received; `None` when there are none.
+    pub next: Option<StoredCursor>,
+}
+
+impl From<Vec<PeerMessage>> for StoredPage {
+    /// All there are, in one answer.
+    fn from(messages: Vec<PeerMessage>) -> Self {
+        Self { messages, next: None }
+    }
+}
+
 /// What the server answers, with the HTTP status that [`status`](Self::status) says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -82,7 +113,7 @@ pub enum GatewayAnswer {
         addresses: Vec<Address>,
     },
     /// The stored messages, oldest first.
-    OfflineMessages(Vec<PeerMessage>),
+    OfflineMessages(StoredPage),
     /// A page of a history.
     History(HistoryPage),
     /// Not now: ask again in two seconds.
@@ -145,7 +176,7 @@ impl GatewayRequest {
     pub fn app_id(&self) -> &AppId {
         match self {
             Self::Connect { app_id, .. } => app_id,
-            Self::OfflineMessages { caller } | Self::History { caller, .. } => &caller.app_id,
+            Self::OfflineMessages { caller, .. } | Self::History { caller, .. } => &caller.app_id,
         }
     }
 
@@ -159,7 +190,14 @@ impl GatewayRequest {
                 token: Optional::from(token.as_ref().map_or("", |token| token.expose())),
                 tls: Flag(*tls),
             }),
-            Self::OfflineMessages { caller } => write(&caller.query()),
+            Self::OfflineMessages { caller, page: None } => write(&caller.query()),
+            Self::OfflineMessages { caller, page: Some(StoredQuery { after, limit }) } => {
+                write(&shapes::GatewayQuery {
+                    after: Cursor(after.map(|StoredCursor(at)| at)),
+                    limit: Number(Some((*limit).into())),
+                    ..caller.query()
+                })
+            }
             Self::History { caller, query } => write(&write_query(caller, query)),
         }
     }
@@ -190,7 +228,12 @@ impl GatewayRequest {
                 let peer_id = id(&it.peer_id, ErrorKind::InvalidArgument)?;
                 Self::History { caller, query: read_query(&it, HistoryOf::Peer(peer_id))? }
             }
-            Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages { caller },
+            Endpoint::OfflineMessages | Endpoint::Gateway => {
+                let after = read_after(&it).map(StoredCursor);
+                let is_paged = after.is_some() || it.limit.0.is_some();
+                let page = if is_paged { Some(StoredQuery { after, limit: read_limit(&it)? }) } else { None };
+                Self::OfflineMessages { caller, page }
+            }
         })
     }
 
@@ -262,7 +305,7 @@ impl GatewayAnswer {
                 session: Str::from(session),
                 addresses: addresses.iter().map(Address::write).collect(),
             }),
-            Self::OfflineMessages(messages) => write(&shapes::GatewayMessages {
+            Self::OfflineMessages(StoredPage { messages, next }) => write(&shapes::GatewayMessages {
                 code: Number(Some(0)),
                 messages: messages
                     .iter()
@@ -270,7 +313,7 @@ impl GatewayAnswer {
                         write_message(*message_id, peer_id, Body::of(message)?, *server_received_ts)
                     })
                     .collect(),
-                next: Number(None),
+                next: Cursor(next.map(|StoredCursor(at)| at)),
             }),
             Self::History(HistoryPage { messages, next }) => write(&shapes::GatewayMessages {
                 code: Number(Some(0)),
@@ -280,7 +323,7 @@ impl GatewayAnswer {
                         write_message(*message_id, from, Body::of(message)?, *server_received_ts)
                     })
                     .collect(),
-                next: Number(next.map(|HistoryCursor(at)| at)),
+                next: Cursor(next.map(|HistoryCursor(at)| at)),
             }),
             Self::TryAgain => write_code(TRY_AGAIN),
             Self::Refused(kind) => write_code(Code::of(*kind)),
@@ -313,8 +356,8 @@ impl GatewayAnswer {
         it.messages.whole().map_err(error)?;
         let messages = it.messages.items.into_iter().flatten().filter_map(read_message);
         Ok(match endpoint {
-            Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages(
-                messages
+            Endpoint::OfflineMessages | Endpoint::Gateway => Self::OfflineMessages(StoredPage {
+                messages: messages
                     .map(|StoredMessage { message_id, from, message, server_received_ts }| PeerMessage {
                         message_id,
                         peer_id: from,
@@ -323,7 +366,8 @@ impl GatewayAnswer {
                         server_received_ts,
                     })
                     .collect(),
-            ),
+                next: it.next.0.map(StoredCursor),
+            }),
             Endpoint::ChannelHistory | Endpoint::PeerHistory => {
                 Self::History(HistoryPage { messages: messages.collect(), next: it.next.0.map(HistoryCursor) })
             }
@@ -400,7 +444,7 @@ fn write_query<'a>(caller: &'a Caller, query: &'a QueryHistory) -> shapes::Gatew
         channel_id,
         from_ts: Number(Some(*from_ts)),
         until_ts: Number(Some(*until_ts)),
-        after: Number(after.map(|HistoryCursor(at)| at)),
+        after: Cursor(after.map(|HistoryCursor(at)| at)),
         limit: Number(Some((*limit).into())),
         ..caller.query()
     }
@@ -408,17 +452,23 @@ fn write_query<'a>(caller: &'a Caller, query: &'a QueryHistory) -> shapes::Gatew
 
 /// What is left out is everything, in pages as long as there are.
 fn read_query(it: &shapes::GatewayQuery<'_>, of: HistoryOf) -> Result<QueryHistory, Refusal> {
-    let limit = it.limit.0.unwrap_or(HISTORY_PAGE as u64);
     Ok(QueryHistory {
         of,
         from_ts: it.from_ts.0.unwrap_or_default(),
         until_ts: it.until_ts.0.unwrap_or(u64::MAX),
-        after: it.after.0.map(HistoryCursor),
-        limit: u32::try_from(limit)
-            .ok()
-            .filter(|limit| (1..=HISTORY_PAGE as u32).contains(limit))
-            .ok_or_else(|| invalid("the limit is not from 1 to 100"))?,
+        after: read_after(it).map(HistoryCursor),
+        limit: read_limit(it)?,
     })
+}
+
+fn read_after(it: &shapes::GatewayQuery<'_>) -> Option<u64> {
+    it.after.0.or(it.next.0)
+}
+
+fn read_limit(it: &shapes::GatewayQuery<'_>) -> Result<u32, Refusal> {
+    let limit = it.limit.0.unwrap_or(HISTORY_PAGE as u64);
+    let limit = u32::try_from(limit).ok().filter(|limit| (1..=HISTORY_PAGE as u32).contains(limit));
+    limit.ok_or_else(|| invalid("the limit is not from 1 to 100"))
 }
 
 fn write_message<'a>(

@@ -4,7 +4,7 @@
 //! they are absent the vendor's meaning holds.
 
 use super::{
-    fields::{Body, Entries, Field, Flag, List, Mark, Nested, Number, Optional, Signed, Str},
+    fields::{Body, Cursor, Entries, Field, Flag, List, Mark, Nested, Number, Optional, Signed, Str},
     reader::{Kind, Reader},
 };
 use crate::{
@@ -346,7 +346,9 @@ shapes! {
         peer_id: "peerId" => Str<'a>,
         from_ts: "fromTs" => Number,
         until_ts: "untilTs" => Number,
-        after: "after" => Number,
+        after: "after" => Cursor,
+        /// The same under the name that the answer has for it.
+        next: "next" => Cursor,
         limit: "limit" => Number,
         session: "sessId" => Str<'a>,
         app_id: "appId" => Str<'a>,
@@ -369,7 +371,7 @@ shapes! {
         code: "code" => Number,
         messages: "data" => List<GatewayMessage<'a>, MESSAGES>,
         /// Ours: where the next page starts.
-        next: "next" => Number,
+        next: "next" => Cursor,
     }
     GatewayMessage<'a> {
         from: "msgFrom" => Str<'a>,

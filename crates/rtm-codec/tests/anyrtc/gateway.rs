@@ -3,7 +3,9 @@
 use rtm_codec::{
     AppId, ErrorKind, HistoryCursor, HistoryOf, HistoryPage, MessageId, PeerMessage, QueryHistory, RtmMessage,
     StoredMessage, Token,
-    anyrtc::gateway::{Address, Caller, Endpoint, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{
+        Address, Caller, Endpoint, GatewayAnswer, GatewayRequest, StoredCursor, StoredPage, StoredQuery,
+    },
     limits,
 };
 
@@ -54,12 +56,12 @@ fn requests_are_written_and_read_as_the_sdk_writes_them() {
             r#"{"appid":"0123456789abcdef0123456789abcdef","uid":"","token":"006x","wss":true}"#,
         ),
         (
-            GatewayRequest::OfflineMessages { caller: caller() },
+            GatewayRequest::OfflineMessages { caller: caller(), page: None },
             r#"{"uid":"ann","sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}"#,
         ),
         (
             GatewayRequest::History { caller: caller(), query: query(HistoryOf::Channel(room("den"))) },
-            r#"{"uid":"ann","channelId":"den","fromTs":1,"untilTs":2,"after":3,"limit":100,"sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}"#,
+            r#"{"uid":"ann","channelId":"den","fromTs":1,"untilTs":2,"after":"3","limit":100,"sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}"#,
         ),
         (
             GatewayRequest::History {
@@ -92,7 +94,7 @@ fn what_passes_has_a_status_with_which_the_sdk_tries_again() {
         assert_eq!(answer.status(), status);
         assert_eq!(GatewayAnswer::of_status(status).as_ref(), Some(answer));
     }
-    for answer in [GatewayAnswer::Refused(ErrorKind::TokenExpired), GatewayAnswer::OfflineMessages(Vec::new())] {
+    for answer in [GatewayAnswer::Refused(ErrorKind::TokenExpired), GatewayAnswer::OfflineMessages(Vec::new().into())] {
         assert_eq!(answer.status(), 200);
     }
     for status in [200, 204, 301, 400, 404, 500, 502, 504] {
@@ -122,9 +124,14 @@ fn answers_are_written_and_read_as_the_sdk_reads_them() {
             GatewayAnswer::Connect { session: "s1".into(), addresses: vec![address("127.0.0.1", 80), address("::1", 65_535)] },
             r#"{"code":0,"sessionid":"s1","addresses":[{"type":0,"addr":"127.0.0.1","port":80},{"type":0,"addr":"[::1]","port":65535}]}"#.to_owned(),
         ),
-        (Endpoint::OfflineMessages, GatewayAnswer::OfflineMessages(messages(true).into()), format!(r#"{{"code":0,"data":{data}}}"#)),
-        (Endpoint::OfflineMessages, GatewayAnswer::OfflineMessages(vec![]), r#"{"code":0,"data":[]}"#.to_owned()),
-        (Endpoint::ChannelHistory, page(Some(HistoryCursor(5))), format!(r#"{{"code":0,"data":{data},"next":5}}"#)),
+        (Endpoint::OfflineMessages, GatewayAnswer::OfflineMessages(messages(true).to_vec().into()), format!(r#"{{"code":0,"data":{data}}}"#)),
+        (
+            Endpoint::OfflineMessages,
+            GatewayAnswer::OfflineMessages(StoredPage { messages: messages(true).into(), next: Some(StoredCursor(u64::MAX)) }),
+            format!(r#"{{"code":0,"data":{data},"next":"18446744073709551615"}}"#),
+        ),
+        (Endpoint::OfflineMessages, GatewayAnswer::OfflineMessages(StoredPage::default()), r#"{"code":0,"data":[]}"#.to_owned()),
+        (Endpoint::ChannelHistory, page(Some(HistoryCursor(5))), format!(r#"{{"code":0,"data":{data},"next":"5"}}"#)),
         (Endpoint::PeerHistory, page(None), format!(r#"{{"code":0,"data":{data}}}"#)),
         (Endpoint::Gateway, GatewayAnswer::TryAgain, r#"{"code":1}"#.to_owned()),
     ] {
@@ -237,10 +244,33 @@ fn an_answer_that_makes_no_sense_is_an_error_and_foreign_parts_are_left_out() {
     let answer = GatewayAnswer::Connect { session: "s1".into(), addresses };
     assert_eq!(GatewayAnswer::decode(Endpoint::Gateway, body), Ok(answer));
     let body = br#"{"code":0,"data":[{"msgFrom":"bob","msgType":4,"msgBody":"image"},{"msgFrom":"b'b","msgType":1,"msgBody":"x"},{"msgFrom":"bob","msgStatus":1,"msgType":1,"msgBody":"x","msgTs":5}]}"#;
-    let Ok(GatewayAnswer::OfflineMessages(messages)) = GatewayAnswer::decode(Endpoint::OfflineMessages, body) else {
+    let Ok(GatewayAnswer::OfflineMessages(page)) = GatewayAnswer::decode(Endpoint::OfflineMessages, body) else {
         panic!("messages");
     };
-    assert_eq!(messages.iter().map(|message| message.server_received_ts).collect::<Vec<_>>(), [5]);
+    assert_eq!(page.messages.iter().map(|message| message.server_received_ts).collect::<Vec<_>>(), [5]);
+}
+
+#[test]
+fn a_cursor_is_a_string_and_is_taken_as_a_number_too_under_either_of_its_names() {
+    let at = u64::MAX - 1;
+    for name in ["after", "next"] {
+        for value in [format!("{at}"), format!("\"{at}\"")] {
+            let body = |limit: &str| {
+                format!(
+                    r#"{{"uid":"ann","channelId":"den",{limit}"{name}":{value},"sessId":"s1","appId":"0123456789abcdef0123456789abcdef"}}"#
+                )
+            };
+            let asked = GatewayRequest::decode(Endpoint::ChannelHistory, body("").as_bytes());
+            let Ok(GatewayRequest::History { query, .. }) = asked else { panic!("{asked:?}") };
+            assert_eq!(query.after, Some(HistoryCursor(at)), "{name} {value}");
+            let asked = GatewayRequest::decode(Endpoint::OfflineMessages, body(r#""limit":7,"#).as_bytes());
+            let Ok(GatewayRequest::OfflineMessages { page, .. }) = asked else { panic!("{asked:?}") };
+            assert_eq!(page, Some(StoredQuery { after: Some(StoredCursor(at)), limit: 7 }), "{name} {value}");
+        }
+    }
+    let body = br#"{"code":0,"data":[],"next":7}"#;
+    let page = HistoryPage { messages: Vec::new(), next: Some(HistoryCursor(7)) };
+    assert_eq!(GatewayAnswer::decode(Endpoint::PeerHistory, body), Ok(GatewayAnswer::History(page)));
 }
 
 #[test]
@@ -253,7 +283,7 @@ fn a_message_that_the_wire_cannot_carry_is_left_out() {
         server_received_ts: 1,
     };
     let value = RtmMessage::Value(b"\x91\x01".as_slice().into());
-    let answer = GatewayAnswer::OfflineMessages(vec![message(RtmMessage::binary(&b"x"[..])), message(value)]);
+    let answer = GatewayAnswer::OfflineMessages(vec![message(RtmMessage::binary(&b"x"[..])), message(value)].into());
     let body = r#"{"code":0,"data":[{"msgFrom":"bob","msgStatus":0,"msgType":1,"msgBody":"[1]","msgTs":1,"msgId":1}]}"#;
     assert_eq!(answer.encode(), body);
 }

@@ -116,8 +116,8 @@ fn in_bodies_of_http() {
         let data = format!(r#"[{{"msgFrom":"bob","msgStatus":0,"msgType":1,"msgBody":"{half}","msgTs":1,"msgId":9}}]"#);
         let body = format!(r#"{{"code":0,"data":{data}}}"#);
         let answer = GatewayAnswer::decode(Endpoint::OfflineMessages, body.as_bytes());
-        let Ok(GatewayAnswer::OfflineMessages(messages)) = answer else { panic!("{half}: {answer:?}") };
-        assert_eq!(messages[0].message.as_text(), Some(read));
+        let Ok(GatewayAnswer::OfflineMessages(page)) = answer else { panic!("{half}: {answer:?}") };
+        assert_eq!(page.messages[0].message.as_text(), Some(read));
     }
 }
 

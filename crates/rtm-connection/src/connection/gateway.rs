@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use rtm_codec::{
     Answer, Command, ErrorKind, Event, PeerMessage, Refusal, RequestId, Text,
-    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest, StoredCursor, StoredPage},
 };
 
 use super::account::{Active, End};
@@ -30,7 +30,7 @@ impl Active<'_> {
 
     /// Asks for what was stored while the user was away, which on the vendor's wire a client has to do.
     pub(super) fn ask_for_stored(&mut self) {
-        self.try_stored(1);
+        self.try_stored(None, 1);
     }
 
     /// Sends a request over the link at hand, or asks the gateway where the wire leaves it to that.
@@ -56,16 +56,27 @@ impl Active<'_> {
                 let Some(gateway) = &mut online.gateway else { return ControlFlow::Continue(()) };
                 if let Some(request) = gateway.queries.remove(&id) {
                     self.history_answered(request, result);
-                } else if let Stored::Asked { ask, tries, .. } = gateway.stored
+                } else if let Stored::Asked { ask, after, tries, .. } = gateway.stored
                     && ask == id
                 {
-                    self.stored_answered(tries, result);
+                    self.stored_answered(after, tries, result);
                 }
             }
             // Of a link that is gone.
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+
+    /// A part of an answer came: the rest of the stored messages may take as long again.
+    pub(super) fn ask_goes_on(&mut self, id: AskId) {
+        if let Link::Online(online) = &mut self.account.link
+            && let Some(gateway) = &mut online.gateway
+            && let Stored::Asked { ask, until, .. } = &mut gateway.stored
+            && *ask == id
+        {
+            *until = self.now + STORED_TIMEOUT;
+        }
     }
 
     fn server_named(&mut self, result: Result<GatewayAnswer, TransportError>) -> ControlFlow<End> {
@@ -96,25 +107,34 @@ impl Active<'_> {
         self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true)
     }
 
-    fn try_stored(&mut self, tries: u32) {
+    fn try_stored(&mut self, after: Option<StoredCursor>, tries: u32) {
         let Link::Online(online) = &mut self.account.link else { return };
         let Some(gateway) = &mut online.gateway else { return };
         let (ask, until) = (self.lasting.take_ask_id(), self.now + STORED_TIMEOUT);
-        gateway.stored = Stored::Asked { ask, tries, until };
-        let request = Box::new(gateway.stored_request());
+        gateway.stored = Stored::Asked { ask, after, tries, until };
+        let request = Box::new(gateway.stored_request(after));
         self.push(Output::Ask { id: ask, request });
     }
 
-    fn stored_answered(&mut self, tries: u32, result: Result<GatewayAnswer, TransportError>) {
+    fn stored_answered(
+        &mut self,
+        after: Option<StoredCursor>,
+        tries: u32,
+        result: Result<GatewayAnswer, TransportError>,
+    ) {
         match result {
-            Ok(GatewayAnswer::OfflineMessages(messages)) => {
+            Ok(GatewayAnswer::OfflineMessages(StoredPage { messages, next })) => {
                 self.set_stored(Stored::Done);
                 messages.into_iter().for_each(|message| self.take_stored(message));
+                // A server without pages says nothing of a next one.
+                if next.is_some() && next != after {
+                    self.try_stored(next, 1);
+                }
             }
             Ok(GatewayAnswer::TryAgain | GatewayAnswer::Refused(ErrorKind::TooOften)) => {
-                self.stored_failed(tries, Text::from("the gateway says to try again"));
+                self.stored_failed(after, tries, Text::from("the gateway says to try again"));
             }
-            Err(error) => self.stored_failed(tries, error.detail),
+            Err(error) => self.stored_failed(after, tries, error.detail),
             Ok(_) => self.leave_stored(Text::from("the gateway refuses")),
         }
     }
@@ -126,9 +146,9 @@ impl Active<'_> {
         }
     }
 
-    fn stored_failed(&mut self, tries: u32, detail: Text) {
+    fn stored_failed(&mut self, after: Option<StoredCursor>, tries: u32, detail: Text) {
         if tries < STORED_TRIES {
-            self.set_stored(Stored::Waiting { tries, until: self.now + STORED_PAUSE });
+            self.set_stored(Stored::Waiting { after, tries, until: self.now + STORED_PAUSE });
         } else {
             self.leave_stored(detail);
         }
@@ -151,11 +171,11 @@ impl Active<'_> {
     pub(super) fn stored_timeout(&mut self) {
         let Link::Online(online) = &self.account.link else { return };
         match online.gateway.as_ref().map(|gateway| gateway.stored) {
-            Some(Stored::Asked { ask, tries, .. }) => {
+            Some(Stored::Asked { ask, after, tries, .. }) => {
                 self.push(Output::CancelAsk(ask));
-                self.stored_failed(tries, Text::from("the gateway did not answer in time"));
+                self.stored_failed(after, tries, Text::from("the gateway did not answer in time"));
             }
-            Some(Stored::Waiting { tries, .. }) => self.try_stored(tries + 1),
+            Some(Stored::Waiting { after, tries, .. }) => self.try_stored(after, tries + 1),
             Some(Stored::Done) | None => {}
         }
     }
@@ -202,9 +222,9 @@ impl Active<'_> {
 /// How long the gateway may take to name a server, as with the vendor's SDK.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long it may take to hand out stored messages, of which there can be some megabytes.
+/// How long nothing may come of stored messages that were asked for.
 const STORED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often stored messages are asked for over one link, and how long after a failure.
+/// How often a page of them is asked for over one link, and how long after a failure.
 const STORED_TRIES: u32 = 5;
 const STORED_PAUSE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use rtm_codec::{
     Answer, ErrorKind, HistoryOf, HistoryPage, PeerMessage, QueryHistory, Resumption, SendOutcome, Text,
-    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, StoredCursor, StoredPage, StoredQuery},
 };
 use rtm_connection::{
     Config, ConnectionChangeReason as Reason, ConnectionState as State, Deadline, Output, RtmEvent, Timer,
@@ -133,7 +133,7 @@ fn a_gateway_that_says_nothing_is_asked_again_after_3_s_and_its_late_answer_is_o
 
 #[test]
 fn a_gateway_that_has_no_server_for_now_is_asked_again() {
-    for answer in [named(&[]), GatewayAnswer::TryAgain, GatewayAnswer::OfflineMessages(Vec::new())] {
+    for answer in [named(&[]), GatewayAnswer::TryAgain, GatewayAnswer::OfflineMessages(StoredPage::default())] {
         let mut peer = by_hand();
         peer.login();
         peer.answer_ask(Ok(answer));
@@ -179,7 +179,7 @@ fn a_logout_ends_what_is_asked() {
     peer.expect_canceled(stored_id);
     peer.expect_canceled(history_id);
     peer.drop_events();
-    peer.answer_late(stored_id, Ok(GatewayAnswer::OfflineMessages(vec![stored("late")])));
+    peer.answer_late(stored_id, Ok(GatewayAnswer::OfflineMessages(vec![stored("late")].into())));
     peer.expect_no_event();
 }
 
@@ -187,8 +187,8 @@ fn a_logout_ends_what_is_asked() {
 fn stored_messages_are_fetched_after_the_login_and_take_their_place_in_the_stream() {
     let mut peer = online();
     peer.message("before");
-    let asked = peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("one"), stored("two")])));
-    assert_eq!(asked, GatewayRequest::OfflineMessages { caller: caller() });
+    let asked = peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("one"), stored("two")].into())));
+    assert_eq!(asked, pages(None));
     peer.message("after");
     assert_eq!(texts(&mut peer), ["before", "one", "two", "after"]);
     peer.pass(SECOND * 60);
@@ -200,7 +200,7 @@ fn stored_messages_are_fetched_after_the_login_and_take_their_place_in_the_strea
 fn stored_messages_do_not_count_among_what_came_over_the_link() {
     let mut peer = online();
     peer.forget_sent();
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("one"), stored("two")])));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("one"), stored("two")].into())));
     peer.expect_nothing_sent();
     peer.message("live");
     peer.expect_ack(1, 0, 1);
@@ -213,14 +213,73 @@ fn stored_messages_do_not_count_among_what_came_over_the_link() {
 #[test]
 fn a_stored_message_that_came_before_does_not_come_again() {
     let mut peer = online();
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("once")])));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("once")].into())));
     peer.cut();
     peer.until_dial();
     peer.answer_ask(Ok(named(&["alive"])));
     peer.open();
     peer.welcome(Resumption::New);
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("once"), stored("new")])));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("once"), stored("new")].into())));
     assert_eq!(texts(&mut peer), ["once", "new"]);
+}
+
+fn pages(after: Option<StoredCursor>) -> GatewayRequest {
+    GatewayRequest::OfflineMessages { caller: caller(), page: Some(StoredQuery { after, limit: 100 }) }
+}
+
+fn page(message: &str, next: u64) -> Result<GatewayAnswer, rtm_connection::TransportError> {
+    Ok(GatewayAnswer::OfflineMessages(StoredPage { messages: vec![stored(message)], next: Some(StoredCursor(next)) }))
+}
+
+#[test]
+fn stored_messages_come_in_pages_and_the_next_page_is_asked_for_until_there_is_none() {
+    let mut peer = online();
+    assert_eq!(peer.answer_ask(page("one", 7)), pages(None));
+    assert_eq!(peer.answer_ask(page("two", 9)), pages(Some(StoredCursor(7))));
+    // That the last page is here is said too.
+    assert_eq!(
+        peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default()))),
+        pages(Some(StoredCursor(9)))
+    );
+    peer.pass(SECOND * 60);
+    peer.expect_no_ask();
+    assert_eq!(texts(&mut peer), ["one", "two"]);
+}
+
+#[test]
+fn a_page_that_does_not_come_is_asked_for_again_and_those_before_it_are_not() {
+    let mut peer = online();
+    for n in 1..=10 {
+        let after = (n > 1).then(|| StoredCursor(n - 1));
+        assert_eq!(peer.answer_ask(Err(no_route(true))), pages(after));
+        peer.pass(SECOND * 2);
+        assert_eq!(peer.answer_ask(page(&n.to_string(), n)), pages(after));
+    }
+    assert_eq!(peer.stored_left(), 0, "each page has its own tries");
+    assert_eq!(texts(&mut peer).len(), 10);
+}
+
+#[test]
+fn a_server_that_names_the_same_page_again_is_not_asked_for_ever() {
+    let mut peer = online();
+    peer.answer_ask(page("one", 7));
+    peer.answer_ask(page("two", 7));
+    peer.expect_no_ask();
+}
+
+#[test]
+fn stored_messages_may_take_as_long_as_something_of_them_comes() {
+    let mut peer = online();
+    let (id, _) = peer.expect_ask();
+    for _ in 0..20 {
+        peer.pass(SECOND * 10 - MS);
+        peer.ask_bytes(id);
+    }
+    peer.expect_none_canceled();
+    peer.pass(SECOND * 10 - MS);
+    peer.expect_none_canceled();
+    peer.pass(MS);
+    peer.expect_canceled(id);
 }
 
 #[test]
@@ -253,9 +312,9 @@ fn stored_messages_that_do_not_come_within_10_s_are_asked_for_again() {
     peer.pass(MS);
     peer.expect_canceled(id);
     peer.pass(SECOND * 2);
-    peer.answer_late(id, Ok(GatewayAnswer::OfflineMessages(vec![stored("late")])));
+    peer.answer_late(id, Ok(GatewayAnswer::OfflineMessages(vec![stored("late")].into())));
     assert_eq!(texts(&mut peer), [""; 0]);
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("in time")])));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(vec![stored("in time")].into())));
     assert_eq!(texts(&mut peer), ["in time"]);
 }
 
@@ -281,13 +340,14 @@ fn a_new_link_asks_for_stored_messages_anew_with_its_own_session() {
     peer.open();
     peer.welcome(Resumption::New);
     let (_, asked) = peer.expect_ask();
-    assert_eq!(asked, GatewayRequest::OfflineMessages { caller: Caller { session, ..caller() } });
+    let page = Some(StoredQuery { after: None, limit: 100 });
+    assert_eq!(asked, GatewayRequest::OfflineMessages { caller: Caller { session, ..caller() }, page });
 }
 
 #[test]
 fn history_is_asked_of_the_gateway_and_nothing_of_it_goes_over_the_link() {
     let mut peer = online();
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(Vec::new())));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
     let id = peer.request(history());
     peer.expect_no_request();
     let page = HistoryPage { messages: Vec::new(), next: None };
@@ -315,7 +375,7 @@ fn a_history_query_fails_as_the_gateway_does() {
 #[test]
 fn a_history_query_whose_time_is_over_is_canceled() {
     let mut peer = online();
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(Vec::new())));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
     let id = peer.request(history());
     let (ask, _) = peer.expect_ask();
     peer.pass(SECOND * 5);
@@ -328,7 +388,7 @@ fn a_history_query_whose_time_is_over_is_canceled() {
 #[test]
 fn a_history_query_without_an_answer_is_asked_again_over_the_next_link() {
     let mut peer = online();
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(Vec::new())));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
     let id = peer.request(history());
     let (ask, _) = peer.expect_ask();
     peer.cut();
@@ -337,7 +397,7 @@ fn a_history_query_without_an_answer_is_asked_again_over_the_next_link() {
     peer.answer_ask(Ok(named(&["alive"])));
     peer.open();
     peer.welcome(Resumption::New);
-    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(Vec::new())));
+    peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
     peer.answer_ask(Ok(GatewayAnswer::History(HistoryPage { messages: Vec::new(), next: None })));
     peer.expect_ok(id);
 }
@@ -348,7 +408,7 @@ fn an_answer_of_the_gateway_is_no_sign_of_life_of_the_link() {
     peer.alive = false;
     peer.pass(SECOND * 19);
     while peer.has_ask() {
-        peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(Vec::new())));
+        peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
     }
     assert_eq!(peer.connection.state(), State::Connected);
     peer.pass(SECOND);

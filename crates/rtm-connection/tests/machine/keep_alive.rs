@@ -53,6 +53,19 @@ fn four_seconds_count_from_the_last_frame() {
 }
 
 #[test]
+fn a_link_that_is_too_slow_for_whole_frames_is_not_silent() {
+    let mut peer = Peer::online();
+    peer.alive = false;
+    for _ in 0..20 {
+        peer.pass(SECOND * 4 - MS);
+        peer.bytes();
+    }
+    peer.expect_no_event();
+    peer.pass(SECOND * 4);
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+}
+
+#[test]
 fn the_vendors_wire_waits_twenty_seconds() {
     let mut peer = Peer::online_with(Config::vendor());
     peer.alive = false;

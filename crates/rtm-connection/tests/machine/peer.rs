@@ -10,7 +10,7 @@ use rtm_codec::{
     Answer, AppId, ChannelId, ClientFrame, CloseReason, Command, Epoch, ErrorKind, Event, Login, MessageId,
     PeerMessage, Refusal, RequestId, Resumption, RtmMessage, Seq, ServerFrame, SessionId, SessionTicket, Text, Token,
     UserId, Welcome,
-    anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest, StoredPage},
 };
 use rtm_connection::{
     AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, Credentials, Output,
@@ -167,6 +167,18 @@ impl Peer {
         self.drain();
     }
 
+    /// A part of the answer to a request.
+    pub(crate) fn ask_bytes(&mut self, id: AskId) {
+        self.connection.handle_ask_bytes(self.now, id);
+        self.drain();
+    }
+
+    /// A part of a packet.
+    pub(crate) fn bytes(&mut self) {
+        self.connection.handle_bytes(self.now);
+        self.drain();
+    }
+
     pub(crate) fn welcome(&mut self, resumption: Resumption) {
         self.welcome_with(|welcome| welcome.resumption = resumption);
     }
@@ -288,7 +300,7 @@ impl Peer {
                 Output::Ask { id, request } if self.has_gateway => {
                     let answer = match *request {
                         GatewayRequest::Connect { .. } => named(&["alive"]),
-                        GatewayRequest::OfflineMessages { .. } => GatewayAnswer::OfflineMessages(Vec::new()),
+                        GatewayRequest::OfflineMessages { .. } => GatewayAnswer::OfflineMessages(StoredPage::default()),
                         request => panic!("a gateway that is not asked {request:?}"),
                     };
                     self.connection.handle_asked(self.now, id, Ok(answer));

@@ -12,7 +12,7 @@ use rtm_codec::{
     ErrorKind, Event, HistoryOf, HistoryPage, JoinChannel, LeaveChannel, LocalInvitationFailureReason, PeerMessage,
     QueryHistory, QueryPeersOnlineStatus, Refusal, RemoteInvitationFailureReason, RequestId, Resumption, SendOutcome,
     Seq, ServerFrame, SubscribePeersOnlineStatus, UnsubscribePeersOnlineStatus, Welcome,
-    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{GatewayAnswer, GatewayRequest, StoredCursor, StoredPage},
 };
 use rtm_connection::{
     AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, LocalInvitation, Output,
@@ -224,7 +224,8 @@ impl World {
                     (GatewayRequest::Connect { .. }, _) => named(&["dead", "alive"]),
                     (GatewayRequest::OfflineMessages { .. }, _) => {
                         let message = PeerMessage { is_offline_message: true, ..peer_message(&format!("stored {n}")) };
-                        GatewayAnswer::OfflineMessages(vec![message])
+                        let next = n.is_multiple_of(3).then_some(StoredCursor(n as u64));
+                        GatewayAnswer::OfflineMessages(StoredPage { messages: vec![message], next })
                     }
                     _ => GatewayAnswer::History(HistoryPage { messages: Vec::new(), next: None }),
                 })

@@ -1,6 +1,6 @@
 //! What is kept under which key, and where in its log an entry is.
 
-use rtm_codec::{ChannelId, HistoryCursor, UserId};
+use rtm_codec::{ChannelId, HistoryCursor, UserId, anyrtc::gateway::StoredCursor};
 
 /// The key of a log, within a project.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,6 +158,18 @@ impl Place {
 
 impl From<HistoryCursor> for Place {
     fn from(HistoryCursor(place): HistoryCursor) -> Self {
+        Self(place)
+    }
+}
+
+impl From<StoredCursor> for Place {
+    fn from(StoredCursor(place): StoredCursor) -> Self {
+        Self(place)
+    }
+}
+
+impl From<Place> for StoredCursor {
+    fn from(Place(place): Place) -> Self {
         Self(place)
     }
 }

@@ -240,6 +240,12 @@ impl World {
         self.pump();
     }
 
+    /// A part of a frame.
+    pub(crate) fn bytes(&mut self, client: C) {
+        self.core.handle_bytes(self.now, self.clients[client.0].conn);
+        self.pump();
+    }
+
     pub(crate) fn request(&mut self, client: C, command: impl Into<Command>) -> RequestId {
         let id = RequestId(self.clients[client.0].next_request);
         self.clients[client.0].next_request += 1;

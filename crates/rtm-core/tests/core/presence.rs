@@ -122,6 +122,25 @@ fn a_silent_user_is_unreachable_after_6_s_and_offline_after_30_s() {
 }
 
 #[test]
+fn bytes_that_are_no_whole_frame_yet_are_a_sign_of_life() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(alice, subscribe(&["bob"])).unwrap();
+    world.events(alice);
+    world.silence(bob);
+    for _ in 0..20 {
+        world.advance(millis(5_999));
+        world.bytes(bob);
+    }
+    assert_eq!(world.events(alice), []);
+    world.advance(secs(6));
+    assert_eq!(changes(&world.events(alice)), [("bob".to_owned(), Unreachable)]);
+    world.bytes(bob);
+    world.advance(secs(1));
+    assert_eq!(changes(&world.events(alice)), [("bob".to_owned(), Online)]);
+}
+
+#[test]
 fn an_unreachable_user_that_is_heard_again_is_online() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));

@@ -351,11 +351,12 @@ fn stored() -> GatewayRequest {
     let app_id = AppId::new(APP_ID).unwrap();
     GatewayRequest::OfflineMessages {
         caller: Caller { app_id, user_id: uid("alice"), session: "gateway-of-alice".into() },
+        page: None,
     }
 }
 
 fn fetched(world: &mut World) -> Vec<String> {
     let (_, answer) = world.ask(stored());
-    let GatewayAnswer::OfflineMessages(messages) = answer else { panic!("{answer:?}") };
-    messages.iter().map(|message| message.message.as_text().unwrap().to_owned()).collect()
+    let GatewayAnswer::OfflineMessages(page) = answer else { panic!("{answer:?}") };
+    page.messages.iter().map(|message| message.message.as_text().unwrap().to_owned()).collect()
 }

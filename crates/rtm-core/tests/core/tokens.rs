@@ -278,9 +278,10 @@ fn a_token_that_is_over_opens_nothing_for_others() {
     assert_eq!(world.gateway(Some("alice"), Token::new(forged.as_str()).ok()), Err(ErrorKind::InvalidToken));
     let caller = || Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: uid("alice"), session: id.clone() };
     let query = QueryHistory { of: HistoryOf::Peer(uid("bob")), from_ts: 0, until_ts: 9, after: None, limit: 1 };
-    for request in
-        [GatewayRequest::OfflineMessages { caller: caller() }, GatewayRequest::History { caller: caller(), query }]
-    {
+    for request in [
+        GatewayRequest::OfflineMessages { caller: caller(), page: None },
+        GatewayRequest::History { caller: caller(), query },
+    ] {
         assert_eq!(world.ask(request).1, GatewayAnswer::Refused(ErrorKind::NotLoggedIn));
     }
     let other = Login { instance: InstanceId::new("another-object").unwrap(), ..sdk_login(&first) };
@@ -289,8 +290,8 @@ fn a_token_that_is_over_opens_nothing_for_others() {
     assert_eq!(world.closed(alice), None, "its session is not disturbed");
     // With the login of its own object the id opens what it is to open.
     world.login_with(Login { gateway_session: Some(id.clone()), ..sdk_login(&first) });
-    let request = GatewayRequest::OfflineMessages { caller: caller() };
-    assert_eq!(world.ask(request).1, GatewayAnswer::OfflineMessages(Vec::new()));
+    let request = GatewayRequest::OfflineMessages { caller: caller(), page: None };
+    assert_eq!(world.ask(request).1, GatewayAnswer::OfflineMessages(Vec::new().into()));
 }
 
 #[test]

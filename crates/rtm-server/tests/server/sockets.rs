@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_tungstenite::tungstenite::Message;
 use rtm_codec::{
     Answer, AttributeKey, CallLimits, ChannelId, ClientFrame, Command, Event, GetUserAttributes, JoinChannel,
-    MessageId, RequestId, RtmMessage, SendChannelMessage, SendMessageToPeer, ServerFrame, SetLocalUserAttributes, Text,
-    Wire,
+    KeepAlive, MessageId, PeerOnlineState, QueryPeersOnlineStatus, RequestId, RtmMessage, SendChannelMessage,
+    SendMessageToPeer, ServerFrame, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, Wire,
 };
 use rtm_server::{AppId, ProjectConfig, Server};
+use tokio::time::{sleep, timeout};
 
 use crate::support::{Client, app_id, server, server_with, soon, user};
 
@@ -94,6 +95,96 @@ async fn a_stalled_member_does_not_slow_its_channel() {
         }
     }
     assert_eq!(server.stats().projects[&app_id()].slow_consumers, 1);
+}
+
+#[tokio::test]
+async fn a_client_whose_link_is_full_is_heard_all_the_same() {
+    let server = server_with(|config| {
+        config.projects[0].limits = CallLimits::unlimited();
+        let settings = &mut config.projects[0].settings;
+        settings.session_bytes = 64 * 1024 * 1024;
+        settings.unreachable_after = Duration::from_millis(600);
+        settings.offline_after = Duration::from_secs(2);
+    })
+    .await;
+    let address = server.local_addr();
+    for wire in [Wire::Native, Wire::Vendor] {
+        let (name, watcher) = (format!("slow-{wire:?}"), format!("watcher-{wire:?}"));
+        let mut slow = Client::connect(address, wire).await;
+        slow.log_in_with(&name, |login| login.keep_alive = KeepAlive::Client { interval_ms: 100 }).await;
+        let mut watcher = Client::login(address, Wire::Native, &watcher).await;
+        watcher.request(SubscribePeersOnlineStatus { peer_ids: vec![user(&name)] }).await;
+        // More than the sockets take, and more than is kept for one.
+        let text = "x".repeat(32 * 1024);
+        for id in 1..=1000 {
+            watcher.send(ClientFrame::Request { id: RequestId(1000 + id), command: to_peer(id, &name, &text) }).await;
+            if id % 16 == 0 {
+                slow.send(ClientFrame::Ping).await;
+            }
+        }
+        for _ in 0..40 {
+            slow.send(ClientFrame::Ping).await;
+            watcher.send(ClientFrame::Ping).await;
+            sleep(Duration::from_millis(50)).await;
+        }
+        // And what it sent meanwhile is done.
+        let id = slow.request(QueryPeersOnlineStatus { peer_ids: vec![user(&name)] }).await;
+        watcher.request(QueryPeersOnlineStatus { peer_ids: vec![user(&name)] }).await;
+        loop {
+            match watcher.next().await {
+                ServerFrame::Event { event: Event::PeersOnlineStatusChanged { peers }, .. } => {
+                    assert_eq!(peers, [(user(&name), PeerOnlineState::Online)], "{wire:?}");
+                }
+                ServerFrame::Reply { result: Ok(Answer::QueryPeersOnlineStatus(states)), .. } => {
+                    assert_eq!(states, [(user(&name), PeerOnlineState::Online)]);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let mut received = 0;
+        loop {
+            match slow.next().await {
+                ServerFrame::Event { event: Event::MessageFromPeer(_), seq } => {
+                    received += 1;
+                    slow.ack(seq).await;
+                }
+                ServerFrame::Reply { id: answered, result: Ok(_) } if answered == id => break,
+                _ => {}
+            }
+        }
+        assert_eq!(received, 1000, "{wire:?}: the answer comes behind what was there before the call");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_and_asks_and_does_not_read_is_left_unread() {
+    let server = unlimited(256 * 1024 * 1024).await;
+    let mut greedy = Client::login(server.local_addr(), Wire::Native, "greedy").await;
+    let attributes = [("a", "b"), ("c", "d")]
+        .map(|(one, other)| [one, other].map(|key| (AttributeKey::new(key).unwrap(), Text::from("x".repeat(4000)))));
+    greedy.request(SetLocalUserAttributes { attributes: attributes.concat().into_iter().collect() }).await;
+    // What the sockets hold is some megabytes.
+    for sent in 0.. {
+        assert!(sent < 64 * 1024, "the server takes everything");
+        let ask = ClientFrame::Request {
+            id: RequestId(100 + sent),
+            command: GetUserAttributes {
+                user_id: user(&"g".repeat(64)),
+                keys: Some(vec![AttributeKey::new("k".repeat(32)).unwrap(); 32]),
+            }
+            .into(),
+        };
+        let own = ClientFrame::Request {
+            id: RequestId(1_000_000 + sent),
+            command: GetUserAttributes { user_id: user("greedy"), keys: None }.into(),
+        };
+        greedy.queue(&ask);
+        greedy.queue(&own);
+        if timeout(Duration::from_millis(500), greedy.flush()).await.is_err() {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
@@ -267,6 +358,6 @@ async fn a_silent_client_is_given_up() {
     })
     .await;
     let mut client = Client::connect(server.local_addr(), Wire::Native).await;
-    client.log_in_with("silent", |login| login.keep_alive = rtm_codec::KeepAlive::Client { interval_ms: 20 }).await;
+    client.log_in_with("silent", |login| login.keep_alive = KeepAlive::Client { interval_ms: 20 }).await;
     assert_eq!(client.closed().await.map(|(code, _)| code), Some(4005));
 }

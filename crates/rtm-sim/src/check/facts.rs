@@ -47,7 +47,7 @@ pub enum Invariant {
     NoInvention,
     /// No message appears twice in the stream of one device.
     ///
-    /// *Vendor*: a stored message may be handed out again when the server crashed, or lost the answer's trace, after
+    /// *Vendor*: a stored message may be handed out again when the server crashed, or the connection broke, after
     /// handing it out.
     NoDuplicate,
     /// Messages of one sending device to one user, or to one channel, appear in the order in which they were sent.

@@ -226,8 +226,12 @@ impl World {
     fn read_link(&mut self, link: usize) {
         let device = self.links[link].device;
         let mut arrivals = Vec::new();
-        self.links[link].read(self.now, Direction::Down, &mut arrivals);
+        let is_heard = self.links[link].read(self.now, Direction::Down, &mut arrivals);
         self.make_room(link);
+        if is_heard && arrivals.is_empty() && self.devices[device].link() == Some(link) {
+            let now = self.instant();
+            self.devices[device].connection.handle_bytes(now);
+        }
         let mut close = None;
         for arrival in arrivals {
             let Socket::Open { link: held, wire, .. } = &mut self.devices[device].socket else { return };

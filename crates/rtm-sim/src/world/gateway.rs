@@ -2,7 +2,7 @@
 
 use rtm_codec::{
     Text,
-    anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{AskId, TransportError};
 use rtm_core::HttpId;
@@ -56,9 +56,12 @@ impl World {
         if matches!(answer, GatewayAnswer::OfflineMessages(_)) {
             self.note(device, || format!("  <= stored messages{}", if is_lost { ", lost" } else { "" }));
         }
+        // A proxy in between may have taken an answer that then is lost.
+        let is_written = !is_lost || self.rng.chance(500);
+        let now = self.server_now();
         self.tell(ask, (!is_lost).then(|| answer.encode()));
-        if !is_lost && let Some(core) = &mut self.server.core {
-            core.http_answer_taken(id);
+        if let Some(core) = &mut self.server.core {
+            core.http_answer_ended(now, id, is_written);
         }
     }
 
@@ -75,10 +78,7 @@ impl World {
             return;
         }
         if !self.devices[device].asks.remove(&id) {
-            // The device has given this request up, and with it the messages that the answer hands out.
-            if endpoint == Endpoint::OfflineMessages && body.is_some() {
-                self.ledger.handout_lost(self.now, device);
-            }
+            // The device has given this request up.
             return;
         }
         let answer = match body.map(|body| GatewayAnswer::decode(endpoint, body.as_bytes())) {

@@ -97,12 +97,18 @@ impl World {
 
     /// Bytes have come out of a link at the server.
     pub(crate) fn arrive_at_server(&mut self, link: usize) {
-        if self.is_stalled(link, Direction::Up) || self.links[link].full_since.is_some() {
+        if self.is_stalled(link, Direction::Up) {
             return;
         }
         let mut arrivals = Vec::new();
-        self.links[link].read(self.now, Direction::Up, &mut arrivals);
+        let is_heard = self.links[link].read(self.now, Direction::Up, &mut arrivals);
         let now = self.server_now();
+        if is_heard
+            && arrivals.is_empty()
+            && let (Some(core), Some(conn)) = (&mut self.server.core, self.links[link].conn)
+        {
+            core.handle_bytes(now, conn);
+        }
         for arrival in arrivals {
             let socket = &mut self.links[link];
             let Some(core) = &mut self.server.core else { return };
@@ -166,7 +172,6 @@ impl World {
         if socket.has_room() {
             socket.full_since = None;
             self.wake_writer(link);
-            self.agenda.plan(self.now, Step::Arrive { link, direction: Direction::Up });
         } else {
             self.wait_for_room(link);
         }
