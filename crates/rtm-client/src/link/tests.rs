@@ -202,7 +202,10 @@ async fn stored_messages_arrive_however_long_their_page_takes() {
                 break;
             }
             other => {
-                assert!(!matches!(other, RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. }));
+                assert!(!matches!(
+                    other,
+                    RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. }
+                ));
             }
         }
     }
