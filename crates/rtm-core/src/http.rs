@@ -192,7 +192,7 @@ impl Core {
     /// A client did not get its stored messages.
     pub(super) fn fetch_failed(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key).filter(|session| session.conn.is_some()) {
-            session.mail.fetch_failed(now.instant);
+            session.mail.await_fetch(now.instant);
             self.hub.arm(key);
         }
     }

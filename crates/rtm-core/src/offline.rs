@@ -32,8 +32,6 @@ pub(super) struct Mail {
     /// Messages from users that have to wait until older, stored ones are read.
     held: VecDeque<Queued>,
     held_bytes: usize,
-    /// When the client is no longer waited for that fetches its messages itself.
-    fetch_by: Option<Instant>,
 }
 
 /// How far the reading of stored messages is.
@@ -42,6 +40,8 @@ enum Reading {
     /// All were read, or are not wanted.
     #[default]
     Done,
+    /// The client is to fetch them itself until then. Nothing waits for that.
+    Awaited { until: Instant },
     /// A page is being read.
     Loading,
     /// There may be more after this one, to be read when every event of the stream before this number is received.
@@ -58,30 +58,35 @@ impl Mail {
 
     /// When the client is no longer waited for that fetches its messages itself.
     pub(super) fn fetch_by(&self) -> Option<Instant> {
-        self.fetch_by
+        match self.reading {
+            Reading::Awaited { until } => Some(until),
+            _ => None,
+        }
     }
 
     /// The client fetches its messages. `false` if it gets them as events, since it did not come in time.
     pub(super) fn fetch(&mut self) -> bool {
-        self.fetch_by = None;
+        self.await_no_more();
         self.is_read()
     }
 
-    /// The client could not be given its messages: they come as events where it does not try again.
-    pub(super) fn fetch_failed(&mut self, now: Instant) {
+    /// The client is to fetch its messages itself, or to try it again; they come as events where it does not.
+    pub(super) fn await_fetch(&mut self, now: Instant) {
         if self.is_read() {
-            self.fetch_by = Some(now + FETCH_WITHIN);
+            self.reading = Reading::Awaited { until: now + FETCH_WITHIN };
         }
     }
 
-    /// The connection is gone.
-    pub(super) fn lose_connection(&mut self) {
-        self.fetch_by = None;
+    /// The client has come for its messages, or is gone.
+    pub(super) fn await_no_more(&mut self) {
+        if matches!(self.reading, Reading::Awaited { .. }) {
+            self.reading = Reading::Done;
+        }
     }
 
     /// Whether no message has to wait for older, stored ones.
     pub(super) fn is_read(&self) -> bool {
-        self.reading == Reading::Done
+        matches!(self.reading, Reading::Done | Reading::Awaited { .. })
     }
 
     /// A message has to wait until older ones are read.
@@ -133,7 +138,8 @@ impl Mail {
     pub(super) fn pack(&self, packer: Packer<'_>) -> Option<MailV1> {
         Some(MailV1 {
             reading: match self.reading {
-                Reading::Done => ReadingV1::Done,
+                // A session is packed without its connection.
+                Reading::Done | Reading::Awaited { .. } => ReadingV1::Done,
                 Reading::Loading => return None,
                 Reading::Paused { after, until } => ReadingV1::Paused { after: after.0, until },
                 Reading::Due => ReadingV1::Due,
@@ -215,9 +221,9 @@ impl Core {
     pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         match session.mail.reading {
-            Reading::Done if session.terms.abilities().fetches_stored => session.mail.fetch_failed(now.instant),
+            Reading::Done if session.terms.abilities().fetches_stored => session.mail.await_fetch(now.instant),
             Reading::Done | Reading::Due => self.load_page(now, key, None),
-            Reading::Loading | Reading::Paused { .. } => {}
+            Reading::Awaited { .. } | Reading::Loading | Reading::Paused { .. } => {}
         }
     }
 
@@ -225,7 +231,7 @@ impl Core {
     /// by itself: it gets them as events.
     pub(super) fn end_fetching(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        if session.mail.fetch_by.take_if(|at| *at <= now.instant).is_some() {
+        if session.mail.fetch_by().is_some_and(|until| until <= now.instant) {
             self.load_page(now, key, None);
         }
     }

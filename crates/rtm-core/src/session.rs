@@ -157,7 +157,7 @@ impl Session {
         if let Some(rejoining) = self.rejoining.take() {
             rejoining.into_events().for_each(|queued| self.stream.push(queued));
         }
-        self.mail.lose_connection();
+        self.mail.await_no_more();
         self.liveness.lose_connection(now);
         self.watching.put_off();
         self.is_overfull = false;
