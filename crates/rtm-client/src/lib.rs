@@ -59,6 +59,7 @@ mod handshake;
 mod history;
 mod link;
 mod settings;
+mod surrogates;
 #[cfg(test)]
 mod testing;
 mod timer;

@@ -12,7 +12,7 @@ use rtm_codec::{ChannelId, ErrorKind, Family, RtmMessage, UserId};
 use rtm_connection::{ReceivedMessageProperties, RtmError, RtmEvent};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Channel;
+use crate::{Channel, surrogates::without_halves};
 
 /// A [`Channel`] that sends and yields values of a serde type.
 ///
@@ -209,7 +209,7 @@ fn decode<T: DeserializeOwned>(message: &RtmMessage) -> Result<T, (TypedErrorKin
             }
         }
         RtmMessage::Text(text) => {
-            serde_json::from_str(text).map_err(|error| (TypedErrorKind::Malformed, error.to_string()))
+            serde_json::from_str(&without_halves(text)).map_err(|error| (TypedErrorKind::Malformed, error.to_string()))
         }
         _ => Err((TypedErrorKind::NotAValue, "it is plain bytes".to_owned())),
     }
@@ -242,6 +242,8 @@ mod tests {
             decode::<Shape>(&RtmMessage::text(r#"{"kind":"circle","r":1.5}"#)).unwrap(),
             Shape::Circle { r: 1.5 }
         );
+        let cut = decode::<Shape>(&RtmMessage::text(r#"{"kind":"named","name":"a\ud83d"}"#));
+        assert_eq!(cut.unwrap(), Shape::Named { name: "a\u{fffd}".to_owned(), note: None }, "half an emoji");
     }
 
     #[test]
