@@ -55,7 +55,9 @@ mod tests {
         ] {
             assert_eq!(without_halves(json), whole, "{json}");
         }
-        for json in [r#""👋\ud83d\udc4b""#, r#""\\ud83d""#, r#""\\\\udc4b""#, r#""\u00e9""#, r"\", r"\u", r"\ud83", r"\é", ""] {
+        for json in
+            [r#""👋\ud83d\udc4b""#, r#""\\ud83d""#, r#""\\\\udc4b""#, r#""\u00e9""#, r"\", r"\u", r"\ud83", r"\é", ""]
+        {
             assert_eq!(without_halves(json), json);
         }
     }
