@@ -1,9 +1,13 @@
 // A network of its own between clients and a server: a relay for TCP that a case can cut, close, silence, slow down and delay.
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 // Starts a network in front of `server`, which may be a proxy. Its conditions:
 //   bytesPerSecond  what goes through each way, all connections together. What does not fit waits at its sender.
+//   narrow          a megabyte at most is on its way at a time, and not the four that the kernel takes within one machine.
 //   buffers         the network takes all that is sent at once and hands it on at its own pace, as a large proxy does.
 //   roundTrip       milliseconds there and back; the opening of a connection costs one as well.
 export async function network(server, conditions = {}) {
@@ -16,6 +20,7 @@ class Network {
   #server;
   #conditions;
   #listener;
+  #narrow;
   #open = new Set();
   #closed = false;
   #spoken; // while the network is silent: resolved when it speaks again
@@ -25,9 +30,9 @@ class Network {
   bytes = { up: 0, down: 0 };
   opened = 0;
 
-  constructor(server, { bytesPerSecond = Infinity, buffers = false, roundTrip = 0 }) {
+  constructor(server, { bytesPerSecond = Infinity, narrow = false, buffers = false, roundTrip = 0 }) {
     this.#server = server;
-    this.#conditions = { bytesPerSecond, buffers, roundTrip };
+    this.#conditions = { bytesPerSecond, narrow, buffers, roundTrip };
     // The name matters to a server that speaks TLS.
     this.host = server.tls ? server.host : "127.0.0.1";
     this.tls = server.tls;
@@ -35,6 +40,11 @@ class Network {
   }
 
   async listen() {
+    if (this.#conditions.narrow) {
+      this.#narrow = spawn("python3", [fileURLToPath(new URL("narrow.py", import.meta.url)), this.#server.port], { stdio: ["pipe", "pipe", "inherit"] });
+      const [port] = await once(createInterface({ input: this.#narrow.stdout }), "line");
+      this.#server = { host: "127.0.0.1", port: Number(port) };
+    }
     this.#listener = createServer({ allowHalfOpen: true, noDelay: true }, (near) => this.#connect(near));
     this.#listener.listen(0, "127.0.0.1");
     await once(this.#listener, "listening");
@@ -72,6 +82,7 @@ class Network {
 
   close() {
     this.#listener.close();
+    this.#narrow?.stdin.end();
     this.down();
     this.speak();
   }
@@ -110,7 +121,8 @@ class Network {
   // Waits until `length` bytes that may arrive at `due` have gone through.
   async pass(length, way, due) {
     await until(due);
-    this.#free[way] = Math.max(Date.now(), this.#free[way]) + length * 1000 / this.#conditions.bytesPerSecond;
+    // A timer that is late costs nothing of the pace.
+    this.#free[way] = Math.max(Date.now() - 500, this.#free[way]) + length * 1000 / this.#conditions.bytesPerSecond;
     await until(this.#free[way]);
     while (this.#spoken) await this.#spoken;
     this.bytes[way] += length;

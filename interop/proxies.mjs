@@ -22,6 +22,7 @@ export async function startProxies(rtm) {
   return Promise.all([
     start({ ...common, name: "nginx", kind: nginx }),
     start({ ...common, name: "nginx that does not pass Host on", kind: nginx, advertise: true, leaveOut: /^ *proxy_set_header Host .*\n/m }),
+    start({ ...common, name: "nginx with HTTP/1.0", kind: nginx, leaveOut: /^ *proxy_http_version .*\n/m, upgrades: false }),
     start({ ...common, name: "haproxy", kind: haproxy }),
     start({ ...common, name: "caddy", kind: caddy }),
   ]);
@@ -36,7 +37,7 @@ function put(text, replacements) {
   return text;
 }
 
-async function start({ rtm, folder, block, certificate, name, kind, advertise = false, leaveOut }) {
+async function start({ rtm, folder, block, certificate, name, kind, advertise = false, leaveOut, upgrades = true }) {
   const home = await mkdtemp(join(folder, `${kind.name}-`)), port = await freePort();
   let config = put(block("toml"), [['"127.0.0.1:8080"', '"127.0.0.1:0"']]);
   if (advertise) config = `advertise = "localhost:${port}"\n${config}`;
@@ -58,7 +59,7 @@ async function start({ rtm, folder, block, certificate, name, kind, advertise = 
   const ended = once(proxy, "exit");
   await Promise.race([answers(port), ended.then(() => { throw new Error(`${name} ended: ${Buffer.concat(log)}`); })]);
   return {
-    name, advertises: advertise, reloadBreaks: kind.reloadBreaks, host: "localhost", port, tls: true, authority: kind.authority(given),
+    name, upgrades, advertises: advertise, reloadBreaks: kind.reloadBreaks, host: "localhost", port, tls: true, authority: kind.authority(given),
     reload: () => kind.reload(proxy, path, given),
     // The server behind it is killed, and is there again some time later.
     async crash(ms) {

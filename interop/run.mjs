@@ -17,12 +17,12 @@ import { channels, typedChannels } from "./cases/channels.mjs";
 import { commandLine } from "./cases/command-line.mjs";
 import { drain } from "./cases/drain.mjs";
 import { invitations } from "./cases/invitations.mjs";
-import { links } from "./cases/links.mjs";
+import { links, nativeLinks, rustLinks } from "./cases/links.mjs";
 import { messages, nativeMessages } from "./cases/messages.mjs";
 import { page } from "./cases/page.mjs";
 import { patience } from "./cases/patience.mjs";
 import { presence } from "./cases/presence.mjs";
-import { behindProxy } from "./cases/proxies.mjs";
+import { behindProxy, withoutUpgrade } from "./cases/proxies.mjs";
 import { refusals } from "./cases/refusals.mjs";
 import { sdkHabits } from "./cases/sdk-habits.mjs";
 import { session } from "./cases/session.mjs";
@@ -104,17 +104,20 @@ for (const a of [...wires, ...runtimes]) {
   const pair = a.isRust ? { rust: a, js: node } : { rust: native, js: a };
   const label = `A is ${a.isRust ? "Rust" : "JS"} ${a.name}`, roles = { a, b: a.isRust ? node : native };
   wait(label, { ...longBreaks, ...links }, pair, roles);
+  if (a === native) wait(label, nativeLinks, pair);
+  if (a.isRust) wait(label, rustLinks, pair);
   lanes.push(() => inTurn(label, breaks, pair, roles));
 }
 for (const proxy of proxies) {
-  const users = [...wires.map((rust) => ({ rust, js: node })), ...runtimes.slice(1).map((js) => ({ rust: native, js }))];
+  const users = [...(proxy.advertises ? [native] : wires).map((rust) => ({ rust, js: node })), ...runtimes.slice(1).map((js) => ({ rust: native, js }))];
+  const own = proxy.upgrades ? behindProxy(proxy) : withoutUpgrade;
   lanes.push(async () => {
-    for (const pair of users) {
+    for (const pair of proxy.upgrades ? users : []) {
       const cases = proxy.advertises ? messages : { ...session, ...channels, ...(pair.rust === native && messages) };
       const label = `${proxy.name}, JS in ${pair.js.name}, Rust ${pair.rust.name}`;
       await inTurn(label, cases, pair, { a: pair.js, b: pair.rust }, proxy);
     }
-    if (!proxy.advertises) await inTurn(proxy.name, behindProxy(proxy), users[0], {}, proxy);
+    if (!proxy.advertises) await inTurn(proxy.name, own, users[0], {}, proxy);
   });
 }
 

@@ -32,8 +32,9 @@ export const commandLine = {
 
       assert.deepEqual(await js.call("send_message_to_peer", { peer_id: listener.uid, text: "hi" }), { has_peer_received: true });
       const message = await listener.expects({ type: "MessageFromPeer" });
+      assert.ok(Math.abs(Date.parse(message.ts) - Date.now()) < 60_000);
       assert.deepEqual(message, {
-        type: "MessageFromPeer", peer_id: js.uid, message: { text: "hi" },
+        type: "MessageFromPeer", ts: message.ts, peer_id: js.uid, message: { text: "hi" },
         properties: { is_offline_message: false, server_received_ts: message.properties.server_received_ts },
       });
 
@@ -55,9 +56,9 @@ export const commandLine = {
   async "rtm send reaches a user of the SDK and says whether it did"(t) {
     const js = await t.login("js"), uid = t.uid("sender"), room = t.channel();
     const send = (...args) => run(t.rtm, ["send", ...gateway(t), "--uid", uid, ...args]);
-    assert.deepEqual(await send("--to", js.uid, "from the command line"), { code: 0, stdout: '{"has_peer_received":true}\n', stderr: "" });
+    assert.deepEqual(await send("--to", js.uid, "from the command line"), { code: 0, stdout: '{"has_peer_received":true,"outcome":"delivered"}\n', stderr: "" });
     await js.expects({ type: "MessageFromPeer", peer_id: uid, message: { text: "from the command line" } });
-    assert.deepEqual(await send("--to", t.uid("absent"), "anyone?"), { code: 0, stdout: '{"has_peer_received":false}\n', stderr: "" });
+    assert.deepEqual(await send("--to", t.uid("absent"), "anyone?"), { code: 0, stdout: '{"has_peer_received":false,"outcome":"not_received"}\n', stderr: "" });
     await js.call("join_channel", { channel_id: room });
     assert.equal((await send("--channel", room, "to the room")).code, 0);
     await js.expects({ type: "ChannelMessage", channel_id: room, member_id: uid, message: { text: "to the room" } });

@@ -37,3 +37,16 @@ export const behindProxy = (proxy) => ({
     for (const kind of ["js", "rust"]) await t.login(kind, { secure: true, token: true });
   },
 });
+
+// nginx speaks HTTP/1.0 to the server unless it is told otherwise: no WebSocket can be opened through it.
+export const withoutUpgrade = {
+  async "a proxy that speaks HTTP/1.0 to the server is no WebSocket, and the SDK does not hammer at it"(t) {
+    const net = await t.network(), js = await t.open("js", { uid: t.uid("user"), via: net });
+    const rust = await t.open("rust", { uid: t.uid("user"), via: net });
+    await assert.rejects(rust.call("login", { uid: rust.uid }), ({ message }) => /HTTP\/1\.1/.test(message));
+    const before = net.opened;
+    js.call("login", { uid: js.uid }).catch(() => {});
+    await t.sleep(6_000);
+    assert.ok(net.opened - before < 20, `the SDK opened ${net.opened - before} connections within 6 s`);
+  },
+};
