@@ -96,7 +96,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 /// Allows as many open descriptors as the system does.
 fn raise_descriptors(connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(descriptors) if descriptors < connections as u64 => tracing::warn!(
+        Ok(descriptors) if descriptors < connections as u64 => tracing::info!(
             descriptors,
             "the system allows fewer descriptors than max_connections = {connections}: when they have run out, new \
              connections are turned away"

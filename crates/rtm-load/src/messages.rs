@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -39,7 +40,11 @@ pub async fn send_to_peer(
     held: impl Fn(),
 ) -> Result<(), LoadError> {
     let timed = latency.is_some();
-    let held = &held;
+    let is_held = &AtomicBool::new(false);
+    let held = &|| {
+        is_held.store(true, Ordering::Relaxed);
+        held();
+    };
     let send = || async move {
         loop {
             let start = timed.then(Instant::now);
@@ -66,6 +71,12 @@ pub async fn send_to_peer(
                     latency.record(took);
                 }
                 ended.push(call);
+            }
+            if is_held.load(Ordering::Relaxed) {
+                // Each of them waits for itself, so each has to be looked at.
+                for call in &mut calls {
+                    let _ = call.poll_unpin(cx);
+                }
             }
             if left == 0 || calls.len() >= window {
                 return if calls.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };

@@ -1,17 +1,34 @@
 //! Opens the sockets of a server: at a name, one at each of its addresses.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
-use tracing::warn;
+use tracing::debug;
 
-use crate::error::ServerError;
+use crate::{address::ListenAddress, error::ServerError};
 
-/// Listens at all addresses of `name`, which is `shown` in errors. Port 0 takes one that is free at all of them.
-pub(crate) async fn all(name: impl ToSocketAddrs, shown: &str) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+/// Listens where the configuration says. `localhost` is this machine in both families of addresses, whatever its own
+/// files say: browsers know it so.
+pub(crate) async fn at(listen: &ListenAddress) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+    let port = listen.port();
+    let loopback = [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))];
+    let is_this = listen.host().eq_ignore_ascii_case("localhost");
+    all((listen.host(), port), if is_this { &loopback } else { &[] }, &listen.to_string()).await
+}
+
+/// Listens at all addresses of `name` and at `more`; errors show it as `shown`. Port 0 takes one that is free at all of
+/// them.
+pub(crate) async fn all(
+    name: impl ToSocketAddrs,
+    more: &[SocketAddr],
+    shown: &str,
+) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
     let fault = |source| ServerError::Listen { address: shown.to_owned(), source };
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in lookup_host(name).await.map_err(fault)? {
+    for address in lookup_host(name).await.map_err(fault)?.chain(more.iter().copied()) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -51,7 +68,7 @@ async fn each(addresses: &[SocketAddr]) -> io::Result<Vec<(SocketAddr, TcpListen
     match missing {
         Some((_, error)) if listeners.is_empty() => Err(error),
         Some((address, error)) => {
-            warn!(%address, "this machine does not have it: {error}");
+            debug!(%address, "this machine does not have it: {error}");
             Ok(listeners)
         }
         None if listeners.is_empty() => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),

@@ -238,7 +238,7 @@ impl ServerBuilder {
     pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, ServerError> {
         let acceptor = self.check()?;
         let named = format!("{address:?}");
-        let listeners = bind::all(address, &named).await?;
+        let listeners = bind::all(address, &[], &named).await?;
         self.start_at(listeners, acceptor).await
     }
 
@@ -252,7 +252,7 @@ impl ServerBuilder {
         let acceptor = self.check()?;
         let mut listeners = Vec::new();
         for address in &self.config.listen {
-            listeners.extend(bind::all((address.host(), address.port()), &address.to_string()).await?);
+            listeners.extend(bind::at(address).await?);
         }
         if listeners.is_empty() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");

@@ -20,7 +20,7 @@ const LOADS: [(&[&str], &str, u64); 4] = [
 
 #[test]
 fn every_load_tells_what_it_did() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--no-limits"]);
     for wire in ["native", "vendor"] {
         for (load, name, count) in LOADS {
             let (code, figures, stderr) = bench(&server, load, &["--app-id", APP_ID, "--wire", wire]);
@@ -37,6 +37,40 @@ fn receipts_and_logins_are_timed() {
         let (_, figures, _) = bench(&server, load, &["--app-id", APP_ID]);
         let figure = |name: &str| figures[format!("{of}_{name}_ms")].as_f64().unwrap();
         assert!(figure("p50") > 0.0 && figure("p50") <= figure("p99") && figure("p99") <= figure("max"), "{figures}");
+    }
+}
+
+#[test]
+fn the_figures_are_printed_in_their_order() {
+    let server = Server::start(&[]);
+    let output = rtm(&[&["bench"], LOADS[0].0, &["--gateway", &server.gateway, "--app-id", APP_ID, "--json"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let at = |name: &str| text.find(&format!("{name}\":")).unwrap_or_else(|| panic!("no {name} in {text}"));
+    let order = ["messages", "seconds", "messages_per_second", "_p50_ms", "_p90_ms", "_p99_ms", "_p999_ms", "_max_ms"];
+    assert!(order.map(at).is_sorted(), "{text}");
+}
+
+#[test]
+fn a_load_keeps_to_the_limits_of_the_server_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rtm.toml");
+    let config = format!("[[project]]\napp_id = \"{APP_ID}\"\nlimits = {{ send_message = \"20/200ms\" }}\n");
+    std::fs::write(&file, config).unwrap();
+    let server = Server::start(&["--config", file.to_str().unwrap()]);
+    for wire in ["native", "vendor"] {
+        for (load, name, count) in
+            [(["peers", "--messages", "60"], "messages", 60), (["channel", "--messages", "60"], "deliveries", 180)]
+        {
+            let members: &[&str] = if name == "deliveries" { &["--members", "3"] } else { &[] };
+            let more = [&["--app-id", APP_ID, "--wire", wire], members].concat();
+            let (code, figures, stderr) = bench(&server, &load, &more);
+            assert_eq!((code, &figures[name]), (Some(0), &count.into()), "{wire}: {stderr}");
+            // Three times what the limit lets through at once, so two pauses; not one for each message.
+            let seconds = figures["seconds"].as_f64().unwrap();
+            assert!((0.4..4.0).contains(&seconds), "{wire}: {figures}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+            assert!(stderr.contains("--no-limits"), "{stderr}");
+        }
     }
 }
 

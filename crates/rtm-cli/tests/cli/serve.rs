@@ -1,6 +1,10 @@
 //! `rtm serve`, from outside: its first line, its end, its configuration.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+};
 
 use crate::support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, rtm};
 
@@ -24,6 +28,48 @@ fn it_says_where_it_listens_and_ends_well_on_both_signals() {
         bob.signal("INT");
         assert_eq!(bob.end().0.code(), Some(0));
     }
+}
+
+#[test]
+fn the_end_of_its_terminal_is_not_its_end() {
+    let server = Server::start(&[]);
+    let mut bob = server.listener("bob", &[]);
+    server.running.signal("HUP");
+    let sent = rtm(&[&["send"], &server.user("alice")[..], &["--to", "bob", "still there"]].concat());
+    assert!(sent.status.success(), "{sent:?}");
+    bob.event(|event| event["type"] == "MessageFromPeer");
+    server.running.signal("TERM");
+    let (status, _, stderr) = server.running.end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("SIGHUP is ignored"), "{stderr}");
+}
+
+#[test]
+fn it_has_as_many_descriptors_as_the_system_allows() {
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rtm"), "serve"])
+        .args(["--listen", "127.0.0.1:0", "--project", APP_ID])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let words: Vec<_> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("listening"), "{line}");
+    assert_eq!(words[3], words[4], "the soft limit is not the hard one");
+}
+
+#[test]
+fn without_limits_a_user_calls_as_often_as_it_likes() {
+    let server = Server::start(&["--no-limits"]);
+    let load = ["bench", "peers", "--messages", "400", "--gateway", &server.gateway, "--app-id", APP_ID];
+    let output = rtm(&load);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]
@@ -102,6 +148,8 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
         (format!("{project}certificates = [\"short\"]\n"), "certificates"),
         (format!("{project}{project}"), "two projects"),
         ("listen = ".to_owned(), "line 1"),
+        (String::new(), "names no project"),
+        (format!("data_dir = \"{file}\"\n{}", project.replace("[[", "[").replace("]]", "]")), "write [[project]]"),
     ] {
         let (code, stdout, stderr) = check(&text);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{text}: {stderr}");
@@ -122,7 +170,16 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
         let at = |name| directory.path().join(name).display().to_string();
         check(&format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n{project}", at(certificate), at(key)))
     };
-    assert_eq!(tls("good.pem", "good.key").0, Some(0));
+    assert_eq!(tls("good.pem", "good.key"), (Some(0), "the configuration is good\n".into(), String::new()));
+    // What `openssl req -x509` makes: the certificate of an authority, which clients refuse for a server.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    file_of("authority.pem", &authority.self_signed(&key).unwrap().pem());
+    file_of("authority.key", &key.serialize_pem());
+    let (code, stdout, stderr) = tls("authority.pem", "authority.key");
+    assert_eq!((code, stdout.as_str()), (Some(0), "the configuration is good\n"));
+    assert!(stderr.contains("authority.pem") && stderr.contains("CA:FALSE"), "{stderr}");
     for (certificate, key, names) in [
         ("missing.pem", "good.key", "missing.pem"),
         ("empty.pem", "good.key", "empty.pem"),
