@@ -186,7 +186,8 @@ async fn at_a_name_it_listens_at_all_its_addresses_with_one_port() {
         let mut named: Vec<_> = tokio::net::lookup_host(("localhost", port)).await.unwrap().collect();
         if by_file {
             // By this name in both families, as browsers have it.
-            named.extend([([127, 0, 0, 1], port).into(), ([0, 0, 0, 0, 0, 0, 0, 1], port).into()]);
+            named.push((std::net::Ipv4Addr::LOCALHOST, port).into());
+            named.push((std::net::Ipv6Addr::LOCALHOST, port).into());
         }
         // A name that the machine knows for IPv6 may be of no use where that is off.
         let usable = |address: &&std::net::SocketAddr| TcpListener::bind((address.ip(), 0)).is_ok();
