@@ -22,8 +22,10 @@ impl Core {
     /// Ends a user's session with [`CloseReason::Banned`] and refuses its logins until `until_unix_ms`; 0 only
     /// ends the session. Says whether there was one.
     pub fn ban(&mut self, now: Now, user_id: &UserId, until_unix_ms: u64) -> bool {
+        let now = self.time(now);
         if until_unix_ms > now.unix_ms {
-            self.bans.insert(user_id.clone(), until_unix_ms);
+            let lasts = Duration::from_millis(until_unix_ms - now.unix_ms);
+            self.bans.insert(user_id.clone(), now.instant + lasts.min(LONGEST_BAN));
         }
         let session = self.session_of(user_id);
         if let Some(key) = session {
@@ -52,13 +54,12 @@ impl Core {
 
     /// Has the store drop what is too old, from time to time.
     pub(super) fn expire_stored(&mut self, now: Now) {
-        let settings = &self.config.settings;
-        let (stored, history) = (settings.oldest_offline(now), settings.oldest_history(now));
+        let (stored, history) = (self.oldest_offline(now), self.oldest_history(now));
         for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
             self.jobs.tell(StoreWork::Expire { kind, before });
         }
         self.hub.forget_absent(now.instant);
-        self.bans.retain(|_, until| now.unix_ms < *until);
+        self.bans.retain(|_, until| now.instant < *until);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
     }
 }
@@ -71,4 +72,6 @@ impl fmt::Debug for Core {
     }
 }
 
+/// No clock counts longer than that.
+const LONGEST_BAN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 pub(super) const EXPIRY_EVERY: Duration = Duration::from_secs(60 * 60);

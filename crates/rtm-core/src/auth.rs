@@ -112,7 +112,7 @@ impl Core {
     /// Whether a user is banned.
     pub(super) fn check_ban(&self, now: Now, user_id: &UserId) -> Result<(), Refusal> {
         match self.bans.get(user_id) {
-            Some(until) if now.unix_ms < *until => Err(Refusal::new(ErrorKind::Banned, "the user is banned")),
+            Some(until) if now.instant < *until => Err(Refusal::new(ErrorKind::Banned, "the user is banned")),
             _ => Ok(()),
         }
     }

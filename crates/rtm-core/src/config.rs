@@ -5,8 +5,6 @@ use std::time::Duration;
 use rtm_codec::{AppId, CallLimits, limits};
 use rtm_token::{Certificate, Policy};
 
-use super::Now;
-
 /// One project: its App ID, who may log in, and its figures.
 ///
 /// Without a certificate the project is *open*: the App ID alone lets a user in (rules of the token, 2.7).
@@ -96,22 +94,6 @@ pub struct Settings {
     /// Whether a vendor client that comes back within `offline_after` keeps its attributes although its SDK
     /// sends a part of them as if it were all (rules, 16). Yes.
     pub keep_attributes_on_return: bool,
-}
-
-impl Settings {
-    /// Stored messages that the server took before this, in milliseconds since the Unix epoch, are over.
-    pub(super) fn oldest_offline(&self, now: Now) -> u64 {
-        before(now, self.offline_for)
-    }
-
-    /// History before this, in milliseconds since the Unix epoch, is over.
-    pub(super) fn oldest_history(&self, now: Now) -> u64 {
-        before(now, self.history_for)
-    }
-}
-
-fn before(now: Now, age: Duration) -> u64 {
-    now.unix_ms.saturating_sub(age.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 impl Default for Settings {

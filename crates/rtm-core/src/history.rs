@@ -43,7 +43,7 @@ impl Core {
         Ok(StoreWork::Read {
             log: LogKey::History(conversation),
             after: query.after.map(Into::into),
-            times: query.from_ts.max(self.config.settings.oldest_history(now))..query.until_ts,
+            times: query.from_ts.max(self.oldest_history(now))..query.until_ts,
             limit,
             max_bytes: PAGE_BYTES,
         })

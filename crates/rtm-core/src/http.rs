@@ -42,6 +42,7 @@ impl Core {
     /// The core knows no address: the answer to [`GatewayRequest::Connect`] comes without any, and the shell adds
     /// those where its clients reach it.
     pub fn ask(&mut self, now: Now, request: GatewayRequest) -> HttpId {
+        let now = self.time(now);
         self.http.next += 1;
         let id = HttpId(self.http.next);
         match self.answer_or_read(now, id, request) {

@@ -41,6 +41,7 @@ mod attributes;
 mod auth;
 mod away;
 mod channel;
+mod clock;
 mod commands;
 mod config;
 mod directory;
@@ -83,6 +84,7 @@ use self::{
     arena::{Arena, ChannelKey, InvitationKey, SessionKey, UserKey},
     auth::Secrets,
     channel::Channel,
+    clock::Clock,
     directory::Directory,
     http::Http,
     hub::{Conn, Hub},
@@ -112,13 +114,16 @@ pub use store::{
 /// 3. For a connection that was woken, [`take_output`](Self::take_output), and write it all with one flush.
 ///    The task that owns the connection may take its output right after handing a frame in, without being woken.
 /// 4. Call [`handle_timeout`](Self::handle_timeout) at [`next_timeout`](Self::next_timeout) or somewhat later.
-///    Any call may bring the next deadline forward.
+///    Any call may bring the next deadline forward. A core that is called more than a second too late takes that for
+///    a pause of the whole server: the pause counts for no deadline, and nothing is due for a second after it, so that
+///    what waits in the sockets is read before anybody is judged by it.
 ///
 /// Every input is answered, refused, or closes the connection that sent it; nothing a client sends makes
 /// it panic or harms another client. What a session, a user or the project may hold is bounded
 /// ([`Settings`]).
 pub struct Core {
     config: ProjectConfig,
+    clock: Clock,
     start: Instant,
     hasher: FixedState,
     secrets: Secrets,
@@ -132,8 +137,8 @@ pub struct Core {
     jobs: Jobs,
     http: Http,
     logins: Logins,
-    /// Until when, in milliseconds since the Unix epoch.
-    bans: BTreeMap<UserId, u64>,
+    /// Until when: a clock that is set ends no ban.
+    bans: BTreeMap<UserId, Instant>,
     is_draining: bool,
     /// Room for events that were acknowledged, used again and again.
     done: Vec<Queued>,
@@ -150,6 +155,7 @@ impl Core {
         hub.timers.push(now.instant + admin::EXPIRY_EVERY, Due::Expiry);
         Self {
             config,
+            clock: Clock::new(now),
             start: now.instant,
             hasher: hasher.clone(),
             secrets,
@@ -177,6 +183,7 @@ impl Core {
     /// Takes in a value that the store kept, before any connection. All values of each kind are to be taken in
     /// ([`read_state`](store::read_state)). Attributes of a channel go as those of any empty channel do.
     pub fn restore(&mut self, now: Now, key: StateKey, value: StateValue) {
+        let now = self.time(now);
         let bytes = value.bytes();
         match (key, value) {
             (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(attributes)) => {
@@ -194,6 +201,7 @@ impl Core {
 
     /// What a connection received. Frames for a connection that was closed or is gone are passed over.
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        let now = self.time(now);
         let Some(state) = self.hub.conns.get(conn).filter(|conn| !conn.is_closed) else { return };
         match (state.session, frame) {
             (Some(key), frame) => self.session_frame(now, conn, key, frame),
@@ -205,6 +213,7 @@ impl Core {
     /// Bytes came on a connection that make no whole frame yet. They prove that its client lives, which over a slow
     /// link may take longer to say so with a frame than its silence may last.
     pub fn handle_bytes(&mut self, now: Now, conn: ConnId) {
+        let now = self.time(now);
         let conn = self.hub.conns.get(conn).filter(|conn| !conn.is_closed);
         if let Some(key) = conn.and_then(|conn| conn.session) {
             self.hear(now, key);
@@ -264,6 +273,7 @@ impl Core {
     /// The connection's socket is gone. Required once for each connection, also after [`Outgoing::Close`].
     /// Its session lives on for [`Settings::resume_within`].
     pub fn disconnect(&mut self, now: Now, conn: ConnId) {
+        let now = self.time(now);
         match self.hub.conns.remove(conn).and_then(|conn| conn.session) {
             Some(key) => self.hub.detach(now, key),
             None => drop(self.logins.take(conn)),
@@ -273,11 +283,16 @@ impl Core {
     /// Closes a connection from the server's side, as for bytes that cannot be decoded
     /// ([`CloseReason::ProtocolError`]). Its session lives on as after a lost socket.
     pub fn close(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        let now = self.time(now);
         self.hub.close(now, conn, Outgoing::Close(reason));
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        let now = self.time(now);
+        if self.clock.is_held(now.instant) {
+            return;
+        }
         while let Some((at, due)) = self.hub.timers.pop(now.instant) {
             match due {
                 Due::Session(key) => {
@@ -298,7 +313,7 @@ impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) should be called next. It may turn out that nothing is due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.hub.timers.next()
+        self.hub.timers.next().map(|due| self.clock.call_at(due))
     }
 
     /// Appends what is to be written to a connection's socket, as much as fills a few socket buffers, and says
@@ -327,6 +342,7 @@ impl Core {
 
     /// The store has done a job, or failed to.
     pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
+        let now = self.time(now);
         self.stored(now, done);
         self.hub.close_overfull(now);
     }

@@ -268,7 +268,7 @@ impl Core {
         limit: usize,
         max_bytes: usize,
     ) -> StoreWork {
-        let times = self.config.settings.oldest_offline(now)..u64::MAX;
+        let times = self.oldest_offline(now)..u64::MAX;
         StoreWork::Read { log: LogKey::Stored(to), after, times, limit, max_bytes }
     }
 

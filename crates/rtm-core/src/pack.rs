@@ -89,6 +89,7 @@ impl Core {
     ///
     /// [`NotPackable`]. The session stays as it is then, but when it is too large it has lost its connection.
     pub fn pack_session(&mut self, now: Now, user_id: &UserId) -> Result<Vec<u8>, NotPackable> {
+        let now = self.time(now);
         let key = self.session_of(user_id).ok_or(NotPackable::NoSession)?;
         if self.jobs.concern(key) {
             return Err(NotPackable::StoreAtWork);
@@ -111,6 +112,7 @@ impl Core {
     ///
     /// [`UnpackError`] if the bytes are no such session, or none that can be here. Nothing has changed then.
     pub fn unpack_session(&mut self, now: Now, pack: &[u8]) -> Result<(), UnpackError> {
+        let now = self.time(now);
         let opened = Opened::read(self, now, pack).map_err(|kind| UnpackError { kind })?;
         self.put_in(now, opened);
         Ok(())

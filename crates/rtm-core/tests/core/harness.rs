@@ -376,6 +376,11 @@ impl World {
         self.pump();
     }
 
+    /// Time passes, and nobody calls the core.
+    pub(crate) fn stand_still(&mut self, duration: Duration) {
+        self.move_to(self.now.instant + duration);
+    }
+
     fn move_to(&mut self, instant: Instant) {
         let passed = instant.saturating_duration_since(self.now.instant);
         self.now.instant += passed;

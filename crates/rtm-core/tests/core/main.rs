@@ -5,6 +5,7 @@
 mod admin;
 mod attributes;
 mod channel;
+mod clock;
 mod flow;
 mod harness;
 mod history;

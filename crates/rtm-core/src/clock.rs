@@ -1,0 +1,96 @@
+//! The core's own time: that of its caller, less the times in which the whole server stood still.
+
+use std::time::{Duration, Instant};
+
+use super::{Core, Now};
+
+/// Where the core's time is.
+///
+/// A server that was stopped, or whose machine was, finds deadlines that are long over, and in its sockets what its
+/// clients sent meanwhile. It reads that first: its time goes on from the moment at which it should have done something
+/// and did not, and for a while nothing is due.
+#[derive(Debug)]
+pub(super) struct Clock {
+    start: Now,
+    /// How far the core's time is behind its caller's: all times in which it stood still.
+    behind: Duration,
+    /// The latest time of the core's.
+    last: Instant,
+    /// Nothing is due before this.
+    hold: Option<Instant>,
+}
+
+impl Clock {
+    pub(super) fn new(start: Now) -> Self {
+        Self { start, behind: Duration::ZERO, last: start.instant, hold: None }
+    }
+
+    /// The core's time at a time of its caller's. `due` is the next deadline.
+    #[inline]
+    pub(super) fn read(&mut self, now: Now, due: Option<Instant>) -> Now {
+        let mut instant = now.instant.checked_sub(self.behind).unwrap_or(self.last).max(self.last);
+        if let Some(due) = due
+            && instant > due + STANDSTILL
+        {
+            instant = self.look_for_standstill(instant, due);
+        }
+        self.last = instant;
+        Now { instant, ..now }
+    }
+
+    #[cold]
+    fn look_for_standstill(&mut self, instant: Instant, due: Instant) -> Instant {
+        let expected = self.hold.unwrap_or(due).max(due).max(self.last);
+        if instant <= expected + STANDSTILL {
+            return instant;
+        }
+        self.behind += instant - expected;
+        self.hold = Some(expected + READING);
+        expected
+    }
+
+    /// Whether nothing is due yet, whatever its deadline is.
+    pub(super) fn is_held(&mut self, now: Instant) -> bool {
+        self.hold = self.hold.filter(|hold| now < *hold);
+        self.hold.is_some()
+    }
+
+    /// When the core is to be called for a deadline, in its caller's time.
+    pub(super) fn call_at(&self, due: Instant) -> Instant {
+        self.hold.map_or(due, |hold| due.max(hold)) + self.behind
+    }
+
+    /// The time to judge by how old something is that says when it was made, in milliseconds since the Unix epoch. A
+    /// clock that is set forward after the start makes nothing older.
+    fn lived(&self, now: Now) -> u64 {
+        let lived = now.instant.saturating_duration_since(self.start.instant) + self.behind;
+        now.unix_ms.min(self.start.unix_ms.saturating_add(lived.as_millis().try_into().unwrap_or(u64::MAX)))
+    }
+}
+
+impl Core {
+    /// The core's time, which every input begins with.
+    #[inline]
+    pub(super) fn time(&mut self, now: Now) -> Now {
+        self.clock.read(now, self.hub.timers.next())
+    }
+
+    /// Stored messages that the server took before this, in milliseconds since the Unix epoch, are over.
+    pub(super) fn oldest_offline(&self, now: Now) -> u64 {
+        before(self.clock.lived(now), self.config.settings.offline_for)
+    }
+
+    /// History before this, in milliseconds since the Unix epoch, is over.
+    pub(super) fn oldest_history(&self, now: Now) -> u64 {
+        before(self.clock.lived(now), self.config.settings.history_for)
+    }
+}
+
+fn before(unix_ms: u64, age: Duration) -> u64 {
+    unix_ms.saturating_sub(age.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+/// A deadline that is over for so long was missed by the whole server, and not by its timer.
+const STANDSTILL: Duration = Duration::from_secs(1);
+/// How long a server reads what waits before anything is due.
+const READING: Duration = Duration::from_secs(1);
