@@ -26,9 +26,15 @@ pub enum AddressFault {
     /// There is no host.
     #[error("it names no host")]
     NoHost,
-    /// There is a path, a query or a user, which gateways do not have.
-    #[error("it has more than a scheme, a host and a port")]
+    /// There is a path or a query, which gateways do not have.
+    #[error("it has more than a scheme, a host and a port; a server has a host name or a port of its own")]
     Extra,
+    /// There is a user or a password, for which gateways have no use.
+    #[error("it has a user or a password, which are not used")]
+    User,
+    /// The port is 0.
+    #[error("port 0 is none that a server is at")]
+    Port,
 }
 
 impl Address {
@@ -41,7 +47,10 @@ impl Address {
             Some(_) => return Err(AddressFault::Scheme),
         };
         let authority = uri.authority().ok_or(AddressFault::NoHost)?;
-        if authority.as_str().contains('@') || uri.query().is_some() || !matches!(uri.path(), "" | "/") {
+        if authority.as_str().contains('@') {
+            return Err(AddressFault::User);
+        }
+        if uri.query().is_some() || !matches!(uri.path(), "" | "/") {
             return Err(AddressFault::Extra);
         }
         let host = authority.host();
@@ -50,13 +59,10 @@ impl Address {
         }
         // The parser takes any digits after the colon; a port that is none must not become the default.
         let port = match (authority.port_u16(), authority.port()) {
+            (Some(0), _) => return Err(AddressFault::Port),
             (Some(port), _) => port,
             (None, None) if authority.as_str() == host => {
-                if tls {
-                    443
-                } else {
-                    80
-                }
+                default_port(tls)
             }
             (None, _) => return Err(AddressFault::NotAUrl),
         };
@@ -68,14 +74,27 @@ impl Address {
         Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port, tls }
     }
 
-    /// `host:port` as URLs and `Host` headers have it.
-    pub(crate) fn host_and_port(&self) -> String {
+    /// What `Host` headers have: the port only where it is not the scheme's own.
+    pub(crate) fn authority(&self) -> String {
+        let mut authority = self.host_and_port();
+        if self.port == default_port(self.tls) {
+            authority.truncate(authority.len() - format!(":{}", self.port).len());
+        }
+        authority
+    }
+
+    /// `host:port` as a URL has it.
+    fn host_and_port(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
             format!("{}:{}", self.host, self.port)
         }
     }
+}
+
+fn default_port(tls: bool) -> u16 {
+    if tls { 443 } else { 80 }
 }
 
 impl fmt::Display for Address {
@@ -92,15 +111,17 @@ mod tests {
     fn urls_and_bare_addresses_name_host_port_and_tls() {
         for (text, place, tls) in [
             ("http://127.0.0.1:8080", "127.0.0.1:8080", false),
-            ("https://rtm.example.com/", "rtm.example.com:443", true),
-            ("ws://rtm.example.com", "rtm.example.com:80", false),
+            ("https://rtm.example.com/", "rtm.example.com", true),
+            ("https://rtm.example.com:80/", "rtm.example.com:80", true),
+            ("ws://rtm.example.com", "rtm.example.com", false),
             ("wss://rtm.example.com:8443", "rtm.example.com:8443", true),
             ("localhost:8080", "localhost:8080", false),
-            ("localhost", "localhost:80", false),
+            ("localhost", "localhost", false),
             ("http://[::1]:8080", "[::1]:8080", false),
+            ("http://[::1]:80", "[::1]", false),
         ] {
             let address = Address::parse(text).unwrap();
-            assert_eq!((address.host_and_port().as_str(), address.tls), (place, tls), "{text}");
+            assert_eq!((address.authority().as_str(), address.tls), (place, tls), "{text}");
         }
     }
 
@@ -113,7 +134,9 @@ mod tests {
             ("/path", AddressFault::NoHost),
             ("http://example.com/path", AddressFault::Extra),
             ("http://example.com?x=1", AddressFault::Extra),
-            ("http://user@example.com", AddressFault::Extra),
+            ("http://user@example.com", AddressFault::User),
+            ("http://user:secret@example.com", AddressFault::User),
+            ("http://example.com:0", AddressFault::Port),
             ("http://example.com:99999", AddressFault::NotAUrl),
             ("http://example.com:", AddressFault::NotAUrl),
             ("http://:80", AddressFault::NoHost),

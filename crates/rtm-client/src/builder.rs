@@ -40,6 +40,7 @@ pub struct ClientBuilder {
     without_system_roots: bool,
     heartbeat: Option<Duration>,
     window: u32,
+    connect_timeout: Option<Duration>,
     login_timeout: Option<Duration>,
     reconnect_backoff: Option<(Duration, Duration)>,
     call_limits: CallLimits,
@@ -86,6 +87,7 @@ impl ClientBuilder {
             without_system_roots: false,
             heartbeat: None,
             window: DEFAULT_WINDOW,
+            connect_timeout: None,
             login_timeout: None,
             reconnect_backoff: None,
             call_limits: CallLimits::default(),
@@ -156,8 +158,9 @@ impl ClientBuilder {
         self
     }
 
-    /// How often the client gives a sign of life, 100 ms to 1 minute. 2 s, and 10 s on the vendor's wire; the link
-    /// counts as lost after two heartbeats without an answer.
+    /// How often the client gives a sign of life, 100 ms to 20 s, and to 10 s on the vendor's wire, whose servers take
+    /// more for silence. 2 s, and 10 s on the vendor's wire; the link counts as lost after two heartbeats without an
+    /// answer.
     pub fn heartbeat(mut self, every: Duration) -> Self {
         self.heartbeat = Some(every);
         self
@@ -173,7 +176,15 @@ impl ClientBuilder {
         self
     }
 
-    /// How long `login` may take, 100 ms to 1 hour. 12 s unless set.
+    /// How long opening a connection may take, 100 ms to 1 minute: TCP, TLS and the WebSocket or the request to the
+    /// gateway together. 10 s unless set. Of that, TCP may take 3 s for each address of the host; the next one is tried
+    /// beside it after 250 ms.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// How long `login` may take, the token provider included, 100 ms to 1 hour. 12 s unless set.
     pub fn login_timeout(mut self, timeout: Duration) -> Self {
         self.login_timeout = Some(timeout);
         self
@@ -231,7 +242,7 @@ impl ClientBuilder {
     pub(crate) fn assemble<N: Network>(self, network: N) -> Result<(Client, Events, Driver<N>), BuildError> {
         let gateway = self.gateway.as_deref().ok_or(BuildError::NoGateway)?;
         let gateway =
-            Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: gateway.to_owned(), fault })?;
+            Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: without_user(gateway), fault })?;
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
         let connection = self.connection(gateway.tls)?;
         let settings = Settings { app_id, gateway, wire: self.wire, window: self.window };
@@ -254,8 +265,16 @@ impl ClientBuilder {
         }
         check("window", (1..=65_536).contains(&self.window), "1 to 65536 events")?;
         if let Some(every) = self.heartbeat {
-            check("heartbeat", (Duration::from_millis(100)..=MINUTE).contains(&every), "100 ms to 1 minute")?;
+            let (longest, bounds) = match self.wire {
+                Wire::Vendor => (VENDOR_HEARTBEAT, "100 ms to 10 s on the vendor's wire"),
+                _ => (HEARTBEAT, "100 ms to 20 s"),
+            };
+            check("heartbeat", (Duration::from_millis(100)..=longest).contains(&every), bounds)?;
             config.keep_alive = KeepAlive::Client { interval_ms: every.as_millis() as u32 };
+        }
+        if let Some(timeout) = self.connect_timeout {
+            check("connect_timeout", (Duration::from_millis(100)..=MINUTE).contains(&timeout), "100 ms to 1 minute")?;
+            config.connect_timeout = timeout;
         }
         if let Some(timeout) = self.login_timeout {
             check("login_timeout", (Duration::from_millis(100)..=HOUR).contains(&timeout), "100 ms to 1 hour")?;
@@ -297,10 +316,23 @@ fn check(setting: &'static str, good: bool, bounds: &'static str) -> Result<(), 
     if good { Ok(()) } else { Err(BuildError::Setting { setting, bounds }) }
 }
 
+/// The URL as an error may show it.
+fn without_user(gateway: &str) -> String {
+    match (gateway.find("://"), gateway.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}{}", &gateway[..scheme + 3], &gateway[at + 1..]),
+        (None, Some(at)) => gateway[at + 1..].to_owned(),
+        _ => gateway.to_owned(),
+    }
+}
+
 const DEFAULT_WINDOW: u32 = 1024;
 
 /// How many calls wait for the task before a handle has to wait to make one.
 const CALLS_QUEUED: usize = 1024;
+
+/// The slowest heartbeats: of the first a server takes no login, the second is the interval by which it judges silence.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+const VENDOR_HEARTBEAT: Duration = Duration::from_secs(10);
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

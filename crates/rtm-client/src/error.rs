@@ -13,9 +13,9 @@ pub enum BuildError {
     #[error("no gateway is given: where is the server?")]
     NoGateway,
     /// The gateway is not an address.
-    #[error("the gateway {gateway:?} is not an address: {fault}")]
+    #[error("the gateway {gateway:?} cannot be used: {fault}")]
     Gateway {
-        /// What was given.
+        /// What was given, without its user and password.
         gateway: String,
         /// What is wrong with it.
         fault: AddressFault,
@@ -50,6 +50,6 @@ pub enum ConnectError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The login failed.
-    #[error("the login failed: {0}")]
+    #[error("the login failed")]
     Login(#[source] RtmError),
 }

@@ -8,10 +8,12 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use futures::{Stream, future::poll_fn, task::AtomicWaker};
 use rtm_connection::RtmEvent;
+use tokio::time::timeout;
 
 /// Everything that happens to a [`Client`](crate::Client), in the order in which it happened: a
 /// `Stream<Item = RtmEvent>`.
@@ -34,6 +36,38 @@ impl Events {
     /// No event is lost when the future is dropped.
     pub async fn recv(&mut self) -> Option<RtmEvent> {
         poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The first event that `choose` makes something of, if it comes within `limit`; `None` otherwise, and when there will
+    /// be no more events. Events before it are passed over.
+    ///
+    /// ```no_run
+    /// # async fn example(mut events: rtm_client::Events) {
+    /// use std::time::Duration;
+    ///
+    /// use rtm_client::RtmEvent;
+    ///
+    /// let joined = events
+    ///     .wait_for(Duration::from_secs(5), |event| match event {
+    ///         RtmEvent::MemberJoined { member_id, .. } if member_id == "alice" => Some(member_id),
+    ///         _ => None,
+    ///     })
+    ///     .await;
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// No event is lost when the future is dropped, but those that were passed over are.
+    pub async fn wait_for<T>(&mut self, limit: Duration, mut choose: impl FnMut(RtmEvent) -> Option<T>) -> Option<T> {
+        let wanted = async {
+            loop {
+                if let Some(wanted) = choose(self.recv().await?) {
+                    return Some(wanted);
+                }
+            }
+        };
+        timeout(limit, wanted).await.ok().flatten()
     }
 
     /// An event that waits, without waiting for one.

@@ -24,7 +24,11 @@ use rtm_codec::{
 use rtm_connection::{AskId, TransportError};
 use tokio::sync::mpsc;
 
-use crate::{address::Address, handshake::is_lasting, transport::Network};
+use crate::{
+    address::Address,
+    handshake::{is_lasting, location},
+    transport::Network,
+};
 
 /// What is asked of the gateway.
 pub(crate) struct Gateway<N> {
@@ -94,7 +98,11 @@ enum GatewayError {
     #[error("{0}")]
     Connect(#[from] io::Error),
     #[error("{0}")]
-    Http(#[from] hyper::Error),
+    Http(hyper::Error),
+    #[error("the server redirects to Location {0:?}, and clients do not follow: use that address as the gateway")]
+    Redirected(String),
+    #[error("the answer is not HTTP: if the server speaks TLS, use https:// or wss://")]
+    NotHttp,
     #[error("it answered with HTTP status {0}")]
     Status(StatusCode),
     #[error("its answer cannot be read: {0}")]
@@ -109,8 +117,15 @@ impl GatewayError {
         match self {
             Self::Connect(error) => is_lasting(error),
             Self::Status(status) => status.is_client_error(),
+            Self::Redirected(_) | Self::NotHttp => true,
             Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
         }
+    }
+}
+
+impl From<hyper::Error> for GatewayError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() { Self::NotHttp } else { Self::Http(error) }
     }
 }
 
@@ -125,12 +140,15 @@ async fn post(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let endpoint = request.endpoint();
     let post = Request::post(endpoint.path_and_query())
-        .header(header::HOST, address.host_and_port())
+        .header(header::HOST, address.authority())
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(request.encode())))
         .map_err(io::Error::other)?;
     let answer = async {
         let response = sender.send_request(post).await?;
+        if let Some(location) = location(&response) {
+            return Err(GatewayError::Redirected(location));
+        }
         let status = response.status();
         if status != StatusCode::OK {
             return GatewayAnswer::of_status(status.as_u16()).ok_or(GatewayError::Status(status));

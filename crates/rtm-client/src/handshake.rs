@@ -23,13 +23,13 @@ pub(crate) enum OpenError {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
-    Http(#[from] hyper::Error),
+    Http(hyper::Error),
+    #[error("the answer is not HTTP: if the server speaks TLS, use https:// or wss://")]
+    NotHttp,
     #[error("the server answered with HTTP status {status}{}", said(.text))]
     Refused { status: StatusCode, text: String },
-    #[error(
-        "the server sends clients elsewhere, to {location:?}, and they do not follow: use that address as the gateway"
-    )]
-    Redirected { location: String },
+    #[error("the server redirects to Location {0:?}, and clients do not follow: use that address as the gateway")]
+    Redirected(String),
     #[error("the server did not answer as a WebSocket server does: {0}")]
     NoWebSocket(&'static str),
 }
@@ -39,11 +39,24 @@ impl OpenError {
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
             Self::Io(error) => is_lasting(error),
-            Self::Http(error) => error.is_parse(),
+            Self::Http(_) => false,
             Self::Refused { status, .. } => status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS,
-            Self::Redirected { .. } | Self::NoWebSocket(_) => true,
+            Self::NotHttp | Self::Redirected(_) | Self::NoWebSocket(_) => true,
         }
     }
+}
+
+impl From<hyper::Error> for OpenError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() { Self::NotHttp } else { Self::Http(error) }
+    }
+}
+
+/// Where an answer sends the client instead; the empty text if it does not say.
+pub(crate) fn location<B>(response: &Response<B>) -> Option<String> {
+    let location = response.headers().get(header::LOCATION);
+    let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
+    response.status().is_redirection().then(|| location.unwrap_or_default())
 }
 
 /// Whether connecting can only fail likewise the next time: by what rustls says, a certificate that is not trusted now
@@ -62,7 +75,7 @@ pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Send + Unpin>(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let key = STANDARD.encode([(); 2].map(|()| RandomState::new().hash_one("key").to_ne_bytes()).as_flattened());
     let mut request = Request::get("/")
-        .header(header::HOST, address.host_and_port())
+        .header(header::HOST, address.authority())
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
@@ -123,10 +136,8 @@ fn check(headers: &HeaderMap, key: &str, subprotocol: Option<&str>) -> Result<()
 /// What an answer means that is none to a handshake.
 async fn refusal(response: Response<Incoming>) -> OpenError {
     let status = response.status();
-    if let Some(location) = response.headers().get(header::LOCATION)
-        && status.is_redirection()
-    {
-        return OpenError::Redirected { location: String::from_utf8_lossy(location.as_bytes()).into_owned() };
+    if let Some(location) = location(&response) {
+        return OpenError::Redirected(location);
     }
     let is_text =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/plain"));

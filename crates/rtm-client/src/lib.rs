@@ -78,14 +78,14 @@ pub use history::HistoryQuery;
 pub use rtm_codec::{
     AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
     Family, HistoryCursor, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall, LocalInvitationFailureReason,
-    MessageId, PeerOnlineState, RemoteInvitationFailureReason, RequestId, Revision, RtmMessage, SendOutcome, Seq,
-    SessionId, SessionTicket, StoredMessage, Text, UserId, Wire, limits,
+    MessageId, PeerOnlineState, Refusal, RemoteInvitationFailureReason, RequestId, Revision, RtmMessage, SendOutcome, Seq,
+    SessionId, SessionTicket, StoredMessage, Text, UnknownWire, UserId, ValueError, ValueErrorKind, Wire, limits,
 };
 pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,
     Restored, RtmError, RtmEvent, Session,
 };
-pub use typed::{TypedChannel, TypedError, TypedErrorKind, TypedMessage, TypedMessages};
+pub use typed::{TypedChannel, TypedError, TypedMessage, TypedMessages};
 
 #[cfg(test)]
 const _: () = {

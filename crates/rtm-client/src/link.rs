@@ -62,8 +62,13 @@ impl<N: Network> Link<N> {
 
     /// Starts to make one. One that was being made is given up.
     pub(crate) fn dial(&mut self, target: Target) {
-        let (network, wire, address) = (Arc::clone(&self.network), self.settings.wire, self.settings.address(target));
-        self.state = State::Dialing(Box::pin(async move { Open::dial(&*network, wire, &address).await }));
+        let (network, wire) = (Arc::clone(&self.network), self.settings.wire);
+        let is_named = matches!(target, Target::Server(_));
+        let address = self.settings.address(target);
+        self.state = State::Dialing(Box::pin(async move {
+            let open = Open::dial(&*network, wire, &address).await;
+            open.map_err(|error| if is_named { named(&error) } else { error })
+        }));
     }
 
     /// Does what can be done without waiting; `read` says whether more may come in.
@@ -125,6 +130,12 @@ impl<N: Network> Link<N> {
             }
         }
     }
+}
+
+/// The same error, of an address that the user did not give.
+fn named(error: &TransportError) -> TransportError {
+    let detail = format!("the address that the gateway named could not be reached: {}", error.detail);
+    TransportError { retry: error.retry, detail: Text::from(detail) }
 }
 
 impl Open {

@@ -7,7 +7,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        CertificateError, ClientConfig, Error, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
@@ -58,7 +58,7 @@ impl Trust {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
         let Connector(connector) = self.connector.get_or_try_init(|| self.load()).await?;
-        connector.connect(name, stream).await
+        connector.connect(name, stream).await.map_err(explained)
     }
 
     async fn load(&self) -> io::Result<Connector> {
@@ -79,6 +79,22 @@ impl Trust {
             .with_no_client_auth();
         Ok(Connector(TlsConnector::from(Arc::new(config))))
     }
+}
+
+/// The same error with what to do about it, where that is known.
+fn explained(error: io::Error) -> io::Error {
+    let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) else { return error };
+    let advice = match cause {
+        Error::InvalidMessage(_) => "the server does not speak TLS: use http:// or ws://",
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "nobody who is trusted has signed the server's certificate: trust the certificate of its CA too"
+        }
+        Error::InvalidCertificate(CertificateError::Other(other)) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is that of a CA: give the server one with basicConstraints=CA:FALSE"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{advice} ({cause})"))
 }
 
 struct Connector(TlsConnector);

@@ -156,9 +156,23 @@ impl Refusal {
     /// [`ErrorKind::TooOften`], where the next call is allowed after `wait`.
     #[must_use]
     pub fn too_often(wait: Duration) -> Self {
-        Self::new(ErrorKind::TooOften, &format!("the next one is allowed in {} ms", wait.as_millis().max(1)))
+        Self::new(ErrorKind::TooOften, &format!("{NEXT}{}{MILLIS}", wait.as_millis().max(1)))
+    }
+
+    /// How long to wait before the next call, where the refusal says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if !matches!(self.kind, ErrorKind::TooOften | ErrorKind::SameChannelTooOften) {
+            return None;
+        }
+        let wait = self.detail.strip_prefix(NEXT)?.strip_suffix(MILLIS)?;
+        wait.parse().ok().map(Duration::from_millis)
     }
 }
+
+/// The sentence of a refusal that says how long to wait. It is the only place where a wire carries that.
+const NEXT: &str = "the next one is allowed in ";
+const MILLIS: &str = " ms";
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +220,9 @@ mod tests {
         assert_eq!(budgets.try_join(&limits, &room(2), millis(1000)), Ok(()), "the second of channel 2");
         let refusal = budgets.try_join(&limits, &room(2), millis(1000)).unwrap_err();
         assert_eq!(&*refusal.detail, "the next one is allowed in 4000 ms");
+        assert_eq!(refusal.retry_after(), Some(millis(4000)));
+        assert_eq!(Refusal::new(ErrorKind::TooOften, "4096 requests are under way").retry_after(), None);
+        assert_eq!(Refusal { kind: ErrorKind::Failure, ..refusal }.retry_after(), None);
     }
 
     #[test]

@@ -255,8 +255,17 @@ pub enum HistoryOf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryCursor(pub u64);
 
+/// As text, since not every JSON number of this size is read as it was written.
+#[cfg(feature = "serde")]
+impl serde::Serialize for HistoryCursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 /// One page of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct HistoryPage {
     /// The messages, oldest first.
     pub messages: Vec<StoredMessage>,

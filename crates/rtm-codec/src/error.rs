@@ -244,7 +244,7 @@ impl Family {
 }
 
 /// A server's "no" to a request: why, and a sentence that names what was wrong (possibly empty).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
     pub kind: ErrorKind,
@@ -311,7 +311,7 @@ impl DecodeError {
 
 impl fmt::Debug for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DecodeError").field("what", &self.what()).field("kind", &self.kind()).finish()
+        write!(f, "DecodeError({:?})", self.to_string())
     }
 }
 
@@ -429,6 +429,13 @@ impl fmt::Display for ErrorKind {
             Self::Unsupported => "this is not supported here",
             Self::ProviderFailed => "the token provider gave no token",
         })
+    }
+}
+
+/// Shows the detail: it is a sentence of the server's, and of no user.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal").field("kind", &self.kind).field("detail", &self.detail.as_str()).finish()
     }
 }
 

@@ -16,11 +16,15 @@ mod json;
 pub mod limits;
 mod message;
 pub mod native;
+#[cfg(feature = "typed")]
+mod portable;
 #[cfg(feature = "serde")]
 mod printed;
 mod rate;
 mod reason;
 mod text;
+#[cfg(feature = "typed")]
+mod typed;
 mod value;
 pub mod websocket;
 mod wire;
@@ -43,4 +47,6 @@ pub use message::{
 pub use rate::{CallLimit, CallLimits, LimitedCall};
 pub use reason::{CloseReason, LocalInvitationFailureReason, RemoteInvitationFailureReason};
 pub use text::{InvalidUtf8, Text, Token, TokenTooLong};
-pub use wire::{ClientWire, ServerWire, Wire};
+#[cfg(feature = "typed")]
+pub use typed::{ValueError, ValueErrorKind};
+pub use wire::{ClientWire, ServerWire, UnknownWire, Wire};

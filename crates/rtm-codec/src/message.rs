@@ -34,6 +34,15 @@ impl RtmMessage {
         Self::Binary(bytes.into())
     }
 
+    /// The bytes, if they are plain ones.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Binary(bytes) => Some(bytes),
+            Self::Text(_) | Self::Value(_) => None,
+        }
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
@@ -98,6 +107,12 @@ impl From<Text> for RtmMessage {
     }
 }
 
+impl From<Vec<u8>> for RtmMessage {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::binary(bytes)
+    }
+}
+
 impl From<Bytes> for RtmMessage {
     fn from(bytes: Bytes) -> Self {
         Self::Binary(bytes)
@@ -137,6 +152,16 @@ impl SendOutcome {
     #[must_use]
     pub fn has_peer_received(self) -> bool {
         self == Self::Delivered
+    }
+}
+
+impl fmt::Display for SendOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delivered => "delivered",
+            Self::Stored => "stored",
+            Self::NotReceived => "not received",
+        })
     }
 }
 

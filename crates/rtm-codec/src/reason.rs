@@ -75,9 +75,8 @@ impl CloseReason {
     #[must_use]
     pub fn can_reconnect(self) -> bool {
         match self {
-            Self::Logout | Self::RemoteLogin | Self::TokenExpired | Self::Banned => false,
+            Self::Logout | Self::RemoteLogin | Self::TokenExpired | Self::Banned | Self::Replaced => false,
             Self::Draining
-            | Self::Replaced
             | Self::KeepAliveTimeout
             | Self::LoginTimeout
             | Self::SlowConsumer

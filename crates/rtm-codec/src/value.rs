@@ -203,7 +203,7 @@ impl Transcode<'_, '_> {
 }
 
 /// How deep a value may be nested.
-const MAX_NESTING: usize = 64;
+pub(crate) const MAX_NESTING: usize = 64;
 
 #[cfg(test)]
 mod tests {

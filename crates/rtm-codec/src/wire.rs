@@ -1,5 +1,7 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
+use std::{fmt, str::FromStr};
+
 use crate::{
     Abilities, ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, anyrtc,
     native,
@@ -13,6 +15,33 @@ pub enum Wire {
     Native,
     /// The vendor's JSON text frames, as its SDKs speak them.
     Vendor,
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Vendor => "vendor",
+        })
+    }
+}
+
+/// The text is the name of no wire.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a wire is \"native\" or \"vendor\"")]
+#[non_exhaustive]
+pub struct UnknownWire;
+
+impl FromStr for Wire {
+    type Err = UnknownWire;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWire> {
+        match text {
+            "native" => Ok(Self::Native),
+            "vendor" => Ok(Self::Vendor),
+            _ => Err(UnknownWire),
+        }
+    }
 }
 
 impl Wire {

@@ -20,8 +20,10 @@ pub struct Config {
     pub window: u32,
     /// How long `login` may take in all, retries included. 12 s.
     pub login_timeout: Duration,
-    /// How long one attempt, from dialling to the server's answer, may take. 6 s.
-    pub attempt_timeout: Duration,
+    /// How long the gateway may take to name a server, and opening a link to one: TCP, TLS and the WebSocket. 10 s.
+    pub connect_timeout: Duration,
+    /// How long the server may take to answer a login over an open link. 6 s.
+    pub answer_timeout: Duration,
     /// How long `logout` waits for the server to confirm it. 2 s.
     pub logout_timeout: Duration,
     /// Within what time a message or an invitation must be answered. 10 s.
@@ -55,7 +57,8 @@ impl Config {
             keep_alive: KeepAlive::Client { interval_ms: 2_000 },
             window: 1024,
             login_timeout: Duration::from_secs(12),
-            attempt_timeout: Duration::from_secs(6),
+            connect_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(6),
             logout_timeout: Duration::from_secs(2),
             message_timeout: Duration::from_secs(10),
             presence_timeout: Duration::from_secs(10),
@@ -88,7 +91,8 @@ impl Config {
         let BackoffConfig { first, draining, max, reset_after: _ } = &mut self.backoff;
         let spans = [
             &mut self.login_timeout,
-            &mut self.attempt_timeout,
+            &mut self.connect_timeout,
+            &mut self.answer_timeout,
             &mut self.logout_timeout,
             &mut self.message_timeout,
             &mut self.presence_timeout,

@@ -11,7 +11,12 @@ mod restore;
 mod timeouts;
 mod tokens;
 
-use std::{mem, ops::ControlFlow, sync::Arc, time::Instant};
+use std::{
+    mem,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{
     AcceptInvitation, CancelInvitation, ChannelId, ClientFrame, CloseReason, Command, RefuseInvitation, RenewToken,
@@ -60,6 +65,8 @@ use crate::{
 ///
 /// # What ends how
 ///
+/// - Nothing ends for want of an answer right after the process stood still: what came meanwhile is read first, and the
+///   link is given up only after two more keep-alive intervals of silence.
 /// - A request ends exactly once: by the server's answer, by its deadline ([`ErrorKind::Timeout`]), or with the
 ///   session. While `RECONNECTING`, requests are taken and wait for the link until their deadline.
 /// - When the link comes back and the server still has the session, requests without an answer are sent again with
@@ -283,7 +290,10 @@ impl Connection {
         }
         match self.take_ack() {
             Some(ack) => Output::Send(ack),
-            None => Output::Wait(next),
+            None => {
+                self.lasting.late_after = next.map(|next| next.at + LATE);
+                Output::Wait(next)
+            }
         }
     }
 
@@ -329,7 +339,26 @@ impl Connection {
     fn advance(&mut self, now: Instant) -> Instant {
         let now = self.lasting.now.map_or(now, |latest| latest.max(now));
         self.lasting.now = Some(now);
+        if self.lasting.late_after.is_some_and(|late| now > late) {
+            self.stood_still(now);
+        }
         now
+    }
+
+    /// The process was stopped for a while, or the machine was. What the server sent meanwhile lies in the socket.
+    #[cold]
+    fn stood_still(&mut self, now: Instant) {
+        let late_after = self.lasting.late_after.take();
+        // A process that is always late must judge at last.
+        if self.lasting.judges_from.is_some_and(|from| late_after.is_none_or(|late| late <= from + LATE)) {
+            return;
+        }
+        self.lasting.judges_from = Some(now + READING);
+        if let State::In(account) = &mut self.state
+            && let Link::Online(online) = &mut account.link
+        {
+            online.heard(now);
+        }
     }
 
     fn account(&self) -> Option<&Account> {
@@ -385,3 +414,9 @@ impl Connection {
         self.lasting.take_ack(&account.pending, anything)
     }
 }
+
+/// How late the driver may say that time has passed. If it is later, it did not run in between.
+const LATE: Duration = Duration::from_millis(200);
+
+/// How long reading may take what came while the process stood still.
+const READING: Duration = Duration::from_secs(1);

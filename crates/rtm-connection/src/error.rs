@@ -1,11 +1,11 @@
 //! Why a call of the user did not succeed.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use rtm_codec::{ErrorKind, Family, Refusal, Text};
 
 /// Why a call did not succeed: what went wrong, in which family of calls, and a sentence for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RtmError {
     kind: ErrorKind,
     family: Family,
@@ -50,6 +50,12 @@ impl RtmError {
         self.family.code(self.kind)
     }
 
+    /// How long to wait before the call may be made again, if it was made too often and that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        Refusal { kind: self.kind, detail: self.detail.clone() }.retry_after()
+    }
+
     /// What exactly was wrong, for a person; possibly empty.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -57,12 +63,34 @@ impl RtmError {
     }
 }
 
+impl RtmError {
+    /// The error as a part of a sentence that ends with the code of another.
+    pub(crate) fn without_code(&self) -> impl fmt::Display + '_ {
+        WithoutCode(self)
+    }
+}
+
+struct WithoutCode<'a>(&'a RtmError);
+
+impl fmt::Display for WithoutCode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RtmError { kind, family: _, detail } = self.0;
+        if detail.is_empty() { kind.fmt(f) } else { write!(f, "{kind}: {detail}") }
+    }
+}
+
+/// Shows the detail: it is a sentence of this library or of the server, and of no user.
+impl fmt::Debug for RtmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, family, detail } = self;
+        let detail = detail.as_str();
+        f.debug_struct("RtmError").field("kind", kind).field("family", family).field("detail", &detail).finish()
+    }
+}
+
 impl fmt::Display for RtmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)?;
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
-        }
+        self.without_code().fmt(f)?;
         match self.code() {
             Some(code) => write!(f, " (code {code})"),
             None => Ok(()),

@@ -26,6 +26,11 @@ impl Route {
         Self { session, left: servers.into_iter() }
     }
 
+    /// Whether there is another server to try.
+    pub(crate) fn has_more(&self) -> bool {
+        self.left.len() > 0
+    }
+
     /// The next server to try.
     pub(crate) fn next(&mut self) -> Option<Address> {
         self.left.next()

@@ -15,10 +15,10 @@ pub(crate) enum Link {
     /// There is none. Whoever dropped the last one decides at once what follows, so nobody else sees this.
     Lost,
     /// The vendor's gateway is asked, until then, which server to connect to.
-    Asking { give_up: Instant, until: Instant, ask: AskId },
+    Asking { until: Instant, ask: AskId },
     /// A link is being made. `asked`: the transport has been told, so that what it reports is of this dial. `route`:
     /// where else to connect, on the vendor's wire.
-    Dialing { give_up: Instant, until: Instant, asked: bool, route: Option<Route> },
+    Dialing { until: Instant, asked: bool, route: Option<Route> },
     /// The link is open and the login is sent. `resumes`: with a session to go on with. `gateway_session`: what the
     /// vendor's gateway gave for it.
     LoggingIn { give_up: Instant, resumes: bool, gateway_session: Option<Text> },

@@ -33,8 +33,8 @@ timers! {
     Token,
     /// The token provider has not answered, or is to be asked again.
     Provider,
-    /// The attempt to connect and log in takes too long: the next one follows.
-    Attempt,
+    /// The server has not answered the login: the next attempt follows.
+    Answer,
     /// The gateway has not said which server to connect to: the attempt fails.
     Gateway,
     /// A server has not opened the WebSocket: the next one is tried, or the attempt fails.
@@ -51,6 +51,26 @@ timers! {
     Restore,
     /// The server has not confirmed the logout: it ends without that.
     Logout,
+}
+
+impl Timer {
+    /// Whether it is for something that others are to say, and that may lie in the socket unread.
+    #[inline(always)]
+    pub(crate) fn waits_for_others(self) -> bool {
+        match self {
+            Self::Request
+            | Self::Invitation
+            | Self::Login
+            | Self::Provider
+            | Self::Answer
+            | Self::Gateway
+            | Self::Open
+            | Self::Silence
+            | Self::StoredMessages
+            | Self::Logout => true,
+            Self::Token | Self::Reconnect | Self::Ping | Self::Restore => false,
+        }
+    }
 }
 
 /// When the connection wants to hear of the time again, and for which of its timers.

@@ -41,6 +41,14 @@ fn the_type_is_the_variant_and_states_are_in_the_vendors_spelling() {
     );
     is(&RtmEvent::TokenWillExpire, r#"{"type":"TokenWillExpire"}"#);
     is(&RtmEvent::TokenDidExpire, r#"{"type":"TokenDidExpire"}"#);
+    is(
+        &RtmEvent::TokenNeeded { error: ErrorKind::InvalidToken, retry_in_ms: None },
+        r#"{"type":"TokenNeeded","error":"InvalidToken","retry_in_ms":null}"#,
+    );
+    is(
+        &RtmEvent::TokenNeeded { error: ErrorKind::ProviderFailed, retry_in_ms: Some(250) },
+        r#"{"type":"TokenNeeded","error":"ProviderFailed","retry_in_ms":250}"#,
+    );
 }
 
 #[test]
@@ -60,7 +68,17 @@ fn messages() {
             message: RtmMessage::binary(vec![0, 255]),
             properties: properties(false),
         },
-        r#"{"type":"ChannelMessage","channel_id":"room","member_id":"bob","message":{"binary":[0,255]},"properties":{"is_offline_message":false,"server_received_ts":1700000000000}}"#,
+        r#"{"type":"ChannelMessage","channel_id":"room","member_id":"bob","message":{"binary":"AP8="},"properties":{"is_offline_message":false,"server_received_ts":1700000000000}}"#,
+    );
+    // [7, "x"], as MessagePack.
+    is(
+        &RtmEvent::ChannelMessage {
+            channel_id: room(),
+            member_id: user("bob"),
+            message: RtmMessage::Value(vec![0x92, 7, 0xa1, b'x'].into()),
+            properties: properties(false),
+        },
+        r#"{"type":"ChannelMessage","channel_id":"room","member_id":"bob","message":{"value":[7,"x"]},"properties":{"is_offline_message":false,"server_received_ts":1700000000000}}"#,
     );
 }
 

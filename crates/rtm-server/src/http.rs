@@ -4,7 +4,6 @@
 use std::{
     convert::Infallible,
     sync::{Arc, OnceLock},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -28,6 +27,7 @@ use rtm_core::HttpId;
 use tracing::debug;
 
 use crate::{
+    clock::instant,
     config::Advertise,
     counted::Counted,
     project::Project,
@@ -188,7 +188,7 @@ impl Exchange {
 
     /// Asks the project, and adds to its answer what only a listener knows: where clients reach this server.
     async fn ask(&self, request: GatewayRequest, host: Option<&str>) -> GatewayAnswer {
-        if !self.remote.admitted.may_login(Instant::now()) {
+        if !self.remote.admitted.may_login(instant()) {
             return GatewayAnswer::Refused(ErrorKind::TooOften);
         }
         let Some(project) = self.shared.project(request.app_id()) else {

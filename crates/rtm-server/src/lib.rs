@@ -10,10 +10,10 @@
 mod address;
 mod admission;
 mod bind;
+mod clock;
 mod config;
 mod counted;
 mod error;
-
 mod http;
 mod listener;
 mod outbox;

@@ -5,7 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::FutureExt as _;
@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use crate::{
     admission::Admitted,
+    clock::instant,
     http,
     shared::{Remote, Shared},
     tls::Stream,
@@ -42,7 +43,7 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shar
                 let spare = reserve.lend();
                 if spare.is_some()
                     && let Some(Ok((stream, address))) = listener.accept().now_or_never()
-                    && let Some(admitted) = shared.admission.admit(address.ip(), slot, Instant::now())
+                    && let Some(admitted) = shared.admission.admit(address.ip(), slot, instant())
                 {
                     let (tls, connection) = (tls.clone(), Arc::clone(&shared));
                     shared.tasks.spawn(async move {
@@ -62,7 +63,7 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shar
         };
         pause = ACCEPT_PAUSE;
         reserve.refill();
-        let Some(admitted) = shared.admission.admit(address.ip(), slot, Instant::now()) else {
+        let Some(admitted) = shared.admission.admit(address.ip(), slot, instant()) else {
             debug!(remote = %address, "too many connections from this address");
             continue;
         };

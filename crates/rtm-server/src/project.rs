@@ -17,7 +17,10 @@ use tokio::{
     time::sleep_until,
 };
 
-use crate::store::{Customer, StoreQueue};
+use crate::{
+    clock::instant,
+    store::{Customer, StoreQueue},
+};
 
 /// A project at work.
 #[derive(Debug)]
@@ -267,5 +270,6 @@ impl State {
 /// The current time, on both clocks.
 pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { instant: Instant::now(), unix_ms: unix.as_millis() as u64 }
+    Now { instant: instant(), unix_ms: unix.as_millis() as u64 }
 }
+

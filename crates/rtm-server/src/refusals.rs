@@ -1,12 +1,13 @@
 //! Refused logins: told to the operator, counted for their project, and held against the address they come from.
 
-use std::{fmt, sync::atomic::Ordering, time::Instant};
+use std::{fmt, sync::atomic::Ordering};
 
 use rtm_codec::ErrorKind;
 use tracing::warn;
 
 use crate::{
     admission::{Admission, News},
+    clock::instant,
     project::Project,
     shared::{Remote, Shared},
     store::Customer as _,
@@ -26,7 +27,7 @@ pub(crate) struct RefusedLogin<'a> {
 /// Tells the operator, and counts.
 pub(crate) fn login_refused(shared: &Shared, remote: &Remote, login: &RefusedLogin<'_>) {
     login.project.map_or(&shared.refused_logins, Project::refused_logins).fetch_add(1, Ordering::Relaxed);
-    let News { unlogged, locks } = remote.admitted.login_refused(login.kind, Instant::now());
+    let News { unlogged, locks } = remote.admitted.login_refused(login.kind, instant());
     let address = remote.admitted.address();
     if let Some(unlogged) = unlogged {
         let RefusedLogin { project, user_id, reason, .. } = login;

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rtm_codec::{AppId, CloseReason, UserId};
@@ -28,6 +28,7 @@ use tracing::info;
 use crate::{
     admission::{Admission, AdmissionLimits},
     bind,
+    clock::instant,
     config::{Advertise, ServerConfig},
     error::ServerError,
     listener,
@@ -153,7 +154,7 @@ impl Server {
     ///
     /// Dropping the future drops the server.
     pub async fn shutdown(mut self) {
-        let started = Instant::now();
+        let started = instant();
         self.listeners.iter().for_each(JoinHandle::abort);
         self.shared.draining.begin();
         let mut connections = Vec::new();

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use crate::{
     admission::{Admission, Admitted},
+    clock::instant,
     config::Advertise,
     project::Project,
     tasks::Tasks,
@@ -71,7 +72,7 @@ impl Shared {
 impl Seldom {
     /// Warns, unless that was done within the last minute.
     pub(crate) fn warn(&self, what: impl fmt::Display) {
-        let now = Instant::now();
+        let now = instant();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now.duration_since(last) >= WARN_PAUSE) {
             *last = Some(now);

@@ -15,7 +15,7 @@ use rtm_core::{
     JobId, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendError, BackendStats, Task},
 };
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 use tracing::{error, warn};
 
 /// Whose jobs the store does.
@@ -64,9 +64,14 @@ impl Store {
         let (orders, incoming) = mpsc::channel();
         let queue = StoreQueue { orders, queued: Arc::default() };
         let queued = Arc::clone(&queue.queued);
+        // Its customers read the runtime's clock.
+        let runtime = Handle::try_current().ok();
         let thread = thread::Builder::new()
             .name("rtm-store".into())
-            .spawn(move || run(backend, &incoming, &queued))
+            .spawn(move || {
+                let _clock = runtime.as_ref().map(Handle::enter);
+                run(backend, &incoming, &queued);
+            })
             .map_err(|error| BackendError::new("start the store's thread", error))?;
         Ok(Self { queue, thread: Some(thread) })
     }

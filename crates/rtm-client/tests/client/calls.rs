@@ -6,7 +6,7 @@ use crate::support::{WIRES, login, message, next, server};
 use futures::StreamExt;
 use rtm_client::{
     ChannelAttributeOptions, ErrorKind, HistoryQuery, LocalInvitationFailureReason, PeerOnlineState, Revision,
-    RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, TypedErrorKind, Wire,
+    RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, ValueErrorKind, Wire,
 };
 use serde::{Deserialize, Serialize};
 
@@ -251,7 +251,7 @@ async fn a_typed_channel_is_read_on_all_wires_and_names_who_breaks_its_rules() {
         assert_eq!((first.member_id.as_str(), &first.value), ("alice", &step), "{wire:?}");
         assert_eq!(heard[1].as_ref().unwrap().value, Move { x: 3, y: 4, note: None });
         let error = heard[2].as_ref().unwrap_err();
-        assert_eq!(error.kind(), TypedErrorKind::Malformed);
+        assert_eq!(error.kind(), ValueErrorKind::Malformed);
         assert_eq!((error.channel_id().as_str(), error.member_id().as_str()), ("game", "vera"));
         let (one, two) = (Move { x: 1, y: 1, note: None }, Move { x: 2, y: 2, note: None });
         game.send(&one).await.unwrap();

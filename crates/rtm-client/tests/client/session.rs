@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::StreamExt as _;
+
 use crate::support::{APP_ID, WIRES, builder, login, message, next, project, server, state};
 use rtm_client::{
     BuildError, Client, ConnectError, ConnectionChangeReason, ConnectionState, ErrorKind, PeerOnlineState, RtmEvent,
@@ -255,6 +257,12 @@ fn a_builder_says_what_is_wrong_or_missing() {
         (good().app_id("short"), "app id is not exactly 32 bytes long"),
         (good().window(0), "window must be 1 to 65536 events"),
         (good().heartbeat(Duration::ZERO), "heartbeat must be"),
+        (good().heartbeat(Duration::from_millis(20_001)), "heartbeat must be 100 ms to 20 s"),
+        (good().wire(Wire::Vendor).heartbeat(Duration::from_millis(10_001)), "heartbeat must be 100 ms to 10 s"),
+        (good().connect_timeout(Duration::ZERO), "connect_timeout must be"),
+        (good().gateway("http://a:secret@b:80"), "\"http://b:80\" cannot be used: it has a user or a password"),
+        (good().gateway("a:secret@b:80"), "\"b:80\" cannot be used"),
+        (good().gateway("http://b:0"), "port 0"),
         (good().login_timeout(Duration::MAX), "login_timeout must be"),
         (good().reconnect_backoff(Duration::from_secs(2), Duration::from_secs(1)), "reconnect_backoff must be"),
         (good().root_certificates("none"), "no certificate"),
@@ -263,5 +271,55 @@ fn a_builder_says_what_is_wrong_or_missing() {
     for (builder, fault) in faults {
         let error = builder.build().unwrap_err().to_string();
         assert!(error.contains(fault), "{error:?} does not say {fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_processes_with_one_saved_session_the_older_one_ends() {
+    let server = server().await;
+    let (first, mut first_events) = login(&server, Wire::Native, "ann").await;
+    let (sender, _sender_events) = login(&server, Wire::Native, "bob").await;
+    let session = first.session().await.unwrap();
+    let (second, mut events) = builder(&server).resume(session).build().unwrap();
+    second.login("ann", None).await.unwrap();
+    assert_eq!(state(&mut first_events, ConnectionState::Aborted).await, ConnectionChangeReason::RemoteLogin);
+    for n in 0..10 {
+        assert_eq!(sender.send_message_to_peer("ann", n.to_string()).await.unwrap(), SendOutcome::Delivered);
+        assert_eq!(message(&mut events).await.1, n.to_string());
+    }
+    assert_eq!(second.connection_state(), ConnectionState::Connected);
+    assert_eq!(first.connection_state(), ConnectionState::Aborted);
+}
+
+#[tokio::test]
+async fn the_stream_outlives_an_abort_and_ends_with_the_last_handle_but_not_a_typed_readers() {
+    let server = server().await;
+    for wire in WIRES {
+        let (client, events) = login(&server, wire, "ann").await;
+        let reader = client.channel("game").unwrap().typed::<u32>().messages(events);
+        let (_other, _other_events) = login(&server, wire, "ann").await;
+        let mut reader = std::pin::pin!(reader);
+        let ended = tokio::time::timeout(Duration::from_millis(300), reader.next()).await;
+        assert!(ended.is_err(), "{wire:?}: ABORTED is not the end");
+        drop(client);
+        let ended = tokio::time::timeout(Duration::from_secs(5), reader.next()).await;
+        assert!(matches!(ended, Ok(None)), "{wire:?}: the last handle is gone");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_a_stopped_clock_a_server_in_the_process_keeps_still() {
+    let server = server().await;
+    for wire in WIRES {
+        let (client, mut events) = login(&server, wire, "ann").await;
+        let (peer, _peer_events) = login(&server, wire, "bob").await;
+        let begun = std::time::Instant::now();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{wire:?}: {:?} of real time", begun.elapsed());
+        assert_eq!(peer.send_message_to_peer("ann", "hi").await.unwrap(), SendOutcome::Delivered);
+        assert_eq!(message(&mut events).await.1, "hi", "{wire:?}");
+        assert_eq!(client.connection_state(), ConnectionState::Connected);
+        client.logout().await.unwrap();
+        peer.logout().await.unwrap();
     }
 }

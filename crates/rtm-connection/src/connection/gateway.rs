@@ -24,8 +24,7 @@ impl Active<'_> {
             token: credentials.token,
             tls,
         });
-        let give_up = self.now + self.lasting.config.attempt_timeout;
-        self.account.link = Link::Asking { give_up, until: self.now + SERVER_TIMEOUT, ask };
+        self.account.link = Link::Asking { until: self.now + self.lasting.config.connect_timeout, ask };
     }
 
     /// Asks for what was stored while the user was away, which on the vendor's wire a client has to do.
@@ -80,7 +79,6 @@ impl Active<'_> {
     }
 
     fn server_named(&mut self, result: Result<GatewayAnswer, TransportError>) -> ControlFlow<End> {
-        let Link::Asking { give_up, .. } = self.account.link else { return ControlFlow::Continue(()) };
         self.account.link = Link::Lost;
         let unreachable = ErrorKind::GatewayConnectFailed;
         match result {
@@ -88,7 +86,7 @@ impl Active<'_> {
                 let mut route = Route::new(session, addresses, self.account.attempt);
                 match route.next() {
                     Some(server) => {
-                        self.open(give_up, Target::Server(server), Some(route));
+                        self.open(Target::Server(server), Some(route));
                         ControlFlow::Continue(())
                     }
                     None => self.attempt_failed(unreachable, Text::from("the gateway names no server"), true),
@@ -218,9 +216,6 @@ impl Active<'_> {
         id
     }
 }
-
-/// How long the gateway may take to name a server, as with the vendor's SDK.
-const SERVER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long nothing may come of stored messages that were asked for.
 const STORED_TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,6 +18,11 @@ pub(super) struct Lasting {
     pub(super) config: Config,
     pub(super) rng: Rng,
     pub(super) now: Option<Instant>,
+    /// After this instant it is late: the driver was to have said that time has passed.
+    pub(super) late_after: Option<Instant>,
+    /// Until then nothing is judged for want of an answer: the process stood still, and what came meanwhile is yet to
+    /// be read.
+    pub(super) judges_from: Option<Instant>,
     pub(super) queue: VecDeque<Output>,
     /// What the user has yet to take of earlier sessions' events is counted on.
     pub(super) stream: Stream,
@@ -35,6 +40,8 @@ impl Lasting {
         let mut rng = Rng::new(seed);
         Self {
             now: None,
+            late_after: None,
+            judges_from: None,
             queue: VecDeque::new(),
             stream: Stream::default(),
             recent: Recent::new(rng.next()),

@@ -1,10 +1,6 @@
 //! Logging in and out: what the user asks for, and the attempts that it takes.
 
-use std::{
-    mem,
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::{mem, ops::ControlFlow, time::Instant};
 
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, Text};
 
@@ -135,10 +131,7 @@ impl Active<'_> {
         account.offered_renewal = account.token.renewing;
         match self.lasting.config.gateway {
             Some(GatewayConfig { tls }) => self.ask_for_server(tls),
-            None => {
-                let give_up = self.now + self.lasting.config.attempt_timeout;
-                self.open(give_up, Target::Given, None);
-            }
+            None => self.open(Target::Given, None),
         }
     }
 
@@ -158,14 +151,19 @@ impl Active<'_> {
     }
 
     /// Opens a link; where it cannot be had in time, to the next server of `route`.
-    pub(super) fn open(&mut self, give_up: Instant, target: Target, route: Option<Route>) {
-        self.account.link = Link::Dialing { give_up, until: self.now + OPEN_TIMEOUT, asked: false, route };
+    pub(super) fn open(&mut self, target: Target, route: Option<Route>) {
+        let mut time = self.lasting.config.connect_timeout;
+        if route.as_ref().is_some_and(Route::has_more) {
+            // The others are to have their turn before the user's login runs out.
+            time /= 2;
+        }
+        self.account.link = Link::Dialing { until: self.now + time, asked: false, route };
         self.push(Output::Dial(target));
     }
 
     pub(super) fn opened(&mut self) {
-        let Link::Dialing { give_up, asked: true, route, .. } = &mut self.account.link else { return };
-        let (give_up, gateway_session) = (*give_up, route.take().map(|route| route.session));
+        let Link::Dialing { asked: true, route, .. } = &mut self.account.link else { return };
+        let gateway_session = route.take().map(|route| route.session);
         let account = &mut *self.account;
         account.offered_renewal = account.token.renewing;
         let answered = self.lasting.answered(&account.pending);
@@ -179,7 +177,7 @@ impl Active<'_> {
         });
         stream.told(answered);
         account.link = Link::LoggingIn {
-            give_up: give_up.max(self.now),
+            give_up: self.now + config.answer_timeout,
             resumes: resume.is_some(),
             gateway_session: gateway_session.clone(),
         };
@@ -218,10 +216,10 @@ impl Active<'_> {
 
     /// Tries the next server that the gateway named, if there is one.
     fn open_next(&mut self) -> bool {
-        let Link::Dialing { give_up, route, .. } = &mut self.account.link else { return false };
-        let (give_up, mut route) = (*give_up, route.take());
+        let Link::Dialing { route, .. } = &mut self.account.link else { return false };
+        let mut route = route.take();
         let Some(server) = route.as_mut().and_then(Route::next) else { return false };
-        self.open(give_up, Target::Server(server), route);
+        self.open(Target::Server(server), route);
         true
     }
 
@@ -253,6 +251,3 @@ impl Active<'_> {
         self.attempt_failed(refusal.kind, refusal.detail, retry)
     }
 }
-
-/// How long opening a link to one server may take: half of an attempt.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(3);

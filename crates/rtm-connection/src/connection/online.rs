@@ -95,6 +95,11 @@ impl Active<'_> {
                 self.drop_link(hang_up);
                 self.abort(Reason::RemoteLogin)
             }
+            // This client has no other link: another process goes on with the session.
+            Some(CloseReason::Replaced) if !is_login => {
+                self.drop_link(hang_up);
+                self.abort(Reason::RemoteLogin)
+            }
             Some(CloseReason::Banned) if !is_login => {
                 self.drop_link(hang_up);
                 self.abort(Reason::BannedByServer)

@@ -26,6 +26,9 @@ impl Connection {
 
     /// Does everything that is due.
     pub(super) fn timeout(&mut self, now: Instant) {
+        if self.lasting.judges_from.is_some_and(|from| from <= now) {
+            self.lasting.judges_from = None;
+        }
         Timer::for_each(|timer| {
             if self.deadline(timer).is_some_and(|at| at <= now) {
                 self.due(now, timer);
@@ -35,10 +38,14 @@ impl Connection {
 
     #[inline(always)]
     fn deadline(&self, timer: Timer) -> Option<Instant> {
-        match &self.state {
+        let at = match &self.state {
             State::In(account) => account.deadline(timer),
             State::LoggingOut { give_up } => (timer == Timer::Logout).then_some(*give_up),
             State::Out { .. } | State::Aborted => None,
+        };
+        match self.lasting.judges_from {
+            Some(from) if timer.waits_for_others() => at.map(|at| at.max(from)),
+            _ => at,
         }
     }
 
@@ -59,10 +66,7 @@ impl Account {
             (Timer::Invitation, _) => self.invitations.next_deadline(),
             (Timer::Login, _) => self.login.as_ref().map(|login| login.deadline),
             (Timer::Token, _) if self.state() == ConnectionState::Reconnecting => self.token.deadline(),
-            (
-                Timer::Attempt,
-                Link::Asking { give_up, .. } | Link::Dialing { give_up, .. } | Link::LoggingIn { give_up, .. },
-            ) => Some(*give_up),
+            (Timer::Answer, Link::LoggingIn { give_up, .. }) => Some(*give_up),
             (Timer::Gateway, Link::Asking { until, .. }) => Some(*until),
             (Timer::Open, Link::Dialing { until, .. }) => Some(*until),
             (Timer::Reconnect, Link::Waiting { until } | Link::NeedsToken { until: Some(until) }) => Some(*until),
@@ -73,7 +77,7 @@ impl Account {
             (Timer::Restore, Link::Online(_)) => self.intent.next_retry(),
             (
                 Timer::Token
-                | Timer::Attempt
+                | Timer::Answer
                 | Timer::Gateway
                 | Timer::Open
                 | Timer::Reconnect
@@ -105,7 +109,7 @@ impl Active<'_> {
             Timer::Login => return self.login_timeout(),
             Timer::Token => self.token_expired(),
             Timer::Provider => return self.provider_timeout(),
-            Timer::Attempt => {
+            Timer::Answer => {
                 self.give_up_attempt();
                 let detail = Text::from("the server did not answer");
                 return self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true);
@@ -137,7 +141,7 @@ impl Active<'_> {
         self.give_up_attempt();
         let last_error = self.account.login.as_mut().and_then(|login| login.last_error.take());
         let detail = match last_error {
-            Some(error) => Text::from(format!("the last attempt failed: {error}")),
+            Some(error) => Text::from(format!("the last attempt failed: {}", error.without_code())),
             None if self.account.token.is_asked() => Text::from("the token provider has not answered"),
             None => Text::default(),
         };

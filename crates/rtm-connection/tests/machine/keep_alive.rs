@@ -1,9 +1,9 @@
 //! Signs of life, and what their absence means.
 
-use rtm_codec::{ClientFrame, CloseReason, KeepAlive, Resumption, ServerFrame};
+use rtm_codec::{Answer, ClientFrame, CloseReason, ErrorKind, KeepAlive, Resumption, SendOutcome, ServerFrame};
 use rtm_connection::{Config, ConnectionChangeReason as Reason, ConnectionState as State};
 
-use crate::peer::{MS, Peer, SECOND};
+use crate::peer::{MS, Peer, SECOND, to_alice};
 
 #[test]
 fn an_idle_link_is_pinged_every_two_seconds() {
@@ -141,4 +141,62 @@ fn a_clock_that_goes_back_does_no_harm() {
     peer.pass(SECOND);
     assert_eq!(peer.pings(), 1);
     peer.expect_no_event();
+}
+
+#[test]
+fn a_client_that_stood_still_reads_what_waits_before_it_judges() {
+    for config in [Config::native(), Config::vendor()] {
+        let mut peer = Peer::online_with(config);
+        let id = peer.request(to_alice("hi"));
+        peer.alive = false;
+        peer.stand_still(SECOND * 35);
+        peer.expect_no_event();
+        peer.expect_no_reply();
+        assert_eq!(peer.pings(), 1, "it asks at once whether the server is there");
+        peer.reply(id, Answer::SendMessageToPeer(SendOutcome::Delivered));
+        peer.expect_ok(id);
+        peer.alive = true;
+        peer.pass(SECOND * 100);
+        assert_eq!(peer.connection.state(), State::Connected);
+    }
+}
+
+#[test]
+fn a_link_that_is_dead_after_standing_still_is_lost_after_two_more_intervals() {
+    let mut peer = Peer::online();
+    let id = peer.request(to_alice("hi"));
+    peer.alive = false;
+    peer.stand_still(SECOND * 35);
+    peer.pass(SECOND - MS);
+    peer.expect_no_reply();
+    peer.pass(MS);
+    peer.expect_err(id, ErrorKind::Timeout);
+    peer.pass(SECOND * 3 - MS);
+    peer.expect_no_event();
+    peer.pass(MS);
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+}
+
+#[test]
+fn a_client_that_is_late_all_the_time_judges_all_the_same() {
+    let mut peer = Peer::online();
+    let id = peer.request(to_alice("hi"));
+    let mut passed = 0;
+    while !peer.has_reply() {
+        peer.stand_still(SECOND * 5);
+        passed += 5;
+        assert!(passed <= 25, "a request ends");
+    }
+    peer.expect_err(id, ErrorKind::Timeout);
+}
+
+#[test]
+fn a_login_whose_answer_lies_unread_succeeds() {
+    let mut peer = Peer::new(Config::native());
+    peer.login();
+    peer.open();
+    peer.stand_still(SECOND * 60);
+    peer.expect_login_under_way();
+    peer.welcome(Resumption::New);
+    peer.expect_login_ok();
 }

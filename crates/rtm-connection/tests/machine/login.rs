@@ -136,11 +136,24 @@ fn a_server_that_says_nothing_ends_the_login_after_12_s() {
 }
 
 #[test]
+fn a_link_with_a_round_trip_of_a_second_and_more_is_had() {
+    let mut peer = Peer::new(Config::native());
+    peer.login();
+    // TCP, two round trips for TLS, and the upgrade.
+    peer.pass(SECOND * 6);
+    peer.expect_no_hangup();
+    peer.open();
+    peer.pass(SECOND * 5);
+    peer.welcome(Resumption::New);
+    peer.expect_login_ok();
+}
+
+#[test]
 fn a_dial_without_any_answer_is_given_up() {
     let mut peer = Peer::new(Config::native());
     peer.login();
     assert_eq!(peer.expect_dial(), Target::Given);
-    peer.pass(SECOND * 3 - MS);
+    peer.pass(SECOND * 10 - MS);
     peer.expect_no_hangup();
     peer.pass(MS);
     peer.expect_hangup(CloseReason::LoginTimeout);

@@ -281,6 +281,13 @@ impl Peer {
         self.drain();
     }
 
+    /// The process stands still for this long, and then learns what time it is.
+    pub(crate) fn stand_still(&mut self, time: Duration) {
+        self.now += time;
+        self.connection.handle_timeout(self.now);
+        self.drain();
+    }
+
     /// Lets time pass until the connection wants a link, or asks the gateway.
     pub(crate) fn until_dial(&mut self) -> Duration {
         let start = self.now;

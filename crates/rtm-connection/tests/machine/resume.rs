@@ -1,7 +1,7 @@
 //! Going on with a session on the native wire, and what happens where that cannot be.
 
 use rtm_codec::{
-    Answer, ErrorKind, Event, GetMembers, JoinChannel, MessageId, RequestId, Resume, Resumption, SendOutcome, Seq,
+    Answer, CloseReason, ErrorKind, Event, GetMembers, JoinChannel, MessageId, RequestId, Resume, Resumption, SendOutcome, Seq,
 };
 use rtm_connection::{
     Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GapReason, RtmEvent,
@@ -321,5 +321,21 @@ fn messages_without_a_number_may_look_alike() {
         message.message_id = MessageId(0);
         peer.event(Event::MessageFromPeer(message));
         assert!(matches!(peer.expect_any_event(), RtmEvent::MessageFromPeer { .. }));
+    }
+}
+
+#[test]
+fn a_client_whose_session_another_process_goes_on_with_ends() {
+    for by_frame in [true, false] {
+        let mut peer = Peer::online();
+        if by_frame {
+            peer.close(CloseReason::Replaced);
+        } else {
+            peer.with(|connection, now| connection.handle_closed(now, Some(CloseReason::Replaced)));
+        }
+        peer.expect_state(State::Aborted, Reason::RemoteLogin);
+        peer.pass(SECOND * 1000);
+        peer.expect_no_dial();
+        peer.expect_no_event();
     }
 }

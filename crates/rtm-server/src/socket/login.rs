@@ -1,11 +1,10 @@
 //! What a client says before its login, and how the login gets to its project.
 
-use std::time::Instant;
-
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, UserId};
 
 use super::{CODE_REFUSED, Handed, MESSAGE_BYTES, Phase, Socket};
 use crate::{
+    clock::instant,
     project::Project,
     refusals::{RefusedLogin, login_refused},
     scratch::Scratch,
@@ -44,7 +43,7 @@ impl Socket {
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         let project = self.shared.project(&login.app_id);
-        let refusal = if !self.remote.admitted.may_login(Instant::now()) {
+        let refusal = if !self.remote.admitted.may_login(instant()) {
             Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
         } else if let Some(project) = project {
             let user = login.user_id.clone().map(Box::new);
