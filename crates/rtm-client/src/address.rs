@@ -61,9 +61,7 @@ impl Address {
         let port = match (authority.port_u16(), authority.port()) {
             (Some(0), _) => return Err(AddressFault::Port),
             (Some(port), _) => port,
-            (None, None) if authority.as_str() == host => {
-                default_port(tls)
-            }
+            (None, None) if authority.as_str() == host => default_port(tls),
             (None, _) => return Err(AddressFault::NotAUrl),
         };
         Ok(Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port, tls })

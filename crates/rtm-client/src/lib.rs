@@ -78,8 +78,8 @@ pub use history::HistoryQuery;
 pub use rtm_codec::{
     AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
     Family, HistoryCursor, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall, LocalInvitationFailureReason,
-    MessageId, PeerOnlineState, Refusal, RemoteInvitationFailureReason, RequestId, Revision, RtmMessage, SendOutcome, Seq,
-    SessionId, SessionTicket, StoredMessage, Text, UnknownWire, UserId, ValueError, ValueErrorKind, Wire, limits,
+    MessageId, PeerOnlineState, Refusal, RemoteInvitationFailureReason, RequestId, Revision, RtmMessage, SendOutcome,
+    Seq, SessionId, SessionTicket, StoredMessage, Text, UnknownWire, UserId, ValueError, ValueErrorKind, Wire, limits,
 };
 pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,

@@ -89,7 +89,9 @@ fn explained(error: io::Error) -> io::Error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "nobody who is trusted has signed the server's certificate: trust the certificate of its CA too"
         }
-        Error::InvalidCertificate(CertificateError::Other(other)) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+        Error::InvalidCertificate(CertificateError::Other(other))
+            if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+        {
             "the server's certificate is that of a CA: give the server one with basicConstraints=CA:FALSE"
         }
         _ => return error,

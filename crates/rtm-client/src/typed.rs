@@ -186,6 +186,7 @@ fn read<T: DeserializeOwned>(channel: &ChannelId, event: &RtmEvent) -> Option<Re
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<RtmMessage, RtmError> {
-    RtmMessage::value(value)
-        .map_err(|error| RtmError::new(ErrorKind::InvalidMessage, Family::ChannelMessage).with_detail(error.to_string()))
+    RtmMessage::value(value).map_err(|error| {
+        RtmError::new(ErrorKind::InvalidMessage, Family::ChannelMessage).with_detail(error.to_string())
+    })
 }

@@ -166,13 +166,7 @@ impl Serializer for Check {
         self.deeper()
     }
 
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, Unportable> {
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, Unportable> {
         self.deeper()?.deeper()
     }
 
@@ -184,13 +178,7 @@ impl Serializer for Check {
         self.deeper()
     }
 
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, Unportable> {
+    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, Unportable> {
         self.deeper()?.deeper()
     }
 }

@@ -272,4 +272,3 @@ pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: instant(), unix_ms: unix.as_millis() as u64 }
 }
-

@@ -34,7 +34,7 @@ async fn a_redirect_is_named_and_not_followed() {
         assert!(begun.elapsed() < Duration::from_secs(5), "{wire:?}: it ends at once");
         assert_eq!(error.kind(), ErrorKind::GatewayConnectFailed, "{wire:?}: {error}");
         let text = error.to_string();
-        assert!(text.contains("302") && text.contains("Location \"https://rtm.example.com/\""), "{wire:?}: {text}");
+        assert!(text.contains("Location \"https://rtm.example.com/\""), "{wire:?}: {text}");
     }
 }
 

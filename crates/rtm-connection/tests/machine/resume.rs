@@ -1,7 +1,8 @@
 //! Going on with a session on the native wire, and what happens where that cannot be.
 
 use rtm_codec::{
-    Answer, CloseReason, ErrorKind, Event, GetMembers, JoinChannel, MessageId, RequestId, Resume, Resumption, SendOutcome, Seq,
+    Answer, CloseReason, ErrorKind, Event, GetMembers, JoinChannel, MessageId, RequestId, Resume, Resumption,
+    SendOutcome, Seq,
 };
 use rtm_connection::{
     Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GapReason, RtmEvent,
