@@ -59,7 +59,6 @@ mod handshake;
 mod history;
 mod link;
 mod settings;
-mod surrogates;
 #[cfg(test)]
 mod testing;
 mod timer;

@@ -12,6 +12,7 @@ use rtm_codec::{ChannelId, ErrorKind, Family, RtmMessage, UserId, ValueError, Va
 use rtm_connection::{ReceivedMessageProperties, RtmError, RtmEvent};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::Channel;
 
 /// A [`Channel`] that sends and yields values of a serde type.
 ///

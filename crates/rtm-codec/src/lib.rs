@@ -22,6 +22,8 @@ mod portable;
 mod printed;
 mod rate;
 mod reason;
+#[cfg(feature = "typed")]
+mod surrogates;
 mod text;
 #[cfg(feature = "typed")]
 mod typed;

@@ -8,7 +8,7 @@ use crate::{
     RtmMessage,
     limits::MESSAGE_BYTES,
     portable::{self, Unportable},
-    without_halves,
+    surrogates::without_halves,
 };
 
 /// Why a value is no message, or a message no value of the wanted type.
@@ -76,7 +76,9 @@ impl RtmMessage {
                     .map_err(|error| malformed(error.to_string()))?;
                 if rest.is_empty() { Ok(value) } else { Err(malformed("there are bytes after the value".to_owned())) }
             }
-            Self::Text(text) => serde_json::from_str(&without_halves(text)).map_err(|error| malformed(error.to_string())),
+            Self::Text(text) => {
+                serde_json::from_str(&without_halves(text)).map_err(|error| malformed(error.to_string()))
+            }
             Self::Binary(_) => {
                 Err(ValueError { kind: ValueErrorKind::NotAValue, detail: "it is plain bytes".to_owned() })
             }
