@@ -12,7 +12,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { APP_ID, bench, CERTIFICATE, SECURE_APP_ID } from "./bench.mjs";
 import { attributes } from "./cases/attributes.mjs";
-import { breaks, longBreaks } from "./cases/breaks.mjs";
+import { breaks, longBreaks, rustBreaks } from "./cases/breaks.mjs";
 import { channels, typedChannels } from "./cases/channels.mjs";
 import { commandLine } from "./cases/command-line.mjs";
 import { drain } from "./cases/drain.mjs";
@@ -105,7 +105,7 @@ for (const a of [...wires, ...runtimes]) {
   const label = `A is ${a.isRust ? "Rust" : "JS"} ${a.name}`, roles = { a, b: a.isRust ? node : native };
   wait(label, { ...longBreaks, ...links }, pair, roles);
   if (a === native) wait(label, nativeLinks, pair);
-  if (a.isRust) wait(label, rustLinks, pair);
+  if (a.isRust) wait(label, { ...rustBreaks, ...rustLinks }, pair);
   lanes.push(() => inTurn(label, breaks, pair, roles));
 }
 for (const proxy of proxies) {
@@ -113,6 +113,7 @@ for (const proxy of proxies) {
   const own = proxy.upgrades ? behindProxy(proxy) : withoutUpgrade;
   lanes.push(async () => {
     for (const pair of proxy.upgrades ? users : []) {
+      // On the vendor's wire a logout may overtake the request that confirms stored messages: they may come again.
       const cases = proxy.advertises ? messages : { ...session, ...channels, ...(pair.rust === native && messages) };
       const label = `${proxy.name}, JS in ${pair.js.name}, Rust ${pair.rust.name}`;
       await inTurn(label, cases, pair, { a: pair.js, b: pair.rust }, proxy);

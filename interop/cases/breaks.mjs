@@ -84,4 +84,48 @@ export const longBreaks = {
     await t.sleep(500);
     assert.deepEqual(texts(a), numbered(5));
   },
+  async "a server that stood still for 35 s throws nobody out when it goes on"(t) {
+    const server = await t.serve(), via = server, channel_id = t.channel();
+    const a = await t.login("a", { via }), b = await t.login("b", { via });
+    for (const one of [a, b]) await one.call("join_channel", { channel_id });
+    await a.call("subscribe_peers_online_status", { peer_ids: [b.uid] });
+    await b.call("subscribe_peers_online_status", { peer_ids: [a.uid] });
+    await t.sleep(1_000);
+    server.freeze();
+    await t.sleep(35_000);
+    server.thaw();
+    await t.until(async () => {
+      const { has_peer_received } = await a.call("send_message_to_peer", { peer_id: b.uid, text: "awake?" }).catch(() => ({}));
+      return has_peer_received;
+    }, 30_000);
+    await t.until(() => b.call("send_channel_message", { channel_id, text: "awake" }).then(() => true, () => false), 20_000);
+    await a.expects({ type: "ChannelMessage", channel_id, member_id: b.uid, message: { text: "awake" } }, 20_000);
+    for (const one of [a, b]) {
+      one.never({ type: "MemberLeft" });
+      for (const uid of [a.uid, b.uid]) one.never({ type: "PeersOnlineStatusChanged", peers: { [uid]: "OFFLINE" } });
+      one.never({ type: "Gap", reason: "LEFT_CHANNEL" });
+    }
+  },
+};
+
+// What the Rust client does by itself.
+export const rustBreaks = {
+  async "a server that is killed and started again still tells Rust of the users whom it watches, and all stay in their channel"(t) {
+    const first = await t.serve({ store: true }), channel_id = t.channel();
+    const rust = await t.login("rust", { via: first }), js = await t.login("js", { via: first }), watched = await t.login("js", { via: first });
+    for (const one of [rust, js]) await one.call("join_channel", { channel_id });
+    await rust.call("subscribe_peers_online_status", { peer_ids: [watched.uid] });
+    await rust.expects({ type: "PeersOnlineStatusChanged", peers: { [watched.uid]: "ONLINE" } });
+    await first.stop("SIGKILL");
+    for (const one of [rust, js, watched]) await one.expects({ type: "ConnectionStateChanged", state: "RECONNECTING" }, 10_000);
+    await t.serve({ again: first });
+    for (const one of [rust, js, watched]) await connected(t, one, 2, 30_000);
+    await t.until(async () => (await js.call("members", { channel_id })).length === 2, 10_000);
+    await t.sleep(500);
+    await js.call("send_channel_message", { channel_id, text: "all here?" });
+    await rust.expects({ type: "ChannelMessage", channel_id, message: { text: "all here?" } });
+    await watched.call("logout");
+    await t.until(() => rust.all({ type: "PeersOnlineStatusChanged" }).at(-1)?.peers[watched.uid] === "OFFLINE", 10_000);
+    assert.deepEqual(await rust.call("query_peers_by_subscription_option"), [watched.uid]);
+  },
 };
