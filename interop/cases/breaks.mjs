@@ -108,7 +108,7 @@ export const longBreaks = {
   },
 };
 
-// What the Rust client does by itself.
+// What the Rust client does by itself, and a process of it that stands still.
 export const rustBreaks = {
   async "a server that is killed and started again still tells Rust of the users whom it watches, and all stay in their channel"(t) {
     const first = await t.serve({ store: true }), channel_id = t.channel();
@@ -127,5 +127,19 @@ export const rustBreaks = {
     await watched.call("logout");
     await t.until(() => rust.all({ type: "PeersOnlineStatusChanged" }).at(-1)?.peers[watched.uid] === "OFFLINE", 10_000);
     assert.deepEqual(await rust.call("query_peers_by_subscription_option"), [watched.uid]);
+  },
+  async "Rust that stood still for 5 s goes on with the link that it has, and has missed nothing"(t) {
+    const rust = await t.login("rust"), js = await t.login("js");
+    await t.sleep(500);
+    rust.freeze();
+    const outcomes = Promise.all(numbered(3).map((text) => js.call("send_message_to_peer", { peer_id: rust.uid, text })));
+    const asked = rust.call("query_peers_online_status", { peer_ids: [js.uid] });
+    await t.sleep(5_000);
+    rust.thaw();
+    assert.ok((await outcomes).every((one) => one.has_peer_received));
+    assert.deepEqual(await asked, { [js.uid]: true });
+    await t.sleep(500);
+    assert.deepEqual(texts(rust), numbered(3));
+    rust.never({ type: "ConnectionStateChanged", state: "RECONNECTING" });
   },
 };

@@ -1,5 +1,6 @@
 // Networks that work, but are slow, take everything at once, or are far away. These cases run beside all others.
 import assert from "node:assert/strict";
+import { connected } from "./breaks.mjs";
 
 const texts = (user) => user.all({ type: "MessageFromPeer" }).map(({ message }) => message.text);
 const long = (count, length) => Array.from({ length: count }, (_, i) => `${i} `.padEnd(length, "x"));
@@ -12,6 +13,18 @@ const arrived = (t, user, expected) =>
 const short = (text) => text.split(" ")[0];
 
 export const links = {
+  async "over a round trip of a second A logs in, and messages go both ways"(t) {
+    const net = await t.network({ roundTrip: 1_000 }), a = await t.login("a", { via: net }), b = await t.login("b"), channel_id = t.channel();
+    assert.deepEqual(await a.call("send_message_to_peer", { peer_id: b.uid, text: "far" }), { has_peer_received: true });
+    assert.deepEqual(await b.call("send_message_to_peer", { peer_id: a.uid, text: "away" }), { has_peer_received: true });
+    for (const one of [a, b]) await one.call("join_channel", { channel_id });
+    await b.call("send_channel_message", { channel_id, text: "from near" });
+    await a.expects({ type: "ChannelMessage", channel_id, message: { text: "from near" } });
+    net.cut();
+    await connected(t, a);
+    assert.deepEqual(await b.call("send_message_to_peer", { peer_id: a.uid, text: "again" }), { has_peer_received: true });
+    a.never({ type: "ConnectionStateChanged", state: "ABORTED" });
+  },
   async "what waited for A comes over a slow link that breaks three times, whole and in order"(t) {
     const net = await t.network({ bytesPerSecond: 4_000 }), a = await t.login("a", { via: net }), b = await t.login("b");
     net.down();
