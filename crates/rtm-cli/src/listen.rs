@@ -4,7 +4,7 @@ use std::{
     io::{self, Write as _},
     ops::ControlFlow,
     pin::pin,
-    time::SystemTime,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
@@ -48,7 +48,7 @@ enum Format {
     Text,
 }
 
-/// An event, and when it was printed.
+/// An event, and when it happened.
 #[derive(Serialize)]
 struct Timed<'a> {
     #[serde(flatten)]
@@ -145,7 +145,7 @@ impl Args {
     /// Writes one line and flushes it. Breaks when nobody reads any more, as in `rtm listen | head`.
     fn print(&self, event: &RtmEvent) -> anyhow::Result<ControlFlow<()>> {
         let line = match self.format {
-            Format::Json => serde_json::to_string(&Timed { event, ts: Utc(SystemTime::now()) })?,
+            Format::Json => serde_json::to_string(&Timed { event, ts: Utc(moment(event)) })?,
             Format::Text => readable::line(event, SystemTime::now()),
         };
         let mut stdout = anstream::stdout().lock();
@@ -154,5 +154,38 @@ impl Args {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
             Err(error) => Err(error).context("cannot write to standard output"),
         }
+    }
+}
+
+/// When it happened: of messages, when the server took them, and of all else, now.
+fn moment(event: &RtmEvent) -> SystemTime {
+    let told = event.server_received_ts().filter(|ms| *ms < YEAR_10000_MS);
+    told.map_or_else(SystemTime::now, |ms| UNIX_EPOCH + Duration::from_millis(ms))
+}
+
+/// What no date in RFC 3339 is as late as.
+const YEAR_10000_MS: u64 = 253_402_300_800_000;
+
+#[cfg(test)]
+mod tests {
+    use rtm_client::{ReceivedMessageProperties, RtmMessage};
+
+    use super::*;
+
+    fn ts(server_received_ts: u64) -> String {
+        let event = RtmEvent::MessageFromPeer {
+            peer_id: "bob".parse().unwrap(),
+            message: RtmMessage::text("hi"),
+            properties: ReceivedMessageProperties { is_offline_message: true, server_received_ts },
+        };
+        let line = serde_json::to_value(Timed { event: &event, ts: Utc(moment(&event)) }).unwrap();
+        line["ts"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_message_has_the_time_at_which_the_server_took_it() {
+        assert_eq!(ts(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
+        assert_eq!(ts(YEAR_10000_MS - 1), "9999-12-31T23:59:59.999Z");
+        assert!(ts(u64::MAX).starts_with("20"), "a server that makes no sense is not asked");
     }
 }

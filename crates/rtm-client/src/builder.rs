@@ -44,6 +44,7 @@ pub struct ClientBuilder {
     login_timeout: Option<Duration>,
     reconnect_backoff: Option<(Duration, Duration)>,
     call_limits: CallLimits,
+    waits_for_limits: bool,
     web15: bool,
     session: Option<Session>,
     seed: Option<u64>,
@@ -91,6 +92,7 @@ impl ClientBuilder {
             login_timeout: None,
             reconnect_backoff: None,
             call_limits: CallLimits::default(),
+            waits_for_limits: false,
             web15: false,
             session: None,
             seed: None,
@@ -184,7 +186,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long `login` may take, the token provider included, 100 ms to 1 hour. 12 s unless set.
+    /// How long `login` may take, the token provider included, 100 ms to 1 hour. 12 s unless set. A server that is not
+    /// there yet is tried until then.
     pub fn login_timeout(mut self, timeout: Duration) -> Self {
         self.login_timeout = Some(timeout);
         self
@@ -197,10 +200,19 @@ impl ClientBuilder {
         self
     }
 
-    /// How often each call may be made before the client refuses it, without asking the server. The vendor's table
-    /// unless set; [`CallLimits::unlimited`] leaves it to the server.
+    /// How often each call may be made before the client refuses it, without asking the server. The
+    /// [vendor's table](CallLimits) unless set; [`CallLimits::unlimited`] leaves it to the server. On the native wire the
+    /// server's own limits take their place at each login.
     pub fn call_limits(mut self, limits: CallLimits) -> Self {
         self.call_limits = limits;
+        self
+    }
+
+    /// Whether a call that is made too often waits until it is allowed, instead of failing with
+    /// [`ErrorKind::TooOften`](crate::ErrorKind::TooOften). So does one while 4,096 are under way. Calls of one kind keep
+    /// their order; at most 4,096 of each wait, and more fail. Invitations and `renew_token` do not wait. Off unless set.
+    pub fn wait_for_limits(mut self, on: bool) -> Self {
+        self.waits_for_limits = on;
         self
     }
 
@@ -245,7 +257,8 @@ impl ClientBuilder {
             Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: without_user(gateway), fault })?;
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
         let connection = self.connection(gateway.tls)?;
-        let settings = Settings { app_id, gateway, wire: self.wire, window: self.window };
+        let (wire, window, waits_for_limits) = (self.wire, self.window, self.waits_for_limits);
+        let settings = Settings { app_id, gateway, wire, window, waits_for_limits };
         let (call_sender, calls) = mpsc::channel(CALLS_QUEUED);
         let (status, watched) =
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });

@@ -1,5 +1,7 @@
 //! The client's task: it owns the connection machine and the link, and lets them meet the user's calls and the clock.
 
+mod delayed;
+
 use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
@@ -11,13 +13,14 @@ use std::{
 
 use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
-use rtm_codec::{Answer, RequestId, Text, Token, Wire};
+use rtm_codec::{Answer, ErrorKind, RequestId, Text, Token, Wire};
 use rtm_connection::{Connection, ConnectionState, Credentials, LocalInvitation, Output, RtmError, RtmEvent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinSet, yield_now},
 };
 
+use self::delayed::{Delayable, DelayedCalls};
 use crate::{
     call::{Call, Status},
     events::EventSender,
@@ -47,6 +50,9 @@ pub(crate) struct Driver<N> {
     logouts: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
     logged_out: Vec<LoggedOut>,
     replies: HashMap<RequestId, Waiting, RandomState>,
+    /// What is made too often and may wait.
+    delayed: DelayedCalls,
+    next_call: u64,
     events: EventSender,
     /// Whether the application has new events, and its turn before the next write.
     lets_reply: bool,
@@ -75,6 +81,8 @@ struct LoggedOut {
 #[derive(Debug)]
 enum Waiting {
     Answer(oneshot::Sender<Result<Answer, RtmError>>),
+    /// An answer, or the time at which the call is allowed.
+    Delayable(Box<Delayable>),
     Invitation(LocalInvitation, oneshot::Sender<Result<LocalInvitation, RtmError>>),
 }
 
@@ -96,6 +104,8 @@ impl<N: Network> Driver<N> {
             logouts: VecDeque::new(),
             logged_out: Vec::new(),
             replies: HashMap::default(),
+            delayed: DelayedCalls::default(),
+            next_call: 0,
             events,
             lets_reply: false,
             status,
@@ -116,6 +126,7 @@ impl<N: Network> Driver<N> {
             poll_fn(|cx| {
                 let mut progress = self.poll_wake_up(cx);
                 progress |= self.poll_calls(cx);
+                progress |= self.poll_delayed(cx);
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
                 progress |= self.poll_closing(cx);
@@ -173,7 +184,7 @@ impl<N: Network> Driver<N> {
                 Output::LogoutResult(result) => {
                     self.logged_out.extend(self.logouts.pop_front().map(|done| LoggedOut { done, result }));
                 }
-                Output::Reply { id, result } => self.reply(id, result),
+                Output::Reply { id, result } => self.reply(now, id, result),
                 Output::FetchToken => self.fetch_token(),
                 Output::Wait(until) => {
                     self.events.flush();
@@ -197,6 +208,10 @@ impl<N: Network> Driver<N> {
         });
         if matches!(state, ConnectionState::Disconnected | ConnectionState::Aborted) {
             self.tokens.abort_all();
+            for Delayable { command, done, .. } in self.delayed.take_all() {
+                let error = RtmError::new(ErrorKind::NotLoggedIn, command.family());
+                drop(done.send(Err(error)));
+            }
         }
         if self.closing.is_none() {
             for LoggedOut { done, result } in self.logged_out.drain(..) {
@@ -317,6 +332,13 @@ impl<N: Network> Driver<N> {
                 let id = self.connection.renew_token(now, token);
                 self.replies.insert(id, Waiting::Answer(done));
             }
+            Call::Request { command, done } if self.settings.waits_for_limits => {
+                let number = self.next_call;
+                self.next_call += 1;
+                if let Some(call) = self.delayed.behind_others(Delayable { number, command, done }) {
+                    self.try_call(now, call);
+                }
+            }
             Call::Request { command, done } => {
                 let id = self.connection.request_shared(now, command);
                 self.replies.insert(id, Waiting::Answer(done));
@@ -345,11 +367,37 @@ impl<N: Network> Driver<N> {
         }
     }
 
-    fn reply(&mut self, id: RequestId, result: Result<Answer, RtmError>) {
+    /// Makes a call that may have to wait.
+    fn try_call(&mut self, now: Instant, call: Delayable) {
+        let id = self.connection.request_shared(now, Arc::clone(&call.command));
+        self.replies.insert(id, Waiting::Delayable(Box::new(call)));
+    }
+
+    fn poll_delayed(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.settings.waits_for_limits {
+            return false;
+        }
+        let now = now();
+        let due = self.delayed.poll(cx, now);
+        let is_due = !due.is_empty();
+        due.into_iter().for_each(|call| self.try_call(now, call));
+        is_due
+    }
+
+    fn reply(&mut self, now: Instant, id: RequestId, result: Result<Answer, RtmError>) {
         // What came before the reply is in the stream before it.
         self.events.flush();
         match self.replies.remove(&id) {
             Some(Waiting::Answer(done)) => drop(done.send(result)),
+            Some(Waiting::Delayable(call)) => {
+                let call = match &result {
+                    Err(error) => self.delayed.refused(now, *call, error),
+                    Ok(_) => Some(*call),
+                };
+                if let Some(Delayable { done, .. }) = call {
+                    drop(done.send(result));
+                }
+            }
             Some(Waiting::Invitation(invitation, done)) => drop(done.send(result.map(|_| invitation))),
             None => {}
         }

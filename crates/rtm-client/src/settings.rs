@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     pub(crate) gateway: Address,
     pub(crate) wire: Wire,
     pub(crate) window: u32,
+    /// Whether a call that is made too often waits.
+    pub(crate) waits_for_limits: bool,
 }
 
 impl Settings {

@@ -98,6 +98,18 @@ pub struct CallLimit {
 
 /// How often each call may be made by one client. The default is the vendor's table, which says nothing of
 /// invitations: they may be sent as often as messages.
+///
+/// | calls | default |
+/// |---|---|
+/// | messages to peers and channels together; invitations | 180 in 3 s |
+/// | `login`, `renew_token` | 2 in 1 s |
+/// | `join` | 50 in 3 s; of one and the same channel 2 in 5 s |
+/// | `members` | 5 in 2 s |
+/// | `channel_member_count` | 1 in 1 s |
+/// | `user_attributes` | 40 in 5 s |
+/// | online states, writing attributes, reading channel attributes, history | 10 in 5 s each |
+///
+/// A client counts before it asks, and a server counts again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallLimits([CallLimit; LimitedCall::ALL.len()]);
 

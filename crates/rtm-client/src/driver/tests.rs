@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use rtm_codec::{
-    Answer, ClientFrame, CloseReason, Command, ErrorKind, Event, MessageId, PeerMessage, Resumption, RtmMessage,
+    Answer, CallLimit, CallLimits, ClientFrame, CloseReason, Command, ErrorKind, Event, LimitedCall, MessageId, PeerMessage, Resumption, RtmMessage,
     SendOutcome, ServerFrame, UserId,
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
@@ -341,6 +341,53 @@ async fn a_provider_that_hangs_does_not_hold_up_the_login_beyond_its_time() {
     let error = client.login("alice", None).await.unwrap_err();
     assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::Timeout, Duration::from_secs(2)));
     assert_eq!(client.connection_state(), ConnectionState::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_for_their_limit_go_out_in_their_order_and_as_soon_as_they_may() {
+    let mut limits = CallLimits::unlimited();
+    limits.set(LimitedCall::SendMessage, CallLimit { calls: 10, per_ms: 1_000 });
+    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
+    let (client, _events, mut peer) = logged_in(builder).await;
+    let begun = Instant::now();
+    let mut calls = futures::stream::FuturesUnordered::new();
+    for n in 0..100 {
+        calls.push(client.send_message_to_peer("bob", n.to_string()));
+    }
+    let server = async {
+        for n in 0..100 {
+            let (id, command) = peer.request().await;
+            let Command::SendMessageToPeer(send) = command else { panic!("{command:?}") };
+            assert_eq!(send.message.as_text(), Some(n.to_string().as_str()));
+            peer.reply(id, Answer::SendMessageToPeer(SendOutcome::Delivered)).await;
+        }
+    };
+    let all = async {
+        while let Some(result) = calls.next().await {
+            result.unwrap();
+        }
+    };
+    tokio::join!(all, server);
+    assert!((9_000..10_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_ends_calls_that_wait_for_their_limit() {
+    let mut limits = CallLimits::unlimited();
+    limits.set(LimitedCall::SendMessage, CallLimit { calls: 1, per_ms: 3_600_000 });
+    let builder = Client::builder().call_limits(limits).wait_for_limits(true);
+    let (client, _events, _peer) = logged_in(builder).await;
+    let waits = async {
+        let (first, second) =
+            tokio::join!(client.send_message_to_peer("bob", "1"), client.send_message_to_peer("bob", "2"));
+        assert_eq!(first.unwrap_err().kind(), ErrorKind::AbortedByLogout);
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::NotLoggedIn);
+    };
+    let logout = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.logout().await.unwrap();
+    };
+    tokio::join!(waits, logout);
 }
 
 #[tokio::test(start_paused = true)]
