@@ -77,9 +77,10 @@ impl DelayedCalls {
         if !self.wake_up.poll(cx) {
             return Vec::new();
         }
-        let due = self.queues.iter_mut().filter(|queue| queue.at <= now).flat_map(|queue| {
-            std::iter::from_fn(|| queue.calls.pop_first().map(|(_, call)| call)).take(TRIED_AT_ONCE)
-        });
+        let due =
+            self.queues.iter_mut().filter(|queue| queue.at <= now).flat_map(|queue| {
+                std::iter::from_fn(|| queue.calls.pop_first().map(|(_, call)| call)).take(TRIED_AT_ONCE)
+            });
         let due = due.collect();
         self.set_timer();
         due

@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use rtm_codec::{
-    Answer, CallLimit, CallLimits, ClientFrame, CloseReason, Command, ErrorKind, Event, LimitedCall, MessageId, PeerMessage, Resumption, RtmMessage,
-    SendOutcome, ServerFrame, UserId,
+    Answer, CallLimit, CallLimits, ClientFrame, CloseReason, Command, ErrorKind, Event, LimitedCall, MessageId,
+    PeerMessage, Resumption, RtmMessage, SendOutcome, ServerFrame, UserId,
 };
 use rtm_connection::{ConnectionChangeReason, ConnectionState, RtmEvent};
 use tokio::time::{Instant, timeout};
