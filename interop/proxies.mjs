@@ -19,13 +19,20 @@ export async function startProxies(rtm) {
   const folder = await mkdtemp(join(tmpdir(), "rtm-proxies-"));
   const certificate = await makeCertificate(folder);
   const common = { rtm, folder, block, certificate };
-  return Promise.all([
+  const all = await Promise.all([
     start({ ...common, name: "nginx", kind: nginx }),
     start({ ...common, name: "nginx that does not pass Host on", kind: nginx, advertise: true, leaveOut: /^ *proxy_set_header Host .*\n/m }),
     start({ ...common, name: "nginx with HTTP/1.0", kind: nginx, leaveOut: /^ *proxy_http_version .*\n/m, upgrades: false }),
     start({ ...common, name: "haproxy", kind: haproxy }),
     start({ ...common, name: "caddy", kind: caddy }),
   ]);
+  return {
+    all,
+    async stop() {
+      await Promise.all(all.map((proxy) => proxy.stop()));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 // Puts what a test has in place of what the page has; each of them has to be there.
@@ -73,7 +80,6 @@ async function start({ rtm, folder, block, certificate, name, kind, advertise = 
       await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 2_000))]);
       proxy.kill("SIGKILL");
       await server.stop("SIGKILL");
-      await rm(home, { recursive: true, force: true });
     },
   };
 }

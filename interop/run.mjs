@@ -72,7 +72,7 @@ const server = await serve(options.rtm, ["--listen", "127.0.0.1:0", "--project",
 const pages = await servePages();
 const browsers = await Promise.all(["chromium", "firefox"].filter((name) => options[name]).map((name) => startBrowser(name, options[name])));
 const runtimes = [nodePeers(), ...await Promise.all(browsers.map((browser) => browserPeers(browser, pages)))];
-const proxies = options.proxies ? await startProxies(options.rtm) : [];
+const proxies = options.proxies ? await startProxies(options.rtm) : null;
 const wires = ["native", "vendor"].map((wire) => rustPeers(options.peer, wire));
 const [node] = runtimes, [native] = wires;
 
@@ -108,7 +108,7 @@ for (const a of [...wires, ...runtimes]) {
   if (a.isRust) wait(label, { ...rustBreaks, ...rustLinks }, pair);
   lanes.push(() => inTurn(label, breaks, pair, roles));
 }
-for (const proxy of proxies) {
+for (const proxy of proxies?.all ?? []) {
   const users = [...(proxy.advertises ? [native] : wires).map((rust) => ({ rust, js: node })), ...runtimes.slice(1).map((js) => ({ rust: native, js }))];
   const own = proxy.upgrades ? behindProxy(proxy) : withoutUpgrade;
   lanes.push(async () => {
@@ -127,7 +127,7 @@ const work = (jobs, workers) => Array.from({ length: workers }, async () => { wh
 await Promise.all([...work(waiting, WAITING_AT_ONCE), ...work(lanes, LANES_AT_ONCE)]);
 
 for (const one of [...wires, ...runtimes, ...browsers]) await one.close();
-for (const proxy of proxies) await proxy.stop();
+await proxies?.stop();
 pages.close();
 const { code } = await server.stop();
 if (code !== 0) {
