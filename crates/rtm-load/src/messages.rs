@@ -259,13 +259,8 @@ async fn wait_out(error: RtmError, held: impl Fn()) -> Result<(), LoadError> {
         return Err(LoadError::call("send")(error));
     }
     held();
-    sleep(retry_after(&error).unwrap_or(PAUSE)).await;
+    sleep(error.retry_after().unwrap_or(PAUSE)).await;
     Ok(())
-}
-
-fn retry_after(error: &RtmError) -> Option<Duration> {
-    let ms = error.detail().split(' ').find_map(|word| word.parse().ok())?;
-    Some(Duration::from_millis(ms))
 }
 
 fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {

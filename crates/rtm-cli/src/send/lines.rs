@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     Sender,
-    report::{Report, Sent, retry_after},
+    report::{Report, Sent},
 };
 use crate::exit::Unmet;
 
@@ -80,7 +80,7 @@ impl Turn {
             }
             match sender.send(text.as_str().into()).await {
                 Err(error) if error.kind() == ErrorKind::TooOften => {
-                    let next = Instant::now() + retry_after(&error).unwrap_or(PAUSE);
+                    let next = Instant::now() + error.retry_after().unwrap_or(PAUSE);
                     let mut not_before = self.not_before.lock().await;
                     *not_before = next.max(*not_before);
                 }

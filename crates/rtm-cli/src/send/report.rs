@@ -1,6 +1,6 @@
 //! What became of a message, as a line of JSON.
 
-use std::{io::Write as _, time::Duration};
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use rtm_client::{ErrorKind, RtmError, SendOutcome};
@@ -67,20 +67,11 @@ impl Serialize for Report<'_> {
                 if let Some(code) = error.code() {
                     map.serialize_entry("code", &code)?;
                 }
-                if let Some(wait) = retry_after(error) {
+                if let Some(wait) = error.retry_after() {
                     map.serialize_entry("retry_after_ms", &wait.as_millis())?;
                 }
             }
         }
         map.end()
     }
-}
-
-/// When a message that was sent too often may be sent again.
-pub(super) fn retry_after(error: &RtmError) -> Option<Duration> {
-    if error.kind() != ErrorKind::TooOften {
-        return None;
-    }
-    let ms = error.detail().split(' ').find_map(|word| word.parse().ok())?;
-    Some(Duration::from_millis(ms))
 }
