@@ -218,6 +218,12 @@ impl Ledger {
         self.judge(now, Some(device), verdict);
     }
 
+    /// A part of a packet came to a device, which proves that its link lives.
+    pub(crate) fn bytes_in(&mut self, now: Duration, device: usize) {
+        let verdict = self.states.heard(&self.facts, now, device);
+        self.judge(now, Some(device), verdict);
+    }
+
     // What happens to the server and the network.
 
     /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.

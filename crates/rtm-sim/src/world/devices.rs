@@ -231,6 +231,7 @@ impl World {
         if is_heard && arrivals.is_empty() && self.devices[device].link() == Some(link) {
             let now = self.instant();
             self.devices[device].connection.handle_bytes(now);
+            self.ledger.bytes_in(self.now, device);
         }
         let mut close = None;
         for arrival in arrivals {
