@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rtm_server::{DamagedRecord, Redb, StoreRecord, core::store::LogKind};
+use rtm_server::{
+    DamagedRecord, Redb, StoreRecord,
+    core::{StateKey, store::LogKind},
+};
 
 use self::line::Line;
 
@@ -112,7 +115,8 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
                 LogKind::Stored => stored += 1,
                 LogKind::History => history += 1,
             },
-            Ok(StoreRecord::Value { .. }) => values += 1,
+            Ok(StoreRecord::Value { key: StateKey::ChannelAttributes(_), .. }) => values += 1,
+            Ok(StoreRecord::Value { key: StateKey::ForgottenRevision, .. }) => {}
             Err(damage) => damaged(&damage),
         }
         ControlFlow::Continue(())

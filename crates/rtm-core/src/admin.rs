@@ -58,6 +58,7 @@ impl Core {
         for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
             self.jobs.tell(StoreWork::Expire { kind, before });
         }
+        self.keep_forgotten_revision();
         self.hub.forget_absent(now.instant);
         self.bans.retain(|_, until| now.instant < *until);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);

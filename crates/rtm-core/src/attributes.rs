@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use rtm_codec::{
-    Answer, AttributeKey, ChannelAttribute, ChannelAttributeTarget, ChannelAttributes, ChannelId, ErrorKind, Event,
-    GetChannelAttributes, GetUserAttributes, Refusal, Revision, Text, limits,
+    Answer, AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event, GetChannelAttributes,
+    GetUserAttributes, Refusal, Text, UserId, limits,
 };
 
-use super::{
-    Core, Now, StateKey, StateValue, StoreWork, arena::SessionKey, away::ChannelNews, jobs::Waiting, notes::Asker,
-};
+use super::{Core, Now, arena::SessionKey, away::ChannelNews};
 
 /// The attributes of a channel.
 #[derive(Debug, Default)]
@@ -34,7 +32,7 @@ pub(super) enum Edit {
 
 impl Edit {
     /// A call that names nothing is a mistake, but for those that replace all.
-    fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         match self {
             Self::Merge(attributes) if attributes.is_empty() => {
                 Err(Refusal::new(ErrorKind::InvalidArgument, "no attribute is given"))
@@ -42,6 +40,48 @@ impl Edit {
             Self::Delete(keys) if keys.is_empty() => Err(Refusal::new(ErrorKind::InvalidArgument, "no key is given")),
             _ => Ok(()),
         }
+    }
+
+    /// What it makes of a channel's attributes, and what they count for.
+    pub(super) fn apply(
+        self,
+        mut all: BTreeMap<AttributeKey, ChannelAttribute>,
+        writer: &UserId,
+        now: Now,
+    ) -> Result<(BTreeMap<AttributeKey, ChannelAttribute>, usize), Refusal> {
+        let written = |value: Text| ChannelAttribute {
+            value: value.detach(),
+            last_update_user_id: writer.clone(),
+            last_update_ts: now.unix_ms,
+        };
+        match self {
+            Self::Replace(new) => all = new.into_iter().map(|(key, value)| (key, written(value))).collect(),
+            Self::Merge(new) => {
+                for (key, value) in new {
+                    match all.entry(key) {
+                        Entry::Occupied(mut old) => *old.get_mut() = written(value),
+                        Entry::Vacant(free) => drop(free.insert(written(value))),
+                    }
+                }
+            }
+            Self::Delete(keys) => keys.iter().for_each(|key| drop(all.remove(key))),
+            Self::Clear => all.clear(),
+        }
+        let texts: BTreeMap<_, _> = all.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
+        limits::check_attributes(&texts, limits::CHANNEL_ATTRIBUTES_BYTES)?;
+        let bytes = attribute_bytes(&texts);
+        Ok((all, bytes))
+    }
+}
+
+impl ChannelStore {
+    pub(super) fn value(&self) -> &ChannelAttributes {
+        &self.value
+    }
+
+    /// All keys and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -92,82 +132,6 @@ impl Core {
         }))
     }
 
-    /// Anybody who is logged in may write to any channel. The answer waits until the store has it.
-    pub(super) fn write_channel_attributes(
-        &mut self,
-        now: Now,
-        asker: Asker,
-        target: ChannelAttributeTarget,
-        edit: Edit,
-        answer: impl FnOnce(Revision) -> Answer,
-    ) -> Option<Result<Answer, Refusal>> {
-        match self.try_write_channel(now, asker, target, edit) {
-            // The request waits for the store before it is answered with this.
-            Ok(revision) => Some(Ok(answer(revision))),
-            Err(refusal) => Some(Err(refusal)),
-        }
-    }
-
-    fn try_write_channel(
-        &mut self,
-        now: Now,
-        asker: Asker,
-        target: ChannelAttributeTarget,
-        edit: Edit,
-    ) -> Result<Revision, Refusal> {
-        let ChannelAttributeTarget { channel_id, notify, expected_revision } = target;
-        edit.check()?;
-        self.jobs.check_room()?;
-        let writer = self.user_id_of(asker.session).ok_or(ErrorKind::NotLoggedIn)?;
-        let old = self.channels.find(&channel_id).and_then(|key| self.channels.get(key)?.attributes.as_deref());
-        let (old_value, old_bytes) =
-            old.map_or_else(|| (ChannelAttributes::default(), 0), |old| (old.value.clone(), old.bytes));
-        if expected_revision.is_some_and(|expected| expected != old_value.revision) {
-            return Err(ErrorKind::RevisionConflict.into());
-        }
-        let mut all = old_value.attributes;
-        let written = |value: Text| ChannelAttribute {
-            value: value.detach(),
-            last_update_user_id: writer.clone(),
-            last_update_ts: now.unix_ms,
-        };
-        match edit {
-            Edit::Replace(new) => all = new.into_iter().map(|(key, value)| (key, written(value))).collect(),
-            Edit::Merge(new) => {
-                for (key, value) in new {
-                    match all.entry(key) {
-                        Entry::Occupied(mut old) => *old.get_mut() = written(value),
-                        Entry::Vacant(free) => drop(free.insert(written(value))),
-                    }
-                }
-            }
-            Edit::Delete(keys) => keys.iter().for_each(|key| drop(all.remove(key))),
-            Edit::Clear => all.clear(),
-        }
-        let texts: BTreeMap<_, _> = all.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
-        limits::check_attributes(&texts, limits::CHANNEL_ATTRIBUTES_BYTES)?;
-        let bytes = attribute_bytes(&texts);
-        let in_all = self.channel_attribute_bytes - old_bytes + bytes;
-        if in_all > self.config.settings.channel_attributes_bytes && bytes > old_bytes {
-            return Err(Refusal::new(ErrorKind::Failure, "the project holds as many channel attributes as it may"));
-        }
-        let value = ChannelAttributes { attributes: all, revision: old_value.revision.next() };
-        let work = StoreWork::Put {
-            key: StateKey::ChannelAttributes(channel_id.clone()),
-            value: StateValue::ChannelAttributes(value.clone()),
-            // All writers pass through here, so what is kept is what was put last.
-            expected: None,
-        };
-        let broken = "the attributes are set, but the server could not keep them";
-        self.jobs.ask(work, Waiting::Promise { asker, broken });
-        if let Some(session) = self.hub.sessions.get_mut(asker.session) {
-            session.requests.promise(asker.request);
-        }
-        let revision = value.revision;
-        self.put_channel_attributes(now, channel_id, value, bytes, notify);
-        Ok(revision)
-    }
-
     /// Takes in attributes, and tells the members if they are to know.
     pub(super) fn put_channel_attributes(
         &mut self,
@@ -190,16 +154,13 @@ impl Core {
         self.tidy_channel(now, key);
     }
 
-    pub(super) fn forget_channel_attributes(&mut self, channel_id: ChannelId, store: &ChannelStore) {
-        self.channel_attribute_bytes -= store.bytes;
-        self.jobs.tell(StoreWork::Delete { key: StateKey::ChannelAttributes(channel_id) });
-    }
-
     pub(super) fn read_channel_attributes(&self, read: &GetChannelAttributes) -> Result<Answer, Refusal> {
         let channel = self.channels.find(&read.channel_id).and_then(|key| self.channels.get(key));
         let value = channel.and_then(|channel| channel.attributes.as_deref()).map(|store| &store.value);
         Ok(Answer::GetChannelAttributes(match (value, &read.keys) {
-            (None, _) => ChannelAttributes::default(),
+            (None, _) => {
+                ChannelAttributes { revision: self.writes.forgotten_revision(), ..ChannelAttributes::default() }
+            }
             (Some(value), None) => value.clone(),
             (Some(value), Some(keys)) => {
                 ChannelAttributes { attributes: chosen(&value.attributes, keys), revision: value.revision }

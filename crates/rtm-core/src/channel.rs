@@ -188,6 +188,7 @@ impl Core {
             let count = channel.count();
             let is_told_otherwise = |member: &SessionKey| {
                 let session = self.hub.sessions.get(*member).filter(|session| session.conn.is_some());
+                let session = session.filter(|session| !session.awaits_join(&channel_id));
                 session.is_some_and(|session| session.memberships.was_told_otherwise(channel_key, count))
             };
             if channel.members.iter().any(is_told_otherwise) {
@@ -373,6 +374,10 @@ impl Core {
     pub(super) fn tidy_channel(&mut self, now: Now, key: ChannelKey) {
         let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.members.is_empty()) else { return };
         let over_at = channel.empty_since + self.config.settings.channel_attributes_for;
+        if self.writes.is_busy(&channel.id) {
+            // Its attributes may come back from the store yet.
+            return;
+        }
         if channel.attributes.is_some() && over_at > now.instant {
             channel.alarm.set(&mut self.hub.timers, over_at, Due::Channel(key));
             return;

@@ -18,11 +18,13 @@ pub(super) struct Clock {
     last: Instant,
     /// Nothing is due before this.
     hold: Option<Instant>,
+    /// The lowest time that something was given to keep, in milliseconds since the Unix epoch.
+    lowest_kept: u64,
 }
 
 impl Clock {
     pub(super) fn new(start: Now) -> Self {
-        Self { start, behind: Duration::ZERO, last: start.instant, hold: None }
+        Self { start, behind: Duration::ZERO, last: start.instant, hold: None, lowest_kept: u64::MAX }
     }
 
     /// The core's time at a time of its caller's. `due` is the next deadline.
@@ -60,11 +62,19 @@ impl Clock {
         self.hold.map_or(due, |hold| due.max(hold)) + self.behind
     }
 
-    /// The time to judge by how old something is that says when it was made, in milliseconds since the Unix epoch. A
-    /// clock that is set forward after the start makes nothing older.
-    fn lived(&self, now: Now) -> u64 {
+    /// Something is kept that says it was made at this time, in milliseconds since the Unix epoch.
+    pub(super) fn keeps(&mut self, unix_ms: u64) {
+        self.lowest_kept = self.lowest_kept.min(unix_ms);
+    }
+
+    /// What was made before this, in milliseconds since the Unix epoch, is older than `age`. A clock that is set after the
+    /// start, forward or back and forward again, makes nothing older.
+    fn oldest(&self, now: Now, age: Duration) -> u64 {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let lived = now.instant.saturating_duration_since(self.start.instant) + self.behind;
-        now.unix_ms.min(self.start.unix_ms.saturating_add(lived.as_millis().try_into().unwrap_or(u64::MAX)))
+        let oldest = now.unix_ms.min(self.start.unix_ms.saturating_add(millis(lived))).saturating_sub(millis(age));
+        // Nothing of this process's own is so old yet.
+        if lived < age { oldest.min(self.lowest_kept) } else { oldest }
     }
 }
 
@@ -77,17 +87,13 @@ impl Core {
 
     /// Stored messages that the server took before this, in milliseconds since the Unix epoch, are over.
     pub(super) fn oldest_offline(&self, now: Now) -> u64 {
-        before(self.clock.lived(now), self.config.settings.offline_for)
+        self.clock.oldest(now, self.config.settings.offline_for)
     }
 
     /// History before this, in milliseconds since the Unix epoch, is over.
     pub(super) fn oldest_history(&self, now: Now) -> u64 {
-        before(self.clock.lived(now), self.config.settings.history_for)
+        self.clock.oldest(now, self.config.settings.history_for)
     }
-}
-
-fn before(unix_ms: u64, age: Duration) -> u64 {
-    unix_ms.saturating_sub(age.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 /// A deadline that is over for so long was missed by the whole server, and not by its timer.

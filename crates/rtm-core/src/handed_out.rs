@@ -104,18 +104,15 @@ impl Core {
         }
     }
 
-    /// A session has ended.
-    pub(super) fn settle_handed_out(&mut self, key: SessionKey, reason: CloseReason) {
+    /// A session has ended. Whoever logs out on another connection than that of the answer may have lost it with that.
+    pub(super) fn settle_handed_out(&mut self, key: SessionKey, conn: Option<ConnId>, reason: CloseReason) {
         let handed_out = &mut self.http.handed_out.0;
         let Some(answer) = handed_out.get_mut(&key) else { return };
-        match (answer.how, &mut answer.progress) {
-            (Confirmation::Signs { .. }, Progress::Writing { is_logged_out }) if reason == CloseReason::Logout => {
-                *is_logged_out = true;
-            }
-            (Confirmation::Signs { .. }, Progress::Written { .. }) if reason == CloseReason::Logout => {
-                self.remove_handed_out(key);
-            }
-            _ => drop(handed_out.remove(&key)),
+        let is_there = matches!(answer.how, Confirmation::Signs { conn: at, .. } if at.is_some() && at == conn);
+        match &mut answer.progress {
+            _ if reason != CloseReason::Logout || !is_there => drop(handed_out.remove(&key)),
+            Progress::Writing { is_logged_out } => *is_logged_out = true,
+            Progress::Written { .. } => self.remove_handed_out(key),
         }
     }
 

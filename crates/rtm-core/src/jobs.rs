@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, Revision, SendOutcome, SharedEvent, UserId};
 
 use super::{
     Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
-    StoreWork, StoredMessage, arena::SessionKey, message_ids::Sent, notes::Asker,
+    StoreWork, StoredMessage, arena::SessionKey, attribute_writes::Written, message_ids::Sent, notes::Asker,
 };
 
 /// What a job was given for.
@@ -22,6 +22,10 @@ pub(super) enum Waiting {
     Load(SessionKey),
     /// A session whose device has stored messages, which go therefore.
     Removal { session: SessionKey, places: Vec<Place> },
+    /// A write to a channel's attributes, which nobody sees before.
+    Attributes(Box<Written>),
+    /// The revision that no forgotten channel has passed.
+    ForgottenRevision(Revision),
     /// A session that wants a page of history.
     History(Asker),
     /// An HTTP request for either.
@@ -78,7 +82,8 @@ impl Jobs {
             }
             Waiting::Offline { asker, receiver, .. } => asker.session == key || *receiver == Some(key),
             Waiting::Load(session) | Waiting::Removal { session, .. } => *session == key,
-            Waiting::Http(_) => false,
+            Waiting::Attributes(written) => written.asker.session == key,
+            Waiting::ForgottenRevision(_) | Waiting::Http(_) => false,
         })
     }
 
@@ -129,6 +134,8 @@ impl Core {
                     self.removal_failed(session, places);
                 }
             }
+            Waiting::Attributes(written) => self.attributes_written(now, *written, done.result.is_ok()),
+            Waiting::ForgottenRevision(revision) => self.forgotten_revision_kept(revision, done.result.is_ok()),
             Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
             Waiting::Http(id) => self.http_read(now, id, done.result),
         }
@@ -143,6 +150,7 @@ impl Core {
         waiting: Waiting,
     ) {
         let log = LogKey::History(conversation);
+        self.clock.keeps(message.server_received_ts);
         self.jobs.ask(StoreWork::Append { log, entry: LogEntry::Message(message), keep: None }, waiting);
         if let Some(session) = self.hub.sessions.get_mut(asker.session) {
             session.requests.promise(asker.request);

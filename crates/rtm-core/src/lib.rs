@@ -37,6 +37,7 @@
 mod absent;
 mod admin;
 mod arena;
+mod attribute_writes;
 mod attributes;
 mod auth;
 mod away;
@@ -82,6 +83,7 @@ use rtm_codec::{AppId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFra
 
 use self::{
     arena::{Arena, ChannelKey, InvitationKey, SessionKey, UserKey},
+    attribute_writes::AttributeWrites,
     auth::Secrets,
     channel::Channel,
     clock::Clock,
@@ -131,6 +133,7 @@ pub struct Core {
     users: Directory<UserKey, User>,
     channels: Directory<ChannelKey, Channel>,
     channel_attribute_bytes: usize,
+    writes: AttributeWrites,
     invitations: Arena<InvitationKey, Invitation>,
     /// How many were sent.
     invitations_sent: u32,
@@ -163,6 +166,7 @@ impl Core {
             users: Directory::new(hasher.clone()),
             channels: Directory::new(hasher.clone()),
             channel_attribute_bytes: 0,
+            writes: AttributeWrites::default(),
             invitations: Arena::new(),
             invitations_sent: 0,
             jobs: Jobs::default(),
@@ -189,6 +193,9 @@ impl Core {
             (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(attributes)) => {
                 self.put_channel_attributes(now, channel_id, attributes, bytes, false);
             }
+            (_, StateValue::ForgottenRevision(revision)) => self.writes.restore_forgotten(revision),
+            // No store gives a key another kind of value.
+            (StateKey::ForgottenRevision, StateValue::ChannelAttributes(_)) => {}
         }
     }
 

@@ -227,8 +227,8 @@ impl Core {
     /// Ends a session for good, and tells its connection why.
     pub(super) fn end_session(&mut self, now: Now, key: SessionKey, reason: CloseReason) {
         let Some(session) = self.hub.sessions.get(key) else { return };
-        let (user, was_there) = (session.user, session.is_there());
-        if let Some(conn) = session.conn {
+        let (user, was_there, conn) = (session.user, session.is_there(), session.conn);
+        if let Some(conn) = conn {
             self.hub.close(now, conn, Outgoing::Close(reason));
         }
         if was_there {
@@ -249,7 +249,7 @@ impl Core {
             self.end_invitations(user, leaving);
             self.state_changed(now, user);
         }
-        self.settle_handed_out(key, reason);
+        self.settle_handed_out(key, conn, reason);
         if let Some(user_id) = user_id {
             self.return_receipts(&user_id, session.stream, session.mail);
         }

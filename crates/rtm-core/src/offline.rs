@@ -181,6 +181,7 @@ impl Core {
             return None;
         }
         let message = StoredMessage::from(message);
+        self.clock.keeps(message.server_received_ts);
         let keep = self.config.settings.offline_messages.max(1);
         let (log, entry) = (LogKey::Stored(to.clone()), LogEntry::Message(message));
         let work = StoreWork::Append { log, entry, keep: Some(keep) };

@@ -91,7 +91,7 @@ impl Core {
     pub fn pack_session(&mut self, now: Now, user_id: &UserId) -> Result<Vec<u8>, NotPackable> {
         let now = self.time(now);
         let key = self.session_of(user_id).ok_or(NotPackable::NoSession)?;
-        if self.jobs.concern(key) {
+        if self.jobs.concern(key) || self.writes.concern(key) {
             return Err(NotPackable::StoreAtWork);
         }
         if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {

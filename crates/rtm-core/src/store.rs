@@ -150,6 +150,8 @@ impl LogEntry {
 pub enum StateValue {
     /// All attributes of a channel, possibly none.
     ChannelAttributes(ChannelAttributes),
+    /// The highest revision that a forgotten channel had.
+    ForgottenRevision(Revision),
 }
 
 impl StateValue {
@@ -158,6 +160,7 @@ impl StateValue {
     pub fn revision(&self) -> Revision {
         match self {
             Self::ChannelAttributes(attributes) => attributes.revision,
+            Self::ForgottenRevision(revision) => *revision,
         }
     }
 
@@ -168,6 +171,7 @@ impl StateValue {
             Self::ChannelAttributes(ChannelAttributes { attributes, .. }) => {
                 attributes.iter().map(|(key, attribute)| key.as_str().len() + attribute.value.len()).sum()
             }
+            Self::ForgottenRevision(_) => size_of::<Revision>(),
         }
     }
 }

@@ -18,24 +18,29 @@ pub(super) enum Due {
     Expiry,
 }
 
-/// All deadlines. An entry may be stale: its owner's [`Alarm`] knows.
+/// All deadlines. An entry may be stale: its owner's [`Alarm`] knows. Those of one instant come up in the order in which
+/// they were set, which does not depend on where their owners are kept: a session that moved makes no difference.
 #[derive(Debug, Default)]
-pub(super) struct Timers(BinaryHeap<Reverse<(Instant, Due)>>);
+pub(super) struct Timers {
+    entries: BinaryHeap<Reverse<(Instant, u64, Due)>>,
+    pushed: u64,
+}
 
 impl Timers {
     pub(super) fn push(&mut self, at: Instant, due: Due) {
-        self.0.push(Reverse((at, due)));
+        self.pushed += 1;
+        self.entries.push(Reverse((at, self.pushed, due)));
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((at, _))| *at)
+        self.entries.peek().map(|Reverse((at, ..))| *at)
     }
 
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, Due)> {
         if self.next()? > now {
             return None;
         }
-        self.0.pop().map(|Reverse(entry)| entry)
+        self.entries.pop().map(|Reverse((at, _, due))| (at, due))
     }
 }
 

@@ -24,10 +24,13 @@ use crate::{
     tls::Stream,
 };
 
-/// Accepts connections until it is aborted.
-pub(crate) async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+/// Accepts connections until it is aborted. What it needs it has taken before that is polled.
+pub(crate) fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) -> impl Future<Output = ()> {
+    accept(listener, tls, shared, Reserve::new())
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>, reserve: Reserve) {
     let mut pause = ACCEPT_PAUSE;
-    let reserve = Reserve::new();
     loop {
         if shared.admission.is_full() {
             warn!("the server is full: new connections wait");

@@ -10,10 +10,16 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     slice,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ::redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTableMetadata, StorageError};
-use rtm_core::store::{Backend, BackendError, BackendStats, LogKind, StateKind, StoreAnswer, Task};
+use rtm_core::store::{
+    Backend, BackendError, BackendStats, LogKind, StateKind, StoreAnswer, Task, record::RecordError,
+};
 use tracing::{info, warn};
 
 use self::tables::{Tables, log_table, state_table};
@@ -31,6 +37,8 @@ pub struct Redb {
     /// `None` after an error: the next batch opens the file again, since a database that once failed to
     /// write refuses everything from then on.
     database: Option<Database>,
+    /// Whether the log says that the file is repaired: that has several steps, and each error may lead to another one.
+    tells_repair: Arc<AtomicBool>,
 }
 
 impl Redb {
@@ -47,7 +55,7 @@ impl Redb {
             return Err(fault(io::Error::new(io::ErrorKind::NotADirectory, "it is there, and is not a directory")));
         }
         fs::create_dir_all(directory).map_err(fault)?;
-        let mut store = Self { path: directory.join(FILE), database: None };
+        let mut store = Self { path: directory.join(FILE), database: None, tells_repair: Arc::default() };
         store.open_file()?;
         Ok(store)
     }
@@ -67,9 +75,14 @@ impl Redb {
         if self.database.is_none() {
             let fault = |error: Fault| BackendError::new(format!("open {}", self.path.display()), error);
             look_at(&self.path).map_err(fault)?;
+            let is_told = Arc::clone(&self.tells_repair);
             let database = Database::builder()
                 .set_cache_size(CACHE)
-                .set_repair_callback(|_| info!("repairing the store after a crash"))
+                .set_repair_callback(move |_| {
+                    if !is_told.swap(true, Ordering::Relaxed) {
+                        info!("repairing the store after a crash");
+                    }
+                })
                 .create(&self.path)
                 .map_err(|error| match error {
                     DatabaseError::DatabaseAlreadyOpen => fault(Fault::InUse),
@@ -168,6 +181,8 @@ enum Fault {
     NoStore,
     #[error("it has format {found}, and this version of the server knows formats up to {known}")]
     Version { found: u64, known: u64 },
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]

@@ -44,10 +44,40 @@ pub(crate) enum Step {
     ServerEnds { run: u64 },
     /// The server starts again.
     ServerStarts,
+    /// A server that stood still goes on.
+    ServerGoesOn { run: u64 },
     /// Something goes wrong.
     Mishap(Mishap),
     /// Sessions move.
     Move,
+}
+
+impl Step {
+    /// Whether the server's process does it.
+    pub(crate) fn is_the_servers(&self) -> bool {
+        match self {
+            Self::Asked { .. }
+            | Self::Arrive { direction: Direction::Up, .. }
+            | Self::Broken { direction: Direction::Up, .. }
+            | Self::ServerWrites { .. }
+            | Self::ServerGivesUp { .. }
+            | Self::ServerTimer { .. }
+            | Self::StoreDone { .. }
+            | Self::DrainCloses { .. }
+            | Self::ServerEnds { .. } => true,
+            Self::DeviceTimer { .. }
+            | Self::AppTimer { .. }
+            | Self::AppReads { .. }
+            | Self::DialEnds { .. }
+            | Self::Told { .. }
+            | Self::Arrive { .. }
+            | Self::Broken { .. }
+            | Self::ServerStarts
+            | Self::ServerGoesOn { .. }
+            | Self::Mishap(_)
+            | Self::Move => false,
+        }
+    }
 }
 
 /// A request that a device waits for.

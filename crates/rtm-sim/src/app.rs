@@ -57,6 +57,7 @@ pub(crate) trait Calls: fmt::Debug {
     fn state(&self, device: usize) -> ConnectionState;
     fn channels(&self, device: usize) -> Vec<ChannelId>;
     fn random(&mut self, end: usize) -> usize;
+    fn token(&mut self, device: usize, ttl: Duration) -> Option<Token>;
     fn login(&mut self, device: usize, token: Option<Token>) -> Result<(), RtmError>;
     fn logout(&mut self, device: usize) -> Result<(), RtmError>;
     fn provide_token(&mut self, device: usize, token: Option<Token>);
@@ -112,6 +113,12 @@ impl<'w> Handle<'w> {
     /// A random number below `end`, from the world's seed.
     pub fn random(&mut self, end: usize) -> usize {
         self.world.random(end)
+    }
+
+    /// A token for this user, as the project's certificate signs it now, that lives for `ttl`: 1 s to 24 h, in whole
+    /// seconds. `None` where the project needs none.
+    pub fn token(&mut self, ttl: Duration) -> Option<Token> {
+        self.world.token(self.device, ttl)
     }
 
     /// Logs in, with a token where the project needs one. [`Input::LoggedIn`] follows.

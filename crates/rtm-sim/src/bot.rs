@@ -6,7 +6,7 @@ use rtm_codec::{
     AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, ChannelAttributeTarget, ChannelId,
     ClearLocalUserAttributes, DeleteLocalUserAttributesByKeys, GetChannelMemberCount, GetMembers, GetUserAttributes,
     HistoryOf, MessageId, QueryHistory, QueryPeersOnlineStatus, RtmMessage, SendChannelMessage, SendMessageToPeer,
-    SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, UnsubscribePeersOnlineStatus, UserId, Wire,
+    SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, Token, UnsubscribePeersOnlineStatus, UserId, Wire,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmEvent};
 
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) large: usize,
     /// Whether it only comes for a while now and then, as a second device does.
     pub(crate) is_guest: bool,
+    /// Whether it leaves it to its token provider to renew the token.
+    pub(crate) has_provider: bool,
 }
 
 /// The bot.
@@ -43,6 +45,8 @@ pub(crate) struct Bot {
 const ACT: u64 = 0;
 const LOG_IN: u64 = 1;
 const LEAVE: u64 = 2;
+const RENEW: u64 = 3;
+const PROVIDE: u64 = 4;
 /// And above: answer an invitation.
 const ANSWER: u64 = 10;
 
@@ -216,8 +220,11 @@ impl Bot {
         self.wants = true;
         match client.state() {
             // It is tried again if this is too early.
-            ConnectionState::Disconnected if client.login(None).is_err() => {
-                client.after(Duration::from_secs(2), LOG_IN);
+            ConnectionState::Disconnected => {
+                let token = self.token(client);
+                if client.login(token).is_err() {
+                    client.after(Duration::from_secs(2), LOG_IN);
+                }
             }
             ConnectionState::Aborted => {
                 let _ = client.logout();
@@ -225,6 +232,22 @@ impl Bot {
             }
             _ => {}
         }
+    }
+
+    /// A token, where one is needed: a short one, and as long as things go wrong now and then one that is refused.
+    fn token(&mut self, client: &mut Handle<'_>) -> Option<Token> {
+        if client.now() >= self.plan.until {
+            return client.token(Duration::from_secs(3600));
+        }
+        let ttl = Duration::from_secs(10 + client.random(120) as u64);
+        let token = client.token(ttl)?;
+        if client.random(10) == 0 { Token::new("a token of another project").ok() } else { Some(token) }
+    }
+
+    /// Renews the token in a while, which may be too late.
+    fn renew_soon(client: &mut Handle<'_>) {
+        let pause = Duration::from_millis(client.random(10_000) as u64);
+        client.after(pause, RENEW);
     }
 
     fn event(&mut self, client: &mut Handle<'_>, event: RtmEvent) {
@@ -236,6 +259,9 @@ impl Bot {
                 let most = if client.random(10) == 0 { 70_000 } else { 5_000 };
                 let pause = Duration::from_millis(client.random(most) as u64);
                 client.after(pause, ANSWER + at);
+            }
+            RtmEvent::TokenWillExpire | RtmEvent::TokenNeeded { .. } if !self.plan.has_provider => {
+                Self::renew_soon(client);
             }
             RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, .. }
                 if client.now() < self.plan.until && !self.plan.is_guest =>
@@ -257,6 +283,10 @@ impl App for Bot {
                 client.after(pause, LOG_IN);
                 client.after(pause, ACT);
                 client.after(self.plan.leaves_at, LEAVE);
+                // A provider is left alone for minutes once its tokens were refused: the application ends that.
+                for soon in [5, 25] {
+                    client.after(self.plan.until + Duration::from_secs(soon), RENEW);
+                }
             }
             Input::Timer(ACT) if client.now() < self.plan.until => {
                 self.act(client);
@@ -270,6 +300,20 @@ impl App for Bot {
                 let _ = client.logout();
             }
             Input::Timer(at) if at >= ANSWER => self.answer(client, at - ANSWER),
+            Input::FetchToken => {
+                let pause = Duration::from_millis(client.random(5_000) as u64);
+                client.after(pause, PROVIDE);
+            }
+            // Now and then it does not answer at all.
+            Input::Timer(PROVIDE) if client.now() >= self.plan.until || client.random(10) > 0 => {
+                let token = self.token(client);
+                client.provide_token(token);
+            }
+            Input::Timer(RENEW) => {
+                if let Some(token) = self.token(client) {
+                    client.renew_token(token);
+                }
+            }
             Input::LoggedIn(Err(_)) if self.wants => {
                 let pause = Duration::from_millis(500 + client.random(2_000) as u64);
                 client.after(pause, LOG_IN);

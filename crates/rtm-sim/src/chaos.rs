@@ -54,9 +54,9 @@ fn difference(seed: u64) -> Option<String> {
     if moves.fault.is_some() {
         return moves.fault;
     }
-    let line = |outcome: &Outcome, at: usize| outcome.trace.get(at).map(|line| comparable(line));
-    let end = stays.trace.len().max(moves.trace.len());
-    let at = (0..end).find(|&at| line(&stays, at) != line(&moves, at))?;
+    let (stayed, moved) = (comparable(&stays.trace), comparable(&moves.trace));
+    let end = stayed.len().max(moved.len());
+    let at = (0..end).find(|&at| stayed.get(at) != moved.get(at))?;
     let before = &moves.trace[at.saturating_sub(BEFORE)..at.min(moves.trace.len())];
     Some(format!(
         "{:?} broken: after\n{}\na session that moved makes a difference:\n{:?}, where it stays\n{:?}, where it moved",
@@ -67,8 +67,22 @@ fn difference(seed: u64) -> Option<String> {
     ))
 }
 
-/// A line of a trace. The members of a channel are in no order that anybody may rely on.
-fn comparable(line: &str) -> String {
+/// The lines of a trace. The members of a channel are in no order that anybody may rely on, nor is what the store is asked
+/// at one instant.
+fn comparable(trace: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = trace.iter().map(|line| without_order(line)).collect();
+    let mut from = 0;
+    while from < lines.len() {
+        let asked = |line: &String| line.split_once(STORE_ASKED).map(|(at, _)| at.to_owned());
+        let at = asked(&lines[from]);
+        let len = lines[from..].iter().take_while(|line| at.is_some() && asked(line) == at).count().max(1);
+        lines[from..from + len].sort_unstable();
+        from += len;
+    }
+    lines
+}
+
+fn without_order(line: &str) -> String {
     let mut letters: Vec<char> = line.chars().collect();
     if line.contains("GetMembers(") {
         letters.sort_unstable();
@@ -108,6 +122,16 @@ fn make_world(seed: u64, rng: &mut Rng) -> World {
     if rng.chance(200) {
         project.settings.away_channel_messages = rng.below(8);
     }
+    if rng.chance(300) {
+        project.settings.channel_attributes_for = Duration::from_secs(1 + rng.below(20) as u64);
+    }
+    if rng.chance(300) {
+        // The wall clock jumps farther than that.
+        project.settings.offline_for = Duration::from_secs(20 * 60);
+    }
+    if rng.chance(300) {
+        project.certificates = vec!["5CFd2fd1755d40ecb72977518be15d3b".parse().expect("a good certificate")];
+    }
     let durable = rng.chance(600);
     World::with_project(seed, project, durable)
 }
@@ -129,16 +153,18 @@ fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
         leaves_at,
         large: [64, 2_000, 32_000][rng.below(3)],
         is_guest: false,
+        has_provider: false,
     };
     // None, some or all on the vendor's wire.
     let vendor = [0, 400, 1000][rng.below(3)];
+    let has_tokens = world.has_tokens();
     let mut devices = Vec::new();
     for name in &names[..count] {
-        let config = make_device(rng, vendor);
-        devices.push(add(world, name, config, plan.clone()));
+        let config = make_device(rng, vendor, has_tokens);
+        devices.push(add(world, name, config, &plan));
         if rng.chance(80) {
-            let config = make_device(rng, vendor);
-            add(world, name, config, Plan { is_guest: true, ..plan.clone() });
+            let config = make_device(rng, vendor, has_tokens);
+            add(world, name, config, &Plan { is_guest: true, ..plan.clone() });
         }
     }
     world.set_faults(faults);
@@ -156,11 +182,12 @@ fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
     world.check_emptied()
 }
 
-fn add(world: &mut World, name: &str, config: DeviceConfig, plan: Plan) -> DeviceId {
+fn add(world: &mut World, name: &str, config: DeviceConfig, plan: &Plan) -> DeviceId {
+    let plan = Plan { has_provider: config.connection.token_provider, ..plan.clone() };
     world.add(name, config, Bot::new(plan)).expect("a good name")
 }
 
-fn make_device(rng: &mut Rng, vendor: u32) -> DeviceConfig {
+fn make_device(rng: &mut Rng, vendor: u32, has_tokens: bool) -> DeviceConfig {
     let wire = if rng.chance(vendor) { Wire::Vendor } else { Wire::Native };
     let mut config = DeviceConfig::new(wire);
     if wire == Wire::Native && rng.chance(400) {
@@ -170,6 +197,8 @@ fn make_device(rng: &mut Rng, vendor: u32) -> DeviceConfig {
         config.reads_within = Duration::from_millis(300);
         config.reads_at_once = 1 + rng.below(4);
     }
+    config.connection.token_provider = has_tokens && rng.chance(400);
+    config.has_sdk_habits = wire == Wire::Vendor && rng.chance(600);
     if rng.chance(250)
         && let KeepAlive::Client { interval_ms } = config.connection.keep_alive
     {
@@ -181,7 +210,8 @@ fn make_device(rng: &mut Rng, vendor: u32) -> DeviceConfig {
 fn make_faults(rng: &mut Rng) -> Faults {
     let mut faults = match rng.below(10) {
         0 => Faults::none(),
-        1..4 => Faults::train(),
+        1 => Faults::satellite(),
+        2..4 => Faults::train(),
         _ => Faults::all(),
     };
     // Half of the worlds lack this or that fault, so that it does not hide what others show.
@@ -195,6 +225,8 @@ fn make_faults(rng: &mut Rng) -> Faults {
             &mut faults.clock_jumps_every,
             &mut faults.freezes_every,
             &mut faults.slow_reads_every,
+            &mut faults.pauses_every,
+            &mut faults.certificates_every,
         ] {
             if rng.chance(500) {
                 *fault = None;
@@ -209,6 +241,9 @@ fn make_faults(rng: &mut Rng) -> Faults {
 
 /// So many of a thousand seeds are also run to compare worlds in which sessions move and in which they stay.
 const COMPARED: u32 = 20;
+
+/// How the trace begins to say what the store is asked, after the time.
+const STORE_ASKED: &str = " store      is asked: ";
 
 /// So many lines before a difference are shown.
 const BEFORE: usize = 20;

@@ -176,18 +176,24 @@ impl Ledger {
         self.channels.leaves(&self.facts, now, device, frame);
     }
 
+    /// Bytes reach a device, be they whole frames or not.
+    pub(crate) fn bytes_in(&mut self, now: Duration, device: usize) {
+        let verdict = self.states.heard(&self.facts, now, device);
+        self.judge(now, Some(device), verdict);
+    }
+
     /// A frame reaches the connection. Says whether it is that a session goes on.
     pub(crate) fn frame_in(&mut self, now: Duration, device: usize, frame: &ServerFrame) -> bool {
         let verdict = self.streams.received(device, frame);
         self.judge(now, Some(device), verdict);
-        let verdict = self.states.heard(&self.facts, now, device);
+        let verdict = self.states.refused(&self.facts, device, frame);
         self.judge(now, Some(device), verdict);
         if let ServerFrame::Welcome(welcome) = frame
             && welcome.resumption == Resumption::Lapsed
         {
             self.facts.devices[device].lapsed_at = Some(now);
         }
-        self.channels.received(now, device, frame);
+        self.channels.received(&self.facts, now, device, frame);
         self.streams.went_on(frame)
     }
 
@@ -218,17 +224,19 @@ impl Ledger {
         self.judge(now, Some(device), verdict);
     }
 
-    /// A part of a packet came to a device, which proves that its link lives.
-    pub(crate) fn bytes_in(&mut self, now: Duration, device: usize) {
-        let verdict = self.states.heard(&self.facts, now, device);
-        self.judge(now, Some(device), verdict);
-    }
-
     // What happens to the server and the network.
 
-    /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.
-    pub(crate) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame], is_stale: bool) {
-        self.facts.heard(now, device, frames, is_stale);
+    /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over;
+    /// `is_welcomed`: the server let it in over that.
+    pub(crate) fn heard(
+        &mut self,
+        now: Duration,
+        device: usize,
+        frames: &[ClientFrame],
+        is_stale: bool,
+        is_welcomed: bool,
+    ) {
+        self.facts.heard(now, device, frames, is_stale, is_welcomed);
     }
 
     /// The server took a device's login.
@@ -237,6 +245,7 @@ impl Ledger {
     }
 
     pub(crate) fn server_lost_link(&mut self, now: Duration, device: usize) {
+        self.facts.devices[device].link_lost_at = Some(now);
         self.disturbed(now, device);
     }
 
@@ -257,9 +266,23 @@ impl Ledger {
         }
     }
 
+    /// A core began with another wall clock than the one before it.
+    pub(crate) fn clock_was_set(&mut self, now: Duration) {
+        self.facts.clock_set_at = Some(now);
+    }
+
+    /// The server's process stood still from one time to the other.
+    pub(crate) fn server_stood_still(&mut self, since: Duration, until: Duration) {
+        self.facts.server_stood_still(since, until);
+    }
+
     /// Something came over a device's link, or its process.
     pub(crate) fn disturbed(&mut self, now: Duration, device: usize) {
-        self.facts.devices[device].disturbed_at = Some(now);
+        let of = &mut self.facts.devices[device];
+        of.disturbed_at = Some(now);
+        if of.has_sdk_habits {
+            of.disturbances.push(now);
+        }
         self.invitations.disturbed(now, device);
     }
 
@@ -287,6 +310,17 @@ impl Ledger {
 
     pub(crate) fn narrow_network(&mut self) {
         self.facts.is_narrow = true;
+    }
+
+    /// A device gives up its link for its silence. `bytes_at`: when bytes last came over it.
+    pub(crate) fn gave_up(&mut self, now: Duration, device: usize, bytes_at: Option<Duration>) {
+        let verdict = self.states.gave_up(&self.facts, now, device, bytes_at);
+        self.judge(now, Some(device), verdict);
+    }
+
+    /// A device is reconnecting when all is quiet.
+    pub(crate) fn stays_away(&mut self, now: Duration, device: usize) {
+        self.judge(now, Some(device), Err(fault(Invariant::ComesBack, "is still reconnecting")));
     }
 
     pub(crate) fn turns_on_the_spot(&mut self, now: Duration, step: &crate::agenda::Step) {

@@ -11,6 +11,7 @@ use rtm_connection::{AskId, Connection, RtmEvent};
 use crate::{
     app::{App, Input},
     figures::DeviceConfig,
+    habits::Habits,
 };
 
 /// A device of a user.
@@ -18,12 +19,15 @@ pub(crate) struct Device {
     pub(crate) user_id: UserId,
     pub(crate) wire: Wire,
     pub(crate) connection: Connection,
+    pub(crate) habits: Habits,
     pub(crate) app: Option<Box<dyn App>>,
     pub(crate) socket: Socket,
     /// What it waits for from the gateway.
     pub(crate) asks: BTreeSet<AskId>,
     pub(crate) dials: u64,
     pub(crate) timer: Option<Duration>,
+    /// How late the timer came last.
+    pub(crate) late_by: Duration,
     /// What the application has yet to read.
     pub(crate) events: VecDeque<RtmEvent>,
     pub(crate) will_read: bool,
@@ -63,11 +67,13 @@ impl Device {
             user_id,
             wire: config.wire,
             connection: Connection::new(config.connection, seed),
+            habits: Habits::new(config.has_sdk_habits),
             app: Some(app),
             socket: Socket::None,
             asks: BTreeSet::new(),
             dials: 0,
             timer: None,
+            late_by: Duration::ZERO,
             events: VecDeque::new(),
             will_read: false,
             reads_within: config.reads_within,

@@ -40,6 +40,14 @@ pub struct Faults {
     pub drains_every: Option<Duration>,
     /// How long the server is down then.
     pub downtime: RangeInclusive<Duration>,
+    /// How often the server's process stands still, as a virtual machine does that is copied. Its sockets take bytes all
+    /// the while.
+    pub pauses_every: Option<Duration>,
+    /// For how long.
+    pub pause: RangeInclusive<Duration>,
+    /// How often the server starts again with another certificate: it refuses the tokens that were made before. Nothing
+    /// in an open project.
+    pub certificates_every: Option<Duration>,
     /// How long the store takes for what waits for it.
     pub store_delay: RangeInclusive<Duration>,
     /// The chance that it fails to do it.
@@ -69,11 +77,23 @@ pub(crate) enum Mishap {
     ClockJump,
     Freeze,
     SlowRead,
+    Pause,
+    Certificate,
 }
 
 impl Mishap {
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Cut, Self::Stall, Self::Outage, Self::Crash, Self::Drain, Self::ClockJump, Self::Freeze, Self::SlowRead];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Cut,
+        Self::Stall,
+        Self::Outage,
+        Self::Crash,
+        Self::Drain,
+        Self::ClockJump,
+        Self::Freeze,
+        Self::SlowRead,
+        Self::Pause,
+        Self::Certificate,
+    ];
 }
 
 impl Faults {
@@ -95,6 +115,9 @@ impl Faults {
             crashes_every: None,
             drains_every: None,
             downtime: Duration::from_millis(100)..=Duration::from_secs(5),
+            pauses_every: None,
+            pause: Duration::from_secs(1)..=Duration::from_secs(50),
+            certificates_every: None,
             store_delay: Duration::from_micros(50)..=Duration::from_millis(10),
             store_failures: 0,
             clock_jumps_every: None,
@@ -132,7 +155,19 @@ impl Faults {
             clock_jumps_every: Some(Duration::from_secs(30)),
             freezes_every: Some(Duration::from_secs(30)),
             slow_reads_every: Some(Duration::from_secs(20)),
+            pauses_every: Some(Duration::from_secs(60)),
+            certificates_every: Some(Duration::from_secs(60)),
             ..Self::train()
+        }
+    }
+
+    /// What a user behind a satellite sees: round trips of up to two seconds, over a link that seldom breaks.
+    #[must_use]
+    pub fn satellite() -> Self {
+        Self {
+            delay: Duration::from_millis(300)..=Duration::from_millis(1000),
+            cuts_every: Some(Duration::from_secs(40)),
+            ..Self::none()
         }
     }
 
@@ -147,6 +182,8 @@ impl Faults {
             Mishap::ClockJump => self.clock_jumps_every,
             Mishap::Freeze => self.freezes_every,
             Mishap::SlowRead => self.slow_reads_every,
+            Mishap::Pause => self.pauses_every,
+            Mishap::Certificate => self.certificates_every,
         }
     }
 }

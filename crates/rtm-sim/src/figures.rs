@@ -21,6 +21,10 @@ pub struct DeviceConfig {
     pub reads_within: Duration,
     /// How many events it takes at most when it looks. Any number.
     pub reads_at_once: usize,
+    /// Whether it behaves as the vendor's SDK does: it hears nothing of a channel over a new connection until it joins it
+    /// again, asks for stored messages after a login of the application only, and shows the gateway the token of that
+    /// login for ever. No. For the vendor's wire.
+    pub has_sdk_habits: bool,
 }
 
 impl DeviceConfig {
@@ -31,7 +35,13 @@ impl DeviceConfig {
             Wire::Vendor => Config::vendor(),
             _ => Config::native(),
         };
-        Self { wire, connection, reads_within: Duration::from_millis(1), reads_at_once: usize::MAX }
+        Self {
+            wire,
+            connection,
+            reads_within: Duration::from_millis(1),
+            reads_at_once: usize::MAX,
+            has_sdk_habits: false,
+        }
     }
 }
 
@@ -71,6 +81,10 @@ pub struct Counts {
     pub crashes_without_store: u64,
     /// Shutdowns of the server.
     pub drains: u64,
+    /// Times that the server's process stood still.
+    pub pauses: u64,
+    /// Times that the server started with another certificate.
+    pub certificates: u64,
     /// Times that a session was packed and unpacked.
     pub moved: u64,
     /// Times that all sessions went on in a new core.
@@ -104,6 +118,8 @@ impl Counts {
             crashes,
             crashes_without_store,
             drains,
+            pauses,
+            certificates,
             moved,
             moved_all,
             not_moved,
@@ -127,6 +143,8 @@ impl Counts {
             crashes: self.crashes + crashes,
             crashes_without_store: self.crashes_without_store + crashes_without_store,
             drains: self.drains + drains,
+            pauses: self.pauses + pauses,
+            certificates: self.certificates + certificates,
             moved: self.moved + moved,
             moved_all: self.moved_all + moved_all,
             not_moved: self.not_moved + not_moved,

@@ -104,6 +104,7 @@ mod check;
 mod device;
 mod faults;
 mod figures;
+mod habits;
 mod moving;
 mod net;
 mod rng;

@@ -134,7 +134,7 @@ fn figures(counts: &Counts) -> String {
 fn mishaps(counts: &Counts) -> String {
     format!(
         "{} cuts (a packet torn in {}), {} stalls, {} outages, {} overtakings, {} crashes with a durable store and {} \
-         without, {} shutdowns, {} failures of the store, {} clock jumps, {} freezes, {} slow reads, {} moved sessions ({} \
+         without, {} shutdowns, {} pauses of the server, {} changes of the certificate, {} failures of the store, {} clock jumps, {} freezes, {} slow reads, {} moved sessions ({} \
          not packable, {} times all)",
         counts.cuts,
         counts.torn,
@@ -144,6 +144,8 @@ fn mishaps(counts: &Counts) -> String {
         counts.crashes,
         counts.crashes_without_store,
         counts.drains,
+        counts.pauses,
+        counts.certificates,
         counts.store_failures,
         counts.clock_jumps,
         counts.freezes,

@@ -35,6 +35,8 @@ pub(crate) struct Link {
     pub(crate) conn: Option<ConnId>,
     /// Whether the device has it.
     pub(crate) is_held: bool,
+    /// Whether the server let its device in.
+    pub(crate) is_welcomed: bool,
     /// Whether it is broken: nothing written arrives any more.
     pub(crate) is_cut: bool,
     /// Until when nothing moves.
@@ -56,6 +58,8 @@ struct Pipe {
     read: BytesMut,
     busy_until: Duration,
     last_arrival: Duration,
+    /// When the receiver last read something.
+    read_at: Option<Duration>,
     /// How many bytes may still be written until the connection breaks.
     left: Option<usize>,
 }
@@ -87,6 +91,7 @@ impl Link {
             server_wire: ServerWire::new(wire),
             conn: None,
             is_held: true,
+            is_welcomed: false,
             is_cut: false,
             stalled_until: Duration::ZERO,
             full_since: None,
@@ -110,6 +115,14 @@ impl Link {
             pipe.last_arrival = pipe.last_arrival.min(now);
             pipe.under_way.iter_mut().for_each(|(at, _)| *at = (*at).min(now));
         }
+    }
+
+    /// When bytes last reached the end of this direction, read or not.
+    pub(crate) fn bytes_at(&mut self, now: Duration, direction: Direction) -> Option<Duration> {
+        let stalled_until = self.stalled_until;
+        let pipe = self.pipe(direction);
+        let waiting = pipe.under_way.iter().map(|(at, _)| *at).take_while(|at| *at <= now).last();
+        waiting.filter(|_| stalled_until <= now).max(pipe.read_at)
     }
 
     /// Whether the server's socket takes more.
@@ -217,6 +230,7 @@ impl Link {
             let Some((_, bytes)) = pipe.under_way.pop_front() else { break };
             pipe.bytes_under_way -= bytes.len();
             pipe.read.extend_from_slice(&bytes);
+            pipe.read_at = Some(now);
         }
         while let Some(arrival) = pipe.take() {
             arrivals.push(arrival);

@@ -7,7 +7,10 @@ use std::{
 
 use rtm_core::{ConnId, Core, HttpId};
 
-use crate::{agenda::Ask, store::Store};
+use crate::{
+    agenda::{Ask, Step},
+    store::Store,
+};
 
 /// The server, up or down.
 #[derive(Debug)]
@@ -23,6 +26,12 @@ pub(crate) struct Server {
     pub(crate) logging_in: BTreeSet<usize>,
     /// HTTP requests whose answers the core has yet to give.
     pub(crate) asked: BTreeMap<HttpId, Ask>,
+    /// How far the wall clock was off when the core began.
+    pub(crate) wall_offset_ms: i64,
+    /// Since when the process stands still.
+    pub(crate) stands_since: Option<Duration>,
+    /// What it does when it goes on.
+    pub(crate) put_off: Vec<Step>,
 }
 
 impl Server {
@@ -35,6 +44,9 @@ impl Server {
             links: BTreeMap::new(),
             logging_in: BTreeSet::new(),
             asked: BTreeMap::new(),
+            wall_offset_ms: 0,
+            stands_since: None,
+            put_off: Vec::new(),
         }
     }
 

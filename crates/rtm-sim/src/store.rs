@@ -10,7 +10,8 @@ use crate::rng::Rng;
 
 /// A store that does what has gathered in one batch, as the server's does.
 ///
-/// A batch counts as a whole: a crash while it is under way leaves all of it or nothing. What waited behind it is lost.
+/// A crash while a batch is under way leaves any of its jobs done: all of it or nothing, as a store does that has
+/// transactions, or a part. What waited behind it is lost.
 #[derive(Debug)]
 pub(crate) struct Store {
     backend: Memory,
@@ -77,9 +78,10 @@ impl Store {
 
     /// The server's process is gone.
     pub(crate) fn crash(&mut self, app_id: &AppId, rng: &mut Rng) {
-        if rng.chance(500) {
-            self.finish(app_id, || Outcome::IsDone);
-        }
+        // Drawn at once, so that what comes later does not depend on how many jobs there were.
+        let (done, seed) = ([0, 500, 1000][rng.below(3)], rng.below(1 << 31));
+        let mut rng = Rng::new(seed as u64);
+        self.finish(app_id, || if rng.chance(done) { Outcome::IsDone } else { Outcome::Fails });
         self.end();
     }
 

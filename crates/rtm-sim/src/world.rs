@@ -4,7 +4,9 @@ mod devices;
 mod gateway;
 mod mishaps;
 mod moving;
+mod pauses;
 mod server;
+mod tokens;
 
 use std::{
     fmt,
@@ -42,7 +44,7 @@ pub struct World {
     pub(crate) now: Duration,
     base: Instant,
     /// How far the wall clock is off.
-    wall_offset_ms: i64,
+    pub(crate) wall_offset_ms: i64,
     pub(crate) rng: Rng,
     pub(crate) agenda: Agenda,
     pub(crate) faults: Faults,
@@ -155,6 +157,7 @@ impl World {
     ///
     /// The first [`Violation`] of an invariant.
     pub fn check(&mut self) -> Result<(), Violation> {
+        self.check_returns();
         for (device, channels) in self.here() {
             let user_id = self.devices[device].user_id.clone();
             for channel_id in channels.iter().take(PROBED_CHANNELS) {
@@ -186,6 +189,18 @@ impl World {
         self.ledger.violation().map_or(Ok(()), Err)
     }
 
+    fn check_returns(&mut self) {
+        for device in 0..self.devices.len() {
+            let state = &self.devices[device];
+            let is_stuck = state.connection.state() == ConnectionState::Reconnecting
+                && !self.is_away(device)
+                && !(self.has_tokens() && state.habits.is_sdk());
+            if is_stuck {
+                self.ledger.stays_away(self.now, device);
+            }
+        }
+    }
+
     /// The devices that are connected, and the channels that each believes to be in.
     fn here(&self) -> Vec<(usize, Vec<ChannelId>)> {
         self.devices
@@ -208,6 +223,7 @@ impl World {
         self.trace.line(self.now, "world", || "heals".to_owned());
         self.set_faults(Faults::none());
         self.stop_moving();
+        self.server_goes_on(self.server.run);
         self.ledger.healed(self.now);
         for link in &mut self.links {
             link.heal(self.now);
@@ -299,6 +315,9 @@ impl World {
     }
 
     fn step(&mut self, step: Step) {
+        if self.server.stands_since.is_some() && step.is_the_servers() {
+            return self.server.put_off.push(step);
+        }
         match step {
             Step::DeviceTimer { device } => self.device_timer(device),
             Step::AppTimer { device, tag } => self.app_timer_due(device, tag),
@@ -317,6 +336,7 @@ impl World {
             Step::DrainCloses { run, link } => self.drain_closes(run, link),
             Step::ServerEnds { run } => self.server_ends(run),
             Step::ServerStarts => self.start_server(),
+            Step::ServerGoesOn { run } => self.server_goes_on(run),
             Step::Move => self.move_some(),
             Step::Mishap(mishap) => self.mishap(mishap),
         }

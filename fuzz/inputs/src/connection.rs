@@ -90,6 +90,8 @@ struct World {
     connection: Connection,
     wire: ClientWire,
     now: Instant,
+    /// Nothing ends for want of an answer before this.
+    judges_from: Instant,
     /// Requests without a reply, and when they were made.
     open: BTreeMap<RequestId, Instant>,
     /// What the link at hand carried and nobody answered.
@@ -147,6 +149,7 @@ impl World {
             connection: Connection::new(config(setup), setup.seed),
             wire: wire(setup),
             now: Instant::now(),
+            judges_from: Instant::now(),
             open: BTreeMap::new(),
             sent: Vec::new(),
             locals: Vec::new(),
@@ -285,7 +288,10 @@ impl World {
             }
             Step::Raw(Raw(bytes)) => self.raw(bytes),
             Step::Pass(ms) => self.pass(Duration::from_millis(ms.into())),
-            Step::Sleep(hundredths) => self.now += Duration::from_millis(10) * u32::from(hundredths),
+            Step::Sleep(hundredths) => {
+                self.now += Duration::from_millis(10) * u32::from(hundredths);
+                self.judges_from = self.now + READING;
+            }
             Step::Drain => {
                 self.drain();
             }
@@ -370,7 +376,8 @@ impl World {
                 Output::Wait(until) => {
                     assert!(until.is_none_or(|until| until.at > self.now), "a wait lies in the future");
                     assert!(acks <= 1, "one acknowledgement a turn");
-                    let late = self.open.iter().find(|(_, made)| **made + MOST_TIME <= self.now);
+                    let judges = self.judges_from <= self.now;
+                    let late = self.open.iter().find(|(_, made)| judges && **made + MOST_TIME <= self.now);
                     assert_eq!(late, None, "a request ends when its time is over");
                     return until.map(|until| until.at);
                 }
@@ -524,6 +531,8 @@ fn pick<T: Clone>(from: &[T], which: u8) -> Option<T> {
 
 /// The longest time that a call may take.
 const MOST_TIME: Duration = Duration::from_secs(10);
+/// After it stood still, a connection reads for so long before it ends anything.
+const READING: Duration = Duration::from_secs(1);
 const MOST_STEPS: usize = 512;
 const MOST_TURNS: usize = 10_000;
 const MOST_OUTPUTS: usize = 100_000;

@@ -43,6 +43,8 @@ pub(super) enum Line {
     },
     /// The attributes of a channel.
     ChannelAttributes { app_id: String, channel_id: String, revision: u64, attributes: BTreeMap<String, Attribute> },
+    /// The highest revision that a forgotten channel had.
+    ForgottenRevision { app_id: String, revision: u64 },
 }
 
 /// A message in one of its forms.
@@ -129,6 +131,11 @@ impl Line {
                     value: StateValue::ChannelAttributes(ChannelAttributes { attributes, revision }),
                 })
             }
+            Self::ForgottenRevision { app_id, revision } => Ok(StoreRecord::Value {
+                app_id: app_id.parse().context("app_id")?,
+                key: StateKey::ForgottenRevision,
+                value: StateValue::ForgottenRevision(Revision(revision)),
+            }),
         }
     }
 }
@@ -165,11 +172,16 @@ impl From<StoreRecord> for Line {
                 };
                 Self::History { app_id, peers, channel_id, from, message_id, server_received_ts, message }
             }
-            StoreRecord::Value {
-                app_id,
-                key: StateKey::ChannelAttributes(channel_id),
-                value: StateValue::ChannelAttributes(ChannelAttributes { attributes, revision }),
-            } => {
+            StoreRecord::Value { app_id, key: StateKey::ForgottenRevision, value } => {
+                Self::ForgottenRevision { app_id: app_id.to_string(), revision: value.revision().0 }
+            }
+            StoreRecord::Value { app_id, key: StateKey::ChannelAttributes(channel_id), value } => {
+                let revision = value.revision();
+                let attributes = match value {
+                    StateValue::ChannelAttributes(value) => value.attributes,
+                    // No store gives a key another kind of value.
+                    StateValue::ForgottenRevision(_) => BTreeMap::new(),
+                };
                 let attribute = |attribute: ChannelAttribute| Attribute {
                     value: attribute.value.to_string(),
                     last_update_user_id: attribute.last_update_user_id.to_string(),

@@ -72,7 +72,7 @@ async fn one_stalled_member_of_a_thousand_holds_up_none_of_the_others() {
         .map(async |number| {
             let wire = if number % 2 == 0 { Wire::Native } else { Wire::Vendor };
             // The machine may be busy; a member that is slow to answer is not what this is about.
-            let (client, events) = server.client(wire).heartbeat(Duration::from_secs(15)).build().unwrap();
+            let (client, events) = server.client(wire).heartbeat(Duration::from_secs(10)).build().unwrap();
             client.login(format!("reader-{number}"), None).await?;
             tokio::spawn(read(events, Arc::clone(&noticed)));
             client.channel("room").unwrap().join().await?;
@@ -119,7 +119,7 @@ async fn a_stalled_reader_costs_no_more_than_its_session_may_hold() {
     for wire in [Wire::Native, Wire::Vendor] {
         let proxy = Proxy::start(server.address).await;
         let name = format!("stalled-{wire:?}");
-        let builder = client(proxy.address, wire).heartbeat(Duration::from_secs(15));
+        let builder = client(proxy.address, wire).heartbeat(Duration::from_secs(10));
         let (stalled, mut events) =
             builder.reconnect_backoff(Duration::from_millis(50), Duration::from_millis(50)).build().unwrap();
         stalled.login(&name, None).await.unwrap();

@@ -68,7 +68,10 @@ impl Active<'_> {
         }
         let id = self.lasting.take_request_id();
         let command = Arc::new(Command::from(RenewToken { token }));
-        self.account.token.provided = Some(id);
+        // Nobody waits for the answer to an older one.
+        if let Some(older) = self.account.token.provided.replace(id) {
+            self.account.pending.remove(older);
+        }
         self.note(id, &command);
         let deadline = Pending::deadline(&self.lasting.config, self.now, &command);
         let mut sent = Sent::Never;

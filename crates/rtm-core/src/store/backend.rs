@@ -85,6 +85,8 @@ pub struct BackendStats {
     pub history_messages: u64,
     /// Channels with attributes.
     pub channels: u64,
+    /// Projects that have forgotten a channel.
+    pub forgotten_revisions: u64,
 }
 
 impl BackendStats {
@@ -100,6 +102,7 @@ impl BackendStats {
     pub fn values(&mut self, kind: StateKind) -> &mut u64 {
         match kind {
             StateKind::ChannelAttributes => &mut self.channels,
+            StateKind::ForgottenRevision => &mut self.forgotten_revisions,
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum LogKind {
 pub enum StateKey {
     /// The attributes of a channel.
     ChannelAttributes(ChannelId),
+    /// The highest revision that a forgotten channel had.
+    ForgottenRevision,
 }
 
 /// The kinds of state.
@@ -32,6 +34,8 @@ pub enum StateKey {
 pub enum StateKind {
     /// Attributes of channels.
     ChannelAttributes,
+    /// The highest revision of forgotten channels: one value.
+    ForgottenRevision,
 }
 
 /// Where messages with history are said.
@@ -102,19 +106,21 @@ impl StateKey {
     pub fn kind(&self) -> StateKind {
         match self {
             Self::ChannelAttributes(_) => StateKind::ChannelAttributes,
+            Self::ForgottenRevision => StateKind::ForgottenRevision,
         }
     }
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::ChannelAttributes];
+    pub const ALL: [Self; 2] = [Self::ChannelAttributes, Self::ForgottenRevision];
 
     /// Its name: what a store calls the table, bucket or stream of such values.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::ChannelAttributes => "channel_attributes",
+            Self::ForgottenRevision => "forgotten_revision",
         }
     }
 }

@@ -19,6 +19,9 @@ pub enum RecordError {
     /// Its bytes make no sense.
     #[error("a record is damaged")]
     Damaged,
+    /// It is to be written, and holds what no record of this version can.
+    #[error("a message is of a kind that cannot be kept")]
+    Kind,
 }
 
 impl LogKey {
@@ -55,8 +58,11 @@ impl LogKey {
 
 impl LogEntry {
     /// The bytes to keep.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Kind`] for a message of a kind that has no record.
+    pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
         match self {
             Self::Message(message) => encode_message(message),
         }
@@ -80,6 +86,7 @@ impl StateKey {
     pub fn to_text(&self) -> Cow<'_, str> {
         match self {
             Self::ChannelAttributes(channel_id) => channel_id.as_str().into(),
+            Self::ForgottenRevision => FORGOTTEN_REVISION.into(),
         }
     }
 
@@ -91,6 +98,8 @@ impl StateKey {
     pub fn from_text(kind: StateKind, key: &str) -> Result<Self, RecordError> {
         match kind {
             StateKind::ChannelAttributes => channel(key).map(Self::ChannelAttributes),
+            StateKind::ForgottenRevision if key == FORGOTTEN_REVISION => Ok(Self::ForgottenRevision),
+            StateKind::ForgottenRevision => Err(RecordError::Damaged),
         }
     }
 }
@@ -101,6 +110,11 @@ impl StateValue {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::ChannelAttributes(attributes) => encode_attributes(attributes),
+            Self::ForgottenRevision(Revision(revision)) => {
+                let mut record = vec![VERSION];
+                record.extend(revision.to_le_bytes());
+                record
+            }
         }
     }
 
@@ -112,17 +126,28 @@ impl StateValue {
     pub fn decode(kind: StateKind, record: &[u8]) -> Result<Self, RecordError> {
         match kind {
             StateKind::ChannelAttributes => decode_attributes(record).map(Self::ChannelAttributes),
+            StateKind::ForgottenRevision => {
+                let mut reader = Reader::new(record)?;
+                let revision = reader.u64()?;
+                if reader.rest().is_empty() {
+                    Ok(Self::ForgottenRevision(Revision(revision)))
+                } else {
+                    Err(RecordError::Damaged)
+                }
+            }
         }
     }
 }
 
-fn encode_message(StoredMessage { message_id, from, message, server_received_ts }: &StoredMessage) -> Vec<u8> {
+fn encode_message(
+    StoredMessage { message_id, from, message, server_received_ts }: &StoredMessage,
+) -> Result<Vec<u8>, RecordError> {
     let (kind, body) = match message {
         RtmMessage::Text(text) => (TEXT, text.as_bytes()),
         RtmMessage::Binary(bytes) => (BINARY, bytes.as_ref()),
         RtmMessage::Value(bytes) => (VALUE, bytes.as_ref()),
         // A kind of message that is added to the protocol has to be added here.
-        other => unreachable!("a message of an unknown kind: {other:?}"),
+        _ => return Err(RecordError::Kind),
     };
     let mut record = Vec::with_capacity(20 + from.as_str().len() + body.len());
     record.push(VERSION);
@@ -131,7 +156,7 @@ fn encode_message(StoredMessage { message_id, from, message, server_received_ts 
     short_text(&mut record, from.as_str());
     record.push(kind);
     record.extend(body);
-    record
+    Ok(record)
 }
 
 fn decode_message(record: &[u8]) -> Result<StoredMessage, RecordError> {
@@ -241,6 +266,8 @@ impl<'a> Reader<'a> {
 }
 
 const VERSION: u8 = 1;
+/// The one key of its kind.
+const FORGOTTEN_REVISION: &str = "channels";
 const TEXT: u8 = 0;
 const BINARY: u8 = 1;
 const VALUE: u8 = 2;
@@ -271,13 +298,15 @@ mod tests {
         for form in [RtmMessage::text("你好"), RtmMessage::Binary(bytes.clone()), RtmMessage::Value(bytes)] {
             let entry = LogEntry::Message(message(form));
             for kind in LogKind::ALL {
-                assert_eq!(LogEntry::decode(kind, &entry.encode()), Ok(entry.clone()));
+                assert_eq!(LogEntry::decode(kind, &entry.encode().unwrap()), Ok(entry.clone()));
             }
         }
         for attributes in [attributes(), ChannelAttributes::default()] {
             let value = StateValue::ChannelAttributes(attributes);
             assert_eq!(StateValue::decode(StateKind::ChannelAttributes, &value.encode()), Ok(value));
         }
+        let value = StateValue::ForgottenRevision(Revision(u64::MAX));
+        assert_eq!(StateValue::decode(StateKind::ForgottenRevision, &value.encode()), Ok(value));
     }
 
     #[test]
@@ -293,8 +322,10 @@ mod tests {
             assert_eq!(key.to_text(), text);
             assert_eq!(LogKey::from_text(key.kind(), text), Ok(key));
         }
-        let key = StateKey::ChannelAttributes(channel_id);
-        assert_eq!(StateKey::from_text(key.kind(), &key.to_text()), Ok(key));
+        for key in [StateKey::ChannelAttributes(channel_id), StateKey::ForgottenRevision] {
+            assert_eq!(StateKey::from_text(key.kind(), &key.to_text()), Ok(key.clone()));
+        }
+        assert_eq!(StateKey::from_text(StateKind::ForgottenRevision, "room"), Err(RecordError::Damaged));
         for text in ["", "c", "c\0", "p\0alice", "p\0alice\0bob\0carol", "q\0room"] {
             assert_eq!(LogKey::from_text(LogKind::History, text), Err(RecordError::Damaged), "{text:?}");
         }
@@ -304,7 +335,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_one_that_files_have() {
         let golden = b"\x01\x07\0\0\0\0\0\0\0\x00\x68\xe5\xcf\x8b\x01\0\0\x05alice\0hi";
-        assert_eq!(encode_message(&message(RtmMessage::text("hi"))), golden);
+        assert_eq!(encode_message(&message(RtmMessage::text("hi"))).unwrap(), golden);
         let golden = b"\x01\x03\0\0\0\0\0\0\0\x01a\x03bob\x01\0\0\0\0\0\0\0\x01\0\0\x001\
             \x03\xe5\x9f\x8e\x03bob\x01\0\0\0\0\0\0\0\x03\0\0\0\xe5\xb8\x82";
         assert_eq!(encode_attributes(&attributes()), golden);
@@ -315,7 +346,7 @@ mod tests {
         let record = encode_attributes(&attributes());
         let whole: Vec<_> = (0..=record.len()).filter(|&len| decode_attributes(&record[..len]).is_ok()).collect();
         assert_eq!(whole, [9, 28, record.len()], "only at the ends of entries");
-        let record = encode_message(&message(RtmMessage::text("hi")));
+        let record = encode_message(&message(RtmMessage::text("hi"))).unwrap();
         assert!((0..24).all(|len| decode_message(&record[..len]).is_err()));
         assert_eq!(decode_message(b"\x02"), Err(RecordError::Version(2)));
     }

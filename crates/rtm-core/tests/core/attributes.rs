@@ -241,6 +241,127 @@ fn a_write_for_another_revision_changes_nothing() {
     assert_eq!(values(&world.call(alice, get_channel()).unwrap()), attributes(&[("a", "second")]));
 }
 
+/// A write that expects a revision.
+fn set_at(revision: u64, value: &str) -> SetChannelAttributes {
+    SetChannelAttributes {
+        target: ChannelAttributeTarget { expected_revision: Some(Revision(revision)), notify: true, ..target("r") },
+        ..set_channel(&[("a", value)])
+    }
+}
+
+#[test]
+fn a_write_that_the_store_refuses_changes_nothing_that_anybody_can_see() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(bob, JoinChannel { channel_id: room("r") }).unwrap();
+    for (revision, before) in [(0, None), (1, Some("1"))] {
+        if before.is_some() {
+            world.call(alice, set_at(0, "1")).unwrap();
+        }
+        world.events(bob);
+        world.store.is_broken = true;
+        assert_eq!(world.call(alice, set_at(revision, "refused")).unwrap_err().kind, ErrorKind::Failure);
+        world.store.is_broken = false;
+        let all = world.call(bob, get_channel()).unwrap();
+        assert_eq!(all.revision, Revision(revision));
+        assert_eq!(all.attributes.get(&key("a")).map(|of| &*of.value), before);
+        assert_eq!(world.events(bob), []);
+    }
+    let mut world = world.restart(config());
+    let alice = world.login("alice");
+    assert_eq!(world.call(alice, get_channel()).unwrap().revision, Revision(1));
+}
+
+#[test]
+fn nobody_sees_a_write_before_the_store_has_it() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.call(bob, JoinChannel { channel_id: room("r") }).unwrap();
+    world.events(bob);
+    world.store.is_held = true;
+    let write = world.request(alice, set_at(0, "1"));
+    assert_eq!(world.call(bob, get_channel()).unwrap(), ChannelAttributes::default());
+    assert_eq!((world.events(bob), world.reply(alice, write)), (vec![], None));
+    world.store.is_held = false;
+    world.pump();
+    assert!(world.reply(alice, write).unwrap().is_ok());
+    assert_eq!(names(&world.events(bob)), ["AttributesUpdated"]);
+    assert_eq!(world.call(bob, get_channel()).unwrap().revision, Revision(1));
+}
+
+#[test]
+fn writes_to_a_channel_take_turns_and_each_sees_what_became_of_the_one_before() {
+    let mut world = World::new();
+    let clients = ["alice", "bob", "carol"].map(|user| world.login(user));
+    world.store.is_held = true;
+    let writes = clients.map(|client| world.request(client, set_at(0, "1")));
+    let elsewhere = SetChannelAttributes { target: target("other"), attributes: attributes(&[("a", "1")]) };
+    let elsewhere = world.request(clients[2], elsewhere);
+    world.store.is_held = false;
+    world.pump();
+    let outcomes = [0, 1, 2].map(|n| world.reply(clients[n], writes[n]).unwrap().map_err(|refusal| refusal.kind));
+    assert!(outcomes[0].is_ok());
+    assert_eq!(outcomes[1..], [Err(ErrorKind::RevisionConflict), Err(ErrorKind::RevisionConflict)]);
+    assert!(world.reply(clients[2], elsewhere).unwrap().is_ok());
+    // The first fails: the second is the first.
+    world.store.is_held = true;
+    let writes = [0, 1].map(|n| world.request(clients[n], set_at(1, "2")));
+    world.store.is_broken = true;
+    world.store.is_held = false;
+    for done in world.store.finish() {
+        world.core.handle_stored(world.now, done);
+    }
+    world.store.is_broken = false;
+    world.pump();
+    assert_eq!(world.reply(clients[0], writes[0]).unwrap().unwrap_err().kind, ErrorKind::Failure);
+    assert!(world.reply(clients[1], writes[1]).unwrap().is_ok());
+    assert_eq!(world.call(clients[0], get_channel()).unwrap().revision, Revision(2));
+}
+
+#[test]
+fn a_forgotten_channel_goes_on_from_a_revision_that_it_never_had() {
+    for restarts in [false, true] {
+        let mut world = World::new();
+        let alice = world.login("alice");
+        for n in 0..5 {
+            assert_eq!(world.call(alice, set_at(n, "1")).unwrap(), Revision(n + 1));
+        }
+        world.advance(secs(301));
+        assert_eq!(world.store.stats().channels, 0);
+        let mut world = if restarts { world.restart(config()) } else { world };
+        let alice = if restarts { world.login("alice") } else { alice };
+        let all = world.call(alice, get_channel()).unwrap();
+        assert_eq!((all.attributes.len(), all.revision), (0, Revision(5)), "it does not fall");
+        for stale in 0..5 {
+            let kind = world.call(alice, set_at(stale, "stale")).unwrap_err().kind;
+            assert_eq!(kind, ErrorKind::RevisionConflict, "{stale}");
+        }
+        assert_eq!(world.call(alice, set_at(5, "new")).unwrap(), Revision(6));
+        for stale in 0..6 {
+            assert!(world.call(alice, set_at(stale, "stale")).is_err(), "{stale}");
+        }
+    }
+}
+
+#[test]
+fn a_channel_is_not_forgotten_by_the_store_before_its_revision_is_remembered() {
+    let mut world = World::new();
+    let alice = world.login("alice");
+    world.call(alice, set_at(0, "1")).unwrap();
+    world.store.is_broken = true;
+    world.advance(secs(301));
+    assert_eq!(world.call(alice, get_channel()).unwrap().revision, Revision(1));
+    world.store.is_broken = false;
+    assert_eq!(world.store.stats().channels, 1);
+    // It is written to meanwhile, and must not go with the old ones.
+    world.call(alice, set_at(1, "2")).unwrap();
+    world.call(alice, SetChannelAttributes { target: target("other"), attributes: attributes(&[("a", "1")]) }).unwrap();
+    world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
+    world.advance(secs(301));
+    assert_eq!(world.store.stats().channels, 1, "the other one went");
+    assert_eq!(world.call(alice, get_channel()).unwrap().revision, Revision(2));
+}
+
 #[test]
 fn members_and_the_writer_are_told_if_it_is_asked_for() {
     let mut world = World::new();
@@ -320,7 +441,7 @@ fn attributes_of_an_empty_channel_go_after_5_minutes() {
     world.advance(millis(299_999));
     assert_eq!(values(&world.call(alice, get_channel()).unwrap()).len(), 1);
     world.advance(millis(1));
-    assert_eq!(world.call(alice, get_channel()).unwrap(), ChannelAttributes::default());
+    assert_eq!(values(&world.call(alice, get_channel()).unwrap()), BTreeMap::new());
     assert_eq!(world.store.stats().channels, 0);
     assert_eq!(world.core.stats().channels, 0);
 }

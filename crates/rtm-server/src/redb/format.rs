@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 2;
+pub(super) const VERSION: u64 = 3;
 
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
 ///
@@ -26,6 +26,8 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             from_1_to_2(&transaction)?;
             Some(1)
         }
+        // Format 3 has one table more.
+        Some(2) => Some(2),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;

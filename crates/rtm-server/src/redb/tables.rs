@@ -186,7 +186,7 @@ impl<'t> LogTables<'t> {
                 }
             }
         };
-        self.entries.insert((app, log, place.0), entry.encode().as_slice())?;
+        self.entries.insert((app, log, place.0), entry.encode()?.as_slice())?;
         self.ages.insert((app, time, place.0, log), ())?;
         let mut dropped = 0;
         if let Some(counts) = &mut self.counts {
@@ -307,6 +307,7 @@ pub(super) fn log_table(kind: LogKind) -> LogTable {
 pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static str, &'static str), &'static [u8]> {
     TableDefinition::new(match kind {
         StateKind::ChannelAttributes => "state_channel_attributes",
+        StateKind::ForgottenRevision => "state_forgotten_revision",
     })
 }
 

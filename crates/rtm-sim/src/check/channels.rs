@@ -115,13 +115,18 @@ impl Channels {
         }
     }
 
-    pub(super) fn received(&mut self, now: Duration, device: usize, frame: &ServerFrame) {
+    pub(super) fn received(&mut self, facts: &Facts, now: Duration, device: usize, frame: &ServerFrame) {
         if let ServerFrame::Reply { id, result } = frame
             && let Some(channel_id) = self.joins.remove(&(device, *id))
             && result.is_ok()
             && let Some(member) = self.members.get_mut(&(device, channel_id))
             && !member.leaves
         {
+            // It is in the channel all the while, and only listens to it again.
+            let has_stayed = member.certain.last().is_some_and(|last| last.until.is_none());
+            if has_stayed && facts.came_back_whole(now, device) {
+                return;
+            }
             // The gap of a lapse may come after the answer to the join that makes up for it.
             let (known, count) = (member.known.take(), member.count);
             member.end(now, false);
@@ -145,7 +150,7 @@ impl Channels {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let channel_id = match event {
             RtmEvent::Gap { channel_id, reason, .. } => {
-                let ends = *reason != GapReason::Dropped;
+                let ends = *reason != GapReason::Dropped && !facts.came_back_whole(now, device);
                 for ((of, name), member) in &mut self.members {
                     if *of == device && channel_id.as_ref().is_none_or(|channel_id| channel_id == name) {
                         // It may come after the answer to the join that made up for it.

@@ -29,12 +29,20 @@ pub enum Invariant {
     NeedlessFailure,
     /// The connection changes its state only along the arrows of its diagram.
     States,
+    /// When things are quiet and its application gives a good token where one is wanted, a device that can reach the
+    /// server is not `RECONNECTING`.
+    ///
+    /// *Vendor*: its SDK shows the gateway an old token for ever.
+    ComesBack,
     /// There are no events while the state is neither `CONNECTED` nor `RECONNECTING`.
     NothingAfterClosed,
     /// A link on which nothing comes any more is noticed within two keep-alive intervals.
     LinkLossNoticed,
-    /// On an undisturbed network with an undisturbed server no connection is ever interrupted.
+    /// On an undisturbed network with an undisturbed server no connection is ever interrupted. No device gives up a link
+    /// over which bytes still come, be they parts of a frame, nor one whose bytes it has yet to read.
     NeedlessReconnect,
+    /// *Vendor*: no login is refused for what passes, which would end the vendor's SDK for good.
+    NeedlessRefusal,
     /// *Native*: the events of a session are numbered without a hole, and a session that goes on does so with the
     /// event after the last one received. The server never sends more than the window beyond what was consumed.
     Stream,
@@ -63,7 +71,9 @@ pub enum Invariant {
     /// channel or of everything; a gap that says how many events were lost covers no more than that. Whoever calls
     /// `leave` or `logout` gives up what is still on its way.
     ///
-    /// *Vendor*: stored messages whose hand-out does not arrive are lost, or come at the next login.
+    /// *Vendor*: stored messages whose hand-out does not arrive are lost, or come at the next login. The vendor's SDK cannot
+    /// tell a gap; what the server takes for a channel while a member with its habits has no connection, it gets when it
+    /// is back before it counts as offline, up to [`Settings::away_channel_messages`].
     NoSilentLoss,
     /// A user who was never silent for [`Settings::offline_after`], did not log out and was not replaced is never
     /// reported as offline, nor as having left a channel; the same holds for unreachable and
@@ -104,6 +114,8 @@ pub(super) struct Facts {
     /// When the server's process ended, each time.
     pub(super) server_ends: Vec<Duration>,
     pub(super) server_started: Duration,
+    /// When a core last began with another wall clock than the one before it: what is kept has another age for it.
+    pub(super) clock_set_at: Option<Duration>,
     /// Whether the network ever was so narrow that bytes waited for their turn.
     pub(super) is_narrow: bool,
 }
@@ -145,6 +157,12 @@ pub(super) struct Fact {
     pub(super) is_slow: bool,
     /// Whether so few events may be under way to it that they come late over a slow link.
     pub(super) has_small_window: bool,
+    /// Whether it hears nothing of a channel until it joins it again.
+    pub(super) has_sdk_habits: bool,
+    /// When anything came over its link or its process, each time.
+    pub(super) disturbances: Vec<Duration>,
+    /// When the server last learned that its link is gone.
+    pub(super) link_lost_at: Option<Duration>,
 }
 
 /// What went on between two times that a device was connected.
@@ -167,6 +185,7 @@ impl Facts {
             store_failed: None,
             server_ends: Vec::new(),
             server_started: Duration::ZERO,
+            clock_set_at: None,
             is_narrow: false,
         }
     }
@@ -198,11 +217,22 @@ impl Facts {
             frozen_for: Duration::ZERO,
             is_slow: config.reads_at_once < usize::MAX,
             has_small_window: (1..SMALL_WINDOW).contains(&config.connection.window),
+            has_sdk_habits: config.has_sdk_habits,
+            disturbances: Vec::new(),
+            link_lost_at: None,
         });
     }
 
-    /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over.
-    pub(super) fn heard(&mut self, now: Duration, device: usize, frames: &[ClientFrame], is_stale: bool) {
+    /// The server has read frames of a device. `is_stale`: the device has given up the link that they came over;
+    /// `is_welcomed`: the server let it in over that.
+    pub(super) fn heard(
+        &mut self,
+        now: Duration,
+        device: usize,
+        frames: &[ClientFrame],
+        is_stale: bool,
+        is_welcomed: bool,
+    ) {
         // On the vendor's wire a receipt says nothing as long as an older message has none.
         if frames.is_empty() {
             return;
@@ -224,7 +254,7 @@ impl Facts {
         of.longest_absence = of.longest_absence.max(absence);
         of.since.absence = of.since.absence.max(absence);
         let is_login = frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_)));
-        if !is_login {
+        if !is_login && is_welcomed {
             of.heard = Some(now);
         }
         of.login_at = Some(now).filter(|_| is_login).or(of.login_at);
@@ -282,6 +312,16 @@ impl Facts {
         }
     }
 
+    /// What a server did not hear while it stood still is no silence.
+    pub(super) fn server_stood_still(&mut self, since: Duration, until: Duration) {
+        let stood = until - since;
+        for of in &mut self.devices {
+            for at in [&mut of.heard, &mut of.login_at].into_iter().flatten() {
+                *at = (*at + stood).min(until);
+            }
+        }
+    }
+
     pub(super) fn server_gone(&mut self, now: Duration) {
         self.server_ends.push(now);
         for of in &mut self.devices {
@@ -330,6 +370,20 @@ impl Facts {
         let slow =
             if of.is_slow || of.has_small_window || self.is_narrow { Duration::from_secs(600) } else { Duration::ZERO };
         absence + of.frozen_for + Duration::from_secs(30) + slow
+    }
+
+    /// Whether a device with the habits of the vendor's SDK has come back to all that it had: so soon that its user counted
+    /// as offline at no time, and to the same session.
+    pub(super) fn came_back_whole(&self, now: Duration, device: usize) -> bool {
+        let of = &self.devices[device];
+        let since = of.before.from;
+        let is_before = |at: Option<Duration>| at.is_none_or(|at| at < since);
+        of.has_sdk_habits
+            && of.before.absence < self.settings.offline_after
+            && of.before.closed != Some(CloseReason::SlowConsumer)
+            && is_before(of.lost_at)
+            && is_before(of.ousted_at)
+            && is_before(self.offline_at(now, &of.user_id))
     }
 
     /// Whether a device has been connected since before `since`, and nothing came over it or over the network.

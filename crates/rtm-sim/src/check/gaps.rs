@@ -19,14 +19,17 @@ pub(super) struct Gap {
     pub(super) channel_id: Option<ChannelId>,
     pub(super) lost: Option<u64>,
     pub(super) reason: GapReason,
+    /// From when on the receiver had no connection and lost nothing of what was sent, as the vendor's SDK has it.
+    pub(super) follows_from: Option<Duration>,
 }
 
 impl Gaps {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let RtmEvent::Gap { channel_id, lost, reason } = event else { return Ok(()) };
         let (channel_id, lost, reason) = (channel_id.clone(), *lost, *reason);
-        self.0.push(Gap { device, at: now, channel_id, lost, reason });
         let of = &facts.devices[device];
+        let follows_from = of.link_lost_at.filter(|at| *at >= of.before.from && facts.came_back_whole(now, device));
+        self.0.push(Gap { device, at: now, channel_id, lost, reason, follows_from });
         let before = &of.before;
         let absence = before.absence.as_secs_f64();
         let is_due = match reason {

@@ -193,7 +193,9 @@ impl Messages {
                         && of.state == ConnectionState::Connected
                         && (of.wire != Wire::Vendor || matches!(sent.message, RtmMessage::Text(_)))
                 });
-                if is_gone || is_crowded || was_handed_out || waits || !can_take {
+                let is_too_old =
+                    facts.settings.offline_for < FAR_JUMP && facts.clock_set_at.is_some_and(|at| at >= sent.issued);
+                if is_gone || is_too_old || is_crowded || was_handed_out || waits || !can_take {
                     return Ok(());
                 }
                 let detail = format!("{text} was stored for {to} at {:.3} s, and is not there", ended.as_secs_f64());
@@ -240,6 +242,15 @@ impl Messages {
             {
                 continue;
             }
+            if self.has_to_follow(facts, gaps, device, channel_id, sent.issued) {
+                let detail = format!(
+                    "{} did not get {} of {:.3} s in {channel_id}, which was said while it had no connection",
+                    of.user_id,
+                    trace::message(&sent.message),
+                    sent.issued.as_secs_f64()
+                );
+                return Err(fault(Invariant::NoSilentLoss, detail));
+            }
             let mut gaps = gaps.of(device, channel_id, sent.issued).peekable();
             if gaps.peek().is_none() {
                 let detail = format!(
@@ -263,6 +274,27 @@ impl Messages {
             }
         }
         Ok(())
+    }
+
+    /// Whether a channel's message of this time was said while a member with the habits of the vendor's SDK had no
+    /// connection, and has to follow when it is back.
+    fn has_to_follow(
+        &self,
+        facts: &Facts,
+        gaps: &Gaps,
+        device: usize,
+        channel_id: &ChannelId,
+        issued: Duration,
+    ) -> bool {
+        let Some(back) = gaps.of(device, channel_id, issued).next() else { return false };
+        let is_away = back.follows_from.is_some_and(|from| (from..back.at).contains(&issued));
+        // A connection that breaks again at once takes what was written to it.
+        let stays = !facts.devices[device].disturbances.iter().any(|at| (back.at..back.at + STAYS).contains(at));
+        let said = self.sent.iter().filter(|sent| {
+            matches!(&sent.target, Target::Channel { channel_id: id, .. } if id == channel_id)
+                && back.follows_from.is_some_and(|from| sent.issued + UNDER_WAY >= from && sent.issued < back.at)
+        });
+        is_away && stays && said.count() <= facts.settings.away_channel_messages
     }
 }
 
@@ -291,3 +323,12 @@ fn digest(message: &RtmMessage) -> u64 {
     }
     hasher.finish()
 }
+
+/// A connection that lasted so long had taken what it was given at its beginning.
+const STAYS: Duration = Duration::from_secs(15);
+
+/// So far the wall clock jumps at most, and back.
+const FAR_JUMP: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// So long a message may be under way to the server.
+const UNDER_WAY: Duration = Duration::from_secs(20);

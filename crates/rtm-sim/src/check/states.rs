@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rtm_codec::{ErrorKind, ServerFrame, Wire};
 use rtm_connection::{ConnectionChangeReason as Reason, ConnectionState as State, RtmEvent};
 
 use super::{Invariant, Verdict, facts::Facts, fault};
@@ -16,7 +17,7 @@ struct Of {
     /// When `login` was called that has yet to end, and calls of `logout`.
     login: Option<Duration>,
     logouts: usize,
-    /// When a frame last came while connected.
+    /// When bytes last came while connected.
     heard: Option<Duration>,
     connected_at: Duration,
 }
@@ -57,7 +58,7 @@ impl States {
         }
     }
 
-    /// A frame came.
+    /// Bytes came.
     pub(super) fn heard(&mut self, facts: &Facts, now: Duration, device: usize) -> Verdict {
         let of = &mut self.0[device];
         let before = of.heard.replace(now);
@@ -70,6 +71,29 @@ impl States {
             {
                 let detail = format!("still connected after {:.3} s of silence", (now - before).as_secs_f64());
                 Err(fault(Invariant::LinkLossNoticed, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The device gives up its link for its silence.
+    pub(super) fn gave_up(&self, facts: &Facts, now: Duration, device: usize, bytes_at: Option<Duration>) -> Verdict {
+        match bytes_at {
+            Some(at) if at + facts.devices[device].keep_alive > now => {
+                let detail = format!("gives up a link over which bytes came {:.3} s ago", (now - at).as_secs_f64());
+                Err(fault(Invariant::NeedlessReconnect, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The server may have refused a login.
+    pub(super) fn refused(&self, facts: &Facts, device: usize, frame: &ServerFrame) -> Verdict {
+        match frame {
+            ServerFrame::Refused(refusal)
+                if facts.devices[device].wire == Wire::Vendor && refusal.kind == ErrorKind::TooOften =>
+            {
+                Err(fault(Invariant::NeedlessRefusal, "a login is refused for a while"))
             }
             _ => Ok(()),
         }

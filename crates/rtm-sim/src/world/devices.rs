@@ -77,6 +77,8 @@ impl World {
                 Output::FetchToken => self.devices[device].inputs.push_back(Input::FetchToken),
                 Output::Wait(until) => match state.own_frames.pop_front() {
                     Some(frame) => {
+                        // The connection does not tell it from what came over the link.
+                        self.ledger.bytes_in(self.now, device);
                         self.ledger.frame_in(self.now, device, &frame);
                         self.devices[device].connection.handle_frame(now, frame);
                     }
@@ -136,6 +138,7 @@ impl World {
         self.note(device, || format!("has link {link}"));
         self.accept(link);
         self.devices[device].socket = Socket::Open { link, wire: Box::new(ClientWire::new(wire)) };
+        self.devices[device].habits.has_socket();
         let now = self.instant();
         self.devices[device].connection.handle_opened(now);
         self.drive(device);
@@ -167,6 +170,7 @@ impl World {
     fn send(&mut self, device: usize, frame: &ClientFrame) {
         self.note(device, || format!("  -> {}", trace::client_frame(frame)));
         self.ledger.frame_out(self.now, device, frame);
+        self.devices[device].habits.sends(frame);
         let Socket::Open { wire, .. } = &mut self.devices[device].socket else { return };
         wire.encode(frame);
         let own: Vec<_> = std::iter::from_fn(|| wire.take_frame()).collect();
@@ -186,6 +190,15 @@ impl World {
 
     fn hang_up(&mut self, device: usize, reason: CloseReason) {
         self.note(device, || format!("hangs up: {}", reason.as_str()));
+        if reason == CloseReason::KeepAliveTimeout
+            && let Some(link) = self.devices[device].link()
+        {
+            // A device cannot tell that it stood still if that ended just when its timer was due.
+            let state = &self.devices[device];
+            let may_know = state.frozen_until + READS < self.now || state.late_by > LATE;
+            let bytes_at = self.links[link].bytes_at(self.now, Direction::Down).filter(|_| may_know);
+            self.ledger.gave_up(self.now, device, bytes_at);
+        }
         self.flush(device);
         if let Some(link) = self.devices[device].link() {
             let code = reason.websocket_code();
@@ -210,8 +223,11 @@ impl World {
             return;
         }
         if self.devices[device].link() == Some(link) {
-            if self.put_off(device, |_| Step::Arrive { link, direction: Direction::Down }) {
-                return;
+            let until = self.devices[device].frozen_until;
+            if until > self.now {
+                // Its timers are due before it reads.
+                let at = until + self.rng.between(&(Duration::ZERO..=READS));
+                return self.agenda.plan(at, Step::Arrive { link, direction: Direction::Down });
             }
             // Without flow control on the wire the socket is all there is to hold the server back with.
             let state = &mut self.devices[device];
@@ -228,10 +244,12 @@ impl World {
         let mut arrivals = Vec::new();
         let is_heard = self.links[link].read(self.now, Direction::Down, &mut arrivals);
         self.make_room(link);
+        if is_heard && self.devices[device].link() == Some(link) {
+            self.ledger.bytes_in(self.now, device);
+        }
         if is_heard && arrivals.is_empty() && self.devices[device].link() == Some(link) {
             let now = self.instant();
             self.devices[device].connection.handle_bytes(now);
-            self.ledger.bytes_in(self.now, device);
         }
         let mut close = None;
         for arrival in arrivals {
@@ -275,6 +293,10 @@ impl World {
             if self.ledger.frame_in(self.now, device, &frame) {
                 self.counts.resumed += 1;
             }
+            if self.devices[device].habits.drops(&frame) {
+                self.note(device, || "     drops it, for want of a listener".to_owned());
+                continue;
+            }
             self.devices[device].connection.handle_frame(now, frame);
         }
     }
@@ -309,7 +331,8 @@ impl World {
             return;
         }
         let now = self.instant();
-        self.devices[device].timer = None;
+        let timer = self.devices[device].timer.take();
+        self.devices[device].late_by = self.now - timer.unwrap_or(self.now);
         self.devices[device].connection.handle_timeout(now);
         self.drive(device);
     }
@@ -390,9 +413,14 @@ impl Calls for World {
         self.rng.below(end)
     }
 
+    fn token(&mut self, device: usize, ttl: Duration) -> Option<Token> {
+        self.make_token(device, ttl)
+    }
+
     fn login(&mut self, device: usize, token: Option<Token>) -> Result<(), RtmError> {
         let now = self.instant();
         let state = &mut self.devices[device];
+        state.habits.logs_in(token.as_ref());
         let credentials = Credentials { app_id: self.project.app_id.clone(), user_id: state.user_id.clone(), token };
         let result = state.connection.login(now, credentials);
         self.note(device, || format!("login() {}", outcome(&result)));
@@ -408,6 +436,11 @@ impl Calls for World {
         self.note(device, || format!("logout() {}", outcome(&result)));
         if result.is_ok() {
             self.ledger.logout_called(self.now, device);
+            let state = &self.devices[device];
+            if state.habits.is_sdk() && !state.asks.is_empty() {
+                // What is on its way is given up.
+                self.ledger.handout_lost(self.now, device);
+            }
         }
         result
     }
@@ -453,6 +486,12 @@ fn outcome<T: std::fmt::Debug>(result: &Result<T, RtmError>) -> String {
         Err(error) => format!("Err {error}"),
     }
 }
+
+/// A timer that is so late shows that its process stood still.
+const LATE: Duration = Duration::from_millis(200);
+
+/// In so much time a device that stood still reads what has arrived.
+const READS: Duration = Duration::from_millis(5);
 
 /// How many events a device holds for its application before it stops to read from a wire without flow control.
 const HELD_EVENTS: usize = 64;

@@ -2,7 +2,7 @@
 
 use rtm_codec::{
     Text,
-    anyrtc::gateway::{Address, GatewayAnswer, GatewayRequest},
+    anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest, StoredPage},
 };
 use rtm_connection::{AskId, TransportError};
 use rtm_core::HttpId;
@@ -12,7 +12,12 @@ use crate::agenda::{Ask, Step};
 impl World {
     /// A device's connection makes a request.
     pub(crate) fn ask(&mut self, device: usize, id: AskId, request: Box<GatewayRequest>) {
-        self.devices[device].asks.insert(id);
+        let asking = &mut self.devices[device];
+        asking.asks.insert(id);
+        let Some(request) = asking.habits.asks(request) else {
+            let ask = Ask { device, id, endpoint: Endpoint::OfflineMessages };
+            return self.tell(ask, Some(GatewayAnswer::OfflineMessages(StoredPage::default()).encode()));
+        };
         let at = self.now + self.rng.between(&self.faults.delay) * 2;
         self.agenda.plan(at, Step::Asked { device, id, request });
     }
@@ -58,6 +63,10 @@ impl World {
         }
         // A proxy in between may have taken an answer that then is lost.
         let is_written = !is_lost || self.rng.chance(500);
+        if is_lost && is_written && self.devices[device].habits.is_sdk() {
+            // Its next signs of life look as if it had the answer.
+            self.ledger.handout_lost(self.now, device);
+        }
         let now = self.server_now();
         self.tell(ask, (!is_lost).then(|| answer.encode()));
         if let Some(core) = &mut self.server.core {

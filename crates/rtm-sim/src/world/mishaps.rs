@@ -63,6 +63,12 @@ impl World {
         self.crash_server();
     }
 
+    /// Lets the server's process stand still for some time. Its sockets take bytes meanwhile; it then finds that its timers
+    /// are due before it reads what has arrived.
+    pub fn pause(&mut self, time: Duration) {
+        self.pause_server(time);
+    }
+
     /// Shuts the server down in order. It starts again after the [downtime](crate::Faults::downtime).
     pub fn drain(&mut self) {
         self.drain_server();
@@ -118,6 +124,11 @@ impl World {
                 let time = self.rng.between(&self.faults.slow_read);
                 self.stop_reading(device, time);
             }
+            Mishap::Pause => {
+                let time = self.rng.between(&self.faults.pause);
+                self.pause_server(time);
+            }
+            Mishap::Certificate => self.change_certificate(),
         }
     }
 

@@ -34,6 +34,9 @@ impl World {
             return;
         }
         self.plan_move();
+        if self.server.stands_since.is_some() {
+            return;
+        }
         let users: BTreeSet<UserId> = self.devices.iter().map(|device| device.user_id.clone()).collect();
         let users: Vec<UserId> = users.into_iter().collect();
         let moves_all = self.moving.rng.chance(250);

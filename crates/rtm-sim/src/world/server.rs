@@ -30,6 +30,9 @@ impl World {
     /// A core with what the store has kept.
     pub(crate) fn new_core(&mut self, seed: [u8; 32]) -> Core {
         let now = self.server_now();
+        if std::mem::replace(&mut self.server.wall_offset_ms, self.wall_offset_ms) != self.wall_offset_ms {
+            self.ledger.clock_was_set(self.now);
+        }
         let mut core = Core::new(self.project.clone(), seed, now);
         for (key, value) in self.server.store.state(&self.project.app_id) {
             core.restore(now, key, value);
@@ -119,7 +122,7 @@ impl World {
                 Arrival::Packet(packet) => {
                     let mut frames = Vec::new();
                     let decoded = socket.server_wire.decode(packet, &mut frames);
-                    self.ledger.heard(self.now, socket.device, &frames, !socket.is_held);
+                    self.ledger.heard(self.now, socket.device, &frames, !socket.is_held, socket.is_welcomed);
                     if let Err(error) = &decoded {
                         let what = format!("the client sent what is not the protocol: {error}");
                         self.ledger.broke_protocol(self.now, socket.device, &what);
@@ -213,6 +216,7 @@ impl World {
                 match outgoing {
                     Outgoing::Frame(frame) => {
                         if matches!(frame, ServerFrame::Welcome(_)) {
+                            socket.is_welcomed = true;
                             self.ledger.welcomed(socket.device);
                         }
                         socket.server_wire.encode(&frame);
@@ -343,6 +347,10 @@ impl World {
 
     fn server_gone(&mut self) {
         self.ledger.server_gone(self.now);
+        self.server.stands_since = None;
+        for step in std::mem::take(&mut self.server.put_off) {
+            self.agenda.plan(self.now, step);
+        }
         self.server.asked.clear();
         let logging_in = std::mem::take(&mut self.server.logging_in);
         for link in std::mem::take(&mut self.server.links).into_values().chain(logging_in) {
@@ -356,6 +364,9 @@ impl World {
     /// The server is told to shut down.
     pub(crate) fn drain_server(&mut self) {
         let Some(core) = &mut self.server.core else { return };
+        if self.server.stands_since.is_some() {
+            return;
+        }
         self.counts.drains += 1;
         self.trace.line(self.now, "server", || "shuts down".to_owned());
         core.drain();

@@ -1,0 +1,193 @@
+//! Writes to the attributes of channels: the store has each before anybody can see it, one after the other in each
+//! channel. And what is left of channels that are forgotten: a revision that none of them has passed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rtm_codec::{Answer, ChannelAttributeTarget, ChannelAttributes, ChannelId, ErrorKind, Refusal, Revision, UserId};
+
+use super::{
+    Core, Now, StateKey, StateValue, StoreWork,
+    arena::SessionKey,
+    attributes::{ChannelStore, Edit},
+    jobs::Waiting,
+    notes::Asker,
+};
+
+/// The writes that the store has not kept yet.
+#[derive(Debug, Default)]
+pub(super) struct AttributeWrites {
+    /// For each channel of which the store is keeping something, the writes that wait for that.
+    waiting: BTreeMap<ChannelId, VecDeque<Write>>,
+    /// What the values count for that the store is keeping.
+    bytes: usize,
+    forgotten: Forgotten,
+}
+
+/// A write that waits for its turn.
+#[derive(Debug)]
+struct Write {
+    asker: Asker,
+    writer: UserId,
+    notify: bool,
+    expected: Option<Revision>,
+    edit: Edit,
+    answer: fn(Revision) -> Answer,
+}
+
+/// What the store is keeping.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) asker: Asker,
+    channel_id: ChannelId,
+    value: ChannelAttributes,
+    bytes: usize,
+    notify: bool,
+    answer: fn(Revision) -> Answer,
+}
+
+/// A channel that comes back goes on from a revision that it never had: a write that expects an old one must not win.
+#[derive(Debug, Default)]
+struct Forgotten {
+    /// The highest of all forgotten channels.
+    revision: Revision,
+    /// The one that the store has.
+    kept: Revision,
+    is_keeping: bool,
+    /// Channels that the store forgets when it has the revision.
+    channels: Vec<ChannelId>,
+}
+
+impl AttributeWrites {
+    /// Whether the store is keeping attributes of a channel.
+    pub(super) fn is_busy(&self, channel_id: &ChannelId) -> bool {
+        self.waiting.contains_key(channel_id)
+    }
+
+    /// Whether a session waits for its turn.
+    pub(super) fn concern(&self, key: SessionKey) -> bool {
+        self.waiting.values().flatten().any(|write| write.asker.session == key)
+    }
+
+    /// The revision of a channel without attributes.
+    pub(super) fn forgotten_revision(&self) -> Revision {
+        self.forgotten.revision
+    }
+
+    /// What the store has kept before the core began.
+    pub(super) fn restore_forgotten(&mut self, revision: Revision) {
+        (self.forgotten.revision, self.forgotten.kept) = (revision, revision);
+    }
+}
+
+impl Core {
+    /// Anybody who is logged in may write to any channel.
+    pub(super) fn write_channel_attributes(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        target: ChannelAttributeTarget,
+        edit: Edit,
+        answer: fn(Revision) -> Answer,
+    ) -> Option<Result<Answer, Refusal>> {
+        let ChannelAttributeTarget { channel_id, notify, expected_revision: expected } = target;
+        if let Err(refusal) = edit.check().and_then(|()| self.jobs.check_room()) {
+            return Some(Err(refusal));
+        }
+        let writer = self.user_id_of(asker.session)?;
+        let write = Write { asker, writer, notify, expected, edit, answer };
+        if let Some(waiting) = self.writes.waiting.get_mut(&channel_id) {
+            waiting.push_back(write);
+            return None;
+        }
+        self.keep_attributes(now, channel_id, write).err().map(Err)
+    }
+
+    /// Has the store keep what a write makes of a channel's attributes.
+    fn keep_attributes(&mut self, now: Now, channel_id: ChannelId, write: Write) -> Result<(), Refusal> {
+        let Write { asker, writer, notify, expected, edit, answer } = write;
+        let old = self.channels.find(&channel_id).and_then(|key| self.channels.get(key)?.attributes.as_deref());
+        let revision = old.map_or(self.writes.forgotten.revision, |old| old.value().revision);
+        if expected.is_some_and(|expected| expected != revision) {
+            return Err(ErrorKind::RevisionConflict.into());
+        }
+        let old_bytes = old.map_or(0, ChannelStore::bytes);
+        let old = old.map(|old| old.value().attributes.clone()).unwrap_or_default();
+        let (attributes, bytes) = edit.apply(old, &writer, now)?;
+        let in_all = self.channel_attribute_bytes + self.writes.bytes - old_bytes + bytes;
+        if in_all > self.config.settings.channel_attributes_bytes && bytes > old_bytes {
+            return Err(Refusal::new(ErrorKind::Failure, "the project holds as many channel attributes as it may"));
+        }
+        let value = ChannelAttributes { attributes, revision: revision.next() };
+        let work = StoreWork::Put {
+            key: StateKey::ChannelAttributes(channel_id.clone()),
+            value: StateValue::ChannelAttributes(value.clone()),
+            // All writers pass through here, so what is kept is what was put last.
+            expected: None,
+        };
+        // What is put now is not to be deleted later.
+        self.writes.forgotten.channels.retain(|forgotten| *forgotten != channel_id);
+        self.writes.waiting.entry(channel_id.clone()).or_default();
+        self.writes.bytes += bytes;
+        let written = Written { asker, channel_id, value, bytes, notify, answer };
+        self.jobs.ask(work, Waiting::Attributes(Box::new(written)));
+        Ok(())
+    }
+
+    /// The store has kept a channel's attributes, or has not: then they are as they were, for everybody.
+    pub(super) fn attributes_written(&mut self, now: Now, written: Written, is_kept: bool) {
+        let Written { asker, channel_id, value, bytes, notify, answer } = written;
+        self.writes.bytes -= bytes;
+        let result = if is_kept {
+            let answer = answer(value.revision);
+            self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
+            Ok(answer)
+        } else {
+            Err(Refusal::new(ErrorKind::Failure, "the server could not keep the attributes: they are unchanged"))
+        };
+        self.hub.finish(asker, result);
+        while let Some(next) = self.writes.waiting.get_mut(&channel_id).and_then(VecDeque::pop_front) {
+            let asker = next.asker;
+            match self.keep_attributes(now, channel_id.clone(), next) {
+                Ok(()) => return,
+                Err(refusal) => self.hub.finish(asker, Err(refusal)),
+            }
+        }
+        self.writes.waiting.remove(&channel_id);
+        if let Some(key) = self.channels.find(&channel_id) {
+            self.tidy_channel(now, key);
+        }
+    }
+
+    /// A channel is forgotten with its attributes: the store forgets it once it remembers the revision.
+    pub(super) fn forget_channel_attributes(&mut self, channel_id: ChannelId, store: &ChannelStore) {
+        self.channel_attribute_bytes -= store.bytes();
+        let forgotten = &mut self.writes.forgotten;
+        forgotten.revision = forgotten.revision.max(store.value().revision);
+        forgotten.channels.push(channel_id);
+        self.keep_forgotten_revision();
+    }
+
+    /// Has the store keep the revision of the forgotten channels, and then forget them.
+    pub(super) fn keep_forgotten_revision(&mut self) {
+        let forgotten = &mut self.writes.forgotten;
+        if forgotten.kept >= forgotten.revision {
+            for channel_id in std::mem::take(&mut forgotten.channels) {
+                self.jobs.tell(StoreWork::Delete { key: StateKey::ChannelAttributes(channel_id) });
+            }
+        } else if !forgotten.is_keeping {
+            forgotten.is_keeping = true;
+            let revision = forgotten.revision;
+            let (key, value) = (StateKey::ForgottenRevision, StateValue::ForgottenRevision(revision));
+            self.jobs.ask(StoreWork::Put { key, value, expected: None }, Waiting::ForgottenRevision(revision));
+        }
+    }
+
+    /// The store has kept the revision of the forgotten channels. If not, it is asked again from time to time.
+    pub(super) fn forgotten_revision_kept(&mut self, revision: Revision, is_kept: bool) {
+        self.writes.forgotten.is_keeping = false;
+        if is_kept {
+            self.writes.forgotten.kept = revision;
+            self.keep_forgotten_revision();
+        }
+    }
+}
