@@ -63,8 +63,9 @@ impl TokenState {
         *self = Self::default();
     }
 
-    /// A new token is there to try.
+    /// A new token is there to try. When it ends is not known.
     pub(crate) fn replaced(&mut self) {
+        self.expires_at = None;
         self.expired = false;
         self.fault = None;
         self.again_at = None;

@@ -284,9 +284,7 @@ impl App for Bot {
                 client.after(pause, ACT);
                 client.after(self.plan.leaves_at, LEAVE);
                 // A provider is left alone for minutes once its tokens were refused: the application ends that.
-                for soon in [5, 25] {
-                    client.after(self.plan.until + Duration::from_secs(soon), RENEW);
-                }
+                client.after(self.plan.until + Duration::from_secs(5), RENEW);
             }
             Input::Timer(ACT) if client.now() < self.plan.until => {
                 self.act(client);

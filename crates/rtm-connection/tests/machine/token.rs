@@ -178,6 +178,26 @@ fn a_token_that_ends_without_a_link_is_told_when_it_does() {
 }
 
 #[test]
+fn the_end_of_the_older_token_says_nothing_of_a_newer_one() {
+    let mut peer = online_for(60_000);
+    peer.pass(SECOND * 59);
+    peer.cut();
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+    peer.renew("new");
+    for _ in 0..1000 {
+        if peer.has_dial() {
+            peer.dial_failed(true);
+        }
+        peer.pass(MS * 10);
+        peer.expect_no_event();
+    }
+    while !peer.has_dial() {
+        peer.pass(MS * 10);
+    }
+    peer.open();
+}
+
+#[test]
 fn a_renewal_while_connected_is_the_servers_to_judge() {
     let mut peer = Peer::online();
     let id = peer.renew("new");
