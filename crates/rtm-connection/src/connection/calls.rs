@@ -113,6 +113,12 @@ impl Active<'_> {
             self.push(Output::Reply { id, result: Ok(Answer::LeaveChannel(())) });
             return Ok(());
         }
+        self.make(id, command);
+        Ok(())
+    }
+
+    /// Makes a call that may be made: at once, or with the next link.
+    pub(super) fn make(&mut self, id: RequestId, command: Arc<Command>) {
         self.note(id, &command);
         let deadline = Pending::deadline(&self.lasting.config, self.now, &command);
         let mut sent = Sent::Never;
@@ -121,7 +127,6 @@ impl Active<'_> {
             sent = Sent::Once;
         }
         self.account.pending.insert(id, Request { command, deadline, sent, errand: None });
-        Ok(())
     }
 
     /// Whether a call may be made now. Only one that may draws on the call limits.

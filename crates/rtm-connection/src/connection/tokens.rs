@@ -6,9 +6,7 @@ use rtm_codec::{Answer, Command, ErrorKind, Family, Refusal, RenewToken, Request
 
 use super::account::{Active, End};
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState, Output, RtmError, RtmEvent,
-    link::Link,
-    pending::{Pending, Request, Sent},
+    ConnectionChangeReason as Reason, ConnectionState, Output, RtmError, RtmEvent, link::Link, pending::Request,
     token::Supply,
 };
 
@@ -72,14 +70,7 @@ impl Active<'_> {
         if let Some(older) = self.account.token.provided.replace(id) {
             self.account.pending.remove(older);
         }
-        self.note(id, &command);
-        let deadline = Pending::deadline(&self.lasting.config, self.now, &command);
-        let mut sent = Sent::Never;
-        if self.account.is_online() {
-            self.send_request(id, Arc::clone(&command));
-            sent = Sent::Once;
-        }
-        self.account.pending.insert(id, Request { command, deadline, sent, errand: None });
+        self.make(id, command);
     }
 
     fn provider_failed(&mut self, detail: Text) -> ControlFlow<End> {
