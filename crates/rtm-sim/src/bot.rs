@@ -283,8 +283,10 @@ impl App for Bot {
                 client.after(pause, LOG_IN);
                 client.after(pause, ACT);
                 client.after(self.plan.leaves_at, LEAVE);
-                // A provider is left alone for minutes once its tokens were refused: the application ends that.
-                client.after(self.plan.until + Duration::from_secs(5), RENEW);
+                if self.plan.has_provider {
+                    // A provider is left alone for minutes once its tokens were refused: the application ends that.
+                    client.after(self.plan.until + Duration::from_secs(5), RENEW);
+                }
             }
             Input::Timer(ACT) if client.now() < self.plan.until => {
                 self.act(client);
