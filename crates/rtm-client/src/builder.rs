@@ -211,6 +211,10 @@ impl ClientBuilder {
     /// Whether a call that is made too often waits until it is allowed, instead of failing with
     /// [`ErrorKind::TooOften`](crate::ErrorKind::TooOften). So does one while 4,096 are under way. Calls of one kind keep
     /// their order; at most 4,096 of each wait, and more fail. Invitations and `renew_token` do not wait. Off unless set.
+    ///
+    /// A waiting client takes each window of the limits for an eighth longer than it is, since calls do not all travel
+    /// equally fast and the server counts them when they arrive. A call that the server refuses all the same is made again
+    /// later, and calls that were under way behind it come before it.
     pub fn wait_for_limits(mut self, on: bool) -> Self {
         self.waits_for_limits = on;
         self
@@ -305,6 +309,7 @@ impl ClientBuilder {
         }
         config.token_provider = self.token_provider.is_some();
         config.limits = self.call_limits.clone();
+        config.limit_reserve = self.waits_for_limits;
         config.web15 = self.web15;
         // Keyed by the system's randomness.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));

@@ -43,6 +43,9 @@ pub struct Config {
     pub backoff: BackoffConfig,
     /// How often each call may be made, unless the server says otherwise. The vendor's table.
     pub limits: CallLimits,
+    /// Whether each window of the limits counts as an eighth longer than it is. Calls do not all travel equally fast,
+    /// and the server counts them when they arrive: with a reserve, calls made as often as allowed are not refused. Off.
+    pub limit_reserve: bool,
     /// Reports a login elsewhere as `DISCONNECTED` instead of `ABORTED`, as the vendor's web SDK 1.0.15 does.
     pub web15: bool,
 }
@@ -68,6 +71,7 @@ impl Config {
             invitation_timeout: Duration::from_secs(65),
             backoff: BackoffConfig::default(),
             limits: CallLimits::default(),
+            limit_reserve: false,
             web15: false,
         }
     }

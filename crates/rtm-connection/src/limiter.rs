@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use rtm_codec::{Budgets, CallLimit, CallLimiter, CallLimits, Command, LimitedCall, Refusal};
 
+use crate::Config;
+
 /// The budgets of one client, and its clock.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limits: CallLimits,
+    has_reserve: bool,
     budgets: Budgets,
     /// Tokens that the server refused.
     refused_tokens: CallLimiter,
@@ -15,12 +18,26 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: CallLimits) -> Self {
-        Self { limits, budgets: Budgets::default(), refused_tokens: CallLimiter::default(), origin: None }
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut limiter = Self {
+            limits: CallLimits::unlimited(),
+            has_reserve: config.limit_reserve,
+            budgets: Budgets::default(),
+            refused_tokens: CallLimiter::default(),
+            origin: None,
+        };
+        limiter.set_limits(config.limits.clone());
+        limiter
     }
 
     /// From now on these figures hold; what was counted stays counted.
-    pub(crate) fn set_limits(&mut self, limits: CallLimits) {
+    pub(crate) fn set_limits(&mut self, mut limits: CallLimits) {
+        if self.has_reserve {
+            for call in LimitedCall::ALL {
+                let CallLimit { calls, per_ms } = limits.get(call);
+                limits.set(call, CallLimit { calls, per_ms: per_ms.saturating_add(per_ms.div_ceil(8)) });
+            }
+        }
         self.limits = limits;
     }
 

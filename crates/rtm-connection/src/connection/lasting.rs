@@ -45,7 +45,7 @@ impl Lasting {
             queue: VecDeque::new(),
             stream: Stream::default(),
             recent: Recent::new(rng.next()),
-            limiter: Limiter::new(config.limits.clone()),
+            limiter: Limiter::new(&config),
             call_ids: CallIds::new(rng.next()),
             next_request: RequestId(1),
             next_message: rng.next(),
