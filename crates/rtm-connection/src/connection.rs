@@ -291,7 +291,7 @@ impl Connection {
         match self.take_ack() {
             Some(ack) => Output::Send(ack),
             None => {
-                self.lasting.late_after = next.map(|next| next.at + LATE);
+                self.lasting.waits_until = next.map(|next| next.at);
                 Output::Wait(next)
             }
         }
@@ -339,18 +339,24 @@ impl Connection {
     fn advance(&mut self, now: Instant) -> Instant {
         let now = self.lasting.now.map_or(now, |latest| latest.max(now));
         self.lasting.now = Some(now);
-        if self.lasting.late_after.is_some_and(|late| now > late) {
-            self.stood_still(now);
+        if let Some(until) = self.lasting.waits_until
+            && now > until
+        {
+            self.late(now, until);
         }
         now
     }
 
-    /// The process was stopped for a while, or the machine was. What the server sent meanwhile lies in the socket.
+    /// The driver says later than it was asked to that time has passed. If it is much later, the process was stopped
+    /// for a while, or the machine was: what the server sent meanwhile lies in the socket.
     #[cold]
-    fn stood_still(&mut self, now: Instant) {
-        let late_after = self.lasting.late_after.take();
+    fn late(&mut self, now: Instant, until: Instant) {
+        if now <= until + LATE {
+            return;
+        }
+        self.lasting.waits_until = None;
         // A process that is always late must judge at last.
-        if self.lasting.judges_from.is_some_and(|from| late_after.is_none_or(|late| late <= from + LATE)) {
+        if self.lasting.judges_from.is_some_and(|from| until <= from) {
             return;
         }
         self.lasting.judges_from = Some(now + READING);

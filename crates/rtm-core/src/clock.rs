@@ -30,9 +30,13 @@ impl Clock {
     /// The core's time at a time of its caller's. `due` is the next deadline.
     #[inline]
     pub(super) fn read(&mut self, now: Now, due: Option<Instant>) -> Now {
-        let mut instant = now.instant.checked_sub(self.behind).unwrap_or(self.last).max(self.last);
+        let mut instant = now.instant;
+        if !self.behind.is_zero() {
+            instant = instant.checked_sub(self.behind).unwrap_or(self.last);
+        }
+        instant = instant.max(self.last);
         if let Some(due) = due
-            && instant > due + STANDSTILL
+            && instant > due
         {
             instant = self.look_for_standstill(instant, due);
         }

@@ -44,9 +44,30 @@ pub(super) struct Hub {
     pub(super) absent: Absent,
     pub(super) timers: Timers,
     pub(super) stats: Stats,
+    signals: Signals,
+}
+
+/// What is to be done with connections at the end of a call.
+#[derive(Debug, Default)]
+struct Signals {
+    /// They have something to write.
     wakes: Vec<ConnId>,
-    /// Sessions over their limit, to be closed at the end of the call.
+    /// Their sessions are over their limit: they are closed.
     overfull: Vec<SessionKey>,
+}
+
+impl Signals {
+    /// A session got an event.
+    #[inline]
+    fn pushed(&mut self, (key, session): (SessionKey, &mut Session), (id, conn): (ConnId, &mut Conn)) {
+        if session.becomes_overfull(conn.out_bytes) {
+            self.overfull.push(key);
+        }
+        if !conn.is_woken && session.stream.has_output() {
+            conn.is_woken = true;
+            self.wakes.push(id);
+        }
+    }
 }
 
 impl Hub {
@@ -58,13 +79,12 @@ impl Hub {
             absent: Absent::default(),
             timers: Timers::default(),
             stats: Stats::default(),
-            wakes: Vec::new(),
-            overfull: Vec::new(),
+            signals: Signals::default(),
         }
     }
 
     pub(super) fn take_wakes(&mut self, wakes: &mut Vec<ConnId>) {
-        wakes.append(&mut self.wakes);
+        wakes.append(&mut self.signals.wakes);
     }
 
     /// Moves what a connection has to write to `out`, up to [`OUTPUT_BYTES`]. Says whether there is more.
@@ -98,7 +118,7 @@ impl Hub {
             && !conn.is_woken
         {
             conn.is_woken = true;
-            self.wakes.push(id);
+            self.signals.wakes.push(id);
         }
     }
 
@@ -113,7 +133,7 @@ impl Hub {
         if let Some((key, session)) = session
             && session.becomes_overfull(conn.out_bytes)
         {
-            self.overfull.push(key);
+            self.signals.overfull.push(key);
         }
         self.wake(id);
     }
@@ -130,13 +150,7 @@ impl Hub {
         session.stream.push(queued);
         let Some(id) = session.conn else { return };
         let Some(conn) = self.conns.get_mut(id) else { return };
-        if session.becomes_overfull(conn.out_bytes) {
-            self.overfull.push(key);
-        }
-        if !conn.is_woken && session.stream.has_output() {
-            conn.is_woken = true;
-            self.wakes.push(id);
-        }
+        self.signals.pushed((key, session), (id, conn));
     }
 
     /// Puts an event of a channel into the session of a member, if it `gets` it. For one that is away the last ones are
@@ -152,10 +166,14 @@ impl Hub {
     ) {
         let Some(session) = self.sessions.get_mut(key).filter(|session| gets(key, session)) else { return };
         let queued = Queued { event: event.clone(), note: Note::None, bytes };
-        if session.conn.is_some() {
-            match session.rejoining {
-                None => self.push(key, queued),
-                Some(_) => self.push_or_hold(key, queued),
+        if let Some(id) = session.conn {
+            if session.rejoining.is_some() {
+                return self.push_or_hold(key, queued);
+            }
+            self.stats.events += 1;
+            session.stream.push(queued);
+            if let Some(conn) = self.conns.get_mut(id) {
+                self.signals.pushed((key, session), (id, conn));
             }
             return;
         }
@@ -271,7 +289,7 @@ impl Hub {
             self.detach(now, key);
         }
         // Also one that was woken and has not taken its output: its socket may take nothing any more.
-        self.wakes.push(id);
+        self.signals.wakes.push(id);
     }
 
     /// A session is without a connection from now on.
@@ -284,7 +302,7 @@ impl Hub {
 
     /// Closes the connections of sessions that hold too much.
     pub(super) fn close_overfull(&mut self, now: Now) {
-        while let Some(key) = self.overfull.pop() {
+        while let Some(key) = self.signals.overfull.pop() {
             let Some(session) = self.sessions.get(key) else { continue };
             if let Some(conn) = session.conn.filter(|_| session.is_overfull()) {
                 self.stats.slow_consumers += 1;

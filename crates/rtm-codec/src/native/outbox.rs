@@ -145,13 +145,12 @@ impl Outbox {
     /// Shows every packet in order, and keeps the buffer they are in.
     #[inline]
     pub(super) fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
-        if !self.ready.is_empty() {
+        let mut start = 0;
+        // One look for both, since most often there is neither.
+        if self.ready.len() | self.ends.len() != 0 {
             while let Some(packet) = self.ready.pop_front() {
                 write(PacketRef::Binary(&packet));
             }
-        }
-        let mut start = 0;
-        if !self.ends.is_empty() {
             for end in self.ends.drain(..) {
                 write(PacketRef::Binary(&self.buffer[start..end]));
                 start = end;

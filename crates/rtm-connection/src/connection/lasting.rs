@@ -18,8 +18,8 @@ pub(super) struct Lasting {
     pub(super) config: Config,
     pub(super) rng: Rng,
     pub(super) now: Option<Instant>,
-    /// After this instant it is late: the driver was to have said that time has passed.
-    pub(super) late_after: Option<Instant>,
+    /// The driver was asked to say by then that time has passed.
+    pub(super) waits_until: Option<Instant>,
     /// Until then nothing is judged for want of an answer: the process stood still, and what came meanwhile is yet to
     /// be read.
     pub(super) judges_from: Option<Instant>,
@@ -40,7 +40,7 @@ impl Lasting {
         let mut rng = Rng::new(seed);
         Self {
             now: None,
-            late_after: None,
+            waits_until: None,
             judges_from: None,
             queue: VecDeque::new(),
             stream: Stream::default(),

@@ -13,9 +13,22 @@ use crate::{ConnectionChangeReason as Reason, ConnectionState, Deadline, RtmErro
 impl Connection {
     /// The next instant at which something is to be done, and what.
     pub(super) fn next_timeout(&self) -> Option<Deadline> {
+        match self.lasting.judges_from {
+            None => Self::earliest(|timer| self.deadline(timer)),
+            Some(from) => self.next_timeout_judging(from),
+        }
+    }
+
+    #[cold]
+    fn next_timeout_judging(&self, from: Instant) -> Option<Deadline> {
+        Self::earliest(|timer| self.deadline_judging(from, timer))
+    }
+
+    #[inline(always)]
+    fn earliest(deadline: impl Fn(Timer) -> Option<Instant>) -> Option<Deadline> {
         let mut next: Option<Deadline> = None;
         Timer::for_each(|timer| {
-            if let Some(at) = self.deadline(timer)
+            if let Some(at) = deadline(timer)
                 && next.is_none_or(|next| at < next.at)
             {
                 next = Some(Deadline { at, timer });
@@ -30,22 +43,28 @@ impl Connection {
             self.lasting.judges_from = None;
         }
         Timer::for_each(|timer| {
-            if self.deadline(timer).is_some_and(|at| at <= now) {
+            let deadline = match self.lasting.judges_from {
+                None => self.deadline(timer),
+                Some(from) => self.deadline_judging(from, timer),
+            };
+            if deadline.is_some_and(|at| at <= now) {
                 self.due(now, timer);
             }
         });
     }
 
+    /// When a timer is due, where nothing is judged before `from`.
+    fn deadline_judging(&self, from: Instant, timer: Timer) -> Option<Instant> {
+        let at = self.deadline(timer)?;
+        Some(if timer.waits_for_others() { at.max(from) } else { at })
+    }
+
     #[inline(always)]
     fn deadline(&self, timer: Timer) -> Option<Instant> {
-        let at = match &self.state {
+        match &self.state {
             State::In(account) => account.deadline(timer),
             State::LoggingOut { give_up } => (timer == Timer::Logout).then_some(*give_up),
             State::Out { .. } | State::Aborted => None,
-        };
-        match self.lasting.judges_from {
-            Some(from) if timer.waits_for_others() => at.map(|at| at.max(from)),
-            _ => at,
         }
     }
 
