@@ -62,6 +62,6 @@ impl Client {
 impl HistoryQuery {
     fn operation(self, history: HistoryOf) -> QueryHistory {
         let Self { from_ts, until_ts, after, limit } = self;
-        QueryHistory { of: history, from_ts, until_ts, after, limit }
+        QueryHistory { conversation: history, from_ts, until_ts, after, limit }
     }
 }

@@ -231,7 +231,7 @@ pub struct GetChannelAttributes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryHistory {
     /// Between this user and a peer, or of a channel.
-    pub of: HistoryOf,
+    pub conversation: HistoryOf,
     /// Not older than this, in milliseconds since the Unix epoch.
     pub from_ts: u64,
     /// Older than this, in milliseconds since the Unix epoch.

@@ -28,7 +28,7 @@ use self::{
     lasting::Lasting,
 };
 use crate::{
-    AskId, Config, ConnectionState, LocalInvitation, Output, RemoteInvitation, Session, TransportError, link::Link,
+    AskId, Config, ConnectionState, LocalInvitation, Output, RemoteInvitation, Session, TransportError, link::LinkState,
 };
 
 /// The connection of one client object, over any number of logins.
@@ -237,7 +237,7 @@ impl Connection {
     pub fn handle_bytes(&mut self, now: Instant) {
         let now = self.advance(now);
         if let State::In(account) = &mut self.state
-            && let Link::Online(online) = &mut account.link
+            && let LinkState::Online(online) = &mut account.link
         {
             online.heard(now);
         }
@@ -361,7 +361,7 @@ impl Connection {
         }
         self.lasting.judges_from = Some(now + READING);
         if let State::In(account) = &mut self.state
-            && let Link::Online(online) = &mut account.link
+            && let LinkState::Online(online) = &mut account.link
         {
             online.heard(now);
         }
@@ -407,7 +407,7 @@ impl Connection {
     fn dial_asked(&mut self) {
         let is_last = !self.lasting.queue.iter().any(|later| matches!(later, Output::Dial(_)));
         if let State::In(account) = &mut self.state
-            && let Link::Dialing { asked, .. } = &mut account.link
+            && let LinkState::Dialing { asked, .. } = &mut account.link
         {
             *asked = is_last;
         }
@@ -415,7 +415,7 @@ impl Connection {
 
     fn take_ack(&mut self) -> Option<ClientFrame> {
         let State::In(account) = &mut self.state else { return None };
-        let Link::Online(online) = &mut account.link else { return None };
+        let LinkState::Online(online) = &mut account.link else { return None };
         let anything = mem::take(&mut online.acks_anything);
         self.lasting.take_ack(&account.pending, anything)
     }

@@ -135,6 +135,27 @@ pub(crate) fn write_attributes(attributes: &mut BTreeMap<AttributeKey, Text>, co
             attributes.retain(|key, _| !delete.keys.contains(key));
         }
         Command::ClearLocalUserAttributes(_) => attributes.clear(),
-        _ => {}
+        Command::RenewToken(_)
+        | Command::SendMessageToPeer(_)
+        | Command::QueryPeersOnlineStatus(_)
+        | Command::SubscribePeersOnlineStatus(_)
+        | Command::UnsubscribePeersOnlineStatus(_)
+        | Command::QueryPeersBySubscriptionOption(_)
+        | Command::SendInvitation(_)
+        | Command::CancelInvitation(_)
+        | Command::AcceptInvitation(_)
+        | Command::RefuseInvitation(_)
+        | Command::GetUserAttributes(_)
+        | Command::JoinChannel(_)
+        | Command::LeaveChannel(_)
+        | Command::SendChannelMessage(_)
+        | Command::GetMembers(_)
+        | Command::GetChannelMemberCount(_)
+        | Command::SetChannelAttributes(_)
+        | Command::AddOrUpdateChannelAttributes(_)
+        | Command::DeleteChannelAttributesByKeys(_)
+        | Command::ClearChannelAttributes(_)
+        | Command::GetChannelAttributes(_)
+        | Command::QueryHistory(_) => {}
     }
 }

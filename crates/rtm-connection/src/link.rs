@@ -11,7 +11,7 @@ use crate::{
 
 /// The link of an account, from the first dial to the end.
 #[derive(Debug)]
-pub(crate) enum Link {
+pub(crate) enum LinkState {
     /// There is none. Whoever dropped the last one decides at once what follows, so nobody else sees this.
     Lost,
     /// The vendor's gateway is asked, until then, which server to connect to.

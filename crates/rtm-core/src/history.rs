@@ -30,7 +30,7 @@ impl Core {
             return Err(Refusal::new(ErrorKind::InvalidArgument, "the time span is empty"));
         }
         self.jobs.check_room()?;
-        let conversation = match &query.of {
+        let conversation = match &query.conversation {
             HistoryOf::Peer(peer_id) => {
                 let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
                 Conversation::between(user_id, peer_id.clone())

@@ -325,7 +325,7 @@ mod tests {
                     Step::Begin(_) | Step::Next => {
                         let id = if let Step::Begin(id) = step { id } else { last.wrapping_add(1) };
                         last = id;
-                        let known = ids.get_mut(MessageId(id)).is_some_and(|of| !matches!(of.state, State::Refused));
+                        let known = ids.get_mut(MessageId(id)).is_some_and(|entry| !matches!(entry.state, State::Refused));
                         prop_assert_eq!(known, plain.is_known(id));
                         if !known {
                             ids.push(Entry { id: MessageId(id), at: Instant::now(), state: State::UnderWay });

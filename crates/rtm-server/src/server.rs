@@ -35,7 +35,7 @@ use crate::{
     project::{Project, now},
     redb::Redb,
     shared::{Draining, Seldom, Shared},
-    store::Store,
+    store::StoreThread,
     tls::{self, TlsFiles},
 };
 
@@ -60,7 +60,7 @@ pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<JoinHandle<()>>,
     timers: Vec<JoinHandle<()>>,
-    store: Option<Store>,
+    store: Option<StoreThread>,
     drain_time: Duration,
 }
 
@@ -277,7 +277,7 @@ impl ServerBuilder {
         // Opening the store may have to repair it.
         let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
         let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
-        let store = Store::start(backend)?;
+        let store = StoreThread::start(backend)?;
 
         let now = now();
         let shared = Arc::new(Shared {

@@ -29,7 +29,7 @@ pub(crate) trait Customer: Send + Sync {
 
 /// The running thread.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct StoreThread {
     queue: StoreQueue,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -58,7 +58,7 @@ struct CustomerJobs {
     bytes: usize,
 }
 
-impl Store {
+impl StoreThread {
     /// Starts the thread.
     pub(crate) fn start(backend: Box<dyn Backend>) -> Result<Self, BackendError> {
         let (orders, incoming) = mpsc::channel();
@@ -99,7 +99,7 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for StoreThread {
     fn drop(&mut self) {
         self.stop();
     }
@@ -206,7 +206,7 @@ fn outcomes(backend: &mut dyn Backend, tasks: Vec<Task<'_>>) -> Vec<Result<Store
     // A disk that is full fails all tasks for one reason.
     if let Some(first) = answers.iter().find_map(|answer| answer.as_ref().err()) {
         let failed = answers.iter().filter(|answer| answer.is_err()).count();
-        error!(failed, of = count, "{first}");
+        error!(failed, tasks = count, "{first}");
     }
     answers.into_iter().map(|answer| answer.map_err(|_| StoreFailed)).collect()
 }

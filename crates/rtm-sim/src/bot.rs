@@ -198,8 +198,8 @@ impl Bot {
             2 => client.request(QueryPeersOnlineStatus { peer_ids: vec![peer] }),
             3 => client.request(GetUserAttributes { user_id: peer, keys: None }),
             _ => {
-                let of = HistoryOf::Peer(peer);
-                client.request(QueryHistory { of, from_ts: 0, until_ts: 1 << 42, after: None, limit: 20 })
+                let conversation = HistoryOf::Peer(peer);
+                client.request(QueryHistory { conversation, from_ts: 0, until_ts: 1 << 42, after: None, limit: 20 })
             }
         };
     }
@@ -324,6 +324,6 @@ impl App for Bot {
     }
 }
 
-fn take_some<T>(client: &mut Handle<'_>, of: &mut Vec<T>) -> Option<T> {
-    if of.is_empty() { None } else { Some(of.swap_remove(client.random(of.len()))) }
+fn take_some<T>(client: &mut Handle<'_>, items: &mut Vec<T>) -> Option<T> {
+    if items.is_empty() { None } else { Some(items.swap_remove(client.random(items.len()))) }
 }

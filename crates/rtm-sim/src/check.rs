@@ -152,7 +152,7 @@ impl Ledger {
         result: &Result<Answer, RtmError>,
     ) -> bool {
         let (command, is_probe) = match self.requests.replied(&self.facts, now, device, id, result) {
-            Ok(of) => of,
+            Ok(answer) => answer,
             Err(fault) => {
                 self.judge(now, Some(device), Err(fault));
                 return false;
@@ -278,18 +278,18 @@ impl Ledger {
 
     /// Something came over a device's link, or its process.
     pub(crate) fn disturbed(&mut self, now: Duration, device: usize) {
-        let of = &mut self.facts.devices[device];
-        of.disturbed_at = Some(now);
-        if of.has_sdk_habits {
-            of.disturbances.push(now);
+        let known = &mut self.facts.devices[device];
+        known.disturbed_at = Some(now);
+        if known.has_sdk_habits {
+            known.disturbances.push(now);
         }
         self.invitations.disturbed(now, device);
     }
 
     pub(crate) fn frozen(&mut self, now: Duration, device: usize, until: Duration) {
-        let of = &mut self.facts.devices[device];
-        of.frozen_until = of.frozen_until.max(until);
-        of.frozen_for += until.saturating_sub(now);
+        let known = &mut self.facts.devices[device];
+        known.frozen_until = known.frozen_until.max(until);
+        known.frozen_for += until.saturating_sub(now);
     }
 
     pub(crate) fn slow_reader(&mut self, now: Duration, device: usize) {
@@ -299,8 +299,8 @@ impl Ledger {
 
     pub(crate) fn healed(&mut self, now: Duration) {
         for device in 0..self.facts.devices.len() {
-            let of = &mut self.facts.devices[device];
-            of.frozen_until = of.frozen_until.min(now);
+            let known = &mut self.facts.devices[device];
+            known.frozen_until = known.frozen_until.min(now);
         }
     }
 

@@ -115,8 +115,8 @@ fn run_many(options: &Options) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn progress(done: u64, of: u64, took: Duration, in_place: bool) {
-    let line = format!("{done} of {of} seeds in {:.0} s", took.as_secs_f64());
+fn progress(done: u64, all: u64, took: Duration, in_place: bool) {
+    let line = format!("{done} of {all} seeds in {:.0} s", took.as_secs_f64());
     if in_place {
         eprint!("\r\x1b[K{line}");
         let _ = std::io::stderr().flush();

@@ -27,7 +27,7 @@ pub(crate) enum Arrival {
 
 /// A connection between a device and the server.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct SimulatedLink {
     pub(crate) device: usize,
     /// The server's half of the codec.
     pub(crate) server_wire: ServerWire,
@@ -84,7 +84,7 @@ pub(crate) struct Cut {
     pub(crate) is_torn: bool,
 }
 
-impl Link {
+impl SimulatedLink {
     pub(crate) fn new(device: usize, wire: Wire) -> Self {
         Self {
             device,
@@ -320,7 +320,7 @@ mod tests {
                     Packet::Binary(bytes) => bytes.len(),
                 };
             for left in 0..=len {
-                let mut link = Link::new(0, Wire::Native);
+                let mut link = SimulatedLink::new(0, Wire::Native);
                 link.break_after(direction, left);
                 let written = link.write(Duration::ZERO, direction, packet, &faults, &mut rng);
                 let Written::Broke { last, is_torn } = written else { panic!("{written:?} after {left} bytes") };
@@ -338,7 +338,7 @@ mod tests {
         let packet = Packet::Binary(Bytes::from_static(&[0; 7]));
         let mut left = std::collections::BTreeSet::new();
         for _ in 0..1000 {
-            let mut link = Link::new(0, Wire::Native);
+            let mut link = SimulatedLink::new(0, Wire::Native);
             for _ in 0..2 {
                 link.write(Duration::ZERO, Direction::Down, &packet, &faults, &mut rng);
             }

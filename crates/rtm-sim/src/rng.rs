@@ -35,8 +35,8 @@ impl Rng {
         self.between(&(Duration::ZERO..=mean * 2))
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        if of.is_empty() { None } else { of.get(self.below(of.len())) }
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        if items.is_empty() { None } else { items.get(self.below(items.len())) }
     }
 
     pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {

@@ -9,7 +9,7 @@ use rtm_core::{ConnId, Core, HttpId};
 
 use crate::{
     agenda::{Ask, Step},
-    store::Store,
+    store::SimulatedStore,
 };
 
 /// The server, up or down.
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct Server {
     /// Its memory; `None` while it is down.
     pub(crate) core: Option<Core>,
-    pub(crate) store: Store,
+    pub(crate) store: SimulatedStore,
     /// How often it was started.
     pub(crate) run: u64,
     pub(crate) timer: Option<Duration>,
@@ -38,7 +38,7 @@ impl Server {
     pub(crate) fn new(durable: bool) -> Self {
         Self {
             core: None,
-            store: Store::new(durable),
+            store: SimulatedStore::new(durable),
             run: 0,
             timer: None,
             links: BTreeMap::new(),

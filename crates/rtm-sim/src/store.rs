@@ -13,7 +13,7 @@ use crate::rng::Rng;
 /// A crash while a batch is under way leaves any of its jobs done: all of it or nothing, as a store does that has
 /// transactions, or a part. What waited behind it is lost.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct SimulatedStore {
     backend: Memory,
     is_durable: bool,
     waiting: Vec<StoreJob>,
@@ -29,7 +29,7 @@ pub(crate) enum Outcome {
     SeemsToFail,
 }
 
-impl Store {
+impl SimulatedStore {
     pub(crate) fn new(is_durable: bool) -> Self {
         Self { backend: Memory::default(), is_durable, waiting: Vec::new(), under_way: Vec::new() }
     }

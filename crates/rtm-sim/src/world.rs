@@ -28,7 +28,7 @@ use crate::{
     faults::{Faults, Mishap},
     figures::{Counts, DeviceConfig, DeviceId},
     moving::Moving,
-    net::{Direction, Link},
+    net::{Direction, SimulatedLink},
     rng::Rng,
     server::Server,
     trace::Trace,
@@ -51,7 +51,7 @@ pub struct World {
     planned_mishaps: [bool; Mishap::ALL.len()],
     pub(crate) project: ProjectConfig,
     pub(crate) devices: Vec<Device>,
-    pub(crate) links: Vec<Link>,
+    pub(crate) links: Vec<SimulatedLink>,
     /// When the last of all bytes under way arrives.
     pub(crate) last_arrival: Duration,
     pub(crate) server: Server,
@@ -206,8 +206,8 @@ impl World {
         self.devices
             .iter()
             .enumerate()
-            .filter(|(_, of)| of.connection.state() == ConnectionState::Connected)
-            .map(|(device, of)| (device, of.connection.channels().cloned().collect()))
+            .filter(|(_, state)| state.connection.state() == ConnectionState::Connected)
+            .map(|(device, state)| (device, state.connection.channels().cloned().collect()))
             .collect()
     }
 
@@ -229,11 +229,11 @@ impl World {
             link.heal(self.now);
         }
         for device in 0..self.devices.len() {
-            let of = &mut self.devices[device];
-            of.frozen_until = of.frozen_until.min(self.now);
-            of.away_until = of.away_until.min(self.now);
-            of.reads_from = of.reads_from.min(self.now);
-            of.read_at_once();
+            let state = &mut self.devices[device];
+            state.frozen_until = state.frozen_until.min(self.now);
+            state.away_until = state.away_until.min(self.now);
+            state.reads_from = state.reads_from.min(self.now);
+            state.read_at_once();
             self.plan_reads(device);
         }
         // What was put off until later is looked at now as well.

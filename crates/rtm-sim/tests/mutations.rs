@@ -68,7 +68,9 @@ fn every_mutation_is_found() -> anyhow::Result<()> {
     ensure!(said.is_ok(), "the code as it is breaks a promise: {said:?}");
     println!("{:<28} nothing is found in {HOLDS} seeds", "(the code as it is)");
     let mut missed = Vec::new();
-    for mutation in mutations.iter().filter(|of| only.as_ref().is_none_or(|only| of.name.contains(only.as_str()))) {
+    for mutation in
+        mutations.iter().filter(|mutation| only.as_ref().is_none_or(|only| mutation.name.contains(only.as_str())))
+    {
         match tree.try_out(mutation).with_context(|| mutation.name.clone())? {
             Some(Found { invariant, seed, seeds }) => {
                 // What is broken may show in another place first, in one world or another.

@@ -45,7 +45,7 @@ pub(crate) enum Call {
     DeleteChannelAttributesByKeys { channel: u8, keys: Several, tell: bool, revision: Option<u8> },
     ClearChannelAttributes { channel: u8, tell: bool, revision: Option<u8> },
     GetChannelAttributes { channel: u8, keys: Option<Several> },
-    QueryHistory { of_peer: bool, of: u8, from: u8, until: u8, after: Option<u8>, limit: u8 },
+    QueryHistory { of_peer: bool, whose: u8, from: u8, until: u8, after: Option<u8>, limit: u8 },
 }
 
 /// A length in bytes.
@@ -149,13 +149,13 @@ impl Attributes {
 
 impl Device {
     pub(crate) fn login(self) -> Login {
-        let Self { user: of, device, window, binary, server_pings, token, gateway } = self;
+        let Self { user: number, device, window, binary, server_pings, token, gateway } = self;
         let interval_ms = 2000;
         Login {
             app_id: app_id(),
-            user_id: (of < 250).then(|| user(of)),
+            user_id: (number < 250).then(|| user(number)),
             token: token.and_then(|size| Token::new(size.text()).ok()),
-            instance: InstanceId::new(format!("{of}-{}", device % 3)).expect("it is short"),
+            instance: InstanceId::new(format!("{number}-{}", device % 3)).expect("it is short"),
             resume: None,
             keep_alive: if server_pings {
                 KeepAlive::Server { interval_ms }
@@ -172,7 +172,7 @@ impl Device {
                 times_token: !gateway,
                 gives_up: gateway,
             },
-            gateway_session: gateway.then(|| gateway_session(of)),
+            gateway_session: gateway.then(|| gateway_session(number)),
         }
     }
 }
@@ -213,42 +213,43 @@ impl Call {
             }
             Self::DeleteLocalUserAttributesByKeys(keys) => DeleteLocalUserAttributesByKeys { keys: keys.keys() }.into(),
             Self::ClearLocalUserAttributes => ClearLocalUserAttributes {}.into(),
-            Self::GetUserAttributes { user: of, keys } => {
-                GetUserAttributes { user_id: user(of), keys: keys.map(Several::keys) }.into()
+            Self::GetUserAttributes { user: number, keys } => {
+                GetUserAttributes { user_id: user(number), keys: keys.map(Several::keys) }.into()
             }
-            Self::JoinChannel(of) => JoinChannel { channel_id: channel(of) }.into(),
-            Self::LeaveChannel(of) => LeaveChannel { channel_id: channel(of) }.into(),
-            Self::SendChannelMessage { id, channel: of, message, history } => SendChannelMessage {
+            Self::JoinChannel(number) => JoinChannel { channel_id: channel(number) }.into(),
+            Self::LeaveChannel(number) => LeaveChannel { channel_id: channel(number) }.into(),
+            Self::SendChannelMessage { id, channel: number, message, history } => SendChannelMessage {
                 message_id: MessageId(id.into()),
-                channel_id: channel(of),
+                channel_id: channel(number),
                 message: message.message(),
                 enable_historical_messaging: history,
             }
             .into(),
-            Self::GetMembers(of) => GetMembers { channel_id: channel(of) }.into(),
-            Self::GetChannelMemberCount(of) => {
-                GetChannelMemberCount { channel_ids: of.numbers().map(channel).collect() }.into()
+            Self::GetMembers(number) => GetMembers { channel_id: channel(number) }.into(),
+            Self::GetChannelMemberCount(several) => {
+                GetChannelMemberCount { channel_ids: several.numbers().map(channel).collect() }.into()
             }
-            Self::SetChannelAttributes { channel: of, attributes, tell, revision } => {
-                SetChannelAttributes { target: target(of, tell, revision), attributes: attributes.map() }.into()
+            Self::SetChannelAttributes { channel: number, attributes, tell, revision } => {
+                SetChannelAttributes { target: target(number, tell, revision), attributes: attributes.map() }.into()
             }
-            Self::AddOrUpdateChannelAttributes { channel: of, attributes, tell, revision } => {
-                AddOrUpdateChannelAttributes { target: target(of, tell, revision), attributes: attributes.map() }.into()
+            Self::AddOrUpdateChannelAttributes { channel: number, attributes, tell, revision } => {
+                AddOrUpdateChannelAttributes { target: target(number, tell, revision), attributes: attributes.map() }
+                    .into()
             }
-            Self::DeleteChannelAttributesByKeys { channel: of, keys, tell, revision } => {
-                DeleteChannelAttributesByKeys { target: target(of, tell, revision), keys: keys.keys() }.into()
+            Self::DeleteChannelAttributesByKeys { channel: number, keys, tell, revision } => {
+                DeleteChannelAttributesByKeys { target: target(number, tell, revision), keys: keys.keys() }.into()
             }
-            Self::ClearChannelAttributes { channel: of, tell, revision } => {
-                ClearChannelAttributes { target: target(of, tell, revision) }.into()
+            Self::ClearChannelAttributes { channel: number, tell, revision } => {
+                ClearChannelAttributes { target: target(number, tell, revision) }.into()
             }
-            Self::GetChannelAttributes { channel: of, keys } => {
-                GetChannelAttributes { channel_id: channel(of), keys: keys.map(Several::keys) }.into()
+            Self::GetChannelAttributes { channel: number, keys } => {
+                GetChannelAttributes { channel_id: channel(number), keys: keys.map(Several::keys) }.into()
             }
-            Self::QueryHistory { of_peer, of, from, until, after, limit } => QueryHistory {
-                of: if of_peer { HistoryOf::Peer(user(of)) } else { HistoryOf::Channel(channel(of)) },
+            Self::QueryHistory { of_peer, whose, from, until, after, limit } => QueryHistory {
+                conversation: if of_peer { HistoryOf::Peer(user(whose)) } else { HistoryOf::Channel(channel(whose)) },
                 from_ts: START_MS + u64::from(from) * 1000,
                 until_ts: START_MS + u64::from(until) * 1000,
-                after: after.map(|of| HistoryCursor(of.into())),
+                after: after.map(|cursor| HistoryCursor(cursor.into())),
                 limit: limit.into(),
             }
             .into(),

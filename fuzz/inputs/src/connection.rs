@@ -181,9 +181,9 @@ impl World {
     fn step(&mut self, step: Step) {
         let now = self.now;
         match step {
-            Step::Login { user: of, token: of_size } => {
+            Step::Login { user: own, token: of_size } => {
                 let was = self.connection.state();
-                let credentials = Credentials { app_id: app_id(), user_id: user(of), token: of_size.map(token) };
+                let credentials = Credentials { app_id: app_id(), user_id: user(own), token: of_size.map(token) };
                 let result = self.connection.login(now, credentials);
                 assert!(result.is_err() || was == State::Disconnected);
                 // The limits may be the server's, which it says when it takes a login.
@@ -260,7 +260,7 @@ impl World {
                     self.acked = (Seq(0), Seq(0));
                 }
             }
-            Step::Refused(of) => self.frame(ServerFrame::Refused(Refusal::from(kind(of)))),
+            Step::Refused(why) => self.frame(ServerFrame::Refused(Refusal::from(kind(why)))),
             Step::Close(why) => self.frame(ServerFrame::Close(reason(why))),
             Step::Ping => self.frame(ServerFrame::Ping),
             Step::Pong => self.frame(ServerFrame::Pong),

@@ -59,7 +59,8 @@ impl Welcomed {
         let Self { ticket, resumption, life, limits, user: other } = self;
         Welcome {
             user_id: other.map(user).or_else(|| asked.cloned()).unwrap_or_else(|| user(0)),
-            ticket: ticket.map(|of| SessionTicket { session: SessionId([of % 4; 16]), epoch: Epoch(of.into()) }),
+            ticket: ticket
+                .map(|number| SessionTicket { session: SessionId([number % 4; 16]), epoch: Epoch(number.into()) }),
             resumption: match resumption % 3 {
                 0 => Resumption::New,
                 1 => Resumption::Resumed,
@@ -78,7 +79,7 @@ impl Said {
             Self::Right(how) => Ok(answer(command, how)),
             Self::Wrong(0..128) => Ok(Answer::QueryPeersBySubscriptionOption(Vec::new())),
             Self::Wrong(_) => Ok(Answer::JoinChannel(())),
-            Self::Refused(of) => Err(Refusal::from(kind(of))),
+            Self::Refused(why) => Err(Refusal::from(kind(why))),
         }
     }
 }
@@ -159,26 +160,26 @@ impl Told {
                     _ => LocalInvitationFailureReason::NotLoggedIn,
                 },
             },
-            Self::ChannelMessage { channel: of, id, member, message } => Event::ChannelMessage {
-                channel_id: channel(of),
+            Self::ChannelMessage { channel: number, id, member, message } => Event::ChannelMessage {
+                channel_id: channel(number),
                 message_id: MessageId(id.into()),
                 member_id: user(member),
                 message: message.message(),
                 server_received_ts: START_MS + u64::from(id),
             },
-            Self::MemberJoined { channel: of, member } => {
-                Event::MemberJoined { channel_id: channel(of), member_id: user(member), member_count: 2 }
+            Self::MemberJoined { channel: number, member } => {
+                Event::MemberJoined { channel_id: channel(number), member_id: user(member), member_count: 2 }
             }
-            Self::MemberLeft { channel: of, member } => {
-                Event::MemberLeft { channel_id: channel(of), member_id: user(member), member_count: 1 }
+            Self::MemberLeft { channel: number, member } => {
+                Event::MemberLeft { channel_id: channel(number), member_id: user(member), member_count: 1 }
             }
-            Self::MemberCountUpdated { channel: of, count } => {
-                Event::MemberCountUpdated { channel_id: channel(of), member_count: count.into() }
+            Self::MemberCountUpdated { channel: number, count } => {
+                Event::MemberCountUpdated { channel_id: channel(number), member_count: count.into() }
             }
-            Self::AttributesUpdated { channel: of, attributes } => {
-                Event::AttributesUpdated { channel_id: channel(of), attributes: channel_attributes(attributes) }
+            Self::AttributesUpdated { channel: number, attributes } => {
+                Event::AttributesUpdated { channel_id: channel(number), attributes: channel_attributes(attributes) }
             }
-            Self::Gap { channel: of, lost } => Event::Gap { channel_id: of.map(channel), lost },
+            Self::Gap { channel: number, lost } => Event::Gap { channel_id: number.map(channel), lost },
         }
     }
 }

@@ -84,7 +84,7 @@ enum Step {
     History {
         user: u8,
         of_peer: bool,
-        of: u8,
+        whose: u8,
         limit: u8,
     },
     Ban {
@@ -203,10 +203,10 @@ impl World {
                     Numbering::Any(number) => number,
                 };
                 socket.next_request = socket.next_request.max(id.saturating_add(1));
-                let of = socket.number;
+                let own = socket.number;
                 let mut command = call.command();
                 if let (Call::RenewToken(size), Command::RenewToken(renew)) = (call, &mut command)
-                    && let Some(token) = self.token(of, size)
+                    && let Some(token) = self.token(own, size)
                 {
                     renew.token = token;
                 }
@@ -254,13 +254,14 @@ impl World {
             Step::Pass(ms) => self.pass(Duration::from_millis(ms.into())),
             Step::Live(seconds) => self.live(seconds),
             Step::Store { held, broken } => (self.is_held, self.is_broken) = (held, broken),
-            Step::Gateway { user: of, token } => {
-                let token = token.and_then(|size| self.token(of, size));
-                let connect = GatewayRequest::Connect { app_id: app_id(), user_id: Some(user(of)), token, tls: false };
+            Step::Gateway { user: caller, token } => {
+                let token = token.and_then(|size| self.token(caller, size));
+                let connect =
+                    GatewayRequest::Connect { app_id: app_id(), user_id: Some(user(caller)), token, tls: false };
                 self.ask(connect);
             }
-            Step::TakeOffline { user: of, session } => {
-                self.ask(GatewayRequest::OfflineMessages { caller: caller(of, session), page: None });
+            Step::TakeOffline { user, session } => {
+                self.ask(GatewayRequest::OfflineMessages { caller: caller(user, session), page: None });
             }
             Step::Taken(which) => {
                 if !self.handed_out.is_empty() {
@@ -270,18 +271,19 @@ impl World {
                     self.core.http_answer_ended(self.now, id, false);
                 }
             }
-            Step::History { user: of, of_peer, of: whose, limit } => {
-                let of_what = if of_peer { HistoryOf::Peer(user(whose)) } else { HistoryOf::Channel(channel(whose)) };
+            Step::History { user: number, of_peer, whose, limit } => {
+                let conversation =
+                    if of_peer { HistoryOf::Peer(user(whose)) } else { HistoryOf::Channel(channel(whose)) };
                 let limit = limit.into();
-                let query = QueryHistory { of: of_what, from_ts: 0, until_ts: u64::MAX, after: None, limit };
-                self.ask(GatewayRequest::History { caller: caller(of, of), query });
+                let query = QueryHistory { conversation, from_ts: 0, until_ts: u64::MAX, after: None, limit };
+                self.ask(GatewayRequest::History { caller: caller(number, number), query });
             }
-            Step::Ban { user: of, seconds } => {
+            Step::Ban { user: number, seconds } => {
                 let until = now.unix_ms + u64::from(seconds) * 1000;
-                self.core.ban(now, &user(of), until);
+                self.core.ban(now, &user(number), until);
             }
-            Step::Unban(of) => {
-                self.core.unban(&user(of));
+            Step::Unban(number) => {
+                self.core.unban(&user(number));
             }
             Step::Drain => self.core.drain(),
             Step::Crash => self.crash(),
@@ -298,13 +300,13 @@ impl World {
     }
 
     /// A token of so many bytes, or of so many seconds where its form matters.
-    fn token(&self, of: u8, size: Size) -> Option<Token> {
+    fn token(&self, owner: u8, size: Size) -> Option<Token> {
         if !self.setup.secure {
             return Token::new(size.text()).ok();
         }
         let issued = self.now.unix_ms / 1000;
         let life = Duration::from_secs(size.bytes() as u64);
-        let (app_id, certificate, user_id) = (app_id(), certificate(), user(of));
+        let (app_id, certificate, user_id) = (app_id(), certificate(), user(owner));
         let builder = Builder::new(app_id.as_str(), &certificate, user_id.as_str(), issued, 42);
         Token::new(builder.ttl(life).build().ok()?).ok()
     }
@@ -313,9 +315,9 @@ impl World {
         let Some(at) = self.find(socket) else { return };
         let mut login = device.login();
         login.token = device.token.and_then(|size| self.token(device.user, size));
-        let of = login.user_id.clone();
+        let user_id = login.user_id.clone();
         // The last session that this user had, as its client remembers it.
-        let last = self.sockets.iter().rfind(|other| other.ticket.is_some() && other.user_id == of);
+        let last = self.sockets.iter().rfind(|other| other.ticket.is_some() && other.user_id == user_id);
         login.resume = resume.and_then(|position| {
             let last = last?;
             Some(Resume {
@@ -327,7 +329,7 @@ impl World {
         });
         let next_request = last.filter(|_| login.resume.is_some()).map_or(1, |last| last.next_request);
         let socket = &mut self.sockets[at];
-        (socket.number, socket.user_id, socket.next_request) = (device.user, of, next_request);
+        (socket.number, socket.user_id, socket.next_request) = (device.user, user_id, next_request);
         self.say(at, &ClientFrame::Login(Box::new(login)));
     }
 
@@ -542,8 +544,8 @@ impl World {
     }
 }
 
-fn caller(of: u8, session: u8) -> Caller {
-    Caller { app_id: app_id(), user_id: user(of), session: gateway_session(session) }
+fn caller(number: u8, session: u8) -> Caller {
+    Caller { app_id: app_id(), user_id: user(number), session: gateway_session(session) }
 }
 
 fn config(setup: Setup) -> ProjectConfig {

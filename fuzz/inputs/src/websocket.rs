@@ -47,8 +47,8 @@ pub fn websocket(bytes: &[u8]) {
                 next += 1;
                 ClientFrame::Request { id: RequestId(next), command: call.command() }
             }
-            Step::Ack(of) => {
-                let seq = Seq(of.into());
+            Step::Ack(number) => {
+                let seq = Seq(number.into());
                 ClientFrame::Ack { received: seq, consumed: seq, answered: RequestId(next) }
             }
             Step::Ping => ClientFrame::Ping,

@@ -33,9 +33,9 @@ fn every_load_tells_what_it_did() {
 #[test]
 fn receipts_and_logins_are_timed() {
     let server = Server::start(&[]);
-    for (load, of) in [(LOADS[0].0, "receipt"), (LOADS[3].0, "login")] {
+    for (load, timed) in [(LOADS[0].0, "receipt"), (LOADS[3].0, "login")] {
         let (_, figures, _) = bench(&server, load, &["--app-id", APP_ID]);
-        let figure = |name: &str| figures[format!("{of}_{name}_ms")].as_f64().unwrap();
+        let figure = |name: &str| figures[format!("{timed}_{name}_ms")].as_f64().unwrap();
         assert!(figure("p50") > 0.0 && figure("p50") <= figure("p99") && figure("p99") <= figure("max"), "{figures}");
     }
 }

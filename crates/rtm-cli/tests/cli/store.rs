@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::support::{APP_ID, Server, command, rtm};
 
 /// A data directory with the store of format 1 that the server's tests keep.
-struct Store(tempfile::TempDir);
+struct DataDir(tempfile::TempDir);
 
-impl Store {
+impl DataDir {
     fn old() -> Self {
         let store = Self(tempfile::tempdir().unwrap());
         let packed = fs::File::open(fixture("store-1.redb.gz")).unwrap();
@@ -97,12 +97,12 @@ fn attributes(channel: &str, revision: u64) -> String {
 
 #[test]
 fn an_old_store_is_exported_and_imported_without_loss() {
-    let old = Store::old();
+    let old = DataDir::old();
     let lines = old.export();
     assert_eq!(lines, values(&what_it_holds()));
     let file = old.0.path().join("export.jsonl");
     assert_eq!(succeeded(&old.run("export", &[file.to_str().unwrap()])), "");
-    let new = Store::empty();
+    let new = DataDir::empty();
     let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
     assert_eq!(said, "79 kept, 0 were there already\n");
     assert_eq!(new.export(), lines);
@@ -114,7 +114,7 @@ fn an_old_store_is_exported_and_imported_without_loss() {
 
 #[test]
 fn an_old_store_is_brought_up_with_one_line() {
-    let old = Store::old();
+    let old = DataDir::old();
     let output = old.run("check", &[]);
     let counts = "stored messages     11\nhistory             63\nchannel attributes  5\n";
     assert_eq!(succeeded(&output), counts);
@@ -125,7 +125,7 @@ fn an_old_store_is_brought_up_with_one_line() {
 
 #[test]
 fn an_import_joins_what_is_there() {
-    let store = Store::empty();
+    let store = DataDir::empty();
     let first = [message("bob", 1, "one"), message("bob", 2, "two"), attributes("room", 5)].concat();
     assert_eq!(succeeded(&store.import(&first)), "3 kept, 0 were there already\n");
     let second = [
@@ -175,7 +175,7 @@ fn a_bad_line_is_named_and_what_came_before_it_is_kept() {
         (with(|line| line["type"] = json!("history")), "unknown field `user_id`"),
     ];
     for (line, why) in bad {
-        let store = Store::empty();
+        let store = DataDir::empty();
         let said = failed(&store.import(&format!("{good}{line}{}", message("bob", 9, "after it"))));
         let start: String = line.chars().take(100).collect();
         assert!(said.contains("line 2: ") && said.contains(why), "{start}: {said}");
@@ -186,7 +186,7 @@ fn a_bad_line_is_named_and_what_came_before_it_is_kept() {
 
 #[test]
 fn damage_is_named_and_the_rest_is_exported() {
-    let store = Store::old();
+    let store = DataDir::old();
     succeeded(&store.run("check", &[]));
     let database = redb::Database::open(store.file()).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -208,7 +208,7 @@ fn damage_is_named_and_the_rest_is_exported() {
 
 #[test]
 fn a_store_in_use_is_left_alone() {
-    let store = Store::empty();
+    let store = DataDir::empty();
     let server = Server::start(&["--data-dir", store.path()]);
     for action in ["check", "export"] {
         let said = failed(&store.run(action, &[]));
@@ -220,7 +220,7 @@ fn a_store_in_use_is_left_alone() {
 
 #[test]
 fn a_store_that_is_none_is_not_made() {
-    let store = Store::empty();
+    let store = DataDir::empty();
     for action in ["check", "export"] {
         let said = failed(&store.run(action, &[]));
         assert!(said.contains("rtm.redb"), "{said}");
@@ -236,7 +236,7 @@ fn a_store_that_is_none_is_not_made() {
 
 #[test]
 fn an_export_whose_reader_has_enough_ends_quietly() {
-    let store = Store::old();
+    let store = DataDir::old();
     succeeded(&store.run("check", &[]));
     let args = ["store", "export", "--data-dir", store.path()];
     let mut child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

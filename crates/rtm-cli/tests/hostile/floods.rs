@@ -15,10 +15,10 @@ const ALLOWANCE_KIB: u64 = 16 * 1024;
 
 /// The call that draws on a budget. A login is refused at the gate, see below. A project without certificates takes any
 /// token.
-async fn call(client: &Client, of: LimitedCall, number: usize) -> Option<Result<(), RtmError>> {
+async fn call(client: &Client, limited: LimitedCall, number: usize) -> Option<Result<(), RtmError>> {
     let own = client.user_id()?;
     let done = |result: Result<_, RtmError>| Some(result);
-    match of {
+    match limited {
         LimitedCall::Login => None,
         LimitedCall::RenewToken => done(client.renew_token(&format!("token {number}")).await),
         LimitedCall::SendMessage => done(client.send_message_to_peer("nobody", "x").await.map(drop)),
@@ -54,32 +54,32 @@ async fn a_flood_over_each_limit_is_refused_and_costs_nobody_else_anything() {
     let server = Server::start(Options::default());
     let mut witnesses = Witnesses::of(&server).await;
     let before = server.level();
-    for of in LimitedCall::ALL {
+    for limited in LimitedCall::ALL {
         for wire in [Wire::Native, Wire::Vendor] {
-            let (client, _events) = server.log_in(wire, &format!("{}-{wire:?}", of.as_str())).await;
-            if of == LimitedCall::GetMembers {
+            let (client, _events) = server.log_in(wire, &format!("{}-{wire:?}", limited.as_str())).await;
+            if limited == LimitedCall::GetMembers {
                 client.channel("same").unwrap().join().await.unwrap();
             }
             // Joining and leaving the same channel at once would only undo one another.
-            let at_once = if of == LimitedCall::JoinSameChannel { 1 } else { 200 };
+            let at_once = if limited == LimitedCall::JoinSameChannel { 1 } else { 200 };
             let calls =
-                stream::iter(0..CALLS).map(|number| call(&client, of, number)).buffer_unordered(at_once).collect();
-            let results: Vec<Option<Result<(), RtmError>>> = soon(of.as_str(), calls).await;
+                stream::iter(0..CALLS).map(|number| call(&client, limited, number)).buffer_unordered(at_once).collect();
+            let results: Vec<Option<Result<(), RtmError>>> = soon(limited.as_str(), calls).await;
             let Some(results): Option<Vec<_>> = results.into_iter().collect() else { continue };
             let refused = results.iter().filter(|result| {
                 result.as_ref().is_err_and(|error| match error.kind() {
                     ErrorKind::TooOften => true,
-                    ErrorKind::ExceedLimit => of == LimitedCall::JoinChannel,
+                    ErrorKind::ExceedLimit => limited == LimitedCall::JoinChannel,
                     // The vendor has no number that says of an invitation that it comes too often.
-                    ErrorKind::InvalidArgument => of == LimitedCall::SendInvitation && wire == Wire::Vendor,
+                    ErrorKind::InvalidArgument => limited == LimitedCall::SendInvitation && wire == Wire::Vendor,
                     _ => false,
                 })
             });
             // The vendor's wire has no answer to a new token.
-            if of != LimitedCall::RenewToken || wire != Wire::Vendor {
-                assert!(refused.count() > CALLS / 2, "{of:?} on {wire:?}: {:?}", results.last());
+            if limited != LimitedCall::RenewToken || wire != Wire::Vendor {
+                assert!(refused.count() > CALLS / 2, "{limited:?} on {wire:?}: {:?}", results.last());
             }
-            assert!(results.iter().any(Result::is_ok), "{of:?} on {wire:?}");
+            assert!(results.iter().any(Result::is_ok), "{limited:?} on {wire:?}");
             witnesses.notice_nothing().await;
             client.logout().await.unwrap();
             server.returns_to(before, ALLOWANCE_KIB).await;

@@ -81,11 +81,11 @@ async fn write(client: Client, name: String, acknowledged: Arc<Acknowledged>) {
     futures::join!(offline, attributes, history);
 }
 
-async fn history(client: &Client, of: impl AsyncFn(HistoryQuery) -> rtm_client::HistoryPage) -> Vec<usize> {
+async fn history(client: &Client, ask: impl AsyncFn(HistoryQuery) -> rtm_client::HistoryPage) -> Vec<usize> {
     let mut texts = Vec::new();
     let mut query = HistoryQuery::default();
     loop {
-        let page = of(query).await;
+        let page = ask(query).await;
         let own = page.messages.iter().filter(|message| Some(&message.from) == client.user_id().as_ref());
         texts.extend(own.map(|message| message.message.as_text().unwrap().parse::<usize>().unwrap()));
         match page.next {

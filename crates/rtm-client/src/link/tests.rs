@@ -141,7 +141,7 @@ async fn history_goes_over_http_on_the_vendor_wire() {
         tokio::join!(client.query_channel_history("room", query), server.answer_post(GatewayAnswer::History(page)),);
     let GatewayRequest::History { caller, query: asked } = asked else { panic!("{asked:?}") };
     assert_eq!(caller.session, "session-1");
-    assert_eq!(asked.of, HistoryOf::Channel(ChannelId::new("room").unwrap()));
+    assert_eq!(asked.conversation, HistoryOf::Channel(ChannelId::new("room").unwrap()));
     assert_eq!((asked.from_ts, asked.limit), (5, 10));
     assert_eq!(result.unwrap().messages[0].message.as_text(), Some("kept"));
 

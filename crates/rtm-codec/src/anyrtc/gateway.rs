@@ -164,7 +164,7 @@ impl GatewayRequest {
         match self {
             Self::Connect { .. } => Endpoint::Gateway,
             Self::OfflineMessages { .. } => Endpoint::OfflineMessages,
-            Self::History { query, .. } => match query.of {
+            Self::History { query, .. } => match query.conversation {
                 HistoryOf::Channel(_) => Endpoint::ChannelHistory,
                 HistoryOf::Peer(_) => Endpoint::PeerHistory,
             },
@@ -434,8 +434,8 @@ impl Code {
 }
 
 fn write_query<'a>(caller: &'a Caller, query: &'a QueryHistory) -> shapes::GatewayQuery<'a> {
-    let QueryHistory { of, from_ts, until_ts, after, limit } = query;
-    let (peer_id, channel_id) = match of {
+    let QueryHistory { conversation, from_ts, until_ts, after, limit } = query;
+    let (peer_id, channel_id) = match conversation {
         HistoryOf::Peer(peer_id) => (Str::from(peer_id), Str::default()),
         HistoryOf::Channel(channel_id) => (Str::default(), Str::from(channel_id)),
     };
@@ -451,9 +451,9 @@ fn write_query<'a>(caller: &'a Caller, query: &'a QueryHistory) -> shapes::Gatew
 }
 
 /// What is left out is everything, in pages as long as there are.
-fn read_query(it: &shapes::GatewayQuery<'_>, of: HistoryOf) -> Result<QueryHistory, Refusal> {
+fn read_query(it: &shapes::GatewayQuery<'_>, conversation: HistoryOf) -> Result<QueryHistory, Refusal> {
     Ok(QueryHistory {
-        of,
+        conversation,
         from_ts: it.from_ts.0.unwrap_or_default(),
         until_ts: it.until_ts.0.unwrap_or(u64::MAX),
         after: read_after(it).map(HistoryCursor),

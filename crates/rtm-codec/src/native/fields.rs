@@ -168,7 +168,7 @@ structs! {
     DeleteChannelAttributesByKeys { target, keys }
     ClearChannelAttributes { target }
     GetChannelAttributes { channel_id, keys }
-    QueryHistory { of, from_ts, until_ts, after, limit }
+    QueryHistory { conversation, from_ts, until_ts, after, limit }
     HistoryPage { messages, next }
     PeerMessage { message_id, peer_id, message, is_offline_message, server_received_ts }
     ChannelAttributes { attributes, revision }

@@ -18,8 +18,8 @@ fn caller() -> Caller {
     Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: user("ann"), session: "s1".into() }
 }
 
-fn query(of: HistoryOf) -> QueryHistory {
-    QueryHistory { of, from_ts: 1, until_ts: 2, after: Some(HistoryCursor(3)), limit: 100 }
+fn query(conversation: HistoryOf) -> QueryHistory {
+    QueryHistory { conversation, from_ts: 1, until_ts: 2, after: Some(HistoryCursor(3)), limit: 100 }
 }
 
 #[test]
@@ -228,8 +228,8 @@ fn a_body_that_breaks_the_rules_is_refused() {
 #[test]
 fn what_is_left_out_of_a_history_query_is_everything() {
     let body = br#"{"appId":"0123456789abcdef0123456789abcdef","uid":"ann","sessId":"s1","channelId":"den"}"#;
-    let of = HistoryOf::Channel(room("den"));
-    let query = QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
+    let conversation = HistoryOf::Channel(room("den"));
+    let query = QueryHistory { conversation, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
     let request = GatewayRequest::History { caller: caller(), query };
     assert_eq!(GatewayRequest::decode(Endpoint::ChannelHistory, body), Ok(request));
 }

@@ -88,7 +88,7 @@ fn bad_requests() -> Vec<(&'static str, String, ErrorKind, &'static str, &'stati
         "UnSubscribeOnlineStatus",
         r#"{"Code":6,"MsgId":7}"#,
     );
-    for of in [
+    for fields in [
         r#""UserIds":"[1]""#,
         r#""UserIds":"[\"\"]""#,
         r#""UserIds":"""#,
@@ -99,7 +99,7 @@ fn bad_requests() -> Vec<(&'static str, String, ErrorKind, &'static str, &'stati
     ] {
         row(
             "SubscribeOnlineStatus",
-            list(of.into()),
+            list(fields.into()),
             E::InvalidArgument,
             "SubscribeOnlineStatus",
             r#"{"Code":2,"MsgId":7}"#,
@@ -126,7 +126,7 @@ fn bad_requests() -> Vec<(&'static str, String, ErrorKind, &'static str, &'stati
         "AddOrUpdateUserAttributes",
         r#"{"Code":4,"MsgId":7}"#,
     );
-    for of in [
+    for fields in [
         r#""Attributes":"{\"k\":1}""#,
         r#""Attributes":"{\"\":\"v\"}""#,
         r#""Attributes":"{\"a b\":\"v\"}""#,
@@ -137,7 +137,7 @@ fn bad_requests() -> Vec<(&'static str, String, ErrorKind, &'static str, &'stati
     ] {
         row(
             "AddOrUpdateUserAttributes",
-            list(of.into()),
+            list(fields.into()),
             E::InvalidArgument,
             "AddOrUpdateUserAttributes",
             r#"{"Code":3,"MsgId":7}"#,

@@ -150,8 +150,8 @@ fn command() -> BoxedStrategy<Command> {
             }
         ),
         (history_of(), number(), number(), option::of(number()), any::<u32>()).prop_map(
-            |(of, from_ts, until_ts, after, limit)| {
-                QueryHistory { of, from_ts, until_ts, after: after.map(HistoryCursor), limit }.into()
+            |(conversation, from_ts, until_ts, after, limit)| {
+                QueryHistory { conversation, from_ts, until_ts, after: after.map(HistoryCursor), limit }.into()
             }
         ),
         token().prop_map(|token| RenewToken { token }.into()),

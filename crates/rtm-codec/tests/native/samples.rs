@@ -120,7 +120,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         (
             "query_history",
             QueryHistory {
-                of: HistoryOf::Peer(bob()),
+                conversation: HistoryOf::Peer(bob()),
                 from_ts: 0,
                 until_ts: 1_700_000_000_000,
                 after: Some(HistoryCursor(3)),
@@ -130,7 +130,8 @@ fn commands() -> Vec<(&'static str, Command)> {
         ),
         (
             "query_history.channel",
-            QueryHistory { of: HistoryOf::Channel(room()), from_ts: 0, until_ts: 1, after: None, limit: 1 }.into(),
+            QueryHistory { conversation: HistoryOf::Channel(room()), from_ts: 0, until_ts: 1, after: None, limit: 1 }
+                .into(),
         ),
     ]
 }

@@ -10,7 +10,7 @@ use crate::{
     backoff::Backoff,
     intent::{Intent, Membership},
     invitation::Invitations,
-    link::Link,
+    link::LinkState,
     pending::Pending,
     token::TokenState,
 };
@@ -21,7 +21,7 @@ pub(super) struct Account {
     pub(super) credentials: Credentials,
     /// The user's `login`, until the server takes it.
     pub(super) login: Option<LoginUnderWay>,
-    pub(super) link: Link,
+    pub(super) link: LinkState,
     /// Tells this session from every other: a logout that the server never heard of must not bring back what was
     /// had before it.
     pub(super) instance: InstanceId,
@@ -72,7 +72,7 @@ impl Account {
         Self {
             credentials,
             login: Some(LoginUnderWay { deadline, last_error: None }),
-            link: Link::Lost,
+            link: LinkState::Lost,
             instance,
             ticket: None,
             token: TokenState::default(),
@@ -107,18 +107,18 @@ impl Account {
     }
 
     pub(super) fn is_online(&self) -> bool {
-        matches!(self.link, Link::Online(_))
+        matches!(self.link, LinkState::Online(_))
     }
 
     pub(super) fn state(&self) -> ConnectionState {
         match self.link {
-            Link::Online(_) => ConnectionState::Connected,
-            Link::Lost
-            | Link::Asking { .. }
-            | Link::Dialing { .. }
-            | Link::LoggingIn { .. }
-            | Link::Waiting { .. }
-            | Link::NeedsToken { .. } => {
+            LinkState::Online(_) => ConnectionState::Connected,
+            LinkState::Lost
+            | LinkState::Asking { .. }
+            | LinkState::Dialing { .. }
+            | LinkState::LoggingIn { .. }
+            | LinkState::Waiting { .. }
+            | LinkState::NeedsToken { .. } => {
                 if self.login.is_some() {
                     ConnectionState::Connecting
                 } else {
@@ -132,7 +132,7 @@ impl Account {
 impl Active<'_> {
     /// Ends what lives in the session; calls without an answer end with `kind`.
     pub(super) fn end_calls(&mut self, kind: ErrorKind) {
-        let link = mem::replace(&mut self.account.link, Link::Lost);
+        let link = mem::replace(&mut self.account.link, LinkState::Lost);
         self.cancel_asks(&link);
         let effects = self.account.invitations.end_session();
         effects.events.into_iter().for_each(|event| self.emit(event));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use rtm_codec::{
-    Answer, ChannelId, Command, ErrorKind, Family, MessageId, Refusal, RequestId,
+    Answer, ChannelId, Command, ErrorKind, MessageId, Refusal, RequestId,
     limits::{self, check_attributes},
 };
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Output, RtmError, check,
-    intent::{Membership, is_attribute_write, write_attributes},
+    intent::{Membership, write_attributes},
     invitation::{CallIds, Effects},
     pending::{Pending, Request, Sent},
 };
@@ -94,8 +94,26 @@ impl Account {
                 write_attributes(&mut attributes, command);
                 check_attributes(&attributes, limits::USER_ATTRIBUTES_BYTES)
             }
-            _ if command.family() == Family::Invitation => self.invitations.check(command, call_ids),
-            _ => Ok(()),
+            Command::SendInvitation(_)
+            | Command::CancelInvitation(_)
+            | Command::AcceptInvitation(_)
+            | Command::RefuseInvitation(_) => self.invitations.check(command, call_ids),
+            Command::RenewToken(_)
+            | Command::SendMessageToPeer(_)
+            | Command::QueryPeersOnlineStatus(_)
+            | Command::UnsubscribePeersOnlineStatus(_)
+            | Command::QueryPeersBySubscriptionOption(_)
+            | Command::SetLocalUserAttributes(_)
+            | Command::DeleteLocalUserAttributesByKeys(_)
+            | Command::ClearLocalUserAttributes(_)
+            | Command::GetUserAttributes(_)
+            | Command::GetChannelMemberCount(_)
+            | Command::SetChannelAttributes(_)
+            | Command::AddOrUpdateChannelAttributes(_)
+            | Command::DeleteChannelAttributesByKeys(_)
+            | Command::ClearChannelAttributes(_)
+            | Command::GetChannelAttributes(_)
+            | Command::QueryHistory(_) => Ok(()),
         }
     }
 
@@ -171,11 +189,32 @@ impl Active<'_> {
                 self.account.token.replaced();
                 self.try_token();
             }
-            _ if command.family() == Family::Invitation => {
+            Command::SendInvitation(_)
+            | Command::CancelInvitation(_)
+            | Command::AcceptInvitation(_)
+            | Command::RefuseInvitation(_) => {
                 let timeout = self.lasting.config.invitation_timeout;
                 self.account.invitations.requested(self.now, id, command, timeout);
             }
-            _ => {}
+            Command::SendMessageToPeer(_)
+            | Command::QueryPeersOnlineStatus(_)
+            | Command::SubscribePeersOnlineStatus(_)
+            | Command::UnsubscribePeersOnlineStatus(_)
+            | Command::QueryPeersBySubscriptionOption(_)
+            | Command::SetLocalUserAttributes(_)
+            | Command::AddOrUpdateLocalUserAttributes(_)
+            | Command::DeleteLocalUserAttributesByKeys(_)
+            | Command::ClearLocalUserAttributes(_)
+            | Command::GetUserAttributes(_)
+            | Command::SendChannelMessage(_)
+            | Command::GetMembers(_)
+            | Command::GetChannelMemberCount(_)
+            | Command::SetChannelAttributes(_)
+            | Command::AddOrUpdateChannelAttributes(_)
+            | Command::DeleteChannelAttributesByKeys(_)
+            | Command::ClearChannelAttributes(_)
+            | Command::GetChannelAttributes(_)
+            | Command::QueryHistory(_) => {}
         }
     }
 
@@ -198,26 +237,47 @@ impl Active<'_> {
             Command::LeaveChannel(leave) => self.leave_ended(id, &leave.channel_id, sent, &mut result),
             Command::RenewToken(_) => self.renewal_ended(id, &result),
             Command::QueryHistory(_) => self.cancel_query(id),
-            Command::SubscribePeersOnlineStatus(subscribe) if result.is_ok() => {
-                self.account.intent.subscriptions.extend(subscribe.peer_ids.iter().cloned());
-            }
-            Command::UnsubscribePeersOnlineStatus(unsubscribe) if result.is_ok() => {
-                for peer in &unsubscribe.peer_ids {
-                    self.account.intent.subscriptions.remove(peer);
+            Command::SubscribePeersOnlineStatus(subscribe) => {
+                if result.is_ok() {
+                    self.account.intent.subscriptions.extend(subscribe.peer_ids.iter().cloned());
                 }
             }
-            _ if is_attribute_write(&command) => {
+            Command::UnsubscribePeersOnlineStatus(unsubscribe) => {
+                if result.is_ok() {
+                    for peer in &unsubscribe.peer_ids {
+                        self.account.intent.subscriptions.remove(peer);
+                    }
+                }
+            }
+            Command::SetLocalUserAttributes(_)
+            | Command::AddOrUpdateLocalUserAttributes(_)
+            | Command::DeleteLocalUserAttributesByKeys(_)
+            | Command::ClearLocalUserAttributes(_) => {
                 if result.is_ok() {
                     write_attributes(&mut self.account.intent.attributes, &command);
                 }
                 self.write_ended();
             }
-            _ if command.family() == Family::Invitation => {
+            Command::SendInvitation(_)
+            | Command::CancelInvitation(_)
+            | Command::AcceptInvitation(_)
+            | Command::RefuseInvitation(_) => {
                 let error = result.as_ref().err().map(|refusal| refusal.kind);
                 let effects = self.account.invitations.answered(id, &command, sent != Sent::Never, error);
                 self.apply(effects);
             }
-            _ => {}
+            Command::SendMessageToPeer(_)
+            | Command::QueryPeersOnlineStatus(_)
+            | Command::QueryPeersBySubscriptionOption(_)
+            | Command::GetUserAttributes(_)
+            | Command::SendChannelMessage(_)
+            | Command::GetMembers(_)
+            | Command::GetChannelMemberCount(_)
+            | Command::SetChannelAttributes(_)
+            | Command::AddOrUpdateChannelAttributes(_)
+            | Command::DeleteChannelAttributesByKeys(_)
+            | Command::ClearChannelAttributes(_)
+            | Command::GetChannelAttributes(_) => {}
         }
         if is_provided {
             self.account.token.provided = None;

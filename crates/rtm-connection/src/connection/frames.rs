@@ -5,37 +5,39 @@ use std::ops::ControlFlow;
 use rtm_codec::{Answer, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
 
 use super::account::{Active, End};
-use crate::{GapReason, Output, ReceivedMessageProperties, RtmEvent, link::Link, recent::Message, stream::Arrival};
+use crate::{
+    GapReason, Output, ReceivedMessageProperties, RtmEvent, link::LinkState, recent::Message, stream::Arrival,
+};
 
 impl Active<'_> {
     pub(super) fn frame(&mut self, frame: ServerFrame) -> ControlFlow<End> {
         match &mut self.account.link {
-            Link::Online(online) => online.heard(self.now),
-            Link::LoggingIn { .. } => {}
+            LinkState::Online(online) => online.heard(self.now),
+            LinkState::LoggingIn { .. } => {}
             // Of a link that is given up.
-            Link::Lost
-            | Link::Asking { .. }
-            | Link::Dialing { .. }
-            | Link::Waiting { .. }
-            | Link::NeedsToken { .. } => {
+            LinkState::Lost
+            | LinkState::Asking { .. }
+            | LinkState::Dialing { .. }
+            | LinkState::Waiting { .. }
+            | LinkState::NeedsToken { .. } => {
                 return ControlFlow::Continue(());
             }
         }
         match (&mut self.account.link, frame) {
-            (Link::Online(_), ServerFrame::Event { seq, event }) => self.event(seq, event),
-            (Link::Online(_), ServerFrame::Reply { id, result }) => {
+            (LinkState::Online(_), ServerFrame::Event { seq, event }) => self.event(seq, event),
+            (LinkState::Online(_), ServerFrame::Reply { id, result }) => {
                 if let Some(request) = self.account.pending.remove(id) {
                     self.finish(id, request, result);
                 }
             }
-            (Link::Online(online), ServerFrame::Ping) => {
+            (LinkState::Online(online), ServerFrame::Ping) => {
                 online.acks_anything = true;
                 self.lasting.send(ClientFrame::Pong);
             }
-            (Link::LoggingIn { .. }, ServerFrame::Ping) => self.lasting.send(ClientFrame::Pong),
-            (Link::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(*welcome),
-            (Link::LoggingIn { .. }, ServerFrame::Refused(refusal)) => return self.refused(refusal),
-            (Link::Online(_) | Link::LoggingIn { .. }, ServerFrame::Close(reason)) => {
+            (LinkState::LoggingIn { .. }, ServerFrame::Ping) => self.lasting.send(ClientFrame::Pong),
+            (LinkState::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(*welcome),
+            (LinkState::LoggingIn { .. }, ServerFrame::Refused(refusal)) => return self.refused(refusal),
+            (LinkState::Online(_) | LinkState::LoggingIn { .. }, ServerFrame::Close(reason)) => {
                 return self.link_lost(Some(reason), true);
             }
             // A pong was heard already; the rest has no place here and no effect.
@@ -46,14 +48,14 @@ impl Active<'_> {
 
     pub(super) fn closed(&mut self, reason: Option<CloseReason>) -> ControlFlow<End> {
         match self.account.link {
-            Link::Dialing { asked: true, .. } | Link::LoggingIn { .. } | Link::Online(_) => {
+            LinkState::Dialing { asked: true, .. } | LinkState::LoggingIn { .. } | LinkState::Online(_) => {
                 self.link_lost(reason, false)
             }
-            Link::Dialing { asked: false, .. }
-            | Link::Lost
-            | Link::Asking { .. }
-            | Link::Waiting { .. }
-            | Link::NeedsToken { .. } => ControlFlow::Continue(()),
+            LinkState::Dialing { asked: false, .. }
+            | LinkState::Lost
+            | LinkState::Asking { .. }
+            | LinkState::Waiting { .. }
+            | LinkState::NeedsToken { .. } => ControlFlow::Continue(()),
         }
     }
 

@@ -11,7 +11,7 @@ use super::account::{Active, End};
 use crate::{
     AskId, Output, Target, TransportError,
     gateway::{Route, Stored},
-    link::Link,
+    link::LinkState,
 };
 
 impl Active<'_> {
@@ -24,7 +24,7 @@ impl Active<'_> {
             token: credentials.token,
             tls,
         });
-        self.account.link = Link::Asking { until: self.now + self.lasting.config.connect_timeout, ask };
+        self.account.link = LinkState::Asking { until: self.now + self.lasting.config.connect_timeout, ask };
     }
 
     /// Asks for what was stored while the user was away, which on the vendor's wire a client has to do.
@@ -35,7 +35,7 @@ impl Active<'_> {
     /// Sends a request over the link at hand, or asks the gateway where the wire leaves it to that.
     pub(super) fn send_request(&mut self, id: RequestId, command: Arc<Command>) {
         if let Command::QueryHistory(query) = &*command
-            && let Link::Online(online) = &mut self.account.link
+            && let LinkState::Online(online) = &mut self.account.link
             && let Some(gateway) = &mut online.gateway
         {
             let ask = self.lasting.take_ask_id();
@@ -50,8 +50,8 @@ impl Active<'_> {
     /// The gateway answered, or could not be asked.
     pub(super) fn asked(&mut self, id: AskId, result: Result<GatewayAnswer, TransportError>) -> ControlFlow<End> {
         match &mut self.account.link {
-            Link::Asking { ask, .. } if *ask == id => return self.server_named(result),
-            Link::Online(online) => {
+            LinkState::Asking { ask, .. } if *ask == id => return self.server_named(result),
+            LinkState::Online(online) => {
                 let Some(gateway) = &mut online.gateway else { return ControlFlow::Continue(()) };
                 if let Some(request) = gateway.queries.remove(&id) {
                     self.history_answered(request, result);
@@ -69,7 +69,7 @@ impl Active<'_> {
 
     /// A part of an answer came: the rest of the stored messages may take as long again.
     pub(super) fn ask_goes_on(&mut self, id: AskId) {
-        if let Link::Online(online) = &mut self.account.link
+        if let LinkState::Online(online) = &mut self.account.link
             && let Some(gateway) = &mut online.gateway
             && let Stored::Asked { ask, until, .. } = &mut gateway.stored
             && *ask == id
@@ -79,7 +79,7 @@ impl Active<'_> {
     }
 
     fn server_named(&mut self, result: Result<GatewayAnswer, TransportError>) -> ControlFlow<End> {
-        self.account.link = Link::Lost;
+        self.account.link = LinkState::Lost;
         let unreachable = ErrorKind::GatewayConnectFailed;
         match result {
             Ok(GatewayAnswer::Connect { session, addresses }) => {
@@ -106,7 +106,7 @@ impl Active<'_> {
     }
 
     fn try_stored(&mut self, after: Option<StoredCursor>, tries: u32) {
-        let Link::Online(online) = &mut self.account.link else { return };
+        let LinkState::Online(online) = &mut self.account.link else { return };
         let Some(gateway) = &mut online.gateway else { return };
         let (ask, until) = (self.lasting.take_ask_id(), self.now + STORED_TIMEOUT);
         gateway.stored = Stored::Asked { ask, after, tries, until };
@@ -158,7 +158,7 @@ impl Active<'_> {
     }
 
     fn set_stored(&mut self, stored: Stored) {
-        if let Link::Online(online) = &mut self.account.link
+        if let LinkState::Online(online) = &mut self.account.link
             && let Some(gateway) = &mut online.gateway
         {
             gateway.stored = stored;
@@ -167,7 +167,7 @@ impl Active<'_> {
 
     /// The gateway has not handed out the stored messages in time, or the pause before the next try is over.
     pub(super) fn stored_timeout(&mut self) {
-        let Link::Online(online) = &self.account.link else { return };
+        let LinkState::Online(online) = &self.account.link else { return };
         match online.gateway.as_ref().map(|gateway| gateway.stored) {
             Some(Stored::Asked { ask, after, tries, .. }) => {
                 self.push(Output::CancelAsk(ask));
@@ -192,7 +192,7 @@ impl Active<'_> {
 
     /// A history query ended without the gateway's answer, if that has it.
     pub(super) fn cancel_query(&mut self, id: RequestId) {
-        let Link::Online(online) = &mut self.account.link else { return };
+        let LinkState::Online(online) = &mut self.account.link else { return };
         let Some(gateway) = &mut online.gateway else { return };
         if let Some(ask) = gateway.queries.iter().find(|(_, request)| **request == id).map(|(ask, _)| *ask) {
             gateway.queries.remove(&ask);
@@ -201,10 +201,10 @@ impl Active<'_> {
     }
 
     /// Nobody waits any more for what `link` asked.
-    pub(super) fn cancel_asks(&mut self, link: &Link) {
+    pub(super) fn cancel_asks(&mut self, link: &LinkState) {
         let asks: BTreeSet<_> = match link {
-            Link::Asking { ask, .. } => [*ask].into(),
-            Link::Online(online) => online.gateway.iter().flat_map(|gateway| gateway.asks()).collect(),
+            LinkState::Asking { ask, .. } => [*ask].into(),
+            LinkState::Online(online) => online.gateway.iter().flat_map(|gateway| gateway.asks()).collect(),
             _ => return,
         };
         self.lasting.cancel_asks(asks);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, Target,
-    TransportError, gateway::Route, link::Link,
+    TransportError, gateway::Route, link::LinkState,
 };
 
 impl Connection {
@@ -106,22 +106,24 @@ impl Active<'_> {
     /// The user leaves. Says whether the server is told, and so has to confirm it.
     fn say_goodbye(&mut self) -> bool {
         match self.account.link {
-            Link::Online(_) => {
+            LinkState::Online(_) => {
                 // Receipts of what came until now.
                 let ack = self.lasting.take_ack(&self.account.pending, true);
                 self.lasting.queue.extend(ack.map(Output::Send));
                 self.lasting.send(ClientFrame::Logout);
                 true
             }
-            Link::LoggingIn { .. } => {
+            LinkState::LoggingIn { .. } => {
                 self.lasting.send(ClientFrame::Logout);
                 true
             }
-            Link::Dialing { .. } => {
+            LinkState::Dialing { .. } => {
                 self.push(Output::Hangup(CloseReason::Logout));
                 false
             }
-            Link::Lost | Link::Asking { .. } | Link::Waiting { .. } | Link::NeedsToken { .. } => false,
+            LinkState::Lost | LinkState::Asking { .. } | LinkState::Waiting { .. } | LinkState::NeedsToken { .. } => {
+                false
+            }
         }
     }
 
@@ -140,14 +142,14 @@ impl Active<'_> {
         if self.account.login.is_none() && self.account.token.fault.is_some() {
             let until = self.account.token.again_at;
             if until.is_none_or(|until| until > self.now) {
-                self.account.link = Link::NeedsToken { until };
+                self.account.link = LinkState::NeedsToken { until };
                 return;
             }
         }
         let draining = self.account.lost_by == Some(CloseReason::Draining);
         let pause = self.account.backoff.pause(&self.lasting.config.backoff, draining, &mut self.lasting.rng);
         let pause = pause.max(self.lasting.limiter.may_present_token(self.now).err().unwrap_or_default());
-        self.account.link = Link::Waiting { until: self.now + pause };
+        self.account.link = LinkState::Waiting { until: self.now + pause };
     }
 
     /// Opens a link; where it cannot be had in time, to the next server of `route`.
@@ -157,12 +159,12 @@ impl Active<'_> {
             // The others are to have their turn before the user's login runs out.
             time /= 2;
         }
-        self.account.link = Link::Dialing { until: self.now + time, asked: false, route };
+        self.account.link = LinkState::Dialing { until: self.now + time, asked: false, route };
         self.push(Output::Dial(target));
     }
 
     pub(super) fn opened(&mut self) {
-        let Link::Dialing { asked: true, route, .. } = &mut self.account.link else { return };
+        let LinkState::Dialing { asked: true, route, .. } = &mut self.account.link else { return };
         let gateway_session = route.take().map(|route| route.session);
         let account = &mut *self.account;
         account.offered_renewal = account.token.renewing;
@@ -176,7 +178,7 @@ impl Active<'_> {
             answered,
         });
         stream.told(answered);
-        account.link = Link::LoggingIn {
+        account.link = LinkState::LoggingIn {
             give_up: self.now + config.answer_timeout,
             resumes: resume.is_some(),
             gateway_session: gateway_session.clone(),
@@ -197,10 +199,10 @@ impl Active<'_> {
     }
 
     pub(super) fn dial_failed(&mut self, error: TransportError) -> ControlFlow<End> {
-        if !matches!(self.account.link, Link::Dialing { asked: true, .. }) || self.open_next() {
+        if !matches!(self.account.link, LinkState::Dialing { asked: true, .. }) || self.open_next() {
             return ControlFlow::Continue(());
         }
-        self.account.link = Link::Lost;
+        self.account.link = LinkState::Lost;
         self.attempt_failed(ErrorKind::GatewayConnectFailed, error.detail, error.retry)
     }
 
@@ -216,7 +218,7 @@ impl Active<'_> {
 
     /// Tries the next server that the gateway named, if there is one.
     fn open_next(&mut self) -> bool {
-        let Link::Dialing { route, .. } = &mut self.account.link else { return false };
+        let LinkState::Dialing { route, .. } = &mut self.account.link else { return false };
         let mut route = route.take();
         let Some(server) = route.as_mut().and_then(Route::next) else { return false };
         self.open(Target::Server(server), route);

@@ -8,12 +8,12 @@ use super::account::{Active, End};
 use crate::{
     ConnectionChangeReason as Reason, ConnectionState as State, Credentials, GapReason, Output, RtmError, RtmEvent,
     gateway::Gateway,
-    link::{Link, Online},
+    link::{LinkState, Online},
 };
 
 impl Active<'_> {
     pub(super) fn welcomed(&mut self, welcome: Welcome) {
-        let Link::LoggingIn { resumes, gateway_session, .. } = &mut self.account.link else { return };
+        let LinkState::LoggingIn { resumes, gateway_session, .. } = &mut self.account.link else { return };
         let (resumes, gateway_session) = (*resumes, gateway_session.take());
         let Welcome { user_id: _, ticket, resumption, token_expires_in_ms, server_time_ms: _, limits } = welcome;
         let resumption = if resumes { resumption } else { Resumption::New };
@@ -22,7 +22,7 @@ impl Active<'_> {
             let Credentials { app_id, user_id, .. } = self.account.credentials.clone();
             Gateway::new(Caller { app_id, user_id, session })
         });
-        self.account.link = Link::Online(Online::new(self.now, self.lasting.config.keep_alive, gateway));
+        self.account.link = LinkState::Online(Online::new(self.now, self.lasting.config.keep_alive, gateway));
         self.account.ticket = ticket;
         for id in self.account.pending.renewals(self.account.offered_renewal) {
             if let Some(request) = self.account.pending.remove(id) {
@@ -140,7 +140,7 @@ impl Active<'_> {
 
     /// The link of a session is lost, and the session is not.
     pub(super) fn interrupted(&mut self, reason: Option<CloseReason>, hang_up: Option<CloseReason>) {
-        if let Link::Online(online) = &self.account.link {
+        if let LinkState::Online(online) = &self.account.link {
             self.account.backoff.lasted(&self.lasting.config.backoff, online.lasted(self.now));
         }
         self.drop_link(hang_up);
@@ -153,7 +153,7 @@ impl Active<'_> {
 
     /// Lets the link go, with everything that lived in it. What was not handed to it yet was never sent.
     pub(super) fn drop_link(&mut self, hang_up: Option<CloseReason>) {
-        let link = mem::replace(&mut self.account.link, Link::Lost);
+        let link = mem::replace(&mut self.account.link, LinkState::Lost);
         self.cancel_asks(&link);
         self.lasting.unsend(|id| {
             if let Some(request) = self.account.pending.get_mut(id) {

@@ -8,7 +8,7 @@ use super::{
     Connection, State,
     account::{Account, Active, End},
 };
-use crate::{ConnectionChangeReason as Reason, ConnectionState, Deadline, RtmError, Timer, link::Link};
+use crate::{ConnectionChangeReason as Reason, ConnectionState, Deadline, RtmError, Timer, link::LinkState};
 
 impl Connection {
     /// The next instant at which something is to be done, and what.
@@ -85,15 +85,15 @@ impl Account {
             (Timer::Invitation, _) => self.invitations.next_deadline(),
             (Timer::Login, _) => self.login.as_ref().map(|login| login.deadline),
             (Timer::Token, _) if self.state() == ConnectionState::Reconnecting => self.token.deadline(),
-            (Timer::Answer, Link::LoggingIn { give_up, .. }) => Some(*give_up),
-            (Timer::Gateway, Link::Asking { until, .. }) => Some(*until),
-            (Timer::Open, Link::Dialing { until, .. }) => Some(*until),
-            (Timer::Reconnect, Link::Waiting { until } | Link::NeedsToken { until: Some(until) }) => Some(*until),
+            (Timer::Answer, LinkState::LoggingIn { give_up, .. }) => Some(*give_up),
+            (Timer::Gateway, LinkState::Asking { until, .. }) => Some(*until),
+            (Timer::Open, LinkState::Dialing { until, .. }) => Some(*until),
+            (Timer::Reconnect, LinkState::Waiting { until } | LinkState::NeedsToken { until: Some(until) }) => Some(*until),
             (Timer::Provider, _) => self.token.supply_at(),
-            (Timer::Silence, Link::Online(online)) => Some(online.look_at()),
-            (Timer::Ping, Link::Online(online)) => online.ping_at(),
-            (Timer::StoredMessages, Link::Online(online)) => online.gateway.as_ref()?.stored_at(),
-            (Timer::Restore, Link::Online(_)) => self.intent.next_retry(),
+            (Timer::Silence, LinkState::Online(online)) => Some(online.look_at()),
+            (Timer::Ping, LinkState::Online(online)) => online.ping_at(),
+            (Timer::StoredMessages, LinkState::Online(online)) => online.gateway.as_ref()?.stored_at(),
+            (Timer::Restore, LinkState::Online(_)) => self.intent.next_retry(),
             (
                 Timer::Token
                 | Timer::Answer
@@ -137,14 +137,14 @@ impl Active<'_> {
             Timer::Open => return self.open_timeout(),
             Timer::Reconnect => self.dial(),
             Timer::Silence => {
-                if let Link::Online(online) = &mut self.account.link
+                if let LinkState::Online(online) = &mut self.account.link
                     && online.is_silent(self.now)
                 {
                     self.interrupted(Some(CloseReason::KeepAliveTimeout), Some(CloseReason::KeepAliveTimeout));
                 }
             }
             Timer::Ping => {
-                if let Link::Online(online) = &mut self.account.link {
+                if let LinkState::Online(online) = &mut self.account.link {
                     online.ping(self.now);
                     self.lasting.send(ClientFrame::Ping);
                 }
@@ -171,9 +171,9 @@ impl Active<'_> {
     /// Ends an attempt: nothing more is asked or dialled for it, and a link on which the login has no answer is left.
     fn give_up_attempt(&mut self) {
         match self.account.link {
-            Link::Dialing { .. } | Link::LoggingIn { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
-            Link::Asking { .. } => self.drop_link(None),
-            Link::Lost | Link::Online(_) | Link::Waiting { .. } | Link::NeedsToken { .. } => {}
+            LinkState::Dialing { .. } | LinkState::LoggingIn { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
+            LinkState::Asking { .. } => self.drop_link(None),
+            LinkState::Lost | LinkState::Online(_) | LinkState::Waiting { .. } | LinkState::NeedsToken { .. } => {}
         }
     }
 }

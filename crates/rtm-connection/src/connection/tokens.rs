@@ -6,7 +6,7 @@ use rtm_codec::{Answer, Command, ErrorKind, Family, Refusal, RenewToken, Request
 
 use super::account::{Active, End};
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState, Output, RtmError, RtmEvent, link::Link, pending::Request,
+    ConnectionChangeReason as Reason, ConnectionState, Output, RtmError, RtmEvent, link::LinkState, pending::Request,
     token::Supply,
 };
 
@@ -14,7 +14,7 @@ impl Active<'_> {
     /// The first step of a login: a token, if the user has none but a way to get one, else the link.
     pub(super) fn begin(&mut self) {
         if self.account.credentials.token.is_none() && self.lasting.config.token_provider {
-            self.account.link = Link::NeedsToken { until: None };
+            self.account.link = LinkState::NeedsToken { until: None };
             self.fetch_token();
         } else {
             self.dial();
@@ -90,12 +90,12 @@ impl Active<'_> {
 
     /// A new token is there: it is presented at once, unless too many were refused lately.
     pub(super) fn try_token(&mut self) {
-        if !matches!(self.account.link, Link::Waiting { .. } | Link::NeedsToken { .. }) {
+        if !matches!(self.account.link, LinkState::Waiting { .. } | LinkState::NeedsToken { .. }) {
             return;
         }
         match self.lasting.limiter.may_present_token(self.now) {
             Ok(()) => self.dial(),
-            Err(wait) => self.account.link = Link::Waiting { until: self.now + wait },
+            Err(wait) => self.account.link = LinkState::Waiting { until: self.now + wait },
         }
     }
 
@@ -130,8 +130,8 @@ impl Active<'_> {
             self.emit(RtmEvent::TokenDidExpire);
             self.token_failed(ErrorKind::TokenExpired);
         }
-        if matches!(self.account.link, Link::Waiting { .. }) {
-            self.account.link = Link::NeedsToken { until: self.account.token.again_at };
+        if matches!(self.account.link, LinkState::Waiting { .. }) {
+            self.account.link = LinkState::NeedsToken { until: self.account.token.again_at };
         }
     }
 
@@ -187,7 +187,9 @@ impl Active<'_> {
     pub(super) fn check_token(&self, command: &Command) -> Result<(), Refusal> {
         let token = &self.account.token;
         match (&self.account.link, token.fault) {
-            (Link::NeedsToken { .. }, Some(fault)) if !token.is_asked() && !is_renewal(command) => Err(fault.into()),
+            (LinkState::NeedsToken { .. }, Some(fault)) if !token.is_asked() && !is_renewal(command) => {
+                Err(fault.into())
+            }
             _ => Ok(()),
         }
     }

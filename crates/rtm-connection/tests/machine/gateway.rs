@@ -48,7 +48,7 @@ fn texts(peer: &mut Peer) -> Vec<String> {
 }
 
 fn history() -> QueryHistory {
-    QueryHistory { of: HistoryOf::Peer(user("alice")), from_ts: 1, until_ts: 9, after: None, limit: 10 }
+    QueryHistory { conversation: HistoryOf::Peer(user("alice")), from_ts: 1, until_ts: 9, after: None, limit: 10 }
 }
 
 #[test]

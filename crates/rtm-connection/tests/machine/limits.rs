@@ -75,7 +75,7 @@ fn the_vendors_wire_has_no_bytes_and_no_revisions() {
 }
 
 fn history(from_ts: u64, until_ts: u64, limit: u32) -> QueryHistory {
-    QueryHistory { of: HistoryOf::Peer(user("alice")), from_ts, until_ts, after: None, limit }
+    QueryHistory { conversation: HistoryOf::Peer(user("alice")), from_ts, until_ts, after: None, limit }
 }
 
 #[test]

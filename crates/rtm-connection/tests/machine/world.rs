@@ -162,7 +162,7 @@ impl World {
             }
             Step::Send => self.call(to_alice("hi")),
             Step::History => self.call(QueryHistory {
-                of: HistoryOf::Peer(user("alice")),
+                conversation: HistoryOf::Peer(user("alice")),
                 from_ts: 0,
                 until_ts: u64::MAX,
                 after: None,

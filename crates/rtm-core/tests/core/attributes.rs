@@ -43,8 +43,8 @@ fn get_channel() -> GetChannelAttributes {
     GetChannelAttributes { channel_id: room("r"), keys: None }
 }
 
-fn values(of: &ChannelAttributes) -> BTreeMap<AttributeKey, Text> {
-    of.attributes.iter().map(|(key, of)| (key.clone(), of.value.clone())).collect()
+fn values(all: &ChannelAttributes) -> BTreeMap<AttributeKey, Text> {
+    all.attributes.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect()
 }
 
 /// So many attributes of so many bytes each, key and value.
@@ -264,7 +264,7 @@ fn a_write_that_the_store_refuses_changes_nothing_that_anybody_can_see() {
         world.store.is_broken = false;
         let all = world.call(bob, get_channel()).unwrap();
         assert_eq!(all.revision, Revision(revision));
-        assert_eq!(all.attributes.get(&key("a")).map(|of| &*of.value), before);
+        assert_eq!(all.attributes.get(&key("a")).map(|attribute| &*attribute.value), before);
         assert_eq!(world.events(bob), []);
     }
     let mut world = world.restart(config());
@@ -418,9 +418,9 @@ fn a_member_that_is_away_gets_the_last_set_only() {
 fn there_are_32_channel_attributes_of_32_kib_in_all() {
     let mut world = World::new();
     let alice = world.login("alice");
-    let of = |attributes| SetChannelAttributes { attributes, ..set_channel(&[]) };
-    world.call(alice, of(sized(32, 1024))).unwrap();
-    for refused in [of(sized(33, 10)), of(sized(31, 1058)), of(sized(1, 4 + 8193))] {
+    let write = |attributes| SetChannelAttributes { attributes, ..set_channel(&[]) };
+    world.call(alice, write(sized(32, 1024))).unwrap();
+    for refused in [write(sized(33, 10)), write(sized(31, 1058)), write(sized(1, 4 + 8193))] {
         assert_eq!(world.call(alice, refused).unwrap_err().kind, ErrorKind::SizeOverflow);
     }
     let refused = world.call(alice, add_channel(&[("more", "x")])).unwrap_err();
@@ -506,12 +506,12 @@ fn a_project_holds_only_so_many_channel_attributes() {
     config.settings.channel_attributes_bytes = 1000;
     let mut world = World::with(config);
     let alice = world.login("alice");
-    let of = |channel: &str, bytes| SetChannelAttributes { target: target(channel), attributes: sized(1, bytes) };
-    world.call(alice, of("a", 600)).unwrap();
-    world.call(alice, of("b", 400)).unwrap();
-    assert_eq!(world.call(alice, of("c", 5)).unwrap_err().kind, ErrorKind::Failure);
-    world.call(alice, of("a", 500)).unwrap();
-    world.call(alice, of("c", 100)).unwrap();
+    let write = |channel: &str, bytes| SetChannelAttributes { target: target(channel), attributes: sized(1, bytes) };
+    world.call(alice, write("a", 600)).unwrap();
+    world.call(alice, write("b", 400)).unwrap();
+    assert_eq!(world.call(alice, write("c", 5)).unwrap_err().kind, ErrorKind::Failure);
+    world.call(alice, write("a", 500)).unwrap();
+    world.call(alice, write("c", 100)).unwrap();
     world.advance(secs(300));
-    world.call(alice, of("d", 1000)).unwrap();
+    world.call(alice, write("d", 1000)).unwrap();
 }

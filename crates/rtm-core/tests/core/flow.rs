@@ -218,8 +218,8 @@ fn events_of_channels_give_way_to_messages_and_are_told_of() {
     }
     let again = world.resume(bob);
     let events = world.events(again);
-    let of = |name: &str| names(&events).iter().filter(|of| *of == name).count();
-    assert_eq!((of("ChannelMessage"), of("MessageFromPeer")), (7, 3));
+    let count = |name: &str| names(&events).iter().filter(|event| *event == name).count();
+    assert_eq!((count("ChannelMessage"), count("MessageFromPeer")), (7, 3));
     assert_eq!(events[0], Event::Gap { channel_id: Some(room("r")), lost: Some(5) });
 }
 

@@ -21,8 +21,8 @@ fn say(id: u64, text: &str, is_kept: bool) -> SendChannelMessage {
     }
 }
 
-fn query(of: HistoryOf) -> QueryHistory {
-    QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 }
+fn query(conversation: HistoryOf) -> QueryHistory {
+    QueryHistory { conversation, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 }
 }
 
 fn texts(page: &HistoryPage) -> Vec<&str> {
@@ -62,11 +62,11 @@ fn only_members_read_a_channels_history() {
     world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
     world.call(alice, say(1, "kept", true)).unwrap();
     world.call(alice, say(2, "not kept", false)).unwrap();
-    let of = query(HistoryOf::Channel(room("r")));
-    assert_eq!(texts(&world.call(alice, of.clone()).unwrap()), ["kept"]);
-    assert_eq!(world.call(bob, of.clone()).unwrap_err().kind, ErrorKind::NotInChannel);
+    let whole = query(HistoryOf::Channel(room("r")));
+    assert_eq!(texts(&world.call(alice, whole.clone()).unwrap()), ["kept"]);
+    assert_eq!(world.call(bob, whole.clone()).unwrap_err().kind, ErrorKind::NotInChannel);
     world.call(bob, JoinChannel { channel_id: room("r") }).unwrap();
-    assert_eq!(texts(&world.call(bob, of).unwrap()), ["kept"]);
+    assert_eq!(texts(&world.call(bob, whole).unwrap()), ["kept"]);
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn a_page_has_1_to_100_messages_and_says_where_the_next_one_starts() {
     for id in 1..=250 {
         world.call(alice, kept(id, "bob", &id.to_string())).unwrap();
     }
-    let of = query(HistoryOf::Peer(uid("bob")));
+    let whole = query(HistoryOf::Peer(uid("bob")));
     let mut all = Vec::new();
     let mut after = None;
     let mut pages = 0;
     loop {
-        let page = world.call(alice, QueryHistory { after, ..of.clone() }).unwrap();
+        let page = world.call(alice, QueryHistory { after, ..whole.clone() }).unwrap();
         all.extend(texts(&page).into_iter().map(str::to_owned));
         pages += 1;
         after = page.next;
@@ -92,7 +92,7 @@ fn a_page_has_1_to_100_messages_and_says_where_the_next_one_starts() {
     assert_eq!(pages, 3);
     assert_eq!(all, (1..=250).map(|id| id.to_string()).collect::<Vec<_>>());
     for limit in [0, 101] {
-        let refusal = world.call(alice, QueryHistory { limit, ..of.clone() }).unwrap_err();
+        let refusal = world.call(alice, QueryHistory { limit, ..whole.clone() }).unwrap_err();
         assert_eq!(refusal.kind, ErrorKind::InvalidArgument);
     }
 }
@@ -105,10 +105,10 @@ fn a_time_span_takes_its_start_and_not_its_end() {
         world.call(alice, kept(id, "bob", &id.to_string())).unwrap();
         world.advance(secs(1));
     }
-    let of = |from_ts, until_ts| QueryHistory { from_ts, until_ts, ..query(HistoryOf::Peer(uid("bob"))) };
-    let page = world.call(alice, of(START_MS + 1000, START_MS + 2000)).unwrap();
+    let span = |from_ts, until_ts| QueryHistory { from_ts, until_ts, ..query(HistoryOf::Peer(uid("bob"))) };
+    let page = world.call(alice, span(START_MS + 1000, START_MS + 2000)).unwrap();
     assert_eq!(texts(&page), ["1"]);
-    let refusal = world.call(alice, of(5, 5)).unwrap_err();
+    let refusal = world.call(alice, span(5, 5)).unwrap_err();
     assert_eq!(refusal.kind, ErrorKind::InvalidArgument);
 }
 

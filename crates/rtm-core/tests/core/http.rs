@@ -36,8 +36,8 @@ fn with_stored(world: &mut World, texts: &[&str]) -> C {
     world.login_vendor("bob")
 }
 
-fn history(user: &str, of: HistoryOf) -> GatewayRequest {
-    let query = QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
+fn history(user: &str, conversation: HistoryOf) -> GatewayRequest {
+    let query = QueryHistory { conversation, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 };
     GatewayRequest::History { caller: caller(user, &format!("gateway-of-{user}")), query }
 }
 

@@ -122,8 +122,8 @@ fn reading_channel_attributes_10_per_5_s() {
 #[test]
 fn history_queries_10_per_5_s() {
     takes(10, 5000, |_| {
-        let of = HistoryOf::Peer(uid("bob"));
-        QueryHistory { of, from_ts: 0, until_ts: 1, after: None, limit: 1 }.into()
+        let conversation = HistoryOf::Peer(uid("bob"));
+        QueryHistory { conversation, from_ts: 0, until_ts: 1, after: None, limit: 1 }.into()
     });
 }
 

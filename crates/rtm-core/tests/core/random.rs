@@ -237,7 +237,7 @@ impl History {
             assert_eq!(ids.len(), all, "seed {seed}: u{n} got a message twice");
         }
         for (id, (_, to, client, request)) in &self.sent {
-            let got = self.users[*to].got.iter().any(|(_, of)| of == id);
+            let got = self.users[*to].got.iter().any(|(_, message_id)| message_id == id);
             match self.world.reply(*client, *request) {
                 Some(Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))) => {
                     assert!(got, "seed {seed}: {id} was delivered to nobody");

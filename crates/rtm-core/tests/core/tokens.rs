@@ -277,7 +277,8 @@ fn a_token_that_is_over_opens_nothing_for_others() {
     let id = world.gateway(Some("alice"), Token::new(first.as_str()).ok()).unwrap();
     assert_eq!(world.gateway(Some("alice"), Token::new(forged.as_str()).ok()), Err(ErrorKind::InvalidToken));
     let caller = || Caller { app_id: AppId::new(APP_ID).unwrap(), user_id: uid("alice"), session: id.clone() };
-    let query = QueryHistory { of: HistoryOf::Peer(uid("bob")), from_ts: 0, until_ts: 9, after: None, limit: 1 };
+    let query =
+        QueryHistory { conversation: HistoryOf::Peer(uid("bob")), from_ts: 0, until_ts: 9, after: None, limit: 1 };
     for request in [
         GatewayRequest::OfflineMessages { caller: caller(), page: None },
         GatewayRequest::History { caller: caller(), query },

@@ -200,8 +200,8 @@ async fn calls_before_a_login_are_refused_and_too_many_end_the_socket() {
         let members = || GetMembers { channel_id: ChannelId::new("room").unwrap() };
         let id = client.request(members()).await;
         match client.next().await {
-            ServerFrame::Reply { id: of, result: Err(refusal) } => {
-                assert_eq!((of, refusal.kind), (id, ErrorKind::NotLoggedIn), "{wire:?}");
+            ServerFrame::Reply { id: answered, result: Err(refusal) } => {
+                assert_eq!((answered, refusal.kind), (id, ErrorKind::NotLoggedIn), "{wire:?}");
             }
             other => panic!("{other:?}"),
         }
@@ -285,7 +285,7 @@ async fn what_is_unknown_or_wrong_in_a_call_is_tolerated_or_refused() {
         })
         .await;
     match client.next().await {
-        ServerFrame::Reply { id: of, result } => assert!(of == id && result != sent(true)),
+        ServerFrame::Reply { id: answered, result } => assert!(answered == id && result != sent(true)),
         other => panic!("{other:?}"),
     }
     client.talks_with("guest1", &mut others.native, "native").await;

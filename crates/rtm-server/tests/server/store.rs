@@ -36,7 +36,7 @@ async fn answer(client: &mut Client, command: impl Into<rtm_codec::Command>) -> 
     let id = client.request(command).await;
     loop {
         match client.next().await {
-            ServerFrame::Reply { id: of, result } if of == id => return result.unwrap(),
+            ServerFrame::Reply { id: answered, result } if answered == id => return result.unwrap(),
             ServerFrame::Event { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -90,8 +90,10 @@ async fn survives<F: Future<Output = ()>>(end: impl Fn(Server) -> F) {
         }
         other => panic!("{other:?}"),
     }
-    let of = HistoryOf::Peer(user("bob"));
-    match answer(&mut alice, QueryHistory { of, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 }).await {
+    let conversation = HistoryOf::Peer(user("bob"));
+    match answer(&mut alice, QueryHistory { conversation, from_ts: 0, until_ts: u64::MAX, after: None, limit: 100 })
+        .await
+    {
         Answer::QueryHistory(page) => {
             let texts: Vec<_> = page.messages.iter().map(|message| message.message.as_text().unwrap()).collect();
             assert_eq!(texts, ["one", "two"]);

@@ -260,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         peer.ack(seq).await;
         loop {
             match self.next().await {
-                ServerFrame::Reply { id: of, result } if of == id => {
+                ServerFrame::Reply { id: answered, result } if answered == id => {
                     let outcome = rtm_codec::Answer::SendMessageToPeer(rtm_codec::SendOutcome::Delivered);
                     assert_eq!(result, Ok(outcome));
                     return;

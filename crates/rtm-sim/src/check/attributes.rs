@@ -51,7 +51,7 @@ impl Attributes {
     }
 
     fn user_write(&mut self, device: usize, command: &Command, result: &Result<Answer, RtmError>) {
-        let of = match command {
+        let known = match command {
             Command::SetLocalUserAttributes(_)
             | Command::AddOrUpdateLocalUserAttributes(_)
             | Command::DeleteLocalUserAttributesByKeys(_)
@@ -59,12 +59,12 @@ impl Attributes {
             _ => return,
         };
         if result.is_err() {
-            *of = None;
+            *known = None;
             return;
         }
-        match (command, of.as_mut()) {
-            (Command::SetLocalUserAttributes(set), _) => *of = Some(set.attributes.clone()),
-            (Command::ClearLocalUserAttributes(_), _) => *of = Some(BTreeMap::new()),
+        match (command, known.as_mut()) {
+            (Command::SetLocalUserAttributes(set), _) => *known = Some(set.attributes.clone()),
+            (Command::ClearLocalUserAttributes(_), _) => *known = Some(BTreeMap::new()),
             (Command::AddOrUpdateLocalUserAttributes(add), Some(attributes)) => {
                 attributes.extend(add.attributes.clone());
             }
@@ -77,7 +77,7 @@ impl Attributes {
 
     pub(super) fn session_ended(&mut self, device: usize) {
         self.users.remove(&device);
-        self.told.retain(|(of, _), _| *of != device);
+        self.told.retain(|(owner, _), _| *owner != device);
     }
 
     pub(super) fn told(&mut self, device: usize, event: &RtmEvent) -> Verdict {
@@ -86,7 +86,7 @@ impl Attributes {
                 // They may be there all the same: perhaps only the answer was lost.
                 self.users.insert(device, None);
             }
-            RtmEvent::Gap { .. } => self.told.retain(|(of, _), _| *of != device),
+            RtmEvent::Gap { .. } => self.told.retain(|(owner, _), _| *owner != device),
             RtmEvent::AttributesUpdated { channel_id, attributes } if attributes.revision != Revision(0) => {
                 let revision = attributes.revision;
                 let before = self.told.insert((device, channel_id.clone()), revision);
@@ -106,13 +106,14 @@ impl Attributes {
                 (Command::GetUserAttributes(get), Some(Answer::GetUserAttributes(attributes))) => {
                     let expected = here
                         .iter()
-                        .find(|(of, _)| facts.devices[*of].user_id == get.user_id)
-                        .map(|(of, _)| self.users.get(of).cloned().unwrap_or_else(|| Some(BTreeMap::new())));
+                        .find(|(owner, _)| facts.devices[*owner].user_id == get.user_id)
+                        .map(|(owner, _)| self.users.get(owner).cloned().unwrap_or_else(|| Some(BTreeMap::new())));
                     if let Some(Some(expected)) = expected
                         && expected != *attributes
                     {
-                        let shown = |of: &BTreeMap<AttributeKey, Text>| {
-                            of.iter()
+                        let shown = |attributes: &BTreeMap<AttributeKey, Text>| {
+                            attributes
+                                .iter()
                                 .map(|(key, value)| format!("{key}={}", value.as_str()))
                                 .collect::<Vec<_>>()
                                 .join(" ")

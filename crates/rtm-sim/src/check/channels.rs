@@ -107,7 +107,7 @@ impl Channels {
 
     pub(super) fn sent(&mut self, device: usize, frame: &ClientFrame) {
         match frame {
-            ClientFrame::Login(_) => self.joins.retain(|(of, _), _| *of != device),
+            ClientFrame::Login(_) => self.joins.retain(|(owner, _), _| *owner != device),
             ClientFrame::Request { id, command: Command::JoinChannel(join) } => {
                 self.joins.insert((device, *id), join.channel_id.clone());
             }
@@ -138,9 +138,9 @@ impl Channels {
     pub(super) fn session_ended(&mut self, now: Duration, device: usize) {
         self.ends.push((device, now));
         // An answer that comes after a logout makes nobody a member.
-        self.joins.retain(|(of, _), _| *of != device);
-        for ((of, _), member) in &mut self.members {
-            if *of == device {
+        self.joins.retain(|(owner, _), _| *owner != device);
+        for ((owner, _), member) in &mut self.members {
+            if *owner == device {
                 member.end(now, false);
                 member.wants = false;
             }
@@ -151,8 +151,8 @@ impl Channels {
         let channel_id = match event {
             RtmEvent::Gap { channel_id, reason, .. } => {
                 let ends = *reason != GapReason::Dropped && !facts.came_back_whole(now, device);
-                for ((of, name), member) in &mut self.members {
-                    if *of == device && channel_id.as_ref().is_none_or(|channel_id| channel_id == name) {
+                for ((owner, name), member) in &mut self.members {
+                    if *owner == device && channel_id.as_ref().is_none_or(|channel_id| channel_id == name) {
                         // It may come after the answer to the join that made up for it.
                         let came_back = facts.devices[device].lapsed_at;
                         let is_again = member.certain.last().is_some_and(|last| Some(last.from) >= came_back);
@@ -176,14 +176,14 @@ impl Channels {
             | RtmEvent::MemberCountUpdated { channel_id, .. } => channel_id,
             _ => return Ok(()),
         };
-        let of = &facts.devices[device];
+        let known = &facts.devices[device];
         let Some(member) = self.members.get_mut(&(device, channel_id.clone())).filter(|member| member.wants) else {
-            let detail = format!("{event}, and {} never joined it", of.user_id);
+            let detail = format!("{event}, and {} never joined it", known.user_id);
             return Err(fault(Invariant::NoInvention, detail));
         };
         match event {
             RtmEvent::MemberJoined { member_id, .. } => {
-                if *member_id == of.user_id {
+                if *member_id == known.user_id {
                     return Err(fault(Invariant::NoInvention, "a member was told of its own joining"));
                 }
                 if let Some(known) = &mut member.known {
@@ -217,12 +217,12 @@ impl Channels {
     /// good, which takes what is still under way with it.
     pub(super) fn was_member(&self, device: usize, channel_id: &ChannelId, issued: Duration, ended: Duration) -> bool {
         let soon = issued..ended + SOON;
-        !self.ends.iter().any(|(of, at)| *of == device && soon.contains(at))
+        !self.ends.iter().any(|(owner, at)| *owner == device && soon.contains(at))
             && self.members.get(&(device, channel_id.clone())).is_some_and(|member| {
                 member
                     .certain
                     .iter()
-                    .any(|of| of.from <= issued && of.until.is_none_or(|until| of.left && until > ended + SOON))
+                    .any(|stay| stay.from <= issued && stay.until.is_none_or(|until| stay.left && until > ended + SOON))
             })
     }
 
@@ -234,7 +234,7 @@ impl Channels {
             }
         }
         for Probed { device, command, answer } in probed {
-            let of = &facts.devices[*device];
+            let known = &facts.devices[*device];
             match (command, answer) {
                 (Command::GetMembers(get), Some(Answer::GetMembers(members))) => {
                     let members: BTreeSet<_> = members.iter().collect();
@@ -255,7 +255,7 @@ impl Channels {
                     }
                 }
                 (Command::GetMembers(_) | Command::GetChannelMemberCount(_), _) => {
-                    let detail = format!("{} cannot ask for members when all is quiet: {answer:?}", of.user_id);
+                    let detail = format!("{} cannot ask for members when all is quiet: {answer:?}", known.user_id);
                     return Err(fault(Invariant::MembershipConverges, detail));
                 }
                 _ => {}
@@ -276,7 +276,7 @@ impl Channels {
         channel_id: &ChannelId,
         truth: &BTreeMap<&ChannelId, BTreeSet<&UserId>>,
     ) -> Verdict {
-        let of = &facts.devices[device];
+        let known = &facts.devices[device];
         let Some(member) = self.members.get(&(device, channel_id.clone())) else { return Ok(()) };
         let Some(members) = truth.get(channel_id) else { return Ok(()) };
         if member.certain.last().is_some_and(|last| last.left) {
@@ -284,22 +284,22 @@ impl Channels {
             return Ok(());
         }
         if member.certain.last().is_none_or(|last| last.until.is_some()) {
-            let detail = format!("{} believes to be in {channel_id}, and never was let in", of.user_id);
+            let detail = format!("{} believes to be in {channel_id}, and never was let in", known.user_id);
             return Err(fault(Invariant::MembershipConverges, detail));
         }
         if member.count != u32::try_from(members.len()).ok() {
             let detail = format!(
                 "{} was told that {channel_id} has {:?} members, not {}",
-                of.user_id,
+                known.user_id,
                 member.count,
                 members.len()
             );
             return Err(fault(Invariant::MembershipConverges, detail));
         }
-        if let Some(known) = &member.known {
-            let known: BTreeSet<_> = known.iter().collect();
-            if known != *members {
-                let detail = format!("{} knows the members {known:?} of {channel_id}, not {members:?}", of.user_id);
+        if let Some(seen) = &member.known {
+            let seen: BTreeSet<_> = seen.iter().collect();
+            if seen != *members {
+                let detail = format!("{} knows the members {seen:?} of {channel_id}, not {members:?}", known.user_id);
                 return Err(fault(Invariant::MembershipConverges, detail));
             }
         }

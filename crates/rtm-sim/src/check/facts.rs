@@ -239,39 +239,39 @@ impl Facts {
         }
         let user_silence = self.silence(now, &self.devices[device].user_id);
         let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
-        let of = &mut self.devices[device];
+        let known = &mut self.devices[device];
         if user_silence.is_none_or(|silence| silence >= offline_after) {
-            of.offline_at = Some(now);
+            known.offline_at = Some(now);
         }
         if user_silence.is_some_and(|silence| silence >= unreachable_after) {
-            of.unreachable_at = Some(now);
+            known.unreachable_at = Some(now);
         }
         if frames.iter().any(|frame| matches!(frame, ClientFrame::Logout)) {
-            of.offline_at = Some(now);
-            of.lost_at = Some(now);
+            known.offline_at = Some(now);
+            known.lost_at = Some(now);
         }
-        let absence = now - of.heard.unwrap_or(now);
-        of.longest_absence = of.longest_absence.max(absence);
-        of.since.absence = of.since.absence.max(absence);
+        let absence = now - known.heard.unwrap_or(now);
+        known.longest_absence = known.longest_absence.max(absence);
+        known.since.absence = known.since.absence.max(absence);
         let is_login = frames.iter().any(|frame| matches!(frame, ClientFrame::Login(_)));
         if !is_login && is_welcomed {
-            of.heard = Some(now);
+            known.heard = Some(now);
         }
-        of.login_at = Some(now).filter(|_| is_login).or(of.login_at);
+        known.login_at = Some(now).filter(|_| is_login).or(known.login_at);
         if is_login {
             // It puts an end to the connection that the device made since.
             if is_stale {
-                of.lost_at = Some(now);
+                known.lost_at = Some(now);
             }
-            if std::mem::take(&mut of.is_anew) {
-                of.ousted_at = Some(now);
+            if std::mem::take(&mut known.is_anew) {
+                known.ousted_at = Some(now);
             }
             // Another device of this user loses its session.
-            let user_id = of.user_id.clone();
-            for (other, of) in self.devices.iter_mut().enumerate() {
-                if other != device && of.user_id == user_id {
-                    of.lost_at = Some(now);
-                    of.ousted_at = Some(now);
+            let user_id = known.user_id.clone();
+            for (other, known) in self.devices.iter_mut().enumerate() {
+                if other != device && known.user_id == user_id {
+                    known.lost_at = Some(now);
+                    known.ousted_at = Some(now);
                 }
             }
         }
@@ -279,44 +279,44 @@ impl Facts {
 
     /// The server took a device's login.
     pub(super) fn welcomed(&mut self, device: usize) {
-        let of = &mut self.devices[device];
-        of.heard = of.heard.max(of.login_at);
+        let known = &mut self.devices[device];
+        known.heard = known.heard.max(known.login_at);
     }
 
     /// A connection changed its state.
     pub(super) fn changed(&mut self, now: Duration, device: usize, state: ConnectionState) {
-        let of = &mut self.devices[device];
-        of.state = state;
-        of.is_anew |= !state.is_logged_in() && state != ConnectionState::Connecting;
+        let known = &mut self.devices[device];
+        known.state = state;
+        known.is_anew |= !state.is_logged_in() && state != ConnectionState::Connecting;
         if state == ConnectionState::Connected {
-            of.before = std::mem::replace(&mut of.since, Between { from: now, ..Between::default() });
+            known.before = std::mem::replace(&mut known.since, Between { from: now, ..Between::default() });
         }
     }
 
     pub(super) fn server_closed(&mut self, now: Duration, device: usize, reason: Option<CloseReason>) {
-        let of = &mut self.devices[device];
-        of.since.closed = reason;
+        let known = &mut self.devices[device];
+        known.since.closed = reason;
         if matches!(reason, Some(CloseReason::Logout | CloseReason::TokenExpired | CloseReason::Banned)) {
-            of.offline_at = Some(now);
-            of.lost_at = Some(now);
+            known.offline_at = Some(now);
+            known.lost_at = Some(now);
         }
         if reason == Some(CloseReason::RemoteLogin) {
-            of.lost_at = Some(now);
+            known.lost_at = Some(now);
         }
     }
 
     pub(super) fn server_started(&mut self, now: Duration) {
         self.server_started = now;
-        for of in &mut self.devices {
-            of.offline_at = Some(now);
+        for device in &mut self.devices {
+            device.offline_at = Some(now);
         }
     }
 
     /// What a server did not hear while it stood still is no silence.
     pub(super) fn server_stood_still(&mut self, since: Duration, until: Duration) {
         let stood = until - since;
-        for of in &mut self.devices {
-            for at in [&mut of.heard, &mut of.login_at].into_iter().flatten() {
+        for device in &mut self.devices {
+            for at in [&mut device.heard, &mut device.login_at].into_iter().flatten() {
                 *at = (*at + stood).min(until);
             }
         }
@@ -324,9 +324,9 @@ impl Facts {
 
     pub(super) fn server_gone(&mut self, now: Duration) {
         self.server_ends.push(now);
-        for of in &mut self.devices {
-            of.lost_at = Some(now);
-            of.offline_at = Some(now);
+        for device in &mut self.devices {
+            device.lost_at = Some(now);
+            device.offline_at = Some(now);
         }
     }
 
@@ -334,8 +334,8 @@ impl Facts {
     pub(super) fn silence(&self, now: Duration, user_id: &UserId) -> Option<Duration> {
         // Of several devices only one has the session: it may be any of them. One that hung up before the answer to
         // its login was written may have a session all the same.
-        let of_user = self.devices.iter().filter(|of| of.user_id == *user_id);
-        let heard = of_user.filter_map(|of| of.heard.or(of.login_at)).min()?;
+        let of_user = self.devices.iter().filter(|device| device.user_id == *user_id);
+        let heard = of_user.filter_map(|device| device.heard.or(device.login_at)).min()?;
         Some(now - heard)
     }
 
@@ -344,7 +344,7 @@ impl Facts {
         if self.silence(now, user_id).is_none_or(|silence| silence >= self.settings.offline_after) {
             return Some(now);
         }
-        self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.offline_at).max()
+        self.devices.iter().filter(|device| device.user_id == *user_id).filter_map(|device| device.offline_at).max()
     }
 
     /// When the server last could hold a user for unreachable.
@@ -352,54 +352,58 @@ impl Facts {
         if self.silence(now, user_id).is_some_and(|silence| silence >= self.settings.unreachable_after) {
             return Some(now);
         }
-        self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.unreachable_at).max()
+        self.devices.iter().filter(|device| device.user_id == *user_id).filter_map(|device| device.unreachable_at).max()
     }
 
     /// When a session of a user last gave way to another one.
     pub(super) fn ousted_at(&self, user_id: &UserId) -> Option<Duration> {
-        self.devices.iter().filter(|of| of.user_id == *user_id).filter_map(|of| of.ousted_at).max()
+        self.devices.iter().filter(|device| device.user_id == *user_id).filter_map(|device| device.ousted_at).max()
     }
 
     /// How old what a device is told may be.
     pub(super) fn lag(&self, now: Duration, device: usize) -> Duration {
-        let of = &self.devices[device];
-        let absence = of.longest_absence.max(now - of.heard.unwrap_or(now));
+        let known = &self.devices[device];
+        let absence = known.longest_absence.max(now - known.heard.unwrap_or(now));
         // Logins whose answers were lost are no sign that it has heard anything.
-        let away = if of.since.from + Duration::from_secs(60) > now { now - of.before.from } else { Duration::ZERO };
+        let away =
+            if known.since.from + Duration::from_secs(60) > now { now - known.before.from } else { Duration::ZERO };
         let absence = absence.max(away);
-        let slow =
-            if of.is_slow || of.has_small_window || self.is_narrow { Duration::from_secs(600) } else { Duration::ZERO };
-        absence + of.frozen_for + Duration::from_secs(30) + slow
+        let slow = if known.is_slow || known.has_small_window || self.is_narrow {
+            Duration::from_secs(600)
+        } else {
+            Duration::ZERO
+        };
+        absence + known.frozen_for + Duration::from_secs(30) + slow
     }
 
     /// Whether a device with the habits of the vendor's SDK has come back to all that it had: so soon that its user counted
     /// as offline at no time, and to the same session.
     pub(super) fn came_back_whole(&self, now: Duration, device: usize) -> bool {
-        let of = &self.devices[device];
-        let since = of.before.from;
+        let known = &self.devices[device];
+        let since = known.before.from;
         let is_before = |at: Option<Duration>| at.is_none_or(|at| at < since);
-        of.has_sdk_habits
-            && of.before.absence < self.settings.offline_after
-            && of.before.closed != Some(CloseReason::SlowConsumer)
-            && is_before(of.lost_at)
-            && is_before(of.ousted_at)
-            && is_before(self.offline_at(now, &of.user_id))
+        known.has_sdk_habits
+            && known.before.absence < self.settings.offline_after
+            && known.before.closed != Some(CloseReason::SlowConsumer)
+            && is_before(known.lost_at)
+            && is_before(known.ousted_at)
+            && is_before(self.offline_at(now, &known.user_id))
     }
 
     /// Whether a device has been connected since before `since`, and nothing came over it or over the network.
     pub(super) fn was_well(&self, device: usize, since: Duration) -> bool {
-        let of = &self.devices[device];
-        of.state == ConnectionState::Connected
-            && of.since.from < since
-            && of.disturbed_at.is_none_or(|at| at + RECOVERY < since)
-            && !of.is_slow
-            && !of.has_small_window
+        let known = &self.devices[device];
+        known.state == ConnectionState::Connected
+            && known.since.from < since
+            && known.disturbed_at.is_none_or(|at| at + RECOVERY < since)
+            && !known.is_slow
+            && !known.has_small_window
             && !self.is_narrow
     }
 
     /// Whether a user has a device that is connected.
     pub(super) fn is_online(&self, user_id: &UserId) -> bool {
-        self.devices.iter().any(|of| of.user_id == *user_id && of.state == ConnectionState::Connected)
+        self.devices.iter().any(|device| device.user_id == *user_id && device.state == ConnectionState::Connected)
     }
 
     /// Whether the server's process ended at or after this time.

@@ -27,21 +27,22 @@ impl Gaps {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let RtmEvent::Gap { channel_id, lost, reason } = event else { return Ok(()) };
         let (channel_id, lost, reason) = (channel_id.clone(), *lost, *reason);
-        let of = &facts.devices[device];
-        let follows_from = of.link_lost_at.filter(|at| *at >= of.before.from && facts.came_back_whole(now, device));
+        let known = &facts.devices[device];
+        let follows_from =
+            known.link_lost_at.filter(|at| *at >= known.before.from && facts.came_back_whole(now, device));
         self.0.push(Gap { device, at: now, channel_id, lost, reason, follows_from });
-        let before = &of.before;
+        let before = &known.before;
         let absence = before.absence.as_secs_f64();
         let is_due = match reason {
-            _ if of.wire == Wire::Vendor => true,
+            _ if known.wire == Wire::Vendor => true,
             GapReason::NewSession => {
                 // That may have happened before the answer to the last login was there.
                 let since = before.from.saturating_sub(UNDER_WAY);
-                before.absence >= facts.settings.resume_within || of.lost_at.is_some_and(|at| at >= since)
+                before.absence >= facts.settings.resume_within || known.lost_at.is_some_and(|at| at >= since)
             }
             GapReason::SlowConsumer => before.closed == Some(CloseReason::SlowConsumer),
-            GapReason::LeftChannel => of.longest_absence >= facts.settings.offline_after,
-            GapReason::Dropped => of.disturbed_at.is_some(),
+            GapReason::LeftChannel => known.longest_absence >= facts.settings.offline_after,
+            GapReason::Dropped => known.disturbed_at.is_some(),
             GapReason::Missing => false,
             _ => false,
         };
@@ -60,7 +61,7 @@ impl Gaps {
         since: Duration,
     ) -> impl Iterator<Item = &'a Gap> {
         self.0.iter().filter(move |gap| {
-            gap.device == device && gap.at >= since && gap.channel_id.as_ref().is_none_or(|of| of == channel_id)
+            gap.device == device && gap.at >= since && gap.channel_id.as_ref().is_none_or(|named| named == channel_id)
         })
     }
 }

@@ -83,7 +83,7 @@ impl Messages {
                     | Err(ErrorKind::Timeout | ErrorKind::OutcomeUnknown)
             )
             && facts.was_well(device, sent.issued)
-            && facts.devices.iter().any(|of| of.user_id == *to)
+            && facts.devices.iter().any(|device| device.user_id == *to)
             && (0..facts.devices.len())
                 .all(|device| facts.devices[device].user_id != *to || facts.was_well(device, sent.issued))
         {
@@ -98,14 +98,14 @@ impl Messages {
     }
 
     pub(super) fn told(&mut self, facts: &Facts, _now: Duration, device: usize, event: &RtmEvent) -> Verdict {
-        let of = &facts.devices[device];
+        let known = &facts.devices[device];
         let (target, message, is_stored) = match event {
             RtmEvent::MessageFromPeer { message, peer_id, properties } => {
-                let target = Target::Peer { from: peer_id.clone(), to: of.user_id.clone() };
+                let target = Target::Peer { from: peer_id.clone(), to: known.user_id.clone() };
                 (target, message, properties.is_offline_message)
             }
             RtmEvent::ChannelMessage { channel_id, member_id, message, .. } => {
-                if *member_id == of.user_id {
+                if *member_id == known.user_id {
                     return Err(fault(Invariant::NoInvention, "a member got its own message"));
                 }
                 (Target::Channel { from: member_id.clone(), channel_id: channel_id.clone() }, message, false)
@@ -119,7 +119,7 @@ impl Messages {
         let text = trace::message(message);
         let Some(candidates) = self.by_content.get(&(target, digest(message))) else {
             // A value of the application's own type arrives as text on the vendor's wire.
-            if of.wire == Wire::Vendor && self.has_values {
+            if known.wire == Wire::Vendor && self.has_values {
                 return Ok(());
             }
             return Err(fault(Invariant::NoInvention, format!("got {text}, which nobody sent")));
@@ -130,7 +130,7 @@ impl Messages {
         let fitting = candidates.iter().find(|at| fits(at) && !is_refused(at)).or_else(|| candidates.iter().find(fits));
         let Some(&at) = fitting else {
             // What a vendor's client is given of the store it cannot acknowledge.
-            if of.wire == Wire::Vendor && is_stored && !facts.server_ends.is_empty() {
+            if known.wire == Wire::Vendor && is_stored && !facts.server_ends.is_empty() {
                 return Ok(());
             }
             return Err(fault(Invariant::NoDuplicate, format!("got {text} again")));
@@ -145,7 +145,7 @@ impl Messages {
         if !is_only {
             return Ok(());
         }
-        let apart = is_stored && of.wire == Wire::Vendor;
+        let apart = is_stored && known.wire == Wire::Vendor;
         let last = self.last.entry((sent.device, device, channel_id, apart)).or_insert(at);
         // What a failing store gives late comes late.
         if at < *last && !facts.store_failed_since(sent.issued) {
@@ -171,7 +171,7 @@ impl Messages {
 
     fn finish_peer(&self, facts: &Facts, sent: &Sent, to: &UserId) -> Verdict {
         let Some((ended, result)) = &sent.ended else { return Ok(()) };
-        let has_arrived = !sent.got.is_empty() || self.came_as_another(sent, |of| of.got.len());
+        let has_arrived = !sent.got.is_empty() || self.came_as_another(sent, |other| other.got.len());
         let text = trace::message(&sent.message);
         match result {
             Err(kind) if !sent.got.is_empty() && was_refused(*kind) => {
@@ -188,10 +188,10 @@ impl Messages {
                 let was_handed_out = self.lost_handouts.iter().any(|(user_id, at)| user_id == to && *at >= sent.issued);
                 // What the store cannot read is read at the next login.
                 let waits = facts.store_failed_since(sent.issued);
-                let can_take = facts.devices.iter().any(|of| {
-                    of.user_id == *to
-                        && of.state == ConnectionState::Connected
-                        && (of.wire != Wire::Vendor || matches!(sent.message, RtmMessage::Text(_)))
+                let can_take = facts.devices.iter().any(|device| {
+                    device.user_id == *to
+                        && device.state == ConnectionState::Connected
+                        && (device.wire != Wire::Vendor || matches!(sent.message, RtmMessage::Text(_)))
                 });
                 let is_too_old =
                     facts.settings.offline_for < FAR_JUMP && facts.clock_set_at.is_some_and(|at| at >= sent.issued);
@@ -207,7 +207,7 @@ impl Messages {
 
     fn stored_for(&self, to: &UserId) -> usize {
         let stored = |sent: &&Sent| {
-            matches!(&sent.target, Target::Peer { to: of, .. } if of == to)
+            matches!(&sent.target, Target::Peer { to: receiver, .. } if receiver == to)
                 && matches!(sent.ended, Some((_, Ok(Some(SendOutcome::Stored)))))
         };
         self.sent.iter().filter(stored).count()
@@ -217,15 +217,16 @@ impl Messages {
     fn came_as_another(&self, sent: &Sent, arrivals: impl Fn(&Sent) -> usize) -> bool {
         let alike = self.by_content.get(&(sent.target.clone(), digest(&sent.message)));
         let alike: Vec<&Sent> = alike.into_iter().flatten().map(|at| &self.sent[*at]).collect();
-        let is_promised =
-            |of: &&&Sent| matches!(of.ended, Some((_, Ok(None | Some(SendOutcome::Delivered | SendOutcome::Stored)))));
-        alike.iter().map(|of| arrivals(of)).sum::<usize>() >= alike.iter().filter(is_promised).count().max(1)
+        let is_promised = |other: &&&Sent| {
+            matches!(other.ended, Some((_, Ok(None | Some(SendOutcome::Delivered | SendOutcome::Stored)))))
+        };
+        alike.iter().map(|other| arrivals(other)).sum::<usize>() >= alike.iter().filter(is_promised).count().max(1)
     }
 
     /// What a device had to get of its channels.
     fn finish_channels(&self, facts: &Facts, channels: &Channels, gaps: &Gaps, device: usize) -> Verdict {
-        let of = &facts.devices[device];
-        if of.state == ConnectionState::Reconnecting {
+        let known = &facts.devices[device];
+        if known.state == ConnectionState::Reconnecting {
             // What it missed is on its way.
             return Ok(());
         }
@@ -234,18 +235,18 @@ impl Messages {
             let Target::Channel { from, channel_id } = &sent.target else { continue };
             let Some((ended, Ok(_))) = sent.ended else { continue };
             let is_binary = !matches!(sent.message, RtmMessage::Text(_));
-            if *from == of.user_id
+            if *from == known.user_id
                 || sent.got.contains(&device)
-                || (is_binary && of.wire == Wire::Vendor)
+                || (is_binary && known.wire == Wire::Vendor)
                 || !channels.was_member(device, channel_id, sent.issued, ended)
-                || self.came_as_another(sent, |of| usize::from(of.got.contains(&device)))
+                || self.came_as_another(sent, |other| usize::from(other.got.contains(&device)))
             {
                 continue;
             }
             if self.has_to_follow(facts, gaps, device, channel_id, sent.issued) {
                 let detail = format!(
                     "{} did not get {} of {:.3} s in {channel_id}, which was said while it had no connection",
-                    of.user_id,
+                    known.user_id,
                     trace::message(&sent.message),
                     sent.issued.as_secs_f64()
                 );
@@ -255,7 +256,7 @@ impl Messages {
             if gaps.peek().is_none() {
                 let detail = format!(
                     "{} did not get {} of {:.3} s in {channel_id}, and was not told of a gap",
-                    of.user_id,
+                    known.user_id,
                     trace::message(&sent.message),
                     sent.issued.as_secs_f64()
                 );
@@ -269,7 +270,7 @@ impl Messages {
             let told: u64 = gaps.of(device, channel_id, Duration::ZERO).filter_map(|gap| gap.lost).sum();
             if missing > told {
                 let detail =
-                    format!("{} misses {missing} messages of {channel_id}, and was told of {told}", of.user_id);
+                    format!("{} misses {missing} messages of {channel_id}, and was told of {told}", known.user_id);
                 return Err(fault(Invariant::NoSilentLoss, detail));
             }
         }

@@ -59,13 +59,13 @@ impl Presence {
     pub(super) fn session_ended(&mut self, device: usize) {
         self.subscribed.remove(&device);
         self.uncertain.remove(&device);
-        self.told.retain(|(of, _), _| *of != device);
+        self.told.retain(|(owner, _), _| *owner != device);
     }
 
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         match event {
             RtmEvent::Gap { channel_id: None, reason, .. } if *reason != GapReason::Dropped => {
-                self.told.retain(|(of, _), _| *of != device);
+                self.told.retain(|(owner, _), _| *owner != device);
             }
             RtmEvent::RestoreFailed { what: Restored::Subscriptions, .. } => self.session_ended(device),
             RtmEvent::PeersOnlineStatusChanged { peers } => {
@@ -106,7 +106,7 @@ impl Presence {
 
     pub(super) fn finish(&self, facts: &Facts, here: &[(usize, Vec<ChannelId>)]) -> Verdict {
         for (device, _) in here {
-            let of = &facts.devices[*device];
+            let known = &facts.devices[*device];
             let uncertain = self.uncertain.get(device);
             for peer in self.subscribed.get(device).into_iter().flatten() {
                 if uncertain.is_some_and(|uncertain| uncertain.contains(peer)) {
@@ -115,7 +115,7 @@ impl Presence {
                 let expected = if facts.is_online(peer) { PeerOnlineState::Online } else { PeerOnlineState::Offline };
                 let told = self.told.get(&(*device, peer.clone())).map(|(state, _)| *state);
                 if told != Some(expected) {
-                    let detail = format!("{} believes {peer} to be {told:?}, not {expected:?}", of.user_id);
+                    let detail = format!("{} believes {peer} to be {told:?}, not {expected:?}", known.user_id);
                     return Err(fault(Invariant::PresenceConverges, detail));
                 }
             }

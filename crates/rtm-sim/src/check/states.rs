@@ -9,10 +9,10 @@ use super::{Invariant, Verdict, facts::Facts, fault};
 
 /// The states of all devices.
 #[derive(Debug, Default)]
-pub(super) struct States(Vec<Of>);
+pub(super) struct States(Vec<Observed>);
 
 #[derive(Debug)]
-struct Of {
+struct Observed {
     state: State,
     /// When `login` was called that has yet to end, and calls of `logout`.
     login: Option<Duration>,
@@ -24,7 +24,7 @@ struct Of {
 
 impl States {
     pub(super) fn add(&mut self) {
-        self.0.push(Of {
+        self.0.push(Observed {
             state: State::Disconnected,
             login: None,
             logouts: 0,
@@ -60,12 +60,12 @@ impl States {
 
     /// Bytes came.
     pub(super) fn heard(&mut self, facts: &Facts, now: Duration, device: usize) -> Verdict {
-        let of = &mut self.0[device];
-        let before = of.heard.replace(now);
+        let observed = &mut self.0[device];
+        let before = observed.heard.replace(now);
         let limit = facts.devices[device].keep_alive * 2 + SLACK;
         match before {
             Some(before)
-                if of.state == State::Connected
+                if observed.state == State::Connected
                     && now - before > limit
                     && facts.devices[device].frozen_until < before =>
             {
@@ -100,22 +100,22 @@ impl States {
     }
 
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
-        let of = &mut self.0[device];
+        let observed = &mut self.0[device];
         let RtmEvent::ConnectionStateChanged { state, reason } = event else {
-            if matches!(of.state, State::Connected | State::Reconnecting) {
+            if matches!(observed.state, State::Connected | State::Reconnecting) {
                 return Ok(());
             }
-            return Err(fault(Invariant::NothingAfterClosed, format!("{event} while {}", of.state)));
+            return Err(fault(Invariant::NothingAfterClosed, format!("{event} while {}", observed.state)));
         };
-        let from = std::mem::replace(&mut of.state, *state);
+        let from = std::mem::replace(&mut observed.state, *state);
         if !is_arrow(from, *state, *reason) {
             return Err(fault(Invariant::States, format!("{from} to {state} by {reason}")));
         }
         if *state == State::Connected {
-            of.heard = None;
-            of.connected_at = now;
+            observed.heard = None;
+            observed.connected_at = now;
         }
-        let was_disturbed = facts.devices[device].disturbed_at.is_some_and(|at| at + LATER >= of.connected_at)
+        let was_disturbed = facts.devices[device].disturbed_at.is_some_and(|at| at + LATER >= observed.connected_at)
             || facts.devices[device].is_slow
             || facts.is_narrow;
         if from == State::Connected && *state == State::Reconnecting && !was_disturbed {
@@ -125,10 +125,11 @@ impl States {
     }
 
     pub(super) fn finish(&self, now: Duration) -> Verdict {
-        let is_open = |of: &&Of| of.logouts > 0 || of.login.is_some_and(|at| now > at + LOGIN_WITHIN);
+        let is_open =
+            |observed: &&Observed| observed.logouts > 0 || observed.login.is_some_and(|at| now > at + LOGIN_WITHIN);
         match self.0.iter().find(is_open) {
-            Some(of) => {
-                let detail = format!("a login ({:?}) or {} logouts have not ended", of.login, of.logouts);
+            Some(observed) => {
+                let detail = format!("a login ({:?}) or {} logouts have not ended", observed.login, observed.logouts);
                 Err(fault(Invariant::RequestsEndOnce, detail))
             }
             None => Ok(()),

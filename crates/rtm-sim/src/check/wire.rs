@@ -36,24 +36,28 @@ impl Streams {
     }
 
     pub(super) fn sent(&mut self, device: usize, frame: &ClientFrame) -> Verdict {
-        let of = &mut self.0[device];
-        if !of.is_numbered {
+        let stream = &mut self.0[device];
+        if !stream.is_numbered {
             return Ok(());
         }
         match frame {
             ClientFrame::Login(login) => {
-                of.resume = login.resume.as_ref().map(|resume| (resume.received, resume.consumed));
+                stream.resume = login.resume.as_ref().map(|resume| (resume.received, resume.consumed));
             }
             ClientFrame::Ack { received, consumed, .. } => {
-                if *received > of.received || consumed > received || *received < of.acked || *consumed < of.consumed {
+                if *received > stream.received
+                    || consumed > received
+                    || *received < stream.acked
+                    || *consumed < stream.consumed
+                {
                     let detail = format!(
                         "acknowledges {received} (consumed {consumed}) after {} (consumed {}), and has received {}",
-                        of.acked, of.consumed, of.received
+                        stream.acked, stream.consumed, stream.received
                     );
                     return Err(fault(Invariant::Stream, detail));
                 }
-                of.acked = *received;
-                of.consumed = *consumed;
+                stream.acked = *received;
+                stream.consumed = *consumed;
             }
             _ => {}
         }
@@ -61,28 +65,29 @@ impl Streams {
     }
 
     pub(super) fn received(&mut self, device: usize, frame: &ServerFrame) -> Verdict {
-        let of = &mut self.0[device];
-        if !of.is_numbered {
+        let stream = &mut self.0[device];
+        if !stream.is_numbered {
             return Ok(());
         }
         match frame {
             ServerFrame::Welcome(welcome) => {
                 let goes_on = matches!(welcome.resumption, Resumption::Resumed | Resumption::Lapsed);
-                (of.received, of.consumed) = match of.resume {
+                (stream.received, stream.consumed) = match stream.resume {
                     Some(resume) if goes_on => resume,
                     None if goes_on => return Err(fault(Invariant::Stream, "a session goes on that nobody resumed")),
                     _ => (Seq(0), Seq(0)),
                 };
-                of.acked = of.received;
+                stream.acked = stream.received;
             }
             ServerFrame::Event { seq, .. } => {
-                if *seq != of.received.next() {
-                    let detail = format!("event {seq} came after {}", of.received);
+                if *seq != stream.received.next() {
+                    let detail = format!("event {seq} came after {}", stream.received);
                     return Err(fault(Invariant::Stream, detail));
                 }
-                of.received = *seq;
-                if of.window > 0 && seq.0 > of.consumed.0 + of.window {
-                    let detail = format!("event {seq} is beyond a window of {} after {}", of.window, of.consumed);
+                stream.received = *seq;
+                if stream.window > 0 && seq.0 > stream.consumed.0 + stream.window {
+                    let detail =
+                        format!("event {seq} is beyond a window of {} after {}", stream.window, stream.consumed);
                     return Err(fault(Invariant::Stream, detail));
                 }
             }

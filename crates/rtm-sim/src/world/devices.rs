@@ -14,7 +14,7 @@ use crate::{
     agenda::Step,
     app::{Calls, Handle, Input},
     device::Socket,
-    net::{Arrival, Direction, Link},
+    net::{Arrival, Direction, SimulatedLink},
     trace,
 };
 impl World {
@@ -129,7 +129,7 @@ impl World {
         let link = self.links.len();
         self.counts.links += 1;
         let wire = self.devices[device].wire;
-        let mut made = Link::new(device, wire);
+        let mut made = SimulatedLink::new(device, wire);
         if self.rng.chance(self.faults.doomed) {
             let direction = if self.rng.chance(500) { Direction::Up } else { Direction::Down };
             made.break_after(direction, self.rng.below(self.faults.cut_after + 1));

@@ -22,13 +22,13 @@ impl World {
         self.ledger.disturbed(self.now, device);
         self.devices[device].away_until = self.now + time;
         for link in 0..self.links.len() {
-            let of = &mut self.links[link];
-            if of.device != device || of.is_cut || (!of.is_held && of.conn.is_none()) {
+            let path = &mut self.links[link];
+            if path.device != device || path.is_cut || (!path.is_held && path.conn.is_none()) {
                 continue;
             }
             // What is under way arrives late, or the path forgets the connection.
             if self.rng.chance(500) {
-                of.stalled_until = of.stalled_until.max(self.now + time);
+                path.stalled_until = path.stalled_until.max(self.now + time);
             } else {
                 self.counts.cuts += 1;
                 for direction in [Direction::Up, Direction::Down] {
@@ -45,8 +45,8 @@ impl World {
         self.counts.freezes += 1;
         self.ledger.disturbed(self.now, device.0);
         self.ledger.frozen(self.now, device.0, self.now + time);
-        let of = &mut self.devices[device.0];
-        of.frozen_until = of.frozen_until.max(self.now + time);
+        let state = &mut self.devices[device.0];
+        state.frozen_until = state.frozen_until.max(self.now + time);
     }
 
     /// Lets a device's application stop reading its events for some time.
@@ -54,8 +54,8 @@ impl World {
         self.note(device.0, || format!("does not read for {time:?}"));
         self.counts.slow_reads += 1;
         self.ledger.slow_reader(self.now, device.0);
-        let of = &mut self.devices[device.0];
-        of.reads_from = of.reads_from.max(self.now + time);
+        let state = &mut self.devices[device.0];
+        state.reads_from = state.reads_from.max(self.now + time);
     }
 
     /// Crashes the server. It starts again after the [downtime](crate::Faults::downtime).
@@ -94,9 +94,9 @@ impl World {
             Mishap::Stall => {
                 if let Some(link) = self.some_link() {
                     let time = self.rng.between(&self.faults.stall);
-                    let of = &mut self.links[link];
-                    of.stalled_until = of.stalled_until.max(self.now + time);
-                    let device = of.device;
+                    let path = &mut self.links[link];
+                    path.stalled_until = path.stalled_until.max(self.now + time);
+                    let device = path.device;
                     self.counts.stalls += 1;
                     self.ledger.disturbed(self.now, device);
                     self.note(device, || format!("link {link} stands still for {time:?}"));
@@ -136,8 +136,8 @@ impl World {
     fn some_link(&mut self) -> Option<usize> {
         let links: Vec<_> = (0..self.links.len())
             .filter(|&link| {
-                let of = &self.links[link];
-                !of.is_cut && (of.is_held || of.conn.is_some())
+                let path = &self.links[link];
+                !path.is_cut && (path.is_held || path.conn.is_some())
             })
             .collect();
         self.rng.pick(&links).copied()
@@ -155,7 +155,7 @@ impl World {
         self.ledger.disturbed(self.now, device);
         for direction in [Direction::Up, Direction::Down] {
             let last = match written {
-                Some((of, last)) if of == direction => last.unwrap_or(self.now),
+                Some((cut_in, last)) if cut_in == direction => last.unwrap_or(self.now),
                 _ => {
                     let cut = self.links[link].cut(direction, &mut self.rng);
                     self.counts.torn += u64::from(cut.is_torn);

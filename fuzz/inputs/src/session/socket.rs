@@ -111,7 +111,7 @@ impl Socket {
             }
             ServerFrame::Reply { id, .. } => {
                 let session = self.session.expect("the welcome comes first");
-                let times = open.get_mut(&session).and_then(|of| of.get_mut(id)).expect("it was asked");
+                let times = open.get_mut(&session).and_then(|requests| requests.get_mut(id)).expect("it was asked");
                 *times = times.checked_sub(1).expect("a request is answered once");
                 self.unanswered.remove(id);
             }
