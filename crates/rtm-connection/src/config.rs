@@ -22,9 +22,10 @@ pub struct Config {
     pub login_timeout: Duration,
     /// How long the gateway may take to name a server, and opening a link to one: TCP, TLS and the WebSocket. 10 s.
     pub connect_timeout: Duration,
-    /// How long the server may take to answer a login over an open link. 6 s.
+    /// How long the server may be silent before it answers a login over an open link. 6 s.
     pub answer_timeout: Duration,
-    /// How long `logout` waits for the server to confirm it. 2 s.
+    /// How long `logout` waits for the server to confirm it, and before that for a request under way that tells the server
+    /// which stored messages are here. 2 s.
     pub logout_timeout: Duration,
     /// Within what time a message or an invitation must be answered. 10 s.
     pub message_timeout: Duration,

@@ -94,8 +94,9 @@ enum State {
     Out { saved: Option<Box<Session>> },
     /// Logged in, or on the way there.
     In(Box<Account>),
-    /// Logged out, which the server has yet to confirm.
-    LoggingOut { give_up: Instant },
+    /// Logged out, which the server has yet to confirm. `confirms`: before it is told, it has to hear over HTTP that stored
+    /// messages are here, or they would come again.
+    LoggingOut { give_up: Instant, confirms: Option<AskId> },
     /// The server ended the session for good.
     Aborted,
 }
@@ -197,7 +198,10 @@ impl Connection {
     /// for any more does nothing.
     pub fn handle_asked(&mut self, now: Instant, id: AskId, result: Result<GatewayAnswer, TransportError>) {
         let now = self.advance(now);
-        self.turn(now, |active| active.asked(id, result));
+        match self.state {
+            State::LoggingOut { confirms: Some(ask), .. } if ask == id => self.tell_logout(now),
+            _ => self.turn(now, |active| active.asked(id, result)),
+        }
     }
 
     /// A part of the answer to the request of this [`Output::Ask`] came: over a slow link the rest takes its time.
@@ -236,10 +240,16 @@ impl Connection {
     /// takes longer than its silence may last.
     pub fn handle_bytes(&mut self, now: Instant) {
         let now = self.advance(now);
-        if let State::In(account) = &mut self.state
-            && let LinkState::Online(online) = &mut account.link
-        {
-            online.heard(now);
+        let State::In(account) = &mut self.state else { return };
+        match &mut account.link {
+            LinkState::Online(online) => online.heard(now),
+            LinkState::LoggingIn { give_up, .. } => *give_up = now + self.lasting.config.answer_timeout,
+            // Of a link that is given up.
+            LinkState::Lost
+            | LinkState::Asking { .. }
+            | LinkState::Dialing { .. }
+            | LinkState::Waiting { .. }
+            | LinkState::NeedsToken { .. } => {}
         }
     }
 

@@ -27,6 +27,11 @@ pub(super) struct Conn {
 }
 
 impl Conn {
+    /// Whether a frame is about to be written.
+    pub(super) fn has_frames(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// Takes little memory while nothing happens.
     pub(super) fn tidy(&mut self) {
         if self.out.is_empty() {

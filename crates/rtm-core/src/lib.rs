@@ -221,9 +221,10 @@ impl Core {
     /// link may take longer to say so with a frame than its silence may last.
     pub fn handle_bytes(&mut self, now: Now, conn: ConnId) {
         let now = self.time(now);
-        let conn = self.hub.conns.get(conn).filter(|conn| !conn.is_closed);
-        if let Some(key) = conn.and_then(|conn| conn.session) {
+        let state = self.hub.conns.get(conn).filter(|conn| !conn.is_closed);
+        if let Some(key) = state.and_then(|conn| conn.session) {
             self.hear(now, key);
+            self.show_life(now, conn, key);
         }
     }
 
@@ -243,7 +244,10 @@ impl Core {
         session.liveness.forget_lapse();
         self.hear(now, key);
         match frame {
-            ClientFrame::Request { id, command } => self.request(now, key, id, command),
+            ClientFrame::Request { id, command } => {
+                self.request(now, key, id, command);
+                self.show_life(now, conn, key);
+            }
             ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
             ClientFrame::Ack { received, consumed, answered } => {
                 self.acknowledge(now, conn, key, received, consumed);
@@ -252,6 +256,9 @@ impl Core {
                 }
             }
             ClientFrame::Ping => {
+                if let Some(session) = self.hub.sessions.get_mut(key) {
+                    session.liveness.show(now.instant);
+                }
                 self.hub.send(conn, ServerFrame::Pong);
                 self.count_sign(conn, key);
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rtm_codec::{CloseReason, KeepAlive, PeerOnlineState, ServerFrame};
 
 use super::{
-    Core, Now, Outgoing, Settings,
+    ConnId, Core, Now, Outgoing, Settings,
     arena::{ChannelKey, SessionKey},
     away::gap,
     invitations::Leaving,
@@ -27,6 +27,8 @@ pub(super) struct Liveness {
     heard: Instant,
     keep_alive: KeepAlive,
     ping_at: Option<Instant>,
+    /// When the client was last shown that the server hears it.
+    shown: Instant,
 }
 
 /// What a session's silence means.
@@ -40,12 +42,13 @@ enum Silence {
 impl Liveness {
     /// Of a session whose client has not been heard yet.
     pub(super) fn new(now: Instant, keep_alive: KeepAlive) -> Self {
-        Self { state: PeerOnlineState::Offline, has_lapsed: false, heard: now, keep_alive, ping_at: None }
+        let state = PeerOnlineState::Offline;
+        Self { state, has_lapsed: false, heard: now, keep_alive, ping_at: None, shown: now }
     }
 
     /// The client has logged in.
     pub(super) fn begin(&mut self, now: Instant, keep_alive: KeepAlive) {
-        self.heard = now;
+        (self.heard, self.shown) = (now, now);
         (self.keep_alive, self.ping_at) = match keep_alive {
             KeepAlive::Server { interval_ms } => {
                 let interval_ms = interval_ms.clamp(LEAST_KEEP_ALIVE_MS, MOST_KEEP_ALIVE_MS);
@@ -101,6 +104,22 @@ impl Liveness {
             self.ping_at = Some(if at + interval > now { at + interval } else { now + interval });
         }
         true
+    }
+
+    /// The client is answered a ping, or shown without one that it is heard.
+    pub(super) fn show(&mut self, now: Instant) {
+        self.shown = now;
+    }
+
+    /// Whether a client of which something came has to be shown that. Its own ping may wait behind what it sends.
+    pub(super) fn has_to_show(&self, now: Instant) -> bool {
+        match self.keep_alive {
+            KeepAlive::Client { interval_ms } => {
+                now.saturating_duration_since(self.shown) >= Duration::from_millis(interval_ms.into()) / 2
+            }
+            // It is pinged all the while.
+            _ => false,
+        }
     }
 
     /// What the silence so far means.
@@ -164,6 +183,7 @@ impl Liveness {
                 false => KeepAlive::Client { interval_ms },
             },
             ping_at: None,
+            shown: time.0,
         }
     }
 }
@@ -199,6 +219,18 @@ impl Core {
         }
         self.expire_receipts(now, key);
         self.hub.arm(key);
+    }
+
+    /// Shows a client that it is heard, by a pong that it did not ask for, where nothing else is about to: over a slow
+    /// link its pings wait behind what it sends, and it takes the link for dead when nothing comes back.
+    pub(super) fn show_life(&mut self, now: Now, id: ConnId, key: SessionKey) {
+        if let Some(session) = self.hub.sessions.get_mut(key)
+            && session.liveness.has_to_show(now.instant)
+            && self.hub.conns.get(id).is_some_and(|conn| !conn.is_closed && !conn.has_frames())
+        {
+            session.liveness.show(now.instant);
+            self.hub.send(id, ServerFrame::Pong);
+        }
     }
 
     /// The user is offline: nothing was heard from it for too long. Its client may still resume the session.

@@ -234,7 +234,8 @@ fn make_faults(rng: &mut Rng) -> Faults {
         }
     }
     if rng.chance(100) {
-        faults.bandwidth = Some(2_000 + u32::try_from(rng.below(50_000)).unwrap_or(0));
+        let most = [6_000, 50_000][rng.below(2)];
+        faults.bandwidth = Some(2_000 + u32::try_from(rng.below(most)).unwrap_or(0));
     }
     faults
 }

@@ -312,10 +312,22 @@ impl Ledger {
         self.facts.is_narrow = true;
     }
 
-    /// A device gives up its link for its silence. `bytes_at`: when bytes last came over it.
-    pub(crate) fn gave_up(&mut self, now: Duration, device: usize, bytes_at: Option<Duration>) {
-        let verdict = self.states.gave_up(&self.facts, now, device, bytes_at);
+    /// A device gives up its link for its silence. `bytes_at`: when bytes last came over it. `unshown_since`: since when
+    /// the server has read of it and written nothing.
+    pub(crate) fn gave_up(
+        &mut self,
+        now: Duration,
+        device: usize,
+        bytes_at: Option<Duration>,
+        unshown_since: Option<Duration>,
+    ) {
+        let verdict = self.states.gave_up(&self.facts, now, device, bytes_at, unshown_since);
         self.judge(now, Some(device), verdict);
+    }
+
+    /// How often a device is to hear something.
+    pub(crate) fn keep_alive(&self, device: usize) -> Duration {
+        self.facts.devices[device].keep_alive
     }
 
     /// A device is reconnecting when all is quiet.

@@ -57,6 +57,8 @@ pub struct Counts {
     pub requests: u64,
     /// Connections made.
     pub links: u64,
+    /// Bytes that devices read from their links.
+    pub bytes_down: u64,
     /// Writes that arrived before what another connection, or the other direction, was given earlier.
     pub overtakings: u64,
     /// Connections broken by the network, by a crash or by an outage.
@@ -106,6 +108,7 @@ impl Counts {
             events,
             requests,
             links,
+            bytes_down,
             overtakings,
             cuts,
             torn,
@@ -131,6 +134,7 @@ impl Counts {
             events: self.events + events,
             requests: self.requests + requests,
             links: self.links + links,
+            bytes_down: self.bytes_down + bytes_down,
             overtakings: self.overtakings + overtakings,
             cuts: self.cuts + cuts,
             torn: self.torn + torn,

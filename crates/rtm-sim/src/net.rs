@@ -43,6 +43,10 @@ pub(crate) struct SimulatedLink {
     pub(crate) stalled_until: Duration,
     /// Since when the server has been waiting for room to write.
     pub(crate) full_since: Option<Duration>,
+    /// When the server last wrote anything.
+    pub(crate) written_at: Duration,
+    /// Since when the server has read of a device that heard nothing for a while, and has not written.
+    pub(crate) unshown_since: Option<Duration>,
     /// Whether the server's task is to write soon.
     pub(crate) is_writing: bool,
     up: Pipe,
@@ -68,7 +72,7 @@ struct Pipe {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     /// The bytes are under way: look for them at these times.
-    Sent(Duration, Option<Duration>),
+    Sent(Vec<Duration>),
     /// So were some, and then the connection broke, perhaps within the packet.
     Broke { last: Option<Duration>, is_torn: bool },
     /// Nobody will ever read them.
@@ -95,6 +99,8 @@ impl SimulatedLink {
             is_cut: false,
             stalled_until: Duration::ZERO,
             full_since: None,
+            written_at: Duration::ZERO,
+            unshown_since: None,
             is_writing: false,
             up: Pipe::default(),
             down: Pipe::default(),
@@ -167,6 +173,9 @@ impl SimulatedLink {
         faults: &Faults,
         rng: &mut Rng,
     ) -> Written {
+        if direction == Direction::Down {
+            (self.written_at, self.unshown_since) = (now, None);
+        }
         if self.is_cut {
             return Written::Lost;
         }
@@ -183,29 +192,30 @@ impl SimulatedLink {
             bytes.truncate(*left);
             *left -= bytes.len();
         }
-        let first = (!bytes.is_empty()).then(|| {
-            let rest = (bytes.len() > 1 && rng.chance(faults.splits)).then(|| {
-                let at = 1 + rng.below(bytes.len() - 1);
-                bytes.split_off(at)
-            });
-            let first = pipe.put(now, bytes, faults, rng);
-            (first, rest.map(|rest| pipe.put(now, rest, faults, rng)))
+        let rest = (bytes.len() > 1 && rng.chance(faults.splits)).then(|| {
+            let at = 1 + rng.below(bytes.len() - 1);
+            bytes.split_off(at)
         });
+        let mut times = Vec::new();
+        for part in [bytes].into_iter().chain(rest) {
+            // What takes its time arrives bit by bit.
+            let most = if faults.bandwidth.is_some() { SEGMENT_BYTES } else { part.len().max(1) };
+            times.extend(part.chunks(most).map(|segment| pipe.put(now, segment.to_vec(), faults, rng)));
+        }
         if breaks {
             self.is_cut = true;
-            return Written::Broke { last: first.map(|(first, rest)| rest.unwrap_or(first)), is_torn };
+            return Written::Broke { last: times.last().copied(), is_torn };
         }
-        match first {
-            Some((first, rest)) => Written::Sent(first, rest),
-            None => Written::Lost,
-        }
+        if times.is_empty() { Written::Lost } else { Written::Sent(times) }
     }
 
-    /// Breaks the connection: of what is under way, any part at the end is lost.
-    pub(crate) fn cut(&mut self, direction: Direction, rng: &mut Rng) -> Cut {
+    /// Breaks the connection: of what would arrive by `sent_until`, any part at the end is lost, and all that has yet to
+    /// leave its sender.
+    pub(crate) fn cut(&mut self, direction: Direction, sent_until: Duration, rng: &mut Rng) -> Cut {
         self.is_cut = true;
         let pipe = self.pipe(direction);
-        let mut left = rng.below(pipe.bytes_under_way + 1);
+        let sent = pipe.under_way.iter().filter(|(at, _)| *at <= sent_until);
+        let mut left = rng.below(sent.map(|(_, bytes)| bytes.len()).sum::<usize>() + 1);
         let mut last = Duration::ZERO;
         let mut kept = VecDeque::new();
         for (at, mut bytes) in pipe.under_way.drain(..) {
@@ -222,10 +232,10 @@ impl SimulatedLink {
         Cut { last, is_torn: pipe.ends_within_a_packet() }
     }
 
-    /// Reads what has arrived until now, and says whether there was anything. Nobody reads after a close.
-    pub(crate) fn read(&mut self, now: Duration, direction: Direction, arrivals: &mut Vec<Arrival>) -> bool {
+    /// Reads what has arrived until now, and says how many bytes that is. Nobody reads after a close.
+    pub(crate) fn read(&mut self, now: Duration, direction: Direction, arrivals: &mut Vec<Arrival>) -> usize {
         let pipe = self.pipe(direction);
-        let is_heard = pipe.under_way.front().is_some_and(|(at, _)| *at <= now);
+        let before = pipe.bytes_under_way;
         while pipe.under_way.front().is_some_and(|(at, _)| *at <= now) {
             let Some((_, bytes)) = pipe.under_way.pop_front() else { break };
             pipe.bytes_under_way -= bytes.len();
@@ -235,7 +245,7 @@ impl SimulatedLink {
         while let Some(arrival) = pipe.take() {
             arrivals.push(arrival);
         }
-        is_heard
+        before - pipe.bytes_under_way
     }
 
     fn pipe(&mut self, direction: Direction) -> &mut Pipe {
@@ -300,6 +310,9 @@ const BINARY: u8 = 2;
 const CLOSE: u8 = 3;
 const HEAD: usize = 5;
 
+/// What a slow network carries at once.
+const SEGMENT_BYTES: usize = 1400;
+
 /// So much the sockets of both ends and the network hold before a writer has to wait.
 const SOCKET_BYTES: usize = 128 * 1024;
 
@@ -342,7 +355,7 @@ mod tests {
             for _ in 0..2 {
                 link.write(Duration::ZERO, Direction::Down, &packet, &faults, &mut rng);
             }
-            let cut = link.cut(Direction::Down, &mut rng);
+            let cut = link.cut(Direction::Down, Duration::from_secs(1), &mut rng);
             left.insert(link.down.bytes_under_way);
             assert_eq!(cut.is_torn, !link.down.bytes_under_way.is_multiple_of(HEAD + 7));
         }

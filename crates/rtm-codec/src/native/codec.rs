@@ -175,7 +175,12 @@ impl ServerCodec {
     #[inline(never)]
     fn any(&mut self, frame: &ServerFrame) {
         let sent = match frame {
-            ServerFrame::Welcome(welcome) => self.outbox.frame(0, 0, |out| welcome.put(out)),
+            ServerFrame::Welcome(welcome) => {
+                let sent = self.outbox.frame(0, 0, |out| welcome.put(out));
+                // Over a slow link the answer to a login is not to wait until all is there that came with it.
+                self.outbox.end_packet();
+                sent
+            }
             ServerFrame::Refused(refusal) => self.outbox.frame(1, 0, |out| refusal.put(out)),
             ServerFrame::Reply { id, result } => self.outbox.frame(2, 0, |out| {
                 id.put(out);

@@ -94,6 +94,13 @@ impl Outbox {
         Ok(())
     }
 
+    /// What follows goes into another packet.
+    pub(super) fn end_packet(&mut self) {
+        if self.frames > 0 {
+            self.cut(self.end);
+        }
+    }
+
     /// Makes the buffer at least so large.
     #[cold]
     fn grow(&mut self, room: usize) {

@@ -263,6 +263,19 @@ fn frames_share_packets_of_about_8_kib() {
 }
 
 #[test]
+fn what_comes_with_the_answer_to_a_login_does_not_hold_it_up() {
+    let welcome = crate::samples::server_frames().swap_remove(0).1;
+    assert!(matches!(welcome, ServerFrame::Welcome(_)));
+    let sent = [welcome, message(1, 30_000), ServerFrame::Pong];
+    let mut codec = ServerCodec::new();
+    sent.iter().for_each(|frame| codec.encode(frame));
+    let mut first = Vec::new();
+    ClientCodec::new().decode(codec.take_packet().unwrap(), &mut first).unwrap();
+    assert_eq!(first, sent[..1]);
+    assert_eq!(client_read(&mut codec), sent[1..]);
+}
+
+#[test]
 fn a_frame_that_would_make_a_packet_too_large_gets_its_own() {
     let mut codec = ServerCodec::new();
     let sent = [message(1, 60_000), message(2, limits::PACKET_BYTES - 100), message(3, 5)];

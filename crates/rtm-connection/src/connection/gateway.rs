@@ -137,6 +137,22 @@ impl Active<'_> {
         }
     }
 
+    /// The request that tells the server of a page of stored messages that the user has, if it has yet to end. Its answer
+    /// is then for somebody else.
+    pub(super) fn take_confirmation(&mut self) -> Option<AskId> {
+        if let Some(Stored::Waiting { after: after @ Some(_), .. }) = self.stored() {
+            self.try_stored(after, 1);
+        }
+        let Some(Stored::Asked { ask, after: Some(_), .. }) = self.stored() else { return None };
+        self.set_stored(Stored::Done);
+        Some(ask)
+    }
+
+    fn stored(&self) -> Option<Stored> {
+        let LinkState::Online(online) = &self.account.link else { return None };
+        online.gateway.as_ref().map(|gateway| gateway.stored)
+    }
+
     /// The server did not number a stored message: it takes its place among the events where it arrived.
     fn take_stored(&mut self, message: PeerMessage) {
         if let Some(event) = self.told(Event::MessageFromPeer(message)) {
@@ -167,8 +183,7 @@ impl Active<'_> {
 
     /// The gateway has not handed out the stored messages in time, or the pause before the next try is over.
     pub(super) fn stored_timeout(&mut self) {
-        let LinkState::Online(online) = &self.account.link else { return };
-        match online.gateway.as_ref().map(|gateway| gateway.stored) {
+        match self.stored() {
             Some(Stored::Asked { ask, after, tries, .. }) => {
                 self.push(Output::CancelAsk(ask));
                 self.stored_failed(after, tries, Text::from("the gateway did not answer in time"));

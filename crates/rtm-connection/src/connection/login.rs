@@ -9,7 +9,7 @@ use super::{
     account::{Account, Active, End},
 };
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, Target,
+    AskId, ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, Target,
     TransportError, gateway::Route, link::LinkState,
 };
 
@@ -33,7 +33,10 @@ impl Connection {
         }
         self.lasting.limiter.may_present_token(now).map_err(|wait| refused(Refusal::too_often(wait)))?;
         self.lasting.limiter.try_login(now).map_err(refused)?;
-        if matches!(self.state, State::LoggingOut { .. }) {
+        if let State::LoggingOut { confirms, .. } = self.state {
+            if confirms.is_some() {
+                self.lasting.send(ClientFrame::Logout);
+            }
             self.logged_out(true);
         }
         let config = &self.lasting.config;
@@ -61,39 +64,52 @@ impl Connection {
 
     /// Logs out, whatever the state. Every request and every invitation ends, the state becomes `DISCONNECTED`, and
     /// when the server has confirmed it (or there is no link, or it takes more than 2 s) [`Output::LogoutResult`]
-    /// follows. A login under way ends with [`ErrorKind::AbortedByLogout`].
+    /// follows. On the vendor's wire the server is told when a page of stored messages is confirmed that the user has, or
+    /// 2 s later. A login under way ends with [`ErrorKind::AbortedByLogout`].
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotLoggedIn`] in `DISCONNECTED`; no result follows then.
     pub fn logout(&mut self, now: Instant) -> Result<(), RtmError> {
         let now = self.advance(now);
-        let is_open = match &self.state {
+        let goodbye = match &self.state {
             State::Out { .. } | State::LoggingOut { .. } => {
                 return Err(RtmError::new(ErrorKind::NotLoggedIn, Family::Logout));
             }
             State::In(_) => {
-                let is_open = self.active(now).is_some_and(|mut active| active.say_goodbye());
+                let goodbye = self.active(now).map_or(Goodbye::NotNeeded, |mut active| active.say_goodbye());
                 let error = RtmError::new(ErrorKind::AbortedByLogout, Family::Login);
                 self.end(now, End { error, is_aborted: false, reason: Reason::Logout });
-                is_open
+                goodbye
             }
             State::Aborted => {
                 self.state = State::Out { saved: None };
                 self.lasting.changed(ConnectionState::Disconnected, Reason::Logout);
-                false
+                Goodbye::NotNeeded
             }
         };
-        if is_open {
-            self.state = State::LoggingOut { give_up: now + self.lasting.config.logout_timeout };
-        } else {
-            self.lasting.queue.push_back(Output::LogoutResult(Ok(())));
+        match goodbye {
+            Goodbye::Now => self.tell_logout(now),
+            Goodbye::After(ask) => {
+                let give_up = now + self.lasting.config.logout_timeout;
+                self.state = State::LoggingOut { give_up, confirms: Some(ask) };
+            }
+            Goodbye::NotNeeded => self.lasting.queue.push_back(Output::LogoutResult(Ok(()))),
         }
         Ok(())
     }
 
+    /// Tells the server of the logout, which it is to confirm.
+    pub(super) fn tell_logout(&mut self, now: Instant) {
+        self.lasting.send(ClientFrame::Logout);
+        self.state = State::LoggingOut { give_up: now + self.lasting.config.logout_timeout, confirms: None };
+    }
+
     /// The logout is over.
     pub(super) fn logged_out(&mut self, hang_up: bool) {
+        if let State::LoggingOut { confirms: Some(ask), .. } = self.state {
+            self.lasting.cancel_asks([ask].into());
+        }
         if hang_up {
             self.lasting.queue.push_back(Output::Hangup(CloseReason::Logout));
         }
@@ -102,27 +118,32 @@ impl Connection {
     }
 }
 
+/// What the server is told of a logout.
+enum Goodbye {
+    /// There is nobody to tell.
+    NotNeeded,
+    Now,
+    /// When this request has ended.
+    After(AskId),
+}
+
 impl Active<'_> {
-    /// The user leaves. Says whether the server is told, and so has to confirm it.
-    fn say_goodbye(&mut self) -> bool {
+    /// The user leaves. Says whether and when the server is to be told, which then has to confirm it.
+    fn say_goodbye(&mut self) -> Goodbye {
         match self.account.link {
             LinkState::Online(_) => {
                 // Receipts of what came until now.
                 let ack = self.lasting.take_ack(&self.account.pending, true);
                 self.lasting.queue.extend(ack.map(Output::Send));
-                self.lasting.send(ClientFrame::Logout);
-                true
+                self.take_confirmation().map_or(Goodbye::Now, Goodbye::After)
             }
-            LinkState::LoggingIn { .. } => {
-                self.lasting.send(ClientFrame::Logout);
-                true
-            }
+            LinkState::LoggingIn { .. } => Goodbye::Now,
             LinkState::Dialing { .. } => {
                 self.push(Output::Hangup(CloseReason::Logout));
-                false
+                Goodbye::NotNeeded
             }
             LinkState::Lost | LinkState::Asking { .. } | LinkState::Waiting { .. } | LinkState::NeedsToken { .. } => {
-                false
+                Goodbye::NotNeeded
             }
         }
     }

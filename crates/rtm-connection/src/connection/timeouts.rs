@@ -63,16 +63,19 @@ impl Connection {
     fn deadline(&self, timer: Timer) -> Option<Instant> {
         match &self.state {
             State::In(account) => account.deadline(timer),
-            State::LoggingOut { give_up } => (timer == Timer::Logout).then_some(*give_up),
+            State::LoggingOut { give_up, .. } => (timer == Timer::Logout).then_some(*give_up),
             State::Out { .. } | State::Aborted => None,
         }
     }
 
     fn due(&mut self, now: Instant, timer: Timer) {
-        if timer == Timer::Logout {
-            self.logged_out(true);
-        } else {
-            self.turn(now, |active| active.due(timer));
+        match self.state {
+            State::LoggingOut { confirms: Some(ask), .. } => {
+                self.lasting.cancel_asks([ask].into());
+                self.tell_logout(now);
+            }
+            State::LoggingOut { confirms: None, .. } => self.logged_out(true),
+            State::Out { .. } | State::In(_) | State::Aborted => self.turn(now, |active| active.due(timer)),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What is asked of the vendor's gateway: a server to connect to, stored messages, and history.
 
 use rtm_codec::{
-    Answer, ErrorKind, HistoryOf, HistoryPage, PeerMessage, QueryHistory, Resumption, SendOutcome, Text,
+    Answer, ClientFrame, CloseReason, ErrorKind, HistoryOf, HistoryPage, PeerMessage, QueryHistory, Resumption,
+    SendOutcome, Text,
     anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, StoredCursor, StoredPage, StoredQuery},
 };
 use rtm_connection::{
-    Config, ConnectionChangeReason as Reason, ConnectionState as State, Deadline, Output, RtmEvent, Timer,
+    AskId, Config, ConnectionChangeReason as Reason, ConnectionState as State, Deadline, Output, RtmEvent, Timer,
 };
 
 use crate::peer::{MS, Peer, SECOND, app, named, no_route, peer_message, to_alice, token, user};
@@ -257,6 +258,97 @@ fn a_page_that_does_not_come_is_asked_for_again_and_those_before_it_are_not() {
     }
     assert_eq!(peer.stored_left(), 0, "each page has its own tries");
     assert_eq!(texts(&mut peer).len(), 10);
+}
+
+/// A user who has the first page and logs out while that is being confirmed.
+fn leaving() -> (Peer, AskId) {
+    let mut peer = online();
+    peer.answer_ask(page("one", 7));
+    let (id, request) = peer.expect_ask();
+    assert_eq!(request, pages(Some(StoredCursor(7))));
+    peer.forget_sent();
+    peer.logout().unwrap();
+    assert_eq!(texts(&mut peer), ["one"]);
+    (peer, id)
+}
+
+#[test]
+fn a_logout_is_told_when_the_stored_messages_that_came_are_confirmed() {
+    for answer in [page("two", 9), Err(no_route(true)), Ok(GatewayAnswer::TryAgain)] {
+        let (mut peer, id) = leaving();
+        assert_eq!(peer.connection.state(), State::Disconnected);
+        peer.expect_none_canceled();
+        peer.pass(SECOND);
+        peer.expect_nothing_sent();
+        peer.answer_late(id, answer);
+        peer.expect_sent(ClientFrame::Logout);
+        peer.expect_logout_under_way();
+        peer.close(CloseReason::Logout);
+        peer.expect_logout_ok();
+        peer.expect_hangup(CloseReason::Logout);
+        // What the server then sent of them comes at the next login.
+        assert_eq!(texts(&mut peer), [""; 0]);
+        peer.expect_no_ask();
+    }
+}
+
+#[test]
+fn a_logout_waits_2_s_for_that_and_no_longer() {
+    let (mut peer, id) = leaving();
+    peer.pass(SECOND * 2 - MS);
+    peer.expect_nothing_sent();
+    peer.pass(MS);
+    peer.expect_canceled(id);
+    peer.expect_sent(ClientFrame::Logout);
+    peer.answer_late(id, page("two", 9));
+    peer.expect_nothing_sent();
+    peer.pass(SECOND * 2 - MS);
+    peer.expect_logout_under_way();
+    peer.pass(MS);
+    peer.expect_logout_ok();
+    peer.expect_hangup(CloseReason::Logout);
+}
+
+#[test]
+fn a_link_that_breaks_meanwhile_ends_the_logout() {
+    let (mut peer, id) = leaving();
+    peer.cut();
+    peer.expect_logout_ok();
+    peer.expect_canceled(id);
+    peer.expect_nothing_sent();
+}
+
+#[test]
+fn a_login_meanwhile_ends_the_logout_and_the_server_is_told() {
+    let (mut peer, id) = leaving();
+    peer.pass(SECOND);
+    peer.login();
+    peer.expect_sent(ClientFrame::Logout);
+    peer.expect_canceled(id);
+    peer.expect_hangup(CloseReason::Logout);
+    peer.expect_logout_ok();
+}
+
+#[test]
+fn a_confirmation_that_failed_is_made_at_once_when_the_user_leaves() {
+    let mut peer = online();
+    peer.answer_ask(page("one", 7));
+    peer.answer_ask(Err(no_route(true)));
+    peer.forget_sent();
+    peer.logout().unwrap();
+    peer.expect_nothing_sent();
+    assert_eq!(peer.answer_ask(page("two", 9)), pages(Some(StoredCursor(7))));
+    peer.expect_sent(ClientFrame::Logout);
+}
+
+#[test]
+fn a_logout_does_not_wait_for_a_first_page() {
+    let mut peer = online();
+    let (id, _) = peer.expect_ask();
+    peer.forget_sent();
+    peer.logout().unwrap();
+    peer.expect_canceled(id);
+    peer.expect_sent(ClientFrame::Logout);
 }
 
 #[test]

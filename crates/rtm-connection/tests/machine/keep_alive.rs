@@ -66,6 +66,21 @@ fn a_link_that_is_too_slow_for_whole_frames_is_not_silent() {
 }
 
 #[test]
+fn the_answer_to_a_login_may_take_as_long_as_something_of_it_comes() {
+    let mut peer = Peer::online();
+    peer.cut_and_reopen();
+    for _ in 0..20 {
+        peer.pass(SECOND * 6 - MS);
+        peer.bytes();
+    }
+    peer.expect_no_hangup();
+    peer.pass(SECOND * 6 - MS);
+    peer.expect_no_hangup();
+    peer.pass(MS);
+    peer.expect_hangup(CloseReason::LoginTimeout);
+}
+
+#[test]
 fn the_vendors_wire_waits_twenty_seconds() {
     let mut peer = Peer::online_with(Config::vendor());
     peer.alive = false;

@@ -11,6 +11,7 @@ mod harness;
 mod history;
 mod http;
 mod invitations;
+mod keep_alive;
 mod limits;
 mod login;
 mod messages;

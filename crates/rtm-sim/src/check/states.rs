@@ -77,13 +77,28 @@ impl States {
     }
 
     /// The device gives up its link for its silence.
-    pub(super) fn gave_up(&self, facts: &Facts, now: Duration, device: usize, bytes_at: Option<Duration>) -> Verdict {
+    pub(super) fn gave_up(
+        &self,
+        facts: &Facts,
+        now: Duration,
+        device: usize,
+        bytes_at: Option<Duration>,
+        unshown_since: Option<Duration>,
+    ) -> Verdict {
         match bytes_at {
             Some(at) if at + facts.devices[device].keep_alive > now => {
                 let detail = format!("gives up a link over which bytes came {:.3} s ago", (now - at).as_secs_f64());
                 Err(fault(Invariant::NeedlessReconnect, detail))
             }
-            _ => Ok(()),
+            _ => match unshown_since {
+                Some(since) if since + SLACK < now => {
+                    let since = (now - since).as_secs_f64();
+                    let detail =
+                        format!("gives up a link over which the server has heard it for {since:.3} s in silence");
+                    Err(fault(Invariant::NeedlessReconnect, detail))
+                }
+                _ => Ok(()),
+            },
         }
     }
 

@@ -197,7 +197,9 @@ impl World {
             let state = &self.devices[device];
             let may_know = state.frozen_until + READS < self.now || state.late_by > LATE;
             let bytes_at = self.links[link].bytes_at(self.now, Direction::Down).filter(|_| may_know);
-            self.ledger.gave_up(self.now, device, bytes_at);
+            let is_there = self.links[link].conn.is_some();
+            let unshown_since = self.links[link].unshown_since.filter(|_| is_there);
+            self.ledger.gave_up(self.now, device, bytes_at, unshown_since);
         }
         self.flush(device);
         if let Some(link) = self.devices[device].link() {
@@ -242,14 +244,15 @@ impl World {
     fn read_link(&mut self, link: usize) {
         let device = self.links[link].device;
         let mut arrivals = Vec::new();
-        let is_heard = self.links[link].read(self.now, Direction::Down, &mut arrivals);
+        let bytes = self.links[link].read(self.now, Direction::Down, &mut arrivals);
         self.make_room(link);
-        if is_heard && self.devices[device].link() == Some(link) {
+        if bytes > 0 && self.devices[device].link() == Some(link) {
+            self.counts.bytes_down += bytes as u64;
             self.ledger.bytes_in(self.now, device);
-        }
-        if is_heard && arrivals.is_empty() && self.devices[device].link() == Some(link) {
-            let now = self.instant();
-            self.devices[device].connection.handle_bytes(now);
+            if arrivals.is_empty() {
+                let now = self.instant();
+                self.devices[device].connection.handle_bytes(now);
+            }
         }
         let mut close = None;
         for arrival in arrivals {

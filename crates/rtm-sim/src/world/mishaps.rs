@@ -32,7 +32,7 @@ impl World {
             } else {
                 self.counts.cuts += 1;
                 for direction in [Direction::Up, Direction::Down] {
-                    let cut = self.links[link].cut(direction, &mut self.rng);
+                    let cut = self.links[link].cut(direction, self.now + *self.faults.delay.end(), &mut self.rng);
                     self.counts.torn += u64::from(cut.is_torn);
                 }
             }
@@ -157,7 +157,7 @@ impl World {
             let last = match written {
                 Some((cut_in, last)) if cut_in == direction => last.unwrap_or(self.now),
                 _ => {
-                    let cut = self.links[link].cut(direction, &mut self.rng);
+                    let cut = self.links[link].cut(direction, self.now + *self.faults.delay.end(), &mut self.rng);
                     self.counts.torn += u64::from(cut.is_torn);
                     cut.last
                 }

@@ -15,6 +15,7 @@ impl World {
         self.counts.pauses += 1;
         self.server.stands_since = Some(self.now);
         self.disturb_all();
+        self.links.iter_mut().for_each(|link| link.unshown_since = None);
         self.agenda.plan(self.now + time, Step::ServerGoesOn { run: self.server.run });
     }
 

@@ -104,7 +104,10 @@ impl World {
             return;
         }
         let mut arrivals = Vec::new();
-        let is_heard = self.links[link].read(self.now, Direction::Up, &mut arrivals);
+        let is_heard = self.links[link].read(self.now, Direction::Up, &mut arrivals) > 0;
+        if is_heard && self.links[link].conn.is_some() {
+            self.has_to_show(link);
+        }
         let now = self.server_now();
         if is_heard
             && arrivals.is_empty()
@@ -145,6 +148,14 @@ impl World {
             }
         }
         self.settle_server();
+    }
+
+    /// A device is heard. If it has heard nothing itself for a while, it has to be shown that.
+    fn has_to_show(&mut self, link: usize) {
+        let socket = &mut self.links[link];
+        if self.now >= socket.written_at + self.ledger.keep_alive(socket.device) / 2 {
+            socket.unshown_since.get_or_insert(self.now);
+        }
     }
 
     /// The server's socket is gone.
@@ -301,11 +312,11 @@ impl World {
     /// What was written is on its way, or the link broke over it.
     pub(crate) fn written(&mut self, link: usize, direction: Direction, written: &Written) {
         match *written {
-            Written::Sent(first, rest) => {
+            Written::Sent(ref times) => {
                 // Those of one direction of a link never overtake each other.
-                self.counts.overtakings += u64::from(first < self.last_arrival);
-                self.last_arrival = self.last_arrival.max(rest.unwrap_or(first));
-                for at in [Some(first), rest].into_iter().flatten() {
+                self.counts.overtakings += u64::from(times.first().is_some_and(|first| *first < self.last_arrival));
+                self.last_arrival = times.last().copied().max(Some(self.last_arrival)).unwrap_or_default();
+                for &at in times {
                     self.agenda.plan(at, Step::Arrive { link, direction });
                 }
             }
