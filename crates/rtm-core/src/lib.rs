@@ -224,7 +224,7 @@ impl Core {
         let state = self.hub.conns.get(conn).filter(|conn| !conn.is_closed);
         if let Some(key) = state.and_then(|conn| conn.session) {
             self.hear(now, key);
-            self.show_life(now, conn, key);
+            self.show_life(now, conn, key, false);
         }
     }
 
@@ -246,7 +246,7 @@ impl Core {
         match frame {
             ClientFrame::Request { id, command } => {
                 self.request(now, key, id, command);
-                self.show_life(now, conn, key);
+                self.show_life(now, conn, key, true);
             }
             ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
             ClientFrame::Ack { received, consumed, answered } => {

@@ -111,11 +111,13 @@ impl Liveness {
         self.shown = now;
     }
 
-    /// Whether a client of which something came has to be shown that. Its own ping may wait behind what it sends.
-    pub(super) fn has_to_show(&self, now: Instant) -> bool {
+    /// Whether a client of which something came has to be shown that. Its own ping waits behind a frame of which only a
+    /// part is here, and may wait behind others where it is late.
+    fn has_to_show(&self, now: Instant, is_whole: bool) -> bool {
         match self.keep_alive {
             KeepAlive::Client { interval_ms } => {
-                now.saturating_duration_since(self.shown) >= Duration::from_millis(interval_ms.into()) / 2
+                let interval = Duration::from_millis(interval_ms.into());
+                now.saturating_duration_since(self.shown) >= if is_whole { interval } else { interval / 2 }
             }
             // It is pinged all the while.
             _ => false,
@@ -221,11 +223,11 @@ impl Core {
         self.hub.arm(key);
     }
 
-    /// Shows a client that it is heard, by a pong that it did not ask for, where nothing else is about to: over a slow
-    /// link its pings wait behind what it sends, and it takes the link for dead when nothing comes back.
-    pub(super) fn show_life(&mut self, now: Now, id: ConnId, key: SessionKey) {
+    /// Shows a client that a frame is heard, or a part of one, by a pong that it did not ask for, where nothing else is about
+    /// to: over a slow link its pings wait behind what it sends, and it takes the link for dead when nothing comes back.
+    pub(super) fn show_life(&mut self, now: Now, id: ConnId, key: SessionKey, is_whole: bool) {
         if let Some(session) = self.hub.sessions.get_mut(key)
-            && session.liveness.has_to_show(now.instant)
+            && session.liveness.has_to_show(now.instant, is_whole)
             && self.hub.conns.get(id).is_some_and(|conn| !conn.is_closed && !conn.has_frames())
         {
             session.liveness.show(now.instant);

@@ -39,7 +39,7 @@ fn a_client_that_gets_an_answer_is_shown_nothing_besides() {
     let alice = world.login("alice");
     world.silence(alice);
     for _ in 0..5 {
-        world.advance(millis(1_100));
+        world.advance(millis(2_100));
         world
             .call(alice, GetChannelMemberCount { channel_ids: vec![rtm_codec::ChannelId::new("lobby").unwrap()] })
             .unwrap();
@@ -53,7 +53,7 @@ fn a_client_whose_requests_wait_for_a_receipt_is_shown_that_they_came() {
     let (alice, bob) = (world.login("alice"), world.login("bob"));
     world.stop_acks(bob);
     world.silence(alice);
-    for number in 1..=6 {
+    for number in 1..=12 {
         world.advance(millis(500));
         world.request(alice, to_peer(number, "bob", "hello"));
     }
@@ -63,12 +63,15 @@ fn a_client_whose_requests_wait_for_a_receipt_is_shown_that_they_came() {
 #[test]
 fn a_client_that_pings_in_time_is_answered_that_and_no_more() {
     let mut world = World::new();
-    let alice = world.login("alice");
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.stop_acks(bob);
     world.silence(alice);
-    for _ in 0..5 {
+    for number in 1..=5 {
         world.frame(alice, rtm_codec::ClientFrame::Ping);
         world.advance(millis(900));
         world.bytes(alice);
+        world.advance(millis(1_000));
+        world.request(alice, to_peer(number, "bob", "hello"));
     }
     assert_eq!(world.pongs(alice), 5);
 }

@@ -253,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     assert_eq!(message.message, RtmMessage::text(text));
                     break seq;
                 }
-                ServerFrame::Event { .. } => {}
+                ServerFrame::Event { .. } | ServerFrame::Pong => {}
                 other => panic!("{other:?}"),
             }
         };
@@ -265,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     assert_eq!(result, Ok(outcome));
                     return;
                 }
-                ServerFrame::Event { .. } => {}
+                ServerFrame::Event { .. } | ServerFrame::Pong => {}
                 other => panic!("{other:?}"),
             }
         }
