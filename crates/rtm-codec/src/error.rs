@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{IdFault, InvalidId, Text};
+use crate::Text;
 
 /// Why a call did not succeed. What number the vendor gives it depends on the call: [`Family::code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -266,127 +266,6 @@ impl Refusal {
 impl From<ErrorKind> for Refusal {
     fn from(kind: ErrorKind) -> Self {
         Self { kind, detail: Text::default() }
-    }
-}
-
-/// Why a packet is not one of the protocol. It names the place, and shows nothing of what users wrote.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DecodeError(Box<Fault>); // Boxed, so that reading a number returns in registers.
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    what: &'static str,
-    kind: DecodeErrorKind,
-}
-
-impl DecodeError {
-    /// `what` is the part that was read, as in "user id".
-    #[cold]
-    pub(crate) fn new(what: &'static str, kind: DecodeErrorKind) -> Self {
-        Self(Box::new(Fault { what, kind }))
-    }
-
-    /// The same fault with the name of the part it is in, if it has none yet.
-    #[cold]
-    #[must_use]
-    pub(crate) fn named(mut self, what: &'static str) -> Self {
-        if self.0.what.is_empty() {
-            self.0.what = what;
-        }
-        self
-    }
-
-    /// What was wrong.
-    #[must_use]
-    pub fn kind(&self) -> DecodeErrorKind {
-        self.0.kind
-    }
-
-    /// The part of the packet that was wrong.
-    #[must_use]
-    pub fn what(&self) -> &'static str {
-        self.0.what
-    }
-}
-
-impl fmt::Debug for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DecodeError({:?})", self.to_string())
-    }
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.what(), self.kind())
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
-impl From<InvalidId> for DecodeError {
-    fn from(error: InvalidId) -> Self {
-        Self::new(error.what(), DecodeErrorKind::Id(error.kind()))
-    }
-}
-
-/// The ways in which a packet fails to be one of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DecodeErrorKind {
-    /// A text message on the binary wire, or the reverse.
-    MessageType,
-    /// Longer than allowed.
-    TooLarge {
-        /// The most bytes it may have.
-        limit: usize,
-    },
-    /// More entries than allowed.
-    TooMany {
-        /// The most it may have.
-        limit: usize,
-    },
-    /// Nested deeper than allowed.
-    TooDeep {
-        /// The most levels it may have.
-        limit: usize,
-    },
-    /// The packet's version is not known here.
-    Version,
-    /// It ends too early, or a length in it says more than there is.
-    Truncated,
-    /// Something follows where it should end.
-    TrailingBytes,
-    /// A number that stands for a kind of thing stands for none that is known here.
-    UnknownTag {
-        /// The number.
-        tag: u32,
-    },
-    /// Text that is not UTF-8.
-    Utf8,
-    /// An identifier that breaks its rules.
-    Id(IdFault),
-    /// Not the syntax of the wire (on the vendor's, not JSON).
-    Syntax,
-    /// Well formed, but no value that could stand there.
-    Value,
-}
-
-impl fmt::Display for DecodeErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MessageType => f.write_str("is not of the message type that this wire uses"),
-            Self::TooLarge { limit } => write!(f, "is longer than {limit} bytes"),
-            Self::TooMany { limit } => write!(f, "has more than {limit} entries"),
-            Self::TooDeep { limit } => write!(f, "is nested deeper than {limit} levels"),
-            Self::Version => f.write_str("has a version that is not known here"),
-            Self::Truncated => f.write_str("ends too early"),
-            Self::TrailingBytes => f.write_str("is followed by bytes that belong to nothing"),
-            Self::UnknownTag { tag } => write!(f, "has the unknown tag {tag}"),
-            Self::Utf8 => f.write_str("is not valid UTF-8"),
-            Self::Id(fault) => fault.fmt(f),
-            Self::Syntax => f.write_str("is malformed"),
-            Self::Value => f.write_str("has a value that is not allowed"),
-        }
     }
 }
 

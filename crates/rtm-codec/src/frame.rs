@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Answer, AppId, CallLimits, CloseReason, Command, Epoch, Event, InstanceId, Refusal, RequestId, Seq, SessionId,
-    Text, Token, UserId,
+    Abilities, Answer, AppId, CallLimits, CloseReason, Command, Epoch, Event, InstanceId, Refusal, RequestId, Seq,
+    SessionId, Text, Token, UserId,
 };
 
 /// One WebSocket message: WebSocket has these two and no third.
@@ -133,28 +133,6 @@ pub struct Login {
     pub abilities: Abilities,
     /// The gateway's session id on the vendor's wire: it opens the HTTP endpoints to this session.
     pub gateway_session: Option<Text>,
-}
-
-/// What a client's wire can do, and what the client does by itself. The codecs put it into each [`Login`], so that
-/// client and server ask for the ability that a question is about, and never which wire it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by its name")]
-pub struct Abilities {
-    /// It goes on in its session after a lost connection, and asks again for the answers that it did not get.
-    pub resume: bool,
-    /// It takes [binary messages](crate::RtmMessage::Binary).
-    pub binary: bool,
-    /// It can write channel attributes at a revision that it names.
-    pub revisions: bool,
-    /// It fetches its stored messages over HTTP, and gets them as events only where it has not done so in time.
-    pub fetches_stored: bool,
-    /// It sends its user attributes again, by itself, when it comes back.
-    pub repeats_attributes: bool,
-    /// It reads in the [`Welcome`] when its token ends, and warns its user itself if that is soon.
-    pub times_token: bool,
-    /// What is refused is over for it: it tries no login again that was refused for a while, and answers no invitation
-    /// again.
-    pub gives_up: bool,
 }
 
 /// Where a client wants to go on.

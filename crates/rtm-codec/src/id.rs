@@ -4,65 +4,7 @@ use std::{borrow::Borrow, fmt, str::FromStr};
 
 use compact_str::CompactString;
 
-use crate::{DecodeError, DecodeErrorKind};
-
-/// Why a text is not an identifier.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {fault}")]
-pub struct InvalidId {
-    what: &'static str,
-    fault: IdFault,
-}
-
-impl InvalidId {
-    /// What was wrong with the text.
-    #[must_use]
-    pub fn kind(&self) -> IdFault {
-        self.fault
-    }
-
-    /// Which identifier it should have been, as in "user id".
-    pub(crate) fn what(&self) -> &'static str {
-        self.what
-    }
-}
-
-/// The ways in which a text fails to be an identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IdFault {
-    /// It is empty.
-    Empty,
-    /// It has more bytes than the identifier may have.
-    TooLong {
-        /// The most bytes it may have.
-        max: usize,
-    },
-    /// Its length is wrong.
-    Length {
-        /// The length in bytes.
-        exact: usize,
-    },
-    /// It holds a character outside the allowed set.
-    Character {
-        /// Where the character starts, in bytes.
-        at: usize,
-    },
-    /// It is the reserved word `null`.
-    Reserved,
-}
-
-impl fmt::Display for IdFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("is empty"),
-            Self::TooLong { max } => write!(f, "is longer than {max} bytes"),
-            Self::Length { exact } => write!(f, "is not exactly {exact} bytes long"),
-            Self::Character { at } => write!(f, "has a character at byte {at} that is not allowed"),
-            Self::Reserved => f.write_str("is the reserved word \"null\""),
-        }
-    }
-}
+use crate::{DecodeError, DecodeErrorKind, IdFault, InvalidId};
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
@@ -80,7 +22,7 @@ macro_rules! text_id {
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
                 let check: fn(&str) -> Result<(), IdFault> = $check;
-                check(text).map_err(|fault| InvalidId { what: $what, fault })?;
+                check(text).map_err(|fault| InvalidId::new($what, fault))?;
                 Ok(Self(CompactString::new(text)))
             }
 

@@ -5,9 +5,11 @@
 //! with a codec of [`native`] or [`anyrtc`] and never learns again which of the two it was. [`websocket`] is what the
 //! packets travel in.
 
+mod abilities;
 pub mod anyrtc;
 mod budgets;
 mod command;
+mod decode_error;
 mod error;
 mod event;
 mod frame;
@@ -31,17 +33,17 @@ mod value;
 pub mod websocket;
 mod wire;
 
+pub use abilities::{Abilities, UnknownWire, Wire};
 pub use budgets::{Budgets, CallLimiter};
 pub use command::*;
-pub use error::{DecodeError, DecodeErrorKind, ErrorKind, Family, Refusal};
+pub use decode_error::{DecodeError, DecodeErrorKind, IdFault, InvalidId};
+pub use error::{ErrorKind, Family, Refusal};
 pub use event::{Event, SharedEvent};
 pub use frame::{
-    Abilities, ClientFrame, KeepAlive, Login, Packet, PacketRef, Resume, Resumption, ServerFrame, SessionTicket,
-    Welcome,
+    ClientFrame, KeepAlive, Login, Packet, PacketRef, Resume, Resumption, ServerFrame, SessionTicket, Welcome,
 };
 pub use id::{
-    AppId, AttributeKey, CallId, ChannelId, Epoch, IdFault, InstanceId, InvalidId, MessageId, RequestId, Revision, Seq,
-    SessionId, UserId,
+    AppId, AttributeKey, CallId, ChannelId, Epoch, InstanceId, MessageId, RequestId, Revision, Seq, SessionId, UserId,
 };
 pub use message::{
     ChannelAttribute, ChannelAttributes, PeerMessage, PeerOnlineState, RtmMessage, SendOutcome, StoredMessage,
@@ -51,4 +53,4 @@ pub use reason::{CloseReason, LocalInvitationFailureReason, RemoteInvitationFail
 pub use text::{InvalidUtf8, Text, Token, TokenTooLong};
 #[cfg(feature = "typed")]
 pub use typed::{ValueError, ValueErrorKind};
-pub use wire::{ClientWire, ServerWire, UnknownWire, Wire};
+pub use wire::{ClientWire, ServerWire};

@@ -1,65 +1,9 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
-use std::{fmt, str::FromStr};
-
 use crate::{
-    Abilities, ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, anyrtc,
-    native,
+    Abilities, ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, Wire,
+    anyrtc, native,
 };
-
-/// Which wire a connection speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Wire {
-    /// Binary frames of the subprotocol [`native::SUBPROTOCOL`]: resume, flow control, binary messages.
-    #[default]
-    Native,
-    /// The vendor's JSON text frames, as its SDKs speak them.
-    Vendor,
-}
-
-impl fmt::Display for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Vendor => "vendor",
-        })
-    }
-}
-
-/// The text is the name of no wire.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a wire is \"native\" or \"vendor\"")]
-#[non_exhaustive]
-pub struct UnknownWire;
-
-impl FromStr for Wire {
-    type Err = UnknownWire;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWire> {
-        match text {
-            "native" => Ok(Self::Native),
-            "vendor" => Ok(Self::Vendor),
-            _ => Err(UnknownWire),
-        }
-    }
-}
-
-impl Wire {
-    /// What a client on this wire can do.
-    #[must_use]
-    pub const fn abilities(self) -> Abilities {
-        let is_native = matches!(self, Self::Native);
-        Abilities {
-            resume: is_native,
-            binary: is_native,
-            revisions: is_native,
-            fetches_stored: !is_native,
-            repeats_attributes: !is_native,
-            times_token: is_native,
-            gives_up: !is_native,
-        }
-    }
-}
 
 /// The client's half of a socket's wire.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use rtm_codec::{Answer, ChannelAttributeTarget, ChannelAttributes, ChannelId, Er
 use super::{
     Core, Now, StateKey, StateValue, StoreWork,
     arena::SessionKey,
-    attributes::{ChannelStore, Edit},
+    attributes::{Edit, SizedAttributes, Written},
     jobs::Waiting,
     notes::Asker,
 };
@@ -31,17 +31,6 @@ struct Write {
     notify: bool,
     expected: Option<Revision>,
     edit: Edit,
-    answer: fn(Revision) -> Answer,
-}
-
-/// What the store is keeping.
-#[derive(Debug)]
-pub(super) struct Written {
-    pub(super) asker: Asker,
-    channel_id: ChannelId,
-    value: ChannelAttributes,
-    bytes: usize,
-    notify: bool,
     answer: fn(Revision) -> Answer,
 }
 
@@ -110,7 +99,7 @@ impl Core {
         if expected.is_some_and(|expected| expected != revision) {
             return Err(ErrorKind::RevisionConflict.into());
         }
-        let old_bytes = old.map_or(0, ChannelStore::bytes);
+        let old_bytes = old.map_or(0, SizedAttributes::bytes);
         let old = old.map(|old| old.value().attributes.clone()).unwrap_or_default();
         let (attributes, bytes) = edit.apply(old, &writer, now)?;
         let in_all = self.channel_attribute_bytes + self.writes.bytes - old_bytes + bytes;
@@ -159,7 +148,7 @@ impl Core {
     }
 
     /// A channel is forgotten with its attributes: the store forgets it once it remembers the revision.
-    pub(super) fn forget_channel_attributes(&mut self, channel_id: ChannelId, store: &ChannelStore) {
+    pub(super) fn forget_channel_attributes(&mut self, channel_id: ChannelId, store: &SizedAttributes) {
         self.channel_attribute_bytes -= store.bytes();
         let forgotten = &mut self.writes.forgotten;
         forgotten.revision = forgotten.revision.max(store.value().revision);

@@ -4,17 +4,28 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use rtm_codec::{
     Answer, AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event, GetChannelAttributes,
-    GetUserAttributes, Refusal, Text, UserId, limits,
+    GetUserAttributes, Refusal, Revision, Text, UserId, limits,
 };
 
-use super::{Core, Now, arena::SessionKey, away::ChannelNews};
+use super::{Core, Now, arena::SessionKey, away::ChannelNews, notes::Asker};
 
 /// The attributes of a channel.
 #[derive(Debug, Default)]
-pub(super) struct ChannelStore {
+pub(super) struct SizedAttributes {
     value: ChannelAttributes,
     /// All keys and values.
     bytes: usize,
+}
+
+/// A write to a channel's attributes that the store is keeping.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) asker: Asker,
+    pub(super) channel_id: ChannelId,
+    pub(super) value: ChannelAttributes,
+    pub(super) bytes: usize,
+    pub(super) notify: bool,
+    pub(super) answer: fn(Revision) -> Answer,
 }
 
 /// What a call does to attributes.
@@ -74,7 +85,7 @@ impl Edit {
     }
 }
 
-impl ChannelStore {
+impl SizedAttributes {
     pub(super) fn value(&self) -> &ChannelAttributes {
         &self.value
     }
@@ -146,7 +157,7 @@ impl Core {
         let store = channel.attributes.get_or_insert_default();
         self.channel_attribute_bytes = self.channel_attribute_bytes - store.bytes + bytes;
         let event = notify.then(|| Event::AttributesUpdated { channel_id, attributes: value.clone() });
-        **store = ChannelStore { value, bytes };
+        **store = SizedAttributes { value, bytes };
         channel.empty_since = now.instant;
         if let Some(event) = event {
             self.tell_members(key, ChannelNews::Attributes, event, |_, _| true);

@@ -12,7 +12,7 @@ use rtm_codec::{
 use super::{
     Conversation, Core, Now, StoredMessage,
     arena::{ChannelKey, SessionKey},
-    attributes::ChannelStore,
+    attributes::SizedAttributes,
     away::ChannelNews,
     directory::{Directory, Named},
     jobs::Waiting,
@@ -29,7 +29,7 @@ use super::{
 pub(super) struct Channel {
     pub(super) id: ChannelId,
     pub(super) members: IndexSet<SessionKey, FixedState>,
-    pub(super) attributes: Option<Box<ChannelStore>>,
+    pub(super) attributes: Option<Box<SizedAttributes>>,
     /// Since when it has had no members, or when its attributes were last written after that.
     pub(super) empty_since: Instant,
     /// When all members were last told how many they are, and when they are to be told again.

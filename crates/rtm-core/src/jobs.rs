@@ -6,7 +6,7 @@ use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, Revision, SendOutcome, 
 
 use super::{
     Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
-    StoreWork, StoredMessage, arena::SessionKey, attribute_writes::Written, message_ids::Sent, notes::Asker,
+    StoreWork, StoredMessage, arena::SessionKey, attributes::Written, message_ids::Sent, notes::Asker,
 };
 
 /// What a job was given for.

@@ -49,6 +49,7 @@ mod bytes;
 mod certificate;
 mod error;
 mod explain;
+mod service;
 mod signature;
 mod v006;
 mod v007;
@@ -58,7 +59,8 @@ mod version;
 pub use builder::{BuildError, Builder};
 pub use certificate::{Certificate, CertificateError};
 pub use error::{TokenError, TokenErrorKind};
-pub use explain::{Explained, Grant, Holder, Permission, Privilege, Service, Signature, explain};
+pub use explain::{Explained, Grant, Holder, Privilege, Signature, explain};
+pub use service::{Permission, Service};
 pub use verify::{Policy, Verified, verify};
 pub use version::{UnknownVersion, Version};
 

@@ -2,13 +2,11 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::AppId;
+use rtm_codec::{AppId, UserId};
 use rtm_core::{
     LogEntry, LogKey, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendStats, Memory, StateKey, StateKind, StateValue, Task, read_state},
 };
-
-use crate::harness::{APP_ID, uid};
 
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
@@ -29,7 +27,7 @@ impl MemoryStore {
 
     /// The texts that wait for a user.
     pub(crate) fn waiting(&mut self, user: &str) -> Vec<String> {
-        let log = LogKey::Stored(uid(user));
+        let log = LogKey::Stored(UserId::new(user).unwrap());
         let all = StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: usize::MAX, max_bytes: usize::MAX };
         let app_id = app_id();
         let answer = self.backend.apply(vec![Task { app_id: &app_id, work: all }]).remove(0).unwrap();
@@ -73,5 +71,5 @@ impl MemoryStore {
 }
 
 fn app_id() -> AppId {
-    AppId::new(APP_ID).unwrap()
+    AppId::new("0123456789abcdef0123456789abcdef").unwrap()
 }
