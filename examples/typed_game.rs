@@ -1,9 +1,9 @@
 //! A game whose moves are a type of the application's own, in a typed channel. One who does not play by the rules is
 //! named, and disturbs nobody.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use examples::{APP_ID, start_server};
-use rtm_client::{Client, Events, TypedChannel};
+use rtm_client::{Client, Events, TypedChannel, TypedEvent};
 use serde::{Deserialize, Serialize};
 
 /// Nim: who takes the last stick wins.
@@ -40,15 +40,16 @@ async fn join(name: &str, gateway: &str) -> anyhow::Result<(TypedChannel<Move>, 
 
 /// Answers moves until the sticks are gone, and says whether this player took the last.
 async fn play(name: &str, game: TypedChannel<Move>, mut events: Events) -> anyhow::Result<bool> {
+    let mut moves = game.messages(&mut events);
     loop {
-        let event = events.recv().await.context("the client has ended")?;
-        let Some(message) = game.decode(&event) else { continue };
-        let left = match message {
-            Ok(message) => message.value.left,
-            Err(error) => {
+        let left = match moves.recv().await.context("the client has ended")? {
+            TypedEvent::Message(message) => message.value.left,
+            TypedEvent::Unreadable(error) => {
                 println!("{name}: {error}");
                 continue;
             }
+            // Without a move that is missing nobody can go on.
+            other => bail!("the game is broken off: {other:?}"),
         };
         if left == 0 {
             return Ok(false);

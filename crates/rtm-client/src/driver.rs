@@ -123,8 +123,9 @@ impl<N: Network> Driver<N> {
             }
             // Each source gets its turn, in this order and with a bound, so none can starve another: not the clock
             // under traffic, not the user's calls under a flood of events.
+            let mut progress = false;
             poll_fn(|cx| {
-                let mut progress = self.poll_wake_up(cx);
+                progress |= self.poll_wake_up(cx);
                 progress |= self.poll_calls(cx);
                 progress |= self.poll_delayed(cx);
                 progress |= self.poll_taken(cx);

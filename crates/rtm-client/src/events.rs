@@ -1,19 +1,23 @@
 //! The one stream of events, and how it tells the client's task what the application took.
 
+mod divided;
+mod part;
+mod queue;
+
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use futures::{Stream, future::poll_fn, task::AtomicWaker};
+use futures::{Stream, StreamExt, future::poll_fn};
 use rtm_connection::RtmEvent;
 use tokio::time::timeout;
+
+pub use self::part::EventPart;
+use self::{divided::PartId, queue::Shared};
 
 /// Everything that happens to a [`Client`](crate::Client), in the order in which it happened: a
 /// `Stream<Item = RtmEvent>`.
@@ -21,9 +25,11 @@ use tokio::time::timeout;
 /// There is one for each client. It ends after the last handle of the client was dropped and the client has logged out.
 /// At most [`window`](crate::ClientBuilder::window) events of the server wait in it. Replies do not pass through it, so
 /// calls may be awaited between two events. Dropping it makes the client send-only: events are then thrown away.
+///
+/// It can be divided for several readers: see [`EventPart`].
 #[derive(Debug)]
 pub struct Events {
-    /// What was fetched from the queue, all at once, and not taken yet.
+    /// What was fetched from the queue, all at once, and not taken yet. Empty when the stream is divided.
     fetched: VecDeque<RtmEvent>,
     shared: Arc<Shared>,
 }
@@ -59,50 +65,18 @@ impl Events {
     /// # Cancel safety
     ///
     /// No event is lost when the future is dropped, but those that were passed over are.
-    pub async fn wait_for<T>(&mut self, limit: Duration, mut choose: impl FnMut(RtmEvent) -> Option<T>) -> Option<T> {
-        let wanted = async {
-            loop {
-                if let Some(wanted) = choose(self.recv().await?) {
-                    return Some(wanted);
-                }
-            }
-        };
-        timeout(limit, wanted).await.ok().flatten()
+    pub async fn wait_for<T>(&mut self, limit: Duration, choose: impl FnMut(RtmEvent) -> Option<T>) -> Option<T> {
+        first_within(self, limit, choose).await
     }
 
     /// An event that waits, without waiting for one.
     pub fn try_recv(&mut self) -> Option<RtmEvent> {
-        if self.fetched.is_empty() {
-            self.shared.queue().fetch(&mut self.fetched);
-        }
-        let event = self.fetched.pop_front()?;
-        self.shared.taken(1);
-        Some(event)
+        take(&mut self.fetched, &self.shared)
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<RtmEvent>> {
-        // What comes fast must not keep the task from others.
-        let budget = ready!(tokio::task::coop::poll_proceed(cx));
-        let mut event = self.try_recv();
-        if event.is_none() {
-            let mut queue = self.shared.queue();
-            // Some may have come in between.
-            queue.fetch(&mut self.fetched);
-            if self.fetched.is_empty() {
-                if !queue.is_complete {
-                    match &mut queue.reader {
-                        Some(reader) => reader.clone_from(cx.waker()),
-                        none => *none = Some(cx.waker().clone()),
-                    }
-                    return Poll::Pending;
-                }
-            } else {
-                drop(queue);
-                event = self.try_recv();
-            }
-        }
-        budget.made_progress();
-        Poll::Ready(event)
+        let Self { fetched, shared } = self;
+        poll_event(cx, shared, None, || take(fetched, shared))
     }
 }
 
@@ -114,7 +88,7 @@ impl Stream for Events {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.fetched.len() + self.shared.queue().events.len(), None)
+        (self.fetched.len() + self.shared.queue().len(None), None)
     }
 }
 
@@ -123,10 +97,11 @@ impl Drop for Events {
         // An event that comes meanwhile is counted on one of the two sides.
         let mut queue = self.shared.queue();
         queue.is_abandoned = true;
-        let left = self.fetched.len() + std::mem::take(&mut queue.events).len();
+        let left = queue::count(self.fetched.len() + std::mem::take(&mut queue.events).len());
+        let rest = queue.divided.as_mut().map_or(0, |divided| divided.abandon_rest());
         drop(queue);
-        self.shared.taken(u32::try_from(left).unwrap_or(u32::MAX));
-        self.shared.task.wake();
+        self.shared.taken(left.saturating_add(rest));
+        self.shared.task().wake();
     }
 }
 
@@ -140,15 +115,9 @@ pub(crate) struct EventSender {
 }
 
 impl EventSender {
-    /// The two ends. The task is woken whenever `wake_after` events were taken: waking it for each would cost more than
-    /// the event did.
+    /// The two ends. The task is woken whenever `wake_after` events were taken.
     pub(crate) fn new(wake_after: u32) -> (Self, Events) {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            count: AtomicU32::new(0),
-            wake_after,
-            task: AtomicWaker::new(),
-        });
+        let shared = Arc::new(Shared::new(wake_after));
         let events = Events { fetched: VecDeque::new(), shared: Arc::clone(&shared) };
         (Self { unflushed: VecDeque::new(), shared, waiting: 0 }, events)
     }
@@ -165,11 +134,14 @@ impl EventSender {
             return;
         }
         let mut queue = self.shared.queue();
+        if queue.divided.is_some() {
+            drop(queue);
+            return self.route();
+        }
         if queue.is_abandoned {
             drop(queue);
-            let count = u32::try_from(self.unflushed.len()).unwrap_or(u32::MAX);
+            self.shared.thrown_away(queue::count(self.unflushed.len()));
             self.unflushed.clear();
-            self.shared.count.fetch_add(count, Ordering::Relaxed);
             return;
         }
         if queue.events.is_empty() {
@@ -184,15 +156,27 @@ impl EventSender {
         }
     }
 
+    #[cold]
+    fn route(&mut self) {
+        let mut queue = self.shared.queue();
+        let rest_is_read = !queue.is_abandoned;
+        let Some(divided) = &mut queue.divided else { return };
+        let taken = self.unflushed.drain(..).map(|event| divided.route(event, rest_is_read)).sum();
+        let woken = divided.take_woken();
+        drop(queue);
+        self.shared.thrown_away(taken);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
     /// How many events were taken since the last call. Wakes the caller's task when there are more.
     pub(crate) fn poll_taken(&mut self, cx: &mut Context<'_>) -> Option<u32> {
-        self.shared.task.register(cx.waker());
+        self.shared.task().register(cx.waker());
         self.take_taken()
     }
 
     /// How many events were taken since the last call.
     pub(crate) fn take_taken(&mut self) -> Option<u32> {
-        let taken = self.shared.count.swap(0, Ordering::Relaxed);
+        let taken = self.shared.take_count();
         self.waiting = self.waiting.saturating_sub(taken);
         (taken > 0).then_some(taken)
     }
@@ -208,52 +192,71 @@ impl Drop for EventSender {
         self.flush();
         let mut queue = self.shared.queue();
         queue.is_complete = true;
-        let reader = queue.reader.take();
+        let readers = queue.take_readers();
         drop(queue);
-        if let Some(reader) = reader {
-            reader.wake();
+        readers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The next event of a stream, without its parts if it has any.
+fn take(fetched: &mut VecDeque<RtmEvent>, shared: &Shared) -> Option<RtmEvent> {
+    if fetched.is_empty() {
+        let mut queue = shared.queue();
+        if let Some(divided) = &mut queue.divided {
+            let (event, taken) = divided.take(None)?;
+            drop(queue);
+            shared.taken(taken);
+            return Some(event);
+        }
+        queue.fetch(fetched);
+    }
+    let event = fetched.pop_front()?;
+    shared.taken(1);
+    Some(event)
+}
+
+/// Polls one reader: that of a part, or of the stream without its parts.
+fn poll_event(
+    cx: &mut Context<'_>,
+    shared: &Shared,
+    part: Option<PartId>,
+    mut try_recv: impl FnMut() -> Option<RtmEvent>,
+) -> Poll<Option<RtmEvent>> {
+    // What comes fast must not keep the task from others.
+    let budget = ready!(tokio::task::coop::poll_proceed(cx));
+    let mut event = try_recv();
+    if event.is_none() {
+        let mut queue = shared.queue();
+        // Some may have come in between.
+        if queue.len(part) == 0 {
+            if !queue.is_complete {
+                queue.wait(part, cx.waker());
+                return Poll::Pending;
+            }
+        } else {
+            drop(queue);
+            event = try_recv();
         }
     }
+    budget.made_progress();
+    Poll::Ready(event)
 }
 
-/// What the two ends share.
-#[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
-    /// How many events were taken that the task does not know of.
-    count: AtomicU32,
-    wake_after: u32,
-    task: AtomicWaker,
-}
-
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn taken(&self, events: u32) {
-        let before = self.count.fetch_add(events, Ordering::Relaxed);
-        if before < self.wake_after && before.saturating_add(events) >= self.wake_after {
-            self.task.wake();
+/// The first event that `choose` makes something of, within `limit`.
+async fn first_within<T>(
+    events: &mut (impl Stream<Item = RtmEvent> + Unpin),
+    limit: Duration,
+    mut choose: impl FnMut(RtmEvent) -> Option<T>,
+) -> Option<T> {
+    let wanted = async {
+        loop {
+            if let Some(wanted) = choose(events.next().await?) {
+                return Some(wanted);
+            }
         }
-    }
+    };
+    timeout(limit, wanted).await.ok().flatten()
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    events: VecDeque<RtmEvent>,
-    /// Whether the task has ended.
-    is_complete: bool,
-    /// Whether nobody listens any more.
-    is_abandoned: bool,
-    reader: Option<Waker>,
-}
-
-impl Queue {
-    /// Exchanges an empty list for all there is.
-    fn fetch(&mut self, fetched: &mut VecDeque<RtmEvent>) {
-        if !self.events.is_empty() {
-            std::mem::swap(&mut self.events, fetched);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

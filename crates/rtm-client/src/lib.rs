@@ -29,6 +29,11 @@
 //! # }
 //! ```
 //!
+//! # Several readers
+//!
+//! There is one stream. [`Events::channel_part`], [`Events::peer_part`] and [`Events::part`] divide events off from it, for a
+//! task of their own or a branch of `select!`; [`TypedChannel::messages`] reads values of a type of yours.
+//!
 //! # What may be relied on
 //!
 //! - *Order*: events come in the order in which the server told them, and a call's effects on the connection's state
@@ -72,7 +77,7 @@ pub use builder::{ClientBuilder, connect};
 pub use channel::{Channel, SendChannelMessageOptions};
 pub use client::{Client, SendMessageOptions};
 pub use error::{AddressFault, BuildError, CertificateFault, ConnectError};
-pub use events::Events;
+pub use events::{EventPart, Events};
 pub use history::HistoryQuery;
 pub use rtm_codec::{
     AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
@@ -84,7 +89,7 @@ pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,
     Restored, RtmError, RtmEvent, Session,
 };
-pub use typed::{TypedChannel, TypedError, TypedMessage, TypedMessages};
+pub use typed::{TypedChannel, TypedError, TypedEvent, TypedMessage, TypedMessages};
 
 #[cfg(test)]
 const _: () = {
@@ -92,5 +97,7 @@ const _: () = {
     goes_between_threads::<Client>();
     goes_between_threads::<ClientBuilder>();
     goes_between_threads::<Events>();
+    goes_between_threads::<EventPart>();
+    goes_between_threads::<TypedMessages<std::rc::Rc<()>>>();
     goes_between_threads::<TypedChannel<std::rc::Rc<()>>>();
 };

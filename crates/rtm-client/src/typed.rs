@@ -7,12 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use rtm_codec::{ChannelId, ErrorKind, Family, RtmMessage, UserId, ValueError, ValueErrorKind};
-use rtm_connection::{ReceivedMessageProperties, RtmError, RtmEvent};
+use rtm_connection::{
+    ConnectionChangeReason, ConnectionState, GapReason, ReceivedMessageProperties, RtmError, RtmEvent,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Channel;
+use crate::{Channel, EventPart, Events};
 
 /// A [`Channel`] that sends and yields values of a serde type.
 ///
@@ -22,17 +24,22 @@ use crate::Channel;
 ///
 /// ```no_run
 /// # async fn example(client: rtm_client::Client, mut events: rtm_client::Events) -> Result<(), rtm_client::RtmError> {
+/// use rtm_client::TypedEvent;
+///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Move { x: i32, y: i32 }
 ///
 /// let game = client.channel("game")?.typed::<Move>();
+/// let mut moves = game.messages(&mut events);
 /// game.channel().join().await?;
 /// game.send(&Move { x: 1, y: 2 }).await?;
-/// while let Some(event) = events.recv().await {
-///     match game.decode(&event) {
-///         Some(Ok(message)) => println!("{} moved to {}, {}", message.member_id, message.value.x, message.value.y),
-///         Some(Err(error)) => eprintln!("{error}"),
-///         None => { /* an event of another kind or channel */ }
+/// while let Some(event) = moves.recv().await {
+///     match event {
+///         TypedEvent::Message(moved) => println!("{} moved to {}, {}", moved.member_id, moved.value.x, moved.value.y),
+///         TypedEvent::Unreadable(error) => eprintln!("{error}"),
+///         TypedEvent::Gap { lost, .. } => eprintln!("moves are missing: {lost:?}"),
+///         TypedEvent::Aborted { reason } => eprintln!("log out, and in again: {reason}"),
+///         _ => {}
 ///     }
 /// }
 /// # Ok(())
@@ -54,6 +61,28 @@ pub struct TypedMessage<T> {
     pub value: T,
     /// How it came.
     pub properties: ReceivedMessageProperties,
+}
+
+/// What [`TypedMessages`] yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TypedEvent<T> {
+    /// A member sent a value.
+    Message(TypedMessage<T>),
+    /// A member sent what is not a value of the type.
+    Unreadable(TypedError),
+    /// Messages of the channel were lost here, or may have been.
+    Gap {
+        /// How many, if known: of the channel, or where everything was lost, of all events.
+        lost: Option<u64>,
+        /// Why.
+        reason: GapReason,
+    },
+    /// The session is over, and the client does not reconnect: nothing comes before another `login`.
+    Aborted {
+        /// Why.
+        reason: ConnectionChangeReason,
+    },
 }
 
 /// A message to a [`TypedChannel`] that is not a value of its type.
@@ -96,14 +125,22 @@ impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
     ///
     /// [`TypedError`] when the message is not a value of the type. It names channel and sender.
     pub fn decode(&self, event: &RtmEvent) -> Option<Result<TypedMessage<T>, TypedError>> {
-        read(self.channel.id(), event)
+        read(event).filter(|_| event.channel_id() == Some(self.channel.id()))
     }
 
-    /// The values in a stream of events, [`Events`](crate::Events) for one. All other events of that stream are passed
-    /// over: use [`decode`](Self::decode) where they matter.
-    /// The reader is no handle of the client: the stream ends when the last other one is dropped.
-    pub fn messages<S: Stream<Item = RtmEvent> + Unpin>(&self, events: S) -> TypedMessages<S, T> {
-        TypedMessages { channel_id: self.channel.id().clone(), events, value: PhantomData }
+    /// Divides the channel's messages off from the stream of events, with what is missing among them. All other events
+    /// stay in it, also the channel's own joins and leaves. What [`EventPart`] says of parts holds here too.
+    ///
+    /// The reader is no handle of the client: it ends when the last other one is dropped.
+    pub fn messages(&self, events: &mut Events) -> TypedMessages<T> {
+        let channel_id = self.channel.id().clone();
+        let is_of_channel = channel_id.clone();
+        let is_message = move |event: &RtmEvent| match event {
+            RtmEvent::ChannelMessage { channel_id, .. } => *channel_id == is_of_channel,
+            RtmEvent::Gap { channel_id, .. } => channel_id.as_ref() == Some(&is_of_channel),
+            _ => false,
+        };
+        TypedMessages { events: events.part_of_channel(channel_id, is_message), value: PhantomData }
     }
 }
 
@@ -119,24 +156,55 @@ impl<T> fmt::Debug for TypedChannel<T> {
     }
 }
 
-/// The stream that [`TypedChannel::messages`] gives.
-#[derive(Debug, Clone)]
+/// The stream that [`TypedChannel::messages`] makes: an [`EventPart`] whose messages are read.
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct TypedMessages<S, T> {
-    channel_id: ChannelId,
-    events: S,
+pub struct TypedMessages<T> {
+    events: EventPart,
     value: PhantomData<fn() -> T>,
 }
 
-impl<S: Stream<Item = RtmEvent> + Unpin, T: Serialize + DeserializeOwned> Stream for TypedMessages<S, T> {
-    type Item = Result<TypedMessage<T>, TypedError>;
+impl<T: Serialize + DeserializeOwned> TypedMessages<T> {
+    /// The next value, or what came in place of values; `None` when there will be no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn recv(&mut self) -> Option<TypedEvent<T>> {
+        self.next().await
+    }
+
+    /// Keeps at most so many messages, as [`EventPart::lossy`] does.
+    pub fn lossy(self, messages: usize) -> Self {
+        Self { events: self.events.lossy(messages), value: PhantomData }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Stream for TypedMessages<T> {
+    type Item = TypedEvent<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let Some(event) = ready!(Pin::new(&mut self.events).poll_next(cx)) else { return Poll::Ready(None) };
-            if let Some(message) = read(&self.channel_id, &event) {
-                return Poll::Ready(Some(message));
+            let Some(event) = ready!(self.events.poll_next_unpin(cx)) else { return Poll::Ready(None) };
+            if let Some(event) = typed(event) {
+                return Poll::Ready(Some(event));
             }
+        }
+    }
+}
+
+impl<T> fmt::Debug for TypedMessages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedMessages").field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+impl<T> TypedEvent<T> {
+    /// The message, if it is one.
+    #[must_use]
+    pub fn into_message(self) -> Option<TypedMessage<T>> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Unreadable(_) | Self::Gap { .. } | Self::Aborted { .. } => None,
         }
     }
 }
@@ -174,16 +242,28 @@ impl std::error::Error for TypedError {
     }
 }
 
-fn read<T: DeserializeOwned>(channel: &ChannelId, event: &RtmEvent) -> Option<Result<TypedMessage<T>, TypedError>> {
+/// The value in an event, if the event is a message to a channel.
+fn read<T: DeserializeOwned>(event: &RtmEvent) -> Option<Result<TypedMessage<T>, TypedError>> {
     let RtmEvent::ChannelMessage { channel_id, member_id, message, properties } = event else { return None };
-    if channel_id != channel {
-        return None;
-    }
     let (channel_id, member_id) = (channel_id.clone(), member_id.clone());
     Some(match message.decode() {
         Ok(value) => Ok(TypedMessage { channel_id, member_id, value, properties: *properties }),
         Err(error) => Err(TypedError { channel_id, member_id, error }),
     })
+}
+
+/// What the reader of a channel's values is told of an event in its part.
+fn typed<T: DeserializeOwned>(event: RtmEvent) -> Option<TypedEvent<T>> {
+    match event {
+        RtmEvent::Gap { channel_id: _, lost, reason } => Some(TypedEvent::Gap { lost, reason }),
+        RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
+            Some(TypedEvent::Aborted { reason })
+        }
+        event => Some(match read(&event)? {
+            Ok(message) => TypedEvent::Message(message),
+            Err(error) => TypedEvent::Unreadable(error),
+        }),
+    }
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<RtmMessage, RtmError> {

@@ -118,6 +118,7 @@ impl fmt::Display for GapReason {
             Self::LeftChannel => "this user was away too long to stay a member",
             Self::Dropped => "the server could not keep them",
             Self::Missing => "they are missing in the stream",
+            Self::Lossy => "their reader was too slow",
         })
     }
 }

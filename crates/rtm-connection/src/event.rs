@@ -215,6 +215,36 @@ impl RtmEvent {
         }
     }
 
+    /// The other user whom it is about, if it is a message or an invitation.
+    #[must_use]
+    pub fn peer_id(&self) -> Option<&UserId> {
+        match self {
+            Self::MessageFromPeer { peer_id, .. } => Some(peer_id),
+            Self::RemoteInvitationReceived { invitation }
+            | Self::RemoteInvitationAccepted { invitation }
+            | Self::RemoteInvitationRefused { invitation }
+            | Self::RemoteInvitationCanceled { invitation, .. }
+            | Self::RemoteInvitationFailure { invitation, .. } => Some(&invitation.caller_id),
+            Self::LocalInvitationReceivedByPeer { invitation }
+            | Self::LocalInvitationAccepted { invitation, .. }
+            | Self::LocalInvitationRefused { invitation, .. }
+            | Self::LocalInvitationCanceled { invitation }
+            | Self::LocalInvitationFailure { invitation, .. } => Some(&invitation.callee_id),
+            Self::ConnectionStateChanged { .. }
+            | Self::PeersOnlineStatusChanged { .. }
+            | Self::TokenWillExpire
+            | Self::TokenDidExpire
+            | Self::TokenNeeded { .. }
+            | Self::ChannelMessage { .. }
+            | Self::MemberJoined { .. }
+            | Self::MemberLeft { .. }
+            | Self::MemberCountUpdated { .. }
+            | Self::AttributesUpdated { .. }
+            | Self::Gap { .. }
+            | Self::RestoreFailed { .. } => None,
+        }
+    }
+
     /// When the server took what it tells of, in milliseconds since the Unix epoch, where it says so: of messages.
     #[must_use]
     pub fn server_received_ts(&self) -> Option<u64> {
@@ -276,6 +306,8 @@ pub enum GapReason {
     Dropped,
     /// Numbers are missing in the stream, or were received by another process that did not consume them.
     Missing,
+    /// A part of the stream that may drop events was full.
+    Lossy,
 }
 
 /// What a connection restores after a reconnect.

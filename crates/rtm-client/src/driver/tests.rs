@@ -105,6 +105,18 @@ async fn dropping_the_last_handle_logs_out_and_ends_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_stream_ends_with_the_last_handle_also_if_nobody_reads_it_meanwhile() {
+    let (client, mut events, peer) = logged_in(Client::builder()).await;
+    peer.close(CloseReason::RemoteLogin).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(client.connection_state(), ConnectionState::Aborted);
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut left = std::iter::from_fn(|| events.recv().now_or_never());
+    assert_eq!(left.find(Option::is_none), Some(None), "the task has ended");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_listener_events_are_taken_and_thrown_away() {
     let (client, events, mut peer) = logged_in(Client::builder().window(4)).await;
     peer.event(message(0)).await;
@@ -130,6 +142,35 @@ async fn the_server_hears_of_what_the_application_takes_and_of_nothing_else() {
         events.recv().await.unwrap();
     }
     while !matches!(peer.recv().await, ClientFrame::Ack { consumed, .. } if consumed.0 >= 6) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_that_waits_in_a_part_holds_the_server_back_whatever_the_others_take() {
+    let (_client, mut events, mut peer) = logged_in(Client::builder().window(8)).await;
+    let mut is_first = true;
+    let mut part = events.part(move |event| {
+        matches!(event, RtmEvent::MessageFromPeer { .. }) && std::mem::replace(&mut is_first, false)
+    });
+    for n in 0..8 {
+        peer.event(message(n)).await;
+    }
+    for _ in 1..8 {
+        let is_message = |event| matches!(event, RtmEvent::MessageFromPeer { .. }).then_some(());
+        events.wait_for(Duration::from_secs(1), is_message).await.unwrap();
+    }
+    assert_eq!(events.try_recv(), None);
+    // Pings carry whatever there is to acknowledge.
+    for _ in 0..3 {
+        loop {
+            match peer.recv().await {
+                ClientFrame::Ping => break peer.send(ServerFrame::Pong).await,
+                ClientFrame::Ack { consumed, .. } => assert_eq!(consumed.0, 0),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    part.try_recv().unwrap();
+    while !matches!(peer.recv().await, ClientFrame::Ack { consumed, .. } if consumed.0 == 8) {}
 }
 
 #[tokio::test(start_paused = true)]

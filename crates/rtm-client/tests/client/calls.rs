@@ -256,8 +256,12 @@ async fn a_typed_channel_is_read_on_all_wires_and_names_who_breaks_its_rules() {
         let (one, two) = (Move { x: 1, y: 1, note: None }, Move { x: 2, y: 2, note: None });
         game.send(&one).await.unwrap();
         game.send(&two).await.unwrap();
-        let moves: Vec<_> =
-            bobs_game.messages(&mut bob_events).take(2).map(|moved| moved.unwrap().value).collect().await;
+        let moves: Vec<_> = bobs_game
+            .messages(&mut bob_events)
+            .take(2)
+            .map(|moved| moved.into_message().unwrap().value)
+            .collect()
+            .await;
         assert_eq!(moves, [one, two]);
         for client in [alice, bob, vera] {
             client.logout().await.unwrap();

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
-
 use crate::support::{APP_ID, WIRES, builder, login, message, next, project, server, state};
 use rtm_client::{
     BuildError, Client, ConnectError, ConnectionChangeReason, ConnectionState, ErrorKind, PeerOnlineState, RtmEvent,
-    SendOutcome, Wire,
+    SendOutcome, TypedEvent, Wire,
 };
 use rtm_server::{Certificate, Server, TlsFiles};
 
@@ -295,15 +293,17 @@ async fn of_two_processes_with_one_saved_session_the_older_one_ends() {
 async fn the_stream_outlives_an_abort_and_ends_with_the_last_handle_but_not_a_typed_readers() {
     let server = server().await;
     for wire in WIRES {
-        let (client, events) = login(&server, wire, "ann").await;
-        let reader = client.channel("game").unwrap().typed::<u32>().messages(events);
+        let (client, mut events) = login(&server, wire, "ann").await;
+        let mut reader = client.channel("game").unwrap().typed::<u32>().messages(&mut events);
         let (_other, _other_events) = login(&server, wire, "ann").await;
-        let mut reader = std::pin::pin!(reader);
-        let ended = tokio::time::timeout(Duration::from_millis(300), reader.next()).await;
+        let told = tokio::time::timeout(Duration::from_secs(5), reader.recv()).await.unwrap();
+        let reason = ConnectionChangeReason::RemoteLogin;
+        assert_eq!(told, Some(TypedEvent::Aborted { reason }), "{wire:?}");
+        let ended = tokio::time::timeout(Duration::from_millis(300), reader.recv()).await;
         assert!(ended.is_err(), "{wire:?}: ABORTED is not the end");
         drop(client);
-        let ended = tokio::time::timeout(Duration::from_secs(5), reader.next()).await;
-        assert!(matches!(ended, Ok(None)), "{wire:?}: the last handle is gone");
+        let ended = tokio::time::timeout(Duration::from_secs(5), reader.recv()).await;
+        assert_eq!(ended, Ok(None), "{wire:?}: the last handle is gone");
     }
 }
 
