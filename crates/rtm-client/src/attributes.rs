@@ -11,7 +11,7 @@ use rtm_codec::{
 use rtm_connection::RtmError;
 
 use crate::{
-    Client,
+    Call, Client,
     client::{ids, invalid},
 };
 
@@ -38,11 +38,11 @@ impl Client {
     /// # Errors
     ///
     /// As said above.
-    pub async fn set_local_user_attributes<K: AsRef<str>, V: Into<Text>>(
+    pub fn set_local_user_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         attributes: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<(), RtmError> {
-        self.call(SetLocalUserAttributes { attributes: map(attributes)? }).await
+    ) -> Call<()> {
+        self.try_request(|| Ok(SetLocalUserAttributes { attributes: map(attributes)? }))
     }
 
     /// Adds to or changes the user's own attributes.
@@ -50,11 +50,11 @@ impl Client {
     /// # Errors
     ///
     /// As said above, and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for none.
-    pub async fn add_or_update_local_user_attributes<K: AsRef<str>, V: Into<Text>>(
+    pub fn add_or_update_local_user_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         attributes: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<(), RtmError> {
-        self.call(AddOrUpdateLocalUserAttributes { attributes: map(attributes)? }).await
+    ) -> Call<()> {
+        self.try_request(|| Ok(AddOrUpdateLocalUserAttributes { attributes: map(attributes)? }))
     }
 
     /// Removes some of the user's own attributes. A key that is not there is passed over.
@@ -62,11 +62,8 @@ impl Client {
     /// # Errors
     ///
     /// As said above.
-    pub async fn delete_local_user_attributes_by_keys(
-        &self,
-        keys: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<(), RtmError> {
-        self.call(DeleteLocalUserAttributesByKeys { keys: key_list(keys)? }).await
+    pub fn delete_local_user_attributes_by_keys(&self, keys: impl IntoIterator<Item: AsRef<str>>) -> Call<()> {
+        self.try_request(|| Ok(DeleteLocalUserAttributesByKeys { keys: key_list(keys)? }))
     }
 
     /// Removes all of the user's own attributes.
@@ -74,8 +71,8 @@ impl Client {
     /// # Errors
     ///
     /// As said above.
-    pub async fn clear_local_user_attributes(&self) -> Result<(), RtmError> {
-        self.call(ClearLocalUserAttributes {}).await
+    pub fn clear_local_user_attributes(&self) -> Call<()> {
+        self.request(Ok(ClearLocalUserAttributes {}))
     }
 
     /// Reads all attributes of a user.
@@ -84,8 +81,8 @@ impl Client {
     ///
     /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound) for a user who is not online, and as said above.
     #[doc(alias = "getUserAttributes")]
-    pub async fn user_attributes(&self, user_id: impl AsRef<str>) -> Result<BTreeMap<AttributeKey, Text>, RtmError> {
-        self.call(GetUserAttributes { user_id: user(user_id)?, keys: None }).await
+    pub fn user_attributes(&self, user_id: impl AsRef<str>) -> Call<BTreeMap<AttributeKey, Text>> {
+        self.try_request(|| Ok(GetUserAttributes { user_id: user(user_id)?, keys: None }))
     }
 
     /// Reads some attributes of a user. A key that is not there is left out.
@@ -94,12 +91,12 @@ impl Client {
     ///
     /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound) for a user who is not online, and as said above.
     #[doc(alias = "getUserAttributesByKeys")]
-    pub async fn user_attributes_by_keys(
+    pub fn user_attributes_by_keys(
         &self,
         user_id: impl AsRef<str>,
         keys: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<BTreeMap<AttributeKey, Text>, RtmError> {
-        self.call(GetUserAttributes { user_id: user(user_id)?, keys: Some(key_list(keys)?) }).await
+    ) -> Call<BTreeMap<AttributeKey, Text>> {
+        self.try_request(|| Ok(GetUserAttributes { user_id: user(user_id)?, keys: Some(key_list(keys)?) }))
     }
 }
 
@@ -115,13 +112,15 @@ impl Client {
     /// # Errors
     ///
     /// As said above.
-    pub async fn set_channel_attributes<K: AsRef<str>, V: Into<Text>>(
+    pub fn set_channel_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         channel_id: impl AsRef<str>,
         attributes: impl IntoIterator<Item = (K, V)>,
         options: ChannelAttributeOptions,
-    ) -> Result<Revision, RtmError> {
-        self.call(SetChannelAttributes { target: target(channel_id, options)?, attributes: map(attributes)? }).await
+    ) -> Call<Revision> {
+        self.try_request(|| {
+            Ok(SetChannelAttributes { target: target(channel_id, options)?, attributes: map(attributes)? })
+        })
     }
 
     /// Adds to or changes the attributes of a channel.
@@ -129,14 +128,15 @@ impl Client {
     /// # Errors
     ///
     /// As said above, and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for none.
-    pub async fn add_or_update_channel_attributes<K: AsRef<str>, V: Into<Text>>(
+    pub fn add_or_update_channel_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         channel_id: impl AsRef<str>,
         attributes: impl IntoIterator<Item = (K, V)>,
         options: ChannelAttributeOptions,
-    ) -> Result<Revision, RtmError> {
-        self.call(AddOrUpdateChannelAttributes { target: target(channel_id, options)?, attributes: map(attributes)? })
-            .await
+    ) -> Call<Revision> {
+        self.try_request(|| {
+            Ok(AddOrUpdateChannelAttributes { target: target(channel_id, options)?, attributes: map(attributes)? })
+        })
     }
 
     /// Removes some attributes of a channel. A key that is not there is passed over.
@@ -144,13 +144,15 @@ impl Client {
     /// # Errors
     ///
     /// As said above.
-    pub async fn delete_channel_attributes_by_keys(
+    pub fn delete_channel_attributes_by_keys(
         &self,
         channel_id: impl AsRef<str>,
         keys: impl IntoIterator<Item: AsRef<str>>,
         options: ChannelAttributeOptions,
-    ) -> Result<Revision, RtmError> {
-        self.call(DeleteChannelAttributesByKeys { target: target(channel_id, options)?, keys: key_list(keys)? }).await
+    ) -> Call<Revision> {
+        self.try_request(|| {
+            Ok(DeleteChannelAttributesByKeys { target: target(channel_id, options)?, keys: key_list(keys)? })
+        })
     }
 
     /// Removes all attributes of a channel.
@@ -158,12 +160,12 @@ impl Client {
     /// # Errors
     ///
     /// As said above.
-    pub async fn clear_channel_attributes(
+    pub fn clear_channel_attributes(
         &self,
         channel_id: impl AsRef<str>,
         options: ChannelAttributeOptions,
-    ) -> Result<Revision, RtmError> {
-        self.call(ClearChannelAttributes { target: target(channel_id, options)? }).await
+    ) -> Call<Revision> {
+        self.try_request(|| Ok(ClearChannelAttributes { target: target(channel_id, options)? }))
     }
 
     /// Reads all attributes of a channel, with who wrote each and when, and their revision.
@@ -172,8 +174,8 @@ impl Client {
     ///
     /// As said above.
     #[doc(alias = "getChannelAttributes")]
-    pub async fn channel_attributes(&self, channel_id: impl AsRef<str>) -> Result<ChannelAttributes, RtmError> {
-        self.call(GetChannelAttributes { channel_id: channel(channel_id)?, keys: None }).await
+    pub fn channel_attributes(&self, channel_id: impl AsRef<str>) -> Call<ChannelAttributes> {
+        self.try_request(|| Ok(GetChannelAttributes { channel_id: channel(channel_id)?, keys: None }))
     }
 
     /// Reads some attributes of a channel. A key that is not there is left out.
@@ -182,12 +184,12 @@ impl Client {
     ///
     /// As said above.
     #[doc(alias = "getChannelAttributesByKeys")]
-    pub async fn channel_attributes_by_keys(
+    pub fn channel_attributes_by_keys(
         &self,
         channel_id: impl AsRef<str>,
         keys: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<ChannelAttributes, RtmError> {
-        self.call(GetChannelAttributes { channel_id: channel(channel_id)?, keys: Some(key_list(keys)?) }).await
+    ) -> Call<ChannelAttributes> {
+        self.try_request(|| Ok(GetChannelAttributes { channel_id: channel(channel_id)?, keys: Some(key_list(keys)?) }))
     }
 }
 

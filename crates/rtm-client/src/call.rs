@@ -1,15 +1,193 @@
-//! What passes between the handles of a client and its task.
+//! A call: the future that an application awaits, and what passes from it to the client's task.
 
-use std::sync::Arc;
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use rtm_codec::{Answer, Command, Text, Token, UserId};
+use futures::{FutureExt, future::BoxFuture};
+use rtm_codec::{Answer, Command, ErrorKind, Family, Text, Token, UserId};
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, Session};
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
+    time::Sleep,
+};
 
-/// A call of a handle. The senders are shadows of what the connection keeps: each call ends there, by its deadline at
-/// the latest, whether or not somebody still waits for it.
+/// A call to the server, as the methods of [`Client`](crate::Client) and [`Channel`](crate::Channel) return it: a future of
+/// its answer.
+///
+/// The call is made when this is first awaited, and not before. It borrows nothing, so it may be spawned. Until it ends it
+/// is a handle of the client: a client whose handles are all dropped finishes the calls that are under way before it logs
+/// out.
+///
+/// ```no_run
+/// # async fn example(client: rtm_client::Client) -> Result<(), rtm_client::RtmError> {
+/// use std::time::Duration;
+///
+/// let in_background = tokio::spawn(client.send_message_to_peer("bob", "hello"));
+/// let members = client.channel("lobby")?.members().timeout(Duration::from_secs(1)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropping it forgets the answer. It takes nothing back: what was handed to the client's task before goes on, unless the
+/// method says otherwise.
+#[must_use = "a call is made when it is awaited"]
+pub struct Call<T> {
+    stage: Stage<T>,
+    family: Family,
+    limit: Option<Limit>,
+}
+
+enum Limit {
+    After(Duration),
+    Runs(Pin<Box<Sleep>>),
+}
+
+/// How far a call is.
+enum Stage<T> {
+    /// It will not be made.
+    Refused(RtmError),
+    New {
+        task: mpsc::Sender<Order>,
+        order: Order,
+        reply: Reply<T>,
+    },
+    /// Many others wait for the task already.
+    HandingOver {
+        handing_over: BoxFuture<'static, Option<mpsc::Sender<Order>>>,
+        reply: Reply<T>,
+    },
+    /// The sender keeps the client from ending before the call.
+    Waiting {
+        _task: mpsc::Sender<Order>,
+        reply: Reply<T>,
+    },
+    Ended,
+}
+
+/// Where the answer comes, and what is made of it.
+pub(crate) enum Reply<T> {
+    Answer(oneshot::Receiver<Result<Answer, RtmError>>, fn(Answer) -> Option<T>),
+    Itself(oneshot::Receiver<Result<T, RtmError>>),
+}
+
+impl<T> Call<T> {
+    /// Gives the call at most so long, counted from when it is first awaited. It then ends with
+    /// [`ErrorKind::Timeout`]; what it asked for may happen all the same. It never waits longer than it does without a limit
+    /// of its own.
+    pub fn timeout(self, limit: Duration) -> Self {
+        Self { limit: Some(Limit::After(limit)), ..self }
+    }
+
+    pub(crate) fn new(task: mpsc::Sender<Order>, family: Family, order: Order, reply: Reply<T>) -> Self {
+        Self { stage: Stage::New { task, order, reply }, family, limit: None }
+    }
+
+    /// A call whose arguments break their rules.
+    pub(crate) fn refused(family: Family, error: RtmError) -> Self {
+        Self { stage: Stage::Refused(error), family, limit: None }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, RtmError>> {
+        loop {
+            if let Stage::Waiting { reply, .. } = &mut self.stage {
+                let answer = reply.poll(cx, self.family);
+                if answer.is_ready() {
+                    self.stage = Stage::Ended;
+                }
+                return answer;
+            }
+            match mem::replace(&mut self.stage, Stage::Ended) {
+                Stage::Refused(error) => return Poll::Ready(Err(error)),
+                Stage::New { task, order, reply } => {
+                    self.stage = match task.try_send(order) {
+                        Ok(()) => Stage::Waiting { _task: task, reply },
+                        Err(TrySendError::Full(order)) => {
+                            let handing_over = async move { task.send(order).await.ok().map(|()| task) };
+                            Stage::HandingOver { handing_over: Box::pin(handing_over), reply }
+                        }
+                        Err(TrySendError::Closed(_)) => return Poll::Ready(Err(gone(self.family))),
+                    };
+                }
+                Stage::HandingOver { mut handing_over, reply } => match handing_over.poll_unpin(cx) {
+                    Poll::Pending => {
+                        self.stage = Stage::HandingOver { handing_over, reply };
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Some(task)) => self.stage = Stage::Waiting { _task: task, reply },
+                    Poll::Ready(None) => return Poll::Ready(Err(gone(self.family))),
+                },
+                // It has nothing to say any more.
+                Stage::Waiting { .. } | Stage::Ended => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(Limit::After(limit)) = self.limit {
+            self.limit = Some(Limit::Runs(Box::pin(tokio::time::sleep(limit))));
+        }
+        match &mut self.limit {
+            Some(Limit::Runs(limit)) => limit.poll_unpin(cx),
+            Some(Limit::After(_)) | None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Future for Call<T> {
+    type Output = Result<T, RtmError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(answer) = self.poll_answer(cx) {
+            return Poll::Ready(answer);
+        }
+        ready!(self.poll_limit(cx));
+        self.stage = Stage::Ended;
+        self.limit = None;
+        Poll::Ready(Err(RtmError::new(ErrorKind::Timeout, self.family).with_detail("the limit of this call is over")))
+    }
+}
+
+impl<T> Reply<T> {
+    fn poll(&mut self, cx: &mut Context<'_>, family: Family) -> Poll<Result<T, RtmError>> {
+        Poll::Ready(match self {
+            Self::Answer(answer, read) => match ready!(answer.poll_unpin(cx)) {
+                Ok(answer) => answer.and_then(|answer| {
+                    read(answer).ok_or_else(|| {
+                        RtmError::new(ErrorKind::Failure, family).with_detail("the answer is to another call")
+                    })
+                }),
+                Err(_) => Err(gone(family)),
+            },
+            Self::Itself(answer) => ready!(answer.poll_unpin(cx)).unwrap_or_else(|_| Err(gone(family))),
+        })
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("family", &self.family).finish_non_exhaustive()
+    }
+}
+
+/// There is no task any more.
+pub(crate) fn gone(family: Family) -> RtmError {
+    RtmError::new(ErrorKind::Failure, family).with_detail("the runtime of the client has ended")
+}
+
+/// What a handle wants of the task. The senders are shadows of what the connection keeps: each call ends there, by its
+/// deadline at the latest, whether or not somebody still waits for it.
 #[derive(Debug)]
-pub(crate) enum Call {
+pub(crate) enum Order {
     Login { user_id: UserId, token: Option<Token>, done: oneshot::Sender<Result<(), RtmError>> },
     Logout { done: oneshot::Sender<Result<(), RtmError>> },
     RenewToken { token: Token, done: oneshot::Sender<Result<Answer, RtmError>> },

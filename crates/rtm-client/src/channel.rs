@@ -5,7 +5,7 @@ use rtm_codec::{
 };
 use rtm_connection::RtmError;
 
-use crate::{Client, client::invalid};
+use crate::{Call, Client, client::invalid};
 
 /// A channel, as one client sees it. Cheap to clone; every handle of a channel is the same membership.
 ///
@@ -59,8 +59,8 @@ impl Channel {
     /// [`ErrorKind::ExceedLimit`](crate::ErrorKind::ExceedLimit) for a 21st channel,
     /// [`ErrorKind::SameChannelTooOften`](crate::ErrorKind::SameChannelTooOften),
     /// [`ErrorKind::AbortedByLeave`](crate::ErrorKind::AbortedByLeave) when `leave` comes before the answer.
-    pub async fn join(&self) -> Result<(), RtmError> {
-        self.client.call(JoinChannel { channel_id: self.id.clone() }).await
+    pub fn join(&self) -> Call<()> {
+        self.client.request(Ok(JoinChannel { channel_id: self.id.clone() }))
     }
 
     /// Stops being a member.
@@ -68,8 +68,8 @@ impl Channel {
     /// # Errors
     ///
     /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel).
-    pub async fn leave(&self) -> Result<(), RtmError> {
-        self.client.call(LeaveChannel { channel_id: self.id.clone() }).await
+    pub fn leave(&self) -> Call<()> {
+        self.client.request(Ok(LeaveChannel { channel_id: self.id.clone() }))
     }
 
     /// Sends a message to all other members. Returns when the server has it; nobody says who received it.
@@ -80,7 +80,7 @@ impl Channel {
     ///
     /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel),
     /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for an empty message or one over 32,768 bytes.
-    pub fn send_message(&self, message: impl Into<RtmMessage>) -> impl Future<Output = Result<(), RtmError>> {
+    pub fn send_message(&self, message: impl Into<RtmMessage>) -> Call<()> {
         self.send_message_with(message, SendChannelMessageOptions::default())
     }
 
@@ -89,11 +89,7 @@ impl Channel {
     /// # Errors
     ///
     /// The same.
-    pub fn send_message_with(
-        &self,
-        message: impl Into<RtmMessage>,
-        options: SendChannelMessageOptions,
-    ) -> impl Future<Output = Result<(), RtmError>> {
+    pub fn send_message_with(&self, message: impl Into<RtmMessage>, options: SendChannelMessageOptions) -> Call<()> {
         self.client.request(Ok(SendChannelMessage {
             message_id: MessageId::default(),
             channel_id: self.id.clone(),
@@ -108,7 +104,7 @@ impl Channel {
     ///
     /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel).
     #[doc(alias = "getMembers")]
-    pub async fn members(&self) -> Result<Vec<UserId>, RtmError> {
-        self.client.call(GetMembers { channel_id: self.id.clone() }).await
+    pub fn members(&self) -> Call<Vec<UserId>> {
+        self.client.request(Ok(GetMembers { channel_id: self.id.clone() }))
     }
 }

@@ -2,24 +2,21 @@
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
-use futures::future::BoxFuture;
 use rtm_codec::{
-    ChannelId, ErrorKind, Family, GetChannelMemberCount, InvalidId, Operation, PeerOnlineState,
+    Answer, ChannelId, ErrorKind, Family, GetChannelMemberCount, InvalidId, Operation, PeerOnlineState,
     QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RtmMessage, SendMessageToPeer, SendOutcome,
     SubscribePeersOnlineStatus, Text, Token, UnsubscribePeersOnlineStatus, UserId,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, Session};
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot, watch,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::call::{Call, Status};
+use crate::call::{Call, Order, Reply, Status};
 
 /// A client of an RTM server. Cheap to clone; all clones are the same client.
 ///
-/// What happens to it arrives in its [`Events`](crate::Events). Each call is one request to the server, which answers
-/// it or lets its time run out: 10 s for messages and online states, 5 s for the rest, 12 s for `login`.
+/// What happens to it arrives in its [`Events`](crate::Events). Each method that asks the server for something returns a
+/// [`Call`], to be awaited: one request, which the server answers or whose time runs out, 10 s for messages and online
+/// states, 5 s for the rest, 12 s for `login`.
 ///
 /// # Errors
 ///
@@ -31,16 +28,16 @@ use crate::call::{Call, Status};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a call forgets the answer and leaks nothing. It takes nothing back: what was handed to the
-/// client's task before goes on, unless the method says otherwise.
+/// Dropping a [`Call`] forgets the answer and leaks nothing. It takes nothing back: what was handed to the client's task
+/// before goes on, unless the method says otherwise.
 ///
 /// # Dropping
 ///
-/// When the last clone, [`Channel`](crate::Channel)s included, is dropped, the client logs out in the background.
+/// When the last clone, [`Channel`](crate::Channel)s and calls under way included, is dropped, the client logs out in the background.
 /// Await [`logout`](Self::logout) before the runtime ends, if the server is to know at once.
 #[derive(Debug, Clone)]
 pub struct Client {
-    calls: mpsc::Sender<Call>,
+    task: mpsc::Sender<Order>,
     status: watch::Receiver<Status>,
 }
 
@@ -54,8 +51,8 @@ pub struct SendMessageOptions {
 }
 
 impl Client {
-    pub(crate) fn new(calls: mpsc::Sender<Call>, status: watch::Receiver<Status>) -> Self {
-        Self { calls, status }
+    pub(crate) fn new(task: mpsc::Sender<Order>, status: watch::Receiver<Status>) -> Self {
+        Self { task, status }
     }
 
     /// Logs a user in, with a token where the project needs one. Without a token, the
@@ -75,11 +72,12 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop a login that has begun: [`logout`](Self::logout) does.
-    pub async fn login(&self, user_id: impl AsRef<str>, token: Option<&str>) -> Result<(), RtmError> {
-        let user_id = UserId::new(user_id).map_err(|error| invalid(Family::Login, error))?;
-        let token = token.map(|token| token_of(token, Family::Login)).transpose()?;
-        self.ask(Family::Login, |done| Call::Login { user_id, token, done }).await?
+    /// Dropping the call does not stop a login that has begun: [`logout`](Self::logout) does.
+    pub fn login(&self, user_id: impl AsRef<str>, token: Option<&str>) -> Call<()> {
+        let arguments = UserId::new(user_id)
+            .map_err(|error| invalid(Family::Login, error))
+            .and_then(|user_id| Ok((user_id, token.map(|token| token_of(token, Family::Login)).transpose()?)));
+        self.ask(Family::Login, arguments, |(user_id, token), done| Order::Login { user_id, token, done })
     }
 
     /// Logs the user out: the server forgets channels, subscriptions and attributes of the user at once.
@@ -89,8 +87,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::NotLoggedIn`] in the state `DISCONNECTED`.
-    pub async fn logout(&self) -> Result<(), RtmError> {
-        self.ask(Family::Logout, |done| Call::Logout { done }).await?
+    pub fn logout(&self) -> Call<()> {
+        self.ask(Family::Logout, Ok(()), |(), done| Order::Logout { done })
     }
 
     /// Replaces the token, for this session and for reconnects.
@@ -99,9 +97,9 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidToken`] and [`ErrorKind::TokenExpired`], as the server says. On the vendor's wire it says
     /// nothing: a good result then means that the token was sent.
-    pub async fn renew_token(&self, token: &str) -> Result<(), RtmError> {
-        let token = token_of(token, Family::RenewToken)?;
-        self.ask(Family::RenewToken, |done| Call::RenewToken { token, done }).await?.map(|_| ())
+    pub fn renew_token(&self, token: &str) -> Call<()> {
+        let token = token_of(token, Family::RenewToken);
+        self.ask_answer(Family::RenewToken, token, |token, done| Order::RenewToken { token, done })
     }
 
     /// The state of the connection at this moment. Each change comes as an event.
@@ -119,7 +117,9 @@ impl Client {
     /// The session as it is now, to be saved and [resumed](crate::ClientBuilder::resume); `None` when there is none that
     /// can be, as on the vendor's wire.
     pub async fn session(&self) -> Option<Session> {
-        self.ask(Family::Login, |done| Call::Session { done }).await.ok().flatten()
+        let (done, session) = oneshot::channel();
+        self.task.send(Order::Session { done }).await.ok()?;
+        session.await.ok().flatten()
     }
 
     /// Sends a message to a user, who need not be online, in a channel or known.
@@ -130,11 +130,7 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidUserId`], [`ErrorKind::InvalidMessage`] for an empty message or one over 32,768 bytes,
     /// [`ErrorKind::IncompatibleMessage`] for bytes to a user of a client that takes text only.
-    pub fn send_message_to_peer(
-        &self,
-        peer_id: impl AsRef<str>,
-        message: impl Into<RtmMessage>,
-    ) -> impl Future<Output = Result<SendOutcome, RtmError>> {
+    pub fn send_message_to_peer(&self, peer_id: impl AsRef<str>, message: impl Into<RtmMessage>) -> Call<SendOutcome> {
         self.send_message_to_peer_with(peer_id, message, SendMessageOptions::default())
     }
 
@@ -148,7 +144,7 @@ impl Client {
         peer_id: impl AsRef<str>,
         message: impl Into<RtmMessage>,
         options: SendMessageOptions,
-    ) -> impl Future<Output = Result<SendOutcome, RtmError>> {
+    ) -> Call<SendOutcome> {
         let operation = match UserId::new(peer_id) {
             Ok(peer_id) => Ok(SendMessageToPeer {
                 message_id: Default::default(),
@@ -169,12 +165,14 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules, for none, and for more than 256.
-    pub async fn query_peers_online_status(
+    pub fn query_peers_online_status(
         &self,
         peer_ids: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<BTreeMap<UserId, PeerOnlineState>, RtmError> {
-        let peer_ids = user_ids(peer_ids, Family::QueryPeersOnlineStatus)?;
-        Ok(self.call(QueryPeersOnlineStatus { peer_ids }).await?.into_iter().collect())
+    ) -> Call<BTreeMap<UserId, PeerOnlineState>> {
+        let peer_ids = user_ids(peer_ids, Family::QueryPeersOnlineStatus);
+        self.request_then(peer_ids.map(|peer_ids| QueryPeersOnlineStatus { peer_ids }), |answer| {
+            Some(QueryPeersOnlineStatus::answer(answer)?.into_iter().collect())
+        })
     }
 
     /// Subscribes to the online states of 1 to 512 users, in all at most 512. Afterwards
@@ -185,11 +183,9 @@ impl Client {
     ///
     /// [`ErrorKind::ExceedLimit`] for none or too many: none of them is subscribed to then.
     /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules.
-    pub async fn subscribe_peers_online_status(
-        &self,
-        peer_ids: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<(), RtmError> {
-        self.call(SubscribePeersOnlineStatus { peer_ids: user_ids(peer_ids, Family::PeerSubscription)? }).await
+    pub fn subscribe_peers_online_status(&self, peer_ids: impl IntoIterator<Item: AsRef<str>>) -> Call<()> {
+        let peer_ids = user_ids(peer_ids, Family::PeerSubscription);
+        self.request(peer_ids.map(|peer_ids| SubscribePeersOnlineStatus { peer_ids }))
     }
 
     /// Ends subscriptions. An id that is not subscribed to is passed over.
@@ -198,11 +194,9 @@ impl Client {
     ///
     /// [`ErrorKind::ExceedLimit`] for none or more than 512, [`ErrorKind::InvalidArgument`] for an id that breaks its
     /// rules.
-    pub async fn unsubscribe_peers_online_status(
-        &self,
-        peer_ids: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<(), RtmError> {
-        self.call(UnsubscribePeersOnlineStatus { peer_ids: user_ids(peer_ids, Family::PeerSubscription)? }).await
+    pub fn unsubscribe_peers_online_status(&self, peer_ids: impl IntoIterator<Item: AsRef<str>>) -> Call<()> {
+        let peer_ids = user_ids(peer_ids, Family::PeerSubscription);
+        self.request(peer_ids.map(|peer_ids| UnsubscribePeersOnlineStatus { peer_ids }))
     }
 
     /// The users to whose online states the client is subscribed; on the vendor's own servers only those online.
@@ -210,8 +204,8 @@ impl Client {
     /// # Errors
     ///
     /// Those of every call.
-    pub async fn query_peers_by_subscription_option(&self) -> Result<Vec<UserId>, RtmError> {
-        self.call(QueryPeersBySubscriptionOption {}).await
+    pub fn query_peers_by_subscription_option(&self) -> Call<Vec<UserId>> {
+        self.request(Ok(QueryPeersBySubscriptionOption {}))
     }
 
     /// Invites a user to a call, with up to 8,192 bytes of text for it. Returns when the server has the invitation;
@@ -220,14 +214,10 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules and for too long a text.
-    pub async fn send_invitation(
-        &self,
-        callee_id: impl AsRef<str>,
-        content: impl Into<Text>,
-    ) -> Result<LocalInvitation, RtmError> {
-        let callee_id = UserId::new(callee_id).map_err(|error| invalid(Family::Invitation, error))?;
+    pub fn send_invitation(&self, callee_id: impl AsRef<str>, content: impl Into<Text>) -> Call<LocalInvitation> {
+        let callee_id = UserId::new(callee_id).map_err(|error| invalid(Family::Invitation, error));
         let content = content.into();
-        self.ask(Family::Invitation, |done| Call::Invite { callee_id, content, done }).await?
+        self.ask(Family::Invitation, callee_id, |callee_id, done| Order::Invite { callee_id, content, done })
     }
 
     /// Takes an invitation back, with up to 8,192 bytes of text for the callee.
@@ -236,13 +226,9 @@ impl Client {
     ///
     /// [`ErrorKind::NotStarted`] for an invitation that this client did not send, [`ErrorKind::AlreadyEnd`] when it has
     /// ended, [`ErrorKind::InvalidArgument`] for too long a text.
-    pub async fn cancel_invitation(
-        &self,
-        invitation: &LocalInvitation,
-        content: impl Into<Text>,
-    ) -> Result<(), RtmError> {
+    pub fn cancel_invitation(&self, invitation: &LocalInvitation, content: impl Into<Text>) -> Call<()> {
         let (invitation, content) = (invitation.clone(), content.into());
-        self.ask(Family::Invitation, |done| Call::CancelInvitation { invitation, content, done }).await?.map(|_| ())
+        self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::CancelInvitation { invitation, content, done })
     }
 
     /// Accepts an invitation, with up to 8,192 bytes of text for the caller. When the caller's side has confirmed it,
@@ -252,13 +238,9 @@ impl Client {
     ///
     /// [`ErrorKind::AlreadyAccept`], [`ErrorKind::AlreadyEnd`] when it has ended or is not known,
     /// [`ErrorKind::InvalidArgument`] for too long a text.
-    pub async fn accept_invitation(
-        &self,
-        invitation: &RemoteInvitation,
-        response: impl Into<Text>,
-    ) -> Result<(), RtmError> {
+    pub fn accept_invitation(&self, invitation: &RemoteInvitation, response: impl Into<Text>) -> Call<()> {
         let (invitation, response) = (invitation.clone(), response.into());
-        self.ask(Family::Invitation, |done| Call::AcceptInvitation { invitation, response, done }).await?.map(|_| ())
+        self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::AcceptInvitation { invitation, response, done })
     }
 
     /// Refuses an invitation, with up to 8,192 bytes of text for the caller.
@@ -266,13 +248,9 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::AlreadyEnd`] when it has ended or is not known, [`ErrorKind::InvalidArgument`] for too long a text.
-    pub async fn refuse_invitation(
-        &self,
-        invitation: &RemoteInvitation,
-        response: impl Into<Text>,
-    ) -> Result<(), RtmError> {
+    pub fn refuse_invitation(&self, invitation: &RemoteInvitation, response: impl Into<Text>) -> Call<()> {
         let (invitation, response) = (invitation.clone(), response.into());
-        self.ask(Family::Invitation, |done| Call::RefuseInvitation { invitation, response, done }).await?.map(|_| ())
+        self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::RefuseInvitation { invitation, response, done })
     }
 
     /// Asks how many members each of 1 to 32 channels has; 0 for one that nobody is in.
@@ -282,60 +260,62 @@ impl Client {
     /// [`ErrorKind::ExceedLimit`] for more than 32, [`ErrorKind::InvalidArgument`] for none and for an id that breaks
     /// its rules.
     #[doc(alias = "getChannelMemberCount")]
-    pub async fn channel_member_count(
+    pub fn channel_member_count(
         &self,
         channel_ids: impl IntoIterator<Item: AsRef<str>>,
-    ) -> Result<BTreeMap<ChannelId, u32>, RtmError> {
-        let channel_ids = ids(channel_ids, ChannelId::new, Family::GetChannelMemberCount)?;
-        self.call(GetChannelMemberCount { channel_ids }).await
+    ) -> Call<BTreeMap<ChannelId, u32>> {
+        let channel_ids = ids(channel_ids, ChannelId::new, Family::GetChannelMemberCount);
+        self.request(channel_ids.map(|channel_ids| GetChannelMemberCount { channel_ids }))
     }
 
-    /// Makes a call and waits for what comes of it.
-    pub(crate) async fn call<O: Operation>(&self, operation: O) -> Result<O::Answer, RtmError> {
-        self.request(Ok(operation)).await
+    /// A call whose operation is known, or what is wrong with its arguments.
+    pub(crate) fn request<O: Operation>(&self, operation: Result<O, RtmError>) -> Call<O::Answer> {
+        self.request_then(operation, O::answer)
     }
 
-    /// [`call`](Self::call) for what is called thousands of times at once: its future is small, since the arguments lie
-    /// in one place from the beginning.
-    pub(crate) fn request<O: Operation>(
-        &self,
-        operation: Result<O, RtmError>,
-    ) -> impl Future<Output = Result<O::Answer, RtmError>> + use<'_, O> {
-        let command = operation.map(|operation| Arc::new(operation.into()));
-        async move {
-            let (done, answer) = oneshot::channel();
-            if let Some(handing_over) = self.hand_over(O::FAMILY, Call::Request { command: command?, done })? {
-                handing_over.await?;
-            }
-            O::answer(answer.await.map_err(|_| gone(O::FAMILY))??).ok_or_else(|| {
-                RtmError::new(ErrorKind::Failure, O::FAMILY).with_detail("the answer is to another call")
-            })
-        }
+    /// [`request`](Self::request), for what has several arguments that may break their rules.
+    pub(crate) fn try_request<O: Operation>(&self, operation: impl FnOnce() -> Result<O, RtmError>) -> Call<O::Answer> {
+        self.request(operation())
     }
 
-    async fn ask<T>(&self, family: Family, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, RtmError> {
+    fn request_then<O: Operation, T>(&self, operation: Result<O, RtmError>, read: fn(Answer) -> Option<T>) -> Call<T> {
+        let command = match operation {
+            Ok(operation) => Arc::new(operation.into()),
+            Err(error) => return Call::refused(O::FAMILY, error),
+        };
         let (done, answer) = oneshot::channel();
-        if let Some(handing_over) = self.hand_over(family, call(done))? {
-            handing_over.await?;
-        }
-        answer.await.map_err(|_| gone(family))
+        Call::new(self.task.clone(), O::FAMILY, Order::Request { command, done }, Reply::Answer(answer, read))
     }
 
-    /// Hands a call to the task. There is something to wait for when many calls wait for it already.
-    fn hand_over(&self, family: Family, call: Call) -> Result<Option<BoxFuture<'_, Result<(), RtmError>>>, RtmError> {
-        match self.calls.try_send(call) {
-            Ok(()) => Ok(None),
-            Err(TrySendError::Full(call)) => {
-                Ok(Some(Box::pin(async move { self.calls.send(call).await.map_err(|_| gone(family)) })))
+    fn ask_answer<A>(
+        &self,
+        family: Family,
+        arguments: Result<A, RtmError>,
+        order: impl FnOnce(A, oneshot::Sender<Result<Answer, RtmError>>) -> Order,
+    ) -> Call<()> {
+        match arguments {
+            Ok(arguments) => {
+                let (done, answer) = oneshot::channel();
+                Call::new(self.task.clone(), family, order(arguments, done), Reply::Answer(answer, |_| Some(())))
             }
-            Err(TrySendError::Closed(_)) => Err(gone(family)),
+            Err(error) => Call::refused(family, error),
         }
     }
-}
 
-/// There is no task any more.
-fn gone(family: Family) -> RtmError {
-    RtmError::new(ErrorKind::Failure, family).with_detail("the runtime of the client has ended")
+    fn ask<A, T>(
+        &self,
+        family: Family,
+        arguments: Result<A, RtmError>,
+        order: impl FnOnce(A, oneshot::Sender<Result<T, RtmError>>) -> Order,
+    ) -> Call<T> {
+        match arguments {
+            Ok(arguments) => {
+                let (done, answer) = oneshot::channel();
+                Call::new(self.task.clone(), family, order(arguments, done), Reply::Itself(answer))
+            }
+            Err(error) => Call::refused(family, error),
+        }
+    }
 }
 
 /// An argument that breaks its rules.

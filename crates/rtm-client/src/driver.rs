@@ -22,7 +22,7 @@ use tokio::{
 
 use self::delayed::{Delayable, DelayedCalls};
 use crate::{
-    call::{Call, Status},
+    call::{Order, Status},
     events::EventSender,
     gateway::{Asked, Gateway},
     link::{Link, Progress},
@@ -41,8 +41,8 @@ pub(crate) struct Driver<N> {
     /// The last link's goodbye.
     closing: Option<BoxFuture<'static, ()>>,
     wake_up: WakeUp,
-    calls: mpsc::Receiver<Call>,
-    taken_calls: Vec<Call>,
+    calls: mpsc::Receiver<Order>,
+    taken_orders: Vec<Order>,
     /// Whether the last handle is gone.
     abandoned: bool,
     /// Who waits for a login and a logout. Each that the connection took ends with one result, in their order.
@@ -64,7 +64,7 @@ pub(crate) struct Driver<N> {
 /// The task's ends of what it shares with the application.
 #[derive(Debug)]
 pub(crate) struct TaskEnds {
-    pub(crate) calls: mpsc::Receiver<Call>,
+    pub(crate) calls: mpsc::Receiver<Order>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) events: EventSender,
     pub(crate) token_provider: Option<TokenProvider>,
@@ -98,7 +98,7 @@ impl<N: Network> Driver<N> {
             closing: None,
             wake_up: WakeUp::default(),
             calls,
-            taken_calls: Vec::new(),
+            taken_orders: Vec::new(),
             abandoned: false,
             logins: VecDeque::new(),
             logouts: VecDeque::new(),
@@ -260,19 +260,19 @@ impl<N: Network> Driver<N> {
         if self.abandoned {
             return false;
         }
-        let mut calls = std::mem::take(&mut self.taken_calls);
+        let mut calls = std::mem::take(&mut self.taken_orders);
         let taken = self.calls.poll_recv_many(cx, &mut calls, CALLS_A_TURN);
         if taken.is_ready() {
             let now = now();
-            for call in calls.drain(..) {
-                self.call(now, call);
+            for order in calls.drain(..) {
+                self.carry_out(now, order);
             }
             if let Poll::Ready(0) = taken {
                 self.abandoned = true;
-                self.call(now, Call::Logout { done: oneshot::channel().0 });
+                self.carry_out(now, Order::Logout { done: oneshot::channel().0 });
             }
         }
-        self.taken_calls = calls;
+        self.taken_orders = calls;
         taken.is_ready()
     }
 
@@ -316,51 +316,51 @@ impl<N: Network> Driver<N> {
         done
     }
 
-    fn call(&mut self, now: Instant, call: Call) {
-        match call {
-            Call::Login { user_id, token, done } => {
+    fn carry_out(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Login { user_id, token, done } => {
                 let app_id = self.settings.app_id.clone();
                 match self.connection.login(now, Credentials { app_id, user_id, token }) {
                     Ok(()) => self.logins.push_back(done),
                     Err(error) => drop(done.send(Err(error))),
                 }
             }
-            Call::Logout { done } => match self.connection.logout(now) {
+            Order::Logout { done } => match self.connection.logout(now) {
                 Ok(()) => self.logouts.push_back(done),
                 Err(error) => drop(done.send(Err(error))),
             },
-            Call::RenewToken { token, done } => {
+            Order::RenewToken { token, done } => {
                 let id = self.connection.renew_token(now, token);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Call::Request { command, done } if self.settings.waits_for_limits => {
+            Order::Request { command, done } if self.settings.waits_for_limits => {
                 let number = self.next_call;
                 self.next_call += 1;
                 if let Some(call) = self.delayed.behind_others(Delayable { number, command, done }) {
                     self.try_call(now, call);
                 }
             }
-            Call::Request { command, done } => {
+            Order::Request { command, done } => {
                 let id = self.connection.request_shared(now, command);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Call::Invite { callee_id, content, done } => {
+            Order::Invite { callee_id, content, done } => {
                 let (invitation, id) = self.connection.send_invitation(now, callee_id, content);
                 self.replies.insert(id, Waiting::Invitation(invitation, done));
             }
-            Call::CancelInvitation { invitation, content, done } => {
+            Order::CancelInvitation { invitation, content, done } => {
                 let id = self.connection.cancel_invitation(now, &invitation, content);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Call::AcceptInvitation { invitation, response, done } => {
+            Order::AcceptInvitation { invitation, response, done } => {
                 let id = self.connection.accept_invitation(now, &invitation, response);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Call::RefuseInvitation { invitation, response, done } => {
+            Order::RefuseInvitation { invitation, response, done } => {
                 let id = self.connection.refuse_invitation(now, &invitation, response);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Call::Session { done } => {
+            Order::Session { done } => {
                 // A session says what of its events was consumed: to the last one.
                 self.connection.consumed(now, self.events.take_taken().unwrap_or(0));
                 drop(done.send(self.connection.session()));

@@ -1,9 +1,8 @@
 //! The queries of messages that were kept at their senders' wish.
 
 use rtm_codec::{ChannelId, Family, HistoryCursor, HistoryOf, HistoryPage, QueryHistory, UserId, limits::HISTORY_PAGE};
-use rtm_connection::RtmError;
 
-use crate::{Client, client::invalid};
+use crate::{Call, Client, client::invalid};
 
 /// Which part of a history. The default is its first 100 messages.
 ///
@@ -34,13 +33,9 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an id that breaks its rules or a limit
     /// outside its bounds, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by a server that keeps no history.
-    pub async fn query_peer_history(
-        &self,
-        peer_id: impl AsRef<str>,
-        query: HistoryQuery,
-    ) -> Result<HistoryPage, RtmError> {
-        let peer_id = UserId::new(peer_id).map_err(|error| invalid(Family::History, error))?;
-        self.call(query.operation(HistoryOf::Peer(peer_id))).await
+    pub fn query_peer_history(&self, peer_id: impl AsRef<str>, query: HistoryQuery) -> Call<HistoryPage> {
+        let peer_id = UserId::new(peer_id).map_err(|error| invalid(Family::History, error));
+        self.request(peer_id.map(|peer_id| query.operation(HistoryOf::Peer(peer_id))))
     }
 
     /// One page of the messages that were sent to a channel with `enable_historical_messaging`, oldest first.
@@ -49,13 +44,9 @@ impl Client {
     ///
     /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) for a channel that this user is not in, and those of
     /// [`query_peer_history`](Self::query_peer_history).
-    pub async fn query_channel_history(
-        &self,
-        channel_id: impl AsRef<str>,
-        query: HistoryQuery,
-    ) -> Result<HistoryPage, RtmError> {
-        let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::History, error))?;
-        self.call(query.operation(HistoryOf::Channel(channel_id))).await
+    pub fn query_channel_history(&self, channel_id: impl AsRef<str>, query: HistoryQuery) -> Call<HistoryPage> {
+        let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::History, error));
+        self.request(channel_id.map(|channel_id| query.operation(HistoryOf::Channel(channel_id))))
     }
 }
 

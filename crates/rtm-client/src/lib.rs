@@ -74,6 +74,7 @@ mod typed;
 
 pub use attributes::ChannelAttributeOptions;
 pub use builder::{ClientBuilder, connect};
+pub use call::Call;
 pub use channel::{Channel, SendChannelMessageOptions};
 pub use client::{Client, SendMessageOptions};
 pub use error::{AddressFault, BuildError, CertificateFault, ConnectError};
@@ -93,6 +94,8 @@ pub use typed::{TypedChannel, TypedError, TypedEvent, TypedMessage, TypedMessage
 
 #[cfg(test)]
 const _: () = {
+    const fn may_be_spawned<T: Future + Send + Unpin + 'static>() {}
+    may_be_spawned::<Call<()>>();
     const fn goes_between_threads<T: Send + Sync>() {}
     goes_between_threads::<Client>();
     goes_between_threads::<ClientBuilder>();

@@ -14,7 +14,7 @@ use rtm_connection::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Channel, EventPart, Events};
+use crate::{Call, Channel, EventPart, Events};
 
 /// A [`Channel`] that sends and yields values of a serde type.
 ///
@@ -114,9 +114,11 @@ impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
     ///
     /// [`ErrorKind::InvalidMessage`] for a value that is [no message](RtmMessage::value): it would be another one at the
     /// receiver, or takes more than 32,768 bytes. And those of [`Channel::send_message`].
-    pub fn send<'a>(&'a self, value: &T) -> impl Future<Output = Result<(), RtmError>> + Send + use<'a, T> {
-        let message = encode(value);
-        async move { self.channel.send_message(message?).await }
+    pub fn send(&self, value: &T) -> Call<()> {
+        match encode(value) {
+            Ok(message) => self.channel.send_message(message),
+            Err(error) => Call::refused(Family::ChannelMessage, error),
+        }
     }
 
     /// The value in an event: `None` unless the event is a message to this channel.

@@ -174,6 +174,36 @@ async fn one_event_that_waits_in_a_part_holds_the_server_back_whatever_the_other
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_spawned_is_finished_before_a_client_without_handles_logs_out() {
+    let (client, _events, mut peer) = logged_in(Client::builder()).await;
+    let to = String::from("bob");
+    let sent = tokio::spawn(client.send_message_to_peer(&to, "hi"));
+    drop((client, to));
+    let (id, _) = peer.request().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    peer.reply(id, Answer::SendMessageToPeer(SendOutcome::Delivered)).await;
+    assert_eq!(sent.await.unwrap().unwrap(), SendOutcome::Delivered);
+    while !matches!(peer.recv().await, ClientFrame::Logout) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_when_it_is_awaited_and_its_own_limit_counts_from_then() {
+    let (client, _events, mut peer) = logged_in(Client::builder()).await;
+    let call = client.send_message_to_peer("bob", "hi").timeout(Duration::from_secs(3));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let begun = Instant::now();
+    let error = call.await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::Timeout, Duration::from_secs(3)));
+    let (id, _) = peer.request().await;
+    peer.reply(id, Answer::SendMessageToPeer(SendOutcome::Delivered)).await;
+    let begun = Instant::now();
+    let error = client.send_message_to_peer("bob", "hi").timeout(Duration::MAX).await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::Timeout, Duration::from_secs(10)), "not longer than without");
+    let refused = client.send_message_to_peer("", "hi").timeout(Duration::from_secs(3)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidUserId);
+}
+
+#[tokio::test(start_paused = true)]
 async fn logout_returns_when_the_link_is_closed() {
     let (client, mut events, mut peer) = logged_in(Client::builder()).await;
     let server = async {
