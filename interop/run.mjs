@@ -113,8 +113,7 @@ for (const proxy of proxies?.all ?? []) {
   const own = proxy.upgrades ? behindProxy(proxy) : withoutUpgrade;
   lanes.push(async () => {
     for (const pair of proxy.upgrades ? users : []) {
-      // On the vendor's wire a logout may overtake the request that confirms stored messages: they may come again.
-      const cases = proxy.advertises ? messages : { ...session, ...channels, ...(pair.rust === native && messages) };
+      const cases = proxy.advertises ? messages : { ...session, ...messages, ...channels };
       const label = `${proxy.name}, JS in ${pair.js.name}, Rust ${pair.rust.name}`;
       await inTurn(label, cases, pair, { a: pair.js, b: pair.rust }, proxy);
     }
