@@ -15,6 +15,7 @@ mod peer;
 mod presence;
 mod properties;
 mod reconnect;
+mod refused_token;
 mod requests;
 mod resume;
 mod stream;
