@@ -19,7 +19,7 @@ async fn main() -> anyhow::Result<()> {
     println!("{:#?}", server.stats());
 
     println!("ann leaves a message for cho, who is not there");
-    let options = SendMessageOptions { enable_offline_messaging: true, ..Default::default() };
+    let options = SendMessageOptions::new().enable_offline_messaging(true);
     let outcome = ann.client.send_message_to_peer_with("cho", "see you tomorrow", options).await?;
     println!("  the server says: {outcome:?}");
 

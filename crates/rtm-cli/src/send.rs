@@ -111,7 +111,7 @@ impl Args {
     async fn sender(&self, client: &Client) -> anyhow::Result<Sender> {
         let to = match (&self.to.peer, &self.to.channel) {
             (Some(peer), _) => {
-                let options = SendMessageOptions { enable_offline_messaging: self.offline, ..Default::default() };
+                let options = SendMessageOptions::new().enable_offline_messaging(self.offline);
                 To::Peer(peer.clone(), options)
             }
             (None, Some(room)) => {

@@ -11,18 +11,34 @@ use rtm_codec::{
 use rtm_connection::RtmError;
 
 use crate::{
-    Call, Client,
+    Call, Channel, Client,
     client::{ids, invalid},
 };
 
 /// How a channel's attributes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[must_use]
 pub struct ChannelAttributeOptions {
+    notify: bool,
+    expected_revision: Option<Revision>,
+}
+
+impl ChannelAttributeOptions {
+    /// Whatever there is is changed, and nobody is told.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Whether all members get the channel's attributes in an
-    /// [`AttributesUpdated`](crate::RtmEvent::AttributesUpdated).
-    pub enable_notification_to_channel_members: bool,
-    /// Write only if the attributes are still at this revision. On the native wire only.
-    pub expected_revision: Option<Revision>,
+    /// [`AttributesUpdated`](crate::RtmEvent::AttributesUpdated). Off unless set.
+    pub fn enable_notification_to_channel_members(self, on: bool) -> Self {
+        Self { notify: on, ..self }
+    }
+
+    /// Writes only if the attributes are still at this revision. On the native wire only.
+    pub fn expected_revision(self, revision: Revision) -> Self {
+        Self { expected_revision: Some(revision), ..self }
+    }
 }
 
 /// User attributes: a map that its user writes and that everybody who is logged in reads. It is gone after `logout`,
@@ -193,12 +209,57 @@ impl Client {
     }
 }
 
+/// The channel's attributes: those calls of [`Client`] on channel attributes, with this channel's id.
+impl Channel {
+    /// [`Client::set_channel_attributes`]
+    pub fn set_attributes<K: AsRef<str>, V: Into<Text>>(
+        &self,
+        attributes: impl IntoIterator<Item = (K, V)>,
+        options: ChannelAttributeOptions,
+    ) -> Call<Revision> {
+        self.client().set_channel_attributes(self.id(), attributes, options)
+    }
+
+    /// [`Client::add_or_update_channel_attributes`]
+    pub fn add_or_update_attributes<K: AsRef<str>, V: Into<Text>>(
+        &self,
+        attributes: impl IntoIterator<Item = (K, V)>,
+        options: ChannelAttributeOptions,
+    ) -> Call<Revision> {
+        self.client().add_or_update_channel_attributes(self.id(), attributes, options)
+    }
+
+    /// [`Client::delete_channel_attributes_by_keys`]
+    pub fn delete_attributes_by_keys(
+        &self,
+        keys: impl IntoIterator<Item: AsRef<str>>,
+        options: ChannelAttributeOptions,
+    ) -> Call<Revision> {
+        self.client().delete_channel_attributes_by_keys(self.id(), keys, options)
+    }
+
+    /// [`Client::clear_channel_attributes`]
+    pub fn clear_attributes(&self, options: ChannelAttributeOptions) -> Call<Revision> {
+        self.client().clear_channel_attributes(self.id(), options)
+    }
+
+    /// [`Client::channel_attributes`]
+    pub fn attributes(&self) -> Call<ChannelAttributes> {
+        self.client().channel_attributes(self.id())
+    }
+
+    /// [`Client::channel_attributes_by_keys`]
+    pub fn attributes_by_keys(&self, keys: impl IntoIterator<Item: AsRef<str>>) -> Call<ChannelAttributes> {
+        self.client().channel_attributes_by_keys(self.id(), keys)
+    }
+}
+
 fn user(user_id: impl AsRef<str>) -> Result<UserId, RtmError> {
     UserId::new(user_id).map_err(|error| invalid(Family::Attributes, error))
 }
 
 fn target(channel_id: impl AsRef<str>, options: ChannelAttributeOptions) -> Result<ChannelAttributeTarget, RtmError> {
-    let ChannelAttributeOptions { enable_notification_to_channel_members: notify, expected_revision } = options;
+    let ChannelAttributeOptions { notify, expected_revision } = options;
     Ok(ChannelAttributeTarget { channel_id: channel(channel_id)?, notify, expected_revision })
 }
 

@@ -1,7 +1,8 @@
 //! The handle of one channel.
 
 use rtm_codec::{
-    ChannelId, Family, GetMembers, JoinChannel, LeaveChannel, MessageId, RtmMessage, SendChannelMessage, UserId,
+    ChannelId, ErrorKind, Family, GetChannelMemberCount, GetMembers, JoinChannel, LeaveChannel, MessageId, Operation,
+    RtmMessage, SendChannelMessage, UserId,
 };
 use rtm_connection::RtmError;
 
@@ -19,9 +20,21 @@ pub struct Channel {
 
 /// How a message is sent to a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[must_use]
 pub struct SendChannelMessageOptions {
-    /// Whether the server keeps it for history queries.
-    pub enable_historical_messaging: bool,
+    historical: bool,
+}
+
+impl SendChannelMessageOptions {
+    /// Nothing is kept.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the server keeps the message for [history queries](Channel::history). Off unless set.
+    pub fn enable_historical_messaging(self, on: bool) -> Self {
+        Self { historical: on }
+    }
 }
 
 impl Client {
@@ -63,6 +76,21 @@ impl Channel {
         self.client.request(Ok(JoinChannel { channel_id: self.id.clone() }))
     }
 
+    /// [`join`](Self::join), where the user may be a member already.
+    ///
+    /// # Errors
+    ///
+    /// The same but for `AlreadyJoined`.
+    pub fn ensure_joined(&self) -> impl Future<Output = Result<(), RtmError>> + Send + use<> {
+        let join = self.join();
+        async move {
+            match join.await {
+                Err(error) if error.kind() == ErrorKind::AlreadyJoined => Ok(()),
+                result => result,
+            }
+        }
+    }
+
     /// Stops being a member.
     ///
     /// # Errors
@@ -94,8 +122,20 @@ impl Channel {
             message_id: MessageId::default(),
             channel_id: self.id.clone(),
             message: message.into(),
-            enable_historical_messaging: options.enable_historical_messaging,
+            enable_historical_messaging: options.historical,
         }))
+    }
+
+    /// How many members there are, this user or not; 0 in a channel that nobody is in.
+    ///
+    /// # Errors
+    ///
+    /// Those of every call.
+    pub fn member_count(&self) -> Call<u32> {
+        let operation = GetChannelMemberCount { channel_ids: vec![self.id.clone()] };
+        self.client.request_then(Ok(operation), |answer| {
+            Some(GetChannelMemberCount::answer(answer)?.into_values().next().unwrap_or(0))
+        })
     }
 
     /// The members, this user included; at most 512 of them.

@@ -41,13 +41,29 @@ pub struct Client {
     status: watch::Receiver<Status>,
 }
 
-/// How a message is sent to a user.
+/// How a message is sent to a user. Neither of the two is on unless set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[must_use]
 pub struct SendMessageOptions {
-    /// Whether the server keeps it for the receiver's next login, if the receiver is offline.
-    pub enable_offline_messaging: bool,
-    /// Whether the server keeps it for history queries.
-    pub enable_historical_messaging: bool,
+    offline: bool,
+    historical: bool,
+}
+
+impl SendMessageOptions {
+    /// Nothing is kept.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the server keeps the message for the receiver's next login, if the receiver is offline.
+    pub fn enable_offline_messaging(self, on: bool) -> Self {
+        Self { offline: on, ..self }
+    }
+
+    /// Whether the server keeps the message for [history queries](Client::query_peer_history).
+    pub fn enable_historical_messaging(self, on: bool) -> Self {
+        Self { historical: on, ..self }
+    }
 }
 
 impl Client {
@@ -150,8 +166,8 @@ impl Client {
                 message_id: Default::default(),
                 peer_id,
                 message: message.into(),
-                enable_offline_messaging: options.enable_offline_messaging,
-                enable_historical_messaging: options.enable_historical_messaging,
+                enable_offline_messaging: options.offline,
+                enable_historical_messaging: options.historical,
             }),
             Err(error) => {
                 Err(RtmError::new(ErrorKind::InvalidUserId, Family::PeerMessage).with_detail(error.to_string()))
@@ -204,7 +220,8 @@ impl Client {
     /// # Errors
     ///
     /// Those of every call.
-    pub fn query_peers_by_subscription_option(&self) -> Call<Vec<UserId>> {
+    #[doc(alias = "queryPeersBySubscriptionOption")]
+    pub fn subscribed_peers(&self) -> Call<Vec<UserId>> {
         self.request(Ok(QueryPeersBySubscriptionOption {}))
     }
 
@@ -278,7 +295,11 @@ impl Client {
         self.request(operation())
     }
 
-    fn request_then<O: Operation, T>(&self, operation: Result<O, RtmError>, read: fn(Answer) -> Option<T>) -> Call<T> {
+    pub(crate) fn request_then<O: Operation, T>(
+        &self,
+        operation: Result<O, RtmError>,
+        read: fn(Answer) -> Option<T>,
+    ) -> Call<T> {
         let command = match operation {
             Ok(operation) => Arc::new(operation.into()),
             Err(error) => return Call::refused(O::FAMILY, error),

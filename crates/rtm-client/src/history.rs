@@ -1,27 +1,73 @@
 //! The queries of messages that were kept at their senders' wish.
 
-use rtm_codec::{ChannelId, Family, HistoryCursor, HistoryOf, HistoryPage, QueryHistory, UserId, limits::HISTORY_PAGE};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use crate::{Call, Client, client::invalid};
+use futures::{FutureExt, Stream, StreamExt};
+use rtm_codec::{
+    ChannelId, Family, HistoryCursor, HistoryOf, HistoryPage, QueryHistory, StoredMessage, UserId, limits::HISTORY_PAGE,
+};
+use rtm_connection::RtmError;
 
-/// Which part of a history. The default is its first 100 messages.
+use crate::{Call, Channel, Client, client::invalid};
+
+/// Which part of a history. The default is all of it, in pages of 100 messages.
 ///
-/// The next page: `HistoryQuery { after: page.next, ..query }`, while `page.next` is some.
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use rtm_client::HistoryQuery;
+///
+/// let today = HistoryQuery::new().from(SystemTime::now() - Duration::from_secs(24 * 3600)).limit(20);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub struct HistoryQuery {
-    /// Not older than this, in milliseconds since the Unix epoch.
-    pub from_ts: u64,
-    /// Older than this, in milliseconds since the Unix epoch.
-    pub until_ts: u64,
-    /// Where the page before ended; `None` for the first page.
-    pub after: Option<HistoryCursor>,
-    /// At most this many messages, 1 to 100.
-    pub limit: u32,
+    from_ts: u64,
+    until_ts: u64,
+    after: Option<HistoryCursor>,
+    limit: u32,
+}
+
+impl HistoryQuery {
+    /// All of the history.
+    pub fn new() -> Self {
+        Self { from_ts: 0, until_ts: u64::MAX, after: None, limit: HISTORY_PAGE as u32 }
+    }
+
+    /// Only messages that the server took at this time or later, to the millisecond.
+    pub fn from(self, time: SystemTime) -> Self {
+        Self { from_ts: millis(time), ..self }
+    }
+
+    /// Only messages that the server took before this time.
+    pub fn until(self, time: SystemTime) -> Self {
+        Self { until_ts: millis(time), ..self }
+    }
+
+    /// Only what comes after the page that ended with this [`next`](HistoryPage::next).
+    pub fn after(self, cursor: HistoryCursor) -> Self {
+        Self { after: Some(cursor), ..self }
+    }
+
+    /// How many messages a page has at most: 1 to 100.
+    pub fn limit(self, messages: u32) -> Self {
+        Self { limit: messages, ..self }
+    }
+
+    fn operation(self, conversation: HistoryOf) -> QueryHistory {
+        let Self { from_ts, until_ts, after, limit } = self;
+        QueryHistory { conversation, from_ts, until_ts, after, limit }
+    }
 }
 
 impl Default for HistoryQuery {
     fn default() -> Self {
-        Self { from_ts: 0, until_ts: u64::MAX, after: None, limit: HISTORY_PAGE as u32 }
+        Self::new()
     }
 }
 
@@ -34,25 +80,127 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an id that breaks its rules or a limit
     /// outside its bounds, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by a server that keeps no history.
     pub fn query_peer_history(&self, peer_id: impl AsRef<str>, query: HistoryQuery) -> Call<HistoryPage> {
-        let peer_id = UserId::new(peer_id).map_err(|error| invalid(Family::History, error));
-        self.request(peer_id.map(|peer_id| query.operation(HistoryOf::Peer(peer_id))))
+        self.request(peer(peer_id).map(|conversation| query.operation(conversation)))
     }
 
     /// One page of the messages that were sent to a channel with `enable_historical_messaging`, oldest first.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) for a channel that this user is not in, and those of
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) for a channel that this user is not in
+    /// ([`ErrorKind::Failure`](crate::ErrorKind::Failure) on the vendor's wire, which does not say why), and those of
     /// [`query_peer_history`](Self::query_peer_history).
     pub fn query_channel_history(&self, channel_id: impl AsRef<str>, query: HistoryQuery) -> Call<HistoryPage> {
         let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::History, error));
         self.request(channel_id.map(|channel_id| query.operation(HistoryOf::Channel(channel_id))))
     }
+
+    /// The messages that [`query_peer_history`](Self::query_peer_history) has, as a stream that asks for the next page by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// For an id that breaks its rules.
+    pub fn peer_history(&self, peer_id: impl AsRef<str>, query: HistoryQuery) -> Result<History, RtmError> {
+        Ok(History::new(self, peer(peer_id)?, query))
+    }
 }
 
-impl HistoryQuery {
-    fn operation(self, history: HistoryOf) -> QueryHistory {
-        let Self { from_ts, until_ts, after, limit } = self;
-        QueryHistory { conversation: history, from_ts, until_ts, after, limit }
+impl Channel {
+    /// One page of the channel's history, as [`Client::query_channel_history`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn query_history(&self, query: HistoryQuery) -> Call<HistoryPage> {
+        self.client().request(Ok(query.operation(HistoryOf::Channel(self.id().clone()))))
     }
+
+    /// The messages that [`query_history`](Self::query_history) has, as a stream that asks for the next page by itself.
+    ///
+    /// ```no_run
+    /// # async fn example(room: rtm_client::Channel) -> Result<(), rtm_client::RtmError> {
+    /// use futures::TryStreamExt;
+    /// use rtm_client::HistoryQuery;
+    ///
+    /// let mut history = room.history(HistoryQuery::new());
+    /// while let Some(message) = history.try_next().await? {
+    ///     println!("{}: {}", message.from, message.message.as_text().unwrap_or("(bytes)"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn history(&self, query: HistoryQuery) -> History {
+        History::new(self.client(), HistoryOf::Channel(self.id().clone()), query)
+    }
+}
+
+/// The messages of a history, oldest first: a `Stream<Item = Result<StoredMessage, RtmError>>` that asks for a page when
+/// the one before is taken.
+///
+/// A page counts as one [`query_peer_history`](Client::query_peer_history) in the limits of calls: 10 in 5 s. After an error
+/// the stream may be polled again, and asks for the same page again.
+#[derive(Debug)]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct History {
+    client: Client,
+    conversation: HistoryOf,
+    page: VecDeque<StoredMessage>,
+    call: Option<Call<HistoryPage>>,
+    /// Where the next page starts; `None` when there is none.
+    next: Option<HistoryQuery>,
+}
+
+impl History {
+    fn new(client: &Client, conversation: HistoryOf, query: HistoryQuery) -> Self {
+        Self { client: client.clone(), conversation, page: VecDeque::new(), call: None, next: Some(query) }
+    }
+
+    /// The next message; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::query_peer_history`].
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when the future is dropped.
+    pub async fn try_next(&mut self) -> Result<Option<StoredMessage>, RtmError> {
+        self.next().await.transpose()
+    }
+}
+
+impl Stream for History {
+    type Item = Result<StoredMessage, RtmError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(message) = this.page.pop_front() {
+                return Poll::Ready(Some(Ok(message)));
+            }
+            let Some(query) = this.next else { return Poll::Ready(None) };
+            let (client, conversation) = (&this.client, &this.conversation);
+            let call = this.call.get_or_insert_with(|| client.request(Ok(query.operation(conversation.clone()))));
+            let result = ready!(call.poll_unpin(cx));
+            this.call = None;
+            match result {
+                Ok(page) => {
+                    this.next = page.next.map(|cursor| query.after(cursor));
+                    this.page = page.messages.into();
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+}
+
+fn peer(peer_id: impl AsRef<str>) -> Result<HistoryOf, RtmError> {
+    UserId::new(peer_id).map(HistoryOf::Peer).map_err(|error| invalid(Family::History, error))
+}
+
+/// Milliseconds since the Unix epoch; 0 for what is before it.
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -79,7 +79,7 @@ pub use channel::{Channel, SendChannelMessageOptions};
 pub use client::{Client, SendMessageOptions};
 pub use error::{AddressFault, BuildError, CertificateFault, ConnectError};
 pub use events::{EventPart, Events};
-pub use history::HistoryQuery;
+pub use history::{History, HistoryQuery};
 pub use rtm_codec::{
     AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
     Family, HistoryCursor, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall, LocalInvitationFailureReason,

@@ -179,11 +179,10 @@ impl Call {
             }
             Self::SendOutcome(message) => json!(message.send(client).await?),
             Self::QueryHistory { peer_id, channel_id, limit, after } => {
-                let query = HistoryQuery {
-                    limit,
-                    after: after.map(|cursor| anyhow::Ok(HistoryCursor(cursor.parse()?))).transpose()?,
-                    ..HistoryQuery::default()
-                };
+                let mut query = HistoryQuery::new().limit(limit);
+                if let Some(cursor) = after {
+                    query = query.after(HistoryCursor(cursor.parse()?));
+                }
                 let page = match channel_id {
                     Some(channel_id) => client.query_channel_history(channel_id, query).await?,
                     None => client.query_peer_history(peer_id.unwrap_or_default(), query).await?,
@@ -202,7 +201,7 @@ impl Call {
             Self::UnsubscribePeersOnlineStatus { peer_ids } => {
                 json!(client.unsubscribe_peers_online_status(peer_ids).await?)
             }
-            Self::QueryPeersBySubscriptionOption {} => json!(client.query_peers_by_subscription_option().await?),
+            Self::QueryPeersBySubscriptionOption {} => json!(client.subscribed_peers().await?),
 
             Self::SendInvitation { callee_id, content } => {
                 json!(client.send_invitation(callee_id, content.unwrap_or_default()).await?)
@@ -226,7 +225,7 @@ impl Call {
             Self::JoinChannel { channel_id } => json!(client.channel(channel_id)?.join().await?),
             Self::LeaveChannel { channel_id } => json!(client.channel(channel_id)?.leave().await?),
             Self::SendChannelMessage { channel_id, content, history } => {
-                let options = SendChannelMessageOptions { enable_historical_messaging: history };
+                let options = SendChannelMessageOptions::new().enable_historical_messaging(history);
                 json!(client.channel(channel_id)?.send_message_with(content, options).await?)
             }
             Self::SendChannelValue { channel_id, value } => {
@@ -271,7 +270,7 @@ impl Call {
 impl PeerMessage {
     async fn send(self, client: &Client) -> Result<SendOutcome> {
         let options =
-            SendMessageOptions { enable_offline_messaging: self.offline, enable_historical_messaging: self.history };
+            SendMessageOptions::new().enable_offline_messaging(self.offline).enable_historical_messaging(self.history);
         Ok(client.send_message_to_peer_with(self.peer_id, self.content, options).await?)
     }
 }
@@ -297,9 +296,10 @@ impl From<Content> for RtmMessage {
 
 impl From<Write> for ChannelAttributeOptions {
     fn from(write: Write) -> Self {
-        Self {
-            enable_notification_to_channel_members: write.notify,
-            expected_revision: write.expected_revision.map(Revision),
+        let options = Self::new().enable_notification_to_channel_members(write.notify);
+        match write.expected_revision {
+            Some(revision) => options.expected_revision(Revision(revision)),
+            None => options,
         }
     }
 }

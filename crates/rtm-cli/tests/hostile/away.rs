@@ -51,7 +51,7 @@ fn wire_of(receiver: usize) -> Wire {
 }
 
 async fn send(client: Client, name: String, told: Arc<Told>) {
-    let options = SendMessageOptions { enable_offline_messaging: true, ..SendMessageOptions::default() };
+    let options = SendMessageOptions::new().enable_offline_messaging(true);
     stream::iter(0..)
         .take_while(|_| std::future::ready(!told.is_over.load(Ordering::Relaxed)))
         .map(async |n: usize| {
@@ -192,7 +192,7 @@ async fn what_is_being_delivered_at_the_moment_of_kill_9_comes_once() {
     for round in 0..KILLS {
         let name = format!("receiver-{round}");
         let (sender, _events) = server.log_in(Wire::Native, &format!("sender-{round}")).await;
-        let stored = SendMessageOptions { enable_offline_messaging: true, ..SendMessageOptions::default() };
+        let stored = SendMessageOptions::new().enable_offline_messaging(true);
         stream::iter(0..STORED)
             .map(async |n| sender.send_message_to_peer_with(&name, n.to_string(), stored).await.unwrap())
             .buffered(64)

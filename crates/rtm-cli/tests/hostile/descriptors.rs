@@ -35,7 +35,7 @@ async fn without_descriptors_it_serves_and_stores_and_recovers() {
         });
         assert_eq!(health(server.address).await, 200);
         witnesses.notice_nothing().await;
-        let options = SendMessageOptions { enable_offline_messaging: true, ..SendMessageOptions::default() };
+        let options = SendMessageOptions::new().enable_offline_messaging(true);
         let stored = alice.send_message_to_peer_with("absent", "kept", options).await.unwrap();
         assert!(!stored.has_peer_received());
         drop(crowd);

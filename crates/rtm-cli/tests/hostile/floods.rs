@@ -34,9 +34,7 @@ async fn call(client: &Client, limited: LimitedCall, number: usize) -> Option<Re
         LimitedCall::QueryPeersOnlineStatus => done(client.query_peers_online_status(["nobody"]).await.map(drop)),
         LimitedCall::SubscribePeersOnlineStatus => done(client.subscribe_peers_online_status(["nobody"]).await),
         LimitedCall::UnsubscribePeersOnlineStatus => done(client.unsubscribe_peers_online_status(["nobody"]).await),
-        LimitedCall::QueryPeersBySubscriptionOption => {
-            done(client.query_peers_by_subscription_option().await.map(drop))
-        }
+        LimitedCall::QueryPeersBySubscriptionOption => done(client.subscribed_peers().await.map(drop)),
         LimitedCall::WriteUserAttributes => done(client.set_local_user_attributes([("key", "value")]).await),
         LimitedCall::ReadUserAttributes => done(client.user_attributes(&own).await.map(drop)),
         LimitedCall::WriteChannelAttributes => {

@@ -41,7 +41,7 @@ impl Acknowledged {
 /// Writes to everything that is kept, for ever.
 async fn write(client: Client, name: String, acknowledged: Arc<Acknowledged>) {
     let offline = async {
-        let options = SendMessageOptions { enable_offline_messaging: true, enable_historical_messaging: true };
+        let options = SendMessageOptions::new().enable_offline_messaging(true).enable_historical_messaging(true);
         stream::iter(0..)
             .map(|n: usize| (format!("{name}-to-{}", n / PER_RECEIVER), n % PER_RECEIVER))
             .map(async |(receiver, n)| {
@@ -70,7 +70,7 @@ async fn write(client: Client, name: String, acknowledged: Arc<Acknowledged>) {
         let room = format!("{name}-hall");
         let channel = client.channel(&room).unwrap();
         channel.join().await.unwrap();
-        let options = SendChannelMessageOptions { enable_historical_messaging: true };
+        let options = SendChannelMessageOptions::new().enable_historical_messaging(true);
         for n in 0.. {
             if channel.send_message_with(n.to_string(), options).await.is_ok() {
                 acknowledged.channel_history.lock().unwrap().entry(room.clone()).or_default().insert(n);
@@ -89,7 +89,7 @@ async fn history(client: &Client, ask: impl AsyncFn(HistoryQuery) -> rtm_client:
         let own = page.messages.iter().filter(|message| Some(&message.from) == client.user_id().as_ref());
         texts.extend(own.map(|message| message.message.as_text().unwrap().parse::<usize>().unwrap()));
         match page.next {
-            Some(next) => query.after = Some(next),
+            Some(next) => query = query.after(next),
             None => return texts,
         }
     }

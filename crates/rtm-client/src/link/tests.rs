@@ -127,7 +127,7 @@ async fn a_gateway_that_does_not_answer_is_asked_again_after_ten_seconds() {
 #[tokio::test(start_paused = true)]
 async fn history_goes_over_http_on_the_vendor_wire() {
     let (client, _events, _peer, mut server) = logged_in(&vendor()).await;
-    let query = HistoryQuery { from_ts: 5, limit: 10, ..HistoryQuery::default() };
+    let query = HistoryQuery::new().from(std::time::UNIX_EPOCH + Duration::from_millis(5)).limit(10);
     let page = HistoryPage {
         messages: vec![StoredMessage {
             message_id: MessageId(1),

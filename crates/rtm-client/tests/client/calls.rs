@@ -1,12 +1,16 @@
 //! What each call does, between clients on both wires.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use crate::support::{WIRES, login, message, next, server};
 use futures::StreamExt;
 use rtm_client::{
     ChannelAttributeOptions, ErrorKind, HistoryQuery, LocalInvitationFailureReason, PeerOnlineState, Revision,
-    RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, ValueErrorKind, Wire,
+    RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, StoredMessage, ValueErrorKind,
+    Wire,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +40,7 @@ async fn a_message_to_nobody_is_not_received_or_stored_for_later() {
     for wire in WIRES {
         let (alice, _events) = login(&server, Wire::Native, "alice").await;
         assert_eq!(alice.send_message_to_peer("bob", "lost").await.unwrap(), SendOutcome::NotReceived);
-        let options = SendMessageOptions { enable_offline_messaging: true, ..SendMessageOptions::default() };
+        let options = SendMessageOptions::new().enable_offline_messaging(true);
         for text in ["first", "second"] {
             assert_eq!(alice.send_message_to_peer_with("bob", text, options).await.unwrap(), SendOutcome::Stored);
         }
@@ -88,7 +92,7 @@ async fn online_states_are_told_once_after_subscribing_and_at_each_change() {
         bob.logout().await.unwrap();
         while peers(&mut events).await.get("bob") != Some(&PeerOnlineState::Offline) {}
         alice.unsubscribe_peers_online_status(["carol"]).await.unwrap();
-        let subscribed = alice.query_peers_by_subscription_option().await.unwrap();
+        let subscribed = alice.subscribed_peers().await.unwrap();
         assert!(subscribed.iter().all(|peer| peer.as_str() == "bob"), "{wire:?}: {subscribed:?}");
         alice.logout().await.unwrap();
     }
@@ -297,7 +301,7 @@ async fn user_attributes_are_written_by_their_user_and_read_by_all() {
 #[tokio::test]
 async fn channel_attributes_are_told_to_members_and_guarded_by_their_revision() {
     let server = server().await;
-    let tell = ChannelAttributeOptions { enable_notification_to_channel_members: true, expected_revision: None };
+    let tell = ChannelAttributeOptions::new().enable_notification_to_channel_members(true);
     for wire in WIRES {
         let (alice, mut events) = login(&server, wire, "alice").await;
         let (bob, _bob_events) = login(&server, Wire::Native, "bob").await;
@@ -318,7 +322,7 @@ async fn channel_attributes_are_told_to_members_and_guarded_by_their_revision() 
         alice.delete_channel_attributes_by_keys("room", ["level"], tell).await.unwrap();
 
         let revision = bob.channel_attributes("room").await.unwrap().revision;
-        let at = |expected_revision| ChannelAttributeOptions { expected_revision: Some(expected_revision), ..tell };
+        let at = |revision| tell.expected_revision(revision);
         let newer = bob.add_or_update_channel_attributes("room", [("a", "1")], at(revision)).await.unwrap();
         assert!(newer > revision);
         let late = bob.add_or_update_channel_attributes("room", [("a", "2")], at(revision)).await.unwrap_err();
@@ -332,12 +336,34 @@ async fn channel_attributes_are_told_to_members_and_guarded_by_their_revision() 
 }
 
 #[tokio::test]
+async fn a_history_that_may_not_be_read_says_so_again_and_again_and_goes_on_when_it_may() {
+    let server = server().await;
+    for wire in WIRES {
+        let (alice, _events) = login(&server, wire, "alice").await;
+        let room = alice.channel(format!("room {wire:?}")).unwrap();
+        let mut history = room.history(HistoryQuery::new());
+        // The vendor's HTTP answers do not say why.
+        let refused = if wire == Wire::Native { ErrorKind::NotInChannel } else { ErrorKind::Failure };
+        for _ in 0..2 {
+            assert_eq!(history.try_next().await.unwrap_err().kind(), refused, "{wire:?}");
+        }
+        room.ensure_joined().await.unwrap();
+        room.ensure_joined().await.unwrap();
+        assert_eq!(room.join().await.unwrap_err().kind(), ErrorKind::AlreadyJoined);
+        assert_eq!(history.try_next().await.unwrap(), None, "{wire:?}");
+        assert_eq!(room.member_count().await.unwrap(), 1);
+        assert_eq!(alice.channel("nobody").unwrap().member_count().await.unwrap(), 0, "{wire:?}");
+        alice.logout().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn history_is_read_page_by_page_on_all_wires() {
     let server = server().await;
     for wire in WIRES {
         let (alice, _events) = login(&server, wire, "alice").await;
         let (bob, _bob_events) = login(&server, Wire::Native, "bob").await;
-        let keep = SendMessageOptions { enable_historical_messaging: true, ..SendMessageOptions::default() };
+        let keep = SendMessageOptions::new().enable_historical_messaging(true);
         let room = format!("room {wire:?}");
         let (room, bobs_room) = (alice.channel(&room).unwrap(), bob.channel(&room).unwrap());
         room.join().await.unwrap();
@@ -345,12 +371,12 @@ async fn history_is_read_page_by_page_on_all_wires() {
         let peer = format!("peer {wire:?}");
         for n in 0..5 {
             alice.send_message_to_peer_with(&peer, n.to_string(), keep).await.unwrap();
-            let options = SendChannelMessageOptions { enable_historical_messaging: true };
+            let options = SendChannelMessageOptions::new().enable_historical_messaging(true);
             bobs_room.send_message_with(n.to_string(), options).await.unwrap();
         }
         alice.send_message_to_peer(&peer, "not kept").await.unwrap();
         for channel in [false, true] {
-            let mut query = HistoryQuery { limit: 2, ..HistoryQuery::default() };
+            let mut query = HistoryQuery::new().limit(2);
             let mut texts = Vec::new();
             loop {
                 let page = if channel {
@@ -360,13 +386,24 @@ async fn history_is_read_page_by_page_on_all_wires() {
                 };
                 assert!(page.messages.len() <= 2);
                 texts.extend(page.messages.iter().map(|kept| kept.message.as_text().unwrap().to_owned()));
-                query.after = page.next;
-                if query.after.is_none() {
-                    break;
-                }
+                let Some(next) = page.next else { break };
+                query = query.after(next);
             }
             assert_eq!(texts, ["0", "1", "2", "3", "4"], "{wire:?}, channel: {channel}");
         }
+        let peers = alice.peer_history(&peer, HistoryQuery::new()).unwrap();
+        for history in [room.history(HistoryQuery::new().limit(2)), peers] {
+            let kept: Vec<_> = history.map(|kept| kept.unwrap()).collect().await;
+            let texts: Vec<_> = kept.iter().map(|kept| kept.message.as_text().unwrap()).collect();
+            assert_eq!(texts, ["0", "1", "2", "3", "4"], "{wire:?}");
+        }
+        let all: Vec<_> = room.history(HistoryQuery::new()).map(|kept| kept.unwrap()).collect().await;
+        let third = UNIX_EPOCH + Duration::from_millis(all[2].server_received_ts);
+        let since: Vec<_> = room.history(HistoryQuery::new().from(third)).map(|kept| kept.unwrap()).collect().await;
+        let until: Vec<_> = room.history(HistoryQuery::new().until(third)).map(|kept| kept.unwrap()).collect().await;
+        let is_since = |kept: &StoredMessage| kept.server_received_ts >= all[2].server_received_ts;
+        assert_eq!(since, all.iter().filter(|kept| is_since(kept)).cloned().collect::<Vec<_>>(), "{wire:?}");
+        assert_eq!(until, all.iter().filter(|kept| !is_since(kept)).cloned().collect::<Vec<_>>(), "{wire:?}");
         alice.logout().await.unwrap();
         bob.logout().await.unwrap();
     }
