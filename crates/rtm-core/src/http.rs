@@ -22,7 +22,7 @@ pub(super) struct Http {
     next: u64,
     /// Those that wait for the store.
     open: BTreeMap<HttpId, Asked>,
-    answers: Vec<(HttpId, GatewayAnswer)>,
+    answers: Vec<(HttpId, Result<GatewayAnswer, Refusal>)>,
     pub(super) handed_out: HandedOut,
 }
 
@@ -46,15 +46,16 @@ impl Core {
         self.http.next += 1;
         let id = HttpId(self.http.next);
         match self.answer_or_read(now, id, request) {
-            Ok(Some(answer)) => self.http.answers.push((id, answer)),
+            Ok(Some(answer)) => self.http.answers.push((id, Ok(answer))),
             Ok(None) => {}
-            Err(refusal) => self.http.answers.push((id, GatewayAnswer::Refused(refusal.kind))),
+            Err(refusal) => self.http.answers.push((id, Err(refusal))),
         }
         id
     }
 
-    /// Appends the answers to HTTP requests that are ready.
-    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, GatewayAnswer)>) {
+    /// Appends the answers to HTTP requests that are ready. A request that is refused is answered with
+    /// [`GatewayAnswer::Refused`]; the detail of the refusal is for the server's log.
+    pub fn take_http_answers(&mut self, answers: &mut Vec<(HttpId, Result<GatewayAnswer, Refusal>)>) {
         answers.append(&mut self.http.answers);
     }
 
@@ -142,13 +143,13 @@ impl Core {
             self.not_fetched(now, &asked);
         }
         let answer = match asked {
-            Asked::History => history_page(read).map(GatewayAnswer::History).ok(),
+            Asked::History => history_page(read).map(GatewayAnswer::History),
             Asked::Stored { session, is_page } => read
                 .ok()
                 .and_then(StoreAnswer::into_messages)
-                .map(|(messages, more)| self.hand_out(id, session, is_page, messages, more)),
+                .map(|(messages, more)| self.hand_out(id, session, is_page, messages, more))
+                .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the stored messages")),
         };
-        let answer = answer.unwrap_or(GatewayAnswer::Refused(ErrorKind::Failure));
         self.http.answers.push((id, answer));
     }
 
@@ -179,7 +180,8 @@ impl Core {
     pub(super) fn http_due(&mut self, now: Now, id: HttpId) {
         if let Some(asked) = self.http.open.remove(&id) {
             self.not_fetched(now, &asked);
-            self.http.answers.push((id, GatewayAnswer::Refused(ErrorKind::Failure)));
+            let refusal = Refusal::new(ErrorKind::Failure, "the server's store did not answer in time");
+            self.http.answers.push((id, Err(refusal)));
         }
     }
 

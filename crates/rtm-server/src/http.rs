@@ -18,7 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
-    ErrorKind, UserId, Wire,
+    ErrorKind, Refusal, UserId, Wire,
     anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest},
     native::SUBPROTOCOL,
     websocket::accept_key,
@@ -31,7 +31,7 @@ use crate::{
     config::Advertise,
     counted::Counted,
     project::Project,
-    refusals::{RefusedLogin, login_refused},
+    refusals::{login_refused, too_many_refused},
     shared::{Remote, Shared},
     socket::Socket,
     tls::Stream,
@@ -165,20 +165,17 @@ impl Exchange {
                 login = Asker::of(&request, &self.shared);
                 self.ask(request, host.as_deref()).await
             }
-            Err(refusal) => {
-                debug!(remote = %self.remote.address, "{refusal}");
-                GatewayAnswer::Refused(refusal.kind)
-            }
+            Err(refusal) => Err(refusal),
         };
-        if let GatewayAnswer::Refused(kind) = answer {
-            debug!(remote = %self.remote.address, %kind, "a request is refused");
+        let answer = answer.unwrap_or_else(|refusal| {
+            debug!(remote = %self.remote.address, "a request is refused: {refusal}");
             if endpoint == Endpoint::Gateway {
                 let Asker { project, user_id } = &login;
                 let user_id = user_id.as_ref().map(UserId::as_str);
-                let login = RefusedLogin { project: project.as_deref(), user_id, kind, reason: &kind };
-                login_refused(&self.shared, &self.remote, &login);
+                login_refused(&self.shared, &self.remote, project.as_deref(), user_id, &refusal);
             }
-        }
+            GatewayAnswer::Refused(refusal.kind)
+        });
         let mut response = Response::new(Full::from(answer.encode()));
         *response.status_mut() = StatusCode::from_u16(answer.status()).unwrap_or_default();
         let content_type = HeaderValue::from_static("application/json; charset=utf-8");
@@ -187,17 +184,17 @@ impl Exchange {
     }
 
     /// Asks the project, and adds to its answer what only a listener knows: where clients reach this server.
-    async fn ask(&self, request: GatewayRequest, host: Option<&str>) -> GatewayAnswer {
+    async fn ask(&self, request: GatewayRequest, host: Option<&str>) -> Result<GatewayAnswer, Refusal> {
         if !self.remote.admitted.may_login(instant()) {
-            return GatewayAnswer::Refused(ErrorKind::TooOften);
+            return Err(too_many_refused());
         }
         let Some(project) = self.shared.project(request.app_id()) else {
-            return GatewayAnswer::Refused(ErrorKind::InvalidAppId);
+            return Err(ErrorKind::InvalidAppId.into());
         };
         let tls = self.remote.tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
         let (id, mut answer) = project.ask(request).await;
         match &mut answer {
-            GatewayAnswer::Connect { addresses, .. } => {
+            Ok(GatewayAnswer::Connect { addresses, .. }) => {
                 let Advertise { host, port } = match &self.shared.advertise {
                     Some(advertise) => advertise.clone(),
                     None => Advertise::from_host(host, tls).unwrap_or_else(|| self.remote.local.into()),
@@ -205,7 +202,7 @@ impl Exchange {
                 addresses.push(Address { host: host.into(), port });
             }
             // A connection carries one request.
-            GatewayAnswer::OfflineMessages(_) => _ = self.handed_out.set((project, id)),
+            Ok(GatewayAnswer::OfflineMessages(_)) => _ = self.handed_out.set((project, id)),
             _ => {}
         }
         answer

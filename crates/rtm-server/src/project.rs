@@ -8,7 +8,7 @@ use std::{
 };
 
 use rtm_codec::{
-    AppId, ClientFrame, CloseReason, Login, UserId,
+    AppId, ClientFrame, CloseReason, Login, Refusal, UserId,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
@@ -38,13 +38,13 @@ struct State {
     core: Core,
     /// By the slots of their connections, those who are to be woken: once, and again after the next exchange.
     sleepers: Vec<Option<Waker>>,
-    http: HashMap<HttpId, oneshot::Sender<GatewayAnswer>>,
+    http: HashMap<HttpId, oneshot::Sender<Result<GatewayAnswer, Refusal>>>,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
     wakers: Vec<Waker>,
     jobs: Vec<StoreJob>,
-    answers: Vec<(HttpId, GatewayAnswer)>,
+    answers: Vec<(HttpId, Result<GatewayAnswer, Refusal>)>,
 }
 
 impl Project {
@@ -134,7 +134,7 @@ impl Project {
     }
 
     /// Answers a request of the vendor's HTTP endpoints; but the addresses are the caller's to add.
-    pub(crate) async fn ask(self: &Arc<Self>, request: GatewayRequest) -> (HttpId, GatewayAnswer) {
+    pub(crate) async fn ask(self: &Arc<Self>, request: GatewayRequest) -> (HttpId, Result<GatewayAnswer, Refusal>) {
         let (id, answered) = self.with(|state, now| {
             let id = state.core.ask(now, request);
             let (answer, answered) = oneshot::channel();
@@ -142,7 +142,7 @@ impl Project {
             (id, answered)
         });
         // Nobody answers any more when the server goes down.
-        (id, answered.await.unwrap_or(GatewayAnswer::TryAgain))
+        (id, answered.await.unwrap_or(Ok(GatewayAnswer::TryAgain)))
     }
 
     /// The answer to an HTTP request was written as a whole, or not.

@@ -1,8 +1,8 @@
 //! Refused logins: told to the operator, counted for their project, and held against the address they come from.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
-use rtm_codec::ErrorKind;
+use rtm_codec::{ErrorKind, Refusal};
 use tracing::warn;
 
 use crate::{
@@ -13,26 +13,21 @@ use crate::{
     store::Customer as _,
 };
 
-/// A login that is refused, on either wire.
-pub(crate) struct RefusedLogin<'a> {
-    /// The project of this server that it is for, if it names one.
-    pub(crate) project: Option<&'a Project>,
-    /// Who wants to log in, as far as that can be read.
-    pub(crate) user_id: Option<&'a str>,
-    pub(crate) kind: ErrorKind,
-    /// Why, in words; never a token.
-    pub(crate) reason: &'a dyn fmt::Display,
-}
-
-/// Tells the operator, and counts.
-pub(crate) fn login_refused(shared: &Shared, remote: &Remote, login: &RefusedLogin<'_>) {
-    login.project.map_or(&shared.refused_logins, Project::refused_logins).fetch_add(1, Ordering::Relaxed);
-    let News { unlogged, locks } = remote.admitted.login_refused(login.kind, instant());
+/// Tells the operator of a login that is refused, on either wire, and counts it: for the project of this server that it
+/// names, and the user who wants to log in as far as that can be read. A refusal never holds a token.
+pub(crate) fn login_refused(
+    shared: &Shared,
+    remote: &Remote,
+    project: Option<&Project>,
+    user_id: Option<&str>,
+    refusal: &Refusal,
+) {
+    project.map_or(&shared.refused_logins, Project::refused_logins).fetch_add(1, Ordering::Relaxed);
+    let News { unlogged, locks } = remote.admitted.login_refused(refusal.kind, instant());
     let address = remote.admitted.address();
     if let Some(unlogged) = unlogged {
-        let RefusedLogin { project, user_id, reason, .. } = login;
         let app_id = project.map(|project| project.app_id().as_str());
-        warn!(%address, app_id, user = user_id, %reason, unlogged, "a login is refused");
+        warn!(%address, app_id, user = user_id, reason = %refusal, unlogged, "a login is refused");
     }
     if let Some(wait) = locks {
         warn!(
@@ -47,4 +42,9 @@ pub(crate) fn login_refused(shared: &Shared, remote: &Remote, login: &RefusedLog
             }
         });
     }
+}
+
+/// Why a login is refused unseen.
+pub(crate) fn too_many_refused() -> Refusal {
+    Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
 }

@@ -346,7 +346,7 @@ impl World {
         self.core.take_http_answers(&mut answers);
         for (id, answer) in answers {
             assert!(self.asked.remove(&id), "an HTTP request is answered once");
-            if let GatewayAnswer::OfflineMessages(_) = answer {
+            if let Ok(GatewayAnswer::OfflineMessages(_)) = answer {
                 self.handed_out.push(id);
             }
         }

@@ -419,7 +419,9 @@ impl World {
             }
             let mut answers = Vec::new();
             self.core.take_http_answers(&mut answers);
-            self.http.extend(answers);
+            let answer =
+                |result: Result<_, Refusal>| result.unwrap_or_else(|refusal| GatewayAnswer::Refused(refusal.kind));
+            self.http.extend(answers.into_iter().map(|(id, result)| (id, answer(result))));
             self.core.take_wakes(&mut wakes);
             if is_idle && wakes.is_empty() {
                 return;

@@ -6,7 +6,7 @@ use super::{CODE_REFUSED, Handed, MESSAGE_BYTES, Phase, Socket};
 use crate::{
     clock::instant,
     project::Project,
-    refusals::{RefusedLogin, login_refused},
+    refusals::{login_refused, too_many_refused},
     scratch::Scratch,
 };
 
@@ -44,7 +44,7 @@ impl Socket {
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         let project = self.shared.project(&login.app_id);
         let refusal = if !self.remote.admitted.may_login(instant()) {
-            Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
+            too_many_refused()
         } else if let Some(project) = project {
             let user = login.user_id.clone().map(Box::new);
             let conn = project.connect(login);
@@ -68,14 +68,9 @@ impl Socket {
         refusal: Refusal,
         scratch: &mut Scratch,
     ) {
+        let user_id = login.and_then(|login| login.user_id.as_ref()).map(UserId::as_str);
+        login_refused(&self.shared, &self.remote, project, user_id, &refusal);
         let reason = refusal.to_string();
-        let refused = RefusedLogin {
-            project,
-            user_id: login.and_then(|login| login.user_id.as_ref()).map(UserId::as_str),
-            kind: refusal.kind,
-            reason: &reason,
-        };
-        login_refused(&self.shared, &self.remote, &refused);
         self.wire.encode(&ServerFrame::Refused(refusal));
         // The sentence is there for whoever cannot read the frame, for its version or else.
         self.hang_up(CODE_REFUSED, &reason, scratch);
@@ -86,13 +81,8 @@ impl Socket {
         let Phase::Handed(Handed { project, user, .. }) = &mut self.phase else { return };
         let user = user.take();
         if let ServerFrame::Refused(refusal) = answer {
-            let refused = RefusedLogin {
-                project: Some(project),
-                user_id: user.as_deref().map(UserId::as_str),
-                kind: refusal.kind,
-                reason: refusal,
-            };
-            login_refused(&self.shared, &self.remote, &refused);
+            let user_id = user.as_deref().map(UserId::as_str);
+            login_refused(&self.shared, &self.remote, Some(project), user_id, refusal);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtm_codec::{CloseReason, ServerFrame};
+use rtm_codec::{CloseReason, ServerFrame, anyrtc::gateway::GatewayAnswer};
 use rtm_core::{Core, Outgoing};
 
 use super::World;
@@ -47,7 +47,7 @@ impl World {
         core.take_http_answers(&mut answers);
         // First, since an answer that arrives makes a job.
         for (id, answer) in answers {
-            self.answer_http(id, answer);
+            self.answer_http(id, answer.unwrap_or_else(|refusal| GatewayAnswer::Refused(refusal.kind)));
         }
         let Some(core) = &mut self.server.core else { return };
         let run = self.server.run;
