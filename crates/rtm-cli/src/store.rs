@@ -37,7 +37,7 @@ enum Action {
     ///
     /// Messages that are there already are not kept twice, so the same file may be read again. Messages that wait for a
     /// user come after those that are there. Attributes of a channel are taken if their revision is higher than the one
-    /// that is there. A bad line ends the import; what came before it is kept.
+    /// that is there, and subscriptions of a client if it was there later. A bad line ends the import; what came before it is kept.
     Import(Import),
 }
 
@@ -108,7 +108,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
         damages += 1;
         eprintln!("damaged: {damage}");
     };
-    let (mut stored, mut history, mut values) = (0_u64, 0_u64, 0_u64);
+    let (mut stored, mut history, mut values, mut subscribers) = (0_u64, 0_u64, 0_u64, 0_u64);
     store.records(|record| {
         match record {
             Ok(StoreRecord::Entry { log, .. }) => match log.kind() {
@@ -117,12 +117,16 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
             },
             Ok(StoreRecord::Value { key: StateKey::ChannelAttributes(_), .. }) => values += 1,
             Ok(StoreRecord::Value { key: StateKey::ForgottenRevision, .. }) => {}
+            Ok(StoreRecord::Value { key: StateKey::Subscriptions(..), .. }) => subscribers += 1,
             Err(damage) => damaged(&damage),
         }
         ControlFlow::Continue(())
     })?;
     store.check(|damage| damaged(&damage))?;
-    say(&format!("stored messages     {stored}\nhistory             {history}\nchannel attributes  {values}\n"))?;
+    say(&format!(
+        "stored messages     {stored}\nhistory             {history}\nchannel attributes  {values}\n\
+         subscriptions       {subscribers}\n"
+    ))?;
     anyhow::ensure!(damages == 0, "{damages} damaged: what export writes lacks the records that cannot be read");
     Ok(())
 }

@@ -52,6 +52,7 @@ impl Wire {
             repeats_attributes: !is_native,
             times_token: is_native,
             gives_up: !is_native,
+            subscribes_once: !is_native,
         }
     }
 }
@@ -76,4 +77,6 @@ pub struct Abilities {
     /// What is refused is over for it: it tries no login again that was refused for a while, and answers no invitation
     /// again.
     pub gives_up: bool,
+    /// It subscribes to users once, and not again when it comes back: it counts on the server to keep its subscriptions.
+    pub subscribes_once: bool,
 }

@@ -31,6 +31,7 @@ impl Core {
         if let Some(key) = session {
             self.end_session(now, key, CloseReason::Banned);
         }
+        self.forget_subscriptions_of(now, user_id);
         session.is_some()
     }
 
@@ -59,6 +60,7 @@ impl Core {
             self.jobs.tell(StoreWork::Expire { kind, before });
         }
         self.keep_forgotten_revision();
+        self.look_after_all_subscriptions(now);
         self.hub.forget_absent(now.instant);
         self.bans.retain(|_, until| now.instant < *until);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);

@@ -77,6 +77,10 @@ pub struct Settings {
     pub channel_attributes_for: Duration,
     /// How many bytes of channel attributes the project may hold in all. 256 MiB.
     pub channel_attributes_bytes: usize,
+    /// How long the subscriptions of a client that does not repeat them are kept after its last sign of life. 24 h.
+    pub subscriptions_for: Duration,
+    /// How many bytes of such subscriptions the project may keep in all. 64 MiB.
+    pub subscriptions_bytes: usize,
     /// How many stored messages wait for one receiver; the oldest give way. 200.
     pub offline_messages: usize,
     /// How long a stored message waits for its receiver. 7 days.
@@ -113,6 +117,8 @@ impl Default for Settings {
             large_member_count_pause: Duration::from_secs(3),
             channel_attributes_for: Duration::from_secs(5 * 60),
             channel_attributes_bytes: 256 * 1024 * 1024,
+            subscriptions_for: DAY,
+            subscriptions_bytes: 64 * 1024 * 1024,
             offline_messages: limits::OFFLINE_MESSAGES,
             offline_for: DAY * 7,
             history_for: DAY * 7,

@@ -6,7 +6,12 @@ use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, Revision, SendOutcome, 
 
 use super::{
     Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
-    StoreWork, StoredMessage, arena::SessionKey, attributes::Written, message_ids::Sent, notes::Asker,
+    StoreWork, StoredMessage,
+    arena::SessionKey,
+    attributes::Written,
+    kept_subscriptions::{self, Subscriber},
+    message_ids::Sent,
+    notes::Asker,
 };
 
 /// What a job was given for.
@@ -24,6 +29,10 @@ pub(super) enum Waiting {
     Removal { session: SessionKey, places: Vec<Place> },
     /// A write to a channel's attributes, which nobody sees before.
     Attributes(Box<Written>),
+    /// A change of subscriptions, which does not hold before.
+    Subscriptions(Box<kept_subscriptions::Written>),
+    /// Subscriptions that nobody comes back to.
+    SubscriptionsOver(Box<Subscriber>),
     /// The revision that no forgotten channel has passed.
     ForgottenRevision(Revision),
     /// A session that wants a page of history.
@@ -83,6 +92,8 @@ impl Jobs {
             Waiting::Offline { asker, receiver, .. } => asker.session == key || *receiver == Some(key),
             Waiting::Load(session) | Waiting::Removal { session, .. } => *session == key,
             Waiting::Attributes(written) => written.asker.session == key,
+            // Whose subscriptions they are is known to those who keep them.
+            Waiting::Subscriptions(_) | Waiting::SubscriptionsOver(_) => false,
             Waiting::ForgottenRevision(_) | Waiting::Http(_) => false,
         })
     }
@@ -135,6 +146,8 @@ impl Core {
                 }
             }
             Waiting::Attributes(written) => self.attributes_written(now, *written, done.result.is_ok()),
+            Waiting::Subscriptions(written) => self.subscriptions_written(now, *written, done.result.is_ok()),
+            Waiting::SubscriptionsOver(whose) => self.subscriptions_forgotten(&whose, done.result.is_ok()),
             Waiting::ForgottenRevision(revision) => self.forgotten_revision_kept(revision, done.result.is_ok()),
             Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
             Waiting::Http(id) => self.http_read(now, id, done.result),

@@ -52,6 +52,7 @@ mod http;
 mod hub;
 mod invitations;
 mod jobs;
+mod kept_subscriptions;
 mod liveness;
 mod login;
 mod memberships;
@@ -69,6 +70,7 @@ mod requests;
 mod session;
 pub mod store;
 mod stream;
+mod subscriptions;
 mod terms;
 mod timer;
 mod users;
@@ -92,6 +94,7 @@ use self::{
     hub::{Conn, Hub},
     invitations::Invitation,
     jobs::Jobs,
+    kept_subscriptions::{KeptSubscriptions, Subscriber},
     login::Logins,
     notes::Queued,
     timer::Due,
@@ -134,6 +137,7 @@ pub struct Core {
     channels: Directory<ChannelKey, Channel>,
     channel_attribute_bytes: usize,
     writes: AttributeWrites,
+    subscriptions: KeptSubscriptions,
     invitations: Arena<InvitationKey, Invitation>,
     /// How many were sent.
     invitations_sent: u32,
@@ -167,6 +171,7 @@ impl Core {
             channels: Directory::new(hasher.clone()),
             channel_attribute_bytes: 0,
             writes: AttributeWrites::default(),
+            subscriptions: KeptSubscriptions::default(),
             invitations: Arena::new(),
             invitations_sent: 0,
             jobs: Jobs::default(),
@@ -193,9 +198,14 @@ impl Core {
             (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(attributes)) => {
                 self.put_channel_attributes(now, channel_id, attributes, bytes, false);
             }
-            (_, StateValue::ForgottenRevision(revision)) => self.writes.restore_forgotten(revision),
+            (StateKey::ForgottenRevision, StateValue::ForgottenRevision(revision)) => {
+                self.writes.restore_forgotten(revision);
+            }
+            (StateKey::Subscriptions(user_id, instance), StateValue::Subscriptions(kept)) => {
+                self.restore_subscriptions(now, &Subscriber { user_id, instance }, kept);
+            }
             // No store gives a key another kind of value.
-            (StateKey::ForgottenRevision, StateValue::ChannelAttributes(_)) => {}
+            _ => {}
         }
     }
 
@@ -319,6 +329,7 @@ impl Core {
                 Due::Http(id) => self.http_due(now, id),
                 Due::Login(conn) => self.login_due(now, conn),
                 Due::Expiry => self.expire_stored(now),
+                Due::Subscriptions => self.look_after_subscriptions(now),
             }
         }
         self.hub.close_overfull(now);

@@ -9,6 +9,7 @@ use super::{
     arena::{ChannelKey, SessionKey},
     away::gap,
     invitations::Leaving,
+    kept_subscriptions::Subscriber,
     pack::{
         format::{LivenessV1, StateV1},
         packer::Packer,
@@ -285,6 +286,10 @@ impl Core {
         }
         self.settle_handed_out(key, conn, reason);
         if let Some(user_id) = user_id {
+            if session.terms.abilities().subscribes_once {
+                let instance = session.terms.instance().clone();
+                self.leave_subscriptions(now, &Subscriber { user_id: user_id.clone(), instance }, reason);
+            }
             self.return_receipts(&user_id, session.stream, session.mail);
         }
         self.users.release(user);

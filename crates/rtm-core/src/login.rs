@@ -361,6 +361,9 @@ impl Core {
         self.done = done;
         self.set_state(now, key, PeerOnlineState::Online);
         self.tell_counts(key);
+        if start == Start::New {
+            self.find_subscriptions(now, key);
+        }
         self.tell_states(key, start != Start::Resume);
         self.give_invitations(key, start == Start::Restart);
         self.load_offline(now, key);

@@ -91,7 +91,9 @@ impl Core {
     pub fn pack_session(&mut self, now: Now, user_id: &UserId) -> Result<Vec<u8>, NotPackable> {
         let now = self.time(now);
         let key = self.session_of(user_id).ok_or(NotPackable::NoSession)?;
-        if self.jobs.concern(key) || self.writes.concern(key) {
+        let subscriber = self.subscriber(key);
+        let is_subscribing = subscriber.is_some_and(|subscriber| self.subscriptions.is_busy(&subscriber));
+        if self.jobs.concern(key) || self.writes.concern(key) || is_subscribing {
             return Err(NotPackable::StoreAtWork);
         }
         if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {
@@ -120,6 +122,10 @@ impl Core {
 
     /// Takes a session out, and tells nobody.
     fn take_out(&mut self, now: Now, key: SessionKey) {
+        if let Some(subscriber) = self.subscriber(key) {
+            // What the store has of it is looked after where the session is.
+            self.subscriptions.remove(&subscriber);
+        }
         let Some(mut session) = self.hub.take_out(now.instant, key) else { return };
         for channel in session.memberships.take_all() {
             self.remove_member(now, key, channel);
@@ -159,6 +165,7 @@ impl Core {
             session.memberships = memberships;
             session.watching = watching;
         }
+        self.unpack_subscriptions(now, key);
         for invitation in invitations {
             self.unpack_invitation(now, user, invitation);
         }

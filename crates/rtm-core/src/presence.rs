@@ -12,6 +12,7 @@ use rtm_codec::{
 use super::{
     Core, Now,
     arena::{SessionKey, UserKey},
+    kept_subscriptions::{Call, Change},
     notes::Asker,
     pack::{
         format::{Id, StateV1, WatchingV1},
@@ -119,23 +120,70 @@ impl Core {
     /// All or nothing: over the limit no user is added. The states of all named users follow the answer.
     pub(super) fn subscribe(
         &mut self,
+        now: Now,
         asker: Asker,
         subscribe: SubscribePeersOnlineStatus,
     ) -> Option<Result<Answer, Refusal>> {
-        let key = asker.session;
         let mut peer_ids = subscribe.peer_ids;
         peer_ids.sort_unstable();
         peer_ids.dedup();
         if peer_ids.is_empty() {
             return Some(Err(Refusal::new(ErrorKind::InvalidArgument, "no user is named")));
         }
-        let session = self.hub.sessions.get(key)?;
+        let session = self.hub.sessions.get(asker.session)?;
         let watched = &session.watching.subscriptions;
         let new = |id: &&UserId| self.users.find(id).is_none_or(|user| !watched.contains_key(&user));
-        if watched.len() + peer_ids.iter().filter(new).count() > limits::SUBSCRIBED_PEERS {
-            return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "at most 512 users can be subscribed to")));
+        // Where the store is asked first, that is known when it is this call's turn.
+        let is_known = !session.terms.abilities().subscribes_once;
+        if is_known && watched.len() + peer_ids.iter().filter(new).count() > limits::SUBSCRIBED_PEERS {
+            return Some(Err(Refusal::new(ErrorKind::ExceedLimit, TOO_MANY_PEERS)));
         }
-        self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
+        self.change_or_keep(now, Call { asker, change: Change::Add(peer_ids) });
+        None
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        unsubscribe: UnsubscribePeersOnlineStatus,
+    ) -> Option<Result<Answer, Refusal>> {
+        let mut peer_ids = unsubscribe.peer_ids;
+        if peer_ids.is_empty() || peer_ids.len() > limits::SUBSCRIBED_PEERS {
+            return Some(Err(Refusal::new(ErrorKind::InvalidArgument, "1 to 512 users can be named at once")));
+        }
+        peer_ids.sort_unstable();
+        self.change_or_keep(now, Call { asker, change: Change::Remove(peer_ids) });
+        None
+    }
+
+    /// A change of subscriptions holds at once where the client repeats it when it has to.
+    fn change_or_keep(&mut self, now: Now, call: Call) {
+        let key = call.asker.session;
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        match session.terms.abilities().subscribes_once {
+            true => self.change_subscriptions(now, call),
+            false => self.subscribed(key, call),
+        }
+    }
+
+    /// A change of a session's subscriptions holds from now on.
+    pub(super) fn subscribed(&mut self, key: SessionKey, Call { asker, change }: Call) {
+        match change {
+            Change::Add(peer_ids) => {
+                self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
+                let peers = self.watch(key, peer_ids);
+                self.push_states(key, peers);
+            }
+            Change::Remove(peer_ids) => {
+                self.unwatch(key, &peer_ids);
+                self.hub.finish(asker, Ok(Answer::UnsubscribePeersOnlineStatus(())));
+            }
+        }
+    }
+
+    /// A session watches these users from now on. Gives their states, of which it is to be told.
+    pub(super) fn watch(&mut self, key: SessionKey, peer_ids: Vec<UserId>) -> Vec<(UserId, PeerOnlineState)> {
         let mut peers = Vec::with_capacity(peer_ids.len());
         for id in peer_ids {
             let user = self.users.intern(&id);
@@ -148,20 +196,12 @@ impl Core {
             }
             peers.push((id, state));
         }
-        self.push_states(key, peers);
-        None
+        peers
     }
 
-    pub(super) fn unsubscribe(
-        &mut self,
-        key: SessionKey,
-        unsubscribe: UnsubscribePeersOnlineStatus,
-    ) -> Result<Answer, Refusal> {
-        if unsubscribe.peer_ids.is_empty() || unsubscribe.peer_ids.len() > limits::SUBSCRIBED_PEERS {
-            return Err(Refusal::new(ErrorKind::InvalidArgument, "1 to 512 users can be named at once"));
-        }
-        for id in unsubscribe.peer_ids {
-            let Some(user) = self.users.find(&id) else { continue };
+    fn unwatch(&mut self, key: SessionKey, peer_ids: &[UserId]) {
+        for id in peer_ids {
+            let Some(user) = self.users.find(id) else { continue };
             let Some(session) = self.hub.sessions.get_mut(key) else { continue };
             if session.watching.subscriptions.swap_remove(&user).is_some()
                 && let Some(watched) = self.users.get_mut(user)
@@ -170,13 +210,16 @@ impl Core {
                 self.users.release(user);
             }
         }
-        Ok(Answer::UnsubscribePeersOnlineStatus(()))
+    }
+
+    /// Whom a session watches.
+    pub(super) fn watched(&self, key: SessionKey) -> impl Iterator<Item = UserId> {
+        let users = self.hub.sessions.get(key).into_iter().flat_map(|session| session.watching.users());
+        users.filter_map(|user| self.user_id(user))
     }
 
     pub(super) fn subscribed_peers(&self, key: SessionKey) -> Result<Answer, Refusal> {
-        let users = self.hub.sessions.get(key).into_iter().flat_map(|session| session.watching.users());
-        let ids = users.filter_map(|user| self.user_id(user));
-        Ok(Answer::QueryPeersBySubscriptionOption(ids.collect()))
+        Ok(Answer::QueryPeersBySubscriptionOption(self.watched(key).collect()))
     }
 
     /// A session has ended: nobody has to tell it of anybody any more.
@@ -280,3 +323,5 @@ impl Core {
         }
     }
 }
+
+pub(super) const TOO_MANY_PEERS: &str = "at most 512 users can be subscribed to";

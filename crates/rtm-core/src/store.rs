@@ -12,7 +12,7 @@ pub mod record;
 
 use std::ops::Range;
 
-use rtm_codec::{ChannelAttributes, Revision};
+use rtm_codec::{ChannelAttributes, Revision, UserId};
 
 pub use rtm_codec::StoredMessage;
 
@@ -152,6 +152,17 @@ pub enum StateValue {
     ChannelAttributes(ChannelAttributes),
     /// The highest revision that a forgotten channel had.
     ForgottenRevision(Revision),
+    /// Whom a client is subscribed to.
+    Subscriptions(Subscriptions),
+}
+
+/// Whom a client is subscribed to that does not repeat that when it comes back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscriptions {
+    /// When the client is known to have been there, in milliseconds since the Unix epoch. It rises with each write.
+    pub last_seen_ts: u64,
+    /// The users, in the order of their ids.
+    pub peers: Vec<UserId>,
 }
 
 impl StateValue {
@@ -161,6 +172,7 @@ impl StateValue {
         match self {
             Self::ChannelAttributes(attributes) => attributes.revision,
             Self::ForgottenRevision(revision) => *revision,
+            Self::Subscriptions(subscriptions) => Revision(subscriptions.last_seen_ts),
         }
     }
 
@@ -172,6 +184,7 @@ impl StateValue {
                 attributes.iter().map(|(key, attribute)| key.as_str().len() + attribute.value.len()).sum()
             }
             Self::ForgottenRevision(_) => size_of::<Revision>(),
+            Self::Subscriptions(Subscriptions { peers, .. }) => peers.iter().map(|peer| peer.as_str().len()).sum(),
         }
     }
 }

@@ -113,9 +113,18 @@ impl Terms {
 
 impl Terms {
     pub(super) fn pack(&self, packer: Packer<'_>) -> TermsV1 {
-        // With the next login all are told again; what only a connection needs is not packed.
-        let Abilities { resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up: _ } =
-            self.abilities;
+        // With the next login all are told again; what only a connection needs is not packed. Whether the client subscribes
+        // once is packed beside the terms, as it was added later.
+        let Abilities {
+            resume,
+            binary,
+            revisions,
+            fetches_stored,
+            repeats_attributes,
+            times_token,
+            gives_up: _,
+            subscribes_once: _,
+        } = self.abilities;
         TermsV1 {
             instance: Id(self.instance.clone()),
             token: self.token.map(|token| TokenV1 {
@@ -128,7 +137,7 @@ impl Terms {
         }
     }
 
-    pub(super) fn unpack(packed: TermsV1, time: PackTime) -> Self {
+    pub(super) fn unpack(packed: TermsV1, subscribes_once: bool, time: PackTime) -> Self {
         let [resume, binary, revisions, fetches_stored, repeats_attributes, times_token] = packed.abilities;
         Self {
             instance: packed.instance.0,
@@ -144,6 +153,7 @@ impl Terms {
                 repeats_attributes,
                 times_token,
                 gives_up: false,
+                subscribes_once,
             },
             gateway_session: packed.gateway_session.map(Text::from).filter(is_gateway_session),
             echo_until: packed.echo_until.map(|at| time.instant(at)),

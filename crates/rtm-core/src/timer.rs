@@ -16,6 +16,7 @@ pub(super) enum Due {
     Http(HttpId),
     Login(ConnId),
     Expiry,
+    Subscriptions,
 }
 
 /// All deadlines. An entry may be stale: its owner's [`Alarm`] knows. Those of one instant come up in the order in which

@@ -24,7 +24,7 @@ pub(super) struct Imported {
     kept: usize,
     /// What was there already.
     passed_over: usize,
-    /// Channels that have attributes of a higher revision, or others of the same one.
+    /// Values of which a newer one is there, or another of the same revision.
     outdated: usize,
 }
 

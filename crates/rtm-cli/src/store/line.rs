@@ -1,18 +1,19 @@
 //! A record of the store as a line of JSON.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rtm_codec::{
-    AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, Text, UserId, limits,
+    AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, InstanceId, MessageId, Revision, RtmMessage, Text,
+    UserId, limits,
 };
 use rtm_server::{
     StoreRecord,
-    core::{Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage},
+    core::{Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage, store::Subscriptions},
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,8 @@ pub(super) enum Line {
     ChannelAttributes { app_id: String, channel_id: String, revision: u64, attributes: BTreeMap<String, Attribute> },
     /// The highest revision that a forgotten channel had.
     ForgottenRevision { app_id: String, revision: u64 },
+    /// Whom a client of a user is subscribed to.
+    Subscriptions { app_id: String, user_id: String, instance: String, last_seen_ts: u64, peers: Vec<String> },
 }
 
 /// A message in one of its forms.
@@ -136,6 +139,21 @@ impl Line {
                 key: StateKey::ForgottenRevision,
                 value: StateValue::ForgottenRevision(Revision(revision)),
             }),
+            Self::Subscriptions { app_id, user_id, instance, last_seen_ts, peers } => {
+                let user_id = UserId::new(user_id).context("user_id")?;
+                let instance = InstanceId::new(instance).context("instance")?;
+                let peers = peers.into_iter().map(UserId::new).collect::<Result<BTreeSet<_>, _>>().context("peers")?;
+                anyhow::ensure!(!peers.is_empty() && peers.len() <= limits::SUBSCRIBED_PEERS, "peers are not 1 to 512");
+                anyhow::ensure!(last_seen_ts < LATEST, "last_seen_ts is too late");
+                Ok(StoreRecord::Value {
+                    app_id: app_id.parse().context("app_id")?,
+                    key: StateKey::Subscriptions(user_id, instance),
+                    value: StateValue::Subscriptions(Subscriptions {
+                        last_seen_ts,
+                        peers: peers.into_iter().collect(),
+                    }),
+                })
+            }
         }
     }
 }
@@ -172,30 +190,39 @@ impl From<StoreRecord> for Line {
                 };
                 Self::History { app_id, peers, channel_id, from, message_id, server_received_ts, message }
             }
-            StoreRecord::Value { app_id, key: StateKey::ForgottenRevision, value } => {
-                Self::ForgottenRevision { app_id: app_id.to_string(), revision: value.revision().0 }
-            }
-            StoreRecord::Value { app_id, key: StateKey::ChannelAttributes(channel_id), value } => {
-                let revision = value.revision();
-                let attributes = match value {
-                    StateValue::ChannelAttributes(value) => value.attributes,
+            StoreRecord::Value { app_id, key, value } => {
+                let app_id = app_id.to_string();
+                match (key, value) {
+                    (StateKey::Subscriptions(user_id, instance), StateValue::Subscriptions(kept)) => {
+                        Self::Subscriptions {
+                            app_id,
+                            user_id: user_id.to_string(),
+                            instance: instance.to_string(),
+                            last_seen_ts: kept.last_seen_ts,
+                            peers: kept.peers.iter().map(UserId::to_string).collect(),
+                        }
+                    }
+                    (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(value)) => {
+                        let attributes = value.attributes.into_iter();
+                        Self::ChannelAttributes {
+                            app_id,
+                            channel_id: channel_id.to_string(),
+                            revision: value.revision.0,
+                            attributes: attributes.map(|(key, value)| (key.to_string(), value.into())).collect(),
+                        }
+                    }
                     // No store gives a key another kind of value.
-                    StateValue::ForgottenRevision(_) => BTreeMap::new(),
-                };
-                let attribute = |attribute: ChannelAttribute| Attribute {
-                    value: attribute.value.to_string(),
-                    last_update_user_id: attribute.last_update_user_id.to_string(),
-                    last_update_ts: attribute.last_update_ts,
-                };
-                let attributes = attributes.into_iter().map(|(key, value)| (key.to_string(), attribute(value)));
-                Self::ChannelAttributes {
-                    app_id: app_id.to_string(),
-                    channel_id: channel_id.to_string(),
-                    revision: revision.0,
-                    attributes: attributes.collect(),
+                    (_, value) => Self::ForgottenRevision { app_id, revision: value.revision().0 },
                 }
             }
         }
+    }
+}
+
+impl From<ChannelAttribute> for Attribute {
+    fn from(attribute: ChannelAttribute) -> Self {
+        let ChannelAttribute { value, last_update_user_id, last_update_ts } = attribute;
+        Self { value: value.to_string(), last_update_user_id: last_update_user_id.to_string(), last_update_ts }
     }
 }
 

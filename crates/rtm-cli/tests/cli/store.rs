@@ -116,7 +116,7 @@ fn an_old_store_is_exported_and_imported_without_loss() {
 fn an_old_store_is_brought_up_with_one_line() {
     let old = DataDir::old();
     let output = old.run("check", &[]);
-    let counts = "stored messages     11\nhistory             63\nchannel attributes  5\n";
+    let counts = "stored messages     11\nhistory             63\nchannel attributes  5\nsubscriptions       0\n";
     assert_eq!(succeeded(&output), counts);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((said.lines().count(), said.contains("brought up")), (1, true), "{said}");
@@ -147,6 +147,35 @@ fn an_import_joins_what_is_there() {
     let newer = succeeded(&store.import(&attributes("room", 6)));
     assert_eq!(newer, "1 kept, 0 were there already\n");
     succeeded(&store.run("check", &[]));
+}
+
+#[test]
+fn subscriptions_are_taken_elsewhere_and_the_newer_ones_stay() {
+    let kept = |instance: &str, last_seen_ts: u64, peers: &[&str]| {
+        let line = json!({
+            "type": "subscriptions", "app_id": APP_ID, "user_id": "alice", "instance": instance,
+            "last_seen_ts": last_seen_ts, "peers": peers,
+        });
+        format!("{line}\n")
+    };
+    let (store, other) = (Store::empty(), Store::empty());
+    let lines = [kept("object-1", 7, &["bob", "carol"]), kept("object-2", 8, &["dave"])].concat();
+    assert_eq!(succeeded(&store.import(&lines)), "2 kept, 0 were there already\n");
+    assert_eq!(store.export(), values(&lines));
+    assert_eq!(succeeded(&other.import(&kept("object-1", 9, &["erin"]))), "1 kept, 0 were there already\n");
+    let said = succeeded(&other.import(&lines));
+    assert_eq!(said, "1 kept, 0 were there already, 1 are not newer than what is there\n");
+    assert_eq!(other.export(), values(&[kept("object-1", 9, &["erin"]), kept("object-2", 8, &["dave"])].concat()));
+    assert!(succeeded(&other.run("check", &[])).ends_with("subscriptions       2\n"));
+    for (line, why) in [
+        (kept("", 7, &["bob"]), "instance"),
+        (kept("object-1", 7, &[]), "peers are not 1 to 512"),
+        (kept("object-1", 7, &["b", ""]), "peers"),
+        (kept("object-1", u64::MAX, &["bob"]), "last_seen_ts"),
+    ] {
+        let said = failed(&other.import(&line));
+        assert!(said.contains("line 1: ") && said.contains(why), "{said}");
+    }
 }
 
 #[test]

@@ -53,8 +53,18 @@ impl Field for bool {
 
 impl Field for Abilities {
     fn put(&self, out: &mut Output<'_>) {
-        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up } = *self;
-        let bits = [resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up];
+        let Self {
+            resume,
+            binary,
+            revisions,
+            fetches_stored,
+            repeats_attributes,
+            times_token,
+            gives_up,
+            subscribes_once,
+        } = *self;
+        let bits =
+            [resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up, subscribes_once];
         out.number((0..).zip(bits).map(|(at, bit)| u64::from(bit) << at).sum());
     }
 
@@ -70,6 +80,7 @@ impl Field for Abilities {
             repeats_attributes: bit(4),
             times_token: bit(5),
             gives_up: bit(6),
+            subscribes_once: bit(7),
         })
     }
 }

@@ -297,16 +297,30 @@ fn login() -> BoxedStrategy<Login> {
 }
 
 fn abilities() -> BoxedStrategy<Abilities> {
-    any::<[bool; 7]>()
-        .prop_map(|[resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up]| Abilities {
-            resume,
-            binary,
-            revisions,
-            fetches_stored,
-            repeats_attributes,
-            times_token,
-            gives_up,
-        })
+    any::<[bool; 8]>()
+        .prop_map(
+            |[
+                resume,
+                binary,
+                revisions,
+                fetches_stored,
+                repeats_attributes,
+                times_token,
+                gives_up,
+                subscribes_once,
+            ]| {
+                Abilities {
+                    resume,
+                    binary,
+                    revisions,
+                    fetches_stored,
+                    repeats_attributes,
+                    times_token,
+                    gives_up,
+                    subscribes_once,
+                }
+            },
+        )
         .boxed()
 }
 

@@ -165,7 +165,16 @@ plain! {
     InstanceId, |id| text(id.as_str());
     (UserId, PeerOnlineState), |entry| Meaning::List(vec![entry.0.tell(), entry.1.tell()]);
     Abilities, |abilities| {
-        let Self { resume, binary, revisions, fetches_stored, repeats_attributes, times_token, gives_up } = *abilities;
+        let Self {
+            resume,
+            binary,
+            revisions,
+            fetches_stored,
+            repeats_attributes,
+            times_token,
+            gives_up,
+            subscribes_once,
+        } = *abilities;
         let bits = [
             (resume, 1),
             (binary, 2),
@@ -174,6 +183,7 @@ plain! {
             (repeats_attributes, 16),
             (times_token, 32),
             (gives_up, 64),
+            (subscribes_once, 128),
         ];
         let sum: u64 = bits.into_iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
         sum.tell()

@@ -94,6 +94,7 @@ fn the_abilities_are_those_of_the_page() {
         (Abilities { repeats_attributes: true, ..none }, "repeats_attributes"),
         (Abilities { times_token: true, ..none }, "times_token"),
         (Abilities { gives_up: true, ..none }, "gives_up"),
+        (Abilities { subscribes_once: true, ..none }, "subscribes_once"),
     ];
     let expected: Vec<String> = all.into_iter().map(|(ability, name)| format!("{} `{name}`", bits(ability))).collect();
     let told: Vec<String> =

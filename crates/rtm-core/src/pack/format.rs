@@ -35,6 +35,14 @@ pub(crate) struct PackV1 {
     pub(crate) invitations: Vec<InvitationV1>,
 }
 
+/// A session in the second version.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct PackV2 {
+    pub(crate) session: PackV1,
+    /// Whether the store keeps its subscriptions.
+    pub(crate) subscribes_once: bool,
+}
+
 /// A moment, in nanoseconds after the packing; negative for one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Encode, Decode)]
 pub(crate) struct Moment(pub(crate) i64);
@@ -303,22 +311,30 @@ impl<C> Decode<C> for StateV1 {
 bincode::impl_borrow_decode!(StateV1);
 
 /// The bytes of a session; `None` if they are more than may be unpacked.
-pub(super) fn encode(pack: &PackV1) -> Option<Vec<u8>> {
+pub(super) fn encode(pack: &PackV2) -> Option<Vec<u8>> {
     let mut bytes = vec![VERSION];
     // The format can say everything, and a vector takes everything.
     bincode::encode_into_std_write(pack, &mut bytes, CONFIG).ok()?;
     Some(bytes).filter(|bytes| bytes.len() <= PACK_BYTES)
 }
 
-/// Reads what [`encode`] wrote. What is set aside for it is bounded, whatever the bytes are.
-pub(super) fn decode(bytes: &[u8]) -> Result<PackV1, UnpackErrorKind> {
+/// Reads what [`encode`] wrote, in this version or an earlier one. What is set aside for it is bounded, whatever the
+/// bytes are.
+pub(super) fn decode(bytes: &[u8]) -> Result<PackV2, UnpackErrorKind> {
     let (&version, body) = bytes.split_first().ok_or(UnpackErrorKind::Damaged)?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(UnpackErrorKind::Version(version));
     }
     if bytes.len() > PACK_BYTES {
         return Err(UnpackErrorKind::TooLarge);
     }
+    match version {
+        1 => read(body).map(|session| PackV2 { session, subscribes_once: false }),
+        _ => read(body),
+    }
+}
+
+fn read<T: Decode<()>>(body: &[u8]) -> Result<T, UnpackErrorKind> {
     match bincode::decode_from_slice(body, CONFIG) {
         Ok((pack, read)) if read == body.len() => Ok(pack),
         Err(DecodeError::LimitExceeded) => Err(UnpackErrorKind::TooLarge),
@@ -326,7 +342,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV1, UnpackErrorKind> {
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// How large a pack may be. A session holds 8 MiB at most with the usual settings, which here take less.
 const PACK_BYTES: usize = 32 * 1024 * 1024;

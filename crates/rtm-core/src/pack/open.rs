@@ -9,7 +9,7 @@ use rtm_codec::{AttributeKey, Budgets, ChannelId, LimitedCall, SessionId, Shared
 
 use super::{
     COUNTED_CALLS, UnpackErrorKind,
-    format::{self, CountedV1, Id, InvitationV1, MembershipV1, Moment, NoteV1, PackV1, QueuedV1, WatchingV1},
+    format::{self, CountedV1, Id, InvitationV1, MembershipV1, Moment, NoteV1, PackV1, PackV2, QueuedV1, WatchingV1},
     frames,
     times::PackTime,
 };
@@ -72,17 +72,17 @@ pub(crate) struct UnpackedMembership {
 
 impl Opened {
     pub(super) fn read(core: &Core, now: Now, bytes: &[u8]) -> Result<Self, UnpackErrorKind> {
-        let pack = format::decode(bytes)?;
+        let PackV2 { session: pack, subscribes_once } = format::decode(bytes)?;
         if pack.app_id.0 != core.config.app_id {
             return Err(UnpackErrorKind::OtherProject);
         }
         if core.session_of(&pack.user_id.0).is_some() {
             return Err(UnpackErrorKind::UserHasSession);
         }
-        Self::open(core, now, pack).ok_or(UnpackErrorKind::Inconsistent)
+        Self::open(core, now, pack, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)
     }
 
-    fn open(core: &Core, now: Now, mut pack: PackV1) -> Option<Self> {
+    fn open(core: &Core, now: Now, mut pack: PackV1, subscribes_once: bool) -> Option<Self> {
         let (settings, time) = (&core.config.settings, PackTime(now.instant));
         let mut room = Room::new(settings);
         let events = room.events(pack.stream.events)?;
@@ -92,7 +92,7 @@ impl Opened {
             user_id: pack.user_id.0,
             id: SessionId(pack.session),
             parts: Parts {
-                terms: Terms::unpack(pack.terms, time),
+                terms: Terms::unpack(pack.terms, subscribes_once, time),
                 liveness: Liveness::unpack(&pack.liveness, time),
                 stream: Stream::unpack(&pack.stream.position, events.len())?,
                 receipts: Receipts::unpack(&pack.receipts, time),

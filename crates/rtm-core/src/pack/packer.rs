@@ -6,7 +6,7 @@ use rtm_codec::{Budgets, ChannelId, LimitedCall, UserId};
 
 use super::{
     COUNTED_CALLS,
-    format::{CountedV1, Id, Moment, PackV1},
+    format::{CountedV1, Id, Moment, PackV1, PackV2},
     times::PackTime,
 };
 use crate::{
@@ -27,11 +27,11 @@ impl<'a> Packer<'a> {
     }
 
     /// `None` while the store is at work for the session.
-    pub(super) fn pack(self, key: SessionKey) -> Option<PackV1> {
+    pub(super) fn pack(self, key: SessionKey) -> Option<PackV2> {
         let session = self.core.hub.sessions.get(key)?;
         let user = self.core.users.get(session.user)?;
         let sent = user.invitations.iter().filter_map(|key| self.core.invitations.get(*key));
-        Some(PackV1 {
+        let pack = PackV1 {
             app_id: Id(self.core.config.app_id.clone()),
             user_id: Id(user.id.clone()),
             session: session.id.0,
@@ -48,7 +48,8 @@ impl<'a> Packer<'a> {
             attributes: session.attributes.iter().map(|(key, value)| (Id(key.clone()), value.to_string())).collect(),
             ousted: session.ousted.pack(),
             invitations: sent.filter_map(|invitation| invitation.pack(self, session.user)).collect(),
-        })
+        };
+        Some(PackV2 { session: pack, subscribes_once: session.terms.abilities().subscribes_once })
     }
 
     fn budgets(self, budgets: &Budgets) -> Vec<CountedV1> {

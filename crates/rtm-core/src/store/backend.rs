@@ -87,6 +87,8 @@ pub struct BackendStats {
     pub channels: u64,
     /// Projects that have forgotten a channel.
     pub forgotten_revisions: u64,
+    /// Clients with subscriptions.
+    pub subscribers: u64,
 }
 
 impl BackendStats {
@@ -103,6 +105,7 @@ impl BackendStats {
         match kind {
             StateKind::ChannelAttributes => &mut self.channels,
             StateKind::ForgottenRevision => &mut self.forgotten_revisions,
+            StateKind::Subscriptions => &mut self.subscribers,
         }
     }
 }

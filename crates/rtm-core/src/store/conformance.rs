@@ -122,6 +122,7 @@ const CHECKS: &[Check] = checks! {
     "a put with another revision than expected changes nothing" => [state::conflicts];
     "of several puts with one expected revision the first wins" => [state::one_winner];
     "values of projects are apart" => [state::apart];
+    "values of each kind are apart, and in the order of their keys" => [state::kinds];
     "everything is there after a restart" => [restart::fill, restart::find];
     "places rise over restarts" => [restart::take_places, restart::take_places, restart::find_places];
 };

@@ -1,6 +1,6 @@
 //! What is kept under which key, and where in its log an entry is.
 
-use rtm_codec::{ChannelId, HistoryCursor, UserId, anyrtc::gateway::StoredCursor};
+use rtm_codec::{ChannelId, HistoryCursor, InstanceId, UserId, anyrtc::gateway::StoredCursor};
 
 /// The key of a log, within a project.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,8 @@ pub enum StateKey {
     ChannelAttributes(ChannelId),
     /// The highest revision that a forgotten channel had.
     ForgottenRevision,
+    /// Whom a client object of a user is subscribed to.
+    Subscriptions(UserId, InstanceId),
 }
 
 /// The kinds of state.
@@ -36,6 +38,8 @@ pub enum StateKind {
     ChannelAttributes,
     /// The highest revision of forgotten channels: one value.
     ForgottenRevision,
+    /// Subscriptions of clients to users.
+    Subscriptions,
 }
 
 /// Where messages with history are said.
@@ -107,13 +111,14 @@ impl StateKey {
         match self {
             Self::ChannelAttributes(_) => StateKind::ChannelAttributes,
             Self::ForgottenRevision => StateKind::ForgottenRevision,
+            Self::Subscriptions(..) => StateKind::Subscriptions,
         }
     }
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ChannelAttributes, Self::ForgottenRevision];
+    pub const ALL: [Self; 3] = [Self::ChannelAttributes, Self::ForgottenRevision, Self::Subscriptions];
 
     /// Its name: what a store calls the table, bucket or stream of such values.
     #[must_use]
@@ -121,6 +126,7 @@ impl StateKind {
         match self {
             Self::ChannelAttributes => "channel_attributes",
             Self::ForgottenRevision => "forgotten_revision",
+            Self::Subscriptions => "subscriptions",
         }
     }
 }

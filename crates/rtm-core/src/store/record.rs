@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use rtm_codec::{
-    AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, Text, UserId,
+    AttributeKey, ChannelAttribute, ChannelAttributes, ChannelId, InstanceId, MessageId, Revision, RtmMessage, Text,
+    UserId,
 };
 
-use super::{Conversation, LogEntry, LogKey, LogKind, StateKey, StateKind, StateValue, StoredMessage};
+use super::{Conversation, LogEntry, LogKey, LogKind, StateKey, StateKind, StateValue, StoredMessage, Subscriptions};
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +88,7 @@ impl StateKey {
         match self {
             Self::ChannelAttributes(channel_id) => channel_id.as_str().into(),
             Self::ForgottenRevision => FORGOTTEN_REVISION.into(),
+            Self::Subscriptions(user_id, instance) => format!("{user_id}\0{instance}").into(),
         }
     }
 
@@ -100,6 +102,12 @@ impl StateKey {
             StateKind::ChannelAttributes => channel(key).map(Self::ChannelAttributes),
             StateKind::ForgottenRevision if key == FORGOTTEN_REVISION => Ok(Self::ForgottenRevision),
             StateKind::ForgottenRevision => Err(RecordError::Damaged),
+            StateKind::Subscriptions => {
+                let (user_id, instance) = key.split_once('\0').ok_or(RecordError::Damaged)?;
+                let user_id = UserId::new(user_id).map_err(|_| RecordError::Damaged)?;
+                let instance = InstanceId::new(instance).map_err(|_| RecordError::Damaged)?;
+                Ok(Self::Subscriptions(user_id, instance))
+            }
         }
     }
 }
@@ -113,6 +121,12 @@ impl StateValue {
             Self::ForgottenRevision(Revision(revision)) => {
                 let mut record = vec![VERSION];
                 record.extend(revision.to_le_bytes());
+                record
+            }
+            Self::Subscriptions(Subscriptions { last_seen_ts, peers }) => {
+                let mut record = vec![VERSION];
+                record.extend(last_seen_ts.to_le_bytes());
+                peers.iter().for_each(|peer| short_text(&mut record, peer.as_str()));
                 record
             }
         }
@@ -134,6 +148,15 @@ impl StateValue {
                 } else {
                     Err(RecordError::Damaged)
                 }
+            }
+            StateKind::Subscriptions => {
+                let mut reader = Reader::new(record)?;
+                let last_seen_ts = reader.u64()?;
+                let mut peers = Vec::new();
+                while !reader.0.is_empty() {
+                    peers.push(reader.user_id()?);
+                }
+                Ok(Self::Subscriptions(Subscriptions { last_seen_ts, peers }))
             }
         }
     }
@@ -292,6 +315,11 @@ mod tests {
         ChannelAttributes { attributes: attributes.into(), revision: Revision(3) }
     }
 
+    fn subscriptions() -> Subscriptions {
+        let peers = ["bob", "carol"].map(|id| UserId::new(id).unwrap()).to_vec();
+        Subscriptions { last_seen_ts: 1_700_000_000_000, peers }
+    }
+
     #[test]
     fn records_read_back_as_they_were() {
         let bytes = Bytes::from_static(b"\x00\xff");
@@ -307,6 +335,8 @@ mod tests {
         }
         let value = StateValue::ForgottenRevision(Revision(u64::MAX));
         assert_eq!(StateValue::decode(StateKind::ForgottenRevision, &value.encode()), Ok(value));
+        let value = StateValue::Subscriptions(subscriptions());
+        assert_eq!(StateValue::decode(StateKind::Subscriptions, &value.encode()), Ok(value));
     }
 
     #[test]
@@ -322,10 +352,15 @@ mod tests {
             assert_eq!(key.to_text(), text);
             assert_eq!(LogKey::from_text(key.kind(), text), Ok(key));
         }
-        for key in [StateKey::ChannelAttributes(channel_id), StateKey::ForgottenRevision] {
+        let client = StateKey::Subscriptions(UserId::new("alice").unwrap(), InstanceId::new("phone").unwrap());
+        assert_eq!(client.to_text(), "alice\0phone");
+        for key in [StateKey::ChannelAttributes(channel_id), StateKey::ForgottenRevision, client] {
             assert_eq!(StateKey::from_text(key.kind(), &key.to_text()), Ok(key.clone()));
         }
         assert_eq!(StateKey::from_text(StateKind::ForgottenRevision, "room"), Err(RecordError::Damaged));
+        for text in ["", "alice", "alice\0", "\0phone", "alice\0phone\0"] {
+            assert_eq!(StateKey::from_text(StateKind::Subscriptions, text), Err(RecordError::Damaged), "{text:?}");
+        }
         for text in ["", "c", "c\0", "p\0alice", "p\0alice\0bob\0carol", "q\0room"] {
             assert_eq!(LogKey::from_text(LogKind::History, text), Err(RecordError::Damaged), "{text:?}");
         }
@@ -339,6 +374,8 @@ mod tests {
         let golden = b"\x01\x03\0\0\0\0\0\0\0\x01a\x03bob\x01\0\0\0\0\0\0\0\x01\0\0\x001\
             \x03\xe5\x9f\x8e\x03bob\x01\0\0\0\0\0\0\0\x03\0\0\0\xe5\xb8\x82";
         assert_eq!(encode_attributes(&attributes()), golden);
+        let golden = b"\x01\x00\x68\xe5\xcf\x8b\x01\0\0\x03bob\x05carol";
+        assert_eq!(StateValue::Subscriptions(subscriptions()).encode(), golden);
     }
 
     #[test]
@@ -348,6 +385,10 @@ mod tests {
         assert_eq!(whole, [9, 28, record.len()], "only at the ends of entries");
         let record = encode_message(&message(RtmMessage::text("hi"))).unwrap();
         assert!((0..24).all(|len| decode_message(&record[..len]).is_err()));
+        let record = StateValue::Subscriptions(subscriptions()).encode();
+        let read = |len: usize| StateValue::decode(StateKind::Subscriptions, &record[..len]);
+        let whole: Vec<_> = (0..=record.len()).filter(|&len| read(len).is_ok()).collect();
+        assert_eq!(whole, [9, 13, record.len()], "only at the ends of users");
         assert_eq!(decode_message(b"\x02"), Err(RecordError::Version(2)));
     }
 }

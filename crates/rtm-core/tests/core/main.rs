@@ -23,5 +23,6 @@ mod resume;
 mod returning;
 mod robustness;
 mod store;
+mod subscriptions;
 mod takeover;
 mod tokens;

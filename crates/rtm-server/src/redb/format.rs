@@ -26,7 +26,7 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             from_1_to_2(&transaction)?;
             Some(1)
         }
-        // Format 3 has one table more.
+        // Format 3 has two tables more.
         Some(2) => Some(2),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };

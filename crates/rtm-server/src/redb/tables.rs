@@ -308,6 +308,7 @@ pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static
     TableDefinition::new(match kind {
         StateKind::ChannelAttributes => "state_channel_attributes",
         StateKind::ForgottenRevision => "state_forgotten_revision",
+        StateKind::Subscriptions => "state_subscriptions",
     })
 }
 

@@ -4,8 +4,9 @@ use std::{future::Future, path::Path};
 
 use rtm_codec::{
     AddOrUpdateChannelAttributes, Answer, AttributeKey, ChannelAttributeTarget, ChannelId, ClientFrame, Event,
-    GetChannelAttributes, HistoryOf, MessageId, QueryHistory, RtmMessage, SendMessageToPeer, SendOutcome, ServerFrame,
-    Text, Wire,
+    GetChannelAttributes, HistoryOf, MessageId, PeerOnlineState, QueryHistory, QueryPeersBySubscriptionOption,
+    RtmMessage, SendMessageToPeer, SendOutcome, ServerFrame, SubscribePeersOnlineStatus, Text,
+    UnsubscribePeersOnlineStatus, Wire,
 };
 use rtm_server::{
     Server,
@@ -124,6 +125,58 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_sudden_end() {
     survives(|server| async { drop(server) }).await;
+}
+
+/// Whom the vendor's SDK is subscribed to: it asks for that once, and its server keeps it.
+async fn keeps_subscriptions<F: Future<Output = ()>>(end: impl Fn(Server) -> F) {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_at(directory.path()).await;
+    let mut alice = Client::login(server.local_addr(), Wire::Vendor, "alice").await;
+    for peers in [vec![user("bob"), user("carol")], vec![user("dave")]] {
+        answer(&mut alice, SubscribePeersOnlineStatus { peer_ids: peers }).await;
+    }
+    answer(&mut alice, UnsubscribePeersOnlineStatus { peer_ids: vec![user("dave")] }).await;
+    end(server).await;
+
+    let server = server_at(directory.path()).await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    let mut alice = Client::login(server.local_addr(), Wire::Vendor, "alice").await;
+    let mut told = std::collections::BTreeMap::new();
+    while told.len() < 2 {
+        if let ServerFrame::Event { event: Event::PeersOnlineStatusChanged { peers }, .. } = alice.next().await {
+            told.extend(peers);
+        }
+    }
+    let states = [(user("bob"), PeerOnlineState::Online), (user("carol"), PeerOnlineState::Offline)];
+    assert_eq!(told, states.clone().into());
+    let all = answer(&mut alice, QueryPeersBySubscriptionOption {}).await;
+    assert_eq!(all, Answer::QueryPeersBySubscriptionOption(states.map(|(peer, _)| peer).into()));
+    bob.send(ClientFrame::Logout).await;
+    let is_told = |frame: ServerFrame| match frame {
+        ServerFrame::Event { event: Event::PeersOnlineStatusChanged { peers }, .. } => {
+            peers == [(user("bob"), PeerOnlineState::Offline)]
+        }
+        _ => false,
+    };
+    while !is_told(alice.next().await) {}
+    assert_eq!(server.store_stats().await.unwrap().subscribers, 1);
+    alice.send(ClientFrame::Logout).await;
+    soon("their end", async {
+        while server.store_stats().await.unwrap().subscribers > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn subscriptions_of_the_vendors_sdk_are_there_after_a_restart() {
+    keeps_subscriptions(Server::shutdown).await;
+}
+
+#[tokio::test]
+async fn subscriptions_of_the_vendors_sdk_are_there_after_a_sudden_end() {
+    keeps_subscriptions(|server| async { drop(server) }).await;
 }
 
 /// The vendor's way: a session id from the gateway, and the messages by HTTP.

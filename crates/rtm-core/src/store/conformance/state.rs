@@ -1,12 +1,12 @@
 //! Checks of state.
 
-use rtm_codec::{ChannelAttributes, Revision};
+use rtm_codec::{ChannelAttributes, InstanceId, Revision};
 
 use super::{
     Fault,
-    support::{APPS, app_id, key, put, run, run_in, same, value, values, values_in, wrong_answer},
+    support::{APPS, app_id, bad_id, key, put, run, run_in, same, user, value, values, values_in, wrong_answer},
 };
-use crate::store::{Backend, StateKind, StateValue, StoreAnswer, StoreWork, Task};
+use crate::store::{Backend, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, Subscriptions, Task, read_state};
 
 pub(super) fn last_put(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("what an empty store has", &values(backend)?, &vec![])?;
@@ -86,4 +86,34 @@ pub(super) fn apart(backend: &mut dyn Backend) -> Result<(), Fault> {
         [(first, _), (second, _)] if *first == key("a")? && *second == key("b")? => Ok(()),
         other => Err(wrong_answer(&StoreAnswer::Values { values: other.to_vec(), more: false }, "a and b")),
     }
+}
+
+pub(super) fn kinds(backend: &mut dyn Backend) -> Result<(), Fault> {
+    run(backend, put("a", 1, None)?)?;
+    let subscriber = |name: &str, object: &str| {
+        let object = InstanceId::new(object).map_err(bad_id)?;
+        Ok::<_, Fault>(StateKey::Subscriptions(user(name)?, object))
+    };
+    let kept = |last_seen_ts, peers: &[&str]| {
+        let peers = peers.iter().map(|peer| user(peer)).collect::<Result<_, _>>()?;
+        Ok::<_, Fault>(StateValue::Subscriptions(Subscriptions { last_seen_ts, peers }))
+    };
+    // An id that begins with another one comes after all that belongs to that.
+    let wanted = vec![
+        (subscriber("a", "1")?, kept(1, &["b", "c"])?),
+        (subscriber("a", "2")?, kept(2, &["b"])?),
+        (subscriber("a b", "1")?, kept(4, &["a"])?),
+        (subscriber("ab", "1")?, kept(3, &["a"])?),
+    ];
+    for (key, value) in wanted.iter().rev().cloned() {
+        run(backend, StoreWork::Put { key, value, expected: None })?;
+    }
+    let app_id = app_id(APPS[0])?;
+    let found = read_state(backend, &app_id, StateKind::Subscriptions)?;
+    same("the subscriptions", &found, &wanted)?;
+    same("how many are kept", &backend.stats()?.subscribers, &4)?;
+    same("the attributes", &values(backend)?, &vec![(key("a")?, value(1)?)])?;
+    run(backend, StoreWork::Delete { key: subscriber("a", "1")? })?;
+    let found = read_state(backend, &app_id, StateKind::Subscriptions)?;
+    same("what is left", &found, &wanted[1..].to_vec())
 }

@@ -61,7 +61,7 @@ pub(super) fn channel(name: &str) -> Result<ChannelId, Fault> {
 }
 
 /// The ids of the checks are good: this is for those who change them.
-fn bad_id(error: InvalidId) -> Fault {
+pub(super) fn bad_id(error: InvalidId) -> Fault {
     BackendError::new("make an id", error).into()
 }
 
