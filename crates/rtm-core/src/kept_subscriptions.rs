@@ -143,6 +143,11 @@ impl KeptSubscriptions {
         self.bytes + self.writing_bytes
     }
 
+    /// Whether somebody may come back to what the store has of a client.
+    pub(super) fn is_kept(&self, subscriber: &Subscriber) -> bool {
+        self.find(subscriber).is_some_and(|kept| !kept.is_over)
+    }
+
     /// What is kept of a client counts for so much.
     pub(super) fn bytes_of(&self, subscriber: &Subscriber) -> usize {
         self.find(subscriber).map_or(0, counted)
@@ -218,19 +223,12 @@ impl KeptSubscriptions {
     }
 
     /// The store may have something of a client that nobody is to come back to.
-    fn doubt(&mut self, subscriber: &Subscriber, now: Instant) {
+    pub(super) fn doubt(&mut self, subscriber: &Subscriber, now: Instant) {
         self.put(subscriber, Vec::new(), 0, now);
         if let Some(kept) = self.find_mut(subscriber) {
             let freed = counted(kept);
             kept.is_over = true;
             self.bytes -= freed;
-        }
-    }
-
-    /// The store has failed to keep the first subscriptions of a client, and may have them all the same.
-    pub(super) fn doubt_first(&mut self, subscriber: &Subscriber, now: Instant) {
-        if self.find(subscriber).is_none() {
-            self.doubt(subscriber, now);
         }
     }
 

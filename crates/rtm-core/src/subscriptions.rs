@@ -59,7 +59,7 @@ impl Core {
         }
         self.jobs.check_room()?;
         let more = bytes(peers).saturating_sub(self.subscriptions.bytes_of(subscriber));
-        if !self.make_room_for_subscriptions(now, more) {
+        if more > 0 && !self.make_room_for_subscriptions(now, more) {
             return Err(Refusal::new(ErrorKind::Failure, "the project keeps as many subscriptions as it may"));
         }
         Ok(())
@@ -80,7 +80,9 @@ impl Core {
                 self.subscribed(key, call);
             }
         } else {
-            self.subscriptions.doubt_first(&subscriber, now.instant);
+            if is_valid {
+                self.undo_in_store(now, &subscriber);
+            }
             let broken = "the server could not keep the subscriptions: they are unchanged";
             self.hub.finish(call.asker, Err(Refusal::new(ErrorKind::Failure, broken)));
         }
@@ -89,6 +91,20 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// What the store has failed to do it may have done all the same.
+    fn undo_in_store(&mut self, now: Now, subscriber: &Subscriber) {
+        match self.subscriptions.is_kept(subscriber) {
+            true => self.tell_of_subscriber(now, subscriber),
+            false => self.subscriptions.doubt(subscriber, now.instant),
+        }
+    }
+
+    /// Tells the store that a client is there, and to whom it is subscribed.
+    fn tell_of_subscriber(&mut self, now: Now, subscriber: &Subscriber) {
+        let (peers, seen_ms) = self.subscriptions.touch(subscriber, now, now.instant + self.kept_for());
+        self.jobs.tell(put(subscriber, peers, seen_ms));
     }
 
     /// A client has begun a session: it watches again whom it watched before.
@@ -185,8 +201,7 @@ impl Core {
             if self.subscriptions.is_over(&subscriber) {
                 self.ask_to_forget(&subscriber);
             } else if self.session_of_subscriber(&subscriber).is_some() {
-                let (peers, seen_ms) = self.subscriptions.touch(&subscriber, now, now.instant + self.kept_for());
-                self.jobs.tell(put(&subscriber, peers, seen_ms));
+                self.tell_of_subscriber(now, &subscriber);
             } else if self.subscriptions.peers(&subscriber, now.instant).is_empty() {
                 self.forget_subscriptions(now, &subscriber);
             }

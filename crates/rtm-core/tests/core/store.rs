@@ -15,6 +15,8 @@ pub(crate) struct MemoryStore {
     pub(crate) is_held: bool,
     /// All jobs fail.
     pub(crate) is_broken: bool,
+    /// So many changes that come next are done and said to have failed.
+    pub(crate) seems_to_fail: usize,
     /// These jobs fail.
     pub(crate) fails: Option<fn(&StoreWork) -> bool>,
     jobs: VecDeque<StoreJob>,
@@ -59,10 +61,13 @@ impl MemoryStore {
             .into_iter()
             .map(|StoreJob { id, work }| {
                 let fails = self.is_broken || self.fails.is_some_and(|fails| fails(&work));
+                let seems_to_fail = !work.is_read() && self.seems_to_fail > 0;
+                self.seems_to_fail -= usize::from(seems_to_fail);
                 let result = if fails {
                     Err(StoreFailed)
                 } else {
-                    Ok(self.backend.apply(vec![Task { app_id: &app_id, work }]).remove(0).unwrap())
+                    let answer = self.backend.apply(vec![Task { app_id: &app_id, work }]).remove(0).unwrap();
+                    if seems_to_fail { Err(StoreFailed) } else { Ok(answer) }
                 };
                 StoreDone { id, result }
             })

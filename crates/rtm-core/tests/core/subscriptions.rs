@@ -212,6 +212,24 @@ fn what_the_store_refuses_changes_nothing() {
 }
 
 #[test]
+fn what_the_store_did_after_all_is_undone() {
+    let mut world = World::new();
+    let (alice, _) = alice_watches(&mut world);
+    world.store.seems_to_fail = 1;
+    world.call(alice, no_more_to(&["bob"])).unwrap_err();
+    let mut world = world.restart(config());
+    assert_eq!(comes_back_to(&mut world, vendor_login_of("alice")), ["bob", "carol"]);
+
+    let mut world = World::new();
+    let dave = world.login_vendor("dave");
+    world.store.seems_to_fail = 1;
+    world.call(dave, to(&["bob"])).unwrap_err();
+    assert_eq!(world.store.stats().subscribers, 1);
+    world.advance(2 * HOUR);
+    assert_eq!(world.store.stats().subscribers, 0);
+}
+
+#[test]
 fn the_limit_counts_what_is_on_its_way() {
     let mut world = World::new();
     let alice = world.login_vendor("alice");
