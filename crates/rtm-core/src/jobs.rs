@@ -9,7 +9,7 @@ use super::{
     StoreWork, StoredMessage,
     arena::SessionKey,
     attributes::Written,
-    kept_subscriptions::{self, Subscriber},
+    kept_subscriptions::{KeptChange, Subscriber},
     message_ids::Sent,
     notes::Asker,
 };
@@ -30,7 +30,7 @@ pub(super) enum Waiting {
     /// A write to a channel's attributes, which nobody sees before.
     Attributes(Box<Written>),
     /// A change of subscriptions, which does not hold before.
-    Subscriptions(Box<kept_subscriptions::Written>),
+    Subscriptions(Box<KeptChange>),
     /// Subscriptions that nobody comes back to.
     SubscriptionsOver(Box<Subscriber>),
     /// The revision that no forgotten channel has passed.

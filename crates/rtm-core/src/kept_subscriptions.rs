@@ -73,7 +73,7 @@ pub(super) enum Change {
 
 /// What the store is keeping.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct KeptChange {
     pub(super) subscriber: Subscriber,
     pub(super) call: Call,
     pub(super) peers: Vec<UserId>,

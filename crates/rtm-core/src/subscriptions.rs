@@ -10,7 +10,7 @@ use super::{
     admin::EXPIRY_EVERY,
     arena::SessionKey,
     jobs::Waiting,
-    kept_subscriptions::{Call, Subscriber, Written, bytes},
+    kept_subscriptions::{Call, KeptChange, Subscriber, bytes},
     presence::TOO_MANY_PEERS,
     store::Subscriptions,
     timer::Due,
@@ -48,7 +48,7 @@ impl Core {
             false => put(subscriber, peers.clone(), seen_ms),
         };
         self.subscriptions.begin(subscriber, &peers);
-        let written = Written { subscriber: subscriber.clone(), call, peers, seen_ms };
+        let written = KeptChange { subscriber: subscriber.clone(), call, peers, seen_ms };
         self.jobs.ask(work, Waiting::Subscriptions(Box::new(written)));
         true
     }
@@ -66,8 +66,8 @@ impl Core {
     }
 
     /// The store has kept what a call made of a client's subscriptions, or has not: then they are as they were.
-    pub(super) fn subscriptions_written(&mut self, now: Now, written: Written, is_kept: bool) {
-        let Written { subscriber, call, peers, seen_ms } = written;
+    pub(super) fn subscriptions_written(&mut self, now: Now, written: KeptChange, is_kept: bool) {
+        let KeptChange { subscriber, call, peers, seen_ms } = written;
         let is_valid = self.subscriptions.end(&subscriber, &peers);
         let session = self.session_of_subscriber(&subscriber);
         if is_kept && is_valid {
