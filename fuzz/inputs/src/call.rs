@@ -171,6 +171,7 @@ impl Device {
                 repeats_attributes: gateway,
                 times_token: !gateway,
                 gives_up: gateway,
+                subscribes_once: gateway,
             },
             gateway_session: gateway.then(|| gateway_session(number)),
         }
