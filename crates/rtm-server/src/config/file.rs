@@ -169,6 +169,8 @@ project_settings! {
     large_member_count_pause: Time,
     channel_attributes_for: Time,
     channel_attributes_bytes: Size,
+    subscriptions_for: Time,
+    subscriptions_bytes: Size,
     offline_messages: Count,
     offline_for: Time,
     history_for: Time,
