@@ -158,7 +158,7 @@ fn subscriptions_are_taken_elsewhere_and_the_newer_ones_stay() {
         });
         format!("{line}\n")
     };
-    let (store, other) = (Store::empty(), Store::empty());
+    let (store, other) = (DataDir::empty(), DataDir::empty());
     let lines = [kept("object-1", 7, &["bob", "carol"]), kept("object-2", 8, &["dave"])].concat();
     assert_eq!(succeeded(&store.import(&lines)), "2 kept, 0 were there already\n");
     assert_eq!(store.export(), values(&lines));
