@@ -200,8 +200,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How often each call may be made before the client refuses it, without asking the server. The
-    /// [vendor's table](CallLimits) unless set; [`CallLimits::unlimited`] leaves it to the server. On the native wire the
+    /// How often each call may be made before the client refuses it, without asking the server. Those of
+    /// [`CallLimits`] (`docs/rtm.md#call-limits`) unless set; [`CallLimits::unlimited`] leaves it to the server. On the native wire the
     /// server's own limits take their place at each login.
     pub fn call_limits(mut self, limits: CallLimits) -> Self {
         self.call_limits = limits;

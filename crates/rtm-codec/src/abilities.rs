@@ -1,4 +1,5 @@
-//! Which wire a connection speaks, and what a client on it can do.
+//! Which wire a connection speaks, and what a client on it can do: `docs/rtm.md#the-two-wires`,
+//! `docs/rtm.md#the-vendors-sdk`.
 
 use std::{fmt, str::FromStr};
 

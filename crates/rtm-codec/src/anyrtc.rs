@@ -1,4 +1,5 @@
-//! The vendor's JSON wire, both halves: WebSocket text messages and the gateway's HTTP bodies.
+//! The vendor's JSON wire, both halves: WebSocket text messages and the gateway's HTTP bodies. What its SDK does over time
+//! is in `docs/rtm.md#the-vendors-sdk`.
 //!
 //! Every packet is one envelope, and one frame. Its content is JSON serialized into a string, in which
 //! some fields are JSON serialized into a string again; both are written and read in one pass, without

@@ -1,4 +1,4 @@
-//! Why a call is refused, and the one table of the vendor's error numbers.
+//! Why a call is refused, and the one table of the vendor's error numbers: `docs/rtm.md#error-numbers`.
 
 use std::fmt;
 

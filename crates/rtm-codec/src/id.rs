@@ -1,4 +1,5 @@
-//! Identifiers: parsed once on creation and bounded, so that nothing later has to check them again.
+//! Identifiers: parsed once on creation and bounded, so that nothing later has to check them again. Their rules are in
+//! `docs/rtm.md#ids`.
 
 use std::{borrow::Borrow, fmt, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! The sizes and counts that RTM allows, in bytes of UTF-8 where nothing else is said.
+//! The sizes and counts that RTM allows, in bytes of UTF-8 where nothing else is said: `docs/rtm.md#sizes`,
+//! `docs/rtm.md#counts`.
 
 use std::collections::BTreeMap;
 

@@ -96,8 +96,8 @@ pub struct CallLimit {
     pub per_ms: u32,
 }
 
-/// How often each call may be made by one client. The default is the vendor's table, which says nothing of
-/// invitations: they may be sent as often as messages.
+/// How often each call may be made by one client. The default has the vendor's figures, and ours for invitations and
+/// history, of which the vendor says nothing: `docs/rtm.md#call-limits`.
 ///
 /// | calls | default |
 /// |---|---|

@@ -1,4 +1,4 @@
-//! Why a session, a connection or an invitation ended.
+//! Why a session, a connection or an invitation ended: `docs/rtm.md#close-codes`, `docs/rtm.md#invitations`.
 
 use std::fmt;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rtm_codec::{Abilities, AppId, CallLimits, KeepAlive, Token, UserId, Wire};
 
-/// How a connection behaves. The default is for the native wire; [`Config::vendor`] for the vendor's.
+/// How a connection behaves. The default is for the native wire; [`Config::vendor`] for the vendor's. The times are in
+/// `docs/rtm.md#times-of-the-client`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
@@ -42,7 +43,7 @@ pub struct Config {
     pub invitation_timeout: Duration,
     /// The pauses between attempts to connect.
     pub backoff: BackoffConfig,
-    /// How often each call may be made, unless the server says otherwise. The vendor's table.
+    /// How often each call may be made, unless the server says otherwise: `docs/rtm.md#call-limits`.
     pub limits: CallLimits,
     /// Whether each window of the limits counts as an eighth longer than it is. Calls do not all travel equally fast,
     /// and the server counts them when they arrive: with a reserve, calls made as often as allowed are not refused. Off.

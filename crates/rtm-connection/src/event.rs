@@ -1,4 +1,4 @@
-//! What a connection tells its user unasked: one flat list of events, in the vendor's words.
+//! What a connection tells its user unasked: one flat list of events, in the vendor's words (`docs/rtm.md#events`).
 
 use std::collections::BTreeMap;
 

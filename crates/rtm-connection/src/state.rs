@@ -1,4 +1,4 @@
-//! The states of a connection and why it changes between them, in the vendor's words.
+//! The states of a connection and why it changes between them, in the vendor's words: `docs/rtm.md#connection-states`.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Attributes of users and of channels: each write is checked as a whole and then done as a whole.
+//! Attributes of users and of channels: each write is checked as a whole and then done as a whole
+//! (`docs/rtm.md#user-attributes`, `docs/rtm.md#channel-attributes`).
 
 use std::collections::{BTreeMap, btree_map::Entry};
 

@@ -7,7 +7,7 @@ use rtm_token::{Certificate, Policy};
 
 /// One project: its App ID, who may log in, and its figures.
 ///
-/// Without a certificate the project is *open*: the App ID alone lets a user in (rules of the token, 2.7).
+/// Without a certificate the project is *open*: the App ID alone lets a user in (`docs/rtm.md#the-parts`).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProjectConfig {
@@ -44,8 +44,8 @@ impl From<AppId> for ProjectConfig {
     }
 }
 
-/// The times, sizes and counts of a project. The default is what the vendor documents, and where it
-/// documents nothing what the rules of this project propose.
+/// The times, sizes and counts of a project. The default has the vendor's figures, and where there are none those of
+/// this project. `docs/rtm.md` says what each is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -96,7 +96,7 @@ pub struct Settings {
     /// How long before a token's end its user is warned; half of the token's life, where that is shorter. 30 s.
     pub token_warning: Duration,
     /// Whether a vendor client that comes back within `offline_after` keeps its attributes although its SDK
-    /// sends a part of them as if it were all (rules, 16). Yes.
+    /// sends a part of them as if it were all (`docs/rtm.md#the-vendors-sdk`). Yes.
     pub keep_attributes_on_return: bool,
 }
 

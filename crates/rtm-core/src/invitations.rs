@@ -1,4 +1,5 @@
-//! Invitations: the server keeps their state and their time, and tells both sides how each ends.
+//! Invitations: the server keeps their state and their time, and tells both sides how each ends
+//! (`docs/rtm.md#invitations`).
 
 use std::time::Instant;
 

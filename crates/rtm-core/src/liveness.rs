@@ -1,4 +1,4 @@
-//! Silence, absence and the end of sessions.
+//! Silence, absence and the end of sessions: `docs/rtm.md#silence-and-absence`.
 
 use std::time::{Duration, Instant};
 

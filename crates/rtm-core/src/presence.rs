@@ -1,4 +1,4 @@
-//! Who is online: queries, subscriptions, and the changes that subscribers are told.
+//! Who is online: queries, subscriptions, and the changes that subscribers are told (`docs/rtm.md#presence`).
 
 use std::time::{Duration, Instant};
 

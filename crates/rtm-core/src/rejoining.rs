@@ -1,5 +1,5 @@
 //! What a client that came back is not told yet: the vendor's SDK hears nothing of a channel before it has joined it
-//! again. A client that resumes its session needs none of this.
+//! again (`docs/rtm.md#the-vendors-sdk`). A client that resumes its session needs none of this.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! The habits of the vendor's SDK, which the connection of a device has not by itself.
+//! The habits of the vendor's SDK, which the connection of a device has not by itself: `docs/rtm.md#the-vendors-sdk`.
 
 use std::collections::BTreeSet;
 

@@ -35,8 +35,8 @@ impl Policy {
     }
 
     /// Whether a 006 token ends when its login privilege does (the default), or always 24 hours
-    /// after its issue, as the vendor documented it in 2021. A token without that privilege is
-    /// refused either way, and the privilege of a 007 token always counts.
+    /// after its issue, which is how the vendor described 006 in 2021 (`docs/rtm.md#tokens`). A token
+    /// without that privilege is refused either way, and the privilege of a 007 token always counts.
     #[must_use]
     pub const fn honour_privilege_expiry(mut self, honour: bool) -> Self {
         self.honour_privilege_expiry = honour;

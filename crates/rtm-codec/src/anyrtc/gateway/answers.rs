@@ -16,7 +16,7 @@ use crate::{
 
 impl GatewayAnswer {
     /// The answer's HTTP status: 200, but for what passes. The SDK tries again after two seconds where it is another
-    /// one, and takes any code that is not 0 for a failed login, whatever its documents say.
+    /// one, and takes any code that is not 0 for a failed login, also one that means "try again" (`docs/rtm.md#the-vendors-sdk`).
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
