@@ -226,8 +226,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Goes on with a session that [`Client::session`] gave, perhaps in another process: the next `login` of the same
-    /// user resumes it, if it is not over two minutes old. On the native wire only.
+    /// Goes on with a session that [`Client::session`] gave: the next `login` of the same user resumes it, if it is not
+    /// over two minutes old. On the native wire only. With the feature `serde` a session can be saved and go on in another
+    /// process.
     pub fn resume(mut self, session: Session) -> Self {
         self.session = Some(session);
         self

@@ -55,7 +55,7 @@ async fn nothing_of_users_is_in_the_log_of_an_application() {
         let (client, events) = Client::builder().gateway(&gateway).app_id(APP_ID).wire(wire).build().unwrap();
         client.login(user_id, Some(&token)).await.unwrap();
         if let Some(session) = client.session().await {
-            secrets.push(hex(&session.ticket.session.0));
+            secrets.push(hex(&session.ticket().session.0));
         }
         secrets.extend([hex(token.as_bytes()), token]);
         users.push((client, events));

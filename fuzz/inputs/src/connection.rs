@@ -256,7 +256,7 @@ impl World {
                 self.drain();
                 self.frame(ServerFrame::Welcome(Box::new(welcomed.welcome(self.connection.user_id()))));
                 if let Some(session) = self.connection.session().filter(|_| self.told != State::Connected) {
-                    self.seq = session.received.0;
+                    self.seq = session.received().0;
                     self.acked = (Seq(0), Seq(0));
                 }
             }

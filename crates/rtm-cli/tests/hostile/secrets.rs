@@ -54,7 +54,7 @@ async fn the_server_logs_neither_tokens_nor_sessions_nor_texts() {
         secrets.extend(tokens);
         for client in [&sender, &receiver] {
             if let Some(session) = client.session().await {
-                secrets.push(session.ticket.session.0.iter().map(|byte| format!("{byte:02x}")).collect());
+                secrets.push(session.ticket().session.0.iter().map(|byte| format!("{byte:02x}")).collect());
             }
             client.logout().await.unwrap();
         }

@@ -191,9 +191,9 @@ fn events_of_the_old_session_are_not_consumed_in_the_new_one() {
     peer.forget_sent();
     // Connecting, connected, three messages, reconnecting, connected, gap.
     peer.consume(8);
-    assert_eq!(peer.connection.session().unwrap().consumed, Seq(0));
+    assert_eq!(peer.connection.session().unwrap().consumed(), Seq(0));
     peer.consume(1);
-    assert_eq!(peer.connection.session().unwrap().consumed, Seq(1));
+    assert_eq!(peer.connection.session().unwrap().consumed(), Seq(1));
 }
 
 #[test]

@@ -100,6 +100,11 @@ impl Peer {
         self.try_login().unwrap();
     }
 
+    pub(crate) fn login_as(&mut self, user_id: &str) {
+        self.connection.login(self.now, Credentials { user_id: user(user_id), ..credentials() }).unwrap();
+        self.drain();
+    }
+
     pub(crate) fn try_login(&mut self) -> Result<(), RtmError> {
         let result = self.connection.login(self.now, credentials());
         self.drain();

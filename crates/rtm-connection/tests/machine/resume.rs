@@ -240,7 +240,7 @@ fn a_saved_session_is_resumed_by_another_connection() {
     peer.message("one");
     peer.consume(3);
     let session = peer.connection.session().unwrap();
-    let instance = session.instance.clone();
+    let instance = peer.cut_and_reopen_after_events(1).instance;
 
     let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session.clone()));
     peer.login();
@@ -275,7 +275,7 @@ fn what_was_received_and_not_consumed_when_a_session_was_saved_is_a_gap() {
     peer.message("three");
     peer.consume(3);
     let session = peer.connection.session().unwrap();
-    assert_eq!((session.received, session.consumed), (Seq(3), Seq(1)));
+    assert_eq!((session.received(), session.consumed()), (Seq(3), Seq(1)));
 
     let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session));
     peer.login();
@@ -290,10 +290,9 @@ fn what_was_received_and_not_consumed_when_a_session_was_saved_is_a_gap() {
 
 #[test]
 fn a_saved_session_of_another_user_is_left_alone() {
-    let mut session = Peer::online().connection.session().unwrap();
-    session.user_id = crate::peer::user("carol");
+    let session = Peer::online().connection.session().unwrap();
     let mut peer = Peer::around(Connection::with_session(Config::native(), 99, session));
-    peer.login();
+    peer.login_as("carol");
     assert_eq!(peer.open().resume, None);
 }
 

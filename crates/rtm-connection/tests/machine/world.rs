@@ -250,7 +250,7 @@ impl World {
                 };
                 self.frame(ServerFrame::Welcome(Box::new(welcome)));
                 if was != State::Connected && self.connection.state() == State::Connected {
-                    self.seq = self.connection.session().unwrap().received.0;
+                    self.seq = self.connection.session().unwrap().received().0;
                     self.acked = (Seq(0), Seq(0));
                 }
             }
