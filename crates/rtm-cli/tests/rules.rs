@@ -25,6 +25,13 @@ fn sizes_counts_and_times_are_those_of_the_code() {
     for (name, _) in figures {
         assert!(named.contains(name), "the page says nothing of {name}");
     }
+    let settings = format!("{:?}", Settings::default());
+    for setting in settings.trim_start_matches("Settings {").split(", ").filter_map(|field| field.split(':').next()) {
+        assert!(
+            page.contains(&format!("setting `{}`", setting.trim())),
+            "the page does not have the setting {setting}"
+        );
+    }
 }
 
 #[test]
@@ -116,6 +123,7 @@ fn figures() -> Vec<(&'static str, String)> {
         ("`limits::USER_ATTRIBUTES_BYTES`", bytes(limits::USER_ATTRIBUTES_BYTES)),
         ("`limits::CHANNEL_ATTRIBUTES_BYTES`", bytes(limits::CHANNEL_ATTRIBUTES_BYTES)),
         ("setting `channel_attributes_bytes`", bytes(settings.channel_attributes_bytes)),
+        ("setting `subscriptions_bytes`", bytes(settings.subscriptions_bytes)),
         ("`Token::MAX_LEN`", bytes(Token::MAX_LEN)),
         ("`limits::PACKET_BYTES`", bytes(limits::PACKET_BYTES)),
         ("setting `session_bytes`", bytes(settings.session_bytes)),
@@ -168,6 +176,7 @@ fn figures() -> Vec<(&'static str, String)> {
         ("setting `member_count_pause`", time(settings.member_count_pause)),
         ("setting `large_member_count_pause`", time(settings.large_member_count_pause)),
         ("setting `presence_pause`", time(settings.presence_pause)),
+        ("setting `subscriptions_for`", time(settings.subscriptions_for)),
         ("setting `channel_attributes_for`", time(settings.channel_attributes_for)),
         ("setting `invitation_receipt_within`", time(settings.invitation_receipt_within)),
         ("setting `invitation_answer_within`", time(settings.invitation_answer_within)),

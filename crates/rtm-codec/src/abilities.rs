@@ -73,7 +73,7 @@ pub struct Abilities {
     pub fetches_stored: bool,
     /// It sends its user attributes again, by itself, when it comes back.
     pub repeats_attributes: bool,
-    /// It reads in the [`Welcome`] when its token ends, and warns its user itself if that is soon.
+    /// It reads in the [`Welcome`](crate::Welcome) when its token ends, and warns its user itself if that is soon.
     pub times_token: bool,
     /// What is refused is over for it: it tries no login again that was refused for a while, and answers no invitation
     /// again.

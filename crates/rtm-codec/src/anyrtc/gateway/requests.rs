@@ -39,7 +39,7 @@ impl GatewayRequest {
     ///
     /// # Errors
     ///
-    /// A refusal to answer with: [`GatewayAnswer::Refused`] of its kind.
+    /// A refusal to answer with: [`GatewayAnswer::Refused`](super::GatewayAnswer::Refused) of its kind.
     pub fn decode(endpoint: Endpoint, body: &[u8]) -> Result<Self, Refusal> {
         let body = match simdutf8::basic::from_utf8(body) {
             Ok(body) if body.len() <= PACKET_BYTES => body,
