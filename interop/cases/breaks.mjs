@@ -106,28 +106,28 @@ export const longBreaks = {
       one.never({ type: "Gap", reason: "LEFT_CHANNEL" });
     }
   },
+  async "a server that is killed and started again still tells A of the users whom it watches, and B stays in A's channel"(t) {
+    const first = await t.serve({ store: true }), channel_id = t.channel();
+    const a = await t.login("a", { via: first }), b = await t.login("b", { via: first }), watched = await t.login("b", { via: first });
+    for (const one of [a, b]) await one.call("join_channel", { channel_id });
+    await a.call("subscribe_peers_online_status", { peer_ids: [watched.uid] });
+    await a.expects({ type: "PeersOnlineStatusChanged", peers: { [watched.uid]: "ONLINE" } });
+    await first.stop("SIGKILL");
+    for (const one of [a, b, watched]) await one.expects({ type: "ConnectionStateChanged", state: "RECONNECTING" }, 10_000);
+    await t.serve({ again: first });
+    for (const one of [a, b, watched]) await connected(t, one, 2, 30_000);
+    await t.until(async () => (await b.call("members", { channel_id })).length === 2, 10_000);
+    await t.sleep(500);
+    await b.call("send_channel_message", { channel_id, text: "all here?" });
+    await a.expects({ type: "ChannelMessage", channel_id, message: { text: "all here?" } });
+    await watched.call("logout");
+    await t.until(() => a.all({ type: "PeersOnlineStatusChanged" }).at(-1)?.peers[watched.uid] === "OFFLINE", 10_000);
+    assert.deepEqual(await a.call("query_peers_by_subscription_option"), [watched.uid]);
+  },
 };
 
-// What the Rust client does by itself, and a process of it that stands still.
+// A process of the Rust client that stands still.
 export const rustBreaks = {
-  async "a server that is killed and started again still tells Rust of the users whom it watches, and all stay in their channel"(t) {
-    const first = await t.serve({ store: true }), channel_id = t.channel();
-    const rust = await t.login("rust", { via: first }), js = await t.login("js", { via: first }), watched = await t.login("js", { via: first });
-    for (const one of [rust, js]) await one.call("join_channel", { channel_id });
-    await rust.call("subscribe_peers_online_status", { peer_ids: [watched.uid] });
-    await rust.expects({ type: "PeersOnlineStatusChanged", peers: { [watched.uid]: "ONLINE" } });
-    await first.stop("SIGKILL");
-    for (const one of [rust, js, watched]) await one.expects({ type: "ConnectionStateChanged", state: "RECONNECTING" }, 10_000);
-    await t.serve({ again: first });
-    for (const one of [rust, js, watched]) await connected(t, one, 2, 30_000);
-    await t.until(async () => (await js.call("members", { channel_id })).length === 2, 10_000);
-    await t.sleep(500);
-    await js.call("send_channel_message", { channel_id, text: "all here?" });
-    await rust.expects({ type: "ChannelMessage", channel_id, message: { text: "all here?" } });
-    await watched.call("logout");
-    await t.until(() => rust.all({ type: "PeersOnlineStatusChanged" }).at(-1)?.peers[watched.uid] === "OFFLINE", 10_000);
-    assert.deepEqual(await rust.call("query_peers_by_subscription_option"), [watched.uid]);
-  },
   async "Rust that stood still for 5 s goes on with the link that it has, and has missed nothing"(t) {
     const rust = await t.login("rust"), js = await t.login("js");
     await t.sleep(500);
