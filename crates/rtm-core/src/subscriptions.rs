@@ -124,7 +124,7 @@ impl Core {
     /// A session has ended. Where its client may come back by itself, its subscriptions are kept for a while.
     pub(super) fn leave_subscriptions(&mut self, now: Now, subscriber: &Subscriber, reason: CloseReason) {
         match reason {
-            CloseReason::Logout | CloseReason::RemoteLogin | CloseReason::Banned | CloseReason::TokenExpired => {
+            CloseReason::Logout | CloseReason::RemoteLogin | CloseReason::Banned => {
                 self.forget_subscriptions(now, subscriber);
             }
             _ => self.subscriptions.put_off(subscriber, now.instant + self.kept_for()),

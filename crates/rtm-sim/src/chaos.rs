@@ -132,6 +132,11 @@ fn make_world(seed: u64, rng: &mut Rng) -> World {
     if rng.chance(300) {
         project.certificates = vec!["5CFd2fd1755d40ecb72977518be15d3b".parse().expect("a good certificate")];
     }
+    let mut absences = Rng::new(seed ^ ABSENCES_SALT);
+    if absences.chance(300) {
+        // Many are away for longer.
+        project.settings.resume_within = Duration::from_secs(30 + absences.below(10) as u64);
+    }
     let durable = rng.chance(600);
     World::with_project(seed, project, durable)
 }
@@ -251,6 +256,9 @@ const BEFORE: usize = 20;
 
 /// Draws of the moves are not those of the plan.
 const MOVES_SALT: u64 = 0x3c6e_f372_fe94_f82b;
+
+/// Draws of how long sessions wait are not those of the plan.
+const ABSENCES_SALT: u64 = 0x5d58_8b65_6c07_8965;
 
 /// Draws of the plan are not those of the world.
 const SALT: u64 = 0x9e37_79b9_7f4a_7c15;

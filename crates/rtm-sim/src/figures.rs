@@ -22,8 +22,8 @@ pub struct DeviceConfig {
     /// How many events it takes at most when it looks. Any number.
     pub reads_at_once: usize,
     /// Whether it behaves as the vendor's SDK does: it hears nothing of a channel over a new connection until it joins it
-    /// again, asks for stored messages after a login of the application only, and shows the gateway the token of that
-    /// login for ever. No. For the vendor's wire.
+    /// again, subscribes to users once and never again by itself, asks for stored messages after a login of the
+    /// application only, and shows the gateway the token of that login for ever. No. For the vendor's wire.
     pub has_sdk_habits: bool,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rtm_codec::{
-    ChannelId, ClientFrame, Command, Event, ServerFrame, Token,
+    Answer, ChannelId, ClientFrame, Command, Event, RequestId, ServerFrame, Token,
     anyrtc::gateway::{Endpoint, GatewayRequest},
 };
 
@@ -15,13 +15,15 @@ pub(crate) struct Habits {
     first_token: Option<Token>,
     /// Whether it asked for stored messages since then.
     has_asked: bool,
+    /// The calls of the application that subscribe to users.
+    subscribes: BTreeSet<RequestId>,
     /// The channels that it joined over the connection that it has.
     listens: BTreeSet<ChannelId>,
 }
 
 impl Habits {
     pub(crate) fn new(is_sdk: bool) -> Self {
-        Self { is_sdk, first_token: None, has_asked: false, listens: BTreeSet::new() }
+        Self { is_sdk, first_token: None, has_asked: false, subscribes: BTreeSet::new(), listens: BTreeSet::new() }
     }
 
     pub(crate) fn is_sdk(&self) -> bool {
@@ -32,6 +34,21 @@ impl Habits {
     pub(crate) fn logs_in(&mut self, token: Option<&Token>) {
         self.first_token = token.cloned();
         self.has_asked = false;
+    }
+
+    /// The application makes a call.
+    pub(crate) fn calls(&mut self, id: RequestId, command: &Command) {
+        if self.is_sdk && matches!(command, Command::SubscribePeersOnlineStatus(_)) {
+            self.subscribes.insert(id);
+        }
+    }
+
+    /// What a request that it never makes is taken to be answered with: nobody asked it to subscribe again.
+    pub(crate) fn leaves_out(&mut self, id: RequestId, command: &Command) -> Option<ServerFrame> {
+        let is_again =
+            self.is_sdk && matches!(command, Command::SubscribePeersOnlineStatus(_)) && !self.subscribes.contains(&id);
+        let result = Ok(Answer::SubscribePeersOnlineStatus(()));
+        is_again.then_some(ServerFrame::Reply { id, result })
     }
 
     pub(crate) fn has_socket(&mut self) {

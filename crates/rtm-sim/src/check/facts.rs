@@ -80,6 +80,9 @@ pub enum Invariant {
     /// [`Settings::unreachable_after`]. No offline user becomes unreachable.
     NeedlessAbsence,
     /// When things are quiet, every subscriber was told the state that each user is in.
+    ///
+    /// *Vendor*: its SDK subscribes once. That holds over absences of any length here, and over the ends of a server with
+    /// a durable store, but not over another login of its user.
     PresenceConverges,
     /// When things are quiet, the members of a channel are those devices that believe to be, each member was
     /// told their right number last, and the members that it was told of are the members there are.

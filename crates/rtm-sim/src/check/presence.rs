@@ -23,6 +23,8 @@ pub(super) struct Presence {
     told: BTreeMap<(usize, UserId), (PeerOnlineState, Duration)>,
     /// When each device last began or ended a subscription: it is told all states then.
     asked: BTreeMap<usize, Duration>,
+    /// When each device last came back.
+    returned: BTreeMap<usize, Duration>,
 }
 
 impl Presence {
@@ -66,6 +68,9 @@ impl Presence {
         match event {
             RtmEvent::Gap { channel_id: None, reason, .. } if *reason != GapReason::Dropped => {
                 self.told.retain(|(owner, _), _| *owner != device);
+                if facts.devices[device].has_sdk_habits {
+                    self.sdk_returned(facts, now, device);
+                }
             }
             RtmEvent::RestoreFailed { what: Restored::Subscriptions, .. } => self.session_ended(device),
             RtmEvent::PeersOnlineStatusChanged { peers } => {
@@ -76,6 +81,18 @@ impl Presence {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A device has come back that does not subscribe again.
+    fn sdk_returned(&mut self, facts: &Facts, now: Duration, device: usize) {
+        let before = self.returned.insert(device, now).unwrap_or_default();
+        if !facts.durable && facts.server_ended_since(before) {
+            self.subscribed.remove(&device);
+        } else if facts.devices[device].ousted_at.is_some_and(|at| at >= before) {
+            // A server that ended meanwhile may have forgotten that, and its store what it was asked to forget for it.
+            let lost = self.subscribed.remove(&device).unwrap_or_default();
+            self.uncertain.entry(device).or_default().extend(lost);
+        }
     }
 
     fn peer(&mut self, facts: &Facts, now: Duration, device: usize, peer: &UserId, state: PeerOnlineState) -> Verdict {

@@ -47,9 +47,10 @@ impl World {
                     self.ledger.handout_lost(self.now, device);
                 }
                 Output::Send(frame) => self.send(device, &frame),
-                Output::Request { id, command } => {
-                    self.send(device, &ClientFrame::Request { id, command: Arc::unwrap_or_clone(command) });
-                }
+                Output::Request { id, command } => match state.habits.leaves_out(id, &command) {
+                    Some(answer) => state.own_frames.push_back(answer),
+                    None => self.send(device, &ClientFrame::Request { id, command: Arc::unwrap_or_clone(command) }),
+                },
                 Output::Hangup(reason) => self.hang_up(device, reason),
                 Output::Event(event) => {
                     self.counts.events += 1;
@@ -458,6 +459,7 @@ impl Calls for World {
     fn request(&mut self, device: usize, command: Command) -> RequestId {
         let now = self.instant();
         let id = self.devices[device].connection.request(now, command.clone());
+        self.devices[device].habits.calls(id, &command);
         self.requested(device, id, command);
         id
     }
