@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rtm_codec::{
     AppId, CloseReason, ErrorKind, Event, HistoryOf, InstanceId, JoinChannel, Login, PeerOnlineState, QueryHistory,
-    QueryPeersOnlineStatus, RenewToken, Resumption, Token,
+    QueryPeersBySubscriptionOption, QueryPeersOnlineStatus, RenewToken, Resumption, SubscribePeersOnlineStatus, Token,
     anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
 };
 use rtm_core::ProjectConfig;
@@ -49,6 +49,21 @@ fn a_good_token_of_either_version_and_certificate_lets_in() {
             assert_eq!(world.welcome(alice).token_expires_in_ms, Some(600_000));
         }
     }
+}
+
+#[test]
+fn subscriptions_of_a_client_that_subscribes_once_outlive_its_token() {
+    let mut world = World::with(secure());
+    let vendor_login = |world: &World| {
+        let token = Token::new(token(world, "alice", 600)).unwrap();
+        Login { token: Some(token), ..vendor_login_of("alice") }
+    };
+    let alice = world.login_with(vendor_login(&world));
+    world.call(alice, SubscribePeersOnlineStatus { peer_ids: vec![uid("bob")] }).unwrap();
+    world.advance(secs(601));
+    assert_eq!(world.closed(alice), Some(CloseReason::TokenExpired));
+    let again = world.login_with(vendor_login(&world));
+    assert_eq!(world.call(again, QueryPeersBySubscriptionOption {}).unwrap(), [uid("bob")]);
 }
 
 #[test]

@@ -198,8 +198,9 @@ impl World {
             let state = &self.devices[device];
             let may_know = state.frozen_until + READS < self.now || state.late_by > LATE;
             let bytes_at = self.links[link].bytes_at(self.now, Direction::Down).filter(|_| may_know);
-            let is_there = self.links[link].conn.is_some();
-            let unshown_since = self.links[link].unshown_since.filter(|_| is_there);
+            // A link that stands still shows nothing, whatever is written.
+            let Link { conn, unshown_since, stalled_until, .. } = &self.links[link];
+            let unshown_since = unshown_since.filter(|_| conn.is_some()).map(|since| since.max(*stalled_until));
             self.ledger.gave_up(self.now, device, bytes_at, unshown_since);
         }
         self.flush(device);
