@@ -199,8 +199,9 @@ impl World {
             let may_know = state.frozen_until + READS < self.now || state.late_by > LATE;
             let bytes_at = self.links[link].bytes_at(self.now, Direction::Down).filter(|_| may_know);
             // A link that stands still shows nothing, whatever is written.
-            let Link { conn, unshown_since, stalled_until, .. } = &self.links[link];
-            let unshown_since = unshown_since.filter(|_| conn.is_some()).map(|since| since.max(*stalled_until));
+            let socket = &self.links[link];
+            let unshown_since = socket.unshown_since.filter(|_| socket.conn.is_some());
+            let unshown_since = unshown_since.map(|since| since.max(socket.stalled_until));
             self.ledger.gave_up(self.now, device, bytes_at, unshown_since);
         }
         self.flush(device);
