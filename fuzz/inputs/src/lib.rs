@@ -10,6 +10,7 @@ mod http;
 mod server;
 mod session;
 mod websocket;
+mod websocket_read;
 
 pub use connection::connection;
 pub use decoders::{
@@ -19,6 +20,7 @@ pub use decoders::{
 pub use http::http;
 pub use session::session;
 pub use websocket::websocket;
+pub use websocket_read::websocket_read;
 
 /// A target.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +32,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "native_client_decode", run: native_client_decode },
     Target { name: "native_server_decode", run: native_server_decode },
     Target { name: "vendor_client_decode", run: vendor_client_decode },
@@ -41,4 +43,5 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "session", run: session },
     Target { name: "http", run: http },
     Target { name: "websocket", run: websocket },
+    Target { name: "websocket_read", run: websocket_read },
 ];
