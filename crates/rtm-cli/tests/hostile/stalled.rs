@@ -11,7 +11,7 @@ use std::{
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rtm_client::{ConnectionState, Events, GapReason, RtmEvent, Wire};
-use tokio::time::sleep;
+use tokio::sync::watch;
 
 use crate::{
     proxy::{Network, Proxy},
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 10;
 /// What the readers have noticed.
 #[derive(Default)]
 struct Noticed {
-    messages: AtomicUsize,
+    messages: watch::Sender<usize>,
     /// Gaps, and links that were lost.
     troubles: AtomicUsize,
 }
@@ -34,12 +34,12 @@ struct Noticed {
 async fn read(mut events: Events, noticed: Arc<Noticed>) {
     while let Some(event) = events.recv().await {
         match event {
-            RtmEvent::ChannelMessage { .. } => noticed.messages.fetch_add(1, Ordering::Relaxed),
+            RtmEvent::ChannelMessage { .. } => noticed.messages.send_modify(|count| *count += 1),
             RtmEvent::Gap { .. } | RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. } => {
-                noticed.troubles.fetch_add(1, Ordering::Relaxed)
+                noticed.troubles.fetch_add(1, Ordering::Relaxed);
             }
-            _ => 0,
-        };
+            _ => {}
+        }
     }
 }
 
@@ -88,15 +88,12 @@ async fn one_stalled_member_of_a_thousand_holds_up_none_of_the_others() {
     for sent in 1..=MESSAGES {
         sender.send_message(text.as_str()).await.unwrap();
         if sent % AT_ONCE == 0 {
-            soon("a message to each reader", async {
-                while noticed.messages.load(Ordering::Relaxed) < sent * (MEMBERS - 2) {
-                    sleep(Duration::from_millis(1)).await;
-                }
-            })
-            .await;
+            let mut messages = noticed.messages.subscribe();
+            let all = messages.wait_for(|count| *count >= sent * (MEMBERS - 2));
+            soon("a message to each reader", all).await.unwrap();
         }
     }
-    assert_eq!(noticed.messages.load(Ordering::Relaxed), MESSAGES * (MEMBERS - 2));
+    assert_eq!(*noticed.messages.borrow(), MESSAGES * (MEMBERS - 2));
     assert_eq!(noticed.troubles.load(Ordering::Relaxed), 0);
     is_told_why(&mut untaken).await;
     // And it is a member again.

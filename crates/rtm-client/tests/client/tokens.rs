@@ -8,7 +8,7 @@ use std::{
 
 use rtm_client::{Client, ConnectionState, ErrorKind, RtmEvent, Wire};
 use rtm_server::{Certificate, Server};
-use tokio::time::{sleep, timeout};
+use tokio::{task::yield_now, time::timeout};
 
 use crate::support::{APP_ID, WIRES, next, project, state};
 
@@ -28,7 +28,8 @@ async fn server(certificate: &str, at: &str) -> Server {
         loop {
             match Server::builder().project(project.clone()).bind(at).await {
                 Ok(server) => return server,
-                Err(_) => sleep(Duration::from_millis(20)).await,
+                // The server before it gives the port back when its tasks have had their turn.
+                Err(_) => yield_now().await,
             }
         }
     };

@@ -9,7 +9,7 @@ use rtm_codec::{
     SendMessageToPeer, ServerFrame, SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, Wire,
 };
 use rtm_server::{AppId, ProjectConfig, Server};
-use tokio::time::{sleep, timeout};
+use tokio::time::{advance, pause, resume, timeout};
 
 use crate::support::{Client, app_id, server, server_with, soon, user};
 
@@ -20,6 +20,10 @@ async fn unlimited(session_bytes: usize) -> Server {
         config.projects[0].settings.session_bytes = session_bytes;
     })
     .await
+}
+
+fn is_online(name: &str) -> Event {
+    Event::PeersOnlineStatusChanged { peers: vec![(user(name), PeerOnlineState::Online)] }
 }
 
 fn to_peer(id: u64, name: &str, text: &str) -> Command {
@@ -122,19 +126,27 @@ async fn a_client_whose_link_is_full_is_heard_all_the_same() {
                 slow.send(ClientFrame::Ping).await;
             }
         }
+        // As long as a silent one is online, and longer than that again.
         for _ in 0..40 {
             slow.send(ClientFrame::Ping).await;
             watcher.send(ClientFrame::Ping).await;
-            sleep(Duration::from_millis(50)).await;
+            loop {
+                match watcher.next().await {
+                    ServerFrame::Pong => break,
+                    ServerFrame::Event { event, .. } => assert_eq!(event, is_online(&name), "{wire:?}"),
+                    _ => {}
+                }
+            }
+            pause();
+            advance(Duration::from_millis(50)).await;
+            resume();
         }
         // And what it sent meanwhile is done.
         let id = slow.request(QueryPeersOnlineStatus { peer_ids: vec![user(&name)] }).await;
         watcher.request(QueryPeersOnlineStatus { peer_ids: vec![user(&name)] }).await;
         loop {
             match watcher.next().await {
-                ServerFrame::Event { event: Event::PeersOnlineStatusChanged { peers }, .. } => {
-                    assert_eq!(peers, [(user(&name), PeerOnlineState::Online)], "{wire:?}");
-                }
+                ServerFrame::Event { event, .. } => assert_eq!(event, is_online(&name), "{wire:?}"),
                 ServerFrame::Reply { result: Ok(Answer::QueryPeersOnlineStatus(states)), .. } => {
                     assert_eq!(states, [(user(&name), PeerOnlineState::Online)]);
                     break;
