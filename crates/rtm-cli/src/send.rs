@@ -35,7 +35,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OUTCOME", value_enum, conflicts_with = "channel")]
     require: Option<Required>,
     /// Send each line of standard input as a message, as fast as the limits of the server allow. What became of each is
-    /// printed in their order, with the number of its line. Empty lines are left out.
+    /// printed in their order, with the number of its line. Empty lines are left out. Lines that are under way when the
+    /// connection breaks may end as unknown.
     #[arg(long, conflicts_with = "text")]
     lines: bool,
     /// The message. It may begin with a hyphen.

@@ -27,7 +27,7 @@ pub enum AddressFault {
     #[error("it names no host")]
     NoHost,
     /// There is a path or a query, which gateways do not have.
-    #[error("it has more than a scheme, a host and a port; a server has a host name or a port of its own")]
+    #[error("it has a path or a query: leave that out, and give the server a host name or a port of its own")]
     Extra,
     /// There is a user or a password, for which gateways have no use.
     #[error("it has a user or a password, which are not used")]

@@ -32,6 +32,10 @@ impl SendChannelMessageOptions {
     }
 
     /// Whether the server keeps the message for [history queries](Channel::history). Off unless set.
+    ///
+    /// The message goes to the members without waiting for that. If the server's store then refuses it, the call ends
+    /// with [`ErrorKind::Failure`] and a text that says that the message was sent: members have it, and sending it again
+    /// sends it twice.
     pub fn enable_historical_messaging(self, on: bool) -> Self {
         Self { historical: on }
     }

@@ -61,6 +61,10 @@ impl SendMessageOptions {
     }
 
     /// Whether the server keeps the message for [history queries](Client::query_peer_history).
+    ///
+    /// The message goes to its receiver without waiting for that. If the server's store then refuses it, the call ends
+    /// with [`ErrorKind::Failure`] and a text that says that the message was sent: it may have been received, and sending
+    /// it again sends it twice.
     pub fn enable_historical_messaging(self, on: bool) -> Self {
         Self { historical: on, ..self }
     }

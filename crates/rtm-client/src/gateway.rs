@@ -95,9 +95,9 @@ impl<N: Network> Gateway<N> {
 /// Why an endpoint gave no answer.
 #[derive(Debug, thiserror::Error)]
 enum GatewayError {
-    #[error("{0}")]
+    #[error(transparent)]
     Connect(#[from] io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Http(hyper::Error),
     #[error("the server redirects to Location {0:?}, and clients do not follow: use that address as the gateway")]
     Redirected(String),

@@ -20,9 +20,9 @@ use crate::address::Address;
 /// Why no WebSocket came about.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Http(hyper::Error),
     #[error("the answer is not HTTP: if the server speaks TLS, use https:// or wss://")]
     NotHttp,

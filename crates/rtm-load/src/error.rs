@@ -10,7 +10,7 @@ pub enum LoadError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// A call failed.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Call {
         /// Which call.
         what: &'static str,

@@ -1,15 +1,18 @@
 //! A backend that keeps everything in one file.
 
 mod check;
+mod damage;
 mod format;
 mod records;
 mod tables;
+mod walk;
 
 use std::{
     fs,
     io::{self, Read as _},
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    slice,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,11 +21,16 @@ use std::{
 
 use ::redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTableMetadata, StorageError};
 use rtm_core::store::{
-    Backend, BackendError, BackendStats, LogKind, StateKind, StoreAnswer, Task, record::RecordError,
+    Backend, BackendError, BackendStats, LogKind, Page, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, Task,
+    record::RecordError,
 };
 use tracing::{info, warn};
 
-use self::tables::{Tables, log_table, state_table};
+use self::{
+    damage::{Damage, guard},
+    records::raw_values,
+    tables::{Tables, decode_value, log_table, state_table},
+};
 
 pub use self::records::{DamagedRecord, StoreRecord};
 
@@ -31,6 +39,11 @@ pub use self::records::{DamagedRecord, StoreRecord};
 ///
 /// One process at a time may have the file open. A file of an earlier version of the server is brought up to this
 /// version's format when it is opened, as a whole or not at all.
+///
+/// What of the file is damaged costs itself and nothing else. A record that makes no sense is passed over. A log or a
+/// key that a damaged page belongs to is refused from then on, until the store is opened again. The log has an ERROR for each, once,
+/// and [`BackendStats::damaged`] counts them. What damage leaves readable, and yet wrong, only [`check`](Self::check)
+/// finds.
 #[derive(Debug)]
 pub struct Redb {
     path: PathBuf,
@@ -39,6 +52,7 @@ pub struct Redb {
     database: Option<Database>,
     /// Whether the log says that the file is repaired: that has several steps, and each error may lead to another one.
     tells_repair: Arc<AtomicBool>,
+    damage: Arc<Damage>,
 }
 
 impl Redb {
@@ -55,7 +69,8 @@ impl Redb {
             return Err(fault(io::Error::new(io::ErrorKind::NotADirectory, "it is there, and is not a directory")));
         }
         fs::create_dir_all(directory).map_err(fault)?;
-        let mut store = Self { path: directory.join(FILE), database: None, tells_repair: Arc::default() };
+        let mut store =
+            Self { path: directory.join(FILE), database: None, tells_repair: Arc::default(), damage: Arc::default() };
         store.open_file()?;
         Ok(store)
     }
@@ -76,19 +91,24 @@ impl Redb {
             let fault = |error: Fault| BackendError::new(format!("open {}", self.path.display()), error);
             look_at(&self.path).map_err(fault)?;
             let is_told = Arc::clone(&self.tells_repair);
-            let database = Database::builder()
-                .set_cache_size(CACHE)
-                .set_repair_callback(move |_| {
-                    if !is_told.swap(true, Ordering::Relaxed) {
-                        info!("repairing the store after a crash");
-                    }
-                })
-                .create(&self.path)
-                .map_err(|error| match error {
-                    DatabaseError::DatabaseAlreadyOpen => fault(Fault::InUse),
-                    error => fault(error.into()),
-                })?;
-            if let Some(old) = format::prepare(&database).map_err(fault)? {
+            let open = || {
+                let database = Database::builder()
+                    .set_cache_size(CACHE)
+                    .set_repair_callback(move |_| {
+                        if !is_told.swap(true, Ordering::Relaxed) {
+                            info!("repairing the store after a crash");
+                        }
+                    })
+                    .create(&self.path)
+                    .map_err(|error| match error {
+                        DatabaseError::DatabaseAlreadyOpen => Fault::InUse,
+                        error => error.into(),
+                    })?;
+                let old = format::prepare(&database)?;
+                Ok((database, old))
+            };
+            let (database, old) = guard(open).map_err(fault)?;
+            if let Some(old) = old {
                 info!(from = old, to = format::VERSION, "{} is brought up to a newer format", self.path.display());
             }
             self.database = Some(database);
@@ -96,45 +116,78 @@ impl Redb {
         Ok(self.database.as_mut().expect("it was just opened"))
     }
 
-    /// Runs `f` with the open file; an error of it closes the file.
+    /// Runs `f` with the open file.
     fn with<R>(&mut self, doing: &str, f: impl FnOnce(&mut Database) -> Result<R, Fault>) -> Result<R, BackendError> {
-        f(self.open_file()?).map_err(|error| {
-            self.database = None;
-            BackendError::new(format!("{doing} {}", self.path.display()), error)
+        self.run(doing, f).map_err(|failure| failure.error)
+    }
+
+    fn run<R>(&mut self, doing: &str, f: impl FnOnce(&mut Database) -> Result<R, Fault>) -> Result<R, Failure> {
+        let database = self.open_file().map_err(|error| Failure { error, damage: None })?;
+        guard(|| f(database)).map_err(|fault| {
+            let damage = fault.is_damage().then(|| fault.to_string());
+            if !matches!(fault, Fault::Unreadable(_)) {
+                self.close();
+            }
+            Failure { error: BackendError::new(format!("{doing} {}", self.path.display()), fault), damage }
         })
     }
 
+    fn close(&mut self) {
+        let database = self.database.take();
+        // Closing writes to the file, and meets its damage.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+
     /// Does all of `tasks` in one transaction, or none.
-    fn transact(&mut self, tasks: &[Task<'_>]) -> Result<Vec<StoreAnswer>, BackendError> {
-        self.with("write", |database| {
+    fn transact(&mut self, tasks: &[&Task<'_>]) -> Result<Vec<StoreAnswer>, Failure> {
+        let damage = Arc::clone(&self.damage);
+        self.run("write", |database| {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             // Two syncs instead of one, so that a crash is repaired at once however large the file is.
             transaction.set_quick_repair(true);
-            let mut tables = Tables::new(&transaction);
-            let answers =
-                tasks.iter().map(|task| tables.work(task.app_id.as_str(), &task.work)).collect::<Result<_, _>>()?;
-            if tables.finish()? {
+            let mut tables = Tables::new(&transaction, &damage);
+            // A panic must not get as far as the transaction: that would make the whole file be repaired when it is
+            // opened the next time, and a damaged one cannot be.
+            let done = guard(|| {
+                let work = |task: &&Task<'_>| tables.work(task.app_id.as_str(), &task.work);
+                let answers = tasks.iter().map(work).collect::<Result<_, _>>()?;
+                tables.finish()?;
+                Ok(answers)
+            });
+            let has_changed = tables.has_changed();
+            drop(tables);
+            if done.is_ok() && has_changed {
                 transaction.commit()?;
-            } else {
-                transaction.abort()?;
+                return done;
             }
+            // What stands in the way of the tasks stands in the way of this too.
+            let aborted = transaction.abort();
+            let answers = done?;
+            aborted?;
             Ok(answers)
         })
     }
-}
 
-impl Backend for Redb {
-    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
-        let error = match self.transact(&tasks) {
-            Ok(answers) => return answers.into_iter().map(Ok).collect(),
-            Err(error) => error,
+    /// Does tasks, all in one transaction unless that meets damage: then in parts, so that no other task fails for it.
+    fn apply_in_parts(&mut self, tasks: &[&Task<'_>]) -> Vec<Result<StoreAnswer, BackendError>> {
+        let error = match (self.transact(tasks), tasks) {
+            (Ok(answers), _) => return answers.into_iter().map(Ok).collect(),
+            (Err(Failure { damage: Some(fault), .. }), [task]) => return vec![self.damaged_task(task, fault)],
+            (Err(Failure { damage: Some(_), .. }), _) => {
+                let (first, rest) = tasks.split_at(tasks.len() / 2);
+                let mut answers = self.apply_in_parts(first);
+                answers.extend(self.apply_in_parts(rest));
+                return answers;
+            }
+            (Err(Failure { error, damage: None }), _) => error,
         };
         // What is kept can be read although nothing more can be written.
         let mut unreadable = None;
         let mut read = |task| match &unreadable {
             None => {
-                let answer = self.transact(slice::from_ref(task)).map(|mut answers| answers.remove(0));
+                let answer = self.transact(&[task]).map(|mut answers| answers.remove(0));
+                let answer = answer.map_err(|failure| failure.error);
                 unreadable = answer.as_ref().err().cloned();
                 answer
             }
@@ -143,10 +196,82 @@ impl Backend for Redb {
         tasks.iter().map(|task| if task.work.is_read() { read(task) } else { Err(error.clone()) }).collect()
     }
 
+    /// What comes of a task that has met damage. State is read as far as that is possible, since a server could not
+    /// start without it.
+    fn damaged_task(&mut self, task: &Task<'_>, fault: String) -> Result<StoreAnswer, BackendError> {
+        if let StoreWork::List { kind, after, max_bytes } = &task.work {
+            return self.list_readable(task.app_id.as_str(), *kind, after.as_ref(), Page::new(usize::MAX, *max_bytes));
+        }
+        self.damage.tell(&DamagedRecord::new(damage::place(task.app_id.as_str(), &task.work), fault));
+        Err(self.refusal(task))
+    }
+
+    fn list_readable(
+        &mut self,
+        app: &str,
+        kind: StateKind,
+        after: Option<&StateKey>,
+        mut page: Page<(StateKey, StateValue)>,
+    ) -> Result<StoreAnswer, BackendError> {
+        let after = after.map(StateKey::to_text);
+        let damage = Arc::clone(&self.damage);
+        self.with("read", |database| {
+            let transaction = database.begin_read()?;
+            // It may break off.
+            let _ = raw_values(&transaction, kind, &mut |value| {
+                let (project, key, value) = match value {
+                    Ok(value) => value,
+                    Err(damaged) => {
+                        damage.tell(&damaged);
+                        return ControlFlow::Continue(());
+                    }
+                };
+                if project != app || after.as_deref().is_some_and(|after| *key <= *after) {
+                    return ControlFlow::Continue(());
+                }
+                let Some(value) = decode_value(kind, app, &key, &value, &damage) else {
+                    return ControlFlow::Continue(());
+                };
+                let Ok(key) = StateKey::from_text(kind, &key) else { return ControlFlow::Continue(()) };
+                let bytes = value.bytes();
+                if page.push((key, value), bytes) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            Ok(StoreAnswer::Values { values: page.items, more: page.more })
+        })
+    }
+
+    fn refusal(&self, task: &Task<'_>) -> BackendError {
+        let place = damage::place(task.app_id.as_str(), &task.work);
+        BackendError::new(format!("use {place} in {}", self.path.display()), "it is damaged").logged()
+    }
+}
+
+impl Drop for Redb {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Backend for Redb {
+    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
+        let is_damaged = |task: &Task<'_>| self.damage.is_at(task.app_id.as_str(), &task.work);
+        let damaged: Vec<bool> = tasks.iter().map(is_damaged).collect();
+        let whole: Vec<_> =
+            tasks.iter().zip(&damaged).filter(|(_, damaged)| !**damaged).map(|(task, _)| task).collect();
+        let mut answers = self.apply_in_parts(&whole).into_iter();
+        let answer = |(task, damaged)| {
+            let answer = if damaged { None } else { answers.next() };
+            answer.unwrap_or_else(|| Err(self.refusal(task)))
+        };
+        tasks.iter().zip(damaged).map(answer).collect()
+    }
+
     fn stats(&mut self) -> Result<BackendStats, BackendError> {
+        let damaged = self.damage.count();
         self.with("read", |database| {
             let transaction = database.begin_read()?;
             let mut stats = BackendStats::default();
+            stats.damaged = damaged;
             for kind in LogKind::ALL {
                 *stats.entries(kind) = transaction.open_table(log_table(kind).entries)?.len()?;
             }
@@ -172,6 +297,13 @@ fn look_at(path: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Why work with the file failed.
+struct Failure {
+    error: BackendError,
+    /// What is damaged, if that is why.
+    damage: Option<String>,
+}
+
 /// What can go wrong with the file.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -185,8 +317,25 @@ enum Fault {
     Record(#[from] RecordError),
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("it is damaged: {0}")]
+    Unreadable(String),
     #[error(transparent)]
     Store(Box<::redb::Error>),
+}
+
+impl Fault {
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Unreadable(_) => true,
+            Self::Store(error) => match &**error {
+                ::redb::Error::Corrupted(_) => true,
+                // Of a page behind the end of the file.
+                ::redb::Error::Io(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+                _ => false,
+            },
+            Self::InUse | Self::NoStore | Self::Version { .. } | Self::Record(_) | Self::Io(_) => false,
+        }
+    }
 }
 
 macro_rules! from_redb {

@@ -39,7 +39,8 @@ use crate::{
     tls::{self, TlsFiles},
 };
 
-/// A running server. Dropping it ends everything at once; [`shutdown`](Self::shutdown) lets clients go first.
+/// A running server. Dropping it ends everything at once; [`shutdown`](Self::shutdown) lets clients go first. Its ports
+/// are free when `shutdown` returns; after a drop, as soon as the runtime has run its tasks once more.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -155,7 +156,11 @@ impl Server {
     /// Dropping the future drops the server.
     pub async fn shutdown(mut self) {
         let started = instant();
-        self.listeners.iter().for_each(JoinHandle::abort);
+        for listener in std::mem::take(&mut self.listeners) {
+            listener.abort();
+            // It is gone, and its port is free.
+            let _ = listener.await;
+        }
         self.shared.draining.begin();
         let mut connections = Vec::new();
         for project in self.shared.projects.values() {

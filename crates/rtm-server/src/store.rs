@@ -8,6 +8,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use rtm_codec::AppId;
@@ -17,6 +18,8 @@ use rtm_core::{
 };
 use tokio::{runtime::Handle, sync::oneshot};
 use tracing::{error, warn};
+
+use crate::clock::instant;
 
 /// Whose jobs the store does.
 pub(crate) trait Customer: Send + Sync {
@@ -130,6 +133,7 @@ impl StoreQueue {
 }
 
 fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &AtomicUsize) {
+    let mut told = Told::default();
     while let Ok(first) = orders.recv() {
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -142,7 +146,10 @@ fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &A
                     batch.push(jobs);
                 }
                 Order::Stats(answer) => {
-                    let stats = backend.stats().map_err(|error| error!("{error}")).ok();
+                    let stats = catch_unwind(AssertUnwindSafe(|| backend.stats()))
+                        .unwrap_or_else(|_| Err(BackendError::new("read how much is kept", "the backend panicked")))
+                        .map_err(|error| told.error(&error, 1))
+                        .ok();
                     // Whoever asked may have gone.
                     let _ = answer.send(stats);
                 }
@@ -153,7 +160,7 @@ fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &A
             }
             next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
         }
-        apply(backend.as_mut(), batch);
+        apply(backend.as_mut(), batch, &mut told);
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop {
             return;
@@ -162,7 +169,7 @@ fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &A
 }
 
 /// Does a batch and tells each customer what came of its jobs.
-fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>) {
+fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, told: &mut Told) {
     let mut works = Vec::new();
     let mut taken = Vec::new();
     for CustomerJobs { customer, jobs, .. } in batch {
@@ -176,7 +183,7 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>) {
     let customers: Vec<_> = works.iter().map(|(customer, _)| Arc::clone(customer)).collect();
     let tasks = works.into_iter().zip(&customers);
     let tasks = tasks.map(|((_, work), customer)| Task { app_id: customer.app_id(), work }).collect();
-    let mut outcomes = outcomes(backend, tasks).into_iter();
+    let mut outcomes = outcomes(backend, tasks, told).into_iter();
     for (customer, ids) in taken {
         if ids.iter().any(|(_, taken)| !taken) {
             warn!(app_id = %customer.app_id(), "the store is too slow: messages are refused");
@@ -190,7 +197,7 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>) {
 }
 
 /// Does tasks. Each has its outcome, also when the backend panics: clients must not wait for ever.
-fn outcomes(backend: &mut dyn Backend, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, StoreFailed>> {
+fn outcomes(backend: &mut dyn Backend, tasks: Vec<Task<'_>>, told: &mut Told) -> Vec<Result<StoreAnswer, StoreFailed>> {
     let count = tasks.len();
     let answers = match catch_unwind(AssertUnwindSafe(|| backend.apply(tasks))) {
         Ok(answers) if answers.len() == count => answers,
@@ -204,11 +211,30 @@ fn outcomes(backend: &mut dyn Backend, tasks: Vec<Task<'_>>) -> Vec<Result<Store
         }
     };
     // A disk that is full fails all tasks for one reason.
-    if let Some(first) = answers.iter().find_map(|answer| answer.as_ref().err()) {
-        let failed = answers.iter().filter(|answer| answer.is_err()).count();
-        error!(failed, tasks = count, "{first}");
+    let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err()).filter(|error| !error.is_logged());
+    if let Some(first) = failures.next() {
+        told.error(first, 1 + failures.count());
     }
     answers.into_iter().map(|answer| answer.map_err(|_| StoreFailed)).collect()
+}
+
+/// The last error that was logged: one that goes on is logged once in a while.
+#[derive(Default)]
+struct Told {
+    last: Option<(String, Instant)>,
+    /// Tasks that failed since, of which the log has nothing.
+    unlogged: usize,
+}
+
+impl Told {
+    fn error(&mut self, error: &BackendError, failed: usize) {
+        self.unlogged += failed;
+        let (text, now) = (error.to_string(), instant());
+        if self.last.as_ref().is_none_or(|(last, at)| *last != text || now.duration_since(*at) >= ERROR_PAUSE) {
+            error!(failed = self.unlogged, "{text}");
+            *self = Self { last: Some((text, now)), unlogged: 0 };
+        }
+    }
 }
 
 /// What a job's messages take while it waits.
@@ -224,6 +250,8 @@ fn size(work: &StoreWork) -> usize {
     }
 }
 
+/// How often an error is logged that goes on.
+const ERROR_PAUSE: Duration = Duration::from_secs(60);
 /// The bytes of messages that may wait for the backend.
 const MAX_QUEUED: usize = 128 * 1024 * 1024;
 /// The bytes of messages in one batch, and so in one transaction.

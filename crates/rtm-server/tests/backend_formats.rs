@@ -188,8 +188,10 @@ fn a_damaged_record_costs_itself_and_nothing_else() {
     assert!(matches!(&answers[0], StoreAnswer::Entries { entries, .. } if entries.len() == 5), "{answers:?}");
     assert!(matches!(&answers[1], StoreAnswer::Values { values, .. } if values.len() == 3), "{answers:?}");
     assert_eq!(answers[2], StoreAnswer::Done);
-    assert_eq!(said.matches("is passed over").count(), 2, "{said}");
-    assert_eq!(store.stats().unwrap().offline_messages, 10);
+    assert_eq!(said.matches("ERROR").count(), 2, "{said}");
+    assert!(said.contains(&format!("stored {app} \"bob\" {place}: a record is damaged")), "{said}");
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.offline_messages, stats.damaged), (10, 2));
 }
 
 /// Puts the store of format 1 into a directory.

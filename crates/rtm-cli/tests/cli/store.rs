@@ -274,3 +274,41 @@ fn an_export_whose_reader_has_enough_ends_quietly() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn check_and_export_go_on_behind_a_page_that_cannot_be_read_and_name_what_is_lost() {
+    let store = DataDir::empty();
+    let text = |n: usize| format!("<{n}>{}", "x".repeat(500));
+    let line = |n: usize| {
+        json!({
+            "type": "stored_message", "app_id": APP_ID, "user_id": format!("user{n}"), "from": "alice",
+            "message_id": n, "server_received_ts": 1_700_000_000_000_u64 + n as u64, "message": { "text": text(n) },
+        })
+    };
+    let lines: String = (0..60).map(|n| format!("{}\n", line(n))).collect();
+    succeeded(&store.import(&lines));
+    let whole = store.export();
+    assert_eq!(whole.len(), 60);
+
+    let mut file = fs::read(store.file()).unwrap();
+    let lost = text(30);
+    for page in file.chunks_mut(4096) {
+        if page.windows(lost.len()).any(|window| window == lost.as_bytes()) {
+            page.fill(0);
+        }
+    }
+    fs::write(store.file(), &file).unwrap();
+
+    for action in ["check", "export"] {
+        let output = store.run(action, &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{action}: {said}");
+        let named = said.lines().filter(|line| line.contains("stored ") && line.contains("\"user")).count();
+        assert!(said.contains("\"user30\"") && !said.contains("panicked"), "{action}: {said}");
+        if action == "export" {
+            let lines = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(lines.lines().count() + named, 60, "{said}");
+            assert!(said.contains("left out"), "{said}");
+        }
+    }
+}

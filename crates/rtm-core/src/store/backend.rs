@@ -27,7 +27,9 @@ pub trait Backend: Send {
     ///   behind it are done all the same.
     /// - When this returns, a crash can no longer undo what was answered with `Ok`, as far as this backend promises
     ///   that. A crash meanwhile may leave any of the tasks done.
-    /// - A record that cannot be read is passed over, and the log of the backend says so: it costs nothing but itself.
+    /// - A record that cannot be read is passed over. Where more cannot be read than one record, a task fails rather
+    ///   than to answer with a part. The log of the backend says so, once for each place, and
+    ///   [`BackendStats::damaged`] counts them: other logs and keys are as they were.
     fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>>;
 
     /// How much is kept now.
@@ -89,6 +91,9 @@ pub struct BackendStats {
     pub forgotten_revisions: u64,
     /// Clients with subscriptions.
     pub subscribers: u64,
+    /// Places (records, logs, keys) that were found damaged since the store was opened: each counts once, and at most
+    /// 10,000 do. The log has an ERROR for each.
+    pub damaged: u64,
 }
 
 impl BackendStats {
@@ -146,13 +151,27 @@ impl<T> Page<T> {
 #[derive(Debug, Clone)]
 pub struct BackendError {
     doing: Arc<str>,
+    is_logged: bool,
     source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
 impl BackendError {
     /// An error in `doing` something ("open /var/lib/rtm/store.redb").
     pub fn new(doing: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { doing: doing.into().into(), source: source.into().into() }
+        Self { doing: doing.into().into(), is_logged: false, source: source.into().into() }
+    }
+
+    /// The same, of which the log has what it is to have: whoever owns the backend writes no more of it.
+    #[must_use]
+    pub fn logged(mut self) -> Self {
+        self.is_logged = true;
+        self
+    }
+
+    /// Whether the log has all of it.
+    #[must_use]
+    pub fn is_logged(&self) -> bool {
+        self.is_logged
     }
 }
 

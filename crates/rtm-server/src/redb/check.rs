@@ -1,63 +1,92 @@
 //! Looks for damage in the file beyond records that cannot be read.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow};
 
-use ::redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use rtm_core::store::{BackendError, LogEntry, LogKind};
 
-use super::{DamagedRecord, Redb, tables::log_table};
+use super::{
+    DamagedRecord, Fault, Redb,
+    damage::guard,
+    records::{own_age, raw_entries},
+    tables::log_table,
+    walk::{Walked, walk},
+};
 
 impl Redb {
-    /// Checks the checksums of the whole file, and that each entry is found by its age and counted, and shows `visit`
-    /// what is wrong.
+    /// Checks that each entry is found by its age and counted, and the checksums of the whole file, and shows `visit`
+    /// what is wrong. Entries and values themselves are read by [`records`](Self::records).
     ///
     /// # Errors
     ///
-    /// [`BackendError`] when the file cannot be read.
+    /// [`BackendError`] when the file as such cannot be read.
     pub fn check(&mut self, mut visit: impl FnMut(DamagedRecord)) -> Result<(), BackendError> {
         self.with("check", |database| {
-            if !database.check_integrity()? {
-                visit(DamagedRecord::new("the file", "its checksums did not hold, and it was repaired"));
-            }
             let transaction = database.begin_read()?;
             for kind in LogKind::ALL {
-                let table = log_table(kind);
-                let entries = transaction.open_table(table.entries)?;
-                let ages = transaction.open_table(table.ages)?;
-                let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
-                for record in entries.iter()? {
-                    let (key, record) = record?;
-                    let (app, log, place) = key.value();
-                    if kind.is_limited() {
-                        *counts.entry((app.to_owned(), log.to_owned())).or_default() += 1;
-                    }
-                    if let Ok(entry) = LogEntry::decode(kind, record.value())
-                        && ages.get((app, entry.time(), place, log))?.is_none()
-                    {
-                        visit(DamagedRecord::entry(kind, app, log, place, "it is not found by its age"));
-                    }
-                }
-                if ages.len()? > entries.len()? {
-                    let more = ages.len()? - entries.len()?;
-                    visit(DamagedRecord::new(kind.name(), format!("{more} ages have no entry")));
-                }
-                if kind.is_limited() {
-                    for count in transaction.open_table(table.counts)?.iter()? {
-                        let (key, count) = count?;
-                        let (app, log) = key.value();
-                        let found = counts.remove(&(app.to_owned(), log.to_owned())).unwrap_or(0);
-                        if found != count.value() {
-                            let fault = format!("{} entries are counted, and {found} are there", count.value());
-                            visit(DamagedRecord::new(format!("{} {app} {log:?}", kind.name()), fault));
-                        }
-                    }
-                    for ((app, log), found) in counts {
-                        let fault = format!("none is counted, and {found} are there");
-                        visit(DamagedRecord::new(format!("{} {app} {log:?}", kind.name()), fault));
-                    }
+                if let Err(fault) = guard(|| check_log(&transaction, kind, &mut visit)) {
+                    visit(DamagedRecord::new(kind.name(), fault.to_string()));
                 }
             }
             Ok(())
-        })
+        })?;
+        // What it finds may keep the file from being opened again: it comes last.
+        let whole = self.with("check", |database| Ok(guard(|| Ok(database.check_integrity()?))));
+        match whole? {
+            Ok(true) => {}
+            Ok(false) => visit(DamagedRecord::new("the file", "its checksums did not hold, and it was repaired")),
+            Err(fault) => {
+                self.close();
+                visit(DamagedRecord::new("the file", format!("its checksums do not hold: {fault}")));
+            }
+        }
+        Ok(())
     }
+}
+
+fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMut(DamagedRecord)) -> Result<(), Fault> {
+    let table = log_table(kind);
+    let entries = transaction.open_table(table.entries)?;
+    let ages = transaction.open_table(table.ages)?;
+    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    // What cannot be read of the entries is shown with the records.
+    let _ = raw_entries(transaction, kind, &mut |entry| {
+        let Ok(((app, log, place), record)) = entry else { return ControlFlow::Continue(()) };
+        if let Ok(entry) = LogEntry::decode(kind, &record) {
+            let age = guard(|| Ok(ages.get((app.as_str(), entry.time(), place, log.as_str()))?.is_some()));
+            if !matches!(age, Ok(true)) {
+                visit(DamagedRecord::entry(kind, &app, &log, place, "it is not found by its age"));
+            }
+        }
+        if kind.is_limited() {
+            *counts.entry((app, log)).or_default() += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    if ages.len()? > entries.len()? {
+        let more = ages.len()? - entries.len()?;
+        visit(DamagedRecord::new(kind.name(), format!("{more} ages have no entry")));
+    }
+    if let Walked::Broken { fault, .. } =
+        walk(ages.range::<(&str, u64, u64, &str)>(..)?, Ordering::Less, own_age, |_, ()| ControlFlow::Continue(()))
+    {
+        visit(DamagedRecord::new(format!("ages of {}", kind.name()), fault));
+    }
+    if !kind.is_limited() {
+        return Ok(());
+    }
+    for count in transaction.open_table(table.counts)?.iter()? {
+        let (key, count) = count?;
+        let (app, log) = key.value();
+        let found = counts.remove(&(app.to_owned(), log.to_owned())).unwrap_or(0);
+        if found != count.value() {
+            let fault = format!("{} entries are counted, and {found} are there", count.value());
+            visit(DamagedRecord::new(format!("{} {app} {log:?}", kind.name()), fault));
+        }
+    }
+    for ((app, log), found) in counts {
+        let fault = format!("none is counted, and {found} are there");
+        visit(DamagedRecord::new(format!("{} {app} {log:?}", kind.name()), fault));
+    }
+    Ok(())
 }

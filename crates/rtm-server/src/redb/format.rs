@@ -8,9 +8,6 @@ use super::{
     tables::{META, META_LAST_PLACE, META_VERSION, log_table, state_table},
 };
 
-/// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 3;
-
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
 ///
 /// All of it is one transaction: a crash leaves the file as it was.
@@ -98,6 +95,9 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The format that this version of the server writes. It changes with the tables; records have versions of their own.
+pub(super) const VERSION: u64 = 3;
+
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");
 /// (project, receiver) to how many messages wait.
@@ -116,7 +116,14 @@ const V1_META_LAST_OFFLINE: &str = "last_offline_id";
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
-    use std::{fs, ops::ControlFlow, path::Path};
+    use std::{
+        fs, io,
+        ops::ControlFlow,
+        path::Path,
+        sync::{Arc, Mutex},
+    };
+
+    use ::redb::StorageBackend;
 
     use super::*;
     use crate::{Redb, StoreRecord};
@@ -125,7 +132,7 @@ mod tests {
     fn old_store(directory: &Path) {
         let packed = include_bytes!("../../tests/fixtures/store-1.redb.gz");
         let mut file = fs::File::create(directory.join("rtm.redb")).unwrap();
-        std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
+        io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
     }
 
     fn records(directory: &Path) -> Vec<StoreRecord> {
@@ -138,23 +145,81 @@ mod tests {
         all
     }
 
+    /// A disk that takes so many writes and then no more, as a process that is killed, or a machine that goes down.
+    #[derive(Debug, Clone)]
+    struct Disk(Arc<Mutex<State>>);
+
+    #[derive(Debug)]
+    struct State {
+        bytes: Vec<u8>,
+        /// What is sure to be there after a machine went down.
+        synced: Vec<u8>,
+        writes_left: usize,
+        writes: usize,
+    }
+
+    impl Disk {
+        fn new(bytes: Vec<u8>, writes_left: usize) -> Self {
+            Self(Arc::new(Mutex::new(State { synced: bytes.clone(), bytes, writes_left, writes: 0 })))
+        }
+
+        fn change(&self, f: impl FnOnce(&mut State)) -> io::Result<()> {
+            let mut state = self.0.lock().unwrap();
+            state.writes += 1;
+            state.writes_left = state.writes_left.checked_sub(1).ok_or_else(|| io::Error::other("killed"))?;
+            f(&mut state);
+            Ok(())
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.lock().unwrap().bytes.len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let start = offset as usize;
+            out.copy_from_slice(&self.0.lock().unwrap().bytes[start..start + out.len()]);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.change(|state| state.bytes.resize(len as usize, 0))
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.change(|state| state.synced.clone_from(&state.bytes))
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            let start = offset as usize;
+            self.change(|state| state.bytes[start..start + data.len()].copy_from_slice(data))
+        }
+    }
+
     #[test]
-    fn a_crash_while_a_file_is_brought_up_leaves_the_old_one_whole() {
-        let (old, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn a_server_killed_at_any_write_while_it_brings_a_file_up_finds_everything_once() {
+        let old = tempfile::tempdir().unwrap();
         old_store(old.path());
-        let database = Database::open(old.path().join("rtm.redb")).unwrap();
-        let transaction = database.begin_write().unwrap();
-        from_1_to_2(&transaction).unwrap();
-        // The file as a crash at this moment leaves it.
-        fs::copy(old.path().join("rtm.redb"), crashed.path().join("rtm.redb")).unwrap();
-        drop(transaction);
-        let transaction = database.begin_write().unwrap();
-        assert_eq!(version(&transaction).unwrap(), Some(1));
-        assert!(transaction.list_tables().unwrap().any(|table| table.name() == V1_OFFLINE.name()));
-        transaction.abort().unwrap();
-        drop(database);
-        let whole = records(old.path());
-        assert_eq!(whole.len(), 11 + 63 + 5);
-        assert_eq!(records(crashed.path()), whole);
+        let bytes = fs::read(old.path().join("rtm.redb")).unwrap();
+        let wanted = records(old.path());
+        assert_eq!(wanted.len(), 11 + 63 + 5);
+        let bring_up = |writes| {
+            let disk = Disk::new(bytes.clone(), writes);
+            let opened = Database::builder().create_with_backend(disk.clone());
+            let is_done = opened.is_ok_and(|database| prepare(&database).is_ok());
+            let state = disk.0.lock().unwrap();
+            (is_done, state.writes, state.bytes.clone(), state.synced.clone())
+        };
+        let (is_done, all, ..) = bring_up(usize::MAX);
+        assert!(is_done && all > 10, "{all}");
+        for writes in 0..all {
+            let (_, _, killed, went_down) = bring_up(writes);
+            for left in [killed, went_down] {
+                let directory = tempfile::tempdir().unwrap();
+                fs::write(directory.path().join("rtm.redb"), left).unwrap();
+                assert_eq!(records(directory.path()), wanted, "after {writes} of {all} writes");
+            }
+        }
     }
 }

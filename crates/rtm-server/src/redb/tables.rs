@@ -4,14 +4,16 @@ use std::ops::Range;
 
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use rtm_codec::Revision;
-use rtm_core::store::{LogEntry, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork};
-use tracing::error;
+use rtm_core::store::{
+    LogEntry, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, record::RecordError,
+};
 
-use super::Fault;
+use super::{DamagedRecord, Fault, damage::Damage};
 
 /// All tables of one transaction, each opened when it is first needed.
 pub(super) struct Tables<'t> {
     transaction: &'t WriteTransaction,
+    damage: &'t Damage,
     logs: [Option<LogTables<'t>>; LogKind::ALL.len()],
     states: [Option<StateTable<'t>>; StateKind::ALL.len()],
     /// The last place that was given in a log that is not by time, once it is needed.
@@ -20,17 +22,28 @@ pub(super) struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction) -> Self {
-        Self { transaction, logs: Default::default(), states: Default::default(), last_place: None, changed: false }
+    pub(super) fn new(transaction: &'t WriteTransaction, damage: &'t Damage) -> Self {
+        Self {
+            transaction,
+            damage,
+            logs: Default::default(),
+            states: Default::default(),
+            last_place: None,
+            changed: false,
+        }
     }
 
-    /// Writes what is left to write. Says whether anything was changed.
-    pub(super) fn finish(self) -> Result<bool, Fault> {
+    /// Writes what is left to write.
+    pub(super) fn finish(&mut self) -> Result<(), Fault> {
         if let Some(last) = self.last_place {
             self.transaction.open_table(META)?.insert(META_LAST_PLACE, last)?;
         }
-        let changed = self.changed || self.logs.iter().flatten().any(|tables| tables.changed);
-        Ok(changed)
+        Ok(())
+    }
+
+    /// Whether anything was changed.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed || self.logs.iter().flatten().any(|tables| tables.changed)
     }
 
     pub(super) fn work(&mut self, app: &str, work: &StoreWork) -> Result<StoreAnswer, Fault> {
@@ -68,7 +81,7 @@ impl<'t> Tables<'t> {
     fn log(&mut self, kind: LogKind) -> Result<&mut LogTables<'t>, Fault> {
         let slot = &mut self.logs[kind as usize];
         if slot.is_none() {
-            *slot = Some(LogTables::open(self.transaction, kind)?);
+            *slot = Some(LogTables::open(self.transaction, self.damage, kind)?);
         }
         Ok(slot.as_mut().expect("it was just opened"))
     }
@@ -98,11 +111,12 @@ impl<'t> Tables<'t> {
         value: &StateValue,
         expected: Option<Revision>,
     ) -> Result<StoreAnswer, Fault> {
-        let kind = key.kind();
+        let (kind, damage) = (key.kind(), self.damage);
         let key = key.to_text();
         let table = self.state(kind)?;
         if let Some(expected) = expected {
-            let kept = table.get((app, &*key))?.and_then(|record| decode_value(kind, app, &key, record.value()));
+            let kept =
+                table.get((app, &*key))?.and_then(|record| decode_value(kind, app, &key, record.value(), damage));
             let revision = kept.map_or(Revision(0), |value| value.revision());
             if revision != expected {
                 return Ok(StoreAnswer::Conflict { revision });
@@ -120,7 +134,7 @@ impl<'t> Tables<'t> {
         after: Option<&StateKey>,
         mut page: Page<(StateKey, StateValue)>,
     ) -> Result<StoreAnswer, Fault> {
-        let after = after.map(StateKey::to_text);
+        let (after, damage) = (after.map(StateKey::to_text), self.damage);
         for record in self.state(kind)?.range((app, after.as_deref().unwrap_or_default())..)? {
             let (key, value) = record?;
             let (of_project, key) = key.value();
@@ -130,7 +144,7 @@ impl<'t> Tables<'t> {
             if after.as_deref() == Some(key) {
                 continue;
             }
-            let Some(value) = decode_value(kind, app, key, value.value()) else { continue };
+            let Some(value) = decode_value(kind, app, key, value.value(), damage) else { continue };
             let Ok(key) = StateKey::from_text(kind, key) else { continue };
             let bytes = value.bytes();
             if !page.push((key, value), bytes) {
@@ -143,6 +157,7 @@ impl<'t> Tables<'t> {
 
 /// The tables of all logs of a kind.
 struct LogTables<'t> {
+    damage: &'t Damage,
     kind: LogKind,
     entries: Table<'t, (&'static str, &'static str, u64), &'static [u8]>,
     ages: Table<'t, (&'static str, u64, u64, &'static str), ()>,
@@ -154,9 +169,10 @@ struct LogTables<'t> {
 type StateTable<'t> = Table<'t, (&'static str, &'static str), &'static [u8]>;
 
 impl<'t> LogTables<'t> {
-    fn open(transaction: &'t WriteTransaction, kind: LogKind) -> Result<Self, Fault> {
+    fn open(transaction: &'t WriteTransaction, damage: &'t Damage, kind: LogKind) -> Result<Self, Fault> {
         let LogTable { entries, ages, counts } = log_table(kind);
         Ok(Self {
+            damage,
             kind,
             entries: transaction.open_table(entries)?,
             ages: transaction.open_table(ages)?,
@@ -220,13 +236,15 @@ impl<'t> LogTables<'t> {
             end = Place::first_at(times.end).0;
         }
         if let Some(first) = first.filter(|first| *first < end) {
+            let mut found = 0;
             for entry in self.entries.range((app, log, first)..(app, log, end))? {
+                found += 1;
                 let (key, record) = entry?;
                 let place = key.value().2;
                 let entry = match LogEntry::decode(self.kind, record.value()) {
                     Ok(entry) => entry,
                     Err(error) => {
-                        error!(app, log, place, "an entry of a log ({}) is passed over: {error}", self.kind.name());
+                        self.damage.tell(&DamagedRecord::entry(self.kind, app, log, place, error.to_string()));
                         continue;
                     }
                 };
@@ -235,8 +253,22 @@ impl<'t> LogTables<'t> {
                     break;
                 }
             }
+            if after.is_none() && !page.more {
+                self.check_count(app, log, found)?;
+            }
         }
         Ok(StoreAnswer::Entries { entries: page.items, more: page.more })
+    }
+
+    /// Sees whether a whole log, as it was read, has lost entries without any fault in reading it.
+    fn check_count(&self, app: &str, log: &str, found: u64) -> Result<(), Fault> {
+        let Some(counts) = &self.counts else { return Ok(()) };
+        let counted = counts.get((app, log))?.map_or(0, |count| count.value());
+        if found < counted {
+            let fault = format!("it should have {counted} entries, and {found} can be read");
+            self.damage.tell(&DamagedRecord::new(format!("{} {app} {log:?} in part", self.kind.name()), fault));
+        }
+        Ok(())
     }
 
     fn remove(&mut self, app: &str, log: &str, place: u64) -> Result<(), Fault> {
@@ -276,9 +308,18 @@ impl<'t> LogTables<'t> {
     }
 }
 
-fn decode_value(kind: StateKind, app: &str, key: &str, record: &[u8]) -> Option<StateValue> {
-    let passed_over = |error| error!(app, key, "a value ({}) is passed over: {error}", kind.name());
-    StateValue::decode(kind, record).map_err(passed_over).ok()
+/// A value, unless its record is damaged.
+pub(super) fn decode_value(
+    kind: StateKind,
+    app: &str,
+    key: &str,
+    record: &[u8],
+    damage: &Damage,
+) -> Option<StateValue> {
+    let tell = |error: RecordError| {
+        damage.tell(&DamagedRecord::new(format!("{} {app} {key:?} in part", kind.name()), error.to_string()));
+    };
+    StateValue::decode(kind, record).map_err(tell).ok()
 }
 
 /// The names of the tables of a kind of logs.

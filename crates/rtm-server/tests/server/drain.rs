@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rtm_codec::{ClientFrame, ServerFrame, Wire};
+use rtm_server::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{APP, Client, GATEWAY, parse, server, server_with, soon};
+use crate::support::{APP, Client, GATEWAY, app_id, parse, server, server_with, soon};
 
 #[tokio::test]
 async fn every_client_is_sent_away_to_come_back() {
@@ -98,6 +99,21 @@ async fn a_dropped_server_is_gone() {
     assert_eq!(client.closed().await, None);
     soon("the listener's end", async {
         while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn its_port_is_free_when_shutdown_returns_and_soon_after_a_drop() {
+    let first = server().await;
+    let address = first.local_addr();
+    first.shutdown().await;
+    let second = Server::builder().project(app_id()).bind(address).await.unwrap();
+    drop(second);
+    soon("a free port", async {
+        while tokio::net::TcpListener::bind(address).await.is_err() {
             tokio::task::yield_now().await;
         }
     })

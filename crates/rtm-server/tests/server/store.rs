@@ -1,6 +1,10 @@
 //! What outlives sockets and servers: waiting messages, history and channel attributes.
 
-use std::{future::Future, path::Path};
+use std::{
+    future::Future,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use rtm_codec::{
     AddOrUpdateChannelAttributes, Answer, AttributeKey, ChannelAttributeTarget, ChannelId, ClientFrame, Event,
@@ -9,9 +13,9 @@ use rtm_codec::{
     UnsubscribePeersOnlineStatus, Wire,
 };
 use rtm_server::{
-    Server,
+    Redb, Server,
     core::{
-        LogEntry, StoreAnswer, StoreWork,
+        Conversation, LogEntry, LogKey, StoreAnswer, StoreWork, StoredMessage,
         store::{Backend, BackendStats, Task},
     },
 };
@@ -321,4 +325,75 @@ async fn a_store_that_fails_refuses_what_it_cannot_keep_and_nothing_else() {
     let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
     alice.talks_with("alice", &mut bob, "bob").await;
     assert!(server.stats().projects[&app_id()].store_failures >= 3);
+}
+
+/// A page of a history that cannot be read is an error of the call, on both wires, and of no other.
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_of_the_call_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Redb::open(directory.path()).unwrap();
+    let app_id = app_id();
+    let text = |peer: usize| format!("<{peer}>{}", "x".repeat(1_000));
+    let peer = |n: usize| user(&format!("peer{n}"));
+    let append = |log, n: usize| {
+        let message = StoredMessage {
+            message_id: MessageId(n as u64),
+            from: user("alice"),
+            message: RtmMessage::text(text(n)),
+            server_received_ts: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
+        };
+        let work = StoreWork::Append { log, entry: LogEntry::Message(message), keep: None };
+        Task { app_id: &app_id, work }
+    };
+    let mut tasks: Vec<_> =
+        (0..40).map(|n| append(LogKey::History(Conversation::between(user("alice"), peer(n))), n)).collect();
+    tasks.extend((0..40).map(|n| append(LogKey::Stored(peer(n)), n)));
+    store.apply(tasks).into_iter().for_each(|answer| drop(answer.unwrap()));
+    drop(store);
+    let path = directory.path().join("rtm.redb");
+    let mut file = std::fs::read(&path).unwrap();
+    let lost = text(20);
+    for page in file.chunks_mut(4096) {
+        if page.windows(lost.len()).any(|window| window == lost.as_bytes()) {
+            page.fill(0);
+        }
+    }
+    std::fs::write(&path, file).unwrap();
+
+    let server = server_at(directory.path()).await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    for (n, is_whole) in [(20, false), (0, true), (20, false), (39, true)] {
+        let query = QueryHistory {
+            conversation: HistoryOf::Peer(peer(n)),
+            from_ts: 0,
+            until_ts: u64::MAX,
+            after: None,
+            limit: 100,
+        };
+        alice.request(query).await;
+        match alice.next().await {
+            ServerFrame::Reply { result: Ok(Answer::QueryHistory(page)), .. } => {
+                assert!(is_whole && page.messages.len() == 1, "{n}");
+            }
+            ServerFrame::Reply { result: Err(refusal), .. } => {
+                assert!(!is_whole && refusal.detail.contains("could not read the history"), "{n}: {refusal}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(server.store_stats().await.unwrap().damaged, 1);
+    for (n, is_whole) in [(20, false), (0, true)] {
+        let mut client = Client::connect(server.local_addr(), Wire::Vendor).await;
+        let id = format!("peer{n}");
+        client.log_in_with(&id, |login| login.gateway_session = Some("a session".into())).await;
+        let body = format!(r#"{{"uid":"{id}","sessId":"a session","appId":"{APP}"}}"#);
+        let json = post(server.local_addr(), "/arapi/v1/artmgw/getOfflineMsg", &body).await.json();
+        assert_eq!(
+            (json["code"] == 0, json["data"].as_array().map_or(0, Vec::len) == 1),
+            (is_whole, is_whole),
+            "{json}"
+        );
+    }
+    assert_eq!(server.store_stats().await.unwrap().damaged, 2);
+    server.shutdown().await;
 }
