@@ -256,9 +256,20 @@ const INLINE: usize = 24;
 /// Shorter texts are too short for vector instructions.
 const SIMD_FROM: usize = 64;
 
+/// The longest beginning of a text that has at most `max` bytes.
+pub(crate) fn prefix(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beginning_ends_where_a_character_does() {
+        assert_eq!([0, 1, 2, 3, 4, 9].map(|max| prefix("a上b", max)), ["", "a", "a", "a", "a上", "a上b"]);
+    }
 
     #[test]
     fn a_long_text_shares_its_frame_and_a_short_one_does_not_keep_it() {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use self::frame::{Head, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_CONTINUATION, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT};
 pub use self::{handshake::accept_key, violation::Violation};
-use crate::{Packet, PacketRef, Text};
+use crate::{Packet, PacketRef, Text, text};
 
 /// One side of a WebSocket, right after the handshake.
 pub struct WebSocket {
@@ -281,7 +281,7 @@ impl WebSocket {
 
     fn write_close(&mut self, code: u16, reason: &str, output: &mut Vec<u8>) {
         let mut payload = code.to_be_bytes().to_vec();
-        payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(CONTROL_BYTES - 2)]);
+        payload.extend_from_slice(text::prefix(reason, CONTROL_BYTES - 2).as_bytes());
         self.write_frame(OPCODE_CLOSE, &payload, output);
     }
 

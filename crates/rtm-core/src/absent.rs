@@ -33,7 +33,15 @@ impl Absent {
 
     /// Forgets sessions for which nobody waits any more, and gives their keys.
     pub(super) fn forget(&mut self, now: Instant) -> Vec<SessionKey> {
-        self.0.extract_if(.., |_, (_, until)| *until <= now).map(|(_, (key, _))| key).collect()
+        let mut forgotten = Vec::new();
+        self.0.retain(|_, (key, until)| {
+            let is_over = *until <= now;
+            if is_over {
+                forgotten.push(*key);
+            }
+            !is_over
+        });
+        forgotten
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Field, Input, Output, fault};
 use crate::{
     Abilities, AppId, AttributeKey, CallId, CallLimit, CallLimits, ChannelId, DecodeError, DecodeErrorKind, Epoch,
     ErrorKind, HistoryCursor, InstanceId, LimitedCall, MessageId, PeerOnlineState, Refusal, RequestId, Revision, Seq,
-    SessionId, Text, Token, UserId,
+    SessionId, Text, Token, UserId, text,
 };
 
 impl Field for u64 {
@@ -297,7 +297,7 @@ impl Field for Refusal {
 
 /// As much of the sentence as goes over a wire.
 fn detail(refusal: &Refusal) -> &str {
-    &refusal.detail[..refusal.detail.floor_char_boundary(Refusal::DETAIL_BYTES)]
+    text::prefix(&refusal.detail, Refusal::DETAIL_BYTES)
 }
 
 /// A list in the order of [`LimitedCall::ALL`], which other versions may have more or fewer of. It ends with the last
