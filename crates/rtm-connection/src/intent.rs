@@ -116,6 +116,7 @@ impl Intent {
         }
     }
 
+    #[inline]
     pub(crate) fn next_retry(&self) -> Option<Instant> {
         self.errands.values().filter_map(|progress| progress.retry_at).min()
     }

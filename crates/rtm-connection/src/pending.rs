@@ -95,10 +95,12 @@ impl Pending {
     }
 
     /// The lowest number without an answer.
+    #[inline]
     pub(crate) fn lowest(&self) -> Option<RequestId> {
         self.0.iter().filter_map(|queue| queue.first().map(|(id, _)| id)).min()
     }
 
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.0.iter().filter_map(|queue| queue.first().map(|(_, request)| request.deadline)).min()
     }

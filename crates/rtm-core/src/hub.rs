@@ -69,6 +69,14 @@ impl Signals {
             self.overfull.push(key);
         }
         if !conn.is_woken && session.stream.has_output() {
+            self.wake(id, conn);
+        }
+    }
+
+    /// A connection has something to write.
+    #[inline]
+    fn wake(&mut self, id: ConnId, conn: &mut Conn) {
+        if !conn.is_woken {
             conn.is_woken = true;
             self.wakes.push(id);
         }
@@ -119,11 +127,8 @@ impl Hub {
     }
 
     pub(super) fn wake(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && !conn.is_woken
-        {
-            conn.is_woken = true;
-            self.signals.wakes.push(id);
+        if let Some(conn) = self.conns.get_mut(id) {
+            self.signals.wake(id, conn);
         }
     }
 
@@ -140,7 +145,7 @@ impl Hub {
         {
             self.signals.overfull.push(key);
         }
-        self.wake(id);
+        self.signals.wake(id, conn);
     }
 
     /// Puts an event into a session for which nothing has to be done when it has arrived.

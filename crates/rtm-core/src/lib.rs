@@ -232,17 +232,14 @@ impl Core {
     pub fn handle_bytes(&mut self, now: Now, conn: ConnId) {
         let now = self.time(now);
         let state = self.hub.conns.get(conn).filter(|conn| !conn.is_closed);
-        if let Some(key) = state.and_then(|conn| conn.session) {
-            self.hear(now, key);
-            self.show_life(now, conn, key, false);
-        }
-    }
-
-    fn hear(&mut self, now: Now, key: SessionKey) {
-        if let Some(session) = self.hub.sessions.get_mut(key)
-            && session.liveness.hear(now.instant)
-        {
+        let Some(key) = state.and_then(|conn| conn.session) else { return };
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let has_to_show = session.liveness.has_to_show(now.instant, false);
+        if session.liveness.hear(now.instant) {
             self.set_state(now, key, PeerOnlineState::Online);
+        }
+        if has_to_show {
+            self.show_life(now, conn, key);
         }
     }
 
@@ -252,19 +249,26 @@ impl Core {
         }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         session.liveness.forget_lapse();
-        self.hear(now, key);
+        let has_to_show = match &frame {
+            ClientFrame::Request { .. } => session.liveness.has_to_show(now.instant, true),
+            ClientFrame::Ack { answered, .. } => {
+                session.requests.forget_before(*answered);
+                false
+            }
+            _ => false,
+        };
+        if session.liveness.hear(now.instant) {
+            self.set_state(now, key, PeerOnlineState::Online);
+        }
         match frame {
             ClientFrame::Request { id, command } => {
                 self.request(now, key, id, command);
-                self.show_life(now, conn, key, true);
-            }
-            ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
-            ClientFrame::Ack { received, consumed, answered } => {
-                self.acknowledge(now, conn, key, received, consumed);
-                if let Some(session) = self.hub.sessions.get_mut(key) {
-                    session.requests.forget_before(answered);
+                if has_to_show {
+                    self.show_life(now, conn, key);
                 }
             }
+            ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
+            ClientFrame::Ack { received, consumed, answered: _ } => self.acknowledge(now, conn, key, received, consumed),
             ClientFrame::Ping => {
                 if let Some(session) = self.hub.sessions.get_mut(key) {
                     session.liveness.show(now.instant);

@@ -28,8 +28,9 @@ pub(super) struct Liveness {
     heard: Instant,
     keep_alive: KeepAlive,
     ping_at: Option<Instant>,
-    /// When the client was last shown that the server hears it.
-    shown: Instant,
+    /// When the client is to be shown that the server hears it, if what came is a whole frame. A client that the server
+    /// pings sees that all the while.
+    show_at: Option<Instant>,
 }
 
 /// What a session's silence means.
@@ -44,12 +45,12 @@ impl Liveness {
     /// Of a session whose client has not been heard yet.
     pub(super) fn new(now: Instant, keep_alive: KeepAlive) -> Self {
         let state = PeerOnlineState::Offline;
-        Self { state, has_lapsed: false, heard: now, keep_alive, ping_at: None, shown: now }
+        Self { state, has_lapsed: false, heard: now, keep_alive, ping_at: None, show_at: None }
     }
 
     /// The client has logged in.
     pub(super) fn begin(&mut self, now: Instant, keep_alive: KeepAlive) {
-        (self.heard, self.shown) = (now, now);
+        self.heard = now;
         (self.keep_alive, self.ping_at) = match keep_alive {
             KeepAlive::Server { interval_ms } => {
                 let interval_ms = interval_ms.clamp(LEAST_KEEP_ALIVE_MS, MOST_KEEP_ALIVE_MS);
@@ -58,6 +59,7 @@ impl Liveness {
             }
             by_client => (by_client, None),
         };
+        self.show(now);
     }
 
     /// A frame came that proves that the client lives. `true` if its user has to be online again.
@@ -109,19 +111,22 @@ impl Liveness {
 
     /// The client is answered a ping, or shown without one that it is heard.
     pub(super) fn show(&mut self, now: Instant) {
-        self.shown = now;
+        self.show_at = self.shown_every().map(|interval| now + interval);
     }
 
     /// Whether a client of which something came has to be shown that. Its own ping waits behind a frame of which only a
     /// part is here, and may wait behind others where it is late.
-    fn has_to_show(&self, now: Instant, is_whole: bool) -> bool {
+    pub(super) fn has_to_show(&self, now: Instant, is_whole: bool) -> bool {
+        self.show_at.is_some_and(|at| {
+            // A part of a frame has it shown in half the time.
+            now >= at || (!is_whole && self.shown_every().is_some_and(|interval| now + interval / 2 >= at))
+        })
+    }
+
+    fn shown_every(&self) -> Option<Duration> {
         match self.keep_alive {
-            KeepAlive::Client { interval_ms } => {
-                let interval = Duration::from_millis(interval_ms.into());
-                now.saturating_duration_since(self.shown) >= if is_whole { interval } else { interval / 2 }
-            }
-            // It is pinged all the while.
-            _ => false,
+            KeepAlive::Client { interval_ms } => Some(Duration::from_millis(interval_ms.into())),
+            _ => None,
         }
     }
 
@@ -176,7 +181,7 @@ impl Liveness {
 
     pub(super) fn unpack(packed: &LivenessV1, time: PackTime) -> Self {
         let interval_ms = packed.interval_ms.min(MOST_KEEP_ALIVE_MS);
-        Self {
+        let mut liveness = Self {
             state: packed.state.0,
             has_lapsed: packed.has_lapsed,
             // What has not been heard yet has not been heard.
@@ -186,8 +191,10 @@ impl Liveness {
                 false => KeepAlive::Client { interval_ms },
             },
             ping_at: None,
-            shown: time.0,
-        }
+            show_at: None,
+        };
+        liveness.show(time.0);
+        liveness
     }
 }
 
@@ -226,9 +233,8 @@ impl Core {
 
     /// Shows a client that a frame is heard, or a part of one, by a pong that it did not ask for, where nothing else is about
     /// to: over a slow link its pings wait behind what it sends, and it takes the link for dead when nothing comes back.
-    pub(super) fn show_life(&mut self, now: Now, id: ConnId, key: SessionKey, is_whole: bool) {
+    pub(super) fn show_life(&mut self, now: Now, id: ConnId, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key)
-            && session.liveness.has_to_show(now.instant, is_whole)
             && self.hub.conns.get(id).is_some_and(|conn| !conn.is_closed && !conn.has_frames())
         {
             session.liveness.show(now.instant);

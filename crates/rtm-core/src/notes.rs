@@ -92,7 +92,9 @@ impl Core {
                 Note::Invitation(number) => self.invitation_event_received(event.event(), number, key),
             }
         }
-        self.remove_stored(key, stored);
+        if !stored.is_empty() {
+            self.remove_stored(key, stored);
+        }
         self.continue_offline(now, key);
     }
 
