@@ -268,7 +268,9 @@ impl Core {
                 }
             }
             ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
-            ClientFrame::Ack { received, consumed, answered: _ } => self.acknowledge(now, conn, key, received, consumed),
+            ClientFrame::Ack { received, consumed, answered: _ } => {
+                self.acknowledge(now, conn, key, received, consumed);
+            }
             ClientFrame::Ping => {
                 if let Some(session) = self.hub.sessions.get_mut(key) {
                     session.liveness.show(now.instant);
