@@ -1,9 +1,6 @@
 //! What the examples share: a server in the same process, and users whose events are printed.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::Duration;
 
 use anyhow::Context;
 use rtm_client::{Client, Events, RtmEvent, Wire};
@@ -48,9 +45,7 @@ pub async fn start_secure_server() -> anyhow::Result<(Server, String)> {
 /// When the user id or the life is not one that a token can have.
 pub fn token(user_id: &str, ttl: Duration) -> anyhow::Result<String> {
     let certificate: Certificate = CERTIFICATE.parse()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let salt = RandomState::new().hash_one(now) as u32;
-    Ok(Builder::new(APP_ID, &certificate, user_id, now, salt).ttl(ttl).build()?)
+    Ok(Builder::for_now(APP_ID, &certificate, user_id).ttl(ttl).build()?)
 }
 
 /// A client whose events are printed as they are taken.

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -334,9 +334,7 @@ impl Messages {
 
 /// A token; empty for an App ID that no token can hold, which the login then complains of.
 fn token(app_id: &str, certificate: &Certificate, user_id: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let salt = RandomState::new().hash_one(user_id) as u32;
-    Builder::new(app_id, certificate, user_id, now, salt).build().unwrap_or_default()
+    Builder::for_now(app_id, certificate, user_id).build().unwrap_or_default()
 }
 
 /// What keeps the users of two runs apart.

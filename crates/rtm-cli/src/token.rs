@@ -3,7 +3,6 @@
 mod explain;
 
 use std::{
-    hash::{BuildHasher, RandomState},
     io::Write as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -47,11 +46,13 @@ struct Make {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is set before 1970")?.as_secs();
     match (args.action, args.make) {
-        (Some(Action::Explain(args)), _) => explain::run(&args, now),
+        (Some(Action::Explain(args)), _) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is set before 1970")?.as_secs();
+            explain::run(&args, now)
+        }
         (None, Some(make)) => {
-            let token = make.token(now)?;
+            let token = make.token()?;
             writeln!(std::io::stdout(), "{token}").context("cannot write to standard output")
         }
         (None, None) => anyhow::bail!("say --app-id, --certificate and --uid, or explain TOKEN"),
@@ -59,10 +60,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 impl Make {
-    fn token(&self, now: u64) -> anyhow::Result<String> {
-        // The salt guards nothing, it only makes tokens of one second differ.
-        let salt = RandomState::new().hash_one(now) as u32;
-        Builder::new(self.app_id.as_str(), &self.certificate, self.uid.as_str(), now, salt)
+    fn token(&self) -> anyhow::Result<String> {
+        Builder::for_now(self.app_id.as_str(), &self.certificate, self.uid.as_str())
             .version(self.version)
             .ttl(self.ttl)
             .build()

@@ -181,7 +181,7 @@ impl<T> fmt::Debug for Call<T> {
 
 /// There is no task any more.
 pub(crate) fn gone(family: Family) -> RtmError {
-    RtmError::new(ErrorKind::Failure, family).with_detail("the runtime of the client has ended")
+    RtmError::new(ErrorKind::ClientEnded, family).with_detail("the runtime that it ran in has ended")
 }
 
 /// What a handle wants of the task. The senders are shadows of what the connection keeps: each call ends there, by its

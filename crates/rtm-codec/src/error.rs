@@ -75,6 +75,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The application's token provider gave no token.
     ProviderFailed,
+    /// The client is no more: the runtime that it ran in has ended.
+    ClientEnded,
 }
 
 /// The calls that share a list of error numbers.
@@ -307,6 +309,7 @@ impl fmt::Display for ErrorKind {
             Self::RevisionConflict => "the channel's attributes were changed by somebody else meanwhile",
             Self::Unsupported => "this is not supported here",
             Self::ProviderFailed => "the token provider gave no token",
+            Self::ClientEnded => "the client is no more",
         })
     }
 }

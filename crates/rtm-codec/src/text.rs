@@ -247,20 +247,19 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Texts shorter than this are copied out of the frame: the copy costs less than sharing does, and
-/// a short text does not keep a whole frame alive.
-pub(crate) const SHARE_FROM: usize = 1024;
-
-/// The longest text that needs no memory of its own.
-const INLINE: usize = 24;
-/// Shorter texts are too short for vector instructions.
-const SIMD_FROM: usize = 64;
-
 /// The longest beginning of a text that has at most `max` bytes.
 pub(crate) fn prefix(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
+
+/// Texts shorter than this are copied out of the frame: the copy costs less than sharing does, and
+/// a short text does not keep a whole frame alive.
+pub(crate) const SHARE_FROM: usize = 1024;
+/// The longest text that needs no memory of its own.
+const INLINE: usize = 24;
+/// Shorter texts are too short for vector instructions.
+const SIMD_FROM: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -42,14 +42,6 @@ pub(crate) struct Bot {
     received: Vec<RemoteInvitation>,
 }
 
-const ACT: u64 = 0;
-const LOG_IN: u64 = 1;
-const LEAVE: u64 = 2;
-const RENEW: u64 = 3;
-const PROVIDE: u64 = 4;
-/// And above: answer an invitation.
-const ANSWER: u64 = 10;
-
 impl Bot {
     pub(crate) fn new(plan: Plan) -> Self {
         Self { plan, said: 0, wants: false, sent: Vec::new(), received: Vec::new() }
@@ -327,3 +319,11 @@ impl App for Bot {
 fn take_some<T>(client: &mut Handle<'_>, items: &mut Vec<T>) -> Option<T> {
     if items.is_empty() { None } else { Some(items.swap_remove(client.random(items.len()))) }
 }
+
+const ACT: u64 = 0;
+const LOG_IN: u64 = 1;
+const LEAVE: u64 = 2;
+const RENEW: u64 = 3;
+const PROVIDE: u64 = 4;
+/// And above: answer an invitation.
+const ANSWER: u64 = 10;

@@ -1,6 +1,9 @@
 //! Making a token.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use crate::{Certificate, MAX_TTL, MAX_TTL_SECONDS, Version, is_app_id, v006, v007};
 
@@ -54,6 +57,25 @@ impl<'a> Builder<'a> {
     /// random; it makes two tokens of the same second differ and guards nothing.
     pub const fn new(app_id: &'a str, certificate: &'a Certificate, uid: &'a str, issued_at: u64, salt: u32) -> Self {
         Self { app_id, certificate, uid, issued_at, salt, version: Version::V006, ttl: MAX_TTL }
+    }
+
+    /// The same for a token whose life begins now, with a random salt. This alone reads the system's clock.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use rtm_token::{Builder, Certificate};
+    ///
+    /// let certificate: Certificate = "5CFd2fd1755d40ecb72977518be15d3b".parse()?;
+    /// let token = Builder::for_now("0123456789abcdef0123456789abcdef", &certificate, "alice").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[expect(clippy::disallowed_methods, reason = "it is what this is for; all else takes the time as an argument")]
+    pub fn for_now(app_id: &'a str, certificate: &'a Certificate, uid: &'a str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Keyed by the system's randomness.
+        let salt = RandomState::new().hash_one(now) as u32;
+        Self::new(app_id, certificate, uid, now.as_secs(), salt)
     }
 
     /// Chooses the format.

@@ -3,9 +3,6 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// Length of a signature in bytes.
-pub(crate) const SIGNATURE_LENGTH: usize = 32;
-
 /// The signature of `parts`, one after the other, under `key`.
 pub(crate) fn sign(key: &[u8], parts: &[&[u8]]) -> [u8; SIGNATURE_LENGTH] {
     hmac(key, parts).finalize().into_bytes().into()
@@ -23,3 +20,6 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     }
     hmac
 }
+
+/// Length of a signature in bytes.
+pub(crate) const SIGNATURE_LENGTH: usize = 32;

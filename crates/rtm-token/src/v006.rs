@@ -17,9 +17,6 @@ use crate::{
     signature::SIGNATURE_LENGTH,
 };
 
-/// The privilege to log in to RTM. The builders for media write others into the same table.
-pub(crate) const LOGIN: u16 = 1000;
-
 /// A decoded token whose signature was not checked yet.
 #[derive(Clone)]
 pub(crate) struct Token {
@@ -133,3 +130,6 @@ fn signed<'a>(app_id: &'a str, uid: &'a str, message: &'a [u8]) -> [&'a [u8]; 3]
 }
 
 const CRC_OF_NOTHING: u32 = 0;
+
+/// The privilege to log in to RTM. The builders for media write others into the same table.
+pub(crate) const LOGIN: u16 = 1000;

@@ -21,9 +21,6 @@ use crate::{
     signature::SIGNATURE_LENGTH,
 };
 
-/// The privilege to log in, of the services RTM and RTM2.
-pub(crate) const LOGIN: u16 = 1;
-
 /// A decoded token whose signature was not checked, and whose services were not read yet.
 #[derive(Clone)]
 pub(crate) struct Token {
@@ -249,3 +246,6 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, TokenError> {
         count => Err(TokenError::TrailingBytes { count }),
     }
 }
+
+/// The privilege to log in, of the services RTM and RTM2.
+pub(crate) const LOGIN: u16 = 1;

@@ -345,5 +345,6 @@ enums! {
         30 => RevisionConflict,
         31 => Unsupported,
         32 => ProviderFailed,
+        33 => ClientEnded,
     }
 }

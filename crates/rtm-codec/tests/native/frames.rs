@@ -387,6 +387,7 @@ fn refusal() -> BoxedStrategy<Refusal> {
         RevisionConflict,
         Unsupported,
         ProviderFailed,
+        ClientEnded,
     ];
     (select(kinds), "[ -~]{0,80}|字{0,80}").prop_map(|(kind, detail)| Refusal::new(kind, &detail)).boxed()
 }

@@ -257,6 +257,7 @@ fn error_kinds() -> Vec<(&'static str, ErrorKind)> {
         ("revision_conflict", ErrorKind::RevisionConflict),
         ("unsupported", ErrorKind::Unsupported),
         ("provider_failed", ErrorKind::ProviderFailed),
+        ("client_ended", ErrorKind::ClientEnded),
     ]
 }
 

@@ -13,11 +13,6 @@ use crate::store::{
     StoreAnswer, StoreWork, StoredMessage, Task, read_state,
 };
 
-/// Two projects.
-pub(super) const APPS: [char; 2] = ['A', 'B'];
-/// When the first message of a log was sent, in milliseconds since the Unix epoch.
-pub(super) const START: u64 = 1_700_000_000_000;
-
 /// Fails unless both are the same.
 pub(super) fn same<T: Debug + PartialEq>(what: impl Into<String>, got: &T, wanted: &T) -> Result<(), Fault> {
     if got == wanted {
@@ -165,3 +160,8 @@ pub(super) fn values(backend: &mut dyn Backend) -> Result<Vec<(StateKey, StateVa
 pub(super) fn wrong_answer(got: &StoreAnswer, wanted: &str) -> Fault {
     Fault::Differs { what: "the answer".to_owned(), got: format!("{got:?}"), wanted: wanted.to_owned() }
 }
+
+/// Two projects.
+pub(super) const APPS: [char; 2] = ['A', 'B'];
+/// When the first message of a log was sent, in milliseconds since the Unix epoch.
+pub(super) const START: u64 = 1_700_000_000_000;
