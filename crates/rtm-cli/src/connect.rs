@@ -62,9 +62,9 @@ impl WireName {
 }
 
 impl User {
-    /// A client that is not logged in yet.
-    pub(crate) fn client(&self) -> anyhow::Result<(Client, Events)> {
-        Ok(self.project.client()?.login_timeout(self.timeout).build()?)
+    /// A client that is not logged in yet. Its calls wait for their limits or are refused.
+    pub(crate) fn client(&self, wait_for_limits: bool) -> anyhow::Result<(Client, Events)> {
+        Ok(self.project.client()?.login_timeout(self.timeout).wait_for_limits(wait_for_limits).build()?)
     }
 
     /// Logs in. A script may do so more often than users are allowed to: it is held up then, for some seconds at most.

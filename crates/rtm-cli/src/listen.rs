@@ -67,7 +67,7 @@ impl Serialize for Utc {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
-    let (client, mut events) = args.user.client()?;
+    let (client, mut events) = args.user.client(false)?;
     let mut setup = pin!(args.setup(&client).fuse());
     loop {
         tokio::select! {

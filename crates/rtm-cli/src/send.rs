@@ -18,7 +18,7 @@ use crate::{
 /// It prints a line of JSON that says what became of the message. Its outcome is delivered: the user's device has it;
 /// stored: the user is offline, and gets it at the next login; not_received: the user is offline or does not answer;
 /// accepted: the channel's members get it; refused: nobody gets it, with error, code and, where it was sent too often,
-/// retry_after_ms; or unknown: the connection was lost before the server had answered.
+/// retry_after_ms; or unknown: the server had not answered in time, or before the connection was lost. It may have been sent.
 ///
 /// A user has one session: whoever else is logged in as the same user is logged out. Send as another user than the one
 /// that listens.
@@ -34,9 +34,9 @@ pub(crate) struct Args {
     /// End with status 3 unless this became of every message; stored is met by delivered too.
     #[arg(long, value_name = "OUTCOME", value_enum, conflicts_with = "channel")]
     require: Option<Required>,
-    /// Send each line of standard input as a message, as fast as the limits of the server allow. What became of each is
-    /// printed in their order, with the number of its line. Empty lines are left out. Lines that are under way when the
-    /// connection breaks may end as unknown.
+    /// Send each line of standard input as a message, in their order and as fast as the limits of the server allow. What
+    /// became of each is printed in the same order, with the number of its line. Empty lines are left out. Lines that are
+    /// under way when the connection breaks may end as unknown. Without a server it waits, and says so on standard error.
     #[arg(long, conflicts_with = "text")]
     lines: bool,
     /// The message. It may begin with a hyphen.
@@ -78,7 +78,7 @@ enum To {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
-    let (client, events) = args.user.client()?;
+    let (client, events) = args.user.client(args.lines)?;
     let sent = tokio::select! {
         sent = args.send(&client, events) => sent,
         () = stop.asked() => Err(anyhow::anyhow!(if client.user_id().is_some() {

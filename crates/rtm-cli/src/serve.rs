@@ -8,12 +8,12 @@ use rtm_server::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::connect::Stop;
+use crate::{connect::Stop, exit::WrongArgument};
 
 /// Run a server until SIGINT or SIGTERM.
 ///
-/// When it is ready it prints "listening on ADDR" for each address. Flags come before the configuration file, and the
-/// file before the defaults. GET /healthz answers 200 while it serves.
+/// When it is ready it prints "listening on ADDR" for each address. A flag overrides the configuration file, and the file the
+/// defaults. GET /healthz answers 200 while it serves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to listen, 127.0.0.1:8080 by default; at a name, at all addresses that it has. Port 0 takes a free one. May
@@ -21,7 +21,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddress>,
     /// A project to serve: open, or with the certificate that its users' tokens are signed with. May be given more than
-    /// once; with the same App ID twice for a change of certificates.
+    /// once; with the same App ID twice for a change of certificates. It is served besides those of the configuration
+    /// file; one that is there as well keeps its limits and settings, and its certificate is replaced.
     #[arg(long, value_name = "APPID[:CERTIFICATE]")]
     project: Vec<Project>,
     /// The address that the vendor's gateway names to its clients; by default the one they asked.
@@ -131,7 +132,16 @@ impl Args {
         }
         // A project of the file keeps its limits and settings, and has the flags' certificates instead of its own.
         for Project { app_id, .. } in &self.project {
+            let has_certificate =
+                self.project.iter().any(|named| named.app_id == *app_id && named.certificate.is_some());
             match config.projects.iter_mut().find(|project| project.app_id == *app_id) {
+                Some(project) if !has_certificate && !project.certificates.is_empty() => {
+                    let fault = format!(
+                        "--project {app_id} would open a project that has a certificate in the configuration: leave the \
+                         option out, or give --project {app_id}:CERTIFICATE"
+                    );
+                    return Err(WrongArgument(fault).into());
+                }
                 Some(project) => project.certificates.clear(),
                 None => config.projects.push(ProjectConfig::new(app_id.clone())),
             }

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    make: Option<Make>,
+    make: Make,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -29,14 +29,14 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Make {
     /// The project: 32 letters and digits.
-    #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
-    app_id: AppId,
+    #[arg(long, value_name = "APPID", env = "RTM_APP_ID", required = true)]
+    app_id: Option<AppId>,
     /// The project's certificate, which signs the token.
-    #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true)]
-    certificate: Certificate,
+    #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true, required = true)]
+    certificate: Option<Certificate>,
     /// The user that the token lets log in.
-    #[arg(long, env = "RTM_UID")]
-    uid: UserId,
+    #[arg(long, env = "RTM_UID", required = true)]
+    uid: Option<UserId>,
     /// How long it lives, at most 24h: 30s, 10m, 1h 30m …
     #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -46,22 +46,25 @@ struct Make {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    match (args.action, args.make) {
-        (Some(Action::Explain(args)), _) => {
+    match args.action {
+        Some(Action::Explain(args)) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is set before 1970")?.as_secs();
             explain::run(&args, now)
         }
-        (None, Some(make)) => {
-            let token = make.token()?;
+        None => {
+            let token = args.make.token()?;
             writeln!(std::io::stdout(), "{token}").context("cannot write to standard output")
         }
-        (None, None) => anyhow::bail!("say --app-id, --certificate and --uid, or explain TOKEN"),
     }
 }
 
 impl Make {
     fn token(&self) -> anyhow::Result<String> {
-        Builder::for_now(self.app_id.as_str(), &self.certificate, self.uid.as_str())
+        // `explain` needs none of them, also where the environment has some.
+        let (Some(app_id), Some(certificate), Some(uid)) = (&self.app_id, &self.certificate, &self.uid) else {
+            anyhow::bail!("say --app-id, --certificate and --uid, or explain TOKEN");
+        };
+        Builder::for_now(app_id.as_str(), certificate, uid.as_str())
             .version(self.version)
             .ttl(self.ttl)
             .build()

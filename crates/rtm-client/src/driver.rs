@@ -56,6 +56,8 @@ pub(crate) struct Driver<N> {
     events: EventSender,
     /// Whether the application has new events, and its turn before the next write.
     lets_reply: bool,
+    /// Whether the socket is not read, since the application is behind.
+    holds_back: bool,
     status: watch::Sender<Status>,
     token_provider: Option<TokenProvider>,
     tokens: JoinSet<Result<Token, String>>,
@@ -108,6 +110,7 @@ impl<N: Network> Driver<N> {
             next_call: 0,
             events,
             lets_reply: false,
+            holds_back: false,
             status,
             token_provider,
             tokens: JoinSet::new(),
@@ -224,7 +227,12 @@ impl<N: Network> Driver<N> {
     fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> bool {
         let due = self.wake_up.poll(cx);
         if due {
-            self.connection.handle_timeout(now());
+            let now = now();
+            if self.holds_back {
+                // What the server sends lies in the socket unread: that is no silence of the server's.
+                self.connection.handle_bytes(now);
+            }
+            self.connection.handle_timeout(now);
         }
         due
     }
@@ -237,6 +245,7 @@ impl<N: Network> Driver<N> {
         let idle = self.replies.is_empty() && self.connection.state() == ConnectionState::Connected;
         let patience = if idle { 1 } else { CALL_PATIENCE };
         let read = self.settings.wire == Wire::Native || waiting < window.saturating_mul(patience);
+        self.holds_back = !read;
         match self.link.poll(cx, read) {
             Poll::Pending => return false,
             Poll::Ready(Progress::Opened) => self.connection.handle_opened(now()),

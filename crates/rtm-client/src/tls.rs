@@ -86,7 +86,8 @@ fn explained(error: io::Error) -> io::Error {
     let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) else { return error };
     let advice = match cause {
         Error::InvalidMessage(_) => "the server does not speak TLS: use http:// or ws://",
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // The name of its issuer may be that of another certificate that is trusted.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "nobody who is trusted has signed the server's certificate: trust the certificate of its CA too"
         }
         Error::InvalidCertificate(CertificateError::Other(other))

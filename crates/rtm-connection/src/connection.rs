@@ -237,7 +237,8 @@ impl Connection {
     }
 
     /// Bytes came that make no whole frame yet. They prove that the link lives, also where it is so slow that one frame
-    /// takes longer than its silence may last.
+    /// takes longer than its silence may last. A driver that reads nothing, since its user is behind, says the same when
+    /// its timer is due: it cannot know that the server is silent.
     pub fn handle_bytes(&mut self, now: Instant) {
         let now = self.advance(now);
         let State::In(account) = &mut self.state else { return };

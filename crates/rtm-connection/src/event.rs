@@ -32,8 +32,8 @@ pub enum RtmEvent {
         /// How it came.
         properties: ReceivedMessageProperties,
     },
-    /// A user invites this one to a call: [`accept`](crate::Connection::accept_invitation) or
-    /// [`refuse`](crate::Connection::refuse_invitation) it. It ends by itself after 60 s.
+    /// A user invites this one to a call: `accept_invitation` or `refuse_invitation`
+    /// answers it. It ends by itself after 60 s.
     RemoteInvitationReceived {
         /// The invitation.
         invitation: RemoteInvitation,
@@ -57,7 +57,7 @@ pub enum RtmEvent {
     TokenDidExpire,
     /// The token lets this user in no more, or the token provider gives no new one. Until there is one the client
     /// stays `RECONNECTING`, or `CONNECTED` with the token that it has; calls that need a connection fail with
-    /// `error` meanwhile. [`renew_token`](crate::Connection::renew_token) ends it at once.
+    /// `error` meanwhile. `renew_token` ends it at once.
     TokenNeeded {
         /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`], as the server says, or
         /// [`ErrorKind::ProviderFailed`].

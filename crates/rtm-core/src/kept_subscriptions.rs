@@ -169,6 +169,11 @@ impl KeptSubscriptions {
         self.find(subscriber).map_or(now_ms, |kept| now_ms.max(kept.seen_ms.saturating_add(1)))
     }
 
+    /// The time of the latest record of a client; 0 if there is none.
+    pub(super) fn seen_ms(&self, subscriber: &Subscriber) -> u64 {
+        self.find(subscriber).map_or(0, |kept| kept.seen_ms)
+    }
+
     /// The store has these of a client.
     pub(super) fn put(&mut self, subscriber: &Subscriber, peers: Vec<UserId>, seen_ms: u64, ends_at: Instant) {
         self.bytes += bytes(&peers);

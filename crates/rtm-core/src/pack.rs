@@ -140,7 +140,8 @@ impl Core {
 
     /// Puts a session in whose pack is good.
     fn put_in(&mut self, now: Now, opened: Opened) {
-        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, invitations } = opened;
+        let (invitations, seen_ms) = (opened.invitations, opened.subscriptions_seen_ms);
+        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, .. } = opened;
         let user = self.users.intern(&user_id);
         let session = Session::unpack(id, user, parts, self.hasher.clone(), &self.config.settings);
         let key = self.hub.put_in(now.instant, session);
@@ -165,7 +166,7 @@ impl Core {
             session.memberships = memberships;
             session.watching = watching;
         }
-        self.unpack_subscriptions(now, key);
+        self.unpack_subscriptions(now, key, seen_ms);
         for invitation in invitations {
             self.unpack_invitation(now, user, invitation);
         }

@@ -228,7 +228,7 @@ impl Core {
     }
 
     /// A session has come from elsewhere, and the store has its subscriptions.
-    pub(super) fn unpack_subscriptions(&mut self, now: Now, key: SessionKey) {
+    pub(super) fn unpack_subscriptions(&mut self, now: Now, key: SessionKey, seen_ms: u64) {
         if !self.subscribes_once(key) {
             return;
         }
@@ -236,7 +236,7 @@ impl Core {
         let mut peers: Vec<_> = self.watched(key).collect();
         peers.sort_unstable();
         if !peers.is_empty() {
-            self.subscriptions.put(&subscriber, peers, now.unix_ms, now.instant + self.kept_for());
+            self.subscriptions.put(&subscriber, peers, seen_ms, now.instant + self.kept_for());
         }
     }
 

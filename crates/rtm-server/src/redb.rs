@@ -8,7 +8,7 @@ mod tables;
 mod walk;
 
 use std::{
-    fs,
+    fs::{self, TryLockError},
     io::{self, Read as _},
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -53,6 +53,20 @@ pub struct Redb {
     /// Whether the log says that the file is repaired: that has several steps, and each error may lead to another one.
     tells_repair: Arc<AtomicBool>,
     damage: Arc<Damage>,
+    /// The file, where it is a copy.
+    _copy: Option<TemporaryFile>,
+}
+
+/// A file that is removed when this is dropped.
+#[derive(Debug)]
+struct TemporaryFile(PathBuf);
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            warn!("{} cannot be removed: {error}", self.0.display());
+        }
+    }
 }
 
 impl Redb {
@@ -69,8 +83,13 @@ impl Redb {
             return Err(fault(io::Error::new(io::ErrorKind::NotADirectory, "it is there, and is not a directory")));
         }
         fs::create_dir_all(directory).map_err(fault)?;
-        let mut store =
-            Self { path: directory.join(FILE), database: None, tells_repair: Arc::default(), damage: Arc::default() };
+        let mut store = Self {
+            path: directory.join(FILE),
+            database: None,
+            tells_repair: Arc::default(),
+            damage: Arc::default(),
+            _copy: None,
+        };
         store.open_file()?;
         Ok(store)
     }
@@ -84,6 +103,35 @@ impl Redb {
         let path = directory.as_ref().join(FILE);
         fs::metadata(&path).map_err(|error| BackendError::new(format!("open {}", path.display()), error))?;
         Self::open(directory)
+    }
+
+    /// Opens a copy of the store in `directory`, which lies beside it until this is dropped: nothing that is done to it, a
+    /// repair or a newer format, changes the store itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_existing`](Self::open_existing), and when there is no room for the copy.
+    pub fn open_copy(directory: impl AsRef<Path>) -> Result<Self, BackendError> {
+        let directory = directory.as_ref();
+        let path = directory.join(FILE);
+        let fault = |error: Fault| BackendError::new(format!("open {}", path.display()), error);
+        let file = fs::File::open(&path).map_err(|error| fault(error.into()))?;
+        // Whoever uses it has it locked.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => fault(Fault::InUse),
+            TryLockError::Error(error) => fault(error.into()),
+        })?;
+        let copy = TemporaryFile(directory.join(format!("{FILE}.copy-{}", std::process::id())));
+        fs::copy(&path, &copy.0).map_err(|error| BackendError::new(format!("copy {}", path.display()), error))?;
+        let mut store = Self {
+            path: copy.0.clone(),
+            database: None,
+            tells_repair: Arc::default(),
+            damage: Arc::default(),
+            _copy: Some(copy),
+        };
+        store.open_file()?;
+        Ok(store)
     }
 
     fn open_file(&mut self) -> Result<&mut Database, BackendError> {

@@ -372,6 +372,11 @@ impl Ledger {
         self.requests.probe(now, device, id, command);
     }
 
+    /// What was asked of the server at the end is asked again.
+    pub(crate) fn forget_probes(&mut self) {
+        self.requests.forget_probes();
+    }
+
     /// What the probes and everything before showed. `here`: the devices that are logged in, each with the
     /// channels that it believes to be in.
     pub(crate) fn finish(&mut self, now: Duration, here: &[(usize, Vec<ChannelId>)]) {

@@ -151,14 +151,30 @@ impl World {
     /// Looks everything over: asks the server through each device that is logged in for members, counts and
     /// attributes, and compares with what there has to be. To be called when things have been quiet for a while:
     /// some 75 s after the last call and the last fault, every invitation has ended and everybody who is gone is
-    /// known to be. Lets 6 s pass.
+    /// known to be. Lets 6 s pass, and again 6 s where a session ended meanwhile, as with its token.
     ///
     /// # Errors
     ///
     /// The first [`Violation`] of an invariant.
     pub fn check(&mut self) -> Result<(), Violation> {
         self.check_returns();
-        for (device, channels) in self.here() {
+        let mut here = self.here();
+        for _ in 0..ASKED_AGAIN {
+            self.probe_all(&here);
+            self.run_for(Duration::from_secs(6))?;
+            let since = std::mem::replace(&mut here, self.here());
+            if since == here {
+                break;
+            }
+            // The answers tell of what was.
+            self.ledger.forget_probes();
+        }
+        self.ledger.finish(self.now, &here);
+        self.ledger.violation().map_or(Ok(()), Err)
+    }
+
+    fn probe_all(&mut self, here: &[(usize, Vec<ChannelId>)]) {
+        for (device, channels) in here.iter().cloned() {
             let user_id = self.devices[device].user_id.clone();
             for channel_id in channels.iter().take(PROBED_CHANNELS) {
                 self.probe(device, GetMembers { channel_id: channel_id.clone() });
@@ -170,10 +186,6 @@ impl World {
             self.probe(device, GetUserAttributes { user_id, keys: None });
             self.drive(device);
         }
-        self.run_for(Duration::from_secs(6))?;
-        let here = self.here();
-        self.ledger.finish(self.now, &here);
-        self.ledger.violation().map_or(Ok(()), Err)
     }
 
     /// Looks over what is left on the server when every user has logged out or is gone for good: nothing. To be
@@ -352,6 +364,9 @@ impl fmt::Debug for World {
             .finish_non_exhaustive()
     }
 }
+
+/// How often everything is asked again, where it changes meanwhile.
+const ASKED_AGAIN: usize = 3;
 
 /// How many channels of each device are looked over: as many as the call limits allow at once.
 const PROBED_CHANNELS: usize = 5;

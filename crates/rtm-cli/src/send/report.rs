@@ -61,8 +61,7 @@ impl Serialize for Report<'_> {
             }
             Sent::Accepted => map.serialize_entry("outcome", "accepted")?,
             Sent::Failed(error) => {
-                let is_unknown = matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Timeout);
-                map.serialize_entry("outcome", if is_unknown { "unknown" } else { "refused" })?;
+                map.serialize_entry("outcome", if is_unknown(error) { "unknown" } else { "refused" })?;
                 map.serialize_entry("error", &format!("{:?}", error.kind()))?;
                 if let Some(code) = error.code() {
                     map.serialize_entry("code", &code)?;
@@ -74,4 +73,9 @@ impl Serialize for Report<'_> {
         }
         map.end()
     }
+}
+
+/// Whether the message may have been sent all the same.
+pub(super) fn is_unknown(error: &RtmError) -> bool {
+    matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Timeout)
 }

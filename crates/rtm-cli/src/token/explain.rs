@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 /// Say what is in a token, and whether a server would let its user log in now.
 ///
-/// Ends with status 1 if a server would refuse it.
+/// Ends with status 1 if a server would refuse it. What cannot be decided without the certificate, and for a 006 token
+/// without the user, ends with status 0 and the verdict undecided.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The token; - reads it from standard input.
@@ -85,6 +86,9 @@ impl Args {
         };
         if users.is_empty() {
             return match explained.holder {
+                Holder::Crc32(_) if explained.ends_at <= now => {
+                    Verdict::Refused(TokenError::Expired { ended_at: explained.ends_at }.to_string())
+                }
                 Holder::Crc32(_) => Verdict::Undecided("a 006 token does not name its user: give --uid"),
                 _ => Verdict::Refused(TokenError::NoLoginPrivilege.to_string()),
             };

@@ -146,6 +146,7 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
         (format!("lisden = \"127.0.0.1:0\"\n{project}"), "lisden"),
         (format!("{project}limits = {{ send_message = \"often\" }}\n"), "send_message"),
         (format!("{project}certificates = [\"short\"]\n"), "certificates"),
+        (format!("{project}certificates = []\n"), "the list is empty"),
         (format!("{project}{project}"), "two projects"),
         ("listen = ".to_owned(), "line 1"),
         (String::new(), "names no project"),
@@ -236,4 +237,21 @@ fn a_project_of_the_file_takes_the_certificates_of_the_flags() {
         let sent = send(&["--token", token.trim()]);
         assert!(sent.status.success(), "{sent:?}");
     }
+}
+
+#[test]
+fn a_flag_does_not_open_a_project_that_the_file_protects() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rtm.toml");
+    fs::write(&path, format!("[[project]]\napp_id = \"{APP_ID}\"\ncertificates = \"{CERTIFICATE}\"\n")).unwrap();
+    let serve = |project: &str| {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--config", path.to_str().unwrap(), "--check-config"];
+        rtm(&[&args[..], &["--project", project]].concat())
+    };
+    let output = serve(APP_ID);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("--project {APP_ID} would open a project")), "{said}");
+    assert!(serve(&format!("{APP_ID}:{}", "0".repeat(32))).status.success());
+    assert!(serve(&"f".repeat(32)).status.success(), "another project may be open");
 }

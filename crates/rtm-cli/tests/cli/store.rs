@@ -120,7 +120,25 @@ fn an_old_store_is_brought_up_with_one_line() {
     assert_eq!(succeeded(&output), counts);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((said.lines().count(), said.contains("brought up")), (1, true), "{said}");
+    let output = old.run("export", &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((said.lines().count(), said.contains("brought up")), (1, true), "check left the file as it was: {said}");
+    assert!(old.run("export", &[]).stderr.is_empty());
     assert!(old.run("check", &[]).stderr.is_empty());
+}
+
+#[test]
+fn a_check_of_a_damaged_old_store_leaves_what_can_be_read() {
+    let old = DataDir::old();
+    let file = old.0.path().join("rtm.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(7).position(|text| text == b"another").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    assert!(failed(&old.run("check", &[])).contains("checksums"));
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    assert_eq!(std::fs::read_dir(old.0.path()).unwrap().count(), 1, "the copy is gone");
+    assert_eq!(old.export().len(), 79);
 }
 
 #[test]
@@ -216,7 +234,7 @@ fn a_bad_line_is_named_and_what_came_before_it_is_kept() {
 #[test]
 fn damage_is_named_and_the_rest_is_exported() {
     let store = DataDir::old();
-    succeeded(&store.run("check", &[]));
+    store.export();
     let database = redb::Database::open(store.file()).unwrap();
     let transaction = database.begin_write().unwrap();
     let entries = redb::TableDefinition::<(&str, &str, u64), &[u8]>::new("log_stored");
@@ -266,7 +284,7 @@ fn a_store_that_is_none_is_not_made() {
 #[test]
 fn an_export_whose_reader_has_enough_ends_quietly() {
     let store = DataDir::old();
-    succeeded(&store.run("check", &[]));
+    store.export();
     let args = ["store", "export", "--data-dir", store.path()];
     let mut child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut some = [0; 10];

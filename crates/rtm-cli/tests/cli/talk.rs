@@ -170,11 +170,11 @@ fn refused_and_unmet_lines_are_told_by_the_status_and_the_others_are_sent() {
 }
 
 #[test]
-fn lines_keep_to_the_limits_of_the_server_and_each_comes_once() {
-    // The vendor's wire does not tell of the limit: its client learns of it by refusals.
+fn lines_keep_to_the_limits_of_the_server_in_their_order() {
+    // The vendor's wire does not tell of the limit: its client learns of it by refusals, which may cost the order.
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("rtm.toml");
-    let config = format!("[[project]]\napp_id = \"{APP_ID}\"\nlimits = {{ send_message = \"40/500ms\" }}\n");
+    let config = format!("[[project]]\napp_id = \"{APP_ID}\"\nlimits = {{ send_message = \"60/4s\" }}\n");
     std::fs::write(&file, config).unwrap();
     let server = Server::start(&["--config", file.to_str().unwrap()]);
     for wire in ["native", "vendor"] {
@@ -187,7 +187,9 @@ fn lines_keep_to_the_limits_of_the_server_and_each_comes_once() {
         let mut texts: Vec<u32> = (0..100)
             .map(|_| bob.event(is_type("MessageFromPeer"))["message"]["text"].as_str().unwrap().parse().unwrap())
             .collect();
-        texts.sort_unstable();
+        if wire == "vendor" {
+            texts.sort_unstable();
+        }
         assert_eq!(texts, (0..100).collect::<Vec<_>>(), "{wire}");
         bob.signal("INT");
         bob.end();

@@ -170,3 +170,32 @@ fn what_cannot_be_made_or_explained_is_named_on_stderr() {
         assert!(output.stdout.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn the_environment_of_other_commands_does_not_keep_a_token_from_being_explained() {
+    let token = make(&["--version", "007"]);
+    for (name, value) in [("RTM_APP_ID", APP_ID), ("RTM_UID", "alice"), ("RTM_CERTIFICATE", CERTIFICATE)] {
+        let args = ["token", "explain", &token, "--certificate", CERTIFICATE, "--uid", "alice"];
+        let output = command(&args).env(name, value).output().unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+        let made = command(&["token"]).env(name, value).output().unwrap();
+        let said = String::from_utf8(made.stderr).unwrap();
+        assert_eq!(made.status.code(), Some(2), "{said}");
+        assert!(said.contains("required"), "{said}");
+    }
+    let made = command(&["token"])
+        .envs([("RTM_APP_ID", APP_ID), ("RTM_UID", "alice"), ("RTM_CERTIFICATE", CERTIFICATE)])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+#[test]
+fn a_006_token_that_is_over_is_refused_whoever_its_user_is() {
+    let certificate: Certificate = CERTIFICATE.parse().unwrap();
+    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 60;
+    let token = Builder::new(APP_ID, &certificate, "alice", then, 1).ttl(Duration::from_secs(30)).build().unwrap();
+    let (code, text) = explain(&[&token]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(field(&text, "verdict").starts_with("refused: the token expired"), "{text}");
+}

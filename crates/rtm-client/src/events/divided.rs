@@ -42,8 +42,8 @@ struct Part {
 struct Waiting {
     /// Each with its place in the whole stream; a copy of what every part is told has none.
     events: VecDeque<(Option<u64>, RtmEvent)>,
-    /// How many of them have a place.
-    placed: usize,
+    /// How many of them may be dropped: they have a place, and the server told them.
+    droppable: usize,
     /// How many of those may wait, if the oldest are dropped beyond that.
     most: Option<usize>,
     /// How many were dropped since the reader was told.
@@ -88,7 +88,7 @@ impl Divided {
         for (place, event) in std::mem::take(&mut self.rest.events) {
             match place {
                 Some(place) if !concerns_all(&event) && part.picks(&event) => {
-                    self.rest.placed -= 1;
+                    self.rest.droppable -= usize::from(is_droppable(&event));
                     part.waiting.push(place, event);
                 }
                 place => self.rest.events.push_back((place, event)),
@@ -98,13 +98,14 @@ impl Divided {
         id
     }
 
-    /// Ends a part: what waits in it goes back to the rest. Says how many events are taken by that.
-    pub(super) fn remove(&mut self, id: PartId, rest_is_read: bool) -> u32 {
-        let Some(at) = self.parts.iter().position(|part| part.id == id) else { return 0 };
-        let part = self.parts.remove(at);
-        let back = part.waiting.events.into_iter().filter_map(|(place, event)| Some((place?, event)));
+    /// Ends a part: what waits in it goes back to the rest. Says how many events are taken by that, and gives back what
+    /// picked: it is the application's, and is dropped where nothing is locked.
+    pub(super) fn remove(&mut self, id: PartId, rest_is_read: bool) -> Option<(u32, Picker)> {
+        let at = self.parts.iter().position(|part| part.id == id)?;
+        let Part { picker, waiting, .. } = self.parts.remove(at);
+        let back = waiting.events.into_iter().filter_map(|(place, event)| Some((place?, event)));
         if !rest_is_read {
-            return back.map(|(place, _)| self.ledger.take(place)).sum();
+            return Some((back.map(|(place, _)| self.ledger.take(place)).sum(), picker));
         }
         let mut back = back.peekable();
         let rest = std::mem::take(&mut self.rest.events);
@@ -116,7 +117,7 @@ impl Divided {
             self.rest.events.push_back((place, event));
         }
         back.for_each(|(place, event)| self.rest.push(place, event));
-        0
+        Some((0, picker))
     }
 
     /// Nobody reads the rest any more. Says how many events are taken by that.
@@ -147,7 +148,7 @@ impl Divided {
             return Some((RtmEvent::Gap { channel_id: channel_id.cloned(), lost, reason: GapReason::Lossy }, 0));
         }
         let (place, event) = waiting.events.pop_front()?;
-        waiting.placed -= usize::from(place.is_some());
+        waiting.droppable -= usize::from(place.is_some() && is_droppable(&event));
         Some((event, place.map_or(0, |place| self.ledger.take(place))))
     }
 
@@ -212,7 +213,7 @@ impl fmt::Debug for Part {
 
 impl Waiting {
     fn push(&mut self, place: u64, event: RtmEvent) {
-        self.placed += 1;
+        self.droppable += usize::from(is_droppable(&event));
         self.events.push_back((Some(place), event));
     }
 
@@ -236,14 +237,14 @@ impl Waiting {
         self.events.push_back((None, event.clone()));
     }
 
-    /// Drops the oldest event with a place, if there are too many. Says which place it had.
+    /// Drops the oldest event that may be dropped, if there are too many. Says which place it had.
     fn drop_oldest(&mut self) -> Option<u64> {
-        if self.placed <= self.most? {
+        if self.droppable <= self.most? {
             return None;
         }
-        let oldest = self.events.iter().position(|(place, _)| place.is_some())?;
+        let oldest = self.events.iter().position(|(place, event)| place.is_some() && is_droppable(event))?;
         let (place, _) = self.events.remove(oldest)?;
-        self.placed -= 1;
+        self.droppable -= 1;
         self.dropped += 1;
         place
     }
@@ -278,5 +279,18 @@ fn concerns_all(event: &RtmEvent) -> bool {
         event,
         RtmEvent::Gap { channel_id: None, .. }
             | RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, .. }
+    )
+}
+
+/// Whether a lossy part may drop an event: what the client itself tells it may not.
+fn is_droppable(event: &RtmEvent) -> bool {
+    !matches!(
+        event,
+        RtmEvent::ConnectionStateChanged { .. }
+            | RtmEvent::TokenWillExpire
+            | RtmEvent::TokenDidExpire
+            | RtmEvent::TokenNeeded { .. }
+            | RtmEvent::RestoreFailed { .. }
+            | RtmEvent::Gap { .. }
     )
 }

@@ -72,7 +72,7 @@ impl Events {
     /// Divides off the events for which `picks` returns `true`, those that wait already included.
     ///
     /// The client's own task calls `picks` once for each event that no earlier part picked, while readers wait: it must be
-    /// quick and must not block. If it panics, the event is not picked.
+    /// quick, and must neither block nor read events of this client. If it panics, the event is not picked.
     pub fn part(&mut self, picks: impl FnMut(&RtmEvent) -> bool + Send + 'static) -> EventPart {
         self.divide(Picker { channel_id: None, picks: Box::new(picks) })
     }
@@ -123,8 +123,8 @@ impl EventPart {
         take(&self.shared, self.id)
     }
 
-    /// Keeps at most `events` of the server's and drops the oldest beyond that, at least 1: a reader that is slow here
-    /// holds back nobody. Before the events that are left comes a [`Gap`](RtmEvent::Gap) with
+    /// Keeps at most `events` of the server's, at least 1, and drops the oldest beyond that: a reader that is slow here
+    /// holds back nobody. What the client itself tells, of the connection and the token, is never dropped. Before the events that are left comes a [`Gap`](RtmEvent::Gap) with
     /// [`GapReason::Lossy`](crate::GapReason::Lossy) that says how many were dropped.
     #[must_use]
     pub fn lossy(self, events: usize) -> Self {
@@ -157,9 +157,10 @@ impl Drop for EventPart {
         let mut queue = self.shared.queue();
         let rest_is_read = !queue.is_abandoned;
         let Some(divided) = &mut queue.divided else { return };
-        let taken = divided.remove(self.id, rest_is_read);
+        let Some((taken, picker)) = divided.remove(self.id, rest_is_read) else { return };
         let woken = divided.take_woken();
         drop(queue);
+        drop(picker);
         self.shared.taken(taken);
         woken.into_iter().for_each(std::task::Waker::wake);
     }

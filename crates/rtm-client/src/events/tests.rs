@@ -115,6 +115,35 @@ fn a_lossy_part_drops_its_oldest_tells_how_many_and_holds_nobody_back() {
 }
 
 #[test]
+fn a_lossy_part_drops_nothing_of_the_connection() {
+    let (mut sender, mut events) = EventSender::new(NEVER);
+    let mut all = events.part(|_| true).lossy(1);
+    let state = |state| RtmEvent::ConnectionStateChanged { state, reason: ConnectionChangeReason::Login };
+    let told = [state(ConnectionState::Connecting), RtmEvent::TokenDidExpire, state(ConnectionState::Connected)];
+    let [connecting, token, connected] = told.clone();
+    send(&mut sender, [message("a", 1), connecting, message("a", 2), token, message("a", 3), connected]);
+    let lossy = RtmEvent::Gap { channel_id: None, lost: Some(2), reason: GapReason::Lossy };
+    assert_eq!(all.try_recv(), Some(lossy));
+    let left: Vec<_> = std::iter::from_fn(|| all.try_recv()).collect();
+    let [connecting, token, connected] = told;
+    assert_eq!(left, [connecting, token, message("a", 3), connected]);
+    assert_eq!(sender.take_taken(), Some(6));
+}
+
+#[test]
+fn a_part_whose_closure_owns_another_part_can_be_dropped() {
+    let (mut sender, mut events) = EventSender::new(NEVER);
+    let inner = events.channel_part(&room("a"));
+    let outer = events.part(move |event| {
+        let _owned = &inner;
+        event.channel_id() == Some(&room("b"))
+    });
+    send(&mut sender, [message("a", 1), message("b", 2)]);
+    drop(outer);
+    assert_eq!(rest(&mut events), [1, 2]);
+}
+
+#[test]
 fn a_part_that_is_dropped_returns_its_events_to_the_rest_in_their_order() {
     let (mut sender, mut events) = EventSender::new(NEVER);
     let a = events.channel_part(&room("a"));

@@ -272,6 +272,24 @@ async fn a_call_is_answered_behind_a_full_window_on_the_vendor_wire_too() {
     assert_eq!(result.unwrap(), SendOutcome::Delivered);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_not_read_since_the_application_is_behind_is_not_given_up_for_its_silence() {
+    let (client, mut events, mut peer, _server) = logged_in(&vendor().window(4)).await;
+    for n in 0..10 {
+        peer.event(message(&format!("message {n}"), false)).await;
+    }
+    sleep(Duration::from_secs(90)).await;
+    assert_eq!(client.connection_state(), ConnectionState::Connected);
+    for n in 0..10 {
+        let event = tokio::time::timeout(Duration::from_secs(1), events.recv()).await.unwrap();
+        let Some(RtmEvent::MessageFromPeer { message, .. }) = event else { panic!("{event:?}") };
+        assert_eq!(message.as_text(), Some(format!("message {n}").as_str()));
+    }
+    // Now that it reads again, silence is silence.
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(client.connection_state(), ConnectionState::Reconnecting);
+}
+
 fn vendor() -> crate::ClientBuilder {
     Client::builder().wire(Wire::Vendor)
 }

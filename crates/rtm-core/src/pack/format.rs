@@ -41,6 +41,8 @@ pub(crate) struct PackV2 {
     pub(crate) session: PackV1,
     /// Whether the store keeps its subscriptions.
     pub(crate) subscribes_once: bool,
+    /// The time under which the store has them, in milliseconds since the Unix epoch; 0 if it has none.
+    pub(crate) subscriptions_seen_ms: u64,
 }
 
 /// A moment, in nanoseconds after the packing; negative for one before it.
@@ -329,7 +331,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV2, UnpackErrorKind> {
         return Err(UnpackErrorKind::TooLarge);
     }
     match version {
-        1 => read(body).map(|session| PackV2 { session, subscribes_once: false }),
+        1 => read(body).map(|session| PackV2 { session, subscribes_once: false, subscriptions_seen_ms: 0 }),
         _ => read(body),
     }
 }

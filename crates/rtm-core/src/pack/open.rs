@@ -37,6 +37,7 @@ pub(super) struct Opened {
     pub(super) memberships: Vec<UnpackedMembership>,
     pub(super) away_order: u64,
     pub(super) watching: WatchingV1,
+    pub(super) subscriptions_seen_ms: u64,
     pub(super) invitations: Vec<InvitationV1>,
 }
 
@@ -72,14 +73,15 @@ pub(crate) struct UnpackedMembership {
 
 impl Opened {
     pub(super) fn read(core: &Core, now: Now, bytes: &[u8]) -> Result<Self, UnpackErrorKind> {
-        let PackV2 { session: pack, subscribes_once } = format::decode(bytes)?;
+        let PackV2 { session: pack, subscribes_once, subscriptions_seen_ms } = format::decode(bytes)?;
         if pack.app_id.0 != core.config.app_id {
             return Err(UnpackErrorKind::OtherProject);
         }
         if core.session_of(&pack.user_id.0).is_some() {
             return Err(UnpackErrorKind::UserHasSession);
         }
-        Self::open(core, now, pack, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)
+        let opened = Self::open(core, now, pack, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)?;
+        Ok(Self { subscriptions_seen_ms, ..opened })
     }
 
     fn open(core: &Core, now: Now, mut pack: PackV1, subscribes_once: bool) -> Option<Self> {
@@ -111,6 +113,7 @@ impl Opened {
             memberships,
             away_order: Some(pack.memberships.away_order).filter(|order| *order <= COUNTED)?,
             watching: watching(pack.watching)?,
+            subscriptions_seen_ms: 0,
             invitations: invitations(pack.invitations, settings)?,
         })
     }

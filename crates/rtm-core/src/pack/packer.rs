@@ -49,7 +49,12 @@ impl<'a> Packer<'a> {
             ousted: session.ousted.pack(),
             invitations: sent.filter_map(|invitation| invitation.pack(self, session.user)).collect(),
         };
-        Some(PackV2 { session: pack, subscribes_once: session.terms.abilities().subscribes_once })
+        let subscriber = self.core.subscriber(key)?;
+        Some(PackV2 {
+            session: pack,
+            subscribes_once: session.terms.abilities().subscribes_once,
+            subscriptions_seen_ms: self.core.subscriptions.seen_ms(&subscriber),
+        })
     }
 
     fn budgets(self, budgets: &Budgets) -> Vec<CountedV1> {

@@ -290,6 +290,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
                 while let Some(one) = list.next_element()? {
                     all.push(one);
                 }
+                if all.is_empty() {
+                    return Err(de::Error::custom("the list is empty: write something in it, or leave it out"));
+                }
                 Ok(all)
             }
         }

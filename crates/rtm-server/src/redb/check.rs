@@ -17,6 +17,8 @@ impl Redb {
     /// Checks that each entry is found by its age and counted, and the checksums of the whole file, and shows `visit`
     /// what is wrong. Entries and values themselves are read by [`records`](Self::records).
     ///
+    /// What is found may keep the file from being opened again: check a [copy](Self::open_copy).
+    ///
     /// # Errors
     ///
     /// [`BackendError`] when the file as such cannot be read.

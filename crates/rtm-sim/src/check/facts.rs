@@ -134,6 +134,9 @@ pub(super) struct Fact {
     pub(super) heard: Option<Duration>,
     /// When the server read its last login, whatever came of it.
     pub(super) login_at: Option<Duration>,
+    /// When the server read the first of its logins of which it has not heard what came. It may have a session since then,
+    /// also where a later login was refused.
+    pub(super) logins_from: Option<Duration>,
     /// The longest time that the server heard nothing of it.
     pub(super) longest_absence: Duration,
     /// What went on since it was connected last, and before it was.
@@ -205,6 +208,7 @@ impl Facts {
             state: ConnectionState::Disconnected,
             heard: None,
             login_at: None,
+            logins_from: None,
             longest_absence: Duration::ZERO,
             since: Between::default(),
             before: Between::default(),
@@ -262,6 +266,7 @@ impl Facts {
         }
         known.login_at = Some(now).filter(|_| is_login).or(known.login_at);
         if is_login {
+            known.logins_from.get_or_insert(now);
             // It puts an end to the connection that the device made since.
             if is_stale {
                 known.lost_at = Some(now);
@@ -284,6 +289,7 @@ impl Facts {
     pub(super) fn welcomed(&mut self, device: usize) {
         let known = &mut self.devices[device];
         known.heard = known.heard.max(known.login_at);
+        known.logins_from = None;
     }
 
     /// A connection changed its state.
@@ -319,7 +325,7 @@ impl Facts {
     pub(super) fn server_stood_still(&mut self, since: Duration, until: Duration) {
         let stood = until - since;
         for device in &mut self.devices {
-            for at in [&mut device.heard, &mut device.login_at].into_iter().flatten() {
+            for at in [&mut device.heard, &mut device.login_at, &mut device.logins_from].into_iter().flatten() {
                 *at = (*at + stood).min(until);
             }
         }
@@ -338,7 +344,7 @@ impl Facts {
         // Of several devices only one has the session: it may be any of them. One that hung up before the answer to
         // its login was written may have a session all the same.
         let of_user = self.devices.iter().filter(|device| device.user_id == *user_id);
-        let heard = of_user.filter_map(|device| device.heard.or(device.login_at)).min()?;
+        let heard = of_user.filter_map(|device| device.heard.or(device.logins_from)).min()?;
         Some(now - heard)
     }
 

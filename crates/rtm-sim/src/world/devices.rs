@@ -339,6 +339,9 @@ impl World {
         let now = self.instant();
         let timer = self.devices[device].timer.take();
         self.devices[device].late_by = self.now - timer.unwrap_or(self.now);
+        if self.devices[device].holds_back {
+            self.devices[device].connection.handle_bytes(now);
+        }
         self.devices[device].connection.handle_timeout(now);
         self.drive(device);
     }

@@ -32,6 +32,10 @@ impl World {
             self.ledger.server_stood_still(missed, self.now);
         }
         self.disturb_all();
+        // For the server no time has passed since it last wrote to anybody.
+        for link in &mut self.links {
+            link.written_at += self.now - since;
+        }
         for step in std::mem::take(&mut self.server.put_off) {
             let pause = match step {
                 Step::ServerTimer { .. } => Duration::ZERO,
