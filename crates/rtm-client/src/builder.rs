@@ -160,9 +160,9 @@ impl ClientBuilder {
         self
     }
 
-    /// How often the client gives a sign of life, 100 ms to 20 s, and to 10 s on the vendor's wire, whose servers take
-    /// more for silence. 2 s, and 10 s on the vendor's wire; the link counts as lost after two heartbeats without an
-    /// answer.
+    /// How often the client gives a sign of life: its keep-alive interval. 100 ms to 20 s; at most 10 s on the vendor's
+    /// wire, since its servers take a longer pause for a lost client. 2 s unless set, and 10 s on the vendor's wire. The
+    /// link counts as lost after two intervals without an answer.
     pub fn heartbeat(mut self, every: Duration) -> Self {
         self.heartbeat = Some(every);
         self
@@ -212,9 +212,9 @@ impl ClientBuilder {
     /// [`ErrorKind::TooOften`](crate::ErrorKind::TooOften). So does one while 4,096 are under way. Calls of one kind keep
     /// their order; at most 4,096 of each wait, and more fail. Invitations and `renew_token` do not wait. Off unless set.
     ///
-    /// A waiting client takes each window of the limits for an eighth longer than it is, since calls do not all travel
-    /// equally fast and the server counts them when they arrive. A call that the server refuses all the same is made again
-    /// later, and calls that were under way behind it come before it.
+    /// A waiting client counts each window of the limits as one eighth longer (3 s as 3.375 s): calls do not all travel
+    /// equally fast, and the server counts them when they arrive. If the server refuses one all the same, the client makes
+    /// it again later, after calls that were already under way.
     pub fn wait_for_limits(mut self, on: bool) -> Self {
         self.waits_for_limits = on;
         self

@@ -144,7 +144,8 @@ impl Client {
 
     /// Sends a message to a user, who need not be online, in a channel or known.
     ///
-    /// Messages to one user arrive in the order of the calls. The outcome says whether the user's device has it.
+    /// Messages to one user arrive in the order in which their calls are first awaited: to have many under way, put them in a
+    /// `FuturesOrdered`. The outcome says whether the user's device has it.
     ///
     /// # Errors
     ///

@@ -120,7 +120,6 @@ impl Channel {
     ///
     /// ```no_run
     /// # async fn example(room: rtm_client::Channel) -> Result<(), rtm_client::RtmError> {
-    /// use futures::TryStreamExt;
     /// use rtm_client::HistoryQuery;
     ///
     /// let mut history = room.history(HistoryQuery::new());

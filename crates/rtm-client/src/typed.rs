@@ -133,7 +133,8 @@ impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
     /// Divides the channel's messages off from the stream of events, with what is missing among them. All other events
     /// stay in it, also the channel's own joins and leaves. What [`EventPart`] says of parts holds here too.
     ///
-    /// The reader is no handle of the client: it ends when the last other one is dropped.
+    /// The reader does not keep the client alive: when the last `Client`, `Channel`, `TypedChannel` and running
+    /// [`Call`](crate::Call) is dropped, the client logs out and the reader ends.
     pub fn messages(&self, events: &mut Events) -> TypedMessages<T> {
         let channel_id = self.channel.id().clone();
         let is_of_channel = channel_id.clone();

@@ -13,7 +13,7 @@ use rtm_codec::{AttributeKey, ChannelId, InstanceId, RequestId, Seq, SessionTick
 /// Who has it can take the session over: keep what it is saved to as secret as a token. `Debug` shows nothing of that.
 ///
 /// Events that were received and not yet consumed when it is saved are not sent again: drain them first. The stream of the
-/// connection that goes on says how many they were.
+/// connection that goes on says how many they were at most: readers of a divided stream may have taken some of them.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(into = "saved::Saved", try_from = "saved::Saved"))]

@@ -45,8 +45,7 @@ use crate::{
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use rtm_codec::AppId;
-/// use rtm_server::Server;
+/// use rtm_server::{AppId, Server};
 ///
 /// let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
 /// let server = Server::builder().project(app_id).bind("127.0.0.1:0").await?;

@@ -131,13 +131,13 @@ fn an_old_store_is_brought_up_with_one_line() {
 fn a_check_of_a_damaged_old_store_leaves_what_can_be_read() {
     let old = DataDir::old();
     let file = old.0.path().join("rtm.redb");
-    let mut bytes = std::fs::read(&file).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
     let at = bytes.windows(7).position(|text| text == b"another").unwrap();
     bytes[at] ^= 1;
-    std::fs::write(&file, &bytes).unwrap();
+    fs::write(&file, &bytes).unwrap();
     assert!(failed(&old.run("check", &[])).contains("checksums"));
-    assert_eq!(std::fs::read(&file).unwrap(), bytes);
-    assert_eq!(std::fs::read_dir(old.0.path()).unwrap().count(), 1, "the copy is gone");
+    assert_eq!(fs::read(&file).unwrap(), bytes);
+    assert_eq!(fs::read_dir(old.0.path()).unwrap().count(), 1, "the copy is gone");
     assert_eq!(old.export().len(), 79);
 }
 

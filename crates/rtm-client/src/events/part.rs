@@ -23,8 +23,8 @@ use crate::{ChannelId, UserId};
 /// for it, in their order.
 ///
 /// Each event goes to one reader: the first part that picks it, in the order in which the parts were made, or else the
-/// rest, which is the `Events` itself. Two events concern everything and are told to all, the rest included: a
-/// [`Gap`](RtmEvent::Gap) that is not of one channel, and the change to `ABORTED`. Dropping a part returns the events that
+/// rest, which is the `Events` itself. Every reader, the rest included, gets two events: a [`Gap`](RtmEvent::Gap) without a
+/// channel, and the change to `ABORTED`. Dropping a part returns the events that
 /// wait in it to the rest, and those that it would have picked go on to the other parts and the rest.
 ///
 /// # Slow readers

@@ -340,6 +340,8 @@ impl World {
         let timer = self.devices[device].timer.take();
         self.devices[device].late_by = self.now - timer.unwrap_or(self.now);
         if self.devices[device].holds_back {
+            // Who does not read cannot hear.
+            self.ledger.bytes_in(self.now, device);
             self.devices[device].connection.handle_bytes(now);
         }
         self.devices[device].connection.handle_timeout(now);
