@@ -43,8 +43,12 @@ async fn first_process(gateway: &str, file: &Path) -> anyhow::Result<()> {
     let (ann, mut events) = Client::builder().gateway(gateway).app_id(APP_ID).build()?;
     ann.login("ann", None).await?;
     ann.channel("lobby")?.join().await?;
-    // What is not taken before the session is saved does not come again.
-    while events.try_recv().is_some() {}
+    // What is not taken before the session is saved does not come again: the last thing that a join brings is the count.
+    let count = events.wait_for(Duration::from_secs(5), |event| match event {
+        RtmEvent::MemberCountUpdated { member_count, .. } => Some(member_count),
+        _ => None,
+    });
+    count.await.context("the lobby has not told its members")?;
     let session = ann.session().await.context("there is no session")?;
     std::fs::write(file, serde_json::to_vec(&session)?)?;
     println!("first process: saved {session:?}");
