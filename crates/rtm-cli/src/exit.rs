@@ -33,7 +33,10 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("rtm: {}", causes(error));
     if error.downcast_ref::<Unmet>().is_some() {
         ExitCode::from(UNMET)
-    } else if error.chain().any(|cause| cause.is::<BuildError>() || cause.is::<WrongArgument>()) {
+    } else if error
+        .chain()
+        .any(|cause| cause.is::<BuildError>() || cause.is::<rtm_token::BuildError>() || cause.is::<WrongArgument>())
+    {
         ExitCode::from(WRONG_ARGUMENTS)
     } else {
         ExitCode::FAILURE

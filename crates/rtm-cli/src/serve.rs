@@ -159,7 +159,10 @@ impl Args {
         match &self.config {
             _ if !config.projects.is_empty() => {}
             Some(path) => anyhow::bail!("{} names no project: write [[project]] or give --project", path.display()),
-            None => anyhow::bail!("there is no project to serve: give --project or --config"),
+            None => {
+                let fault = "there is no project to serve: give --project or --config".to_owned();
+                return Err(WrongArgument(fault).into());
+            }
         }
         Ok(config)
     }

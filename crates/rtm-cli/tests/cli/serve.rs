@@ -99,7 +99,7 @@ fn with_a_data_directory_a_stored_message_outlives_the_server() {
 }
 
 #[test]
-fn an_address_in_use_or_no_project_is_said_with_exit_status_1() {
+fn an_address_in_use_is_said_with_exit_status_1_and_no_project_with_2() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, stderr) = stderr_of(&["--listen", &address, "--project", APP_ID]);
@@ -107,7 +107,7 @@ fn an_address_in_use_or_no_project_is_said_with_exit_status_1() {
     assert!(stderr.contains(&address), "{stderr}");
 
     let (code, stderr) = stderr_of(&["--listen", "127.0.0.1:0"]);
-    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("--project"), "{stderr}");
 }
 

@@ -158,7 +158,7 @@ fn what_cannot_be_made_or_explained_is_named_on_stderr() {
         (user("a/b"), 2, "user id"),
         (user("bob ä"), 2, "user id"),
         (project(APP_ID, "short"), 2, "32 characters"),
-        ([project(APP_ID, CERTIFICATE), vec!["--ttl", "25h"]].concat(), 1, "24 hours"),
+        ([project(APP_ID, CERTIFICATE), vec!["--ttl", "25h"]].concat(), 2, "24 hours"),
         ([project(APP_ID, CERTIFICATE), vec!["--ttl", "soon"]].concat(), 2, "--ttl"),
         ([project(APP_ID, CERTIFICATE), vec!["--version", "008"]].concat(), 2, "006 or 007"),
     ];
