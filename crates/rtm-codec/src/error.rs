@@ -95,7 +95,7 @@ pub enum Family {
     QueryPeersOnlineStatus,
     /// `subscribe_peers_online_status`, `unsubscribe_peers_online_status`
     PeerSubscription,
-    /// `query_peers_by_subscription_option`
+    /// `subscribed_peers`
     QueryPeersBySubscriptionOption,
     /// All calls on user and channel attributes.
     Attributes,

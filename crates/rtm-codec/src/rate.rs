@@ -24,7 +24,7 @@ pub enum LimitedCall {
     SubscribePeersOnlineStatus,
     /// `unsubscribe_peers_online_status`
     UnsubscribePeersOnlineStatus,
-    /// `query_peers_by_subscription_option`
+    /// `subscribed_peers`
     QueryPeersBySubscriptionOption,
     /// The four calls that write user attributes.
     WriteUserAttributes,
