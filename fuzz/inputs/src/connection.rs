@@ -255,8 +255,9 @@ impl World {
             Step::Welcome(welcomed) => {
                 self.drain();
                 self.frame(ServerFrame::Welcome(Box::new(welcomed.welcome(self.connection.user_id()))));
-                if let Some(session) = self.connection.session().filter(|_| self.told != State::Connected) {
-                    self.seq = session.received().0;
+                // A session that cannot be resumed is none to save; it starts its stream as any other.
+                if self.told != State::Connected && self.connection.state() == State::Connected {
+                    self.seq = self.connection.session().map_or(0, |session| session.received().0);
                     self.acked = (Seq(0), Seq(0));
                 }
             }
