@@ -1,4 +1,4 @@
-//! `rtm bench`: puts load on a server and says how fast it was.
+//! `rtm bench`: load-tests a server.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -22,11 +22,10 @@ use tokio::time::sleep;
 
 use crate::connect::{Project, Stop};
 
-/// Put load on a server and say how fast it was.
+/// Load-test a server.
 ///
-/// Users are named bench-… with a random part, so that nobody else is disturbed. The server's limits of calls hold for
-/// them as for all: the load keeps to them, and says so. Start the server with --no-limits, or set limits = … in its
-/// configuration, to measure more than they let through.
+/// Users get random ids that start with bench-, so they disturb nobody else. The server's call limits apply: the test stays below
+/// them and says so. To measure more, start the server with --no-limits, or set limits in its config file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -35,23 +34,23 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Load {
-    /// Pairs of users: one sends, the other receives, and each message is confirmed by the receiver.
+    /// Pairs of users: one sends, the other receives and confirms each message.
     Peers {
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         messages: Messages,
-        /// How many pairs.
+        /// Number of pairs.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=5000))]
         pairs: u32,
     },
-    /// A channel: one member sends, all others receive.
+    /// One channel: one member sends, all others receive.
     Channel {
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         messages: Messages,
-        /// How many receive.
+        /// Number of receivers.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         members: u32,
     },
@@ -59,10 +58,10 @@ enum Load {
     Idle {
         #[command(flatten)]
         server: Server,
-        /// How many users.
+        /// Number of users.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         users: u32,
-        /// How long they stay.
+        /// How long they stay logged in.
         #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
         stay: Duration,
     },
@@ -70,10 +69,10 @@ enum Load {
     Logins {
         #[command(flatten)]
         server: Server,
-        /// How many users, each of which logs in once.
+        /// Number of users. Each logs in once.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         users: u32,
-        /// How many at once.
+        /// Number of logins under way at once.
         #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         at_once: u32,
     },
@@ -83,7 +82,7 @@ enum Load {
 struct Server {
     #[command(flatten)]
     project: Project,
-    /// The project's certificate, to make the users' tokens with, where it needs them.
+    /// Certificate of the project, to make tokens; required if the project has one.
     #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true)]
     certificate: Option<Certificate>,
     /// Print one line of JSON.
@@ -93,13 +92,13 @@ struct Server {
 
 #[derive(Debug, clap::Args)]
 struct Messages {
-    /// How many messages each sender sends.
+    /// Number of messages per sender.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     messages: u64,
-    /// How long a message is, in bytes.
+    /// Size of a message in bytes.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=32_768))]
     size: u32,
-    /// How many messages of a sender are under way at once.
+    /// Number of messages that a sender has under way at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     window: u32,
 }
@@ -135,7 +134,7 @@ impl Serialize for Figures {
     }
 }
 
-/// Says once that the server's limits hold the load up.
+/// Prints once that the server's limits slow the test down.
 #[derive(Debug, Clone, Default)]
 struct Held(Arc<AtomicBool>);
 
@@ -143,8 +142,8 @@ impl Held {
     fn tell(&self) {
         if !self.0.swap(true, Ordering::Relaxed) {
             eprintln!(
-                "rtm: the limits of the server hold the load up, by default 180 messages in 3 s for each user: start it \
-                 with --no-limits, or set limits in its configuration, to measure more"
+                "rtm: limited by the server, by default to 180 messages in 3 s per user: to measure more, start it with \
+                 --no-limits, or set limits in its config file"
             );
         }
     }

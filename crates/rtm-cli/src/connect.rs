@@ -15,13 +15,13 @@ use tokio::{
 pub(crate) struct User {
     #[command(flatten)]
     project: Project,
-    /// Who logs in.
+    /// User id to log in with.
     #[arg(long, env = "RTM_UID")]
     uid: UserId,
-    /// The access token, where the project has a certificate.
+    /// Access token; required if the project has a certificate.
     #[arg(long, env = "RTM_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// How long the login may take, 100ms to 1h. A server that cannot be reached is tried again until then.
+    /// Time limit of the login, 100ms to 1h. Until then an unreachable server is tried again.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
@@ -29,26 +29,25 @@ pub(crate) struct User {
 /// Which server, and which project.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Project {
-    /// Where the server is, for example http://127.0.0.1:8080.
+    /// URL of the server, for example http://127.0.0.1:8080.
     #[arg(long, value_name = "URL", env = "RTM_GATEWAY")]
     pub(crate) gateway: String,
-    /// The project: 32 letters and digits.
+    /// App ID of the project: 32 letters and digits.
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
     pub(crate) app_id: AppId,
-    /// Which wire to speak.
+    /// Wire protocol to use.
     #[arg(long, value_enum, default_value_t = WireName::Native)]
     pub(crate) wire: WireName,
-    /// A PEM file with certificates to trust besides those of the system: that of a server that signed its own, or that
-    /// of its authority.
+    /// PEM file with more certificates to trust: a self-signed certificate of the server, or that of its authority.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum WireName {
-    /// This project's own.
+    /// Binary, of this project.
     Native,
-    /// The vendor's, which its own servers speak too.
+    /// JSON, of anyRTC's SDK and servers.
     Vendor,
 }
 
@@ -67,7 +66,7 @@ impl User {
         Ok(self.project.client()?.login_timeout(self.timeout).wait_for_limits(wait_for_limits).build()?)
     }
 
-    /// Logs in. A script may do so more often than users are allowed to: it is held up then, for some seconds at most.
+    /// Logs in. If a script logs in more often than the limit allows, it waits here, at most for some seconds.
     pub(crate) async fn login(&self, client: &Client) -> anyhow::Result<()> {
         let mut pauses = [1, 1, 2].map(Duration::from_secs).into_iter();
         loop {

@@ -58,17 +58,17 @@ fn causes(error: &anyhow::Error) -> String {
 /// What the status of the process means, for the help.
 pub(crate) const HELP: &str = "\
 Exit status:
-  0  done
-  1  failed: refused by the server, not reachable, not readable …
+  0  success
+  1  failure; the reason is on standard error
   2  wrong arguments
-  3  `rtm send --require`: not what was required
+  3  `rtm send --require`: a message had another outcome
 
 Environment:
   RTM_GATEWAY, RTM_APP_ID, RTM_UID, RTM_TOKEN, RTM_CERTIFICATE
-            in place of the options of these names
-  RTM_LOG   what is logged on standard error: error, warn, info, debug, trace, or by module as in
+            replace the options of these names
+  RTM_LOG   log level on standard error: error, warn, info, debug or trace; also per module, as in
             warn,rtm_server=debug
-  NO_COLOR  no colours";
+  NO_COLOR  turns colours off";
 
 const WRONG_ARGUMENTS: u8 = 2;
 const UNMET: u8 = 3;

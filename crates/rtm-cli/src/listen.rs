@@ -20,31 +20,31 @@ use crate::{
 
 /// Log in and print every event, until SIGINT or SIGTERM.
 ///
-/// A user has one session: whoever else logs in as the same user, with `rtm send` too, ends this one with ABORTED,
-/// REMOTE_LOGIN. Let everybody be another user.
+/// A user has one session: a second login with the same --uid, also by `rtm send`, ends this one with ABORTED, REMOTE_LOGIN.
+/// Use different user ids.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
-    /// Also tell whether this user is online. May be given more than once.
+    /// Also print whether this user is online, and each change. Can be repeated.
     #[arg(long, value_name = "PEER", num_args = 1..)]
     subscribe: Vec<UserId>,
-    /// Join this channel and print what happens in it. May be given more than once.
+    /// Join this channel and print its messages and changes. Can be repeated.
     #[arg(long, value_name = "ROOM", num_args = 1..)]
     channel: Vec<ChannelId>,
     /// Accept every call invitation.
     #[arg(long)]
     accept_invitations: bool,
-    /// How to print an event.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// A JSON object on one line, with the time in UTC as ts.
+    /// One JSON object per line; ts is the time in UTC.
     Json,
-    /// A line for a person, in colours on a terminal.
+    /// Lines for people, coloured on a terminal.
     Text,
 }
 
@@ -129,14 +129,14 @@ impl Args {
                 let (client, invitation) = (client.clone(), invitation.clone());
                 tokio::spawn(async move {
                     if let Err(error) = client.accept_invitation(&invitation, "").await {
-                        tracing::warn!("the call of {} could not be accepted: {error}", invitation.caller_id);
+                        tracing::warn!("cannot accept the invitation from {}: {error}", invitation.caller_id);
                     }
                 });
             }
             RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
                 anyhow::bail!("the server ended the session: {reason}");
             }
-            RtmEvent::TokenNeeded { error, .. } => anyhow::bail!("a new token is needed: {error}"),
+            RtmEvent::TokenNeeded { error, .. } => anyhow::bail!("a new token is required: {error}"),
             _ => {}
         }
         Ok(ControlFlow::Continue(()))

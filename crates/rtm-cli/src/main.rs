@@ -1,4 +1,4 @@
-//! `rtm`: the server, a listener, a sender and a maker of tokens, for the command line and for scripts.
+//! `rtm`: a server and tools for it, for terminals and scripts.
 
 use std::{env::VarError, ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command was called with. Where only the text of `rtm send` can stand, `--help` is that text too.
+/// The arguments. `rtm send` takes any text, so where only its text can stand, `--help` is that text.
 fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     if let Some(last) = arguments.last().filter(|last| *last == "--help" || *last == "-h").cloned() {
@@ -87,7 +87,7 @@ fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> any
     let filter = match std::env::var("RTM_LOG") {
         Ok(filter) => EnvFilter::builder()
             .parse(&filter)
-            .map_err(|error| WrongArgument(format!("RTM_LOG={filter:?} says no levels: {error}")))?,
+            .map_err(|error| WrongArgument(format!("RTM_LOG={filter:?} is not a log level: {error}")))?,
         Err(VarError::NotPresent) => EnvFilter::new(level),
         Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
     };

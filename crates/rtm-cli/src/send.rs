@@ -13,33 +13,40 @@ use crate::{
     exit::Unmet,
 };
 
-/// Send a message to a user or to a channel, or one for each line of standard input.
+/// Send a message to a user or to a channel, or one message per line of standard input.
 ///
-/// It prints a line of JSON that says what became of the message. Its outcome is delivered: the user's device has it;
-/// stored: the user is offline, and gets it at the next login; not_received: the user is offline or does not answer;
-/// accepted: the channel's members get it; refused: nobody gets it, with error, code and, where it was sent too often,
-/// retry_after_ms; or unknown: the server had not answered in time, or before the connection was lost. It may have been sent.
+/// Prints the outcome of each message as a line of JSON:
 ///
-/// A user has one session: whoever else is logged in as the same user is logged out. Send as another user than the one
-/// that listens.
+///   delivered     the user's device has it
+///   stored        the user is offline and gets it at the next login
+///   not_received  the user is offline, or the device did not confirm it in time
+///   accepted      the server sends it to the channel's members
+///   refused       nobody gets it; error and code say why, and retry_after_ms is
+///                 there if a limit was reached
+///   unknown       no answer in time, or the connection was lost before it: the
+///                 message may have been sent
+///
+/// A user has one session: this login ends any other session of the same --uid, also
+/// one of `rtm listen`. Use different user ids.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     #[command(flatten)]
     user: User,
     #[command(flatten)]
     to: Receiver,
-    /// Have the server keep it for a user who is offline.
+    /// Store the message on the server if the user is offline.
     #[arg(long, conflicts_with = "channel")]
     offline: bool,
-    /// End with status 3 unless this became of every message; stored is met by delivered too.
+    /// Exit with status 3 unless every message has this outcome. delivered satisfies stored too.
     #[arg(long, value_name = "OUTCOME", value_enum, conflicts_with = "channel")]
     require: Option<Required>,
-    /// Send each line of standard input as a message, in their order and as fast as the limits of the server allow. What
-    /// became of each is printed in the same order, with the number of its line. Empty lines are left out. Lines that are
-    /// under way when the connection breaks may end as unknown. Without a server it waits, and says so on standard error.
+    /// Send each line of standard input as a message, in order and as fast as the server's limits allow. Outcomes are
+    /// printed in the same order, with the number of the line. Empty lines are skipped. If the connection is lost, messages
+    /// under way may end as unknown. While there is no server it waits, and says so on standard error.
     #[arg(long, conflicts_with = "text")]
     lines: bool,
-    /// The message. It may begin with a hyphen.
+    /// Message text. It may start with a hyphen.
     #[arg(required_unless_present = "lines", allow_hyphen_values = true)]
     text: Option<String>,
 }
@@ -47,10 +54,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Receiver {
-    /// To this user.
+    /// User to send to.
     #[arg(long = "to", value_name = "PEER")]
     peer: Option<UserId>,
-    /// To the members of this channel, which is joined for it.
+    /// Channel to send to. It is joined first.
     #[arg(long, value_name = "ROOM")]
     channel: Option<ChannelId>,
 }
@@ -59,7 +66,7 @@ struct Receiver {
 enum Required {
     /// The user's device has it.
     Delivered,
-    /// The user's device has it, or gets it at the next login.
+    /// The user's device has it, or will get it at the next login.
     Stored,
 }
 
@@ -82,7 +89,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let sent = tokio::select! {
         sent = args.send(&client, events) => sent,
         () = stop.asked() => Err(anyhow::anyhow!(if client.user_id().is_some() {
-            "interrupted: what was not reported may or may not have been sent"
+            "interrupted: messages without an outcome may or may not have been sent"
         } else {
             "interrupted before the login: nothing was sent"
         })),
@@ -120,7 +127,7 @@ impl Args {
                 channel.join().await.with_context(|| format!("cannot join {room}"))?;
                 To::Channel(channel)
             }
-            (None, None) => anyhow::bail!("say --to or --channel"),
+            (None, None) => anyhow::bail!("use --to or --channel"),
         };
         Ok(Sender { client: client.clone(), to })
     }

@@ -12,32 +12,33 @@ use crate::{connect::Stop, exit::WrongArgument};
 
 /// Run a server until SIGINT or SIGTERM.
 ///
-/// When it is ready it prints "listening on ADDR" for each address. A flag overrides the configuration file, and the file the
-/// defaults. GET /healthz answers 200 while it serves.
+/// It prints "listening on ADDR" for each address when it is ready. Flags override the config file. GET /healthz answers 200
+/// while the server accepts clients.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen, 127.0.0.1:8080 by default; at a name, at all addresses that it has. Port 0 takes a free one. May
-    /// be given more than once.
+    /// Address to listen on [default: 127.0.0.1:8080]. A host name stands for all its addresses, port 0 for any free port.
+    /// Can be repeated.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddress>,
-    /// A project to serve: open, or with the certificate that its users' tokens are signed with. May be given more than
-    /// once; with the same App ID twice for a change of certificates. It is served besides those of the configuration
-    /// file; one that is there as well keeps its limits and settings, and its certificate is replaced.
+    /// Project to serve. With APPID, anyone who knows the App ID can log in; with APPID:CERTIFICATE, users need a token.
+    /// Can be repeated: for several projects, or with two certificates for one App ID while you replace one. Adds to the projects
+    /// of the config file; a project that is in both keeps its limits and settings from the file and takes the certificates of
+    /// the flags.
     #[arg(long, value_name = "APPID[:CERTIFICATE]")]
     project: Vec<Project>,
-    /// The address that the vendor's gateway names to its clients; by default the one they asked.
+    /// Public address that the gateway of the vendor's wire sends clients to [default: the address that they asked].
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<Advertise>,
-    /// Where to keep offline messages, history and channel attributes; without it they are lost when the server ends.
+    /// Directory for offline messages, history, channel attributes and the SDK's subscriptions. Without it they are lost on exit.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Let every user call as often as it likes, in all projects: for measurements on a machine of your own.
+    /// Turn off the call limits of all projects, for measurements.
     #[arg(long)]
     no_limits: bool,
-    /// A configuration in TOML.
+    /// Config file in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Say whether the configuration and its TLS files are good, and start nothing.
+    /// Validate the config and its TLS files, then exit.
     #[arg(long)]
     check_config: bool,
 }
@@ -65,18 +66,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.configuration()?;
     if args.check_config {
         config.tls.as_ref().map(TlsFiles::check).transpose()?;
-        return writeln!(std::io::stdout(), "the configuration is good").context("cannot write to standard output");
+        return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP is ignored: restart the server to have it read its configuration and certificates");
+            tracing::warn!("SIGHUP is ignored: restart the server to load a new configuration or new certificates");
         }
     });
     raise_descriptors(config.max_connections);
     if config.data_dir.is_none() {
-        tracing::warn!("everything is kept in memory and lost at the end: give --data-dir to keep it");
+        tracing::warn!("running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them");
     }
     let server = Server::start(config).await?;
     {
@@ -87,10 +88,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         stdout.flush()?;
     }
     stop.asked().await;
-    tracing::info!("going down: clients are sent away to come back");
+
     tokio::select! {
         () = server.shutdown() => Ok(()),
-        () = stop.asked() => anyhow::bail!("stopped before all clients had gone"),
+        () = stop.asked() => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),
     }
 }
 
@@ -99,11 +100,11 @@ fn raise_descriptors(connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(descriptors) if descriptors < connections as u64 => tracing::info!(
             descriptors,
-            "the system allows fewer descriptors than max_connections = {connections}: when they have run out, new \
-             connections are turned away"
+            "the system allows fewer file descriptors than max_connections = {connections}: when none is left, the server \
+             closes new connections"
         ),
         Ok(_) => {}
-        Err(error) => tracing::warn!("the limit of descriptors cannot be raised: {error}"),
+        Err(error) => tracing::warn!("cannot raise the limit of file descriptors: {error}"),
     }
 }
 
@@ -114,7 +115,7 @@ impl Args {
                 let name = path.display();
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
                 ServerConfig::from_toml_str(&text)
-                    .with_context(|| format!("{name} cannot be used as a configuration"))?
+                    .with_context(|| format!("{name} is not a valid configuration"))?
             }
             None => ServerConfig::default(),
         };
@@ -137,8 +138,8 @@ impl Args {
             match config.projects.iter_mut().find(|project| project.app_id == *app_id) {
                 Some(project) if !has_certificate && !project.certificates.is_empty() => {
                     let fault = format!(
-                        "--project {app_id} would open a project that has a certificate in the configuration: leave the \
-                         option out, or give --project {app_id}:CERTIFICATE"
+                        "--project {app_id} would open a project that has a certificate in the configuration: remove the \
+                         option, or use --project {app_id}:CERTIFICATE"
                     );
                     return Err(WrongArgument(fault).into());
                 }
@@ -158,9 +159,9 @@ impl Args {
         config.check()?;
         match &self.config {
             _ if !config.projects.is_empty() => {}
-            Some(path) => anyhow::bail!("{} names no project: write [[project]] or give --project", path.display()),
+            Some(path) => anyhow::bail!("{} has no project: add a [[project]] section or use --project", path.display()),
             None => {
-                let fault = "there is no project to serve: give --project or --config".to_owned();
+                let fault = "no project to serve: use --project or --config".to_owned();
                 return Err(WrongArgument(fault).into());
             }
         }

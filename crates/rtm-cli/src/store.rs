@@ -1,4 +1,4 @@
-//! `rtm store`: looks after the file of a data directory while no server uses it.
+//! `rtm store`: checks, exports and imports a data directory while no server uses it.
 
 mod import;
 mod line;
@@ -18,10 +18,9 @@ use rtm_server::{
 
 use self::line::Line;
 
-/// Check what a server keeps in its data directory, or take it elsewhere.
+/// Check, export or import the data directory of a server.
 ///
-/// The server must not be running. A store of an earlier version is brought up to the format of this one by export and
-/// import.
+/// The server must not be running. export and import convert a store of an older version to the current format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -30,16 +29,16 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Read everything and count it. If anything is damaged, say what, and end with status 1. It works on a copy beside the
-    /// file, which is left as it is.
+    /// Verify everything and count the records. Name each damage, and exit with status 1 if there is any. It works on a copy
+    /// in the same directory and does not change the file.
     Check(Check),
-    /// Write everything as JSON, one record a line.
+    /// Write everything as JSON, one record per line.
     Export(Export),
-    /// Read what export wrote and keep it, in an empty store or beside what is there.
+    /// Add the records of an export to a store, which may be empty or not.
     ///
-    /// Messages that are there already are not kept twice, so the same file may be read again. Messages that wait for a
-    /// user come after those that are there. Attributes of a channel are taken if their revision is higher than the one
-    /// that is there, and subscriptions of a client if it was there later. A bad line ends the import; what came before it is kept.
+    /// Importing a file twice creates no duplicates. Imported messages for a user come after those that the store has. A
+    /// channel's attributes replace those of the store if their revision is higher, and a client's subscriptions if it was last
+    /// seen later. An invalid line ends the import; the lines before it are imported.
     Import(Import),
 }
 
@@ -53,7 +52,7 @@ struct Check {
 struct Export {
     #[command(flatten)]
     store: DataDir,
-    /// Where to write it; standard output by default. A file that is there is replaced.
+    /// File to write [default: standard output]. An existing file is replaced.
     file: Option<PathBuf>,
 }
 
@@ -61,13 +60,13 @@ struct Export {
 struct Import {
     #[command(flatten)]
     store: DataDir,
-    /// Where to read it from; - is standard input.
+    /// File to read; - is standard input.
     file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 struct DataDir {
-    /// The server's data directory.
+    /// Data directory of the server.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
 }
@@ -78,7 +77,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Action::Export(Export { store, file: None }) => {
             let mut out = BufWriter::new(io::stdout().lock());
             match export(&store.data_dir, &mut out) {
-                // Whoever reads has read enough.
+                // The reader, such as `head`, has read enough.
                 Err(error) if is_closed_pipe(&error) => Ok(()),
                 done => done,
             }
@@ -86,9 +85,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Action::Export(Export { store, file: Some(file) }) => {
             let mut out =
                 BufWriter::new(File::create(&file).with_context(|| format!("cannot create {}", file.display()))?);
-            export(&store.data_dir, &mut out).with_context(|| format!("{} is not complete", file.display()))?;
-            let file = out.into_inner().context("cannot write the end")?;
-            file.sync_all().context("cannot write it to the disk")
+            export(&store.data_dir, &mut out).with_context(|| format!("{} is incomplete", file.display()))?;
+            let file = out.into_inner().context("cannot write the end of the file")?;
+            file.sync_all().context("cannot write the file to the disk")
         }
         Action::Import(Import { store, file }) => {
             let lines: Box<dyn BufRead> = if file == Path::new("-") {
@@ -130,7 +129,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
         "stored messages     {stored}\nhistory             {history}\nchannel attributes  {values}\n\
          subscriptions       {subscribers}\n"
     ))?;
-    anyhow::ensure!(damages == 0, "{damages} damaged: what export writes lacks the records that cannot be read");
+    anyhow::ensure!(damages == 0, "{damages} damaged: an export leaves out the records that cannot be read");
     Ok(())
 }
 
@@ -149,7 +148,7 @@ fn export(data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written.and_then(|()| out.flush()).context("cannot write")?;
-    anyhow::ensure!(damages == 0, "{damages} damaged records were left out");
+    anyhow::ensure!(damages == 0, "left out {damages} damaged records");
     Ok(())
 }
 

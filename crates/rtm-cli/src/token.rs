@@ -1,4 +1,4 @@
-//! `rtm token`: makes access tokens and explains them.
+//! `rtm token`: makes and explains access tokens.
 
 mod explain;
 
@@ -28,19 +28,19 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Make {
-    /// The project: 32 letters and digits.
+    /// App ID of the project: 32 letters and digits.
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID", required = true)]
     app_id: Option<AppId>,
-    /// The project's certificate, which signs the token.
+    /// Certificate of the project. It signs the token.
     #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true, required = true)]
     certificate: Option<Certificate>,
-    /// The user that the token lets log in.
+    /// User who can log in with the token.
     #[arg(long, env = "RTM_UID", required = true)]
     uid: Option<UserId>,
-    /// How long it lives, at most 24h: 30s, 10m, 1h 30m …
+    /// How long the token is valid, at most 24h: 30s, 10m, 1h 30m …
     #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
-    /// The format: 006, or 007, which names its user.
+    /// Token format: 006, or 007, which contains the user id.
     #[arg(long, default_value = "006")]
     version: Version,
 }
@@ -62,12 +62,12 @@ impl Make {
     fn token(&self) -> anyhow::Result<String> {
         // `explain` needs none of them, also where the environment has some.
         let (Some(app_id), Some(certificate), Some(uid)) = (&self.app_id, &self.certificate, &self.uid) else {
-            anyhow::bail!("say --app-id, --certificate and --uid, or explain TOKEN");
+            anyhow::bail!("use --app-id, --certificate and --uid, or explain TOKEN");
         };
         Builder::for_now(app_id.as_str(), certificate, uid.as_str())
             .version(self.version)
             .ttl(self.ttl)
             .build()
-            .context("this token cannot be made")
+            .context("cannot make this token")
     }
 }

@@ -93,7 +93,7 @@ impl CloseReason {
             Self::RemoteLogin => "the user logged in elsewhere",
             Self::TokenExpired => "the token expired",
             Self::Banned => "the user is banned",
-            Self::Draining => "the server is going down",
+            Self::Draining => "the server is shutting down",
             Self::Replaced => "the client came back on another connection",
             Self::KeepAliveTimeout => "nothing was heard from the client",
             Self::LoginTimeout => "no login came in time",

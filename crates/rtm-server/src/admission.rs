@@ -31,7 +31,7 @@ pub(crate) struct AdmissionLimits {
     pub(crate) connections_per_address: u32,
     /// New connections from one address.
     pub(crate) connects_per_address: CallLimit,
-    /// Refused logins from one address, after which further ones are refused unseen.
+    /// Refused logins from one address, after which all further ones are refused.
     pub(crate) refused_logins_per_address: CallLimit,
 }
 
@@ -48,20 +48,20 @@ struct History {
     open: u32,
     connects: CallLimiter,
     refused_logins: CallLimiter,
-    /// Until when logins are refused unseen.
+    /// Until when all logins are refused without looking at them.
     locked_until: Duration,
-    /// How many were, since the operator was told that it began; `None` when there is nothing to tell.
+    /// How many logins were refused so, since the log line about it. `None` if there was no such line.
     unseen: Option<u64>,
-    /// When the operator was last told of a refused login, and how many there were since.
-    told: Option<(Duration, u64)>,
+    /// When a refused login was last logged, and how many more there were since.
+    logged: Option<(Duration, u64)>,
 }
 
-/// What the operator is to be told of a refused login.
+/// What to log of a refused login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct News {
-    /// It is to be logged; this many before it were not.
-    pub(crate) unlogged: Option<u64>,
-    /// From now on logins from this address are refused unseen, for so long.
+    /// Log it. This many since the last log line were not logged.
+    pub(crate) suppressed: Option<u64>,
+    /// From now on all logins from this address are refused, for this time.
     pub(crate) locks: Option<Duration>,
 }
 
@@ -117,8 +117,8 @@ impl Admission {
 }
 
 impl Admission {
-    /// Waits until logins from `address`, which are refused unseen now, have been looked at for a while again. Says how
-    /// many were not; `None` if nobody can tell any more. Holds nothing of a server that ends meanwhile.
+    /// Waits until the lock of `address` has been over for a while. Returns how many logins were refused by it; `None` if the
+    /// server or the address is gone by then. Keeps no server alive.
     pub(crate) async fn unlocked(admission: Weak<Self>, address: IpAddr) -> Option<u64> {
         loop {
             let wait = {
@@ -163,9 +163,9 @@ impl Admitted {
         let mut news = News::default();
         let mut addresses = self.admission.addresses();
         let Some(history) = addresses.known.get_mut(&self.address) else { return news };
-        match &mut history.told {
-            Some((at, untold)) if since_start < *at + LOG_PAUSE => *untold += 1,
-            told => news.unlogged = Some(told.replace((since_start, 0)).map_or(0, |(_, untold)| untold)),
+        match &mut history.logged {
+            Some((at, uncounted)) if since_start < *at + LOG_PAUSE => *uncounted += 1,
+            logged => news.suppressed = Some(logged.replace((since_start, 0)).map_or(0, |(_, uncounted)| uncounted)),
         }
         if !is_guess(kind) {
             return news;
@@ -227,7 +227,7 @@ impl Addresses {
 const MIN_SWEEP: usize = 1024;
 /// Of one address's refused logins not more than one in this time is logged.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-/// How long logins from an address have to be looked at before the operator is told so.
+/// How long an address must be unlocked before this is logged.
 const LOCK_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -300,11 +300,11 @@ mod tests {
         let admission = Arc::new(Admission::new(OPEN, now));
         let guesser = connect(&admission, "10.0.0.1", now).await.unwrap();
         let other = connect(&admission, "10.0.0.2", now).await.unwrap();
-        let unlogged =
-            |who: &Admitted, ms| who.login_refused(ErrorKind::InvalidToken, now + Duration::from_millis(ms)).unlogged;
-        assert_eq!([0, 1, 999].map(|ms| unlogged(&guesser, ms)), [Some(0), None, None]);
-        assert_eq!(unlogged(&other, 500), Some(0));
-        assert_eq!([1000, 1001, 2000].map(|ms| unlogged(&guesser, ms)), [Some(2), None, Some(1)]);
+        let suppressed =
+            |who: &Admitted, ms| who.login_refused(ErrorKind::InvalidToken, now + Duration::from_millis(ms)).suppressed;
+        assert_eq!([0, 1, 999].map(|ms| suppressed(&guesser, ms)), [Some(0), None, None]);
+        assert_eq!(suppressed(&other, 500), Some(0));
+        assert_eq!([1000, 1001, 2000].map(|ms| suppressed(&guesser, ms)), [Some(2), None, Some(1)]);
     }
 
     #[tokio::test(start_paused = true)]

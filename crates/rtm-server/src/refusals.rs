@@ -13,8 +13,8 @@ use crate::{
     store::Customer as _,
 };
 
-/// Tells the operator of a login that is refused, on either wire, and counts it: for the project of this server that it
-/// names, and the user who wants to log in as far as that can be read. A refusal never holds a token.
+/// Logs and counts a refused login of either wire, with its project and user as far as they could be read. A refusal never
+/// contains a token.
 pub(crate) fn login_refused(
     shared: &Shared,
     remote: &Remote,
@@ -23,28 +23,28 @@ pub(crate) fn login_refused(
     refusal: &Refusal,
 ) {
     project.map_or(&shared.refused_logins, Project::refused_logins).fetch_add(1, Ordering::Relaxed);
-    let News { unlogged, locks } = remote.admitted.login_refused(refusal.kind, instant());
+    let News { suppressed, locks } = remote.admitted.login_refused(refusal.kind, instant());
     let address = remote.admitted.address();
-    if let Some(unlogged) = unlogged {
+    if let Some(suppressed) = suppressed {
         let app_id = project.map(|project| project.app_id().as_str());
-        warn!(%address, app_id, user = user_id, reason = %refusal, unlogged, "a login is refused");
+        warn!(%address, app_id, user = user_id, reason = %refusal, suppressed, "a login is refused");
     }
     if let Some(wait) = locks {
         warn!(
             %address, seconds = wait.as_secs_f64().ceil(),
-            "too many logins from this address were refused: all further ones are for this time, unseen. If it is a \
-             proxy, or shared by many users, set refused_logins_per_address"
+            "too many logins from this address were refused: the server refuses all further ones for this time without \
+             looking at them. If the address is a proxy's or many users share it, set refused_logins_per_address"
         );
         let admission = remote.admitted.admission();
         tokio::spawn(async move {
             if let Some(unseen) = Admission::unlocked(admission, address).await {
-                warn!(%address, unseen, "logins from this address are looked at again");
+                warn!(%address, unseen, "logins from this address are accepted again");
             }
         });
     }
 }
 
-/// Why a login is refused unseen.
+/// The refusal of a login from a locked address.
 pub(crate) fn too_many_refused() -> Refusal {
     Refusal::new(ErrorKind::TooOften, "too many logins from this address were refused")
 }

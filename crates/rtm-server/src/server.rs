@@ -165,7 +165,7 @@ impl Server {
         for project in self.shared.projects.values() {
             connections.extend(project.drain().into_iter().map(|conn| (Arc::clone(project), conn)));
         }
-        info!(connections = connections.len(), "going down");
+        info!(connections = connections.len(), "shutting down, asking clients to reconnect");
         let spread = self.drain_time.min(DRAIN_STEP * u32::try_from(connections.len()).unwrap_or(u32::MAX));
         let count = connections.len().max(1) as f64;
         for (i, (project, conn)) in connections.into_iter().enumerate() {
@@ -187,7 +187,7 @@ impl Server {
             // It does not panic, and is not cancelled.
             let _ = tokio::task::spawn_blocking(move || store.stop()).await;
         }
-        info!("gone down");
+        info!("stopped");
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Seldom(Mutex<Option<Instant>>);
 
-/// Whether the server is going down.
+/// Whether the server is shutting down.
 #[derive(Debug, Default)]
 pub(crate) struct Draining {
     has_begun: AtomicBool,

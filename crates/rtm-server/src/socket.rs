@@ -170,7 +170,7 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Acts on a deadline that has passed, and on the server's going down. Says whether there was anything to do.
+    /// Acts on a deadline that has passed, and on the server's shutting down. Says whether there was anything to do.
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
         let mut acted = false;
         if let Phase::LoggingIn { drain: drain @ Some(_), .. } = &mut self.phase

@@ -218,21 +218,21 @@ fn outcomes(backend: &mut dyn Backend, tasks: Vec<Task<'_>>, told: &mut Told) ->
     answers.into_iter().map(|answer| answer.map_err(|_| StoreFailed)).collect()
 }
 
-/// The last error that was logged: one that goes on is logged once in a while.
+/// The last error that was logged. A lasting error is logged once a minute.
 #[derive(Default)]
 struct Told {
     last: Option<(String, Instant)>,
-    /// Tasks that failed since, of which the log has nothing.
-    unlogged: usize,
+    /// Tasks that failed since, without a line in the log.
+    suppressed: usize,
 }
 
 impl Told {
     fn error(&mut self, error: &BackendError, failed: usize) {
-        self.unlogged += failed;
+        self.suppressed += failed;
         let (text, now) = (error.to_string(), instant());
         if self.last.as_ref().is_none_or(|(last, at)| *last != text || now.duration_since(*at) >= ERROR_PAUSE) {
-            error!(failed = self.unlogged, "{text}");
-            *self = Self { last: Some((text, now)), unlogged: 0 };
+            error!(failed = self.suppressed, "{text}");
+            *self = Self { last: Some((text, now)), suppressed: 0 };
         }
     }
 }

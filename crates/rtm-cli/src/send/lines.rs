@@ -54,8 +54,8 @@ pub(super) async fn send(sender: &Sender, mut events: Events, is_met: impl Fn(&S
                 RtmEvent::ConnectionStateChanged { state: now, .. } => {
                     let before = state.send_replace(now);
                     match (before, now) {
-                        (_, ConnectionState::Reconnecting) => eprintln!("rtm: the connection is lost: waiting for the server"),
-                        (ConnectionState::Reconnecting, ConnectionState::Connected) => eprintln!("rtm: connected again"),
+                        (_, ConnectionState::Reconnecting) => eprintln!("rtm: connection lost, waiting for the server"),
+                        (ConnectionState::Reconnecting, ConnectionState::Connected) => eprintln!("rtm: reconnected"),
                         _ => {}
                     }
                 }

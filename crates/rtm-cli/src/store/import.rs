@@ -1,4 +1,4 @@
-//! `rtm store import`: keeps what lines say, and nothing twice.
+//! `rtm store import`: adds records to a store, without duplicates.
 
 use std::{
     collections::BTreeMap,
@@ -18,22 +18,21 @@ use rtm_server::{
 
 use super::line::Line;
 
-/// What an import did.
+/// How many records an import added or skipped.
 #[derive(Debug, Default)]
 pub(super) struct Imported {
     kept: usize,
-    /// What was there already.
-    passed_over: usize,
-    /// Values of which a newer one is there, or another of the same revision.
+    /// Already in the store.
+    duplicates: usize,
+    /// The store has a newer value, or another one of the same revision.
     outdated: usize,
 }
 
-/// Keeps the records of all lines in their order.
+/// Adds the records of all lines, in order.
 ///
 /// # Errors
 ///
-/// The first line that is not good, by its number; and a store that fails. What came before is kept, and the error says
-/// how much that is.
+/// The number of the first invalid line, or a failure of the store. The lines before it are imported; the error has their count.
 pub(super) fn import(store: &mut Redb, mut lines: impl BufRead) -> anyhow::Result<Imported> {
     let mut import = Import { store, state: BTreeMap::new(), batch: Vec::new(), done: Imported::default() };
     let mut number = 0_u64;
@@ -56,15 +55,15 @@ pub(super) fn import(store: &mut Redb, mut lines: impl BufRead) -> anyhow::Resul
     import.keep_batch()?;
     match read {
         Ok(()) => Ok(import.done),
-        Err(error) => anyhow::bail!("line {number}: {error:#}; of the lines before it: {}", import.done),
+        Err(error) => anyhow::bail!("line {number}: {error:#}; the lines before it: {}", import.done),
     }
 }
 
 /// The next line, `None` at the end.
 fn next_line(lines: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    lines.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line).context("it cannot be read")?;
-    anyhow::ensure!((line.len() as u64) < LINE_BYTES, "it is longer than any record");
+    lines.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line).context("the line cannot be read")?;
+    anyhow::ensure!((line.len() as u64) < LINE_BYTES, "the line is longer than any record");
     Ok((!line.is_empty()).then_some(line))
 }
 
@@ -78,7 +77,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// Keeps the batch. What of it is there already is found out first.
+    /// Adds the records of the batch that the store does not have yet.
     fn keep_batch(&mut self) -> anyhow::Result<()> {
         let batch = std::mem::take(&mut self.batch);
         let mut there = self.same_times(&batch)?.into_iter();
@@ -89,7 +88,7 @@ impl Import<'_> {
                 StoreRecord::Entry { app_id, log, entry } => {
                     let is_there = there.next().is_some_and(|entries| entries.contains(entry));
                     if is_there || fresh.contains(&(app_id, log, entry)) {
-                        self.done.passed_over += 1;
+                        self.done.duplicates += 1;
                         continue;
                     }
                     fresh.push((app_id, log, entry));
@@ -111,7 +110,7 @@ impl Import<'_> {
                         }
                     };
                     match state.get(key) {
-                        Some(kept) if kept == value => self.done.passed_over += 1,
+                        Some(kept) if kept == value => self.done.duplicates += 1,
                         Some(kept) if kept.revision() >= value.revision() => self.done.outdated += 1,
                         _ => {
                             state.insert(key.clone(), value.clone());
@@ -124,7 +123,7 @@ impl Import<'_> {
         }
         if !tasks.is_empty() {
             for answer in self.store.apply(tasks) {
-                answer.with_context(|| format!("of the lines before: {}", self.done))?;
+                answer.with_context(|| format!("the lines before: {}", self.done))?;
                 self.done.kept += 1;
             }
         }
@@ -152,10 +151,10 @@ impl Import<'_> {
 
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kept, passed_over, outdated } = self;
-        write!(f, "{kept} kept, {passed_over} were there already")?;
+        let Self { kept, duplicates, outdated } = self;
+        write!(f, "{kept} imported, {duplicates} already in the store")?;
         if *outdated > 0 {
-            write!(f, ", {outdated} are not newer than what is there")?;
+            write!(f, ", {outdated} not newer than the store's")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `rtm token explain`: what a token says, and whether a server would take it.
+//! `rtm token explain`: shows the content of a token, and whether a server would accept it.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,23 +10,22 @@ use rtm_codec::{AppId, UserId};
 use rtm_token::{Certificate, Explained, Grant, Holder, Permission, Policy, Signature, TokenError, Version, verify};
 use serde_json::{Value, json};
 
-/// Say what is in a token, and whether a server would let its user log in now.
+/// Show the content of a token, and whether a server would accept it now.
 ///
-/// Ends with status 1 if a server would refuse it. What cannot be decided without the certificate, and for a 006 token
-/// without the user, ends with status 0 and the verdict undecided.
+/// The exit status is 1 if a server would refuse the token. Without the certificate (and for a 006 token without the user)
+/// the verdict can be undecided, with status 0.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The token; - reads it from standard input.
+    /// Token; - reads it from standard input.
     #[arg(env = "RTM_TOKEN", hide_env_values = true)]
     token: String,
-    /// The project's certificate, without which the signature is not checked. May be given twice, as for a change of
-    /// certificates.
+    /// Certificate of the project, to check the signature. Can be used twice, for a project that replaces its certificate.
     #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true)]
     certificate: Vec<Certificate>,
-    /// The user that wants to log in; a 006 token is signed together with its user id and does not name it.
+    /// User who wants to log in. A 006 token does not contain its user id, but the signature depends on it.
     #[arg(long, env = "RTM_UID")]
     uid: Option<String>,
-    /// The project that it is for; the one it names by default.
+    /// App ID of the project [default: the one in the token].
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
     app_id: Option<AppId>,
     /// Print one line of JSON.
@@ -34,12 +33,12 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What a server would say.
+/// What a server would decide.
 enum Verdict {
     /// These users may log in.
-    Good(Vec<String>),
+    Valid(Vec<String>),
     Refused(String),
-    /// For want of this argument.
+    /// Why this cannot be decided.
     Undecided(&'static str),
 }
 
@@ -69,12 +68,12 @@ pub(super) fn run(args: &Args, now: u64) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
     match verdict {
         Verdict::Refused(why) => Err(anyhow::anyhow!(why).context("the token is refused")),
-        Verdict::Good(_) | Verdict::Undecided(_) => Ok(()),
+        Verdict::Valid(_) | Verdict::Undecided(_) => Ok(()),
     }
 }
 
 impl Args {
-    /// By the rule of a server with the usual policy.
+    /// The decision of a server with the default policy.
     fn verdict(&self, token: &str, explained: &Explained, now: u64) -> Verdict {
         let app_id = self.app_id.as_ref().map_or(explained.app_id.as_str(), AppId::as_str);
         if app_id != explained.app_id {
@@ -89,7 +88,7 @@ impl Args {
                 Holder::Crc32(_) if explained.ends_at <= now => {
                     Verdict::Refused(TokenError::Expired { ended_at: explained.ends_at }.to_string())
                 }
-                Holder::Crc32(_) => Verdict::Undecided("a 006 token does not name its user: give --uid"),
+                Holder::Crc32(_) => Verdict::Undecided("a 006 token does not contain its user id: use --uid"),
                 _ => Verdict::Refused(TokenError::NoLoginPrivilege.to_string()),
             };
         }
@@ -103,12 +102,12 @@ impl Args {
             };
             checked.map_err(|error| error.to_string())
         };
-        let (good, bad): (Vec<_>, Vec<_>) =
+        let (accepted, refused): (Vec<_>, Vec<_>) =
             users.into_iter().map(|uid| (uid, check(uid))).partition(|(_, it)| it.is_ok());
-        match bad.into_iter().next() {
-            Some((_, Err(why))) if good.is_empty() => Verdict::Refused(why),
-            _ if self.certificate.is_empty() => Verdict::Undecided("the signature is not checked: give --certificate"),
-            _ => Verdict::Good(good.into_iter().map(|(uid, _)| uid.to_owned()).collect()),
+        match refused.into_iter().next() {
+            Some((_, Err(why))) if accepted.is_empty() => Verdict::Refused(why),
+            _ if self.certificate.is_empty() => Verdict::Undecided("the signature is not checked: use --certificate"),
+            _ => Verdict::Valid(accepted.into_iter().map(|(uid, _)| uid.to_owned()).collect()),
         }
     }
 
@@ -125,7 +124,7 @@ impl Args {
             grant.permissions.iter().for_each(|permission| add("", &permitted(permission)));
         }
         if let Some(number) = explained.unknown_service {
-            add("allows", &format!("service {number}, which is not known here, and what comes after it"));
+            add("allows", &format!("service {number}, which this version does not know, and everything after it"));
         }
         add("signature", self.signature(explained).map_or("not checked", |(_, text)| text));
         text
@@ -164,26 +163,26 @@ impl Args {
     fn user(&self, explained: &Explained) -> String {
         match (&explained.holder, &self.uid) {
             (Holder::Crc32(_), Some(uid)) if explained.holder.may_be(uid) => shown(uid),
-            (Holder::Crc32(crc), Some(uid)) => format!("not {}: another one with the CRC-32 {crc:08x}", shown(uid)),
-            (Holder::Crc32(crc), None) => format!("not named, CRC-32 {crc:08x}: give --uid to compare"),
+            (Holder::Crc32(crc), Some(uid)) => format!("not {}: a user with the CRC-32 {crc:08x}", shown(uid)),
+            (Holder::Crc32(crc), None) => format!("unknown, CRC-32 {crc:08x}: use --uid to compare"),
             _ => {
                 let users: Vec<_> = explained.users().map(shown).collect();
-                if users.is_empty() { "nobody: it lets nobody log in to RTM".to_owned() } else { users.join(", ") }
+                if users.is_empty() { "nobody: the token has no privilege to log in to RTM".to_owned() } else { users.join(", ") }
             }
         }
     }
 
-    /// Whether the signature holds; `None` where that cannot be said.
+    /// Whether the signature is valid; `None` if the arguments do not suffice to decide.
     fn signature(&self, explained: &Explained) -> Option<(&'static str, &'static str)> {
         let uid = self.uid.as_deref();
         let signatures = self.certificate.iter().map(|certificate| explained.signature(certificate, uid));
         let best = signatures.fold(None, |best, it| if best == Some(Signature::Holds) { best } else { Some(it) })?;
         match best {
-            Signature::Holds => Some(("holds", "holds")),
+            Signature::Holds => Some(("valid", "valid")),
             Signature::Fails if explained.version == Version::V006 => {
-                Some(("fails", "fails: another certificate or user, or the token was changed"))
+                Some(("invalid", "invalid: another certificate or user, or the token was changed"))
             }
-            Signature::Fails => Some(("fails", "fails: another certificate, or the token was changed")),
+            Signature::Fails => Some(("invalid", "invalid: another certificate, or the token was changed")),
             _ => None,
         }
     }
@@ -192,9 +191,9 @@ impl Args {
 impl Verdict {
     fn text(&self) -> String {
         match self {
-            Self::Good(users) => {
+            Self::Valid(users) => {
                 let users: Vec<_> = users.iter().map(|uid| shown(uid)).collect();
-                format!("good: {} may log in", users.join(", "))
+                format!("valid: {} may log in", users.join(", "))
             }
             Self::Refused(why) => format!("refused: {why}"),
             Self::Undecided(why) => format!("undecided: {why}"),
@@ -203,8 +202,8 @@ impl Verdict {
 
     fn add_to(&self, json: &mut Value) {
         match self {
-            Self::Good(users) => {
-                json["verdict"] = "good".into();
+            Self::Valid(users) => {
+                json["verdict"] = "valid".into();
                 json["users"] = users.clone().into();
             }
             Self::Refused(why) => {

@@ -140,7 +140,7 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
     let project = format!("[[project]]\napp_id = \"{APP_ID}\"\n");
 
     let (code, stdout, stderr) = check(&format!("listen = \"127.0.0.1:0\"\n{project}"));
-    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "the configuration is good\n", ""));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "the configuration is valid\n", ""));
 
     for (text, names) in [
         (format!("lisden = \"127.0.0.1:0\"\n{project}"), "lisden"),
@@ -149,7 +149,7 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
         (format!("{project}certificates = []\n"), "the list is empty"),
         (format!("{project}{project}"), "two projects"),
         ("listen = ".to_owned(), "line 1"),
-        (String::new(), "names no project"),
+        (String::new(), "has no project"),
         (format!("data_dir = \"{file}\"\n{}", project.replace("[[", "[").replace("]]", "]")), "write [[project]]"),
     ] {
         let (code, stdout, stderr) = check(&text);
@@ -171,7 +171,7 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
         let at = |name| directory.path().join(name).display().to_string();
         check(&format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n{project}", at(certificate), at(key)))
     };
-    assert_eq!(tls("good.pem", "good.key"), (Some(0), "the configuration is good\n".into(), String::new()));
+    assert_eq!(tls("good.pem", "good.key"), (Some(0), "the configuration is valid\n".into(), String::new()));
     // What `openssl req -x509` makes: the certificate of an authority, which clients refuse for a server.
     let key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -179,7 +179,7 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
     file_of("authority.pem", &authority.self_signed(&key).unwrap().pem());
     file_of("authority.key", &key.serialize_pem());
     let (code, stdout, stderr) = tls("authority.pem", "authority.key");
-    assert_eq!((code, stdout.as_str()), (Some(0), "the configuration is good\n"));
+    assert_eq!((code, stdout.as_str()), (Some(0), "the configuration is valid\n"));
     assert!(stderr.contains("authority.pem") && stderr.contains("CA:FALSE"), "{stderr}");
     for (certificate, key, names) in [
         ("missing.pem", "good.key", "missing.pem"),

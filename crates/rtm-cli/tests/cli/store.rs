@@ -104,10 +104,10 @@ fn an_old_store_is_exported_and_imported_without_loss() {
     assert_eq!(succeeded(&old.run("export", &[file.to_str().unwrap()])), "");
     let new = DataDir::empty();
     let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
-    assert_eq!(said, "79 kept, 0 were there already\n");
+    assert_eq!(said, "79 imported, 0 already in the store\n");
     assert_eq!(new.export(), lines);
     let said = succeeded(&new.run("import", &[file.to_str().unwrap()]));
-    assert_eq!(said, "0 kept, 79 were there already\n");
+    assert_eq!(said, "0 imported, 79 already in the store\n");
     assert_eq!(new.export(), lines);
     succeeded(&new.run("check", &[]));
 }
@@ -145,7 +145,7 @@ fn a_check_of_a_damaged_old_store_leaves_what_can_be_read() {
 fn an_import_joins_what_is_there() {
     let store = DataDir::empty();
     let first = [message("bob", 1, "one"), message("bob", 2, "two"), attributes("room", 5)].concat();
-    assert_eq!(succeeded(&store.import(&first)), "3 kept, 0 were there already\n");
+    assert_eq!(succeeded(&store.import(&first)), "3 imported, 0 already in the store\n");
     let second = [
         message("bob", 2, "two"),
         "  \n".to_owned(),
@@ -157,13 +157,13 @@ fn an_import_joins_what_is_there() {
         attributes("hall", 1),
     ];
     let said = succeeded(&store.import(&second.concat()));
-    assert_eq!(said, "4 kept, 2 were there already, 1 are not newer than what is there\n");
+    assert_eq!(said, "4 imported, 2 already in the store, 1 not newer than the store's\n");
     let texts: Vec<_> = store.export().iter().map(|line| line["message"]["text"].clone()).collect();
     assert_eq!(texts[..5], ["one", "two", "two, said otherwise", "three", "two"]);
     let kept: Vec<_> = store.export().iter().filter_map(|line| line["revision"].as_u64()).collect();
     assert_eq!(kept, [1, 5], "of hall and room");
     let newer = succeeded(&store.import(&attributes("room", 6)));
-    assert_eq!(newer, "1 kept, 0 were there already\n");
+    assert_eq!(newer, "1 imported, 0 already in the store\n");
     succeeded(&store.run("check", &[]));
 }
 
@@ -178,11 +178,11 @@ fn subscriptions_are_taken_elsewhere_and_the_newer_ones_stay() {
     };
     let (store, other) = (DataDir::empty(), DataDir::empty());
     let lines = [kept("object-1", 7, &["bob", "carol"]), kept("object-2", 8, &["dave"])].concat();
-    assert_eq!(succeeded(&store.import(&lines)), "2 kept, 0 were there already\n");
+    assert_eq!(succeeded(&store.import(&lines)), "2 imported, 0 already in the store\n");
     assert_eq!(store.export(), values(&lines));
-    assert_eq!(succeeded(&other.import(&kept("object-1", 9, &["erin"]))), "1 kept, 0 were there already\n");
+    assert_eq!(succeeded(&other.import(&kept("object-1", 9, &["erin"]))), "1 imported, 0 already in the store\n");
     let said = succeeded(&other.import(&lines));
-    assert_eq!(said, "1 kept, 0 were there already, 1 are not newer than what is there\n");
+    assert_eq!(said, "1 imported, 0 already in the store, 1 not newer than the store's\n");
     assert_eq!(other.export(), values(&[kept("object-1", 9, &["erin"]), kept("object-2", 8, &["dave"])].concat()));
     assert!(succeeded(&other.run("check", &[])).ends_with("subscriptions       2\n"));
     for (line, why) in [
@@ -226,7 +226,7 @@ fn a_bad_line_is_named_and_what_came_before_it_is_kept() {
         let said = failed(&store.import(&format!("{good}{line}{}", message("bob", 9, "after it"))));
         let start: String = line.chars().take(100).collect();
         assert!(said.contains("line 2: ") && said.contains(why), "{start}: {said}");
-        assert!(said.contains("1 kept"), "{said}");
+        assert!(said.contains("1 imported"), "{said}");
         assert_eq!(store.export(), values(&good), "{start}");
     }
 }

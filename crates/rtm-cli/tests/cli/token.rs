@@ -43,12 +43,12 @@ fn a_007_token_is_explained_with_user_end_and_signature() {
     assert_eq!(field(&text, "app id"), APP_ID);
     assert_eq!(field(&text, "user"), "alice");
     assert!(field(&text, "ends").ends_with("in 1h 30m") || field(&text, "ends").contains("in 1h 29m"), "{text}");
-    assert_eq!(field(&text, "signature"), "holds");
+    assert_eq!(field(&text, "signature"), "valid");
 
-    assert_eq!(field(&text, "verdict"), "good: alice may log in");
+    assert_eq!(field(&text, "verdict"), "valid: alice may log in");
 
     let (code, text) = explain(&[&token, "--certificate", OTHER_CERTIFICATE]);
-    assert!(field(&text, "signature").starts_with("fails"), "{text}");
+    assert!(field(&text, "signature").starts_with("invalid"), "{text}");
     assert_eq!((code, field(&text, "verdict")), (Some(1), "refused: the token's signature does not hold"));
     let (code, text) = explain(&[&token]);
     assert!(field(&text, "signature").starts_with("not checked"), "{text}");
@@ -57,7 +57,7 @@ fn a_007_token_is_explained_with_user_end_and_signature() {
         "{text}"
     );
     assert_eq!(code, Some(0));
-    // While certificates change either is good.
+    // While certificates change either is valid.
     let both = ["--certificate", OTHER_CERTIFICATE, "--certificate", CERTIFICATE];
     assert_eq!(explain(&[&[token.as_str()], &both[..]].concat()).0, Some(0));
 }
@@ -71,11 +71,11 @@ fn a_006_token_is_the_default_and_needs_the_user_id_to_be_checked() {
     assert_eq!(code, Some(0));
 
     let (code, text) = explain(&[&token, "--certificate", CERTIFICATE, "--uid", "alice"]);
-    assert_eq!((field(&text, "user"), field(&text, "signature")), ("alice", "holds"));
-    assert_eq!((code, field(&text, "verdict")), (Some(0), "good: alice may log in"));
+    assert_eq!((field(&text, "user"), field(&text, "signature")), ("alice", "valid"));
+    assert_eq!((code, field(&text, "verdict")), (Some(0), "valid: alice may log in"));
     let (code, text) = explain(&[&token, "--certificate", CERTIFICATE, "--uid", "bob"]);
     assert!(field(&text, "user").starts_with("not bob"), "{text}");
-    assert!(field(&text, "signature").starts_with("fails"), "{text}");
+    assert!(field(&text, "signature").starts_with("invalid"), "{text}");
     assert_eq!((code, field(&text, "verdict")), (Some(1), "refused: the token is for another user"));
     // Without a certificate what can be said is.
     assert_eq!(explain(&[&token, "--uid", "bob"]).0, Some(1));
@@ -90,8 +90,8 @@ fn the_verdict_is_that_of_the_server() {
         builder.build().unwrap()
     };
     for (token, uid, verdict) in [
-        (made("alice", now, Version::V007), "alice", "good"),
-        (made("alice", now + 60, Version::V007), "alice", "good"),
+        (made("alice", now, Version::V007), "alice", "valid"),
+        (made("alice", now + 60, Version::V007), "alice", "valid"),
         (made("alice", now + 48 * 3600, Version::V006), "alice", "refused: the token lives too long"),
         (made("alice", now + 3600, Version::V007), "alice", "refused: the token was issued in the future"),
         (made("alice", now - 601, Version::V007), "alice", "refused: the token expired"),
@@ -102,9 +102,9 @@ fn the_verdict_is_that_of_the_server() {
     ] {
         for more in [&["--certificate", CERTIFICATE][..], &[]] {
             let (code, text) = explain(&[&[token.as_str(), "--uid", uid], more].concat());
-            let expected = if more.is_empty() && verdict == "good" { "undecided" } else { verdict };
+            let expected = if more.is_empty() && verdict == "valid" { "undecided" } else { verdict };
             assert!(field(&text, "verdict").starts_with(expected), "{text}");
-            assert_eq!(code, Some(i32::from(verdict != "good")), "{text}");
+            assert_eq!(code, Some(i32::from(verdict != "valid")), "{text}");
         }
     }
     let token = made("alice", now, Version::V007);
@@ -127,7 +127,7 @@ fn explain_prints_json_and_reads_standard_input() {
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (&json["verdict"], &json["users"], &json["signature"]),
-        (&json!("good"), &json!(["alice"]), &json!("holds"))
+        (&json!("valid"), &json!(["alice"]), &json!("valid"))
     );
     assert_eq!(json["grants"][0]["service"], "RTM");
     assert!(json["ends_at"].as_str().unwrap().ends_with('Z'), "{json}");

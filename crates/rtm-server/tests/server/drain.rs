@@ -20,9 +20,9 @@ async fn every_client_is_sent_away_to_come_back() {
     // One that has not logged in goes as well.
     clients.push(Client::connect(address, Wire::Native).await);
     let all = futures::future::join_all(clients.iter_mut().map(Client::closed));
-    let ((), closed) = soon("going down", async { tokio::join!(server.shutdown(), all) }).await;
+    let ((), closed) = soon("shutting down", async { tokio::join!(server.shutdown(), all) }).await;
     for closed in closed {
-        assert_eq!(closed, Some((1012, "the server is going down".into())));
+        assert_eq!(closed, Some((1012, "the server is shutting down".into())));
     }
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
@@ -35,7 +35,7 @@ async fn going_down_waits_for_nobody_who_does_not_answer() {
     let silent = Client::login(address, Wire::Native, "silent").await;
     let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
     half.write_all(b"GET /").await.unwrap();
-    soon("going down", server.shutdown()).await;
+    soon("shutting down", server.shutdown()).await;
     drop((silent, half));
 }
 
@@ -58,7 +58,7 @@ async fn closing_is_spread_and_meanwhile_nobody_is_let_in() {
     for mut client in clients {
         assert_eq!(client.closed().await.map(|(code, _)| code), Some(1012));
     }
-    soon("going down", down).await.unwrap();
+    soon("shutting down", down).await.unwrap();
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_vendor_client_in_the_middle_of_its_login_is_let_in_and_sent_back() {
     let answer = parse(&bytes);
     assert_eq!((answer.status, &answer.json()["code"]), (503, &1.into()), "the SDK tries again");
     assert_eq!(silent.closed().await.map(|(code, _)| code), Some(1012));
-    soon("going down", down).await.unwrap();
+    soon("shutting down", down).await.unwrap();
 }
 
 #[tokio::test]
