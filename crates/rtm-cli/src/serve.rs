@@ -77,7 +77,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     });
     raise_descriptors(config.max_connections);
     if config.data_dir.is_none() {
-        tracing::warn!("running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them");
+        tracing::warn!(
+            "running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them"
+        );
     }
     let server = Server::start(config).await?;
     {
@@ -114,8 +116,7 @@ impl Args {
             Some(path) => {
                 let name = path.display();
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                ServerConfig::from_toml_str(&text)
-                    .with_context(|| format!("{name} is not a valid configuration"))?
+                ServerConfig::from_toml_str(&text).with_context(|| format!("{name} is not a valid configuration"))?
             }
             None => ServerConfig::default(),
         };
@@ -159,7 +160,9 @@ impl Args {
         config.check()?;
         match &self.config {
             _ if !config.projects.is_empty() => {}
-            Some(path) => anyhow::bail!("{} has no project: add a [[project]] section or use --project", path.display()),
+            Some(path) => {
+                anyhow::bail!("{} has no project: add a [[project]] section or use --project", path.display())
+            }
             None => {
                 let fault = "no project to serve: use --project or --config".to_owned();
                 return Err(WrongArgument(fault).into());

@@ -167,7 +167,11 @@ impl Args {
             (Holder::Crc32(crc), None) => format!("unknown, CRC-32 {crc:08x}: use --uid to compare"),
             _ => {
                 let users: Vec<_> = explained.users().map(shown).collect();
-                if users.is_empty() { "nobody: the token has no privilege to log in to RTM".to_owned() } else { users.join(", ") }
+                if users.is_empty() {
+                    "nobody: the token has no privilege to log in to RTM".to_owned()
+                } else {
+                    users.join(", ")
+                }
             }
         }
     }
