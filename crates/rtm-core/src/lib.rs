@@ -43,6 +43,7 @@ mod auth;
 mod away;
 mod channel;
 mod clock;
+pub mod cluster;
 mod commands;
 mod config;
 mod directory;

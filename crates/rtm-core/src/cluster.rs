@@ -1,0 +1,14 @@
+//! Several servers as one: who is a member, and what members say to each other.
+//!
+//! All of it is pure, as the rest of this crate. [`Node`] is one server's part: what it hears of the others and of the
+//! engine goes in, what it has to say and to ask comes out. The engine is whatever decides a conditional write once for
+//! all; the bus is whatever carries bytes from node to node, and may lose, repeat and delay them.
+
+mod parcel;
+mod view;
+
+pub use parcel::{
+    Acks, Deaf, Envelope, Frame, Lease, LeaseEntry, PROTO, Parcel, ParcelError, ParcelErrorKind, PostData, Priority,
+    Sealed,
+};
+pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

@@ -1,0 +1,687 @@
+//! What nodes say and keep, as bytes: what goes over the bus, the leases and the view. Tags are only ever added, at the
+//! end; a change of what is there is a new tag.
+
+use bincode::{
+    Decode, Encode,
+    config::{Configuration, Limit, LittleEndian, Varint},
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use rtm_codec::AppId;
+use thiserror::Error;
+
+use super::view::{Member, NodeId, NodeName, Role, View};
+
+/// One payload of the bus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Who sends it.
+    pub from: NodeId,
+    /// The life of the receiver that it is for.
+    pub to: u64,
+    /// The sender's view.
+    pub epoch: u64,
+    /// What it is.
+    pub frame: Frame,
+}
+
+/// What nodes say to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// The sender lives.
+    Heartbeat {
+        /// Its number among those to this receiver, from 1.
+        n: u64,
+        /// The number of the last one that came from this receiver; 0 before the first.
+        heard: u64,
+    },
+    /// Parcels, and how far those of the receiver have come.
+    Data(PostData),
+    /// How far the receiver's parcels have come.
+    Ack(Acks),
+    /// A parcel of this post could not be taken: the receiver is to begin a new one.
+    Reset {
+        /// Among which parcels.
+        priority: Priority,
+        /// The number of the post.
+        post: u64,
+    },
+    /// The view that the sender has, which is newer than the receiver's.
+    View(View),
+}
+
+/// Which parcels go before which others. Those of one priority stay in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum Priority {
+    /// What somebody waits for, and is small.
+    Urgent,
+    /// Everything else.
+    Bulk,
+}
+
+/// Parcels of one priority, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostData {
+    /// Among which.
+    pub priority: Priority,
+    /// The number of the post: a higher one begins anew.
+    pub post: u64,
+    /// The number of the first of these parcels in it, from 0.
+    pub first: u64,
+    /// How far the other direction has come.
+    pub acks: Acks,
+    /// The parcels.
+    pub parcels: Vec<Sealed>,
+}
+
+/// For each priority the post, and the number of the next parcel that is expected in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Acks {
+    /// Of the urgent parcels.
+    pub urgent: (u64, u64),
+    /// Of the others.
+    pub bulk: (u64, u64),
+}
+
+/// What one node has to say to another, once and in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parcel {
+    /// From the core of a project to the one of the same project.
+    Project {
+        /// Which project.
+        app_id: AppId,
+        /// What it is, as the core says it.
+        head: Bytes,
+        /// The bytes of a message or of a packed session, as they are.
+        body: Bytes,
+    },
+}
+
+/// A parcel in bytes, which several nodes may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    head: Bytes,
+    body: Bytes,
+}
+
+/// What a node's key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEntry {
+    /// It lives, or did a moment ago.
+    Lease(Lease),
+    /// This life of it is over.
+    Tombstone {
+        /// Which.
+        incarnation: u64,
+    },
+}
+
+/// What a node says of itself each second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Which life.
+    pub incarnation: u64,
+    /// Rises with every renewal.
+    pub counter: u64,
+    /// The newest version that it understands.
+    pub proto: u16,
+    /// The view that it has.
+    pub epoch: u64,
+    /// The members of that view with which it is not in touch, in both directions.
+    pub deaf: Vec<Deaf>,
+}
+
+/// A node does not hear another, or is not heard by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deaf {
+    /// Which.
+    pub node: NodeName,
+    /// For how many seconds.
+    pub seconds: u16,
+}
+
+/// These bytes are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{}", match kind {
+    ParcelErrorKind::TooLarge => "larger than anything that nodes say",
+    ParcelErrorKind::Unknown => "from a newer version",
+    ParcelErrorKind::Damaged => "damaged",
+})]
+pub struct ParcelError {
+    kind: ParcelErrorKind,
+}
+
+/// What is wrong with bytes from another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ParcelErrorKind {
+    /// They are, or would be when read, more than is allowed.
+    TooLarge,
+    /// They have a tag that this version does not know.
+    Unknown,
+    /// They are cut off, or contradict themselves.
+    Damaged,
+}
+
+impl ParcelError {
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> ParcelErrorKind {
+        self.kind
+    }
+}
+
+impl Parcel {
+    /// The parcel in bytes.
+    #[must_use]
+    pub fn seal(self) -> Sealed {
+        match self {
+            Self::Project { app_id, head, body } => {
+                Sealed { head: encode(&ParcelV1::Project(Name(app_id), head.to_vec())).into(), body }
+            }
+        }
+    }
+}
+
+impl Sealed {
+    /// How many bytes it takes in a payload.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.head.len() + self.body.len() + SIZES_BYTES
+    }
+
+    /// Reads it. Its body is not copied.
+    ///
+    /// # Errors
+    ///
+    /// [`ParcelError`] for bytes that no node of a known version writes.
+    pub fn open(self) -> Result<Parcel, ParcelError> {
+        match decode(&self.head)? {
+            ParcelV1::Project(Name(app_id), head) => Ok(Parcel::Project { app_id, head: head.into(), body: self.body }),
+        }
+    }
+}
+
+impl Envelope {
+    /// The payload.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let frame = match &self.frame {
+            Frame::Heartbeat { n, heard } => FrameV1::Heartbeat(*n, *heard),
+            Frame::Data(data) => FrameV1::Data(DataV1 {
+                priority: data.priority,
+                post: data.post,
+                first: data.first,
+                acks: data.acks,
+                sizes: data.parcels.iter().map(|it| (length(&it.head), length(&it.body))).collect(),
+            }),
+            Frame::Ack(acks) => FrameV1::Ack(*acks),
+            Frame::Reset { priority, post } => FrameV1::Reset(*priority, *post),
+            Frame::View(view) => FrameV1::View(ViewV1::from(view)),
+        };
+        let head = EnvelopeV1 { from: self.from.clone().into(), to: self.to, epoch: self.epoch, frame };
+        let head = encode(&head);
+        let Frame::Data(data) = &self.frame else { return head.into() };
+        let all = head.len() + data.parcels.iter().map(Sealed::bytes).sum::<usize>();
+        let mut payload = BytesMut::with_capacity(all);
+        payload.put_slice(&head);
+        for parcel in &data.parcels {
+            payload.put_slice(&parcel.head);
+            payload.put_slice(&parcel.body);
+        }
+        payload.freeze()
+    }
+
+    /// Reads a payload. The bodies of its parcels are not copied.
+    ///
+    /// # Errors
+    ///
+    /// [`ParcelError`] for bytes that no node of a known version writes.
+    pub fn decode(mut payload: Bytes) -> Result<Self, ParcelError> {
+        if payload.len() > PAYLOAD_BYTES {
+            return Err(ParcelErrorKind::TooLarge.into());
+        }
+        let (head, read): (EnvelopeV1, usize) = decode_first(&payload)?;
+        payload.advance(read);
+        let frame = match head.frame {
+            FrameV1::Heartbeat(n, heard) => Frame::Heartbeat { n, heard },
+            FrameV1::Data(data) => {
+                let mut parcels = Vec::with_capacity(data.sizes.len());
+                for (head, body) in data.sizes {
+                    let (head, body) = (take(&mut payload, head)?, take(&mut payload, body)?);
+                    parcels.push(Sealed { head, body });
+                }
+                Frame::Data(PostData {
+                    priority: data.priority,
+                    post: data.post,
+                    first: data.first,
+                    acks: data.acks,
+                    parcels,
+                })
+            }
+            FrameV1::Ack(acks) => Frame::Ack(acks),
+            FrameV1::Reset(priority, post) => Frame::Reset { priority, post },
+            FrameV1::View(view) => Frame::View(view.try_into()?),
+        };
+        if !payload.is_empty() {
+            return Err(ParcelErrorKind::Damaged.into());
+        }
+        Ok(Self { from: head.from.into(), to: head.to, epoch: head.epoch, frame })
+    }
+}
+
+impl View {
+    /// The value of the key that the view is kept under.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode(&KeptV1::View(self.into())).into()
+    }
+
+    /// Reads that value.
+    ///
+    /// # Errors
+    ///
+    /// [`ParcelError`] for bytes that no node of a known version writes.
+    pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
+        match decode(value)? {
+            KeptV1::View(view) => view.try_into(),
+            KeptV1::Lease(_) | KeptV1::Tombstone(_) => Err(ParcelErrorKind::Damaged.into()),
+        }
+    }
+}
+
+impl LeaseEntry {
+    /// The value of a node's key.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let kept = match self {
+            Self::Lease(lease) => KeptV1::Lease(LeaseV1 {
+                incarnation: lease.incarnation,
+                counter: lease.counter,
+                proto: lease.proto,
+                epoch: lease.epoch,
+                deaf: lease.deaf.iter().map(|deaf| (Name(deaf.node.clone()), deaf.seconds)).collect(),
+            }),
+            Self::Tombstone { incarnation } => KeptV1::Tombstone(*incarnation),
+        };
+        encode(&kept).into()
+    }
+
+    /// Reads that value.
+    ///
+    /// # Errors
+    ///
+    /// [`ParcelError`] for bytes that no node of a known version writes.
+    pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
+        match decode(value)? {
+            KeptV1::Lease(lease) => Ok(Self::Lease(Lease {
+                incarnation: lease.incarnation,
+                counter: lease.counter,
+                proto: lease.proto,
+                epoch: lease.epoch,
+                deaf: lease.deaf.into_iter().map(|(Name(node), seconds)| Deaf { node, seconds }).collect(),
+            })),
+            KeptV1::Tombstone(incarnation) => Ok(Self::Tombstone { incarnation }),
+            KeptV1::View(_) => Err(ParcelErrorKind::Damaged.into()),
+        }
+    }
+
+    /// Which life it is of.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        match self {
+            Self::Lease(lease) => lease.incarnation,
+            Self::Tombstone { incarnation } => *incarnation,
+        }
+    }
+}
+
+impl From<ParcelErrorKind> for ParcelError {
+    fn from(kind: ParcelErrorKind) -> Self {
+        Self { kind }
+    }
+}
+
+#[derive(Debug, Encode, Decode)]
+struct EnvelopeV1 {
+    from: NodeIdV1,
+    to: u64,
+    epoch: u64,
+    frame: FrameV1,
+}
+
+#[derive(Debug, Encode, Decode)]
+enum FrameV1 {
+    Heartbeat(u64, u64),
+    Data(DataV1),
+    Ack(Acks),
+    Reset(Priority, u64),
+    View(ViewV1),
+}
+
+/// Behind the envelope come the heads and bodies of the parcels, as long as this says.
+#[derive(Debug, Encode, Decode)]
+struct DataV1 {
+    priority: Priority,
+    post: u64,
+    first: u64,
+    acks: Acks,
+    sizes: Vec<(u32, u32)>,
+}
+
+#[derive(Debug, Encode, Decode)]
+enum ParcelV1 {
+    Project(Name<AppId>, Vec<u8>),
+}
+
+/// The values of keys.
+#[derive(Debug, Encode, Decode)]
+enum KeptV1 {
+    Lease(LeaseV1),
+    Tombstone(u64),
+    View(ViewV1),
+}
+
+#[derive(Debug, Encode, Decode)]
+struct LeaseV1 {
+    incarnation: u64,
+    counter: u64,
+    proto: u16,
+    epoch: u64,
+    deaf: Vec<(Name<NodeName>, u16)>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct ViewV1 {
+    epoch: u64,
+    members: Vec<(NodeIdV1, Role, u16)>,
+    homes: Vec<u16>,
+}
+
+#[derive(Debug, Encode, Decode)]
+struct NodeIdV1(Name<NodeName>, u64);
+
+/// An identifier, checked when it is read.
+#[derive(Debug)]
+struct Name<T>(T);
+
+macro_rules! names {
+    ($($name:ident)*) => {$(
+        impl Encode for Name<$name> {
+            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+                self.0.as_str().encode(encoder)
+            }
+        }
+
+        impl<C> Decode<C> for Name<$name> {
+            fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+                let text = String::decode(decoder)?;
+                $name::new(&text).map(Self).map_err(|_| DecodeError::Other("a name breaks the rules"))
+            }
+        }
+
+        bincode::impl_borrow_decode!(Name<$name>);
+    )*};
+}
+
+names!(AppId NodeName);
+
+impl Encode for Role {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let tag: u8 = match self {
+            Self::Edge => 0,
+            Self::Home => 1,
+            Self::Draining => 2,
+        };
+        tag.encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for Role {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        match u8::decode(decoder)? {
+            0 => Ok(Self::Edge),
+            1 => Ok(Self::Home),
+            2 => Ok(Self::Draining),
+            found => Err(DecodeError::UnexpectedVariant {
+                type_name: "Role",
+                allowed: &bincode::error::AllowedEnumVariants::Range { min: 0, max: 2 },
+                found: found.into(),
+            }),
+        }
+    }
+}
+
+bincode::impl_borrow_decode!(Role);
+
+impl From<NodeId> for NodeIdV1 {
+    fn from(id: NodeId) -> Self {
+        Self(Name(id.name), id.incarnation)
+    }
+}
+
+impl From<NodeIdV1> for NodeId {
+    fn from(NodeIdV1(Name(name), incarnation): NodeIdV1) -> Self {
+        Self { name, incarnation }
+    }
+}
+
+impl From<&View> for ViewV1 {
+    fn from(view: &View) -> Self {
+        let members = view.members().iter().map(|member| (member.id.clone().into(), member.role, member.proto));
+        Self { epoch: view.epoch(), members: members.collect(), homes: view.homes().to_vec() }
+    }
+}
+
+impl TryFrom<ViewV1> for View {
+    type Error = ParcelError;
+
+    fn try_from(view: ViewV1) -> Result<Self, ParcelError> {
+        let members = view.members.into_iter().map(|(id, role, proto)| Member { id: id.into(), role, proto });
+        Self::from_parts(view.epoch, members.collect(), view.homes).ok_or_else(|| ParcelErrorKind::Damaged.into())
+    }
+}
+
+fn take(payload: &mut Bytes, bytes: u32) -> Result<Bytes, ParcelError> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if bytes > payload.len() {
+        return Err(ParcelErrorKind::Damaged.into());
+    }
+    Ok(payload.split_to(bytes))
+}
+
+fn length(bytes: &Bytes) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+fn encode(value: &impl Encode) -> Vec<u8> {
+    // The format can say everything, and a vector takes everything.
+    bincode::encode_to_vec(value, CONFIG.with_no_limit()).unwrap_or_default()
+}
+
+/// Reads a value that is all of `bytes`.
+fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, ParcelError> {
+    match decode_first(bytes)? {
+        (value, read) if read == bytes.len() => Ok(value),
+        _ => Err(ParcelErrorKind::Damaged.into()),
+    }
+}
+
+/// Reads the value that `bytes` begin with, and says how long it is.
+fn decode_first<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), ParcelError> {
+    bincode::decode_from_slice(bytes, CONFIG).map_err(|error| {
+        ParcelError::from(match error {
+            DecodeError::LimitExceeded => ParcelErrorKind::TooLarge,
+            DecodeError::UnexpectedVariant { .. } => ParcelErrorKind::Unknown,
+            _ => ParcelErrorKind::Damaged,
+        })
+    })
+}
+
+/// The newest version of what nodes say that this code understands.
+pub const PROTO: u16 = 1;
+
+/// The largest payload: what NATS takes unless it is told otherwise.
+const PAYLOAD_BYTES: usize = 1024 * 1024;
+
+/// What the lengths of a parcel take at most.
+const SIZES_BYTES: usize = 10;
+
+/// What reading may set aside: a list of lengths takes more room in memory than on the bus.
+const CONFIG: Configuration<LittleEndian, Varint, Limit<{ 4 * PAYLOAD_BYTES }>> =
+    bincode::config::standard().with_limit::<{ 4 * PAYLOAD_BYTES }>();
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::view::Change, *};
+
+    fn id(name: &str) -> NodeId {
+        NodeId { name: NodeName::new(name).unwrap(), incarnation: 7 }
+    }
+
+    fn app() -> AppId {
+        AppId::new("0123456789abcdef0123456789abcdef").unwrap()
+    }
+
+    fn parcel(head: &'static [u8], body: &'static [u8]) -> Parcel {
+        Parcel::Project { app_id: app(), head: Bytes::from_static(head), body: Bytes::from_static(body) }
+    }
+
+    fn envelope(frame: Frame) -> Envelope {
+        Envelope { from: id("a"), to: 300, epoch: 2, frame }
+    }
+
+    fn data(parcels: Vec<Sealed>) -> Frame {
+        Frame::Data(PostData {
+            priority: Priority::Bulk,
+            post: 3,
+            first: 4,
+            acks: Acks { urgent: (1, 2), bulk: (3, 4) },
+            parcels,
+        })
+    }
+
+    fn frames() -> Vec<Frame> {
+        vec![
+            Frame::Heartbeat { n: 1, heard: 2 },
+            data(vec![parcel(b"head", b"body").seal(), parcel(b"", b"").seal()]),
+            Frame::Ack(Acks { urgent: (1, 2), bulk: (3, 4) }),
+            Frame::Reset { priority: Priority::Urgent, post: 9 },
+            Frame::View(View::empty(4).next(&[Change::Join(id("a"), 1), Change::Join(id("b"), 1)])),
+        ]
+    }
+
+    #[test]
+    fn everything_is_read_as_it_was_written() {
+        for frame in frames() {
+            let envelope = envelope(frame);
+            assert_eq!(Envelope::decode(envelope.encode()), Ok(envelope));
+        }
+        for entry in [
+            LeaseEntry::Tombstone { incarnation: 7 },
+            LeaseEntry::Lease(Lease {
+                incarnation: 7,
+                counter: 8,
+                proto: 1,
+                epoch: 9,
+                deaf: vec![Deaf { node: id("b").name, seconds: 3 }],
+            }),
+        ] {
+            assert_eq!(LeaseEntry::decode(&entry.encode()), Ok(entry));
+        }
+        let view = View::empty(4).next(&[Change::Join(id("a"), 1)]);
+        assert_eq!(View::decode(&view.encode()), Ok(view.clone()));
+        assert!(LeaseEntry::decode(&view.encode()).is_err());
+        assert_eq!(parcel(b"head", b"body").seal().open(), Ok(parcel(b"head", b"body")));
+    }
+
+    /// The tags of this version: nodes of other versions know them by these bytes.
+    #[test]
+    fn the_bytes_stay_what_they_are() {
+        let bytes = |frame| envelope(frame).encode().to_vec();
+        let head = [1, b'a', 7, 251, 44, 1, 2];
+        let with_head = |rest: &[u8]| [&head[..], rest].concat();
+        assert_eq!(bytes(Frame::Heartbeat { n: 1, heard: 2 }), with_head(&[0, 1, 2]));
+        assert_eq!(bytes(Frame::Ack(Acks { urgent: (1, 2), bulk: (3, 4) })), with_head(&[2, 1, 2, 3, 4]));
+        assert_eq!(bytes(Frame::Reset { priority: Priority::Bulk, post: 9 }), with_head(&[3, 1, 9]));
+        assert_eq!(bytes(Frame::View(View::empty(5))), with_head(&[4, 5, 0, 0]));
+        let sealed = parcel(b"h", b"body").seal();
+        let head_of_it = [&[0, 32], app().as_str().as_bytes(), &[1, b'h']].concat();
+        let rest = [&[1, 1, 3, 4, 1, 2, 3, 4, 1, 36, 4], &head_of_it[..], b"body"].concat();
+        assert_eq!(bytes(data(vec![sealed])), with_head(&rest));
+        assert_eq!(LeaseEntry::Tombstone { incarnation: 7 }.encode()[..], [1, 7]);
+        let lease = Lease {
+            incarnation: 7,
+            counter: 8,
+            proto: 1,
+            epoch: 9,
+            deaf: vec![Deaf { node: id("b").name, seconds: 3 }],
+        };
+        assert_eq!(LeaseEntry::Lease(lease).encode()[..], [0, 7, 8, 1, 9, 1, 1, b'b', 3]);
+        assert_eq!(View::empty(5).encode()[..], [2, 5, 0, 0]);
+    }
+
+    #[test]
+    fn the_body_of_a_parcel_is_not_copied() {
+        let payload = envelope(data(vec![parcel(b"head", b"body").seal()])).encode();
+        let range = payload.as_ptr_range();
+        let Frame::Data(data) = Envelope::decode(payload.clone()).unwrap().frame else { panic!("other frame") };
+        let Parcel::Project { body, .. } = data.parcels[0].clone().open().unwrap();
+        assert!(range.contains(&body.as_ptr()));
+    }
+
+    #[test]
+    fn what_a_newer_version_says_is_told_from_damage() {
+        let kind = |bytes: &[u8]| Envelope::decode(Bytes::copy_from_slice(bytes)).unwrap_err().kind();
+        assert_eq!(kind(&[1, b'a', 7, 1, 2, 99]), ParcelErrorKind::Unknown);
+        assert_eq!(kind(&[1, b'a', 7, 1, 2, 0, 1]), ParcelErrorKind::Damaged);
+        assert_eq!(kind(&[1, b' ', 7, 1, 2, 0, 1, 2]), ParcelErrorKind::Damaged, "a name with a blank");
+        assert_eq!(kind(&vec![0; PAYLOAD_BYTES + 1]), ParcelErrorKind::TooLarge);
+        let sealed = Sealed { head: Bytes::from_static(&[99]), body: Bytes::new() };
+        assert_eq!(sealed.open().unwrap_err().kind(), ParcelErrorKind::Unknown);
+    }
+
+    #[test]
+    fn a_payload_that_is_cut_off_or_has_more_is_refused() {
+        for frame in frames() {
+            let whole = envelope(frame).encode();
+            for end in 0..whole.len() {
+                assert!(Envelope::decode(whole.slice(..end)).is_err());
+            }
+            let longer = [&whole[..], &[0]].concat();
+            assert!(Envelope::decode(longer.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn lengths_that_would_take_all_memory_are_refused() {
+        let mut bytes = vec![1, b'a', 7, 1, 2, 1, 1, 3, 4, 1, 2, 3, 4];
+        bytes.extend([253, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(Envelope::decode(bytes.into()).unwrap_err().kind(), ParcelErrorKind::TooLarge);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = View::decode(&bytes);
+            let _ = LeaseEntry::decode(&bytes);
+            let _ = Envelope::decode(bytes.into());
+        }
+
+        #[test]
+        fn no_change_of_a_payload_makes_it_panic(which in 0..5_usize, at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = envelope(frames()[which].clone()).encode().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(Envelope { frame: Frame::Data(data), .. }) = Envelope::decode(bytes.into()) {
+                for sealed in data.parcels {
+                    let _ = sealed.open();
+                }
+            }
+        }
+    }
+}
