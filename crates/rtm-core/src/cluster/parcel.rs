@@ -629,7 +629,7 @@ mod tests {
     fn the_body_of_a_parcel_is_not_copied() {
         let payload = envelope(data(vec![parcel(b"head", b"body").seal()])).encode();
         let range = payload.as_ptr_range();
-        let Frame::Data(data) = Envelope::decode(payload.clone()).unwrap().frame else { panic!("other frame") };
+        let Frame::Data(data) = Envelope::decode(payload).unwrap().frame else { panic!("other frame") };
         let Parcel::Project { body, .. } = data.parcels[0].clone().open().unwrap();
         assert!(range.contains(&body.as_ptr()));
     }
