@@ -37,7 +37,8 @@ pub(crate) struct AdmissionLimits {
 
 #[derive(Debug, Default)]
 struct Addresses {
-    known: HashMap<IpAddr, History>,
+    /// `None` has all clients without an address.
+    known: HashMap<Option<IpAddr>, History>,
     /// The size at which forgotten addresses are looked for.
     sweep_at: usize,
 }
@@ -69,7 +70,7 @@ pub(crate) struct News {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
-    address: IpAddr,
+    address: Option<IpAddr>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -89,23 +90,32 @@ impl Admission {
         self.slots.available_permits() == 0
     }
 
-    /// Counts a connection from `address`, if it is within the limits.
+    /// Room for one more connection, if there is any now.
+    #[cfg(feature = "http")]
+    pub(crate) fn try_slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// Counts a connection from `address`, if it is within the limits. Limits by address do not hold for clients that have
+    /// none.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        address: IpAddr,
+        address: Option<IpAddr>,
         slot: OwnedSemaphorePermit,
         now: Instant,
     ) -> Option<Admitted> {
-        let address = address.to_canonical();
+        let address = address.map(|address| address.to_canonical());
         let limits = &self.limits;
         let since_start = now.saturating_duration_since(self.start);
         let mut addresses = self.addresses();
         addresses.sweep(limits, since_start);
         let history = addresses.known.entry(address).or_default();
-        if limits.connections_per_address != 0 && history.open >= limits.connections_per_address {
-            return None;
+        if address.is_some() {
+            if limits.connections_per_address != 0 && history.open >= limits.connections_per_address {
+                return None;
+            }
+            history.connects.try_call(limits.connects_per_address, since_start).ok()?;
         }
-        history.connects.try_call(limits.connects_per_address, since_start).ok()?;
         history.open += 1;
         drop(addresses);
         Some(Admitted { admission: Arc::clone(self), address, _slot: slot })
@@ -119,7 +129,7 @@ impl Admission {
 impl Admission {
     /// Waits until the lock of `address` has been over for a while. Returns how many logins were refused by it; `None` if the
     /// server or the address is gone by then. Keeps no server alive.
-    pub(crate) async fn unlocked(admission: Weak<Self>, address: IpAddr) -> Option<u64> {
+    pub(crate) async fn unlocked(admission: Weak<Self>, address: Option<IpAddr>) -> Option<u64> {
         loop {
             let wait = {
                 let admission = admission.upgrade()?;
@@ -140,7 +150,7 @@ impl Admission {
 
 impl Admitted {
     /// The address, as people write it.
-    pub(crate) fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
@@ -167,7 +177,7 @@ impl Admitted {
             Some((at, uncounted)) if since_start < *at + LOG_PAUSE => *uncounted += 1,
             logged => news.suppressed = Some(logged.replace((since_start, 0)).map_or(0, |(_, uncounted)| uncounted)),
         }
-        if !is_guess(kind) {
+        if !is_guess(kind) || self.address.is_none() {
             return news;
         }
         // At the limit there is nothing more to count.
@@ -243,7 +253,7 @@ mod tests {
     };
 
     async fn connect(admission: &Arc<Admission>, address: &str, now: Instant) -> Option<Admitted> {
-        admission.admit(address.parse().unwrap(), admission.slot().await, now)
+        admission.admit(address.parse().ok(), admission.slot().await, now)
     }
 
     #[tokio::test]
@@ -326,6 +336,25 @@ mod tests {
         let (gone, address) = (guesser.admission(), guesser.address());
         drop((guesser, admission));
         assert_eq!(Admission::unlocked(gone, address).await, None, "the server is gone");
+    }
+
+    #[tokio::test]
+    async fn clients_without_an_address_are_not_limited_by_it_and_their_refused_logins_are_logged() {
+        let now = Instant::now();
+        let one = CallLimit { calls: 1, per_ms: 60_000 };
+        let limits = AdmissionLimits {
+            connections_per_address: 1,
+            connects_per_address: one,
+            refused_logins_per_address: one,
+            ..OPEN
+        };
+        let admission = Arc::new(Admission::new(limits, now));
+        let first = connect(&admission, "", now).await.unwrap();
+        let second = connect(&admission, "", now).await.unwrap();
+        let refused = first.login_refused(ErrorKind::InvalidToken, now);
+        assert_eq!(refused, News { suppressed: Some(0), locks: None });
+        assert_eq!(first.login_refused(ErrorKind::InvalidToken, now), News::default());
+        assert!(second.may_login(now));
     }
 
     #[tokio::test]

@@ -20,7 +20,6 @@ use tokio::{
 use crate::tls::Stream;
 
 /// A stream that counts what is written to it.
-#[derive(Debug)]
 pub(crate) struct Counted {
     stream: Stream,
     written: Written,

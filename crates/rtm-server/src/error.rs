@@ -1,4 +1,4 @@
-//! Why a server does not start.
+//! Why a server does not start, and why it does not serve a connection.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -30,6 +30,18 @@ pub enum ServerError {
     /// The durable store cannot be opened.
     #[error(transparent)]
     Store(#[from] BackendError),
+}
+
+/// Why a server does not serve a connection that the application gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotServed {
+    /// The client's address has as many connections as one may have, or connected too often.
+    #[error("there are too many connections from this address")]
+    TooMany,
+    /// The server is shutting down, or gone.
+    #[error("the server is shutting down")]
+    ShuttingDown,
 }
 
 /// What kind of thing keeps a server from starting.

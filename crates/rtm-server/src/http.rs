@@ -3,6 +3,8 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
+    pin::pin,
     sync::{Arc, OnceLock},
 };
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Version,
-    body::{Body, Incoming},
+    body::Body,
     header::{self, HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -24,6 +26,7 @@ use rtm_codec::{
     websocket::accept_key,
 };
 use rtm_core::HttpId;
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
@@ -32,18 +35,24 @@ use crate::{
     counted::Counted,
     project::Project,
     refusals::{login_refused, too_many_refused},
-    shared::{Remote, Shared},
+    shared::{Guest, Shared},
     socket::Socket,
     tls::Stream,
 };
 
 /// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. A request has
 /// the time of a handshake to arrive, and its answer as long as some of it is taken in each such time.
-pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remote>) {
+pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>) {
     let patience = shared.handshake_timeout;
-    let exchange = &Exchange { shared, remote, handed_out: OnceLock::new() };
+    let exchange = &Exchange::new(shared, guest);
     let (stream, written) = Counted::new(stream);
-    let service = service_fn(move |request| async move { Ok::<_, Infallible>(exchange.answer(request).await) });
+    let service = service_fn(move |request| async move {
+        let mut response = exchange.answer(request).await;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok::<_, Infallible>(response)
+    });
     // Heads that are too large are read a little further, so that they get an answer that a browser can read.
     let connection = http1::Builder::new()
         .max_buf_size(4 * HEAD_BYTES)
@@ -54,8 +63,8 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remot
     let is_written = matches!(ended, Some(Ok(())));
     match ended {
         Some(Ok(())) => {}
-        Some(Err(error)) => debug!(remote = %exchange.remote.address, "{error}"),
-        None => debug!(remote = %exchange.remote.address, "the request or its answer takes too long"),
+        Some(Err(error)) => debug!(remote = %exchange.guest.remote, "{error}"),
+        None => debug!(remote = %exchange.guest.remote, "the request or its answer takes too long"),
     }
     if let Some((project, id)) = exchange.handed_out.get() {
         project.http_answer_ended(*id, is_written);
@@ -63,60 +72,75 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, remote: Arc<Remot
 }
 
 /// One request and its answer: what a connection is before it is a WebSocket one, or all that it is.
-struct Exchange {
+pub(crate) struct Exchange {
     shared: Arc<Shared>,
-    remote: Arc<Remote>,
+    guest: Arc<Guest>,
     /// The answer that holds stored messages, if it does.
     handed_out: OnceLock<(Arc<Project>, HttpId)>,
 }
 
 impl Exchange {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) fn new(shared: Arc<Shared>, guest: Arc<Guest>) -> Self {
+        Self { shared, guest, handed_out: OnceLock::new() }
+    }
+
+    /// The answer that holds stored messages, if it does: when it is written, or is not, its project has to hear of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_handed_out(self) -> Option<(Arc<Project>, HttpId)> {
+        self.handed_out.into_inner()
+    }
+
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let mut response = match check(&request) {
             Err((status, what)) => {
-                debug!(remote = %self.remote.address, %status, "a request is refused: {}", what.trim_end());
+                debug!(remote = %self.guest.remote, %status, "a request is refused: {}", what.trim_end());
                 text(status, what)
             }
-            Ok(()) if self.remote.is_spare && request.uri().path() != HEALTH => {
+            Ok(()) if self.guest.is_spare && request.uri().path() != HEALTH => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the server has no descriptors left for this connection\n")
             }
             Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request),
             Ok(()) => self.request(request).await,
         };
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
     }
 
     /// Turns the connection into a WebSocket one, with a task of its own.
-    fn open_websocket(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    fn open_websocket<B>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
         let upgrade = hyper::upgrade::on(&mut request);
         match handshake(&request) {
             Ok((wire, accept)) => {
-                let (shared, remote) = (Arc::clone(&self.shared), Arc::clone(&self.remote));
-                self.shared.tasks.spawn(upgraded(upgrade, wire, shared, remote));
+                let (shared, guest) = (Arc::clone(&self.shared), Arc::clone(&self.guest));
+                self.shared.tasks.spawn(upgraded(upgrade, wire, shared, guest));
                 switch(wire, accept)
             }
             Err((status, what)) => {
                 if request.version() < Version::HTTP_11 {
                     // A proxy's fault, which nobody but the operator can heal.
-                    self.shared.old_handshakes.warn(format_args!("{}: {}", self.remote.address.ip(), what.trim_end()));
+                    self.shared.old_handshakes.warn(format_args!("{}: {}", self.guest.remote, what.trim_end()));
                 }
-                debug!(remote = %self.remote.address, %status, "a handshake is refused: {}", what.trim_end());
+                debug!(remote = %self.guest.remote, %status, "a handshake is refused: {}", what.trim_end());
                 let mut response = text(status, what);
                 let headers = response.headers_mut();
                 if status == StatusCode::UPGRADE_REQUIRED {
                     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 }
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
         }
     }
 
-    async fn request(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn request<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let endpoint = Endpoint::find(request.uri().path(), request.uri().query());
         match (request.method(), endpoint) {
             (&Method::OPTIONS, _) => preflight(request.headers()),
@@ -134,11 +158,7 @@ impl Exchange {
                 response
             }
             (&Method::GET, None) if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) => {
-                self.shared.old_handshakes.warn(format_args!(
-                    "{}: {}",
-                    self.remote.address.ip(),
-                    NO_UPGRADE.trim_end()
-                ));
+                self.shared.old_handshakes.warn(format_args!("{}: {}", self.guest.remote, NO_UPGRADE.trim_end()));
                 let mut response = text(StatusCode::UPGRADE_REQUIRED, NO_UPGRADE);
                 response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 response
@@ -148,16 +168,22 @@ impl Exchange {
     }
 
     /// Reads the body, whatever its type is said to be, and answers with a code.
-    async fn gateway(&self, endpoint: Endpoint, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn gateway<B>(&self, endpoint: Endpoint, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let host = host(&request).map(str::to_owned);
         let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n");
         if request.body().size_hint().lower() > BODY_BYTES as u64 {
             return too_large();
         }
-        let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(),
-            Err(_) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
+        let body = pin!(Limited::new(request.into_body(), BODY_BYTES));
+        let body = match timeout(self.shared.handshake_timeout, body.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
+            Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
+            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body takes too long\n"),
         };
         let mut login = Asker::default();
         let answer = match GatewayRequest::decode(endpoint, &body) {
@@ -168,11 +194,11 @@ impl Exchange {
             Err(refusal) => Err(refusal),
         };
         let answer = answer.unwrap_or_else(|refusal| {
-            debug!(remote = %self.remote.address, "a request is refused: {refusal}");
+            debug!(remote = %self.guest.remote, "a request is refused: {refusal}");
             if endpoint == Endpoint::Gateway {
                 let Asker { project, user_id } = &login;
                 let user_id = user_id.as_ref().map(UserId::as_str);
-                login_refused(&self.shared, &self.remote, project.as_deref(), user_id, &refusal);
+                login_refused(&self.shared, &self.guest, project.as_deref(), user_id, &refusal);
             }
             GatewayAnswer::Refused(refusal.kind)
         });
@@ -185,19 +211,21 @@ impl Exchange {
 
     /// Asks the project, and adds to its answer what only a listener knows: where clients reach this server.
     async fn ask(&self, request: GatewayRequest, host: Option<&str>) -> Result<GatewayAnswer, Refusal> {
-        if !self.remote.admitted.may_login(instant()) {
+        if !self.guest.admitted.may_login(instant()) {
             return Err(too_many_refused());
         }
         let Some(project) = self.shared.project(request.app_id()) else {
             return Err(ErrorKind::InvalidAppId.into());
         };
-        let tls = self.remote.tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
+        let tls = self.guest.remote.is_tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
         let (id, mut answer) = project.ask(request).await;
         match &mut answer {
             Ok(GatewayAnswer::Connect { addresses, .. }) => {
-                let Advertise { host, port } = match &self.shared.advertise {
-                    Some(advertise) => advertise.clone(),
-                    None => Advertise::from_host(host, tls).unwrap_or_else(|| self.remote.local.into()),
+                let advertise = self.shared.advertise.clone();
+                let advertise = advertise.or_else(|| Advertise::from_host(host, tls));
+                let advertise = advertise.or_else(|| self.guest.remote.local.map(Advertise::from));
+                let Some(Advertise { host, port }) = advertise else {
+                    return Err(Refusal::new(ErrorKind::InvalidArgument, "the request does not name a host"));
                 };
                 addresses.push(Address { host: host.into(), port });
             }
@@ -224,7 +252,7 @@ impl Asker {
 }
 
 /// Whether a request is one that HTTP allows, and not larger than any has to be.
-fn check(request: &Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
+fn check<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
     let headers = request.headers();
     let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
@@ -237,7 +265,7 @@ fn check(request: &Request<Incoming>) -> Result<(), (StatusCode, &'static str)> 
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => Err((StatusCode::BAD_REQUEST, "there are two Host headers\n")),
-        (None, None) if request.version() >= Version::HTTP_11 => {
+        (None, None) if request.version() == Version::HTTP_11 => {
             Err((StatusCode::BAD_REQUEST, "there is no Host header\n"))
         }
         _ => Ok(()),
@@ -267,12 +295,12 @@ fn preflight(asked: &HeaderMap) -> Response<Full<Bytes>> {
     response
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
     words(headers, header::UPGRADE).any(|word| word.eq_ignore_ascii_case("websocket"))
 }
 
 /// The comma-separated words of a header, which may stand there more than once.
-fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub(crate) fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(str::trim)
 }
@@ -322,14 +350,18 @@ fn switch(wire: Wire, accept: HeaderValue) -> Response<Full<Bytes>> {
     response
 }
 
-/// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory.
-async fn upgraded(upgrade: OnUpgrade, wire: Wire, shared: Arc<Shared>, remote: Arc<Remote>) {
+/// The WebSocket connection's task. It gets the bare stream, so that nothing of HTTP stays in memory; but not that of a
+/// connection which the application has accepted.
+async fn upgraded(upgrade: OnUpgrade, wire: Wire, shared: Arc<Shared>, guest: Arc<Guest>) {
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<Counted>>() else { return };
-    Socket::new(parts.io.into_inner().into_stream(), parts.read_buf, wire, shared, remote).await;
+    let (stream, early) = match upgraded.downcast::<TokioIo<Counted>>() {
+        Ok(parts) => (parts.io.into_inner().into_stream(), parts.read_buf),
+        Err(upgraded) => (Stream::Other(Box::pin(TokioIo::new(upgraded))), Bytes::new()),
+    };
+    Socket::new(stream, early, wire, shared, guest).await;
 }
 
-fn text(status: StatusCode, what: &'static str) -> Response<Full<Bytes>> {
+pub(crate) fn text(status: StatusCode, what: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(what));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -14,12 +14,16 @@ mod clock;
 mod config;
 mod counted;
 mod error;
+mod handle;
 mod http;
 mod listener;
+#[cfg(feature = "http")]
+mod mounted;
 mod outbox;
 mod project;
 mod redb;
 mod refusals;
+mod remote;
 mod scratch;
 mod server;
 mod shared;
@@ -31,7 +35,13 @@ mod tls;
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};
 pub use config::{Advertise, ServerConfig};
-pub use error::{ConfigError, ConfigErrorKind, ServerError, ServerErrorKind};
+pub use error::{ConfigError, ConfigErrorKind, NotServed, ServerError, ServerErrorKind};
+pub use handle::ServerHandle;
+#[cfg(feature = "http")]
+pub use mounted::ResponseBody;
+#[cfg(feature = "tower-service")]
+pub use mounted::RtmService;
+pub use remote::Remote;
 pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};
 pub use rtm_core as core;
 pub use rtm_core::{ProjectConfig, Settings, store::BackendError};

@@ -20,7 +20,8 @@ use crate::{
     admission::Admitted,
     clock::instant,
     http,
-    shared::{Remote, Shared},
+    remote::Remote,
+    shared::{Guest, Shared},
     tls::Stream,
 };
 
@@ -46,7 +47,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
                 let spare = reserve.lend();
                 if spare.is_some()
                     && let Some(Ok((stream, address))) = listener.accept().now_or_never()
-                    && let Some(admitted) = shared.admission.admit(address.ip(), slot, instant())
+                    && let Some(admitted) = shared.admission.admit(Some(address.ip()), slot, instant())
                 {
                     let (tls, connection) = (tls.clone(), Arc::clone(&shared));
                     shared.tasks.spawn(async move {
@@ -66,7 +67,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         };
         pause = ACCEPT_PAUSE;
         reserve.refill();
-        let Some(admitted) = shared.admission.admit(address.ip(), slot, instant()) else {
+        let Some(admitted) = shared.admission.admit(Some(address.ip()), slot, instant()) else {
             debug!(remote = %address, "too many connections from this address");
             continue;
         };
@@ -96,8 +97,8 @@ async fn serve(
             Err(_) => return debug!(remote = %address, "the handshake takes too long"),
         },
     };
-    let remote = Remote { address, local, tls: stream.is_tls(), is_spare, admitted };
-    http::serve(stream, shared, Arc::new(remote)).await;
+    let remote = Remote::at(address).local(local).tls(stream.is_tls());
+    http::serve(stream, shared, Arc::new(Guest { remote, is_spare, admitted })).await;
 }
 
 /// Descriptors that are kept for when there are no others, so that whoever looks after the server still gets an answer.

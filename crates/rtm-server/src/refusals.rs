@@ -9,7 +9,7 @@ use crate::{
     admission::{Admission, News},
     clock::instant,
     project::Project,
-    shared::{Remote, Shared},
+    shared::{Guest, Shared},
     store::Customer as _,
 };
 
@@ -17,28 +17,33 @@ use crate::{
 /// contains a token.
 pub(crate) fn login_refused(
     shared: &Shared,
-    remote: &Remote,
+    guest: &Guest,
     project: Option<&Project>,
     user_id: Option<&str>,
     refusal: &Refusal,
 ) {
     project.map_or(&shared.refused_logins, Project::refused_logins).fetch_add(1, Ordering::Relaxed);
-    let News { suppressed, locks } = remote.admitted.login_refused(refusal.kind, instant());
-    let address = remote.admitted.address();
+    let News { suppressed, locks } = guest.admitted.login_refused(refusal.kind, instant());
+    let address = guest.admitted.address();
+    let shown = address.map(tracing::field::display);
     if let Some(suppressed) = suppressed {
         let app_id = project.map(|project| project.app_id().as_str());
-        warn!(%address, app_id, user = user_id, reason = %refusal, suppressed, "a login is refused");
+        warn!(address = shown, app_id, user = user_id, reason = %refusal, suppressed, "a login is refused");
     }
     if let Some(wait) = locks {
         warn!(
-            %address, seconds = wait.as_secs_f64().ceil(),
+            address = shown,
+            seconds = wait.as_secs_f64().ceil(),
             "too many logins from this address were refused: the server refuses all further ones for this time without \
              looking at them. If the address is a proxy's or many users share it, set refused_logins_per_address"
         );
-        let admission = remote.admitted.admission();
+        let admission = guest.admitted.admission();
         tokio::spawn(async move {
             if let Some(unseen) = Admission::unlocked(admission, address).await {
-                warn!(%address, unseen, "logins from this address are accepted again");
+                warn!(
+                    address = address.map(tracing::field::display),
+                    unseen, "logins from this address are accepted again"
+                );
             }
         });
     }

@@ -18,6 +18,7 @@ use rtm_core::{
     store::{Backend, BackendError, BackendStats, Memory, StateKind, read_state},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, ToSocketAddrs},
     task::JoinHandle,
     time::{sleep, timeout},
@@ -30,12 +31,14 @@ use crate::{
     bind,
     clock::instant,
     config::{Advertise, ServerConfig},
-    error::ServerError,
+    error::{NotServed, ServerError},
+    handle::ServerHandle,
     listener,
     project::{Project, now},
     redb::Redb,
+    remote::Remote,
     shared::{Draining, Seldom, Shared},
-    store::StoreThread,
+    store::Store,
     tls::{self, TlsFiles},
 };
 
@@ -60,7 +63,7 @@ pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<JoinHandle<()>>,
     timers: Vec<JoinHandle<()>>,
-    store: Option<StoreThread>,
+    store: Option<Store>,
     drain_time: Duration,
 }
 
@@ -102,15 +105,50 @@ impl Server {
     }
 
     /// The address it listens at; the first, if there are several.
+    ///
+    /// # Panics
+    ///
+    /// If it listens nowhere, since it was made by [`ServerBuilder::build`]; [`local_addrs`](Self::local_addrs) is empty
+    /// then.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.addresses[0]
+        *self.addresses.first().expect("the server was built to listen nowhere")
     }
 
     /// All addresses it listens at.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What gives it connections that it did not accept itself: [`ServerHandle::serve`], and behind the features `http`
+    /// and `tower-service` the requests of an HTTP server.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves a client at the other end of any stream of bytes: [`ServerHandle::serve`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotServed`] when the client's address has too many connections or made too many.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready drops the stream.
+    pub async fn serve<S>(&self, io: S, remote: impl Into<Remote>) -> Result<(), NotServed>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.handle().serve(io, remote).await
+    }
+
+    /// The server as a service of an application's HTTP server: [`RtmService`](crate::RtmService).
+    #[cfg(feature = "tower-service")]
+    #[must_use]
+    pub fn service(&self) -> crate::RtmService {
+        crate::RtmService::new(self.handle())
     }
 
     /// Figures of this moment.
@@ -183,9 +221,8 @@ impl Server {
             let _ = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await;
         }
         self.timers.iter().for_each(JoinHandle::abort);
-        if let Some(mut store) = self.store.take() {
-            // It does not panic, and is not cancelled.
-            let _ = tokio::task::spawn_blocking(move || store.stop()).await;
+        if let Some(store) = self.store.take() {
+            store.stop().await;
         }
         info!("stopped");
     }
@@ -194,6 +231,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.listeners.iter().chain(&self.timers).for_each(JoinHandle::abort);
+        self.shared.draining.begin();
         self.shared.tasks.abort();
     }
 }
@@ -266,6 +304,17 @@ impl ServerBuilder {
         self.start_at(listeners, acceptor).await
     }
 
+    /// A server that listens nowhere, whatever addresses the configuration has: its connections come by
+    /// [`Server::serve`], or by an HTTP server that it is part of. It runs on the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn build(self) -> Result<Server, ServerError> {
+        let acceptor = self.check()?;
+        self.start_at(Vec::new(), acceptor).await
+    }
+
     fn check(&self) -> Result<Option<TlsAcceptor>, ServerError> {
         self.config.check()?;
         self.config.tls.as_ref().map(tls::acceptor).transpose()
@@ -278,10 +327,11 @@ impl ServerBuilder {
     ) -> Result<Server, ServerError> {
         let Self { config, backend } = self;
         let data_dir = config.data_dir.clone();
+        let is_in_memory = backend.is_none() && data_dir.is_none();
         // Opening the store may have to repair it.
         let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
         let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
-        let store = StoreThread::start(backend)?;
+        let store = if is_in_memory { Store::as_task(backend) } else { Store::on_thread(backend)? };
 
         let now = now();
         let shared = Arc::new(Shared {

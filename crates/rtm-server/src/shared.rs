@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,6 +19,7 @@ use crate::{
     clock::instant,
     config::Advertise,
     project::Project,
+    remote::Remote,
     tasks::Tasks,
 };
 
@@ -51,13 +51,10 @@ pub(crate) struct Draining {
     begins: Arc<Notify>,
 }
 
-/// The other side of a connection.
+/// Who was let in: the other side of a connection.
 #[derive(Debug)]
-pub(crate) struct Remote {
-    pub(crate) address: SocketAddr,
-    /// The address of this server that it connected to.
-    pub(crate) local: SocketAddr,
-    pub(crate) tls: bool,
+pub(crate) struct Guest {
+    pub(crate) remote: Remote,
     /// It has a descriptor of the last: it may only ask how the server is.
     pub(crate) is_spare: bool,
     pub(crate) admitted: Admitted,

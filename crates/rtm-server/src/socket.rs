@@ -38,7 +38,7 @@ use crate::{
     outbox::Outbox,
     project::Project,
     scratch::Scratch,
-    shared::{Remote, Shared},
+    shared::{Guest, Shared},
     tls::Stream,
 };
 
@@ -61,7 +61,7 @@ pub(crate) struct Socket {
     /// The deadline of the phase: for the login, for a socket that takes nothing, or for the end.
     timer: Option<Pin<Box<Sleep>>>,
     shared: Arc<Shared>,
-    remote: Arc<Remote>,
+    guest: Arc<Guest>,
 }
 
 enum Phase {
@@ -87,7 +87,7 @@ struct Handed {
 
 impl Socket {
     /// A connection that has just shaken hands. `early` is what was read beyond the handshake.
-    pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, shared: Arc<Shared>, remote: Arc<Remote>) -> Self {
+    pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, shared: Arc<Shared>, guest: Arc<Guest>) -> Self {
         let timer = Some(Box::pin(sleep(shared.login_timeout)));
         let drain = Box::pin(shared.draining.begins());
         Self {
@@ -102,7 +102,7 @@ impl Socket {
             more: false,
             timer,
             shared,
-            remote,
+            guest,
         }
     }
 
@@ -193,7 +193,7 @@ impl Socket {
             Phase::LoggingIn { drain: Some(_), .. } => self.close(CloseReason::LoginTimeout, None, scratch),
             Phase::LoggingIn { drain: None, .. } => self.close(CloseReason::Draining, None, scratch),
             Phase::Handed(_) => {
-                debug!(remote = %self.remote.address, "the client takes nothing any more");
+                debug!(remote = %self.guest.remote, "the client takes nothing any more");
                 self.abandon();
             }
             Phase::Closing | Phase::Failing | Phase::Ending => self.abandon(),
@@ -263,7 +263,7 @@ impl Socket {
         };
         self.take_frames(scratch);
         let (violation, what) = violation;
-        debug!(remote = %self.remote.address, "{what}");
+        debug!(remote = %self.guest.remote, "{what}");
         self.finish(scratch);
         match violation {
             None => self.close(CloseReason::ProtocolError, Some(&what), scratch),

@@ -1,11 +1,12 @@
-//! The thread that owns the backend: it does what has gathered since the last batch as one batch.
+//! What owns the backend: it does what has gathered since the last batch as one batch. A backend that may wait for a disk
+//! has a thread for that; the one in memory has a task, so that it takes no time on a clock that is stopped.
 
 use std::{
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -16,7 +17,11 @@ use rtm_core::{
     JobId, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendError, BackendStats, Task},
 };
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    task::{JoinHandle, spawn_blocking},
+};
 use tracing::{error, warn};
 
 use crate::clock::instant;
@@ -30,17 +35,23 @@ pub(crate) trait Customer: Send + Sync {
     fn handle_stored(self: Arc<Self>, done: &mut dyn Iterator<Item = StoreDone>);
 }
 
-/// The running thread.
+/// The store at work.
 #[derive(Debug)]
-pub(crate) struct StoreThread {
+pub(crate) struct Store {
     queue: StoreQueue,
-    thread: Option<thread::JoinHandle<()>>,
+    worker: Option<Worker>,
 }
 
-/// The way to the thread.
+#[derive(Debug)]
+enum Worker {
+    Thread(thread::JoinHandle<()>),
+    Task(JoinHandle<()>),
+}
+
+/// The way to the store.
 #[derive(Debug, Clone)]
 pub(crate) struct StoreQueue {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::UnboundedSender<Order>,
     /// Bytes of messages in orders that are not done.
     queued: Arc<AtomicUsize>,
 }
@@ -61,22 +72,44 @@ struct CustomerJobs {
     bytes: usize,
 }
 
-impl StoreThread {
-    /// Starts the thread.
-    pub(crate) fn start(backend: Box<dyn Backend>) -> Result<Self, BackendError> {
-        let (orders, incoming) = mpsc::channel();
-        let queue = StoreQueue { orders, queued: Arc::default() };
-        let queued = Arc::clone(&queue.queued);
+impl Store {
+    /// Starts a thread for a backend.
+    pub(crate) fn on_thread(backend: Box<dyn Backend>) -> Result<Self, BackendError> {
+        let (queue, mut incoming, mut bench) = Self::parts(backend);
         // Its customers read the runtime's clock.
         let runtime = Handle::try_current().ok();
         let thread = thread::Builder::new()
             .name("rtm-store".into())
             .spawn(move || {
                 let _clock = runtime.as_ref().map(Handle::enter);
-                run(backend, &incoming, &queued);
+                while let Some(first) = incoming.blocking_recv() {
+                    if bench.batch(first, &mut incoming).is_break() {
+                        return;
+                    }
+                }
             })
             .map_err(|error| BackendError::new("start the store's thread", error))?;
-        Ok(Self { queue, thread: Some(thread) })
+        Ok(Self { queue, worker: Some(Worker::Thread(thread)) })
+    }
+
+    /// Starts a task for a backend that never blocks.
+    pub(crate) fn as_task(backend: Box<dyn Backend>) -> Self {
+        let (queue, mut incoming, mut bench) = Self::parts(backend);
+        let task = tokio::spawn(async move {
+            while let Some(first) = incoming.recv().await {
+                if bench.batch(first, &mut incoming).is_break() {
+                    return;
+                }
+            }
+        });
+        Self { queue, worker: Some(Worker::Task(task)) }
+    }
+
+    fn parts(backend: Box<dyn Backend>) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
+        let (orders, incoming) = mpsc::unbounded_channel();
+        let queued = Arc::default();
+        let bench = Bench { backend, queued: Arc::clone(&queued), told: Told::default() };
+        (StoreQueue { orders, queued }, incoming, bench)
     }
 
     /// The way to it.
@@ -91,20 +124,33 @@ impl StoreThread {
         answered.await.ok().flatten()
     }
 
-    /// Does everything that is queued, and ends the thread. The backend is closed when this returns. Blocks.
-    pub(crate) fn stop(&mut self) {
+    /// Does everything that is queued, and ends. The backend is closed when this returns.
+    pub(crate) async fn stop(mut self) {
         self.queue.send(Order::Stop);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("the store's thread has failed");
+        let has_failed = match self.worker.take() {
+            // The task that waits for the thread does not panic, and is not cancelled.
+            Some(Worker::Thread(thread)) => {
+                spawn_blocking(move || thread.join()).await.is_ok_and(|joined| joined.is_err())
+            }
+            Some(Worker::Task(task)) => task.await.is_err(),
+            None => false,
+        };
+        if has_failed {
+            error!("the store has failed");
         }
     }
 }
 
-impl Drop for StoreThread {
+impl Drop for Store {
+    /// Ends a thread after all that is queued, and waits for that: its backend is durable. A task ends with its runtime, or
+    /// when it has done what is queued.
     fn drop(&mut self) {
-        self.stop();
+        self.queue.send(Order::Stop);
+        if let Some(Worker::Thread(thread)) = self.worker.take()
+            && thread.join().is_err()
+        {
+            error!("the store's thread has failed");
+        }
     }
 }
 
@@ -127,14 +173,22 @@ impl StoreQueue {
     }
 
     fn send(&self, order: Order) {
-        // The thread is gone only when the server is.
+        // It is gone only when the server is.
         let _ = self.orders.send(order);
     }
 }
 
-fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &AtomicUsize) {
-    let mut told = Told::default();
-    while let Ok(first) = orders.recv() {
+/// The backend, and what doing its work takes.
+struct Bench {
+    backend: Box<dyn Backend>,
+    queued: Arc<AtomicUsize>,
+    told: Told,
+}
+
+impl Bench {
+    /// Does the first order and those that have gathered behind it, as one batch.
+    fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
+        let Self { backend, queued, told } = self;
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut stop = false;
@@ -160,11 +214,9 @@ fn run(mut backend: Box<dyn Backend>, orders: &mpsc::Receiver<Order>, queued: &A
             }
             next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
         }
-        apply(backend.as_mut(), batch, &mut told);
+        apply(backend.as_mut(), batch, told);
         queued.fetch_sub(bytes, Ordering::Relaxed);
-        if stop {
-            return;
-        }
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -8,27 +8,41 @@ use tokio::{sync::Notify, task::AbortHandle};
 /// Tasks that end with their owner. Eight bytes for each that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    running: Mutex<Slab<AbortHandle>>,
+    running: Mutex<Running>,
     idle: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Running {
+    tasks: Slab<AbortHandle>,
+    is_over: bool,
+}
+
 impl Tasks {
-    /// Runs `future` as a task until it ends or [`abort`](Self::abort) ends it.
-    pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) {
+    /// Runs `future` as a task until it ends or [`abort`](Self::abort) ends it. Says whether it runs: not after that.
+    pub(crate) fn spawn(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) -> bool {
         let mut running = self.running();
-        let entry = running.vacant_entry();
+        if running.is_over {
+            return false;
+        }
+        let entry = running.tasks.vacant_entry();
         let running_task = RunningTask { tasks: Arc::clone(self), key: entry.key() };
         let task = tokio::spawn(async move {
             let _running = running_task;
             future.await;
         });
         entry.insert(task.abort_handle());
+        true
     }
 
-    /// Ends all tasks at their next step.
+    /// Ends all tasks at their next step, and lets none run any more.
     pub(crate) fn abort(&self) {
         // Not under the lock: a task that ends takes itself off the list.
-        let handles: Vec<_> = self.running().iter().map(|(_, task)| task.clone()).collect();
+        let handles: Vec<_> = {
+            let mut running = self.running();
+            running.is_over = true;
+            running.tasks.iter().map(|(_, task)| task.clone()).collect()
+        };
         for task in handles {
             task.abort();
         }
@@ -36,7 +50,7 @@ impl Tasks {
 
     /// How many tasks run.
     pub(crate) fn len(&self) -> usize {
-        self.running().len()
+        self.running().tasks.len()
     }
 
     /// Waits until no task runs. Cancel safe.
@@ -50,7 +64,7 @@ impl Tasks {
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, Slab<AbortHandle>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -64,8 +78,8 @@ struct RunningTask {
 impl Drop for RunningTask {
     fn drop(&mut self) {
         let mut running = self.tasks.running();
-        running.try_remove(self.key);
-        if running.is_empty() {
+        running.tasks.try_remove(self.key);
+        if running.tasks.is_empty() {
             self.tasks.idle.notify_waiters();
         }
     }
@@ -95,5 +109,6 @@ mod tests {
         tasks.abort();
         waiting.await.unwrap();
         assert_eq!(tasks.len(), 0);
+        assert!(!tasks.spawn(async { panic!("all is over") }));
     }
 }

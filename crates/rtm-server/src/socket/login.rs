@@ -43,7 +43,7 @@ impl Socket {
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         let project = self.shared.project(&login.app_id);
-        let refusal = if !self.remote.admitted.may_login(instant()) {
+        let refusal = if !self.guest.admitted.may_login(instant()) {
             too_many_refused()
         } else if let Some(project) = project {
             let user = login.user_id.clone().map(Box::new);
@@ -69,7 +69,7 @@ impl Socket {
         scratch: &mut Scratch,
     ) {
         let user_id = login.and_then(|login| login.user_id.as_ref()).map(UserId::as_str);
-        login_refused(&self.shared, &self.remote, project, user_id, &refusal);
+        login_refused(&self.shared, &self.guest, project, user_id, &refusal);
         let reason = refusal.to_string();
         self.wire.encode(&ServerFrame::Refused(refusal));
         // The sentence is there for whoever cannot read the frame, for its version or else.
@@ -82,7 +82,7 @@ impl Socket {
         let user = user.take();
         if let ServerFrame::Refused(refusal) = answer {
             let user_id = user.as_deref().map(UserId::as_str);
-            login_refused(&self.shared, &self.remote, Some(project), user_id, refusal);
+            login_refused(&self.shared, &self.guest, Some(project), user_id, refusal);
         }
     }
 }

@@ -7,9 +7,12 @@ mod drain;
 mod http;
 mod limits;
 mod log;
+#[cfg(feature = "tower-service")]
+mod mounted;
 mod process;
 mod returning;
 mod sockets;
 mod store;
+mod streams;
 mod support;
 mod tls;

@@ -1,0 +1,166 @@
+//! Connections that the application accepts itself: any stream of bytes, on a clock that stands still.
+
+use std::{net::SocketAddr, time::Duration};
+
+use async_tungstenite::tungstenite::client::IntoClientRequest;
+use rtm_codec::{CallLimit, ClientFrame, ServerFrame, Wire, native::SUBPROTOCOL};
+use rtm_server::{NotServed, ProjectConfig, Remote, Server, ServerBuilder, ServerConfig};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    time::{Instant, sleep},
+};
+
+use crate::support::{APP, Client, GATEWAY, app_id, parse, soon};
+
+const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)), 49152);
+
+async fn server_with(change: impl FnOnce(&mut ServerConfig)) -> Server {
+    let mut config = ServerConfig::default();
+    config.projects = vec![ProjectConfig::new(app_id())];
+    change(&mut config);
+    ServerBuilder::from(config).build().await.unwrap()
+}
+
+async fn connect(server: &Server, remote: impl Into<Remote>) -> Result<DuplexStream, NotServed> {
+    let (here, there) = duplex(64 * 1024);
+    server.serve(there, remote).await.map(|()| here)
+}
+
+async fn client(server: &Server, wire: Wire, name: &str) -> Client<DuplexStream> {
+    let stream = connect(server, Remote::unknown()).await.unwrap();
+    let mut request = "ws://rtm.test/".into_client_request().unwrap();
+    if wire == Wire::Native {
+        request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().unwrap());
+    }
+    let mut client = Client::connect_over(stream, request, wire).await;
+    client.log_in(name).await;
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_wires_and_the_gateway_work_over_a_stream_in_memory() {
+    let server = Server::builder().project(app_id()).build().await.unwrap();
+    assert!(server.local_addrs().is_empty());
+    let mut alice = client(&server, Wire::Native, "alice").await;
+    let mut bob = client(&server, Wire::Vendor, "bob").await;
+    alice.talks_with("alice", &mut bob, "bob").await;
+
+    let mut stream = connect(&server, Remote::at(CLIENT).tls(true)).await.unwrap();
+    let body = format!(r#"{{"appid":"{APP}","uid":"carol","token":"","wss":false}}"#);
+    let head = format!("POST {GATEWAY} HTTP/1.1\r\nHost: rtm.test\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    soon("an answer", stream.read_to_end(&mut bytes)).await.unwrap();
+    let addresses = parse(&bytes).json()["addresses"].clone();
+    assert_eq!(addresses, serde_json::json!([{"type": 0, "addr": "rtm.test", "port": 443}]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadlines_are_those_of_a_socket() {
+    let server = server_with(|_| {}).await;
+    let begun = Instant::now();
+    let mut silent = connect(&server, Remote::unknown()).await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(begun.elapsed().as_secs(), 10, "without a request");
+
+    let begun = Instant::now();
+    let stream = connect(&server, Remote::unknown()).await.unwrap();
+    let request = "ws://rtm.test/".into_client_request().unwrap();
+    let mut silent = Client::connect_over(stream, request, Wire::Vendor).await;
+    silent.closed().await;
+    assert_eq!(begun.elapsed().as_secs(), 10, "without a login");
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_stopped_clock_a_store_in_memory_takes_no_time() {
+    let server = server_with(|_| {}).await;
+    let mut alice = client(&server, Wire::Native, "alice").await;
+    let begun = Instant::now();
+    for number in 0..50 {
+        let message = rtm_codec::SendMessageToPeer {
+            message_id: rtm_codec::MessageId(number + 1),
+            peer_id: crate::support::user("nobody"),
+            message: rtm_codec::RtmMessage::text("later"),
+            enable_offline_messaging: true,
+            enable_historical_messaging: true,
+        };
+        let id = alice.request(message).await;
+        let stored = rtm_codec::Answer::SendMessageToPeer(rtm_codec::SendOutcome::Stored);
+        assert_eq!(alice.next().await, ServerFrame::Reply { id, result: Ok(stored) });
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_by_address_hold_for_streams_that_have_one() {
+    let server = server_with(|config| {
+        config.max_connections_per_address = 2;
+        config.connects_per_address = CallLimit { calls: 3, per_ms: 60_000 };
+    })
+    .await;
+    let first = connect(&server, CLIENT).await.unwrap();
+    let _second = connect(&server, CLIENT.ip()).await.unwrap();
+    assert_eq!(connect(&server, CLIENT).await.unwrap_err(), NotServed::TooMany, "at once");
+    drop(first);
+    sleep(Duration::from_millis(1)).await;
+    let third = connect(&server, CLIENT).await.unwrap();
+    drop(third);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(connect(&server, CLIENT).await.unwrap_err(), NotServed::TooMany, "too often");
+    for _ in 0..10 {
+        connect(&server, Remote::unknown()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_server_lets_the_next_wait_until_one_leaves_or_it_shuts_down() {
+    let server = server_with(|config| config.max_connections = 1).await;
+    let only = connect(&server, Remote::unknown()).await.unwrap();
+    let handle = server.handle();
+    let next = tokio::spawn(async move { handle.serve(duplex(64).1, Remote::unknown()).await });
+    sleep(Duration::from_secs(1)).await;
+    assert!(!next.is_finished());
+    drop(only);
+    next.await.unwrap().unwrap();
+
+    let handle = server.handle();
+    let _only = connect(&server, Remote::unknown()).await.unwrap();
+    let next = tokio::spawn(async move { handle.serve(duplex(64).1, Remote::unknown()).await });
+    sleep(Duration::from_secs(1)).await;
+    server.shutdown().await;
+    assert_eq!(next.await.unwrap(), Err(NotServed::ShuttingDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_sends_them_away_and_lets_in_nobody_else() {
+    let server = server_with(|_| {}).await;
+    let mut alice = client(&server, Wire::Native, "alice").await;
+    let mut bob = client(&server, Wire::Vendor, "bob").await;
+    let handle = server.handle();
+    let ((), alice, bob) = tokio::join!(server.shutdown(), alice.closed(), bob.closed());
+    assert_eq!((alice.map(|(code, _)| code), bob.map(|(code, _)| code)), (Some(1012), Some(1012)));
+    assert_eq!(handle.serve(duplex(64).1, Remote::unknown()).await, Err(NotServed::ShuttingDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_server_drops_its_streams() {
+    let server = server_with(|_| {}).await;
+    let mut alice = client(&server, Wire::Native, "alice").await;
+    let handle = server.handle();
+    drop(server);
+    assert_eq!(alice.closed().await, None);
+    assert_eq!(handle.serve(duplex(64).1, CLIENT).await, Err(NotServed::ShuttingDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_seconds_of_a_client_that_is_there_are_thirty_pings() {
+    let server = server_with(|_| {}).await;
+    let mut alice = client(&server, Wire::Native, "alice").await;
+    let begun = std::time::Instant::now();
+    for _ in 0..30 {
+        sleep(Duration::from_secs(1)).await;
+        alice.send(ClientFrame::Ping).await;
+        assert_eq!(alice.next().await, ServerFrame::Pong);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "the clock stands still, and nothing spins");
+}
