@@ -4,11 +4,20 @@
 //! engine goes in, what it has to say and to ask comes out. The engine is whatever decides a conditional write once for
 //! all; the bus is whatever carries bytes from node to node, and may lose, repeat and delay them.
 
+mod lease;
+mod node;
 mod parcel;
+mod post;
 mod view;
 
+pub use lease::{
+    EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,
+    Standing, Stored,
+};
+pub use node::{Dropped, Node, NodeConfig, NodeOutput};
 pub use parcel::{
     Acks, Deaf, Envelope, Frame, Lease, LeaseEntry, PROTO, Parcel, ParcelError, ParcelErrorKind, PostData, Priority,
     Sealed,
 };
+pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};
