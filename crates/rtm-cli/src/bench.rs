@@ -310,7 +310,8 @@ async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Fig
 impl Server {
     fn target(&self) -> anyhow::Result<Target> {
         let Project { gateway, app_id, wire, ca } = &self.project;
-        let mut target = Target::new(gateway, app_id.as_str(), wire.wire());
+        let (first, others) = gateway.split_first().context("no gateway is given")?;
+        let mut target = others.iter().fold(Target::new(first, app_id.as_str(), wire.wire()), Target::with_gateway);
         if let Some(file) = ca {
             let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
             target = target.with_root_certificates(pem);

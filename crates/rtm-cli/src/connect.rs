@@ -29,9 +29,10 @@ pub(crate) struct User {
 /// Which server, and which project.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Project {
-    /// URL of the server, for example http://127.0.0.1:8080.
-    #[arg(long, value_name = "URL", env = "RTM_GATEWAY")]
-    pub(crate) gateway: String,
+    /// URL of the server, for example http://127.0.0.1:8080. With several URLs, separated by commas, the next one is used
+    /// when one is unavailable; the first one is chosen at random.
+    #[arg(long, value_name = "URL[,URL…]", env = "RTM_GATEWAY", value_delimiter = ',', required = true)]
+    pub(crate) gateway: Vec<String>,
     /// App ID of the project: 32 letters and digits.
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
     pub(crate) app_id: AppId,
@@ -74,7 +75,8 @@ impl User {
             match (login, pauses.next()) {
                 (Err(error), Some(pause)) if error.kind() == ErrorKind::TooOften => sleep(pause).await,
                 (login, _) => {
-                    return login.with_context(|| format!("{} cannot log in at {}", self.uid, self.project.gateway));
+                    return login
+                        .with_context(|| format!("{} cannot log in at {}", self.uid, self.project.gateway.join(", ")));
                 }
             }
         }
@@ -84,7 +86,8 @@ impl User {
 impl Project {
     /// A client of this project that is not built yet.
     pub(crate) fn client(&self) -> anyhow::Result<ClientBuilder> {
-        let builder = Client::builder().gateway(&self.gateway).app_id(self.app_id.as_str()).wire(self.wire.wire());
+        let builder = self.gateway.iter().fold(Client::builder(), ClientBuilder::gateway);
+        let builder = builder.app_id(self.app_id.as_str()).wire(self.wire.wire());
         Ok(match &self.ca {
             Some(file) => {
                 let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;

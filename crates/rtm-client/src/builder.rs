@@ -8,7 +8,7 @@ use std::{
 };
 
 use rtm_codec::{AppId, CallLimits, KeepAlive, UserId, Wire};
-use rtm_connection::{Config, Connection, Session};
+use rtm_connection::{Config, Connection, GatewayConfig, Session};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct ClientBuilder {
-    gateway: Option<String>,
+    gateways: Vec<String>,
     app_id: Option<String>,
     wire: Wire,
     token_provider: Option<TokenProvider>,
@@ -80,7 +80,7 @@ impl Client {
 impl ClientBuilder {
     fn new() -> Self {
         Self {
-            gateway: None,
+            gateways: Vec::new(),
             app_id: None,
             wire: Wire::Native,
             token_provider: None,
@@ -101,8 +101,14 @@ impl ClientBuilder {
 
     /// Where the server is: an `http`, `https`, `ws` or `wss` URL, or `host:port` for a server without TLS.
     /// With [`Wire::Native`] the WebSocket is opened there; with [`Wire::Vendor`] the gateway there is asked first.
+    ///
+    /// May be called more than once: then each of them leads to the same project. The first to be tried is drawn at random,
+    /// so that clients spread over them, and the others follow in their order. The client stays with the one that lets it in,
+    /// also when the link was lost. It goes to the next at once when that one cannot be reached, does not answer in time,
+    /// refuses for a while or goes down. All of them share the time of a login. A session goes on over another gateway if the
+    /// server there knows it; otherwise there is a new one, and a [`Gap`](crate::RtmEvent::Gap).
     pub fn gateway(mut self, gateway: impl Into<String>) -> Self {
-        self.gateway = Some(gateway.into());
+        self.gateways.push(gateway.into());
         self
     }
 
@@ -180,7 +186,7 @@ impl ClientBuilder {
 
     /// How long opening a connection may take, 100 ms to 1 minute: TCP, TLS and the WebSocket or the request to the
     /// gateway together. 10 s unless set. Of that, TCP may take 3 s for each address of the host; the next one is tried
-    /// beside it after 250 ms.
+    /// beside it after 250 ms. Several gateways share the time.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
@@ -257,13 +263,17 @@ impl ClientBuilder {
 
     /// The parts of a client over any network, and its task, which does not run yet.
     pub(crate) fn assemble<N: Network>(self, network: N) -> Result<(Client, Events, Driver<N>), BuildError> {
-        let gateway = self.gateway.as_deref().ok_or(BuildError::NoGateway)?;
-        let gateway =
-            Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: without_user(gateway), fault })?;
+        let address = |gateway: &String| {
+            Address::parse(gateway).map_err(|fault| BuildError::Gateway { gateway: without_user(gateway), fault })
+        };
+        let gateways: Vec<_> = self.gateways.iter().map(address).collect::<Result<_, _>>()?;
+        if gateways.is_empty() {
+            return Err(BuildError::NoGateway);
+        }
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
-        let connection = self.connection(gateway.tls)?;
+        let connection = self.connection(&gateways)?;
         let (wire, window, waits_for_limits) = (self.wire, self.window, self.waits_for_limits);
-        let settings = Settings { app_id, gateway, wire, window, waits_for_limits };
+        let settings = Settings { app_id, gateways, wire, window, waits_for_limits };
         let (call_sender, calls) = mpsc::channel(CALLS_QUEUED);
         let (status, watched) =
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
@@ -273,14 +283,12 @@ impl ClientBuilder {
         Ok((client, events, Driver::new(settings, connection, network, ends)))
     }
 
-    fn connection(&self, tls: bool) -> Result<Connection, BuildError> {
+    fn connection(&self, gateways: &[Address]) -> Result<Connection, BuildError> {
         let mut config = if self.wire == Wire::Vendor { Config::vendor() } else { Config::native() };
         if self.wire == Wire::Native {
             config.window = self.window;
         }
-        if let Some(gateway) = &mut config.gateway {
-            gateway.tls = tls;
-        }
+        config.gateways = gateways.iter().map(|gateway| GatewayConfig::default().with_tls(gateway.tls)).collect();
         check("window", (1..=65_536).contains(&self.window), "1 to 65536 events")?;
         if let Some(every) = self.heartbeat {
             let (longest, bounds) = match self.wire {
@@ -324,7 +332,7 @@ impl ClientBuilder {
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
-            .field("gateway", &self.gateway)
+            .field("gateways", &self.gateways.iter().map(|gateway| without_user(gateway)).collect::<Vec<_>>())
             .field("app_id", &self.app_id)
             .field("wire", &self.wire)
             .finish_non_exhaustive()

@@ -94,7 +94,7 @@ impl<N: Network> Driver<N> {
         let (settings, network) = (Arc::new(settings), Arc::new(network));
         Self {
             link: Link::new(Arc::clone(&network), Arc::clone(&settings)),
-            gateway: Gateway::new(network, settings.gateway.clone()),
+            gateway: Gateway::new(network),
             settings,
             connection,
             closing: None,
@@ -158,7 +158,7 @@ impl<N: Network> Driver<N> {
         loop {
             match self.connection.poll_output(now) {
                 Output::Dial(target) => self.link.dial(target),
-                Output::Ask { id, request } => self.gateway.ask(id, request),
+                Output::Ask { id, gateway, request } => self.gateway.ask(id, &self.settings.gateways[gateway], request),
                 Output::CancelAsk(id) => self.gateway.cancel(id),
                 Output::StoredMessagesLeft { detail } => {
                     let detail = detail.as_str();

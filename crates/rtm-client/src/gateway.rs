@@ -30,10 +30,9 @@ use crate::{
     transport::Network,
 };
 
-/// What is asked of the gateway.
+/// What is asked of the gateways.
 pub(crate) struct Gateway<N> {
     network: Arc<N>,
-    address: Address,
     asks: FuturesUnordered<BoxFuture<'static, Result<Asked, Aborted>>>,
     cancels: HashMap<AskId, AbortHandle, RandomState>,
     /// Of which answers a part came.
@@ -49,14 +48,14 @@ pub(crate) struct Asked {
 }
 
 impl<N: Network> Gateway<N> {
-    pub(crate) fn new(network: Arc<N>, address: Address) -> Self {
+    pub(crate) fn new(network: Arc<N>) -> Self {
         let (part, parts) = mpsc::unbounded_channel();
-        Self { network, address, asks: FuturesUnordered::new(), cancels: HashMap::default(), parts, part }
+        Self { network, asks: FuturesUnordered::new(), cancels: HashMap::default(), parts, part }
     }
 
-    /// Starts a request.
-    pub(crate) fn ask(&mut self, id: AskId, request: Box<GatewayRequest>) {
-        let (network, address, part) = (Arc::clone(&self.network), self.address.clone(), self.part.clone());
+    /// Starts a request to the gateway at `address`.
+    pub(crate) fn ask(&mut self, id: AskId, address: &Address, request: Box<GatewayRequest>) {
+        let (network, address, part) = (Arc::clone(&self.network), address.clone(), self.part.clone());
         let asked = async move {
             // The other end lives as long as this future.
             let on_part = move || _ = part.send(id);

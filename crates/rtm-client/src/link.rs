@@ -63,7 +63,7 @@ impl<N: Network> Link<N> {
     /// Starts to make one. One that was being made is given up.
     pub(crate) fn dial(&mut self, target: Target) {
         let (network, wire) = (Arc::clone(&self.network), self.settings.wire);
-        let is_named = matches!(target, Target::Server(_));
+        let is_named = matches!(target, Target::Server { .. });
         let address = self.settings.address(target);
         self.state = State::Dialing(Box::pin(async move {
             let open = Open::dial(&*network, wire, &address).await;

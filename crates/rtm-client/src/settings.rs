@@ -9,7 +9,8 @@ use crate::address::Address;
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) app_id: AppId,
-    pub(crate) gateway: Address,
+    /// In the order of the machine's.
+    pub(crate) gateways: Vec<Address>,
     pub(crate) wire: Wire,
     pub(crate) window: u32,
     /// Whether a call that is made too often waits.
@@ -20,8 +21,10 @@ impl Settings {
     /// Where a dial goes to. The servers that a gateway names speak TLS if it does.
     pub(crate) fn address(&self, target: Target) -> Address {
         match target {
-            Target::Given => self.gateway.clone(),
-            Target::Server(server) => Address::new(&server.host, server.port, self.gateway.tls),
+            Target::Gateway(gateway) => self.gateways[gateway].clone(),
+            Target::Server { gateway, address } => {
+                Address::new(&address.host, address.port, self.gateways[gateway].tls)
+            }
         }
     }
 }

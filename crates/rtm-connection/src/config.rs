@@ -11,9 +11,12 @@ use rtm_codec::{Abilities, AppId, CallLimits, KeepAlive, Token, UserId, Wire};
 pub struct Config {
     /// What the wire can do.
     pub abilities: Abilities,
-    /// The vendor's gateway, which is asked where to connect, for stored messages and for history; `None` where the
-    /// server itself does all that.
-    pub gateway: Option<GatewayConfig>,
+    /// The gateways that the user named; one unless set, and never none. The first to be tried is drawn at random, and
+    /// the others follow in their order. One that works stays in use, until it lets nobody in or says that it goes down.
+    pub gateways: Vec<GatewayConfig>,
+    /// Whether a gateway is asked which server to connect to, for stored messages and for history, as the vendor's are;
+    /// else it is itself the server that does all that. Off; on for the vendor's wire.
+    pub asks_gateway: bool,
     /// Who asks for signs of life, and how often. The link is given up after two intervals without a frame.
     /// 2 s, asked by the client; 10 s on the vendor's wire.
     pub keep_alive: KeepAlive,
@@ -21,7 +24,8 @@ pub struct Config {
     pub window: u32,
     /// How long `login` may take in all, retries included. 12 s.
     pub login_timeout: Duration,
-    /// How long the gateway may take to name a server, and opening a link to one: TCP, TLS and the WebSocket. 10 s.
+    /// How long the gateway may take to name a server, and opening a link to one: TCP, TLS and the WebSocket. 10 s. Where
+    /// others are left to be tried, they get their share of this time, and of what is left to `login_timeout`.
     pub connect_timeout: Duration,
     /// How long the server may be silent before it answers a login over an open link. 6 s.
     pub answer_timeout: Duration,
@@ -58,7 +62,8 @@ impl Config {
     pub fn native() -> Self {
         Self {
             abilities: Wire::Native.abilities(),
-            gateway: None,
+            gateways: vec![GatewayConfig::default()],
+            asks_gateway: false,
             keep_alive: KeepAlive::Client { interval_ms: 2_000 },
             window: 1024,
             login_timeout: Duration::from_secs(12),
@@ -83,7 +88,7 @@ impl Config {
     pub fn vendor() -> Self {
         Self {
             abilities: Wire::Vendor.abilities(),
-            gateway: Some(GatewayConfig::default()),
+            asks_gateway: true,
             keep_alive: KeepAlive::Client { interval_ms: 10_000 },
             window: 0,
             ..Self::native()
@@ -92,7 +97,7 @@ impl Config {
 }
 
 impl Config {
-    /// No span is zero, nor so long that no instant lies after it.
+    /// No span is zero, nor so long that no instant lies after it, and there is a gateway.
     pub(crate) fn clamped(mut self) -> Self {
         let BackoffConfig { first, draining, max, reset_after: _ } = &mut self.backoff;
         let spans = [
@@ -111,6 +116,9 @@ impl Config {
         ];
         for span in spans {
             *span = (*span).clamp(Duration::from_millis(1), Duration::from_secs(365 * 24 * 3600));
+        }
+        if self.gateways.is_empty() {
+            self.gateways.push(GatewayConfig::default());
         }
         self
     }
@@ -148,12 +156,21 @@ impl Default for BackoffConfig {
     }
 }
 
-/// How the vendor's gateway is asked.
+/// One of the gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct GatewayConfig {
-    /// Whether it is to name servers that speak TLS.
+    /// Whether it is asked for servers that speak TLS, where it is asked.
     pub tls: bool,
+}
+
+impl GatewayConfig {
+    /// The same gateway, with TLS or without.
+    #[must_use]
+    pub fn with_tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
 }
 
 /// Who logs in, and where.

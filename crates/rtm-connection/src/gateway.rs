@@ -26,9 +26,9 @@ impl Route {
         Self { session, left: servers.into_iter() }
     }
 
-    /// Whether there is another server to try.
-    pub(crate) fn has_more(&self) -> bool {
-        self.left.len() > 0
+    /// How many servers are left to be tried.
+    pub(crate) fn untried(&self) -> usize {
+        self.left.len()
     }
 
     /// The next server to try.

@@ -56,6 +56,7 @@ mod display;
 mod error;
 mod event;
 mod gateway;
+mod gateways;
 mod intent;
 mod invitation;
 mod limiter;

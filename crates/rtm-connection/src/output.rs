@@ -24,10 +24,12 @@ pub enum Output {
         /// What is asked for.
         command: Arc<Command>,
     },
-    /// Make this HTTP request to the gateway. Report back with `handle_asked`.
+    /// Make this HTTP request to a gateway. Report back with `handle_asked`.
     Ask {
         /// Which.
         id: AskId,
+        /// Whom: the gateway's place in [`Config::gateways`](crate::Config::gateways).
+        gateway: usize,
         /// What is asked for.
         request: Box<GatewayRequest>,
     },
@@ -65,10 +67,15 @@ pub enum Output {
 /// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Where the user said that the server is.
-    Given,
-    /// One of the servers that the vendor's gateway named.
-    Server(Address),
+    /// The gateway at this place in [`Config::gateways`](crate::Config::gateways).
+    Gateway(usize),
+    /// A server that a gateway named.
+    Server {
+        /// The gateway's place in [`Config::gateways`](crate::Config::gateways).
+        gateway: usize,
+        /// Where the server is.
+        address: Address,
+    },
 }
 
 /// The number of an HTTP request to the gateway; no two of one connection are the same.

@@ -10,7 +10,7 @@ use crate::LoadError;
 /// A server and one of its projects.
 #[derive(Clone)]
 pub struct Target {
-    gateway: String,
+    gateways: Vec<String>,
     app_id: String,
     wire: Wire,
     token: Option<MakeToken>,
@@ -33,7 +33,14 @@ impl Target {
     /// A project of the server at `gateway`, on a wire.
     #[must_use]
     pub fn new(gateway: impl Into<String>, app_id: impl Into<String>, wire: Wire) -> Self {
-        Self { gateway: gateway.into(), app_id: app_id.into(), wire, token: None, root_certificates: None }
+        Self { gateways: vec![gateway.into()], app_id: app_id.into(), wire, token: None, root_certificates: None }
+    }
+
+    /// Another gateway of the same project: the users spread over all of them.
+    #[must_use]
+    pub fn with_gateway(mut self, gateway: impl Into<String>) -> Self {
+        self.gateways.push(gateway.into());
+        self
     }
 
     /// Makes each user's token with this, for a project that needs tokens.
@@ -52,8 +59,10 @@ impl Target {
 
     /// How its clients are set up: as by default, but without limits of their own, which are the server's to set.
     pub fn client(&self) -> ClientBuilder {
-        let builder = Client::builder()
-            .gateway(&self.gateway)
+        let builder = self
+            .gateways
+            .iter()
+            .fold(Client::builder(), ClientBuilder::gateway)
             .app_id(&self.app_id)
             .wire(self.wire)
             .call_limits(CallLimits::unlimited());
@@ -120,7 +129,7 @@ impl Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("gateway", &self.gateway)
+            .field("gateways", &self.gateways)
             .field("app_id", &self.app_id)
             .field("wire", &self.wire)
             .finish_non_exhaustive()

@@ -384,10 +384,14 @@ impl World {
                 }
                 Output::Dial(target) => {
                     assert!(!self.linked, "one link at a time");
-                    assert_eq!(target == Target::Given, !self.setup.vendor, "the gateway says where, if there is one");
+                    assert_eq!(
+                        matches!(target, Target::Gateway(_)),
+                        !self.setup.vendor,
+                        "the gateway says where, if there is one"
+                    );
                     self.dialing = true;
                 }
-                Output::Ask { id, request } => {
+                Output::Ask { id, gateway: _, request } => {
                     assert!(self.asks.iter().all(|(ask, _)| *ask != id), "a request has a number of its own");
                     self.asks.push((id, *request));
                 }

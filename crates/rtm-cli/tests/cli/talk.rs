@@ -237,6 +237,24 @@ fn the_environment_says_which_server_and_who() {
 }
 
 #[test]
+fn the_next_of_several_gateways_is_taken_where_one_is_gone() {
+    let server = Server::start(&[]);
+    let mut bob = server.listener("bob", &[]);
+    let gateways = format!("http://127.0.0.1:1,{}", server.gateway);
+    let arguments = ["send", "--app-id", APP_ID, "--uid", "alice", "--to", "bob"];
+    // Which is tried first is drawn anew by each run.
+    for text in ["1", "2", "3", "4"] {
+        let output = rtm(&[&arguments[..], &["--gateway", &gateways, text]].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    let output = command(&[&arguments[..], &["5"]].concat()).env("RTM_GATEWAY", &gateways).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for text in ["1", "2", "3", "4", "5"] {
+        assert_eq!(bob.event(is_type("MessageFromPeer"))["message"]["text"], text);
+    }
+}
+
+#[test]
 fn a_server_that_is_not_there_is_said_within_the_timeout() {
     // A port of the system that nobody serves.
     let gateway = "http://127.0.0.1:1";

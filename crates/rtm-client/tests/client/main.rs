@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 mod calls;
+mod gateways;
 mod links;
 mod session;
 mod support;

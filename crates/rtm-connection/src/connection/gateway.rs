@@ -9,22 +9,24 @@ use rtm_codec::{
 
 use super::account::{Active, End};
 use crate::{
-    AskId, Output, Target, TransportError,
+    AskId, Output, TransportError,
     gateway::{Route, Stored},
     link::LinkState,
 };
 
 impl Active<'_> {
     /// Asks which server to connect to.
-    pub(super) fn ask_for_server(&mut self, tls: bool) {
+    pub(super) fn ask_for_server(&mut self) {
         let credentials = self.account.credentials.clone();
+        let tls = self.lasting.config.gateways[self.lasting.gateways.current()].tls;
         let ask = self.ask(GatewayRequest::Connect {
             app_id: credentials.app_id,
             user_id: Some(credentials.user_id),
             token: credentials.token,
             tls,
         });
-        self.account.link = LinkState::Asking { until: self.now + self.lasting.config.connect_timeout, ask };
+        let time = self.share(self.lasting.gateways.untried());
+        self.account.link = LinkState::Asking { until: self.now + time, ask };
     }
 
     /// Asks for what was stored while the user was away, which on the vendor's wire a client has to do.
@@ -40,8 +42,8 @@ impl Active<'_> {
         {
             let ask = self.lasting.take_ask_id();
             gateway.queries.insert(ask, id);
-            let request = Box::new(gateway.history_request(query));
-            self.push(Output::Ask { id: ask, request });
+            let request = gateway.history_request(query);
+            self.push_ask(ask, request);
         } else {
             self.push(Output::Request { id, command });
         }
@@ -86,7 +88,7 @@ impl Active<'_> {
                 let mut route = Route::new(session, addresses, self.account.attempt);
                 match route.next() {
                     Some(server) => {
-                        self.open(Target::Server(server), Some(route));
+                        self.open_server(server, route);
                         ControlFlow::Continue(())
                     }
                     None => self.attempt_failed(unreachable, Text::from("the gateway names no server"), true),
@@ -110,8 +112,8 @@ impl Active<'_> {
         let Some(gateway) = &mut online.gateway else { return };
         let (ask, until) = (self.lasting.take_ask_id(), self.now + STORED_TIMEOUT);
         gateway.stored = Stored::Asked { ask, after, tries, until };
-        let request = Box::new(gateway.stored_request(after));
-        self.push(Output::Ask { id: ask, request });
+        let request = gateway.stored_request(after);
+        self.push_ask(ask, request);
     }
 
     fn stored_answered(
@@ -227,8 +229,14 @@ impl Active<'_> {
 
     fn ask(&mut self, request: GatewayRequest) -> AskId {
         let id = self.lasting.take_ask_id();
-        self.push(Output::Ask { id, request: Box::new(request) });
+        self.push_ask(id, request);
         id
+    }
+
+    /// The gateway in use is asked: it is the one that let the user in, if there is a session.
+    fn push_ask(&mut self, id: AskId, request: GatewayRequest) {
+        let gateway = self.lasting.gateways.current();
+        self.push(Output::Ask { id, gateway, request: Box::new(request) });
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 use rtm_codec::{ClientFrame, InstanceId, MessageId, RequestId};
 
 use crate::{
-    AskId, Config, ConnectionChangeReason, ConnectionState, Output, RtmEvent, invitation::CallIds, limiter::Limiter,
-    pending::Pending, recent::Recent, rng::Rng, stream::Stream,
+    AskId, Config, ConnectionChangeReason, ConnectionState, Output, RtmEvent, gateways::Gateways, invitation::CallIds,
+    limiter::Limiter, pending::Pending, recent::Recent, rng::Rng, stream::Stream,
 };
 
 /// What a connection keeps over any number of logins.
@@ -29,6 +29,7 @@ pub(super) struct Lasting {
     pub(super) recent: Recent,
     pub(super) limiter: Limiter,
     pub(super) call_ids: CallIds,
+    pub(super) gateways: Gateways,
     pub(super) next_request: RequestId,
     pub(super) next_message: u64,
     pub(super) next_ask: u64,
@@ -50,6 +51,7 @@ impl Lasting {
             next_request: RequestId(1),
             next_message: rng.next(),
             next_ask: 0,
+            gateways: Gateways::new(config.gateways.len(), &mut rng),
             config,
             rng,
         }

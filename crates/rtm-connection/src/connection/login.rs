@@ -1,16 +1,20 @@
 //! Logging in and out: what the user asks for, and the attempts that it takes.
 
-use std::{mem, ops::ControlFlow, time::Instant};
+use std::{
+    mem,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, Text};
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, Text, anyrtc::gateway::Address};
 
 use super::{
     Connection, State,
     account::{Account, Active, End},
 };
 use crate::{
-    AskId, ConnectionChangeReason as Reason, ConnectionState, Credentials, GatewayConfig, Output, RtmError, Target,
-    TransportError, gateway::Route, link::LinkState,
+    AskId, ConnectionChangeReason as Reason, ConnectionState, Credentials, Output, RtmError, Target, TransportError,
+    gateway::Route, link::LinkState,
 };
 
 impl Connection {
@@ -151,11 +155,42 @@ impl Active<'_> {
     pub(super) fn dial(&mut self) {
         let account = &mut *self.account;
         account.attempt = account.attempt.saturating_add(1);
-        account.offered_renewal = account.token.renewing;
-        match self.lasting.config.gateway {
-            Some(GatewayConfig { tls }) => self.ask_for_server(tls),
-            None => self.open(Target::Given, None),
+        self.lasting.gateways.begin();
+        self.try_gateway();
+    }
+
+    /// Connects by way of the gateway in use.
+    fn try_gateway(&mut self) {
+        self.account.offered_renewal = self.account.token.renewing;
+        if self.lasting.config.asks_gateway {
+            self.ask_for_server();
+        } else {
+            self.open(Target::Gateway(self.lasting.gateways.current()), None);
         }
+    }
+
+    /// How long connecting may take where so many `others` are left to be tried: they are to have their turn before the
+    /// user's login runs out.
+    pub(super) fn share(&self, others: usize) -> Duration {
+        let time = self.lasting.config.connect_timeout;
+        if others == 0 { time } else { self.part(time.min(self.left()), others) }
+    }
+
+    /// How long the server may be silent before it answers the login.
+    pub(super) fn answer_share(&self) -> Duration {
+        let time = self.lasting.config.answer_timeout;
+        let others = self.lasting.gateways.untried();
+        if others == 0 { time } else { time.min(self.part(self.left(), others)) }
+    }
+
+    /// How long the user's login may still take.
+    fn left(&self) -> Duration {
+        self.account.login.as_ref().map_or(Duration::MAX, |login| login.deadline.saturating_duration_since(self.now))
+    }
+
+    fn part(&self, time: Duration, others: usize) -> Duration {
+        let ways = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+        (time / ways).max(Duration::from_millis(1))
     }
 
     /// The next attempt follows after a pause.
@@ -173,13 +208,15 @@ impl Active<'_> {
         self.account.link = LinkState::Waiting { until: self.now + pause };
     }
 
+    /// Opens a link to a server that the gateway named.
+    pub(super) fn open_server(&mut self, address: Address, route: Route) {
+        let gateway = self.lasting.gateways.current();
+        self.open(Target::Server { gateway, address }, Some(route));
+    }
+
     /// Opens a link; where it cannot be had in time, to the next server of `route`.
-    pub(super) fn open(&mut self, target: Target, route: Option<Route>) {
-        let mut time = self.lasting.config.connect_timeout;
-        if route.as_ref().is_some_and(Route::has_more) {
-            // The others are to have their turn before the user's login runs out.
-            time /= 2;
-        }
+    fn open(&mut self, target: Target, route: Option<Route>) {
+        let time = self.share(self.lasting.gateways.untried() + route.as_ref().map_or(0, Route::untried));
         self.account.link = LinkState::Dialing { until: self.now + time, asked: false, route };
         self.push(Output::Dial(target));
     }
@@ -187,6 +224,7 @@ impl Active<'_> {
     pub(super) fn opened(&mut self) {
         let LinkState::Dialing { asked: true, route, .. } = &mut self.account.link else { return };
         let gateway_session = route.take().map(|route| route.session);
+        let give_up = self.now + self.answer_share();
         let account = &mut *self.account;
         account.offered_renewal = account.token.renewing;
         let answered = self.lasting.answered(&account.pending);
@@ -199,11 +237,8 @@ impl Active<'_> {
             answered,
         });
         stream.told(answered);
-        account.link = LinkState::LoggingIn {
-            give_up: self.now + config.answer_timeout,
-            resumes: resume.is_some(),
-            gateway_session: gateway_session.clone(),
-        };
+        account.link =
+            LinkState::LoggingIn { give_up, resumes: resume.is_some(), gateway_session: gateway_session.clone() };
         let Credentials { app_id, user_id, token } = account.credentials.clone();
         let login = Login {
             app_id,
@@ -240,14 +275,36 @@ impl Active<'_> {
     /// Tries the next server that the gateway named, if there is one.
     fn open_next(&mut self) -> bool {
         let LinkState::Dialing { route, .. } = &mut self.account.link else { return false };
-        let mut route = route.take();
-        let Some(server) = route.as_mut().and_then(Route::next) else { return false };
-        self.open(Target::Server(server), route);
+        let route = route.take();
+        let Some(mut route) = route else { return false };
+        let Some(server) = route.next() else { return false };
+        self.open_server(server, route);
         true
     }
 
-    /// The server or the gateway did not let the user in. The link is gone already.
+    /// The gateway, or the server that it named, did not let the user in. The link is gone already. Where the next gateway
+    /// may, that is tried at once.
     pub(super) fn attempt_failed(&mut self, kind: ErrorKind, detail: Text, retry: bool) -> ControlFlow<End> {
+        let is_of_gateway = matches!(
+            kind,
+            ErrorKind::GatewayConnectFailed | ErrorKind::Failure | ErrorKind::Timeout | ErrorKind::TooOften
+        );
+        if !is_of_gateway {
+            return self.login_failed(kind, detail, retry);
+        }
+        let (detail, retry) = self.lasting.gateways.failed(detail, retry);
+        if !self.lasting.gateways.try_next() {
+            return self.login_failed(kind, detail, retry);
+        }
+        if let Some(login) = &mut self.account.login {
+            login.last_error = Some(RtmError::new(kind, Family::Login).with_detail(detail));
+        }
+        self.try_gateway();
+        ControlFlow::Continue(())
+    }
+
+    /// No gateway let the user in. The link is gone already.
+    pub(super) fn login_failed(&mut self, kind: ErrorKind, detail: Text, retry: bool) -> ControlFlow<End> {
         let error = RtmError::new(kind, Family::Login).with_detail(detail);
         let is_ban = matches!(kind, ErrorKind::Banned | ErrorKind::InvalidAppId);
         if matches!(kind, ErrorKind::InvalidToken | ErrorKind::TokenExpired | ErrorKind::NotAuthorized) {

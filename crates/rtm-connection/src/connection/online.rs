@@ -132,8 +132,14 @@ impl Active<'_> {
                 let retry = reason.is_none_or(|reason| {
                     reason == CloseReason::Logout || (reason.can_reconnect() && reason != CloseReason::ProtocolError)
                 });
-                let detail = reason.map_or("the connection was lost", CloseReason::as_str);
-                self.attempt_failed(kind, Text::from(detail), retry || !is_login)
+                let detail = Text::from(reason.map_or("the connection was lost", CloseReason::as_str));
+                match reason {
+                    // Another client took the session; to go after it over another gateway would take it back.
+                    Some(CloseReason::RemoteLogin | CloseReason::Replaced) => {
+                        self.login_failed(kind, detail, retry || !is_login)
+                    }
+                    _ => self.attempt_failed(kind, detail, retry || !is_login),
+                }
             }
         }
     }
@@ -146,6 +152,9 @@ impl Active<'_> {
         self.drop_link(hang_up);
         self.account.lost_by = reason;
         self.account.attempt = 0;
+        if reason == Some(CloseReason::Draining) {
+            self.lasting.gateways.leave();
+        }
         self.account.pending.drop_errands();
         self.lasting.changed(State::Reconnecting, Reason::Interrupted);
         self.retry();

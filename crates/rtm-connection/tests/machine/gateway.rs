@@ -67,7 +67,7 @@ fn the_gateway_is_asked_first_and_the_login_names_the_session_that_it_gave() {
 #[test]
 fn servers_for_tls_are_asked_for_where_that_is_set() {
     let mut config = Config::vendor();
-    config.gateway.as_mut().unwrap().tls = true;
+    config.gateways[0].tls = true;
     let mut peer = Peer::new(config);
     peer.has_gateway = false;
     peer.login();

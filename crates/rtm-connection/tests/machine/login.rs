@@ -152,13 +152,13 @@ fn a_link_with_a_round_trip_of_a_second_and_more_is_had() {
 fn a_dial_without_any_answer_is_given_up() {
     let mut peer = Peer::new(Config::native());
     peer.login();
-    assert_eq!(peer.expect_dial(), Target::Given);
+    assert_eq!(peer.expect_dial(), Target::Gateway(0));
     peer.pass(SECOND * 10 - MS);
     peer.expect_no_hangup();
     peer.pass(MS);
     peer.expect_hangup(CloseReason::LoginTimeout);
     peer.until_dial();
-    assert_eq!(peer.expect_dial(), Target::Given);
+    assert_eq!(peer.expect_dial(), Target::Gateway(0));
 }
 
 #[test]

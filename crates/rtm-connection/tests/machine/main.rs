@@ -6,6 +6,7 @@ mod acks;
 mod attributes;
 mod channels;
 mod gateway;
+mod gateways;
 mod invitations;
 mod keep_alive;
 mod limits;

@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     /// Whether the gateway answers as if it had one server and nothing stored; else its requests are kept.
     pub(crate) has_gateway: bool,
     asks: VecDeque<(AskId, GatewayRequest)>,
+    /// Which gateway was asked last.
+    pub(crate) asked_gateway: usize,
     canceled_asks: VecDeque<AskId>,
     left_stored: usize,
     sent: VecDeque<ClientFrame>,
@@ -64,6 +66,7 @@ impl Peer {
             dials: VecDeque::new(),
             has_gateway: true,
             asks: VecDeque::new(),
+            asked_gateway: 0,
             canceled_asks: VecDeque::new(),
             left_stored: 0,
             sent: VecDeque::new(),
@@ -311,7 +314,7 @@ impl Peer {
             self.trace.push(format!("{output:?}"));
             match output {
                 Output::Dial(target) => self.dials.push_back(target),
-                Output::Ask { id, request } if self.has_gateway => {
+                Output::Ask { id, gateway: _, request } if self.has_gateway => {
                     let answer = match *request {
                         GatewayRequest::Connect { .. } => named(&["alive"]),
                         GatewayRequest::OfflineMessages { .. } => GatewayAnswer::OfflineMessages(StoredPage::default()),
@@ -319,7 +322,10 @@ impl Peer {
                     };
                     self.connection.handle_asked(self.now, id, Ok(answer));
                 }
-                Output::Ask { id, request } => self.asks.push_back((id, *request)),
+                Output::Ask { id, gateway, request } => {
+                    self.asked_gateway = gateway;
+                    self.asks.push_back((id, *request));
+                }
                 Output::CancelAsk(id) => self.canceled_asks.push_back(id),
                 Output::StoredMessagesLeft { .. } => self.left_stored += 1,
                 Output::Send(ClientFrame::Ping) => {

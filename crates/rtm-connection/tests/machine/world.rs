@@ -15,8 +15,8 @@ use rtm_codec::{
     anyrtc::gateway::{GatewayAnswer, GatewayRequest, StoredCursor, StoredPage},
 };
 use rtm_connection::{
-    AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, LocalInvitation, Output,
-    RemoteInvitation, RtmEvent, Target, TransportError,
+    AskId, Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GatewayConfig,
+    LocalInvitation, Output, RemoteInvitation, RtmEvent, Target, TransportError,
 };
 
 use crate::peer::{channel, credentials, named, no_route, peer_message, ticket, to_alice, token, user};
@@ -99,6 +99,7 @@ impl World {
         let mut config = if vendor { Config::vendor() } else { Config::native() };
         config.web15 = web15;
         config.limits = CallLimits::unlimited();
+        config.gateways = vec![GatewayConfig::default(); 1 + (seed % 3) as usize];
         Self {
             connection: Connection::new(config, seed),
             now: start,
@@ -356,10 +357,14 @@ impl World {
                 }
                 Output::Dial(target) => {
                     assert!(!self.linked, "one link at a time");
-                    assert_eq!(target == Target::Given, !self.vendor, "the gateway says where, if there is one");
+                    assert_eq!(
+                        matches!(target, Target::Gateway(_)),
+                        !self.vendor,
+                        "the gateway says where, if there is one"
+                    );
                     self.dialing = true;
                 }
-                Output::Ask { id, request } => {
+                Output::Ask { id, gateway: _, request } => {
                     assert!(self.asks.iter().all(|(asked, _)| *asked != id), "a request has a number of its own");
                     self.asks.push((id, *request));
                 }

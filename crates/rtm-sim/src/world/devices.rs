@@ -40,7 +40,7 @@ impl World {
             let state = &mut self.devices[device];
             match state.connection.poll_output(now) {
                 Output::Dial(target) => self.dial(device, &target),
-                Output::Ask { id, request } => self.ask(device, id, request),
+                Output::Ask { id, gateway: _, request } => self.ask(device, id, request),
                 Output::CancelAsk(id) => _ = state.asks.remove(&id),
                 Output::StoredMessagesLeft { detail } => {
                     self.note(device, || format!("leaves stored messages on the server: {detail}"));
@@ -104,8 +104,8 @@ impl World {
 
     fn dial(&mut self, device: usize, target: &Target) {
         self.note(device, || match target {
-            Target::Given => "dials".to_owned(),
-            Target::Server(server) => format!("dials {}:{}", server.host, server.port),
+            Target::Gateway(_) => "dials".to_owned(),
+            Target::Server { address, .. } => format!("dials {}:{}", address.host, address.port),
         });
         let dialing = &mut self.devices[device];
         dialing.dials += 1;

@@ -14,8 +14,17 @@ impl Peer {
     }
 
     pub(crate) fn expect_server(&mut self, host: &str) {
-        let server = Address { host: Text::from(host), port: 7000 };
-        assert_eq!(self.expect_dial(), Target::Server(server));
+        let address = Address { host: Text::from(host), port: 7000 };
+        let dial = self.expect_dial();
+        assert!(matches!(&dial, Target::Server { address: dialed, .. } if *dialed == address), "{dial:?}");
+    }
+
+    /// The gateway that is dialled.
+    pub(crate) fn expect_gateway(&mut self) -> usize {
+        match self.expect_dial() {
+            Target::Gateway(gateway) => gateway,
+            other => panic!("a gateway, not {other:?}"),
+        }
     }
 
     pub(crate) fn expect_ask(&mut self) -> (AskId, GatewayRequest) {
