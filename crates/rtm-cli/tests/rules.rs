@@ -72,7 +72,7 @@ fn error_numbers_and_close_codes_are_those_of_the_code() {
         let numbers: Vec<_> = family.codes().iter().map(|(code, kind)| format!("{code} `{kind:?}`")).collect();
         assert_eq!(row, [format!("`{family:?}`"), numbers.join(", ")]);
     }
-    let rows = tables(&page, "the client may come back by itself");
+    let rows = tables(&page, "the client reconnects by itself");
     assert_eq!(rows.len(), CloseReason::ALL.len());
     for (row, reason) in rows.into_iter().zip(CloseReason::ALL) {
         let comes_back = if reason.can_reconnect() { "yes" } else { "no" };

@@ -15,7 +15,7 @@ use crate::{
     client::{ids, invalid},
 };
 
-/// How a channel's attributes are written.
+/// Options of the calls that write channel attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[must_use]
 pub struct ChannelAttributeOptions {
@@ -24,36 +24,45 @@ pub struct ChannelAttributeOptions {
 }
 
 impl ChannelAttributeOptions {
-    /// Whatever there is is changed, and nobody is told.
+    /// The defaults: the write happens at any revision, and members get no event.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether all members get the channel's attributes in an
-    /// [`AttributesUpdated`](crate::RtmEvent::AttributesUpdated). Off unless set.
+    /// Whether all members get an [`AttributesUpdated`](crate::RtmEvent::AttributesUpdated) with all attributes of the channel.
+    /// Off unless set.
     pub fn enable_notification_to_channel_members(self, on: bool) -> Self {
         Self { notify: on, ..self }
     }
 
-    /// Writes only if the attributes are still at this revision. On the native wire only.
+    /// Writes only if the attributes are still at this revision, and fails with
+    /// [`ErrorKind::RevisionConflict`](crate::ErrorKind::RevisionConflict) otherwise. On the native wire only.
     pub fn expected_revision(self, revision: Revision) -> Self {
         Self { expected_revision: Some(revision), ..self }
     }
 }
 
-/// User attributes: a map that its user writes and that everybody who is logged in reads. It is gone after `logout`,
-/// and kept over reconnects.
+/// User attributes: a map that only its user writes, and that everybody who is logged in can read. It survives reconnects and
+/// ends with `logout`.
 ///
-/// All of these fail with [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a key that is empty or
-/// over 32 bytes and for an empty value; those that write with
-/// [`ErrorKind::SizeOverflow`](crate::ErrorKind::SizeOverflow) when there would be more than 32 attributes, more than
-/// 8,192 bytes in a value or more than 16,384 bytes in all, and nothing is written then.
+/// # Errors of these calls
+///
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a key that is empty or over 32 bytes, and for an empty
+/// value. [`ErrorKind::SizeOverflow`](crate::ErrorKind::SizeOverflow) if there would be more than 32 attributes, a value
+/// over 8,192 bytes or more than 16,384 bytes in all: then nothing is written.
 impl Client {
-    /// Replaces all of the user's own attributes. None at all clears them.
+    /// Replaces all of the user's own attributes. An empty list removes them.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rtm_client::Client) -> Result<(), rtm_client::RtmError> {
+    /// client.set_local_user_attributes([("city", "上海"), ("status", "busy")]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those of all calls on user attributes, see above.
     pub fn set_local_user_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         attributes: impl IntoIterator<Item = (K, V)>,
@@ -61,11 +70,11 @@ impl Client {
         self.try_request(|| Ok(SetLocalUserAttributes { attributes: map(attributes)? }))
     }
 
-    /// Adds to or changes the user's own attributes.
+    /// Adds or changes attributes of the user, and keeps the others.
     ///
     /// # Errors
     ///
-    /// As said above, and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for none.
+    /// Those above; [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an empty list.
     pub fn add_or_update_local_user_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         attributes: impl IntoIterator<Item = (K, V)>,
@@ -73,20 +82,20 @@ impl Client {
         self.try_request(|| Ok(AddOrUpdateLocalUserAttributes { attributes: map(attributes)? }))
     }
 
-    /// Removes some of the user's own attributes. A key that is not there is passed over.
+    /// Removes attributes of the user. Unknown keys are ignored.
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those above.
     pub fn delete_local_user_attributes_by_keys(&self, keys: impl IntoIterator<Item: AsRef<str>>) -> Call<()> {
         self.try_request(|| Ok(DeleteLocalUserAttributesByKeys { keys: key_list(keys)? }))
     }
 
-    /// Removes all of the user's own attributes.
+    /// Removes all attributes of the user.
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those of [every call](Client#errors-of-every-call).
     pub fn clear_local_user_attributes(&self) -> Call<()> {
         self.request(Ok(ClearLocalUserAttributes {}))
     }
@@ -95,17 +104,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound) for a user who is not online, and as said above.
+    /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound) for a user who is offline; and those above.
     #[doc(alias = "getUserAttributes")]
     pub fn user_attributes(&self, user_id: impl AsRef<str>) -> Call<BTreeMap<AttributeKey, Text>> {
         self.try_request(|| Ok(GetUserAttributes { user_id: user(user_id)?, keys: None }))
     }
 
-    /// Reads some attributes of a user. A key that is not there is left out.
+    /// Reads the attributes of a user with these keys. Unknown keys are left out.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound) for a user who is not online, and as said above.
+    /// [`ErrorKind::UserNotFound`](crate::ErrorKind::UserNotFound) for a user who is offline; and those above.
     #[doc(alias = "getUserAttributesByKeys")]
     pub fn user_attributes_by_keys(
         &self,
@@ -116,18 +125,40 @@ impl Client {
     }
 }
 
-/// Channel attributes: a map for each channel that everybody who is logged in reads and writes, member or not. It is
-/// cleared when nobody has been in the channel for some minutes.
+/// Channel attributes: a map per channel that everybody who is logged in can read and write, member or not. The server removes
+/// them when the channel has been empty for 5 minutes, unless set otherwise. Writes return the new revision, and 0 on the
+/// vendor's wire, which has no revisions.
 ///
-/// All of these fail as those on user attributes do, with 32,768 bytes in all; those that write with
-/// [`ErrorKind::RevisionConflict`](crate::ErrorKind::RevisionConflict) when the attributes are not at the expected
-/// revision. They return the new revision, or 0 on the vendor's wire, which has none.
+/// # Errors of these calls
+///
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an invalid channel id, a key that is empty or over
+/// 32 bytes, and an empty value. [`ErrorKind::SizeOverflow`](crate::ErrorKind::SizeOverflow) if there would be more than
+/// 32 attributes, a value over 8,192 bytes or more than 32,768 bytes in all.
+/// [`ErrorKind::RevisionConflict`](crate::ErrorKind::RevisionConflict) if the attributes are not at the expected revision. A write
+/// that fails changes nothing.
 impl Client {
-    /// Replaces all attributes of a channel. None at all clears them.
+    /// Replaces all attributes of a channel. An empty list removes them.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rtm_client::Client) -> Result<(), rtm_client::RtmError> {
+    /// use rtm_client::{ChannelAttributeOptions, ErrorKind};
+    ///
+    /// // Raises a counter that others may write at the same time.
+    /// loop {
+    ///     let now = client.channel_attributes("lobby").await?;
+    ///     let count: u32 = now.attributes.get("count").and_then(|count| count.value.as_str().parse().ok()).unwrap_or(0);
+    ///     let options = ChannelAttributeOptions::new().expected_revision(now.revision);
+    ///     match client.set_channel_attributes("lobby", [("count", (count + 1).to_string())], options).await {
+    ///         Err(error) if error.kind() == ErrorKind::RevisionConflict => continue,
+    ///         written => break written.map(drop),
+    ///     }
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those of all calls on channel attributes, see above.
     pub fn set_channel_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         channel_id: impl AsRef<str>,
@@ -139,11 +170,11 @@ impl Client {
         })
     }
 
-    /// Adds to or changes the attributes of a channel.
+    /// Adds or changes attributes of a channel, and keeps the others.
     ///
     /// # Errors
     ///
-    /// As said above, and [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for none.
+    /// Those above; [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an empty list.
     pub fn add_or_update_channel_attributes<K: AsRef<str>, V: Into<Text>>(
         &self,
         channel_id: impl AsRef<str>,
@@ -155,11 +186,11 @@ impl Client {
         })
     }
 
-    /// Removes some attributes of a channel. A key that is not there is passed over.
+    /// Removes attributes of a channel. Unknown keys are ignored.
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those above.
     pub fn delete_channel_attributes_by_keys(
         &self,
         channel_id: impl AsRef<str>,
@@ -175,7 +206,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those above.
     pub fn clear_channel_attributes(
         &self,
         channel_id: impl AsRef<str>,
@@ -184,21 +215,21 @@ impl Client {
         self.try_request(|| Ok(ClearChannelAttributes { target: target(channel_id, options)? }))
     }
 
-    /// Reads all attributes of a channel, with who wrote each and when, and their revision.
+    /// Reads all attributes of a channel: their revision, and for each its value, who wrote it last, and when.
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those above.
     #[doc(alias = "getChannelAttributes")]
     pub fn channel_attributes(&self, channel_id: impl AsRef<str>) -> Call<ChannelAttributes> {
         self.try_request(|| Ok(GetChannelAttributes { channel_id: channel(channel_id)?, keys: None }))
     }
 
-    /// Reads some attributes of a channel. A key that is not there is left out.
+    /// Reads the attributes of a channel with these keys. Unknown keys are left out.
     ///
     /// # Errors
     ///
-    /// As said above.
+    /// Those above.
     #[doc(alias = "getChannelAttributesByKeys")]
     pub fn channel_attributes_by_keys(
         &self,
@@ -209,7 +240,7 @@ impl Client {
     }
 }
 
-/// The channel's attributes: those calls of [`Client`] on channel attributes, with this channel's id.
+/// The channel's attributes: the calls of [`Client`] on channel attributes, for this channel.
 impl Channel {
     /// [`Client::set_channel_attributes`]
     pub fn set_attributes<K: AsRef<str>, V: Into<Text>>(

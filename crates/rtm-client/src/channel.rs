@@ -8,17 +8,38 @@ use rtm_connection::RtmError;
 
 use crate::{Call, Client, client::invalid};
 
-/// A channel, as one client sees it. Cheap to clone; every handle of a channel is the same membership.
+/// A channel of a client: a group of users who send each other messages. Cheap to clone; all handles of one channel share one
+/// membership.
 ///
-/// Its messages and changes arrive in the client's one stream of [events](crate::RtmEvent), with its id in them. What
-/// is said of errors and cancelling at [`Client`] holds here too.
+/// Messages and changes of the channel arrive in [`Events`](crate::Events) with its id;
+/// [`Events::channel_part`](crate::Events::channel_part) separates them. Errors and cancel safety are as for
+/// [every call](Client#errors-of-every-call).
+///
+/// ```no_run
+/// # async fn example(client: rtm_client::Client, mut events: rtm_client::Events) -> Result<(), rtm_client::RtmError> {
+/// use rtm_client::RtmEvent;
+///
+/// let room = client.channel("lobby")?;
+/// room.join().await?;
+/// room.send_message("hello everybody").await?;
+/// while let Some(event) = events.recv().await {
+///     match event {
+///         RtmEvent::ChannelMessage { member_id, message, .. } => println!("{member_id}: {message:?}"),
+///         RtmEvent::MemberJoined { member_id, .. } => println!("{member_id} joined"),
+///         RtmEvent::MemberLeft { member_id, .. } => println!("{member_id} left"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Channel {
     client: Client,
     id: ChannelId,
 }
 
-/// How a message is sent to a channel.
+/// Options of [`Channel::send_message_with`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[must_use]
 pub struct SendChannelMessageOptions {
@@ -26,27 +47,27 @@ pub struct SendChannelMessageOptions {
 }
 
 impl SendChannelMessageOptions {
-    /// Nothing is kept.
+    /// The defaults: the server stores nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether the server keeps the message for [history queries](Channel::history). Off unless set.
+    /// Whether the server adds the message to the channel's [history](Channel::history). Off unless set.
     ///
-    /// The message goes to the members without waiting for that. If the server's store then refuses it, the call ends
-    /// with [`ErrorKind::Failure`] and a text that says that the message was sent: members have it, and sending it again
-    /// sends it twice.
+    /// The server sends the message without waiting for its store. If the store then fails, the call ends with
+    /// [`ErrorKind::Failure`] and a text that says that the message was sent: sending it again would send it twice.
     pub fn enable_historical_messaging(self, on: bool) -> Self {
         Self { historical: on }
     }
 }
 
 impl Client {
-    /// A handle for a channel. Nothing is asked of the server: channels exist when somebody joins them.
+    /// A handle of a channel. This does not call the server: [join](Channel::join) the channel to take part in it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an id that breaks its rules.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an invalid id: it has 1 to 64 bytes of
+    /// [certain characters](crate::ChannelId).
     #[doc(alias = "createChannel")]
     pub fn channel(&self, channel_id: impl AsRef<str>) -> Result<Channel, RtmError> {
         let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::CreateChannel, error))?;
@@ -67,24 +88,26 @@ impl Channel {
         &self.client
     }
 
-    /// Becomes a member, as of at most 20 channels at once. Messages and events of the channel arrive from then on,
-    /// the first being the number of members. The membership outlasts reconnects, until `leave` or `logout`.
+    /// Joins the channel. From then on its events arrive, the first with the number of members. The membership lasts
+    /// until `leave` or `logout` and survives reconnects. A client can be in 20 channels.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyJoined`](crate::ErrorKind::AlreadyJoined),
-    /// [`ErrorKind::ExceedLimit`](crate::ErrorKind::ExceedLimit) for a 21st channel,
-    /// [`ErrorKind::SameChannelTooOften`](crate::ErrorKind::SameChannelTooOften),
-    /// [`ErrorKind::AbortedByLeave`](crate::ErrorKind::AbortedByLeave) when `leave` comes before the answer.
+    /// | [`ErrorKind`] | when |
+    /// |---|---|
+    /// | `AlreadyJoined` | the client is a member already; see [`ensure_joined`](Self::ensure_joined) |
+    /// | `ExceedLimit` | the client is in 20 channels |
+    /// | `SameChannelTooOften` | more than 2 joins of this channel in 5 s |
+    /// | `AbortedByLeave` | `leave` was called before the answer |
     pub fn join(&self) -> Call<()> {
         self.client.request(Ok(JoinChannel { channel_id: self.id.clone() }))
     }
 
-    /// [`join`](Self::join), where the user may be a member already.
+    /// Joins the channel unless the client is a member already.
     ///
     /// # Errors
     ///
-    /// The same but for `AlreadyJoined`.
+    /// Those of [`join`](Self::join) except `AlreadyJoined`.
     pub fn ensure_joined(&self) -> impl Future<Output = Result<(), RtmError>> + Send + use<> {
         let join = self.join();
         async move {
@@ -95,32 +118,32 @@ impl Channel {
         }
     }
 
-    /// Stops being a member.
+    /// Leaves the channel. Its events stop.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel).
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) if the client is not a member.
     pub fn leave(&self) -> Call<()> {
         self.client.request(Ok(LeaveChannel { channel_id: self.id.clone() }))
     }
 
-    /// Sends a message to all other members. Returns when the server has it; nobody says who received it.
+    /// Sends a message to all other members. `Ok` means that the server has it; there are no receipts of members.
     ///
-    /// Members on the vendor's wire get texts and [typed](Self::typed) values, and no other bytes.
+    /// Members on the vendor's wire receive texts and [typed](Self::typed) values, but no bytes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel),
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) if the client is not a member,
     /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for an empty message or one over 32,768 bytes.
     pub fn send_message(&self, message: impl Into<RtmMessage>) -> Call<()> {
         self.send_message_with(message, SendChannelMessageOptions::default())
     }
 
-    /// [`send_message`](Self::send_message), with options.
+    /// [`send_message`](Self::send_message) with options, to add the message to the channel's history.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// Those of [`send_message`](Self::send_message); [`ErrorKind::Failure`] if the server's store failed.
     pub fn send_message_with(&self, message: impl Into<RtmMessage>, options: SendChannelMessageOptions) -> Call<()> {
         self.client.request(Ok(SendChannelMessage {
             message_id: MessageId::default(),
@@ -130,11 +153,11 @@ impl Channel {
         }))
     }
 
-    /// How many members there are, this user or not; 0 in a channel that nobody is in.
+    /// The number of members. The client need not be one. A channel without members has 0.
     ///
     /// # Errors
     ///
-    /// Those of every call.
+    /// Those of [every call](Client#errors-of-every-call).
     pub fn member_count(&self) -> Call<u32> {
         let operation = GetChannelMemberCount { channel_ids: vec![self.id.clone()] };
         self.client.request_then(Ok(operation), |answer| {
@@ -142,11 +165,11 @@ impl Channel {
         })
     }
 
-    /// The members, this user included; at most 512 of them.
+    /// The members, this user included. Of a larger channel, 512 of them.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel).
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) if the client is not a member.
     #[doc(alias = "getMembers")]
     pub fn members(&self) -> Call<Vec<UserId>> {
         self.client.request(Ok(GetMembers { channel_id: self.id.clone() }))

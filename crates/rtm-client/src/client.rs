@@ -12,36 +12,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::call::{Call, Order, Reply, Status};
 
-/// A client of an RTM server. Cheap to clone; all clones are the same client.
-///
-/// What happens to it arrives in its [`Events`](crate::Events). Each method that asks the server for something returns a
-/// [`Call`], to be awaited: one request, which the server answers or whose time runs out, 10 s for messages and online
-/// states, 5 s for the rest, 12 s for `login`.
-///
-/// # Errors
-///
-/// Every call that needs a login fails with [`ErrorKind::NotLoggedIn`] without one, with [`ErrorKind::TooOften`] when
-/// it is made more often than [allowed](crate::ClientBuilder::call_limits), with [`ErrorKind::Timeout`] without an
-/// answer in time, with [`ErrorKind::OutcomeUnknown`] when the session was lost before the answer, and with
-/// [`ErrorKind::AbortedByLogout`] when `logout` comes first. While a reconnect waits for a
-/// [new token](crate::RtmEvent::TokenNeeded) they fail with what is wrong with the old one. The methods name only what comes beyond that.
-///
-/// # Cancel safety
-///
-/// Dropping a [`Call`] forgets the answer and leaks nothing. It takes nothing back: what was handed to the client's task
-/// before goes on, unless the method says otherwise.
-///
-/// # Dropping
-///
-/// When the last clone, [`Channel`](crate::Channel)s and calls under way included, is dropped, the client logs out in the background.
-/// Await [`logout`](Self::logout) before the runtime ends, if the server is to know at once.
+#[doc = include_str!("guide.md")]
 #[derive(Debug, Clone)]
 pub struct Client {
     task: mpsc::Sender<Order>,
     status: watch::Receiver<Status>,
 }
 
-/// How a message is sent to a user. Neither of the two is on unless set.
+/// Options of [`Client::send_message_to_peer_with`]. Both are off unless set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[must_use]
 pub struct SendMessageOptions {
@@ -50,21 +28,21 @@ pub struct SendMessageOptions {
 }
 
 impl SendMessageOptions {
-    /// Nothing is kept.
+    /// The defaults: the server stores nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether the server keeps the message for the receiver's next login, if the receiver is offline.
+    /// Whether the server stores the message for the receiver's next login if the receiver is offline: up to 200 messages
+    /// for 7 days, unless the server sets other limits.
     pub fn enable_offline_messaging(self, on: bool) -> Self {
         Self { offline: on, ..self }
     }
 
-    /// Whether the server keeps the message for [history queries](Client::query_peer_history).
+    /// Whether the server adds the message to the history of the two users, for [queries](Client::query_peer_history).
     ///
-    /// The message goes to its receiver without waiting for that. If the server's store then refuses it, the call ends
-    /// with [`ErrorKind::Failure`] and a text that says that the message was sent: it may have been received, and sending
-    /// it again sends it twice.
+    /// The server sends the message without waiting for its store. If the store then fails, the call ends with
+    /// [`ErrorKind::Failure`] and a text that says that the message was sent: sending it again would send it twice.
     pub fn enable_historical_messaging(self, on: bool) -> Self {
         Self { historical: on, ..self }
     }
@@ -75,24 +53,29 @@ impl Client {
         Self { task, status }
     }
 
-    /// Logs a user in, with a token where the project needs one. Without a token, the
-    /// [token provider](crate::ClientBuilder::token_provider) is asked for one, if there is one.
+    /// Logs a user in. `token` is needed if the project has a certificate; with `None` the client asks its
+    /// [token provider](crate::ClientBuilder::token_provider), if it has one.
     ///
-    /// `CONNECTING` and then `CONNECTED` are in the stream of events before this returns. A link lost later is taken up
-    /// again by the client itself.
+    /// The events `CONNECTING` and `CONNECTED` are in the stream before this returns. From then on the client reconnects by
+    /// itself. An unreachable server is tried until the [login timeout](crate::ClientBuilder::login_timeout).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyLogin`] unless the state is `DISCONNECTED` (after `ABORTED`, log out first),
-    /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules, [`ErrorKind::GatewayConnectFailed`] when the
-    /// server cannot be reached and trying again is pointless, [`ErrorKind::Timeout`] when it was not reached in time;
-    /// [`ErrorKind::InvalidAppId`], [`ErrorKind::InvalidToken`], [`ErrorKind::TokenExpired`] and
-    /// [`ErrorKind::Banned`] as the server says; [`ErrorKind::ProviderFailed`] when the token provider fails;
-    /// [`ErrorKind::TooOften`] also after four logins within a minute that were refused.
+    /// | [`ErrorKind`] | when |
+    /// |---|---|
+    /// | `AlreadyLogin` | the state is not `DISCONNECTED`. After `ABORTED`, log out first |
+    /// | `InvalidArgument` | the user id is not valid: 1 to 64 bytes of [certain characters](crate::UserId) |
+    /// | `Timeout` | the server was not reached in time |
+    /// | `GatewayConnectFailed` | the server cannot be reached, and trying again is pointless |
+    /// | `InvalidAppId` | the server does not have this project |
+    /// | `InvalidToken`, `TokenExpired` | the server refuses the token |
+    /// | `ProviderFailed` | the token provider failed |
+    /// | `Banned` | the server banned the user |
+    /// | `TooOften` | more than 2 logins in 1 s, or four refused logins within a minute |
     ///
     /// # Cancel safety
     ///
-    /// Dropping the call does not stop a login that has begun: [`logout`](Self::logout) does.
+    /// Dropping the call does not stop the login. [`logout`](Self::logout) does.
     pub fn login(&self, user_id: impl AsRef<str>, token: Option<&str>) -> Call<()> {
         let arguments = UserId::new(user_id)
             .map_err(|error| invalid(Family::Login, error))
@@ -100,9 +83,10 @@ impl Client {
         self.ask(Family::Login, arguments, |(user_id, token), done| Order::Login { user_id, token, done })
     }
 
-    /// Logs the user out: the server forgets channels, subscriptions and attributes of the user at once.
+    /// Logs the user out. The user leaves its channels and loses its subscriptions and attributes at once.
     ///
-    /// Returns when the link is closed. Calls under way end with [`ErrorKind::AbortedByLogout`].
+    /// Returns when the connection is closed, after at most 2 s. Calls under way end with [`ErrorKind::AbortedByLogout`].
+    /// It also leaves the state `ABORTED`.
     ///
     /// # Errors
     ///
@@ -111,55 +95,85 @@ impl Client {
         self.ask(Family::Logout, Ok(()), |(), done| Order::Logout { done })
     }
 
-    /// Replaces the token, for this session and for reconnects.
+    /// Replaces the token of this session and of later reconnects. A refused token changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn new_token() -> String { String::new() }
+    /// # async fn example(client: rtm_client::Client, mut events: rtm_client::Events) -> Result<(), rtm_client::RtmError> {
+    /// use rtm_client::RtmEvent;
+    ///
+    /// while let Some(event) = events.recv().await {
+    ///     match event {
+    ///         RtmEvent::TokenWillExpire | RtmEvent::TokenNeeded { .. } => client.renew_token(&new_token().await).await?,
+    ///         event => println!("{event}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidToken`] and [`ErrorKind::TokenExpired`], as the server says. On the vendor's wire it says
-    /// nothing: a good result then means that the token was sent.
+    /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`] if the server refuses the token. On the vendor's wire the
+    /// server does not answer: `Ok` then means that the token was sent.
     pub fn renew_token(&self, token: &str) -> Call<()> {
         let token = token_of(token, Family::RenewToken);
         self.ask_answer(Family::RenewToken, token, |token, done| Order::RenewToken { token, done })
     }
 
-    /// The state of the connection at this moment. Each change comes as an event.
+    /// The current state of the connection. Each change is also an event.
     #[must_use]
     pub fn connection_state(&self) -> ConnectionState {
         self.status.borrow().state
     }
 
-    /// Who is logged in or logging in.
+    /// The user who is logged in or logging in.
     #[must_use]
     pub fn user_id(&self) -> Option<UserId> {
         self.status.borrow().user_id.clone()
     }
 
-    /// The session as it is now, to be saved and [resumed](crate::ClientBuilder::resume); `None` when there is none that
-    /// can be, as on the vendor's wire.
+    /// The current session, to save it and [resume](crate::ClientBuilder::resume) it in another process. `None` while not logged
+    /// in, and always on the vendor's wire, which cannot resume.
     pub async fn session(&self) -> Option<Session> {
         let (done, session) = oneshot::channel();
         self.task.send(Order::Session { done }).await.ok()?;
         session.await.ok().flatten()
     }
 
-    /// Sends a message to a user, who need not be online, in a channel or known.
+    /// Sends a message (text, bytes or a [value](RtmMessage::value)) to a user. The outcome says whether the user's device has
+    /// it. No channel is needed, and the user need not be online.
     ///
-    /// Messages to one user arrive in the order in which their calls are first awaited: to have many under way, put them in a
-    /// `FuturesOrdered`. The outcome says whether the user's device has it.
+    /// Messages to one user arrive in the order in which their calls are first polled. To have many under way in order, use
+    /// `FuturesOrdered`:
+    ///
+    /// ```no_run
+    /// # async fn example(client: rtm_client::Client) -> Result<(), rtm_client::RtmError> {
+    /// use futures::{TryStreamExt, stream::FuturesOrdered};
+    ///
+    /// let calls: FuturesOrdered<_> = (1..=100).map(|n| client.send_message_to_peer("bob", n.to_string())).collect();
+    /// let outcomes: Vec<_> = calls.try_collect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidUserId`], [`ErrorKind::InvalidMessage`] for an empty message or one over 32,768 bytes,
-    /// [`ErrorKind::IncompatibleMessage`] for bytes to a user of a client that takes text only.
+    /// | [`ErrorKind`] | when |
+    /// |---|---|
+    /// | `InvalidUserId` | the user id is not valid |
+    /// | `InvalidMessage` | the message is empty or has more than 32,768 bytes |
+    /// | `IncompatibleMessage` | bytes to a user whose client is on the vendor's wire |
     pub fn send_message_to_peer(&self, peer_id: impl AsRef<str>, message: impl Into<RtmMessage>) -> Call<SendOutcome> {
         self.send_message_to_peer_with(peer_id, message, SendMessageOptions::default())
     }
 
-    /// [`send_message_to_peer`](Self::send_message_to_peer), with options.
+    /// [`send_message_to_peer`](Self::send_message_to_peer) with options, to store the message for an offline user or in the
+    /// history.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// Those of [`send_message_to_peer`](Self::send_message_to_peer); [`ErrorKind::Failure`] if the server's store failed.
     pub fn send_message_to_peer_with(
         &self,
         peer_id: impl AsRef<str>,
@@ -185,7 +199,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules, for none, and for more than 256.
+    /// [`ErrorKind::InvalidArgument`] for an invalid user id, for no user, and for more than 256.
     pub fn query_peers_online_status(
         &self,
         peer_ids: impl IntoIterator<Item: AsRef<str>>,
@@ -196,31 +210,30 @@ impl Client {
         })
     }
 
-    /// Subscribes to the online states of 1 to 512 users, in all at most 512. Afterwards
-    /// [`PeersOnlineStatusChanged`](crate::RtmEvent::PeersOnlineStatusChanged) tells the states of all of them once,
-    /// and then each change. Subscriptions last until `logout`, over reconnects.
+    /// Subscribes to the online states of users. A client can have 512 subscriptions. The next
+    /// [`PeersOnlineStatusChanged`](crate::RtmEvent::PeersOnlineStatusChanged) has the states of all users in this call, later
+    /// ones have the changes. Subscriptions last until `logout` and survive reconnects.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExceedLimit`] for none or too many: none of them is subscribed to then.
-    /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules.
+    /// [`ErrorKind::ExceedLimit`] for no user, or if there would be more than 512: then no subscription is added.
+    /// [`ErrorKind::InvalidArgument`] for an invalid user id.
     pub fn subscribe_peers_online_status(&self, peer_ids: impl IntoIterator<Item: AsRef<str>>) -> Call<()> {
         let peer_ids = user_ids(peer_ids, Family::PeerSubscription);
         self.request(peer_ids.map(|peer_ids| SubscribePeersOnlineStatus { peer_ids }))
     }
 
-    /// Ends subscriptions. An id that is not subscribed to is passed over.
+    /// Ends subscriptions. Users without a subscription are ignored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExceedLimit`] for none or more than 512, [`ErrorKind::InvalidArgument`] for an id that breaks its
-    /// rules.
+    /// [`ErrorKind::ExceedLimit`] for no user or more than 512, [`ErrorKind::InvalidArgument`] for an invalid user id.
     pub fn unsubscribe_peers_online_status(&self, peer_ids: impl IntoIterator<Item: AsRef<str>>) -> Call<()> {
         let peer_ids = user_ids(peer_ids, Family::PeerSubscription);
         self.request(peer_ids.map(|peer_ids| UnsubscribePeersOnlineStatus { peer_ids }))
     }
 
-    /// The users to whose online states the client is subscribed; on the vendor's own servers only those online.
+    /// The users to whose online states the client is subscribed. The vendor's own servers list only those who are online.
     ///
     /// # Errors
     ///
@@ -230,57 +243,58 @@ impl Client {
         self.request(Ok(QueryPeersBySubscriptionOption {}))
     }
 
-    /// Invites a user to a call, with up to 8,192 bytes of text for it. Returns when the server has the invitation;
-    /// what becomes of it, within 60 s, comes as one of the `LocalInvitation…` [events](crate::RtmEvent).
+    /// Invites a user to a call. `content` is a text for the callee, of up to 8,192 bytes. Returns when the server has the
+    /// invitation. The answer, or its end after 60 s, is one of the `LocalInvitation…` [events](crate::RtmEvent).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for an id that breaks its rules and for too long a text.
+    /// [`ErrorKind::InvalidArgument`] for an invalid user id or a text that is too long; [`ErrorKind::ExceedLimit`] if the user
+    /// has 128 open invitations.
     pub fn send_invitation(&self, callee_id: impl AsRef<str>, content: impl Into<Text>) -> Call<LocalInvitation> {
         let callee_id = UserId::new(callee_id).map_err(|error| invalid(Family::Invitation, error));
         let content = content.into();
         self.ask(Family::Invitation, callee_id, |callee_id, done| Order::Invite { callee_id, content, done })
     }
 
-    /// Takes an invitation back, with up to 8,192 bytes of text for the callee.
+    /// Cancels an invitation. `content` is a text for the callee, of up to 8,192 bytes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotStarted`] for an invitation that this client did not send, [`ErrorKind::AlreadyEnd`] when it has
-    /// ended, [`ErrorKind::InvalidArgument`] for too long a text.
+    /// [`ErrorKind::NotStarted`] for an invitation that this client did not send, [`ErrorKind::AlreadyEnd`] if it has
+    /// ended, [`ErrorKind::InvalidArgument`] for a text that is too long.
     pub fn cancel_invitation(&self, invitation: &LocalInvitation, content: impl Into<Text>) -> Call<()> {
         let (invitation, content) = (invitation.clone(), content.into());
         self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::CancelInvitation { invitation, content, done })
     }
 
-    /// Accepts an invitation, with up to 8,192 bytes of text for the caller. When the caller's side has confirmed it,
-    /// [`RemoteInvitationAccepted`](crate::RtmEvent::RemoteInvitationAccepted) comes.
+    /// Accepts an invitation. `response` is a text for the caller, of up to 8,192 bytes. The event
+    /// [`RemoteInvitationAccepted`](crate::RtmEvent::RemoteInvitationAccepted) confirms that the caller's side knows.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyAccept`], [`ErrorKind::AlreadyEnd`] when it has ended or is not known,
-    /// [`ErrorKind::InvalidArgument`] for too long a text.
+    /// [`ErrorKind::AlreadyAccept`] if it was accepted already, [`ErrorKind::AlreadyEnd`] if it has ended or is unknown,
+    /// [`ErrorKind::InvalidArgument`] for a text that is too long.
     pub fn accept_invitation(&self, invitation: &RemoteInvitation, response: impl Into<Text>) -> Call<()> {
         let (invitation, response) = (invitation.clone(), response.into());
         self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::AcceptInvitation { invitation, response, done })
     }
 
-    /// Refuses an invitation, with up to 8,192 bytes of text for the caller.
+    /// Refuses an invitation. `response` is a text for the caller, of up to 8,192 bytes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyEnd`] when it has ended or is not known, [`ErrorKind::InvalidArgument`] for too long a text.
+    /// [`ErrorKind::AlreadyEnd`] if it has ended or is unknown, [`ErrorKind::InvalidArgument`] for a text that is too long.
     pub fn refuse_invitation(&self, invitation: &RemoteInvitation, response: impl Into<Text>) -> Call<()> {
         let (invitation, response) = (invitation.clone(), response.into());
         self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::RefuseInvitation { invitation, response, done })
     }
 
-    /// Asks how many members each of 1 to 32 channels has; 0 for one that nobody is in.
+    /// Asks how many members each of 1 to 32 channels has. The client need not be a member. A channel without members has 0.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExceedLimit`] for more than 32, [`ErrorKind::InvalidArgument`] for none and for an id that breaks
-    /// its rules.
+    /// [`ErrorKind::ExceedLimit`] for more than 32 channels, [`ErrorKind::InvalidArgument`] for none and for an invalid
+    /// channel id.
     #[doc(alias = "getChannelMemberCount")]
     pub fn channel_member_count(
         &self,
@@ -290,12 +304,12 @@ impl Client {
         self.request(channel_ids.map(|channel_ids| GetChannelMemberCount { channel_ids }))
     }
 
-    /// A call whose operation is known, or what is wrong with its arguments.
+    /// The call of an operation, or of invalid arguments.
     pub(crate) fn request<O: Operation>(&self, operation: Result<O, RtmError>) -> Call<O::Answer> {
         self.request_then(operation, O::answer)
     }
 
-    /// [`request`](Self::request), for what has several arguments that may break their rules.
+    /// [`request`](Self::request), for several arguments that may be invalid.
     pub(crate) fn try_request<O: Operation>(&self, operation: impl FnOnce() -> Result<O, RtmError>) -> Call<O::Answer> {
         self.request(operation())
     }
@@ -344,12 +358,12 @@ impl Client {
     }
 }
 
-/// An argument that breaks its rules.
+/// An invalid argument.
 pub(crate) fn invalid(family: Family, error: impl Display) -> RtmError {
     RtmError::new(ErrorKind::InvalidArgument, family).with_detail(error.to_string())
 }
 
-/// The ids that texts are.
+/// Reads texts as ids.
 pub(crate) fn ids<T, I: AsRef<str>>(
     texts: impl IntoIterator<Item = I>,
     id: fn(I) -> Result<T, InvalidId>,

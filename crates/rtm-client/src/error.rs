@@ -1,48 +1,50 @@
-//! What can be wrong before there is a connection.
+//! Why a client could not be built, and the parts of errors: what exactly was wrong with an address, an id, a value or a
+//! certificate. Calls fail with [`RtmError`].
 
-use rtm_codec::InvalidId;
 use rtm_connection::RtmError;
+
+pub use rtm_codec::{Family, IdFault, InvalidId, Refusal, UnknownWire, ValueError, ValueErrorKind};
 
 pub use crate::{address::AddressFault, tls::CertificateFault};
 
-/// Why [`ClientBuilder::build`](crate::ClientBuilder::build) made no client.
+/// Why [`ClientBuilder::build`](crate::ClientBuilder::build) failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// [`gateway`](crate::ClientBuilder::gateway) was not called.
-    #[error("no gateway is given: where is the server?")]
+    #[error("the builder has no gateway: set the URL of the server")]
     NoGateway,
-    /// The gateway is not an address.
+    /// The gateway is not a valid address.
     #[error("the gateway {gateway:?} cannot be used: {fault}")]
     Gateway {
-        /// What was given, without its user and password.
+        /// The gateway, without user and password.
         gateway: String,
         /// What is wrong with it.
         fault: AddressFault,
     },
     /// [`app_id`](crate::ClientBuilder::app_id) was not called.
-    #[error("no App ID is given")]
+    #[error("the builder has no App ID: set it")]
     NoAppId,
-    /// The App ID breaks its rules.
+    /// The App ID is not valid.
     #[error(transparent)]
     AppId(InvalidId),
-    /// What was given to [`root_certificates`](crate::ClientBuilder::root_certificates) cannot be used.
+    /// A certificate in [`root_certificates`](crate::ClientBuilder::root_certificates) is not valid.
     #[error("the root certificates cannot be used: {0}")]
     Certificates(CertificateFault),
-    /// A setting is outside its bounds.
+    /// A setting is out of range.
     #[error("{setting} must be {bounds}")]
     Setting {
         /// The method of the builder.
         setting: &'static str,
-        /// What it takes.
+        /// The valid range.
         bounds: &'static str,
     },
     /// `build` was called outside a tokio runtime, so the client's task has nowhere to run.
-    #[error("there is no tokio runtime here: build the client inside one")]
+    #[error("there is no tokio runtime: build the client inside one")]
     NoRuntime,
 }
 
-/// Why [`connect`](crate::connect) gave no client that is logged in.
+/// Why [`connect`](crate::connect) failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {

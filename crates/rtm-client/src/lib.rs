@@ -1,27 +1,32 @@
-//! A client for real-time messaging (anyRTC RTM, and Agora RTM 1.x in the same words): users, messages between them,
-//! channels, presence, attributes and call invitations, over one connection that comes back by itself.
+//! A client for RTM (real-time messaging), as anyRTC RTM and Agora RTM 1.x define it: users, messages, channels, presence,
+//! attributes and call invitations, over one connection that reconnects by itself.
 //!
-//! A [`Client`] makes calls; everything that happens arrives in one ordered stream, [`Events`], as an [`RtmEvent`].
+//! A [`Client`] makes calls. All events arrive in order on one stream, [`Events`]. **[The page of `Client`](Client) is the
+//! guide**: login, events, messages, channels, presence, attributes, invitations, tokens, reconnects, shutdown, testing.
 //!
-//! ```no_run
+//! ```
 //! use rtm_client::{Client, RtmEvent};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let app_id = rtm_server::AppId::new("0123456789abcdef0123456789abcdef")?;
+//! # let server = rtm_server::Server::builder().project(app_id).bind("127.0.0.1:0").await?;
+//! # let gateway = format!("http://{}", server.local_addr());
+//! // A gateway is the URL of a server, such as "http://127.0.0.1:8080".
 //! let (client, mut events) =
-//!     Client::builder().gateway("http://127.0.0.1:8080").app_id("0123456789abcdef0123456789abcdef").build()?;
+//!     Client::builder().gateway(&gateway).app_id("0123456789abcdef0123456789abcdef").build()?;
 //! client.login("alice", None).await?;
-//! let outcome = client.send_message_to_peer("bob", "hello").await?;
-//! println!("bob's device has it: {}", outcome.has_peer_received());
+//! # let (bob, _) = rtm_client::connect(&gateway, "0123456789abcdef0123456789abcdef", "bob", None).await?;
+//! # bob.send_message_to_peer("alice", "hello").await?;
 //!
 //! while let Some(event) = events.recv().await {
 //!     match event {
-//!         RtmEvent::MessageFromPeer { message, peer_id, .. } => {
-//!             println!("{peer_id}: {}", message.as_text().unwrap_or("(bytes)"));
-//!             // Calls may be awaited here: answers do not come through the stream.
+//!         RtmEvent::MessageFromPeer { peer_id, message, .. } => {
+//!             println!("{peer_id}: {}", message.as_text().unwrap_or("(not a text)"));
 //!             client.send_message_to_peer(&peer_id, "thank you").await?;
+//! #           break;
 //!         }
-//!         RtmEvent::RemoteInvitationReceived { invitation } => client.refuse_invitation(&invitation, "busy").await?,
-//!         RtmEvent::ConnectionStateChanged { state, reason } => println!("{state} {reason}"),
+//!         RtmEvent::ConnectionStateChanged { state, reason } => println!("{state}, {reason}"),
 //!         _ => {}
 //!     }
 //! }
@@ -29,26 +34,29 @@
 //! # }
 //! ```
 //!
-//! # Several readers
-//!
-//! There is one stream. [`Events::channel_part`], [`Events::peer_part`] and [`Events::part`] divide events off from it, for a
-//! task of their own or a branch of `select!`; [`TypedChannel::messages`] reads values of a type of yours.
+//! | to | use |
+//! |---|---|
+//! | set up a client | [`Client::builder`], [`connect`] |
+//! | call the server | [`Client`], [`Channel`]; each call is a [`Call`], and fails with an [`RtmError`] that has an [`ErrorKind`] |
+//! | read events | [`Events`], [`RtmEvent`]; [`EventPart`] divides the stream among several readers |
+//! | send values of a serde type | [`Channel::typed`], [`RtmMessage::value`] |
+//! | read history | [`Channel::history`], [`Client::peer_history`] |
+//! | continue in another process | [`Client::session`], [`ClientBuilder::resume`] |
 //!
 //! # What may be relied on
 //!
-//! - *Order*: events come in the order in which the server told them, and a call's effects on the connection's state
-//!   come before the call returns.
-//! - *Nothing is lost silently*: a good result means that the server said so. After a lost link the session goes on
-//!   where it was, without loss or repetition, on the native wire and within the server's two minutes; otherwise an
-//!   [`RtmEvent::Gap`] says what is missing. A call whose session was lost before the answer ends with
-//!   [`ErrorKind::OutcomeUnknown`] and is never repeated by itself.
-//! - *Memory is bounded*: the server sends only so many events [beyond those taken](ClientBuilder::window).
-//! - *Awaiting a call between two events cannot deadlock*: replies have their own way.
+//! - *Order*: events arrive in the order in which they happened on the server. The events of a call about the connection's state
+//!   arrive before the call returns.
+//! - *Nothing is lost silently*: `Ok` means that the server confirmed the call. On the native wire, a connection that is lost for up to
+//!   two minutes loses and repeats no event. Otherwise [`RtmEvent::Gap`] reports what is missing. If the session is lost before
+//!   the answer to a call, the call is made again where that does no harm, and fails with [`ErrorKind::OutcomeUnknown`] otherwise.
+//! - *Memory is bounded*: the server sends a limited number of events [beyond those that were read](ClientBuilder::window).
+//! - *No deadlock*: a call can be awaited between two events, because answers do not come through the stream.
 //!
 //! # Two wires
 //!
-//! [`Wire::Native`], the default, is this project's own. [`Wire::Vendor`] is the vendor's JSON wire, which its own
-//! servers speak: the client then asks the gateway for a server. [`ClientBuilder::wire`] says what that wire lacks.
+//! [`Wire::Native`], the default, is the binary protocol of this project. [`Wire::Vendor`] is the JSON protocol of anyRTC's SDK
+//! and servers. See [`ClientBuilder::wire`] for what that wire lacks.
 
 mod address;
 mod attributes;
@@ -57,7 +65,7 @@ mod call;
 mod channel;
 mod client;
 mod driver;
-mod error;
+pub mod error;
 mod events;
 mod gateway;
 mod handshake;
@@ -77,20 +85,24 @@ pub use builder::{ClientBuilder, connect};
 pub use call::Call;
 pub use channel::{Channel, SendChannelMessageOptions};
 pub use client::{Client, SendMessageOptions};
-pub use error::{AddressFault, BuildError, CertificateFault, ConnectError};
+pub use error::{BuildError, ConnectError};
 pub use events::{EventPart, Events};
 pub use history::{History, HistoryQuery};
 pub use rtm_codec::{
-    AttributeKey, CallId, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, Epoch, ErrorKind,
-    Family, HistoryCursor, HistoryPage, IdFault, InstanceId, InvalidId, LimitedCall, LocalInvitationFailureReason,
-    MessageId, PeerOnlineState, Refusal, RemoteInvitationFailureReason, RequestId, Revision, RtmMessage, SendOutcome,
-    Seq, SessionId, SessionTicket, StoredMessage, Text, UnknownWire, UserId, ValueError, ValueErrorKind, Wire, limits,
+    AttributeKey, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, HistoryCursor,
+    HistoryPage, LimitedCall, LocalInvitationFailureReason, PeerOnlineState, RemoteInvitationFailureReason, Revision,
+    RtmMessage, SendOutcome, StoredMessage, Text, UserId, Wire, limits,
 };
 pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,
     Restored, RtmError, RtmEvent, Session,
 };
 pub use typed::{TypedChannel, TypedError, TypedEvent, TypedMessage, TypedMessages};
+
+/// Types of the protocol that few programs name: numbers and ids behind sessions, messages and invitations.
+pub mod protocol {
+    pub use rtm_codec::{CallId, Epoch, InstanceId, MessageId, RequestId, Seq, SessionId, SessionTicket};
+}
 
 #[cfg(test)]
 const _: () = {

@@ -9,8 +9,8 @@ use crate::support::{WIRES, login, message, next, server};
 use futures::StreamExt;
 use rtm_client::{
     ChannelAttributeOptions, ErrorKind, HistoryQuery, LocalInvitationFailureReason, PeerOnlineState, Revision,
-    RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, StoredMessage, ValueErrorKind,
-    Wire,
+    RtmEvent, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, StoredMessage, Wire,
+    error::ValueErrorKind,
 };
 use serde::{Deserialize, Serialize};
 
