@@ -1,4 +1,4 @@
-//! How a client is set up.
+//! The builder of a client.
 
 use std::{
     error::Error,
@@ -26,9 +26,24 @@ use crate::{
     transport::{Network, Tcp},
 };
 
-/// Sets up a [`Client`]. Only [`gateway`](Self::gateway) and [`app_id`](Self::app_id) are needed.
+/// Sets up a [`Client`]. Only [`gateway`](Self::gateway) and [`app_id`](Self::app_id) are required. [`build`](Self::build) checks
+/// the settings.
 ///
-/// Settings are checked by [`build`](Self::build).
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use rtm_client::Client;
+///
+/// let (client, events) = Client::builder()
+///     .gateway("https://rtm.example.com")
+///     .app_id("0123456789abcdef0123456789abcdef")
+///     .login_timeout(Duration::from_secs(60))
+///     .wait_for_limits(true)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct ClientBuilder {
@@ -50,11 +65,11 @@ pub struct ClientBuilder {
     seed: Option<u64>,
 }
 
-/// Connects to a server and logs a user in: [`Client::builder`] with nothing but what is needed.
+/// Connects to a server and logs a user in, with the default settings of [`Client::builder`].
 ///
 /// # Errors
 ///
-/// [`ConnectError`], which tells a wrong argument from a refused login.
+/// [`ConnectError::Build`] for an invalid argument, [`ConnectError::Login`] if the [login](Client::login) failed.
 ///
 /// # Cancel safety
 ///
@@ -112,29 +127,29 @@ impl ClientBuilder {
         self
     }
 
-    /// The project: 32 ASCII letters and digits.
+    /// The App ID of the project: 32 ASCII letters and digits.
     pub fn app_id(mut self, app_id: impl Into<String>) -> Self {
         self.app_id = Some(app_id.into());
         self
     }
 
-    /// Which wire to speak. [`Wire::Native`] unless set; [`Wire::Vendor`] also talks to the vendor's own servers, and
-    /// lacks resuming without loss, flow control and binary messages.
+    /// The wire protocol, [`Wire::Native`] unless set. [`Wire::Vendor`] also connects to the vendor's own servers. It has no
+    /// resuming without loss, no flow control, no binary messages and no revisions of channel attributes.
     pub fn wire(mut self, wire: Wire) -> Self {
         self.wire = wire;
         self
     }
 
-    /// How to get a token for a user: called by `login` without a token, and whenever the token ends soon, has ended
-    /// or is refused, so that the application need not renew it.
-    /// [`TokenWillExpire`](crate::RtmEvent::TokenWillExpire) comes all the same.
+    /// A function that fetches a token for a user. The client calls it at a `login` without a token, and when the token is about
+    /// to expire, has expired or is refused. The application then need not renew tokens; it can ignore
+    /// [`TokenWillExpire`](crate::RtmEvent::TokenWillExpire).
     ///
-    /// Each call may take 10 s. If it fails, panics or takes longer, it is made again after a pause: about 1 s after the
-    /// first failure, doubling up to 2 minutes. If the server refuses its tokens, the pauses are about 30 s to 5 minutes.
-    /// Each of these comes as a [`TokenNeeded`](crate::RtmEvent::TokenNeeded) and is logged. A `login` ends with the
-    /// first failure.
+    /// A call may take 10 s. If it fails, panics or takes longer, the client calls again after a pause: about 1 s after the
+    /// first failure, doubling up to 2 minutes. If the server refuses the tokens, the pauses are about 30 s to 5 minutes.
+    /// Each failure is logged and is a [`TokenNeeded`](crate::RtmEvent::TokenNeeded) event. A `login` fails at the
+    /// first one.
     ///
-    /// A closure that captures something clones it into each future: `move |user_id| { let key = key.clone(); async
+    /// A closure with captured values clones them into each future: `move |user_id| { let key = key.clone(); async
     /// move { … } }`.
     ///
     /// ```
@@ -153,74 +168,72 @@ impl ClientBuilder {
         self
     }
 
-    /// Trusts the certificates in this PEM text too, for `https` and `wss`. May be called more than once.
+    /// Also trusts the certificates in this PEM text, for `https` and `wss`. Can be called more than once.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates.push(pem.into());
         self
     }
 
-    /// Does not trust the certificates of the system, only those given to
-    /// [`root_certificates`](Self::root_certificates).
+    /// Trusts only the [`root_certificates`](Self::root_certificates), not those of the system.
     pub fn without_system_roots(mut self) -> Self {
         self.without_system_roots = true;
         self
     }
 
-    /// How often the client gives a sign of life: its keep-alive interval. 100 ms to 20 s; at most 10 s on the vendor's
-    /// wire, since its servers take a longer pause for a lost client. 2 s unless set, and 10 s on the vendor's wire. The
-    /// link counts as lost after two intervals without an answer.
+    /// The keep-alive interval. On the native wire 100 ms to 20 s, and 2 s unless set. On the vendor's wire 100 ms to 10 s, and 10 s
+    /// unless set. The connection counts as lost after two intervals without an answer.
     pub fn heartbeat(mut self, every: Duration) -> Self {
         self.heartbeat = Some(every);
         self
     }
 
-    /// How many events may wait until the application takes them, 1 to 65,536. 1,024 unless set.
+    /// How many events can wait for the application, 1 to 65,536. 1,024 unless set.
     ///
-    /// On the native wire the server holds back the events beyond, and answers still come. On the vendor's wire the
-    /// client stops reading from the socket; an application that takes nothing for long loses the link then and finds a
-    /// [`RtmEvent::Gap`](crate::RtmEvent::Gap) in its place.
+    /// On the native wire the server holds back further events; answers still arrive. On the vendor's wire the
+    /// client stops reading from the socket: an application that reads no events for long loses the connection and gets a
+    /// [`RtmEvent::Gap`](crate::RtmEvent::Gap).
     pub fn window(mut self, events: u32) -> Self {
         self.window = events;
         self
     }
 
-    /// How long opening a connection may take, 100 ms to 1 minute: TCP, TLS and the WebSocket or the request to the
-    /// gateway together. 10 s unless set. Of that, TCP may take 3 s for each address of the host; the next one is tried
-    /// beside it after 250 ms. Several gateways share the time.
+    /// Time limit for opening a connection: TCP, TLS and the WebSocket handshake or the gateway request. 100 ms to 1 minute, 10 s
+    /// unless set. TCP gets 3 s of it for each address of the host; the next address is tried in parallel after 250 ms. Several gateways
+    /// share the time.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// How long `login` may take, the token provider included, 100 ms to 1 hour. 12 s unless set. A server that is not
-    /// there yet is tried until then.
+    /// Time limit of `login`, including the token provider. 100 ms to 1 hour, 12 s unless set. Until then the client keeps
+    /// trying an unreachable server.
     pub fn login_timeout(mut self, timeout: Duration) -> Self {
         self.login_timeout = Some(timeout);
         self
     }
 
-    /// The pauses between attempts to reconnect: at random up to `first` at the beginning, doubling, never longer than
-    /// `max`. 250 ms and 10 s unless set; `first` is at least 1 ms and not over `max`, which is at most 1 hour.
+    /// The pauses between attempts to reconnect: random, at first up to `first`, then up to twice as long each time, and never
+    /// longer than `max`. 250 ms and 10 s unless set. 1 ms ≤ `first` ≤ `max` ≤ 1 hour.
     pub fn reconnect_backoff(mut self, first: Duration, max: Duration) -> Self {
         self.reconnect_backoff = Some((first, max));
         self
     }
 
-    /// How often each call may be made before the client refuses it, without asking the server. Those of
-    /// [`CallLimits`] (`docs/rtm.md#call-limits`) unless set; [`CallLimits::unlimited`] leaves it to the server. On the native wire the
-    /// server's own limits take their place at each login.
+    /// The call limits that the client checks before it sends a call. The default is the table of [`CallLimits`].
+    /// [`CallLimits::unlimited`] leaves the check to the server. On the native wire, the limits of the server replace these at
+    /// each login.
     pub fn call_limits(mut self, limits: CallLimits) -> Self {
         self.call_limits = limits;
         self
     }
 
-    /// Whether a call that is made too often waits until it is allowed, instead of failing with
-    /// [`ErrorKind::TooOften`](crate::ErrorKind::TooOften). So does one while 4,096 are under way. Calls of one kind keep
-    /// their order; at most 4,096 of each wait, and more fail. Invitations and `renew_token` do not wait. Off unless set.
+    /// Whether a call above its limit waits until it is allowed, instead of failing with
+    /// [`ErrorKind::TooOften`](crate::ErrorKind::TooOften). Also if 4,096 calls are under way. Calls of one kind keep
+    /// their order. At most 4,096 of each kind wait; further ones fail. Invitations and `renew_token` do not wait. Off unless set.
     ///
-    /// A waiting client counts each window of the limits as one eighth longer (3 s as 3.375 s): calls do not all travel
-    /// equally fast, and the server counts them when they arrive. If the server refuses one all the same, the client makes
-    /// it again later, after calls that were already under way.
+    /// The client then counts each period of the limits as an eighth longer (3 s as 3.375 s), because calls need different times
+    /// to the server, which counts them when they arrive. If the server refuses a call all the same, the client sends
+    /// it again later, after the calls that were under way.
     pub fn wait_for_limits(mut self, on: bool) -> Self {
         self.waits_for_limits = on;
         self
@@ -232,27 +245,47 @@ impl ClientBuilder {
         self
     }
 
-    /// Goes on with a session that [`Client::session`] gave: the next `login` of the same user resumes it, if it is not
-    /// over two minutes old. On the native wire only. With the feature `serde` a session can be saved and go on in another
-    /// process.
+    /// Continues a session of [`Client::session`]: the next `login` of the same user resumes it, if it was online within the last
+    /// two minutes. On the native wire only. With the feature `serde` a session can be saved, and continue in another process:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "serde")]
+    /// # async fn example(client: rtm_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use rtm_client::{Client, Session};
+    ///
+    /// // The first process, before it exits without logging out. Keep the file as secret as a token.
+    /// let session = client.session().await.ok_or("not logged in")?;
+    /// std::fs::write("session.json", serde_json::to_vec(&session)?)?;
+    ///
+    /// // The next process.
+    /// let session: Session = serde_json::from_slice(&std::fs::read("session.json")?)?;
+    /// let user_id = session.user_id().clone();
+    /// let (client, events) = Client::builder()
+    ///     .gateway("http://127.0.0.1:8080")
+    ///     .app_id("0123456789abcdef0123456789abcdef")
+    ///     .resume(session)
+    ///     .build()?;
+    /// client.login(&user_id, None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn resume(mut self, session: Session) -> Self {
         self.session = Some(session);
         self
     }
 
-    /// What ids and the jitter of pauses are drawn from. Random unless set, and to be left so outside of tests: who
-    /// knows the seed knows the ids.
+    /// The seed of random ids and pauses. Random unless set. Set it in tests only: whoever knows the seed can guess the ids.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Makes the client and its one stream of events, and starts the client's task in the tokio runtime that this is
-    /// called in. Nothing is sent before [`Client::login`].
+    /// Makes the client and its event stream, and spawns the client's task on the current tokio runtime. The client sends nothing
+    /// before [`Client::login`].
     ///
     /// # Errors
     ///
-    /// [`BuildError`] says which setting is wrong or missing.
+    /// [`BuildError`] for a missing or invalid setting, and outside a tokio runtime.
     pub fn build(self) -> Result<(Client, Events), BuildError> {
         let trust = Trust::new(&self.root_certificates, self.without_system_roots).map_err(BuildError::Certificates)?;
         let (client, events, driver) = self.assemble(Tcp { trust })?;

@@ -153,7 +153,9 @@ impl<T> Future for Call<T> {
         ready!(self.poll_limit(cx));
         self.stage = Stage::Ended;
         self.limit = None;
-        Poll::Ready(Err(RtmError::new(ErrorKind::Timeout, self.family).with_detail("the limit of this call is over")))
+        Poll::Ready(Err(
+            RtmError::new(ErrorKind::Timeout, self.family).with_detail("this call's own time limit is over")
+        ))
     }
 }
 
@@ -181,7 +183,7 @@ impl<T> fmt::Debug for Call<T> {
 
 /// There is no task any more.
 pub(crate) fn gone(family: Family) -> RtmError {
-    RtmError::new(ErrorKind::ClientEnded, family).with_detail("the runtime that it ran in has ended")
+    RtmError::new(ErrorKind::ClientEnded, family).with_detail("the runtime that the client ran in has ended")
 }
 
 /// What a handle wants of the task. The senders are shadows of what the connection keeps: each call ends there, by its

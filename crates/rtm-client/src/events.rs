@@ -1,4 +1,4 @@
-//! The one stream of events, and how it tells the client's task what the application took.
+//! The event stream, and how it tells the client's task what the application has read.
 
 mod divided;
 mod part;
@@ -19,14 +19,13 @@ use tokio::time::timeout;
 pub use self::part::EventPart;
 use self::{divided::PartId, queue::Shared};
 
-/// Everything that happens to a [`Client`](crate::Client), in the order in which it happened: a
-/// `Stream<Item = RtmEvent>`.
+/// All events of a [`Client`](crate::Client), in order: a `Stream<Item = RtmEvent>`.
 ///
-/// There is one for each client. It ends after the last handle of the client was dropped and the client has logged out.
-/// At most [`window`](crate::ClientBuilder::window) events of the server wait in it. Replies do not pass through it, so
-/// calls may be awaited between two events. Dropping it makes the client send-only: events are then thrown away.
+/// Each client has one. It ends when the last handle of the client has been dropped and the client has logged out.
+/// At most [`window`](crate::ClientBuilder::window) events of the server wait in it. Answers to calls do not come through it, so
+/// calls can be awaited between two events. Dropping it makes the client send-only: events are discarded.
 ///
-/// It can be divided for several readers: see [`EventPart`].
+/// [`EventPart`] divides it among several readers.
 #[derive(Debug)]
 pub struct Events {
     /// What was fetched from the queue, all at once, and not taken yet. Empty when the stream is divided.
@@ -35,7 +34,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; `None` when there will be no more.
+    /// The next event, `None` after the last one.
     ///
     /// # Cancel safety
     ///
@@ -44,8 +43,8 @@ impl Events {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The first event that `choose` makes something of, if it comes within `limit`; `None` otherwise, and when there will
-    /// be no more events. Events before it are passed over.
+    /// Reads events until `choose` returns `Some` for one, and returns that. Events before it are discarded. `None` after `limit`,
+    /// and at the end of the stream.
     ///
     /// ```no_run
     /// # async fn example(mut events: rtm_client::Events) {
@@ -64,12 +63,12 @@ impl Events {
     ///
     /// # Cancel safety
     ///
-    /// No event is lost when the future is dropped, but those that were passed over are.
+    /// Dropping the future loses only the events that `choose` has seen.
     pub async fn wait_for<T>(&mut self, limit: Duration, choose: impl FnMut(RtmEvent) -> Option<T>) -> Option<T> {
         first_within(self, limit, choose).await
     }
 
-    /// An event that waits, without waiting for one.
+    /// Returns the next waiting event, or `None` if there is none yet.
     pub fn try_recv(&mut self) -> Option<RtmEvent> {
         take(&mut self.fetched, &self.shared)
     }

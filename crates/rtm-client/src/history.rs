@@ -1,4 +1,4 @@
-//! The queries of messages that were kept at their senders' wish.
+//! Queries of message history.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use rtm_connection::RtmError;
 
 use crate::{Call, Channel, Client, client::invalid};
 
-/// Which part of a history. The default is all of it, in pages of 100 messages.
+/// Selects a part of a history. The default is all of it, in pages of 100 messages.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -39,22 +39,22 @@ impl HistoryQuery {
         Self { from_ts: 0, until_ts: u64::MAX, after: None, limit: HISTORY_PAGE as u32 }
     }
 
-    /// Only messages that the server took at this time or later, to the millisecond.
+    /// Only messages that the server received at this time (in milliseconds) or later.
     pub fn from(self, time: SystemTime) -> Self {
         Self { from_ts: millis(time), ..self }
     }
 
-    /// Only messages that the server took before this time.
+    /// Only messages that the server received before this time.
     pub fn until(self, time: SystemTime) -> Self {
         Self { until_ts: millis(time), ..self }
     }
 
-    /// Only what comes after the page that ended with this [`next`](HistoryPage::next).
+    /// Only messages after the page that had this [`next`](HistoryPage::next).
     pub fn after(self, cursor: HistoryCursor) -> Self {
         Self { after: Some(cursor), ..self }
     }
 
-    /// How many messages a page has at most: 1 to 100.
+    /// The most messages in a page: 1 to 100.
     pub fn limit(self, messages: u32) -> Self {
         Self { limit: messages, ..self }
     }
@@ -73,50 +73,49 @@ impl Default for HistoryQuery {
 
 impl Client {
     /// One page of the messages that this user and a peer sent each other with `enable_historical_messaging`, oldest
-    /// first.
+    /// first. [`peer_history`](Self::peer_history) reads all pages.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an id that breaks its rules or a limit
-    /// outside its bounds, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by a server that keeps no history.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an invalid user id or page size,
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the server has no history.
     pub fn query_peer_history(&self, peer_id: impl AsRef<str>, query: HistoryQuery) -> Call<HistoryPage> {
         self.request(peer(peer_id).map(|conversation| query.operation(conversation)))
     }
 
-    /// One page of the messages that were sent to a channel with `enable_historical_messaging`, oldest first.
+    /// One page of the messages that members sent to a channel with `enable_historical_messaging`, oldest first.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) for a channel that this user is not in
-    /// ([`ErrorKind::Failure`](crate::ErrorKind::Failure) on the vendor's wire, which does not say why), and those of
+    /// [`ErrorKind::NotInChannel`](crate::ErrorKind::NotInChannel) if this user is not a member
+    /// ([`ErrorKind::Failure`](crate::ErrorKind::Failure) on the vendor's wire, which does not say why); and those of
     /// [`query_peer_history`](Self::query_peer_history).
     pub fn query_channel_history(&self, channel_id: impl AsRef<str>, query: HistoryQuery) -> Call<HistoryPage> {
         let channel_id = ChannelId::new(channel_id).map_err(|error| invalid(Family::History, error));
         self.request(channel_id.map(|channel_id| query.operation(HistoryOf::Channel(channel_id))))
     }
 
-    /// The messages that [`query_peer_history`](Self::query_peer_history) has, as a stream that asks for the next page by
-    /// itself.
+    /// The messages of [`query_peer_history`](Self::query_peer_history) as a stream, which fetches page after page.
     ///
     /// # Errors
     ///
-    /// For an id that breaks its rules.
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for an invalid user id.
     pub fn peer_history(&self, peer_id: impl AsRef<str>, query: HistoryQuery) -> Result<History, RtmError> {
         Ok(History::new(self, peer(peer_id)?, query))
     }
 }
 
 impl Channel {
-    /// One page of the channel's history, as [`Client::query_channel_history`].
+    /// [`Client::query_channel_history`] for this channel.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// Those of [`Client::query_channel_history`].
     pub fn query_history(&self, query: HistoryQuery) -> Call<HistoryPage> {
         self.client().request(Ok(query.operation(HistoryOf::Channel(self.id().clone()))))
     }
 
-    /// The messages that [`query_history`](Self::query_history) has, as a stream that asks for the next page by itself.
+    /// The messages of [`query_history`](Self::query_history) as a stream, which fetches page after page.
     ///
     /// ```no_run
     /// # async fn example(room: rtm_client::Channel) -> Result<(), rtm_client::RtmError> {
@@ -134,11 +133,10 @@ impl Channel {
     }
 }
 
-/// The messages of a history, oldest first: a `Stream<Item = Result<StoredMessage, RtmError>>` that asks for a page when
-/// the one before is taken.
+/// The messages of a history, oldest first: a `Stream<Item = Result<StoredMessage, RtmError>>` that fetches a page when
+/// the one before has been read.
 ///
-/// A page counts as one [`query_peer_history`](Client::query_peer_history) in the limits of calls: 10 in 5 s. After an error
-/// the stream may be polled again, and asks for the same page again.
+/// Each page counts as a query towards the call limit of 10 in 5 s. After an error, polling again fetches the same page again.
 #[derive(Debug)]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct History {
@@ -155,7 +153,7 @@ impl History {
         Self { client: client.clone(), conversation, page: VecDeque::new(), call: None, next: Some(query) }
     }
 
-    /// The next message; `None` at the end.
+    /// The next message, `None` at the end.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@
 //!             client.send_message_to_peer(&peer_id, "thank you").await?;
 //! #           break;
 //!         }
-//!         RtmEvent::ConnectionStateChanged { state, reason } => println!("{state}, {reason}"),
+//!         RtmEvent::ConnectionStateChanged { state, reason, .. } => println!("{state}, {reason}"),
 //!         _ => {}
 //!     }
 //! }

@@ -1,4 +1,4 @@
-//! Channels whose messages are values of a type of the application's own.
+//! Channels whose messages are values of a serde type.
 
 use std::{
     fmt,
@@ -18,9 +18,8 @@ use crate::{Call, Channel, EventPart, Events};
 
 /// A [`Channel`] that sends and yields values of a serde type.
 ///
-/// A value travels as MessagePack with named fields to members on the native wire and as JSON text to those on the
-/// vendor's, so one message is compact for the ones and readable for the others. Both are read here, so a vendor client
-/// takes part by sending JSON.
+/// Members on the native wire get a value as MessagePack with named fields, members on the vendor's wire as JSON text. This
+/// channel reads both, so a client of the vendor's SDK takes part by sending JSON.
 ///
 /// ```no_run
 /// # async fn example(client: rtm_client::Client, mut events: rtm_client::Events) -> Result<(), rtm_client::RtmError> {
@@ -53,32 +52,32 @@ pub struct TypedChannel<T> {
 /// A member's message to a [`TypedChannel`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypedMessage<T> {
-    /// Where.
+    /// The channel.
     pub channel_id: ChannelId,
-    /// Who sent it.
+    /// The sender.
     pub member_id: UserId,
-    /// What was sent.
+    /// The value.
     pub value: T,
-    /// How it came.
+    /// When the server received it, and whether it was stored.
     pub properties: ReceivedMessageProperties,
 }
 
-/// What [`TypedMessages`] yields.
+/// An item of [`TypedMessages`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TypedEvent<T> {
     /// A member sent a value.
     Message(TypedMessage<T>),
-    /// A member sent what is not a value of the type.
+    /// A member sent a message that is not a value of the type.
     Unreadable(TypedError),
     /// Messages of the channel were lost here, or may have been.
     Gap {
-        /// How many, if known: of the channel, or where everything was lost, of all events.
+        /// How many, if known. If events of all channels were lost, this counts all of them.
         lost: Option<u64>,
         /// Why.
         reason: GapReason,
     },
-    /// The session is over, and the client does not reconnect: nothing comes before another `login`.
+    /// The server ended the session, and the client does not reconnect: no values before the next `logout` and `login`.
     Aborted {
         /// Why.
         reason: ConnectionChangeReason,
@@ -94,7 +93,7 @@ pub struct TypedError {
 }
 
 impl Channel {
-    /// The same channel, for messages that are values of a type of your own.
+    /// The same channel, for messages that are values of a serde type.
     #[must_use]
     pub fn typed<T: Serialize + DeserializeOwned>(&self) -> TypedChannel<T> {
         TypedChannel { channel: self.clone(), value: PhantomData }
@@ -112,8 +111,8 @@ impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidMessage`] for a value that is [no message](RtmMessage::value): it would be another one at the
-    /// receiver, or takes more than 32,768 bytes. And those of [`Channel::send_message`].
+    /// [`ErrorKind::InvalidMessage`] for a value that [cannot be sent](RtmMessage::value), such as a NaN, or that takes more than
+    /// 32,768 bytes; and those of [`Channel::send_message`].
     pub fn send(&self, value: &T) -> Call<()> {
         match encode(value) {
             Ok(message) => self.channel.send_message(message),
@@ -121,20 +120,20 @@ impl<T: Serialize + DeserializeOwned> TypedChannel<T> {
         }
     }
 
-    /// The value in an event: `None` unless the event is a message to this channel.
+    /// Reads the value in an event. `None` unless the event is a message to this channel.
     ///
     /// # Errors
     ///
-    /// [`TypedError`] when the message is not a value of the type. It names channel and sender.
+    /// [`TypedError`] if the message is not a value of the type. It names the channel and the sender.
     pub fn decode(&self, event: &RtmEvent) -> Option<Result<TypedMessage<T>, TypedError>> {
         read(event).filter(|_| event.channel_id() == Some(self.channel.id()))
     }
 
-    /// Divides the channel's messages off from the stream of events, with what is missing among them. All other events
-    /// stay in it, also the channel's own joins and leaves. What [`EventPart`] says of parts holds here too.
+    /// Makes a part of the event stream with the channel's messages and gaps. All other events stay in the stream, also the
+    /// channel's joins and leaves. The rules of [`EventPart`] apply.
     ///
-    /// The reader does not keep the client alive: when the last `Client`, `Channel`, `TypedChannel` and running
-    /// [`Call`](crate::Call) is dropped, the client logs out and the reader ends.
+    /// The reader does not keep the client alive: it ends when the last `Client`, `Channel`, `TypedChannel` and running
+    /// [`Call`](crate::Call) has been dropped and the client has logged out.
     pub fn messages(&self, events: &mut Events) -> TypedMessages<T> {
         let channel_id = self.channel.id().clone();
         let is_of_channel = channel_id.clone();
@@ -159,7 +158,7 @@ impl<T> fmt::Debug for TypedChannel<T> {
     }
 }
 
-/// The stream that [`TypedChannel::messages`] makes: an [`EventPart`] whose messages are read.
+/// The stream of [`TypedChannel::messages`]: an [`EventPart`] that reads its messages as values.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct TypedMessages<T> {
     events: EventPart,
@@ -167,7 +166,7 @@ pub struct TypedMessages<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> TypedMessages<T> {
-    /// The next value, or what came in place of values; `None` when there will be no more.
+    /// The next value, unreadable message, gap or end of the session; `None` after the last one.
     ///
     /// # Cancel safety
     ///
@@ -176,7 +175,7 @@ impl<T: Serialize + DeserializeOwned> TypedMessages<T> {
         self.next().await
     }
 
-    /// Keeps at most so many messages, as [`EventPart::lossy`] does.
+    /// Keeps at most this many waiting messages and drops the oldest beyond that, as [`EventPart::lossy`] does.
     pub fn lossy(self, messages: usize) -> Self {
         Self { events: self.events.lossy(messages), value: PhantomData }
     }

@@ -171,7 +171,7 @@ impl Refusal {
 }
 
 /// The sentence of a refusal that says how long to wait. It is the only place where a wire carries that.
-const NEXT: &str = "the next one is allowed in ";
+const NEXT: &str = "retry in ";
 const MILLIS: &str = " ms";
 
 #[cfg(test)]
@@ -219,7 +219,7 @@ mod tests {
         }
         assert_eq!(budgets.try_join(&limits, &room(2), millis(1000)), Ok(()), "the second of channel 2");
         let refusal = budgets.try_join(&limits, &room(2), millis(1000)).unwrap_err();
-        assert_eq!(&*refusal.detail, "the next one is allowed in 4000 ms");
+        assert_eq!(&*refusal.detail, "retry in 4000 ms");
         assert_eq!(refusal.retry_after(), Some(millis(4000)));
         assert_eq!(Refusal::new(ErrorKind::TooOften, "4096 requests are under way").retry_after(), None);
         assert_eq!(Refusal { kind: ErrorKind::Failure, ..refusal }.retry_after(), None);

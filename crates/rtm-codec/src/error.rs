@@ -67,15 +67,15 @@ pub enum ErrorKind {
     AlreadyAccept,
     /// The invitation was sent already.
     AlreadySent,
-    /// The connection was lost before the answer came: the call may or may not have had its effect.
+    /// The connection was lost before the answer: the call may or may not have taken effect.
     OutcomeUnknown,
     /// The channel's attributes are not at the expected revision.
     RevisionConflict,
-    /// This server or this wire does not know the call.
+    /// This server or this wire does not have the call.
     Unsupported,
-    /// The application's token provider gave no token.
+    /// The application's token provider failed.
     ProviderFailed,
-    /// The client is no more: the runtime that it ran in has ended.
+    /// The client has ended, because the runtime that it ran in has.
     ClientEnded,
 }
 
@@ -277,39 +277,39 @@ impl fmt::Display for ErrorKind {
             Self::Failure => "the call failed",
             Self::InvalidArgument => "an argument is not valid",
             Self::Rejected => "the server rejected the call",
-            Self::Timeout => "no answer came in time",
-            Self::TooOften => "the call is made too often: wait and try again",
+            Self::Timeout => "no answer in time",
+            Self::TooOften => "rate limit reached",
             Self::NotLoggedIn => "the user is not logged in",
-            Self::InvalidAppId => "the App ID is not known to this server",
+            Self::InvalidAppId => "this server does not know the App ID",
             Self::InvalidToken => "the token is not valid for this user and project",
             Self::TokenExpired => "the token has expired: get a new one",
             Self::NotAuthorized => "the user is not allowed to do this",
-            Self::Banned => "the user, its address or the project is banned",
+            Self::Banned => "the user, the address or the project is banned",
             Self::AlreadyLogin => "the client is logged in already: log out first",
             Self::AbortedByLogout => "the user logged out before the call ended",
-            Self::GatewayConnectFailed => "no connection could be made",
+            Self::GatewayConnectFailed => "cannot connect to the server",
             Self::InvalidUserId => "the peer's user id is not valid",
             Self::InvalidMessage => "the message is empty or too long",
-            Self::IncompatibleMessage => "the receiver cannot take this kind of message",
-            Self::ExceedLimit => "more than allowed",
+            Self::IncompatibleMessage => "the receiver's client cannot receive this kind of message",
+            Self::ExceedLimit => "more than the limit allows",
             Self::SizeOverflow => "the attributes would be too many or too large",
             Self::UserNotFound => "the user is not online",
             Self::AlreadyJoined => "the channel is joined already",
             Self::AlreadyJoinedSameId => "another handle of this client joined the channel",
-            Self::SameChannelTooOften => "the same channel is joined too often: wait and try again",
-            Self::AbortedByLeave => "the channel was left before joining ended",
+            Self::SameChannelTooOften => "rate limit for joining the same channel reached",
+            Self::AbortedByLeave => "the channel was left before the join ended",
             Self::NotInChannel => "the client is not in the channel: join it first",
             Self::NotStarted => "the invitation was not sent yet",
             Self::AlreadyEnd => "the invitation has ended",
             Self::AlreadyAccept => "the invitation is accepted already",
             Self::AlreadySent => "the invitation was sent already",
             Self::OutcomeUnknown => {
-                "the connection was lost before the answer: the call may or may not have had its effect"
+                "the connection was lost before the answer: the call may or may not have taken effect"
             }
-            Self::RevisionConflict => "the channel's attributes were changed by somebody else meanwhile",
-            Self::Unsupported => "this is not supported here",
-            Self::ProviderFailed => "the token provider gave no token",
-            Self::ClientEnded => "the client is no more",
+            Self::RevisionConflict => "somebody else has changed the channel's attributes",
+            Self::Unsupported => "this server or wire does not support the call",
+            Self::ProviderFailed => "the token provider failed",
+            Self::ClientEnded => "the client has ended",
         })
     }
 }

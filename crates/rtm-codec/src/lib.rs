@@ -1,9 +1,41 @@
-//! The RTM protocol: identifiers, limits, operations, events and frames. One typed model, two wires
-//! ([`native`] binary frames and [`anyrtc`], the vendor's JSON), both halves of each.
+//! The RTM protocol: ids, limits, operations, events and frames, as one typed model with two wire protocols:
+//! [`native`] (binary) and [`anyrtc`] (the vendor's JSON), each with its client half and its server half.
 //!
-//! The crate is pure: no sockets, no clock, no logging. A client or server turns packets into frames
-//! with a codec of [`native`] or [`anyrtc`] and never learns again which of the two it was. [`websocket`] is what the
-//! packets travel in.
+//! A frame is a value, such as a login, a request or an event. A codec turns frames into packets, which are the messages of a
+//! WebSocket, and back. [`ClientWire`] and [`ServerWire`] choose the wire; nothing else depends on it. [`websocket`] frames packets
+//! for a byte stream. The crate does no IO, reads no clock and logs nothing.
+//!
+//! ```
+//! use rtm_codec::{
+//!     ClientFrame, ClientWire, MessageId, RequestId, RtmMessage, SendMessageToPeer, ServerWire, UserId, Wire,
+//! };
+//!
+//! let request = ClientFrame::Request {
+//!     id: RequestId(1),
+//!     command: SendMessageToPeer {
+//!         message_id: MessageId(1),
+//!         peer_id: UserId::new("bob")?,
+//!         message: RtmMessage::text("hello"),
+//!         enable_offline_messaging: false,
+//!         enable_historical_messaging: false,
+//!     }
+//!     .into(),
+//! };
+//!
+//! for wire in [Wire::Native, Wire::Vendor] {
+//!     let mut client = ClientWire::new(wire);
+//!     client.encode(&request);
+//!     let packet = client.take_packet().ok_or("no packet")?;
+//!
+//!     let (mut server, mut frames) = (ServerWire::new(wire), Vec::new());
+//!     server.decode(packet, &mut frames)?;
+//!     assert_eq!(frames, [request.clone()]);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Most programs use `rtm-client` or `rtm-server` instead. Without answers, a codec accepts at most
+//! [4,096 requests](limits::REQUESTS_IN_FLIGHT): it keeps track of those under way.
 
 mod abilities;
 pub mod anyrtc;

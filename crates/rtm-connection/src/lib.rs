@@ -1,10 +1,10 @@
-//! The connection of an RTM client as a state machine without IO: typed frames go in and out, time and the seed
-//! of all randomness are arguments.
+//! The connection of an RTM client as a state machine without IO: frames go in and out; the time and a random seed are
+//! arguments.
 //!
-//! [`Connection`] decides everything that a client has to decide: when to dial, what to send, when a link is lost,
-//! what survives that, how each call ends, and what the user is told in which order. It knows nothing of sockets,
-//! threads or wires, so the same inputs always give the same outputs, and a test needs neither a server nor a sleep.
-//! A driver owns the socket and the clock and carries out what the connection wants:
+//! [`Connection`] makes all decisions of a client: when to connect, what to send, when a connection is lost,
+//! what to restore afterwards, how each call ends, and in which order events reach the user. It has no sockets,
+//! threads or wires, so the same inputs always lead to the same outputs, and a test needs neither a server nor a sleep.
+//! A driver owns the socket and the clock, and executes the outputs. Most programs use `rtm-client`, which is such a driver for tokio.
 //!
 //! ```
 //! use std::time::Instant;
@@ -15,13 +15,13 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let user_id = UserId::new("bob")?;
 //! let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
-//! let seed = 7; // From the system's randomness, outside of an example.
+//! let seed = 7; // Outside of examples: a random number of the system.
 //!
 //! let mut connection = Connection::new(Config::native(), seed);
 //! connection.login(Instant::now(), Credentials { app_id, user_id: user_id.clone(), token: None })?;
 //! loop {
 //!     match connection.poll_output(Instant::now()) {
-//!         // A driver opens a socket now. Here it is open at once, and there is a server that takes every login.
+//!         // A driver opens a socket now. Here it is open at once, and a server accepts every login.
 //!         Output::Dial(_) => connection.handle_opened(Instant::now()),
 //!         Output::Send(ClientFrame::Login(_)) => {
 //!             let welcome = Welcome {
@@ -36,7 +36,7 @@
 //!         }
 //!         Output::Event(event) => println!("{event:?}"),
 //!         Output::LoginResult(result) => result?,
-//!         // A driver waits for a frame, for a call of the user, or until then.
+//!         // A driver waits for a frame, for a call of the user, or until this time.
 //!         Output::Wait(_) => break,
 //!         _ => {}
 //!     }
@@ -46,7 +46,7 @@
 //! # }
 //! ```
 //!
-//! With the feature `serde`, events and what is in them can be serialized, in the vendor's spelling.
+//! With the feature `serde`, events and their fields implement `Serialize`, with the vendor's names.
 
 mod backoff;
 mod check;

@@ -135,7 +135,7 @@ fn what_was_lost() {
             what: Restored::Channel(room()),
             error: RtmError::new(ErrorKind::TooOften, Family::JoinChannel),
         },
-        r#"{"type":"RestoreFailed","what":{"channel":"room"},"error":{"code":7,"message":"the call is made too often: wait and try again (code 7)"}}"#,
+        r#"{"type":"RestoreFailed","what":{"channel":"room"},"error":{"code":7,"message":"rate limit reached (code 7)"}}"#,
     );
     is(
         &RtmEvent::RestoreFailed {

@@ -1,7 +1,8 @@
-//! The server of one project without its sockets: frames and time go in, frames, store jobs and deadlines come out.
+//! The server of one project as a state machine without IO: frames and the time go in; frames, store jobs and deadlines come out.
 //!
-//! [`Core`] reads no clock, owns no task and does no IO, so the same code runs under a listener, in a test with
-//! virtual time and in a simulation. The same calls with the same seed give the same output.
+//! [`Core`] reads no clock, owns no task and does no IO, so the same code runs behind a listener, in a test with
+//! virtual time and in a simulation. The same calls with the same seed have the same output. Most programs use `rtm-server`, which
+//! adds sockets, a clock and a durable store.
 //!
 //! ```
 //! use std::time::Instant;

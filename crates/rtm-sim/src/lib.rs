@@ -1,16 +1,16 @@
 //! Clients, server and network of RTM in one deterministic process: a simulation to test applications and RTM itself.
 //!
-//! A [`World`] holds the real parts (the client's connection machine, the server's core, both halves of both wires, so
-//! bytes really pass) and makes up the rest: the network, the clock, the disk, and everything that goes wrong with them
-//! ([`Faults`]). Time is virtual, and all chance comes from one seed, so a run of minutes takes milliseconds and can be
-//! repeated to the last byte. What RTM promises is watched at every step: see [`Invariant`].
+//! A [`World`] contains the real state machines of client and server and the real codecs of both wires. It simulates the
+//! rest: the network, the clock, the disk, and their faults ([`Faults`]). Time is virtual and all randomness comes from one seed,
+//! so minutes take milliseconds, and every run can be repeated exactly. At every step the world checks the guarantees of RTM: see
+//! [`Invariant`].
 //!
 //! # An application of your own
 //!
-//! Give each device an [`App`], or a closure, which is told of its events and makes its calls through a [`Handle`]. What
-//! your application promises is an invariant of your own: say with [`Handle::broken`] when it is broken, and the world
-//! stops there, as it does for those of RTM. Here a writer sends numbers to a reader, and goes on only when the last one
-//! has arrived or is stored; the reader wants all of them, in order.
+//! Give each device an [`App`], or a closure: it gets the device's events and makes calls through a [`Handle`]. Your application can
+//! have guarantees of its own: call [`Handle::broken`] if one is broken, and the world stops there. In this example a writer sends
+//! numbers to a reader, each one only after the last one was delivered or stored. The reader expects all of them, in order.
+//! `examples/tests/bot.rs` in the repository tests the logic of a bot in this way.
 //!
 //! ```
 //! use std::{cell::Cell, rc::Rc, time::Duration};
@@ -84,21 +84,21 @@
 //!
 //! # Chaos
 //!
-//! [`run_seed`] makes up a world from nothing but a seed (users on both wires, what they do, what goes wrong), lets it
-//! run, and looks it over. The program of this crate does so for many seeds:
+//! [`run_seed`] generates a world from a seed (users on both wires, their actions, the faults), runs it and checks it.
+//! The program of this crate does so for many seeds:
 //!
 //! ```text
 //! cargo run --release -p rtm-sim -- --seeds 10000
 //! cargo run --release -p rtm-sim -- --seed 4711 --trace
 //! ```
 //!
-//! That it would find what is broken is tested, too: `mutations` has changes that break a promise each, and
-//! `cargo test -p rtm-sim --test mutations -- --ignored --nocapture` applies one after the other and demands that the
+//! The simulation itself is tested too: each file in `mutations` breaks one guarantee, and
+//! `cargo test -p rtm-sim --test mutations -- --ignored --nocapture` applies each one and requires that the
 //! simulation finds it.
 //!
-//! # What it does not see
+//! # What it cannot find
 //!
-//! Where a fault lies outside of the machines and the codecs, other tests look for it:
+//! Other tests look for faults outside of the state machines and codecs:
 //!
 //! | what | why not here | where it is tested |
 //! |---|---|---|

@@ -27,7 +27,7 @@ pub struct Builder<'a> {
 #[non_exhaustive]
 pub enum BuildError {
     /// The App ID is not 32 ASCII letters and digits.
-    #[error("an App ID has 32 letters and digits")]
+    #[error("an App ID has 32 ASCII letters and digits")]
     AppId,
     /// The user id is empty or longer than 64 bytes.
     #[error("a user id has 1 to 64 bytes, this one has {length}")]
@@ -36,7 +36,7 @@ pub enum BuildError {
         length: usize,
     },
     /// The life is shorter than a second or longer than [`MAX_TTL`].
-    #[error("a token lives 1 second to 24 hours, not {ttl:?}")]
+    #[error("a token is valid for 1 second to 24 hours, not {ttl:?}")]
     Ttl {
         /// The life that was asked for.
         ttl: Duration,

@@ -10,7 +10,7 @@ use crate::{MAX_CONTENT_LENGTH, MAX_TOKEN_LENGTH};
 #[non_exhaustive]
 pub enum TokenError {
     /// There is no token: the text is empty.
-    #[error("no token was given")]
+    #[error("the token is empty")]
     Missing,
     /// The text is longer than [`MAX_TOKEN_LENGTH`].
     #[error("the token has {length} bytes, at most {MAX_TOKEN_LENGTH} are read")]
@@ -61,10 +61,10 @@ pub enum TokenError {
         field: &'static str,
     },
     /// It is checked for nobody: the user id is empty.
-    #[error("no user id was given to check the token for")]
+    #[error("the user id is empty")]
     EmptyUid,
     /// No certificate of the project made its signature.
-    #[error("the token's signature does not hold")]
+    #[error("the token's signature is not valid")]
     WrongSignature,
     /// The signature holds for this user, but a checksum beside it was changed (006).
     #[error("the token's checksum of the user id is wrong")]
@@ -76,7 +76,7 @@ pub enum TokenError {
     #[error("the token has no privilege to log in to RTM")]
     NoLoginPrivilege,
     /// A 006 token ends further ahead than 24 hours and the tolerated clock difference.
-    #[error("the token lives too long: it ends at {ends_at}, more than 24 hours ahead")]
+    #[error("the token is valid for too long: it expires at {ends_at}, more than 24 hours from now")]
     LivesTooLong {
         /// The unix second at which it says to end.
         ends_at: u64,

@@ -1,21 +1,33 @@
-//! Access tokens of RTM: build, verify and explain versions 006 and 007.
+//! Access tokens of RTM: make, verify and explain versions 006 and 007.
 //!
-//! A *project* is an App ID with an optional *certificate*, a secret of 32 characters. Whoever holds
-//! the certificate signs a token that lets one user log in for at most 24 hours ([`MAX_TTL`]); the
-//! server checks it with the same certificate.
+//! A *project* is an App ID with an optional *certificate*, a secret of 32 characters (not a TLS certificate). Your back end signs
+//! a token with the certificate. The token lets one user log in for at most 24 hours ([`MAX_TTL`]); the server verifies it with
+//! the same certificate.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use rtm_token::{Builder, Certificate};
+//!
+//! let certificate: Certificate = "5CFd2fd1755d40ecb72977518be15d3b".parse()?; // keep it on the back end
+//! let token = Builder::for_now("970CA35de60c44645bbae8a215061b33", &certificate, "alice")
+//!     .ttl(Duration::from_secs(3600))
+//!     .build()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! * [`Builder`] makes a token.
 //! * [`verify()`] decides whether a token lets a user log in now, and until when.
-//! * [`explain()`] decodes a token without judging it, for people who look into why one is refused.
+//! * [`explain()`] decodes a token without verifying it, to find out why a server refuses it.
 //!
 //! | | 006 | 007 |
 //! |---|---|---|
-//! | names its user | only as a CRC-32; the user id is part of what is signed | in clear text |
-//! | clocks | two absolute seconds: 24 h after issue, and the login privilege's own | seconds after issue, for the token and for the privilege |
-//! | text | Base64 | zlib, then Base64 |
+//! | user id | only its CRC-32; the signature depends on the user id | in clear text |
+//! | expiry | two absolute times: 24 h after the issue, and that of the login privilege | seconds after the issue, for the token and for the privilege |
+//! | encoding | Base64 | zlib, then Base64 |
 //!
-//! The crate is pure: the current time (unix seconds) and the salt are arguments, and no input,
-//! however hostile, makes it panic or allocate more than a small multiple of [`MAX_CONTENT_LENGTH`].
+//! The crate does no IO. Except in [`Builder::for_now`], the current time (Unix seconds) and the salt are arguments, so tests can
+//! choose them. No input makes it panic or allocate more than a small multiple of [`MAX_CONTENT_LENGTH`].
 //!
 //! ```
 //! use std::time::Duration;

@@ -49,7 +49,7 @@ fn a_007_token_is_explained_with_user_end_and_signature() {
 
     let (code, text) = explain(&[&token, "--certificate", OTHER_CERTIFICATE]);
     assert!(field(&text, "signature").starts_with("invalid"), "{text}");
-    assert_eq!((code, field(&text, "verdict")), (Some(1), "refused: the token's signature does not hold"));
+    assert_eq!((code, field(&text, "verdict")), (Some(1), "refused: the token's signature is not valid"));
     let (code, text) = explain(&[&token]);
     assert!(field(&text, "signature").starts_with("not checked"), "{text}");
     assert!(

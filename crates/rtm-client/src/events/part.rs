@@ -19,19 +19,18 @@ use super::{
 };
 use crate::{ChannelId, UserId};
 
-/// A part of a client's [`Events`]: those that [`Events::channel_part`], [`Events::peer_part`] or [`Events::part`] picked
-/// for it, in their order.
+/// A part of a client's [`Events`], made by [`Events::channel_part`], [`Events::peer_part`] or [`Events::part`]. It has the
+/// events that it picks, in order.
 ///
-/// Each event goes to one reader: the first part that picks it, in the order in which the parts were made, or else the
-/// rest, which is the `Events` itself. Every reader, the rest included, gets two events: a [`Gap`](RtmEvent::Gap) without a
-/// channel, and the change to `ABORTED`. Dropping a part returns the events that
-/// wait in it to the rest, and those that it would have picked go on to the other parts and the rest.
+/// Each event goes to one reader: to the oldest part that picks it, and otherwise to the rest, which is the `Events` itself.
+/// Two events go to every reader, the rest included: a [`Gap`](RtmEvent::Gap) without a channel, and the change to `ABORTED`.
+/// Dropping a part moves its waiting events to the rest; later events go to the other parts and the rest.
 ///
 /// # Slow readers
 ///
-/// All readers share the client's [window](crate::ClientBuilder::window). The server sends at most so many events beyond
-/// the first one that nobody has taken yet: one reader that takes nothing holds back the events of all, as an `Events`
-/// that nobody reads does. Read every part, drop it, or make it [`lossy`](Self::lossy).
+/// All readers share the client's [window](crate::ClientBuilder::window): the server sends at most this many events after
+/// the first unread one. So a part that nobody reads holds back the events of all readers. Read every part, drop it, or make it
+/// [`lossy`](Self::lossy).
 ///
 /// ```no_run
 /// # async fn example(client: rtm_client::Client, mut events: rtm_client::Events) -> Result<(), rtm_client::RtmError> {
@@ -55,24 +54,32 @@ pub struct EventPart {
 }
 
 impl Events {
-    /// Divides off the events of one channel: those of which [`RtmEvent::channel_id`] says that they are about it.
-    /// [`EventPart`] says what that means. Events that wait already are among them.
+    /// Makes a part with the events of one channel: those with its [`RtmEvent::channel_id`], including events that wait
+    /// already. Make it before joining the channel, so that it has all events. See [`EventPart`].
     pub fn channel_part(&mut self, channel_id: &ChannelId) -> EventPart {
         let wanted = channel_id.clone();
         self.part_of_channel(channel_id.clone(), move |event| event.channel_id() == Some(&wanted))
     }
 
-    /// Divides off the events of one other user: those of which [`RtmEvent::peer_id`] says that they are about that user,
-    /// which are messages and invitations. Online states stay in the rest: one event tells those of many users.
+    /// Makes a part with the messages and invitations of one other user: the events with its [`RtmEvent::peer_id`], including
+    /// events that wait already. Online states stay in the rest, because one event has those of many users.
     pub fn peer_part(&mut self, peer_id: &UserId) -> EventPart {
         let peer_id = peer_id.clone();
         self.part(move |event| event.peer_id() == Some(&peer_id))
     }
 
-    /// Divides off the events for which `picks` returns `true`, those that wait already included.
+    /// Makes a part with the events for which `picks` returns `true`, including events that wait already.
     ///
-    /// The client's own task calls `picks` once for each event that no earlier part picked, while readers wait: it must be
-    /// quick, and must neither block nor read events of this client. If it panics, the event is not picked.
+    /// ```no_run
+    /// # fn example(mut events: rtm_client::Events) {
+    /// use rtm_client::RtmEvent;
+    ///
+    /// let presence = events.part(|event| matches!(event, RtmEvent::PeersOnlineStatusChanged { .. }));
+    /// # }
+    /// ```
+    ///
+    /// The client's task calls `picks` once for each event that no older part picked. It must be fast, and must not block or
+    /// read events of this client. If it panics, the part does not get the event.
     pub fn part(&mut self, picks: impl FnMut(&RtmEvent) -> bool + Send + 'static) -> EventPart {
         self.divide(Picker { channel_id: None, picks: Box::new(picks) })
     }
@@ -100,7 +107,7 @@ impl Events {
 }
 
 impl EventPart {
-    /// The next event of this part; `None` when there will be no more.
+    /// The next event of this part, `None` after the last one.
     ///
     /// # Cancel safety
     ///
@@ -109,23 +116,23 @@ impl EventPart {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The first event that `choose` makes something of, as [`Events::wait_for`] does.
+    /// Reads events until `choose` returns `Some`, as [`Events::wait_for`] does.
     ///
     /// # Cancel safety
     ///
-    /// No event is lost when the future is dropped, but those that were passed over are.
+    /// Dropping the future loses only the events that `choose` has seen.
     pub async fn wait_for<T>(&mut self, limit: Duration, choose: impl FnMut(RtmEvent) -> Option<T>) -> Option<T> {
         first_within(self, limit, choose).await
     }
 
-    /// An event that waits, without waiting for one.
+    /// Returns the next waiting event, or `None` if there is none yet.
     pub fn try_recv(&mut self) -> Option<RtmEvent> {
         take(&self.shared, self.id)
     }
 
-    /// Keeps at most `events` of the server's, at least 1, and drops the oldest beyond that: a reader that is slow here
-    /// holds back nobody. What the client itself tells, of the connection and the token, is never dropped. Before the events that are left comes a [`Gap`](RtmEvent::Gap) with
-    /// [`GapReason::Lossy`](crate::GapReason::Lossy) that says how many were dropped.
+    /// Keeps at most `events` waiting events (at least 1) and drops the oldest beyond that, so that a slow reader of this part
+    /// holds back nobody. A [`Gap`](RtmEvent::Gap) with [`GapReason::Lossy`](crate::GapReason::Lossy) replaces the dropped events
+    /// and has their number. Events about the connection and the token are never dropped.
     #[must_use]
     pub fn lossy(self, events: usize) -> Self {
         let mut queue = self.shared.queue();

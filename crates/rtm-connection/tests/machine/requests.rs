@@ -33,7 +33,7 @@ fn a_refusal_carries_its_kind_its_code_and_its_detail() {
     peer.frame(ServerFrame::Reply { id, result: Err(refusal) });
     let error = peer.expect_err(id, ErrorKind::IncompatibleMessage);
     assert_eq!((error.code(), error.detail()), (Some(8), "no bytes here"));
-    assert_eq!(error.to_string(), "the receiver cannot take this kind of message: no bytes here (code 8)");
+    assert_eq!(error.to_string(), "the receiver's client cannot receive this kind of message: no bytes here (code 8)");
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn the_refusal_says_how_long_to_wait() {
     world.call(alice, count.clone()).unwrap();
     world.advance(millis(300));
     let refusal = world.call(alice, count).unwrap_err();
-    assert_eq!(refusal.detail, "the next one is allowed in 700 ms");
+    assert_eq!(refusal.detail, "retry in 700 ms");
 }
 
 #[test]
