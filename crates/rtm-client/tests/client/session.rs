@@ -249,8 +249,8 @@ async fn connect_needs_one_line_and_tells_whose_fault_a_failure_is() {
 fn a_builder_says_what_is_wrong_or_missing() {
     let good = || Client::builder().gateway("127.0.0.1:1").app_id(APP_ID);
     let faults = [
-        (Client::builder().app_id(APP_ID), "no gateway is given"),
-        (Client::builder().gateway("127.0.0.1:1"), "no App ID is given"),
+        (Client::builder().app_id(APP_ID), "has no gateway"),
+        (Client::builder().gateway("127.0.0.1:1"), "has no App ID"),
         (good().gateway("ftp://x"), "scheme"),
         (good().app_id("short"), "app id is not exactly 32 bytes long"),
         (good().window(0), "window must be 1 to 65536 events"),
