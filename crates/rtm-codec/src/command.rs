@@ -278,7 +278,7 @@ pub struct HistoryPage {
 pub enum Effect {
     /// Nothing is changed.
     Read,
-    /// The call says how something of this user shall be: asking twice does what asking once does.
+    /// The call sets something of this user: calling twice has the effect of calling once.
     Set,
     /// Something is done each time: a repeat must be recognised.
     Once,

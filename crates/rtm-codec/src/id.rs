@@ -191,7 +191,7 @@ text_id! {
 }
 
 text_id! {
-    /// A client object over its whole life: it tells a client that comes back from a second one with
+    /// The id of a client object, for its whole life: with it the server can tell a client that returns from a second client with
     /// the same user id. 1 to 64 visible ASCII characters, hard to guess.
     InstanceId, "instance id", visible
 }

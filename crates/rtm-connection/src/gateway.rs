@@ -19,7 +19,7 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Each attempt begins with another server: its time may run out before it comes to the last one.
+    /// Start with a different server at each attempt: its time may run out before the last one is tried.
     pub(crate) fn new(session: Text, mut servers: Vec<Address>, attempt: u32) -> Self {
         let first = attempt.saturating_sub(1) as usize % servers.len().max(1);
         servers.rotate_left(first);

@@ -1,21 +1,21 @@
-//! What a project is, and the figures its rules work with.
+//! The configuration of a project.
 
 use std::time::Duration;
 
 use rtm_codec::{AppId, CallLimits, limits};
 use rtm_token::{Certificate, Policy};
 
-/// One project: its App ID, who may log in, and its figures.
+/// The configuration of one project: its App ID, its certificates, and its limits and settings.
 ///
-/// Without a certificate the project is *open*: the App ID alone lets a user in (`docs/rtm.md#the-parts`).
+/// A project without a certificate is *open*: anyone who knows the App ID can log in (`docs/rtm.md#the-parts`).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProjectConfig {
     /// The project's App ID.
     pub app_id: AppId,
-    /// The certificates that tokens may be signed with: none for an open project, two during a rotation.
+    /// The certificates that may sign tokens: none for an open project, two while one replaces the other.
     pub certificates: Vec<Certificate>,
-    /// What of the tokens' rules a server may choose.
+    /// The rules for tokens that a server can choose.
     pub token_policy: Policy,
     /// How often each call may be made by one client.
     pub limits: CallLimits,
@@ -24,7 +24,7 @@ pub struct ProjectConfig {
 }
 
 impl ProjectConfig {
-    /// An open project with the usual figures.
+    /// An open project with the default limits and settings.
     #[must_use]
     pub fn new(app_id: AppId) -> Self {
         Self {
@@ -38,36 +38,34 @@ impl ProjectConfig {
 }
 
 impl From<AppId> for ProjectConfig {
-    /// An open project with the usual figures.
+    /// An open project with the default limits and settings.
     fn from(app_id: AppId) -> Self {
         Self::new(app_id)
     }
 }
 
-/// The times, sizes and counts of a project. The default has the vendor's figures, and where there are none those of
-/// this project. `docs/rtm.md` says what each is for.
+/// The times, sizes and counts of a project. The defaults are the vendor's where it has any. `docs/rtm.md` explains each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// After how much silence a user counts as unreachable, if its keep-alive is not slower: then after
-    /// one and a half keep-alive periods. 6 s.
+    /// Silence after which a user is unreachable, or one and a half of its keep-alive intervals if that is longer. 6 s.
     pub unreachable_after: Duration,
-    /// After how much silence a user is offline: out of its channels, its attributes gone. 30 s.
+    /// Silence after which a user is offline: it leaves its channels and loses its attributes. 30 s.
     pub offline_after: Duration,
-    /// After how much silence a session can no longer be resumed. 2 min; at least `offline_after`.
+    /// Silence after which a session can no longer be resumed. 2 min; at least `offline_after`.
     pub resume_within: Duration,
-    /// How long a sender waits for the receiving device before it is told that the message was stored
-    /// or not received. 9 s: before its own 10 s for the call are over.
+    /// How long the server waits for the receipt of the receiving device before it answers that the message was stored or not
+    /// received. 9 s: less than the 10 s of the client's call.
     pub receipt_within: Duration,
     /// How long a repeated message id is recognised. 60 s.
     pub repeat_within: Duration,
-    /// How many message ids of one sender are remembered for that. 4,096.
+    /// How many message ids per sender are remembered for that. 4,096.
     pub repeat_ids: usize,
-    /// How many bytes of undelivered and unacknowledged events and answers a session may hold. 4 MiB.
+    /// The most bytes of undelivered and unacknowledged events and answers of a session. 4 MiB.
     pub session_bytes: usize,
-    /// How many messages of each channel are kept for a member that is away for a short time. 32.
+    /// The most messages of each channel that are kept for a member that is away for a short time. 32.
     pub away_channel_messages: usize,
-    /// The least time between two reports of changed online states to a subscriber. 100 ms.
+    /// The least time between two events with changed online states to a subscriber. 100 ms.
     pub presence_pause: Duration,
     /// The least time between two member counts of a channel up to 512 members. 1 s.
     pub member_count_pause: Duration,
@@ -75,13 +73,13 @@ pub struct Settings {
     pub large_member_count_pause: Duration,
     /// How long an empty channel keeps its attributes. 5 min.
     pub channel_attributes_for: Duration,
-    /// How many bytes of channel attributes the project may hold in all. 256 MiB.
+    /// The most bytes of all channel attributes of the project. 256 MiB.
     pub channel_attributes_bytes: usize,
     /// How long the subscriptions of a client that does not repeat them are kept after its last sign of life. 24 h.
     pub subscriptions_for: Duration,
-    /// How many bytes of such subscriptions the project may keep in all. 64 MiB.
+    /// The most bytes of all such subscriptions of the project. 64 MiB.
     pub subscriptions_bytes: usize,
-    /// How many stored messages wait for one receiver; the oldest give way. 200.
+    /// The most stored messages for one receiver; beyond that the oldest are discarded. 200.
     pub offline_messages: usize,
     /// How long a stored message waits for its receiver. 7 days.
     pub offline_for: Duration,
@@ -89,14 +87,14 @@ pub struct Settings {
     pub history_for: Duration,
     /// How long a callee may take to receive an invitation. 30 s.
     pub invitation_receipt_within: Duration,
-    /// How long after its sending an invitation may be accepted or refused. 60 s.
+    /// How long after it was sent an invitation can be accepted or refused. 60 s.
     pub invitation_answer_within: Duration,
-    /// How many open invitations a user may be part of, as caller and as callee. 128.
+    /// The most open invitations of a user, as caller and as callee. 128.
     pub open_invitations: usize,
-    /// How long before a token's end its user is warned; half of the token's life, where that is shorter. 30 s.
+    /// How long before the expiry of a token its user is warned; half of the token's validity if that is shorter. 30 s.
     pub token_warning: Duration,
-    /// Whether a vendor client that comes back within `offline_after` keeps its attributes although its SDK
-    /// sends a part of them as if it were all (`docs/rtm.md#the-vendors-sdk`). Yes.
+    /// Whether a client of the vendor's SDK that returns within `offline_after` keeps its attributes, although the SDK
+    /// sends only a part of them (`docs/rtm.md#the-vendors-sdk`). Yes.
     pub keep_attributes_on_return: bool,
 }
 

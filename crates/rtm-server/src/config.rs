@@ -13,8 +13,7 @@ use crate::{
     tls::TlsFiles,
 };
 
-/// The settings of a server. [`Default`] is a server without projects at no address; what is left
-/// alone keeps the value that its field names.
+/// The settings of a server. The [`Default`] has no projects and no addresses. Each field names its default.
 ///
 /// ```
 /// use rtm_server::ServerConfig;
@@ -37,35 +36,35 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// The addresses to listen at; each serves everything.
+    /// The addresses to listen on. Each serves everything.
     pub listen: Vec<ListenAddress>,
-    /// The address that the vendor's gateway names to its clients. By default the one that the
-    /// gateway request itself was sent to.
+    /// The public address that the gateway of the vendor's wire sends clients to. By default the one that they
+    /// asked.
     pub advertise: Option<Advertise>,
-    /// The certificate and key with which all addresses speak TLS. By default they do not.
+    /// The TLS certificate and key of all addresses. By default there is no TLS.
     pub tls: Option<TlsFiles>,
-    /// The directory of the durable store. By default everything is lost when the server ends.
+    /// The directory of the durable store. By default everything is lost on exit.
     pub data_dir: Option<PathBuf>,
     /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
     pub login_timeout: Duration,
-    /// Over how much time a server that shuts down spreads the closing of its connections (2 s).
+    /// The time over which a shutdown spreads the closing of connections (2 s).
     pub drain_time: Duration,
-    /// How many connections there may be at once; further ones wait to be accepted (100,000).
+    /// The most connections at once; further ones wait to be accepted (100,000).
     pub max_connections: usize,
-    /// How many connections one address may have at once. 0, the default: any number.
+    /// The most connections at once from one address. 0, the default: no limit.
     pub max_connections_per_address: u32,
-    /// How often one address may connect. By default as often as it likes.
+    /// How often one address may connect. By default there is no limit.
     pub connects_per_address: CallLimit,
-    /// How many logins from one address may be refused before further ones are refused unseen, so
-    /// that tokens cannot be tried out (120 in 60 s).
+    /// After this many refused logins from one address, the server refuses all logins from it for a while, so that
+    /// nobody can try out tokens (120 in 60 s).
     pub refused_logins_per_address: CallLimit,
     /// The projects, each with its own users, channels and rules.
     pub projects: Vec<ProjectConfig>,
 }
 
-/// Host and port that clients are told to connect to.
+/// The host and port that the gateway sends clients to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advertise {
     pub(crate) host: String,
@@ -73,7 +72,7 @@ pub struct Advertise {
 }
 
 impl ServerConfig {
-    /// Checks what no single setting can. A server does so when it starts.
+    /// Checks rules that involve several settings. A server does this when it starts.
     ///
     /// # Errors
     ///
@@ -83,7 +82,7 @@ impl ServerConfig {
         for (i, project) in self.projects.iter().enumerate() {
             let fault = |key: &str, what: String| Err(ConfigError::value(format!("project[{i}].{key}"), what));
             if self.projects[..i].iter().any(|other| other.app_id == project.app_id) {
-                return fault("app_id", format!("there are two projects with the App ID {}", project.app_id));
+                return fault("app_id", format!("two projects have the App ID {}", project.app_id));
             }
             if project.certificates.len() > MAX_CERTIFICATES {
                 return fault("certificates", format!("there are more than {MAX_CERTIFICATES}"));

@@ -14,19 +14,19 @@ use crate::{
     tls::Stream,
 };
 
-/// Gives a server connections that it did not accept itself. Clones are cheap, and none keeps the server running.
+/// Passes connections that the application accepted to a server. Cheap to clone; it does not keep the server running.
 #[derive(Debug, Clone)]
 pub struct ServerHandle {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl ServerHandle {
-    /// Serves a client at the other end of any stream of bytes: a Unix socket, a tunnel, a stream in memory. On it the
-    /// client speaks as it does at the server's port: HTTP, and from its handshake on WebSocket. TLS has ended before.
+    /// Serves a client over any byte stream: a Unix socket, a tunnel, a stream in memory. The client speaks as it does
+    /// on the server's port: HTTP, and after the handshake WebSocket. TLS must be removed before.
     ///
-    /// The limits and deadlines are those of the server's own port, and [`shutdown`](crate::Server::shutdown) sends the
-    /// client away like any other. While the server has as many connections as it may have, this waits: a loop that
-    /// accepts and serves then accepts no more. It returns once the client is let in, and does not wait for its end.
+    /// The limits and deadlines of the server's own port apply, and [`shutdown`](crate::Server::shutdown) closes the connection like
+    /// any other. It returns when the client is admitted, not when the connection ends. While the server has its most connections,
+    /// it waits, so that a loop of `accept` and `serve` accepts no more.
     ///
     /// ```no_run
     /// # async fn example(server: rtm_server::ServerHandle) -> Result<(), Box<dyn std::error::Error>> {
@@ -42,8 +42,8 @@ impl ServerHandle {
     ///
     /// # Errors
     ///
-    /// [`NotServed`] when the client's address has too many connections or made too many, or when the server is
-    /// shutting down or gone. The stream is dropped then.
+    /// [`NotServed`] if the client's address has too many connections or connects too often, or if the server is
+    /// shutting down or gone. The stream is then dropped.
     ///
     /// # Cancel safety
     ///

@@ -1,11 +1,29 @@
-//! A server for RTM (real-time messaging), as a library: it runs inside a test, a program, or `rtm serve`.
+//! A server for RTM (real-time messaging) as a library, for tests and programs. `rtm serve` is built on it.
 //!
-//! One port serves everything: the vendor's HTTP gateway, WebSocket connections on both wires, and
-//! `/healthz`.
+//! ```
+//! use rtm_server::{AppId, Server};
 //!
-//! [`core`] (the crate `rtm-core`) is the sans-IO heart of one project: frames and time in, frames out. Everything else here
-//! moves bytes: [`Server`] listens, each socket is one task, and a [`Backend`](core::store::Backend) keeps
-//! what outlives a session.
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app_id = AppId::new("0123456789abcdef0123456789abcdef")?;
+//! let server = Server::builder().project(app_id).bind("127.0.0.1:0").await?;
+//! println!("clients connect to http://{}", server.local_addr());
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | start and stop a server | [`Server`], [`ServerBuilder`] |
+//! | add projects, certificates, call limits and settings | [`ProjectConfig`], [`CallLimits`], [`Settings`] |
+//! | read a config file | [`ServerConfig::from_toml_str`] |
+//! | store messages and attributes in a file | [`ServerBuilder::data_dir`]; [`ServerBuilder::backend`] for a store of your own |
+//! | serve connections that your program accepted | [`ServerHandle::serve`]; with the feature `tower-service`, in an axum application |
+//! | ban a user, read figures | [`Server::ban`], [`Server::stats`] |
+//!
+//! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, and `/healthz`.
+//! [`core`] (the crate `rtm-core`) has the rules of the protocol, without IO.
 
 mod address;
 mod admission;

@@ -40,17 +40,16 @@ struct HandedOut {
 }
 
 impl ServerHandle {
-    /// Answers a request that came to the application's own HTTP server: the handshake of a WebSocket, which then
-    /// belongs to this server, a request of the vendor's gateway, or `/healthz`. The path is looked at only for the last
-    /// two, so a handshake may come by any.
+    /// Answers a request to the application's own HTTP server: a WebSocket handshake on any path (this server then serves the
+    /// connection), a request to the gateway of the vendor's wire, or `/healthz`.
     ///
-    /// The HTTP server has to speak HTTP/1.1, and allow upgrades. The request counts as a connection in the server's
-    /// limits: beyond them the answer is 503, or 429 for those of one address. After
-    /// [`shutdown`](crate::Server::shutdown) has begun it is 503.
+    /// The HTTP server must speak HTTP/1.1 and allow upgrades. The request counts as a connection: above the server's limits
+    /// the answer is 503, above those of one address 429. It is also 503 once
+    /// [`shutdown`](crate::Server::shutdown) has begun.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up the answer.
+    /// Dropping the future drops the answer.
     pub async fn respond<B>(&self, request: Request<B>, remote: impl Into<Remote>) -> Response<ResponseBody>
     where
         B: Body<Data: Send> + Send + 'static,
@@ -131,11 +130,10 @@ mod service {
     use super::*;
     use crate::http::words;
 
-    /// A server as a service of an application's HTTP server, for axum and whatever else is made of `tower` services. It
-    /// answers as [`ServerHandle::respond`] does.
+    /// A server as a `tower` service, for axum and other HTTP servers. It answers as [`ServerHandle::respond`] does.
     ///
-    /// As a fallback it gets what the application has no route for. Rust clients and the vendor's SDK then use
-    /// the application's own address:
+    /// As a fallback service it gets all requests without a route of the application. Rust clients and the vendor's SDK then connect
+    /// to the application's own address:
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -158,9 +156,9 @@ mod service {
     /// # }
     /// ```
     ///
-    /// Below a path, `Router::nest_service("/rtm", rtm)`, it serves clients whose gateway has that path in its URL:
-    /// `http://host/rtm`. The vendor's SDK knows no path, and its WebSockets go to `/`: where the application has a route
-    /// for that itself, [`is_for_rtm`](Self::is_for_rtm) tells them apart.
+    /// With `Router::nest_service("/rtm", rtm)` it serves clients whose gateway URL has that path: `http://host/rtm`. The vendor's
+    /// SDK cannot use a path: its WebSockets go to `/`. If the application has a route for `/` itself, use
+    /// [`is_for_rtm`](Self::is_for_rtm) to tell them apart.
     #[derive(Clone)]
     pub struct RtmService {
         handle: ServerHandle,
@@ -172,15 +170,15 @@ mod service {
             Self { handle, remote: Arc::new(|_| Remote::unknown()) }
         }
 
-        /// Says who sends a request. Unless this is set, nobody knows, and limits by address do not apply.
+        /// Sets how to find the client of a request. Unless set, clients have no address, and limits per address do not apply.
         #[must_use]
         pub fn remote(mut self, remote: impl Fn(&Parts) -> Remote + Send + Sync + 'static) -> Self {
             self.remote = Arc::new(remote);
             self
         }
 
-        /// Whether a request can only be meant for this service: the handshake of a WebSocket of ours at any path, of one
-        /// without a subprotocol at `/`, or a request of the vendor's gateway.
+        /// Whether a request can only be for this service: a WebSocket handshake with the subprotocol of the native wire on any path,
+        /// one without a subprotocol on `/`, or a request to the gateway of the vendor's wire.
         #[must_use]
         pub fn is_for_rtm<B>(request: &Request<B>) -> bool {
             let (headers, path) = (request.headers(), request.uri().path());

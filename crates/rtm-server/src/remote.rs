@@ -1,12 +1,11 @@
-//! Who is at the other end of a stream that the application accepted itself.
+//! The client of a stream that the application accepted.
 
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
 };
 
-/// Who is at the other end of a connection that the server did not accept itself. Limits by address count against
-/// [`at`](Self::at).
+/// The client of a connection that the application accepted. Limits per address apply to the address of [`at`](Self::at).
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -28,29 +27,29 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A client without an address, as one at a Unix socket has none. Limits by address do not apply to it: tokens can be
-    /// tried out there as often as anybody likes.
+    /// A client without an address, such as one on a Unix socket. Limits per address do not apply, so nothing limits how often
+    /// it tries out tokens.
     #[must_use]
     pub fn unknown() -> Self {
         Self::default()
     }
 
-    /// A client at this address. Behind a proxy that is the client's own, where the proxy can be trusted to name it.
+    /// A client at this address. Behind a proxy, use the client's own address, if you trust the proxy to name it.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {
         Self { address: Some(address), ..Self::default() }
     }
 
-    /// Whether it came through TLS, which ended before the server got the stream: an SDK is then told to connect
-    /// with `wss`, at port 443 unless its request names another. `false` unless set.
+    /// Whether the client connected with TLS, which was removed before the server got the stream. The gateway then tells an SDK to
+    /// connect with `wss`, to port 443 unless its request names another. `false` unless set.
     #[must_use]
     pub fn tls(mut self, is_tls: bool) -> Self {
         self.is_tls = is_tls;
         self
     }
 
-    /// The address of this machine that it connected to. The gateway names it to a client of HTTP/1.0, which need not say
-    /// which host it wants; any other is told the host of its own request.
+    /// The address of this machine that the client connected to. The gateway needs it only for clients that send no `Host`
+    /// header, as HTTP/1.0 allows.
     #[must_use]
     pub fn local(mut self, address: SocketAddr) -> Self {
         self.local = Some(address);

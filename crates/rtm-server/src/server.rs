@@ -67,39 +67,39 @@ pub struct Server {
     drain_time: Duration,
 }
 
-/// What a [`Server`] is made of before it runs.
+/// Sets up a [`Server`].
 #[derive(Default)]
 pub struct ServerBuilder {
     config: ServerConfig,
     backend: Option<Box<dyn Backend>>,
 }
 
-/// Figures of a server at this moment.
+/// The figures of a server at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ServerStats {
-    /// Open sockets, with those in their handshake.
+    /// Open connections, including those in their handshake.
     pub connections: usize,
     /// The figures of each project.
     pub projects: BTreeMap<AppId, Stats>,
-    /// How many logins to each project were refused since the start, for whatever reason.
+    /// Refused logins of each project since the start.
     pub refused_logins: BTreeMap<AppId, u64>,
-    /// How many were refused since the start that name no project of this server.
+    /// Refused logins since the start with an App ID that this server does not have.
     pub refused_logins_without_project: u64,
 }
 
 impl Server {
-    /// A server to be: without projects, with the usual settings.
+    /// A builder without projects and with default settings.
     #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }
 
-    /// A server by its configuration, listening at the addresses that are named there.
+    /// Starts a server with a configuration, on the addresses in it.
     ///
     /// # Errors
     ///
-    /// As [`ServerBuilder::start`].
+    /// Those of [`ServerBuilder::start`].
     pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
         ServerBuilder::from(config).start().await
     }
@@ -151,7 +151,7 @@ impl Server {
         crate::RtmService::new(self.handle())
     }
 
-    /// Figures of this moment.
+    /// The current figures.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
         let projects = self.shared.projects.iter();
@@ -165,7 +165,7 @@ impl Server {
         }
     }
 
-    /// How much the backend keeps, after all that was asked of it until now; `None` when it cannot say.
+    /// How much the backend stores, after everything that was asked of it until now; `None` if it does not count.
     /// Cancel safe.
     pub async fn store_stats(&self) -> Option<BackendStats> {
         match &self.store {
@@ -174,21 +174,21 @@ impl Server {
         }
     }
 
-    /// Ends a user's session and refuses its logins for so long; zero only ends the session. Says whether
-    /// there was one. An unknown project has none.
+    /// Ends a user's session and refuses its logins for this time; zero only ends the session. Returns whether the user had
+    /// a session; `false` for an unknown project.
     pub fn ban(&self, app_id: &AppId, user_id: &UserId, how_long: Duration) -> bool {
         let until = if how_long.is_zero() { 0 } else { now().unix_ms.saturating_add(how_long.as_millis() as u64) };
         self.shared.project(app_id).is_some_and(|project| project.ban(user_id, until))
     }
 
-    /// Lets a banned user log in again. Says whether it was banned.
+    /// Lets a banned user log in again. Returns whether the user was banned.
     pub fn unban(&self, app_id: &AppId, user_id: &UserId) -> bool {
         self.shared.project(app_id).is_some_and(|project| project.unban(user_id))
     }
 
-    /// Goes down: accepts nobody any more, closes all connections so that their clients go elsewhere or come
-    /// back later (spread over [`ServerConfig::drain_time`], so that they do not all come at once), and does
-    /// what the store still has to do. Takes no longer than that and some seconds.
+    /// Shuts down: accepts no more connections, closes all others so that their clients reconnect later, and finishes the work of
+    /// the store. The closing is spread over [`ServerConfig::drain_time`], so that clients do not all reconnect at once. Takes at
+    /// most a few seconds more than that.
     ///
     /// Dropping the future drops the server.
     pub async fn shutdown(mut self) {
@@ -237,35 +237,35 @@ impl Drop for Server {
 }
 
 impl ServerBuilder {
-    /// Adds a project: an [`AppId`] for an open one with the usual figures, or a whole [`ProjectConfig`].
+    /// Adds a project: an [`AppId`] for an open one with default settings, or a [`ProjectConfig`].
     #[must_use]
     pub fn project(mut self, project: impl Into<ProjectConfig>) -> Self {
         self.config.projects.push(project.into());
         self
     }
 
-    /// Keeps waiting messages, history and channel attributes in this directory, over restarts and crashes.
+    /// Stores messages for offline users, history and channel attributes in this directory. They survive restarts and crashes.
     #[must_use]
     pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.config.data_dir = Some(directory.into());
         self
     }
 
-    /// Keeps them in a backend of one's own instead.
+    /// Stores them in a backend of your own instead.
     #[must_use]
     pub fn backend(mut self, backend: impl Backend + 'static) -> Self {
         self.backend = Some(Box::new(backend));
         self
     }
 
-    /// Speaks TLS at all addresses, with this certificate.
+    /// Speaks TLS, and only TLS, on all addresses, with this certificate.
     #[must_use]
     pub fn tls(mut self, files: TlsFiles) -> Self {
         self.config.tls = Some(files);
         self
     }
 
-    /// Names this address in the gateway's answers.
+    /// Sets the public address that the gateway of the vendor's wire sends clients to.
     #[must_use]
     pub fn advertise(mut self, address: Advertise) -> Self {
         self.config.advertise = Some(address);
@@ -404,7 +404,7 @@ fn open(
     Ok((backend, cores))
 }
 
-/// What session ids come from.
+/// The seed of session ids.
 fn seed() -> Result<[u8; 32], BackendError> {
     let mut seed = [0; 32];
     rustls::crypto::ring::default_provider()
@@ -414,7 +414,7 @@ fn seed() -> Result<[u8; 32], BackendError> {
     Ok(seed)
 }
 
-/// The least time between two closings of a server that goes down, when there are few.
+/// The least time between two closings at a shutdown with few connections.
 const DRAIN_STEP: Duration = Duration::from_millis(2);
-/// How long a server that goes down waits for its clients to confirm.
+/// How long a shutdown waits for clients to confirm.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);

@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::error::ServerError;
 
-/// Where the server's TLS certificate and key are.
+/// The files of the server's TLS certificate and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// A PEM file with the certificate, and the chain that leads to it.
@@ -32,18 +32,18 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Reads the files, as a server does when it starts, and logs a warning for a certificate that no client would take.
+    /// Reads the files, as a server does when it starts, and logs a warning for a certificate that clients would refuse.
     /// Blocks.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Tls`] names the file that is missing or not good, or the key that is not the certificate's.
+    /// [`ServerError::Tls`] names the file that is missing or invalid, or the key that does not belong to the certificate.
     pub fn check(&self) -> Result<(), ServerError> {
         acceptor(self).map(drop)
     }
 }
 
-/// What clients have against a certificate, even those that trust the end of its chain.
+/// Why clients would refuse a certificate, even if they trust its issuer.
 fn warning(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
     let ((certificate, others), root) = (chain.split_first()?, chain.last()?);
     let mut roots = RootCertStore::empty();

@@ -66,14 +66,14 @@ impl Default for Policy {
 /// Decides whether `token` lets the user `uid` log in to the project `app_id` at the unix second
 /// `now`.
 ///
-/// The token must be signed by one of `certificates`: one, or during a rotation the old and the new
+/// The token must be signed by one of `certificates`: one, or two while the new one replaces the old
 /// one. With none, every token is refused; a project without a certificate does not ask for tokens.
 ///
 /// # Errors
-/// With the first of the token's faults that is met, in the order form, App ID, signature, user,
-/// privilege, too long a life or a future issue, expiry. [`TokenError::kind`] sorts them as the
-/// vendor's codes do; [`Expired`](crate::TokenErrorKind::Expired) is only said of a token that is
-/// signed for this user and right in all else.
+///
+/// The first fault of the token, in this order: format, App ID, signature, user, privilege, validity of more than 24 h or an
+/// issue in the future, expiry. [`TokenError::kind`] groups them as the vendor's codes do. So
+/// [`Expired`](crate::TokenErrorKind::Expired) means that the token is signed for this user and right in everything else.
 pub fn verify(
     token: &str,
     app_id: &str,

@@ -116,7 +116,7 @@ proptest! {
 }
 
 /// Decodes on both sides. What is set aside is bounded by what came in, whatever lengths it claims:
-/// the largest entry of a list is 64 times the byte that it may take on the wire at least, and a
+/// an entry of one byte on the wire takes up to 64 bytes in memory, and a
 /// growing list of frames has twice that.
 fn do_no_harm(bytes: &[u8]) {
     let packet = Packet::Binary(Bytes::copy_from_slice(bytes));

@@ -8,101 +8,97 @@ use rtm_core::Settings;
 
 use crate::figures::DeviceConfig;
 
-/// What RTM promises. Each is watched in every [`World`](crate::World), at each step and at its end.
+/// A guarantee of RTM. The [`World`](crate::World) checks each of them at every step and at the end.
 ///
-/// *Native* and *vendor* are the wires of the receiving device, where nothing else is said. The vendor's wire cannot
-/// resume a session: there every reconnect begins with a [`Gap`](rtm_connection::RtmEvent::Gap) of the reason
-/// `NewSession`, and what is promised "unless a gap says otherwise" holds between two of them.
+/// *Native* and *vendor* name the wire of the receiving device. The vendor's wire cannot
+/// resume a session: every reconnect begins with a [`Gap`](rtm_connection::RtmEvent::Gap) of the reason
+/// `NewSession`, and a guarantee "unless a gap covers it" applies between two such gaps.
+///
+/// "At rest" means: nothing goes wrong any more, and everything under way has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Invariant {
-    /// Both ends understand each other: whatever one half of a codec writes, the other half reads, and a request is
-    /// answered with an answer of its kind.
+    /// Each half of a codec can read what the other half writes, and each answer belongs to its request.
     Protocol,
-    /// Every request ends exactly once, and no login or logout ends without having been called.
+    /// Every request ends exactly once, and no login or logout ends that nobody called.
     RequestsEndOnce,
     /// Every request ends in time: messages, invitations and presence within 10 s, everything else within 5 s.
     RequestsEndInTime,
-    /// On an undisturbed network with an undisturbed server no call ends with `Timeout` or `OutcomeUnknown`, except
-    /// that a message waits for its receiver: to a user who is connected all the while, undisturbed, and reads, it is
-    /// `Delivered`.
+    /// While network and server are undisturbed, no call ends with `Timeout` or `OutcomeUnknown`, and a
+    /// message to a user who is connected, undisturbed and reading is `Delivered`.
     NeedlessFailure,
-    /// The connection changes its state only along the arrows of its diagram.
+    /// The state of a connection changes only along the arrows of its diagram.
     States,
-    /// When things are quiet and its application gives a good token where one is wanted, a device that can reach the
-    /// server is not `RECONNECTING`.
+    /// At rest, a device that can reach the server is not `RECONNECTING`, if its application provides a valid token.
     ///
-    /// *Vendor*: its SDK shows the gateway an old token for ever.
+    /// *Vendor*: not so with an expired token, because its SDK always shows its first token to the gateway.
     ComesBack,
     /// There are no events while the state is neither `CONNECTED` nor `RECONNECTING`.
     NothingAfterClosed,
-    /// A link on which nothing comes any more is noticed within two keep-alive intervals.
+    /// A device notices within two keep-alive intervals that nothing arrives on its link.
     LinkLossNoticed,
-    /// On an undisturbed network with an undisturbed server no connection is ever interrupted. No device gives up a link
-    /// over which bytes still come, be they parts of a frame, nor one whose bytes it has yet to read.
+    /// While network and server are undisturbed, no connection is interrupted. No device gives up a link
+    /// on which bytes still arrive, even if only parts of a frame, or whose bytes it has not read yet.
     NeedlessReconnect,
-    /// *Vendor*: no login is refused for what passes, which would end the vendor's SDK for good.
+    /// *Vendor*: no login is refused for a temporary reason, because the vendor's SDK would never log in again.
     NeedlessRefusal,
-    /// *Native*: the events of a session are numbered without a hole, and a session that goes on does so with the
+    /// *Native*: the events of a session have consecutive numbers, and a resumed session continues with the
     /// event after the last one received. The server never sends more than the window beyond what was consumed.
     Stream,
-    /// A gap is told only where something may have been lost. *Native*: a new session only if the server was
+    /// There is a gap only where events may have been lost. *Native*: a new session only if the server was
     /// restarted, if a login that the device had given up arrived late, if the session was closed because its
-    /// client read too slowly, or after an absence of more than [`Settings::resume_within`]; a channel left only after [`Settings::offline_after`] or that; dropped
-    /// events only after a break. Never are numbers missing.
+    /// client read too slowly, or after an absence of more than [`Settings::resume_within`]; `LeftChannel` only after
+    /// [`Settings::offline_after`] or one of these; `Dropped` only after a break; `Missing` never.
     NeedlessGap,
-    /// A message that was never sent, or was refused, is never received.
+    /// Nobody receives a message that was never sent or was refused.
     NoInvention,
     /// No message appears twice in the stream of one device.
     ///
-    /// *Vendor*: a stored message may be handed out again when the server crashed, or the connection broke, after
-    /// handing it out.
+    /// *Vendor*: a stored message may appear twice if the server crashed, or the connection broke, after it was
+    /// handed out.
     NoDuplicate,
     /// Messages of one sending device to one user, or to one channel, appear in the order in which they were sent.
-    /// Stored ones that the store fails to read or to forget come late.
+    /// Stored messages come late if the store fails to read or to remove them.
     ///
-    /// *Vendor*: stored messages are fetched apart, and may come before or after live ones.
+    /// *Vendor*: stored messages are fetched separately, and may come before or after live ones.
     OrderPerSender,
-    /// A message to a user whose outcome is `Delivered` is in the stream of one of that user's devices. One whose
-    /// outcome is `Stored` is so as soon as that user is logged in with a device that can take it, or, if the store
-    /// fails to read it, at the login after that; without a durable store that ends with the
-    /// server's process. A message to a channel that was accepted is in the stream of every member that was one from
-    /// before the call until after its end, unless a gap in that stream, not before the call, is of that
-    /// channel or of everything; a gap that says how many events were lost covers no more than that. Whoever calls
-    /// `leave` or `logout` gives up what is still on its way.
+    /// A `Delivered` message is in the stream of one of the receiver's devices. A `Stored` message is in the stream after the
+    /// receiver's next login with a device that can receive it, or after the login after that if the store fails to read it;
+    /// without a durable store this ends with the server's process. Whoever is a member during the whole call receives an accepted
+    /// message to the channel, or a later gap covers it (of the channel or of everything). A gap with a number of lost events
+    /// covers no more than that. `leave` and `logout` discard what is under way.
     ///
-    /// *Vendor*: stored messages whose hand-out does not arrive are lost, or come at the next login. The vendor's SDK cannot
-    /// tell a gap; what the server takes for a channel while a member with its habits has no connection, it gets when it
-    /// is back before it counts as offline, up to [`Settings::away_channel_messages`].
+    /// *Vendor*: stored messages whose hand-out does not arrive are lost or come at the next login. The vendor's SDK has no
+    /// gaps: a member that returns before it counts as offline gets the channel messages that it missed, up to
+    /// [`Settings::away_channel_messages`].
     NoSilentLoss,
-    /// A user who was never silent for [`Settings::offline_after`], did not log out and was not replaced is never
-    /// reported as offline, nor as having left a channel; the same holds for unreachable and
-    /// [`Settings::unreachable_after`]. No offline user becomes unreachable.
+    /// Nobody is reported as offline, or as having left a channel, unless it was silent for [`Settings::offline_after`], logged
+    /// out or was replaced; nor as unreachable unless it was silent for [`Settings::unreachable_after`]. An offline user never
+    /// becomes unreachable.
     NeedlessAbsence,
-    /// When things are quiet, every subscriber was told the state that each user is in.
+    /// At rest, every subscriber knows the state of each user.
     ///
-    /// *Vendor*: its SDK subscribes once. That holds over absences of any length here, and over the ends of a server with
-    /// a durable store, but not over another login of its user.
+    /// *Vendor*: its SDK subscribes once. This survives absences of any length and restarts of a server with
+    /// a durable store, but not another login of the user.
     PresenceConverges,
-    /// When things are quiet, the members of a channel are those devices that believe to be, each member was
-    /// told their right number last, and the members that it was told of are the members there are.
+    /// At rest, devices and server agree on who is a member; the last count and the joins and leaves that each
+    /// member got match that.
     MembershipConverges,
-    /// Every invitation ends, once on each side that knows of it.
+    /// Every invitation ends, once on each side that knows it.
     InvitationsEnd,
-    /// The two sides of an invitation never end in contradiction (accepted here, refused there). They may end
-    /// differently, one of them in a failure, only if one of the two devices was disturbed meanwhile; otherwise
-    /// both end alike.
+    /// The two sides of an invitation never contradict each other (accepted here, refused there). One side may end with a failure
+    /// only if one of the two devices was disturbed; otherwise both sides end alike.
     ///
     /// *Vendor*: a refusal is not confirmed, so it may be one for the callee only.
     InvitationsAgree,
-    /// When things are quiet, a user's attributes are what it wrote last, and a channel's are at the last revision
-    /// that a writer was told, or a later one. Revisions never fall while the server runs.
+    /// At rest, a user's attributes are what it wrote last, and a channel's have at least the last revision
+    /// that a writer got. Revisions never fall while the server runs.
     Attributes,
     /// A session that was packed can be unpacked.
     PackRoundTrips,
-    /// When nobody is left, neither is anything of them on the server.
+    /// When all users are gone, the server keeps nothing of them.
     Bounds,
-    /// What an application promises itself. It says so with [`Handle::broken`](crate::Handle::broken).
+    /// A guarantee of the application, which reports it as broken with [`Handle::broken`](crate::Handle::broken).
     Application,
 }
 
