@@ -8,6 +8,7 @@ mod lease;
 mod node;
 mod parcel;
 mod post;
+mod project;
 mod view;
 
 pub use lease::{
@@ -20,4 +21,5 @@ pub use parcel::{
     Sealed,
 };
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
+pub use project::{Ask, OustedSession, ProjectParcel, Verdict};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

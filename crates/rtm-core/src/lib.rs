@@ -43,11 +43,14 @@ mod attributes;
 mod auth;
 mod away;
 mod channel;
+mod claim;
 mod clock;
 pub mod cluster;
 mod commands;
 mod config;
 mod directory;
+mod edge;
+mod frozen;
 mod handed_out;
 mod history;
 mod http;
@@ -92,6 +95,7 @@ use self::{
     channel::Channel,
     clock::Clock,
     directory::Directory,
+    edge::Edge,
     http::Http,
     hub::{Conn, Hub},
     invitations::Invitation,
@@ -104,6 +108,7 @@ use self::{
 };
 
 pub use config::{ProjectConfig, Settings};
+pub use edge::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};
 pub use store::{
@@ -148,6 +153,8 @@ pub struct Core {
     logins: Logins,
     /// Until when: a clock that is set ends no ban.
     bans: BTreeMap<UserId, Instant>,
+    /// What it has of the cluster, if it is one of several.
+    edge: Option<Box<Edge>>,
     is_draining: bool,
     /// Room for events that were acknowledged, used again and again.
     done: Vec<Queued>,
@@ -180,6 +187,7 @@ impl Core {
             http: Http::default(),
             logins: Logins::new(hasher),
             bans: BTreeMap::new(),
+            edge: None,
             is_draining: false,
             done: Vec::new(),
         }
@@ -308,7 +316,10 @@ impl Core {
         let now = self.time(now);
         match self.hub.conns.remove(conn).and_then(|conn| conn.session) {
             Some(key) => self.hub.detach(now, key),
-            None => drop(self.logins.take(conn)),
+            None => {
+                self.leave_claim(conn);
+                drop(self.logins.take(conn));
+            }
         }
     }
 
@@ -336,6 +347,7 @@ impl Core {
                 Due::Invitation(invitation) => self.invitation_due(now, invitation),
                 Due::Http(id) => self.http_due(now, id),
                 Due::Login(conn) => self.login_due(now, conn),
+                Due::Edge => self.edge_due(now),
                 Due::Expiry => self.expire_stored(now),
                 Due::Subscriptions => self.look_after_subscriptions(now),
             }

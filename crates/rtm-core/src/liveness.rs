@@ -292,6 +292,10 @@ impl Core {
         }
         self.settle_handed_out(key, conn, reason);
         if let Some(user_id) = user_id {
+            // Another session of the user has the entry where this one gives way to it.
+            if reason != CloseReason::RemoteLogin {
+                self.release_entry(&user_id);
+            }
             if session.terms.abilities().subscribes_once {
                 let instance = session.terms.instance().clone();
                 self.leave_subscriptions(now, &Subscriber { user_id: user_id.clone(), instance }, reason);

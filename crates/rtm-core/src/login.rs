@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use rtm_codec::{
     CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, InstanceId, KeepAlive, LimitedCall, Login,
-    PeerOnlineState, Refusal, Resume, Resumption, ServerFrame, SessionTicket, UserId, Welcome,
+    PeerOnlineState, Refusal, Resumption, ServerFrame, SessionId, SessionTicket, UserId, Welcome,
 };
 
 use super::{
@@ -91,11 +91,38 @@ impl Logins {
 
 /// A connection with a good login.
 #[derive(Debug)]
-struct Entrant {
-    conn: ConnId,
-    user_id: UserId,
-    login: Login,
+pub(super) struct Entrant {
+    pub(super) conn: ConnId,
+    pub(super) user_id: UserId,
+    pub(super) login: Login,
     life: Option<TokenLife>,
+}
+
+impl Entrant {
+    /// Whether its token has ended: it may only come back to a session that has a newer one.
+    pub(super) fn is_token_over(&self, now: Now) -> bool {
+        self.life.is_some_and(|life| life.is_over(now))
+    }
+}
+
+/// What tells whose session a client wants to have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visitor<'a> {
+    pub(super) instance: &'a InstanceId,
+    pub(super) ticket: Option<SessionTicket>,
+}
+
+impl<'a> Visitor<'a> {
+    fn of(login: &'a Login) -> Self {
+        Self { instance: &login.instance, ticket: login.resume.as_ref().map(|resume| resume.ticket) }
+    }
+}
+
+/// What a new session begins with.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) session: SessionId,
+    pub(super) ousted: OustedSessions,
 }
 
 /// How a connection begins with a session's stream.
@@ -111,7 +138,7 @@ enum Start {
 
 /// Who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arrival {
+pub(super) enum Arrival {
     /// The client of this session, with its ticket.
     Resuming(SessionKey),
     /// The client object of this session, that knows nothing of what it received.
@@ -127,6 +154,9 @@ enum Arrival {
 impl Core {
     /// A frame of a connection that has no session yet: its login, or what may come while that waits.
     pub(super) fn frame_without_session(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
+        if self.is_claiming(conn) {
+            return self.frame_while_claiming(now, conn, &frame);
+        }
         match (frame, self.logins.is_waiting(conn)) {
             (ClientFrame::Login(login), false) => self.login(now, conn, login),
             (ClientFrame::Ping, true) => self.hub.send(conn, ServerFrame::Pong),
@@ -144,7 +174,8 @@ impl Core {
         }
     }
 
-    fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
+    /// Lets a client in, or not; in a cluster once that is decided.
+    pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
         if self.is_draining && !login.abilities.gives_up {
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
@@ -153,32 +184,45 @@ impl Core {
             Err(refusal) => return self.refuse(now, conn, refusal),
         };
         let user = self.users.intern(&user_id);
-        let arrival = self.arrival(user, &login);
-        if life.is_some_and(|life| life.is_over(now)) && !matches!(arrival, Arrival::Returning(_)) {
+        let arrival = self.arrival(user, Visitor::of(&login));
+        let is_here = !matches!(arrival, Arrival::New(None)) || self.edge.is_none();
+        if is_here && life.is_some_and(|life| life.is_over(now)) && !matches!(arrival, Arrival::Returning(_)) {
             self.users.release(user);
             return self.refuse(now, conn, ErrorKind::TokenExpired.into());
         }
+        // Elsewhere the user may have a session to which the client comes back.
         if matches!(arrival, Arrival::New(_))
+            && is_here
             && let Err(wait) = self.count_login(now, &user_id, &login)
         {
             self.users.release(user);
             return self.put_login_off(now, conn, wait, &user_id, login);
         }
-        self.enter(now, arrival, Entrant { conn, user_id, login: *login, life });
+        let entrant = Entrant { conn, user_id, login: *login, life };
+        match arrival {
+            Arrival::New(_) if self.edge.is_some() => {
+                self.claim(now, entrant);
+                return self.users.release(user);
+            }
+            _ => {
+                let fresh = Fresh { session: self.secrets.session_id(), ousted: OustedSessions::default() };
+                self.enter(now, arrival, entrant, fresh);
+            }
+        }
         if self.is_draining {
             // Only a client that has been let in comes back.
             self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
     }
 
-    fn count_login(&mut self, now: Now, user_id: &UserId, login: &Login) -> Result<(), Duration> {
+    pub(super) fn count_login(&mut self, now: Now, user_id: &UserId, login: &Login) -> Result<(), Duration> {
         let limit = self.config.limits.get(LimitedCall::Login);
         let now = self.since_start(now);
         self.logins.count(limit, user_id, &login.instance, now)
     }
 
     /// A login comes too early. It waits where a refusal would be the end of its client.
-    fn put_login_off(&mut self, now: Now, conn: ConnId, wait: Duration, user_id: &UserId, login: Box<Login>) {
+    pub(super) fn put_login_off(&mut self, now: Now, conn: ConnId, wait: Duration, user_id: &UserId, login: Box<Login>) {
         if !login.abilities.gives_up || !self.logins.has_room(user_id) {
             return self.refuse(now, conn, Refusal::too_often(wait));
         }
@@ -186,7 +230,8 @@ impl Core {
         self.hub.timers.push(now.instant + wait, Due::Login(conn));
     }
 
-    fn enter(&mut self, now: Now, arrival: Arrival, entrant: Entrant) {
+    /// Gives a client its session. `fresh` is for one that has none to go on with.
+    pub(super) fn enter(&mut self, now: Now, arrival: Arrival, entrant: Entrant, fresh: Fresh) {
         let conn = entrant.conn;
         match arrival {
             Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
@@ -197,14 +242,14 @@ impl Core {
                 let ousted = session.map(|session| std::mem::take(&mut session.ousted)).unwrap_or_default();
                 self.end_session(now, key, CloseReason::SlowConsumer);
                 let user = self.users.intern(&entrant.user_id);
-                let key = self.open_session(now, user, &entrant.login, ousted);
+                let key = self.open_session(now, user, &entrant.login, Fresh { ousted, ..fresh });
                 self.attach(now, key, entrant, Start::New);
             }
             Arrival::New(old) => {
-                let ousted = old.map(|old| self.oust(now, old)).unwrap_or_default();
+                let ousted = old.map(|old| self.oust(now, old)).unwrap_or(fresh.ousted);
                 // With its old session gone, nobody may have needed the user any more.
                 let user = self.users.intern(&entrant.user_id);
-                let key = self.open_session(now, user, &entrant.login, ousted);
+                let key = self.open_session(now, user, &entrant.login, Fresh { ousted, ..fresh });
                 self.attach(now, key, entrant, Start::New);
             }
         }
@@ -235,7 +280,7 @@ impl Core {
         Ok((user_id, life))
     }
 
-    fn refuse(&mut self, now: Now, conn: ConnId, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, now: Now, conn: ConnId, refusal: Refusal) {
         self.hub.send(conn, ServerFrame::Refused(refusal));
         self.hub.close(now, conn, Outgoing::Hangup);
     }
@@ -250,22 +295,23 @@ impl Core {
         }
     }
 
-    fn arrival(&mut self, user: UserKey, login: &Login) -> Arrival {
+    /// What becomes of the session that a user has here.
+    pub(super) fn arrival(&mut self, user: UserKey, visitor: Visitor<'_>) -> Arrival {
         let Some(key) = self.users.get(user).and_then(|user| user.session) else { return Arrival::New(None) };
         let Some(session) = self.hub.sessions.get_mut(key) else { return Arrival::New(None) };
         let is_overfull = session.is_beyond_limit(&self.config.settings);
-        if let Some(Resume { ticket, .. }) = &login.resume {
-            if *ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
+        if let Some(ticket) = visitor.ticket {
+            if ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
                 return if is_overfull { Arrival::Overfull(key) } else { Arrival::Resuming(key) };
             }
             if session.ousted.tell_resuming(ticket.session) {
                 return Arrival::Ousted;
             }
         }
-        if *session.terms.instance() == login.instance {
+        if session.terms.instance() == visitor.instance {
             return if is_overfull { Arrival::Overfull(key) } else { Arrival::Returning(key) };
         }
-        if session.ousted.tell_returning(&login.instance) {
+        if session.ousted.tell_returning(visitor.instance) {
             return Arrival::Ousted;
         }
         Arrival::New(Some(key))
@@ -280,8 +326,8 @@ impl Core {
         ousted
     }
 
-    fn open_session(&mut self, now: Now, user: UserKey, login: &Login, ousted: OustedSessions) -> SessionKey {
-        let (id, hasher) = (self.secrets.session_id(), self.hasher.clone());
+    fn open_session(&mut self, now: Now, user: UserKey, login: &Login, fresh: Fresh) -> SessionKey {
+        let (Fresh { session: id, ousted }, hasher) = (fresh, self.hasher.clone());
         let session = Session::new(id, user, now.instant, login, ousted, &self.config.settings, hasher);
         let key = self.hub.sessions.insert(session);
         if let Some(user) = self.users.get_mut(user) {

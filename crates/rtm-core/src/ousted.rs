@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 
 use rtm_codec::{InstanceId, SessionId};
 
-use super::pack::format::{Id, OustedV1};
+use super::{
+    cluster::OustedSession,
+    pack::format::{Id, OustedV1},
+    session::Session,
+};
 
 /// The last sessions that ended so, oldest first.
 #[derive(Debug, Default)]
@@ -39,6 +43,32 @@ impl OustedSessions {
     pub(super) fn tell_returning(&mut self, instance: &InstanceId) -> bool {
         let untold = |ousted: &Ousted| !ousted.was_told && ousted.instance == *instance;
         self.0.iter().position(untold).and_then(|at| self.0.remove(at)).is_some()
+    }
+}
+
+impl OustedSessions {
+    /// These, and a session of the same user behind them, which another node is to put an end to.
+    pub(super) fn with(&self, session: &Session) -> Vec<OustedSession> {
+        let ousted = |ousted: &Ousted| OustedSession {
+            session: ousted.session,
+            instance: ousted.instance.clone(),
+            was_told: ousted.was_told,
+        };
+        let last = OustedSession {
+            session: session.id,
+            instance: session.terms.instance().clone(),
+            was_told: session.conn.is_some(),
+        };
+        self.0.iter().map(ousted).chain([last]).collect()
+    }
+
+    /// What another node said of the sessions of a user.
+    pub(super) fn from_elsewhere(sessions: Vec<OustedSession>) -> Self {
+        let mut ousted = Self::default();
+        for OustedSession { session, instance, was_told } in sessions {
+            ousted.add(session, instance, was_told);
+        }
+        ousted
     }
 }
 

@@ -90,6 +90,11 @@ impl Core {
     /// [`NotPackable`]. The session stays as it is then, but when it is too large it has lost its connection.
     pub fn pack_session(&mut self, now: Now, user_id: &UserId) -> Result<Vec<u8>, NotPackable> {
         let now = self.time(now);
+        self.pack_out(now, user_id)
+    }
+
+    /// Packs a session and takes it out.
+    pub(super) fn pack_out(&mut self, now: Now, user_id: &UserId) -> Result<Vec<u8>, NotPackable> {
         let key = self.session_of(user_id).ok_or(NotPackable::NoSession)?;
         let subscriber = self.subscriber(key);
         let is_subscribing = subscriber.is_some_and(|subscriber| self.subscriptions.is_busy(&subscriber));
@@ -115,9 +120,19 @@ impl Core {
     /// [`UnpackError`] if the bytes are no such session, or none that can be here. Nothing has changed then.
     pub fn unpack_session(&mut self, now: Now, pack: &[u8]) -> Result<(), UnpackError> {
         let now = self.time(now);
+        self.unpack_in(now, pack)
+    }
+
+    /// Unpacks a session and puts it in.
+    pub(super) fn unpack_in(&mut self, now: Now, pack: &[u8]) -> Result<(), UnpackError> {
         let opened = Opened::read(self, now, pack).map_err(|kind| UnpackError { kind })?;
         self.put_in(now, opened);
         Ok(())
+    }
+
+    /// Which session a pack is of, if it is good.
+    pub(super) fn packed_session(&self, now: Now, pack: &[u8]) -> Option<SessionId> {
+        Opened::read(self, now, pack).ok().map(|opened| opened.id)
     }
 
     /// Takes a session out, and tells nobody.

@@ -15,6 +15,7 @@ pub(super) enum Due {
     Invitation(InvitationKey),
     Http(HttpId),
     Login(ConnId),
+    Edge,
     Expiry,
     Subscriptions,
 }

@@ -1,0 +1,416 @@
+//! One session a user, in all of the cluster: a login claims its user's entry, and the engine's conditional write of it
+//! alone decides.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind, ServerFrame, SessionId, UserId};
+
+use super::{
+    ConnId, Core, Now, Outgoing,
+    cluster::{Ask, NodeId, ProjectParcel, Verdict},
+    edge::{EngineAnswer, EngineWork, Purpose, Revised},
+    login::{Arrival, Entrant, Fresh},
+    ousted::OustedSessions,
+};
+
+/// The claims of this node, one at a time for each user.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    next: u64,
+    open: BTreeMap<u64, Claim>,
+}
+
+/// A login that claims its user's entry.
+#[derive(Debug)]
+struct Claim {
+    user_id: UserId,
+    /// Who wants to come in; `None` when its connection is gone.
+    entrant: Option<Entrant>,
+    /// The session that the entry is to name.
+    session: SessionId,
+    stage: Stage,
+    /// The node that was asked.
+    asked: Option<NodeId>,
+    since: Instant,
+    /// Other logins of the same user, which wait for this one.
+    behind: Vec<Entrant>,
+    /// Other nodes that ask for the user meanwhile.
+    asks: Vec<(NodeId, Ask)>,
+}
+
+/// What a claim waits for.
+#[derive(Debug)]
+enum Stage {
+    /// The entry as it is where writes are decided.
+    Reading,
+    /// The same, later.
+    Pausing(Instant),
+    /// The view in which the entry was written.
+    View(u64),
+    /// The node that the entry of this revision names says what becomes of its session.
+    Verdict { revision: u64 },
+    /// The packed session.
+    Pack { revision: u64, bytes: Vec<u8>, all: usize },
+    /// The outcome of a write over this revision.
+    Writing { expected: u64, gain: Gain },
+    /// The entry, since the outcome is not known for sure.
+    ReadingBack { expected: u64, gain: Gain },
+}
+
+/// What a claim that succeeds brings.
+#[derive(Debug)]
+enum Gain {
+    /// A new session, which put an end to these.
+    New(OustedSessions),
+    /// The session that another node had.
+    Moved(Vec<u8>),
+}
+
+impl Claims {
+    /// Whether a claim for a user is under way.
+    pub(super) fn concern(&self, user_id: &UserId) -> bool {
+        self.open.values().any(|claim| claim.user_id == *user_id)
+    }
+
+    fn of_user(&mut self, user_id: &UserId) -> Option<&mut Claim> {
+        self.open.values_mut().find(|claim| claim.user_id == *user_id)
+    }
+
+    /// Whether a connection waits for a claim.
+    fn is_waiting(&self, conn: ConnId) -> bool {
+        let waits = |entrant: &Entrant| entrant.conn == conn;
+        self.open.values().any(|claim| claim.entrant.iter().chain(&claim.behind).any(waits))
+    }
+
+    /// A connection is gone. A claim that nobody waits for any more ends, unless it may have succeeded.
+    fn leave(&mut self, conn: ConnId) {
+        for claim in self.open.values_mut() {
+            claim.entrant.take_if(|entrant| entrant.conn == conn);
+            claim.behind.retain(|entrant| entrant.conn != conn);
+        }
+    }
+}
+
+impl Core {
+    /// A login needs its user's entry: the user has no session here, or one that is to end.
+    pub(super) fn claim(&mut self, now: Now, entrant: Entrant) {
+        let session = self.secrets.session_id();
+        let Some(edge) = &mut self.edge else { return };
+        let user_id = entrant.user_id.clone();
+        if let Some(claim) = edge.claims.of_user(&user_id) {
+            return claim.behind.push(entrant);
+        }
+        let id = edge.claims.next;
+        edge.claims.next += 1;
+        let claim = Claim {
+            user_id: user_id.clone(),
+            entrant: Some(entrant),
+            session,
+            stage: Stage::Reading,
+            asked: None,
+            since: now.instant,
+            behind: Vec::new(),
+            asks: Vec::new(),
+        };
+        edge.claims.open.insert(id, claim);
+        match edge.owned(&user_id) {
+            Some(revision) => self.write_claim(id, revision, Gain::New(OustedSessions::default())),
+            None => self.read_for_claim(id),
+        }
+        self.arm_edge(now.instant + CLAIMED_WITHIN);
+    }
+
+    /// Whether a connection has logged in, and waits for the cluster.
+    pub(super) fn is_claiming(&self, conn: ConnId) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.claims.is_waiting(conn))
+    }
+
+    /// What comes over a connection whose login waits for the cluster.
+    pub(super) fn frame_while_claiming(&mut self, now: Now, conn: ConnId, frame: &ClientFrame) {
+        match frame {
+            ClientFrame::Ping => self.hub.send(conn, ServerFrame::Pong),
+            ClientFrame::Logout => self.hub.close(now, conn, Outgoing::Close(CloseReason::Logout)),
+            _ => self.hub.close(now, conn, Outgoing::Close(CloseReason::ProtocolError)),
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn leave_claim(&mut self, conn: ConnId) {
+        if let Some(edge) = &mut self.edge {
+            edge.claims.leave(conn);
+        }
+    }
+
+    /// The engine has answered a claim.
+    pub(super) fn claim_answered(&mut self, now: Now, id: u64, answer: EngineAnswer) {
+        let Some(claim) = self.claim_mut(id) else { return };
+        let stage = std::mem::replace(&mut claim.stage, Stage::Reading);
+        match (stage, answer) {
+            (Stage::Reading, EngineAnswer::Read(heard)) => self.judge_entry(now, id, &heard),
+            (Stage::Writing { gain, .. }, EngineAnswer::Written(revision)) => self.claim_won(now, id, revision, gain),
+            // A write that conflicts may conflict with itself, sent twice.
+            (Stage::Writing { expected, gain }, _) => {
+                claim.stage = Stage::ReadingBack { expected, gain };
+                self.ask_engine(id, EngineWork::Read);
+            }
+            (Stage::ReadingBack { expected, gain }, EngineAnswer::Read(heard)) => {
+                let is_ours = heard.entry.as_ref().is_some_and(|entry| entry.session == claim.session);
+                if is_ours {
+                    self.claim_won(now, id, heard.revision, gain);
+                } else if heard.revision == expected {
+                    self.write_claim(id, expected, gain);
+                } else {
+                    self.judge_entry(now, id, &heard);
+                }
+            }
+            (Stage::ReadingBack { expected, gain }, _) => {
+                claim.stage = Stage::ReadingBack { expected, gain };
+                self.ask_engine(id, EngineWork::Read);
+            }
+            (Stage::Reading, _) => {
+                claim.stage = Stage::Pausing(now.instant + PAUSE);
+                self.arm_edge(now.instant + PAUSE);
+            }
+            (stage, _) => claim.stage = stage,
+        }
+    }
+
+    /// What an entry means for a claim.
+    fn judge_entry(&mut self, now: Now, id: u64, heard: &Revised) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(claim) = edge.claims.open.get_mut(&id) else { return };
+        let Some(entrant) = &claim.entrant else { return self.drop_claim(now, id) };
+        let revision = heard.revision;
+        let Some(entry) = &heard.entry else { return self.claim_free(now, id, revision) };
+        if entry.epoch > edge.view.epoch() {
+            claim.stage = Stage::View(entry.epoch);
+            return;
+        }
+        if entry.node == edge.node || !edge.view.has(&entry.node) {
+            return self.claim_free(now, id, revision);
+        }
+        let ask = Ask {
+            claim: id,
+            user_id: claim.user_id.clone(),
+            instance: entrant.login.instance.clone(),
+            ticket: entrant.login.resume.as_ref().map(|resume| resume.ticket),
+            is_token_over: entrant.is_token_over(now),
+        };
+        claim.stage = Stage::Verdict { revision };
+        claim.asked = Some(entry.node.clone());
+        let node = entry.node.clone();
+        edge.tell(&node, ProjectParcel::Ask(ask));
+    }
+
+    /// Nobody has the user.
+    fn claim_free(&mut self, now: Now, id: u64, revision: u64) {
+        let Some(claim) = self.claim_mut(id) else { return };
+        match &claim.entrant {
+            Some(entrant) if entrant.is_token_over(now) => self.refuse_claim(now, id, ErrorKind::TokenExpired),
+            _ => self.claim_new(now, id, revision, OustedSessions::default()),
+        }
+    }
+
+    /// The user's session is to be a new one. That is a login, and counts as one.
+    fn claim_new(&mut self, now: Now, id: u64, revision: u64, ousted: OustedSessions) {
+        let Some(entrant) = self.claim_mut(id).and_then(|claim| claim.entrant.take()) else {
+            return self.drop_claim(now, id);
+        };
+        match self.count_login(now, &entrant.user_id, &entrant.login) {
+            Ok(()) => {
+                if let Some(claim) = self.claim_mut(id) {
+                    claim.entrant = Some(entrant);
+                }
+                self.write_claim(id, revision, Gain::New(ousted));
+            }
+            Err(wait) => {
+                let Entrant { conn, user_id, login, .. } = entrant;
+                self.put_login_off(now, conn, wait, &user_id, Box::new(login));
+                self.drop_claim(now, id);
+            }
+        }
+    }
+
+    /// The node that was asked says what becomes of its session.
+    pub(super) fn claim_judged(&mut self, now: Now, from: &NodeId, id: u64, verdict: Verdict) {
+        let Some(claim) = self.claim_mut(id).filter(|claim| claim.asked.as_ref() == Some(from)) else { return };
+        let Stage::Verdict { revision } = claim.stage else { return };
+        match verdict {
+            Verdict::NotHere => self.claim_free(now, id, revision),
+            Verdict::Ends { ousted } => self.claim_new(now, id, revision, OustedSessions::from_elsewhere(ousted)),
+            Verdict::Moves { bytes } => {
+                claim.stage = Stage::Pack { revision, bytes: Vec::new(), all: bytes as usize };
+            }
+            Verdict::Ousted => {
+                if let Some(entrant) = &claim.entrant {
+                    let conn = entrant.conn;
+                    self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin));
+                }
+                self.drop_claim(now, id);
+            }
+            Verdict::TokenOver => self.refuse_claim(now, id, ErrorKind::TokenExpired),
+        }
+    }
+
+    /// A part of the session has come.
+    pub(super) fn pack_came(&mut self, now: Now, from: &NodeId, id: u64, part: &Bytes) {
+        let Some(claim) = self.claim_mut(id).filter(|claim| claim.asked.as_ref() == Some(from)) else { return };
+        let Stage::Pack { revision, bytes, all } = &mut claim.stage else { return };
+        bytes.extend_from_slice(part);
+        match bytes.len().cmp(all) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => {
+                let (revision, pack) = (*revision, std::mem::take(bytes));
+                if let Some(session) = self.packed_session(now, &pack)
+                    && let Some(claim) = self.claim_mut(id)
+                {
+                    claim.session = session;
+                    self.write_claim(id, revision, Gain::Moved(pack));
+                } else {
+                    self.drop_claim(now, id);
+                }
+            }
+            // No node of a known version sends that.
+            std::cmp::Ordering::Greater => self.drop_claim(now, id),
+        }
+    }
+
+    /// The entry names this node: what the claim was for is done.
+    fn claim_won(&mut self, now: Now, id: u64, revision: u64, gain: Gain) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(claim) = edge.claims.open.remove(&id) else { return };
+        let Claim { user_id, entrant, session, asked, behind, asks, .. } = claim;
+        edge.own(&user_id, revision);
+        if let Some(node) = &asked {
+            edge.tell(node, ProjectParcel::Took { user_id: user_id.clone(), session, revision });
+        }
+        match (gain, entrant) {
+            (Gain::Moved(pack), entrant) => {
+                // Whatever happens to its client, the session is here now.
+                if self.unpack_in(now, &pack).is_err() {
+                    self.release_entry(&user_id);
+                }
+                if let Some(Entrant { conn, login, .. }) = entrant {
+                    self.login(now, conn, Box::new(login));
+                }
+            }
+            (Gain::New(ousted), Some(entrant)) => {
+                let old = self.session_of(&user_id);
+                self.enter(now, Arrival::New(old), entrant, Fresh { session, ousted });
+            }
+            (Gain::New(_), None) => match self.session_of(&user_id) {
+                // It did not end, then, and the entry is written anew for it when its user comes back.
+                Some(_) => {}
+                None => self.release_entry(&user_id),
+            },
+        }
+        self.go_on_behind(now, behind, asks);
+    }
+
+    /// A claim is over, without the user's entry.
+    fn drop_claim(&mut self, now: Now, id: u64) {
+        let Some(claim) = self.edge.as_mut().and_then(|edge| edge.claims.open.remove(&id)) else { return };
+        if let Some(entrant) = &claim.entrant {
+            self.hub.close(now, entrant.conn, Outgoing::Close(CloseReason::Draining));
+        }
+        self.go_on_behind(now, claim.behind, claim.asks);
+    }
+
+    fn refuse_claim(&mut self, now: Now, id: u64, kind: ErrorKind) {
+        let Some(claim) = self.claim_mut(id) else { return };
+        if let Some(entrant) = claim.entrant.take() {
+            self.refuse(now, entrant.conn, kind.into());
+        }
+        self.drop_claim(now, id);
+    }
+
+    /// Those who waited for a claim of the same user have their turn.
+    pub(super) fn go_on_behind(&mut self, now: Now, behind: Vec<Entrant>, asks: Vec<(NodeId, Ask)>) {
+        for (from, ask) in asks {
+            self.asked_for_session(now, &from, ask);
+        }
+        for Entrant { conn, login, .. } in behind {
+            if self.hub.conns.get(conn).is_some_and(|conn| !conn.is_closed) {
+                self.login(now, conn, Box::new(login));
+            }
+        }
+    }
+
+    /// Puts another node's question off until a claim of this node for the same user is over. Gives it back where there is
+    /// none.
+    pub(super) fn ask_behind_claim(&mut self, from: &NodeId, ask: Ask) -> Option<Ask> {
+        match self.edge.as_mut().and_then(|edge| edge.claims.of_user(&ask.user_id)) {
+            // Who waits for an answer itself does not keep another waiting: the two might wait for each other.
+            Some(claim) if !matches!(claim.stage, Stage::Verdict { .. } | Stage::Pack { .. }) => {
+                claim.asks.push((from.clone(), ask));
+                None
+            }
+            _ => Some(ask),
+        }
+    }
+
+    /// Goes on with the claims for which something is due, or whose view has come.
+    pub(super) fn look_at_claims(&mut self, now: Now) {
+        let Some(edge) = &self.edge else { return };
+        let epoch = edge.view.epoch();
+        let mut again = Vec::new();
+        let mut over = Vec::new();
+        for (id, claim) in &edge.claims.open {
+            let has_left = claim.asked.as_ref().is_some_and(|node| !edge.view.has(node));
+            let goes_on = match claim.stage {
+                Stage::View(awaited) => awaited <= epoch,
+                Stage::Pausing(until) => until <= now.instant,
+                Stage::Verdict { .. } | Stage::Pack { .. } => has_left,
+                Stage::Reading | Stage::Writing { .. } | Stage::ReadingBack { .. } => false,
+            };
+            let may_have_won = matches!(claim.stage, Stage::Writing { .. } | Stage::ReadingBack { .. });
+            if !may_have_won && (claim.entrant.is_none() || claim.since + CLAIMED_WITHIN <= now.instant) {
+                over.push(*id);
+            } else if goes_on {
+                again.push(*id);
+            }
+        }
+        for id in over {
+            self.drop_claim(now, id);
+        }
+        for id in again {
+            if let Some(claim) = self.claim_mut(id) {
+                claim.stage = Stage::Reading;
+                claim.asked = None;
+                self.read_for_claim(id);
+            }
+        }
+    }
+
+    fn claim_mut(&mut self, id: u64) -> Option<&mut Claim> {
+        self.edge.as_mut()?.claims.open.get_mut(&id)
+    }
+
+    fn read_for_claim(&mut self, id: u64) {
+        self.ask_engine(id, EngineWork::Read);
+    }
+
+    fn write_claim(&mut self, id: u64, expected: u64, gain: Gain) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(claim) = edge.claims.open.get_mut(&id) else { return };
+        claim.stage = Stage::Writing { expected, gain };
+        let session = claim.session;
+        let entry = Some(edge.entry(session));
+        self.ask_engine(id, EngineWork::Write { entry, expected });
+    }
+
+    fn ask_engine(&mut self, id: u64, work: EngineWork) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(user_id) = edge.claims.open.get(&id).map(|claim| claim.user_id.clone()) else { return };
+        edge.ask(&user_id, work, Purpose::Claim(id));
+    }
+}
+
+/// After so long a client is sent to another node, which may reach the engine.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a claim waits before it asks an engine again that gave no answer.
+const PAUSE: Duration = Duration::from_millis(250);

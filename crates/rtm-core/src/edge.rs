@@ -1,0 +1,294 @@
+//! This core as one of several: which nodes there are, where the sessions of users are, and what is to be said to other
+//! nodes and asked of the engine.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use rtm_codec::{SessionId, UserId};
+
+use super::{
+    Core, Now,
+    claim::Claims,
+    cluster::{NodeId, ProjectParcel, View},
+    frozen::Frozen,
+    timer::Due,
+};
+
+/// Where a user's session is. The engine keeps one entry for each user, and a conditional write of it alone decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserEntry {
+    /// The node that has the session.
+    pub node: NodeId,
+    /// Which session.
+    pub session: SessionId,
+    /// The epoch of the view that the node had when it wrote this.
+    pub epoch: u64,
+}
+
+/// A user's entry, as the engine has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revised {
+    /// The entry; `None` if there is none, or none any more.
+    pub entry: Option<UserEntry>,
+    /// The revision that the next write must name; 0 if there never was an entry.
+    pub revision: u64,
+}
+
+/// Something to ask of the engine. Each is answered once, in any order, with [`Core::handle_engine`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineJob {
+    /// To name its answer with.
+    pub id: EngineJobId,
+    /// Whose entry.
+    pub user_id: UserId,
+    /// What to do with it.
+    pub work: EngineWork,
+}
+
+/// The number of an [`EngineJob`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EngineJobId(pub u64);
+
+/// What to do with a user's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineWork {
+    /// To read it where writes are decided. Answered with [`EngineAnswer::Read`].
+    Read,
+    /// To write it, or to remove it, if its revision is still this one. Answered with [`EngineAnswer::Written`] or
+    /// [`EngineAnswer::Conflict`].
+    Write {
+        /// The entry; `None` removes the present one.
+        entry: Option<UserEntry>,
+        /// The revision that it must have.
+        expected: u64,
+    },
+}
+
+/// What came of an [`EngineJob`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineAnswer {
+    /// The entry is this.
+    Read(Revised),
+    /// It was written, and has this revision now.
+    Written(u64),
+    /// It has another revision, and nothing was written.
+    Conflict,
+    /// Nobody knows: no answer came in time. A write may have been done, or may yet be.
+    Unknown,
+}
+
+/// What a core has of the cluster that it belongs to.
+#[derive(Debug)]
+pub(super) struct Edge {
+    pub(super) node: NodeId,
+    pub(super) view: View,
+    /// The entries of users as they were last heard of, by whatever way.
+    entries: HashMap<UserId, Revised, FixedState>,
+    /// The revisions under which this node has users.
+    own: HashMap<UserId, u64, FixedState>,
+    next_job: u64,
+    asked: BTreeMap<EngineJobId, (UserId, Purpose)>,
+    jobs: Vec<EngineJob>,
+    parcels: Vec<(NodeId, ProjectParcel)>,
+    pub(super) claims: Claims,
+    pub(super) frozen: Frozen,
+}
+
+/// What the engine was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A claim goes on.
+    Claim(u64),
+    /// A session that was to go to another node goes on here, if the entry says so.
+    Thaw(SessionId),
+    /// The user has no session here any more.
+    Release { expected: u64 },
+}
+
+impl Edge {
+    fn new(node: NodeId, view: View, hasher: &FixedState) -> Self {
+        Self {
+            node,
+            view,
+            entries: HashMap::with_hasher(hasher.clone()),
+            own: HashMap::with_hasher(hasher.clone()),
+            next_job: 0,
+            asked: BTreeMap::new(),
+            jobs: Vec::new(),
+            parcels: Vec::new(),
+            claims: Claims::default(),
+            frozen: Frozen::default(),
+        }
+    }
+
+    /// Says something to the same project on another node.
+    pub(super) fn tell(&mut self, node: &NodeId, parcel: ProjectParcel) {
+        self.parcels.push((node.clone(), parcel));
+    }
+
+    /// Asks something of the engine.
+    pub(super) fn ask(&mut self, user_id: &UserId, work: EngineWork, purpose: Purpose) -> EngineJobId {
+        let id = EngineJobId(self.next_job);
+        self.next_job += 1;
+        self.asked.insert(id, (user_id.clone(), purpose));
+        self.jobs.push(EngineJob { id, user_id: user_id.clone(), work });
+        id
+    }
+
+    /// This node's entry for a session.
+    pub(super) fn entry(&self, session: SessionId) -> UserEntry {
+        UserEntry { node: self.node.clone(), session, epoch: self.view.epoch() }
+    }
+
+    /// Whether an entry is good: the node that it names is a member.
+    pub(super) fn is_good(&self, entry: &UserEntry) -> bool {
+        self.view.has(&entry.node)
+    }
+
+    /// Takes note of an entry. What was heard before with a higher revision stays.
+    fn learn(&mut self, user_id: &UserId, heard: &Revised) -> bool {
+        let known = self.entries.get(user_id).map_or(0, |known| known.revision);
+        if heard.revision <= known {
+            return false;
+        }
+        self.entries.insert(user_id.clone(), heard.clone());
+        true
+    }
+
+    /// This node has the user from now on, under this revision.
+    pub(super) fn own(&mut self, user_id: &UserId, revision: u64) {
+        self.own.insert(user_id.clone(), revision);
+    }
+
+    /// This node has the user no more. Gives the revision under which it had it.
+    pub(super) fn disown(&mut self, user_id: &UserId) -> Option<u64> {
+        self.own.remove(user_id)
+    }
+
+    /// The revision under which this node has the user.
+    pub(super) fn owned(&self, user_id: &UserId) -> Option<u64> {
+        self.own.get(user_id).copied()
+    }
+}
+
+impl Core {
+    /// Makes this core one of several, before any connection: it is on this node, with this view.
+    pub fn join_cluster(&mut self, node: NodeId, view: View) {
+        self.edge = Some(Box::new(Edge::new(node, view, &self.hasher)));
+    }
+
+    /// The cluster has another view. One that is not newer is passed over.
+    pub fn handle_view(&mut self, now: Now, view: View) {
+        let now = self.time(now);
+        let Some(edge) = self.edge.as_mut().filter(|edge| edge.view.epoch() < view.epoch()) else { return };
+        edge.view = view;
+        self.look_at_claims(now);
+        self.look_at_frozen(now);
+    }
+
+    /// The same project on another node says something. What a node says arrives once and in order.
+    pub fn handle_parcel(&mut self, now: Now, from: &NodeId, parcel: ProjectParcel) {
+        let now = self.time(now);
+        match parcel {
+            ProjectParcel::Ask(ask) => self.asked_for_session(now, from, ask),
+            ProjectParcel::Verdict { claim, verdict } => self.claim_judged(now, from, claim, verdict),
+            ProjectParcel::Pack { claim, bytes } => self.pack_came(now, from, claim, &bytes),
+            ProjectParcel::Took { user_id, session, revision } => {
+                self.user_is_elsewhere(now, &user_id, session, revision);
+            }
+        }
+        self.hub.close_overfull(now);
+    }
+
+    /// A user's entry has changed. Changes may come late, but those of one user come in order.
+    pub fn handle_entry(&mut self, now: Now, user_id: &UserId, heard: &Revised) {
+        let now = self.time(now);
+        self.learn_entry(now, user_id, heard);
+    }
+
+    /// The engine's answer to a job.
+    pub fn handle_engine(&mut self, now: Now, job: EngineJobId, answer: EngineAnswer) {
+        let now = self.time(now);
+        let Some(edge) = &mut self.edge else { return };
+        let Some((user_id, purpose)) = edge.asked.remove(&job) else { return };
+        if let EngineAnswer::Read(heard) = &answer {
+            self.learn_entry(now, &user_id, heard);
+        }
+        match purpose {
+            Purpose::Claim(claim) => self.claim_answered(now, claim, answer),
+            Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
+            Purpose::Release { expected } => self.release_answered(&user_id, expected, answer),
+        }
+        self.hub.close_overfull(now);
+    }
+
+    /// Appends what is to be said to the same project on other nodes, in order for each. Each is to arrive once, as long
+    /// as its receiver stays a member.
+    pub fn take_parcels(&mut self, parcels: &mut Vec<(NodeId, ProjectParcel)>) {
+        if let Some(edge) = &mut self.edge {
+            parcels.append(&mut edge.parcels);
+        }
+    }
+
+    /// Appends what is to be asked of the engine.
+    pub fn take_engine_jobs(&mut self, jobs: &mut Vec<EngineJob>) {
+        if let Some(edge) = &mut self.edge {
+            jobs.append(&mut edge.jobs);
+        }
+    }
+
+    /// The node that has a user's session, as far as this core has heard; `None` for this node, or none.
+    #[must_use]
+    pub fn node_of(&self, user_id: &UserId) -> Option<&NodeId> {
+        let edge = self.edge.as_ref()?;
+        let entry = edge.entries.get(user_id)?.entry.as_ref()?;
+        (edge.is_good(entry) && entry.node != edge.node).then_some(&entry.node)
+    }
+
+    fn learn_entry(&mut self, now: Now, user_id: &UserId, heard: &Revised) {
+        let Some(edge) = &mut self.edge else { return };
+        if !edge.learn(user_id, heard) {
+            return;
+        }
+        let Some(entry) = &heard.entry else { return };
+        if entry.node != edge.node {
+            let session = entry.session;
+            self.user_is_elsewhere(now, user_id, session, heard.revision);
+        }
+    }
+
+    /// A user has no session here any more: its entry goes, if it is still this node's.
+    pub(super) fn release_entry(&mut self, user_id: &UserId) {
+        let Some(edge) = &mut self.edge else { return };
+        if let Some(expected) = edge.disown(user_id) {
+            edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
+        }
+    }
+
+    /// An entry that could not be removed for sure is removed again, unless another one has come.
+    fn release_answered(&mut self, user_id: &UserId, expected: u64, answer: EngineAnswer) {
+        let Some(edge) = &mut self.edge else { return };
+        let is_claimed = edge.owned(user_id).is_some() || edge.claims.concern(user_id);
+        if answer == EngineAnswer::Unknown && !is_claimed {
+            edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
+        }
+    }
+
+    /// Sees to it that claims and frozen sessions are looked after in time.
+    pub(super) fn arm_edge(&mut self, at: Instant) {
+        self.hub.timers.push(at, Due::Edge);
+    }
+
+    /// Does what is due for claims and frozen sessions.
+    pub(super) fn edge_due(&mut self, now: Now) {
+        self.look_at_claims(now);
+        self.look_at_frozen(now);
+    }
+}
+
+/// How long a node waits for another to take what it has asked for.
+pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,239 @@
+//! Sessions on their way to another node: each stands still until the entry of its user says whose it is.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rtm_codec::{CloseReason, SessionId, UserId};
+
+use super::{
+    Core, NotPackable, Now,
+    cluster::{Ask, NodeId, ProjectParcel, Verdict},
+    edge::{EngineAnswer, EngineWork, Purpose, TAKEN_WITHIN},
+    login::{Arrival, Visitor},
+};
+
+/// The sessions that were packed for other nodes, oldest first, and the questions that wait to be answered.
+#[derive(Debug, Default)]
+pub(super) struct Frozen {
+    sessions: VecDeque<FrozenSession>,
+    waiting: Vec<(Instant, NodeId, Ask)>,
+}
+
+#[derive(Debug)]
+struct FrozenSession {
+    user_id: UserId,
+    session: SessionId,
+    pack: Bytes,
+    /// The revision of the entry that names this node.
+    revision: u64,
+    /// The node that is to take it.
+    to: NodeId,
+    /// When this node tries to have it back.
+    until: Instant,
+    is_thawing: bool,
+    /// Other nodes that ask for it meanwhile.
+    asks: Vec<(NodeId, Ask)>,
+}
+
+impl Frozen {
+    fn of_user(&mut self, user_id: &UserId) -> Option<&mut FrozenSession> {
+        self.sessions.iter_mut().find(|frozen| frozen.user_id == *user_id)
+    }
+
+    fn take(&mut self, user_id: &UserId) -> Option<FrozenSession> {
+        let at = self.sessions.iter().position(|frozen| frozen.user_id == *user_id)?;
+        self.sessions.remove(at)
+    }
+
+    fn bytes(&self) -> usize {
+        self.sessions.iter().map(|frozen| frozen.pack.len()).sum()
+    }
+}
+
+impl Core {
+    /// A user logs in on another node, and its entry names this one.
+    pub(super) fn asked_for_session(&mut self, now: Now, from: &NodeId, ask: Ask) {
+        let Some(ask) = self.ask_behind_claim(from, ask) else { return };
+        let Some(edge) = &mut self.edge else { return };
+        if let Some(frozen) = edge.frozen.of_user(&ask.user_id) {
+            return frozen.asks.push((from.clone(), ask));
+        }
+        let claim = ask.claim;
+        let verdict = match self.users.find(&ask.user_id).filter(|_| self.session_of(&ask.user_id).is_some()) {
+            None => Verdict::NotHere,
+            Some(user) => {
+                let visitor = Visitor { instance: &ask.instance, ticket: ask.ticket };
+                match self.arrival(user, visitor) {
+                    Arrival::Ousted => Verdict::Ousted,
+                    Arrival::Returning(_) => return self.freeze(now, from, ask),
+                    _ if ask.is_token_over => Verdict::TokenOver,
+                    Arrival::Resuming(_) => return self.freeze(now, from, ask),
+                    Arrival::New(None) => Verdict::NotHere,
+                    Arrival::New(Some(key)) | Arrival::Overfull(key) => {
+                        let session = self.hub.sessions.get(key);
+                        let ousted = session.map(|session| session.ousted.with(session)).unwrap_or_default();
+                        Verdict::Ends { ousted }
+                    }
+                }
+            }
+        };
+        if let Some(edge) = &mut self.edge {
+            edge.tell(from, ProjectParcel::Verdict { claim, verdict });
+        }
+    }
+
+    /// Packs a session for another node, now or when the store has done what it does for it.
+    fn freeze(&mut self, now: Now, from: &NodeId, ask: Ask) {
+        let Some(edge) = &mut self.edge else { return };
+        let is_full = edge.frozen.bytes() >= FROZEN_BYTES;
+        let revision = edge.owned(&ask.user_id);
+        let session = self.session_of(&ask.user_id).and_then(|key| self.hub.sessions.get(key));
+        let (Some(session), Some(revision)) = (session.map(|session| session.id), revision) else {
+            return self.judge(from, ask.claim, Verdict::NotHere);
+        };
+        let packed = if is_full { Err(NotPackable::StoreAtWork) } else { self.pack_out(now, &ask.user_id) };
+        let pack = match packed {
+            Ok(pack) => Bytes::from(pack),
+            Err(NotPackable::StoreAtWork) => {
+                let at = now.instant + AGAIN;
+                if let Some(edge) = &mut self.edge {
+                    edge.frozen.waiting.push((at, from.clone(), ask));
+                }
+                return self.arm_edge(at);
+            }
+            Err(_) => {
+                // It can go on nowhere else, and its client is not here any more.
+                if let Some(key) = self.session_of(&ask.user_id) {
+                    self.end_session(now, key, CloseReason::SlowConsumer);
+                }
+                return self.judge(from, ask.claim, Verdict::NotHere);
+            }
+        };
+        let Some(edge) = &mut self.edge else { return };
+        edge.disown(&ask.user_id);
+        let bytes = u32::try_from(pack.len()).unwrap_or(u32::MAX);
+        edge.tell(from, ProjectParcel::Verdict { claim: ask.claim, verdict: Verdict::Moves { bytes } });
+        let mut rest = pack.clone();
+        while !rest.is_empty() {
+            let bytes = rest.split_to(rest.len().min(PART_BYTES));
+            edge.tell(from, ProjectParcel::Pack { claim: ask.claim, bytes });
+        }
+        let until = now.instant + TAKEN_WITHIN;
+        edge.frozen.sessions.push_back(FrozenSession {
+            user_id: ask.user_id,
+            session,
+            pack,
+            revision,
+            to: from.clone(),
+            until,
+            is_thawing: false,
+            asks: Vec::new(),
+        });
+        self.arm_edge(until);
+    }
+
+    fn judge(&mut self, to: &NodeId, claim: u64, verdict: Verdict) {
+        if let Some(edge) = &mut self.edge {
+            edge.tell(to, ProjectParcel::Verdict { claim, verdict });
+        }
+    }
+
+    /// The entry of a user names another node, under this revision.
+    pub(super) fn user_is_elsewhere(&mut self, now: Now, user_id: &UserId, session: SessionId, revision: u64) {
+        let Some(edge) = &mut self.edge else { return };
+        if edge.frozen.of_user(user_id).is_some_and(|frozen| frozen.revision < revision) {
+            if let Some(frozen) = edge.frozen.take(user_id) {
+                self.go_on_behind(now, Vec::new(), frozen.asks);
+            }
+            return;
+        }
+        if edge.owned(user_id).is_none_or(|owned| owned >= revision) {
+            return;
+        }
+        edge.disown(user_id);
+        let key = self.session_of(user_id);
+        let other = key.filter(|key| self.hub.sessions.get(*key).is_some_and(|here| here.id != session));
+        if let Some(key) = other {
+            self.end_session(now, key, CloseReason::RemoteLogin);
+        }
+    }
+
+    /// Tries to have sessions back that nobody took, and answers what had to wait.
+    pub(super) fn look_at_frozen(&mut self, now: Now) {
+        let Some(edge) = &mut self.edge else { return };
+        let (view, entry) = (&edge.view, |session| edge.entry(session));
+        let mut back = Vec::new();
+        for frozen in &edge.frozen.sessions {
+            if !frozen.is_thawing && (frozen.until <= now.instant || !view.has(&frozen.to)) {
+                back.push((frozen.user_id.clone(), frozen.session, frozen.revision, entry(frozen.session)));
+            }
+        }
+        for (user_id, session, expected, entry) in back {
+            if let Some(frozen) = edge.frozen.of_user(&user_id) {
+                frozen.is_thawing = true;
+            }
+            edge.ask(&user_id, EngineWork::Write { entry: Some(entry), expected }, Purpose::Thaw(session));
+        }
+        let is_due = |(at, ..): &mut (Instant, NodeId, Ask)| *at <= now.instant;
+        let due: Vec<_> = edge.frozen.waiting.extract_if(.., is_due).collect();
+        for (_, from, ask) in due {
+            self.asked_for_session(now, &from, ask);
+        }
+    }
+
+    /// What the engine says of a session that this node wants back.
+    pub(super) fn thaw_answered(&mut self, now: Now, user_id: &UserId, session: SessionId, answer: EngineAnswer) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(frozen) = edge.frozen.of_user(user_id).filter(|frozen| frozen.session == session) else { return };
+        let own_revision = match &answer {
+            EngineAnswer::Written(revision) => Some(*revision),
+            EngineAnswer::Read(heard) => {
+                let is_ours = |entry: &super::UserEntry| entry.node == edge.node && entry.session == session;
+                let is_written = heard.revision > frozen.revision && heard.entry.as_ref().is_some_and(is_ours);
+                is_written.then_some(heard.revision)
+            }
+            EngineAnswer::Conflict | EngineAnswer::Unknown => None,
+        };
+        if let Some(revision) = own_revision {
+            return self.thaw(now, user_id, revision);
+        }
+        match answer {
+            EngineAnswer::Read(heard) if heard.revision == frozen.revision => {
+                frozen.is_thawing = false;
+                frozen.until = now.instant;
+                self.look_at_frozen(now);
+            }
+            // Another has it, or nobody.
+            EngineAnswer::Read(_) => {
+                if let Some(frozen) = edge.frozen.take(user_id) {
+                    self.go_on_behind(now, Vec::new(), frozen.asks);
+                }
+            }
+            _ => {
+                edge.ask(user_id, EngineWork::Read, Purpose::Thaw(session));
+            }
+        }
+    }
+
+    /// A session goes on here.
+    fn thaw(&mut self, now: Now, user_id: &UserId, revision: u64) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(frozen) = edge.frozen.take(user_id) else { return };
+        edge.own(user_id, revision);
+        // This core packed it.
+        if self.unpack_in(now, &frozen.pack).is_err() {
+            self.release_entry(user_id);
+        }
+        self.go_on_behind(now, Vec::new(), frozen.asks);
+    }
+}
+
+/// What is said at once of a packed session.
+const PART_BYTES: usize = 256 * 1024;
+/// So many bytes of sessions stand still at a time, about.
+const FROZEN_BYTES: usize = 64 * 1024 * 1024;
+/// How soon a session is looked at again that the store was at work for.
+const AGAIN: Duration = Duration::from_millis(20);

@@ -1,0 +1,216 @@
+//! One session a user: logins on several nodes.
+
+use rtm_codec::{CloseReason, Resumption, SendOutcome};
+
+use crate::harness::*;
+
+#[test]
+fn a_login_is_answered_when_the_entry_names_its_node() {
+    let mut world = World::new(2);
+    let alice = world.start_login(0, login_of("alice"));
+    assert!(world.welcome(alice).is_none());
+    world.pump();
+    assert!(world.welcome(alice).is_some());
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
+    assert_eq!(world.cores[1].node_of(&uid("alice")), Some(&node(0)));
+    assert_eq!(world.cores[0].node_of(&uid("alice")), None, "it is here");
+}
+
+#[test]
+fn a_logout_frees_the_user() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.logout(alice);
+    assert_eq!(world.engine.entry("alice"), None);
+    assert_eq!(world.cores[1].node_of(&uid("alice")), None);
+    world.login(1, "alice");
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
+}
+
+#[test]
+fn another_client_on_another_node_ends_the_first_ones_session() {
+    let mut world = World::new(2);
+    let first = world.login(0, "alice");
+    let second = world.login_with(1, other_login_of("alice"));
+    assert_eq!(world.closed(first), Some(CloseReason::RemoteLogin));
+    assert_eq!(world.closed(second), None);
+    assert_eq!(world.sessions(), 1);
+    let back = world.start_resume(0, first);
+    world.pump();
+    assert_eq!(world.closed(back), Some(CloseReason::RemoteLogin), "it does not throw out the newer one");
+    assert_eq!(world.closed(second), None);
+}
+
+#[test]
+fn a_client_goes_on_with_its_session_on_another_node() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.cut(alice);
+    let sent = world.request(bob, to_peer(1, "alice", "while away"));
+    assert_eq!(world.reply(bob, sent), None);
+    let back = world.resume(1, alice);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    assert_eq!(world.texts(back), ["while away"]);
+    assert_eq!(world.sessions(), 2);
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
+}
+
+#[test]
+fn two_nodes_that_claim_a_user_at_once_end_with_one_session() {
+    let mut world = World::new(3);
+    let first = world.start_login(0, login_of("alice"));
+    let second = world.start_login(1, other_login_of("alice"));
+    world.pump();
+    world.advance(secs(1));
+    assert_eq!(world.sessions(), 1);
+    let stays = world.engine.entry("alice").unwrap().node.clone();
+    let (winner, loser) = if stays == node(0) { (first, second) } else { (second, first) };
+    assert!(world.welcome(winner).is_some() && world.closed(winner).is_none());
+    assert_eq!(world.closed(loser), Some(CloseReason::RemoteLogin));
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_counts() {
+    let mut world = World::new(2);
+    world.engine.loses_answers = 1;
+    let alice = world.login(0, "alice");
+    assert_eq!(world.closed(alice), None);
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_asked_again() {
+    let mut world = World::new(2);
+    world.engine.is_deaf = 3;
+    let alice = world.start_login(0, login_of("alice"));
+    world.pump();
+    assert!(world.welcome(alice).is_none());
+    world.advance(secs(1));
+    assert!(world.welcome(alice).is_some());
+}
+
+#[test]
+fn a_client_is_sent_away_when_the_engine_stays_silent() {
+    let mut world = World::new(2);
+    world.engine.is_deaf = usize::MAX;
+    let alice = world.start_login(0, login_of("alice"));
+    world.advance(secs(11));
+    assert_eq!(world.closed(alice), Some(CloseReason::Draining));
+}
+
+#[test]
+fn the_entry_of_a_node_that_left_is_no_obstacle() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.kill(0);
+    let back = world.start_resume(1, alice);
+    world.pump();
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::New);
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
+}
+
+#[test]
+fn a_claim_goes_on_when_the_node_that_it_asked_leaves() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    world.stall(1, 0);
+    let back = world.start_resume(1, alice);
+    world.pump();
+    assert!(world.welcome(back).is_none());
+    world.kill(0);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::New);
+}
+
+#[test]
+fn a_session_that_nobody_took_goes_on_where_it_was() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.cut(alice);
+    let sent = world.request(bob, to_peer(1, "alice", "not lost"));
+    world.stall(0, 1);
+    let lost = world.start_resume(1, alice);
+    world.pump();
+    world.cut(lost);
+    world.kill(1);
+    let back = world.resume(0, alice);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    assert_eq!(world.texts(back), ["not lost"]);
+    assert!(world.reply(bob, sent).unwrap().is_ok());
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
+}
+
+/// A timer starts the try to have it back, and never decides: the taker may have written already.
+#[test]
+fn a_session_that_was_taken_late_is_not_thawed() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    world.blind(0);
+    world.stall(1, 0);
+    let back = world.start_resume(1, alice);
+    // The question has to get there.
+    world.unstall();
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    world.advance(secs(10));
+    assert_eq!(world.sessions(), 1);
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
+    world.see(0);
+    assert_eq!((world.sessions(), world.closed(back)), (1, None));
+}
+
+#[test]
+fn a_claim_whose_client_has_gone_still_owns_what_it_took() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    world.stall(0, 1);
+    let lost = world.start_resume(1, alice);
+    world.pump();
+    world.unstall();
+    world.cut(lost);
+    world.advance(secs(1));
+    assert_eq!(world.sessions(), 1);
+    let back = world.resume(1, alice);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+}
+
+#[test]
+fn a_session_that_the_store_is_busy_with_moves_when_it_is_done() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+    world.logout(bob);
+    world.is_store_held = true;
+    let mut stored = to_peer(1, "bob", "stored");
+    stored.enable_offline_messaging = true;
+    let sent = world.request(alice, stored);
+    world.cut(alice);
+    let back = world.start_resume(1, alice);
+    world.advance(secs(1));
+    assert!(world.welcome(back).is_none());
+    world.is_store_held = false;
+    world.advance(secs(1));
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    let _ = (sent, SendOutcome::Stored);
+}
+
+#[test]
+fn logins_of_one_user_at_one_node_wait_for_each_other() {
+    let mut world = World::new(2);
+    let first = world.start_login(0, login_of("alice"));
+    let second = world.start_login(0, other_login_of("alice"));
+    world.pump();
+    assert_eq!(world.closed(first), Some(CloseReason::RemoteLogin));
+    assert!(world.welcome(second).is_some() && world.closed(second).is_none());
+    assert_eq!(world.sessions(), 1);
+}
+
+#[test]
+fn a_client_that_gives_up_while_it_waits_leaves_nothing_behind() {
+    let mut world = World::new(2);
+    let alice = world.start_login(0, login_of("alice"));
+    world.cut(alice);
+    world.advance(secs(11));
+    assert_eq!(world.sessions(), 0);
+    assert_eq!(world.engine.entry("alice"), None);
+}

@@ -1,0 +1,444 @@
+//! Several cores of one project, the bus between them, an engine, and clients that may log in anywhere.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{
+    Answer, AppId, CallLimits, ClientFrame, CloseReason, Command, Event, InstanceId, KeepAlive, Login, MessageId,
+    Refusal, RequestId, Resume, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
+};
+use rtm_core::{
+    ConnId, Core, EngineAnswer, EngineJob, EngineWork, Now, Outgoing, ProjectConfig, Revised, StoreDone, StoreFailed,
+    StoreJob, UserEntry,
+    cluster::{Change, NodeId, NodeName, ProjectParcel, View},
+    store::{Backend, Memory, Task},
+};
+
+pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
+
+/// A client of the world: a connection, and what came over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct C(usize);
+
+#[derive(Debug)]
+struct Client {
+    node: usize,
+    conn: ConnId,
+    login: Login,
+    welcome: Option<Welcome>,
+    refused: Option<Refusal>,
+    closed: Option<CloseReason>,
+    is_open: bool,
+    received: u64,
+    next_request: u64,
+    events: Vec<Event>,
+    replies: BTreeMap<RequestId, Result<Answer, Refusal>>,
+}
+
+/// The one place that decides: each user's entry and its revision.
+#[derive(Debug, Default)]
+pub(crate) struct Engine {
+    entries: BTreeMap<UserId, Revised>,
+    revision: u64,
+    /// So many of the next writes are done, and their answers lost.
+    pub(crate) loses_answers: usize,
+    /// So many of the next jobs are not done at all, and not answered.
+    pub(crate) is_deaf: usize,
+}
+
+pub(crate) struct World {
+    pub(crate) cores: Vec<Core>,
+    pub(crate) engine: Engine,
+    pub(crate) now: Now,
+    view: View,
+    clients: Vec<Client>,
+    bus: BTreeMap<(usize, usize), VecDeque<ProjectParcel>>,
+    /// Links over which nothing comes for now.
+    stalled: Vec<(usize, usize)>,
+    /// Nodes to which no changes of entries come for now, and what waits for them.
+    blind: BTreeMap<usize, Vec<(UserId, Revised)>>,
+    /// Nodes that are gone.
+    dead: Vec<usize>,
+    /// One for all nodes. While it is held, jobs wait.
+    store: Memory,
+    pub(crate) is_store_held: bool,
+    jobs: Vec<(usize, StoreJob)>,
+}
+
+pub(crate) fn uid(text: &str) -> UserId {
+    UserId::new(text).unwrap()
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) fn login_of(user: &str) -> Login {
+    Login {
+        app_id: AppId::new(APP_ID).unwrap(),
+        user_id: Some(uid(user)),
+        token: None,
+        instance: InstanceId::new(format!("instance-of-{user}")).unwrap(),
+        resume: None,
+        keep_alive: KeepAlive::Client { interval_ms: 2000 },
+        window: 0,
+        abilities: Wire::Native.abilities(),
+        gateway_session: None,
+    }
+}
+
+/// The same user with another client object.
+pub(crate) fn other_login_of(user: &str) -> Login {
+    Login { instance: InstanceId::new(format!("other-of-{user}")).unwrap(), ..login_of(user) }
+}
+
+pub(crate) fn node(number: usize) -> NodeId {
+    NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation: 1 }
+}
+
+impl Engine {
+    fn serve(&mut self, job: &EngineJob) -> (EngineAnswer, Option<Revised>) {
+        let none = Revised { entry: None, revision: 0 };
+        let present = self.entries.get(&job.user_id).unwrap_or(&none).clone();
+        if self.is_deaf > 0 {
+            self.is_deaf -= 1;
+            return (EngineAnswer::Unknown, None);
+        }
+        match &job.work {
+            EngineWork::Read => (EngineAnswer::Read(present), None),
+            EngineWork::Write { expected, .. } if *expected != present.revision => (EngineAnswer::Conflict, None),
+            EngineWork::Write { entry, .. } => {
+                self.revision += 1;
+                let new = Revised { entry: entry.clone(), revision: self.revision };
+                self.entries.insert(job.user_id.clone(), new.clone());
+                let answer = match self.loses_answers {
+                    0 => EngineAnswer::Written(self.revision),
+                    _ => {
+                        self.loses_answers -= 1;
+                        EngineAnswer::Unknown
+                    }
+                };
+                (answer, Some(new))
+            }
+        }
+    }
+
+    pub(crate) fn entry(&self, user: &str) -> Option<&UserEntry> {
+        self.entries.get(&uid(user))?.entry.as_ref()
+    }
+}
+
+impl World {
+    #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
+    pub(crate) fn new(nodes: usize) -> Self {
+        let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
+        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), 1)).collect();
+        let view = View::empty(0).next(&joins);
+        let core = |number: usize| {
+            let mut config = ProjectConfig::new(AppId::new(APP_ID).unwrap());
+            config.limits = CallLimits::unlimited();
+            let mut core = Core::new(config, [u8::try_from(number).unwrap(); 32], now);
+            core.join_cluster(node(number), view.clone());
+            core
+        };
+        Self {
+            cores: (0..nodes).map(core).collect(),
+            engine: Engine::default(),
+            now,
+            view,
+            clients: Vec::new(),
+            bus: BTreeMap::new(),
+            stalled: Vec::new(),
+            blind: BTreeMap::new(),
+            dead: Vec::new(),
+            store: Memory::default(),
+            is_store_held: false,
+            jobs: Vec::new(),
+        }
+    }
+
+    pub(crate) fn start_login(&mut self, node: usize, login: Login) -> C {
+        let conn = self.cores[node].connect();
+        self.clients.push(Client {
+            node,
+            conn,
+            login: login.clone(),
+            welcome: None,
+            refused: None,
+            closed: None,
+            is_open: true,
+            received: 0,
+            next_request: 1,
+            events: Vec::new(),
+            replies: BTreeMap::new(),
+        });
+        let client = C(self.clients.len() - 1);
+        self.cores[node].handle_frame(self.now, conn, ClientFrame::Login(Box::new(login)));
+        client
+    }
+
+    pub(crate) fn login_with(&mut self, node: usize, login: Login) -> C {
+        let client = self.start_login(node, login);
+        self.pump();
+        assert!(self.clients[client.0].welcome.is_some(), "the login was not taken");
+        client
+    }
+
+    pub(crate) fn login(&mut self, node: usize, user: &str) -> C {
+        self.login_with(node, login_of(user))
+    }
+
+    /// The login with which a client would resume.
+    pub(crate) fn resuming(&self, client: C) -> Login {
+        let old = &self.clients[client.0];
+        let ticket = old.welcome.as_ref().unwrap().ticket.unwrap();
+        let answered = RequestId(old.replies.keys().next_back().map_or(1, |last| last.0 + 1));
+        let received = Seq(old.received);
+        Login { resume: Some(Resume { ticket, received, consumed: received, answered }), ..old.login.clone() }
+    }
+
+    /// A client comes back on this node.
+    pub(crate) fn start_resume(&mut self, node: usize, client: C) -> C {
+        let login = self.resuming(client);
+        let (received, next) = (self.clients[client.0].received, self.clients[client.0].next_request);
+        let new = self.start_login(node, login);
+        (self.clients[new.0].received, self.clients[new.0].next_request) = (received, next);
+        new
+    }
+
+    pub(crate) fn resume(&mut self, node: usize, client: C) -> C {
+        let new = self.start_resume(node, client);
+        self.pump();
+        new
+    }
+
+    pub(crate) fn cut(&mut self, client: C) {
+        let state = &mut self.clients[client.0];
+        state.is_open = false;
+        let (node, conn) = (state.node, state.conn);
+        self.cores[node].disconnect(self.now, conn);
+        self.pump();
+    }
+
+    pub(crate) fn logout(&mut self, client: C) {
+        self.frame(client, ClientFrame::Logout);
+        self.pump();
+    }
+
+    fn frame(&mut self, client: C, frame: ClientFrame) {
+        let (node, conn) = (self.clients[client.0].node, self.clients[client.0].conn);
+        self.cores[node].handle_frame(self.now, conn, frame);
+    }
+
+    pub(crate) fn request(&mut self, client: C, command: impl Into<Command>) -> RequestId {
+        let state = &mut self.clients[client.0];
+        let id = RequestId(state.next_request);
+        state.next_request += 1;
+        self.frame(client, ClientFrame::Request { id, command: command.into() });
+        self.pump();
+        id
+    }
+
+    pub(crate) fn reply(&self, client: C, id: RequestId) -> Option<&Result<Answer, Refusal>> {
+        self.clients[client.0].replies.get(&id)
+    }
+
+    pub(crate) fn texts(&mut self, client: C) -> Vec<String> {
+        let text = |event: Event| match event {
+            Event::MessageFromPeer(message) => message.message.as_text().map(str::to_owned),
+            _ => None,
+        };
+        std::mem::take(&mut self.clients[client.0].events).into_iter().filter_map(text).collect()
+    }
+
+    pub(crate) fn welcome(&self, client: C) -> Option<&Welcome> {
+        self.clients[client.0].welcome.as_ref()
+    }
+
+    pub(crate) fn closed(&self, client: C) -> Option<CloseReason> {
+        self.clients[client.0].closed
+    }
+
+    /// How many sessions there are in all.
+    pub(crate) fn sessions(&self) -> usize {
+        let alive = (0..self.cores.len()).filter(|number| !self.dead.contains(number));
+        alive.map(|number| self.cores[number].stats().sessions).sum()
+    }
+
+    /// Nothing comes from one node to another.
+    pub(crate) fn stall(&mut self, from: usize, to: usize) {
+        self.stalled.push((from, to));
+    }
+
+    pub(crate) fn unstall(&mut self) {
+        self.stalled.clear();
+        self.pump();
+    }
+
+    /// A node hears no changes of entries.
+    pub(crate) fn blind(&mut self, node: usize) {
+        self.blind.insert(node, Vec::new());
+    }
+
+    pub(crate) fn see(&mut self, node: usize) {
+        for (user_id, heard) in self.blind.remove(&node).unwrap_or_default() {
+            self.cores[node].handle_entry(self.now, &user_id, &heard);
+        }
+        self.pump();
+    }
+
+    /// A node is killed, and put out.
+    pub(crate) fn kill(&mut self, number: usize) {
+        self.dead.push(number);
+        self.view = self.view.next(&[Change::Leave(node(number))]);
+        for (_, core) in self.cores.iter_mut().enumerate().filter(|(at, _)| !self.dead.contains(at)) {
+            core.handle_view(self.now, self.view.clone());
+        }
+        self.pump();
+    }
+
+    pub(crate) fn advance(&mut self, duration: Duration) {
+        let end = self.now.instant + duration;
+        while self.now.instant < end {
+            let step = Duration::from_millis(10);
+            self.now.instant += step;
+            self.now.unix_ms += 10;
+            for number in 0..self.cores.len() {
+                if !self.dead.contains(&number) {
+                    self.cores[number].handle_timeout(self.now);
+                }
+            }
+            self.pump();
+        }
+    }
+
+    /// Everything that can move, moves.
+    pub(crate) fn pump(&mut self) {
+        while self.step() {}
+    }
+
+    fn step(&mut self) -> bool {
+        let mut moved = false;
+        for number in 0..self.cores.len() {
+            if self.dead.contains(&number) {
+                continue;
+            }
+            moved |= self.serve_store(number);
+            moved |= self.serve_engine(number);
+            let mut parcels = Vec::new();
+            self.cores[number].take_parcels(&mut parcels);
+            for (to, parcel) in parcels {
+                let to = (0..self.cores.len()).find(|at| node(*at) == to).unwrap();
+                self.bus.entry((number, to)).or_default().push_back(parcel);
+                moved = true;
+            }
+            moved |= self.deliver(number);
+        }
+        for at in 0..self.clients.len() {
+            moved |= self.read(at);
+        }
+        moved
+    }
+
+    fn serve_store(&mut self, number: usize) -> bool {
+        let mut jobs = Vec::new();
+        self.cores[number].take_store_jobs(&mut jobs);
+        self.jobs.extend(jobs.into_iter().map(|job| (number, job)));
+        if self.is_store_held || self.jobs.is_empty() {
+            return false;
+        }
+        let app_id = AppId::new(APP_ID).unwrap();
+        for (number, StoreJob { id, work }) in std::mem::take(&mut self.jobs) {
+            let result = self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0).map_err(|_| StoreFailed);
+            self.cores[number].handle_stored(self.now, StoreDone { id, result });
+        }
+        true
+    }
+
+    fn serve_engine(&mut self, number: usize) -> bool {
+        let mut jobs = Vec::new();
+        self.cores[number].take_engine_jobs(&mut jobs);
+        let moved = !jobs.is_empty();
+        for job in jobs {
+            let (answer, changed) = self.engine.serve(&job);
+            self.cores[number].handle_engine(self.now, job.id, answer);
+            let Some(changed) = changed else { continue };
+            for at in (0..self.cores.len()).filter(|at| !self.dead.contains(at)) {
+                match self.blind.get_mut(&at) {
+                    Some(waiting) => waiting.push((job.user_id.clone(), changed.clone())),
+                    None => self.cores[at].handle_entry(self.now, &job.user_id, &changed),
+                }
+            }
+        }
+        moved
+    }
+
+    fn deliver(&mut self, to: usize) -> bool {
+        let mut moved = false;
+        for from in 0..self.cores.len() {
+            if self.stalled.contains(&(from, to)) {
+                continue;
+            }
+            while let Some(parcel) = self.bus.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
+                self.cores[to].handle_parcel(self.now, &node(from), parcel);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    fn read(&mut self, at: usize) -> bool {
+        let client = &mut self.clients[at];
+        let mut out = Vec::new();
+        if !client.is_open || self.dead.contains(&client.node) {
+            return false;
+        }
+        while self.cores[client.node].take_output(client.conn, &mut out) {}
+        let moved = !out.is_empty();
+        let mut got_event = false;
+        for outgoing in out {
+            match outgoing {
+                Outgoing::Frame(ServerFrame::Welcome(welcome)) => {
+                    if client.login.resume.as_ref().is_none_or(|resume| welcome.ticket != Some(resume.ticket)) {
+                        client.received = 0;
+                    }
+                    client.welcome = Some(*welcome);
+                }
+                Outgoing::Frame(ServerFrame::Refused(refusal)) => client.refused = Some(refusal),
+                Outgoing::Frame(ServerFrame::Reply { id, result }) => drop(client.replies.insert(id, result)),
+                Outgoing::Frame(_) => {}
+                Outgoing::Event(seq, event) => {
+                    client.received = seq.0;
+                    client.events.push(event.event().clone());
+                    got_event = true;
+                }
+                Outgoing::Close(reason) => client.closed = Some(reason),
+                Outgoing::Hangup => client.is_open = false,
+            }
+        }
+        if client.closed.is_some() {
+            client.is_open = false;
+        }
+        let (node, conn, is_open) = (client.node, client.conn, client.is_open);
+        if !is_open {
+            self.cores[node].disconnect(self.now, conn);
+        } else if got_event {
+            let received = Seq(client.received);
+            let ack = ClientFrame::Ack { received, consumed: received, answered: RequestId(0) };
+            self.cores[node].handle_frame(self.now, conn, ack);
+        }
+        moved
+    }
+}
+
+pub(crate) fn to_peer(id: u64, peer: &str, text: &str) -> SendMessageToPeer {
+    SendMessageToPeer {
+        message_id: MessageId(id),
+        peer_id: uid(peer),
+        message: text.into(),
+        enable_offline_messaging: false,
+        enable_historical_messaging: false,
+    }
+}
