@@ -63,6 +63,11 @@ key! {
     struct InvitationKey
 }
 
+impl SessionKey {
+    /// No key is lower.
+    pub(super) const LOWEST: Self = Self { slot: 0, serial: 0 };
+}
+
 /// Values in slots that are used again. A slot without a value keeps its key for one that is elsewhere.
 #[derive(Debug)]
 pub(super) struct Arena<K, T> {

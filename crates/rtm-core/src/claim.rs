@@ -300,7 +300,7 @@ impl Core {
             }
             (Gain::New(ousted), Some(entrant)) => {
                 let old = self.session_of(&user_id);
-                self.enter(now, Arrival::New(old), entrant, Fresh { session, ousted });
+                self.enter(now, Arrival::New(old), entrant, Some(Fresh { session, ousted }));
             }
             (Gain::New(_), None) => match self.session_of(&user_id) {
                 // It did not end, then, and the entry is written anew for it when its user comes back.
@@ -308,6 +308,7 @@ impl Core {
                 None => self.release_entry(&user_id),
             },
         }
+        self.receiver_is_here(now, &user_id);
         self.go_on_behind(now, behind, asks);
     }
 

@@ -21,5 +21,5 @@ pub use parcel::{
     Sealed,
 };
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
-pub use project::{Ask, OustedSession, ProjectParcel, Verdict};
+pub use project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

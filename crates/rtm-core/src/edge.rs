@@ -2,7 +2,7 @@
 //! nodes and asked of the engine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -12,8 +12,10 @@ use rtm_codec::{SessionId, UserId};
 
 use super::{
     Core, Now,
+    arena::SessionKey,
     claim::Claims,
     cluster::{NodeId, ProjectParcel, View},
+    delivery::{LaneAnswer, Numbered},
     frozen::Frozen,
     timer::Due,
 };
@@ -96,6 +98,8 @@ pub(super) struct Edge {
     parcels: Vec<(NodeId, ProjectParcel)>,
     pub(super) claims: Claims,
     pub(super) frozen: Frozen,
+    /// The lanes on which messages are on their way.
+    lanes: BTreeSet<(UserId, SessionKey)>,
 }
 
 /// What the engine was asked for.
@@ -107,6 +111,8 @@ pub(super) enum Purpose {
     Thaw(SessionId),
     /// The user has no session here any more.
     Release { expected: u64 },
+    /// A message of this session goes there.
+    Where(SessionKey),
 }
 
 impl Edge {
@@ -122,6 +128,7 @@ impl Edge {
             parcels: Vec::new(),
             claims: Claims::default(),
             frozen: Frozen::default(),
+            lanes: BTreeSet::new(),
         }
     }
 
@@ -169,6 +176,32 @@ impl Edge {
         self.own.remove(user_id)
     }
 
+    /// Messages of a session to a user are on their way. Says whether they are the only ones of all.
+    pub(super) fn open_lane(&mut self, key: SessionKey, to: &UserId) -> bool {
+        let is_first = self.lanes.is_empty();
+        self.lanes.insert((to.clone(), key));
+        is_first
+    }
+
+    /// No message of a session to a user is on its way any more.
+    pub(super) fn close_lane(&mut self, key: SessionKey, to: &UserId) {
+        self.lanes.remove(&(to.clone(), key));
+    }
+
+    pub(super) fn has_lanes(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    pub(super) fn open_lanes(&self) -> Vec<(SessionKey, UserId)> {
+        self.lanes.iter().map(|(to, key)| (*key, to.clone())).collect()
+    }
+
+    /// The sessions that have messages on their way to a user.
+    pub(super) fn lanes_to(&self, to: &UserId) -> Vec<SessionKey> {
+        let from = (to.clone(), SessionKey::LOWEST);
+        self.lanes.range(from..).take_while(|(other, _)| other == to).map(|(_, key)| *key).collect()
+    }
+
     /// The revision under which this node has the user.
     pub(super) fn owned(&self, user_id: &UserId) -> Option<u64> {
         self.own.get(user_id).copied()
@@ -188,6 +221,7 @@ impl Core {
         edge.view = view;
         self.look_at_claims(now);
         self.look_at_frozen(now);
+        self.look_at_lanes(now);
     }
 
     /// The same project on another node says something. What a node says arrives once and in order.
@@ -200,6 +234,18 @@ impl Core {
             ProjectParcel::Took { user_id, session, revision } => {
                 self.user_is_elsewhere(now, &user_id, session, revision);
             }
+            ProjectParcel::Deliver(deliver) => self.deliver(now, from, *deliver),
+            ProjectParcel::Placed { session, user_id, to, n, drops_repeats } => {
+                let answer = LaneAnswer::Placed { drops_repeats };
+                self.lane_answered(now, from, Numbered { session, sender: user_id, to, n }, answer);
+            }
+            ProjectParcel::NotHere { session, user_id, to, n } => {
+                self.lane_answered(now, from, Numbered { session, sender: user_id, to, n }, LaneAnswer::NotHere);
+            }
+            ProjectParcel::Missing { session, user_id, to, n } => {
+                self.lane_answered(now, from, Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
+            }
+            ProjectParcel::Outcome(outcome) => self.outcome_came(*outcome),
         }
         self.hub.close_overfull(now);
     }
@@ -222,6 +268,7 @@ impl Core {
             Purpose::Claim(claim) => self.claim_answered(now, claim, answer),
             Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
             Purpose::Release { expected } => self.release_answered(&user_id, expected, answer),
+            Purpose::Where(key) => self.lane_found(now, key, &user_id, &answer),
         }
         self.hub.close_overfull(now);
     }
@@ -256,8 +303,9 @@ impl Core {
         }
         let Some(entry) = &heard.entry else { return };
         if entry.node != edge.node {
-            let session = entry.session;
+            let (session, node) = (entry.session, entry.node.clone());
             self.user_is_elsewhere(now, user_id, session, heard.revision);
+            self.receiver_moved(now, user_id, &node);
         }
     }
 
@@ -287,6 +335,7 @@ impl Core {
     pub(super) fn edge_due(&mut self, now: Now) {
         self.look_at_claims(now);
         self.look_at_frozen(now);
+        self.look_at_lanes(now);
     }
 }
 

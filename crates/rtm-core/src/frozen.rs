@@ -10,7 +10,7 @@ use rtm_codec::{CloseReason, SessionId, UserId};
 
 use super::{
     Core, NotPackable, Now,
-    cluster::{Ask, NodeId, ProjectParcel, Verdict},
+    cluster::{Ask, MessageOutcome, NodeId, ProjectParcel, Verdict},
     edge::{EngineAnswer, EngineWork, Purpose, TAKEN_WITHIN},
     login::{Arrival, Visitor},
 };
@@ -36,11 +36,30 @@ struct FrozenSession {
     is_thawing: bool,
     /// Other nodes that ask for it meanwhile.
     asks: Vec<(NodeId, Ask)>,
+    /// What became of messages that it sent.
+    outcomes: Vec<MessageOutcome>,
 }
 
 impl Frozen {
     fn of_user(&mut self, user_id: &UserId) -> Option<&mut FrozenSession> {
         self.sessions.iter_mut().find(|frozen| frozen.user_id == *user_id)
+    }
+
+    /// Whether a user's session stands still here.
+    pub(super) fn has(&self, user_id: &UserId) -> bool {
+        self.sessions.iter().any(|frozen| frozen.user_id == *user_id)
+    }
+
+    /// Keeps what became of a message until it is known where its sender's session goes on. Gives it back if that is not
+    /// here.
+    pub(super) fn keep_outcome(&mut self, outcome: MessageOutcome) -> Option<MessageOutcome> {
+        match self.of_user(&outcome.user_id).filter(|frozen| frozen.session == outcome.session) {
+            Some(frozen) => {
+                frozen.outcomes.push(outcome);
+                None
+            }
+            None => Some(outcome),
+        }
     }
 
     fn take(&mut self, user_id: &UserId) -> Option<FrozenSession> {
@@ -97,7 +116,7 @@ impl Core {
         let packed = if is_full { Err(NotPackable::StoreAtWork) } else { self.pack_out(now, &ask.user_id) };
         let pack = match packed {
             Ok(pack) => Bytes::from(pack),
-            Err(NotPackable::StoreAtWork) => {
+            Err(NotPackable::StoreAtWork | NotPackable::OnTheirWay) => {
                 let at = now.instant + AGAIN;
                 if let Some(edge) = &mut self.edge {
                     edge.frozen.waiting.push((at, from.clone(), ask));
@@ -131,6 +150,7 @@ impl Core {
             until,
             is_thawing: false,
             asks: Vec::new(),
+            outcomes: Vec::new(),
         });
         self.arm_edge(until);
     }
@@ -146,7 +166,7 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         if edge.frozen.of_user(user_id).is_some_and(|frozen| frozen.revision < revision) {
             if let Some(frozen) = edge.frozen.take(user_id) {
-                self.go_on_behind(now, Vec::new(), frozen.asks);
+                self.let_go(now, frozen);
             }
             return;
         }
@@ -209,7 +229,7 @@ impl Core {
             // Another has it, or nobody.
             EngineAnswer::Read(_) => {
                 if let Some(frozen) = edge.frozen.take(user_id) {
-                    self.go_on_behind(now, Vec::new(), frozen.asks);
+                    self.let_go(now, frozen);
                 }
             }
             _ => {
@@ -226,6 +246,14 @@ impl Core {
         // This core packed it.
         if self.unpack_in(now, &frozen.pack).is_err() {
             self.release_entry(user_id);
+        }
+        self.let_go(now, frozen);
+    }
+
+    /// A session stands still here no more: what waited for that goes on.
+    fn let_go(&mut self, now: Now, frozen: FrozenSession) {
+        for outcome in frozen.outcomes {
+            self.outcome_came(outcome);
         }
         self.go_on_behind(now, Vec::new(), frozen.asks);
     }

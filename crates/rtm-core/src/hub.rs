@@ -373,6 +373,7 @@ impl Hub {
     /// The key of a session that is not here.
     pub(super) fn absent_key(&mut self, now: Instant, id: SessionId) -> SessionKey {
         if let Some(key) = self.absent.key(id) {
+            self.absent.wait_for(id, now + self.settings.resume_within);
             return key;
         }
         let key = self.sessions.reserve();

@@ -204,10 +204,7 @@ impl Core {
                 self.claim(now, entrant);
                 return self.users.release(user);
             }
-            _ => {
-                let fresh = Fresh { session: self.secrets.session_id(), ousted: OustedSessions::default() };
-                self.enter(now, arrival, entrant, fresh);
-            }
+            _ => self.enter(now, arrival, entrant, None),
         }
         if self.is_draining {
             // Only a client that has been let in comes back.
@@ -222,7 +219,14 @@ impl Core {
     }
 
     /// A login comes too early. It waits where a refusal would be the end of its client.
-    pub(super) fn put_login_off(&mut self, now: Now, conn: ConnId, wait: Duration, user_id: &UserId, login: Box<Login>) {
+    pub(super) fn put_login_off(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        wait: Duration,
+        user_id: &UserId,
+        login: Box<Login>,
+    ) {
         if !login.abilities.gives_up || !self.logins.has_room(user_id) {
             return self.refuse(now, conn, Refusal::too_often(wait));
         }
@@ -230,8 +234,8 @@ impl Core {
         self.hub.timers.push(now.instant + wait, Due::Login(conn));
     }
 
-    /// Gives a client its session. `fresh` is for one that has none to go on with.
-    pub(super) fn enter(&mut self, now: Now, arrival: Arrival, entrant: Entrant, fresh: Fresh) {
+    /// Gives a client its session. What a claim brought is for one that has none to go on with.
+    pub(super) fn enter(&mut self, now: Now, arrival: Arrival, entrant: Entrant, claimed: Option<Fresh>) {
         let conn = entrant.conn;
         match arrival {
             Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
@@ -242,14 +246,19 @@ impl Core {
                 let ousted = session.map(|session| std::mem::take(&mut session.ousted)).unwrap_or_default();
                 self.end_session(now, key, CloseReason::SlowConsumer);
                 let user = self.users.intern(&entrant.user_id);
-                let key = self.open_session(now, user, &entrant.login, Fresh { ousted, ..fresh });
+                let fresh = Fresh { session: self.secrets.session_id(), ousted };
+                let key = self.open_session(now, user, &entrant.login, fresh);
                 self.attach(now, key, entrant, Start::New);
             }
             Arrival::New(old) => {
-                let ousted = old.map(|old| self.oust(now, old)).unwrap_or(fresh.ousted);
+                let mut fresh = claimed
+                    .unwrap_or_else(|| Fresh { session: self.secrets.session_id(), ousted: OustedSessions::default() });
+                if let Some(old) = old {
+                    fresh.ousted = self.oust(now, old);
+                }
                 // With its old session gone, nobody may have needed the user any more.
                 let user = self.users.intern(&entrant.user_id);
-                let key = self.open_session(now, user, &entrant.login, Fresh { ousted, ..fresh });
+                let key = self.open_session(now, user, &entrant.login, fresh);
                 self.attach(now, key, entrant, Start::New);
             }
         }

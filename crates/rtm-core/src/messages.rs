@@ -1,12 +1,14 @@
 //! Messages from user to user, and what their senders are told of them.
 
 use rtm_codec::{
-    Answer, ErrorKind, Event, PeerMessage, Refusal, RtmMessage, SendMessageToPeer, SendOutcome, SharedEvent, limits,
+    Answer, ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendMessageToPeer, SendOutcome, SharedEvent,
+    limits,
 };
 
 use super::{
     Conversation, Core, Now, StoredMessage,
     arena::SessionKey,
+    delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
     notes::{Asker, Note, Queued, event_bytes},
@@ -63,6 +65,10 @@ impl Core {
         let bytes = event_bytes(&event);
         let event = SharedEvent::for_one(event);
         let store = send.enable_offline_messaging;
+        if self.needs_lane(asker.session, &send.peer_id) {
+            self.send_over_lane(now, asker, &send.peer_id, Parting { event, store });
+            return None;
+        }
         match receiver.filter(|key| self.hub.has_room(*key, bytes)) {
             Some(key) => {
                 let deadline = now.instant + self.config.settings.receipt_within;
@@ -80,7 +86,7 @@ impl Core {
     }
 
     /// Puts a message from a user into its receiver's session; behind stored ones that are still being read.
-    fn push_message(&mut self, key: SessionKey, queued: Queued) {
+    pub(super) fn push_message(&mut self, key: SessionKey, queued: Queued) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let is_due_earlier = match queued.note {
             Note::Receipt { deadline, .. } => session.receipts.expect(deadline, &session.stream),
@@ -105,10 +111,17 @@ impl Core {
     /// A sender is told what became of its message.
     pub(super) fn settle_message(&mut self, asker: Asker, event: &SharedEvent, outcome: Result<SendOutcome, Refusal>) {
         let Event::MessageFromPeer(message) = event.event() else { return };
-        let sent = Sent::ToPeer(message.message_id);
+        if self.edge.is_some() {
+            return self.settle_in_cluster(asker, message, outcome);
+        }
+        self.settle_sent(asker, message.message_id, outcome);
+    }
+
+    /// A sender that is here is told what became of its message.
+    pub(super) fn settle_sent(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
         let remembered = outcome.as_ref().ok().copied();
         let result = outcome.map(Answer::SendMessageToPeer);
-        self.finish_repeated(asker, sent, remembered, || result.clone());
+        self.finish_repeated(asker, Sent::ToPeer(message_id), remembered, || result.clone());
         self.hub.finish(asker, result);
     }
 

@@ -25,6 +25,9 @@ pub enum NotPackable {
     /// Once the store has caught up, the session can be packed.
     #[error("the store is at work for the session")]
     StoreAtWork,
+    /// Messages that it sent are on their way to other nodes, and have no receiver's session yet.
+    #[error("messages of the session are on their way")]
+    OnTheirWay,
     /// It holds more than a pack may hold.
     #[error("the session holds too much")]
     TooLarge,
@@ -100,6 +103,10 @@ impl Core {
         let is_subscribing = subscriber.is_some_and(|subscriber| self.subscriptions.is_busy(&subscriber));
         if self.jobs.concern(key) || self.writes.concern(key) || is_subscribing {
             return Err(NotPackable::StoreAtWork);
+        }
+        let session = self.hub.sessions.get(key);
+        if session.and_then(|session| session.lanes.as_ref()).is_some_and(|lanes| lanes.are_unsettled()) {
+            return Err(NotPackable::OnTheirWay);
         }
         if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {
             self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
@@ -182,6 +189,7 @@ impl Core {
             session.watching = watching;
         }
         self.unpack_subscriptions(now, key, seen_ms);
+        self.unpacked_lanes(now, key);
         for invitation in invitations {
             self.unpack_invitation(now, user, invitation);
         }

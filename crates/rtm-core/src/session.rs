@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use rtm_codec::{AttributeKey, Budgets, ChannelId, Login, SessionId, Text};
 
 use super::{
-    ConnId, ProjectConfig, Settings, arena::UserKey, liveness::Liveness, memberships::Memberships,
+    ConnId, ProjectConfig, Settings, arena::UserKey, lanes::Lanes, liveness::Liveness, memberships::Memberships,
     message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts, presence::Watching,
     receipts::Receipts, rejoining::Rejoining, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
 };
@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) mail: Mail,
     pub(super) requests: Requests,
     pub(super) message_ids: Option<Box<MessageIds>>,
+    /// Its messages from and to sessions on other nodes.
+    pub(super) lanes: Option<Box<Lanes>>,
     pub(super) budgets: Budgets,
     pub(super) memberships: Memberships,
     /// What the present connection is not told yet.
@@ -65,6 +67,7 @@ impl Session {
             mail: Mail::default(),
             requests: Requests::default(),
             message_ids: None,
+            lanes: None,
             budgets: Budgets::default(),
             memberships: Memberships::default(),
             rejoining: None,
@@ -79,8 +82,19 @@ impl Session {
 
     /// A session that comes from elsewhere, without what names others.
     pub(super) fn unpack(id: SessionId, user: UserKey, parts: Parts, hasher: FixedState, settings: &Settings) -> Self {
-        let Parts { terms, liveness, stream, receipts, mail, requests, message_ids, budgets, attributes, ousted } =
-            parts;
+        let Parts {
+            terms,
+            liveness,
+            stream,
+            receipts,
+            mail,
+            requests,
+            message_ids,
+            lanes,
+            budgets,
+            attributes,
+            ousted,
+        } = parts;
         Self {
             id,
             user,
@@ -92,6 +106,7 @@ impl Session {
             mail,
             requests,
             message_ids,
+            lanes,
             budgets,
             memberships: Memberships::default(),
             rejoining: None,

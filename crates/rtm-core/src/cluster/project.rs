@@ -1,10 +1,14 @@
 //! What the cores of one project say to each other.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use rtm_codec::{InstanceId, SessionId, SessionTicket, UserId};
+use rtm_codec::{
+    InstanceId, MessageId, PeerMessage, Refusal, RequestId, SendOutcome, SessionId, SessionTicket, UserId,
+};
 
 /// One thing that a core says to the core of the same project on another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ProjectParcel {
     /// A user logs in here, whose session is there.
     Ask(Ask),
@@ -31,6 +35,87 @@ pub enum ProjectParcel {
         /// The revision of the entry.
         revision: u64,
     },
+    /// A message for a user whose session is there.
+    Deliver(Box<Deliver>),
+    /// The receiver's session has the message with this number, and says what becomes of it.
+    Placed {
+        /// The sender's session.
+        session: SessionId,
+        /// The sender.
+        user_id: UserId,
+        /// The receiver.
+        to: UserId,
+        /// The message's number.
+        n: u64,
+        /// Whether the receiver's device recognises a message that it gets again.
+        drops_repeats: bool,
+    },
+    /// The receiver has no session there.
+    NotHere {
+        /// The sender's session.
+        session: SessionId,
+        /// The sender.
+        user_id: UserId,
+        /// The receiver.
+        to: UserId,
+        /// The message's number.
+        n: u64,
+    },
+    /// A message before that one has not come.
+    Missing {
+        /// The sender's session.
+        session: SessionId,
+        /// The sender.
+        user_id: UserId,
+        /// The receiver.
+        to: UserId,
+        /// The message's number.
+        n: u64,
+    },
+    /// What became of a message, for its sender's session.
+    Outcome(Box<MessageOutcome>),
+}
+
+/// A message from a session to a user.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deliver {
+    /// The sender's session.
+    pub session: SessionId,
+    /// The receiver.
+    pub to: UserId,
+    /// The message's number: it rises from message to message of the session.
+    pub n: u64,
+    /// The number of the last message before it to the same receiver that no session is known to have; 0 if there is none.
+    pub after: u64,
+    /// Which numbering of the sender's requests the request belongs to.
+    pub numbering: u32,
+    /// The sender's request.
+    pub request: RequestId,
+    /// The message, as the receiver gets it.
+    pub message: PeerMessage,
+    /// Whether it is to be stored when the receiver's device does not get it.
+    pub store: bool,
+    /// How long its sender waits for the device.
+    pub within: Duration,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageOutcome {
+    /// The sender's session.
+    pub session: SessionId,
+    /// The sender.
+    pub user_id: UserId,
+    /// Which numbering of the sender's requests the request belongs to.
+    pub numbering: u32,
+    /// The sender's request.
+    pub request: RequestId,
+    /// Which message.
+    pub message_id: MessageId,
+    /// What became of it.
+    pub outcome: Result<SendOutcome, Refusal>,
+    /// How many nodes have passed it on that had not its sender.
+    pub hops: u8,
 }
 
 /// Who logs in on another node.

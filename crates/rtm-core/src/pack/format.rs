@@ -45,6 +45,13 @@ pub(crate) struct PackV2 {
     pub(crate) subscriptions_seen_ms: u64,
 }
 
+/// A session in the third version.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct PackV3 {
+    pub(crate) session: PackV2,
+    pub(crate) lanes: Option<LanesV1>,
+}
+
 /// A moment, in nanoseconds after the packing; negative for one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Encode, Decode)]
 pub(crate) struct Moment(pub(crate) i64);
@@ -251,6 +258,36 @@ pub(crate) struct OustedV1 {
 }
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct LanesV1 {
+    pub(crate) last: u64,
+    pub(crate) open: Vec<(Id<UserId>, Vec<LaneMessageV1>)>,
+    /// Sessions, and the number of the last message of each that came.
+    pub(crate) heard: Vec<([u8; 16], u64)>,
+}
+
+/// A message of which its sender does not know what became of it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct LaneMessageV1 {
+    pub(crate) n: u64,
+    pub(crate) numbering: u32,
+    pub(crate) request: u64,
+    /// A packet of the native wire.
+    pub(crate) event: Vec<u8>,
+    pub(crate) store: bool,
+    pub(crate) deadline: Moment,
+    /// `None` while it has no place.
+    pub(crate) placed: Option<PlacedV1>,
+}
+
+/// The node whose session has a message.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct PlacedV1 {
+    pub(crate) node: String,
+    pub(crate) incarnation: u64,
+    pub(crate) drops_repeats: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) struct InvitationV1 {
     pub(crate) call_id: Id<CallId>,
     pub(crate) callee_id: Id<UserId>,
@@ -313,7 +350,7 @@ impl<C> Decode<C> for StateV1 {
 bincode::impl_borrow_decode!(StateV1);
 
 /// The bytes of a session; `None` if they are more than may be unpacked.
-pub(super) fn encode(pack: &PackV2) -> Option<Vec<u8>> {
+pub(super) fn encode(pack: &PackV3) -> Option<Vec<u8>> {
     let mut bytes = vec![VERSION];
     // The format can say everything, and a vector takes everything.
     bincode::encode_into_std_write(pack, &mut bytes, CONFIG).ok()?;
@@ -322,7 +359,7 @@ pub(super) fn encode(pack: &PackV2) -> Option<Vec<u8>> {
 
 /// Reads what [`encode`] wrote, in this version or an earlier one. What is set aside for it is bounded, whatever the
 /// bytes are.
-pub(super) fn decode(bytes: &[u8]) -> Result<PackV2, UnpackErrorKind> {
+pub(super) fn decode(bytes: &[u8]) -> Result<PackV3, UnpackErrorKind> {
     let (&version, body) = bytes.split_first().ok_or(UnpackErrorKind::Damaged)?;
     if !(1..=VERSION).contains(&version) {
         return Err(UnpackErrorKind::Version(version));
@@ -330,8 +367,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV2, UnpackErrorKind> {
     if bytes.len() > PACK_BYTES {
         return Err(UnpackErrorKind::TooLarge);
     }
+    let without_lanes = |session| PackV3 { session, lanes: None };
     match version {
-        1 => read(body).map(|session| PackV2 { session, subscribes_once: false, subscriptions_seen_ms: 0 }),
+        1 => {
+            let session = read(body)?;
+            Ok(without_lanes(PackV2 { session, subscribes_once: false, subscriptions_seen_ms: 0 }))
+        }
+        2 => read(body).map(without_lanes),
         _ => read(body),
     }
 }
@@ -344,7 +386,7 @@ fn read<T: Decode<()>>(body: &[u8]) -> Result<T, UnpackErrorKind> {
     }
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// How large a pack may be. A session holds 8 MiB at most with the usual settings, which here take less.
 const PACK_BYTES: usize = 32 * 1024 * 1024;

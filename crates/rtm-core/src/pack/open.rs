@@ -9,13 +9,17 @@ use rtm_codec::{AttributeKey, Budgets, ChannelId, LimitedCall, SessionId, Shared
 
 use super::{
     COUNTED_CALLS, UnpackErrorKind,
-    format::{self, CountedV1, Id, InvitationV1, MembershipV1, Moment, NoteV1, PackV1, PackV2, QueuedV1, WatchingV1},
+    format::{
+        self, CountedV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NoteV1, PackV1, PackV2, PackV3, QueuedV1,
+        WatchingV1,
+    },
     frames,
     times::PackTime,
 };
 use crate::{
     Core, Now, Settings,
     away::Away,
+    lanes::Lanes,
     liveness::Liveness,
     message_ids::MessageIds,
     notes::{Note, Queued, event_bytes},
@@ -50,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) mail: Mail,
     pub(crate) requests: Requests,
     pub(crate) message_ids: Option<Box<MessageIds>>,
+    pub(crate) lanes: Option<Box<Lanes>>,
     pub(crate) budgets: Budgets,
     pub(crate) attributes: BTreeMap<AttributeKey, Text>,
     pub(crate) ousted: OustedSessions,
@@ -73,18 +78,19 @@ pub(crate) struct UnpackedMembership {
 
 impl Opened {
     pub(super) fn read(core: &Core, now: Now, bytes: &[u8]) -> Result<Self, UnpackErrorKind> {
-        let PackV2 { session: pack, subscribes_once, subscriptions_seen_ms } = format::decode(bytes)?;
+        let PackV3 { session, lanes } = format::decode(bytes)?;
+        let PackV2 { session: pack, subscribes_once, subscriptions_seen_ms } = session;
         if pack.app_id.0 != core.config.app_id {
             return Err(UnpackErrorKind::OtherProject);
         }
         if core.session_of(&pack.user_id.0).is_some() {
             return Err(UnpackErrorKind::UserHasSession);
         }
-        let opened = Self::open(core, now, pack, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)?;
+        let opened = Self::open(core, now, pack, lanes, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)?;
         Ok(Self { subscriptions_seen_ms, ..opened })
     }
 
-    fn open(core: &Core, now: Now, mut pack: PackV1, subscribes_once: bool) -> Option<Self> {
+    fn open(core: &Core, now: Now, mut pack: PackV1, lanes: Option<LanesV1>, subscribes_once: bool) -> Option<Self> {
         let (settings, time) = (&core.config.settings, PackTime(now.instant));
         let mut room = Room::new(settings);
         let events = room.events(pack.stream.events)?;
@@ -102,6 +108,10 @@ impl Opened {
                 requests: Requests::unpack(pack.requests)?,
                 message_ids: match pack.message_ids {
                     Some(ids) => Some(Box::new(MessageIds::unpack(&ids, time, settings)?)),
+                    None => None,
+                },
+                lanes: match lanes {
+                    Some(lanes) => Some(Box::new(Lanes::unpack(lanes, core.hasher.clone(), time)?)),
                     None => None,
                 },
                 budgets: budgets(pack.budgets, core.since_start(now))?,

@@ -6,7 +6,7 @@ use rtm_codec::{Budgets, ChannelId, LimitedCall, UserId};
 
 use super::{
     COUNTED_CALLS,
-    format::{CountedV1, Id, Moment, PackV1, PackV2},
+    format::{CountedV1, Id, Moment, PackV1, PackV2, PackV3},
     times::PackTime,
 };
 use crate::{
@@ -27,7 +27,7 @@ impl<'a> Packer<'a> {
     }
 
     /// `None` while the store is at work for the session.
-    pub(super) fn pack(self, key: SessionKey) -> Option<PackV2> {
+    pub(super) fn pack(self, key: SessionKey) -> Option<PackV3> {
         let session = self.core.hub.sessions.get(key)?;
         let user = self.core.users.get(session.user)?;
         let sent = user.invitations.iter().filter_map(|key| self.core.invitations.get(*key));
@@ -50,11 +50,12 @@ impl<'a> Packer<'a> {
             invitations: sent.filter_map(|invitation| invitation.pack(self, session.user)).collect(),
         };
         let subscriber = self.core.subscriber(key)?;
-        Some(PackV2 {
+        let session_v2 = PackV2 {
             session: pack,
             subscribes_once: session.terms.abilities().subscribes_once,
             subscriptions_seen_ms: self.core.subscriptions.seen_ms(&subscriber),
-        })
+        };
+        Some(PackV3 { session: session_v2, lanes: session.lanes.as_ref().map(|lanes| lanes.pack(self)) })
     }
 
     fn budgets(self, budgets: &Budgets) -> Vec<CountedV1> {

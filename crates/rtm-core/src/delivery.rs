@@ -1,0 +1,409 @@
+//! Messages to users whose sessions are on other nodes, and what their senders are told of them.
+
+use std::time::Duration;
+
+use rtm_codec::{
+    ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SessionId, SharedEvent, UserId,
+};
+
+use super::{
+    Core, Now,
+    arena::SessionKey,
+    cluster::{Deliver, MessageOutcome, NodeId, ProjectParcel},
+    edge::{EngineAnswer, EngineWork, Purpose},
+    lanes::{Hearing, LaneMessage, Lanes, Place},
+    notes::{Asker, Note, Queued, event_bytes},
+};
+
+/// A message that is to go to another node, or behind others that do.
+#[derive(Debug)]
+pub(super) struct Parting {
+    pub(super) event: SharedEvent,
+    pub(super) store: bool,
+}
+
+/// A message that was sent to another node.
+#[derive(Debug)]
+pub(super) struct Numbered {
+    /// The sender's session.
+    pub(super) session: SessionId,
+    pub(super) sender: UserId,
+    pub(super) to: UserId,
+    pub(super) n: u64,
+}
+
+/// What the other node says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LaneAnswer {
+    Placed { drops_repeats: bool },
+    Missing,
+    NotHere,
+}
+
+impl Core {
+    /// Whether a message of this session to a user has to go by a lane: the user is elsewhere, or earlier messages to it
+    /// are still on their way.
+    pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId) -> bool {
+        let Some(edge) = &self.edge else { return false };
+        let session = self.hub.sessions.get(key);
+        let lane = session.and_then(|session| session.lanes.as_ref()?.lane(to));
+        let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent());
+        is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.frozen.has(to)))
+    }
+
+    /// Sends a message to where its receiver is.
+    pub(super) fn send_over_lane(&mut self, now: Now, asker: Asker, to: &UserId, parting: Parting) {
+        let hasher = self.hasher.clone();
+        let deadline = now.instant + self.config.settings.receipt_within;
+        let Some(session) = self.hub.sessions.get_mut(asker.session) else { return };
+        let lanes = session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher)));
+        lanes.push(
+            to,
+            LaneMessage {
+                n: 0,
+                numbering: asker.numbering,
+                request: asker.request,
+                event: parting.event,
+                store: parting.store,
+                deadline,
+                place: Place::Waiting,
+            },
+        );
+        if let Some(edge) = &mut self.edge
+            && edge.open_lane(asker.session, to)
+        {
+            self.arm_edge(now.instant + LOOK_EVERY);
+        }
+        self.go_on_with_lane(now, asker.session, to);
+    }
+
+    /// Sends what waits on a lane, if it is known where to, and all that was sent elsewhere is answered.
+    pub(super) fn go_on_with_lane(&mut self, now: Now, key: SessionKey, to: &UserId) {
+        let here = self.session_of(to);
+        let elsewhere = self.node_of(to).cloned();
+        let Some(edge) = &mut self.edge else { return };
+        let is_frozen = edge.frozen.has(to);
+        let Some(session) = self.hub.sessions.get_mut(key) else { return edge.close_lane(key, to) };
+        let from = session.id;
+        let Some(lanes) = &mut session.lanes else { return edge.close_lane(key, to) };
+        let Some(lane) = lanes.lane_mut(to) else { return edge.close_lane(key, to) };
+        if !lane.has_waiting() || lane.is_asking || lane.wait_until.is_some_and(|until| now.instant < until) {
+            return;
+        }
+        lane.wait_until = None;
+        let is_known = !lane.is_lost && here.is_none() && elsewhere.is_some();
+        if !is_known && lane.has_sent() {
+            return;
+        }
+        if is_frozen {
+            lane.wait_until = Some(now.instant + LOST_PAUSE);
+            return self.arm_edge(now.instant + LOST_PAUSE);
+        }
+        if let Some(receiver) = here {
+            let waiting = lane.take_waiting();
+            if lanes.close_if_empty(to) {
+                edge.close_lane(key, to);
+            }
+            return waiting.into_iter().for_each(|message| self.place(now, key, receiver, to, message));
+        }
+        if lane.is_lost {
+            lane.is_asking = true;
+            edge.ask(to, EngineWork::Read, Purpose::Where(key));
+            return;
+        }
+        let Some(node) = elsewhere else {
+            if lane.awaits_return(now.instant) {
+                return;
+            }
+            let waiting = lane.take_waiting();
+            if lanes.close_if_empty(to) {
+                edge.close_lane(key, to);
+            }
+            for LaneMessage { numbering, request, event, store, .. } in waiting {
+                self.store_or_give_up(to, Asker { session: key, numbering, request }, store, &event, None);
+            }
+            return;
+        };
+        // What was sent to another place is answered first.
+        if lane.messages().any(|message| matches!(&message.place, Place::Sent(other) if *other != node)) {
+            return;
+        }
+        let mut after = 0;
+        for message in lane.messages_mut() {
+            if message.is_here()
+                && let Event::MessageFromPeer(content) = message.event.event()
+            {
+                message.place = Place::Sent(node.clone());
+                let left = message.deadline.saturating_duration_since(now.instant);
+                let deliver = Deliver {
+                    session: from,
+                    to: to.clone(),
+                    n: message.n,
+                    after,
+                    numbering: message.numbering,
+                    request: message.request,
+                    message: content.clone(),
+                    store: message.store,
+                    within: left,
+                };
+                edge.tell(&node, ProjectParcel::Deliver(Box::new(deliver)));
+            }
+            if !matches!(message.place, Place::Placed { .. }) {
+                after = message.n;
+            }
+        }
+    }
+
+    /// Puts a message into its receiver's session, which is here after all.
+    fn place(&mut self, now: Now, key: SessionKey, receiver: SessionKey, to: &UserId, message: LaneMessage) {
+        let LaneMessage { numbering, request, event, store, deadline, .. } = message;
+        self.receive(now, receiver, to, Asker { session: key, numbering, request }, store, event, deadline);
+    }
+
+    /// A message for a user whose session is here.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is used once, and a struct of them would be made for this call"
+    )]
+    fn receive(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        to: &UserId,
+        asker: Asker,
+        store: bool,
+        event: SharedEvent,
+        deadline: std::time::Instant,
+    ) {
+        let Some(session) = self.hub.sessions.get(key) else { return };
+        let (is_there, takes_binary) = (session.is_there(), session.terms.abilities().binary);
+        let is_binary =
+            matches!(event.event(), Event::MessageFromPeer(PeerMessage { message: RtmMessage::Binary(_), .. }));
+        if is_binary && is_there && !takes_binary {
+            return self.settle_message(asker, &event, Err(ErrorKind::IncompatibleMessage.into()));
+        }
+        let bytes = event_bytes(event.event());
+        if is_there && self.hub.has_room(key, bytes) {
+            let note = Note::Receipt { asker, deadline, store };
+            return self.push_message(key, Queued { event, note, bytes });
+        }
+        if store {
+            self.store_what_waits(now, to);
+        }
+        self.store_or_give_up(to, asker, store, &event, None);
+    }
+
+    /// A message from a session on another node.
+    pub(super) fn deliver(&mut self, now: Now, from: &NodeId, deliver: Deliver) {
+        let Deliver { session: lane, to, n, after, numbering, request, message, store, within } = deliver;
+        let Some(key) = self.session_of(&to) else {
+            return self.tell(from, ProjectParcel::NotHere { session: lane, user_id: message.peer_id, to, n });
+        };
+        let hasher = self.hasher.clone();
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let drops_repeats = session.terms.abilities().resume;
+        let lanes = session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher)));
+        let sender = message.peer_id.clone();
+        match lanes.hear(lane, n, after) {
+            Hearing::Missing => {
+                return self.tell(from, ProjectParcel::Missing { session: lane, user_id: sender, to, n });
+            }
+            Hearing::Known => {}
+            Hearing::Next => {
+                let asker = Asker { session: self.hub.absent_key(now.instant, lane), numbering, request };
+                let event = SharedEvent::for_one(Event::MessageFromPeer(message));
+                self.receive(now, key, &to, asker, store, event, now.instant + within);
+            }
+        }
+        self.tell(from, ProjectParcel::Placed { session: lane, user_id: sender, to, n, drops_repeats });
+    }
+
+    /// What another node says of a message that was sent to it.
+    pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: Numbered, answer: LaneAnswer) {
+        let Numbered { session, sender, to, n } = &numbered;
+        let Some(key) = self.session_of(sender) else { return };
+        let found = self.hub.sessions.get_mut(key).filter(|found| found.id == *session);
+        let lanes = found.and_then(|session| session.lanes.as_mut());
+        let Some(lane) = lanes.and_then(|lanes| lanes.lane_mut(to)) else { return };
+        let sent = lane.messages_mut().find(|message| message.n == *n);
+        let Some(message) = sent.filter(|message| message.place == Place::Sent(from.clone())) else { return };
+        match answer {
+            LaneAnswer::Placed { drops_repeats } => {
+                message.place = Place::Placed { node: from.clone(), drops_repeats };
+            }
+            LaneAnswer::Missing => message.place = Place::Waiting,
+            LaneAnswer::NotHere => {
+                message.place = Place::Waiting;
+                lane.is_lost = true;
+            }
+        }
+        self.go_on_with_lane(now, key, to);
+    }
+
+    /// Where a receiver is, as the engine says.
+    pub(super) fn lane_found(&mut self, now: Now, key: SessionKey, to: &UserId, answer: &EngineAnswer) {
+        let is_found = self.node_of(to).is_some();
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let Some(lane) = session.lanes.as_mut().and_then(|lanes| lanes.lane_mut(to)) else { return };
+        lane.is_asking = false;
+        match answer {
+            EngineAnswer::Read(_) => {
+                lane.is_lost = false;
+                // The same node may be asked that said it had no such session: it may be about to.
+                lane.wait_until = Some(now.instant + LOST_PAUSE).filter(|_| is_found);
+            }
+            _ => lane.wait_until = Some(now.instant + LOST_PAUSE),
+        }
+        self.arm_edge(now.instant + LOST_PAUSE);
+        self.go_on_with_lane(now, key, to);
+    }
+
+    /// A sender is told what became of its message, wherever its session is.
+    pub(super) fn settle_in_cluster(
+        &mut self,
+        asker: Asker,
+        message: &PeerMessage,
+        outcome: Result<SendOutcome, Refusal>,
+    ) {
+        if self.hub.sessions.get(asker.session).is_some() {
+            return self.settle_on_lane(asker, message.message_id, outcome);
+        }
+        let Some(session) = self.hub.session_id(asker.session) else { return };
+        let Asker { numbering, request, .. } = asker;
+        let (user_id, message_id) = (message.peer_id.clone(), message.message_id);
+        self.pass_outcome_on(MessageOutcome { session, user_id, numbering, request, message_id, outcome, hops: 0 });
+    }
+
+    fn pass_outcome_on(&mut self, outcome: MessageOutcome) {
+        let Some(edge) = &mut self.edge else { return };
+        if let Some(outcome) = edge.frozen.keep_outcome(outcome)
+            && outcome.hops < MOST_HOPS
+            && let Some(node) = self.node_of(&outcome.user_id).cloned()
+        {
+            let outcome = MessageOutcome { hops: outcome.hops + 1, ..outcome };
+            self.tell(&node, ProjectParcel::Outcome(Box::new(outcome)));
+        }
+    }
+
+    /// What became of a message that a session sent which is here, or was.
+    pub(super) fn outcome_came(&mut self, outcome: MessageOutcome) {
+        let key = self.session_of(&outcome.user_id);
+        let is_it = |key: &SessionKey| self.hub.sessions.get(*key).is_some_and(|session| session.id == outcome.session);
+        let Some(session) = key.filter(is_it) else { return self.pass_outcome_on(outcome) };
+        let MessageOutcome { numbering, request, message_id, outcome, .. } = outcome;
+        self.settle_on_lane(Asker { session, numbering, request }, message_id, outcome);
+    }
+
+    fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
+        let session = self.hub.sessions.get_mut(asker.session);
+        if let Some(lanes) = session.and_then(|session| session.lanes.as_mut())
+            && let Some(closed) = lanes.settle(message_id)
+            && let Some(edge) = &mut self.edge
+        {
+            edge.close_lane(asker.session, &closed);
+        }
+        self.settle_sent(asker, message_id, outcome);
+    }
+
+    /// Goes on with all lanes: the view is another one, a receiver has moved, or time has passed.
+    pub(super) fn look_at_lanes(&mut self, now: Now) {
+        let Some(edge) = &self.edge else { return };
+        let lanes = edge.open_lanes();
+        for (key, to) in lanes {
+            self.give_back_of_left(now, key, &to);
+            self.expire_lane(now, key, &to);
+            self.go_on_with_lane(now, key, &to);
+        }
+        if self.edge.as_ref().is_some_and(|edge| edge.has_lanes()) {
+            self.arm_edge(now.instant + LOOK_EVERY);
+        }
+    }
+
+    /// What was sent to nodes that left comes back. A message that their sessions had may have reached its device: it goes
+    /// again only to one that recognises it.
+    fn give_back_of_left(&mut self, now: Now, key: SessionKey, to: &UserId) {
+        let _ = now;
+        let Some(edge) = &self.edge else { return };
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let Some(lane) = session.lanes.as_mut().and_then(|lanes| lanes.lane_mut(to)) else { return };
+        let mut given_up = Vec::new();
+        let mut is_lost = false;
+        for message in lane.messages_mut() {
+            match &message.place {
+                Place::Sent(node) if !edge.view.has(node) => message.place = Place::GivenBack,
+                Place::Placed { node, drops_repeats: true } if !edge.view.has(node) => message.place = Place::GivenBack,
+                Place::Placed { node, .. } if !edge.view.has(node) => {
+                    given_up.push(message.clone());
+                    continue;
+                }
+                _ => continue,
+            }
+            is_lost = true;
+        }
+        lane.is_lost |= is_lost;
+        for LaneMessage { numbering, request, event, store, .. } in given_up {
+            self.store_or_give_up(to, Asker { session: key, numbering, request }, store, &event, None);
+        }
+    }
+
+    /// Nobody says what became of a message in the time that any session may take for that.
+    fn expire_lane(&mut self, now: Now, key: SessionKey, to: &UserId) {
+        let lane = self.hub.sessions.get(key).and_then(|session| session.lanes.as_ref()?.lane(to));
+        let Some(lane) = lane else { return };
+        let is_over = |message: &&LaneMessage| message.deadline + GRACE <= now.instant;
+        let over: Vec<_> = lane.messages().filter(is_over).cloned().collect();
+        for message in over {
+            let asker = Asker { session: key, numbering: message.numbering, request: message.request };
+            if let Some(message_id) = message.message_id() {
+                self.settle_on_lane(asker, message_id, Err(ErrorKind::Timeout.into()));
+            }
+        }
+    }
+
+    /// A user has come to this node: what was on its way to it goes on.
+    pub(super) fn receiver_is_here(&mut self, now: Now, user_id: &UserId) {
+        let keys = self.edge.as_ref().map_or_else(Vec::new, |edge| edge.lanes_to(user_id));
+        keys.into_iter().for_each(|key| self.go_on_with_lane(now, key, user_id));
+    }
+
+    /// A session has come from elsewhere, with messages that it sent from there.
+    pub(super) fn unpacked_lanes(&mut self, now: Now, key: SessionKey) {
+        let session = self.hub.sessions.get(key);
+        let Some(receivers) = session.and_then(|session| Some(session.lanes.as_ref()?.receivers())) else { return };
+        let Some(edge) = &mut self.edge else { return };
+        for to in &receivers {
+            edge.open_lane(key, to);
+        }
+        self.arm_edge(now.instant);
+    }
+
+    pub(super) fn tell(&mut self, node: &NodeId, parcel: ProjectParcel) {
+        if let Some(edge) = &mut self.edge {
+            edge.tell(node, parcel);
+        }
+    }
+
+    /// A user's entry names another node: what its session there has taken it answers from there.
+    pub(super) fn receiver_moved(&mut self, now: Now, user_id: &UserId, node: &NodeId) {
+        let Some(edge) = &self.edge else { return };
+        for key in edge.lanes_to(user_id) {
+            let session = self.hub.sessions.get_mut(key);
+            let Some(lane) = session.and_then(|session| session.lanes.as_mut()?.lane_mut(user_id)) else { continue };
+            for message in lane.messages_mut() {
+                if let Place::Placed { node: placed, .. } = &mut message.place {
+                    *placed = node.clone();
+                }
+            }
+            self.go_on_with_lane(now, key, user_id);
+        }
+    }
+}
+
+/// How long a lane waits before it asks again where its receiver is.
+const LOST_PAUSE: Duration = Duration::from_millis(100);
+/// How often open lanes are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How much later than a session gives a message up its sender stops waiting to hear of it.
+const GRACE: Duration = Duration::from_secs(6);
+/// So many nodes pass an outcome on that have not its sender.
+const MOST_HOPS: u8 = 8;

@@ -1,0 +1,170 @@
+//! Messages from user to user, over nodes.
+
+use rtm_codec::{Answer, ErrorKind, RtmMessage, SendMessageToPeer, SendOutcome};
+
+use crate::harness::*;
+
+fn outcome(world: &World, client: C, id: rtm_codec::RequestId) -> Option<SendOutcome> {
+    match world.reply(client, id)? {
+        Ok(Answer::SendMessageToPeer(outcome)) => Some(*outcome),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn stored(id: u64, peer: &str, text: &str) -> SendMessageToPeer {
+    SendMessageToPeer { enable_offline_messaging: true, ..to_peer(id, peer, text) }
+}
+
+#[test]
+fn a_message_goes_to_another_node_and_its_sender_is_told() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    let sent = world.request(alice, to_peer(1, "bob", "hello"));
+    assert_eq!(world.texts(bob), ["hello"]);
+    assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn a_user_that_is_nowhere_gets_it_stored_or_not_at_all() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    let lost = world.request(alice, to_peer(1, "bob", "lost"));
+    let kept = world.request(alice, stored(2, "bob", "kept"));
+    assert_eq!(outcome(&world, alice, lost), Some(SendOutcome::NotReceived));
+    assert_eq!(outcome(&world, alice, kept), Some(SendOutcome::Stored));
+    let bob = world.login(1, "bob");
+    assert_eq!(world.texts(bob), ["kept"]);
+}
+
+#[test]
+fn a_message_follows_its_receiver_that_moved_meanwhile_and_none_overtakes_it() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.stall(0, 1);
+    let first = world.request(alice, to_peer(1, "bob", "first"));
+    world.cut(bob);
+    let bob = world.resume(2, bob);
+    let second = world.request(alice, to_peer(2, "bob", "second"));
+    assert_eq!(world.texts(bob), Vec::<String>::new(), "the second one waits for the first");
+    world.unstall();
+    world.advance(secs(1));
+    assert_eq!(world.texts(bob), ["first", "second"]);
+    assert_eq!(outcome(&world, alice, first), Some(SendOutcome::Delivered));
+    assert_eq!(outcome(&world, alice, second), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn a_sender_that_moved_is_told_what_became_of_its_messages() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let sent = world.request(alice, to_peer(1, "bob", "on its way"));
+    world.cut(alice);
+    let alice = world.resume(2, alice);
+    let bob = world.resume(1, bob);
+    assert_eq!(world.texts(bob), ["on its way"]);
+    assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn a_receiver_that_comes_to_the_senders_node_gets_all_in_order() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.stall(0, 1);
+    world.request(alice, to_peer(1, "bob", "one"));
+    world.cut(bob);
+    let back = world.start_resume(0, bob);
+    world.request(alice, to_peer(2, "bob", "two"));
+    world.unstall();
+    world.advance(secs(1));
+    assert_eq!(world.texts(back), ["one", "two"]);
+}
+
+#[test]
+fn both_move_and_nothing_is_lost_or_repeated() {
+    let mut world = World::new(4);
+    let (mut alice, mut bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    let mut got = Vec::new();
+    for round in 0..12_u64 {
+        world.request(alice, to_peer(round + 1, "bob", &round.to_string()));
+        if round % 2 == 0 {
+            world.cut(alice);
+            alice = world.resume(usize::try_from(round % 4).unwrap(), alice);
+        }
+        if round % 3 == 0 {
+            got.extend(world.texts(bob));
+            world.cut(bob);
+            bob = world.resume(usize::try_from((round + 2) % 4).unwrap(), bob);
+        }
+        world.advance(secs(1));
+    }
+    got.extend(world.texts(bob));
+    assert_eq!(got, (0..12).map(|round| round.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_killed_node_had_goes_again_to_the_receivers_next_session() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let sent = world.request(alice, to_peer(1, "bob", "again"));
+    assert_eq!(world.reply(alice, sent), None);
+    let back = world.start_login(2, login_of("bob"));
+    world.kill(1);
+    world.advance(secs(1));
+    assert_eq!(world.texts(back), ["again"]);
+    assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn what_a_killed_node_had_for_nobody_is_stored_or_given_up() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let lost = world.request(alice, to_peer(1, "bob", "lost"));
+    let kept = world.request(alice, stored(2, "bob", "kept"));
+    world.kill(1);
+    world.advance(secs(1));
+    assert_eq!(outcome(&world, alice, lost), None, "he may come back");
+    world.advance(secs(9));
+    assert_eq!(outcome(&world, alice, lost), Some(SendOutcome::NotReceived));
+    assert_eq!(outcome(&world, alice, kept), Some(SendOutcome::Stored));
+}
+
+#[test]
+fn a_receiver_that_stays_away_has_it_stored_by_its_own_node() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let kept = world.request(alice, stored(1, "bob", "kept"));
+    world.advance(secs(10));
+    assert_eq!(outcome(&world, alice, kept), Some(SendOutcome::Stored));
+    let bob = world.resume(1, bob);
+    assert_eq!(world.texts(bob), ["kept"]);
+}
+
+#[test]
+fn a_device_that_takes_no_bytes_is_sent_none() {
+    let mut world = World::new(2);
+    let mut login = login_of("bob");
+    login.abilities.binary = false;
+    let alice = world.login(0, "alice");
+    let bob = world.login_with(1, login);
+    let bytes = SendMessageToPeer { message: RtmMessage::binary(vec![1, 2]), ..to_peer(1, "bob", "") };
+    let sent = world.request(alice, bytes);
+    let refusal = world.reply(alice, sent).unwrap().as_ref().unwrap_err();
+    assert_eq!(refusal.kind, ErrorKind::IncompatibleMessage);
+    assert_eq!(world.texts(bob), Vec::<String>::new());
+}
+
+#[test]
+fn messages_of_a_busy_lane_stay_in_order() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.stall(1, 0);
+    for number in 0..200 {
+        world.request(alice, to_peer(number + 1, "bob", &number.to_string()));
+    }
+    world.unstall();
+    assert_eq!(world.texts(bob), (0..200).map(|number| number.to_string()).collect::<Vec<_>>());
+}
