@@ -11,8 +11,8 @@ use rtm_codec::{ClientFrame, CloseReason, ErrorKind, ServerFrame, SessionId, Use
 
 use super::{
     ConnId, Core, Now, Outgoing,
-    cluster::{Ask, NodeId, ProjectParcel, Verdict},
-    edge::{EngineAnswer, EngineWork, Purpose, Revised},
+    cluster::{Ask, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, Verdict},
+    engine::Purpose,
     login::{Arrival, Entrant, Fresh},
     ousted::OustedSessions,
 };

@@ -9,6 +9,7 @@ mod node;
 mod parcel;
 mod post;
 mod project;
+mod users;
 mod view;
 
 pub use lease::{
@@ -22,4 +23,5 @@ pub use parcel::{
 };
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
 pub use project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict};
+pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

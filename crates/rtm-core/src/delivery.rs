@@ -9,8 +9,8 @@ use rtm_codec::{
 use super::{
     Core, Now,
     arena::SessionKey,
-    cluster::{Deliver, MessageOutcome, NodeId, ProjectParcel},
-    edge::{EngineAnswer, EngineWork, Purpose},
+    cluster::{Deliver, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel},
+    engine::Purpose,
     lanes::{Hearing, LaneMessage, Lanes, Place},
     notes::{Asker, Note, Queued, event_bytes},
 };
@@ -219,8 +219,8 @@ impl Core {
     }
 
     /// What another node says of a message that was sent to it.
-    pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: Numbered, answer: LaneAnswer) {
-        let Numbered { session, sender, to, n } = &numbered;
+    pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: &Numbered, answer: LaneAnswer) {
+        let Numbered { session, sender, to, n } = numbered;
         let Some(key) = self.session_of(sender) else { return };
         let found = self.hub.sessions.get_mut(key).filter(|found| found.id == *session);
         let lanes = found.and_then(|session| session.lanes.as_mut());

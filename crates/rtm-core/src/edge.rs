@@ -1,10 +1,7 @@
 //! This core as one of several: which nodes there are, where the sessions of users are, and what is to be said to other
 //! nodes and asked of the engine.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -14,74 +11,12 @@ use super::{
     Core, Now,
     arena::SessionKey,
     claim::Claims,
-    cluster::{NodeId, ProjectParcel, View},
+    cluster::{EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, View},
     delivery::{LaneAnswer, Numbered},
+    engine::{EngineJobs, Purpose},
     frozen::Frozen,
     timer::Due,
 };
-
-/// Where a user's session is. The engine keeps one entry for each user, and a conditional write of it alone decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserEntry {
-    /// The node that has the session.
-    pub node: NodeId,
-    /// Which session.
-    pub session: SessionId,
-    /// The epoch of the view that the node had when it wrote this.
-    pub epoch: u64,
-}
-
-/// A user's entry, as the engine has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revised {
-    /// The entry; `None` if there is none, or none any more.
-    pub entry: Option<UserEntry>,
-    /// The revision that the next write must name; 0 if there never was an entry.
-    pub revision: u64,
-}
-
-/// Something to ask of the engine. Each is answered once, in any order, with [`Core::handle_engine`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineJob {
-    /// To name its answer with.
-    pub id: EngineJobId,
-    /// Whose entry.
-    pub user_id: UserId,
-    /// What to do with it.
-    pub work: EngineWork,
-}
-
-/// The number of an [`EngineJob`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EngineJobId(pub u64);
-
-/// What to do with a user's entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EngineWork {
-    /// To read it where writes are decided. Answered with [`EngineAnswer::Read`].
-    Read,
-    /// To write it, or to remove it, if its revision is still this one. Answered with [`EngineAnswer::Written`] or
-    /// [`EngineAnswer::Conflict`].
-    Write {
-        /// The entry; `None` removes the present one.
-        entry: Option<UserEntry>,
-        /// The revision that it must have.
-        expected: u64,
-    },
-}
-
-/// What came of an [`EngineJob`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EngineAnswer {
-    /// The entry is this.
-    Read(Revised),
-    /// It was written, and has this revision now.
-    Written(u64),
-    /// It has another revision, and nothing was written.
-    Conflict,
-    /// Nobody knows: no answer came in time. A write may have been done, or may yet be.
-    Unknown,
-}
 
 /// What a core has of the cluster that it belongs to.
 #[derive(Debug)]
@@ -92,27 +27,12 @@ pub(super) struct Edge {
     entries: HashMap<UserId, Revised, FixedState>,
     /// The revisions under which this node has users.
     own: HashMap<UserId, u64, FixedState>,
-    next_job: u64,
-    asked: BTreeMap<EngineJobId, (UserId, Purpose)>,
-    jobs: Vec<EngineJob>,
+    pub(super) engine: EngineJobs,
     parcels: Vec<(NodeId, ProjectParcel)>,
     pub(super) claims: Claims,
     pub(super) frozen: Frozen,
     /// The lanes on which messages are on their way.
     lanes: BTreeSet<(UserId, SessionKey)>,
-}
-
-/// What the engine was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// A claim goes on.
-    Claim(u64),
-    /// A session that was to go to another node goes on here, if the entry says so.
-    Thaw(SessionId),
-    /// The user has no session here any more.
-    Release { expected: u64 },
-    /// A message of this session goes there.
-    Where(SessionKey),
 }
 
 impl Edge {
@@ -122,9 +42,7 @@ impl Edge {
             view,
             entries: HashMap::with_hasher(hasher.clone()),
             own: HashMap::with_hasher(hasher.clone()),
-            next_job: 0,
-            asked: BTreeMap::new(),
-            jobs: Vec::new(),
+            engine: EngineJobs::default(),
             parcels: Vec::new(),
             claims: Claims::default(),
             frozen: Frozen::default(),
@@ -138,12 +56,8 @@ impl Edge {
     }
 
     /// Asks something of the engine.
-    pub(super) fn ask(&mut self, user_id: &UserId, work: EngineWork, purpose: Purpose) -> EngineJobId {
-        let id = EngineJobId(self.next_job);
-        self.next_job += 1;
-        self.asked.insert(id, (user_id.clone(), purpose));
-        self.jobs.push(EngineJob { id, user_id: user_id.clone(), work });
-        id
+    pub(super) fn ask(&mut self, user_id: &UserId, work: EngineWork, purpose: Purpose) {
+        self.engine.ask(user_id, work, purpose);
     }
 
     /// This node's entry for a session.
@@ -237,13 +151,13 @@ impl Core {
             ProjectParcel::Deliver(deliver) => self.deliver(now, from, *deliver),
             ProjectParcel::Placed { session, user_id, to, n, drops_repeats } => {
                 let answer = LaneAnswer::Placed { drops_repeats };
-                self.lane_answered(now, from, Numbered { session, sender: user_id, to, n }, answer);
+                self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, answer);
             }
             ProjectParcel::NotHere { session, user_id, to, n } => {
-                self.lane_answered(now, from, Numbered { session, sender: user_id, to, n }, LaneAnswer::NotHere);
+                self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::NotHere);
             }
             ProjectParcel::Missing { session, user_id, to, n } => {
-                self.lane_answered(now, from, Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
+                self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
             }
             ProjectParcel::Outcome(outcome) => self.outcome_came(*outcome),
         }
@@ -260,14 +174,14 @@ impl Core {
     pub fn handle_engine(&mut self, now: Now, job: EngineJobId, answer: EngineAnswer) {
         let now = self.time(now);
         let Some(edge) = &mut self.edge else { return };
-        let Some((user_id, purpose)) = edge.asked.remove(&job) else { return };
+        let Some((user_id, purpose)) = edge.engine.answered(job) else { return };
         if let EngineAnswer::Read(heard) = &answer {
             self.learn_entry(now, &user_id, heard);
         }
         match purpose {
             Purpose::Claim(claim) => self.claim_answered(now, claim, answer),
             Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
-            Purpose::Release { expected } => self.release_answered(&user_id, expected, answer),
+            Purpose::Release { expected } => self.release_answered(&user_id, expected, &answer),
             Purpose::Where(key) => self.lane_found(now, key, &user_id, &answer),
         }
         self.hub.close_overfull(now);
@@ -284,7 +198,7 @@ impl Core {
     /// Appends what is to be asked of the engine.
     pub fn take_engine_jobs(&mut self, jobs: &mut Vec<EngineJob>) {
         if let Some(edge) = &mut self.edge {
-            jobs.append(&mut edge.jobs);
+            edge.engine.take(jobs);
         }
     }
 
@@ -318,10 +232,10 @@ impl Core {
     }
 
     /// An entry that could not be removed for sure is removed again, unless another one has come.
-    fn release_answered(&mut self, user_id: &UserId, expected: u64, answer: EngineAnswer) {
+    fn release_answered(&mut self, user_id: &UserId, expected: u64, answer: &EngineAnswer) {
         let Some(edge) = &mut self.edge else { return };
         let is_claimed = edge.owned(user_id).is_some() || edge.claims.concern(user_id);
-        if answer == EngineAnswer::Unknown && !is_claimed {
+        if *answer == EngineAnswer::Unknown && !is_claimed {
             edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
         }
     }
@@ -338,6 +252,3 @@ impl Core {
         self.look_at_lanes(now);
     }
 }
-
-/// How long a node waits for another to take what it has asked for.
-pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(5);

@@ -10,8 +10,8 @@ use rtm_codec::{CloseReason, SessionId, UserId};
 
 use super::{
     Core, NotPackable, Now,
-    cluster::{Ask, MessageOutcome, NodeId, ProjectParcel, Verdict},
-    edge::{EngineAnswer, EngineWork, Purpose, TAKEN_WITHIN},
+    cluster::{Ask, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel, UserEntry, Verdict},
+    engine::Purpose,
     login::{Arrival, Visitor},
 };
 
@@ -211,7 +211,7 @@ impl Core {
         let own_revision = match &answer {
             EngineAnswer::Written(revision) => Some(*revision),
             EngineAnswer::Read(heard) => {
-                let is_ours = |entry: &super::UserEntry| entry.node == edge.node && entry.session == session;
+                let is_ours = |entry: &UserEntry| entry.node == edge.node && entry.session == session;
                 let is_written = heard.revision > frozen.revision && heard.entry.as_ref().is_some_and(is_ours);
                 is_written.then_some(heard.revision)
             }
@@ -259,6 +259,8 @@ impl Core {
     }
 }
 
+/// How long a node waits for another to take what it has asked for.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// What is said at once of a packed session.
 const PART_BYTES: usize = 256 * 1024;
 /// So many bytes of sessions stand still at a time, about.

@@ -51,6 +51,7 @@ mod config;
 mod delivery;
 mod directory;
 mod edge;
+mod engine;
 mod frozen;
 mod handed_out;
 mod history;
@@ -110,7 +111,6 @@ use self::{
 };
 
 pub use config::{ProjectConfig, Settings};
-pub use edge::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};
 pub use store::{

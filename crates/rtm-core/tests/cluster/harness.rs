@@ -10,9 +10,8 @@ use rtm_codec::{
     Refusal, RequestId, Resume, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
 };
 use rtm_core::{
-    ConnId, Core, EngineAnswer, EngineJob, EngineWork, Now, Outgoing, ProjectConfig, Revised, StoreDone, StoreFailed,
-    StoreJob, UserEntry,
-    cluster::{Change, NodeId, NodeName, ProjectParcel, View},
+    ConnId, Core, Now, Outgoing, ProjectConfig, StoreDone, StoreFailed, StoreJob,
+    cluster::{Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, ProjectParcel, Revised, UserEntry, View},
     store::{Backend, Memory, Task},
 };
 

@@ -1,5 +1,7 @@
 //! Several cores as one: what users see of it, and the schedules that would break it.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 mod claims;
 mod harness;
 mod messages;

@@ -1,0 +1,50 @@
+//! What a core has asked of the engine, and what for.
+
+use std::collections::BTreeMap;
+
+use rtm_codec::{SessionId, UserId};
+
+use super::{
+    arena::SessionKey,
+    cluster::{EngineJob, EngineJobId, EngineWork},
+};
+
+/// The jobs that are not answered.
+#[derive(Debug, Default)]
+pub(super) struct EngineJobs {
+    next: u64,
+    asked: BTreeMap<EngineJobId, (UserId, Purpose)>,
+    out: Vec<EngineJob>,
+}
+
+/// What the engine was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A claim goes on.
+    Claim(u64),
+    /// A session that was to go to another node goes on here, if the entry says so.
+    Thaw(SessionId),
+    /// The user has no session here any more.
+    Release { expected: u64 },
+    /// A message of this session goes there.
+    Where(SessionKey),
+}
+
+impl EngineJobs {
+    /// Asks something of the engine.
+    pub(super) fn ask(&mut self, user_id: &UserId, work: EngineWork, purpose: Purpose) {
+        let id = EngineJobId(self.next);
+        self.next += 1;
+        self.asked.insert(id, (user_id.clone(), purpose));
+        self.out.push(EngineJob { id, user_id: user_id.clone(), work });
+    }
+
+    /// A job is answered: whose entry it was about, and what it was for.
+    pub(super) fn answered(&mut self, id: EngineJobId) -> Option<(UserId, Purpose)> {
+        self.asked.remove(&id)
+    }
+
+    pub(super) fn take(&mut self, jobs: &mut Vec<EngineJob>) {
+        jobs.append(&mut self.out);
+    }
+}
