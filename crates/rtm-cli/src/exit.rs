@@ -68,6 +68,8 @@ Environment:
             replace the options of these names
   RTM_LOG   log level on standard error: error, warn, info, debug or trace; also per module, as in
             warn,rtm_server=debug
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
+            proxies of listen, send and bench, as curl reads them
   NO_COLOR  turns colours off";
 
 const WRONG_ARGUMENTS: u8 = 2;

@@ -4,12 +4,14 @@ use std::fmt;
 
 use hyper::Uri;
 
-/// Host, port, and whether TLS is spoken there.
+/// Host, port, path, and whether TLS is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     /// A host name or an IP address, IPv6 without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// What everything there lies below; empty for the root.
+    pub(crate) path: String,
     pub(crate) tls: bool,
 }
 
@@ -26,9 +28,9 @@ pub enum AddressFault {
     /// There is no host.
     #[error("it names no host")]
     NoHost,
-    /// There is a path or a query, which gateways do not have.
-    #[error("it has a path or a query: leave that out, and give the server a host name or a port of its own")]
-    Extra,
+    /// There is a query, which gateways do not have.
+    #[error("it has a query: leave that out")]
+    Query,
     /// There is a user or a password, for which gateways have no use.
     #[error("it has a user or a password, which are not used")]
     User,
@@ -50,8 +52,8 @@ impl Address {
         if authority.as_str().contains('@') {
             return Err(AddressFault::User);
         }
-        if uri.query().is_some() || !matches!(uri.path(), "" | "/") {
-            return Err(AddressFault::Extra);
+        if uri.query().is_some() {
+            return Err(AddressFault::Query);
         }
         let host = authority.host();
         if host.is_empty() {
@@ -64,12 +66,26 @@ impl Address {
             (None, None) if authority.as_str() == host => default_port(tls),
             (None, _) => return Err(AddressFault::NotAUrl),
         };
-        Ok(Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port, tls })
+        let path = if uri.path() == "/" { "" } else { uri.path() };
+        Ok(Self { host: without_brackets(host), port, path: path.to_owned(), tls })
     }
 
-    /// An address that a gateway's answer names.
-    pub(crate) fn new(host: &str, port: u16, tls: bool) -> Self {
-        Self { host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port, tls }
+    /// The address of a server that the gateway here names. If that is where the gateway is, it is below the same path.
+    pub(crate) fn named(&self, host: &str, port: u16) -> Self {
+        let host = without_brackets(host);
+        let is_here = host == self.host && port == self.port;
+        let path = if is_here { self.path.clone() } else { String::new() };
+        Self { host, port, path, tls: self.tls }
+    }
+
+    /// The path of `endpoint`, which begins with a slash.
+    pub(crate) fn path_of(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.path.trim_end_matches('/'))
+    }
+
+    /// The path of the WebSocket: the gateway's own, as the user wrote it.
+    pub(crate) fn websocket_path(&self) -> &str {
+        if self.path.is_empty() { "/" } else { &self.path }
     }
 
     /// What `Host` headers have: the port only where it is not the scheme's own.
@@ -82,7 +98,7 @@ impl Address {
     }
 
     /// `host:port` as a URL has it.
-    fn host_and_port(&self) -> String {
+    pub(crate) fn host_and_port(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -91,13 +107,30 @@ impl Address {
     }
 }
 
+/// A URL as an error or a log may show it: without user, password and query.
+pub(crate) fn without_user(url: &str) -> String {
+    let shown = match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}{}", &url[..scheme + 3], &url[at + 1..]),
+        (_, Some(at)) => url[at + 1..].to_owned(),
+        (_, None) => url.to_owned(),
+    };
+    match shown.split_once('?') {
+        Some((shown, _)) => format!("{shown}?…"),
+        None => shown,
+    }
+}
+
+fn without_brackets(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
 fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.host_and_port(), if self.tls { " (TLS)" } else { "" })
+        write!(f, "{}{}{}", self.host_and_port(), self.path, if self.tls { " (TLS)" } else { "" })
     }
 }
 
@@ -124,14 +157,44 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_what_everything_there_lies_below() {
+        for (text, websocket, endpoint) in [
+            ("http://example.com", "/", "/arapi/v1"),
+            ("http://example.com/", "/", "/arapi/v1"),
+            ("https://example.com/rtm", "/rtm", "/rtm/arapi/v1"),
+            ("https://example.com/a/b/", "/a/b/", "/a/b/arapi/v1"),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!((address.websocket_path(), address.path_of("/arapi/v1").as_str()), (websocket, endpoint));
+        }
+        let gateway = Address::parse("https://example.com/rtm").unwrap();
+        assert_eq!(gateway.named("example.com", 443), gateway);
+        assert_eq!(gateway.named("example.com", 444).websocket_path(), "/");
+    }
+
+    #[test]
+    fn what_is_shown_has_no_user_and_no_password() {
+        for (url, shown) in [
+            ("http://user:secret@a:1/b", "http://a:1/b"),
+            ("user:secret@a", "a"),
+            ("http://user:se@cret@a", "http://a"),
+            ("user:secret@http://a", "http://a"),
+            ("http://a?token=secret", "http://a?…"),
+            ("http://a", "http://a"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused_with_its_fault() {
         for (text, fault) in [
             ("", AddressFault::NotAUrl),
             ("http://", AddressFault::NotAUrl),
             ("ftp://example.com", AddressFault::Scheme),
             ("/path", AddressFault::NoHost),
-            ("http://example.com/path", AddressFault::Extra),
-            ("http://example.com?x=1", AddressFault::Extra),
+            ("http://example.com?x=1", AddressFault::Query),
+            ("http://example.com/path?x=1", AddressFault::Query),
             ("http://user@example.com", AddressFault::User),
             ("http://user:secret@example.com", AddressFault::User),
             ("http://example.com:0", AddressFault::Port),

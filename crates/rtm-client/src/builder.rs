@@ -4,26 +4,29 @@ use std::{
     error::Error,
     fmt,
     hash::{BuildHasher, RandomState},
+    io,
     time::Duration,
 };
 
 use rtm_codec::{AppId, CallLimits, KeepAlive, UserId, Wire};
 use rtm_connection::{Config, Connection, GatewayConfig, Session};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     runtime::Handle,
     sync::{mpsc, watch},
 };
 
 use crate::{
     BuildError, Client, ConnectError, Events,
-    address::Address,
+    address::{Address, without_user},
     call::Status,
     driver::{Driver, TaskEnds},
     events::EventSender,
+    network::{Connector, Internet, Network},
+    proxy::{Proxies, Proxy},
     settings::Settings,
     tls::Trust,
     token::TokenProvider,
-    transport::{Network, Tcp},
 };
 
 /// Sets up a [`Client`]. Only [`gateway`](Self::gateway) and [`app_id`](Self::app_id) are required. [`build`](Self::build) checks
@@ -51,6 +54,8 @@ pub struct ClientBuilder {
     app_id: Option<String>,
     wire: Wire,
     token_provider: Option<TokenProvider>,
+    connector: Connector,
+    proxy: Option<Proxy>,
     root_certificates: Vec<Vec<u8>>,
     without_system_roots: bool,
     heartbeat: Option<Duration>,
@@ -99,6 +104,8 @@ impl ClientBuilder {
             app_id: None,
             wire: Wire::Native,
             token_provider: None,
+            connector: Connector::Tcp,
+            proxy: None,
             root_certificates: Vec::new(),
             without_system_roots: false,
             heartbeat: None,
@@ -114,7 +121,8 @@ impl ClientBuilder {
         }
     }
 
-    /// Where the server is: an `http`, `https`, `ws` or `wss` URL, or `host:port` for a server without TLS.
+    /// Where the server is: an `http`, `https`, `ws` or `wss` URL, or `host:port` for a server without TLS. With a path, as
+    /// in `https://example.com/rtm`, everything is below that: for a reverse proxy that takes it off.
     /// With [`Wire::Native`] the WebSocket is opened there; with [`Wire::Vendor`] the gateway there is asked first.
     ///
     /// May be called more than once: then each of them leads to the same project. The first to be tried is drawn at random,
@@ -165,6 +173,58 @@ impl ClientBuilder {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         self.token_provider = Some(TokenProvider::new(provider));
+        self
+    }
+
+    /// By which proxy to reach the server, in place of what the environment says: [`Proxy::None`], or a URL such as
+    /// `http://proxy.example.com:3128` or `socks5h://user:password@127.0.0.1:1080`. It is used for every gateway.
+    ///
+    /// Unless set, the variables `https_proxy` (for `https` and `wss` gateways), `http_proxy` (for others) and `all_proxy` (for
+    /// all that have none of their own) name proxies, in lower or in upper case, and `no_proxy` lists what is reached
+    /// without: names with all below them, addresses, networks such as `10.0.0.0/8`, or `*`. They are read by
+    /// [`build`](Self::build). This machine itself is never reached by a proxy of the environment.
+    ///
+    /// Everything goes through the proxy: the WebSocket, and requests to the vendor's gateway. An HTTP proxy is asked for a
+    /// tunnel (`CONNECT`), also to gateways without TLS. It has 4 s to answer.
+    ///
+    /// ```
+    /// use rtm_client::{Client, Proxy};
+    ///
+    /// Client::builder().gateway("https://rtm.example.com").proxy("socks5h://127.0.0.1:1080");
+    /// Client::builder().gateway("https://rtm.example.com").proxy(Proxy::None);
+    /// ```
+    pub fn proxy(mut self, proxy: impl Into<Proxy>) -> Self {
+        self.proxy = Some(proxy.into());
+        self
+    }
+
+    /// Opens each stream of bytes by this closure, in place of TCP: for Unix sockets, tunnels and tests. It is called with
+    /// the host and port of the gateway, or of a server that the gateway names, and TLS is spoken over what it gives where
+    /// the gateway's URL says so. With [`proxy`](Self::proxy) it is called with the proxy's host and port; the environment's
+    /// proxies are not used. [`connect_timeout`](Self::connect_timeout) counts for it too: its future is dropped then.
+    ///
+    /// A closure that captures something clones it into each future.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio::net::UnixStream;
+    ///
+    /// // The host is what the server is asked for by name; the socket is where it listens.
+    /// let builder = rtm_client::Client::builder()
+    ///     .gateway("http://localhost")
+    ///     .app_id("0123456789abcdef0123456789abcdef")
+    ///     .connector(async |_host, _port| UnixStream::connect("/run/rtm.sock").await);
+    /// let (client, events) = builder.build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connector<C, F, S>(mut self, connector: C) -> Self
+    where
+        C: Fn(String, u16) -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.connector = Connector::new(connector);
         self
     }
 
@@ -288,7 +348,8 @@ impl ClientBuilder {
     /// [`BuildError`] for a missing or invalid setting, and outside a tokio runtime.
     pub fn build(self) -> Result<(Client, Events), BuildError> {
         let trust = Trust::new(&self.root_certificates, self.without_system_roots).map_err(BuildError::Certificates)?;
-        let (client, events, driver) = self.assemble(Tcp { trust })?;
+        let (connector, proxies) = (self.connector.clone(), self.proxies()?);
+        let (client, events, driver) = self.assemble(Internet { connector, proxies, trust })?;
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         runtime.spawn(driver.run());
         Ok((client, events))
@@ -314,6 +375,18 @@ impl ClientBuilder {
         let client = Client::new(call_sender, watched);
         let ends = TaskEnds { calls, status, events: event_sender, token_provider: self.token_provider };
         Ok((client, events, Driver::new(settings, connection, network, ends)))
+    }
+
+    fn proxies(&self) -> Result<Proxies, BuildError> {
+        match (&self.proxy, &self.connector) {
+            (Some(Proxy::Url(url)), _) => {
+                Proxies::all(url).map_err(|fault| BuildError::Proxy { proxy: without_user(url), fault })
+            }
+            (None, Connector::Tcp) => {
+                Ok(Proxies::of_environment(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned())))
+            }
+            (Some(Proxy::None), _) | (None, Connector::Given(_)) => Ok(Proxies::none()),
+        }
     }
 
     fn connection(&self, gateways: &[Address]) -> Result<Connection, BuildError> {
@@ -366,6 +439,7 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("gateways", &self.gateways.iter().map(|gateway| without_user(gateway)).collect::<Vec<_>>())
+            .field("proxy", &self.proxy)
             .field("app_id", &self.app_id)
             .field("wire", &self.wire)
             .finish_non_exhaustive()
@@ -374,15 +448,6 @@ impl fmt::Debug for ClientBuilder {
 
 fn check(setting: &'static str, good: bool, bounds: &'static str) -> Result<(), BuildError> {
     if good { Ok(()) } else { Err(BuildError::Setting { setting, bounds }) }
-}
-
-/// The URL as an error may show it.
-fn without_user(gateway: &str) -> String {
-    match (gateway.find("://"), gateway.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}{}", &gateway[..scheme + 3], &gateway[at + 1..]),
-        (None, Some(at)) => gateway[at + 1..].to_owned(),
-        _ => gateway.to_owned(),
-    }
 }
 
 const DEFAULT_WINDOW: u32 = 1024;

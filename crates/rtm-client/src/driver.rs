@@ -26,10 +26,10 @@ use crate::{
     events::EventSender,
     gateway::{Asked, Gateway},
     link::{Link, Progress},
+    network::Network,
     settings::Settings,
     timer::{WakeUp, now},
     token::TokenProvider,
-    transport::Network,
 };
 
 /// The task's state.

@@ -5,7 +5,7 @@ use rtm_connection::RtmError;
 
 pub use rtm_codec::{Family, IdFault, InvalidId, Refusal, UnknownWire, ValueError, ValueErrorKind};
 
-pub use crate::{address::AddressFault, tls::CertificateFault};
+pub use crate::{address::AddressFault, proxy::ProxyFault, tls::CertificateFault};
 
 /// Why [`ClientBuilder::build`](crate::ClientBuilder::build) failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum BuildError {
         gateway: String,
         /// What is wrong with it.
         fault: AddressFault,
+    },
+    /// What was given to [`proxy`](crate::ClientBuilder::proxy) is no proxy.
+    #[error("the proxy {proxy:?} cannot be used: {fault}")]
+    Proxy {
+        /// What was given, without its user and password.
+        proxy: String,
+        /// What is wrong with it.
+        fault: ProxyFault,
     },
     /// [`app_id`](crate::ClientBuilder::app_id) was not called.
     #[error("the builder has no App ID: set it")]

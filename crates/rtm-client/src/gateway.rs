@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use crate::{
     address::Address,
     handshake::{is_lasting, location},
-    transport::Network,
+    network::Network,
 };
 
 /// What is asked of the gateways.
@@ -138,7 +138,7 @@ async fn post(
     let stream = network.connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let endpoint = request.endpoint();
-    let post = Request::post(endpoint.path_and_query())
+    let post = Request::post(address.path_of(endpoint.path_and_query()))
         .header(header::HOST, address.authority())
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(request.encode())))

@@ -74,7 +74,7 @@ pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Send + Unpin>(
 ) -> Result<(S, Bytes), OpenError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let key = STANDARD.encode([(); 2].map(|()| RandomState::new().hash_one("key").to_ne_bytes()).as_flattened());
-    let mut request = Request::get("/")
+    let mut request = Request::get(address.websocket_path())
         .header(header::HOST, address.authority())
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")

@@ -71,6 +71,8 @@ mod gateway;
 mod handshake;
 mod history;
 mod link;
+mod network;
+mod proxy;
 mod settings;
 #[cfg(test)]
 mod testing;
@@ -88,6 +90,7 @@ pub use client::{Client, SendMessageOptions};
 pub use error::{BuildError, ConnectError};
 pub use events::{EventPart, Events};
 pub use history::{History, HistoryQuery};
+pub use proxy::Proxy;
 pub use rtm_codec::{
     AttributeKey, CallLimit, CallLimits, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, HistoryCursor,
     HistoryPage, LimitedCall, LocalInvitationFailureReason, PeerOnlineState, RemoteInvitationFailureReason, Revision,

@@ -11,8 +11,9 @@ use rtm_connection::{Target, TransportError};
 
 use crate::{
     address::Address,
+    network::Network,
     settings::Settings,
-    transport::{Closed, Network, Transport},
+    transport::{Closed, Transport},
 };
 
 /// The link, and what it is made with.

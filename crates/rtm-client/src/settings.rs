@@ -22,9 +22,7 @@ impl Settings {
     pub(crate) fn address(&self, target: Target) -> Address {
         match target {
             Target::Gateway(gateway) => self.gateways[gateway].clone(),
-            Target::Server { gateway, address } => {
-                Address::new(&address.host, address.port, self.gateways[gateway].tls)
-            }
+            Target::Server { gateway, address } => self.gateways[gateway].named(&address.host, address.port),
         }
     }
 }

@@ -30,7 +30,7 @@ use tokio::{
 use crate::{
     Client, ClientBuilder, Events,
     address::Address,
-    transport::{Io, Network},
+    network::{Io, Network},
 };
 
 pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";

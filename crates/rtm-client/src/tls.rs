@@ -2,16 +2,17 @@
 
 use std::{io, sync::Arc};
 
-use tokio::{net::TcpStream, sync::OnceCell};
+use tokio::sync::OnceCell;
 use tokio_rustls::{
     TlsConnector,
-    client::TlsStream,
     rustls::{
         CertificateError, ClientConfig, Error, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
 };
+
+use crate::network::Io;
 
 /// What a client trusts. The system's certificates are read when the first connection needs them.
 #[derive(Debug, Default)]
@@ -54,11 +55,11 @@ impl Trust {
     }
 
     /// The TLS handshake with `host`, over a connection that stands.
-    pub(crate) async fn handshake(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn handshake(&self, host: &str, stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
         let Connector(connector) = self.connector.get_or_try_init(|| self.load()).await?;
-        connector.connect(name, stream).await.map_err(explained)
+        Ok(Box::new(connector.connect(name, stream).await.map_err(explained)?))
     }
 
     async fn load(&self) -> io::Result<Connector> {
@@ -110,7 +111,7 @@ impl std::fmt::Debug for Connector {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::{
         TlsAcceptor,
         rustls::{ServerConfig, pki_types::PrivateKeyDer},
@@ -143,7 +144,7 @@ mod tests {
 
     async fn handshake(trust: &Trust, host: &str, port: u16) -> io::Result<()> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        trust.handshake(host, stream).await.map(|_| ())
+        trust.handshake(host, Box::new(stream)).await.map(|_| ())
     }
 
     #[tokio::test]

@@ -5,13 +5,12 @@ use std::{
     future::poll_fn,
     hash::BuildHasher as _,
     io,
-    net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{StreamExt as _, ready, stream::FuturesUnordered};
+use futures::ready;
 use rtm_codec::{
     CloseReason, Packet,
     limits::PACKET_BYTES,
@@ -19,78 +18,14 @@ use rtm_codec::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, lookup_host},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use crate::{
     address::Address,
     handshake::{OpenError, shake_hands},
-    tls::Trust,
+    network::{Io, Network},
 };
-
-/// Where byte streams come from: the network, or a test.
-pub(crate) trait Network: Send + Sync + 'static {
-    /// Opens a byte stream to `address`, TLS included where the address asks for it.
-    fn connect(&self, address: &Address) -> impl Future<Output = io::Result<Box<dyn Io>>> + Send;
-}
-
-/// A byte stream.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
-
-/// The network of this machine.
-#[derive(Debug)]
-pub(crate) struct Tcp {
-    pub(crate) trust: Trust,
-}
-
-impl Network for Tcp {
-    async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
-        let stream = tcp(&address.host, address.port).await?;
-        // Packets are batched here, so the kernel has nothing to gain from holding them back.
-        stream.set_nodelay(true)?;
-        if address.tls {
-            Ok(Box::new(self.trust.handshake(&address.host, stream).await?))
-        } else {
-            Ok(Box::new(stream))
-        }
-    }
-}
-
-/// Connects to whichever of a host's addresses answers first. Each has a head start before the next is tried beside it,
-/// so that a dead one costs little and a live one is not raced.
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    connect_any(lookup_host((host, port)).await?.collect()).await
-}
-
-async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut left = addresses.into_iter();
-    let mut attempts = FuturesUnordered::new();
-    let mut error = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    loop {
-        match left.next() {
-            Some(address) => attempts.push(connect_one(address)),
-            None if attempts.is_empty() => return Err(error),
-            None => {}
-        }
-        tokio::select! {
-            Some(result) = attempts.next() => match result {
-                Ok(stream) => return Ok(stream),
-                Err(failed) => error = failed,
-            },
-            () = sleep(HEAD_START), if left.len() > 0 => {}
-        }
-    }
-}
-
-async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
-    match timeout(TCP_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("{address} did not answer"))),
-    }
-}
 
 /// A WebSocket of a client.
 pub(crate) struct Transport {
@@ -275,39 +210,5 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// How much room for what is to be written is kept.
 const KEPT_BYTES: usize = 2 * BUFFER_BYTES;
 
-/// How long an address of a host has for itself before the next is tried too.
-const HEAD_START: Duration = Duration::from_millis(250);
-
-/// How long one address may take to accept a connection: a round trip of a second, and one lost packet.
-const TCP_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use tokio::{net::TcpListener, time::Instant};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn an_address_that_is_dead_or_refuses_costs_little() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let alive = listener.local_addr().unwrap();
-        // Nobody listens at a port that was just given back, and nobody answers from an address for documentation.
-        let refuses = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
-        let dead: SocketAddr = "192.0.2.1:9".parse().unwrap();
-        let begun = Instant::now();
-        let stream = connect_any(vec![dead, refuses, alive]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), alive);
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    }
-
-    #[tokio::test]
-    async fn without_an_address_that_answers_the_last_error_is_told() {
-        let refuses = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
-        let error = connect_any(vec![refuses, refuses]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(connect_any(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
-}

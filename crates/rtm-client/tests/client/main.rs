@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 mod calls;
+mod connectors;
 mod gateways;
 mod links;
+mod proxies;
 mod session;
 mod support;
 mod tokens;
