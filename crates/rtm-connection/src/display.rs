@@ -7,7 +7,7 @@ use rtm_codec::RtmMessage;
 use crate::{GapReason, Restored, RtmEvent};
 
 impl RtmEvent {
-    /// The event's name, as it is written here.
+    /// The name of the variant.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -38,8 +38,8 @@ impl RtmEvent {
     }
 }
 
-/// What happened, in words and on one line, without the event's [`name`](RtmEvent::name). Shows what users wrote, with
-/// control characters escaped, so that it can go to a terminal.
+/// Describes the event on one line, without its [`name`](RtmEvent::name). Contains the texts of users, with
+/// control characters escaped for terminals.
 impl fmt::Display for RtmEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,19 +49,19 @@ impl fmt::Display for RtmEvent {
                 write!(f, "{peer_id}{stored}: {}", Shown(message))
             }
             Self::RemoteInvitationReceived { invitation } => {
-                write!(f, "{} calls: {}", invitation.caller_id, Plain(&invitation.content))
+                write!(f, "{} invites: {}", invitation.caller_id, Plain(&invitation.content))
             }
             Self::PeersOnlineStatusChanged { peers } => {
                 list(f, peers.iter().map(|(peer, state)| format!("{peer} is {state}")))
             }
-            Self::TokenWillExpire => f.write_str("the token ends soon: renew it"),
-            Self::TokenDidExpire => f.write_str("the token has ended"),
+            Self::TokenWillExpire => f.write_str("the token expires soon: renew it"),
+            Self::TokenDidExpire => f.write_str("the token has expired"),
             Self::TokenNeeded { error, retry_in_ms } => match retry_in_ms {
                 None => write!(f, "{error}: renew the token"),
-                Some(0) => write!(f, "{error}: a new one is being fetched"),
+                Some(0) => write!(f, "{error}: fetching a new one"),
                 Some(ms) => write!(f, "{error}: next try in {:.1} s", *ms as f64 / 1000.0),
             },
-            Self::LocalInvitationReceivedByPeer { invitation } => write!(f, "it rings at {}", invitation.callee_id),
+            Self::LocalInvitationReceivedByPeer { invitation } => write!(f, "{} received the invitation", invitation.callee_id),
             Self::LocalInvitationAccepted { invitation, response } => {
                 write!(f, "{} accepts: {}", invitation.callee_id, Plain(response))
             }
@@ -69,22 +69,22 @@ impl fmt::Display for RtmEvent {
                 write!(f, "{} refuses: {}", invitation.callee_id, Plain(response))
             }
             Self::LocalInvitationCanceled { invitation } => {
-                write!(f, "the call to {} is taken back", invitation.callee_id)
+                write!(f, "the invitation to {} is cancelled", invitation.callee_id)
             }
             Self::LocalInvitationFailure { invitation, reason } => {
-                write!(f, "the call to {} failed: {reason}", invitation.callee_id)
+                write!(f, "the invitation to {} failed: {reason}", invitation.callee_id)
             }
             Self::RemoteInvitationAccepted { invitation } => {
-                write!(f, "the call of {} is accepted", invitation.caller_id)
+                write!(f, "the invitation of {} is accepted", invitation.caller_id)
             }
             Self::RemoteInvitationRefused { invitation } => {
-                write!(f, "the call of {} is refused", invitation.caller_id)
+                write!(f, "the invitation of {} is refused", invitation.caller_id)
             }
             Self::RemoteInvitationCanceled { invitation, content } => {
-                write!(f, "{} takes the call back: {}", invitation.caller_id, Plain(content))
+                write!(f, "{} cancels the invitation: {}", invitation.caller_id, Plain(content))
             }
             Self::RemoteInvitationFailure { invitation, reason } => {
-                write!(f, "the call of {} failed: {reason}", invitation.caller_id)
+                write!(f, "the invitation of {} failed: {reason}", invitation.caller_id)
             }
             Self::ChannelMessage { channel_id, member_id, message, .. } => {
                 write!(f, "{channel_id}, {member_id}: {}", Shown(message))
@@ -101,8 +101,8 @@ impl fmt::Display for RtmEvent {
                     write!(f, "{channel_id}, ")?;
                 }
                 match lost {
-                    Some(lost) => write!(f, "{lost} events are lost: {reason}"),
-                    None => write!(f, "events are lost: {reason}"),
+                    Some(lost) => write!(f, "{lost} events were lost: {reason}"),
+                    None => write!(f, "events were lost: {reason}"),
                 }
             }
             Self::RestoreFailed { what, error } => write!(f, "{what} could not be restored: {error}"),
@@ -115,10 +115,10 @@ impl fmt::Display for GapReason {
         f.write_str(match self {
             Self::NewSession => "the session could not be resumed",
             Self::SlowConsumer => "this client read too slowly",
-            Self::LeftChannel => "this user was away too long to stay a member",
+            Self::LeftChannel => "this user was away for too long to stay a member",
             Self::Dropped => "the server could not keep them",
-            Self::Missing => "they are missing in the stream",
-            Self::Lossy => "their reader was too slow",
+            Self::Missing => "event numbers are missing",
+            Self::Lossy => "a reader was too slow",
         })
     }
 }
@@ -151,7 +151,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// What others wrote: control characters are shown and not obeyed by a terminal.
+/// Texts of other users. Control characters are escaped, so that a terminal does not obey them.
 struct Plain<'a>(&'a str);
 
 impl fmt::Display for Plain<'_> {
@@ -185,7 +185,7 @@ mod tests {
             let channel_id = channel_id.map(|id| ChannelId::new(id).unwrap());
             RtmEvent::Gap { channel_id, lost, reason: GapReason::Missing }.to_string()
         };
-        assert_eq!(gap(Some("room"), Some(3)), "room, 3 events are lost: they are missing in the stream");
-        assert_eq!(gap(None, None), "events are lost: they are missing in the stream");
+        assert_eq!(gap(Some("room"), Some(3)), "room, 3 events were lost: event numbers are missing");
+        assert_eq!(gap(None, None), "events were lost: event numbers are missing");
     }
 }
