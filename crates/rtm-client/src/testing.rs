@@ -180,7 +180,7 @@ impl Peer {
         }
     }
 
-    /// The next request; pings are answered, acks passed over.
+    /// The next request; pings are answered, acks are ignored.
     pub(crate) async fn request(&mut self) -> (RequestId, Command) {
         loop {
             match self.recv().await {
@@ -192,7 +192,7 @@ impl Peer {
         }
     }
 
-    /// How the WebSocket ends; everything before is passed over, a logout too.
+    /// How the WebSocket ends; everything before is skipped, a logout too.
     pub(crate) async fn end(&mut self) -> End {
         loop {
             if let Err(end) = self.try_recv().await {

@@ -115,7 +115,7 @@ pub struct AddOrUpdateLocalUserAttributes {
 /// Removes some of the user's own attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteLocalUserAttributesByKeys {
-    /// Which; unknown keys are passed over.
+    /// Which; unknown keys are ignored.
     pub keys: Vec<AttributeKey>,
 }
 
@@ -207,7 +207,7 @@ pub struct AddOrUpdateChannelAttributes {
 pub struct DeleteChannelAttributesByKeys {
     /// Of which channel.
     pub target: ChannelAttributeTarget,
-    /// Which; unknown keys are passed over.
+    /// Which; unknown keys are ignored.
     pub keys: Vec<AttributeKey>,
 }
 

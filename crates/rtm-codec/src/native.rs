@@ -6,7 +6,7 @@
 //! behind their lengths, enums as a tag and the variant's fields. Tags are given explicitly in `fields.rs`
 //! and are never used again for anything else.
 //!
-//! The wire only ever grows. The length before each frame lets an older reader pass over what it does not know: fields
+//! The wire only ever grows. The length before each frame lets an older reader skip what it does not know: fields
 //! at the end of a frame, a frame whose tag says that this is harmless, an event (which becomes [`Event::Gap`]), a call
 //! (which is refused as [`ErrorKind::Unsupported`]). Faults that are not of another version end the connection.
 //!

@@ -43,7 +43,7 @@ enum Form {
     Some,
 }
 
-/// Checks one value, so many levels below the whole.
+/// Checks one value at this depth.
 #[derive(Clone, Copy)]
 struct Check {
     level: usize,

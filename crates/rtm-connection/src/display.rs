@@ -61,7 +61,9 @@ impl fmt::Display for RtmEvent {
                 Some(0) => write!(f, "{error}: fetching a new one"),
                 Some(ms) => write!(f, "{error}: next try in {:.1} s", *ms as f64 / 1000.0),
             },
-            Self::LocalInvitationReceivedByPeer { invitation } => write!(f, "{} received the invitation", invitation.callee_id),
+            Self::LocalInvitationReceivedByPeer { invitation } => {
+                write!(f, "{} received the invitation", invitation.callee_id)
+            }
             Self::LocalInvitationAccepted { invitation, response } => {
                 write!(f, "{} accepts: {}", invitation.callee_id, Plain(response))
             }

@@ -73,7 +73,7 @@ mod saved {
 
     use super::*;
 
-    /// A session as it is written. Later versions may add fields, which earlier ones pass over.
+    /// A session as it is written. Later versions may add fields, which earlier versions ignore.
     #[derive(Serialize, Deserialize)]
     pub(super) struct Saved {
         user_id: UserId,

@@ -36,7 +36,7 @@ pub(super) enum Edit {
     Replace(BTreeMap<AttributeKey, Text>),
     /// These are added or changed.
     Merge(BTreeMap<AttributeKey, Text>),
-    /// These go; unknown ones are passed over.
+    /// These go; unknown ones are ignored.
     Delete(Vec<AttributeKey>),
     /// All go.
     Clear,

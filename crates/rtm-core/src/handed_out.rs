@@ -34,7 +34,7 @@ pub(super) enum Confirmation {
 enum Progress {
     /// It is being written, and its client may have logged out meanwhile.
     Writing { is_logged_out: bool },
-    /// It is written, and so many signs of life came since.
+    /// It is written. This many signs of life came since.
     Written { signs: u32 },
 }
 
@@ -130,5 +130,5 @@ impl Core {
 
 /// How many answers may wait for their confirmation.
 const MOST: usize = 1024;
-/// After so many signs of life a client has what was written before them.
+/// After this many signs of life the client has received what was written before them.
 const SIGNS: u32 = 2;

@@ -30,7 +30,7 @@ pub(super) struct KeptSubscriptions {
     writing_bytes: usize,
     /// The last user that was looked after, while all are.
     pub(super) looked_after: Option<UserId>,
-    /// When nothing was found last that could give way.
+    /// When the last search found nothing to discard.
     pub(super) full_at: Option<Instant>,
 }
 

@@ -228,7 +228,7 @@ impl Core {
         self.hub.conns.insert(Conn::default())
     }
 
-    /// What a connection received. Frames for a connection that was closed or is gone are passed over.
+    /// What a connection received. Frames for a connection that was closed or is gone are ignored.
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
         let now = self.time(now);
         let Some(state) = self.hub.conns.get(conn).filter(|conn| !conn.is_closed) else { return };

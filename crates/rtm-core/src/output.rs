@@ -68,7 +68,7 @@ pub struct Stats {
     pub channel_messages: u64,
     /// Events put into sessions.
     pub events: u64,
-    /// Stored messages that gave way to newer ones.
+    /// Stored messages that were discarded for newer ones.
     pub offline_dropped: u64,
     /// Channel events that were dropped because their receiver was away for too long.
     pub away_dropped: u64,

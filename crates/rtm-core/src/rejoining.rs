@@ -23,7 +23,7 @@ pub(super) struct Rejoining {
 #[derive(Debug)]
 struct Awaited {
     channel_id: ChannelId,
-    /// How many of its events gave way.
+    /// How many of its events were discarded.
     lost: u64,
 }
 

@@ -44,7 +44,7 @@ struct Slot {
 
 #[derive(Debug)]
 enum State {
-    /// Waits for its result and for so many promises of the store.
+    /// Waits for its result and for this many answers of the store.
     UnderWay {
         promises: u8,
         result: Option<Result<Answer, Refusal>>,
@@ -242,7 +242,7 @@ impl Requests {
 /// So many reads are remembered: more than the call limits let pass in the time that a read may take.
 const REPEATED_READS: usize = 128;
 
-/// A request that is done gives way when so many are remembered, but one that is under way does not.
+/// At most this many finished requests are remembered. Requests under way are not discarded.
 const MOST_SLOTS: usize = 2 * limits::REQUESTS_IN_FLIGHT;
 
 /// What a client on a wire without resuming has answered: everything.

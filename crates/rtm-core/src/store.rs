@@ -65,7 +65,7 @@ pub enum StoreWork {
         /// The page ends with the entry that takes it to this many bytes; it has at least one entry if there is any.
         max_bytes: usize,
     },
-    /// Removes entries of a log. Places without an entry are passed over. Answered with [`StoreAnswer::Done`].
+    /// Removes entries of a log. Places without an entry are ignored. Answered with [`StoreAnswer::Done`].
     Remove {
         /// The log.
         log: LogKey,

@@ -273,5 +273,5 @@ const CLIENTS_OF_USER: usize = 8;
 /// How many users are looked after at once, and how long after the ones before.
 const USERS_AT_ONCE: usize = 256;
 const STEP: Duration = Duration::from_secs(1);
-/// How long nobody looks again for clients that could give way, when there were none.
+/// After no client was found whose subscriptions can be discarded: how long until the next search.
 const FULL_FOR: Duration = Duration::from_secs(10);

@@ -40,7 +40,7 @@ pub use self::records::{DamagedRecord, StoreRecord};
 /// One process at a time may have the file open. A file of an earlier version of the server is brought up to this
 /// version's format when it is opened, as a whole or not at all.
 ///
-/// What of the file is damaged costs itself and nothing else. A record that makes no sense is passed over. A log or a
+/// What of the file is damaged costs itself and nothing else. A record that makes no sense is skipped. A log or a
 /// key that a damaged page belongs to is refused from then on, until the store is opened again. The log has an ERROR for each, once,
 /// and [`BackendStats::damaged`] counts them. What damage leaves readable, and yet wrong, only [`check`](Self::check)
 /// finds.

@@ -103,7 +103,7 @@
 //! | what | why not here | where it is tested |
 //! |---|---|---|
 //! | WebSocket, TLS, HTTP, proxies that hold answers back | packets go through without them | `interop/network.mjs`, `interop/proxies.mjs`, `rtm-server/tests` |
-//! | a logout that overtakes the request that confirms stored messages | a device passes over messages that it had | `rtm-connection/tests/machine/gateway.rs`, behind TLS proxies in `interop` |
+//! | a logout that overtakes the request that confirms stored messages | a device drops messages that it had | `rtm-connection/tests/machine/gateway.rs`, behind TLS proxies in `interop` |
 //! | a damaged file | the store here has no file | `rtm-server/tests/backend_damaged.rs` |
 //! | secrets in logs | the machines log nothing | `rtm-client/tests/secrets.rs`, `rtm-cli/tests/hostile/secrets.rs` |
 //! | the vendor's SDK itself, browsers | a device has the SDK's habits and not its code | `interop` |

@@ -107,7 +107,7 @@ impl SimulatedLink {
         }
     }
 
-    /// Lets the connection break after so many more bytes in this direction.
+    /// Lets the connection break after this many more bytes in this direction.
     pub(crate) fn break_after(&mut self, direction: Direction, bytes: usize) {
         self.pipe(direction).left = Some(bytes);
     }

@@ -23,7 +23,7 @@ pub(super) fn peer_state(peer: &UserId, state: PeerOnlineState) -> shapes::PeerS
     shapes::PeerStatus { user_id: Str::from(peer), online: Number(Some(online)), unreachable: Mark(unreachable) }
 }
 
-/// The states in a list; users whose ids are none are passed over.
+/// The states in a list; users whose ids are none are ignored.
 pub(super) fn read_peer_states<const MAX: usize>(
     status: &List<shapes::PeerStatus<'_>, MAX>,
 ) -> Result<Vec<(UserId, PeerOnlineState)>, DecodeErrorKind> {
@@ -52,7 +52,7 @@ pub(super) fn channel_attributes<const MAX: usize>(all: &ChannelAttributes) -> L
     attributes.collect()
 }
 
-/// The attributes in a list; those that break the rules are passed over.
+/// The attributes in a list; those that break the rules are ignored.
 pub(super) fn read_channel_attributes<const MAX: usize>(
     list: &List<shapes::ChanAttribute<'_>, MAX>,
 ) -> Result<ChannelAttributes, DecodeErrorKind> {

@@ -97,12 +97,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string. Returns `None` for another value, which is passed over.
+    /// Reads a string. Returns `None` for another value, which is skipped.
     pub(super) fn string(&mut self) -> Result<Option<Cow<'a, str>>, DecodeErrorKind> {
         if self.accept('"')? { self.rest_of_string().map(Some) } else { self.skip().map(|()| None) }
     }
 
-    /// Reads JSON inside a string. Returns `None` when the string does not hold that. The string is passed over either
+    /// Reads JSON inside a string. Returns `None` when the string does not hold that. The string is skipped either
     /// way.
     pub(super) fn nested<T>(
         &mut self,
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a whole number, also one in a string. Returns `None` for one that is too large and for another value.
-    /// Either is passed over.
+    /// Either is skipped.
     pub(super) fn unsigned(&mut self) -> Result<Option<u64>, DecodeErrorKind> {
         let start = self.at;
         let mut number = 0;

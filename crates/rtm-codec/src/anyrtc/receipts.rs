@@ -45,7 +45,7 @@ impl Receipts {
         self.written = self.encoded;
     }
 
-    /// The client acknowledges a message. A receipt that fits no waiting message is passed over.
+    /// The client acknowledges a message. A receipt that fits no waiting message is skipped.
     pub(super) fn acknowledge(&mut self, receipt: &Receipt) {
         let mut waiting = self.waiting.iter_mut().take(OUT_OF_ORDER);
         if let Some(waiting) = waiting.find(|waiting| !waiting.acknowledged && waiting.receipt == *receipt) {

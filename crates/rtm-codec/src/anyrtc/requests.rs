@@ -293,7 +293,7 @@ where
     items.iter().map(|text| id(text, ErrorKind::InvalidArgument)).collect()
 }
 
-/// The keys that can be keys of attributes: no other can name any, and unknown ones are passed over.
+/// The keys that can be keys of attributes: no other can name any, and unknown ones are ignored.
 fn keys<const MAX: usize>(list: &List<Str<'_>, MAX>) -> Result<Vec<AttributeKey>, Refusal> {
     let Some(items) = &list.items else {
         return Err(Refusal::new(ErrorKind::InvalidArgument, "the keys are no list of strings"));

@@ -395,5 +395,5 @@ const MESSAGES: usize = 4096;
 /// The addresses in an answer of the gateway.
 const ADDRESSES: usize = 64;
 
-/// The keys that one call may name. More than there can be attributes, since unknown ones are passed over.
+/// The keys that one call may name. More than there can be attributes, since unknown ones are ignored.
 pub(super) const KEYS: usize = 256;

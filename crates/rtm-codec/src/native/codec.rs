@@ -230,7 +230,7 @@ impl ServerCodec {
     }
 }
 
-/// Reads a frame of a server, unless it may be passed over.
+/// Reads a frame of a server, unless it can be skipped.
 #[inline(never)]
 fn server_frame(mut input: Input<'_>) -> Result<Option<ServerFrame>, DecodeError> {
     Ok(Some(match input.tag()? {
@@ -259,7 +259,7 @@ fn server_frame(mut input: Input<'_>) -> Result<Option<ServerFrame>, DecodeError
     }))
 }
 
-/// Reads a frame of a client, unless it may be passed over.
+/// Reads a frame of a client, unless it can be skipped.
 #[inline(never)]
 fn client_frame(mut input: Input<'_>) -> Result<Option<ClientFrame>, DecodeError> {
     Ok(Some(match input.tag()? {
@@ -444,7 +444,7 @@ fn frames_of(
 const UNREADABLE: Event = Event::Gap { channel_id: None, lost: Some(1) };
 /// The number of a login, which the requests after it do not have.
 const LOGIN: RequestId = RequestId(0);
-/// A frame whose tag is at least this may be passed over by whoever does not know it.
+/// A frame whose tag is at least this can be skipped by a reader that does not know it.
 const OPTIONAL_FROM: u8 = 128;
 /// The largest tag that takes one byte.
 const LAST_TAG: u8 = 250;

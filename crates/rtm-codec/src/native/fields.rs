@@ -4,7 +4,7 @@
 //! that a new field or variant does not compile before it has its place here.
 //!
 //! The fields behind a `;` may be missing at the end of a frame and get their defaults then. Each field that is added
-//! goes there: a reader that does not know it passes over it, a sender that does not know it leaves it out. That
+//! goes there: a reader that does not know it ignores it, a sender that does not know it leaves it out. That
 //! works only for a type that ends its frame, and for those in `entries!`.
 
 use std::mem;

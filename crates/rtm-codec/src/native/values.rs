@@ -68,7 +68,7 @@ impl Field for Abilities {
         out.number((0..).zip(bits).map(|(at, bit)| u64::from(bit) << at).sum());
     }
 
-    /// What a later version adds is passed over.
+    /// What a later version adds is skipped.
     fn get(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         let bits = input.number()?;
         let bit = |at: u32| bits >> at & 1 == 1;

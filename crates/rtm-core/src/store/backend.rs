@@ -27,7 +27,7 @@ pub trait Backend: Send {
     ///   behind it are done all the same.
     /// - When this returns, a crash can no longer undo what was answered with `Ok`, as far as this backend promises
     ///   that. A crash meanwhile may leave any of the tasks done.
-    /// - A record that cannot be read is passed over. Where more cannot be read than one record, a task fails rather
+    /// - A record that cannot be read is skipped. Where more cannot be read than one record, a task fails rather
     ///   than to answer with a part. The log of the backend says so, once for each place, and
     ///   [`BackendStats::damaged`] counts them: other logs and keys are as they were.
     fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>>;

@@ -15,7 +15,7 @@ use super::{
 
 /// Keeps everything in memory: it is gone when the server ends.
 ///
-/// What its logs may hold in all is bounded; beyond that the oldest entry of any log gives way. State is bounded by the
+/// What its logs may hold in all is bounded; beyond that the oldest entry of any log is discarded. State is bounded by the
 /// core of each project, as [`Settings`](crate::Settings) says.
 #[derive(Debug)]
 pub struct Memory {

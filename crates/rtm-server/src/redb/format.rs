@@ -145,7 +145,7 @@ mod tests {
         all
     }
 
-    /// A disk that takes so many writes and then no more, as a process that is killed, or a machine that goes down.
+    /// A disk that accepts this many writes and no more, as if the process or the machine were killed then.
     #[derive(Debug, Clone)]
     struct Disk(Arc<Mutex<State>>);
 

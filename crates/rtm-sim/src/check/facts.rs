@@ -143,7 +143,7 @@ pub(super) struct Fact {
     pub(super) unreachable_at: Option<Duration>,
     /// When its session was last lost, by the server's end, by its word, or by a login of another device.
     pub(super) lost_at: Option<Duration>,
-    /// When its session last gave way to another one: of another device of its user, or of this one, logged in anew.
+    /// When its session was last replaced: by another device of its user, or by a new login of this one.
     pub(super) ousted_at: Option<Duration>,
     /// Whether its next login is a new one.
     pub(super) is_anew: bool,
@@ -360,7 +360,7 @@ impl Facts {
         self.devices.iter().filter(|device| device.user_id == *user_id).filter_map(|device| device.unreachable_at).max()
     }
 
-    /// When a session of a user last gave way to another one.
+    /// When a session of a user was last replaced.
     pub(super) fn ousted_at(&self, user_id: &UserId) -> Option<Duration> {
         self.devices.iter().filter(|device| device.user_id == *user_id).filter_map(|device| device.ousted_at).max()
     }
