@@ -34,16 +34,15 @@ use self::{
 
 pub use self::records::{DamagedRecord, StoreRecord};
 
-/// Keeps everything in the file `rtm.redb` of a directory. What it has answered is on the disk: it survives
-/// a crash of the process at any moment, and of the machine as far as its disk keeps what it says it wrote.
+/// Stores everything in the file `rtm.redb` of a directory. A finished task is on the disk: it survives a crash of the process at
+/// any moment, and one of the machine if the disk keeps what it confirmed.
 ///
-/// One process at a time may have the file open. A file of an earlier version of the server is brought up to this
-/// version's format when it is opened, as a whole or not at all.
+/// Only one process can have the file open. Opening a file of an older version converts it to this version's format, completely or
+/// not at all.
 ///
-/// What of the file is damaged costs itself and nothing else. A record that makes no sense is skipped. A log or a
-/// key that a damaged page belongs to is refused from then on, until the store is opened again. The log has an ERROR for each, once,
-/// and [`BackendStats::damaged`] counts them. What damage leaves readable, and yet wrong, only [`check`](Self::check)
-/// finds.
+/// Damage affects only the damaged part. A record that makes no sense is skipped. Tasks on a log or key with a damaged
+/// page fail until the store is opened again. The log has one ERROR for each, and [`BackendStats::damaged`] counts them. Only
+/// [`check`](Self::check) finds damage that can still be read.
 #[derive(Debug)]
 pub struct Redb {
     path: PathBuf,

@@ -13,30 +13,28 @@ use super::{LogKind, StateKey, StateKind, StateValue, StoreAnswer, StoreWork};
 /// gathered while it did the last batch, so a backend that has to wait for a disk does so once for all of them
 /// (group commit).
 ///
-/// [`Memory`](super::Memory) keeps nothing over a restart. `Redb` of `rtm-server` keeps one file, and what it has
-/// answered survives a crash of the process or of the machine. A backend of your own has to pass
-/// [`conformance`](super::conformance).
+/// [`Memory`](super::Memory) loses everything at a restart. `Redb` of `rtm-server` uses one file, and finished tasks survive a crash
+/// of the process or of the machine. A backend of your own must pass [`conformance`](super::conformance).
 pub trait Backend: Send {
-    /// Does `tasks` and answers each for itself, in their order. What each [`StoreWork`] means and which
-    /// [`StoreAnswer`] it gets is said there.
+    /// Executes `tasks` in order and returns an answer for each. [`StoreWork`] describes each task and its [`StoreAnswer`].
     ///
-    /// - Tasks on one log, and tasks on one key, are done in their order: each sees what those before it did.
-    ///   [`StoreWork::Expire`] and [`StoreWork::List`] see what all tasks before them did.
+    /// - Tasks on one log, and tasks on one key, are executed in order: each sees the effects of those before it.
+    ///   [`StoreWork::Expire`] and [`StoreWork::List`] see the effects of all tasks before them.
     /// - Projects never see each other's data.
-    /// - A task that fails changes nothing, or the change may turn up later: nobody relies on either. Those
-    ///   behind it are done all the same.
-    /// - When this returns, a crash can no longer undo what was answered with `Ok`, as far as this backend promises
-    ///   that. A crash meanwhile may leave any of the tasks done.
-    /// - A record that cannot be read is skipped. Where more cannot be read than one record, a task fails rather
-    ///   than to answer with a part. The log of the backend says so, once for each place, and
-    ///   [`BackendStats::damaged`] counts them: other logs and keys are as they were.
+    /// - A failed task changes nothing, or its change appears later: nobody relies on either. The tasks after it are executed all
+    ///   the same.
+    /// - After this returns, a crash cannot undo tasks that were answered with `Ok`, if the backend is durable. A crash before that
+    ///   may leave any of the tasks done.
+    /// - A record that cannot be read is skipped. If more than one record cannot be read, the task fails instead of
+    ///   returning a part. The backend logs each such place once, and [`BackendStats::damaged`] counts them. Other logs and keys
+    ///   are not affected.
     fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>>;
 
-    /// How much is kept now.
+    /// How much the backend stores.
     ///
     /// # Errors
     ///
-    /// [`BackendError`] when that cannot be read.
+    /// [`BackendError`] if this cannot be read.
     fn stats(&mut self) -> Result<BackendStats, BackendError>;
 }
 
