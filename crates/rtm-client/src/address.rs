@@ -23,19 +23,19 @@ pub enum AddressFault {
     #[error("it is neither a URL nor host:port")]
     NotAUrl,
     /// The scheme is none of `http`, `https`, `ws` and `wss`.
-    #[error("its scheme is none of http, https, ws and wss")]
+    #[error("its scheme is not http, https, ws or wss")]
     Scheme,
     /// There is no host.
-    #[error("it names no host")]
+    #[error("it has no host")]
     NoHost,
     /// There is a query, which gateways do not have.
-    #[error("it has a query: leave that out")]
+    #[error("it has a query: remove that")]
     Query,
     /// There is a user or a password, for which gateways have no use.
-    #[error("it has a user or a password, which are not used")]
+    #[error("it has a user or a password: remove them")]
     User,
     /// The port is 0.
-    #[error("port 0 is none that a server is at")]
+    #[error("port 0 is not the port of a server")]
     Port,
 }
 

@@ -121,15 +121,19 @@ impl ClientBuilder {
         }
     }
 
-    /// Where the server is: an `http`, `https`, `ws` or `wss` URL, or `host:port` for a server without TLS. With a path, as
-    /// in `https://example.com/rtm`, everything is below that: for a reverse proxy that takes it off.
-    /// With [`Wire::Native`] the WebSocket is opened there; with [`Wire::Vendor`] the gateway there is asked first.
+    /// The URL of the server: `http`, `https`, `ws` or `wss`, or `host:port` for a server without TLS. A path, as
+    /// in `https://example.com/rtm`, is for a reverse proxy that removes it.
     ///
-    /// May be called more than once: then each of them leads to the same project. The first to be tried is drawn at random,
-    /// so that clients spread over them, and the others follow in their order. The client stays with the one that lets it in,
-    /// also when the link was lost. It goes to the next at once when that one cannot be reached, does not answer in time,
-    /// refuses for a while or goes down. All of them share the time of a login. A session goes on over another gateway if the
-    /// server there knows it; otherwise there is a new one, and a [`Gap`](crate::RtmEvent::Gap).
+    /// Call it more than once to name several gateways of the same project:
+    ///
+    /// ```
+    /// rtm_client::Client::builder().gateway("https://one.example.com").gateway("https://two.example.com");
+    /// ```
+    ///
+    /// The client starts with a random one, so that clients spread over them, and tries the others in order. It keeps the
+    /// one that accepts its login, also for reconnects. It tries the next one at once if that one cannot be reached, does not
+    /// answer in time, refuses temporarily or shuts down. All gateways together have the time of one login. A session continues over
+    /// another gateway if the server there knows it; otherwise the client gets a new session and a [`Gap`](crate::RtmEvent::Gap).
     pub fn gateway(mut self, gateway: impl Into<String>) -> Self {
         self.gateways.push(gateway.into());
         self
@@ -176,16 +180,16 @@ impl ClientBuilder {
         self
     }
 
-    /// By which proxy to reach the server, in place of what the environment says: [`Proxy::None`], or a URL such as
-    /// `http://proxy.example.com:3128` or `socks5h://user:password@127.0.0.1:1080`. It is used for every gateway.
+    /// The proxy for all gateways, instead of those of the environment: a URL such as `http://proxy.example.com:3128` or
+    /// `socks5h://user:password@127.0.0.1:1080`, or [`Proxy::None`].
     ///
-    /// Unless set, the variables `https_proxy` (for `https` and `wss` gateways), `http_proxy` (for others) and `all_proxy` (for
-    /// all that have none of their own) name proxies, in lower or in upper case, and `no_proxy` lists what is reached
-    /// without: names with all below them, addresses, networks such as `10.0.0.0/8`, or `*`. They are read by
-    /// [`build`](Self::build). This machine itself is never reached by a proxy of the environment.
+    /// Unless set, [`build`](Self::build) reads the environment, in lower or upper case: `https_proxy` (for `https` and `wss`
+    /// gateways), `http_proxy` (for the others), `all_proxy` (if there is no specific one), and `no_proxy`, a list of hosts without a
+    /// proxy: domains with their subdomains, addresses, networks such as `10.0.0.0/8`, or `*`. This machine itself is always reached
+    /// without a proxy of the environment.
     ///
-    /// Everything goes through the proxy: the WebSocket, and requests to the vendor's gateway. An HTTP proxy is asked for a
-    /// tunnel (`CONNECT`), also to gateways without TLS. It has 4 s to answer.
+    /// The WebSocket and gateway requests both use the proxy. The client asks an HTTP proxy for a tunnel (`CONNECT`), also for
+    /// gateways without TLS. A proxy has 4 s to answer.
     ///
     /// ```
     /// use rtm_client::{Client, Proxy};
@@ -198,18 +202,18 @@ impl ClientBuilder {
         self
     }
 
-    /// Opens each stream of bytes by this closure, in place of TCP: for Unix sockets, tunnels and tests. It is called with
-    /// the host and port of the gateway, or of a server that the gateway names, and TLS is spoken over what it gives where
-    /// the gateway's URL says so. With [`proxy`](Self::proxy) it is called with the proxy's host and port; the environment's
-    /// proxies are not used. [`connect_timeout`](Self::connect_timeout) counts for it too: its future is dropped then.
+    /// Opens byte streams with this closure instead of TCP: for Unix sockets, tunnels and tests. Its arguments are the host and port
+    /// of the gateway, or of a server that the gateway named; with [`proxy`](Self::proxy) those of the proxy. The client speaks TLS
+    /// over the stream if the gateway's URL is `https` or `wss`. Proxies of the environment are not used. The
+    /// [`connect_timeout`](Self::connect_timeout) includes the closure; its future is dropped when the time is over.
     ///
-    /// A closure that captures something clones it into each future.
+    /// A closure with captured values clones them into each future.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// use tokio::net::UnixStream;
     ///
-    /// // The host is what the server is asked for by name; the socket is where it listens.
+    /// // The host goes into the request's `Host` header; the server listens on the socket.
     /// let builder = rtm_client::Client::builder()
     ///     .gateway("http://localhost")
     ///     .app_id("0123456789abcdef0123456789abcdef")

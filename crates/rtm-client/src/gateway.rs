@@ -106,7 +106,7 @@ enum GatewayError {
     Status(StatusCode),
     #[error("its answer cannot be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("its answer makes no sense: {0}")]
+    #[error("its answer is not valid: {0}")]
     Decode(#[from] DecodeError),
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum OpenError {
     Refused { status: StatusCode, text: String },
     #[error("the server redirects to Location {0:?}, and clients do not follow: use that address as the gateway")]
     Redirected(String),
-    #[error("the server did not answer as a WebSocket server does: {0}")]
+    #[error("the server is not a WebSocket server: {0}")]
     NoWebSocket(&'static str),
 }
 

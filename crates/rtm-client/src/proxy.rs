@@ -41,16 +41,16 @@ pub enum ProxyFault {
     #[error("it is neither a URL nor host:port")]
     NotAUrl,
     /// The scheme is none of `http`, `https`, `socks5` and `socks5h`.
-    #[error("its scheme is none of http, https, socks5 and socks5h")]
+    #[error("its scheme is not http, https, socks5 or socks5h")]
     Scheme,
     /// There is no host.
-    #[error("it names no host")]
+    #[error("it has no host")]
     NoHost,
     /// It has a path or a query.
-    #[error("it has a path or a query, and proxies have none")]
+    #[error("it has a path or a query: remove that")]
     Extra,
     /// The port is 0.
-    #[error("port 0 is none that a proxy is at")]
+    #[error("port 0 is not the port of a proxy")]
     Port,
 }
 
