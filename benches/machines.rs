@@ -56,12 +56,12 @@ fn store(c: &mut Criterion) {
 }
 
 fn kept(n: u64) -> StoreWork {
-    let message = StoredMessage {
-        message_id: MessageId(n),
-        from: user(1000),
-        message: RtmMessage::text("a message that waits until its receiver comes back"),
-        server_received_ts: 1_700_000_000_000 + n,
-    };
+    let message = StoredMessage::new(
+        MessageId(n),
+        user(1000),
+        RtmMessage::text("a message that waits until its receiver comes back"),
+        1_700_000_000_000 + n,
+    );
     // As many as the server keeps for a user by default.
     StoreWork::Append { log: LogKey::Stored(user(n)), entry: LogEntry::Message(message), keep: Some(200) }
 }

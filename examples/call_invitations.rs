@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
 
 fn ringing(event: &RtmEvent) -> Option<RemoteInvitation> {
     match event {
-        RtmEvent::RemoteInvitationReceived { invitation } => Some(invitation.clone()),
+        RtmEvent::RemoteInvitationReceived { invitation, .. } => Some(invitation.clone()),
         _ => None,
     }
 }

@@ -22,7 +22,7 @@ async fn main() -> anyhow::Result<()> {
     let mut came = false;
     loop {
         let event = events.recv().await.context("the client has ended")?;
-        let RtmEvent::PeersOnlineStatusChanged { peers } = event else { continue };
+        let RtmEvent::PeersOnlineStatusChanged { peers, .. } = event else { continue };
         board.extend(peers);
         println!(
             "{}",

@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     alice.client.send_invitation("bob", "shall we talk?").await?;
     let invitation = bob
         .until(|event| match event {
-            RtmEvent::RemoteInvitationReceived { invitation } => Some(invitation.clone()),
+            RtmEvent::RemoteInvitationReceived { invitation, .. } => Some(invitation.clone()),
             _ => None,
         })
         .await?;
@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
 
 fn is_bob(wanted: PeerOnlineState) -> impl Fn(&RtmEvent) -> Option<()> {
     move |event| match event {
-        RtmEvent::PeersOnlineStatusChanged { peers } => (peers.get("bob") == Some(&wanted)).then_some(()),
+        RtmEvent::PeersOnlineStatusChanged { peers, .. } => (peers.get("bob") == Some(&wanted)).then_some(()),
         _ => None,
     }
 }

@@ -4,6 +4,8 @@
 //! checking of ids; the rivals do not. What is measured is the time of the thread on its processor, so that a busy
 //! machine disturbs little.
 
+#![expect(clippy::exhaustive_enums, clippy::exhaustive_structs, reason = "it is not published")]
+
 use std::{hint::black_box, time::Duration};
 
 use bytes::Bytes;

@@ -72,7 +72,7 @@ impl Online {
         online.connection.handle_opened(now);
         let welcome = Welcome {
             user_id,
-            ticket: Some(SessionTicket { session: SessionId([1; 16]), epoch: Epoch(1) }),
+            ticket: Some(SessionTicket::new(SessionId([1; 16]), Epoch(1))),
             resumption: Resumption::New,
             token_expires_in_ms: None,
             server_time_ms: 0,

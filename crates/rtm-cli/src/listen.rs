@@ -125,7 +125,7 @@ impl Args {
             return Ok(ControlFlow::Break(()));
         }
         match event {
-            RtmEvent::RemoteInvitationReceived { invitation } if self.accept_invitations => {
+            RtmEvent::RemoteInvitationReceived { invitation, .. } if self.accept_invitations => {
                 let (client, invitation) = (client.clone(), invitation.clone());
                 tokio::spawn(async move {
                     if let Err(error) = client.accept_invitation(&invitation, "").await {
@@ -133,7 +133,7 @@ impl Args {
                     }
                 });
             }
-            RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
+            RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason, .. } => {
                 anyhow::bail!("the server ended the session: {reason}");
             }
             RtmEvent::TokenNeeded { error, .. } => anyhow::bail!("a new token is required: {error}"),
@@ -173,11 +173,11 @@ mod tests {
     use super::*;
 
     fn ts(server_received_ts: u64) -> String {
-        let event = RtmEvent::MessageFromPeer {
-            peer_id: "bob".parse().unwrap(),
-            message: RtmMessage::text("hi"),
-            properties: ReceivedMessageProperties { is_offline_message: true, server_received_ts },
-        };
+        let event = RtmEvent::message_from_peer(
+            "bob".parse().unwrap(),
+            RtmMessage::text("hi"),
+            ReceivedMessageProperties::new(true, server_received_ts),
+        );
         let line = serde_json::to_value(Timed { event: &event, ts: Utc(moment(&event)) }).unwrap();
         line["ts"].as_str().unwrap().to_owned()
     }

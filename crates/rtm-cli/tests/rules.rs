@@ -41,7 +41,7 @@ fn call_limits_are_those_of_the_code() {
     assert_eq!(rows.len(), LimitedCall::ALL.len());
     for (row, call) in rows.into_iter().zip(LimitedCall::ALL) {
         let limit = limits.get(call);
-        let figure = format!("{} in {}", limit.calls, time(Duration::from_millis(limit.per_ms.into())));
+        let figure = format!("{} in {}", limit.calls(), time(limit.per()));
         assert_eq!(row[1..], [figure, format!("`{}`", call.as_str())]);
     }
 }

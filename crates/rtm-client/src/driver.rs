@@ -172,7 +172,7 @@ impl<N: Network> Driver<N> {
                     }
                 }
                 Output::Event(event) => {
-                    if let RtmEvent::TokenNeeded { error, retry_in_ms } = &event {
+                    if let RtmEvent::TokenNeeded { error, retry_in_ms, .. } = &event {
                         tracing::warn!(?error, retry_in_ms, "a token is needed");
                     }
                     self.events.send(event);

@@ -16,6 +16,7 @@ pub enum BuildError {
     NoGateway,
     /// The gateway is not a valid address.
     #[error("the gateway {gateway:?} cannot be used: {fault}")]
+    #[non_exhaustive]
     Gateway {
         /// The gateway, without user and password.
         gateway: String,
@@ -41,6 +42,7 @@ pub enum BuildError {
     Certificates(CertificateFault),
     /// A setting is out of range.
     #[error("{setting} must be {bounds}")]
+    #[non_exhaustive]
     Setting {
         /// The method of the builder.
         setting: &'static str,

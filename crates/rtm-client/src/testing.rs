@@ -142,7 +142,7 @@ impl Peer {
         let ClientFrame::Login(login) = self.recv().await else { panic!("the first frame is no login") };
         let welcome = Welcome {
             user_id: login.user_id.clone().unwrap_or_else(|| UserId::new("assigned").unwrap()),
-            ticket: Some(SessionTicket { session: SessionId([7; 16]), epoch: Epoch(1) }),
+            ticket: Some(SessionTicket::new(SessionId([7; 16]), Epoch(1))),
             resumption,
             token_expires_in_ms: None,
             server_time_ms: 0,

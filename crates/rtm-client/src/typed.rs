@@ -37,7 +37,7 @@ use crate::{Call, Channel, EventPart, Events};
 ///         TypedEvent::Message(moved) => println!("{} moved to {}, {}", moved.member_id, moved.value.x, moved.value.y),
 ///         TypedEvent::Unreadable(error) => eprintln!("{error}"),
 ///         TypedEvent::Gap { lost, .. } => eprintln!("moves are missing: {lost:?}"),
-///         TypedEvent::Aborted { reason } => eprintln!("log out, and in again: {reason}"),
+///         TypedEvent::Aborted { reason, .. } => eprintln!("log out, and in again: {reason}"),
 ///         _ => {}
 ///     }
 /// }
@@ -51,6 +51,7 @@ pub struct TypedChannel<T> {
 
 /// A member's message to a [`TypedChannel`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TypedMessage<T> {
     /// The channel.
     pub channel_id: ChannelId,
@@ -71,6 +72,7 @@ pub enum TypedEvent<T> {
     /// A member sent a message that is not a value of the type.
     Unreadable(TypedError),
     /// Messages of the channel were lost here, or may have been.
+    #[non_exhaustive]
     Gap {
         /// How many, if known. If events of all channels were lost, this counts all of them.
         lost: Option<u64>,
@@ -78,6 +80,7 @@ pub enum TypedEvent<T> {
         reason: GapReason,
     },
     /// The server ended the session, and the client does not reconnect: no values before the next `logout` and `login`.
+    #[non_exhaustive]
     Aborted {
         /// Why.
         reason: ConnectionChangeReason,
@@ -246,7 +249,7 @@ impl std::error::Error for TypedError {
 
 /// The value in an event, if the event is a message to a channel.
 fn read<T: DeserializeOwned>(event: &RtmEvent) -> Option<Result<TypedMessage<T>, TypedError>> {
-    let RtmEvent::ChannelMessage { channel_id, member_id, message, properties } = event else { return None };
+    let RtmEvent::ChannelMessage { channel_id, member_id, message, properties, .. } = event else { return None };
     let (channel_id, member_id) = (channel_id.clone(), member_id.clone());
     Some(match message.decode() {
         Ok(value) => Ok(TypedMessage { channel_id, member_id, value, properties: *properties }),
@@ -257,8 +260,8 @@ fn read<T: DeserializeOwned>(event: &RtmEvent) -> Option<Result<TypedMessage<T>,
 /// What the reader of a channel's values is told of an event in its part.
 fn typed<T: DeserializeOwned>(event: RtmEvent) -> Option<TypedEvent<T>> {
     match event {
-        RtmEvent::Gap { channel_id: _, lost, reason } => Some(TypedEvent::Gap { lost, reason }),
-        RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
+        RtmEvent::Gap { channel_id: _, lost, reason, .. } => Some(TypedEvent::Gap { lost, reason }),
+        RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason, .. } => {
             Some(TypedEvent::Aborted { reason })
         }
         event => Some(match read(&event)? {

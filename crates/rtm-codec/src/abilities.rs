@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 
 /// Which wire a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Wire {
     /// Binary frames of the subprotocol [`native::SUBPROTOCOL`](crate::native::SUBPROTOCOL): resume, flow control, binary messages.
     #[default]
@@ -62,6 +63,7 @@ impl Wire {
 /// client and server ask for the ability that a question is about, and never which wire it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by its name")]
+#[expect(clippy::exhaustive_structs, reason = "each wire says of every ability whether it has it")]
 pub struct Abilities {
     /// It goes on in its session after a lost connection, and asks again for the answers that it did not get.
     pub resume: bool,

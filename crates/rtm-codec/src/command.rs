@@ -1,5 +1,11 @@
 //! The operations: one struct each, and one table from which command, answer and their pairing follow.
 
+#![expect(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "both sides of both wires fill in and read every field and call: a new one that one of them passes over must not compile"
+)]
+
 use std::collections::BTreeMap;
 
 use crate::{
@@ -266,11 +272,20 @@ impl serde::Serialize for HistoryCursor {
 /// One page of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct HistoryPage {
     /// The messages, oldest first.
     pub messages: Vec<StoredMessage>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<HistoryCursor>,
+}
+
+impl HistoryPage {
+    /// A page of these messages.
+    #[must_use]
+    pub fn new(messages: Vec<StoredMessage>, next: Option<HistoryCursor>) -> Self {
+        Self { messages, next }
+    }
 }
 
 /// What asking twice does.
@@ -423,5 +438,6 @@ operations! {
 }
 
 mod sealed {
+    #[expect(unnameable_types, reason = "nobody else adds operations")]
     pub trait Sealed {}
 }

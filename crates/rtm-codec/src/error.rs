@@ -247,6 +247,7 @@ impl Family {
 
 /// A server's "no" to a request: why, and a sentence that names what was wrong (possibly empty).
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal {
     /// Why.
     pub kind: ErrorKind,

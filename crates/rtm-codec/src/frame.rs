@@ -1,5 +1,11 @@
 //! The frames that client and server exchange, whichever wire carries them.
 
+#![expect(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "both sides of both wires fill in and read every field: a new one that one of them passes over must not compile"
+)]
+
 use bytes::Bytes;
 
 use crate::{
@@ -183,11 +189,20 @@ pub struct Welcome {
 
 /// A session and the stream in it that a [`Seq`] counts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionTicket {
     /// The session.
     pub session: SessionId,
     /// Its stream.
     pub epoch: Epoch,
+}
+
+impl SessionTicket {
+    /// What a server knows the stream `epoch` of a session by.
+    #[must_use]
+    pub fn new(session: SessionId, epoch: Epoch) -> Self {
+        Self { session, epoch }
+    }
 }
 
 /// What became of the session that a client had when it logs in again.

@@ -215,6 +215,7 @@ macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[expect(clippy::exhaustive_structs, reason = "it is a number, and will be nothing else")]
         pub struct $name(pub u64);
 
         impl $name {
@@ -276,6 +277,7 @@ number_id! {
 ///
 /// `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "it is these bytes, and will be nothing else")]
 pub struct SessionId(pub [u8; 16]);
 
 impl fmt::Debug for SessionId {

@@ -121,6 +121,7 @@ impl From<Bytes> for RtmMessage {
 
 /// A message from another user, live or stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "both sides of both wires fill in and read every field")]
 pub struct PeerMessage {
     /// The sender's number for it.
     pub message_id: MessageId,
@@ -191,6 +192,7 @@ impl fmt::Display for PeerOnlineState {
 /// One attribute of a channel, with who set it and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct ChannelAttribute {
     /// Its value, 1 to 8,192 bytes.
     pub value: Text,
@@ -200,9 +202,18 @@ pub struct ChannelAttribute {
     pub last_update_ts: u64,
 }
 
+impl ChannelAttribute {
+    /// An attribute with this value, last written by that user at that time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(value: Text, last_update_user_id: UserId, last_update_ts: u64) -> Self {
+        Self { value, last_update_user_id, last_update_ts }
+    }
+}
+
 /// A channel's attributes, or some of them, at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct ChannelAttributes {
     /// The attributes by key.
     pub attributes: BTreeMap<AttributeKey, ChannelAttribute>,
@@ -210,9 +221,18 @@ pub struct ChannelAttributes {
     pub revision: Revision,
 }
 
+impl ChannelAttributes {
+    /// These attributes at that revision.
+    #[must_use]
+    pub fn new(attributes: BTreeMap<AttributeKey, ChannelAttribute>, revision: Revision) -> Self {
+        Self { attributes, revision }
+    }
+}
+
 /// A message as a store keeps it: for a receiver who is offline, or for history queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct StoredMessage {
     /// The sender's number for it.
     pub message_id: MessageId,
@@ -225,6 +245,12 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
+    /// A message that the server took then, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(message_id: MessageId, from: UserId, message: RtmMessage, server_received_ts: u64) -> Self {
+        Self { message_id, from, message, server_received_ts }
+    }
+
     /// The message as its receiver gets it at last.
     #[must_use]
     pub fn into_peer_message(self) -> PeerMessage {

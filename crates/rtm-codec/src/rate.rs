@@ -1,5 +1,7 @@
 //! How often each call may be made.
 
+use std::time::Duration;
+
 /// The calls that share one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -87,13 +89,52 @@ impl LimitedCall {
     }
 }
 
-/// So many calls in any window of this length. `calls` 0: without limit.
+/// At most this many calls in any period of this length.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rtm_codec::CallLimit;
+///
+/// let limit = CallLimit::new(180, Duration::from_secs(3));
+/// assert_eq!((limit.calls(), limit.per()), (180, Duration::from_secs(3)));
+/// assert!(CallLimit::UNLIMITED.is_unlimited());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallLimit {
-    /// How many calls.
-    pub calls: u32,
-    /// In how many milliseconds.
-    pub per_ms: u32,
+    pub(crate) calls: u32,
+    pub(crate) per_ms: u32,
+}
+
+impl CallLimit {
+    /// No limit.
+    pub const UNLIMITED: Self = Self { calls: 0, per_ms: 0 };
+
+    /// At most `calls` in any period of the length `per`, which counts in whole milliseconds, up to 49 days. 0 calls:
+    /// no limit.
+    #[must_use]
+    pub const fn new(calls: u32, per: Duration) -> Self {
+        let per_ms = per.as_millis();
+        Self { calls, per_ms: if per_ms > u32::MAX as u128 { u32::MAX } else { per_ms as u32 } }
+    }
+
+    /// How many calls; 0 where there is no limit.
+    #[must_use]
+    pub const fn calls(self) -> u32 {
+        self.calls
+    }
+
+    /// The length of the period.
+    #[must_use]
+    pub const fn per(self) -> Duration {
+        Duration::from_millis(self.per_ms as u64)
+    }
+
+    /// Whether any number of calls may be made.
+    #[must_use]
+    pub const fn is_unlimited(self) -> bool {
+        self.calls == 0
+    }
 }
 
 /// How often each call may be made by one client. The default has the vendor's figures, and ours for invitations and
@@ -117,7 +158,7 @@ impl CallLimits {
     /// No limit on any call.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self([CallLimit { calls: 0, per_ms: 0 }; LimitedCall::ALL.len()])
+        Self([CallLimit::UNLIMITED; LimitedCall::ALL.len()])
     }
 
     /// The limit of a budget.

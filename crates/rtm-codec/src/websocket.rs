@@ -4,6 +4,8 @@
 //! log of the application when that is at its most talkative. Nothing is logged here, and a socket that is idle holds no
 //! buffer.
 
+#![expect(clippy::exhaustive_structs, clippy::exhaustive_enums, reason = "RFC 6455 has these and no other")]
+
 mod frame;
 mod handshake;
 mod violation;

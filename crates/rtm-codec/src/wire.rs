@@ -1,5 +1,7 @@
 //! The two wires behind one face, so that nobody but the transport's handshake asks which one is spoken.
 
+#![expect(clippy::exhaustive_enums, reason = "who drives a wire has to know which it is")]
+
 use crate::{
     Abilities, ClientFrame, Command, DecodeError, Packet, PacketRef, RequestId, Seq, ServerFrame, SharedEvent, Wire,
     anyrtc, native,

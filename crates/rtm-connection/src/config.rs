@@ -175,6 +175,7 @@ impl GatewayConfig {
 
 /// Who logs in, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a login names all of them")]
 pub struct Credentials {
     /// The project.
     pub app_id: AppId,

@@ -53,7 +53,7 @@ impl RtmError {
     /// How long to wait before the call may be made again, if it was made too often and that is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        Refusal { kind: self.kind, detail: self.detail.clone() }.retry_after()
+        Refusal::new(self.kind, self.detail.as_str()).retry_after()
     }
 
     /// What exactly was wrong, for a person; possibly empty.

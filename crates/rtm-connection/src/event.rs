@@ -9,6 +9,8 @@ use rtm_codec::{
 
 use crate::{ConnectionChangeReason, ConnectionState, RtmError};
 
+mod made;
+
 /// Something that happened, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "type"))]
@@ -16,6 +18,7 @@ use crate::{ConnectionChangeReason, ConnectionState, RtmError};
 pub enum RtmEvent {
     /// The connection changed its state.
     #[doc(alias = "onConnectionStateChanged")]
+    #[non_exhaustive]
     ConnectionStateChanged {
         /// The new state.
         state: ConnectionState,
@@ -24,6 +27,7 @@ pub enum RtmEvent {
     },
     /// Another user sent a message, live or while this user was offline.
     #[doc(alias = "onMessageReceived")]
+    #[non_exhaustive]
     MessageFromPeer {
         /// Who sent it.
         peer_id: UserId,
@@ -34,12 +38,14 @@ pub enum RtmEvent {
     },
     /// A user invites this one to a call: `accept_invitation` or `refuse_invitation`
     /// answers it. It ends by itself after 60 s.
+    #[non_exhaustive]
     RemoteInvitationReceived {
         /// The invitation.
         invitation: RemoteInvitation,
     },
     /// The online states of subscribed users: all of them after subscribing, else those that changed.
     #[doc(alias = "onPeersOnlineStatusChanged")]
+    #[non_exhaustive]
     PeersOnlineStatusChanged {
         /// Who is in which state.
         peers: BTreeMap<UserId, PeerOnlineState>,
@@ -58,6 +64,7 @@ pub enum RtmEvent {
     /// The token lets this user in no more, or the token provider gives no new one. Until there is one the client
     /// stays `RECONNECTING`, or `CONNECTED` with the token that it has; calls that need a connection fail with
     /// `error` meanwhile. `renew_token` ends it at once.
+    #[non_exhaustive]
     TokenNeeded {
         /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`], as the server says, or
         /// [`ErrorKind::ProviderFailed`].
@@ -67,11 +74,13 @@ pub enum RtmEvent {
         retry_in_ms: Option<u64>,
     },
     /// The callee's device has this user's invitation.
+    #[non_exhaustive]
     LocalInvitationReceivedByPeer {
         /// The invitation.
         invitation: LocalInvitation,
     },
     /// The callee accepted. The invitation ends.
+    #[non_exhaustive]
     LocalInvitationAccepted {
         /// The invitation.
         invitation: LocalInvitation,
@@ -79,6 +88,7 @@ pub enum RtmEvent {
         response: Text,
     },
     /// The callee refused. The invitation ends.
+    #[non_exhaustive]
     LocalInvitationRefused {
         /// The invitation.
         invitation: LocalInvitation,
@@ -86,11 +96,13 @@ pub enum RtmEvent {
         response: Text,
     },
     /// This user took its invitation back. The invitation ends.
+    #[non_exhaustive]
     LocalInvitationCanceled {
         /// The invitation.
         invitation: LocalInvitation,
     },
     /// This user's invitation ended without an answer.
+    #[non_exhaustive]
     LocalInvitationFailure {
         /// The invitation.
         invitation: LocalInvitation,
@@ -98,16 +110,19 @@ pub enum RtmEvent {
         reason: LocalInvitationFailureReason,
     },
     /// The caller's side confirmed that this user accepted. The invitation ends.
+    #[non_exhaustive]
     RemoteInvitationAccepted {
         /// The invitation.
         invitation: RemoteInvitation,
     },
     /// This user refused. The invitation ends.
+    #[non_exhaustive]
     RemoteInvitationRefused {
         /// The invitation.
         invitation: RemoteInvitation,
     },
     /// The caller took the invitation back. It ends.
+    #[non_exhaustive]
     RemoteInvitationCanceled {
         /// The invitation.
         invitation: RemoteInvitation,
@@ -115,6 +130,7 @@ pub enum RtmEvent {
         content: Text,
     },
     /// An invitation to this user ended without an answer.
+    #[non_exhaustive]
     RemoteInvitationFailure {
         /// The invitation.
         invitation: RemoteInvitation,
@@ -123,6 +139,7 @@ pub enum RtmEvent {
     },
     /// Another member sent a message to a channel.
     #[doc(alias = "onChannelMessageReceived")]
+    #[non_exhaustive]
     ChannelMessage {
         /// Where.
         channel_id: ChannelId,
@@ -135,6 +152,7 @@ pub enum RtmEvent {
     },
     /// Another user joined a channel (not told above 512 members).
     #[doc(alias = "onMemberJoined")]
+    #[non_exhaustive]
     MemberJoined {
         /// Where.
         channel_id: ChannelId,
@@ -143,6 +161,7 @@ pub enum RtmEvent {
     },
     /// Another user left a channel (not told above 512 members).
     #[doc(alias = "onMemberLeft")]
+    #[non_exhaustive]
     MemberLeft {
         /// Where.
         channel_id: ChannelId,
@@ -151,6 +170,7 @@ pub enum RtmEvent {
     },
     /// How many members a channel has.
     #[doc(alias = "onMemberCountUpdated")]
+    #[non_exhaustive]
     MemberCountUpdated {
         /// Where.
         channel_id: ChannelId,
@@ -159,6 +179,7 @@ pub enum RtmEvent {
     },
     /// A writer of channel attributes asked that the members be told.
     #[doc(alias = "onAttributesUpdated")]
+    #[non_exhaustive]
     AttributesUpdated {
         /// Where.
         channel_id: ChannelId,
@@ -166,6 +187,7 @@ pub enum RtmEvent {
         attributes: ChannelAttributes,
     },
     /// Events were lost here: later ones follow, earlier ones cannot be had any more.
+    #[non_exhaustive]
     Gap {
         /// Of which channel; `None` for anything that this user could have been told.
         channel_id: Option<ChannelId>,
@@ -175,6 +197,7 @@ pub enum RtmEvent {
         reason: GapReason,
     },
     /// After a reconnect something that the user had could not be restored, and is given up.
+    #[non_exhaustive]
     RestoreFailed {
         /// What.
         what: Restored,
@@ -260,6 +283,7 @@ impl RtmEvent {
 /// How a message came to this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct ReceivedMessageProperties {
     /// Whether it was stored because this user was offline when the server took it.
     pub is_offline_message: bool,
@@ -267,9 +291,18 @@ pub struct ReceivedMessageProperties {
     pub server_received_ts: u64,
 }
 
+impl ReceivedMessageProperties {
+    /// Of a message that the server took then, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(is_offline_message: bool, server_received_ts: u64) -> Self {
+        Self { is_offline_message, server_received_ts }
+    }
+}
+
 /// An invitation that this user sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct LocalInvitation {
     /// This user's number for it.
     pub call_id: CallId,
@@ -279,9 +312,18 @@ pub struct LocalInvitation {
     pub content: Text,
 }
 
+impl LocalInvitation {
+    /// An invitation with this user's number for it. A connection makes those that it sends itself.
+    #[must_use]
+    pub fn new(call_id: CallId, callee_id: UserId, content: Text) -> Self {
+        Self { call_id, callee_id, content }
+    }
+}
+
 /// An invitation that another user sent to this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct RemoteInvitation {
     /// The caller's number for it, unique for that caller.
     pub call_id: CallId,
@@ -289,6 +331,14 @@ pub struct RemoteInvitation {
     pub caller_id: UserId,
     /// What the caller wrote.
     pub content: Text,
+}
+
+impl RemoteInvitation {
+    /// An invitation with its caller's number for it.
+    #[must_use]
+    pub fn new(call_id: CallId, caller_id: UserId, content: Text) -> Self {
+        Self { call_id, caller_id, content }
+    }
 }
 
 /// Why events were lost.

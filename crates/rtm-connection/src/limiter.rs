@@ -34,8 +34,9 @@ impl Limiter {
     pub(crate) fn set_limits(&mut self, mut limits: CallLimits) {
         if self.has_reserve {
             for call in LimitedCall::ALL {
-                let CallLimit { calls, per_ms } = limits.get(call);
-                limits.set(call, CallLimit { calls, per_ms: per_ms.saturating_add(per_ms.div_ceil(8)) });
+                let limit = limits.get(call);
+                let reserve = Duration::from_millis(limit.per().as_millis().div_ceil(8) as u64);
+                limits.set(call, CallLimit::new(limit.calls(), limit.per() + reserve));
             }
         }
         self.limits = limits;
@@ -76,4 +77,4 @@ impl Limiter {
 }
 
 /// How many refused tokens a client lets the server see: a server locks an address out after 120 within a minute.
-const REFUSED_TOKENS: CallLimit = CallLimit { calls: 4, per_ms: 60_000 };
+const REFUSED_TOKENS: CallLimit = CallLimit::new(4, Duration::from_secs(60));

@@ -118,7 +118,7 @@ mod saved {
             }
             let session = SessionId(bytes(&saved.session).ok_or("the session is not 32 hexadecimal digits")?);
             Ok(Self {
-                ticket: SessionTicket { session, epoch: Epoch(saved.epoch) },
+                ticket: SessionTicket::new(session, Epoch(saved.epoch)),
                 user_id: saved.user_id,
                 instance: saved.instance,
                 received: Seq(saved.received),
@@ -149,7 +149,7 @@ mod tests {
         Session {
             user_id: UserId::new("ann").expect("the id is good"),
             instance: InstanceId::new("instance-1").expect("the id is good"),
-            ticket: SessionTicket { session: SessionId([0xa7; 16]), epoch: Epoch(3) },
+            ticket: SessionTicket::new(SessionId([0xa7; 16]), Epoch(3)),
             received: Seq(u64::MAX),
             consumed: Seq(7),
             next_request: RequestId(9),

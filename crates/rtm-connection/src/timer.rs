@@ -75,6 +75,7 @@ impl Timer {
 
 /// When the connection wants to hear of the time again, and for which of its timers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deadline {
     /// When.
     pub at: Instant,

@@ -106,7 +106,7 @@ impl Core {
         if in_all > self.config.settings.channel_attributes_bytes && bytes > old_bytes {
             return Err(Refusal::new(ErrorKind::Failure, "the project holds as many channel attributes as it may"));
         }
-        let value = ChannelAttributes { attributes, revision: revision.next() };
+        let value = ChannelAttributes::new(attributes, revision.next());
         let work = StoreWork::Put {
             key: StateKey::ChannelAttributes(channel_id.clone()),
             value: StateValue::ChannelAttributes(value.clone()),

@@ -61,11 +61,7 @@ impl Edit {
         writer: &UserId,
         now: Now,
     ) -> Result<(BTreeMap<AttributeKey, ChannelAttribute>, usize), Refusal> {
-        let written = |value: Text| ChannelAttribute {
-            value: value.detach(),
-            last_update_user_id: writer.clone(),
-            last_update_ts: now.unix_ms,
-        };
+        let written = |value: Text| ChannelAttribute::new(value.detach(), writer.clone(), now.unix_ms);
         match self {
             Self::Replace(new) => all = new.into_iter().map(|(key, value)| (key, written(value))).collect(),
             Self::Merge(new) => {
@@ -170,13 +166,9 @@ impl Core {
         let channel = self.channels.find(&read.channel_id).and_then(|key| self.channels.get(key));
         let value = channel.and_then(|channel| channel.attributes.as_deref()).map(|store| &store.value);
         Ok(Answer::GetChannelAttributes(match (value, &read.keys) {
-            (None, _) => {
-                ChannelAttributes { revision: self.writes.forgotten_revision(), ..ChannelAttributes::default() }
-            }
+            (None, _) => ChannelAttributes::new(BTreeMap::new(), self.writes.forgotten_revision()),
             (Some(value), None) => value.clone(),
-            (Some(value), Some(keys)) => {
-                ChannelAttributes { attributes: chosen(&value.attributes, keys), revision: value.revision }
-            }
+            (Some(value), Some(keys)) => ChannelAttributes::new(chosen(&value.attributes, keys), value.revision),
         }))
     }
 }

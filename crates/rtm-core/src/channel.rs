@@ -225,12 +225,8 @@ impl Core {
         }
         self.hub.stats.channel_messages += 1;
         if send.enable_historical_messaging {
-            let message = StoredMessage {
-                message_id: send.message_id,
-                from: member_id.clone(),
-                message: send.message.clone().detach(),
-                server_received_ts: now.unix_ms,
-            };
+            let message =
+                StoredMessage::new(send.message_id, member_id.clone(), send.message.clone().detach(), now.unix_ms);
             let conversation = Conversation::Channel(send.channel_id.clone());
             self.keep_history(asker, conversation, message, Waiting::ChannelMessage { asker, sent });
         } else if let Some(message_ids) =

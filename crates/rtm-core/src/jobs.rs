@@ -178,7 +178,7 @@ pub(super) fn history_page(read: Result<StoreAnswer, StoreFailed>) -> Result<His
         .and_then(StoreAnswer::into_messages)
         .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the history"))?;
     let next = messages.last().filter(|_| more).map(|(place, _)| (*place).into());
-    Ok(HistoryPage { messages: messages.into_iter().map(|(_, message)| message).collect(), next })
+    Ok(HistoryPage::new(messages.into_iter().map(|(_, message)| message).collect(), next))
 }
 
 /// What becomes of a promise that something is kept.

@@ -45,10 +45,10 @@ impl Logins {
         object: &InstanceId,
         now: Duration,
     ) -> Result<(), Duration> {
-        if limit.calls == 0 {
+        if limit.is_unlimited() {
             return Ok(());
         }
-        let window = Duration::from_millis(limit.per_ms.into());
+        let window = limit.per();
         while let Some((at, earlier)) = self.order.front()
             && *at + window <= now
         {
@@ -60,7 +60,7 @@ impl Logins {
             }
             self.order.pop_front();
         }
-        let (of_object, of_user) = (limit.calls as usize, limit.calls.saturating_mul(USER_LOGINS) as usize);
+        let (of_object, of_user) = (limit.calls() as usize, limit.calls().saturating_mul(USER_LOGINS) as usize);
         let logins = self.by_user.entry(user_id.clone()).or_default();
         let by_object = logins.iter().rev().filter(|(_, other)| other == object).nth(of_object - 1);
         let by_user = logins.iter().rev().nth(of_user - 1);
@@ -310,7 +310,7 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return Arrival::New(None) };
         let is_overfull = session.is_beyond_limit(&self.config.settings);
         if let Some(ticket) = visitor.ticket {
-            if ticket == (SessionTicket { session: session.id, epoch: session.stream.epoch }) {
+            if ticket == (SessionTicket::new(session.id, session.stream.epoch)) {
                 return if is_overfull { Arrival::Overfull(key) } else { Arrival::Resuming(key) };
             }
             if session.ousted.tell_resuming(ticket.session) {
@@ -400,7 +400,7 @@ impl Core {
         session.terms.expect_echo(now.instant, was_there && repeats_attributes);
         let welcome = Welcome {
             user_id,
-            ticket: Some(SessionTicket { session: session.id, epoch: session.stream.epoch }),
+            ticket: Some(SessionTicket::new(session.id, session.stream.epoch)),
             resumption,
             token_expires_in_ms: session.terms.token_left(now.instant),
             server_time_ms: now.unix_ms,

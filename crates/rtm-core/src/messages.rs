@@ -46,12 +46,7 @@ impl Core {
         }
         self.hub.stats.peer_messages += 1;
         if send.enable_historical_messaging {
-            let message = StoredMessage {
-                message_id: send.message_id,
-                from: from.clone(),
-                message: send.message.clone().detach(),
-                server_received_ts: now.unix_ms,
-            };
+            let message = StoredMessage::new(send.message_id, from.clone(), send.message.clone().detach(), now.unix_ms);
             let conversation = Conversation::between(from.clone(), send.peer_id.clone());
             self.keep_history(asker, conversation, message, Waiting::Promise { asker, broken: HISTORY_FAILED });
         }

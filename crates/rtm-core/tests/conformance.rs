@@ -140,12 +140,7 @@ fn memory_lets_the_oldest_go_when_it_is_full() {
     let mut memory = Memory::with_capacity(68_000);
     let mut append = |log: &str, time: u64, text: &str| {
         let log = LogKey::Stored(UserId::new(log).unwrap());
-        let message = StoredMessage {
-            message_id: MessageId(time),
-            from: UserId::new("carol").unwrap(),
-            message: RtmMessage::text(text),
-            server_received_ts: time,
-        };
+        let message = StoredMessage::new(MessageId(time), UserId::new("carol").unwrap(), RtmMessage::text(text), time);
         let work = StoreWork::Append { log, entry: LogEntry::Message(message), keep: Some(200) };
         memory.apply(vec![Task { app_id: &app_id, work }]).remove(0).unwrap();
         let read = |name: String| {

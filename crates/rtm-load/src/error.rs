@@ -11,6 +11,7 @@ pub enum LoadError {
     Build(#[from] BuildError),
     /// A call failed.
     #[error("{what}")]
+    #[non_exhaustive]
     Call {
         /// Which call.
         what: &'static str,

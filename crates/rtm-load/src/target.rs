@@ -19,6 +19,7 @@ pub struct Target {
 
 /// A user that is logged in, and its events.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct User {
     /// The handle.
     pub client: Client,

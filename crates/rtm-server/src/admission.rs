@@ -244,7 +244,7 @@ const LOCK_PAUSE: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
-    const NONE: CallLimit = CallLimit { calls: 0, per_ms: 0 };
+    const NONE: CallLimit = CallLimit::UNLIMITED;
     const OPEN: AdmissionLimits = AdmissionLimits {
         connections: 10_000,
         connections_per_address: 0,
@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_connects_so_often_and_is_forgotten_later() {
         let now = Instant::now();
-        let limit = CallLimit { calls: 2, per_ms: 1000 };
+        let limit = CallLimit::new(2, Duration::from_secs(1));
         let admission = Arc::new(Admission::new(AdmissionLimits { connects_per_address: limit, ..OPEN }, now));
         for _ in 0..2 {
             assert!(connect(&admission, "10.0.0.1", now).await.is_some());
@@ -288,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn after_too_many_refused_logins_no_further_one_is_looked_at_for_a_while() {
         let now = Instant::now();
-        let limit = CallLimit { calls: 3, per_ms: 60_000 };
+        let limit = CallLimit::new(3, Duration::from_secs(60));
         let admission = Arc::new(Admission::new(AdmissionLimits { refused_logins_per_address: limit, ..OPEN }, now));
         let guesser = connect(&admission, "10.0.0.1", now).await.unwrap();
         let other = connect(&admission, "10.0.0.2", now).await.unwrap();
@@ -320,7 +320,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_of_a_lock_is_told_once_with_how_many_were_refused_unseen() {
         let start = tokio::time::Instant::now().into_std();
-        let limit = CallLimit { calls: 1, per_ms: 50 };
+        let limit = CallLimit::new(1, Duration::from_millis(50));
         let admission = Arc::new(Admission::new(AdmissionLimits { refused_logins_per_address: limit, ..OPEN }, start));
         let guesser = connect(&admission, "10.0.0.1", start).await.unwrap();
         assert!(guesser.login_refused(ErrorKind::InvalidToken, start).locks.is_some());

@@ -111,8 +111,8 @@ impl Default for ServerConfig {
             drain_time: Duration::from_secs(2),
             max_connections: 100_000,
             max_connections_per_address: 0,
-            connects_per_address: CallLimit { calls: 0, per_ms: 0 },
-            refused_logins_per_address: CallLimit { calls: 120, per_ms: 60_000 },
+            connects_per_address: CallLimit::UNLIMITED,
+            refused_logins_per_address: CallLimit::new(120, Duration::from_secs(60)),
             projects: Vec::new(),
         }
     }

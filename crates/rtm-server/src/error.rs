@@ -13,6 +13,7 @@ pub enum ServerError {
     Config(#[from] ConfigError),
     /// It cannot listen at an address.
     #[error("cannot listen at {address}")]
+    #[non_exhaustive]
     Listen {
         /// The address, or the name that has none.
         address: String,
@@ -21,6 +22,7 @@ pub enum ServerError {
     },
     /// The TLS certificate or its key cannot be used.
     #[error("cannot use {}: {what}", .path.display())]
+    #[non_exhaustive]
     Tls {
         /// The file at fault.
         path: PathBuf,

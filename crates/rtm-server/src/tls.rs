@@ -25,13 +25,28 @@ use crate::error::ServerError;
 /// The files of the server's TLS certificate and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// A PEM file with the certificate, and the chain that leads to it.
-    pub certificate: PathBuf,
-    /// A PEM file with the certificate's private key.
-    pub key: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 impl TlsFiles {
+    /// The PEM file with the certificate, and the chain that leads to it, and the one with its private key.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { certificate: certificate.into(), key: key.into() }
+    }
+
+    /// The file with the certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// The file with the private key.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
     /// Reads the files, as a server does when it starts, and logs a warning for a certificate that clients would refuse.
     /// Blocks.
     ///

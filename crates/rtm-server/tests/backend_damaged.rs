@@ -149,12 +149,12 @@ fn append(user: usize, n: usize) -> StoreWork {
 }
 
 fn entry(user: usize, n: usize) -> LogEntry {
-    LogEntry::Message(StoredMessage {
-        message_id: MessageId((user * 1_000 + n) as u64),
-        from: UserId::new("alice").unwrap(),
-        message: RtmMessage::text(text(user, n)),
-        server_received_ts: 1_700_000_000_000 + (user * 1_000 + n) as u64,
-    })
+    LogEntry::Message(StoredMessage::new(
+        MessageId((user * 1_000 + n) as u64),
+        UserId::new("alice").unwrap(),
+        RtmMessage::text(text(user, n)),
+        1_700_000_000_000 + (user * 1_000 + n) as u64,
+    ))
 }
 
 /// A store with mail of many users, the same in histories, and attributes of many channels.
@@ -170,7 +170,7 @@ fn filled() -> tempfile::TempDir {
     }
     work.extend((0..CHANNELS).map(|n| StoreWork::Put {
         key: StateKey::ChannelAttributes(room(n)),
-        value: StateValue::ChannelAttributes(ChannelAttributes { revision: Revision(1), ..Default::default() }),
+        value: StateValue::ChannelAttributes(ChannelAttributes::new([].into(), Revision(1))),
         expected: None,
     }));
     run(&mut store, work).into_iter().for_each(|answer| drop(answer.unwrap()));

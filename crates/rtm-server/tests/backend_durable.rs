@@ -116,8 +116,8 @@ fn fill(store: &mut Redb, numbers: std::ops::RangeInclusive<u64>) -> Place {
     for n in numbers {
         let (message_id, server_received_ts) = (MessageId(n), 1_700_000_000_000 + n);
         let message = RtmMessage::text(n.to_string().repeat(100));
-        let attributes = ChannelAttributes { revision: Revision(n), ..ChannelAttributes::default() };
-        let message = StoredMessage { message_id, from: from.clone(), message, server_received_ts };
+        let attributes = ChannelAttributes::new([].into(), Revision(n));
+        let message = StoredMessage::new(message_id, from.clone(), message, server_received_ts);
         let entry = LogEntry::Message(message);
         let work = [
             StoreWork::Append { log: LogKey::Stored(bob()), entry: entry.clone(), keep: Some(1_000_000) },

@@ -227,12 +227,12 @@ fn record(line: &str) -> StoreRecord {
             "value" => RtmMessage::Value(bytes()),
             other => panic!("{other}"),
         };
-        LogEntry::Message(StoredMessage {
-            message_id: MessageId(line["message_id"].as_u64().unwrap()),
-            from: user(&line["from"]),
+        LogEntry::Message(StoredMessage::new(
+            MessageId(line["message_id"].as_u64().unwrap()),
+            user(&line["from"]),
             message,
-            server_received_ts: line["server_received_ts"].as_u64().unwrap(),
-        })
+            line["server_received_ts"].as_u64().unwrap(),
+        ))
     };
     match line["type"].as_str().unwrap() {
         "stored_message" => {
@@ -247,15 +247,15 @@ fn record(line: &str) -> StoreRecord {
         }
         "channel_attributes" => {
             let attributes = line["attributes"].as_object().unwrap().iter().map(|(key, attribute)| {
-                let attribute = ChannelAttribute {
-                    value: text(&attribute["value"]).into(),
-                    last_update_user_id: user(&attribute["last_update_user_id"]),
-                    last_update_ts: attribute["last_update_ts"].as_u64().unwrap(),
-                };
+                let attribute = ChannelAttribute::new(
+                    text(&attribute["value"]).into(),
+                    user(&attribute["last_update_user_id"]),
+                    attribute["last_update_ts"].as_u64().unwrap(),
+                );
                 (AttributeKey::new(key).unwrap(), attribute)
             });
             let revision = Revision(line["revision"].as_u64().unwrap());
-            let value = StateValue::ChannelAttributes(ChannelAttributes { attributes: attributes.collect(), revision });
+            let value = StateValue::ChannelAttributes(ChannelAttributes::new(attributes.collect(), revision));
             StoreRecord::Value { app_id, key: StateKey::ChannelAttributes(channel(&line["channel_id"])), value }
         }
         other => panic!("{other}"),

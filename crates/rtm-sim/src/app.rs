@@ -36,6 +36,7 @@ pub enum Input {
     /// `logout` ended.
     LoggedOut(Result<(), RtmError>),
     /// A call ended.
+    #[non_exhaustive]
     Reply {
         /// Which, as [`Handle::request`] named it.
         id: RequestId,

@@ -244,7 +244,7 @@ impl Bot {
 
     fn event(&mut self, client: &mut Handle<'_>, event: RtmEvent) {
         match event {
-            RtmEvent::RemoteInvitationReceived { invitation } => {
+            RtmEvent::RemoteInvitationReceived { invitation, .. } => {
                 let at = self.received.len() as u64;
                 self.received.push(invitation);
                 // Some answer when it is too late.

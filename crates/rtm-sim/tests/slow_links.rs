@@ -19,7 +19,7 @@ struct Seen {
 impl Seen {
     fn look(&mut self, input: Input) {
         match input {
-            Input::Reply { id, result } => self.replies.push((id, result)),
+            Input::Reply { id, result, .. } => self.replies.push((id, result)),
             Input::Event(RtmEvent::MessageFromPeer { message, .. }) => {
                 self.texts.push(message.as_text().unwrap().to_owned());
             }

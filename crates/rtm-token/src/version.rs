@@ -18,6 +18,7 @@ pub enum Version {
 /// The text names no token version: it is neither "006" nor "007".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown token version: use 006 or 007")]
+#[non_exhaustive]
 pub struct UnknownVersion;
 
 impl Version {

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rtm_token::{
-    BuildError, Builder, Certificate, CertificateError, Holder, Policy, Signature, UnknownVersion, Version, explain,
-    verify,
+    BuildError, Builder, Certificate, CertificateError, Holder, Policy, Signature, Version, explain, verify,
 };
 use support::{APP_ID, CERTIFICATE, OTHER_CERTIFICATE, certificate};
 
@@ -159,6 +158,6 @@ fn version_names() {
         assert_eq!(version.to_string().parse(), Ok(version));
     }
     for text in ["", "6", "008", "006 "] {
-        assert_eq!(text.parse::<Version>(), Err(UnknownVersion));
+        assert!(text.parse::<Version>().is_err(), "{text}");
     }
 }

@@ -453,7 +453,7 @@ impl World {
 
     fn check_event(&mut self, event: RtmEvent) {
         match event {
-            RtmEvent::ConnectionStateChanged { state, reason } => {
+            RtmEvent::ConnectionStateChanged { state, reason, .. } => {
                 assert!(self.is_arrow(self.told, state, reason), "{:?} -> {state:?}, {reason:?}", self.told);
                 self.told = state;
                 if !state.is_logged_in() {
@@ -462,24 +462,24 @@ impl World {
                 }
                 return;
             }
-            RtmEvent::RemoteInvitationReceived { invitation } => {
+            RtmEvent::RemoteInvitationReceived { invitation, .. } => {
                 let key = (invitation.caller_id.clone(), invitation.call_id.clone());
                 assert!(self.live_remotes.insert(key), "an invitation comes once");
                 self.remotes.push(invitation);
             }
-            RtmEvent::RemoteInvitationAccepted { invitation }
-            | RtmEvent::RemoteInvitationRefused { invitation }
+            RtmEvent::RemoteInvitationAccepted { invitation, .. }
+            | RtmEvent::RemoteInvitationRefused { invitation, .. }
             | RtmEvent::RemoteInvitationCanceled { invitation, .. }
             | RtmEvent::RemoteInvitationFailure { invitation, .. } => {
                 let key = (invitation.caller_id, invitation.call_id);
                 assert!(self.live_remotes.remove(&key), "an invitation ends once");
             }
-            RtmEvent::LocalInvitationReceivedByPeer { invitation } => {
+            RtmEvent::LocalInvitationReceivedByPeer { invitation, .. } => {
                 assert!(self.live_locals.insert(invitation.call_id), "it rings once");
             }
             RtmEvent::LocalInvitationAccepted { invitation, .. }
             | RtmEvent::LocalInvitationRefused { invitation, .. }
-            | RtmEvent::LocalInvitationCanceled { invitation }
+            | RtmEvent::LocalInvitationCanceled { invitation, .. }
             | RtmEvent::LocalInvitationFailure { invitation, .. } => {
                 self.live_locals.remove(&invitation.call_id);
                 self.locals.retain(|local| local.call_id != invitation.call_id);

@@ -59,8 +59,7 @@ impl Welcomed {
         let Self { ticket, resumption, life, limits, user: other } = self;
         Welcome {
             user_id: other.map(user).or_else(|| asked.cloned()).unwrap_or_else(|| user(0)),
-            ticket: ticket
-                .map(|number| SessionTicket { session: SessionId([number % 4; 16]), epoch: Epoch(number.into()) }),
+            ticket: ticket.map(|number| SessionTicket::new(SessionId([number % 4; 16]), Epoch(number.into()))),
             resumption: match resumption % 3 {
                 0 => Resumption::New,
                 1 => Resumption::Resumed,
@@ -201,11 +200,8 @@ fn online_state(number: u8) -> PeerOnlineState {
 }
 
 fn channel_attributes(attributes: Attributes) -> ChannelAttributes {
-    let entry = |value| ChannelAttribute { value, last_update_user_id: user(1), last_update_ts: START_MS };
-    ChannelAttributes {
-        attributes: attributes.map().into_iter().map(|(key, value)| (key, entry(value))).collect(),
-        revision: Revision(1),
-    }
+    let entry = |value| ChannelAttribute::new(value, user(1), START_MS);
+    ChannelAttributes::new(attributes.map().into_iter().map(|(key, value)| (key, entry(value))).collect(), Revision(1))
 }
 
 /// A right answer, whatever it says.
@@ -249,15 +245,10 @@ fn answer(command: &Command, how: u8) -> Answer {
 }
 
 fn history(how: u8) -> HistoryPage {
-    HistoryPage {
-        messages: vec![StoredMessage {
-            message_id: MessageId(how.into()),
-            from: user(how),
-            message: "x".into(),
-            server_received_ts: START_MS,
-        }],
-        next: how.is_multiple_of(2).then_some(HistoryCursor(how.into())),
-    }
+    HistoryPage::new(
+        vec![StoredMessage::new(MessageId(how.into()), user(how), "x".into(), START_MS)],
+        how.is_multiple_of(2).then_some(HistoryCursor(how.into())),
+    )
 }
 
 /// Those that a connection treats in a way of their own, and some others.

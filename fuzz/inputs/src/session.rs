@@ -128,7 +128,7 @@ impl World {
                 let Some(at) = self.find(socket) else { return };
                 let packet = match self.sockets[at].wire {
                     Wire::Native => Packet::Binary(Bytes::from(bytes)),
-                    Wire::Vendor => {
+                    _ => {
                         let Ok(text) = String::from_utf8(bytes) else { return };
                         Packet::Text(Text::from(text))
                     }

@@ -78,7 +78,7 @@ pub fn websocket(bytes: &[u8]) {
 fn handshake(wire: Wire) -> Vec<u8> {
     let protocol = match wire {
         Wire::Native => format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"),
-        Wire::Vendor => String::new(),
+        _ => String::new(),
     };
     format!(
         "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

@@ -208,11 +208,7 @@ impl Call {
             }
             Self::CancelInvitation { call_id, callee_id, content } => {
                 let content = content.unwrap_or_default();
-                let invitation = LocalInvitation {
-                    call_id: call_id.parse()?,
-                    callee_id: callee_id.parse()?,
-                    content: Text::default(),
-                };
+                let invitation = LocalInvitation::new(call_id.parse()?, callee_id.parse()?, Text::default());
                 json!(client.cancel_invitation(&invitation, content).await?)
             }
             Self::AcceptInvitation(answer) => {
@@ -277,11 +273,7 @@ impl PeerMessage {
 
 impl Answered {
     fn invitation(&self) -> Result<RemoteInvitation> {
-        Ok(RemoteInvitation {
-            call_id: self.call_id.parse()?,
-            caller_id: self.caller_id.parse()?,
-            content: Text::from(self.content.as_str()),
-        })
+        Ok(RemoteInvitation::new(self.call_id.parse()?, self.caller_id.parse()?, Text::from(self.content.as_str())))
     }
 }
 

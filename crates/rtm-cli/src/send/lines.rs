@@ -48,7 +48,7 @@ pub(super) async fn send(sender: &Sender, mut events: Events, is_met: impl Fn(&S
         tokio::select! {
             biased;
             event = events.recv() => match event.context("the client has ended")? {
-                RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason } => {
+                RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason, .. } => {
                     anyhow::bail!("the server ended the session: {reason}");
                 }
                 RtmEvent::ConnectionStateChanged { state: now, .. } => {

@@ -117,11 +117,11 @@ impl Line {
             Self::ChannelAttributes { app_id, channel_id, revision, attributes } => {
                 let attributes = attributes.into_iter().map(|(key, attribute)| {
                     let Attribute { value, last_update_user_id, last_update_ts } = attribute;
-                    let attribute = ChannelAttribute {
-                        value: value.into(),
-                        last_update_user_id: UserId::new(last_update_user_id).context("last_update_user_id")?,
+                    let attribute = ChannelAttribute::new(
+                        value.into(),
+                        UserId::new(last_update_user_id).context("last_update_user_id")?,
                         last_update_ts,
-                    };
+                    );
                     Ok((AttributeKey::new(key).context("attributes")?, attribute))
                 });
                 let attributes = attributes.collect::<anyhow::Result<BTreeMap<_, _>>>()?;
@@ -131,7 +131,7 @@ impl Line {
                 Ok(StoreRecord::Value {
                     app_id: app_id.parse().context("app_id")?,
                     key: StateKey::ChannelAttributes(ChannelId::new(channel_id).context("channel_id")?),
-                    value: StateValue::ChannelAttributes(ChannelAttributes { attributes, revision }),
+                    value: StateValue::ChannelAttributes(ChannelAttributes::new(attributes, revision)),
                 })
             }
             Self::ForgottenRevision { app_id, revision } => Ok(StoreRecord::Value {
@@ -168,14 +168,14 @@ fn entry(from: String, message_id: u64, server_received_ts: u64, message: Messag
     limits::check_message(&message).context("message")?;
     anyhow::ensure!(server_received_ts < LATEST, "server_received_ts is too late");
     let from = UserId::new(from).context("from")?;
-    Ok(LogEntry::Message(StoredMessage { message_id: MessageId(message_id), from, message, server_received_ts }))
+    Ok(LogEntry::Message(StoredMessage::new(MessageId(message_id), from, message, server_received_ts)))
 }
 
 impl From<StoreRecord> for Line {
     fn from(record: StoreRecord) -> Self {
         match record {
             StoreRecord::Entry { app_id, log, entry: LogEntry::Message(message) } => {
-                let StoredMessage { message_id, from, message, server_received_ts } = message;
+                let StoredMessage { message_id, from, message, server_received_ts, .. } = message;
                 let (app_id, from, message_id) = (app_id.to_string(), from.to_string(), message_id.0);
                 let message = Message::from(message);
                 let (peers, channel_id) = match log {
@@ -221,7 +221,7 @@ impl From<StoreRecord> for Line {
 
 impl From<ChannelAttribute> for Attribute {
     fn from(attribute: ChannelAttribute) -> Self {
-        let ChannelAttribute { value, last_update_user_id, last_update_ts } = attribute;
+        let ChannelAttribute { value, last_update_user_id, last_update_ts, .. } = attribute;
         Self { value: value.to_string(), last_update_user_id: last_update_user_id.to_string(), last_update_ts }
     }
 }

@@ -85,7 +85,7 @@ impl Raw {
 pub(crate) fn handshake(wire: Wire) -> String {
     let subprotocol = match wire {
         Wire::Native => format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"),
-        Wire::Vendor => String::new(),
+        _ => String::new(),
     };
     format!(
         "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

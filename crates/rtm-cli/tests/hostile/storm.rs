@@ -19,7 +19,9 @@ async fn until(events: &mut Events, wanted: ConnectionState) -> Instant {
     loop {
         match events.recv().await {
             Some(RtmEvent::ConnectionStateChanged { state, .. }) if state == wanted => return Instant::now(),
-            Some(RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason }) => panic!("{reason:?}"),
+            Some(RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason, .. }) => {
+                panic!("{reason:?}")
+            }
             Some(_) => {}
             None => panic!("the events ended"),
         }

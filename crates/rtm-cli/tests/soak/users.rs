@@ -57,7 +57,7 @@ pub(crate) async fn live(
     mut phases: watch::Receiver<Phase>,
     counts: Arc<Counts>,
 ) {
-    let User { client, mut events } = user;
+    let User { client, mut events, .. } = user;
     // The login itself.
     while events.try_recv().is_some() {}
     let mut last: BTreeMap<UserId, u64> = BTreeMap::new();

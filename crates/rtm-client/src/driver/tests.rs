@@ -421,7 +421,7 @@ async fn a_provider_that_hangs_does_not_hold_up_the_login_beyond_its_time() {
 #[tokio::test(start_paused = true)]
 async fn calls_that_wait_for_their_limit_go_out_in_their_order_and_as_soon_as_they_may() {
     let mut limits = CallLimits::unlimited();
-    limits.set(LimitedCall::SendMessage, CallLimit { calls: 10, per_ms: 1_000 });
+    limits.set(LimitedCall::SendMessage, CallLimit::new(10, Duration::from_secs(1)));
     let builder = Client::builder().call_limits(limits).wait_for_limits(true);
     let (client, _events, mut peer) = logged_in(builder).await;
     let begun = Instant::now();
@@ -448,7 +448,7 @@ async fn calls_that_wait_for_their_limit_go_out_in_their_order_and_as_soon_as_th
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_wait_for_their_limit_are_within_it_on_the_server_though_the_first_came_late() {
-    let limit = CallLimit { calls: 10, per_ms: 1_000 };
+    let limit = CallLimit::new(10, Duration::from_secs(1));
     let mut limits = CallLimits::unlimited();
     limits.set(LimitedCall::SendMessage, limit);
     let builder = Client::builder().call_limits(limits).wait_for_limits(true);
@@ -474,7 +474,7 @@ async fn calls_that_wait_for_their_limit_are_within_it_on_the_server_though_the_
 #[tokio::test(start_paused = true)]
 async fn a_logout_ends_calls_that_wait_for_their_limit() {
     let mut limits = CallLimits::unlimited();
-    limits.set(LimitedCall::SendMessage, CallLimit { calls: 1, per_ms: 3_600_000 });
+    limits.set(LimitedCall::SendMessage, CallLimit::new(1, Duration::from_secs(3600)));
     let builder = Client::builder().call_limits(limits).wait_for_limits(true);
     let (client, _events, _peer) = logged_in(builder).await;
     let waits = async {
@@ -556,7 +556,7 @@ fn message(n: u64) -> Event {
 
 fn state(event: Option<RtmEvent>) -> (ConnectionState, ConnectionChangeReason) {
     match event {
-        Some(RtmEvent::ConnectionStateChanged { state, reason }) => (state, reason),
+        Some(RtmEvent::ConnectionStateChanged { state, reason, .. }) => (state, reason),
         other => panic!("no change of state: {other:?}"),
     }
 }

@@ -145,7 +145,7 @@ impl Divided {
         };
         if waiting.dropped > 0 {
             let lost = Some(std::mem::take(&mut waiting.dropped));
-            return Some((RtmEvent::Gap { channel_id: channel_id.cloned(), lost, reason: GapReason::Lossy }, 0));
+            return Some((RtmEvent::gap(channel_id.cloned(), lost, GapReason::Lossy), 0));
         }
         let (place, event) = waiting.events.pop_front()?;
         waiting.droppable -= usize::from(place.is_some() && is_droppable(&event));
@@ -224,8 +224,8 @@ impl Waiting {
         for (_, known) in latest {
             match (known, event) {
                 (
-                    RtmEvent::Gap { channel_id: None, lost, reason },
-                    RtmEvent::Gap { channel_id: None, lost: more, reason: also },
+                    RtmEvent::Gap { channel_id: None, lost, reason, .. },
+                    RtmEvent::Gap { channel_id: None, lost: more, reason: also, .. },
                 ) if reason == also => {
                     *lost = lost.zip(*more).map(|(lost, more)| lost.saturating_add(more));
                     return;

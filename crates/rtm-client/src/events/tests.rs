@@ -14,13 +14,13 @@ fn room(name: &str) -> ChannelId {
 }
 
 fn message(channel: &str, number: u64) -> RtmEvent {
-    let properties = ReceivedMessageProperties { is_offline_message: false, server_received_ts: number };
+    let properties = ReceivedMessageProperties::new(false, number);
     let (channel_id, member_id) = (room(channel), UserId::new("bob").unwrap());
-    RtmEvent::ChannelMessage { channel_id, member_id, message: "hi".into(), properties }
+    RtmEvent::channel_message(channel_id, member_id, "hi".into(), properties)
 }
 
 fn gap(lost: Option<u64>) -> RtmEvent {
-    RtmEvent::Gap { channel_id: None, lost, reason: GapReason::NewSession }
+    RtmEvent::gap(None, lost, GapReason::NewSession)
 }
 
 fn send(sender: &mut EventSender, events: impl IntoIterator<Item = RtmEvent>) {
@@ -60,10 +60,7 @@ fn what_concerns_everything_is_told_to_all_once_and_a_closure_cannot_keep_it_to_
     let (mut sender, mut events) = EventSender::new(NEVER);
     let mut all = events.part(|_| true);
     let mut a = events.channel_part(&room("a"));
-    let aborted = RtmEvent::ConnectionStateChanged {
-        state: ConnectionState::Aborted,
-        reason: ConnectionChangeReason::RemoteLogin,
-    };
+    let aborted = RtmEvent::connection_state_changed(ConnectionState::Aborted, ConnectionChangeReason::RemoteLogin);
     send(&mut sender, [gap(Some(1)), gap(Some(2)), aborted.clone(), gap(None), aborted.clone()]);
     for part in [&mut all, &mut a] {
         let told: Vec<_> = std::iter::from_fn(|| part.try_recv()).collect();
@@ -100,7 +97,7 @@ fn a_lossy_part_drops_its_oldest_tells_how_many_and_holds_nobody_back() {
     assert_eq!(sender.take_taken(), Some(2), "what waited already counts");
     send(&mut sender, [message("b", 5), message("a", 6), gap(None), message("a", 7)]);
     assert_eq!(sender.take_taken(), Some(2));
-    let lossy = RtmEvent::Gap { channel_id: Some(room("a")), lost: Some(4), reason: GapReason::Lossy };
+    let lossy = RtmEvent::gap(Some(room("a")), Some(4), GapReason::Lossy);
     assert_eq!(a.try_recv(), Some(lossy));
     let left: Vec<_> = std::iter::from_fn(|| a.try_recv()).collect();
     assert_eq!(left, [message("a", 6), gap(None), message("a", 7)], "no gap of everything is dropped");
@@ -109,7 +106,7 @@ fn a_lossy_part_drops_its_oldest_tells_how_many_and_holds_nobody_back() {
     drop(a);
     let mut any = events.part(|_| true).lossy(0);
     send(&mut sender, [message("a", 8), message("a", 9)]);
-    let lossy = RtmEvent::Gap { channel_id: None, lost: Some(1), reason: GapReason::Lossy };
+    let lossy = RtmEvent::gap(None, Some(1), GapReason::Lossy);
     assert_eq!(any.try_recv(), Some(lossy));
     assert_eq!(read(&mut any), [9]);
 }
@@ -118,11 +115,11 @@ fn a_lossy_part_drops_its_oldest_tells_how_many_and_holds_nobody_back() {
 fn a_lossy_part_drops_nothing_of_the_connection() {
     let (mut sender, mut events) = EventSender::new(NEVER);
     let mut all = events.part(|_| true).lossy(1);
-    let state = |state| RtmEvent::ConnectionStateChanged { state, reason: ConnectionChangeReason::Login };
+    let state = |state| RtmEvent::connection_state_changed(state, ConnectionChangeReason::Login);
     let told = [state(ConnectionState::Connecting), RtmEvent::TokenDidExpire, state(ConnectionState::Connected)];
     let [connecting, token, connected] = told.clone();
     send(&mut sender, [message("a", 1), connecting, message("a", 2), token, message("a", 3), connected]);
-    let lossy = RtmEvent::Gap { channel_id: None, lost: Some(2), reason: GapReason::Lossy };
+    let lossy = RtmEvent::gap(None, Some(2), GapReason::Lossy);
     assert_eq!(all.try_recv(), Some(lossy));
     let left: Vec<_> = std::iter::from_fn(|| all.try_recv()).collect();
     let [connecting, token, connected] = told;

@@ -128,15 +128,10 @@ async fn a_gateway_that_does_not_answer_is_asked_again_after_ten_seconds() {
 async fn history_goes_over_http_on_the_vendor_wire() {
     let (client, _events, _peer, mut server) = logged_in(&vendor()).await;
     let query = HistoryQuery::new().from(std::time::UNIX_EPOCH + Duration::from_millis(5)).limit(10);
-    let page = HistoryPage {
-        messages: vec![StoredMessage {
-            message_id: MessageId(1),
-            from: UserId::new("bob").unwrap(),
-            message: RtmMessage::text("kept"),
-            server_received_ts: 7,
-        }],
-        next: None,
-    };
+    let page = HistoryPage::new(
+        vec![StoredMessage::new(MessageId(1), UserId::new("bob").unwrap(), RtmMessage::text("kept"), 7)],
+        None,
+    );
     let (result, asked) =
         tokio::join!(client.query_channel_history("room", query), server.answer_post(GatewayAnswer::History(page)),);
     let GatewayRequest::History { caller, query: asked } = asked else { panic!("{asked:?}") };
@@ -334,7 +329,7 @@ fn peer_message(text: &str, is_offline_message: bool) -> PeerMessage {
 
 fn state(event: Option<RtmEvent>) -> (ConnectionState, ConnectionChangeReason) {
     match event {
-        Some(RtmEvent::ConnectionStateChanged { state, reason }) => (state, reason),
+        Some(RtmEvent::ConnectionStateChanged { state, reason, .. }) => (state, reason),
         other => panic!("no change of state: {other:?}"),
     }
 }

@@ -99,7 +99,7 @@ async fn online_states_are_told_once_after_subscribing_and_at_each_change() {
 
     async fn peers(events: &mut rtm_client::Events) -> BTreeMap<String, PeerOnlineState> {
         next(events, |event| match event {
-            RtmEvent::PeersOnlineStatusChanged { peers } => {
+            RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
                 Some(peers.into_iter().map(|(peer, state)| (peer.to_string(), state)).collect())
             }
             _ => None,
@@ -120,18 +120,18 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
             let received = invited(&mut callee).await;
             assert_eq!((received.caller_id.as_str(), received.content.as_str()), ("alice", "lunch?"));
             next(&mut caller, |event| {
-                matches!(event, RtmEvent::LocalInvitationReceivedByPeer { invitation } if invitation == sent)
+                matches!(event, RtmEvent::LocalInvitationReceivedByPeer { invitation, .. } if invitation == sent)
                     .then_some(())
             })
             .await;
             bob.accept_invitation(&received, "yes").await.unwrap();
             let response = next(&mut caller, |event| match event {
-                RtmEvent::LocalInvitationAccepted { invitation, response } if invitation == sent => Some(response),
+                RtmEvent::LocalInvitationAccepted { invitation, response, .. } if invitation == sent => Some(response),
                 _ => None,
             });
             assert_eq!(response.await, "yes");
             next(&mut callee, |event| {
-                matches!(event, RtmEvent::RemoteInvitationAccepted { invitation } if invitation == received)
+                matches!(event, RtmEvent::RemoteInvitationAccepted { invitation, .. } if invitation == received)
                     .then_some(())
             })
             .await;
@@ -170,7 +170,7 @@ async fn an_invitation_is_accepted_refused_and_canceled_between_all_wires() {
 
     async fn invited(events: &mut rtm_client::Events) -> rtm_client::RemoteInvitation {
         next(events, |event| match event {
-            RtmEvent::RemoteInvitationReceived { invitation } => Some(invitation),
+            RtmEvent::RemoteInvitationReceived { invitation, .. } => Some(invitation),
             _ => None,
         })
         .await
@@ -309,7 +309,9 @@ async fn channel_attributes_are_told_to_members_and_guarded_by_their_revision() 
         bob.clear_channel_attributes("room", ChannelAttributeOptions::default()).await.unwrap();
         bob.set_channel_attributes("room", [("topic", "rust")], tell).await.unwrap();
         let told = next(&mut events, |event| match event {
-            RtmEvent::AttributesUpdated { channel_id, attributes } if channel_id.as_str() == "room" => Some(attributes),
+            RtmEvent::AttributesUpdated { channel_id, attributes, .. } if channel_id.as_str() == "room" => {
+                Some(attributes)
+            }
             _ => None,
         })
         .await;

@@ -42,9 +42,9 @@ async fn a_redirect_is_named_and_not_followed() {
 async fn an_error_says_which_scheme_to_use() {
     let directory = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = TlsFiles { certificate: directory.path().join("cert.pem"), key: directory.path().join("key.pem") };
-    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
-    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let files = TlsFiles::new(directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    std::fs::write(files.certificate(), made.cert.pem()).unwrap();
+    std::fs::write(files.key(), made.signing_key.serialize_pem()).unwrap();
     let tls = Server::builder().project(project()).tls(files).bind("127.0.0.1:0").await.unwrap();
     let plain = server().await;
     for wire in WIRES {

@@ -72,7 +72,7 @@ async fn dropping_the_last_handle_takes_the_user_offline() {
         room.join().await.unwrap();
         drop(room);
         let offline = next(&mut events, |event| match event {
-            RtmEvent::PeersOnlineStatusChanged { peers } => {
+            RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
                 (peers.get("alice") == Some(&PeerOnlineState::Offline)).then_some(())
             }
             _ => None,
@@ -173,7 +173,7 @@ async fn clients_come_back_to_a_server_that_was_restarted() {
         while !(online && greeted) {
             next(&mut events, |event| {
                 match event {
-                    RtmEvent::PeersOnlineStatusChanged { peers } => {
+                    RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
                         online |= peers.get("bob") == Some(&PeerOnlineState::Online);
                     }
                     RtmEvent::ChannelMessage { .. } => greeted = true,
@@ -209,9 +209,9 @@ async fn both_wires_go_over_tls_to_a_server_whose_root_is_given() {
     let directory = std::env::temp_dir().join(format!("rtm-client-tls-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = TlsFiles { certificate: directory.join("cert.pem"), key: directory.join("key.pem") };
-    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
-    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let files = TlsFiles::new(directory.join("cert.pem"), directory.join("key.pem"));
+    std::fs::write(files.certificate(), made.cert.pem()).unwrap();
+    std::fs::write(files.key(), made.signing_key.serialize_pem()).unwrap();
     let server = Server::builder().project(project()).tls(files).bind("127.0.0.1:0").await.unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     let gateway = format!("https://localhost:{}", server.local_addr().port());
@@ -298,7 +298,7 @@ async fn the_stream_outlives_an_abort_and_ends_with_the_last_handle_but_not_a_ty
         let (_other, _other_events) = login(&server, wire, "ann").await;
         let told = tokio::time::timeout(Duration::from_secs(5), reader.recv()).await.unwrap();
         let reason = ConnectionChangeReason::RemoteLogin;
-        assert_eq!(told, Some(TypedEvent::Aborted { reason }), "{wire:?}");
+        assert!(matches!(told, Some(TypedEvent::Aborted { reason: told, .. }) if told == reason), "{wire:?}");
         let ended = tokio::time::timeout(Duration::from_millis(300), reader.recv()).await;
         assert!(ended.is_err(), "{wire:?}: ABORTED is not the end");
         drop(client);

@@ -61,7 +61,7 @@ pub(crate) async fn next<T>(events: &mut Events, mut choose: impl FnMut(RtmEvent
 /// The next message of a peer, as text, with whether it was stored.
 pub(crate) async fn message(events: &mut Events) -> (String, String, bool) {
     next(events, |event| match event {
-        RtmEvent::MessageFromPeer { message, peer_id, properties } => {
+        RtmEvent::MessageFromPeer { message, peer_id, properties, .. } => {
             Some((peer_id.to_string(), message.as_text()?.to_owned(), properties.is_offline_message))
         }
         _ => None,
@@ -72,7 +72,7 @@ pub(crate) async fn message(events: &mut Events) -> (String, String, bool) {
 /// Waits until the connection is in this state.
 pub(crate) async fn state(events: &mut Events, wanted: ConnectionState) -> rtm_client::ConnectionChangeReason {
     next(events, |event| match event {
-        RtmEvent::ConnectionStateChanged { state, reason } if state == wanted => Some(reason),
+        RtmEvent::ConnectionStateChanged { state, reason, .. } if state == wanted => Some(reason),
         _ => None,
     })
     .await

@@ -43,7 +43,7 @@ fn client(at: SocketAddr, wire: Wire) -> rtm_client::ClientBuilder {
 /// What `TokenNeeded` says.
 async fn needed(events: &mut rtm_client::Events) -> (ErrorKind, Option<u64>) {
     next(events, |event| match event {
-        RtmEvent::TokenNeeded { error, retry_in_ms } => Some((error, retry_in_ms)),
+        RtmEvent::TokenNeeded { error, retry_in_ms, .. } => Some((error, retry_in_ms)),
         _ => None,
     })
     .await

@@ -115,9 +115,8 @@ fn answers_are_written_and_read_as_the_sdk_reads_them() {
     };
     let data = r#"[{"msgFrom":"bob","msgStatus":0,"msgType":1,"msgBody":"你好 \"x\"","msgTs":1700000000000,"msgId":9},{"msgFrom":"bob","msgStatus":0,"msgType":1,"msgBody":"two","msgTs":1700000000000,"msgId":9}]"#;
     let address = |host: &str, port| Address { host: host.into(), port };
-    let page = |next| {
-        GatewayAnswer::History(HistoryPage { messages: messages(true).iter().map(StoredMessage::from).collect(), next })
-    };
+    let page =
+        |next| GatewayAnswer::History(HistoryPage::new(messages(true).iter().map(StoredMessage::from).collect(), next));
     for (endpoint, answer, body) in [
         (
             Endpoint::Gateway,
@@ -269,7 +268,7 @@ fn a_cursor_is_a_string_and_is_taken_as_a_number_too_under_either_of_its_names()
         }
     }
     let body = br#"{"code":0,"data":[],"next":7}"#;
-    let page = HistoryPage { messages: Vec::new(), next: Some(HistoryCursor(7)) };
+    let page = HistoryPage::new(Vec::new(), Some(HistoryCursor(7)));
     assert_eq!(GatewayAnswer::decode(Endpoint::PeerHistory, body), Ok(GatewayAnswer::History(page)));
 }
 

@@ -426,18 +426,14 @@ fn answers() -> Vec<(Command, Result<Answer, ErrorKind>, &'static str, &'static 
 }
 
 fn channel_attributes() -> ChannelAttributes {
-    let attribute = |value: &str, by: &str, at| ChannelAttribute {
-        value: value.into(),
-        last_update_user_id: user(by),
-        last_update_ts: at,
-    };
-    ChannelAttributes {
-        attributes: BTreeMap::from([
+    let attribute = |value: &str, by: &str, at| ChannelAttribute::new(value.into(), user(by), at);
+    ChannelAttributes::new(
+        BTreeMap::from([
             (key("topic"), attribute("news", "ann", 1_700_000_000_000)),
             (key("level"), attribute("3 \"x\"", "bob", 1_700_000_000_001)),
         ]),
-        revision: Revision(0),
-    }
+        Revision(0),
+    )
 }
 
 /// An event for `ann`, and its packet.

@@ -1,6 +1,6 @@
 //! Any frame that the model can hold, for property tests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use proptest::{
@@ -254,7 +254,7 @@ fn answer() -> BoxedStrategy<Answer> {
         }),
         1 => channel_attributes().prop_map(Answer::GetChannelAttributes),
         1 => page.prop_map(|(messages, next)| {
-            Answer::QueryHistory(HistoryPage { messages, next: next.map(HistoryCursor) })
+            Answer::QueryHistory(HistoryPage::new(messages, next.map(HistoryCursor)))
         }),
     ]
     .boxed()
@@ -328,7 +328,7 @@ fn welcome() -> BoxedStrategy<Welcome> {
     let limits = vec((any::<u32>(), any::<u32>()), LimitedCall::ALL.len()).prop_map(|figures| {
         let mut limits = CallLimits::default();
         for (call, (calls, per_ms)) in LimitedCall::ALL.into_iter().zip(figures) {
-            limits.set(call, CallLimit { calls, per_ms });
+            limits.set(call, CallLimit::new(calls, Duration::from_millis(per_ms.into())));
         }
         limits
     });
@@ -394,7 +394,7 @@ fn refusal() -> BoxedStrategy<Refusal> {
 
 fn history_message() -> impl Strategy<Value = StoredMessage> {
     (message_id(), user_id(), message(), number()).prop_map(|(message_id, from, message, server_received_ts)| {
-        StoredMessage { message_id, from, message, server_received_ts }
+        StoredMessage::new(message_id, from, message, server_received_ts)
     })
 }
 
@@ -404,10 +404,10 @@ fn history_of() -> impl Strategy<Value = HistoryOf> {
 
 fn channel_attributes() -> impl Strategy<Value = ChannelAttributes> {
     let attribute = (text(), user_id(), number()).prop_map(|(value, last_update_user_id, last_update_ts)| {
-        ChannelAttribute { value, last_update_user_id, last_update_ts }
+        ChannelAttribute::new(value, last_update_user_id, last_update_ts)
     });
     (btree_map(key(), attribute, 0..4), number())
-        .prop_map(|(attributes, revision)| ChannelAttributes { attributes, revision: Revision(revision) })
+        .prop_map(|(attributes, revision)| ChannelAttributes::new(attributes, Revision(revision)))
 }
 
 fn attributes() -> impl Strategy<Value = BTreeMap<AttributeKey, Text>> {
@@ -427,8 +427,7 @@ fn member() -> impl Strategy<Value = (ChannelId, UserId, u32)> {
 }
 
 fn ticket() -> impl Strategy<Value = SessionTicket> {
-    (any::<[u8; 16]>(), number())
-        .prop_map(|(session, epoch)| SessionTicket { session: SessionId(session), epoch: Epoch(epoch) })
+    (any::<[u8; 16]>(), number()).prop_map(|(session, epoch)| SessionTicket::new(SessionId(session), Epoch(epoch)))
 }
 
 fn online_state() -> impl Strategy<Value = PeerOnlineState> {

@@ -1,6 +1,6 @@
 //! Each limit of the native wire is hit, and each fault is named.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use allocation_counter::measure;
 use bytes::Bytes;
@@ -178,7 +178,7 @@ fn limits_of_more_calls_than_are_known_are_taken() {
     bytes[1] = (bytes.len() - 2) as u8;
     let Some(ServerFrame::Welcome(welcome)) = client_decode(&bytes).unwrap().pop() else { panic!("no welcome") };
     let limits = welcome.limits.unwrap();
-    assert!(LimitedCall::ALL.iter().all(|call| limits.get(*call) == CallLimit { calls: 7, per_ms: 8 }));
+    assert!(LimitedCall::ALL.iter().all(|call| limits.get(*call) == CallLimit::new(7, Duration::from_millis(8))));
 }
 
 #[test]
@@ -208,13 +208,9 @@ fn a_request_too_large_for_a_packet_is_refused_by_the_codec() {
 
 #[test]
 fn an_answer_or_event_too_large_for_a_packet_is_replaced() {
-    let message = StoredMessage {
-        message_id: MessageId(1),
-        from: UserId::new("u").unwrap(),
-        message: "x".repeat(limits::MESSAGE_BYTES).into(),
-        server_received_ts: 1,
-    };
-    let page = |count| HistoryPage { messages: vec![message.clone(); count], next: None };
+    let message =
+        StoredMessage::new(MessageId(1), UserId::new("u").unwrap(), "x".repeat(limits::MESSAGE_BYTES).into(), 1);
+    let page = |count| HistoryPage::new(vec![message.clone(); count], None);
     let reply = |count| ServerFrame::Reply { id: RequestId(3), result: Ok(Answer::QueryHistory(page(count))) };
     let mut codec = ServerCodec::new();
     codec.encode(&reply(31));
@@ -224,17 +220,13 @@ fn an_answer_or_event_too_large_for_a_packet_is_replaced() {
     assert!(matches!(&frames[1], ServerFrame::Reply { id: RequestId(3), result: Err(refusal) }
         if refusal.kind == ErrorKind::Failure));
 
-    let attributes = ChannelAttributes {
-        attributes: BTreeMap::from([(
+    let attributes = ChannelAttributes::new(
+        BTreeMap::from([(
             AttributeKey::new("k").unwrap(),
-            ChannelAttribute {
-                value: "v".repeat(limits::PACKET_BYTES).into(),
-                last_update_user_id: UserId::new("u").unwrap(),
-                last_update_ts: 1,
-            },
+            ChannelAttribute::new("v".repeat(limits::PACKET_BYTES).into(), UserId::new("u").unwrap(), 1),
         )]),
-        revision: Revision(1),
-    };
+        Revision(1),
+    );
     let event = Event::AttributesUpdated { channel_id: ChannelId::new("c").unwrap(), attributes };
     codec.encode_event(Seq(4), &SharedEvent::new(event.clone()));
     codec.encode(&ServerFrame::Event { seq: Seq(5), event });

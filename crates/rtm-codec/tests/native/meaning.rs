@@ -101,12 +101,13 @@ macro_rules! plain {
 macro_rules! structs {
     ($($name:ident { $($field:ident),* })*) => {
         /// The structs and their fields, in the order of the wire.
-        pub(crate) const STRUCTS: &[(&str, &[&str])] = &[$((stringify!($name), &[$(stringify!($field)),*])),*];
+        pub(crate) const STRUCTS: &[(&str, &[&str])] =
+            &[$((stringify!($name), &[$(stringify!($field)),*]),)* ("CallLimit", &["calls", "per_ms"])];
 
         $(
         impl Tell for $name {
             fn tell(&self) -> Meaning {
-                let Self { $($field),* } = self;
+                let Self { $($field,)* .. } = self;
                 Meaning::Fields(vec![$((stringify!($field).to_owned(), $field.tell())),*])
             }
         }
@@ -267,8 +268,14 @@ structs! {
     Resume { ticket, received, consumed, answered }
     Welcome { user_id, ticket, resumption, token_expires_in_ms, server_time_ms, limits }
     SessionTicket { session, epoch }
-    CallLimit { calls, per_ms }
     Refusal { kind, detail }
+}
+
+impl Tell for CallLimit {
+    fn tell(&self) -> Meaning {
+        let figures = [("calls", self.calls().tell()), ("per_ms", (self.per().as_millis() as u32).tell())];
+        Meaning::Fields(figures.map(|(name, figure)| (name.to_owned(), figure)).into())
+    }
 }
 
 impl Tell for Login {

@@ -135,7 +135,7 @@ fn the_limits_are_those_of_the_page() {
     let limits = CallLimits::default();
     let expected = LimitedCall::ALL.iter().enumerate().map(|(place, call)| {
         let limit = limits.get(*call);
-        (place, call.as_str().to_owned(), limit.calls as usize, limit.per_ms as usize)
+        (place, call.as_str().to_owned(), limit.calls() as usize, limit.per().as_millis() as usize)
     });
     assert_eq!(told, expected.collect::<Vec<_>>());
 }

@@ -1,6 +1,6 @@
 //! One frame of each kind, and of each command, answer, event, error and reason to close: what the vectors are of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use rtm_codec::*;
@@ -139,8 +139,8 @@ fn commands() -> Vec<(&'static str, Command)> {
 /// What a server sends, by name.
 pub(crate) fn server_frames() -> Vec<(String, ServerFrame)> {
     let mut limits = CallLimits::default();
-    limits.set(LimitedCall::Login, CallLimit { calls: 5, per_ms: 1000 });
-    limits.set(LimitedCall::JoinChannel, CallLimit { calls: 0, per_ms: 0 });
+    limits.set(LimitedCall::Login, CallLimit::new(5, Duration::from_secs(1)));
+    limits.set(LimitedCall::JoinChannel, CallLimit::UNLIMITED);
     let welcome = Welcome {
         user_id: alice(),
         ticket: Some(ticket()),
@@ -184,12 +184,7 @@ pub(crate) fn server_frames() -> Vec<(String, ServerFrame)> {
 }
 
 fn answers() -> Vec<(&'static str, Answer)> {
-    let history = StoredMessage {
-        message_id: MessageId(1),
-        from: bob(),
-        message: "hi".into(),
-        server_received_ts: 1_700_000_000_000,
-    };
+    let history = StoredMessage::new(MessageId(1), bob(), "hi".into(), 1_700_000_000_000);
     vec![
         ("renew_token", Answer::RenewToken(())),
         ("send_message_to_peer", Answer::SendMessageToPeer(SendOutcome::Delivered)),
@@ -218,7 +213,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("delete_channel_attributes_by_keys", Answer::DeleteChannelAttributesByKeys(Revision(3))),
         ("clear_channel_attributes", Answer::ClearChannelAttributes(Revision(4))),
         ("get_channel_attributes", Answer::GetChannelAttributes(channel_attributes())),
-        ("query_history", Answer::QueryHistory(HistoryPage { messages: vec![history], next: Some(HistoryCursor(2)) })),
+        ("query_history", Answer::QueryHistory(HistoryPage::new(vec![history], Some(HistoryCursor(2))))),
     ]
 }
 
@@ -340,7 +335,7 @@ fn call() -> CallId {
 }
 
 fn ticket() -> SessionTicket {
-    SessionTicket { session: SessionId(std::array::from_fn(|i| i as u8)), epoch: Epoch(2) }
+    SessionTicket::new(SessionId(std::array::from_fn(|i| i as u8)), Epoch(2))
 }
 
 fn binary() -> RtmMessage {
@@ -360,9 +355,8 @@ fn keys() -> Vec<AttributeKey> {
 }
 
 fn channel_attributes() -> ChannelAttributes {
-    let attribute =
-        ChannelAttribute { value: "v".into(), last_update_user_id: bob(), last_update_ts: 1_700_000_000_000 };
-    ChannelAttributes { attributes: BTreeMap::from([(keys().remove(0), attribute)]), revision: Revision(9) }
+    let attribute = ChannelAttribute::new("v".into(), bob(), 1_700_000_000_000);
+    ChannelAttributes::new(BTreeMap::from([(keys().remove(0), attribute)]), Revision(9))
 }
 
 fn online_states() -> Vec<(UserId, PeerOnlineState)> {

@@ -132,7 +132,7 @@ fn attributes_that_cannot_be_set_again_are_said() {
     peer.expect_gap(None, GapReason::NewSession);
     let (id, _) = peer.expect_any_request();
     peer.refuse(id, ErrorKind::SizeOverflow);
-    let RtmEvent::RestoreFailed { what: Restored::UserAttributes, error } = peer.expect_any_event() else {
+    let RtmEvent::RestoreFailed { what: Restored::UserAttributes, error, .. } = peer.expect_any_event() else {
         panic!("the failure")
     };
     assert_eq!(error.code(), Some(4));

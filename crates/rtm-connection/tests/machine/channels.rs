@@ -378,7 +378,7 @@ fn a_channel_that_cannot_be_joined_again_is_given_up_and_said() {
     peer.expect_gap(None, GapReason::NewSession);
     let (id, _) = peer.expect_any_request();
     peer.refuse(id, ErrorKind::Rejected);
-    let RtmEvent::RestoreFailed { what, error } = peer.expect_any_event() else { panic!("the failure") };
+    let RtmEvent::RestoreFailed { what, error, .. } = peer.expect_any_event() else { panic!("the failure") };
     assert_eq!((what, error.code()), (Restored::Channel(channel("room")), Some(2)));
     assert_eq!(peer.connection.channels().count(), 0);
     let id = peer.request(say("room"));
@@ -436,7 +436,7 @@ fn an_absence_too_long_for_membership_is_a_gap_where_the_server_says_so() {
     peer.expect_no_event();
     let channel_id = Some(channel("room"));
     peer.event(Event::Gap { channel_id: channel_id.clone(), lost: None });
-    peer.expect_event(RtmEvent::Gap { channel_id, lost: None, reason: GapReason::LeftChannel });
+    peer.expect_event(RtmEvent::gap(channel_id, None, GapReason::LeftChannel));
 }
 
 #[test]

@@ -442,7 +442,7 @@ fn history_is_asked_of_the_gateway_and_nothing_of_it_goes_over_the_link() {
     peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
     let id = peer.request(history());
     peer.expect_no_request();
-    let page = HistoryPage { messages: Vec::new(), next: None };
+    let page = HistoryPage::new(Vec::new(), None);
     let asked = peer.answer_ask(Ok(GatewayAnswer::History(page.clone())));
     assert_eq!(asked, GatewayRequest::History { caller: caller(), query: history() });
     assert_eq!(peer.expect_ok(id), Answer::QueryHistory(page));
@@ -473,7 +473,7 @@ fn a_history_query_whose_time_is_over_is_canceled() {
     peer.pass(SECOND * 5);
     peer.expect_err(id, ErrorKind::Timeout);
     peer.expect_canceled(ask);
-    peer.answer_late(ask, Ok(GatewayAnswer::History(HistoryPage { messages: Vec::new(), next: None })));
+    peer.answer_late(ask, Ok(GatewayAnswer::History(HistoryPage::new(Vec::new(), None))));
     peer.expect_no_reply();
 }
 
@@ -490,7 +490,7 @@ fn a_history_query_without_an_answer_is_asked_again_over_the_next_link() {
     peer.open();
     peer.welcome(Resumption::New);
     peer.answer_ask(Ok(GatewayAnswer::OfflineMessages(StoredPage::default())));
-    peer.answer_ask(Ok(GatewayAnswer::History(HistoryPage { messages: Vec::new(), next: None })));
+    peer.answer_ask(Ok(GatewayAnswer::History(HistoryPage::new(Vec::new(), None))));
     peer.expect_ok(id);
 }
 

@@ -22,11 +22,10 @@ fn sent(peer: &mut Peer) -> LocalInvitation {
 
 /// An invitation by alice that has just come.
 fn received(peer: &mut Peer) -> RemoteInvitation {
-    let invitation =
-        RemoteInvitation { call_id: CallId::new("call-1").unwrap(), caller_id: user("alice"), content: "call?".into() };
-    let RemoteInvitation { call_id, caller_id, content } = invitation.clone();
+    let invitation = RemoteInvitation::new(CallId::new("call-1").unwrap(), user("alice"), "call?".into());
+    let RemoteInvitation { call_id, caller_id, content, .. } = invitation.clone();
     peer.event(Event::RemoteInvitationReceived { call_id, caller_id, content });
-    peer.expect_event(RtmEvent::RemoteInvitationReceived { invitation: invitation.clone() });
+    peer.expect_event(RtmEvent::remote_invitation_received(invitation.clone()));
     peer.forget_sent();
     invitation
 }
@@ -76,12 +75,12 @@ fn a_callers_good_case() {
     let mut peer = Peer::online();
     let invitation = sent(&mut peer);
     rang(&mut peer, &invitation);
-    peer.expect_event(RtmEvent::LocalInvitationReceivedByPeer { invitation: invitation.clone() });
+    peer.expect_event(RtmEvent::local_invitation_received_by_peer(invitation.clone()));
     rang(&mut peer, &invitation);
     peer.expect_no_event();
     let LocalInvitation { call_id, callee_id, .. } = invitation.clone();
     peer.event(Event::LocalInvitationAccepted { call_id, callee_id, response: "yes".into() });
-    peer.expect_event(RtmEvent::LocalInvitationAccepted { invitation: invitation.clone(), response: "yes".into() });
+    peer.expect_event(RtmEvent::local_invitation_accepted(invitation.clone(), "yes".into()));
     let id = cancel(&mut peer, &invitation);
     assert_eq!(peer.expect_err(id, ErrorKind::AlreadyEnd).code(), Some(3));
 }
@@ -92,7 +91,7 @@ fn a_callee_may_refuse() {
     let invitation = sent(&mut peer);
     let LocalInvitation { call_id, callee_id, .. } = invitation.clone();
     peer.event(Event::LocalInvitationRefused { call_id, callee_id, response: "busy".into() });
-    peer.expect_event(RtmEvent::LocalInvitationRefused { invitation: invitation.clone(), response: "busy".into() });
+    peer.expect_event(RtmEvent::local_invitation_refused(invitation.clone(), "busy".into()));
     rang(&mut peer, &invitation);
     failed(&mut peer, &invitation, Local::PeerOffline);
     peer.expect_no_event();
@@ -104,7 +103,7 @@ fn the_servers_timers_end_a_callers_invitation() {
         let mut peer = Peer::online();
         let invitation = sent(&mut peer);
         failed(&mut peer, &invitation, reason);
-        peer.expect_event(RtmEvent::LocalInvitationFailure { invitation: invitation.clone(), reason });
+        peer.expect_event(RtmEvent::local_invitation_failure(invitation.clone(), reason));
         peer.pass(SECOND * 100);
         peer.expect_no_event();
     }
@@ -126,8 +125,8 @@ fn a_server_that_forgets_an_invitation_does_not_keep_it_alive() {
     assert_eq!(
         told,
         [
-            RtmEvent::LocalInvitationFailure { invitation: silent, reason: Local::PeerNoResponse },
-            RtmEvent::LocalInvitationFailure { invitation: ringing, reason: Local::InvitationExpire },
+            RtmEvent::local_invitation_failure(silent, Local::PeerNoResponse),
+            RtmEvent::local_invitation_failure(ringing, Local::InvitationExpire),
         ]
     );
     // The other side is told, as far as that is possible.
@@ -149,7 +148,7 @@ fn a_canceled_invitation_ends_when_the_server_took_that() {
     let again = cancel(&mut peer, &invitation);
     peer.expect_err(again, ErrorKind::AlreadyEnd);
     peer.reply(id, Answer::CancelInvitation(()));
-    peer.expect_event(RtmEvent::LocalInvitationCanceled { invitation });
+    peer.expect_event(RtmEvent::local_invitation_canceled(invitation));
     peer.expect_ok(id);
 }
 
@@ -161,7 +160,7 @@ fn a_callee_that_is_quicker_than_the_cancel_wins() {
     let LocalInvitation { call_id, callee_id, .. } = invitation.clone();
     peer.event(Event::LocalInvitationAccepted { call_id, callee_id, response: "yes".into() });
     peer.refuse(id, ErrorKind::AlreadyEnd);
-    peer.expect_event(RtmEvent::LocalInvitationAccepted { invitation, response: "yes".into() });
+    peer.expect_event(RtmEvent::local_invitation_accepted(invitation, "yes".into()));
     peer.expect_err(id, ErrorKind::AlreadyEnd);
     peer.expect_no_event();
 }
@@ -176,7 +175,7 @@ fn a_cancel_without_an_answer_may_be_made_again() {
     peer.expect_no_event();
     let id = cancel(&mut peer, &invitation);
     peer.reply(id, Answer::CancelInvitation(()));
-    peer.expect_event(RtmEvent::LocalInvitationCanceled { invitation });
+    peer.expect_event(RtmEvent::local_invitation_canceled(invitation));
 }
 
 #[test]
@@ -268,7 +267,7 @@ fn a_callees_good_case() {
     let again = accept(&mut peer, &invitation);
     assert_eq!(peer.expect_err(again, ErrorKind::AlreadyAccept).code(), Some(4));
     peer.reply(id, Answer::AcceptInvitation(()));
-    peer.expect_event(RtmEvent::RemoteInvitationAccepted { invitation: invitation.clone() });
+    peer.expect_event(RtmEvent::remote_invitation_accepted(invitation.clone()));
     peer.expect_ok(id);
     for act in [accept, refuse] {
         let id = act(&mut peer, &invitation);
@@ -289,7 +288,7 @@ fn a_refused_invitation_ends() {
     let id = refuse(&mut peer, &invitation);
     peer.expect_request(id);
     peer.reply(id, Answer::RefuseInvitation(()));
-    peer.expect_event(RtmEvent::RemoteInvitationRefused { invitation: invitation.clone() });
+    peer.expect_event(RtmEvent::remote_invitation_refused(invitation.clone()));
     peer.expect_ok(id);
     let id = accept(&mut peer, &invitation);
     peer.expect_err(id, ErrorKind::AlreadyEnd);
@@ -303,7 +302,7 @@ fn an_accept_without_a_confirmation_fails_after_5_s() {
     peer.pass(SECOND * 5 - MS);
     peer.expect_no_event();
     peer.pass(MS);
-    peer.expect_event(RtmEvent::RemoteInvitationFailure { invitation, reason: Remote::AcceptFailure });
+    peer.expect_event(RtmEvent::remote_invitation_failure(invitation, Remote::AcceptFailure));
     peer.expect_err(id, ErrorKind::Timeout);
 }
 
@@ -321,7 +320,7 @@ fn a_caller_that_is_quicker_than_the_accept_wins() {
             canceled(&mut peer, &invitation);
         }
         peer.expect_err(id, ErrorKind::AlreadyEnd);
-        peer.expect_event(RtmEvent::RemoteInvitationCanceled { invitation, content: "sorry".into() });
+        peer.expect_event(RtmEvent::remote_invitation_canceled(invitation, "sorry".into()));
         peer.expect_no_event();
     }
 }
@@ -332,7 +331,7 @@ fn the_servers_timers_end_a_callees_invitation() {
     let invitation = received(&mut peer);
     let RemoteInvitation { call_id, caller_id, .. } = invitation.clone();
     peer.event(Event::RemoteInvitationFailure { call_id, caller_id, reason: Remote::InvitationExpire });
-    peer.expect_event(RtmEvent::RemoteInvitationFailure { invitation, reason: Remote::InvitationExpire });
+    peer.expect_event(RtmEvent::remote_invitation_failure(invitation, Remote::InvitationExpire));
     peer.pass(SECOND * 100);
     peer.expect_no_event();
 }
@@ -344,13 +343,13 @@ fn an_invitation_that_nobody_answers_ends_here_too() {
     peer.pass(SECOND * 65 - MS);
     peer.expect_no_event();
     peer.pass(MS);
-    peer.expect_event(RtmEvent::RemoteInvitationFailure { invitation, reason: Remote::InvitationExpire });
+    peer.expect_event(RtmEvent::remote_invitation_failure(invitation, Remote::InvitationExpire));
 }
 
 #[test]
 fn an_invitation_that_comes_twice_rings_once() {
     let mut peer = Peer::online();
-    let RemoteInvitation { call_id, caller_id, content } = received(&mut peer);
+    let RemoteInvitation { call_id, caller_id, content, .. } = received(&mut peer);
     peer.event(Event::RemoteInvitationReceived { call_id, caller_id, content });
     peer.expect_no_event();
     // Its caller waits to hear that it arrived, though.
@@ -361,16 +360,16 @@ fn an_invitation_that_comes_twice_rings_once() {
 fn two_callers_may_use_one_number() {
     let mut peer = Peer::online();
     let from_alice = received(&mut peer);
-    let from_carol = RemoteInvitation { caller_id: user("carol"), ..from_alice.clone() };
-    let RemoteInvitation { call_id, caller_id, content } = from_carol.clone();
+    let from_carol = RemoteInvitation::new(from_alice.call_id.clone(), user("carol"), from_alice.content.clone());
+    let RemoteInvitation { call_id, caller_id, content, .. } = from_carol.clone();
     peer.event(Event::RemoteInvitationReceived { call_id, caller_id, content });
-    peer.expect_event(RtmEvent::RemoteInvitationReceived { invitation: from_carol.clone() });
+    peer.expect_event(RtmEvent::remote_invitation_received(from_carol.clone()));
     canceled(&mut peer, &from_alice);
-    peer.expect_event(RtmEvent::RemoteInvitationCanceled { invitation: from_alice, content: "sorry".into() });
+    peer.expect_event(RtmEvent::remote_invitation_canceled(from_alice, "sorry".into()));
     let id = accept(&mut peer, &from_carol);
     peer.expect_no_reply();
     peer.reply(id, Answer::AcceptInvitation(()));
-    peer.expect_event(RtmEvent::RemoteInvitationAccepted { invitation: from_carol });
+    peer.expect_event(RtmEvent::remote_invitation_accepted(from_carol));
 }
 
 #[test]
@@ -412,9 +411,9 @@ fn invitations_live_on_over_a_resumed_session() {
         peer.reconnect(resumption);
         peer.expect_no_event();
         rang(&mut peer, &local);
-        peer.expect_event(RtmEvent::LocalInvitationReceivedByPeer { invitation: local });
+        peer.expect_event(RtmEvent::local_invitation_received_by_peer(local));
         canceled(&mut peer, &remote);
-        peer.expect_event(RtmEvent::RemoteInvitationCanceled { invitation: remote, content: "sorry".into() });
+        peer.expect_event(RtmEvent::remote_invitation_canceled(remote, "sorry".into()));
     }
 }
 
@@ -425,8 +424,8 @@ fn invitations_end_with_the_session_they_were_in() {
     let remote = received(&mut peer);
     peer.reconnect(Resumption::New);
     peer.expect_gap(None, GapReason::NewSession);
-    peer.expect_event(RtmEvent::LocalInvitationFailure { invitation: local.clone(), reason: Local::NotLoggedIn });
-    peer.expect_event(RtmEvent::RemoteInvitationFailure { invitation: remote.clone(), reason: Remote::PeerOffline });
+    peer.expect_event(RtmEvent::local_invitation_failure(local.clone(), Local::NotLoggedIn));
+    peer.expect_event(RtmEvent::remote_invitation_failure(remote.clone(), Remote::PeerOffline));
     peer.expect_nothing_sent();
     let id = cancel(&mut peer, &local);
     peer.expect_err(id, ErrorKind::AlreadyEnd);
@@ -465,7 +464,7 @@ fn answers_under_way_when_the_session_is_lost_end_too() {
         peer.welcome(Resumption::New);
         peer.expect_state(State::Connected, Reason::LoginSuccess);
         peer.expect_gap(None, GapReason::NewSession);
-        peer.expect_event(RtmEvent::RemoteInvitationFailure { invitation, reason: Remote::AcceptFailure });
+        peer.expect_event(RtmEvent::remote_invitation_failure(invitation, Remote::AcceptFailure));
         peer.expect_err(id, kind);
         peer.expect_nothing_sent();
         peer.expect_no_event();
@@ -487,7 +486,7 @@ fn an_invitation_made_while_reconnecting_goes_out_over_the_new_session() {
     peer.expect_request(id);
     peer.reply(id, Answer::SendInvitation(()));
     rang(&mut peer, &invitation);
-    peer.expect_event(RtmEvent::LocalInvitationReceivedByPeer { invitation });
+    peer.expect_event(RtmEvent::local_invitation_received_by_peer(invitation));
 }
 
 #[test]
@@ -501,8 +500,8 @@ fn logout_and_abortion_end_invitations_before_they_are_told() {
         } else {
             peer.logout().unwrap();
         }
-        peer.expect_event(RtmEvent::LocalInvitationFailure { invitation: local, reason: Local::NotLoggedIn });
-        peer.expect_event(RtmEvent::RemoteInvitationFailure { invitation: remote, reason: Remote::PeerOffline });
+        peer.expect_event(RtmEvent::local_invitation_failure(local, Local::NotLoggedIn));
+        peer.expect_event(RtmEvent::remote_invitation_failure(remote, Remote::PeerOffline));
         assert!(matches!(peer.expect_any_event(), RtmEvent::ConnectionStateChanged { .. }));
         peer.expect_no_event();
     }

@@ -1,6 +1,6 @@
 //! Each limit at its edge: the last value that is taken, and the first one that costs no round trip.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{
     AddOrUpdateChannelAttributes, AddOrUpdateLocalUserAttributes, AttributeKey, CallId, CallLimit, CallLimits,
@@ -218,7 +218,7 @@ fn the_servers_figures_take_the_place_of_the_vendors() {
     peer.open();
     peer.welcome_with(|welcome| {
         let mut limits = CallLimits::default();
-        limits.set(LimitedCall::SendMessage, CallLimit { calls: 1, per_ms: 1000 });
+        limits.set(LimitedCall::SendMessage, CallLimit::new(1, Duration::from_secs(1)));
         welcome.limits = Some(limits);
     });
     let id = peer.request(to_alice("hi"));

@@ -386,7 +386,7 @@ pub(crate) fn credentials() -> Credentials {
 }
 
 pub(crate) fn ticket(session: u8) -> SessionTicket {
-    SessionTicket { session: SessionId([session; 16]), epoch: Epoch(1) }
+    SessionTicket::new(SessionId([session; 16]), Epoch(1))
 }
 
 pub(crate) fn peer_message(text: &str) -> PeerMessage {
@@ -401,14 +401,11 @@ pub(crate) fn peer_message(text: &str) -> PeerMessage {
 
 /// What the user sees of [`peer_message`].
 pub(crate) fn from_alice(text: &str) -> RtmEvent {
-    RtmEvent::MessageFromPeer {
-        message: RtmMessage::text(text),
-        peer_id: user("alice"),
-        properties: rtm_connection::ReceivedMessageProperties {
-            is_offline_message: false,
-            server_received_ts: 1_700_000_000_000,
-        },
-    }
+    RtmEvent::message_from_peer(
+        user("alice"),
+        RtmMessage::text(text),
+        rtm_connection::ReceivedMessageProperties::new(false, 1_700_000_000_000),
+    )
 }
 
 pub(crate) fn to_alice(text: &str) -> rtm_codec::SendMessageToPeer {

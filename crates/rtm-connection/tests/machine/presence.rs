@@ -91,7 +91,7 @@ fn a_subscription_that_cannot_be_restored_is_tried_three_times_and_then_said() {
             peer.pass(SECOND * 3);
         }
     }
-    let RtmEvent::RestoreFailed { what: Restored::Subscriptions, error } = peer.expect_any_event() else {
+    let RtmEvent::RestoreFailed { what: Restored::Subscriptions, error, .. } = peer.expect_any_event() else {
         panic!("the failure")
     };
     assert_eq!((error.kind(), error.code()), (ErrorKind::TooOften, Some(5)));

@@ -41,14 +41,14 @@ fn a_gap_of_the_server_is_passed_on() {
     peer.event(Event::Gap { channel_id: None, lost: None });
     peer.expect_gap(None, GapReason::Dropped);
     peer.event(Event::Gap { channel_id: Some(channel("room")), lost: Some(12) });
-    peer.expect_event(RtmEvent::Gap { channel_id: Some(channel("room")), lost: Some(12), reason: GapReason::Dropped });
+    peer.expect_event(RtmEvent::gap(Some(channel("room")), Some(12), GapReason::Dropped));
 }
 
 #[test]
 fn each_event_of_a_channel_is_passed_on_with_its_fields() {
     let mut peer = Peer::online();
     let room = || channel("room");
-    let properties = ReceivedMessageProperties { is_offline_message: false, server_received_ts: 5 };
+    let properties = ReceivedMessageProperties::new(false, 5);
     for (event, told) in [
         (
             Event::ChannelMessage {
@@ -58,28 +58,20 @@ fn each_event_of_a_channel_is_passed_on_with_its_fields() {
                 message: RtmMessage::text("hi"),
                 server_received_ts: 5,
             },
-            RtmEvent::ChannelMessage {
-                channel_id: room(),
-                member_id: user("alice"),
-                message: RtmMessage::text("hi"),
-                properties,
-            },
+            RtmEvent::channel_message(room(), user("alice"), RtmMessage::text("hi"), properties),
         ),
         (
             Event::MemberJoined { channel_id: room(), member_id: user("alice"), member_count: 2 },
-            RtmEvent::MemberJoined { channel_id: room(), member_id: user("alice") },
+            RtmEvent::member_joined(room(), user("alice")),
         ),
         (
             Event::MemberLeft { channel_id: room(), member_id: user("alice"), member_count: 1 },
-            RtmEvent::MemberLeft { channel_id: room(), member_id: user("alice") },
+            RtmEvent::member_left(room(), user("alice")),
         ),
-        (
-            Event::MemberCountUpdated { channel_id: room(), member_count: 2 },
-            RtmEvent::MemberCountUpdated { channel_id: room(), member_count: 2 },
-        ),
+        (Event::MemberCountUpdated { channel_id: room(), member_count: 2 }, RtmEvent::member_count_updated(room(), 2)),
         (
             Event::AttributesUpdated { channel_id: room(), attributes: ChannelAttributes::default() },
-            RtmEvent::AttributesUpdated { channel_id: room(), attributes: ChannelAttributes::default() },
+            RtmEvent::attributes_updated(room(), ChannelAttributes::default()),
         ),
     ] {
         peer.event(event);
@@ -92,7 +84,7 @@ fn online_states_are_a_map() {
     let mut peer = Peer::online();
     let peers = vec![(user("b"), PeerOnlineState::Offline), (user("a"), PeerOnlineState::Unreachable)];
     peer.event(Event::PeersOnlineStatusChanged { peers: peers.clone() });
-    peer.expect_event(RtmEvent::PeersOnlineStatusChanged { peers: BTreeMap::from_iter(peers) });
+    peer.expect_event(RtmEvent::peers_online_status_changed(BTreeMap::from_iter(peers)));
 }
 
 #[test]

@@ -228,7 +228,7 @@ impl World {
                         let next = n.is_multiple_of(3).then_some(StoredCursor(n as u64));
                         GatewayAnswer::OfflineMessages(StoredPage { messages: vec![message], next })
                     }
-                    _ => GatewayAnswer::History(HistoryPage { messages: Vec::new(), next: None }),
+                    _ => GatewayAnswer::History(HistoryPage::new(Vec::new(), None)),
                 })
             }),
             Step::RefuseAsk(n, kind) => self.asked(n, |_| Ok(GatewayAnswer::Refused(kind))),
@@ -412,7 +412,7 @@ impl World {
 
     fn check_event(&mut self, event: RtmEvent) {
         match event {
-            RtmEvent::ConnectionStateChanged { state, reason } => {
+            RtmEvent::ConnectionStateChanged { state, reason, .. } => {
                 assert!(self.is_arrow(self.told, state, reason), "{:?} -> {state:?}, {reason:?}", self.told);
                 self.told = state;
                 if !state.is_logged_in() {
@@ -421,22 +421,22 @@ impl World {
                 }
                 return;
             }
-            RtmEvent::RemoteInvitationReceived { invitation } => {
+            RtmEvent::RemoteInvitationReceived { invitation, .. } => {
                 assert!(self.live_remotes.insert(invitation.call_id.clone()), "an invitation comes once");
                 self.remotes.push(invitation);
             }
-            RtmEvent::RemoteInvitationAccepted { invitation }
-            | RtmEvent::RemoteInvitationRefused { invitation }
+            RtmEvent::RemoteInvitationAccepted { invitation, .. }
+            | RtmEvent::RemoteInvitationRefused { invitation, .. }
             | RtmEvent::RemoteInvitationCanceled { invitation, .. }
             | RtmEvent::RemoteInvitationFailure { invitation, .. } => {
                 assert!(self.live_remotes.remove(&invitation.call_id), "an invitation ends once");
             }
-            RtmEvent::LocalInvitationReceivedByPeer { invitation } => {
+            RtmEvent::LocalInvitationReceivedByPeer { invitation, .. } => {
                 assert!(self.live_locals.insert(invitation.call_id), "it rings once");
             }
             RtmEvent::LocalInvitationAccepted { invitation, .. }
             | RtmEvent::LocalInvitationRefused { invitation, .. }
-            | RtmEvent::LocalInvitationCanceled { invitation }
+            | RtmEvent::LocalInvitationCanceled { invitation, .. }
             | RtmEvent::LocalInvitationFailure { invitation, .. } => {
                 self.live_locals.remove(&invitation.call_id);
                 self.locals.retain(|local| local.call_id != invitation.call_id);

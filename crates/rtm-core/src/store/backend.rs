@@ -40,6 +40,7 @@ pub trait Backend: Send {
 
 /// One piece of work for a project.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "a store reads and does all of it")]
 pub struct Task<'a> {
     /// The project.
     pub app_id: &'a AppId,

@@ -13,6 +13,7 @@ use super::{Conversation, LogEntry, LogKey, LogKind, StateKey, StateKind, StateV
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// It was written by a later version of the server.
     #[error("a record has version {0}, which this server does not know")]
@@ -163,7 +164,7 @@ impl StateValue {
 }
 
 fn encode_message(
-    StoredMessage { message_id, from, message, server_received_ts }: &StoredMessage,
+    StoredMessage { message_id, from, message, server_received_ts, .. }: &StoredMessage,
 ) -> Result<Vec<u8>, RecordError> {
     let (kind, body) = match message {
         RtmMessage::Text(text) => (TEXT, text.as_bytes()),
@@ -193,14 +194,14 @@ fn decode_message(record: &[u8]) -> Result<StoredMessage, RecordError> {
         VALUE => RtmMessage::Value(Bytes::copy_from_slice(reader.rest())),
         _ => return Err(RecordError::Damaged),
     };
-    Ok(StoredMessage { message_id, from, message, server_received_ts })
+    Ok(StoredMessage::new(message_id, from, message, server_received_ts))
 }
 
-fn encode_attributes(ChannelAttributes { attributes, revision }: &ChannelAttributes) -> Vec<u8> {
+fn encode_attributes(ChannelAttributes { attributes, revision, .. }: &ChannelAttributes) -> Vec<u8> {
     let mut record = vec![VERSION];
     record.extend(revision.0.to_le_bytes());
     for (key, attribute) in attributes {
-        let ChannelAttribute { value, last_update_user_id, last_update_ts } = attribute;
+        let ChannelAttribute { value, last_update_user_id, last_update_ts, .. } = attribute;
         short_text(&mut record, key.as_str());
         short_text(&mut record, last_update_user_id.as_str());
         record.extend(last_update_ts.to_le_bytes());
@@ -220,9 +221,9 @@ fn decode_attributes(record: &[u8]) -> Result<ChannelAttributes, RecordError> {
         let last_update_ts = reader.u64()?;
         let len = reader.u32()? as usize;
         let value = text(reader.take(len)?)?;
-        attributes.insert(key, ChannelAttribute { value, last_update_user_id, last_update_ts });
+        attributes.insert(key, ChannelAttribute::new(value, last_update_user_id, last_update_ts));
     }
-    Ok(ChannelAttributes { attributes, revision })
+    Ok(ChannelAttributes::new(attributes, revision))
 }
 
 fn channel(id: &str) -> Result<ChannelId, RecordError> {
@@ -301,18 +302,14 @@ mod tests {
 
     fn message(message: RtmMessage) -> StoredMessage {
         let from = UserId::new("alice").unwrap();
-        StoredMessage { message_id: MessageId(7), from, message, server_received_ts: 1_700_000_000_000 }
+        StoredMessage::new(MessageId(7), from, message, 1_700_000_000_000)
     }
 
     fn attributes() -> ChannelAttributes {
-        let attribute = |value: &str| ChannelAttribute {
-            value: value.into(),
-            last_update_user_id: UserId::new("bob").unwrap(),
-            last_update_ts: 1,
-        };
+        let attribute = |value: &str| ChannelAttribute::new(value.into(), UserId::new("bob").unwrap(), 1);
         let attributes =
             [("a", "1"), ("城", "市")].map(|(key, value)| (AttributeKey::new(key).unwrap(), attribute(value)));
-        ChannelAttributes { attributes: attributes.into(), revision: Revision(3) }
+        ChannelAttributes::new(attributes.into(), Revision(3))
     }
 
     fn subscriptions() -> Subscriptions {

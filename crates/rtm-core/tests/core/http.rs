@@ -1,5 +1,7 @@
 //! What the vendor's HTTP endpoints answer.
 
+use std::time::Duration;
+
 use crate::harness::*;
 use rtm_codec::{
     AppId, CallLimit, ClientFrame, ErrorKind, HistoryOf, JoinChannel, LimitedCall, Login, PeerMessage, QueryHistory,
@@ -296,7 +298,7 @@ fn history_is_asked_over_http_by_the_same_rules() {
 #[test]
 fn queries_count_within_the_limit_of_those_on_the_connection() {
     let mut config = config();
-    config.limits.set(LimitedCall::QueryHistory, CallLimit { calls: 1, per_ms: 1000 });
+    config.limits.set(LimitedCall::QueryHistory, CallLimit::new(1, Duration::from_secs(1)));
     let mut world = World::with(config);
     world.login_vendor("bob");
     let query = || history("bob", HistoryOf::Peer(uid("alice")));

@@ -1,5 +1,7 @@
 //! How often calls may be made: the last one that is allowed, the first one that is refused, and when it goes on.
 
+use std::time::Duration;
+
 use rtm_codec::{
     CallLimit, CallLimits, ChannelAttributeTarget, ClearLocalUserAttributes, ClientFrame, Command, ErrorKind,
     GetChannelAttributes, GetChannelMemberCount, GetMembers, GetUserAttributes, HistoryOf, JoinChannel, LeaveChannel,
@@ -201,7 +203,7 @@ fn one_clients_calls_do_not_count_for_another() {
 #[test]
 fn a_project_has_its_own_figures() {
     let mut config = config();
-    config.limits.set(LimitedCall::GetMembers, CallLimit { calls: 1, per_ms: 60_000 });
+    config.limits.set(LimitedCall::GetMembers, CallLimit::new(1, Duration::from_secs(60)));
     let mut world = World::with(config);
     let alice = world.login("alice");
     world.call(alice, JoinChannel { channel_id: room("r") }).unwrap();
@@ -243,7 +245,7 @@ fn a_read_that_is_repeated_over_a_new_link_counts_once() {
     let mut world = limited();
     let alice = world.login("alice");
     let read = || GetUserAttributes { user_id: uid("alice"), keys: None };
-    let limit = CallLimits::default().get(LimitedCall::ReadUserAttributes).calls;
+    let limit = CallLimits::default().get(LimitedCall::ReadUserAttributes).calls();
     let nothing_answered = |login: Login| {
         let resume = login.resume.map(|resume| Resume { answered: RequestId(1), ..resume });
         Login { resume, ..login }

@@ -1,5 +1,7 @@
 //! Logging in, and the gateway's question before it.
 
+use std::time::Duration;
+
 use rtm_codec::{
     AppId, CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, InstanceId, KeepAlive, LimitedCall, Login,
     QueryPeersOnlineStatus, Resumption,
@@ -34,7 +36,7 @@ fn the_welcome_tells_limits_only_where_they_are_the_projects_own() {
     assert_eq!(usual.welcome(alice).limits, None);
 
     let mut config = config();
-    config.limits.set(LimitedCall::GetMembers, CallLimit { calls: 7, per_ms: 1000 });
+    config.limits.set(LimitedCall::GetMembers, CallLimit::new(7, Duration::from_secs(1)));
     let mut own = World::with(config.clone());
     let alice = own.login("alice");
     assert_eq!(own.welcome(alice).limits, Some(config.limits));
@@ -221,7 +223,7 @@ fn a_return_is_no_login() {
 #[test]
 fn a_ticket_is_not_counted_as_a_login() {
     let mut config = config();
-    config.limits.set(LimitedCall::Login, CallLimit { calls: 1, per_ms: 1000 });
+    config.limits.set(LimitedCall::Login, CallLimit::new(1, Duration::from_secs(1)));
     let mut world = World::with(config);
     let mut alice = world.login("alice");
     for _ in 0..5 {

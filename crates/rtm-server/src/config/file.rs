@@ -202,7 +202,7 @@ impl File {
         ServerConfig {
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             advertise: self.advertise.map(|address| address.0),
-            tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles { certificate, key }),
+            tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles::new(certificate, key)),
             data_dir: self.data_dir,
             handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
             login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
@@ -389,13 +389,13 @@ impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = text_or(deserializer, "a limit in quotes: \"180/3s\" or \"unlimited\"")?;
         if text == "unlimited" {
-            return Ok(Self(CallLimit { calls: 0, per_ms: 0 }));
+            return Ok(Self(CallLimit::UNLIMITED));
         }
         let limit = text.split_once('/').and_then(|(calls, per)| {
             let calls = calls.trim().parse().ok().filter(|&calls| calls > 0 && calls <= MAX_CALLS)?;
             let per = humantime::parse_duration(per.trim()).ok().filter(|per| *per <= MAX_WINDOW)?;
             let per_ms = u32::try_from(per.as_millis()).ok().filter(|&per_ms| per_ms > 0)?;
-            Some(CallLimit { calls, per_ms })
+            Some(CallLimit::new(calls, Duration::from_millis(per_ms.into())))
         });
         limit.map(Self).ok_or_else(|| {
             de::Error::custom(format!(

@@ -15,6 +15,7 @@ use super::{
 
 /// One thing that is kept.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "who exports a store writes all that it keeps")]
 pub enum StoreRecord {
     /// An entry of a log.
     Entry {

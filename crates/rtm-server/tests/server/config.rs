@@ -17,16 +17,16 @@ fn every_key_is_read() {
     assert_eq!(listen, ["127.0.0.1:8080", "[::1]:8080"]);
     assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
     assert_eq!(config.data_dir.unwrap().to_str(), Some("/var/lib/rtm"));
-    assert_eq!(config.tls.unwrap().key.to_str(), Some("/etc/rtm/key.pem"));
+    assert_eq!(config.tls.unwrap().key().to_str(), Some("/etc/rtm/key.pem"));
     assert_eq!(config.drain_time, Duration::from_secs(2));
     assert_eq!(config.max_connections_per_address, 1000);
-    assert_eq!(config.connects_per_address, CallLimit { calls: 200, per_ms: 1000 });
-    assert_eq!(config.refused_logins_per_address, CallLimit { calls: 120, per_ms: 60_000 });
+    assert_eq!(config.connects_per_address, CallLimit::new(200, Duration::from_secs(1)));
+    assert_eq!(config.refused_logins_per_address, CallLimit::new(120, Duration::from_secs(60)));
     let [open, secure] = &config.projects[..] else { panic!("two projects") };
     assert_eq!((&open.app_id, open.certificates.len()), (&app_id(), 0));
     assert_eq!(secure.certificates.len(), 2);
-    assert_eq!(secure.limits.get(LimitedCall::SendMessage), CallLimit { calls: 360, per_ms: 3000 });
-    assert_eq!(secure.limits.get(LimitedCall::Login).calls, 0);
+    assert_eq!(secure.limits.get(LimitedCall::SendMessage), CallLimit::new(360, Duration::from_secs(3)));
+    assert_eq!(secure.limits.get(LimitedCall::Login).calls(), 0);
     let untouched = ProjectConfig::new(app_id());
     assert_eq!(secure.limits.get(LimitedCall::GetMembers), untouched.limits.get(LimitedCall::GetMembers));
     assert_eq!(open.settings, untouched.settings);
@@ -46,7 +46,7 @@ fn every_budget_and_every_way_to_write_a_value_is_known() {
         let name = call.as_str();
         let text = format!("{APP_LINE}limits.{name} = '7/500ms'\n");
         let config = ServerConfig::from_toml_str(&text).unwrap();
-        assert_eq!(config.projects[0].limits.get(call), CallLimit { calls: 7, per_ms: 500 }, "{name}");
+        assert_eq!(config.projects[0].limits.get(call), CallLimit::new(7, Duration::from_millis(500)), "{name}");
     }
     let text =
         format!("listen = '[::1]:1'\nlogin_timeout = '1m 30s'\n{APP_LINE}settings = {{ session_bytes = 65536 }}");

@@ -45,7 +45,7 @@ async fn one_address_has_so_many_connections() {
 
 #[tokio::test]
 async fn one_address_connects_so_often() {
-    let limit = CallLimit { calls: 2, per_ms: 3_600_000 };
+    let limit = CallLimit::new(2, Duration::from_secs(3600));
     let server = server_with(|config| config.connects_per_address = limit).await;
     let address = server.local_addr();
     for _ in 0..2 {
@@ -62,7 +62,7 @@ async fn tokens_cannot_be_tried_out() {
         let mut project = ProjectConfig::new(app_id());
         project.certificates = vec![certificate.clone()];
         config.projects = vec![project];
-        config.refused_logins_per_address = CallLimit { calls: 4, per_ms: 3_600_000 };
+        config.refused_logins_per_address = CallLimit::new(4, Duration::from_secs(3600));
     })
     .await;
     let address = server.local_addr();

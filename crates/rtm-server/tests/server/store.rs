@@ -336,12 +336,12 @@ async fn what_cannot_be_read_is_an_error_of_the_call_and_counted() {
     let text = |peer: usize| format!("<{peer}>{}", "x".repeat(1_000));
     let peer = |n: usize| user(&format!("peer{n}"));
     let append = |log, n: usize| {
-        let message = StoredMessage {
-            message_id: MessageId(n as u64),
-            from: user("alice"),
-            message: RtmMessage::text(text(n)),
-            server_received_ts: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
-        };
+        let message = StoredMessage::new(
+            MessageId(n as u64),
+            user("alice"),
+            RtmMessage::text(text(n)),
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
+        );
         let work = StoreWork::Append { log, entry: LogEntry::Message(message), keep: None };
         Task { app_id: &app_id, work }
     };

@@ -16,15 +16,15 @@ use crate::support::{APP, Client, GATEWAY, app_id, parse, soon};
 
 fn files(directory: &Path) -> TlsFiles {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = TlsFiles { certificate: directory.join("cert.pem"), key: directory.join("key.pem") };
-    fs::write(&files.certificate, made.cert.pem()).unwrap();
-    fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let files = TlsFiles::new(directory.join("cert.pem"), directory.join("key.pem"));
+    fs::write(files.certificate(), made.cert.pem()).unwrap();
+    fs::write(files.key(), made.signing_key.serialize_pem()).unwrap();
     files
 }
 
 async fn connect(server: &Server, trusted: &TlsFiles) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&trusted.certificate).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(trusted.certificate()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -96,11 +96,11 @@ async fn files_that_cannot_be_used_are_named() {
     fs::write(&junk, "junk").unwrap();
     let missing = directory.path().join("missing.pem");
     let cases = [
-        (TlsFiles { certificate: missing.clone(), ..good.clone() }, &missing),
-        (TlsFiles { certificate: junk.clone(), ..good.clone() }, &junk),
-        (TlsFiles { key: missing.clone(), ..good.clone() }, &missing),
-        (TlsFiles { key: junk.clone(), ..good.clone() }, &junk),
-        (TlsFiles { key: other.key.clone(), ..good }, &other.key),
+        (TlsFiles::new(&missing, good.key()), missing.as_path()),
+        (TlsFiles::new(&junk, good.key()), &junk),
+        (TlsFiles::new(good.certificate(), &missing), &missing),
+        (TlsFiles::new(good.certificate(), &junk), &junk),
+        (TlsFiles::new(good.certificate(), other.key()), other.key()),
     ];
     for (files, at_fault) in cases {
         let error = Server::builder().project(app_id()).tls(files).bind("127.0.0.1:0").await.unwrap_err();

@@ -87,7 +87,7 @@ impl Attributes {
                 self.users.insert(device, None);
             }
             RtmEvent::Gap { .. } => self.told.retain(|(owner, _), _| *owner != device),
-            RtmEvent::AttributesUpdated { channel_id, attributes } if attributes.revision != Revision(0) => {
+            RtmEvent::AttributesUpdated { channel_id, attributes, .. } if attributes.revision != Revision(0) => {
                 let revision = attributes.revision;
                 let before = self.told.insert((device, channel_id.clone()), revision);
                 if before.is_some_and(|before| before > revision) {

@@ -25,7 +25,7 @@ pub(super) struct Gap {
 
 impl Gaps {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
-        let RtmEvent::Gap { channel_id, lost, reason } = event else { return Ok(()) };
+        let RtmEvent::Gap { channel_id, lost, reason, .. } = event else { return Ok(()) };
         let (channel_id, lost, reason) = (channel_id.clone(), *lost, *reason);
         let known = &facts.devices[device];
         let follows_from =

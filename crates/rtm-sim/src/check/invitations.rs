@@ -94,11 +94,11 @@ impl Invitations {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let local = |invitation: &LocalInvitation, end| (invitation.call_id.clone(), end);
         let (call_id, end) = match event {
-            RtmEvent::LocalInvitationReceivedByPeer { invitation } => local(invitation, None),
+            RtmEvent::LocalInvitationReceivedByPeer { invitation, .. } => local(invitation, None),
             RtmEvent::LocalInvitationAccepted { invitation, .. } => local(invitation, Some(LocalEnd::Accepted)),
             RtmEvent::LocalInvitationRefused { invitation, .. } => local(invitation, Some(LocalEnd::Refused)),
-            RtmEvent::LocalInvitationCanceled { invitation } => local(invitation, Some(LocalEnd::Canceled)),
-            RtmEvent::LocalInvitationFailure { invitation, reason } => {
+            RtmEvent::LocalInvitationCanceled { invitation, .. } => local(invitation, Some(LocalEnd::Canceled)),
+            RtmEvent::LocalInvitationFailure { invitation, reason, .. } => {
                 local(invitation, Some(LocalEnd::Failed(*reason)))
             }
             _ => return self.told_callee(facts, device, event),
@@ -128,11 +128,13 @@ impl Invitations {
 
     fn told_callee(&mut self, facts: &Facts, device: usize, event: &RtmEvent) -> Verdict {
         let (invitation, end) = match event {
-            RtmEvent::RemoteInvitationReceived { invitation } => (invitation, None),
-            RtmEvent::RemoteInvitationAccepted { invitation } => (invitation, Some(RemoteEnd::Accepted)),
-            RtmEvent::RemoteInvitationRefused { invitation } => (invitation, Some(RemoteEnd::Refused)),
+            RtmEvent::RemoteInvitationReceived { invitation, .. } => (invitation, None),
+            RtmEvent::RemoteInvitationAccepted { invitation, .. } => (invitation, Some(RemoteEnd::Accepted)),
+            RtmEvent::RemoteInvitationRefused { invitation, .. } => (invitation, Some(RemoteEnd::Refused)),
             RtmEvent::RemoteInvitationCanceled { invitation, .. } => (invitation, Some(RemoteEnd::Canceled)),
-            RtmEvent::RemoteInvitationFailure { invitation, reason } => (invitation, Some(RemoteEnd::Failed(*reason))),
+            RtmEvent::RemoteInvitationFailure { invitation, reason, .. } => {
+                (invitation, Some(RemoteEnd::Failed(*reason)))
+            }
             _ => return Ok(()),
         };
         let RemoteInvitation { call_id, caller_id, .. } = invitation;

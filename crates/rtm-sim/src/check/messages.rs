@@ -100,7 +100,7 @@ impl Messages {
     pub(super) fn told(&mut self, facts: &Facts, _now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let known = &facts.devices[device];
         let (target, message, is_stored) = match event {
-            RtmEvent::MessageFromPeer { message, peer_id, properties } => {
+            RtmEvent::MessageFromPeer { message, peer_id, properties, .. } => {
                 let target = Target::Peer { from: peer_id.clone(), to: known.user_id.clone() };
                 (target, message, properties.is_offline_message)
             }

@@ -73,7 +73,7 @@ impl Presence {
                 }
             }
             RtmEvent::RestoreFailed { what: Restored::Subscriptions, .. } => self.session_ended(device),
-            RtmEvent::PeersOnlineStatusChanged { peers } => {
+            RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
                 for (peer, state) in peers {
                     self.peer(facts, now, device, peer, *state)?;
                 }

@@ -116,7 +116,7 @@ impl States {
 
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let observed = &mut self.0[device];
-        let RtmEvent::ConnectionStateChanged { state, reason } = event else {
+        let RtmEvent::ConnectionStateChanged { state, reason, .. } = event else {
             if matches!(observed.state, State::Connected | State::Reconnecting) {
                 return Ok(());
             }

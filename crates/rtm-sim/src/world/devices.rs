@@ -474,7 +474,7 @@ impl Calls for World {
     fn invite(&mut self, device: usize, callee_id: UserId, content: Text) -> (LocalInvitation, RequestId) {
         let now = self.instant();
         let (invitation, id) = self.devices[device].connection.send_invitation(now, callee_id, content);
-        let LocalInvitation { call_id, callee_id, content } = invitation.clone();
+        let LocalInvitation { call_id, callee_id, content, .. } = invitation.clone();
         self.requested(device, id, rtm_codec::SendInvitation { call_id, callee_id, content }.into());
         (invitation, id)
     }

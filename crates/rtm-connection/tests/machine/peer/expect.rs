@@ -162,11 +162,11 @@ impl Peer {
     }
 
     pub(crate) fn expect_state(&mut self, state: State, reason: Reason) {
-        self.expect_event(RtmEvent::ConnectionStateChanged { state, reason });
+        self.expect_event(RtmEvent::connection_state_changed(state, reason));
     }
 
     pub(crate) fn expect_gap(&mut self, lost: Option<u64>, reason: rtm_connection::GapReason) {
-        self.expect_event(RtmEvent::Gap { channel_id: None, lost, reason });
+        self.expect_event(RtmEvent::gap(None, lost, reason));
     }
 
     pub(crate) fn expect_ok(&mut self, id: RequestId) -> Answer {

@@ -10,9 +10,7 @@ use super::{
         run, run_in, same, stored, user, wrong_answer,
     },
 };
-use crate::store::{
-    Backend, Conversation, LogEntry, LogKey, LogKind, Place, StoreAnswer, StoreWork, StoredMessage, Task,
-};
+use crate::store::{Backend, Conversation, LogEntry, LogKey, LogKind, Place, StoreAnswer, StoreWork, Task};
 
 pub(super) fn order_and_pages(backend: &mut dyn Backend) -> Result<(), Fault> {
     let log = stored("bob")?;
@@ -214,7 +212,9 @@ pub(super) fn forms(backend: &mut dyn Backend) -> Result<(), Fault> {
     ];
     for log in [stored("bob")?, history("room")?] {
         for form in &forms {
-            let entry = LogEntry::Message(StoredMessage { message: form.clone(), ..message(1, START)? });
+            let mut message = message(1, START)?;
+            message.message = form.clone();
+            let entry = LogEntry::Message(message);
             let keep = log.kind().is_limited().then_some(5);
             run(backend, StoreWork::Append { log: log.clone(), entry, keep })?;
         }

@@ -16,7 +16,7 @@ pub(super) fn last_put(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("what is kept", &values(backend)?, &vec![(key("a")?, value(3)?), (key("b")?, value(2)?)])?;
     same("how much is kept", &backend.stats()?.channels, &2)?;
     // Attributes may be none and still have a revision.
-    let none = ChannelAttributes { revision: Revision(4), ..ChannelAttributes::default() };
+    let none = ChannelAttributes::new([].into(), Revision(4));
     let none = StateValue::ChannelAttributes(none);
     run(backend, StoreWork::Put { key: key("a")?, value: none.clone(), expected: None })?;
     for name in ["b", "c"] {

@@ -72,12 +72,7 @@ pub(super) fn history(name: &str) -> Result<LogKey, Fault> {
 
 /// A message of five bytes, sent at a time and known by its number.
 pub(super) fn message(number: u64, time: u64) -> Result<StoredMessage, Fault> {
-    Ok(StoredMessage {
-        message_id: MessageId(number),
-        from: user("carol")?,
-        message: RtmMessage::text("hello"),
-        server_received_ts: time,
-    })
+    Ok(StoredMessage::new(MessageId(number), user("carol")?, RtmMessage::text("hello"), time))
 }
 
 pub(super) fn append(log: &LogKey, number: u64, time: u64, keep: Option<usize>) -> Result<StoreWork, Fault> {
@@ -135,13 +130,9 @@ pub(super) fn key(name: &str) -> Result<StateKey, Fault> {
 
 /// The attributes of a channel at a revision, which is also their one value.
 pub(super) fn value(revision: u64) -> Result<StateValue, Fault> {
-    let attribute = ChannelAttribute {
-        value: revision.to_string().into(),
-        last_update_user_id: user("alice")?,
-        last_update_ts: revision,
-    };
+    let attribute = ChannelAttribute::new(revision.to_string().into(), user("alice")?, revision);
     let attributes = [(AttributeKey::new("key").map_err(bad_id)?, attribute)].into();
-    Ok(StateValue::ChannelAttributes(ChannelAttributes { attributes, revision: Revision(revision) }))
+    Ok(StateValue::ChannelAttributes(ChannelAttributes::new(attributes, Revision(revision))))
 }
 
 pub(super) fn put(name: &str, revision: u64, expected: Option<u64>) -> Result<StoreWork, Fault> {
