@@ -179,7 +179,7 @@ async fn the_limits_hold_and_the_answer_says_which() {
 async fn tokens_cannot_be_tried_out_there_either() {
     let server = server_with(|config| {
         config.projects[0].certificates = vec!["5cfd2fd1755d40ecb72977518be15d3b".parse().unwrap()];
-        config.refused_logins_per_address = CallLimit { calls: 2, per_ms: 3_600_000 };
+        config.refused_logins_per_address = CallLimit::new(2, Duration::from_secs(3600));
     })
     .await;
     let app = run(beside_hello(&server)).await;

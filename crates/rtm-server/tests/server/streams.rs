@@ -95,7 +95,7 @@ async fn on_a_stopped_clock_a_store_in_memory_takes_no_time() {
 async fn the_limits_by_address_hold_for_streams_that_have_one() {
     let server = server_with(|config| {
         config.max_connections_per_address = 2;
-        config.connects_per_address = CallLimit { calls: 3, per_ms: 60_000 };
+        config.connects_per_address = CallLimit::new(3, Duration::from_secs(60));
     })
     .await;
     let first = connect(&server, CLIENT).await.unwrap();
