@@ -341,7 +341,7 @@ mod tests {
     #[tokio::test]
     async fn clients_without_an_address_are_not_limited_by_it_and_their_refused_logins_are_logged() {
         let now = Instant::now();
-        let one = CallLimit { calls: 1, per_ms: 60_000 };
+        let one = CallLimit::new(1, Duration::from_secs(60));
         let limits = AdmissionLimits {
             connections_per_address: 1,
             connects_per_address: one,
