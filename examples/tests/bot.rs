@@ -91,7 +91,7 @@ impl App for Voter {
                 self.next += 1;
                 client.after(Duration::from_secs(1), 0);
             }
-            Input::Reply { id, result } => {
+            Input::Reply { id, result, .. } => {
                 let vote = self.calls.remove(&id).unwrap();
                 if result.is_ok_and(|answer| {
                     matches!(answer, rtm_codec::Answer::SendMessageToPeer(outcome) if outcome.has_peer_received())

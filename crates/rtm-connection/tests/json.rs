@@ -114,10 +114,7 @@ fn what_was_lost() {
         r#"{"type":"Gap","channel_id":null,"lost":3,"reason":"MISSING"}"#,
     );
     is(
-        &RtmEvent::RestoreFailed {
-            what: Restored::Channel(room()),
-            error: RtmError::new(ErrorKind::TooOften, Family::JoinChannel),
-        },
+        &RtmEvent::restore_failed(Restored::Channel(room()), RtmError::new(ErrorKind::TooOften, Family::JoinChannel)),
         r#"{"type":"RestoreFailed","what":{"channel":"room"},"error":{"code":7,"message":"rate limit reached (code 7)"}}"#,
     );
     is(
