@@ -165,9 +165,9 @@ async fn a_gateway_is_reached_through_a_proxy_that_looks_up_its_name() {
 async fn tls_is_spoken_with_the_server_through_the_proxy_and_with_a_proxy_too() {
     let directory = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "rtm.invalid".to_owned()]).unwrap();
-    let files = TlsFiles { certificate: directory.path().join("cert.pem"), key: directory.path().join("key.pem") };
-    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
-    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    let files = TlsFiles::new(directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    std::fs::write(files.certificate(), made.cert.pem()).unwrap();
+    std::fs::write(files.key(), made.signing_key.serialize_pem()).unwrap();
     let server = Server::builder().project(project()).tls(files).bind("127.0.0.1:0").await.unwrap();
     for (scheme, socks) in [("http", false), ("socks5h", true)] {
         let proxy = TestProxy::start(server.local_addr(), Manner::Open, socks).await;
