@@ -136,7 +136,7 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// A project: 32 ASCII letters and digits, case kept.
+    /// The id of a project: 32 ASCII letters and digits. Case matters.
     AppId, "app id", |text| {
         if text.is_empty() {
             return Err(IdFault::Empty);
@@ -149,12 +149,13 @@ text_id! {
 }
 
 text_id! {
-    /// A user of a project: 1 to 64 bytes of the 89 allowed ASCII characters, and not the word `null`.
+    /// The id of a user: 1 to 64 bytes, not the word `null`, of these characters: letters `a`–`z` and `A`–`Z`, digits, the space, and
+    /// ``! # $ % & ( ) + - : ; < = . > ? @ [ ] ^ _ { } | ~ ,``. Case matters.
     UserId, "user id", name
 }
 
 text_id! {
-    /// A channel of a project, by the same rules as a [`UserId`].
+    /// The id of a channel, with the same rules as a [`UserId`].
     ChannelId, "channel id", name
 }
 
@@ -175,7 +176,7 @@ macro_rules! frequent_id {
 frequent_id! { UserId ChannelId }
 
 text_id! {
-    /// The key of an attribute: 1 to 32 bytes of visible characters.
+    /// The key of an attribute: 1 to 32 bytes of visible characters, without white space.
     AttributeKey, "attribute key", |text| {
         bounded(text, AttributeKey::MAX_LEN)?;
         match text.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace()) {
@@ -186,7 +187,7 @@ text_id! {
 }
 
 text_id! {
-    /// A call invitation, unique for its caller: 1 to 64 visible ASCII characters.
+    /// The id of an invitation, unique for its caller: 1 to 64 visible ASCII characters.
     CallId, "call id", visible
 }
 

@@ -47,9 +47,9 @@ impl RtmMessage {
     ///
     /// # Errors
     ///
-    /// [`ValueErrorKind::NotPortable`] for what has no form that both wires carry: numbers that are not finite or have
-    /// 128 bits, `Some` of something that is written as nothing (`None`, `()`), map keys other than strings, whole
-    /// numbers and booleans, more than 64 levels. [`ValueErrorKind::TooLong`].
+    /// [`ValueErrorKind::NotPortable`] for values that JSON and MessagePack cannot both express: NaN and infinite numbers,
+    /// 128-bit integers, `Some(None)` and `Some(())`, map keys other than strings, integers and booleans, and more than 64 levels.
+    /// [`ValueErrorKind::TooLong`] above 32,768 bytes.
     pub fn value<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
         let unportable = |Unportable(detail)| ValueError { kind: ValueErrorKind::NotPortable, detail };
         portable::check(value).map_err(unportable)?;
@@ -62,11 +62,11 @@ impl RtmMessage {
         Ok(Self::Value(bytes.into()))
     }
 
-    /// The value that the message is: one that was sent as such, or JSON text.
+    /// Reads the message as a value: one that was sent with [`value`](Self::value), or JSON text.
     ///
     /// # Errors
     ///
-    /// [`ValueErrorKind::NotAValue`], [`ValueErrorKind::Malformed`].
+    /// [`ValueErrorKind::NotAValue`] for a binary message, [`ValueErrorKind::Malformed`] if the message is not a value of this type.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ValueError> {
         let malformed = |detail: String| ValueError { kind: ValueErrorKind::Malformed, detail };
         match self {
@@ -87,7 +87,7 @@ impl RtmMessage {
 }
 
 impl ValueError {
-    /// In which way value and message do not fit.
+    /// Why the value cannot be sent, or the message cannot be read.
     #[must_use]
     pub fn kind(&self) -> ValueErrorKind {
         self.kind

@@ -1,10 +1,18 @@
-//! Why a call of the user did not succeed.
+//! Why a call failed.
 
 use std::{fmt, time::Duration};
 
 use rtm_codec::{ErrorKind, Family, Refusal, Text};
 
-/// Why a call did not succeed: what went wrong, in which family of calls, and a sentence for a person.
+/// Why a call failed: the [`kind`](Self::kind), the family of calls, and a [detail](Self::detail) for people.
+///
+/// ```
+/// use rtm_codec::{ErrorKind, Family};
+/// use rtm_connection::RtmError;
+///
+/// let error = RtmError::new(ErrorKind::NotInChannel, Family::ChannelMessage);
+/// assert_eq!(error.to_string(), "the client is not in the channel: join it first (code 5)");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RtmError {
     kind: ErrorKind,
@@ -38,25 +46,25 @@ impl RtmError {
         self.kind
     }
 
-    /// The family of calls, which decides the vendor's number.
+    /// The family of calls. It determines the vendor's error number.
     #[must_use]
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// The vendor's number for this error in this family of calls, if it has one.
+    /// The vendor's error number, if there is one for this kind in this family.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         self.family.code(self.kind)
     }
 
-    /// How long to wait before the call may be made again, if it was made too often and that is known.
+    /// How long to wait before calling again, if a call limit was reached and the wait is known.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         Refusal::new(self.kind, self.detail.as_str()).retry_after()
     }
 
-    /// What exactly was wrong, for a person; possibly empty.
+    /// What exactly was wrong, for people. Can be empty.
     #[must_use]
     pub fn detail(&self) -> &str {
         self.detail.as_str()

@@ -1,4 +1,4 @@
-//! What of a session outlives its link, and may be saved.
+//! A session as it can be saved and resumed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,13 +7,13 @@ use std::{
 
 use rtm_codec::{AttributeKey, ChannelId, InstanceId, RequestId, Seq, SessionTicket, Text, UserId};
 
-/// A session that can be resumed, and what its user had in it. It may be saved, with the feature `serde`, and go on in
-/// another process, within the server's window: 2 minutes unless set otherwise.
+/// A session that can be resumed: its id, and the channels, subscriptions and attributes of its user. With the feature `serde` it can
+/// be saved, and continue in another process if that logs in within 2 minutes, unless the server sets another time.
 ///
-/// Who has it can take the session over: keep what it is saved to as secret as a token. `Debug` shows nothing of that.
+/// Whoever has it can take the session over: keep it as secret as a token. `Debug` does not show its id.
 ///
-/// Events that were received and not yet consumed when it is saved are not sent again: drain them first. The stream of the
-/// connection that goes on says how many they were at most: readers of a divided stream may have taken some of them.
+/// Before you save it, read all events: those received but not yet read are not sent again. The resumed stream then begins
+/// with a [`Gap`](crate::RtmEvent::Gap) that has their greatest possible number.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(into = "saved::Saved", try_from = "saved::Saved"))]
@@ -31,25 +31,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whose it is.
+    /// The user.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.user_id
     }
 
-    /// The number of the last event that was received.
+    /// The number of the last event received.
     #[must_use]
     pub fn received(&self) -> Seq {
         self.received
     }
 
-    /// The number of the last event that was consumed.
+    /// The number of the last event that the application read.
     #[must_use]
     pub fn consumed(&self) -> Seq {
         self.consumed
     }
 
-    /// What the server knows the session by: as secret as a token.
+    /// The session's id and epoch on the server: as secret as a token.
     #[must_use]
     pub fn ticket(&self) -> SessionTicket {
         self.ticket

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where a connection is.
+/// The state of a client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
@@ -13,9 +13,9 @@ pub enum ConnectionState {
     Connecting,
     /// Logged in.
     Connected,
-    /// Logged in, and the link is lost: the connection tries to come back until it does, or until `logout`.
+    /// Logged in, but the connection is lost. The client tries to reconnect until it succeeds, or until `logout`.
     Reconnecting,
-    /// The server ended the session for good: `logout`, then `login` again.
+    /// The server ended the session. The client does nothing before `logout` and the next `login`.
     Aborted,
 }
 
@@ -32,7 +32,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether calls that need a login are taken: logged in, with or without a link at the moment.
+    /// Whether the user is logged in: `Connected` or `Reconnecting`.
     #[must_use]
     pub fn is_logged_in(self) -> bool {
         matches!(self, Self::Connected | Self::Reconnecting)
@@ -52,21 +52,21 @@ impl fmt::Display for ConnectionState {
 pub enum ConnectionChangeReason {
     /// The user logs in.
     Login,
-    /// The server took the login, the first one or that of a reconnect.
+    /// The server accepted the login, the first one or that of a reconnect.
     LoginSuccess,
     /// The server or the gateway refused the login.
     LoginFailure,
     /// The login did not end in time.
     LoginTimeout,
-    /// The link is lost.
+    /// The connection is lost.
     Interrupted,
     /// The user logged out.
     Logout,
-    /// The user, its address or the project is banned, or the project is not served.
+    /// The user, the address or the project is banned, or the server does not have the project.
     BannedByServer,
     /// The same user logged in elsewhere.
     RemoteLogin,
-    /// The token ran out.
+    /// The token expired.
     TokenExpired,
 }
 
