@@ -1,4 +1,4 @@
-//! What users exchange: messages, attributes, online states and the outcome of a send.
+//! Messages, attributes, online states and outcomes.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{AttributeKey, MessageId, Revision, Text, UserId};
 
-/// What one user sends to another or to a channel.
+/// A message to a user or to a channel: text, bytes, or a value of a serde type.
 ///
 /// `Debug` shows lengths only. Printed with the feature `serde`, bytes are Base64, and a typed value is what it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl RtmMessage {
         Self::Binary(bytes.into())
     }
 
-    /// The bytes, if they are plain ones.
+    /// The bytes of a binary message.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
@@ -43,7 +43,7 @@ impl RtmMessage {
         }
     }
 
-    /// The text, if it is one.
+    /// The text of a text message.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -72,7 +72,7 @@ impl RtmMessage {
         }
     }
 
-    /// Whether there is nothing in it, which no server takes.
+    /// Whether it is empty. Servers refuse empty messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -123,7 +123,7 @@ impl From<Bytes> for RtmMessage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "both sides of both wires fill in and read every field")]
 pub struct PeerMessage {
-    /// The sender's number for it.
+    /// The sender's number of the message.
     pub message_id: MessageId,
     /// Who sent it.
     pub peer_id: UserId,
@@ -140,16 +140,16 @@ pub struct PeerMessage {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
 pub enum SendOutcome {
-    /// The receiving device acknowledged it.
+    /// The receiver's device has the message.
     Delivered,
-    /// The receiver is offline; the server keeps the message for its next login.
+    /// The receiver is offline. The server stores the message for the next login.
     Stored,
-    /// The server took it, and the receiver has not received it.
+    /// No device confirmed the message in time, or the receiver is offline. A message that was already on its way may still arrive.
     NotReceived,
 }
 
 impl SendOutcome {
-    /// The vendor's boolean: whether the receiving device acknowledged the message.
+    /// Whether the receiver's device has the message: the two outcomes of the vendor's SDK.
     #[must_use]
     pub fn has_peer_received(self) -> bool {
         self == Self::Delivered
@@ -166,14 +166,14 @@ impl fmt::Display for SendOutcome {
     }
 }
 
-/// Whether a user is there.
+/// The online state of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
 pub enum PeerOnlineState {
     /// Logged in.
     Online,
-    /// Logged in, but the server has not heard from it for some seconds.
+    /// Logged in, but silent for some seconds.
     Unreachable,
     /// Not logged in.
     Offline,
@@ -189,16 +189,16 @@ impl fmt::Display for PeerOnlineState {
     }
 }
 
-/// One attribute of a channel, with who set it and when.
+/// One attribute of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ChannelAttribute {
-    /// Its value, 1 to 8,192 bytes.
+    /// The value, 1 to 8,192 bytes.
     pub value: Text,
-    /// Who wrote it last.
+    /// The user who wrote it last.
     pub last_update_user_id: UserId,
-    /// When that was, in milliseconds since the Unix epoch.
+    /// The time of that write, in milliseconds since the Unix epoch.
     pub last_update_ts: u64,
 }
 
@@ -229,18 +229,18 @@ impl ChannelAttributes {
     }
 }
 
-/// A message as a store keeps it: for a receiver who is offline, or for history queries.
+/// A message of a history, or one that waits for its receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct StoredMessage {
-    /// The sender's number for it.
+    /// The sender's number of the message.
     pub message_id: MessageId,
     /// Who sent it.
     pub from: UserId,
     /// What was sent.
     pub message: RtmMessage,
-    /// When the server took it, in milliseconds since the Unix epoch.
+    /// When the server received it, in milliseconds since the Unix epoch.
     pub server_received_ts: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a connection tells its user unasked: one flat list of events, in the vendor's words (`docs/rtm.md#events`).
+//! The events of a connection: one flat list, in the vendor's words (`docs/rtm.md#events`).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{ConnectionChangeReason, ConnectionState, RtmError};
 
 mod made;
 
-/// Something that happened, in the order in which it happened.
+/// An event. Events arrive in the order in which they happened; `docs/rtm.md#events` explains each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "type"))]
 #[non_exhaustive]
@@ -29,51 +29,51 @@ pub enum RtmEvent {
     #[doc(alias = "onMessageReceived")]
     #[non_exhaustive]
     MessageFromPeer {
-        /// Who sent it.
+        /// The sender.
         peer_id: UserId,
-        /// What was sent.
+        /// The message.
         message: RtmMessage,
-        /// How it came.
+        /// When the server received it, and whether it was stored.
         properties: ReceivedMessageProperties,
     },
-    /// A user invites this one to a call: `accept_invitation` or `refuse_invitation`
-    /// answers it. It ends by itself after 60 s.
+    /// Another user invites this one to a call. Answer with `accept_invitation` or `refuse_invitation`. The invitation ends
+    /// after 60 s without an answer.
     #[non_exhaustive]
     RemoteInvitationReceived {
         /// The invitation.
         invitation: RemoteInvitation,
     },
-    /// The online states of subscribed users: all of them after subscribing, else those that changed.
+    /// Online states of subscribed users: after subscribing those of all users in the call, later those that changed.
     #[doc(alias = "onPeersOnlineStatusChanged")]
     #[non_exhaustive]
     PeersOnlineStatusChanged {
-        /// Who is in which state.
+        /// The state of each user.
         peers: BTreeMap<UserId, PeerOnlineState>,
     },
-    /// The token ends soon: renew it.
+    /// The token expires soon: renew it.
     #[doc(alias = "TokenWillExpired")]
     #[doc(alias = "TokenPrivilegeWillExpire")]
     #[doc(alias = "onTokenPrivilegeWillExpire")]
     TokenWillExpire,
-    /// The token ran out. While connected the session ends with it (log out and in again); while
-    /// reconnecting a renewed token lets the connection come back.
+    /// The token has expired. While connected, this ends the session: log out and in again. While reconnecting, a new token
+    /// lets the client reconnect.
     #[doc(alias = "TokenDidExpired")]
     #[doc(alias = "TokenExpired")]
     #[doc(alias = "onTokenExpired")]
     TokenDidExpire,
-    /// The token lets this user in no more, or the token provider gives no new one. Until there is one the client
-    /// stays `RECONNECTING`, or `CONNECTED` with the token that it has; calls that need a connection fail with
-    /// `error` meanwhile. `renew_token` ends it at once.
+    /// The server refuses the token, or the token provider failed. Until there is a valid token, the client stays `RECONNECTING`
+    /// (or `CONNECTED` with the token that it has), and calls that need a connection fail with `error`. Call `renew_token`, or let
+    /// the provider succeed.
     #[non_exhaustive]
     TokenNeeded {
-        /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`], as the server says, or
+        /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`] from the server, or
         /// [`ErrorKind::ProviderFailed`].
         error: ErrorKind,
         /// In how many milliseconds the provider is asked, or without one the same token is tried, once more; 0 if the
         /// provider is being asked. `None`: nothing more happens without a new token.
         retry_in_ms: Option<u64>,
     },
-    /// The callee's device has this user's invitation.
+    /// The callee's device received this user's invitation.
     #[non_exhaustive]
     LocalInvitationReceivedByPeer {
         /// The invitation.
@@ -84,7 +84,7 @@ pub enum RtmEvent {
     LocalInvitationAccepted {
         /// The invitation.
         invitation: LocalInvitation,
-        /// What the callee wrote.
+        /// The text of the callee.
         response: Text,
     },
     /// The callee refused. The invitation ends.
@@ -92,10 +92,10 @@ pub enum RtmEvent {
     LocalInvitationRefused {
         /// The invitation.
         invitation: LocalInvitation,
-        /// What the callee wrote.
+        /// The text of the callee.
         response: Text,
     },
-    /// This user took its invitation back. The invitation ends.
+    /// This user cancelled its invitation. The invitation ends.
     #[non_exhaustive]
     LocalInvitationCanceled {
         /// The invitation.
@@ -121,12 +121,12 @@ pub enum RtmEvent {
         /// The invitation.
         invitation: RemoteInvitation,
     },
-    /// The caller took the invitation back. It ends.
+    /// The caller cancelled the invitation. It ends.
     #[non_exhaustive]
     RemoteInvitationCanceled {
         /// The invitation.
         invitation: RemoteInvitation,
-        /// What the caller wrote.
+        /// The text of the caller.
         content: Text,
     },
     /// An invitation to this user ended without an answer.
@@ -141,62 +141,62 @@ pub enum RtmEvent {
     #[doc(alias = "onChannelMessageReceived")]
     #[non_exhaustive]
     ChannelMessage {
-        /// Where.
+        /// The channel.
         channel_id: ChannelId,
-        /// Who sent it.
+        /// The sender.
         member_id: UserId,
-        /// What was sent.
+        /// The message.
         message: RtmMessage,
-        /// How it came.
+        /// When the server received it, and whether it was stored.
         properties: ReceivedMessageProperties,
     },
-    /// Another user joined a channel (not told above 512 members).
+    /// Another user joined a channel. Not sent in channels with more than 512 members.
     #[doc(alias = "onMemberJoined")]
     #[non_exhaustive]
     MemberJoined {
-        /// Where.
+        /// The channel.
         channel_id: ChannelId,
-        /// Who.
+        /// The other user.
         member_id: UserId,
     },
-    /// Another user left a channel (not told above 512 members).
+    /// Another user left a channel. Not sent in channels with more than 512 members.
     #[doc(alias = "onMemberLeft")]
     #[non_exhaustive]
     MemberLeft {
-        /// Where.
+        /// The channel.
         channel_id: ChannelId,
-        /// Who.
+        /// The other user.
         member_id: UserId,
     },
-    /// How many members a channel has.
+    /// The number of members of a channel. It comes after joining and when it changes, at most once a second.
     #[doc(alias = "onMemberCountUpdated")]
     #[non_exhaustive]
     MemberCountUpdated {
-        /// Where.
+        /// The channel.
         channel_id: ChannelId,
-        /// How many members there are.
+        /// The number of members, this user included.
         member_count: u32,
     },
-    /// A writer of channel attributes asked that the members be told.
+    /// Somebody changed the channel's attributes and notified the members.
     #[doc(alias = "onAttributesUpdated")]
     #[non_exhaustive]
     AttributesUpdated {
-        /// Where.
+        /// The channel.
         channel_id: ChannelId,
         /// All attributes of the channel.
         attributes: ChannelAttributes,
     },
-    /// Events were lost here: later ones follow, earlier ones cannot be had any more.
+    /// Events were lost here. Ask the server for whatever you keep a copy of, such as the members of a channel.
     #[non_exhaustive]
     Gap {
-        /// Of which channel; `None` for anything that this user could have been told.
+        /// The channel; `None` if any event of this client may be lost.
         channel_id: Option<ChannelId>,
-        /// How many, if known.
+        /// The number of lost events, if known.
         lost: Option<u64>,
         /// Why.
         reason: GapReason,
     },
-    /// After a reconnect something that the user had could not be restored, and is given up.
+    /// After a reconnect, the client could not restore something, and does not try again. It is up to the application.
     #[non_exhaustive]
     RestoreFailed {
         /// What.
@@ -207,7 +207,7 @@ pub enum RtmEvent {
 }
 
 impl RtmEvent {
-    /// The channel that it is about, if it is about one.
+    /// The channel of the event, if it has one.
     #[must_use]
     pub fn channel_id(&self) -> Option<&ChannelId> {
         match self {
@@ -238,7 +238,7 @@ impl RtmEvent {
         }
     }
 
-    /// The other user whom it is about, if it is a message or an invitation.
+    /// The other user, if the event is a peer message or an invitation.
     #[must_use]
     pub fn peer_id(&self) -> Option<&UserId> {
         match self {
@@ -280,12 +280,12 @@ impl RtmEvent {
     }
 }
 
-/// How a message came to this user.
+/// How and when a message arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ReceivedMessageProperties {
-    /// Whether it was stored because this user was offline when the server took it.
+    /// Whether the server stored it because this user was offline.
     pub is_offline_message: bool,
     /// When the server took it, in milliseconds since the Unix epoch.
     pub server_received_ts: u64,
@@ -304,11 +304,11 @@ impl ReceivedMessageProperties {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LocalInvitation {
-    /// This user's number for it.
+    /// The id of the invitation, chosen by this client.
     pub call_id: CallId,
-    /// Who is called.
+    /// The invited user.
     pub callee_id: UserId,
-    /// What this user wrote.
+    /// The text for the callee.
     pub content: Text,
 }
 
@@ -325,11 +325,11 @@ impl LocalInvitation {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RemoteInvitation {
-    /// The caller's number for it, unique for that caller.
+    /// The id of the invitation, unique for its caller.
     pub call_id: CallId,
-    /// Who calls.
+    /// The inviting user.
     pub caller_id: UserId,
-    /// What the caller wrote.
+    /// The text of the caller.
     pub content: Text,
 }
 
@@ -346,29 +346,29 @@ impl RemoteInvitation {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The server no longer had the session when the link came back, or its wire cannot resume one.
+    /// The server no longer had the session at the reconnect, or the wire cannot resume sessions.
     NewSession,
-    /// The session was ended because this client read too slowly.
+    /// The server ended the session because this client read too slowly.
     SlowConsumer,
-    /// This user was away too long to stay a member of the channel; it is being joined again.
+    /// The user was away for too long to stay a member of the channel. The client joins it again.
     LeftChannel,
-    /// The server dropped events that it could not keep.
+    /// The server could not keep the events of a client that was away or read too slowly.
     Dropped,
-    /// Numbers are missing in the stream, or were received by another process that did not consume them.
+    /// Event numbers are missing; or another process received the events before it saved its session, and did not consume them.
     Missing,
-    /// A part of the stream that may drop events was full.
+    /// A lossy part of the stream was full.
     Lossy,
 }
 
-/// What a connection restores after a reconnect.
+/// Something that the client restores after a reconnect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Restored {
-    /// The membership in a channel. The user is not in it any more.
+    /// The membership in a channel. If this fails, the user is no longer a member.
     Channel(ChannelId),
-    /// The subscriptions to online states. There are none any more.
+    /// The subscriptions to online states. If this fails, there are none.
     Subscriptions,
-    /// The user's own attributes. There are none any more.
+    /// The user's own attributes. If this fails, there are none.
     UserAttributes,
 }
