@@ -139,6 +139,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Where the server is, if that has not been said.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn or_gateway(mut self, gateway: &str) -> Self {
+        if self.gateways.is_empty() {
+            self.gateways.push(gateway.to_owned());
+        }
+        self
+    }
+
     /// The App ID of the project: 32 ASCII letters and digits.
     pub fn app_id(mut self, app_id: impl Into<String>) -> Self {
         self.app_id = Some(app_id.into());

@@ -75,7 +75,9 @@ mod network;
 mod proxy;
 mod settings;
 #[cfg(test)]
-mod testing;
+mod switchboard;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod timer;
 mod tls;
 mod token;

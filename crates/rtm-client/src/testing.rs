@@ -1,248 +1,259 @@
-//! A server that does what a test says, over streams in memory, so that the clock can be stopped.
+//! For tests of your own application: a network in memory between clients and a server in the same process. Its links can
+//! be cut, stalled, refused and slowed down. With tokio's clock stopped, minutes pass in milliseconds.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use rtm_client::{
+//!     Client, RtmEvent,
+//!     testing::{Network, wait_for},
+//! };
+//! use rtm_server::{AppId, Server};
+//! use tokio::time::sleep;
+//!
+//! const APP_ID: &str = "0123456789abcdef0123456789abcdef";
+//!
+//! // In a test: #[tokio::test(start_paused = true)]
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // A real server, which listens nowhere, and the network that leads to it.
+//!     let server = Server::builder().project(AppId::new(APP_ID)?).build().await?;
+//!     let handle = server.handle();
+//!     let network = Network::new(move |incoming| {
+//!         let server = handle.clone();
+//!         async move { server.serve(incoming.stream, incoming.from).await }
+//!     });
+//!
+//!     // Each link is a device's way into the network.
+//!     let (alice, _events) = network.link().client(Client::builder().app_id(APP_ID))?;
+//!     alice.login("alice", None).await?;
+//!     let tunnel = network.link();
+//!     let (bob, mut events) = tunnel.client(Client::builder().app_id(APP_ID))?;
+//!     bob.login("bob", None).await?;
+//!
+//!     // Bob's train is in a tunnel for twenty seconds. What Alice sends reaches him afterwards.
+//!     tunnel.stall();
+//!     let sending = tokio::spawn(alice.send_message_to_peer("bob", "are you there?"));
+//!     sleep(Duration::from_secs(20)).await;
+//!     tunnel.restore();
+//!     wait_for(&mut events, |event| matches!(event, RtmEvent::MessageFromPeer { .. }).then_some(())).await?;
+//!     sending.await??;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A stopped clock goes on by itself to the next deadline whenever no task has anything to do. It does not wait for other
+//! threads: give the server no data directory, and have your application read no files or sockets meanwhile.
 
-use std::{future::poll_fn, io, pin::Pin};
+mod link;
+mod stream;
 
-use async_tungstenite::{
-    WebSocketStream,
-    tokio::{TokioAdapter, accept_hdr_async},
-    tungstenite::{
-        Message,
-        handshake::server::{ErrorResponse, Request, Response},
-        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
-        protocol::CloseFrame,
-    },
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
-use bytes::Bytes;
-use futures::{Sink, StreamExt};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use rtm_codec::{
-    Answer, ClientFrame, CloseReason, Command, Epoch, Login, Packet, RequestId, Resumption, Seq, ServerFrame,
-    ServerWire, SessionId, SessionTicket, SharedEvent, UserId, Welcome, Wire,
-    anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
-};
-use tokio::{
-    io::{DuplexStream, duplex},
-    sync::mpsc,
-};
 
-use crate::{
-    Client, ClientBuilder, Events,
-    address::Address,
-    network::{Io, Network},
-};
+use rtm_connection::RtmEvent;
+use tokio::{sync::watch, time::timeout};
 
-pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
+pub use self::{link::Link, stream::Stream};
+use crate::Events;
 
-/// A network with one server, which takes each connection by hand.
-pub(crate) struct Switchboard {
-    calls: mpsc::UnboundedReceiver<(Address, DuplexStream)>,
+/// A network in memory that leads to one server. All clones are the same one.
+#[derive(Clone)]
+pub struct Network {
+    inner: Arc<Inner>,
 }
 
-struct Wires {
-    calls: mpsc::UnboundedSender<(Address, DuplexStream)>,
-    capacity: usize,
+struct Inner {
+    serve: Serve,
+    links: Mutex<Links>,
 }
 
-impl Network for Wires {
-    async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
-        let (here, there) = duplex(self.capacity);
-        self.calls.send((address.clone(), there)).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
-        Ok(Box::new(here))
-    }
+type Serve = Box<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+#[derive(Default)]
+struct Links {
+    /// The links that are left.
+    made: Vec<Weak<watch::Sender<Conditions>>>,
+    /// How many there were.
+    count: u32,
+    /// What the next one begins with.
+    conditions: Conditions,
 }
 
-/// A client of the builder's settings whose network is the switchboard.
-pub(crate) fn client(builder: &ClientBuilder) -> (Client, Events, Switchboard) {
-    client_over(builder, 64 * 1024)
+/// A connection that arrives at the server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Incoming {
+    /// The server's end of it.
+    pub stream: Stream,
+    /// The client's address. Each link has one of its own; ports count up.
+    pub from: SocketAddr,
+    /// Where the client wants to connect to, as `host:port`: its gateway, or what that has named.
+    pub to: String,
 }
 
-/// The same, with streams that hold `capacity` bytes in each direction.
-pub(crate) fn client_over(builder: &ClientBuilder, capacity: usize) -> (Client, Events, Switchboard) {
-    let (calls, taken) = mpsc::unbounded_channel();
-    let builder = builder.clone().gateway("http://gateway").app_id(APP_ID).seed(7);
-    let (client, events, driver) = builder.assemble(Wires { calls, capacity }).unwrap();
-    tokio::spawn(driver.run());
-    (client, events, Switchboard { calls: taken })
+/// What a link is like.
+#[derive(Debug, Clone, Copy, Default)]
+struct Conditions {
+    state: State,
+    /// From one end to the other.
+    delay: Duration,
+    /// How often its connections were cut.
+    cuts: u64,
 }
 
-impl Switchboard {
-    /// The next connection that the client makes, with where to.
-    pub(crate) async fn call(&mut self) -> (Address, DuplexStream) {
-        self.calls.recv().await.expect("the client is gone")
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    /// It carries what it is given.
+    #[default]
+    Open,
+    /// Nothing moves.
+    Stalled,
+    /// It makes no connections.
+    Refused,
+}
 
-    /// The server's end of the next WebSocket.
-    pub(crate) async fn accept(&mut self) -> Peer {
-        let (_, stream) = self.call().await;
-        Peer::new(stream).await
-    }
+/// The event that a test waited for did not come.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("no such event came within {} s{}; instead: {}", .within.as_secs_f64(), if *.has_ended { ", and the client has ended" } else { "" }, list(.came))]
+#[non_exhaustive]
+pub struct NoSuchEvent {
+    /// How long the test waited, at most.
+    pub within: Duration,
+    /// The events that came.
+    pub came: Vec<RtmEvent>,
+    /// Whether the client is gone, so that no more events can come.
+    pub has_ended: bool,
+}
 
-    /// Takes the next WebSocket and its login.
-    pub(crate) async fn accept_login(&mut self) -> (Peer, Login) {
-        let mut peer = self.accept().await;
-        let login = peer.login(Resumption::New).await;
-        (peer, login)
-    }
-
-    /// Answers the next HTTP request, with the request's body decoded.
-    pub(crate) async fn answer_post(&mut self, answer: GatewayAnswer) -> GatewayRequest {
-        let (_, stream) = self.call().await;
-        let (sender, mut asked) = mpsc::unbounded_channel();
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let (sender, body) = (sender.clone(), answer.encode());
-            async move {
-                let endpoint = Endpoint::find(request.uri().path(), request.uri().query()).expect("a known endpoint");
-                let asked = request.into_body().collect().await?.to_bytes();
-                sender.send(GatewayRequest::decode(endpoint, &asked).expect("a request")).expect("a test");
-                Ok::<_, hyper::Error>(hyper::Response::new(Full::new(Bytes::from(body))))
-            }
+impl Network {
+    /// A network at whose end `serve` is called with each connection, in a task of its own.
+    ///
+    /// For a server of this project's: `move |incoming| { let server = handle.clone(); async move {
+    /// server.serve(incoming.stream, incoming.from).await } }`.
+    pub fn new<F, S>(serve: S) -> Self
+    where
+        S: Fn(Incoming) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+    {
+        let serve: Serve = Box::new(move |incoming| {
+            let served = serve(incoming);
+            Box::pin(async move { drop(served.await) })
         });
-        // The client hangs up after the answer.
-        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        asked.recv().await.expect("a request")
-    }
-}
-
-/// The server's end of a WebSocket.
-pub(crate) struct Peer {
-    socket: WebSocketStream<TokioAdapter<DuplexStream>>,
-    wire: ServerWire,
-    frames: std::collections::VecDeque<ClientFrame>,
-    next: Seq,
-}
-
-/// How a WebSocket ended, seen from the server.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    Code(u16),
-    Cut,
-}
-
-impl Peer {
-    /// Takes a WebSocket on this stream.
-    pub(crate) async fn new(stream: DuplexStream) -> Self {
-        let mut wire = Wire::Vendor;
-        #[expect(clippy::result_large_err, reason = "the library says so")]
-        let choose = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-            if let Some(protocol) = request.headers().get(SEC_WEBSOCKET_PROTOCOL) {
-                assert_eq!(protocol, "rtm.v1");
-                wire = Wire::Native;
-                response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("rtm.v1"));
-            }
-            Ok(response)
-        };
-        let socket = accept_hdr_async(stream, choose).await.expect("a handshake");
-        Self { socket, wire: ServerWire::new(wire), frames: Default::default(), next: Seq(1) }
+        Self { inner: Arc::new(Inner { serve, links: Mutex::default() }) }
     }
 
-    /// Takes the client's login.
-    pub(crate) async fn login(&mut self, resumption: Resumption) -> Login {
-        let ClientFrame::Login(login) = self.recv().await else { panic!("the first frame is no login") };
-        let welcome = Welcome {
-            user_id: login.user_id.clone().unwrap_or_else(|| UserId::new("assigned").unwrap()),
-            ticket: Some(SessionTicket::new(SessionId([7; 16]), Epoch(1))),
-            resumption,
-            token_expires_in_ms: None,
-            server_time_ms: 0,
-            limits: None,
-        };
-        self.send(ServerFrame::Welcome(Box::new(welcome))).await;
-        *login
+    /// A new link: a device's own way into the network, with an address of its own.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        let mut links = self.links();
+        links.count += 1;
+        let conditions = Arc::new(watch::Sender::new(links.conditions));
+        links.made.retain(|link| link.strong_count() > 0);
+        links.made.push(Arc::downgrade(&conditions));
+        Link::new(self.clone(), links.count, conditions)
     }
 
-    /// The next frame, whichever.
-    pub(crate) async fn recv(&mut self) -> ClientFrame {
-        self.try_recv().await.expect("the client closed")
+    /// Cuts the connections of all links: [`Link::cut`].
+    pub fn cut(&self) {
+        self.change(|conditions| conditions.cuts += 1);
     }
 
-    /// The next frame, or how the WebSocket ended.
-    pub(crate) async fn try_recv(&mut self) -> Result<ClientFrame, End> {
-        loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Ok(frame);
-            }
-            let packet = match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => Packet::Text(text.as_str().into()),
-                Some(Ok(Message::Binary(bytes))) => Packet::Binary(bytes),
-                Some(Ok(Message::Close(frame))) => {
-                    // Polling on answers the client's close frame.
-                    while self.socket.next().await.is_some_and(|message| message.is_ok()) {}
-                    return Err(frame.map_or(End::Cut, |frame| End::Code(frame.code.into())));
-                }
-                Some(Ok(_)) => continue,
-                Some(Err(_)) | None => return Err(End::Cut),
-            };
-            let mut frames = Vec::new();
-            self.wire.decode(packet, &mut frames).expect("a packet of the wire");
-            self.frames.extend(frames);
+    /// Stalls all links, as when the server's own network is gone: [`Link::stall`]. New links are stalled too.
+    pub fn stall(&self) {
+        self.change(|conditions| conditions.state = State::Stalled);
+    }
+
+    /// Refuses connections on all links, as when the server's machine is up and the server is not: [`Link::refuse`]. New
+    /// links refuse them too.
+    pub fn refuse(&self) {
+        self.change(Conditions::refuse);
+    }
+
+    /// Restores all links: [`Link::restore`].
+    pub fn restore(&self) {
+        self.change(|conditions| conditions.state = State::Open);
+    }
+
+    /// Delays what passes through any link: [`Link::delay`]. New links delay it too.
+    pub fn delay(&self, one_way: Duration) {
+        self.change(|conditions| conditions.delay = one_way);
+    }
+
+    fn change(&self, change: impl Fn(&mut Conditions)) {
+        let mut links = self.links();
+        change(&mut links.conditions);
+        for link in links.made.iter().filter_map(Weak::upgrade) {
+            link.send_modify(&change);
         }
     }
 
-    /// The next request; pings are answered, acks are ignored.
-    pub(crate) async fn request(&mut self) -> (RequestId, Command) {
-        loop {
-            match self.recv().await {
-                ClientFrame::Request { id, command } => return (id, command),
-                ClientFrame::Ping => self.send(ServerFrame::Pong).await,
-                ClientFrame::Ack { .. } => {}
-                other => panic!("no request: {other:?}"),
-            }
-        }
-    }
-
-    /// How the WebSocket ends; everything before is skipped, a logout too.
-    pub(crate) async fn end(&mut self) -> End {
-        loop {
-            if let Err(end) = self.try_recv().await {
-                return end;
-            }
-        }
-    }
-
-    pub(crate) async fn reply(&mut self, id: RequestId, answer: Answer) {
-        self.send(ServerFrame::Reply { id, result: Ok(answer) }).await;
-    }
-
-    pub(crate) async fn send(&mut self, frame: ServerFrame) {
-        self.wire.encode(&frame);
-        self.flush().await;
-    }
-
-    /// Sends an event with the next number.
-    pub(crate) async fn event(&mut self, event: rtm_codec::Event) {
-        self.wire.encode_event(self.next, &SharedEvent::new(event));
-        self.next = self.next.next();
-        self.flush().await;
-    }
-
-    /// Sends bytes that are not the protocol.
-    pub(crate) async fn garbage(&mut self) {
-        self.socket.send(Message::binary(vec![0xFF; 16])).await.expect("the client reads");
-    }
-
-    /// Closes with a reason's code, as a server does that has one.
-    pub(crate) async fn close(mut self, reason: CloseReason) {
-        let frame = CloseFrame { code: reason.websocket_code().into(), reason: reason.as_str().into() };
-        let _ = self.socket.close(Some(frame)).await;
-        while self.socket.next().await.is_some_and(|message| message.is_ok()) {}
-    }
-
-    /// The stream below the WebSocket, to write its bytes by hand.
-    pub(crate) fn stream(&mut self) -> &mut DuplexStream {
-        self.socket.get_mut().get_mut()
-    }
-
-    async fn flush(&mut self) {
-        while let Some(packet) = self.wire.take_packet() {
-            let message = match packet {
-                Packet::Text(text) => Message::text(text.as_str()),
-                Packet::Binary(bytes) => Message::Binary(bytes),
-            };
-            poll_fn(|cx| Pin::new(&mut self.socket).poll_ready(cx)).await.expect("the client reads");
-            Pin::new(&mut self.socket).start_send(message).expect("the client reads");
-        }
-        poll_fn(|cx| Pin::new(&mut self.socket).poll_flush(cx)).await.expect("the client reads");
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.inner.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl Conditions {
+    fn refuse(&mut self) {
+        self.state = State::Refused;
+        self.cuts += 1;
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+/// Takes events up to the first for which `choose` returns something, and returns that. Unlike
+/// [`Events::wait_for`], it says what came instead. It waits for one minute at most, which on a stopped clock is no time.
+///
+/// # Errors
+///
+/// [`NoSuchEvent`] if there was none.
+///
+/// # Cancel safety
+///
+/// No event is lost when the future is dropped, but those that were passed over are.
+pub async fn wait_for<T>(
+    events: &mut Events,
+    mut choose: impl FnMut(&RtmEvent) -> Option<T>,
+) -> Result<T, NoSuchEvent> {
+    let mut came = Vec::new();
+    let search = async {
+        while let Some(event) = events.recv().await {
+            if let Some(found) = choose(&event) {
+                return Some(found);
+            }
+            came.push(event);
+        }
+        None
+    };
+    let has_ended = match timeout(WAIT, search).await {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    Err(NoSuchEvent { within: WAIT, came, has_ended })
+}
+
+fn list(events: &[RtmEvent]) -> String {
+    if events.is_empty() {
+        return "none".to_owned();
+    }
+    let events = events.iter().map(|event| format!("{} ({event})", event.name()));
+    events.collect::<Vec<_>>().join(", ")
+}
+
+/// Longer than anything that a server or a client waits for before it says something.
+const WAIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

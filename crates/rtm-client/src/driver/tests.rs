@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Client, Events,
-    testing::{End, Peer, Switchboard, client, client_over},
+    switchboard::{End, Peer, Switchboard, client, client_over},
 };
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Client, Events, HistoryQuery,
-    testing::{APP_ID, Peer, Switchboard, client, client_over},
+    switchboard::{APP_ID, Peer, Switchboard, client, client_over},
 };
 
 #[tokio::test(start_paused = true)]
