@@ -45,6 +45,10 @@ struct Found {
 
 #[test]
 fn every_mutation_fits_the_code() -> anyhow::Result<()> {
+    if !root().join("crates").exists() {
+        // The package of this crate alone has nothing that could be broken.
+        return Ok(());
+    }
     let mutations = mutations()?;
     ensure!(mutations.len() >= 10, "there are only {} mutations", mutations.len());
     for mutation in &mutations {

@@ -11,7 +11,8 @@ use crate::{
     vectors::{self, Vector},
 };
 
-const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/native-wire.md"));
+/// A link to the page, so that the crate's package has it too.
+const PAGE: &str = include_str!("native-wire.md");
 
 #[test]
 fn the_frames_are_those_of_the_page() {
