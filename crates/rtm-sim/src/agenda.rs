@@ -89,27 +89,33 @@ pub(crate) struct Ask {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<S> {
     at: Duration,
     order: u64,
-    step: Step,
+    step: S,
 }
 
 /// The steps to come, in the order of their time, and of their planning where that is the same.
-#[derive(Debug, Default)]
-pub(crate) struct Agenda {
-    entries: BinaryHeap<Reverse<Entry>>,
+#[derive(Debug)]
+pub(crate) struct Agenda<S = Step> {
+    entries: BinaryHeap<Reverse<Entry<S>>>,
     planned: u64,
 }
 
-impl Agenda {
-    pub(crate) fn plan(&mut self, at: Duration, step: Step) {
+impl<S> Default for Agenda<S> {
+    fn default() -> Self {
+        Self { entries: BinaryHeap::new(), planned: 0 }
+    }
+}
+
+impl<S> Agenda<S> {
+    pub(crate) fn plan(&mut self, at: Duration, step: S) {
         self.planned += 1;
         self.entries.push(Reverse(Entry { at, order: self.planned, step }));
     }
 
     /// The next step, if it is not after `until`.
-    pub(crate) fn next(&mut self, until: Duration) -> Option<(Duration, Step)> {
+    pub(crate) fn next(&mut self, until: Duration) -> Option<(Duration, S)> {
         if self.entries.peek()?.0.at > until {
             return None;
         }
@@ -117,21 +123,21 @@ impl Agenda {
     }
 }
 
-impl PartialEq for Entry {
+impl<S> PartialEq for Entry<S> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Entry {}
+impl<S> Eq for Entry<S> {}
 
-impl PartialOrd for Entry {
+impl<S> PartialOrd for Entry<S> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl<S> Ord for Entry<S> {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.at, self.order).cmp(&(other.at, other.order))
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Parser;
-use rtm_sim::{Counts, Outcome, run_seed};
+use rtm_sim::{Counts, NodesCounts, run_nodes, run_seed};
 
 /// Simulates RTM under faults, deterministically, and checks what it promises.
 #[derive(Debug, Parser)]
@@ -36,18 +36,79 @@ struct Options {
     /// Go on after a seed that breaks a promise, and print them all.
     #[arg(long)]
     keep_going: bool,
+    /// Run worlds of the nodes of a cluster, without clients: so many nodes, or as many as each seed likes.
+    #[arg(long, value_name = "HOW MANY", num_args = 0..=1, require_equals = true)]
+    nodes: Option<Option<usize>>,
+}
+
+/// What came of a seed.
+struct Ran {
+    figures: Figures,
+    fault: Option<String>,
+    trace: Vec<String>,
+}
+
+/// What happened in worlds of one kind.
+#[derive(Clone, Copy)]
+enum Figures {
+    Clients(Counts),
+    Nodes(NodesCounts),
+}
+
+impl Figures {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Clients(one), Self::Clients(other)) => Self::Clients(one.and(other)),
+            (Self::Nodes(one), Self::Nodes(other)) => Self::Nodes(one.and(other)),
+            (_, other) => other,
+        }
+    }
+
+    fn events(&self) -> String {
+        match self {
+            Self::Clients(counts) => figures(counts),
+            Self::Nodes(counts) => {
+                let NodesCounts { steps, views, put_out, isolated, parcels, payloads, .. } = counts;
+                format!(
+                    "{steps} steps, {views} views, {put_out} nodes put out, {isolated} times isolated, {parcels} parcels, \
+                     {payloads} payloads"
+                )
+            }
+        }
+    }
+
+    fn mishaps(&self) -> String {
+        match self {
+            Self::Clients(counts) => mishaps(counts),
+            Self::Nodes(counts) => format!("{} mishaps", counts.mishaps),
+        }
+    }
+}
+
+fn run(options: &Options, seed: u64, trace: bool) -> Ran {
+    match options.nodes {
+        Some(nodes) => {
+            let outcome = run_nodes(seed, nodes, trace);
+            let fault = outcome.fault.map(|fault| fault.to_string());
+            Ran { figures: Figures::Nodes(outcome.counts), fault, trace: outcome.trace }
+        }
+        None => {
+            let outcome = run_seed(seed, trace);
+            Ran { figures: Figures::Clients(outcome.counts), fault: outcome.fault, trace: outcome.trace }
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     match options.seed {
-        Some(seed) => run_one(seed, options.trace),
+        Some(seed) => run_one(&options, seed),
         None => run_many(&options),
     }
 }
 
-fn run_one(seed: u64, trace: bool) -> ExitCode {
-    let outcome = run_seed(seed, trace);
+fn run_one(options: &Options, seed: u64) -> ExitCode {
+    let outcome = run(options, seed, options.trace);
     let mut out = std::io::stdout().lock();
     for line in &outcome.trace {
         // Whoever reads this may have read enough.
@@ -55,8 +116,8 @@ fn run_one(seed: u64, trace: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let _ = writeln!(out, "seed {seed}: {}", figures(&outcome.counts));
-    let _ = writeln!(out, "seed {seed}: {}", mishaps(&outcome.counts));
+    let _ = writeln!(out, "seed {seed}: {}", outcome.figures.events());
+    let _ = writeln!(out, "seed {seed}: {}", outcome.figures.mishaps());
     match outcome.fault {
         Some(fault) => {
             let _ = writeln!(out, "seed {seed} breaks a promise: {fault}");
@@ -71,7 +132,7 @@ fn run_many(options: &Options) -> ExitCode {
         options.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get)).max(1);
     let end = options.first_seed.saturating_add(options.seeds);
     let next = AtomicU64::new(options.first_seed);
-    let done: Mutex<(u64, Counts, Vec<Outcome>)> = Mutex::default();
+    let done: Mutex<(u64, Option<Figures>, Vec<u64>)> = Mutex::default();
     #[expect(clippy::disallowed_methods, reason = "how long it took is for the person at the terminal")]
     let since = Instant::now();
     let shows_progress = std::io::stderr().is_terminal();
@@ -83,16 +144,16 @@ fn run_many(options: &Options) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let outcome = run_seed(seed, false);
+                    let outcome = run(options, seed, false);
                     let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     done.0 += 1;
-                    done.1 = done.1.and(outcome.counts);
+                    done.1 = Some(done.1.map_or(outcome.figures, |figures| figures.and(outcome.figures)));
                     if let Some(fault) = &outcome.fault {
                         println!("seed {seed} breaks a promise: {fault}");
                         if !options.keep_going {
                             next.store(end, Ordering::Relaxed);
                         }
-                        done.2.push(outcome);
+                        done.2.push(seed);
                     }
                     let step = if shows_progress { 100 } else { (options.seeds / 10).max(1) };
                     if done.0.is_multiple_of(step) {
@@ -102,16 +163,22 @@ fn run_many(options: &Options) -> ExitCode {
             });
         }
     });
-    let (seeds, counts, mut failed) = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (seeds, figures, mut failed) = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if shows_progress {
         eprint!("\r\x1b[K");
     }
-    failed.sort_by_key(|outcome| outcome.seed);
+    failed.sort_unstable();
     if let Some(first) = failed.first() {
-        println!("to see what happened: rtm-sim --seed {} --trace", first.seed);
+        let nodes = match options.nodes {
+            Some(Some(nodes)) => format!(" --nodes={nodes}"),
+            Some(None) => " --nodes".to_owned(),
+            None => String::new(),
+        };
+        println!("to see what happened: rtm-sim{nodes} --seed {first} --trace");
     }
-    println!("what went wrong in them: {}", mishaps(&counts));
-    println!("{seeds} seeds, {} failed: {} in {:.1} s", failed.len(), figures(&counts), since.elapsed().as_secs_f64());
+    let Some(figures) = figures else { return ExitCode::SUCCESS };
+    println!("what went wrong in them: {}", figures.mishaps());
+    println!("{seeds} seeds, {} failed: {} in {:.1} s", failed.len(), figures.events(), since.elapsed().as_secs_f64());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -262,11 +262,11 @@ impl Membership {
         &self.view
     }
 
-    /// Where it stands at `now`.
+    /// Where it stands at `now`. To be asked before anything is decided that reaches others.
     #[must_use]
-    pub fn standing(&self, now: Instant) -> Standing {
+    pub fn standing(&self, now: Now) -> Standing {
         match self.phase {
-            Phase::Inside if self.own.is_certain(now) => Standing::Member,
+            Phase::Inside if self.own.is_certain(now.instant) && !self.has_jumped(now) => Standing::Member,
             Phase::Inside | Phase::Leaving => Standing::Isolated,
             Phase::Looking | Phase::Outside | Phase::Over => Standing::Outside,
         }
@@ -363,7 +363,7 @@ impl Membership {
     /// Its clients are gone, after it was isolated for too long: it forgets everything, and joins anew when it can.
     pub fn give_up(&mut self, now: Now) {
         self.pass_time(now);
-        if self.standing(self.now) == Standing::Isolated && self.phase == Phase::Inside {
+        if self.phase == Phase::Inside && !self.own.is_certain(self.now) {
             self.end(Left::GaveUp);
         }
     }
@@ -381,22 +381,26 @@ impl Membership {
 
     /// Every input begins with this. A time that is missing, by any clock, is a time in which others may have gone on.
     fn pass_time(&mut self, now: Now) {
-        let lived = now.instant.saturating_duration_since(self.start.instant);
-        let wall =
-            i64::try_from(now.unix_ms).unwrap_or(i64::MAX) - i64::try_from(self.start.unix_ms).unwrap_or(i64::MAX);
-        let wall_ahead_ms = wall - i64::try_from(lived.as_millis()).unwrap_or(i64::MAX);
-        let has_jumped = (wall_ahead_ms - self.wall_ahead_ms).abs() > JUMP_MS;
-        let is_late = now.instant > self.tick_at + LATE;
-        if has_jumped {
-            self.wall_ahead_ms = wall_ahead_ms;
-        } else {
-            // A clock that is slowly set does not jump.
-            self.wall_ahead_ms += (wall_ahead_ms - self.wall_ahead_ms).signum();
-        }
+        let has_jumped = self.has_jumped(now);
+        let ahead = self.wall_ahead_of(now) - self.wall_ahead_ms;
+        // A clock that is slowly set does not jump.
+        self.wall_ahead_ms += if ahead.abs() > JUMP_MS { ahead } else { ahead.signum() };
         self.now = self.now.max(now.instant);
-        if (has_jumped || is_late) && self.phase != Phase::Over {
+        if has_jumped && self.phase != Phase::Over {
             self.jump();
         }
+    }
+
+    /// Whether time is missing before `now`.
+    fn has_jumped(&self, now: Now) -> bool {
+        let ahead = self.wall_ahead_of(now) - self.wall_ahead_ms;
+        ahead.abs() > JUMP_MS || now.instant > self.tick_at + LATE
+    }
+
+    fn wall_ahead_of(&self, now: Now) -> i64 {
+        let millis = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
+        let lived = millis(now.instant.saturating_duration_since(self.start.instant).as_millis());
+        millis(now.unix_ms.into()).saturating_sub(millis(self.start.unix_ms.into())).saturating_sub(lived)
     }
 
     /// Time passed that this node does not know of: it may have been put out, and what it waited for may be long there.

@@ -102,7 +102,7 @@ impl Node {
 
     /// Where it stands.
     #[must_use]
-    pub fn standing(&self, now: Instant) -> Standing {
+    pub fn standing(&self, now: Now) -> Standing {
         self.membership.standing(now)
     }
 

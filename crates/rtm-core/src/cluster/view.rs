@@ -231,36 +231,29 @@ impl View {
 
     /// Who is home of what, coming from the view before.
     fn assign(&self, before: &Self) -> Vec<u16> {
-        let mut planned = PLANNED_MOVES;
-        let mut homes = Vec::with_capacity(usize::from(PARTITIONS));
-        let mut kept = Vec::with_capacity(usize::from(PARTITIONS));
-        for partition in 0..PARTITIONS {
-            let old = before
-                .home(partition)
-                .and_then(|home| self.place(&home.id))
-                .filter(|&at| self.members.get(usize::from(at)).is_some_and(|member| member.role != Role::Edge));
-            kept.push(old);
-            if old.is_none() {
-                planned = planned.saturating_sub(1);
+        let old_home = |partition| {
+            let at = self.place(&before.home(partition)?.id)?;
+            self.members.get(usize::from(at)).filter(|member| member.role != Role::Edge).map(|member| (at, member.role))
+        };
+        let old: Vec<_> = (0..PARTITIONS).map(old_home).collect();
+        let mut planned = PLANNED_MOVES.saturating_sub(old.iter().filter(|home| home.is_none()).count());
+        let mut homes: Vec<Option<u16>> = old.iter().map(|home| home.map(|(at, _)| at)).collect();
+        // Those of homes that are going to leave first.
+        for role in [Role::Draining, Role::Home] {
+            for (partition, home) in (0..PARTITIONS).zip(&mut homes) {
+                let has_role = old[usize::from(partition)].is_some_and(|(_, its)| its == role);
+                if let Some(best) = self.best(partition).filter(|best| has_role && planned > 0 && *home != Some(*best))
+                {
+                    *home = Some(best);
+                    planned -= 1;
+                }
             }
         }
-        for (partition, old) in (0..PARTITIONS).zip(kept) {
-            let at = match (old, self.best(partition)) {
-                (Some(old), Some(best)) if old != best && planned > 0 => {
-                    planned -= 1;
-                    best
-                }
-                (Some(old), _) => old,
-                (None, Some(best)) => best,
-                // All who are left are leaving: one of them has it until then.
-                (None, None) => match self.highest(partition, Role::Draining) {
-                    Some(at) => at,
-                    None => return Vec::new(),
-                },
-            };
-            homes.push(at);
+        for (partition, home) in (0..PARTITIONS).zip(&mut homes) {
+            // All who are left may be leaving: one of them has it until then.
+            *home = home.or_else(|| self.best(partition)).or_else(|| self.highest(partition, Role::Draining));
         }
-        homes
+        homes.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default()
     }
 
     fn place(&self, id: &NodeId) -> Option<u16> {

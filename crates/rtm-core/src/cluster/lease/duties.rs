@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Asked, EngineKey, EngineOp, Membership, MembershipEvent, Phase, Standing, keys::LAST_MOMENTS};
+use super::{Asked, EngineKey, EngineOp, Membership, MembershipEvent, Phase, keys::LAST_MOMENTS};
 use crate::cluster::view::{Change, NodeId, Role, View};
 
 /// What a node has to do for the view, and since when.
@@ -72,7 +72,7 @@ impl Membership {
         self.note_gone();
         match self.phase {
             Phase::Outside => self.tend_as_outsider(),
-            Phase::Inside if self.standing(self.now) == Standing::Member => self.tend_as_member(),
+            Phase::Inside if self.own.is_certain(self.now) => self.tend_as_member(),
             Phase::Leaving if self.view.has(&self.id) => self.propose(&[Change::Leave(self.id.clone())]),
             _ => {}
         }
@@ -100,6 +100,9 @@ impl Membership {
 
     fn tend_as_member(&mut self) {
         self.look_for_dead();
+        for id in self.contacts.joiners(self.now).cloned().collect::<Vec<_>>() {
+            self.look_at(&id);
+        }
         let mut changes: Vec<Change> = self.departed().collect();
         changes.extend(self.joiners());
         let mine = self.own_change();
@@ -128,7 +131,9 @@ impl Membership {
             return;
         }
         for id in &others {
-            self.look_at(id);
+            if id.name != self.id.name {
+                self.look_at(id);
+            }
         }
         let is_dead = |id: &NodeId| self.duties.gone.contains_key(id) || self.keys.still(id) >= ALL_DEAD;
         if !others.iter().all(is_dead) {
@@ -171,7 +176,10 @@ impl Membership {
         for id in self.view.members().iter().map(|member| &member.id).filter(|id| !self.duties.gone.contains_key(id)) {
             let said = match self.keys.lease(id) {
                 _ if *id == self.id => self.contacts.deaf(&self.view, &self.id, self.now),
-                Some(lease) if self.keys.is_moving(id) => lease.deaf.clone(),
+                // What it says of names is about the members of today only if it knows them.
+                Some(lease) if self.keys.is_moving(id) && lease.epoch >= self.duties.members_epoch => {
+                    lease.deaf.clone()
+                }
                 _ => continue,
             };
             for one in said {

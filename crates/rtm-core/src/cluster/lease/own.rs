@@ -59,6 +59,11 @@ impl Own {
 
 impl Membership {
     pub(super) fn tend_own(&mut self) {
+        if self.phase == Phase::Inside && !self.own.is_certain(self.now) {
+            // Who is out of touch blames nobody for being silent: the whole network may be away.
+            self.contacts.begin_anew(self.now);
+            self.tell_isolation();
+        }
         let is_asking =
             self.is_asking(|asked| matches!(asked, Asked::Take | Asked::Renew | Asked::ReadOwn | Asked::Resign));
         if self.own.next_at <= self.now && !is_asking {
@@ -72,9 +77,6 @@ impl Membership {
                 Phase::Outside | Phase::Inside | Phase::Leaving => self.renew(),
                 Phase::Over => {}
             }
-        }
-        if self.phase == Phase::Inside && !self.own.is_certain(self.now) {
-            self.tell_isolation();
         }
     }
 
