@@ -24,6 +24,8 @@ struct Mutation {
     breaks: String,
     /// The invariants that show it, in most worlds.
     seen_by: Vec<String>,
+    /// What the simulation is to be run with.
+    run_with: Vec<String>,
     edits: Vec<Edit>,
 }
 
@@ -68,9 +70,11 @@ fn every_mutation_is_found() -> anyhow::Result<()> {
     let mutations = mutations()?;
     let tree = Tree::copy()?;
     tree.build().context("the code as it is")?;
-    let said = tree.run(HOLDS)?;
-    ensure!(said.is_ok(), "the code as it is breaks a promise: {said:?}");
-    println!("{:<28} nothing is found in {HOLDS} seeds", "(the code as it is)");
+    for arguments in [vec![], vec!["--nodes".to_owned()]] {
+        let said = tree.run(HOLDS, &arguments)?;
+        ensure!(said.is_ok(), "the code as it is breaks a promise with {arguments:?}: {said:?}");
+        println!("{:<28} nothing is found in {HOLDS} seeds with {arguments:?}", "(the code as it is)");
+    }
     let mut missed = Vec::new();
     for mutation in
         mutations.iter().filter(|mutation| only.as_ref().is_none_or(|only| mutation.name.contains(only.as_str())))
@@ -116,6 +120,7 @@ impl Mutation {
     /// ```text
     /// # What it breaks.
     /// # Seen by: OneInvariant, AnotherInvariant
+    /// # Run with: --nodes
     /// @ the/file.rs
     ///  a line that stays
     /// -a line that goes
@@ -127,11 +132,14 @@ impl Mutation {
             name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             breaks: String::new(),
             seen_by: Vec::new(),
+            run_with: Vec::new(),
             edits: Vec::new(),
         };
         for line in text.lines() {
             if let Some(invariants) = line.strip_prefix("# Seen by: ") {
                 mutation.seen_by.extend(invariants.split(", ").map(str::to_owned));
+            } else if let Some(arguments) = line.strip_prefix("# Run with: ") {
+                mutation.run_with.extend(arguments.split(' ').map(str::to_owned));
             } else if let Some(words) = line.strip_prefix("# ") {
                 mutation.breaks = format!("{} {words}", mutation.breaks).trim_start().to_owned();
             } else if let Some(file) = line.strip_prefix("@ ") {
@@ -222,8 +230,11 @@ impl Tree {
     }
 
     /// Runs so many seeds of the simulation. Gives what it found, which is an error here.
-    fn run(&self, seeds: u64) -> anyhow::Result<Result<(), Found>> {
-        let ran = Command::new(self.target.join("mutation/rtm-sim")).args(["--seeds", &seeds.to_string()]).output()?;
+    fn run(&self, seeds: u64, arguments: &[String]) -> anyhow::Result<Result<(), Found>> {
+        let ran = Command::new(self.target.join("mutation/rtm-sim"))
+            .args(arguments)
+            .args(["--seeds", &seeds.to_string()])
+            .output()?;
         if ran.status.success() {
             return Ok(Ok(()));
         }
@@ -252,7 +263,7 @@ impl Tree {
                 break;
             }
         }
-        let found = result.and_then(|()| self.build()).and_then(|()| self.run(SEEDS));
+        let found = result.and_then(|()| self.build()).and_then(|()| self.run(SEEDS, &mutation.run_with));
         for (file, text) in whole.into_iter().rev() {
             fs::write(file, text)?;
         }

@@ -407,7 +407,7 @@ impl Membership {
     fn jump(&mut self) {
         self.ops.clear();
         self.own.doubt(self.now);
-        self.keys.begin_anew(self.now);
+        self.keys.break_row();
         self.contacts.begin_anew(self.now);
         self.duties.begin_anew(self.now);
         self.tick_at = self.now;

@@ -168,7 +168,14 @@ impl NodesWorld {
                 }
             }
             Mishap::Election => self.engine.leaderless_until = now + secs(&mut self.rng, 4, 8),
-            Mishap::AllAway => self.away_until = now + secs(&mut self.rng, 1, 50),
+            Mishap::AllAway => {
+                self.away_until = now + secs(&mut self.rng, 1, 50);
+                // They do not all come back at once.
+                for node in 0..self.places.len() {
+                    let later = secs(&mut self.rng, 0, 4);
+                    self.places[node].cut = (now, self.away_until + later);
+                }
+            }
             Mishap::EngineCut => self.places[node].engine_cut_until = now + secs(&mut self.rng, 1, 50),
             Mishap::Cut => {
                 let until = now + secs(&mut self.rng, 1, 50);

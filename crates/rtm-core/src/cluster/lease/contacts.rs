@@ -15,6 +15,8 @@ use crate::cluster::{
 #[derive(Debug, Default)]
 pub(super) struct Contacts {
     nodes: BTreeMap<NodeId, Contact>,
+    /// The number of the last heartbeat: it never falls, also to a node that was forgotten meanwhile.
+    n: u64,
     next_at: Option<Instant>,
     /// When somebody who is no contact was told of the view.
     told_stranger: Option<Instant>,
@@ -25,7 +27,6 @@ struct Contact {
     is_member: bool,
     /// Heartbeats that were sent, by number and time.
     sent: VecDeque<(u64, Instant)>,
-    n: u64,
     /// The highest number that came.
     heard: u64,
     heard_at: Instant,
@@ -44,7 +45,6 @@ impl Contact {
         Self {
             is_member,
             sent: VecDeque::new(),
-            n: 0,
             heard: 0,
             heard_at: now,
             answered: None,
@@ -148,13 +148,14 @@ impl Membership {
         self.contacts.next_at = Some(self.now + HEARTBEAT_EVERY);
         let now = self.now;
         self.contacts.nodes.retain(|_, contact| contact.is_member || now < contact.heard_at + JOINER_FORGOTTEN);
+        self.contacts.n += 1;
+        let n = self.contacts.n;
         for (id, contact) in &mut self.contacts.nodes {
-            contact.n += 1;
-            contact.sent.push_back((contact.n, now));
+            contact.sent.push_back((n, now));
             if contact.sent.len() > HEARTBEATS_KNOWN {
                 contact.sent.pop_front();
             }
-            let frame = Frame::Heartbeat { n: contact.n, heard: contact.heard };
+            let frame = Frame::Heartbeat { n, heard: contact.heard };
             self.out.push_back(MembershipOutput::Send(id.clone(), frame));
         }
     }

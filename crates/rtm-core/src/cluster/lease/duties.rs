@@ -158,7 +158,10 @@ impl Membership {
             let still = self.keys.still(&id);
             let is_heard_by_all = deaf.get(&id).is_none_or(|by| by.values().all(|&seconds| seconds < UNHEARD));
             let is_dead = still >= DEAD && !is_heard_by_all;
-            let is_killed = still >= KILLED && self.contacts.unreachable_for(&id, self.now) >= UNREACHABLE;
+            // After an outage some come back a few seconds later than others.
+            let is_calm = self.keys.row() >= DEAD;
+            let is_unreachable = self.contacts.unreachable_for(&id, self.now) >= UNREACHABLE;
+            let is_killed = still >= KILLED && is_unreachable && is_calm;
             if !is_dead && !is_killed && has_to_go.as_ref() != Some(&id) {
                 self.duties.suspects.remove(&id);
                 continue;

@@ -15,7 +15,11 @@ use crate::cluster::{
 
 /// What is known of the others' keys.
 #[derive(Debug, Default)]
-pub(super) struct Keys(BTreeMap<NodeName, Seen>);
+pub(super) struct Keys {
+    nodes: BTreeMap<NodeName, Seen>,
+    /// So many of this node's own renewals were acknowledged in a row.
+    row: u32,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -32,10 +36,10 @@ struct Seen {
 impl Keys {
     /// What a key holds, unless something newer is known.
     fn learn(&mut self, name: &NodeName, revision: u64, entry: LeaseEntry) {
-        if !self.0.contains_key(name) && self.0.len() >= KEYS {
+        if !self.nodes.contains_key(name) && self.nodes.len() >= KEYS {
             return;
         }
-        let seen = self.0.entry(name.clone()).or_default();
+        let seen = self.nodes.entry(name.clone()).or_default();
         if revision <= seen.revision {
             return;
         }
@@ -44,38 +48,41 @@ impl Keys {
     }
 
     pub(super) fn see_view(&mut self, view: &View) {
-        self.0.retain(|name, seen| view.named(name).is_some() || seen.still < FORGOTTEN);
+        self.nodes.retain(|name, seen| view.named(name).is_some() || seen.still < FORGOTTEN);
         for member in view.members() {
-            self.0.entry(member.id.name.clone()).or_default();
+            self.nodes.entry(member.id.name.clone()).or_default();
         }
     }
 
     /// A renewal of one's own was acknowledged.
     pub(super) fn count_renewal(&mut self) {
-        for seen in self.0.values_mut() {
+        self.row = self.row.saturating_add(1);
+        for seen in self.nodes.values_mut() {
             seen.still = seen.still.saturating_add(1);
         }
     }
 
     /// A renewal of one's own was not acknowledged at once: others may be as badly off.
     pub(super) fn break_row(&mut self) {
-        for seen in self.0.values_mut() {
+        self.row = 0;
+        for seen in self.nodes.values_mut() {
             seen.still = 0;
         }
     }
 
-    pub(super) fn begin_anew(&mut self, _: Instant) {
-        self.break_row();
+    /// How many of one's own renewals were acknowledged in a row.
+    pub(super) fn row(&self) -> u32 {
+        self.row
     }
 
     /// For how many renewals in a row a node's key has stood still.
     pub(super) fn still(&self, node: &NodeId) -> u32 {
-        self.0.get(&node.name).map_or(0, |seen| seen.still)
+        self.nodes.get(&node.name).map_or(0, |seen| seen.still)
     }
 
     /// Whether this life of a node is over, for certain: its key says so, or a later life has it.
     pub(super) fn is_over(&self, node: &NodeId) -> bool {
-        match self.0.get(&node.name).and_then(|seen| seen.entry.as_ref()) {
+        match self.nodes.get(&node.name).and_then(|seen| seen.entry.as_ref()) {
             Some(LeaseEntry::Tombstone { incarnation }) => *incarnation >= node.incarnation,
             Some(LeaseEntry::Lease(lease)) => lease.incarnation > node.incarnation,
             None => false,
@@ -84,7 +91,7 @@ impl Keys {
 
     /// What this life of a node said last of itself.
     pub(super) fn lease(&self, node: &NodeId) -> Option<&Lease> {
-        match self.0.get(&node.name)?.entry.as_ref()? {
+        match self.nodes.get(&node.name)?.entry.as_ref()? {
             LeaseEntry::Lease(lease) if lease.incarnation == node.incarnation => Some(lease),
             _ => None,
         }
@@ -96,11 +103,12 @@ impl Keys {
 
     /// Whether a node renews its lease.
     pub(super) fn is_moving(&self, node: &NodeId) -> bool {
-        self.lease(node).is_some() && self.0.get(&node.name).is_some_and(|seen| seen.has_moved && seen.still < STANDS)
+        self.lease(node).is_some()
+            && self.nodes.get(&node.name).is_some_and(|seen| seen.has_moved && seen.still < STANDS)
     }
 
     pub(super) fn revision(&self, node: &NodeId) -> u64 {
-        self.0.get(&node.name).map_or(0, |seen| seen.revision)
+        self.nodes.get(&node.name).map_or(0, |seen| seen.revision)
     }
 }
 
@@ -140,7 +148,7 @@ impl Membership {
     }
 
     pub(super) fn read_node(&mut self, name: &NodeName) {
-        self.keys.0.entry(name.clone()).or_default().read_at = Some(self.now);
+        self.keys.nodes.entry(name.clone()).or_default().read_at = Some(self.now);
         if !self.is_asking(|asked| matches!(asked, Asked::ReadNode(asked) if asked == name)) {
             self.ask(Asked::ReadNode(name.clone()), EngineOp::Read { key: EngineKey::Node(name.clone()) });
         }
@@ -148,7 +156,7 @@ impl Membership {
 
     /// Looks at the leader whether a key moves that was not seen to: the watch may hang.
     pub(super) fn look_at(&mut self, node: &NodeId) {
-        let read_at = self.keys.0.get(&node.name).and_then(|seen| seen.read_at);
+        let read_at = self.keys.nodes.get(&node.name).and_then(|seen| seen.read_at);
         if self.keys.still(node) >= STANDS && read_at.is_none_or(|at| self.now >= at + READ_AGAIN) {
             self.read_node(&node.name);
         }
