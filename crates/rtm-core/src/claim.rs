@@ -11,7 +11,7 @@ use rtm_codec::{ClientFrame, CloseReason, ErrorKind, ServerFrame, SessionId, Use
 
 use super::{
     ConnId, Core, Now, Outgoing,
-    cluster::{Ask, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, Verdict},
+    cluster::{Ask, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
     engine::Purpose,
     login::{Arrival, Entrant, Fresh},
     ousted::OustedSessions,
@@ -104,6 +104,9 @@ impl Core {
         if let Some(claim) = edge.claims.of_user(&user_id) {
             return claim.behind.push(entrant);
         }
+        if edge.frozen.has(&user_id) {
+            return self.claim_frozen(now, entrant);
+        }
         let id = edge.claims.next;
         edge.claims.next += 1;
         let claim = Claim {
@@ -126,7 +129,7 @@ impl Core {
 
     /// Whether a connection has logged in, and waits for the cluster.
     pub(super) fn is_claiming(&self, conn: ConnId) -> bool {
-        self.edge.as_ref().is_some_and(|edge| edge.claims.is_waiting(conn))
+        self.edge.as_ref().is_some_and(|edge| edge.claims.is_waiting(conn) || edge.frozen.is_waiting(conn))
     }
 
     /// What comes over a connection whose login waits for the cluster.
@@ -142,12 +145,15 @@ impl Core {
     pub(super) fn leave_claim(&mut self, conn: ConnId) {
         if let Some(edge) = &mut self.edge {
             edge.claims.leave(conn);
+            edge.frozen.leave(conn);
         }
     }
 
     /// The engine has answered a claim.
     pub(super) fn claim_answered(&mut self, now: Now, id: u64, answer: EngineAnswer) {
-        let Some(claim) = self.claim_mut(id) else { return };
+        let Some(edge) = &mut self.edge else { return };
+        let own_node = edge.node.clone();
+        let Some(claim) = edge.claims.open.get_mut(&id) else { return };
         let stage = std::mem::replace(&mut claim.stage, Stage::Reading);
         match (stage, answer) {
             (Stage::Reading, EngineAnswer::Read(heard)) => self.judge_entry(now, id, &heard),
@@ -158,8 +164,10 @@ impl Core {
                 self.ask_engine(id, EngineWork::Read);
             }
             (Stage::ReadingBack { expected, gain }, EngineAnswer::Read(heard)) => {
-                let is_ours = heard.entry.as_ref().is_some_and(|entry| entry.session == claim.session);
-                if is_ours {
+                // A session that moves has the same id where it was.
+                let session = claim.session;
+                let is_ours = |entry: &UserEntry| entry.node == own_node && entry.session == session;
+                if heard.entry.as_ref().is_some_and(is_ours) {
                     self.claim_won(now, id, heard.revision, gain);
                 } else if heard.revision == expected {
                     self.write_claim(id, expected, gain);

@@ -1,6 +1,6 @@
 //! Messages to users whose sessions are on other nodes, and what their senders are told of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtm_codec::{
     ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SessionId, SharedEvent, UserId,
@@ -32,6 +32,15 @@ pub(super) struct Numbered {
     pub(super) n: u64,
 }
 
+/// A message that a session has, of a sender that is here and waits.
+#[derive(Debug)]
+pub(super) struct Received {
+    asker: Asker,
+    event: SharedEvent,
+    store: bool,
+    deadline: Instant,
+}
+
 /// What the other node says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneAnswer {
@@ -53,27 +62,9 @@ impl Core {
 
     /// Sends a message to where its receiver is.
     pub(super) fn send_over_lane(&mut self, now: Now, asker: Asker, to: &UserId, parting: Parting) {
-        let hasher = self.hasher.clone();
         let deadline = now.instant + self.config.settings.receipt_within;
-        let Some(session) = self.hub.sessions.get_mut(asker.session) else { return };
-        let lanes = session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher)));
-        lanes.push(
-            to,
-            LaneMessage {
-                n: 0,
-                numbering: asker.numbering,
-                request: asker.request,
-                event: parting.event,
-                store: parting.store,
-                deadline,
-                place: Place::Waiting,
-            },
-        );
-        if let Some(edge) = &mut self.edge
-            && edge.open_lane(asker.session, to)
-        {
-            self.arm_edge(now.instant + LOOK_EVERY);
-        }
+        let message = LaneMessage::new(asker, parting.event, parting.store, deadline, Place::Waiting);
+        self.put_on_lane(now, asker, to, message);
         self.go_on_with_lane(now, asker.session, to);
     }
 
@@ -173,7 +164,7 @@ impl Core {
         asker: Asker,
         store: bool,
         event: SharedEvent,
-        deadline: std::time::Instant,
+        deadline: Instant,
     ) {
         let Some(session) = self.hub.sessions.get(key) else { return };
         let (is_there, takes_binary) = (session.is_there(), session.terms.abilities().binary);
@@ -360,6 +351,49 @@ impl Core {
         }
     }
 
+    /// The messages that a session has of senders that are here.
+    pub(super) fn received_here(&self, key: SessionKey) -> Vec<Received> {
+        let Some(session) = self.hub.sessions.get(key) else { return Vec::new() };
+        let here = |queued: &Queued| match queued.note {
+            Note::Receipt { asker, deadline, store } if self.hub.sessions.get(asker.session).is_some() => {
+                Some(Received { asker, event: queued.event.clone(), store, deadline })
+            }
+            _ => None,
+        };
+        session.stream.iter().chain(session.mail.held()).filter_map(here).collect()
+    }
+
+    /// A session that had messages of senders here goes on at another node, which says what becomes of them.
+    pub(super) fn have_answered_by(
+        &mut self,
+        now: Now,
+        to: &UserId,
+        node: &NodeId,
+        drops_repeats: bool,
+        received: Vec<Received>,
+    ) {
+        for Received { asker, event, store, deadline } in received {
+            // It may have said so already.
+            let session = self.hub.sessions.get(asker.session);
+            if !session.is_some_and(|session| session.requests.is_under_way(asker.numbering, asker.request)) {
+                continue;
+            }
+            let place = Place::Placed { node: node.clone(), drops_repeats };
+            self.put_on_lane(now, asker, to, LaneMessage::new(asker, event, store, deadline, place));
+        }
+    }
+
+    fn put_on_lane(&mut self, now: Now, asker: Asker, to: &UserId, message: LaneMessage) {
+        let hasher = self.hasher.clone();
+        let Some(session) = self.hub.sessions.get_mut(asker.session) else { return };
+        session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher))).push(to, message);
+        if let Some(edge) = &mut self.edge
+            && edge.open_lane(asker.session, to)
+        {
+            self.arm_edge(now.instant + LOOK_EVERY);
+        }
+    }
+
     /// A user has come to this node: what was on its way to it goes on.
     pub(super) fn receiver_is_here(&mut self, now: Now, user_id: &UserId) {
         let keys = self.edge.as_ref().map_or_else(Vec::new, |edge| edge.lanes_to(user_id));
@@ -368,13 +402,32 @@ impl Core {
 
     /// A session has come from elsewhere, with messages that it sent from there.
     pub(super) fn unpacked_lanes(&mut self, now: Now, key: SessionKey) {
-        let session = self.hub.sessions.get(key);
-        let Some(receivers) = session.and_then(|session| Some(session.lanes.as_ref()?.receivers())) else { return };
-        let Some(edge) = &mut self.edge else { return };
+        let (Some(session), Some(edge)) = (self.hub.sessions.get(key), &mut self.edge) else { return };
+        let receivers = session.lanes.as_ref().map_or_else(Vec::new, |lanes| lanes.receivers());
         for to in &receivers {
             edge.open_lane(key, to);
         }
-        self.arm_edge(now.instant);
+        let until = now.instant + self.config.settings.receipt_within + GRACE;
+        let numbering = session.requests.numbering;
+        let mut is_promised = false;
+        for request in session.requests.under_way() {
+            edge.await_promised(until, Asker { session: key, numbering, request });
+            is_promised = true;
+        }
+        if is_promised {
+            self.arm_edge(until);
+        }
+        if !receivers.is_empty() {
+            self.arm_edge(now.instant);
+        }
+    }
+
+    /// Whoever was to answer a request of a session that came from elsewhere has not: its node may have left.
+    pub(super) fn end_broken_promises(&mut self, now: Now) {
+        let broken = self.edge.as_mut().map_or_else(Vec::new, |edge| edge.take_broken(now.instant));
+        for asker in broken {
+            self.hub.finish(asker, Err(ErrorKind::Timeout.into()));
+        }
     }
 
     pub(super) fn tell(&mut self, node: &NodeId, parcel: ProjectParcel) {

@@ -1,7 +1,10 @@
 //! This core as one of several: which nodes there are, where the sessions of users are, and what is to be said to other
 //! nodes and asked of the engine.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Instant,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -15,6 +18,7 @@ use super::{
     delivery::{LaneAnswer, Numbered},
     engine::{EngineJobs, Purpose},
     frozen::Frozen,
+    notes::Asker,
     timer::Due,
 };
 
@@ -31,6 +35,8 @@ pub(super) struct Edge {
     parcels: Vec<(NodeId, ProjectParcel)>,
     pub(super) claims: Claims,
     pub(super) frozen: Frozen,
+    /// Requests of sessions that came from elsewhere while somebody there was to answer them, and until when.
+    promised: VecDeque<(Instant, Asker)>,
     /// The lanes on which messages are on their way.
     lanes: BTreeSet<(UserId, SessionKey)>,
 }
@@ -46,6 +52,7 @@ impl Edge {
             parcels: Vec::new(),
             claims: Claims::default(),
             frozen: Frozen::default(),
+            promised: VecDeque::new(),
             lanes: BTreeSet::new(),
         }
     }
@@ -95,6 +102,17 @@ impl Edge {
         let is_first = self.lanes.is_empty();
         self.lanes.insert((to.clone(), key));
         is_first
+    }
+
+    /// Somebody elsewhere is to answer a request until then.
+    pub(super) fn await_promised(&mut self, until: Instant, asker: Asker) {
+        self.promised.push_back((until, asker));
+    }
+
+    /// The requests that somebody should have answered by now.
+    pub(super) fn take_broken(&mut self, now: Instant) -> Vec<Asker> {
+        let due = self.promised.iter().take_while(|(until, _)| *until <= now).count();
+        self.promised.drain(..due).map(|(_, asker)| asker).collect()
     }
 
     /// No message of a session to a user is on its way any more.
@@ -250,5 +268,6 @@ impl Core {
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);
+        self.end_broken_promises(now);
     }
 }

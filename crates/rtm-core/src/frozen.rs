@@ -9,10 +9,11 @@ use bytes::Bytes;
 use rtm_codec::{CloseReason, SessionId, UserId};
 
 use super::{
-    Core, NotPackable, Now,
+    ConnId, Core, NotPackable, Now, Outgoing,
     cluster::{Ask, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel, UserEntry, Verdict},
+    delivery::Received,
     engine::Purpose,
-    login::{Arrival, Visitor},
+    login::{Arrival, Entrant, Visitor},
 };
 
 /// The sessions that were packed for other nodes, oldest first, and the questions that wait to be answered.
@@ -36,8 +37,13 @@ struct FrozenSession {
     is_thawing: bool,
     /// Other nodes that ask for it meanwhile.
     asks: Vec<(NodeId, Ask)>,
+    /// Clients that want to come in here.
+    behind: Vec<Entrant>,
     /// What became of messages that it sent.
     outcomes: Vec<MessageOutcome>,
+    /// The messages in it of senders that are here.
+    received: Vec<Received>,
+    drops_repeats: bool,
 }
 
 impl Frozen {
@@ -48,6 +54,18 @@ impl Frozen {
     /// Whether a user's session stands still here.
     pub(super) fn has(&self, user_id: &UserId) -> bool {
         self.sessions.iter().any(|frozen| frozen.user_id == *user_id)
+    }
+
+    /// Whether a connection waits for a session that stands still here.
+    pub(super) fn is_waiting(&self, conn: ConnId) -> bool {
+        self.sessions.iter().any(|frozen| frozen.behind.iter().any(|entrant| entrant.conn == conn))
+    }
+
+    /// A connection is gone.
+    pub(super) fn leave(&mut self, conn: ConnId) {
+        for frozen in &mut self.sessions {
+            frozen.behind.retain(|entrant| entrant.conn != conn);
+        }
     }
 
     /// Keeps what became of a message until it is known where its sender's session goes on. Gives it back if that is not
@@ -108,11 +126,14 @@ impl Core {
     fn freeze(&mut self, now: Now, from: &NodeId, ask: Ask) {
         let Some(edge) = &mut self.edge else { return };
         let is_full = edge.frozen.bytes() >= FROZEN_BYTES;
+        let received = self.session_of(&ask.user_id).map_or_else(Vec::new, |key| self.received_here(key));
+        let Some(edge) = &mut self.edge else { return };
         let revision = edge.owned(&ask.user_id);
         let session = self.session_of(&ask.user_id).and_then(|key| self.hub.sessions.get(key));
-        let (Some(session), Some(revision)) = (session.map(|session| session.id), revision) else {
+        let (Some(session), Some(revision)) = (session, revision) else {
             return self.judge(from, ask.claim, Verdict::NotHere);
         };
+        let (session, drops_repeats) = (session.id, session.terms.abilities().resume);
         let packed = if is_full { Err(NotPackable::StoreAtWork) } else { self.pack_out(now, &ask.user_id) };
         let pack = match packed {
             Ok(pack) => Bytes::from(pack),
@@ -150,7 +171,10 @@ impl Core {
             until,
             is_thawing: false,
             asks: Vec::new(),
+            behind: Vec::new(),
             outcomes: Vec::new(),
+            received,
+            drops_repeats,
         });
         self.arm_edge(until);
     }
@@ -166,7 +190,7 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         if edge.frozen.of_user(user_id).is_some_and(|frozen| frozen.revision < revision) {
             if let Some(frozen) = edge.frozen.take(user_id) {
-                self.let_go(now, frozen);
+                self.taken(now, frozen);
             }
             return;
         }
@@ -174,11 +198,26 @@ impl Core {
             return;
         }
         edge.disown(user_id);
-        let key = self.session_of(user_id);
-        let other = key.filter(|key| self.hub.sessions.get(*key).is_some_and(|here| here.id != session));
-        if let Some(key) = other {
-            self.end_session(now, key, CloseReason::RemoteLogin);
+        let Some(key) = self.session_of(user_id) else { return };
+        let Some(here) = self.hub.sessions.get(key) else { return };
+        if here.id != session {
+            return self.end_session(now, key, CloseReason::RemoteLogin);
         }
+        // It is the same one: nobody is to hear of a copy.
+        if let Some(conn) = here.conn {
+            self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
+        }
+        self.take_out(now, key);
+    }
+
+    /// A client wants to come in here whose user's session stands still, since another node asked for it: it is to go on
+    /// here, if that has not taken it.
+    pub(super) fn claim_frozen(&mut self, now: Now, entrant: Entrant) {
+        let frozen = self.edge.as_mut().and_then(|edge| edge.frozen.of_user(&entrant.user_id));
+        let Some(frozen) = frozen else { return };
+        frozen.behind.push(entrant);
+        frozen.until = now.instant;
+        self.look_at_frozen(now);
     }
 
     /// Tries to have sessions back that nobody took, and answers what had to wait.
@@ -229,7 +268,7 @@ impl Core {
             // Another has it, or nobody.
             EngineAnswer::Read(_) => {
                 if let Some(frozen) = edge.frozen.take(user_id) {
-                    self.let_go(now, frozen);
+                    self.taken(now, frozen);
                 }
             }
             _ => {
@@ -250,12 +289,19 @@ impl Core {
         self.let_go(now, frozen);
     }
 
+    /// Another node has the session: it answers those who sent messages to it.
+    fn taken(&mut self, now: Now, mut frozen: FrozenSession) {
+        let received = std::mem::take(&mut frozen.received);
+        self.have_answered_by(now, &frozen.user_id, &frozen.to, frozen.drops_repeats, received);
+        self.let_go(now, frozen);
+    }
+
     /// A session stands still here no more: what waited for that goes on.
     fn let_go(&mut self, now: Now, frozen: FrozenSession) {
         for outcome in frozen.outcomes {
             self.outcome_came(outcome);
         }
-        self.go_on_behind(now, Vec::new(), frozen.asks);
+        self.go_on_behind(now, frozen.behind, frozen.asks);
     }
 }
 

@@ -12,6 +12,7 @@ use rtm_codec::{Event, MessageId, RequestId, SessionId, SharedEvent, UserId};
 
 use super::{
     cluster::{NodeId, NodeName},
+    notes::Asker,
     pack::{
         format::{Id, LaneMessageV1, LanesV1, PlacedV1},
         frames,
@@ -234,6 +235,11 @@ impl Lane {
 }
 
 impl LaneMessage {
+    /// A message that gets its number on its lane.
+    pub(super) fn new(asker: Asker, event: SharedEvent, store: bool, deadline: Instant, place: Place) -> Self {
+        Self { n: 0, numbering: asker.numbering, request: asker.request, event, store, deadline, place }
+    }
+
     /// Whether it is on no other node.
     pub(super) fn is_here(&self) -> bool {
         matches!(self.place, Place::Waiting | Place::GivenBack)

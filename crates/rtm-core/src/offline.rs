@@ -95,6 +95,11 @@ impl Mail {
         self.held.push_back(queued);
     }
 
+    /// The waiting messages.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Queued> {
+        self.held.iter()
+    }
+
     /// One of the waiting messages.
     pub(super) fn held_mut(&mut self, index: usize) -> Option<&mut Queued> {
         self.held.get_mut(index)

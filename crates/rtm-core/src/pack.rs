@@ -143,7 +143,7 @@ impl Core {
     }
 
     /// Takes a session out, and tells nobody.
-    fn take_out(&mut self, now: Now, key: SessionKey) {
+    pub(super) fn take_out(&mut self, now: Now, key: SessionKey) {
         if let Some(subscriber) = self.subscriber(key) {
             // What the store has of it is looked after where the session is.
             self.subscriptions.remove(&subscriber);

@@ -83,6 +83,17 @@ impl Requests {
         Begin::Fresh
     }
 
+    /// The requests that are under way.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = RequestId> {
+        let under_way = self.slots.iter().filter(|slot| matches!(slot.state, State::UnderWay { .. }));
+        under_way.map(|slot| slot.id)
+    }
+
+    pub(super) fn is_under_way(&self, numbering: u32, id: RequestId) -> bool {
+        let slot = self.find(id).ok().and_then(|at| self.slots.get(at)).filter(|_| self.numbering == numbering);
+        slot.is_some_and(|slot| matches!(slot.state, State::UnderWay { .. }))
+    }
+
     /// A read was counted within the call limits.
     pub(super) fn counted_read(&mut self, id: RequestId) {
         if self.answered != FORGETFUL {

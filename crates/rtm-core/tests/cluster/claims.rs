@@ -1,6 +1,6 @@
 //! One session a user: logins on several nodes.
 
-use rtm_codec::{CloseReason, Resumption, SendOutcome};
+use rtm_codec::{Answer, CloseReason, Resumption, SendOutcome};
 
 use crate::harness::*;
 
@@ -142,21 +142,55 @@ fn a_session_that_nobody_took_goes_on_where_it_was() {
 
 /// A timer starts the try to have it back, and never decides: the taker may have written already.
 #[test]
-fn a_session_that_was_taken_late_is_not_thawed() {
+fn a_session_that_was_taken_is_not_thawed_by_a_node_that_has_not_heard_of_it() {
     let mut world = World::new(2);
     let alice = world.login(0, "alice");
     world.cut(alice);
     world.blind(0);
-    world.stall(1, 0);
     let back = world.start_resume(1, alice);
-    // The question has to get there.
-    world.unstall();
-    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    while world.engine.entry("alice").unwrap().node != node(1) {
+        world.step();
+    }
+    world.stall(1, 0);
     world.advance(secs(10));
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
     assert_eq!(world.sessions(), 1);
     assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
     world.see(0);
     assert_eq!((world.sessions(), world.closed(back)), (1, None));
+}
+
+/// The entry of a session that moves names the same session where it was: that is no write of the taker's.
+#[test]
+fn a_taker_whose_write_was_not_done_does_not_take_the_old_entry_for_its_own() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    let back = world.start_resume(1, alice);
+    world.step();
+    world.step();
+    world.engine.is_deaf = 2;
+    world.advance(secs(8));
+    assert_eq!(world.sessions(), 1);
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+}
+
+#[test]
+fn a_client_that_comes_back_to_the_node_that_its_session_is_leaving_goes_on_there() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    world.stall(0, 1);
+    let lost = world.start_resume(1, alice);
+    world.pump();
+    world.cut(lost);
+    let back = world.resume(0, alice);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    world.unstall();
+    world.advance(secs(10));
+    assert_eq!((world.sessions(), world.closed(back)), (1, None));
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
 }
 
 #[test]
@@ -191,7 +225,7 @@ fn a_session_that_the_store_is_busy_with_moves_when_it_is_done() {
     world.is_store_held = false;
     world.advance(secs(1));
     assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
-    let _ = (sent, SendOutcome::Stored);
+    assert_eq!(world.reply(back, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Stored))));
 }
 
 #[test]

@@ -34,6 +34,8 @@ struct Client {
     next_request: u64,
     events: Vec<Event>,
     replies: BTreeMap<RequestId, Result<Answer, Refusal>>,
+    /// Requests without a reply, which a client repeats in the same session.
+    open: BTreeMap<RequestId, Command>,
 }
 
 /// The one place that decides: each user's entry and its revision.
@@ -172,6 +174,7 @@ impl World {
             next_request: 1,
             events: Vec::new(),
             replies: BTreeMap::new(),
+            open: BTreeMap::new(),
         });
         let client = C(self.clients.len() - 1);
         self.cores[node].handle_frame(self.now, conn, ClientFrame::Login(Box::new(login)));
@@ -201,9 +204,13 @@ impl World {
     /// A client comes back on this node.
     pub(crate) fn start_resume(&mut self, node: usize, client: C) -> C {
         let login = self.resuming(client);
-        let (received, next) = (self.clients[client.0].received, self.clients[client.0].next_request);
+        let old = &self.clients[client.0];
+        let (received, next) = (old.received, old.next_request);
+        let (open, replies) = (old.open.clone(), old.replies.clone());
         let new = self.start_login(node, login);
-        (self.clients[new.0].received, self.clients[new.0].next_request) = (received, next);
+        let state = &mut self.clients[new.0];
+        (state.received, state.next_request) = (received, next);
+        (state.open, state.replies) = (open, replies);
         new
     }
 
@@ -235,8 +242,12 @@ impl World {
         let state = &mut self.clients[client.0];
         let id = RequestId(state.next_request);
         state.next_request += 1;
-        self.frame(client, ClientFrame::Request { id, command: command.into() });
-        self.pump();
+        let command = command.into();
+        state.open.insert(id, command.clone());
+        if state.is_open {
+            self.frame(client, ClientFrame::Request { id, command });
+            self.pump();
+        }
         id
     }
 
@@ -260,6 +271,23 @@ impl World {
         self.clients[client.0].closed
     }
 
+    pub(crate) fn is_open(&self, client: C) -> bool {
+        self.clients[client.0].is_open && !self.dead.contains(&self.clients[client.0].node)
+    }
+
+    /// Whether a client waits for an answer.
+    pub(crate) fn is_waiting(&self, client: C) -> bool {
+        !self.clients[client.0].open.is_empty()
+    }
+
+    pub(crate) fn events(&mut self, client: C) -> Vec<Event> {
+        std::mem::take(&mut self.clients[client.0].events)
+    }
+
+    pub(crate) fn is_dead(&self, node: usize) -> bool {
+        self.dead.contains(&node)
+    }
+
     /// How many sessions there are in all.
     pub(crate) fn sessions(&self) -> usize {
         let alive = (0..self.cores.len()).filter(|number| !self.dead.contains(number));
@@ -278,7 +306,7 @@ impl World {
 
     /// A node hears no changes of entries.
     pub(crate) fn blind(&mut self, node: usize) {
-        self.blind.insert(node, Vec::new());
+        self.blind.entry(node).or_default();
     }
 
     pub(crate) fn see(&mut self, node: usize) {
@@ -309,6 +337,12 @@ impl World {
                     self.cores[number].handle_timeout(self.now);
                 }
             }
+            for at in 0..self.clients.len() {
+                // As a client that is alive does.
+                if self.now.unix_ms.is_multiple_of(1000) && self.is_open(C(at)) && self.clients[at].welcome.is_some() {
+                    self.frame(C(at), ClientFrame::Ping);
+                }
+            }
             self.pump();
         }
     }
@@ -318,7 +352,8 @@ impl World {
         while self.step() {}
     }
 
-    fn step(&mut self) -> bool {
+    /// One round of what waits.
+    pub(crate) fn step(&mut self) -> bool {
         let mut moved = false;
         for number in 0..self.cores.len() {
             if self.dead.contains(&number) {
@@ -397,16 +432,23 @@ impl World {
         while self.cores[client.node].take_output(client.conn, &mut out) {}
         let moved = !out.is_empty();
         let mut got_event = false;
+        let mut repeats = Vec::new();
         for outgoing in out {
             match outgoing {
                 Outgoing::Frame(ServerFrame::Welcome(welcome)) => {
-                    if client.login.resume.as_ref().is_none_or(|resume| welcome.ticket != Some(resume.ticket)) {
+                    if client.login.resume.as_ref().is_some_and(|resume| welcome.ticket == Some(resume.ticket)) {
+                        repeats.extend(client.open.clone());
+                    } else {
                         client.received = 0;
+                        client.open.clear();
                     }
                     client.welcome = Some(*welcome);
                 }
                 Outgoing::Frame(ServerFrame::Refused(refusal)) => client.refused = Some(refusal),
-                Outgoing::Frame(ServerFrame::Reply { id, result }) => drop(client.replies.insert(id, result)),
+                Outgoing::Frame(ServerFrame::Reply { id, result }) => {
+                    client.open.remove(&id);
+                    client.replies.insert(id, result);
+                }
                 Outgoing::Frame(_) => {}
                 Outgoing::Event(seq, event) => {
                     client.received = seq.0;
@@ -423,10 +465,14 @@ impl World {
         let (node, conn, is_open) = (client.node, client.conn, client.is_open);
         if !is_open {
             self.cores[node].disconnect(self.now, conn);
+            return true;
         } else if got_event {
             let received = Seq(client.received);
             let ack = ClientFrame::Ack { received, consumed: received, answered: RequestId(0) };
             self.cores[node].handle_frame(self.now, conn, ack);
+        }
+        for (id, command) in repeats {
+            self.cores[node].handle_frame(self.now, conn, ClientFrame::Request { id, command });
         }
         moved
     }

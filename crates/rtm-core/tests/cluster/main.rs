@@ -5,3 +5,4 @@
 mod claims;
 mod harness;
 mod messages;
+mod random;
