@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::connect::{Project, Stop};
+use crate::connect::{Project, Stop, read};
 
 /// Load-test a server.
 ///
@@ -309,12 +309,14 @@ async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Fig
 
 impl Server {
     fn target(&self) -> anyhow::Result<Target> {
-        let Project { gateway, app_id, wire, ca } = &self.project;
+        let Project { gateway, app_id, wire, ca, .. } = &self.project;
         let (first, others) = gateway.split_first().context("no gateway is given")?;
         let mut target = others.iter().fold(Target::new(first, app_id.as_str(), wire.wire()), Target::with_gateway);
         if let Some(file) = ca {
-            let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            target = target.with_root_certificates(pem);
+            target = target.with_root_certificates(read(file)?);
+        }
+        if let Some((certificates, key)) = self.project.client_certificate()? {
+            target = target.with_client_certificate(certificates, key);
         }
         Ok(match self.certificate.clone() {
             Some(certificate) => {

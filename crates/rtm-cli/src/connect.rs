@@ -1,6 +1,9 @@
 //! What `listen` and `send` have in common: which server, which project, who logs in, and how a run ends.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -42,6 +45,12 @@ pub(crate) struct Project {
     /// PEM file with more certificates to trust: a self-signed certificate of the server, or that of its authority.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// PEM file with the client's certificate, for a server that asks for one; needs --key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// PEM file with the private key of --cert.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -88,14 +97,26 @@ impl Project {
     pub(crate) fn client(&self) -> anyhow::Result<ClientBuilder> {
         let builder = self.gateway.iter().fold(Client::builder(), ClientBuilder::gateway);
         let builder = builder.app_id(self.app_id.as_str()).wire(self.wire.wire());
-        Ok(match &self.ca {
-            Some(file) => {
-                let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-                builder.root_certificates(pem)
-            }
+        let builder = match &self.ca {
+            Some(file) => builder.root_certificates(read(file)?),
+            None => builder,
+        };
+        Ok(match self.client_certificate()? {
+            Some((certificates, key)) => builder.client_certificate(certificates, key),
             None => builder,
         })
     }
+
+    /// The client's certificate and its key, as PEM.
+    pub(crate) fn client_certificate(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
+        Ok(Some((read(cert)?, read(key)?)))
+    }
+}
+
+/// What is in a file.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The signals that end a run: SIGINT and SIGTERM.

@@ -79,6 +79,7 @@ impl Address {
     }
 
     /// The path of `endpoint`, which begins with a slash.
+    #[cfg(any(test, feature = "vendor"))]
     pub(crate) fn path_of(&self, endpoint: &str) -> String {
         format!("{}{endpoint}", self.path.trim_end_matches('/'))
     }

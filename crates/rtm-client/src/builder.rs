@@ -25,7 +25,7 @@ use crate::{
     network::{Connector, Internet, Network},
     proxy::{Proxies, Proxy},
     settings::Settings,
-    tls::Trust,
+    tls::{TlsSettings, Trust},
     token::TokenProvider,
 };
 
@@ -56,8 +56,7 @@ pub struct ClientBuilder {
     token_provider: Option<TokenProvider>,
     connector: Connector,
     proxy: Option<Proxy>,
-    root_certificates: Vec<Vec<u8>>,
-    without_system_roots: bool,
+    tls: TlsSettings,
     heartbeat: Option<Duration>,
     window: u32,
     connect_timeout: Option<Duration>,
@@ -106,8 +105,7 @@ impl ClientBuilder {
             token_provider: None,
             connector: Connector::Tcp,
             proxy: None,
-            root_certificates: Vec::new(),
-            without_system_roots: false,
+            tls: TlsSettings::default(),
             heartbeat: None,
             window: DEFAULT_WINDOW,
             connect_timeout: None,
@@ -242,14 +240,33 @@ impl ClientBuilder {
     }
 
     /// Also trusts the certificates in this PEM text, for `https` and `wss`. Can be called more than once.
+    #[cfg(feature = "_tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificates.push(pem.into());
+        self.tls.roots.push(pem.into());
         self
     }
 
     /// Trusts only the [`root_certificates`](Self::root_certificates), not those of the system.
+    #[cfg(feature = "_tls")]
     pub fn without_system_roots(mut self) -> Self {
-        self.without_system_roots = true;
+        self.tls.only_roots = true;
+        self
+    }
+
+    /// Shows this certificate to servers that want one of their clients: PEM text with the certificate, then those that
+    /// signed it, and PEM text with its private key, not encrypted.
+    #[cfg(feature = "_tls")]
+    pub fn client_certificate(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.tls.client = Some((certificates.into(), key.into()));
+        self
+    }
+
+    /// Uses this TLS configuration, in place of [`root_certificates`](Self::root_certificates),
+    /// [`without_system_roots`](Self::without_system_roots) and [`client_certificate`](Self::client_certificate). Protocols
+    /// (ALPN) are to be none, or `http/1.1`.
+    #[cfg(feature = "rustls")]
+    pub fn tls_config(mut self, config: impl Into<std::sync::Arc<crate::rustls::ClientConfig>>) -> Self {
+        self.tls.config = Some(config.into());
         self
     }
 
@@ -360,7 +377,7 @@ impl ClientBuilder {
     ///
     /// [`BuildError`] for a missing or invalid setting, and outside a tokio runtime.
     pub fn build(self) -> Result<(Client, Events), BuildError> {
-        let trust = Trust::new(&self.root_certificates, self.without_system_roots).map_err(BuildError::Certificates)?;
+        let trust = Trust::new(&self.tls)?;
         let (connector, proxies) = (self.connector.clone(), self.proxies()?);
         let (client, events, driver) = self.assemble(Internet { connector, proxies, trust })?;
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -376,6 +393,12 @@ impl ClientBuilder {
         let gateways: Vec<_> = self.gateways.iter().map(address).collect::<Result<_, _>>()?;
         if gateways.is_empty() {
             return Err(BuildError::NoGateway);
+        }
+        if !cfg!(feature = "_tls") && gateways.iter().any(|gateway| gateway.tls) {
+            return Err(BuildError::NotBuiltIn { what: "TLS", feature: "ring" });
+        }
+        if !cfg!(feature = "vendor") && self.wire == Wire::Vendor {
+            return Err(BuildError::NotBuiltIn { what: "the vendor's wire", feature: "vendor" });
         }
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
         let connection = self.connection(&gateways)?;

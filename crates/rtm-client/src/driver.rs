@@ -21,10 +21,11 @@ use tokio::{
 };
 
 use self::delayed::{Delayable, DelayedCalls};
+#[cfg(feature = "vendor")]
+use crate::gateway::{Asked, Gateway};
 use crate::{
     call::{Order, Status},
     events::EventSender,
-    gateway::{Asked, Gateway},
     link::{Link, Progress},
     network::Network,
     settings::Settings,
@@ -37,6 +38,7 @@ pub(crate) struct Driver<N> {
     settings: Arc<Settings>,
     connection: Connection,
     link: Link<N>,
+    #[cfg(feature = "vendor")]
     gateway: Gateway<N>,
     /// The last link's goodbye.
     closing: Option<BoxFuture<'static, ()>>,
@@ -94,6 +96,7 @@ impl<N: Network> Driver<N> {
         let (settings, network) = (Arc::new(settings), Arc::new(network));
         Self {
             link: Link::new(Arc::clone(&network), Arc::clone(&settings)),
+            #[cfg(feature = "vendor")]
             gateway: Gateway::new(network),
             settings,
             connection,
@@ -134,7 +137,10 @@ impl<N: Network> Driver<N> {
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
                 progress |= self.poll_closing(cx);
-                progress |= self.poll_gateway(cx);
+                #[cfg(feature = "vendor")]
+                {
+                    progress |= self.poll_gateway(cx);
+                }
                 if progress {
                     self.drain();
                 }
@@ -158,11 +164,16 @@ impl<N: Network> Driver<N> {
         loop {
             match self.connection.poll_output(now) {
                 Output::Dial(target) => self.link.dial(target),
+                #[cfg(feature = "vendor")]
                 Output::Ask { id, gateway, request } => self.gateway.ask(id, &self.settings.gateways[gateway], request),
+                #[cfg(feature = "vendor")]
                 Output::CancelAsk(id) => self.gateway.cancel(id),
+                // Nobody is asked on the native wire.
+                #[cfg(not(feature = "vendor"))]
+                Output::Ask { .. } | Output::CancelAsk(_) => {}
                 Output::StoredMessagesLeft { detail } => {
                     let detail = detail.as_str();
-                    tracing::warn!(detail, "messages stored while offline stay on the server: they cannot be fetched");
+                    crate::log::stored_left(detail);
                 }
                 Output::Send(frame) => self.link.send(&frame),
                 Output::Request { id, command } => self.link.request(id, &command),
@@ -173,7 +184,7 @@ impl<N: Network> Driver<N> {
                 }
                 Output::Event(event) => {
                     if let RtmEvent::TokenNeeded { error, retry_in_ms, .. } = &event {
-                        tracing::warn!(?error, retry_in_ms, "a token is needed");
+                        crate::log::token_needed(error, retry_in_ms);
                     }
                     self.events.send(event);
                     self.lets_reply = true;
@@ -258,7 +269,7 @@ impl<N: Network> Driver<N> {
             }
             Poll::Ready(Progress::Bytes) => self.connection.handle_bytes(now()),
             Poll::Ready(Progress::Closed(closed)) => {
-                tracing::debug!(reason = ?closed.reason, detail = closed.detail, "the link ended");
+                crate::log::link_ended(closed.reason, &closed.detail);
                 self.connection.handle_closed(now(), closed.reason);
             }
         }
@@ -302,12 +313,13 @@ impl<N: Network> Driver<N> {
             Err(_) => return true,
         };
         if let Err(error) = &result {
-            tracing::warn!(error, "the token provider failed");
+            crate::log::provider_failed(error);
         }
         self.connection.handle_token(now(), result.map_err(Text::from));
         true
     }
 
+    #[cfg(feature = "vendor")]
     fn poll_gateway(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready(Asked { id, answer }) = self.gateway.poll(cx) else { return false };
         match answer {

@@ -3,9 +3,11 @@
 
 use rtm_connection::RtmError;
 
-pub use rtm_codec::{Family, IdFault, InvalidId, Refusal, UnknownWire, ValueError, ValueErrorKind};
+pub use rtm_codec::{Family, IdFault, InvalidId, Refusal, UnknownWire};
+#[cfg(feature = "typed")]
+pub use rtm_codec::{ValueError, ValueErrorKind};
 
-pub use crate::{address::AddressFault, proxy::ProxyFault, tls::CertificateFault};
+pub use crate::{address::AddressFault, proxy::ProxyFault};
 
 /// Why [`ClientBuilder::build`](crate::ClientBuilder::build) failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +42,17 @@ pub enum BuildError {
     /// A certificate in [`root_certificates`](crate::ClientBuilder::root_certificates) is not valid.
     #[error("the root certificates cannot be used: {0}")]
     Certificates(CertificateFault),
+    /// What was given to [`client_certificate`](crate::ClientBuilder::client_certificate) cannot be used.
+    #[error("the client's certificate cannot be used: {0}")]
+    ClientCertificate(CertificateFault),
+    /// A feature of this crate is needed that is not enabled.
+    #[error("{what} is not built in: enable the feature {feature} of rtm-client")]
+    NotBuiltIn {
+        /// What needs it.
+        what: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
     /// A setting is out of range.
     #[error("{setting} must be {bounds}")]
     #[non_exhaustive]
@@ -52,6 +65,30 @@ pub enum BuildError {
     /// `build` was called outside a tokio runtime, so the client's task has nowhere to run.
     #[error("there is no tokio runtime: build the client inside one")]
     NoRuntime,
+}
+
+/// Why a PEM text gives no certificate or key that can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// A PEM section is damaged.
+    #[error("a PEM section is damaged")]
+    Pem,
+    /// There is no certificate in it.
+    #[error("there is no certificate in it")]
+    None,
+    /// A certificate is not valid for this purpose.
+    #[error("a certificate in it is not valid for this purpose")]
+    Invalid,
+    /// There is no private key, or it is encrypted.
+    #[error("there is no private key in it that is not encrypted")]
+    NoKey,
+    /// The key is not that of the certificate, or of a kind that cannot be used.
+    #[error("the private key is not that of the certificate")]
+    WrongKey,
+    /// No cryptography is built in, and the program has chosen none for rustls.
+    #[error("no cryptography is built in: enable the feature ring or aws-lc-rs of rtm-client")]
+    NoProvider,
 }
 
 /// Why [`connect`](crate::connect) failed.

@@ -61,7 +61,7 @@ impl<N: Network> Gateway<N> {
             let on_part = move || _ = part.send(id);
             let answer = post(&*network, &address, &request, on_part).await.map_err(|error| {
                 let detail = Text::from(format!("{address}: {error}"));
-                tracing::debug!(endpoint = ?request.endpoint(), detail = detail.as_str(), "the gateway did not answer");
+                crate::log::not_answered(request.endpoint(), &detail);
                 TransportError { retry: !error.is_lasting(), detail }
             });
             Asked { id, answer: Some(answer) }

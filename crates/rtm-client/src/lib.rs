@@ -57,6 +57,15 @@
 //!
 //! [`Wire::Native`], the default, is the binary protocol of this project. [`Wire::Vendor`] is the JSON protocol of anyRTC's SDK
 //! and servers. See [`ClientBuilder::wire`] for what that wire lacks.
+//!
+//! # Features
+//!
+//! Default: `ring`, `native-roots`, `vendor`, `typed`, `tracing`. Without any, the crate is the native wire without TLS.
+//!
+//! - `ring`, `aws-lc-rs`: TLS, with this cryptography; with both, `aws-lc-rs` is used.
+//! - `native-roots`, `webpki-roots`: trust the certificates of the system, or Mozilla's.
+//! - `rustls`: `ClientBuilder::tls_config` takes a TLS configuration of your own.
+//! - `vendor`: the vendor's wire. `typed`: typed channels. `tracing`: logs. `serde`: events can be serialized, and a session saved.
 
 mod address;
 mod attributes;
@@ -67,10 +76,12 @@ mod client;
 mod driver;
 pub mod error;
 mod events;
+#[cfg(feature = "vendor")]
 mod gateway;
 mod handshake;
 mod history;
 mod link;
+mod log;
 mod network;
 mod proxy;
 mod settings;
@@ -79,9 +90,14 @@ mod switchboard;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod timer;
+#[cfg(feature = "_tls")]
+mod tls;
+#[cfg(not(feature = "_tls"))]
+#[path = "no_tls.rs"]
 mod tls;
 mod token;
 mod transport;
+#[cfg(feature = "typed")]
 mod typed;
 
 pub use attributes::ChannelAttributeOptions;
@@ -102,6 +118,9 @@ pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,
     Restored, RtmError, RtmEvent, Session,
 };
+#[cfg(feature = "rustls")]
+pub use tokio_rustls::rustls;
+#[cfg(feature = "typed")]
 pub use typed::{TypedChannel, TypedError, TypedEvent, TypedMessage, TypedMessages};
 
 /// Types of the protocol that few programs name: numbers and ids behind sessions, messages and invitations.

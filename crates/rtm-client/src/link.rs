@@ -145,7 +145,7 @@ impl Open {
         match Transport::open(network, address, subprotocol).await {
             Ok(transport) => Ok(Self { transport, wire: ClientWire::new(wire), frames: Vec::new(), ended: None }),
             Err(error) => {
-                tracing::debug!(%address, %error, "no link could be made");
+                crate::log::no_link(address, &error);
                 let detail = Text::from(format!("{address}: {error}"));
                 Err(TransportError { retry: !error.is_lasting(), detail })
             }

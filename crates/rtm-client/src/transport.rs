@@ -166,7 +166,7 @@ impl Transport {
         };
         let goodbye: Result<Result<std::convert::Infallible, Closed>, _> = timeout(CLOSE_TIMEOUT, pin!(goodbye)).await;
         if goodbye.is_err() {
-            tracing::debug!("the server did not close in time");
+            crate::log::not_closed();
         }
     }
 }

@@ -15,6 +15,7 @@ pub struct Target {
     wire: Wire,
     token: Option<MakeToken>,
     root_certificates: Option<Arc<[u8]>>,
+    client_certificate: Option<Arc<(Vec<u8>, Vec<u8>)>>,
 }
 
 /// A user that is logged in, and its events.
@@ -34,7 +35,14 @@ impl Target {
     /// A project of the server at `gateway`, on a wire.
     #[must_use]
     pub fn new(gateway: impl Into<String>, app_id: impl Into<String>, wire: Wire) -> Self {
-        Self { gateways: vec![gateway.into()], app_id: app_id.into(), wire, token: None, root_certificates: None }
+        Self {
+            gateways: vec![gateway.into()],
+            app_id: app_id.into(),
+            wire,
+            token: None,
+            root_certificates: None,
+            client_certificate: None,
+        }
     }
 
     /// Another gateway of the same project: the users spread over all of them.
@@ -58,6 +66,13 @@ impl Target {
         self
     }
 
+    /// Has clients show this certificate, with its key, both in PEM.
+    #[must_use]
+    pub fn with_client_certificate(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.client_certificate = Some(Arc::new((certificates.into(), key.into())));
+        self
+    }
+
     /// How its clients are set up: as by default, but without limits of their own, which are the server's to set.
     pub fn client(&self) -> ClientBuilder {
         let builder = self
@@ -67,8 +82,12 @@ impl Target {
             .app_id(&self.app_id)
             .wire(self.wire)
             .call_limits(CallLimits::unlimited());
-        match &self.root_certificates {
+        let builder = match &self.root_certificates {
             Some(pem) => builder.root_certificates(&pem[..]),
+            None => builder,
+        };
+        match self.client_certificate.as_deref() {
+            Some((certificates, key)) => builder.client_certificate(certificates.as_slice(), key.as_slice()),
             None => builder,
         }
     }
