@@ -137,6 +137,8 @@ async fn a_saved_session_goes_on_in_another_client_with_what_came_meanwhile() {
     drop(events);
     let session = first.session().await.unwrap();
     room.send_message("meanwhile").await.unwrap();
+    let refused = builder(&server).wire(Wire::Vendor).resume(session.clone()).build().unwrap_err();
+    assert_eq!(refused.to_string(), "resume must be left out on the vendor's wire, which cannot resume a session");
     let (second, mut events) = builder(&server).resume(session).build().unwrap();
     second.login("alice", None).await.unwrap();
     let text = next(&mut events, |event| match event {
