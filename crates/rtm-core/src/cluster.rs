@@ -8,6 +8,7 @@ mod lease;
 mod node;
 mod parcel;
 mod post;
+mod presence;
 mod project;
 mod users;
 mod view;
@@ -22,6 +23,7 @@ pub use parcel::{
     Sealed,
 };
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
+pub use presence::{PagedUser, PresenceParcel, Sighting};
 pub use project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict};
 pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

@@ -69,7 +69,7 @@ impl Core {
         match command {
             Command::RenewToken(renew) => Some(self.renew_token(now, key, &renew)),
             Command::SendMessageToPeer(send) => self.send_to_peer(now, asker, send),
-            Command::QueryPeersOnlineStatus(query) => Some(self.query_peers(query)),
+            Command::QueryPeersOnlineStatus(query) => self.query_peers(now, asker, query),
             Command::SubscribePeersOnlineStatus(subscribe) => self.subscribe(now, asker, subscribe),
             Command::UnsubscribePeersOnlineStatus(unsubscribe) => self.unsubscribe(now, asker, unsubscribe),
             Command::QueryPeersBySubscriptionOption(_) => Some(self.subscribed_peers(key)),

@@ -14,9 +14,14 @@ use super::{
     Core, Now,
     arena::SessionKey,
     claim::Claims,
-    cluster::{EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, View},
+    cluster::{
+        EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, PresenceParcel, ProjectParcel, Revised, UserEntry,
+        View,
+    },
     delivery::{LaneAnswer, Numbered},
     engine::{EngineJobs, Purpose},
+    far_presence::FarPresence,
+    far_reads::FarReads,
     frozen::Frozen,
     notes::Asker,
     timer::Due,
@@ -39,27 +44,38 @@ pub(super) struct Edge {
     promised: VecDeque<(Instant, Asker)>,
     /// The lanes on which messages are on their way.
     lanes: BTreeSet<(UserId, SessionKey)>,
+    pub(super) presence: FarPresence,
+    pub(super) reads: FarReads,
 }
 
 impl Edge {
     fn new(node: NodeId, view: View, hasher: &FixedState) -> Self {
+        let mut presence = FarPresence::new(node.clone(), &view);
+        let presence_parcels = presence.take_out_for_others(&node).into_iter();
         Self {
             node,
             view,
             entries: HashMap::with_hasher(hasher.clone()),
             own: HashMap::with_hasher(hasher.clone()),
             engine: EngineJobs::default(),
-            parcels: Vec::new(),
+            parcels: presence_parcels.map(|(to, parcel)| (to, ProjectParcel::Presence(parcel))).collect(),
             claims: Claims::default(),
             frozen: Frozen::default(),
             promised: VecDeque::new(),
             lanes: BTreeSet::new(),
+            presence,
+            reads: FarReads::default(),
         }
     }
 
     /// Says something to the same project on another node.
     pub(super) fn tell(&mut self, node: &NodeId, parcel: ProjectParcel) {
         self.parcels.push((node.clone(), parcel));
+    }
+
+    /// Says something of who is online.
+    pub(super) fn tell_presence(&mut self, node: &NodeId, parcel: PresenceParcel) {
+        self.tell(node, ProjectParcel::Presence(parcel));
     }
 
     /// Asks something of the engine.
@@ -75,6 +91,11 @@ impl Edge {
     /// Whether an entry is good: the node that it names is a member.
     pub(super) fn is_good(&self, entry: &UserEntry) -> bool {
         self.view.has(&entry.node)
+    }
+
+    /// A user's entry as it was last heard of.
+    pub(super) fn entry_of(&self, user_id: &UserId) -> Option<&Revised> {
+        self.entries.get(user_id)
     }
 
     /// Takes note of an entry. What was heard before with a higher revision stays.
@@ -150,10 +171,11 @@ impl Core {
     pub fn handle_view(&mut self, now: Now, view: View) {
         let now = self.time(now);
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.view.epoch() < view.epoch()) else { return };
-        edge.view = view;
+        let old = std::mem::replace(&mut edge.view, view);
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);
+        self.presence_in_new_view(now, &old);
     }
 
     /// The same project on another node says something. What a node says arrives once and in order.
@@ -178,6 +200,10 @@ impl Core {
                 self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
             }
             ProjectParcel::Outcome(outcome) => self.outcome_came(*outcome),
+            ProjectParcel::Presence(parcel) => {
+                self.presence_came(now, from, parcel);
+                self.pass_presence_on(now);
+            }
         }
         self.hub.close_overfull(now);
     }
@@ -233,12 +259,12 @@ impl Core {
         if !edge.learn(user_id, heard) {
             return;
         }
-        let Some(entry) = &heard.entry else { return };
-        if entry.node != edge.node {
+        if let Some(entry) = heard.entry.as_ref().filter(|entry| entry.node != edge.node) {
             let (session, node) = (entry.session, entry.node.clone());
             self.user_is_elsewhere(now, user_id, session, heard.revision);
             self.receiver_moved(now, user_id, &node);
         }
+        self.presence_of_entry(now, user_id, heard);
     }
 
     /// A user has no session here any more: its entry goes, if it is still this node's.

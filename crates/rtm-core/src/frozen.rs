@@ -298,6 +298,7 @@ impl Core {
 
     /// A session stands still here no more: what waited for that goes on.
     fn let_go(&mut self, now: Now, frozen: FrozenSession) {
+        self.forget_reported(&frozen.user_id, frozen.revision);
         for outcome in frozen.outcomes {
             self.outcome_came(outcome);
         }

@@ -258,6 +258,13 @@ impl Hub {
         }
     }
 
+    /// Answers a read. One that is asked again is done again.
+    pub(super) fn answer_read(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
+        if self.asking(asker).is_some() {
+            self.reply(asker.session, asker.request, result);
+        }
+    }
+
     /// The store has kept what a request's answer waits for, or has failed to.
     pub(super) fn kept(&mut self, asker: Asker, kept: Result<(), Refusal>) {
         let Some(session) = self.asking(asker) else { return };

@@ -42,6 +42,7 @@ mod attribute_writes;
 mod attributes;
 mod auth;
 mod away;
+mod by_partition;
 mod channel;
 mod claim;
 mod clock;
@@ -57,6 +58,8 @@ mod delivery;
 mod directory;
 mod edge;
 mod engine;
+mod far_presence;
+mod far_reads;
 mod frozen;
 mod handed_out;
 mod history;
@@ -87,6 +90,7 @@ mod subscriptions;
 mod terms;
 mod timer;
 mod users;
+mod watch_home;
 
 use std::{
     collections::BTreeMap,
@@ -355,6 +359,7 @@ impl Core {
                 Due::Http(id) => self.http_due(now, id),
                 Due::Login(conn) => self.login_due(now, conn),
                 Due::Edge => self.edge_due(now),
+                Due::Presence => self.presence_due(now, at),
                 Due::Expiry => self.expire_stored(now),
                 Due::Subscriptions => self.look_after_subscriptions(now),
             }

@@ -292,6 +292,7 @@ impl Core {
         }
         self.settle_handed_out(key, conn, reason);
         if let Some(user_id) = user_id {
+            self.report_end(now, &user_id, reason == CloseReason::RemoteLogin);
             // Another session of the user has the entry where this one gives way to it.
             if reason != CloseReason::RemoteLogin {
                 self.release_entry(&user_id);

@@ -25,8 +25,9 @@ pub enum NotPackable {
     /// Once the store has caught up, the session can be packed.
     #[error("the store is at work for the session")]
     StoreAtWork,
-    /// Messages that it sent are on their way to other nodes, and have no receiver's session yet.
-    #[error("messages of the session are on their way")]
+    /// Messages that it sent are on their way to other nodes, and have no receiver's session yet; or a call of it waits for
+    /// another node.
+    #[error("messages or calls of the session are on their way")]
     OnTheirWay,
     /// It holds more than a pack may hold.
     #[error("the session holds too much")]
@@ -105,7 +106,9 @@ impl Core {
             return Err(NotPackable::StoreAtWork);
         }
         let session = self.hub.sessions.get(key);
-        if session.and_then(|session| session.lanes.as_ref()).is_some_and(|lanes| lanes.are_unsettled()) {
+        let has_unsettled =
+            session.and_then(|session| session.lanes.as_ref()).is_some_and(|lanes| lanes.are_unsettled());
+        if has_unsettled || self.awaits_first_states(key) {
             return Err(NotPackable::OnTheirWay);
         }
         if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {
@@ -193,6 +196,7 @@ impl Core {
         for invitation in invitations {
             self.unpack_invitation(now, user, invitation);
         }
+        self.report_state(now, user);
         self.tell_if_told_otherwise(now, user);
         self.hub.arm(key);
     }

@@ -1,6 +1,9 @@
 //! Who is online: queries, subscriptions, and the changes that subscribers are told (`docs/rtm.md#presence`).
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
@@ -35,7 +38,8 @@ pub(super) struct Watching {
 /// What a subscriber was last told of a user.
 #[derive(Debug, Clone, Copy)]
 struct Told {
-    state: PeerOnlineState,
+    /// `None` as long as nothing was known.
+    state: Option<PeerOnlineState>,
     /// Whether the user is among the changed ones.
     is_changed: bool,
 }
@@ -91,13 +95,17 @@ impl Watching {
     fn tell(&mut self, user: UserKey, state: PeerOnlineState, again: bool) -> bool {
         let Some(told) = self.subscriptions.get_mut(&user) else { return false };
         told.is_changed = false;
-        std::mem::replace(&mut told.state, state) != state || again
+        told.state.replace(state) != Some(state) || again
     }
 }
 
 impl Watching {
     pub(super) fn pack(&self, packer: Packer<'_>) -> WatchingV1 {
-        let subscription = |(user, told): (&UserKey, &Told)| Some((packer.user(*user)?, StateV1(told.state)));
+        let subscription = |(user, told): (&UserKey, &Told)| {
+            // Whoever was told nothing is told what comes to be known, which is hardly ever this.
+            let state = told.state.unwrap_or(PeerOnlineState::Unreachable);
+            Some((packer.user(*user)?, StateV1(state)))
+        };
         WatchingV1 {
             subscriptions: self.subscriptions.iter().filter_map(subscription).collect(),
             told_at: self.told_at.map(|at| packer.moment(at)),
@@ -106,15 +114,30 @@ impl Watching {
 }
 
 impl Core {
-    pub(super) fn query_peers(&self, query: QueryPeersOnlineStatus) -> Result<Answer, Refusal> {
+    pub(super) fn query_peers(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        query: QueryPeersOnlineStatus,
+    ) -> Option<Result<Answer, Refusal>> {
         if query.peer_ids.len() > limits::ONLINE_QUERY_PEERS {
-            return Err(Refusal::new(ErrorKind::InvalidArgument, "at most 256 users can be asked about at once"));
+            let many = "at most 256 users can be asked about at once";
+            return Some(Err(Refusal::new(ErrorKind::InvalidArgument, many)));
+        }
+        if self.edge.is_some() {
+            let known =
+                query.peer_ids.iter().filter_map(|id| Some((id.clone(), self.seen_state(self.users.find(id)?)?)));
+            let known: BTreeMap<_, _> = known.collect();
+            if !query.peer_ids.iter().all(|id| known.contains_key(id)) {
+                return self.read_states(now, asker, query.peer_ids, known);
+            }
         }
         let states = query.peer_ids.into_iter().map(|id| {
-            let state = self.users.find(&id).map_or(PeerOnlineState::Offline, |user| self.state_of(user));
+            let user = self.users.find(&id);
+            let state = user.and_then(|user| self.seen_state(user)).unwrap_or(PeerOnlineState::Offline);
             (id, state)
         });
-        Ok(Answer::QueryPeersOnlineStatus(states.collect()))
+        Some(Ok(Answer::QueryPeersOnlineStatus(states.collect())))
     }
 
     /// All or nothing: over the limit no user is added. The states of all named users follow the answer.
@@ -163,16 +186,22 @@ impl Core {
         let Some(session) = self.hub.sessions.get(key) else { return };
         match session.terms.abilities().subscribes_once {
             true => self.change_subscriptions(now, call),
-            false => self.subscribed(key, call),
+            false => self.subscribed(now, key, call),
         }
     }
 
     /// A change of a session's subscriptions holds from now on.
-    pub(super) fn subscribed(&mut self, key: SessionKey, Call { asker, change }: Call) {
+    pub(super) fn subscribed(&mut self, now: Now, key: SessionKey, Call { asker, change }: Call) {
         match change {
             Change::Add(peer_ids) => {
+                let ids = self.edge.is_some().then(|| peer_ids.clone());
+                let (peers, unknown) = self.watch(now, key, peer_ids);
+                if let Some(ids) = ids.filter(|_| unknown > 0)
+                    && self.await_first_states(now, asker, ids).is_ok()
+                {
+                    return self.hold_news_of_unknown(key);
+                }
                 self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
-                let peers = self.watch(key, peer_ids);
                 self.push_states(key, peers);
             }
             Change::Remove(peer_ids) => {
@@ -182,32 +211,80 @@ impl Core {
         }
     }
 
-    /// A session watches these users from now on. Gives their states, of which it is to be told.
-    pub(super) fn watch(&mut self, key: SessionKey, peer_ids: Vec<UserId>) -> Vec<(UserId, PeerOnlineState)> {
+    /// A session watches these users from now on. Gives their states, of which it is to be told, and how many are not known
+    /// yet.
+    pub(super) fn watch(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        peer_ids: Vec<UserId>,
+    ) -> (Vec<(UserId, PeerOnlineState)>, usize) {
         let mut peers = Vec::with_capacity(peer_ids.len());
+        let mut unknown = 0;
         for id in peer_ids {
             let user = self.users.intern(&id);
-            if let Some(user) = self.users.get_mut(user) {
-                user.watchers.insert(key);
-            }
-            let state = self.state_of(user);
+            self.add_watcher(now, user, key);
+            let state = self.seen_state(user);
             if let Some(session) = self.hub.sessions.get_mut(key) {
                 session.watching.subscriptions.insert(user, Told { state, is_changed: false });
             }
-            peers.push((id, state));
+            match state {
+                Some(state) => peers.push((id, state)),
+                None => unknown += 1,
+            }
         }
-        peers
+        (peers, unknown)
+    }
+
+    fn add_watcher(&mut self, now: Now, user: UserKey, key: SessionKey) {
+        let Some(watched) = self.users.get_mut(user) else { return };
+        let is_first = watched.watchers.is_empty();
+        watched.watchers.insert(key);
+        if is_first && self.edge.is_some() {
+            let user_id = watched.id.clone();
+            self.begin_to_watch(now, &user_id);
+        }
+    }
+
+    fn remove_watcher(&mut self, user: UserKey, key: SessionKey) {
+        if let Some(watched) = self.users.get_mut(user)
+            && watched.watchers.swap_remove(&key)
+            && watched.watchers.is_empty()
+            && self.edge.is_some()
+        {
+            let user_id = watched.id.clone();
+            self.cease_to_watch(&user_id);
+        }
+        self.users.release(user);
+    }
+
+    /// The answer to the call that subscribes to them tells of users of which nothing is known yet.
+    fn hold_news_of_unknown(&mut self, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        for told in session.watching.subscriptions.values_mut().filter(|told| told.state.is_none()) {
+            told.is_changed = true;
+        }
+    }
+
+    /// A call that subscribed to these users is answered: what is known of them is told.
+    pub(super) fn tell_first_states(&mut self, key: SessionKey, peer_ids: &[UserId]) {
+        let users: Vec<_> = peer_ids.iter().filter_map(|id| self.users.find(id)).collect();
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            for user in &users {
+                if let Some(told) = session.watching.subscriptions.get_mut(user) {
+                    told.is_changed = false;
+                }
+            }
+        }
+        self.tell_states_of(key, users, true);
     }
 
     fn unwatch(&mut self, key: SessionKey, peer_ids: &[UserId]) {
         for id in peer_ids {
             let Some(user) = self.users.find(id) else { continue };
             let Some(session) = self.hub.sessions.get_mut(key) else { continue };
-            if session.watching.subscriptions.swap_remove(&user).is_some()
-                && let Some(watched) = self.users.get_mut(user)
-            {
-                watched.watchers.swap_remove(&key);
-                self.users.release(user);
+            if session.watching.subscriptions.swap_remove(&user).is_some() {
+                self.remove_watcher(user, key);
             }
         }
     }
@@ -225,10 +302,7 @@ impl Core {
     /// A session has ended: nobody has to tell it of anybody any more.
     pub(super) fn stop_watching(&mut self, key: SessionKey, watching: &Watching) {
         for user in watching.users() {
-            if let Some(watched) = self.users.get_mut(user) {
-                watched.watchers.swap_remove(&key);
-            }
-            self.users.release(user);
+            self.remove_watcher(user, key);
         }
     }
 
@@ -238,23 +312,21 @@ impl Core {
         watching.told_at = packed.told_at.map(|at| PackTime(now.instant).instant(at));
         for (Id(user_id), StateV1(state)) in packed.subscriptions {
             let user = self.users.intern(&user_id);
-            if let Some(user) = self.users.get_mut(user) {
-                user.watchers.insert(key);
-            }
-            watching.subscriptions.insert(user, Told { state, is_changed: false });
+            self.add_watcher(now, user, key);
+            watching.subscriptions.insert(user, Told { state: Some(state), is_changed: false });
         }
         watching
     }
 
     /// A user's session has come from elsewhere: whoever was told another state meanwhile is told.
     pub(super) fn tell_if_told_otherwise(&mut self, now: Now, user: UserKey) {
-        let state = self.state_of(user);
+        let Some(state) = self.seen_state(user) else { return };
         self.state_changed_for(now, user, |watching| {
-            watching.subscriptions.get(&user).is_some_and(|told| told.state != state)
+            watching.subscriptions.get(&user).is_some_and(|told| told.state != Some(state))
         });
     }
 
-    /// Whether a user is there.
+    /// Whether a user is there, on this node.
     pub(super) fn state_of(&self, user: UserKey) -> PeerOnlineState {
         let session = self.users.get(user).and_then(|user| self.hub.sessions.get(user.session?));
         session.map_or(PeerOnlineState::Offline, |session| session.liveness.state())
@@ -272,6 +344,7 @@ impl Core {
     /// Has those that watch a user told of its state: at once, or when the pause after the last time they were told
     /// is over, in which it may change again. Those without a connection are told when they come back.
     pub(super) fn state_changed(&mut self, now: Now, user: UserKey) {
+        self.report_state(now, user);
         self.state_changed_for(now, user, |_| true);
     }
 
@@ -306,7 +379,7 @@ impl Core {
     fn tell_states_of(&mut self, key: SessionKey, users: Vec<UserKey>, all: bool) {
         let mut peers = Vec::new();
         for user in users {
-            let state = self.state_of(user);
+            let Some(state) = self.seen_state(user) else { continue };
             let Some(session) = self.hub.sessions.get_mut(key) else { return };
             if session.watching.tell(user, state, all)
                 && let Some(id) = self.user_id(user)

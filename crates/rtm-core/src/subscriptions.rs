@@ -35,7 +35,7 @@ impl Core {
         old.sort_unstable();
         let peers = call.change.apply(old);
         if peers == self.subscriptions.peers(subscriber, now.instant) {
-            self.subscribed(key, call);
+            self.subscribed(now, key, call);
             return false;
         }
         if let Err(refusal) = self.check_subscriptions(now, subscriber, &peers) {
@@ -77,7 +77,7 @@ impl Core {
             }
             self.keep_newest_subscriptions(now, &subscriber.user_id);
             if let Some(key) = session {
-                self.subscribed(key, call);
+                self.subscribed(now, key, call);
             }
         } else {
             if is_valid {
@@ -118,7 +118,7 @@ impl Core {
             return self.forget_subscriptions(now, &subscriber);
         }
         self.subscriptions.put_off(&subscriber, now.instant + self.kept_for());
-        self.watch(key, peers);
+        self.watch(now, key, peers);
     }
 
     /// A session has ended. Where its client may come back by itself, its subscriptions are kept for a while.

@@ -16,6 +16,7 @@ pub(super) enum Due {
     Http(HttpId),
     Login(ConnId),
     Edge,
+    Presence,
     Expiry,
     Subscriptions,
 }

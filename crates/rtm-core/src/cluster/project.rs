@@ -7,6 +7,8 @@ use rtm_codec::{
     InstanceId, MessageId, PeerMessage, Refusal, RequestId, SendOutcome, SessionId, SessionTicket, UserId,
 };
 
+use super::presence::PresenceParcel;
+
 /// One thing that a core says to the core of the same project on another node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ProjectParcel {
@@ -74,6 +76,8 @@ pub enum ProjectParcel {
     },
     /// What became of a message, for its sender's session.
     Outcome(Box<MessageOutcome>),
+    /// Who is online.
+    Presence(PresenceParcel),
 }
 
 /// A message from a session to a user.

@@ -7,7 +7,7 @@ use std::{
 
 use rtm_codec::{
     Answer, AppId, CallLimits, ClientFrame, CloseReason, Command, Event, InstanceId, KeepAlive, Login, MessageId,
-    Refusal, RequestId, Resume, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
+    Refusal, RequestId, Resume, Resumption, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
 };
 use rtm_core::{
     ConnId, Core, Now, Outgoing, ProjectConfig, StoreDone, StoreFailed, StoreJob,
@@ -30,6 +30,9 @@ struct Client {
     refused: Option<Refusal>,
     closed: Option<CloseReason>,
     is_open: bool,
+    /// Since then it says nothing.
+    is_silent: bool,
+    has_begun: bool,
     received: u64,
     next_request: u64,
     events: Vec<Event>,
@@ -66,6 +69,8 @@ pub(crate) struct World {
     store: Memory,
     pub(crate) is_store_held: bool,
     jobs: Vec<(usize, StoreJob)>,
+    /// How many parcels were sent.
+    pub(crate) parcels: usize,
 }
 
 pub(crate) fn uid(text: &str) -> UserId {
@@ -74,6 +79,10 @@ pub(crate) fn uid(text: &str) -> UserId {
 
 pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+pub(crate) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
 pub(crate) fn login_of(user: &str) -> Login {
@@ -97,6 +106,12 @@ pub(crate) fn other_login_of(user: &str) -> Login {
 
 pub(crate) fn node(number: usize) -> NodeId {
     NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation: 1 }
+}
+
+fn new_core(number: usize, now: Now) -> Core {
+    let mut config = ProjectConfig::new(AppId::new(APP_ID).unwrap());
+    config.limits = CallLimits::unlimited();
+    Core::new(config, [u8::try_from(number).unwrap(); 32], now)
 }
 
 impl Engine {
@@ -136,11 +151,13 @@ impl World {
     pub(crate) fn new(nodes: usize) -> Self {
         let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
         let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), 1)).collect();
-        let view = View::empty(0).next(&joins);
+        let homes: Vec<_> = (0..nodes).map(|number| Change::Home(node(number))).collect();
+        let mut view = View::empty(0).next(&joins).next(&homes);
+        while view.is_unbalanced() {
+            view = view.next(&[]);
+        }
         let core = |number: usize| {
-            let mut config = ProjectConfig::new(AppId::new(APP_ID).unwrap());
-            config.limits = CallLimits::unlimited();
-            let mut core = Core::new(config, [u8::try_from(number).unwrap(); 32], now);
+            let mut core = new_core(number, now);
             core.join_cluster(node(number), view.clone());
             core
         };
@@ -157,6 +174,7 @@ impl World {
             store: Memory::default(),
             is_store_held: false,
             jobs: Vec::new(),
+            parcels: 0,
         }
     }
 
@@ -170,6 +188,8 @@ impl World {
             refused: None,
             closed: None,
             is_open: true,
+            is_silent: false,
+            has_begun: false,
             received: 0,
             next_request: 1,
             events: Vec::new(),
@@ -275,6 +295,11 @@ impl World {
         self.clients[client.0].is_open && !self.dead.contains(&self.clients[client.0].node)
     }
 
+    fn pings(&self, client: C) -> bool {
+        let state = &self.clients[client.0];
+        self.is_open(client) && state.welcome.is_some() && !state.is_silent
+    }
+
     /// Whether a client waits for an answer.
     pub(crate) fn is_waiting(&self, client: C) -> bool {
         !self.clients[client.0].open.is_empty()
@@ -316,14 +341,61 @@ impl World {
         self.pump();
     }
 
-    /// A node is killed, and put out.
-    pub(crate) fn kill(&mut self, number: usize) {
-        self.dead.push(number);
-        self.view = self.view.next(&[Change::Leave(node(number))]);
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub(crate) fn is_silent(&self, client: C) -> bool {
+        self.clients[client.0].is_silent
+    }
+
+    /// Whether a client has a new session, and was not asked this before.
+    pub(crate) fn begins_anew(&mut self, client: C) -> bool {
+        let state = &mut self.clients[client.0];
+        let is_new = state.welcome.as_ref().is_some_and(|welcome| welcome.resumption == Resumption::New);
+        is_new && !std::mem::replace(&mut state.has_begun, true)
+    }
+
+    /// A client says nothing any more, also when its node pings it.
+    pub(crate) fn silence(&mut self, client: C) {
+        self.clients[client.0].is_silent = true;
+    }
+
+    /// A node joins, as a home.
+    pub(crate) fn join(&mut self) {
+        let number = self.cores.len();
+        let view = self.view.next(&[Change::Join(node(number), 1)]);
+        let mut core = new_core(number, self.now);
+        core.join_cluster(node(number), view.clone());
+        // What its watch of the entries brings first.
+        for (user_id, heard) in &self.engine.entries {
+            core.handle_entry(self.now, user_id, heard);
+        }
+        self.cores.push(core);
+        self.set_view(view);
+        self.set_view(self.view.next(&[Change::Home(node(number))]));
+    }
+
+    /// The partitions go to where they should be.
+    pub(crate) fn settle_homes(&mut self) {
+        while self.view.is_unbalanced() {
+            self.set_view(self.view.next(&[]));
+            self.advance(millis(50));
+        }
+    }
+
+    fn set_view(&mut self, view: View) {
+        self.view = view;
         for (_, core) in self.cores.iter_mut().enumerate().filter(|(at, _)| !self.dead.contains(at)) {
             core.handle_view(self.now, self.view.clone());
         }
         self.pump();
+    }
+
+    /// A node is killed, and put out.
+    pub(crate) fn kill(&mut self, number: usize) {
+        self.dead.push(number);
+        self.set_view(self.view.next(&[Change::Leave(node(number))]));
     }
 
     pub(crate) fn advance(&mut self, duration: Duration) {
@@ -339,7 +411,7 @@ impl World {
             }
             for at in 0..self.clients.len() {
                 // As a client that is alive does.
-                if self.now.unix_ms.is_multiple_of(1000) && self.is_open(C(at)) && self.clients[at].welcome.is_some() {
+                if self.now.unix_ms.is_multiple_of(1000) && self.pings(C(at)) {
                     self.frame(C(at), ClientFrame::Ping);
                 }
             }
@@ -366,6 +438,7 @@ impl World {
             for (to, parcel) in parcels {
                 let to = (0..self.cores.len()).find(|at| node(*at) == to).unwrap();
                 self.bus.entry((number, to)).or_default().push_back(parcel);
+                self.parcels += 1;
                 moved = true;
             }
             moved |= self.deliver(number);

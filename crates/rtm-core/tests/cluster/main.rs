@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 mod claims;
+mod converge;
 mod harness;
 mod messages;
+mod presence;
 mod random;
