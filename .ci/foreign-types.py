@@ -31,8 +31,6 @@ EXCEPTIONS = {
     # What tokio's own `bind` takes: a user has such a value anyway.
     ("rtm-server", "tokio::net::addr::ToSocketAddrs"),
 }
-# Its derive makes the packs that servers of one cluster exchange; nobody else calls it.
-EXCEPTED_CRATES = {("rtm-core", "bincode")}
 
 
 def document(crate, directory):
@@ -81,7 +79,7 @@ def foreign(name, docs, features):
             behind = BEHIND_FEATURES.get(crate)
             if crate in ALLOWED | OURS or path in ALLOWED_PATHS or behind in features:
                 continue
-            if (name, path) in EXCEPTIONS or (name, crate) in EXCEPTED_CRATES:
+            if (name, path) in EXCEPTIONS:
                 continue
             span = item["span"] or {}
             line = (span.get("begin") or [0])[0]

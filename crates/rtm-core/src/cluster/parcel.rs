@@ -53,7 +53,7 @@ pub enum Frame {
 }
 
 /// Which parcels go before which others. Those of one priority stay in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// What somebody waits for, and is small.
     Urgent,
@@ -77,7 +77,7 @@ pub struct PostData {
 }
 
 /// For each priority the post, and the number of the next parcel that is expected in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Acks {
     /// Of the urgent parcels.
     pub urgent: (u64, u64),
@@ -211,14 +211,14 @@ impl Envelope {
         let frame = match &self.frame {
             Frame::Heartbeat { n, heard } => FrameV1::Heartbeat(*n, *heard),
             Frame::Data(data) => FrameV1::Data(DataV1 {
-                priority: data.priority,
+                priority: data.priority.into(),
                 post: data.post,
                 first: data.first,
-                acks: data.acks,
+                acks: data.acks.into(),
                 sizes: data.parcels.iter().map(|it| (length(&it.head), length(&it.body))).collect(),
             }),
-            Frame::Ack(acks) => FrameV1::Ack(*acks),
-            Frame::Reset { priority, post } => FrameV1::Reset(*priority, *post),
+            Frame::Ack(acks) => FrameV1::Ack((*acks).into()),
+            Frame::Reset { priority, post } => FrameV1::Reset((*priority).into(), *post),
             Frame::View(view) => FrameV1::View(ViewV1::from(view)),
         };
         let head = EnvelopeV1 { from: self.from.clone().into(), to: self.to, epoch: self.epoch, frame };
@@ -254,15 +254,15 @@ impl Envelope {
                     parcels.push(Sealed { head, body });
                 }
                 Frame::Data(PostData {
-                    priority: data.priority,
+                    priority: data.priority.into(),
                     post: data.post,
                     first: data.first,
-                    acks: data.acks,
+                    acks: data.acks.into(),
                     parcels,
                 })
             }
-            FrameV1::Ack(acks) => Frame::Ack(acks),
-            FrameV1::Reset(priority, post) => Frame::Reset { priority, post },
+            FrameV1::Ack(acks) => Frame::Ack(acks.into()),
+            FrameV1::Reset(priority, post) => Frame::Reset { priority: priority.into(), post },
             FrameV1::View(view) => Frame::View(view.try_into()?),
         };
         if !payload.is_empty() {
@@ -356,18 +356,18 @@ struct EnvelopeV1 {
 enum FrameV1 {
     Heartbeat(u64, u64),
     Data(DataV1),
-    Ack(Acks),
-    Reset(Priority, u64),
+    Ack(AcksV1),
+    Reset(PriorityV1, u64),
     View(ViewV1),
 }
 
 /// Behind the envelope come the heads and bodies of the parcels, as long as this says.
 #[derive(Debug, Encode, Decode)]
 struct DataV1 {
-    priority: Priority,
+    priority: PriorityV1,
     post: u64,
     first: u64,
-    acks: Acks,
+    acks: AcksV1,
     sizes: Vec<(u32, u32)>,
 }
 
@@ -396,7 +396,7 @@ struct LeaseV1 {
 #[derive(Debug, Encode, Decode)]
 struct ViewV1 {
     epoch: u64,
-    members: Vec<(NodeIdV1, Role, u16)>,
+    members: Vec<(NodeIdV1, RoleV1, u16)>,
     homes: Vec<u16>,
 }
 
@@ -428,33 +428,54 @@ macro_rules! names {
 
 names!(AppId NodeName);
 
-impl Encode for Role {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        let tag: u8 = match self {
-            Self::Edge => 0,
-            Self::Home => 1,
-            Self::Draining => 2,
-        };
-        tag.encode(encoder)
-    }
-}
-
-impl<C> Decode<C> for Role {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        match u8::decode(decoder)? {
-            0 => Ok(Self::Edge),
-            1 => Ok(Self::Home),
-            2 => Ok(Self::Draining),
-            found => Err(DecodeError::UnexpectedVariant {
-                type_name: "Role",
-                allowed: &bincode::error::AllowedEnumVariants::Range { min: 0, max: 2 },
-                found: found.into(),
-            }),
+/// An enum without parts: its tags are the places of its variants.
+macro_rules! tags {
+    ($($name:ident: $of:ident { $($variant:ident)* })*) => {$(
+        #[derive(Debug, Encode, Decode)]
+        enum $name {
+            $($variant,)*
         }
+
+        impl From<$of> for $name {
+            fn from(value: $of) -> Self {
+                match value {
+                    $($of::$variant => Self::$variant,)*
+                }
+            }
+        }
+
+        impl From<$name> for $of {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => Self::$variant,)*
+                }
+            }
+        }
+    )*};
+}
+
+tags! {
+    RoleV1: Role { Edge Home Draining }
+    PriorityV1: Priority { Urgent Bulk }
+}
+
+#[derive(Debug, Encode, Decode)]
+struct AcksV1 {
+    urgent: (u64, u64),
+    bulk: (u64, u64),
+}
+
+impl From<Acks> for AcksV1 {
+    fn from(Acks { urgent, bulk }: Acks) -> Self {
+        Self { urgent, bulk }
     }
 }
 
-bincode::impl_borrow_decode!(Role);
+impl From<AcksV1> for Acks {
+    fn from(AcksV1 { urgent, bulk }: AcksV1) -> Self {
+        Self { urgent, bulk }
+    }
+}
 
 impl From<NodeId> for NodeIdV1 {
     fn from(id: NodeId) -> Self {
@@ -470,7 +491,7 @@ impl From<NodeIdV1> for NodeId {
 
 impl From<&View> for ViewV1 {
     fn from(view: &View) -> Self {
-        let members = view.members().iter().map(|member| (member.id.clone().into(), member.role, member.proto));
+        let members = view.members().iter().map(|member| (member.id.clone().into(), member.role.into(), member.proto));
         Self { epoch: view.epoch(), members: members.collect(), homes: view.homes().to_vec() }
     }
 }
@@ -479,7 +500,8 @@ impl TryFrom<ViewV1> for View {
     type Error = ParcelError;
 
     fn try_from(view: ViewV1) -> Result<Self, ParcelError> {
-        let members = view.members.into_iter().map(|(id, role, proto)| Member { id: id.into(), role, proto });
+        let members =
+            view.members.into_iter().map(|(id, role, proto)| Member { id: id.into(), role: role.into(), proto });
         Self::from_parts(view.epoch, members.collect(), view.homes).ok_or_else(|| ParcelErrorKind::Damaged.into())
     }
 }

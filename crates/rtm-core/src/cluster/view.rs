@@ -188,7 +188,7 @@ impl View {
     }
 
     /// The next view. Changes that do not apply any more are passed over. Partitions whose home left go to others at
-    /// once; beside them at most [`PLANNED_MOVES`] go to where they should be, so that a balanced view takes several
+    /// once; beside them at most 64 go to where they should be, so that a balanced view takes several
     /// steps. Where fewer than two would be homes, edges become homes.
     #[must_use]
     pub fn next(&self, changes: &[Change]) -> Self {

@@ -198,9 +198,9 @@ impl World {
             let state = &self.devices[device];
             let may_know = state.frozen_until + READS < self.now || state.late_by > LATE;
             let bytes_at = self.links[link].bytes_at(self.now, Direction::Down).filter(|_| may_know);
-            // A link that stands still shows nothing, whatever is written.
+            // A link that is broken or stands still shows nothing, whatever is written.
             let socket = &self.links[link];
-            let unshown_since = socket.unshown_since.filter(|_| socket.conn.is_some());
+            let unshown_since = socket.unshown_since.filter(|_| socket.conn.is_some() && !socket.is_cut);
             let unshown_since = unshown_since.map(|since| since.max(socket.stalled_until));
             self.ledger.gave_up(self.now, device, bytes_at, unshown_since);
         }
