@@ -130,14 +130,32 @@ impl Core {
         Ok(answer)
     }
 
-    pub(super) fn read_user_attributes(&self, read: &GetUserAttributes) -> Result<Answer, Refusal> {
-        let session = self.session_of(&read.user_id).and_then(|key| self.hub.sessions.get(key));
+    pub(super) fn get_user_attributes(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        read: GetUserAttributes,
+    ) -> Option<Result<Answer, Refusal>> {
+        let GetUserAttributes { user_id, keys } = read;
+        if self.session_of(&user_id).is_none() && self.edge.is_some() {
+            return self.read_far_attributes(now, asker, user_id, keys);
+        }
+        Some(self.attributes_of(&user_id, keys.as_deref()).map(Answer::GetUserAttributes))
+    }
+
+    /// The attributes of a user whose session is here.
+    pub(super) fn attributes_of(
+        &self,
+        user_id: &UserId,
+        keys: Option<&[AttributeKey]>,
+    ) -> Result<BTreeMap<AttributeKey, Text>, Refusal> {
+        let session = self.session_of(user_id).and_then(|key| self.hub.sessions.get(key));
         let session = session.filter(|session| session.is_there());
         let session = session.ok_or(ErrorKind::UserNotFound)?;
-        Ok(Answer::GetUserAttributes(match &read.keys {
+        Ok(match keys {
             None => session.attributes.clone(),
             Some(keys) => chosen(&session.attributes, keys),
-        }))
+        })
     }
 
     /// Takes in attributes, and tells the members if they are to know.

@@ -98,7 +98,7 @@ impl Core {
             Command::ClearLocalUserAttributes(_) => {
                 Some(self.write_user_attributes(now, key, Edit::Clear, Answer::ClearLocalUserAttributes(())))
             }
-            Command::GetUserAttributes(read) => Some(self.read_user_attributes(&read)),
+            Command::GetUserAttributes(read) => self.get_user_attributes(now, asker, read),
             Command::JoinChannel(join) => self.join(now, asker, &join),
             Command::LeaveChannel(leave) => Some(self.leave(now, key, &leave)),
             Command::SendChannelMessage(send) => self.send_to_channel(now, asker, send),

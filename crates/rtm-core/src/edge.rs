@@ -200,6 +200,10 @@ impl Core {
                 self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
             }
             ProjectParcel::Outcome(outcome) => self.outcome_came(*outcome),
+            ProjectParcel::ReadAttributes { read, user_id, keys } => {
+                self.asked_for_attributes(from, read, &user_id, keys.as_deref());
+            }
+            ProjectParcel::Attributes { read, attributes } => self.attributes_came(now, from, read, attributes),
             ProjectParcel::Presence(parcel) => {
                 self.presence_came(now, from, parcel);
                 self.pass_presence_on(now);

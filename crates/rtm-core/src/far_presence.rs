@@ -416,12 +416,12 @@ impl Core {
         self.answer_pulls();
         self.sweep_watched(now);
         self.tidy_home();
-        self.expire_reads(now);
+        self.look_at_reads(now);
         self.pass_presence_on(now);
         let Some(edge) = &self.edge else { return };
         let presence = &edge.presence;
         let is_busy = presence.sweep.is_some() || presence.tidying.is_some();
-        let next = presence.left.values().min().copied().into_iter().chain(edge.reads.first_over());
+        let next = presence.left.values().min().copied().into_iter().chain(edge.reads.next_due());
         if let Some(at) = is_busy.then_some(now.instant + STEP).into_iter().chain(next).min() {
             self.arm_presence(at);
         }

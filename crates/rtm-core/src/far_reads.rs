@@ -5,9 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{Answer, ErrorKind, PeerOnlineState, Refusal, UserId};
+use rtm_codec::{Answer, AttributeKey, ErrorKind, PeerOnlineState, Refusal, Text, UserId};
 
-use super::{Core, Now, arena::SessionKey, notes::Asker};
+use super::{
+    Core, Now,
+    arena::SessionKey,
+    cluster::{NodeId, ProjectParcel},
+    notes::Asker,
+};
 
 /// The calls that wait.
 #[derive(Debug, Default)]
@@ -30,6 +35,14 @@ enum Subject {
     States { user_ids: Vec<UserId>, known: BTreeMap<UserId, PeerOnlineState> },
     /// The first states of users who are watched from now on.
     Subscription { user_ids: Vec<UserId>, missing: BTreeSet<UserId> },
+    /// The attributes of a user, from the node that has its session.
+    Attributes {
+        user_id: UserId,
+        keys: Option<Vec<AttributeKey>>,
+        asked: Option<NodeId>,
+        /// When to ask again, since the session was not there.
+        again_at: Option<Instant>,
+    },
 }
 
 impl FarReads {
@@ -44,9 +57,13 @@ impl FarReads {
         self.open.len() >= MOST_READS
     }
 
-    /// When the first of them is over.
-    pub(super) fn first_over(&self) -> Option<Instant> {
-        self.open.values().map(|read| read.until).min()
+    /// When something is to be done for one of them.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let due = |read: &FarRead| match read.subject {
+            Subject::Attributes { again_at: Some(at), .. } => at.min(read.until),
+            _ => read.until,
+        };
+        self.open.values().map(due).min()
     }
 }
 
@@ -137,6 +154,7 @@ impl Core {
                 let result = states.map(Answer::QueryPeersOnlineStatus).ok_or_else(|| ErrorKind::Timeout.into());
                 self.hub.answer_read(asker, result);
             }
+            Subject::Attributes { .. } => self.hub.answer_read(asker, Err(ErrorKind::Timeout.into())),
             Subject::Subscription { user_ids, .. } => {
                 self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
                 self.tell_first_states(asker.session, &user_ids);
@@ -144,7 +162,100 @@ impl Core {
         }
     }
 
-    /// Asks again for what was asked of the homes of another view.
+    /// Asks the node of a user for its attributes.
+    pub(super) fn read_far_attributes(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        user_id: UserId,
+        keys: Option<Vec<AttributeKey>>,
+    ) -> Option<Result<Answer, Refusal>> {
+        let subject = Subject::Attributes { user_id, keys, asked: None, again_at: None };
+        match self.begin_read(FarRead { asker, until: now.instant + READ_WITHIN, subject }) {
+            Ok(id) => {
+                self.ask_for_attributes(now, id);
+                None
+            }
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    /// Asks for attributes where their user is now; without any such place, there is no such user.
+    fn ask_for_attributes(&mut self, now: Now, id: u64) {
+        let read = self.edge.as_ref().and_then(|edge| edge.reads.open.get(&id));
+        let Some(Subject::Attributes { user_id, keys, .. }) = read.map(|read| &read.subject) else { return };
+        let (user_id, keys) = (user_id.clone(), keys.clone());
+        if self.session_of(&user_id).is_some() {
+            let attributes = self.attributes_of(&user_id, keys.as_deref());
+            return self.end_attributes(id, attributes);
+        }
+        let node = self.node_of(&user_id).cloned();
+        let Some(edge) = &mut self.edge else { return };
+        let is_on_its_way = edge.frozen.has(&user_id) || edge.claims.concern(&user_id);
+        let Some(FarRead { subject, .. }) = edge.reads.open.get_mut(&id) else { return };
+        let Subject::Attributes { asked, again_at, .. } = subject else { return };
+        (*asked, *again_at) = (None, None);
+        match node {
+            _ if is_on_its_way => {
+                let at = now.instant + AGAIN;
+                *again_at = Some(at);
+                self.arm_presence(at);
+            }
+            Some(node) => {
+                *asked = Some(node.clone());
+                edge.tell(&node, ProjectParcel::ReadAttributes { read: id, user_id, keys });
+            }
+            None => self.end_attributes(id, Err(ErrorKind::UserNotFound.into())),
+        }
+    }
+
+    /// Another node asks for the attributes of a user.
+    pub(super) fn asked_for_attributes(
+        &mut self,
+        from: &NodeId,
+        read: u64,
+        user_id: &UserId,
+        keys: Option<&[AttributeKey]>,
+    ) {
+        let is_here = self.session_of(user_id).is_some();
+        let attributes = is_here.then(|| self.attributes_of(user_id, keys));
+        if let Some(edge) = &mut self.edge {
+            edge.tell(from, ProjectParcel::Attributes { read, attributes });
+        }
+    }
+
+    /// The node of a user says which attributes it has, or that it is not there.
+    pub(super) fn attributes_came(
+        &mut self,
+        now: Now,
+        from: &NodeId,
+        id: u64,
+        attributes: Option<Result<BTreeMap<AttributeKey, Text>, Refusal>>,
+    ) {
+        let Some(FarRead { subject, .. }) = self.edge.as_mut().and_then(|edge| edge.reads.open.get_mut(&id)) else {
+            return;
+        };
+        let Subject::Attributes { asked, again_at, .. } = subject else { return };
+        if asked.as_ref() != Some(from) {
+            return;
+        }
+        match attributes {
+            Some(attributes) => self.end_attributes(id, attributes),
+            None => {
+                let at = now.instant + AGAIN;
+                (*asked, *again_at) = (None, Some(at));
+                self.arm_presence(at);
+            }
+        }
+    }
+
+    fn end_attributes(&mut self, id: u64, attributes: Result<BTreeMap<AttributeKey, Text>, Refusal>) {
+        if let Some(FarRead { asker, .. }) = self.edge.as_mut().and_then(|edge| edge.reads.open.remove(&id)) {
+            self.hub.answer_read(asker, attributes.map(Answer::GetUserAttributes));
+        }
+    }
+
+    /// Asks again for what was asked of the homes and nodes of another view.
     pub(super) fn ask_anew(&mut self, now: Now) {
         let Some(edge) = &self.edge else { return };
         let mut queries = Vec::new();
@@ -154,17 +265,29 @@ impl Core {
                 queries.push((*id, missing.cloned().collect::<Vec<_>>()));
             }
         }
+        let has_left = |read: &FarRead| match &read.subject {
+            Subject::Attributes { asked: Some(node), .. } => !edge.view.has(node),
+            _ => false,
+        };
+        let attributes: Vec<_> = edge.reads.open.iter().filter(|(_, read)| has_left(read)).map(|(id, _)| *id).collect();
         for (id, missing) in queries {
             self.ask_for_states(now, id, &missing);
         }
+        attributes.into_iter().for_each(|id| self.ask_for_attributes(now, id));
     }
 
-    /// Ends the calls that have waited long enough.
-    pub(super) fn expire_reads(&mut self, now: Now) {
+    /// Goes on with calls for which something is due, and ends those that have waited long enough.
+    pub(super) fn look_at_reads(&mut self, now: Now) {
         let Some(edge) = &self.edge else { return };
         let over = edge.reads.open.iter().filter(|(_, read)| read.until <= now.instant);
         let over: Vec<_> = over.map(|(id, _)| *id).collect();
+        let is_again = |read: &FarRead| match read.subject {
+            Subject::Attributes { again_at: Some(at), .. } => at <= now.instant && now.instant < read.until,
+            _ => false,
+        };
+        let again: Vec<_> = edge.reads.open.iter().filter(|(_, read)| is_again(read)).map(|(id, _)| *id).collect();
         over.into_iter().for_each(|id| self.end_read(id));
+        again.into_iter().for_each(|id| self.ask_for_attributes(now, id));
     }
 }
 
@@ -172,5 +295,7 @@ impl Core {
 const READ_WITHIN: Duration = Duration::from_secs(4);
 /// How long a call that subscribes waits for the first states. Those that are not known then follow.
 const FIRST_STATES_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a user is asked for again who was not where it was to be.
+const AGAIN: Duration = Duration::from_millis(100);
 /// So many calls wait.
 const MOST_READS: usize = 4096;

@@ -1,10 +1,11 @@
 //! What the cores of one project say to each other.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use rtm_codec::{
-    InstanceId, MessageId, PeerMessage, Refusal, RequestId, SendOutcome, SessionId, SessionTicket, UserId,
+    AttributeKey, InstanceId, MessageId, PeerMessage, Refusal, RequestId, SendOutcome, SessionId, SessionTicket, Text,
+    UserId,
 };
 
 use super::presence::PresenceParcel;
@@ -78,6 +79,22 @@ pub enum ProjectParcel {
     Outcome(Box<MessageOutcome>),
     /// Who is online.
     Presence(PresenceParcel),
+    /// The attributes of a user are asked for, whose session is there.
+    ReadAttributes {
+        /// To name the answer with.
+        read: u64,
+        /// Whose.
+        user_id: UserId,
+        /// Which; `None` for all.
+        keys: Option<Vec<AttributeKey>>,
+    },
+    /// The answer; `None` if the session is not there.
+    Attributes {
+        /// The question.
+        read: u64,
+        /// The attributes, or why there are none.
+        attributes: Option<Result<BTreeMap<AttributeKey, Text>, Refusal>>,
+    },
 }
 
 /// A message from a session to a user.
