@@ -5,8 +5,8 @@ use std::time::Instant;
 use foldhash::fast::FixedState;
 use indexmap::IndexSet;
 use rtm_codec::{
-    Answer, ChannelId, ErrorKind, Event, GetChannelMemberCount, GetMembers, JoinChannel, LeaveChannel, Refusal,
-    RtmMessage, SendChannelMessage, SendOutcome, SharedEvent, UserId, limits,
+    Answer, ChannelId, ErrorKind, Event, GetMembers, JoinChannel, LeaveChannel, Refusal, RtmMessage,
+    SendChannelMessage, SendOutcome, SharedEvent, UserId, limits,
 };
 
 use super::{
@@ -14,12 +14,14 @@ use super::{
     arena::{ChannelKey, SessionKey},
     attributes::SizedAttributes,
     away::ChannelNews,
+    cluster::Mark,
     directory::{Directory, Named},
     jobs::Waiting,
     memberships::Memberships,
     message_ids::{Known, Sent},
     notes::{Asker, Note, Queued, event_bytes},
     pack::{open::UnpackedMembership, times::PackTime},
+    roster::Waiting as Waits,
     session::Session,
     timer::{Alarm, Due},
 };
@@ -29,6 +31,8 @@ use super::{
 pub(super) struct Channel {
     pub(super) id: ChannelId,
     pub(super) members: IndexSet<SessionKey, FixedState>,
+    /// How many members there are on other nodes; `None` as long as that is not known.
+    pub(super) elsewhere: Option<u32>,
     pub(super) attributes: Option<Box<SizedAttributes>>,
     /// Since when it has had no members, or when its attributes were last written after that.
     pub(super) empty_since: Instant,
@@ -52,8 +56,9 @@ impl Channel {
         (self.told_at, self.tell_at)
     }
 
-    fn count(&self) -> u32 {
-        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    /// How many members it has.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX).saturating_add(self.elsewhere.unwrap_or(0))
     }
 }
 
@@ -65,6 +70,7 @@ impl Directory<ChannelKey, Channel> {
             self.insert(Channel {
                 id: id.clone(),
                 members,
+                elsewhere: Some(0),
                 attributes: None,
                 empty_since: now.instant,
                 told_at: None,
@@ -80,13 +86,14 @@ impl Core {
     pub(super) fn join(&mut self, now: Now, asker: Asker, join: &JoinChannel) -> Option<Result<Answer, Refusal>> {
         let key = asker.session;
         if let Some(channel) = self.channel_of(key, &join.channel_id) {
-            self.hub.finish(asker, Ok(Answer::JoinChannel(())));
-            self.joined(key, &join.channel_id);
-            self.tell_count(key, channel, true);
+            if self.is_joining(key, channel) {
+                self.wait_for_roster(&join.channel_id, Waits::Join(asker));
+            } else {
+                self.rejoin(asker, channel, &join.channel_id);
+            }
             return None;
         }
         let now_since_start = self.since_start(now);
-        let user_id = self.user_id_of(key)?;
         let session = self.hub.sessions.get_mut(key)?;
         if session.memberships.len() >= limits::JOINED_CHANNELS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
@@ -100,18 +107,39 @@ impl Core {
         }
         let channel = self.channels.intern(&join.channel_id, now);
         session.memberships.add(channel);
-        let count = self.channels.get(channel).map_or(0, Channel::count).saturating_add(1);
-        if count as usize <= limits::MEMBER_EVENTS {
-            let event =
-                Event::MemberJoined { channel_id: join.channel_id.clone(), member_id: user_id, member_count: count };
-            self.tell_members(channel, ChannelNews::Member, event, |_, _| true);
+        match self.edge {
+            Some(_) => self.join_over_nodes(now, asker, channel, &join.channel_id),
+            None => self.become_member(now, asker, channel),
         }
-        self.channels.get_mut(channel)?.members.insert(key);
-        self.hub.finish(asker, Ok(Answer::JoinChannel(())));
-        self.joined(key, &join.channel_id);
-        self.tell_count(key, channel, true);
-        self.count_changed(now, channel);
         None
+    }
+
+    /// A session that is a member becomes one for all others too.
+    pub(super) fn become_member(&mut self, now: Now, asker: Asker, channel_key: ChannelKey) {
+        let key = asker.session;
+        let Some(channel) = self.channels.get(channel_key) else { return };
+        let channel_id = channel.id.clone();
+        let count = channel.count().saturating_add(1);
+        if count as usize <= limits::MEMBER_EVENTS
+            && let Some(member_id) = self.user_id_of(key)
+        {
+            let event = Event::MemberJoined { channel_id: channel_id.clone(), member_id, member_count: count };
+            self.tell_members(channel_key, ChannelNews::Member, event, |_, _| true);
+        }
+        if let Some(channel) = self.channels.get_mut(channel_key) {
+            channel.members.insert(key);
+        }
+        self.hub.finish(asker, Ok(Answer::JoinChannel(())));
+        self.joined(key, &channel_id);
+        self.tell_count(key, channel_key, true);
+        self.count_changed(now, channel_key);
+    }
+
+    /// A session joins a channel again that it is a member of.
+    pub(super) fn rejoin(&mut self, asker: Asker, channel: ChannelKey, channel_id: &ChannelId) {
+        self.hub.finish(asker, Ok(Answer::JoinChannel(())));
+        self.joined(asker.session, channel_id);
+        self.tell_count(asker.session, channel, true);
     }
 
     pub(super) fn leave(&mut self, now: Now, key: SessionKey, leave: &LeaveChannel) -> Result<Answer, Refusal> {
@@ -133,16 +161,21 @@ impl Core {
     fn member_left(&mut self, now: Now, key: SessionKey, channel_key: ChannelKey) -> Option<ChannelId> {
         let member_id = self.user_id_of(key);
         let (channel_id, count) = self.remove_member(now, key, channel_key)?;
-        if count == 0 {
-            return Some(channel_id);
-        }
-        if let Some(member_id) = member_id
-            && count as usize <= limits::MEMBER_EVENTS
+        if let Some(member_id) = member_id.clone()
+            && (1..=limits::MEMBER_EVENTS).contains(&(count as usize))
         {
             let event = Event::MemberLeft { channel_id: channel_id.clone(), member_id, member_count: count };
             self.tell_members(channel_key, ChannelNews::Member, event, |_, _| true);
         }
-        self.count_changed(now, channel_key);
+        if count > 0 {
+            self.count_changed(now, channel_key);
+        }
+        if self.edge.is_some()
+            && let Some(member_id) = member_id
+        {
+            self.forget_catching_up(now, &channel_id, key);
+            self.left_over_nodes(now, key, &channel_id, member_id);
+        }
         Some(channel_id)
     }
 
@@ -185,6 +218,9 @@ impl Core {
             if let Some(at) = channel.tell_at {
                 channel.alarm.set(&mut self.hub.timers, at, Due::Channel(channel_key));
             }
+            if self.edge.is_some() {
+                continue;
+            }
             let count = channel.count();
             let is_told_otherwise = |member: &SessionKey| {
                 let session = self.hub.sessions.get(*member).filter(|session| session.conn.is_some());
@@ -216,6 +252,16 @@ impl Core {
         {
             return Some(Err(refusal));
         }
+        let send = match self.edge {
+            None => send,
+            Some(_) => {
+                let channel_id = send.channel_id.clone();
+                match self.wait_for_roster(&channel_id, Waits::Send(asker, send)) {
+                    Some(Waits::Send(_, send)) => send,
+                    _ => return None,
+                }
+            }
+        };
         let member_id = self.user_id_of(asker.session)?;
         let sent = Sent::ToChannel(send.message_id);
         match self.begin_message(now, asker, sent) {
@@ -229,11 +275,8 @@ impl Core {
                 StoredMessage::new(send.message_id, member_id.clone(), send.message.clone().detach(), now.unix_ms);
             let conversation = Conversation::Channel(send.channel_id.clone());
             self.keep_history(asker, conversation, message, Waiting::ChannelMessage { asker, sent });
-        } else if let Some(message_ids) =
-            self.hub.sessions.get_mut(asker.session).and_then(|session| session.message_ids.as_mut())
-        {
-            message_ids.finish(sent, SendOutcome::Delivered);
         }
+        let is_kept = send.enable_historical_messaging;
         let is_binary = matches!(send.message, RtmMessage::Binary(_));
         let event = Event::ChannelMessage {
             channel_id: send.channel_id,
@@ -242,33 +285,56 @@ impl Core {
             message: send.message,
             server_received_ts: now.unix_ms,
         };
-        self.tell_members(channel, ChannelNews::Message, event, |member, session| {
+        let gets = |member: SessionKey, session: &Session| {
             member != asker.session && (!is_binary || session.terms.abilities().binary)
-        });
+        };
+        let is_going_out = match self.edge {
+            None => {
+                self.tell_members(channel, ChannelNews::Message, event, gets);
+                false
+            }
+            Some(_) => self.send_over_nodes(asker, sent, channel, event, gets),
+        };
+        if !is_kept
+            && !is_going_out
+            && let Some(message_ids) =
+                self.hub.sessions.get_mut(asker.session).and_then(|session| session.message_ids.as_mut())
+        {
+            message_ids.finish(sent, SendOutcome::Delivered);
+        }
         Some(Ok(Answer::SendChannelMessage(())))
     }
 
-    pub(super) fn members(&self, key: SessionKey, query: &GetMembers) -> Result<Answer, Refusal> {
-        let channel = self.channel_of(key, &query.channel_id).ok_or(ErrorKind::NotInChannel)?;
-        let members = self.channels.get(channel).into_iter().flat_map(|channel| &channel.members);
-        let ids: Vec<UserId> =
-            members.take(limits::MEMBER_EVENTS).filter_map(|member| self.user_id_of(*member)).collect();
-        Ok(Answer::GetMembers(ids))
+    /// Puts a message into the sessions of members here, and sends it to those on other nodes.
+    fn send_over_nodes(
+        &mut self,
+        asker: Asker,
+        sent: Sent,
+        channel: ChannelKey,
+        event: Event,
+        gets: impl Fn(SessionKey, &Session) -> bool,
+    ) -> bool {
+        let Some(channel_id) = self.channels.get(channel).map(|channel| channel.id.clone()) else { return false };
+        let Some(mark) = self.next_mark(&channel_id) else { return false };
+        let is_going_out = self.fan_out(asker, sent, &channel_id, &mark, &event);
+        self.tell_marked(channel, ChannelNews::Message, event, Some(&mark), gets);
+        is_going_out
     }
 
-    pub(super) fn member_counts(&self, query: GetChannelMemberCount) -> Result<Answer, Refusal> {
-        match query.channel_ids.len() {
-            0 => return Err(Refusal::new(ErrorKind::InvalidArgument, "no channel is named")),
-            len if len > limits::MEMBER_COUNT_CHANNELS => {
-                return Err(Refusal::new(ErrorKind::ExceedLimit, "at most 32 channels can be asked about at once"));
-            }
-            _ => {}
+    pub(super) fn members(&mut self, asker: Asker, query: &GetMembers) -> Option<Result<Answer, Refusal>> {
+        let Some(channel) = self.channel_of(asker.session, &query.channel_id) else {
+            return Some(Err(ErrorKind::NotInChannel.into()));
+        };
+        if self.edge.is_some() && self.wait_for_members(asker, query) {
+            return None;
         }
-        let counts = query.channel_ids.into_iter().map(|id| {
-            let channel = self.channels.find(&id).and_then(|channel| self.channels.get(channel));
-            (id, channel.map_or(0, Channel::count))
-        });
-        Ok(Answer::GetChannelMemberCount(counts.collect()))
+        let members = self.channels.get(channel).into_iter().flat_map(|channel| &channel.members);
+        let mut ids: Vec<UserId> =
+            members.take(limits::MEMBER_EVENTS).filter_map(|member| self.user_id_of(*member)).collect();
+        if self.edge.is_some() {
+            ids.extend(self.names_elsewhere(&query.channel_id, limits::MEMBER_EVENTS - ids.len()));
+        }
+        Some(Ok(Answer::GetMembers(ids)))
     }
 
     /// The channel, if the session is in it.
@@ -285,6 +351,51 @@ impl Core {
         event: Event,
         gets: impl Fn(SessionKey, &Session) -> bool,
     ) {
+        if self.edge.is_some() {
+            return self.tell_marked(channel_key, news, event, None, gets);
+        }
+        self.tell_all(channel_key, news, event, gets);
+    }
+
+    /// The same of an event that has a place among those of a node; and to members whose sessions move.
+    pub(super) fn tell_marked(
+        &mut self,
+        channel_key: ChannelKey,
+        news: ChannelNews,
+        event: Event,
+        mark: Option<&Mark>,
+        gets: impl Fn(SessionKey, &Session) -> bool,
+    ) {
+        let Some(channel) = self.channels.get(channel_key) else { return };
+        if !self.has_moves(&channel.id) {
+            return self.tell_all(channel_key, news, event, gets);
+        }
+        let (channel_id, members) = (channel.id.clone(), channel.members.clone());
+        let held = |core: &mut Self, member| core.hold_behind_move(&channel_id, member, &event, mark, &gets);
+        let held: Vec<SessionKey> = members.into_iter().filter(|member| held(self, *member)).collect();
+        self.forward(&channel_id, &event, mark);
+        self.tell_all(channel_key, news, event, |member, session| !held.contains(&member) && gets(member, session));
+    }
+
+    /// Tells the members here that some messages are missing; not those whose sessions move, who see that by themselves.
+    pub(super) fn tell_gap(&mut self, channel_key: ChannelKey, lost: Option<u64>) {
+        let Some(channel) = self.channels.get(channel_key) else { return };
+        let (channel_id, moves) = (channel.id.clone(), self.edge.as_ref().map(|edge| &edge.moves));
+        let moving: Vec<SessionKey> = match moves {
+            Some(moves) => channel.members.iter().filter(|key| moves.is_catching_up(**key)).copied().collect(),
+            None => Vec::new(),
+        };
+        let event = Event::Gap { channel_id: Some(channel_id), lost };
+        self.tell_all(channel_key, ChannelNews::Message, event, |member, _| !moving.contains(&member));
+    }
+
+    fn tell_all(
+        &mut self,
+        channel_key: ChannelKey,
+        news: ChannelNews,
+        event: Event,
+        gets: impl Fn(SessionKey, &Session) -> bool,
+    ) {
         let Some(channel) = self.channels.get(channel_key) else { return };
         let bytes = event_bytes(&event);
         let event = SharedEvent::new(event);
@@ -294,10 +405,10 @@ impl Core {
     }
 
     /// The number of members has changed: they are told now, or once the last telling is long enough ago.
-    fn count_changed(&mut self, now: Now, key: ChannelKey) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
+    pub(super) fn count_changed(&mut self, now: Now, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.elsewhere.is_some()) else { return };
         let settings = &self.config.settings;
-        let pause = match channel.members.len() {
+        let pause = match channel.count() as usize {
             len if len > limits::MEMBER_EVENTS => settings.large_member_count_pause,
             _ => settings.member_count_pause,
         };
@@ -316,7 +427,7 @@ impl Core {
     /// Tells the members that do not know it how many they are. Not as [`tell_members`](Self::tell_members) does: for
     /// one that has no connection a count is not kept, since it is told the latest one when it comes back.
     fn tell_count_to_members(&mut self, now: Now, key: ChannelKey) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.elsewhere.is_some()) else { return };
         channel.told_at = Some(now.instant);
         channel.tell_at = None;
         let count = channel.count();
@@ -335,7 +446,8 @@ impl Core {
 
     /// Tells one member how many there are, if it does not know or if `again`.
     pub(super) fn tell_count(&mut self, key: SessionKey, channel_key: ChannelKey, again: bool) {
-        let Some(channel) = self.channels.get(channel_key) else { return };
+        let channel = self.channels.get(channel_key).filter(|channel| channel.elsewhere.is_some());
+        let Some(channel) = channel else { return };
         let count = channel.count();
         let Some(session) = self.hub.sessions.get_mut(key).filter(|it| !it.awaits_join(&channel.id)) else { return };
         if session.memberships.tell_count(channel_key, count, again) {

@@ -4,6 +4,7 @@
 //! engine goes in, what it has to say and to ask comes out. The engine is whatever decides a conditional write once for
 //! all; the bus is whatever carries bytes from node to node, and may lose, repeat and delay them.
 
+mod channels;
 mod lease;
 mod node;
 mod parcel;
@@ -13,6 +14,10 @@ mod project;
 mod users;
 mod view;
 
+pub(crate) use channels::NAMES_AT_MOST;
+pub use channels::{
+    ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said, Version,
+};
 pub use lease::{
     EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,
     Standing, Stored,
@@ -24,6 +29,6 @@ pub use parcel::{
 };
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
 pub use presence::{PagedUser, PresenceParcel, Sighting};
-pub use project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict};
+pub use project::{Ask, Deliver, MessageOutcome, OustedSession, Posted, Posting, ProjectParcel, Verdict};
 pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

@@ -102,8 +102,8 @@ impl Core {
             Command::JoinChannel(join) => self.join(now, asker, &join),
             Command::LeaveChannel(leave) => Some(self.leave(now, key, &leave)),
             Command::SendChannelMessage(send) => self.send_to_channel(now, asker, send),
-            Command::GetMembers(query) => Some(self.members(key, &query)),
-            Command::GetChannelMemberCount(query) => Some(self.member_counts(query)),
+            Command::GetMembers(query) => self.members(asker, &query),
+            Command::GetChannelMemberCount(query) => self.member_counts(now, asker, query),
             Command::SetChannelAttributes(SetChannelAttributes { target, attributes }) => {
                 let edit = Edit::Replace(attributes);
                 self.write_channel_attributes(now, asker, target, edit, Answer::SetChannelAttributes)

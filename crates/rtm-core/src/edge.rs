@@ -2,28 +2,32 @@
 //! nodes and asked of the engine.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Instant,
 };
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use rtm_codec::{SessionId, UserId};
+use rtm_codec::{ChannelId, SessionId, UserId};
 
 use super::{
     Core, Now,
     arena::SessionKey,
     claim::Claims,
     cluster::{
-        EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, PresenceParcel, ProjectParcel, Revised, UserEntry,
-        View,
+        ChannelParcel, ChannelWord, EngineAnswer, EngineJob, EngineJobId, EngineWork, HomeParcel, NodeId, Posting,
+        PresenceParcel, ProjectParcel, Revised, Ticket, UserEntry, View,
     },
     delivery::{LaneAnswer, Numbered},
     engine::{EngineJobs, Purpose},
     far_presence::FarPresence,
     far_reads::FarReads,
     frozen::Frozen,
+    home::Homes,
+    member_counts::CountQuestions,
+    moves::Moves,
     notes::Asker,
+    roster::Rosters,
     timer::Due,
 };
 
@@ -37,7 +41,12 @@ pub(super) struct Edge {
     /// The revisions under which this node has users.
     own: HashMap<UserId, u64, FixedState>,
     pub(super) engine: EngineJobs,
-    parcels: Vec<(NodeId, ProjectParcel)>,
+    parcels: Vec<Posting>,
+    next_ticket: u64,
+    /// The messages to channels that nodes have not taken yet.
+    tickets: BTreeMap<Ticket, FanOutPost>,
+    /// What nodes said that have a newer view.
+    early: BTreeMap<NodeId, VecDeque<ProjectParcel>>,
     pub(super) claims: Claims,
     pub(super) frozen: Frozen,
     /// Requests of sessions that came from elsewhere while somebody there was to answer them, and until when.
@@ -46,7 +55,18 @@ pub(super) struct Edge {
     lanes: BTreeSet<(UserId, SessionKey)>,
     pub(super) presence: FarPresence,
     pub(super) reads: FarReads,
+    pub(super) homes: Homes,
+    pub(super) rosters: Rosters,
+    pub(super) moves: Moves,
+    pub(super) counts: CountQuestions,
+    /// The nodes to which a message of a channel did not go, and which do not know that yet.
+    pub(super) skipped: BTreeSet<(ChannelId, NodeId)>,
+    /// The channels in which messages wait for changes of members.
+    pub(super) channels_with_early: BTreeSet<ChannelId>,
 }
+
+/// A message to a channel, the node that it goes to, and its number.
+type FanOutPost = (ChannelId, NodeId, u64);
 
 impl Edge {
     fn new(node: NodeId, view: View, hasher: &FixedState) -> Self {
@@ -58,19 +78,77 @@ impl Edge {
             entries: HashMap::with_hasher(hasher.clone()),
             own: HashMap::with_hasher(hasher.clone()),
             engine: EngineJobs::default(),
-            parcels: presence_parcels.map(|(to, parcel)| (to, ProjectParcel::Presence(parcel))).collect(),
+            parcels: presence_parcels
+                .map(|(to, parcel)| Posting { to, parcel: ProjectParcel::Presence(parcel), ticket: None })
+                .collect(),
+            next_ticket: 0,
+            tickets: BTreeMap::new(),
+            early: BTreeMap::new(),
             claims: Claims::default(),
             frozen: Frozen::default(),
             promised: VecDeque::new(),
             lanes: BTreeSet::new(),
             presence,
             reads: FarReads::default(),
+            homes: Homes::default(),
+            rosters: Rosters::new(hasher.clone()),
+            moves: Moves::default(),
+            counts: CountQuestions::default(),
+            skipped: BTreeSet::new(),
+            channels_with_early: BTreeSet::new(),
         }
     }
 
     /// Says something to the same project on another node.
     pub(super) fn tell(&mut self, node: &NodeId, parcel: ProjectParcel) {
-        self.parcels.push((node.clone(), parcel));
+        self.parcels.push(Posting { to: node.clone(), parcel, ticket: None });
+    }
+
+    /// Says something of a channel to another node.
+    pub(super) fn tell_of(&mut self, node: &NodeId, channel_id: &ChannelId, word: ChannelWord) {
+        let parcel = ChannelParcel { channel_id: channel_id.clone(), epoch: self.view.epoch(), word };
+        self.tell(node, ProjectParcel::Channel(Box::new(parcel)));
+    }
+
+    /// Sends a message of a channel. What becomes of it is to be told.
+    pub(super) fn post(&mut self, node: &NodeId, parcel: ProjectParcel, post: FanOutPost) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, post);
+        self.parcels.push(Posting { to: node.clone(), parcel, ticket: Some(ticket) });
+    }
+
+    pub(super) fn take_ticket(&mut self, ticket: Ticket) -> Option<FanOutPost> {
+        self.tickets.remove(&ticket)
+    }
+
+    /// Puts off what a node says that has a newer view. Gives back what is to be heard now.
+    fn put_off(&mut self, from: &NodeId, parcel: ProjectParcel) -> Option<ProjectParcel> {
+        let epoch = match &parcel {
+            ProjectParcel::Channel(parcel) => match &parcel.word {
+                // These name what they rest on.
+                ChannelWord::Message(_)
+                | ChannelWord::Forwarded { .. }
+                | ChannelWord::Enough { .. }
+                | ChannelWord::ForwardEnd { .. } => None,
+                _ => Some(parcel.epoch),
+            },
+            ProjectParcel::Home(parcel) => match &**parcel {
+                HomeParcel::Pull { term: epoch, .. } | HomeParcel::Count { epoch, .. } => Some(*epoch),
+                HomeParcel::Held { .. } | HomeParcel::Counted { .. } => Some(0),
+            },
+            _ => None,
+        };
+        let Some(epoch) = epoch else { return Some(parcel) };
+        if epoch <= self.view.epoch() && !self.early.contains_key(from) {
+            return Some(parcel);
+        }
+        let waiting = self.early.entry(from.clone()).or_default();
+        // Changes that are missing are asked for.
+        if waiting.len() < EARLY_PARCELS {
+            waiting.push_back(parcel);
+        }
+        None
     }
 
     /// Says something of who is online.
@@ -164,7 +242,11 @@ impl Edge {
 impl Core {
     /// Makes this core one of several, before any connection: it is on this node, with this view.
     pub fn join_cluster(&mut self, node: NodeId, view: View) {
-        self.edge = Some(Box::new(Edge::new(node, view, &self.hasher)));
+        let mut edge = Edge::new(node, view, &self.hasher);
+        // There are no channels yet.
+        let _ = edge.homes.set_view(&edge.view, &edge.node);
+        self.edge = Some(Box::new(edge));
+        self.pull_next(Now { instant: self.start, unix_ms: 0 });
     }
 
     /// The cluster has another view. One that is not newer is passed over.
@@ -176,17 +258,31 @@ impl Core {
         self.look_at_frozen(now);
         self.look_at_lanes(now);
         self.presence_in_new_view(now, &old);
+        self.look_at_channels(now);
+        let early = self.edge.as_mut().map(|edge| std::mem::take(&mut edge.early)).unwrap_or_default();
+        for (from, parcels) in early {
+            for parcel in parcels {
+                self.parcel_came(now, &from, parcel);
+            }
+        }
+        self.hub.close_overfull(now);
     }
 
     /// The same project on another node says something. What a node says arrives once and in order.
     pub fn handle_parcel(&mut self, now: Now, from: &NodeId, parcel: ProjectParcel) {
         let now = self.time(now);
+        self.parcel_came(now, from, parcel);
+        self.hub.close_overfull(now);
+    }
+
+    fn parcel_came(&mut self, now: Now, from: &NodeId, parcel: ProjectParcel) {
+        let Some(parcel) = self.edge.as_mut().and_then(|edge| edge.put_off(from, parcel)) else { return };
         match parcel {
             ProjectParcel::Ask(ask) => self.asked_for_session(now, from, ask),
             ProjectParcel::Verdict { claim, verdict } => self.claim_judged(now, from, claim, verdict),
             ProjectParcel::Pack { claim, bytes } => self.pack_came(now, from, claim, &bytes),
             ProjectParcel::Took { user_id, session, revision } => {
-                self.user_is_elsewhere(now, &user_id, session, revision);
+                self.user_is_elsewhere(now, &user_id, from, session, revision);
             }
             ProjectParcel::Deliver(deliver) => self.deliver(now, from, *deliver),
             ProjectParcel::Placed { session, user_id, to, n, drops_repeats } => {
@@ -208,8 +304,9 @@ impl Core {
                 self.presence_came(now, from, parcel);
                 self.pass_presence_on(now);
             }
+            ProjectParcel::Channel(parcel) => self.word_came(now, from, &parcel.channel_id, parcel.word),
+            ProjectParcel::Home(parcel) => self.home_parcel_came(now, from, *parcel),
         }
-        self.hub.close_overfull(now);
     }
 
     /// A user's entry has changed. Changes may come late, but those of one user come in order.
@@ -236,8 +333,8 @@ impl Core {
     }
 
     /// Appends what is to be said to the same project on other nodes, in order for each. Each is to arrive once, as long
-    /// as its receiver stays a member.
-    pub fn take_parcels(&mut self, parcels: &mut Vec<(NodeId, ProjectParcel)>) {
+    /// as its receiver stays a member. What becomes of those with a ticket is to be told.
+    pub fn take_parcels(&mut self, parcels: &mut Vec<Posting>) {
         if let Some(edge) = &mut self.edge {
             parcels.append(&mut edge.parcels);
         }
@@ -265,7 +362,7 @@ impl Core {
         }
         if let Some(entry) = heard.entry.as_ref().filter(|entry| entry.node != edge.node) {
             let (session, node) = (entry.session, entry.node.clone());
-            self.user_is_elsewhere(now, user_id, session, heard.revision);
+            self.user_is_elsewhere(now, user_id, &node, session, heard.revision);
             self.receiver_moved(now, user_id, &node);
         }
         self.presence_of_entry(now, user_id, heard);
@@ -299,5 +396,15 @@ impl Core {
         self.look_at_frozen(now);
         self.look_at_lanes(now);
         self.end_broken_promises(now);
+        self.pull_next(now);
+        self.say_skipped();
+        self.look_at_moves(now);
+        self.expire_counts(now);
+        let early: Vec<ChannelId> =
+            self.edge.iter().flat_map(|edge| edge.channels_with_early.iter().cloned()).collect();
+        early.iter().for_each(|channel_id| self.look_at_early(now, channel_id));
     }
 }
+
+/// So many parcels of a node wait for the view that it has.
+const EARLY_PARCELS: usize = 16 * 1024;

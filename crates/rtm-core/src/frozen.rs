@@ -186,10 +186,19 @@ impl Core {
     }
 
     /// The entry of a user names another node, under this revision.
-    pub(super) fn user_is_elsewhere(&mut self, now: Now, user_id: &UserId, session: SessionId, revision: u64) {
+    pub(super) fn user_is_elsewhere(
+        &mut self,
+        now: Now,
+        user_id: &UserId,
+        node: &NodeId,
+        session: SessionId,
+        revision: u64,
+    ) {
         let Some(edge) = &mut self.edge else { return };
         if edge.frozen.of_user(user_id).is_some_and(|frozen| frozen.revision < revision) {
             if let Some(frozen) = edge.frozen.take(user_id) {
+                let to = Some(node).filter(|_| frozen.session == session);
+                self.go_after(now, user_id, frozen.session, to);
                 self.taken(now, frozen);
             }
             return;
@@ -208,6 +217,7 @@ impl Core {
             self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
         self.take_out(now, key);
+        self.forget_moving_out(now, user_id, session);
     }
 
     /// A client wants to come in here whose user's session stands still, since another node asked for it: it is to go on
@@ -266,8 +276,10 @@ impl Core {
                 self.look_at_frozen(now);
             }
             // Another has it, or nobody.
-            EngineAnswer::Read(_) => {
+            EngineAnswer::Read(heard) => {
                 if let Some(frozen) = edge.frozen.take(user_id) {
+                    let entry = heard.entry.filter(|entry| entry.session == frozen.session);
+                    self.go_after(now, user_id, frozen.session, entry.as_ref().map(|entry| &entry.node));
                     self.taken(now, frozen);
                 }
             }
@@ -284,6 +296,7 @@ impl Core {
         edge.own(user_id, revision);
         // This core packed it.
         if self.unpack_in(now, &frozen.pack).is_err() {
+            self.go_after(now, user_id, frozen.session, None);
             self.release_entry(user_id);
         }
         self.let_go(now, frozen);

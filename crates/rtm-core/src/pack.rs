@@ -111,6 +111,9 @@ impl Core {
         if has_unsettled || self.awaits_first_states(key) {
             return Err(NotPackable::OnTheirWay);
         }
+        if !self.are_channels_settled(key) {
+            return Err(NotPackable::OnTheirWay);
+        }
         if let Some(conn) = self.hub.sessions.get(key).and_then(|session| session.conn) {
             self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
@@ -152,8 +155,12 @@ impl Core {
             self.subscriptions.remove(&subscriber);
         }
         let Some(mut session) = self.hub.take_out(now.instant, key) else { return };
+        let user_id = self.user_id(session.user);
         for channel in session.memberships.take_all() {
-            self.remove_member(now, key, channel);
+            let left = self.remove_member(now, key, channel);
+            if let (Some((channel_id, _)), Some(user_id), Some(_)) = (left, &user_id, &self.edge) {
+                self.move_out(&channel_id, user_id, session.id);
+            }
         }
         if let Some(user) = self.users.get_mut(session.user) {
             user.session = None;
@@ -166,7 +173,7 @@ impl Core {
     /// Puts a session in whose pack is good.
     fn put_in(&mut self, now: Now, opened: Opened) {
         let (invitations, seen_ms) = (opened.invitations, opened.subscriptions_seen_ms);
-        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, .. } = opened;
+        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, channels, .. } = opened;
         let user = self.users.intern(&user_id);
         let session = Session::unpack(id, user, parts, self.hasher.clone(), &self.config.settings);
         let key = self.hub.put_in(now.instant, session);
@@ -186,10 +193,14 @@ impl Core {
             }
         }
         let memberships = self.unpack_memberships(now, key, memberships, away_order);
+        let moved = memberships.channels().collect::<Vec<_>>();
         let watching = self.unpack_watching(now, key, watching);
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.memberships = memberships;
             session.watching = watching;
+        }
+        if let Some((from, heard)) = channels {
+            self.unpacked_memberships(now, key, &moved, &from, heard);
         }
         self.unpack_subscriptions(now, key, seen_ms);
         self.unpacked_lanes(now, key);

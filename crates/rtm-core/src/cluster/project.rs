@@ -8,7 +8,12 @@ use rtm_codec::{
     UserId,
 };
 
-use super::presence::PresenceParcel;
+use super::{
+    channels::{ChannelParcel, HomeParcel},
+    post::Ticket,
+    presence::PresenceParcel,
+    view::NodeId,
+};
 
 /// One thing that a core says to the core of the same project on another node.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +100,32 @@ pub enum ProjectParcel {
         /// The attributes, or why there are none.
         attributes: Option<Result<BTreeMap<AttributeKey, Text>, Refusal>>,
     },
+    /// Something about a channel.
+    Channel(Box<ChannelParcel>),
+    /// Something between the home of channels and another node.
+    Home(Box<HomeParcel>),
+}
+
+/// A parcel for another node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Posting {
+    /// To whom.
+    pub to: NodeId,
+    /// What.
+    pub parcel: ProjectParcel,
+    /// By which the core is to be told what became of it ([`Core::handle_posted`](crate::Core::handle_posted)).
+    pub ticket: Option<Ticket>,
+}
+
+/// What became of a parcel that was given out with a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Posted {
+    /// The other node's core has it.
+    Taken,
+    /// The other node left the view. It may have it or not.
+    Left,
+    /// It did not fit into the box for the other node, or the post to that began anew: it may be missing there.
+    Dropped,
 }
 
 /// A message from a session to a user.

@@ -50,6 +50,7 @@ pub(crate) struct PackV2 {
 pub(crate) struct PackV3 {
     pub(crate) session: PackV2,
     pub(crate) lanes: Option<LanesV1>,
+    pub(crate) channels: Option<ChannelsV1>,
 }
 
 /// A moment, in nanoseconds after the packing; negative for one before it.
@@ -257,6 +258,18 @@ pub(crate) struct OustedV1 {
     pub(crate) was_told: bool,
 }
 
+/// How far the channels of a session had come on the node that packed it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct ChannelsV1 {
+    pub(crate) node: NodeV1,
+    /// For each channel, in their order, the nodes that sent messages to it and the number of the last one of each.
+    pub(crate) heard: Vec<Vec<(NodeV1, u64)>>,
+}
+
+/// A node's name and incarnation.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct NodeV1(pub(crate) String, pub(crate) u64);
+
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) struct LanesV1 {
     pub(crate) last: u64,
@@ -367,7 +380,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV3, UnpackErrorKind> {
     if bytes.len() > PACK_BYTES {
         return Err(UnpackErrorKind::TooLarge);
     }
-    let without_lanes = |session| PackV3 { session, lanes: None };
+    let without_lanes = |session| PackV3 { session, lanes: None, channels: None };
     match version {
         1 => {
             let session = read(body)?;

@@ -10,8 +10,8 @@ use rtm_codec::{AttributeKey, Budgets, ChannelId, LimitedCall, SessionId, Shared
 use super::{
     COUNTED_CALLS, UnpackErrorKind,
     format::{
-        self, CountedV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NoteV1, PackV1, PackV2, PackV3, QueuedV1,
-        WatchingV1,
+        self, ChannelsV1, CountedV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NodeV1, NoteV1, PackV1, PackV2,
+        PackV3, QueuedV1, WatchingV1,
     },
     frames,
     times::PackTime,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Core, Now, Settings,
     away::Away,
+    cluster::{NodeId, NodeName},
     lanes::Lanes,
     liveness::Liveness,
     message_ids::MessageIds,
@@ -43,7 +44,12 @@ pub(super) struct Opened {
     pub(super) watching: WatchingV1,
     pub(super) subscriptions_seen_ms: u64,
     pub(super) invitations: Vec<InvitationV1>,
+    /// The node that packed it, and for each channel the last messages of all nodes.
+    pub(super) channels: Option<(NodeId, Vec<Heard>)>,
 }
+
+/// The last message of each node to a channel.
+pub(crate) type Heard = Vec<(NodeId, u64)>;
 
 /// The parts of a session that name nobody.
 pub(crate) struct Parts {
@@ -78,7 +84,7 @@ pub(crate) struct UnpackedMembership {
 
 impl Opened {
     pub(super) fn read(core: &Core, now: Now, bytes: &[u8]) -> Result<Self, UnpackErrorKind> {
-        let PackV3 { session, lanes } = format::decode(bytes)?;
+        let PackV3 { session, lanes, channels } = format::decode(bytes)?;
         let PackV2 { session: pack, subscribes_once, subscriptions_seen_ms } = session;
         if pack.app_id.0 != core.config.app_id {
             return Err(UnpackErrorKind::OtherProject);
@@ -87,7 +93,15 @@ impl Opened {
             return Err(UnpackErrorKind::UserHasSession);
         }
         let opened = Self::open(core, now, pack, lanes, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)?;
-        Ok(Self { subscriptions_seen_ms, ..opened })
+        let channels = match channels {
+            Some(packed) => Some(
+                self::channels(packed)
+                    .filter(|(_, heard)| heard.len() == opened.memberships.len())
+                    .ok_or(UnpackErrorKind::Inconsistent)?,
+            ),
+            None => None,
+        };
+        Ok(Self { subscriptions_seen_ms, channels, ..opened })
     }
 
     fn open(core: &Core, now: Now, mut pack: PackV1, lanes: Option<LanesV1>, subscribes_once: bool) -> Option<Self> {
@@ -125,6 +139,7 @@ impl Opened {
             watching: watching(pack.watching)?,
             subscriptions_seen_ms: 0,
             invitations: invitations(pack.invitations, settings)?,
+            channels: None,
         })
     }
 }
@@ -167,6 +182,12 @@ fn memberships(room: &mut Room, packed: Vec<MembershipV1>) -> Option<Vec<Unpacke
         all.push(UnpackedMembership { channel_id, told_count, away, count_told, count_due });
     }
     Some(all).filter(|all| all.len() == names.len() && all.len() <= limits::JOINED_CHANNELS)
+}
+
+fn channels(packed: ChannelsV1) -> Option<(NodeId, Vec<Heard>)> {
+    let node = |NodeV1(name, incarnation): NodeV1| Some(NodeId { name: NodeName::new(&name).ok()?, incarnation });
+    let heard = |all: Vec<(NodeV1, u64)>| all.into_iter().map(|(from, k)| Some((node(from)?, k))).collect();
+    Some((node(packed.node)?, packed.heard.into_iter().map(heard).collect::<Option<_>>()?))
 }
 
 fn attributes(packed: Vec<(Id<AttributeKey>, String)>) -> Option<BTreeMap<AttributeKey, Text>> {

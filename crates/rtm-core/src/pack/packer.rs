@@ -6,12 +6,13 @@ use rtm_codec::{Budgets, ChannelId, LimitedCall, UserId};
 
 use super::{
     COUNTED_CALLS,
-    format::{CountedV1, Id, Moment, PackV1, PackV2, PackV3},
+    format::{ChannelsV1, CountedV1, Id, Moment, NodeV1, PackV1, PackV2, PackV3},
     times::PackTime,
 };
 use crate::{
     Core, Now,
     arena::{ChannelKey, SessionKey, UserKey},
+    cluster::NodeId,
 };
 
 /// Finds the names of what a session refers to by keys.
@@ -55,7 +56,21 @@ impl<'a> Packer<'a> {
             subscribes_once: session.terms.abilities().subscribes_once,
             subscriptions_seen_ms: self.core.subscriptions.seen_ms(&subscriber),
         };
-        Some(PackV3 { session: session_v2, lanes: session.lanes.as_ref().map(|lanes| lanes.pack(self)) })
+        Some(PackV3 {
+            session: session_v2,
+            lanes: session.lanes.as_ref().map(|lanes| lanes.pack(self)),
+            channels: self.channels(key),
+        })
+    }
+
+    fn channels(self, key: SessionKey) -> Option<ChannelsV1> {
+        let (edge, session) = (self.core.edge.as_ref()?, self.core.hub.sessions.get(key)?);
+        let node = |node: &NodeId| NodeV1(node.name.as_str().to_owned(), node.incarnation);
+        let heard = |channel: ChannelKey| {
+            let heard = self.core.channels.get(channel).map(|channel| self.core.heard_of(&channel.id));
+            heard.iter().flatten().map(|(from, k)| (node(from), *k)).collect()
+        };
+        Some(ChannelsV1 { node: node(&edge.node), heard: session.memberships.channels().map(heard).collect() })
     }
 
     fn budgets(self, budgets: &Budgets) -> Vec<CountedV1> {

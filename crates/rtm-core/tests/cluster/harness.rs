@@ -6,12 +6,16 @@ use std::{
 };
 
 use rtm_codec::{
-    Answer, AppId, CallLimits, ClientFrame, CloseReason, Command, Event, InstanceId, KeepAlive, Login, MessageId,
-    Refusal, RequestId, Resume, Resumption, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
+    Answer, AppId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Event, GetChannelMemberCount, GetMembers,
+    InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login, MessageId, Refusal, RequestId, Resume, Resumption,
+    SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
 };
 use rtm_core::{
     ConnId, Core, Now, Outgoing, ProjectConfig, StoreDone, StoreFailed, StoreJob,
-    cluster::{Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, ProjectParcel, Revised, UserEntry, View},
+    cluster::{
+        Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Posted, Posting, ProjectParcel, Revised, Ticket,
+        UserEntry, View, partition,
+    },
     store::{Backend, Memory, Task},
 };
 
@@ -52,15 +56,24 @@ pub(crate) struct Engine {
     pub(crate) is_deaf: usize,
 }
 
+/// A parcel, and what its sender is told of it.
+type OnTheWay = (ProjectParcel, Option<Ticket>);
+
 pub(crate) struct World {
     pub(crate) cores: Vec<Core>,
     pub(crate) engine: Engine,
     pub(crate) now: Now,
     view: View,
     clients: Vec<Client>,
-    bus: BTreeMap<(usize, usize), VecDeque<ProjectParcel>>,
+    bus: BTreeMap<(usize, usize), VecDeque<OnTheWay>>,
     /// Links over which nothing comes for now.
     stalled: Vec<(usize, usize)>,
+    /// Links whose box takes nothing that may be dropped.
+    full: Vec<(usize, usize)>,
+    /// Nodes that do not hear of new views for now.
+    unseeing: Vec<usize>,
+    /// How many parcels went over each link.
+    pub(crate) links: BTreeMap<(usize, usize), usize>,
     /// Nodes to which no changes of entries come for now, and what waits for them.
     blind: BTreeMap<usize, Vec<(UserId, Revised)>>,
     /// Nodes that are gone.
@@ -169,6 +182,9 @@ impl World {
             clients: Vec::new(),
             bus: BTreeMap::new(),
             stalled: Vec::new(),
+            full: Vec::new(),
+            unseeing: Vec::new(),
+            links: BTreeMap::new(),
             blind: BTreeMap::new(),
             dead: Vec::new(),
             store: Memory::default(),
@@ -384,10 +400,13 @@ impl World {
         }
     }
 
+    /// The members are others: all nodes hear of it that can.
     fn set_view(&mut self, view: View) {
         self.view = view;
-        for (_, core) in self.cores.iter_mut().enumerate().filter(|(at, _)| !self.dead.contains(at)) {
-            core.handle_view(self.now, self.view.clone());
+        for at in 0..self.cores.len() {
+            if !self.dead.contains(&at) && !self.unseeing.contains(&at) {
+                self.show_view(at);
+            }
         }
         self.pump();
     }
@@ -396,6 +415,110 @@ impl World {
     pub(crate) fn kill(&mut self, number: usize) {
         self.dead.push(number);
         self.set_view(self.view.next(&[Change::Leave(node(number))]));
+    }
+
+    fn show_view(&mut self, number: usize) {
+        self.cores[number].handle_view(self.now, self.view.clone());
+        for (&(from, to), parcels) in &mut self.bus {
+            if from != number || self.view.has(&node(to)) {
+                continue;
+            }
+            for (_, ticket) in std::mem::take(parcels) {
+                if let Some(ticket) = ticket {
+                    self.cores[from].handle_posted(self.now, ticket, Posted::Left);
+                }
+            }
+        }
+        // Nobody believes what comes from a node that left.
+        self.bus.retain(|(from, to), _| *to != number || self.view.has(&node(*from)));
+    }
+
+    /// A node hears of no new views.
+    pub(crate) fn hide_views(&mut self, number: usize) {
+        self.unseeing.push(number);
+    }
+
+    pub(crate) fn show_views(&mut self) {
+        for number in std::mem::take(&mut self.unseeing) {
+            if !self.dead.contains(&number) {
+                self.show_view(number);
+            }
+        }
+        self.pump();
+    }
+
+    /// The box from one node to another takes no messages to channels.
+    pub(crate) fn fill(&mut self, from: usize, to: usize) {
+        self.full.push((from, to));
+    }
+
+    pub(crate) fn empty(&mut self) {
+        self.full.clear();
+        self.pump();
+    }
+
+    /// The node that is the home of a channel.
+    pub(crate) fn home_of(&self, channel: &str) -> usize {
+        let home = &self.view.home(partition(APP_ID, channel)).unwrap().id;
+        (0..self.cores.len()).find(|at| node(*at) == *home).unwrap()
+    }
+
+    /// A channel whose home is this node.
+    pub(crate) fn channel_at(&self, number: usize) -> String {
+        (0..100_000).map(|at| format!("channel-{at}")).find(|name| self.home_of(name) == number).unwrap()
+    }
+
+    /// Asks, and gives the answer.
+    pub(crate) fn call(&mut self, client: C, command: impl Into<Command>) -> Result<Answer, Refusal> {
+        let id = self.request(client, command);
+        self.reply(client, id).expect("no answer").clone()
+    }
+
+    pub(crate) fn join_channel(&mut self, client: C, channel: &str) {
+        assert_eq!(self.call(client, join(channel)), Ok(Answer::JoinChannel(())));
+    }
+
+    pub(crate) fn leave(&mut self, client: C, channel: &str) {
+        let leave = LeaveChannel { channel_id: cid(channel) };
+        assert_eq!(self.call(client, leave), Ok(Answer::LeaveChannel(())));
+    }
+
+    /// The members that a client sees, in order.
+    pub(crate) fn members(&mut self, client: C, channel: &str) -> Vec<String> {
+        let Ok(Answer::GetMembers(all)) = self.call(client, GetMembers { channel_id: cid(channel) }) else {
+            panic!("no members");
+        };
+        let mut all: Vec<_> = all.iter().map(ToString::to_string).collect();
+        all.sort();
+        all
+    }
+
+    pub(crate) fn count(&mut self, client: C, channel: &str) -> u32 {
+        let query = GetChannelMemberCount { channel_ids: vec![cid(channel)] };
+        match self.call(client, query) {
+            Ok(Answer::GetChannelMemberCount(counts)) => counts[&cid(channel)],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The texts of a channel, and how many were said to be missing, since this was last asked.
+    pub(crate) fn heard(&mut self, client: C) -> Vec<String> {
+        let text = |event: Event| match event {
+            Event::ChannelMessage { message, .. } => message.as_text().map(str::to_owned),
+            Event::Gap { lost, .. } => Some(format!("gap {lost:?}")),
+            _ => None,
+        };
+        self.events(client).into_iter().filter_map(text).collect()
+    }
+
+    /// Who came and went since this was last asked.
+    pub(crate) fn comings(&mut self, client: C) -> Vec<String> {
+        let coming = |event: Event| match event {
+            Event::MemberJoined { member_id, member_count, .. } => Some(format!("+{member_id} {member_count}")),
+            Event::MemberLeft { member_id, member_count, .. } => Some(format!("-{member_id} {member_count}")),
+            _ => None,
+        };
+        self.events(client).into_iter().filter_map(coming).collect()
     }
 
     pub(crate) fn advance(&mut self, duration: Duration) {
@@ -435,11 +558,20 @@ impl World {
             moved |= self.serve_engine(number);
             let mut parcels = Vec::new();
             self.cores[number].take_parcels(&mut parcels);
-            for (to, parcel) in parcels {
+            for Posting { to, parcel, ticket } in parcels {
                 let to = (0..self.cores.len()).find(|at| node(*at) == to).unwrap();
-                self.bus.entry((number, to)).or_default().push_back(parcel);
                 self.parcels += 1;
                 moved = true;
+                *self.links.entry((number, to)).or_default() += 1;
+                let refused = match ticket {
+                    Some(_) if self.dead.contains(&to) => Some(Posted::Left),
+                    Some(_) if self.full.contains(&(number, to)) => Some(Posted::Dropped),
+                    _ => None,
+                };
+                match (refused, ticket) {
+                    (Some(posted), Some(ticket)) => self.cores[number].handle_posted(self.now, ticket, posted),
+                    _ => self.bus.entry((number, to)).or_default().push_back((parcel, ticket)),
+                }
             }
             moved |= self.deliver(number);
         }
@@ -488,8 +620,11 @@ impl World {
             if self.stalled.contains(&(from, to)) {
                 continue;
             }
-            while let Some(parcel) = self.bus.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
+            while let Some((parcel, ticket)) = self.bus.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
                 self.cores[to].handle_parcel(self.now, &node(from), parcel);
+                if let Some(ticket) = ticket.filter(|_| !self.dead.contains(&from)) {
+                    self.cores[from].handle_posted(self.now, ticket, Posted::Taken);
+                }
                 moved = true;
             }
         }
@@ -548,6 +683,23 @@ impl World {
             self.cores[node].handle_frame(self.now, conn, ClientFrame::Request { id, command });
         }
         moved
+    }
+}
+
+pub(crate) fn cid(text: &str) -> ChannelId {
+    ChannelId::new(text).unwrap()
+}
+
+pub(crate) fn join(channel: &str) -> JoinChannel {
+    JoinChannel { channel_id: cid(channel) }
+}
+
+pub(crate) fn to_channel(id: u64, channel: &str, text: &str) -> SendChannelMessage {
+    SendChannelMessage {
+        message_id: MessageId(id),
+        channel_id: cid(channel),
+        message: text.into(),
+        enable_historical_messaging: false,
     }
 }
 

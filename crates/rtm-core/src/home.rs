@@ -1,0 +1,276 @@
+//! The home of channels: what it knows of their members on all nodes, and what it tells of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rtm_codec::{ChannelId, UserId};
+
+use super::cluster::{ChannelWord, HeldChannel, MemberChange, NodeId, Part, Said, Version, View};
+
+/// The partitions of which this node is the home.
+#[derive(Debug, Default)]
+pub(super) struct Homes {
+    partitions: BTreeMap<u16, HomePartition>,
+}
+
+/// Something to say to a node about a channel.
+pub(super) type Saying = (NodeId, ChannelId, ChannelWord);
+
+#[derive(Debug)]
+struct HomePartition {
+    /// The epoch in which this node became its home.
+    term: u64,
+    /// Whose members in it are not known yet. While there are some, nothing is told.
+    awaited: BTreeSet<NodeId>,
+    is_pulled: bool,
+    channels: BTreeMap<ChannelId, Home>,
+}
+
+/// A channel with members.
+#[derive(Debug, Default)]
+struct Home {
+    n: u64,
+    parts: BTreeMap<NodeId, Part>,
+    unsettled: Vec<Unsettled>,
+    /// Members that may have moved, by the node that they moved from.
+    moving: Vec<(NodeId, UserId)>,
+}
+
+/// A change that all nodes with members have to know.
+#[derive(Debug)]
+struct Unsettled {
+    n: u64,
+    /// Whose change.
+    node: NodeId,
+    change: u64,
+    /// Who does not know it yet.
+    awaited: BTreeSet<NodeId>,
+}
+
+impl Homes {
+    /// The members of the cluster are these. Nodes that left have no members any more: each node concludes that by itself.
+    pub(super) fn set_view(&mut self, view: &View, me: &NodeId) -> Vec<Saying> {
+        let mine: BTreeSet<u16> = view.partitions_of(me).collect();
+        self.partitions.retain(|number, _| mine.contains(number));
+        let mut sayings = Vec::new();
+        for number in mine {
+            let partition = self.partitions.entry(number).or_insert_with(|| HomePartition {
+                term: view.epoch(),
+                awaited: view.members().iter().map(|member| member.id.clone()).collect(),
+                is_pulled: false,
+                channels: BTreeMap::new(),
+            });
+            let was_open = partition.awaited.is_empty();
+            partition.awaited.retain(|node| view.has(node));
+            for (channel_id, home) in &mut partition.channels {
+                home.parts.retain(|node, _| view.has(node));
+                home.unsettled.retain(|unsettled| view.has(&unsettled.node));
+                home.unsettled.iter_mut().for_each(|unsettled| unsettled.awaited.retain(|node| view.has(node)));
+                if was_open {
+                    home.settle(channel_id, &mut sayings);
+                }
+            }
+            partition.channels.retain(|_, home| !home.parts.is_empty());
+            if !was_open {
+                partition.open_if_known(&mut sayings);
+            }
+        }
+        sayings
+    }
+
+    /// The next partitions to ask all nodes about, and for which term.
+    pub(super) fn next_pull(&mut self) -> Option<(u64, Vec<u16>)> {
+        let is_open = |partition: &HomePartition| partition.awaited.is_empty();
+        let under_way = self.partitions.values().filter(|it| !is_open(it) && it.is_pulled).count();
+        let mut to_pull = self.partitions.iter_mut().filter(|(_, it)| !is_open(it) && !it.is_pulled).peekable();
+        let term = to_pull.peek()?.1.term;
+        let mut numbers = Vec::new();
+        for (number, partition) in to_pull.filter(|(_, it)| it.term == term) {
+            if under_way + numbers.len() >= PULLED_AT_ONCE {
+                break;
+            }
+            partition.is_pulled = true;
+            numbers.push(*number);
+        }
+        Some((term, numbers)).filter(|(_, numbers)| !numbers.is_empty())
+    }
+
+    /// A node says in which channels it has members.
+    pub(super) fn take_held(
+        &mut self,
+        from: &NodeId,
+        term: u64,
+        channels: Vec<(u16, HeldChannel)>,
+        done: &[u16],
+    ) -> Vec<Saying> {
+        for (number, held) in channels {
+            let partition = self.partitions.get_mut(&number);
+            let awaits = |it: &&mut HomePartition| it.term == term && it.awaited.contains(from);
+            let Some(partition) = partition.filter(awaits) else { continue };
+            let home = partition.channels.entry(held.channel_id).or_default();
+            if let Some(change) = held.settle {
+                home.await_settled(from, change);
+            }
+            home.moving.extend(held.moving.into_iter().map(|user_id| (from.clone(), user_id)));
+            home.parts.insert(from.clone(), held.part);
+        }
+        let mut sayings = Vec::new();
+        for number in done {
+            let Some(partition) = self.partitions.get_mut(number).filter(|it| it.term == term) else { continue };
+            if partition.awaited.remove(from) {
+                partition.open_if_known(&mut sayings);
+            }
+        }
+        sayings
+    }
+
+    /// A node tells a change of its members. Before it has said which it had, that is in what it will say.
+    pub(super) fn say(&mut self, number: u16, channel_id: &ChannelId, from: &NodeId, said: &Said) -> Vec<Saying> {
+        let Some(partition) = self.partitions.get_mut(&number).filter(|it| !it.awaited.contains(from)) else {
+            return Vec::new();
+        };
+        let (term, is_open) = (partition.term, partition.awaited.is_empty());
+        let home = partition.channels.entry(channel_id.clone()).or_default();
+        let mut told: BTreeSet<NodeId> = home.parts.keys().cloned().collect();
+        let is_new = !told.remove(from);
+        home.apply(from, said);
+        if home.parts.contains_key(from) && !is_new {
+            told.insert(from.clone());
+        }
+        if !is_open {
+            if said.settle {
+                home.await_settled(from, said.change);
+            }
+            return Vec::new();
+        }
+        home.n += 1;
+        let version = Version { term, n: home.n };
+        let mut sayings: Vec<Saying> = Vec::new();
+        for node in &told {
+            let word = ChannelWord::Told { version, node: from.clone(), said: said.clone() };
+            sayings.push((node.clone(), channel_id.clone(), word));
+        }
+        if is_new && home.parts.contains_key(from) {
+            sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, false)));
+        }
+        if said.settle {
+            told.remove(from);
+            home.unsettled.push(Unsettled { n: home.n, node: from.clone(), change: said.change, awaited: told });
+            home.settle(channel_id, &mut sayings);
+        }
+        if home.parts.is_empty() && home.unsettled.is_empty() {
+            partition.channels.remove(channel_id);
+        }
+        sayings
+    }
+
+    /// A node knows the changes up to this one.
+    pub(super) fn know(&mut self, number: u16, channel_id: &ChannelId, from: &NodeId, version: Version) -> Vec<Saying> {
+        let mut sayings = Vec::new();
+        let partition = self.partitions.get_mut(&number).filter(|it| it.term == version.term && it.awaited.is_empty());
+        if let Some(home) = partition.and_then(|it| it.channels.get_mut(channel_id)) {
+            for unsettled in home.unsettled.iter_mut().filter(|unsettled| unsettled.n <= version.n) {
+                unsettled.awaited.remove(from);
+            }
+            home.settle(channel_id, &mut sayings);
+        }
+        sayings
+    }
+
+    /// A node misses changes: it is told everything anew.
+    pub(super) fn tell_anew(&mut self, number: u16, channel_id: &ChannelId, to: &NodeId) -> Vec<Saying> {
+        let partition = self.partitions.get(&number).filter(|it| it.awaited.is_empty());
+        let home = partition.and_then(|it| Some((it.term, it.channels.get(channel_id)?)));
+        let Some((term, home)) = home.filter(|(_, home)| home.parts.contains_key(to)) else { return Vec::new() };
+        let confirm = home.unsettled.iter().any(|unsettled| unsettled.awaited.contains(to));
+        vec![(to.clone(), channel_id.clone(), home.snapshot(Version { term, n: home.n }, to, confirm))]
+    }
+
+    /// How many members a channel has; `None` as long as that is not known here.
+    pub(super) fn count(&self, number: u16, channel_id: &ChannelId) -> Option<u32> {
+        let partition = self.partitions.get(&number).filter(|it| it.awaited.is_empty())?;
+        Some(partition.channels.get(channel_id).map_or(0, Home::count))
+    }
+
+    /// Whether this node is the home of a partition.
+    pub(super) fn has(&self, number: u16) -> bool {
+        self.partitions.contains_key(&number)
+    }
+}
+
+impl HomePartition {
+    /// Tells everybody everything, once all nodes have said what they have.
+    fn open_if_known(&mut self, sayings: &mut Vec<Saying>) {
+        if !self.awaited.is_empty() {
+            return;
+        }
+        for (channel_id, home) in &mut self.channels {
+            for (from, user_id) in std::mem::take(&mut home.moving) {
+                let has_come = home.parts.iter().any(|(node, part)| *node != from && part.has(&user_id));
+                if has_come && let Some(part) = home.parts.get_mut(&from) {
+                    part.move_away(&user_id);
+                }
+            }
+            // A node whose last member has moved is told so, as all others are.
+            let told: Vec<NodeId> = home.parts.keys().cloned().collect();
+            home.parts.retain(|_, part| part.count > 0);
+            home.n = 1;
+            let version = Version { term: self.term, n: 1 };
+            for unsettled in &mut home.unsettled {
+                unsettled.n = 1;
+                unsettled.awaited = told.iter().filter(|node| **node != unsettled.node).cloned().collect();
+            }
+            let confirm = !home.unsettled.is_empty();
+            for node in &told {
+                sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, confirm)));
+            }
+            home.settle(channel_id, sayings);
+        }
+        self.channels.retain(|_, home| !home.parts.is_empty() || !home.unsettled.is_empty());
+    }
+}
+
+impl Home {
+    fn count(&self) -> u32 {
+        self.parts.values().fold(0, |sum, part| sum.saturating_add(part.count))
+    }
+
+    fn apply(&mut self, from: &NodeId, said: &Said) {
+        if let MemberChange::MovedIn { user_id, from: old } = &said.what
+            && let Some(part) = self.parts.get_mut(old)
+        {
+            part.move_away(user_id);
+            if part.count == 0 {
+                self.parts.remove(old);
+            }
+        }
+        // Who knew nothing of a node knows all names of it from its first member on.
+        let part =
+            self.parts.entry(from.clone()).or_insert_with(|| Part { names: Some(BTreeSet::new()), ..Part::default() });
+        part.apply(said);
+        if said.count == 0 {
+            self.parts.remove(from);
+        }
+    }
+
+    /// The members on nodes other than this one.
+    fn snapshot(&self, version: Version, to: &NodeId, confirm: bool) -> ChannelWord {
+        let others = self.parts.iter().filter(|(node, _)| *node != to);
+        let parts = others.map(|(node, part)| (node.clone(), part.clone())).collect();
+        ChannelWord::Snapshot { version, parts, confirm }
+    }
+
+    fn await_settled(&mut self, node: &NodeId, change: u64) {
+        self.unsettled.retain(|unsettled| unsettled.node != *node);
+        self.unsettled.push(Unsettled { n: 0, node: node.clone(), change, awaited: BTreeSet::new() });
+    }
+
+    /// Tells nodes that all others know their changes, where that is so.
+    fn settle(&mut self, channel_id: &ChannelId, sayings: &mut Vec<Saying>) {
+        for done in self.unsettled.extract_if(.., |unsettled| unsettled.awaited.is_empty()) {
+            sayings.push((done.node, channel_id.clone(), ChannelWord::Settled { change: done.change }));
+        }
+    }
+}
+
+/// So many partitions are asked for at a time: what a node has in them is said in a few milliseconds.
+const PULLED_AT_ONCE: usize = 32;

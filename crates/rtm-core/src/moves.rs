@@ -1,0 +1,507 @@
+//! Members of channels whose sessions move: what comes for one meanwhile goes after it, and each message reaches it once
+//! and in order.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{ChannelId, Event, RtmMessage, SessionId, SharedEvent, UserId};
+
+use super::{
+    Core, Now,
+    arena::{ChannelKey, SessionKey},
+    away::ChannelNews,
+    cluster::{ChannelWord, ForwardedNews, Mark, MemberChange, NodeId, Part},
+    notes::event_bytes,
+    roster::{MemberNews, Roster, Standing},
+    session::Session,
+};
+
+/// The members that go to other nodes, and those that came from there a moment ago.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    out: BTreeMap<ChannelId, Vec<MovingOut>>,
+    caught: BTreeMap<(ChannelId, SessionKey), CatchingUp>,
+}
+
+/// A member whose session stands still, or is elsewhere already.
+#[derive(Debug)]
+struct MovingOut {
+    user_id: UserId,
+    session: SessionId,
+    /// Where it is, once that is decided.
+    to: Option<NodeId>,
+    /// Whether it counts as a member of this node yet.
+    counts: bool,
+    /// What came for it before that was decided.
+    kept: Vec<ForwardedNews>,
+    kept_bytes: usize,
+}
+
+/// A member whose session came from another node, from which more comes for it.
+#[derive(Debug)]
+struct CatchingUp {
+    user_id: UserId,
+    session: SessionId,
+    from: NodeId,
+    /// When all nodes know this change, they send nothing more to where it was.
+    change: u64,
+    has_asked: bool,
+    /// The last message of each node that it has.
+    last: BTreeMap<NodeId, u64>,
+    /// What came for it here, behind what comes from where it was.
+    held: VecDeque<ForwardedNews>,
+    until: Option<Instant>,
+    /// It has waited for long enough: what comes here goes to it at once.
+    is_open: bool,
+}
+
+impl Moves {
+    fn is_concerned(&self, channel_id: &ChannelId) -> bool {
+        let from = (channel_id.clone(), SessionKey::LOWEST);
+        let mut caught = self.caught.range(from..).map(|((caught, _), _)| caught);
+        self.out.contains_key(channel_id) || caught.next() == Some(channel_id)
+    }
+
+    /// Whether a member that came from elsewhere waits until all nodes know.
+    pub(super) fn await_settling(&self, channel_id: &ChannelId) -> bool {
+        self.caught.iter().any(|((caught, _), it)| caught == channel_id && !it.has_asked)
+    }
+
+    /// Whether a session has not all yet of what comes from where it was.
+    pub(super) fn is_catching_up(&self, key: SessionKey) -> bool {
+        self.caught.keys().any(|(_, caught)| *caught == key)
+    }
+
+    fn take_out(&mut self, channel_id: &ChannelId, user_id: &UserId, session: SessionId) -> Option<MovingOut> {
+        let all = self.out.get_mut(channel_id)?;
+        let at = all.iter().position(|it| it.user_id == *user_id && it.session == session)?;
+        let taken = all.remove(at);
+        if all.is_empty() {
+            self.out.remove(channel_id);
+        }
+        Some(taken)
+    }
+}
+
+impl Core {
+    /// The members of a channel that are on their way to other nodes, and count here.
+    pub(super) fn moving_out(&self, channel_id: &ChannelId) -> impl Iterator<Item = &UserId> {
+        let out = self.edge.as_ref().and_then(|edge| edge.moves.out.get(channel_id));
+        out.into_iter().flatten().filter(|it| it.counts).map(|it| &it.user_id)
+    }
+
+    /// Whether a session can be packed as far as its channels go.
+    pub(super) fn are_channels_settled(&self, key: SessionKey) -> bool {
+        let (Some(edge), Some(session)) = (&self.edge, self.hub.sessions.get(key)) else { return true };
+        let channels = session.memberships.channels().filter_map(|channel| self.channels.get(channel));
+        let mut rosters = channels.filter_map(|channel| edge.rosters.get(&channel.id));
+        let is_busy =
+            |roster: &Roster| roster.is_sending(key) || roster.waiting.iter().any(|it| it.asker().session == key);
+        !edge.moves.is_catching_up(key) && !rosters.any(is_busy)
+    }
+
+    /// The last messages of all nodes to a channel that its members here have.
+    pub(super) fn heard_of(&self, channel_id: &ChannelId) -> Vec<(NodeId, u64)> {
+        let Some(edge) = &self.edge else { return Vec::new() };
+        let Some(roster) = edge.rosters.get(channel_id) else { return Vec::new() };
+        let own = (edge.node.clone(), roster.k);
+        roster.heard.iter().map(|(node, k)| (node.clone(), *k)).chain([own]).collect()
+    }
+
+    /// A member's session was packed for another node.
+    pub(super) fn move_out(&mut self, channel_id: &ChannelId, user_id: &UserId, session: SessionId) {
+        let Some(edge) = &mut self.edge else { return };
+        edge.moves.out.entry(channel_id.clone()).or_default().push(MovingOut {
+            user_id: user_id.clone(),
+            session,
+            to: None,
+            counts: true,
+            kept: Vec::new(),
+            kept_bytes: 0,
+        });
+        self.set_elsewhere(channel_id);
+    }
+
+    /// A user's session is on another node, or nowhere, and what comes for it here goes there.
+    pub(super) fn go_after(&mut self, now: Now, user_id: &UserId, session: SessionId, to: Option<&NodeId>) {
+        let Some(edge) = &mut self.edge else { return };
+        let mut forward = Vec::new();
+        let mut gone = Vec::new();
+        for (channel_id, all) in &mut edge.moves.out {
+            for out in all.iter_mut().filter(|it| it.user_id == *user_id && it.session == session && it.to.is_none()) {
+                match to {
+                    Some(node) => {
+                        out.to = Some(node.clone());
+                        let kept = std::mem::take(&mut out.kept);
+                        forward.extend(kept.into_iter().map(|news| (channel_id.clone(), news)));
+                    }
+                    None => gone.push(channel_id.clone()),
+                }
+            }
+        }
+        if let Some(node) = to {
+            for (channel_id, news) in forward {
+                let (user_id, news) = (user_id.clone(), Box::new(news));
+                self.say_to(now, node, &channel_id, ChannelWord::Forwarded { user_id, session, news });
+            }
+        }
+        for channel_id in gone {
+            self.end_moving_out(now, &channel_id, user_id, session, MemberChange::Left(user_id.clone()));
+        }
+    }
+
+    /// A copy of a session is taken out that goes on elsewhere, with its memberships.
+    pub(super) fn forget_moving_out(&mut self, now: Now, user_id: &UserId, session: SessionId) {
+        let Some(edge) = &self.edge else { return };
+        let is_it = |it: &MovingOut| it.user_id == *user_id && it.session == session;
+        let channels = edge.moves.out.iter().filter(|(_, all)| all.iter().any(is_it));
+        let channels: Vec<ChannelId> = channels.map(|(channel_id, _)| channel_id.clone()).collect();
+        for channel_id in channels {
+            self.end_moving_out(now, &channel_id, user_id, session, MemberChange::MovedAway(user_id.clone()));
+        }
+    }
+
+    fn end_moving_out(
+        &mut self,
+        now: Now,
+        channel_id: &ChannelId,
+        user_id: &UserId,
+        session: SessionId,
+        change: MemberChange,
+    ) {
+        let out = self.edge.as_mut().and_then(|edge| edge.moves.take_out(channel_id, user_id, session));
+        if out.is_some_and(|out| out.counts) {
+            if let MemberChange::Left(user_id) = &change {
+                let news = vec![MemberNews::Left(user_id.clone())];
+                self.members_changed(now, channel_id, news);
+            }
+            self.say(now, channel_id, change, false);
+            self.set_elsewhere(channel_id);
+        }
+    }
+
+    /// The home counts a member of this node where it has moved to.
+    pub(super) fn moved_away(&mut self, channel_id: &ChannelId, user_id: &UserId) {
+        let Some(edge) = &mut self.edge else { return };
+        for out in edge.moves.out.get_mut(channel_id).into_iter().flatten().filter(|it| it.user_id == *user_id) {
+            out.counts = false;
+        }
+        self.leave_if_empty(channel_id);
+    }
+
+    /// The home has said which members are elsewhere: some may have been members of this node.
+    pub(super) fn forget_moved_away(&mut self, channel_id: &ChannelId, parts: &[(NodeId, Part)]) {
+        let gone: Vec<UserId> = self.moving_out(channel_id).cloned().collect();
+        for user_id in gone.iter().filter(|user_id| parts.iter().any(|(_, part)| part.has(user_id))) {
+            self.moved_away(channel_id, user_id);
+        }
+    }
+
+    fn leave_if_empty(&mut self, channel_id: &ChannelId) {
+        let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
+        let is_empty =
+            channel.is_none_or(|channel| channel.members.is_empty()) && self.moving_out(channel_id).next().is_none();
+        let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
+        if is_empty && roster.waiting.is_empty() {
+            roster.leave();
+            self.set_elsewhere(channel_id);
+        }
+    }
+
+    /// All nodes know that a member has moved: nothing more comes for it here.
+    pub(super) fn enough(
+        &mut self,
+        now: Now,
+        from: &NodeId,
+        channel_id: &ChannelId,
+        user_id: &UserId,
+        session: SessionId,
+    ) {
+        self.deliver_early(channel_id);
+        self.go_after(now, user_id, session, Some(from));
+        self.end_moving_out(now, channel_id, user_id, session, MemberChange::MovedAway(user_id.clone()));
+        self.say_to(now, from, channel_id, ChannelWord::ForwardEnd { user_id: user_id.clone(), session });
+    }
+
+    /// A session has come from another node with its memberships, or was packed in vain by this one.
+    pub(super) fn unpacked_memberships(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        channels: &[ChannelKey],
+        from: &NodeId,
+        heard: Vec<Vec<(NodeId, u64)>>,
+    ) {
+        for (channel, heard) in channels.iter().zip(heard) {
+            if let Some(channel_id) = self.channels.get(*channel).map(|channel| channel.id.clone()) {
+                self.move_in(now, key, &channel_id, from, heard);
+            }
+        }
+        self.look_at_moves(now);
+    }
+
+    /// A member's session has come from another node, or was packed in vain by this one.
+    pub(super) fn move_in(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        channel_id: &ChannelId,
+        from: &NodeId,
+        heard: Vec<(NodeId, u64)>,
+    ) {
+        let Some(user_id) = self.user_id_of(key) else { return };
+        let Some(session) = self.hub.sessions.get(key).map(|session| session.id) else { return };
+        let Some(edge) = &mut self.edge else { return };
+        if edge.node == *from {
+            let out = edge.moves.take_out(channel_id, &user_id, session);
+            let mut last = heard.into_iter().collect();
+            for news in out.into_iter().flat_map(|out| out.kept) {
+                self.give(key, channel_id, &mut last, news);
+            }
+            return self.set_elsewhere(channel_id);
+        }
+        let Some(roster) = self.roster(channel_id) else { return };
+        roster.moving_in.insert(user_id.clone());
+        if roster.standing == Standing::Out {
+            roster.standing = Standing::Asked;
+        }
+        let change = roster.change + 1;
+        let caught = CatchingUp {
+            user_id: user_id.clone(),
+            session,
+            from: from.clone(),
+            change,
+            has_asked: false,
+            last: heard.into_iter().collect(),
+            held: VecDeque::new(),
+            until: None,
+            is_open: false,
+        };
+        let Some(edge) = &mut self.edge else { return };
+        edge.moves.caught.insert((channel_id.clone(), key), caught);
+        self.set_elsewhere(channel_id);
+        self.say(now, channel_id, MemberChange::MovedIn { user_id, from: from.clone() }, true);
+    }
+
+    /// All nodes with members know a change of this node.
+    pub(super) fn moves_settled(&mut self, now: Now, channel_id: &ChannelId, change: u64) {
+        let Some(edge) = &mut self.edge else { return };
+        let mut sayings = Vec::new();
+        for ((caught, _), it) in &mut edge.moves.caught {
+            if caught == channel_id && it.change <= change && !it.has_asked {
+                it.has_asked = true;
+                sayings.push((it.from.clone(), it.user_id.clone(), it.session));
+            }
+        }
+        for (node, user_id, session) in sayings {
+            self.say_to(now, &node, channel_id, ChannelWord::Enough { user_id, session });
+        }
+    }
+
+    /// Something came for a member from where it was.
+    pub(super) fn forwarded_came(
+        &mut self,
+        channel_id: &ChannelId,
+        user_id: &UserId,
+        session: SessionId,
+        news: ForwardedNews,
+    ) {
+        let Some(key) = self.session_of(user_id) else { return };
+        let place = (channel_id.clone(), key);
+        let caught = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place));
+        let Some(caught) = caught.filter(|caught| caught.session == session) else { return };
+        let mut last = std::mem::take(&mut caught.last);
+        self.give(key, channel_id, &mut last, news);
+        if let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) {
+            caught.last = last;
+        }
+    }
+
+    /// Nothing more comes for a member from where it was: what came here meanwhile is next.
+    pub(super) fn forward_ended(&mut self, now: Now, channel_id: &ChannelId, user_id: &UserId, session: SessionId) {
+        let Some(key) = self.session_of(user_id) else { return };
+        let caught = self.edge.as_ref().and_then(|edge| edge.moves.caught.get(&(channel_id.clone(), key)));
+        if caught.is_some_and(|caught| caught.session == session) {
+            self.release(channel_id, key, false);
+            self.forget_catching_up(now, channel_id, key);
+        }
+    }
+
+    /// A member gets what was held for it.
+    fn release(&mut self, channel_id: &ChannelId, key: SessionKey, is_lossy: bool) {
+        let place = (channel_id.clone(), key);
+        let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) else { return };
+        caught.is_open = true;
+        caught.until = None;
+        let (mut last, held) = (std::mem::take(&mut caught.last), std::mem::take(&mut caught.held));
+        if is_lossy {
+            let event = Event::Gap { channel_id: Some(channel_id.clone()), lost: None };
+            self.give(key, channel_id, &mut last, ForwardedNews { event, mark: None });
+        }
+        for news in held {
+            self.give(key, channel_id, &mut last, news);
+        }
+        if let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) {
+            caught.last = last;
+        }
+    }
+
+    /// A member is none here any more, or has all.
+    pub(super) fn forget_catching_up(&mut self, now: Now, channel_id: &ChannelId, key: SessionKey) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(caught) = edge.moves.caught.remove(&(channel_id.clone(), key)) else { return };
+        if !caught.has_asked {
+            let CatchingUp { from, user_id, session, .. } = caught;
+            self.say_to(now, &from, channel_id, ChannelWord::Enough { user_id, session });
+        }
+    }
+
+    /// Gives an event to a member, unless that has it already, and says what is missing before it.
+    fn give(&mut self, key: SessionKey, channel_id: &ChannelId, last: &mut BTreeMap<NodeId, u64>, news: ForwardedNews) {
+        let ForwardedNews { event, mark } = news;
+        let Some(channel) = self.channels.find(channel_id) else { return };
+        if let Some(Mark { origin, k, since }) = mark {
+            let before = last.get(&origin).copied();
+            if before.is_some_and(|before| k <= before) {
+                return;
+            }
+            if let Some(next) = before.map(|before| (before + 1).max(since)).filter(|next| *next < k) {
+                let gap = Event::Gap { channel_id: Some(channel_id.clone()), lost: Some(k - next) };
+                self.push_news(key, channel, gap);
+            }
+            last.insert(origin, k);
+        }
+        let own = self.user_id_of(key);
+        let takes_binary = self.hub.sessions.get(key).is_some_and(|session| session.terms.abilities().binary);
+        if let Event::ChannelMessage { member_id, message, .. } = &event
+            && (own.as_ref() == Some(member_id) || (matches!(message, RtmMessage::Binary(_)) && !takes_binary))
+        {
+            return;
+        }
+        self.push_news(key, channel, event);
+    }
+
+    fn push_news(&mut self, key: SessionKey, channel: ChannelKey, event: Event) {
+        let bytes = event_bytes(&event);
+        let news = match &event {
+            Event::MemberJoined { .. } | Event::MemberLeft { .. } => ChannelNews::Member,
+            Event::AttributesUpdated { .. } => ChannelNews::Attributes,
+            _ => ChannelNews::Message,
+        };
+        self.hub.push_news(key, channel, news, &SharedEvent::for_one(event), bytes, |_, _| true);
+    }
+
+    /// Whether a channel has members that come from other nodes or go there.
+    pub(super) fn has_moves(&self, channel_id: &ChannelId) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.moves.is_concerned(channel_id))
+    }
+
+    /// An event of a channel goes to a member that has to have others before it. Gives it back for any other member.
+    pub(super) fn hold_behind_move(
+        &mut self,
+        channel_id: &ChannelId,
+        key: SessionKey,
+        event: &Event,
+        mark: Option<&Mark>,
+        gets: &impl Fn(SessionKey, &Session) -> bool,
+    ) -> bool {
+        let place = (channel_id.clone(), key);
+        let Some(edge) = &mut self.edge else { return false };
+        let Some(caught) = edge.moves.caught.get_mut(&place) else { return false };
+        if !self.hub.sessions.get(key).is_some_and(|session| gets(key, session)) {
+            if let (Some(mark), true) = (mark, caught.is_open) {
+                caught.last.insert(mark.origin.clone(), mark.k);
+            }
+            return true;
+        }
+        let news = ForwardedNews { event: event.clone(), mark: mark.cloned() };
+        if caught.is_open {
+            let mut last = std::mem::take(&mut caught.last);
+            self.give(key, channel_id, &mut last, news);
+            if let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) {
+                caught.last = last;
+            }
+            return true;
+        }
+        caught.held.push_back(news);
+        true
+    }
+
+    /// Sees to it that members do not wait for others for too long.
+    fn limit_holding(&mut self, now: Now) {
+        let Some(edge) = &mut self.edge else { return };
+        for caught in edge.moves.caught.values_mut().filter(|it| !it.held.is_empty() && !it.is_open) {
+            caught.until.get_or_insert(now.instant + HELD_WITHIN);
+        }
+        if !edge.moves.caught.is_empty() {
+            self.arm_edge(now.instant + LOOK_EVERY);
+        }
+    }
+
+    /// An event of a channel goes to the members that have moved away, and to those that are about to.
+    pub(super) fn forward(&mut self, channel_id: &ChannelId, event: &Event, mark: Option<&Mark>) {
+        let most = self.config.settings.session_bytes;
+        let Some(edge) = &mut self.edge else { return };
+        let mut forward = Vec::new();
+        for out in edge.moves.out.get_mut(channel_id).into_iter().flatten() {
+            let news = ForwardedNews { event: event.clone(), mark: mark.cloned() };
+            let Some(to) = &out.to else {
+                let bytes = event_bytes(event) as usize;
+                match out.kept_bytes + bytes > most {
+                    // By the next number its receiver sees that some are missing.
+                    true => {}
+                    false => {
+                        out.kept_bytes += bytes;
+                        out.kept.push(news);
+                    }
+                }
+                continue;
+            };
+            forward.push((to.clone(), out.user_id.clone(), out.session, news));
+        }
+        for (to, user_id, session, news) in forward {
+            let word = ChannelWord::Forwarded { user_id, session, news: Box::new(news) };
+            edge.tell_of(&to, channel_id, word);
+        }
+    }
+
+    /// Goes on with moves from or to nodes that left, and with those that have waited for too long.
+    pub(super) fn look_at_moves(&mut self, now: Now) {
+        let Some(edge) = &self.edge else { return };
+        let mut gone = Vec::new();
+        for (channel_id, all) in &edge.moves.out {
+            for out in all.iter().filter(|out| out.to.as_ref().is_some_and(|node| !edge.view.has(node))) {
+                gone.push((channel_id.clone(), out.user_id.clone(), out.session));
+            }
+        }
+        let mut over = Vec::new();
+        let mut alone = Vec::new();
+        for ((channel_id, key), caught) in &edge.moves.caught {
+            if !edge.view.has(&caught.from) {
+                alone.push((channel_id.clone(), *key));
+            } else if caught.until.is_some_and(|until| until <= now.instant) {
+                over.push((channel_id.clone(), *key));
+            }
+        }
+        for (channel_id, user_id, session) in gone {
+            self.end_moving_out(now, &channel_id, &user_id, session, MemberChange::Left(user_id.clone()));
+        }
+        for (channel_id, key) in over {
+            self.release(&channel_id, key, false);
+        }
+        for (channel_id, key) in alone {
+            self.release(&channel_id, key, true);
+            if let Some(edge) = &mut self.edge {
+                edge.moves.caught.remove(&(channel_id, key));
+            }
+        }
+        self.limit_holding(now);
+    }
+}
+
+/// How long a member waits for what comes from where it was, once something else waits behind that.
+const HELD_WITHIN: Duration = Duration::from_secs(2);
+/// How often members are looked at that came from other nodes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
