@@ -4,6 +4,7 @@
 //! engine goes in, what it has to say and to ask comes out. The engine is whatever decides a conditional write once for
 //! all; the bus is whatever carries bytes from node to node, and may lose, repeat and delay them.
 
+mod calls;
 mod channels;
 mod lease;
 mod node;
@@ -14,6 +15,7 @@ mod project;
 mod users;
 mod view;
 
+pub use calls::{CallAnswer, CallMessage, CallOutcome};
 pub(crate) use channels::NAMES_AT_MOST;
 pub use channels::{
     ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said, Version,

@@ -74,9 +74,9 @@ impl Core {
             Command::UnsubscribePeersOnlineStatus(unsubscribe) => self.unsubscribe(now, asker, unsubscribe),
             Command::QueryPeersBySubscriptionOption(_) => Some(self.subscribed_peers(key)),
             Command::SendInvitation(send) => Some(self.send_invitation(now, key, send)),
-            Command::CancelInvitation(cancel) => Some(self.cancel_invitation(key, cancel)),
-            Command::AcceptInvitation(accept) => Some(self.accept_invitation(key, accept)),
-            Command::RefuseInvitation(refuse) => Some(self.refuse_invitation(key, refuse)),
+            Command::CancelInvitation(cancel) => Some(self.cancel_invitation(now, key, cancel)),
+            Command::AcceptInvitation(accept) => self.accept_invitation(now, asker, accept),
+            Command::RefuseInvitation(refuse) => self.refuse_invitation(now, asker, refuse),
             Command::SetLocalUserAttributes(set) => Some(self.write_user_attributes(
                 now,
                 key,

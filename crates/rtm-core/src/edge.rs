@@ -20,6 +20,7 @@ use super::{
     },
     delivery::{LaneAnswer, Numbered},
     engine::{EngineJobs, Purpose},
+    far_invitations::CallMessages,
     far_presence::FarPresence,
     far_reads::FarReads,
     frozen::Frozen,
@@ -63,6 +64,7 @@ pub(super) struct Edge {
     pub(super) skipped: BTreeSet<(ChannelId, NodeId)>,
     /// The channels in which messages wait for changes of members.
     pub(super) channels_with_early: BTreeSet<ChannelId>,
+    pub(super) calls: CallMessages,
 }
 
 /// A message to a channel, the node that it goes to, and its number.
@@ -96,6 +98,7 @@ impl Edge {
             counts: CountQuestions::default(),
             skipped: BTreeSet::new(),
             channels_with_early: BTreeSet::new(),
+            calls: CallMessages::default(),
         }
     }
 
@@ -300,6 +303,10 @@ impl Core {
                 self.asked_for_attributes(from, read, &user_id, keys.as_deref());
             }
             ProjectParcel::Attributes { read, attributes } => self.attributes_came(now, from, read, attributes),
+            ProjectParcel::Call { id, from: user, to, message } => self.call_came(now, from, id, (user, to), *message),
+            ProjectParcel::CallAnswered { id, from: user, to, outcome } => {
+                self.call_answered(now, from, id, (user, to), outcome);
+            }
             ProjectParcel::Presence(parcel) => {
                 self.presence_came(now, from, parcel);
                 self.pass_presence_on(now);

@@ -215,7 +215,7 @@ impl Core {
     pub(super) fn begin_to_watch(&mut self, now: Now, user_id: &UserId) {
         let spot = self.spot_of(user_id);
         let home = self.home_of(&spot);
-        let Some(edge) = &mut self.edge else { return };
+        let Some(edge) = self.edge.as_mut().filter(|edge| !edge.presence.watched.has(&spot)) else { return };
         let node = edge.node.clone();
         let own = edge.presence.here.get(&spot);
         let sighting = own.map(|&(state, revision)| Sighting { state, revision, node });
@@ -311,6 +311,7 @@ impl Core {
     fn look_at_watched(&mut self, now: Now, user_id: &UserId) {
         if let Some(user) = self.users.find(user_id) {
             self.tell_if_told_otherwise(now, user);
+            self.callee_changed(now, user);
             if self.seen_state(user).is_some() {
                 self.first_state_came(user_id);
             }
@@ -379,6 +380,7 @@ impl Core {
         self.answer_pulls();
         self.arm_presence(now.instant + STEP);
         self.ask_anew(now);
+        self.look_at_call_messages(now);
         self.pass_presence_on(now);
     }
 
@@ -417,11 +419,13 @@ impl Core {
         self.sweep_watched(now);
         self.tidy_home();
         self.look_at_reads(now);
+        self.look_at_call_messages(now);
         self.pass_presence_on(now);
         let Some(edge) = &self.edge else { return };
         let presence = &edge.presence;
         let is_busy = presence.sweep.is_some() || presence.tidying.is_some();
-        let next = presence.left.values().min().copied().into_iter().chain(edge.reads.next_due());
+        let next =
+            presence.left.values().min().copied().into_iter().chain(edge.reads.next_due()).chain(edge.calls.next_due());
         if let Some(at) = is_busy.then_some(now.instant + STEP).into_iter().chain(next).min() {
             self.arm_presence(at);
         }

@@ -11,7 +11,8 @@ use rtm_codec::{
 use super::{
     Core, Now,
     arena::{InvitationKey, SessionKey, UserKey},
-    notes::{Note, Queued, event_bytes},
+    cluster::CallAnswer,
+    notes::{Asker, Note, Queued, event_bytes},
     pack::{
         format::{Id, InvitationV1},
         packer::Packer,
@@ -36,6 +37,21 @@ pub(super) struct Invitation {
     is_received: bool,
     /// Whether the callee was online at any time since.
     was_callee_there: bool,
+}
+
+/// How a callee answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answering {
+    Accepting,
+    Refusing,
+}
+
+/// Whether an invitation was given to its callee.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Giving {
+    pub(super) given_to: Option<SessionKey>,
+    pub(super) is_received: bool,
+    pub(super) was_callee_there: bool,
 }
 
 /// How a user goes away, for those that it has open invitations with.
@@ -65,6 +81,77 @@ impl Invitation {
     }
 }
 
+impl Answering {
+    fn with(self, response: Text) -> CallAnswer {
+        match self {
+            Self::Accepting => CallAnswer::Accepted(response),
+            Self::Refusing => CallAnswer::Refused(response),
+        }
+    }
+
+    /// What the callee's call is answered.
+    pub(super) fn answer(self) -> Answer {
+        match self {
+            Self::Accepting => Answer::AcceptInvitation(()),
+            Self::Refusing => Answer::RefuseInvitation(()),
+        }
+    }
+}
+
+/// What is asked of invitations whose callees are on other nodes.
+impl Core {
+    /// The open invitation with this id of a caller whose session is here.
+    pub(super) fn sent_invitation(&self, caller_id: &UserId, call_id: &CallId) -> Option<InvitationKey> {
+        self.find_invitation(self.users.find(caller_id)?, call_id)
+    }
+
+    pub(super) fn has_number(&self, key: InvitationKey, number: u32) -> bool {
+        self.invitations.get(key).is_some_and(|invitation| invitation.number == number)
+    }
+
+    pub(super) fn is_callee(&self, key: InvitationKey, callee_id: &UserId) -> bool {
+        let callee = self.invitations.get(key).and_then(|invitation| self.users.get(invitation.callee));
+        callee.is_some_and(|callee| callee.id == *callee_id)
+    }
+
+    pub(super) fn caller_and_number(&self, key: InvitationKey) -> Option<(UserId, u32)> {
+        let invitation = self.invitations.get(key)?;
+        Some((self.user_id(invitation.caller)?, invitation.number))
+    }
+
+    /// Whose invitation it is, its id and number, and what the caller says.
+    pub(super) fn offer(&self, key: InvitationKey) -> Option<(UserId, CallId, u32, Text)> {
+        let invitation = self.invitations.get(key)?;
+        let caller_id = self.user_id(invitation.caller)?;
+        Some((caller_id, invitation.call_id.clone(), invitation.number, invitation.content.clone()))
+    }
+
+    pub(super) fn giving(&self, key: InvitationKey) -> Option<Giving> {
+        let &Invitation { given_to, is_received, was_callee_there, .. } = self.invitations.get(key)?;
+        Some(Giving { given_to, is_received, was_callee_there })
+    }
+
+    /// The open invitations to a user that were sent from here.
+    pub(super) fn invitations_to(&self, callee: UserKey) -> Vec<InvitationKey> {
+        let is_to = |key: &InvitationKey| self.invitations.get(*key).is_some_and(|it| it.callee == callee);
+        self.users.get(callee).into_iter().flat_map(|user| user.invitations.iter().copied()).filter(is_to).collect()
+    }
+
+    /// A callee's session elsewhere was given an invitation.
+    pub(super) fn invitation_given(&mut self, now: Now, key: InvitationKey, callee_id: &UserId, session: SessionId) {
+        let given_to = self.session_key(now, callee_id, session);
+        if let Some(invitation) = self.invitations.get_mut(key) {
+            (invitation.given_to, invitation.was_callee_there) = (Some(given_to), true);
+        }
+    }
+
+    pub(super) fn callee_was_there(&mut self, key: InvitationKey) {
+        if let Some(invitation) = self.invitations.get_mut(key) {
+            invitation.was_callee_there = true;
+        }
+    }
+}
+
 impl Core {
     pub(super) fn send_invitation(
         &mut self,
@@ -85,23 +172,26 @@ impl Core {
             return Err(Refusal::new(ErrorKind::ExceedLimit, "too many invitations are open"));
         }
         self.invitations_sent = self.invitations_sent.wrapping_add(1);
-        let invitation = self.open_invitation(Invitation {
-            call_id: send.call_id,
-            caller,
-            callee,
-            content: send.content.detach(),
-            sent_at: now.instant,
-            number: self.invitations_sent,
-            given_to: None,
-            is_received: false,
-            was_callee_there: false,
-        });
-        self.give_invitation(invitation);
+        let invitation = self.open_invitation(
+            now,
+            Invitation {
+                call_id: send.call_id,
+                caller,
+                callee,
+                content: send.content.detach(),
+                sent_at: now.instant,
+                number: self.invitations_sent,
+                given_to: None,
+                is_received: false,
+                was_callee_there: false,
+            },
+        );
+        self.give_invitation(now, invitation);
         Ok(Answer::SendInvitation(()))
     }
 
     /// Puts an invitation in, at its place among those of its parties, which are in the order of their sending.
-    fn open_invitation(&mut self, invitation: Invitation) -> InvitationKey {
+    fn open_invitation(&mut self, now: Now, invitation: Invitation) -> InvitationKey {
         let Invitation { caller, callee, sent_at, .. } = invitation;
         let key = self.invitations.insert(invitation);
         let Self { users, invitations, .. } = self;
@@ -114,6 +204,11 @@ impl Core {
                 let at = user.invitations.partition_point(is_earlier);
                 user.invitations.insert(at, key);
             }
+        }
+        if self.edge.is_some()
+            && let Some(callee_id) = self.user_id(callee)
+        {
+            self.begin_to_watch(now, &callee_id);
         }
         let settings = &self.config.settings;
         for within in [settings.invitation_receipt_within, settings.invitation_answer_within] {
@@ -128,17 +223,23 @@ impl Core {
             packed;
         let callee = self.users.intern(&callee_id.0);
         let given_to = given_to.map(|id| self.session_key(now, &callee_id.0, SessionId(id)));
-        self.open_invitation(Invitation {
-            call_id: call_id.0,
-            caller,
-            callee,
-            content: Text::from(content),
-            sent_at: PackTime(now.instant).instant(sent_at).min(now.instant),
-            number,
-            given_to,
-            is_received,
-            was_callee_there,
-        });
+        self.open_invitation(
+            now,
+            Invitation {
+                call_id: call_id.0,
+                caller,
+                callee,
+                content: Text::from(content),
+                sent_at: PackTime(now.instant).instant(sent_at).min(now.instant),
+                number,
+                given_to,
+                is_received,
+                was_callee_there,
+            },
+        );
+        if self.edge.is_some() {
+            self.callee_changed(now, callee);
+        }
     }
 
     /// The session of a caller moves: its invitations go with it, and nobody is told.
@@ -153,78 +254,122 @@ impl Core {
         }
     }
 
-    pub(super) fn cancel_invitation(&mut self, key: SessionKey, cancel: CancelInvitation) -> Result<Answer, Refusal> {
+    pub(super) fn cancel_invitation(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        cancel: CancelInvitation,
+    ) -> Result<Answer, Refusal> {
         let caller = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
         let invitation = self.find_invitation(caller, &cancel.call_id).ok_or(ErrorKind::AlreadyEnd)?;
         if let Err(refusal) = limits::check_invitation_text(&cancel.content) {
             if self.gives_up(key) {
-                self.fail_invitation(invitation, None, Some(RemoteInvitationFailureReason::PeerOffline));
+                self.fail_invitation(now, invitation, None, Some(RemoteInvitationFailureReason::PeerOffline));
             }
             return Err(refusal);
         }
         let Some(invitation) = self.take_invitation(invitation) else { return Err(ErrorKind::AlreadyEnd.into()) };
-        if let (Some(given_to), Some(caller_id)) = (invitation.given_to, self.user_id(caller)) {
-            let event = Event::RemoteInvitationCanceled {
-                call_id: invitation.call_id,
-                caller_id,
-                content: cancel.content.detach(),
-            };
-            self.hub.tell(given_to, event);
+        if let Some(caller_id) = self.user_id(caller) {
+            let call_id = invitation.call_id.clone();
+            let event = Event::RemoteInvitationCanceled { call_id, caller_id, content: cancel.content.detach() };
+            self.tell_callee(now, &invitation, event);
         }
         self.release_parties(invitation.caller, invitation.callee);
         Ok(Answer::CancelInvitation(()))
     }
 
-    pub(super) fn accept_invitation(&mut self, key: SessionKey, accept: AcceptInvitation) -> Result<Answer, Refusal> {
+    pub(super) fn accept_invitation(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        accept: AcceptInvitation,
+    ) -> Option<Result<Answer, Refusal>> {
         let AcceptInvitation { call_id, caller_id, response } = accept;
-        self.answer_invitation(key, &call_id, &caller_id, response, |call_id, callee_id, response| {
-            Event::LocalInvitationAccepted { call_id, callee_id, response }
-        })?;
-        Ok(Answer::AcceptInvitation(()))
+        self.answer_invitation(now, asker, call_id, caller_id, response, Answering::Accepting)
     }
 
-    pub(super) fn refuse_invitation(&mut self, key: SessionKey, refuse: RefuseInvitation) -> Result<Answer, Refusal> {
+    pub(super) fn refuse_invitation(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        refuse: RefuseInvitation,
+    ) -> Option<Result<Answer, Refusal>> {
         let RefuseInvitation { call_id, caller_id, response } = refuse;
-        self.answer_invitation(key, &call_id, &caller_id, response, |call_id, callee_id, response| {
-            Event::LocalInvitationRefused { call_id, callee_id, response }
-        })?;
-        Ok(Answer::RefuseInvitation(()))
+        self.answer_invitation(now, asker, call_id, caller_id, response, Answering::Refusing)
     }
 
-    /// The callee answers: the first of its answer and the caller's cancel that comes here wins.
+    /// The callee answers: the first of its answer and the caller's cancel that comes to the caller's session wins.
     fn answer_invitation(
         &mut self,
-        key: SessionKey,
-        call_id: &CallId,
-        caller_id: &UserId,
+        now: Now,
+        asker: Asker,
+        call_id: CallId,
+        caller_id: UserId,
         response: Text,
-        event: impl FnOnce(CallId, UserId, Text) -> Event,
-    ) -> Result<(), Refusal> {
-        let callee = self.hub.sessions.get(key).ok_or(ErrorKind::NotLoggedIn)?.user;
-        let callee_id = self.user_id(callee).ok_or(ErrorKind::NotLoggedIn)?;
-        let caller = self.users.find(caller_id).ok_or(ErrorKind::AlreadyEnd)?;
-        let invitation_key = self.find_invitation(caller, call_id).ok_or(ErrorKind::AlreadyEnd)?;
-        let invitation = self
-            .invitations
-            .get(invitation_key)
-            .filter(|invitation| invitation.callee == callee && invitation.given_to == Some(key));
-        let is_received = invitation.ok_or(ErrorKind::AlreadyEnd)?.is_received;
-        if let Err(refusal) = limits::check_invitation_text(&response) {
-            if self.gives_up(key) {
-                // The refusal is the end of the call for the callee.
-                self.fail_invitation(invitation_key, Some(LocalInvitationFailureReason::PeerNoResponse), None);
+        answering: Answering,
+    ) -> Option<Result<Answer, Refusal>> {
+        let (answer, bad) = match limits::check_invitation_text(&response) {
+            Ok(()) => (answering.with(response.detach()), None),
+            Err(refusal) => (CallAnswer::GivenUp, Some(refusal)),
+        };
+        let gives_up = bad.is_none() || self.gives_up(asker.session);
+        if self.is_far_caller(&caller_id) {
+            let about = (call_id, caller_id);
+            let said = match (bad, gives_up) {
+                (Some(refusal), true) => self.answer_far_invitation(now, asker, about, answer, None).and(Err(refusal)),
+                (Some(refusal), false) => Err(refusal),
+                (None, _) => self.answer_far_invitation(now, asker, about, answer, Some(answering)),
+            };
+            return said.err().map(Err);
+        }
+        let Some(invitation) = self.answerable(asker.session, &call_id, &caller_id) else {
+            return Some(Err(ErrorKind::AlreadyEnd.into()));
+        };
+        if gives_up {
+            // A refused answer is the end of the call for such a callee.
+            self.take_answer(now, invitation, asker.session, answer);
+        }
+        Some(match bad {
+            Some(refusal) => Err(refusal),
+            None => Ok(answering.answer()),
+        })
+    }
+
+    /// The open invitation that a callee's session may answer.
+    fn answerable(&self, key: SessionKey, call_id: &CallId, caller_id: &UserId) -> Option<InvitationKey> {
+        let callee = self.hub.sessions.get(key)?.user;
+        let invitation_key = self.find_invitation(self.users.find(caller_id)?, call_id)?;
+        let invitation = self.invitations.get(invitation_key)?;
+        (invitation.callee == callee && invitation.given_to == Some(key)).then_some(invitation_key)
+    }
+
+    /// Ends an invitation with the answer of its callee. `false` if that was not given it.
+    pub(super) fn take_answer(
+        &mut self,
+        now: Now,
+        invitation_key: InvitationKey,
+        key: SessionKey,
+        answer: CallAnswer,
+    ) -> bool {
+        let invitation = self.invitations.get(invitation_key);
+        let Some(invitation) = invitation.filter(|invitation| invitation.given_to == Some(key)) else { return false };
+        let Some(callee_id) = self.user_id(invitation.callee) else { return false };
+        let call_id = invitation.call_id.clone();
+        let event = match answer {
+            CallAnswer::Accepted(response) => Event::LocalInvitationAccepted { call_id, callee_id, response },
+            CallAnswer::Refused(response) => Event::LocalInvitationRefused { call_id, callee_id, response },
+            CallAnswer::GivenUp => {
+                self.fail_invitation(now, invitation_key, Some(LocalInvitationFailureReason::PeerNoResponse), None);
+                return true;
             }
-            return Err(refusal);
-        }
-        if !is_received {
-            // Whoever answers has received it, also when the acknowledgement comes later.
-            self.invitation_received(invitation_key, key);
-        }
+        };
+        // Whoever answers has received it, also when the acknowledgement comes later.
+        self.invitation_received(invitation_key, key);
         if let Some(invitation) = self.take_invitation(invitation_key) {
-            self.tell_user(invitation.caller, event(invitation.call_id, callee_id, response.detach()));
+            self.tell_user(invitation.caller, event);
             self.release_parties(invitation.caller, invitation.callee);
         }
-        Ok(())
+        true
     }
 
     /// Whether a refused answer to an invitation is the last one that a session's client gives.
@@ -233,8 +378,11 @@ impl Core {
     }
 
     /// A callee's device has the event of an invitation.
-    pub(super) fn invitation_event_received(&mut self, event: &Event, number: u32, key: SessionKey) {
+    pub(super) fn invitation_event_received(&mut self, now: Now, event: &Event, number: u32, key: SessionKey) {
         let Event::RemoteInvitationReceived { call_id, caller_id, .. } = event else { return };
+        if self.is_far_caller(caller_id) {
+            return self.far_invitation_received(now, call_id, number, caller_id, key);
+        }
         let found = self.users.find(caller_id).and_then(|caller| self.find_invitation(caller, call_id));
         if let Some(found) = found
             && self.invitations.get(found).is_some_and(|invitation| invitation.number == number)
@@ -244,7 +392,7 @@ impl Core {
     }
 
     /// A callee's device has an invitation: its caller is told.
-    fn invitation_received(&mut self, invitation: InvitationKey, key: SessionKey) {
+    pub(super) fn invitation_received(&mut self, invitation: InvitationKey, key: SessionKey) {
         let Some(invitation) = self
             .invitations
             .get_mut(invitation)
@@ -261,7 +409,7 @@ impl Core {
 
     /// Gives a user that has logged in the invitations that wait for it. A client that begins `anew` has forgotten
     /// those that it had.
-    pub(super) fn give_invitations(&mut self, key: SessionKey, anew: bool) {
+    pub(super) fn give_invitations(&mut self, now: Now, key: SessionKey, anew: bool) {
         let Some(session) = self.hub.sessions.get(key) else { return };
         let user = session.user;
         let invitations = self.users.get(user).map_or_else(Vec::new, |user| user.invitations.clone());
@@ -271,7 +419,7 @@ impl Core {
                 continue;
             };
             if !invitation.is_received && invitation.given_to != Some(key) {
-                self.give_invitation(invitation_key);
+                self.give_invitation(now, invitation_key);
             } else if invitation.is_received && invitation.given_to == Some(key) && anew {
                 let (call_id, content) = (invitation.call_id.clone(), invitation.content.clone());
                 if let Some(caller_id) = self.user_id(invitation.caller) {
@@ -282,9 +430,16 @@ impl Core {
     }
 
     /// Gives an invitation to its callee, if that is there.
-    fn give_invitation(&mut self, invitation_key: InvitationKey) {
+    pub(super) fn give_invitation(&mut self, now: Now, invitation_key: InvitationKey) {
         let Some(invitation) = self.invitations.get_mut(invitation_key) else { return };
-        let Some(key) = self.users.get(invitation.callee).and_then(|user| user.session) else { return };
+        let Some(key) = self.users.get(invitation.callee).and_then(|user| user.session) else {
+            if self.edge.is_some()
+                && let Some(callee_id) = self.invitations.get(invitation_key).and_then(|it| self.user_id(it.callee))
+            {
+                self.offer_invitation(now, invitation_key, &callee_id);
+            }
+            return;
+        };
         if !self.hub.sessions.get(key).is_some_and(|session| session.is_there()) {
             return;
         }
@@ -318,11 +473,11 @@ impl Core {
         } else {
             return;
         };
-        self.fail_invitation(invitation_key, Some(reason), Some(RemoteInvitationFailureReason::InvitationExpire));
+        self.fail_invitation(now, invitation_key, Some(reason), Some(RemoteInvitationFailureReason::InvitationExpire));
     }
 
     /// A user goes away: what becomes of its open invitations.
-    pub(super) fn end_invitations(&mut self, user: UserKey, leaving: Leaving) {
+    pub(super) fn end_invitations(&mut self, now: Now, user: UserKey, leaving: Leaving) {
         use LocalInvitationFailureReason as Local;
         use RemoteInvitationFailureReason as Remote;
         let invitations = self.users.get(user).map_or_else(Vec::new, |user| user.invitations.clone());
@@ -331,16 +486,27 @@ impl Core {
             // A side that can come back is told then; one that has left for good is not.
             let is_back = leaving == Leaving::Lapsed;
             if invitation.caller == user {
-                self.fail_invitation(invitation_key, is_back.then_some(Local::NotLoggedIn), Some(Remote::PeerOffline));
+                self.fail_invitation(
+                    now,
+                    invitation_key,
+                    is_back.then_some(Local::NotLoggedIn),
+                    Some(Remote::PeerOffline),
+                );
             } else if invitation.is_received || leaving == Leaving::Ended {
-                self.fail_invitation(invitation_key, Some(Local::PeerOffline), is_back.then_some(Remote::PeerOffline));
+                self.fail_invitation(
+                    now,
+                    invitation_key,
+                    Some(Local::PeerOffline),
+                    is_back.then_some(Remote::PeerOffline),
+                );
             }
         }
     }
 
     /// Ends an invitation without an answer, and tells the sides for which there is a reason.
-    fn fail_invitation(
+    pub(super) fn fail_invitation(
         &mut self,
+        now: Now,
         invitation_key: InvitationKey,
         local: Option<LocalInvitationFailureReason>,
         remote: Option<RemoteInvitationFailureReason>,
@@ -350,13 +516,27 @@ impl Core {
             let event = Event::LocalInvitationFailure { call_id: invitation.call_id.clone(), callee_id, reason };
             self.tell_user(invitation.caller, event);
         }
-        if let (Some(reason), Some(caller_id), Some(given_to)) =
-            (remote, self.user_id(invitation.caller), invitation.given_to)
-        {
+        if let (Some(reason), Some(caller_id)) = (remote, self.user_id(invitation.caller)) {
             let event = Event::RemoteInvitationFailure { call_id: invitation.call_id.clone(), caller_id, reason };
-            self.hub.tell(given_to, event);
+            self.tell_callee(now, &invitation, event);
         }
         self.release_parties(invitation.caller, invitation.callee);
+    }
+
+    /// Tells the session that was given an invitation how it ended.
+    fn tell_callee(&mut self, now: Now, invitation: &Invitation, event: Event) {
+        match invitation.given_to.filter(|key| self.hub.sessions.get(*key).is_some()) {
+            Some(key) => self.hub.tell(key, event),
+            None => {
+                if self.edge.is_some()
+                    && let (Some(caller_id), Some(callee_id)) =
+                        (self.user_id(invitation.caller), self.user_id(invitation.callee))
+                {
+                    let parties = (caller_id, callee_id);
+                    self.tell_far_callee(now, parties, invitation.number, invitation.given_to, event);
+                }
+            }
+        }
     }
 
     /// The open invitation of a caller with this id.
@@ -377,6 +557,7 @@ impl Core {
                 user.invitations.retain(|other| *other != key);
             }
         }
+        self.watch_no_longer(invitation.callee);
         Some(invitation)
     }
 

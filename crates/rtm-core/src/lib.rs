@@ -59,6 +59,7 @@ mod directory;
 mod edge;
 mod engine;
 mod fan_out;
+mod far_invitations;
 mod far_presence;
 mod far_reads;
 mod frozen;

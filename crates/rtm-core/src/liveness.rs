@@ -261,7 +261,7 @@ impl Core {
         for channel_id in channels {
             self.hub.push(key, gap(channel_id, None));
         }
-        self.end_invitations(user, Leaving::Lapsed);
+        self.end_invitations(now, user, Leaving::Lapsed);
         self.hub.arm(key);
     }
 
@@ -287,7 +287,7 @@ impl Core {
                 CloseReason::RemoteLogin => Leaving::Replaced,
                 _ => Leaving::Ended,
             };
-            self.end_invitations(user, leaving);
+            self.end_invitations(now, user, leaving);
             self.state_changed(now, user);
         }
         self.settle_handed_out(key, conn, reason);

@@ -420,7 +420,7 @@ impl Core {
             self.find_subscriptions(now, key);
         }
         self.tell_states(key, start != Start::Resume);
-        self.give_invitations(key, start == Start::Restart);
+        self.give_invitations(now, key, start == Start::Restart);
         self.load_offline(now, key);
         self.hub.arm(key);
     }

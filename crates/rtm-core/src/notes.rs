@@ -89,7 +89,7 @@ impl Core {
                 Note::Receipt { asker, .. } => self.settle_message(asker, &event, Ok(SendOutcome::Delivered)),
                 Note::Storing(job) => self.jobs.receive(job),
                 Note::Stored(place) => stored.push(place),
-                Note::Invitation(number) => self.invitation_event_received(event.event(), number, key),
+                Note::Invitation(number) => self.invitation_event_received(now, event.event(), number, key),
             }
         }
         if !stored.is_empty() {

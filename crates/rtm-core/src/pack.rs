@@ -108,7 +108,8 @@ impl Core {
         let session = self.hub.sessions.get(key);
         let has_unsettled =
             session.and_then(|session| session.lanes.as_ref()).is_some_and(|lanes| lanes.are_unsettled());
-        if has_unsettled || self.awaits_first_states(key) {
+        let has_to_say = self.edge.as_ref().is_some_and(|edge| edge.calls.has_from(user_id));
+        if has_unsettled || has_to_say || self.awaits_first_states(key) {
             return Err(NotPackable::OnTheirWay);
         }
         if !self.are_channels_settled(key) {

@@ -247,15 +247,23 @@ impl Core {
     }
 
     fn remove_watcher(&mut self, user: UserKey, key: SessionKey) {
-        if let Some(watched) = self.users.get_mut(user)
-            && watched.watchers.swap_remove(&key)
+        if let Some(watched) = self.users.get_mut(user) {
+            watched.watchers.swap_remove(&key);
+        }
+        self.watch_no_longer(user);
+        self.users.release(user);
+    }
+
+    /// Nobody watches a user any more, if nobody does.
+    pub(super) fn watch_no_longer(&mut self, user: UserKey) {
+        if self.edge.is_some()
+            && let Some(watched) = self.users.get(user)
             && watched.watchers.is_empty()
-            && self.edge.is_some()
+            && self.invitations_to(user).is_empty()
         {
             let user_id = watched.id.clone();
             self.cease_to_watch(&user_id);
         }
-        self.users.release(user);
     }
 
     /// The answer to the call that subscribes to them tells of users of which nothing is known yet.

@@ -9,6 +9,7 @@ use rtm_codec::{
 };
 
 use super::{
+    calls::{CallMessage, CallOutcome},
     channels::{ChannelParcel, HomeParcel},
     post::Ticket,
     presence::PresenceParcel,
@@ -82,6 +83,28 @@ pub enum ProjectParcel {
     },
     /// What became of a message, for its sender's session.
     Outcome(Box<MessageOutcome>),
+    /// What a user elsewhere has to say to a user there of an invitation between them.
+    Call {
+        /// To name the answer with.
+        id: u64,
+        /// Who says it.
+        from: UserId,
+        /// To whom.
+        to: UserId,
+        /// What.
+        message: Box<CallMessage>,
+    },
+    /// What became of that.
+    CallAnswered {
+        /// Of what.
+        id: u64,
+        /// Who said it.
+        from: UserId,
+        /// To whom.
+        to: UserId,
+        /// What became of it.
+        outcome: CallOutcome,
+    },
     /// Who is online.
     Presence(PresenceParcel),
     /// The attributes of a user are asked for, whose session is there.

@@ -8,6 +8,7 @@ mod channels;
 mod claims;
 mod converge;
 mod harness;
+mod invitations;
 mod messages;
 mod presence;
 mod random;
