@@ -1,14 +1,17 @@
 //! Writes to the attributes of channels: the store has each before anybody can see it, one after the other in each
 //! channel. And what is left of channels that are forgotten: a revision that none of them has passed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
 
 use rtm_codec::{Answer, ChannelAttributeTarget, ChannelAttributes, ChannelId, ErrorKind, Refusal, Revision, UserId};
 
 use super::{
     Core, Now, StateKey, StateValue, StoreWork,
     arena::SessionKey,
-    attributes::{Edit, SizedAttributes, Written},
+    attributes::{Edit, Kept, SizedAttributes, Written},
     jobs::Waiting,
     notes::Asker,
 };
@@ -21,10 +24,12 @@ pub(super) struct AttributeWrites {
     /// What the values count for that the store is keeping.
     bytes: usize,
     forgotten: Forgotten,
+    /// Channels that another node wrote to first: a write waits, in front of the others, to hear what that was.
+    conflicts: BTreeMap<ChannelId, Instant>,
 }
 
 /// A write that waits for its turn.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Write {
     asker: Asker,
     writer: UserId,
@@ -93,12 +98,15 @@ impl Core {
 
     /// Has the store keep what a write makes of a channel's attributes.
     fn keep_attributes(&mut self, now: Now, channel_id: ChannelId, write: Write) -> Result<(), Refusal> {
-        let Write { asker, writer, notify, expected, edit, answer } = write;
+        let expected = write.expected;
         let old = self.channels.find(&channel_id).and_then(|key| self.channels.get(key)?.attributes.as_deref());
         let revision = old.map_or(self.writes.forgotten.revision, |old| old.value().revision);
         if expected.is_some_and(|expected| expected != revision) {
             return Err(ErrorKind::RevisionConflict.into());
         }
+        let kept = old.map_or(Revision(0), |old| old.value().revision);
+        let again = self.edge.as_ref().map(|_| write.clone());
+        let Write { asker, writer, notify, edit, answer, .. } = write;
         let old_bytes = old.map_or(0, SizedAttributes::bytes);
         let old = old.map(|old| old.value().attributes.clone()).unwrap_or_default();
         let (attributes, bytes) = edit.apply(old, &writer, now)?;
@@ -110,12 +118,15 @@ impl Core {
         let work = StoreWork::Put {
             key: StateKey::ChannelAttributes(channel_id.clone()),
             value: StateValue::ChannelAttributes(value.clone()),
-            // All writers pass through here, so what is kept is what was put last.
-            expected: None,
+            // Without a cluster all writers pass through here, so what is kept is what was put last.
+            expected: self.edge.as_ref().map(|_| kept),
         };
         // What is put now is not to be deleted later.
         self.writes.forgotten.channels.retain(|forgotten| *forgotten != channel_id);
-        self.writes.waiting.entry(channel_id.clone()).or_default();
+        let waiting = self.writes.waiting.entry(channel_id.clone()).or_default();
+        if let Some(again) = again {
+            waiting.push_front(again);
+        }
         self.writes.bytes += bytes;
         let written = Written { asker, channel_id, value, bytes, notify, answer };
         self.jobs.ask(work, Waiting::Attributes(Box::new(written)));
@@ -123,17 +134,33 @@ impl Core {
     }
 
     /// The store has kept a channel's attributes, or has not: then they are as they were, for everybody.
-    pub(super) fn attributes_written(&mut self, now: Now, written: Written, is_kept: bool) {
+    pub(super) fn attributes_written(&mut self, now: Now, written: Written, kept: Kept) {
         let Written { asker, channel_id, value, bytes, notify, answer } = written;
         self.writes.bytes -= bytes;
-        let result = if is_kept {
+        if kept == Kept::Conflict && self.edge.is_some() {
+            self.writes.conflicts.insert(channel_id.clone(), now.instant + TOLD_WITHIN);
+            self.arm_edge(now.instant + TOLD_WITHIN);
+            return self.ask_for_channel_attributes(&channel_id);
+        }
+        if self.edge.is_some()
+            && let Some(waiting) = self.writes.waiting.get_mut(&channel_id)
+        {
+            waiting.pop_front();
+        }
+        let result = if kept == Kept::Done {
             let answer = answer(value.revision);
+            self.tell_attributes(&channel_id, &value, notify);
             self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
             Ok(answer)
         } else {
             Err(Refusal::new(ErrorKind::Failure, "the server could not keep the attributes: they are unchanged"))
         };
         self.hub.finish(asker, result);
+        self.go_on_writing(now, channel_id);
+    }
+
+    /// The next write to a channel has its turn.
+    fn go_on_writing(&mut self, now: Now, channel_id: ChannelId) {
         while let Some(next) = self.writes.waiting.get_mut(&channel_id).and_then(VecDeque::pop_front) {
             let asker = next.asker;
             match self.keep_attributes(now, channel_id.clone(), next) {
@@ -145,6 +172,33 @@ impl Core {
         if let Some(key) = self.channels.find(&channel_id) {
             self.tidy_channel(now, key);
         }
+    }
+
+    /// Another node has written to a channel: a write that conflicted with that is tried again.
+    pub(super) fn write_again(&mut self, now: Now, channel_id: &ChannelId) {
+        if self.writes.conflicts.remove(channel_id).is_some() {
+            self.go_on_writing(now, channel_id.clone());
+        }
+    }
+
+    /// Gives up writes that conflicted with something that nobody tells.
+    pub(super) fn expire_conflicts(&mut self, now: Now) {
+        let over = self.writes.conflicts.iter().filter(|(_, until)| **until <= now.instant);
+        let over: Vec<ChannelId> = over.map(|(channel_id, _)| channel_id.clone()).collect();
+        for channel_id in over {
+            self.writes.conflicts.remove(&channel_id);
+            if let Some(write) = self.writes.waiting.get_mut(&channel_id).and_then(VecDeque::pop_front) {
+                let refusal = Refusal::new(ErrorKind::Failure, "another server changed the attributes: try again");
+                self.hub.finish(write.asker, Err(refusal));
+            }
+            self.go_on_writing(now, channel_id);
+        }
+    }
+
+    /// Another node has forgotten a channel.
+    pub(super) fn attributes_forgotten(&mut self, bytes: usize, revision: Revision) {
+        self.channel_attribute_bytes -= bytes;
+        self.writes.forgotten.revision = self.writes.forgotten.revision.max(revision);
     }
 
     /// A channel is forgotten with its attributes: the store forgets it once it remembers the revision.
@@ -180,3 +234,6 @@ impl Core {
         }
     }
 }
+
+/// How long a write waits to hear what another node wrote.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);

@@ -29,8 +29,19 @@ pub(super) struct Written {
     pub(super) answer: fn(Revision) -> Answer,
 }
 
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The store has it.
+    Done,
+    /// Another node was first.
+    Conflict,
+    /// The store failed.
+    Failed,
+}
+
 /// What a call does to attributes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Edit {
     /// Only these are left.
     Replace(BTreeMap<AttributeKey, Text>),

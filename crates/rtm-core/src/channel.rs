@@ -480,10 +480,17 @@ impl Core {
 
     /// Forgets an empty channel: at once if it has no attributes, else when they are over.
     pub(super) fn tidy_channel(&mut self, now: Now, key: ChannelKey) {
-        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.members.is_empty()) else { return };
+        let Some(channel) = self.channels.get(key).filter(|channel| channel.members.is_empty()) else { return };
+        let may_forget = self.edge.is_none() || channel.attributes.is_none() || self.may_forget(&channel.id);
+        let Some(channel) = self.channels.get_mut(key) else { return };
         let over_at = channel.empty_since + self.config.settings.channel_attributes_for;
         if self.writes.is_busy(&channel.id) {
             // Its attributes may come back from the store yet.
+            return;
+        }
+        if !may_forget {
+            let at = now.instant + self.config.settings.channel_attributes_for;
+            channel.alarm.set(&mut self.hub.timers, at, Due::Channel(key));
             return;
         }
         if channel.attributes.is_some() && over_at > now.instant {
@@ -493,6 +500,9 @@ impl Core {
         if let Some(channel) = self.channels.remove(key)
             && let Some(store) = channel.attributes
         {
+            if self.edge.is_some() {
+                self.tell_forgotten(&channel.id, store.value().revision);
+            }
             self.forget_channel_attributes(channel.id, &store);
         }
     }

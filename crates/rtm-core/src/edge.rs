@@ -131,6 +131,9 @@ impl Edge {
             ProjectParcel::Channel(parcel) => match &parcel.word {
                 // These name what they rest on.
                 ChannelWord::Message(_)
+                | ChannelWord::Attributes { .. }
+                | ChannelWord::TellAttributes
+                | ChannelWord::Forgotten { .. }
                 | ChannelWord::Forwarded { .. }
                 | ChannelWord::Enough { .. }
                 | ChannelWord::ForwardEnd { .. } => None,
@@ -407,6 +410,7 @@ impl Core {
         self.say_skipped();
         self.look_at_moves(now);
         self.expire_counts(now);
+        self.expire_conflicts(now);
         let early: Vec<ChannelId> =
             self.edge.iter().flat_map(|edge| edge.channels_with_early.iter().cloned()).collect();
         early.iter().for_each(|channel_id| self.look_at_early(now, channel_id));

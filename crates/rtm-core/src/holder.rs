@@ -149,7 +149,11 @@ impl Core {
             ChannelWord::Say(_) | ChannelWord::Know { .. } | ChannelWord::Lost if !edge.view.has(from) => {}
             ChannelWord::Say(said) => {
                 let sayings = edge.homes.say(number, channel_id, from, &said);
+                let is_empty = edge.homes.count(number, channel_id) == Some(0);
                 self.say_all(now, sayings);
+                if is_empty {
+                    self.channel_is_empty(now, channel_id);
+                }
             }
             ChannelWord::Know { version } => {
                 let sayings = edge.homes.know(number, channel_id, from, version);
@@ -169,6 +173,9 @@ impl Core {
                 self.forwarded_came(channel_id, &user_id, session, *news);
             }
             ChannelWord::Enough { user_id, session } => self.enough(now, from, channel_id, &user_id, session),
+            ChannelWord::Attributes { value, notify } => self.attributes_told(now, channel_id, value, notify),
+            ChannelWord::TellAttributes => self.asked_for_channel_attributes(from, channel_id),
+            ChannelWord::Forgotten { revision } => self.attributes_gone(now, channel_id, revision),
             ChannelWord::ForwardEnd { user_id, session } => self.forward_ended(now, channel_id, &user_id, session),
         }
     }

@@ -8,7 +8,7 @@ use super::{
     Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
     StoreWork, StoredMessage,
     arena::SessionKey,
-    attributes::Written,
+    attributes::{Kept, Written},
     kept_subscriptions::{KeptChange, Subscriber},
     message_ids::Sent,
     notes::Asker,
@@ -145,7 +145,14 @@ impl Core {
                     self.removal_failed(session, places);
                 }
             }
-            Waiting::Attributes(written) => self.attributes_written(now, *written, done.result.is_ok()),
+            Waiting::Attributes(written) => {
+                let kept = match done.result {
+                    Ok(StoreAnswer::Conflict { .. }) => Kept::Conflict,
+                    Ok(_) => Kept::Done,
+                    Err(_) => Kept::Failed,
+                };
+                self.attributes_written(now, *written, kept);
+            }
             Waiting::Subscriptions(written) => self.subscriptions_written(now, *written, done.result.is_ok()),
             Waiting::SubscriptionsOver(whose) => self.subscriptions_forgotten(&whose, done.result.is_ok()),
             Waiting::ForgottenRevision(revision) => self.forgotten_revision_kept(revision, done.result.is_ok()),

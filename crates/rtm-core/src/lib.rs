@@ -44,6 +44,7 @@ mod auth;
 mod away;
 mod by_partition;
 mod channel;
+mod channel_attributes;
 mod claim;
 mod clock;
 #[expect(

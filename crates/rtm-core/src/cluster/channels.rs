@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rtm_codec::{ChannelId, Event, SessionId, UserId};
+use rtm_codec::{ChannelAttributes, ChannelId, Event, Revision, SessionId, UserId};
 
 use super::view::NodeId;
 
@@ -69,6 +69,20 @@ pub enum ChannelWord {
         user_id: UserId,
         /// Its session.
         session: SessionId,
+    },
+    /// To all nodes: the store has these attributes.
+    Attributes {
+        /// All of them.
+        value: ChannelAttributes,
+        /// Whether members are told.
+        notify: bool,
+    },
+    /// To all nodes: what are the attributes?
+    TellAttributes,
+    /// To all nodes: nobody has been there for long, and the attributes are gone.
+    Forgotten {
+        /// The last revision that they had.
+        revision: Revision,
     },
     /// To the node that a member has moved to: nothing more comes for it from where it was.
     ForwardEnd {
