@@ -156,20 +156,20 @@ impl Core {
             Err(Refusal::new(ErrorKind::Failure, "the server could not keep the attributes: they are unchanged"))
         };
         self.hub.finish(asker, result);
-        self.go_on_writing(now, channel_id);
+        self.go_on_writing(now, &channel_id);
     }
 
     /// The next write to a channel has its turn.
-    fn go_on_writing(&mut self, now: Now, channel_id: ChannelId) {
-        while let Some(next) = self.writes.waiting.get_mut(&channel_id).and_then(VecDeque::pop_front) {
+    fn go_on_writing(&mut self, now: Now, channel_id: &ChannelId) {
+        while let Some(next) = self.writes.waiting.get_mut(channel_id).and_then(VecDeque::pop_front) {
             let asker = next.asker;
             match self.keep_attributes(now, channel_id.clone(), next) {
                 Ok(()) => return,
                 Err(refusal) => self.hub.finish(asker, Err(refusal)),
             }
         }
-        self.writes.waiting.remove(&channel_id);
-        if let Some(key) = self.channels.find(&channel_id) {
+        self.writes.waiting.remove(channel_id);
+        if let Some(key) = self.channels.find(channel_id) {
             self.tidy_channel(now, key);
         }
     }
@@ -177,7 +177,7 @@ impl Core {
     /// Another node has written to a channel: a write that conflicted with that is tried again.
     pub(super) fn write_again(&mut self, now: Now, channel_id: &ChannelId) {
         if self.writes.conflicts.remove(channel_id).is_some() {
-            self.go_on_writing(now, channel_id.clone());
+            self.go_on_writing(now, channel_id);
         }
     }
 
@@ -191,7 +191,7 @@ impl Core {
                 let refusal = Refusal::new(ErrorKind::Failure, "another server changed the attributes: try again");
                 self.hub.finish(write.asker, Err(refusal));
             }
-            self.go_on_writing(now, channel_id);
+            self.go_on_writing(now, &channel_id);
         }
     }
 
