@@ -92,7 +92,7 @@ fn the_verdict_is_that_of_the_server() {
     for (token, uid, verdict) in [
         (made("alice", now, Version::V007), "alice", "valid"),
         (made("alice", now + 60, Version::V007), "alice", "valid"),
-        (made("alice", now + 48 * 3600, Version::V006), "alice", "refused: the token lives too long"),
+        (made("alice", now + 48 * 3600, Version::V006), "alice", "refused: the token is valid for too long"),
         (made("alice", now + 3600, Version::V007), "alice", "refused: the token was issued in the future"),
         (made("alice", now - 601, Version::V007), "alice", "refused: the token expired"),
         (made("alice", now, Version::V007), "bob", "refused: the token is for another user"),
