@@ -199,6 +199,7 @@ pub(crate) enum Order {
     AcceptInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
     RefuseInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
     Session { done: oneshot::Sender<Option<Session>> },
+    NetworkChanged,
 }
 
 /// What handles see of the connection without asking the task.

@@ -141,6 +141,28 @@ impl Client {
         session.await.ok().flatten()
     }
 
+    /// Tells the client that the network may have changed: the computer woke up, or is in another network. The client then
+    /// connects at once instead of after its pause, and asks its token provider again if that failed. A connection that is
+    /// open is tested: it stays if the server answers within 2 s. Calling this when nothing has changed does no harm.
+    ///
+    /// The client notices all that by itself, only later: after up to 10 s between two attempts to connect, and after 4 s of
+    /// silence (20 s on the vendor's wire).
+    ///
+    /// ```no_run
+    /// # async fn example(client: rtm_client::Client, mut wake_ups: tokio::sync::mpsc::Receiver<()>) {
+    /// // `wake_ups`: whatever your platform offers, such as `PrepareForSleep` of systemd's logind.
+    /// while let Some(()) = wake_ups.recv().await {
+    ///     client.network_changed().await;
+    /// }
+    /// # }
+    /// ```
+    #[doc(alias = "reconnect")]
+    #[doc(alias = "force_reconnect")]
+    pub async fn network_changed(&self) {
+        // A client whose task has ended has no network.
+        let _ = self.task.send(Order::NetworkChanged).await;
+    }
+
     /// Sends a message (text, bytes or a [value](RtmMessage::value)) to a user. The outcome says whether the user's device has
     /// it. No channel is needed, and the user need not be online.
     ///

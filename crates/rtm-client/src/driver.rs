@@ -381,6 +381,7 @@ impl<N: Network> Driver<N> {
                 let id = self.connection.refuse_invitation(now, &invitation, response);
                 self.replies.insert(id, Waiting::Answer(done));
             }
+            Order::NetworkChanged => self.connection.network_changed(now),
             Order::Session { done } => {
                 // A session says what of its events was consumed: to the last one.
                 self.connection.consumed(now, self.events.take_taken().unwrap_or(0));

@@ -34,7 +34,7 @@ use crate::{
 /// The connection of one client object, over any number of logins.
 ///
 /// Three kinds of methods feed it: what the user wants (`login`, `logout`, `request` and those that make a request,
-/// `consumed`), what the transport and the token provider report (`handle_asked`, `handle_ask_bytes`,
+/// `consumed`, `network_changed`), what the transport and the token provider report (`handle_asked`, `handle_ask_bytes`,
 /// `handle_opened`, `handle_dial_failed`, `handle_frame`, `handle_bytes`, `handle_closed`, `handle_token`), and time (`handle_timeout`). Each takes the current instant. What is to be done then comes from
 /// [`poll_output`](Self::poll_output), until it says [`Output::Wait`]; any number of inputs may come before that.
 /// Getters cost nothing and change nothing.
@@ -192,6 +192,17 @@ impl Connection {
     pub fn consumed(&mut self, now: Instant, events: u32) {
         self.advance(now);
         self.lasting.stream.consume(events);
+    }
+
+    /// The network changed, or the machine woke up: pauses that were meant for the network as it was are over. What waits to
+    /// connect again does so at once, unless too many tokens were refused lately, and the token provider is asked again. An
+    /// open link is asked for a sign of life, and given up if there is none within 2 s. Nothing changes while a link is
+    /// being made, without a login, and where the server alone asks for signs of life.
+    pub fn network_changed(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if let Some(mut active) = self.active(now) {
+            active.network_changed();
+        }
     }
 
     /// The gateway answered the request of this [`Output::Ask`], or could not be asked. An answer that nobody waits

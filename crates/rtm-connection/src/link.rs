@@ -85,9 +85,26 @@ impl Online {
         self.ping_at
     }
 
+    /// Whether the link may be asked for a sign of life before it is time, as [`ping`](Self::ping) does. It then has
+    /// [`PROBED`] to give one, and if it gives one, it is as good as any other.
+    pub(crate) fn probe(&mut self, now: Instant) -> bool {
+        if self.ping_at.is_none() {
+            return false;
+        }
+        // As if it were silent since long: the next frame puts that right.
+        if let Some(heard_at) = (now + PROBED).checked_sub(self.interval * 2) {
+            self.heard_at = self.heard_at.min(heard_at);
+            self.look_at = self.heard_at + self.interval * 2;
+        }
+        true
+    }
+
     /// A ping goes out.
     pub(crate) fn ping(&mut self, now: Instant) {
         self.ping_at = Some(now + self.interval);
         self.acks_anything = true;
     }
 }
+
+/// How long a link may be silent that the user doubts.
+const PROBED: Duration = Duration::from_secs(2);

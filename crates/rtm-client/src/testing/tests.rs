@@ -118,6 +118,33 @@ async fn a_stall_is_seen_by_silence_and_what_waited_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_network_that_is_back_is_used_at_once_if_the_application_says_so() {
+    let (_server, network) = server().await;
+    let link = network.link();
+    let pauses = Duration::from_secs(3000);
+    let builder = builder().heartbeat(Duration::from_secs(20)).reconnect_backoff(pauses, pauses);
+    let (alice, mut events) = user(&link, builder, "alice").await;
+
+    // A connection that works stays.
+    alice.network_changed().await;
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(alice.connection_state(), ConnectionState::Connected);
+
+    link.stall();
+    let begun = Instant::now();
+    alice.network_changed().await;
+    state(&mut events, ConnectionState::Reconnecting).await;
+    assert_eq!(begun.elapsed().as_secs(), 2);
+    link.restore();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(alice.connection_state(), ConnectionState::Reconnecting, "the pause is long");
+    let begun = Instant::now();
+    alice.network_changed().await;
+    state(&mut events, ConnectionState::Connected).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_network_that_refuses_lets_nobody_in_until_it_is_restored() {
     let (_server, network) = server().await;
     network.refuse();

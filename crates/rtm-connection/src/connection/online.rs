@@ -160,6 +160,29 @@ impl Active<'_> {
         self.retry();
     }
 
+    /// The way to the server may be another one now, or there again.
+    pub(super) fn network_changed(&mut self) {
+        match &mut self.account.link {
+            LinkState::Online(online) => {
+                if online.probe(self.now) {
+                    self.ping();
+                }
+            }
+            LinkState::Waiting { .. } | LinkState::NeedsToken { until: Some(_) } => {
+                self.account.backoff.reset();
+                if self.lasting.limiter.may_present_token(self.now).is_ok() {
+                    self.dial();
+                }
+            }
+            LinkState::Lost
+            | LinkState::Asking { .. }
+            | LinkState::Dialing { .. }
+            | LinkState::LoggingIn { .. }
+            | LinkState::NeedsToken { until: None } => {}
+        }
+        self.retry_provider();
+    }
+
     /// Lets the link go, with everything that lived in it. What was not handed to it yet was never sent.
     pub(super) fn drop_link(&mut self, hang_up: Option<CloseReason>) {
         let link = mem::replace(&mut self.account.link, LinkState::Lost);

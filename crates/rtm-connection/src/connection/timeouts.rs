@@ -146,17 +146,19 @@ impl Active<'_> {
                     self.interrupted(Some(CloseReason::KeepAliveTimeout), Some(CloseReason::KeepAliveTimeout));
                 }
             }
-            Timer::Ping => {
-                if let LinkState::Online(online) = &mut self.account.link {
-                    online.ping(self.now);
-                    self.lasting.send(ClientFrame::Ping);
-                }
-            }
+            Timer::Ping => self.ping(),
             Timer::StoredMessages => self.stored_timeout(),
             Timer::Restore => self.retry_errands(),
             Timer::Logout => {}
         }
         ControlFlow::Continue(())
+    }
+
+    pub(super) fn ping(&mut self) {
+        if let LinkState::Online(online) = &mut self.account.link {
+            online.ping(self.now);
+            self.lasting.send(ClientFrame::Ping);
+        }
     }
 
     fn login_timeout(&mut self) -> ControlFlow<End> {

@@ -88,6 +88,13 @@ impl Active<'_> {
         self.account.token.supply = Supply::Waiting { until: self.now + pause };
     }
 
+    /// The provider is not left alone any longer.
+    pub(super) fn retry_provider(&mut self) {
+        if matches!(self.account.token.supply, Supply::Waiting { .. }) {
+            self.ask_provider();
+        }
+    }
+
     /// A new token is there: it is presented at once, unless too many were refused lately.
     pub(super) fn try_token(&mut self) {
         if !matches!(self.account.link, LinkState::Waiting { .. } | LinkState::NeedsToken { .. }) {

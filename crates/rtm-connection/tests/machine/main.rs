@@ -12,6 +12,7 @@ mod keep_alive;
 mod limits;
 mod login;
 mod logout;
+mod network_changed;
 mod peer;
 mod presence;
 mod properties;

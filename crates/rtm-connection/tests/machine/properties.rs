@@ -46,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Step::Accept),
         2 => any::<u8>().prop_map(Step::Refuse),
         2 => any::<u8>().prop_map(Step::Consume),
+        1 => Just(Step::NetworkChanged),
         12 => Just(Step::Opened),
         1 => any::<bool>().prop_map(Step::DialFailed),
         8 => any::<u8>().prop_map(Step::Answer),

@@ -40,6 +40,7 @@ pub(crate) enum Step {
     Accept(u8),
     Refuse(u8),
     Consume(u8),
+    NetworkChanged,
     Opened,
     DialFailed(bool),
     Answer(u8),
@@ -207,6 +208,7 @@ impl World {
                 }
             }
             Step::Consume(n) => self.connection.consumed(now, u32::from(n)),
+            Step::NetworkChanged => self.connection.network_changed(now),
             Step::Opened => {
                 if std::mem::take(&mut self.dialing) {
                     self.linked = true;
