@@ -5,6 +5,7 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     io,
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,6 +26,7 @@ use crate::{
     network::{Connector, Internet, Network},
     proxy::{Proxies, Proxy},
     settings::Settings,
+    stats::Figures,
     tls::{TlsSettings, Trust},
     token::TokenProvider,
 };
@@ -265,7 +267,7 @@ impl ClientBuilder {
     /// [`without_system_roots`](Self::without_system_roots) and [`client_certificate`](Self::client_certificate). Protocols
     /// (ALPN) are to be none, or `http/1.1`.
     #[cfg(feature = "rustls")]
-    pub fn tls_config(mut self, config: impl Into<std::sync::Arc<crate::rustls::ClientConfig>>) -> Self {
+    pub fn tls_config(mut self, config: impl Into<Arc<crate::rustls::ClientConfig>>) -> Self {
         self.tls.config = Some(config.into());
         self
     }
@@ -408,8 +410,9 @@ impl ClientBuilder {
         let (status, watched) =
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
         let (event_sender, events) = EventSender::new((self.window / 4).max(1));
-        let client = Client::new(call_sender, watched);
-        let ends = TaskEnds { calls, status, events: event_sender, token_provider: self.token_provider };
+        let figures = Arc::<Figures>::default();
+        let client = Client::new(call_sender, watched, Arc::clone(&figures));
+        let ends = TaskEnds { calls, status, figures, events: event_sender, token_provider: self.token_provider };
         Ok((client, events, Driver::new(settings, connection, network, ends)))
     }
 

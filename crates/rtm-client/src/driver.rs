@@ -29,6 +29,7 @@ use crate::{
     link::{Link, Progress},
     network::Network,
     settings::Settings,
+    stats::{ClientStats, Figures},
     timer::{WakeUp, now},
     token::TokenProvider,
 };
@@ -61,6 +62,11 @@ pub(crate) struct Driver<N> {
     /// Whether the socket is not read, since the application is behind.
     holds_back: bool,
     status: watch::Sender<Status>,
+    /// Whether the state was `RECONNECTING`.
+    was_interrupted: bool,
+    /// What was counted, but for the bytes.
+    counted: ClientStats,
+    figures: Arc<Figures>,
     token_provider: Option<TokenProvider>,
     tokens: JoinSet<Result<Token, String>>,
 }
@@ -70,6 +76,7 @@ pub(crate) struct Driver<N> {
 pub(crate) struct TaskEnds {
     pub(crate) calls: mpsc::Receiver<Order>,
     pub(crate) status: watch::Sender<Status>,
+    pub(crate) figures: Arc<Figures>,
     pub(crate) events: EventSender,
     pub(crate) token_provider: Option<TokenProvider>,
 }
@@ -92,10 +99,10 @@ enum Waiting {
 
 impl<N: Network> Driver<N> {
     pub(crate) fn new(settings: Settings, connection: Connection, network: N, ends: TaskEnds) -> Self {
-        let TaskEnds { calls, status, events, token_provider } = ends;
+        let TaskEnds { calls, status, figures, events, token_provider } = ends;
         let (settings, network) = (Arc::new(settings), Arc::new(network));
         Self {
-            link: Link::new(Arc::clone(&network), Arc::clone(&settings)),
+            link: Link::new(Arc::clone(&network), Arc::clone(&settings), Arc::clone(&figures)),
             #[cfg(feature = "vendor")]
             gateway: Gateway::new(network),
             settings,
@@ -115,6 +122,9 @@ impl<N: Network> Driver<N> {
             lets_reply: false,
             holds_back: false,
             status,
+            was_interrupted: false,
+            counted: ClientStats::default(),
+            figures,
             token_provider,
             tokens: JoinSet::new(),
         }
@@ -183,9 +193,14 @@ impl<N: Network> Driver<N> {
                     }
                 }
                 Output::Event(event) => {
-                    if let RtmEvent::TokenNeeded { error, retry_in_ms, .. } = &event {
-                        crate::log::token_needed(error, retry_in_ms);
+                    match &event {
+                        RtmEvent::TokenNeeded { error, retry_after, .. } => {
+                            crate::log::token_needed(error, retry_after);
+                        }
+                        RtmEvent::ConnectionStateChanged { state, .. } => self.state_changed(*state),
+                        _ => {}
                     }
+                    self.counted.events += 1;
                     self.events.send(event);
                     self.lets_reply = true;
                 }
@@ -221,6 +236,7 @@ impl<N: Network> Driver<N> {
             }
             modified
         });
+        self.publish();
         if matches!(state, ConnectionState::Disconnected | ConnectionState::Aborted) {
             self.tokens.abort_all();
             for Delayable { command, done, .. } in self.delayed.take_all() {
@@ -233,6 +249,20 @@ impl<N: Network> Driver<N> {
                 let _ = done.send(result);
             }
         }
+    }
+
+    fn state_changed(&mut self, state: ConnectionState) {
+        let comes_back = state == ConnectionState::Connected && self.was_interrupted;
+        self.counted.reconnects += u64::from(comes_back);
+        self.was_interrupted = state == ConnectionState::Reconnecting;
+    }
+
+    fn publish(&mut self) {
+        let calls = self.replies.len() + self.delayed.len() + self.logins.len() + self.logouts.len();
+        self.counted.calls_under_way = calls as u64;
+        self.counted.events_waiting = self.events.waiting().into();
+        self.counted.round_trip = self.connection.round_trip();
+        self.figures.publish(&self.counted);
     }
 
     fn poll_wake_up(&mut self, cx: &mut Context<'_>) -> bool {

@@ -85,6 +85,7 @@ mod log;
 mod network;
 mod proxy;
 mod settings;
+mod stats;
 #[cfg(test)]
 mod switchboard;
 #[cfg(feature = "test-util")]
@@ -118,6 +119,7 @@ pub use rtm_connection::{
     ConnectionChangeReason, ConnectionState, GapReason, LocalInvitation, ReceivedMessageProperties, RemoteInvitation,
     Restored, RtmError, RtmEvent, Session,
 };
+pub use stats::ClientStats;
 #[cfg(feature = "rustls")]
 pub use tokio_rustls::rustls;
 #[cfg(feature = "typed")]

@@ -13,6 +13,7 @@ use crate::{
     address::Address,
     network::Network,
     settings::Settings,
+    stats::Figures,
     transport::{Closed, Transport},
 };
 
@@ -20,6 +21,7 @@ use crate::{
 pub(crate) struct Link<N> {
     network: Arc<N>,
     settings: Arc<Settings>,
+    figures: Arc<Figures>,
     state: State,
 }
 
@@ -57,17 +59,17 @@ struct Open {
 }
 
 impl<N: Network> Link<N> {
-    pub(crate) fn new(network: Arc<N>, settings: Arc<Settings>) -> Self {
-        Self { network, settings, state: State::None }
+    pub(crate) fn new(network: Arc<N>, settings: Arc<Settings>, figures: Arc<Figures>) -> Self {
+        Self { network, settings, figures, state: State::None }
     }
 
     /// Starts to make one. One that was being made is given up.
     pub(crate) fn dial(&mut self, target: Target) {
         let (network, wire) = (Arc::clone(&self.network), self.settings.wire);
         let is_named = matches!(target, Target::Server { .. });
-        let address = self.settings.address(target);
+        let (address, figures) = (self.settings.address(target), Arc::clone(&self.figures));
         self.state = State::Dialing(Box::pin(async move {
-            let open = Open::dial(&*network, wire, &address).await;
+            let open = Open::dial(&*network, wire, &address, figures).await;
             open.map_err(|error| if is_named { named(&error) } else { error })
         }));
     }
@@ -140,9 +142,14 @@ fn named(error: &TransportError) -> TransportError {
 }
 
 impl Open {
-    async fn dial(network: &impl Network, wire: Wire, address: &Address) -> Result<Self, TransportError> {
+    async fn dial(
+        network: &impl Network,
+        wire: Wire,
+        address: &Address,
+        figures: Arc<Figures>,
+    ) -> Result<Self, TransportError> {
         let subprotocol = (wire == Wire::Native).then_some(native::SUBPROTOCOL);
-        match Transport::open(network, address, subprotocol).await {
+        match Transport::open(network, address, subprotocol, figures).await {
             Ok(transport) => Ok(Self { transport, wire: ClientWire::new(wire), frames: Vec::new(), ended: None }),
             Err(error) => {
                 crate::log::no_link(address, &error);

@@ -25,7 +25,7 @@ logs! {
     debug not_answered(endpoint: Debug, detail: Display) = "the gateway did not answer";
     debug not_closed() = "the server did not close in time";
     warn stored_left(detail: Display) = "messages stored while offline stay on the server: they cannot be fetched";
-    warn token_needed(error: Debug, retry_in_ms: Debug) = "a token is needed";
+    warn token_needed(error: Debug, retry_after: Debug) = "a token is needed";
     warn provider_failed(error: Display) = "the token provider failed";
     warn roots_unreadable(error: Display) = "some of the system's certificates cannot be read";
 }

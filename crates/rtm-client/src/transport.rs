@@ -6,6 +6,7 @@ use std::{
     hash::BuildHasher as _,
     io,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,11 +26,13 @@ use crate::{
     address::Address,
     handshake::{OpenError, shake_hands},
     network::{Io, Network},
+    stats::Figures,
 };
 
 /// A WebSocket of a client.
 pub(crate) struct Transport {
     stream: Box<dyn Io>,
+    figures: Arc<Figures>,
     websocket: WebSocket,
     /// What was read; that before `read_from` was taken, that from `read_to` on is room.
     input: Box<[u8]>,
@@ -58,13 +61,16 @@ impl Transport {
         network: &impl Network,
         address: &Address,
         subprotocol: Option<&str>,
+        figures: Arc<Figures>,
     ) -> Result<Self, OpenError> {
         let stream = network.connect(address).await?;
         let (stream, early) = shake_hands(stream, address, subprotocol).await?;
         let mut input = vec![0; BUFFER_BYTES.max(early.len())].into_boxed_slice();
         input[..early.len()].copy_from_slice(&early);
+        figures.read(early.len());
         Ok(Self {
             stream,
+            figures,
             websocket: WebSocket::client(PACKET_BYTES, masking_keys()),
             input,
             read_from: 0,
@@ -105,7 +111,10 @@ impl Transport {
             let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output[self.written..]));
             match wrote.map_err(Closed::from)? {
                 0 => return Poll::Ready(Err(Closed::from(io::Error::from(io::ErrorKind::WriteZero)))),
-                count => self.written += count,
+                count => {
+                    self.figures.wrote(count);
+                    self.written += count;
+                }
             }
         }
         self.written = 0;
@@ -134,7 +143,10 @@ impl Transport {
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
             (self.read_from, self.read_to) = (0, buffer.filled().len());
             match read {
-                Poll::Ready(Ok(())) if self.read_to > 0 => self.is_heard = true,
+                Poll::Ready(Ok(())) if self.read_to > 0 => {
+                    self.figures.read(self.read_to);
+                    self.is_heard = true;
+                }
                 Poll::Ready(Ok(())) => {
                     return Poll::Ready(Err(Closed { reason: None, detail: "the connection ended".to_owned() }));
                 }

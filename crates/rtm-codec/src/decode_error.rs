@@ -169,6 +169,8 @@ pub enum IdFault {
     Character {
         /// Where the character starts, in bytes.
         at: usize,
+        /// The character.
+        character: char,
     },
     /// It is the reserved word `null`.
     Reserved,
@@ -180,7 +182,7 @@ impl fmt::Display for IdFault {
             Self::Empty => f.write_str("is empty"),
             Self::TooLong { max } => write!(f, "is longer than {max} bytes"),
             Self::Length { exact } => write!(f, "is not exactly {exact} bytes long"),
-            Self::Character { at } => write!(f, "has a character at byte {at} that is not allowed"),
+            Self::Character { at, character } => write!(f, "has {character:?} at byte {at}, which is not allowed"),
             Self::Reserved => f.write_str("is the reserved word \"null\""),
         }
     }

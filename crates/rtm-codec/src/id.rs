@@ -142,7 +142,7 @@ text_id! {
             return Err(IdFault::Empty);
         }
         if let Some(at) = text.bytes().position(|b| !b.is_ascii_alphanumeric()) {
-            return Err(IdFault::Character { at });
+            return Err(character(text, at));
         }
         if text.len() == AppId::LEN { Ok(()) } else { Err(IdFault::Length { exact: AppId::LEN }) }
     }
@@ -180,7 +180,7 @@ text_id! {
     AttributeKey, "attribute key", |text| {
         bounded(text, AttributeKey::MAX_LEN)?;
         match text.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace()) {
-            Some((at, _)) => Err(IdFault::Character { at }),
+            Some((at, character)) => Err(IdFault::Character { at, character }),
             None => Ok(()),
         }
     }
@@ -298,15 +298,22 @@ fn bounded(text: &str, max: usize) -> Result<(), IdFault> {
 fn visible(text: &str) -> Result<(), IdFault> {
     bounded(text, UserId::MAX_LEN)?;
     match text.bytes().position(|b| !b.is_ascii_graphic()) {
-        Some(at) => Err(IdFault::Character { at }),
+        Some(at) => Err(character(text, at)),
         None => Ok(()),
     }
+}
+
+/// The fault of the character that starts there.
+#[cold]
+fn character(text: &str, at: usize) -> IdFault {
+    let character = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(char::REPLACEMENT_CHARACTER);
+    IdFault::Character { at, character }
 }
 
 fn name(text: &str) -> Result<(), IdFault> {
     bounded(text, UserId::MAX_LEN)?;
     if let Some(at) = text.bytes().position(|b| !NAME_BYTES[usize::from(b)]) {
-        return Err(IdFault::Character { at });
+        return Err(character(text, at));
     }
     if text == "null" { Err(IdFault::Reserved) } else { Ok(()) }
 }
@@ -332,7 +339,7 @@ mod tests {
         assert_eq!(allowed.count(), 89);
         assert_eq!(UserId::new("").unwrap_err().kind(), IdFault::Empty);
         assert_eq!(UserId::new("null").unwrap_err().kind(), IdFault::Reserved);
-        assert_eq!(UserId::new("a'b").unwrap_err().kind(), IdFault::Character { at: 1 });
+        assert_eq!(UserId::new("a'b").unwrap_err().kind(), IdFault::Character { at: 1, character: '\'' });
         assert!(UserId::new("x".repeat(64)).is_ok());
         assert_eq!(UserId::new("x".repeat(65)).unwrap_err().kind(), IdFault::TooLong { max: 64 });
     }
@@ -341,7 +348,10 @@ mod tests {
     fn an_app_id_is_32_letters_and_digits() {
         assert!(AppId::new("0123456789abcdefABCDEFghijklmnop").is_ok());
         assert_eq!(AppId::new("short").unwrap_err().kind(), IdFault::Length { exact: 32 });
-        assert_eq!(AppId::new("0123456789abcdef-BCDEFghijklmnop").unwrap_err().kind(), IdFault::Character { at: 16 });
+        assert_eq!(
+            AppId::new("0123456789abcdef-BCDEFghijklmnop").unwrap_err().kind(),
+            IdFault::Character { at: 16, character: '-' }
+        );
     }
 
     #[test]
@@ -349,7 +359,7 @@ mod tests {
         assert!(AttributeKey::new("城市").is_ok());
         assert!(AttributeKey::new("k".repeat(32)).is_ok());
         assert_eq!(AttributeKey::new("k".repeat(33)).unwrap_err().kind(), IdFault::TooLong { max: 32 });
-        assert_eq!(AttributeKey::new("a b").unwrap_err().kind(), IdFault::Character { at: 1 });
+        assert_eq!(AttributeKey::new("a b").unwrap_err().kind(), IdFault::Character { at: 1, character: ' ' });
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub use id::{
 };
 pub use message::{
     ChannelAttribute, ChannelAttributes, PeerMessage, PeerOnlineState, RtmMessage, SendOutcome, StoredMessage,
+    system_time,
 };
 pub use rate::{CallLimit, CallLimits, LimitedCall};
 pub use reason::{CloseReason, LocalInvitationFailureReason, RemoteInvitationFailureReason};

@@ -1,6 +1,10 @@
 //! Messages, attributes, online states and outcomes.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 
@@ -208,6 +212,19 @@ impl ChannelAttribute {
     pub fn new(value: Text, last_update_user_id: UserId, last_update_ts: u64) -> Self {
         Self { value, last_update_user_id, last_update_ts }
     }
+
+    /// The time of the last write.
+    #[must_use]
+    pub fn last_update_at(&self) -> SystemTime {
+        system_time(self.last_update_ts)
+    }
+}
+
+/// The time so many milliseconds after the Unix epoch. What lies after the year 9999 is its end: not every system has
+/// later times.
+#[must_use]
+pub fn system_time(ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms.min(YEAR_10000_MS - 1))
 }
 
 /// A channel's attributes, or some of them, at one revision.
@@ -251,6 +268,12 @@ impl StoredMessage {
         Self { message_id, from, message, server_received_ts }
     }
 
+    /// When the server received it.
+    #[must_use]
+    pub fn server_received_at(&self) -> SystemTime {
+        system_time(self.server_received_ts)
+    }
+
     /// The message as its receiver gets it at last.
     #[must_use]
     pub fn into_peer_message(self) -> PeerMessage {
@@ -271,3 +294,6 @@ impl From<&PeerMessage> for StoredMessage {
         }
     }
 }
+
+/// When the year 10000 begins.
+const YEAR_10000_MS: u64 = 253_402_300_800_000;

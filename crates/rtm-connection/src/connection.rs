@@ -352,6 +352,15 @@ impl Connection {
         self.account().map(|account| &account.credentials.user_id)
     }
 
+    /// How long the answer to the last ping took over the open link, if there was one.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &self.account()?.link {
+            LinkState::Online(online) => online.round_trip(),
+            _ => None,
+        }
+    }
+
     /// The channels that the user is in, in the order of their ids.
     pub fn channels(&self) -> impl Iterator<Item = &ChannelId> {
         self.account().into_iter().flat_map(|account| account.intent.joined())

@@ -1,6 +1,6 @@
 //! Events as one line of text for a person.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use rtm_codec::RtmMessage;
 
@@ -56,10 +56,10 @@ impl fmt::Display for RtmEvent {
             }
             Self::TokenWillExpire => f.write_str("the token expires soon: renew it"),
             Self::TokenDidExpire => f.write_str("the token has expired"),
-            Self::TokenNeeded { error, retry_in_ms } => match retry_in_ms {
+            Self::TokenNeeded { error, retry_after } => match retry_after {
                 None => write!(f, "{error}: renew the token"),
-                Some(0) => write!(f, "{error}: fetching a new one"),
-                Some(ms) => write!(f, "{error}: next try in {:.1} s", *ms as f64 / 1000.0),
+                Some(Duration::ZERO) => write!(f, "{error}: fetching a new one"),
+                Some(wait) => write!(f, "{error}: next try in {:.1} s", wait.as_secs_f64()),
             },
             Self::LocalInvitationReceivedByPeer { invitation } => {
                 write!(f, "{} received the invitation", invitation.callee_id)

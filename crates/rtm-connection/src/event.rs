@@ -1,10 +1,13 @@
 //! The events of a connection: one flat list, in the vendor's words (`docs/rtm.md#events`).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use rtm_codec::{
     CallId, ChannelAttributes, ChannelId, ErrorKind, LocalInvitationFailureReason, PeerOnlineState,
-    RemoteInvitationFailureReason, RtmMessage, Text, UserId,
+    RemoteInvitationFailureReason, RtmMessage, Text, UserId, system_time,
 };
 
 use crate::{ConnectionChangeReason, ConnectionState, RtmError};
@@ -69,9 +72,10 @@ pub enum RtmEvent {
         /// [`ErrorKind::InvalidToken`] or [`ErrorKind::TokenExpired`] from the server, or
         /// [`ErrorKind::ProviderFailed`].
         error: ErrorKind,
-        /// In how many milliseconds the provider is asked, or without one the same token is tried, once more; 0 if the
+        /// After what time the provider is asked, or without one the same token is tried, once more; zero if the
         /// provider is being asked. `None`: nothing more happens without a new token.
-        retry_in_ms: Option<u64>,
+        #[cfg_attr(feature = "serde", serde(rename = "retry_in_ms", serialize_with = "millis"))]
+        retry_after: Option<Duration>,
     },
     /// The callee's device received this user's invitation.
     #[non_exhaustive]
@@ -278,6 +282,17 @@ impl RtmEvent {
             _ => None,
         }
     }
+
+    /// When the server took what it tells of, where it says so: of messages.
+    #[must_use]
+    pub fn server_received_at(&self) -> Option<SystemTime> {
+        self.server_received_ts().map(system_time)
+    }
+}
+
+#[cfg(feature = "serde")]
+fn millis<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&time.map(|time| time.as_millis()), serializer)
 }
 
 /// How and when a message arrived.
@@ -296,6 +311,12 @@ impl ReceivedMessageProperties {
     #[must_use]
     pub fn new(is_offline_message: bool, server_received_ts: u64) -> Self {
         Self { is_offline_message, server_received_ts }
+    }
+
+    /// When the server took it.
+    #[must_use]
+    pub fn server_received_at(&self) -> SystemTime {
+        system_time(self.server_received_ts)
     }
 }
 

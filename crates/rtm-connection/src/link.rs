@@ -36,6 +36,9 @@ pub(crate) struct Online {
     since: Instant,
     interval: Duration,
     ping_at: Option<Instant>,
+    /// When the oldest ping went out that has no answer.
+    pinged_at: Option<Instant>,
+    round_trip: Option<Duration>,
     heard_at: Instant,
     /// When to look whether the link is silent. Not moved by every frame, so that a timer set for it stays.
     look_at: Instant,
@@ -55,7 +58,17 @@ impl Online {
         let interval = Duration::from_millis(interval_ms.max(1).into());
         let ping_at = pings.then(|| now + interval);
         let look_at = now + interval * 2;
-        Self { since: now, interval, ping_at, heard_at: now, look_at, acks_anything: false, gateway }
+        Self {
+            since: now,
+            interval,
+            ping_at,
+            pinged_at: None,
+            round_trip: None,
+            heard_at: now,
+            look_at,
+            acks_anything: false,
+            gateway,
+        }
     }
 
     /// How long the link has lasted.
@@ -102,7 +115,20 @@ impl Online {
     /// A ping goes out.
     pub(crate) fn ping(&mut self, now: Instant) {
         self.ping_at = Some(now + self.interval);
+        self.pinged_at.get_or_insert(now);
         self.acks_anything = true;
+    }
+
+    /// The answer to a ping came.
+    pub(crate) fn pong(&mut self, now: Instant) {
+        if let Some(pinged_at) = self.pinged_at.take() {
+            self.round_trip = Some(now - pinged_at);
+        }
+    }
+
+    /// How long the last answer to a ping took.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 }
 

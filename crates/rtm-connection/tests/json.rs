@@ -43,7 +43,7 @@ fn the_type_is_the_variant_and_states_are_in_the_vendors_spelling() {
         r#"{"type":"TokenNeeded","error":"InvalidToken","retry_in_ms":null}"#,
     );
     is(
-        &RtmEvent::token_needed(ErrorKind::ProviderFailed, Some(250)),
+        &RtmEvent::token_needed(ErrorKind::ProviderFailed, Some(std::time::Duration::from_millis(250))),
         r#"{"type":"TokenNeeded","error":"ProviderFailed","retry_in_ms":250}"#,
     );
 }

@@ -38,6 +38,10 @@ struct Queue {
 }
 
 impl DelayedCalls {
+    pub(super) fn len(&self) -> usize {
+        self.queues.iter().map(|queue| queue.calls.len()).sum()
+    }
+
     /// Has a call wait behind others of its kind, if there are any. Gives it back otherwise.
     pub(super) fn behind_others(&mut self, call: Delayable) -> Option<Delayable> {
         let budget = call.command.budget();

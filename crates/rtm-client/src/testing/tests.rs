@@ -145,6 +145,49 @@ async fn a_network_that_is_back_is_used_at_once_if_the_application_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_figures_of_a_client_are_those_of_what_happened() {
+    for wire in [Wire::Native, Wire::Vendor] {
+        let (_server, network) = server().await;
+        let link = network.link();
+        let (alice, _) = user(&network.link(), builder(), "alice").await;
+        let (bob, events) = link.client(builder().wire(wire)).unwrap();
+        let fresh = bob.stats();
+        assert_eq!((fresh.bytes_in, fresh.bytes_out, fresh.events, fresh.round_trip), (0, 0, 0, None));
+        bob.login("bob", None).await.unwrap();
+        let online = bob.stats();
+        assert!(online.bytes_in > 0 && online.bytes_out > 0, "{online:?}");
+        assert_eq!((online.events, online.events_waiting, online.reconnects, online.calls_under_way), (2, 2, 0, 0));
+
+        link.delay(Duration::from_millis(150));
+        sleep(Duration::from_secs(25)).await;
+        assert_eq!(bob.stats().round_trip, Some(Duration::from_millis(300)));
+
+        alice.send_message_to_peer("bob", "x".repeat(10_000)).await.unwrap();
+        let told = bob.stats();
+        assert!((10_000..12_000).contains(&(told.bytes_in - online.bytes_in)), "{told:?}");
+        assert_eq!((told.events, told.events_waiting), (3, 3));
+        let sending = tokio::spawn(bob.send_message_to_peer("alice", "y".repeat(10_000)));
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(bob.stats().calls_under_way, 1);
+        sending.await.unwrap().unwrap();
+        let sent = bob.stats();
+        assert!((10_000..12_000).contains(&(sent.bytes_out - told.bytes_out)), "{sent:?}");
+        assert_eq!(sent.calls_under_way, 0);
+
+        drop(events);
+        link.cut();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(bob.stats().round_trip, None);
+        sleep(Duration::from_secs(5)).await;
+        let back = bob.stats();
+        assert_eq!((back.reconnects, back.events_waiting), (1, 0));
+        assert!(back.events >= sent.events + 2 && back.bytes_in > sent.bytes_in, "{back:?}");
+        bob.logout().await.unwrap();
+        assert_eq!(bob.stats().reconnects, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_network_that_refuses_lets_nobody_in_until_it_is_restored() {
     let (_server, network) = server().await;
     network.refuse();

@@ -41,9 +41,9 @@ fn client(at: SocketAddr, wire: Wire) -> rtm_client::ClientBuilder {
 }
 
 /// What `TokenNeeded` says.
-async fn needed(events: &mut rtm_client::Events) -> (ErrorKind, Option<u64>) {
+async fn needed(events: &mut rtm_client::Events) -> (ErrorKind, Option<Duration>) {
     next(events, |event| match event {
-        RtmEvent::TokenNeeded { error, retry_in_ms, .. } => Some((error, retry_in_ms)),
+        RtmEvent::TokenNeeded { error, retry_after, .. } => Some((error, retry_after)),
         _ => None,
     })
     .await
@@ -67,13 +67,13 @@ async fn after_a_change_of_certificate_everybody_is_told_and_nobody_is_locked_ou
     drop(old);
     let _new = server(NEW, &at.to_string()).await;
     for (user_id, client, events, has_provider) in &mut clients {
-        let (error, retry_in_ms) = needed(events).await;
+        let (error, retry_after) = needed(events).await;
         assert_eq!(error, ErrorKind::InvalidToken, "{user_id}");
         if *has_provider {
-            assert_eq!(retry_in_ms, Some(0), "the provider is asked at once");
-            let (error, retry_in_ms) = needed(events).await;
+            assert_eq!(retry_after, Some(Duration::ZERO), "the provider is asked at once");
+            let (error, retry_after) = needed(events).await;
             assert_eq!(error, ErrorKind::InvalidToken, "{user_id}");
-            assert!(retry_in_ms.is_some_and(|ms| ms >= 10_000), "{user_id}: {retry_in_ms:?}");
+            assert!(retry_after.is_some_and(|pause| pause >= Duration::from_secs(10)), "{user_id}: {retry_after:?}");
         }
         let error = client.send_message_to_peer("user0", "hi").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidToken, "{user_id}: {error}");

@@ -34,13 +34,14 @@ impl Active<'_> {
                 online.acks_anything = true;
                 self.lasting.send(ClientFrame::Pong);
             }
+            (LinkState::Online(online), ServerFrame::Pong) => online.pong(self.now),
             (LinkState::LoggingIn { .. }, ServerFrame::Ping) => self.lasting.send(ClientFrame::Pong),
             (LinkState::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(*welcome),
             (LinkState::LoggingIn { .. }, ServerFrame::Refused(refusal)) => return self.refused(refusal),
             (LinkState::Online(_) | LinkState::LoggingIn { .. }, ServerFrame::Close(reason)) => {
                 return self.link_lost(Some(reason), true);
             }
-            // A pong was heard already; the rest has no place here and no effect.
+            // The rest has no place here and no effect.
             _ => {}
         }
         ControlFlow::Continue(())

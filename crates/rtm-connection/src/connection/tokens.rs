@@ -147,7 +147,7 @@ impl Active<'_> {
         let is_first = self.account.token.refused();
         let pause = self.account.token.after_refusal(&mut self.lasting.rng);
         self.account.token.again_at = None;
-        let retry_in = match (self.lasting.config.token_provider, self.account.token.supply) {
+        let retry_after = match (self.lasting.config.token_provider, self.account.token.supply) {
             (true, Supply::Idle) if is_first => {
                 self.ask_provider();
                 Some(Duration::ZERO)
@@ -162,15 +162,14 @@ impl Active<'_> {
             (false, _) => (kind == ErrorKind::InvalidToken).then_some(pause),
         };
         if !self.lasting.config.token_provider {
-            self.account.token.again_at = retry_in.map(|pause| self.now + pause);
+            self.account.token.again_at = retry_after.map(|pause| self.now + pause);
         }
-        self.token_needed(kind, retry_in);
+        self.token_needed(kind, retry_after);
     }
 
     /// Tells the user. Without a link, calls that wait for one end, unless a token is on its way.
-    fn token_needed(&mut self, error: ErrorKind, retry_in: Option<Duration>) {
-        let retry_in_ms = retry_in.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
-        self.emit(RtmEvent::TokenNeeded { error, retry_in_ms });
+    fn token_needed(&mut self, error: ErrorKind, retry_after: Option<Duration>) {
+        self.emit(RtmEvent::TokenNeeded { error, retry_after });
         if self.account.is_online() {
             return;
         }

@@ -1,6 +1,6 @@
 //! Events made by hand: for tests of what handles them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rtm_codec::{
     ChannelAttributes, ChannelId, ErrorKind, LocalInvitationFailureReason, PeerOnlineState,
@@ -30,7 +30,7 @@ made! {
     message_from_peer -> MessageFromPeer { peer_id: UserId, message: RtmMessage, properties: ReceivedMessageProperties };
     remote_invitation_received -> RemoteInvitationReceived { invitation: RemoteInvitation };
     peers_online_status_changed -> PeersOnlineStatusChanged { peers: BTreeMap<UserId, PeerOnlineState> };
-    token_needed -> TokenNeeded { error: ErrorKind, retry_in_ms: Option<u64> };
+    token_needed -> TokenNeeded { error: ErrorKind, retry_after: Option<Duration> };
     local_invitation_received_by_peer -> LocalInvitationReceivedByPeer { invitation: LocalInvitation };
     local_invitation_accepted -> LocalInvitationAccepted { invitation: LocalInvitation, response: Text };
     local_invitation_refused -> LocalInvitationRefused { invitation: LocalInvitation, response: Text };

@@ -18,6 +18,27 @@ fn an_idle_link_is_pinged_every_two_seconds() {
 }
 
 #[test]
+fn the_time_to_the_answer_of_a_ping_is_the_round_trip() {
+    let mut peer = Peer::online();
+    assert_eq!(peer.connection.round_trip(), None);
+    peer.alive = false;
+    peer.pass(SECOND * 2 + MS * 30);
+    assert_eq!(peer.connection.round_trip(), None);
+    peer.frame(ServerFrame::Pong);
+    assert_eq!(peer.connection.round_trip(), Some(MS * 30));
+    // Two pings are under way, and one of them is answered.
+    peer.pass(SECOND * 2 + MS * 990);
+    peer.bytes();
+    peer.pass(SECOND);
+    peer.frame(ServerFrame::Pong);
+    assert_eq!(peer.connection.round_trip(), Some(SECOND * 2 + MS * 20));
+    peer.frame(ServerFrame::Pong);
+    assert_eq!(peer.connection.round_trip(), Some(SECOND * 2 + MS * 20), "which ping that answers is not known");
+    peer.cut();
+    assert_eq!(peer.connection.round_trip(), None);
+}
+
+#[test]
 fn traffic_does_not_starve_the_pings() {
     let mut peer = Peer::online();
     for i in 0..100 {

@@ -38,13 +38,13 @@ pub(crate) fn provide(peer: &mut Peer, result: Result<&str, &str>) {
 }
 
 pub(crate) fn expect_needed(peer: &mut Peer, error: ErrorKind, retry_in_ms: Option<u64>) {
-    peer.expect_event(RtmEvent::token_needed(error, retry_in_ms));
+    peer.expect_event(RtmEvent::token_needed(error, retry_in_ms.map(Duration::from_millis)));
 }
 
 /// The pause that a `TokenNeeded` announces.
 pub(crate) fn expect_pause(peer: &mut Peer, error: ErrorKind) -> Duration {
     match peer.expect_any_event() {
-        RtmEvent::TokenNeeded { error: told, retry_in_ms: Some(ms), .. } if told == error => Duration::from_millis(ms),
+        RtmEvent::TokenNeeded { error: told, retry_after: Some(pause), .. } if told == error => pause,
         other => panic!("a pause after {error:?}, not {other:?}"),
     }
 }
