@@ -64,6 +64,7 @@ pub struct ClientBuilder {
     connect_timeout: Option<Duration>,
     login_timeout: Option<Duration>,
     reconnect_backoff: Option<(Duration, Duration)>,
+    relogin: Option<(Duration, Duration)>,
     call_limits: CallLimits,
     waits_for_limits: bool,
     web15: bool,
@@ -113,6 +114,7 @@ impl ClientBuilder {
             connect_timeout: None,
             login_timeout: None,
             reconnect_backoff: None,
+            relogin: None,
             call_limits: CallLimits::default(),
             waits_for_limits: false,
             web15: false,
@@ -311,6 +313,22 @@ impl ClientBuilder {
         self
     }
 
+    /// Logs in again by itself when the server ended the session (`ABORTED`): with a new token of the
+    /// [token provider](Self::token_provider) if the token had expired, and until the server takes the user again after a ban. Not
+    /// after `REMOTE_LOGIN`: the user is on another device then, and the two would end each other's sessions for ever. Off unless set.
+    ///
+    /// The pauses are random, at first up to `first`, then up to twice as long each time, and never longer than `max`; a session
+    /// that lasts for `max` starts them anew. 1 ms ≤ `first` ≤ `max` ≤ 1 hour. `logout` ends it, and so does a login that fails
+    /// because of something that waiting does not change.
+    ///
+    /// The events tell all of it: `ABORTED`, `DISCONNECTED`, `CONNECTING`, `CONNECTED`. Channels, subscriptions and
+    /// attributes ended with the session, so set them again when `CONNECTED` comes with the reason `LOGIN_SUCCESS`
+    /// ([`Channel::ensure_joined`](crate::Channel::ensure_joined)).
+    pub fn relogin(mut self, first: Duration, max: Duration) -> Self {
+        self.relogin = Some((first, max));
+        self
+    }
+
     /// The call limits that the client checks before it sends a call. The default is the table of [`CallLimits`].
     /// [`CallLimits::unlimited`] leaves the check to the server. On the native wire, the limits of the server replace these at
     /// each login.
@@ -404,8 +422,8 @@ impl ClientBuilder {
         }
         let app_id = AppId::new(self.app_id.as_deref().ok_or(BuildError::NoAppId)?).map_err(BuildError::AppId)?;
         let connection = self.connection(&gateways)?;
-        let (wire, window, waits_for_limits) = (self.wire, self.window, self.waits_for_limits);
-        let settings = Settings { app_id, gateways, wire, window, waits_for_limits };
+        let (wire, window, waits_for_limits, relogin) = (self.wire, self.window, self.waits_for_limits, self.relogin);
+        let settings = Settings { app_id, gateways, wire, window, waits_for_limits, relogin };
         let (call_sender, calls) = mpsc::channel(CALLS_QUEUED);
         let (status, watched) =
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
@@ -453,13 +471,11 @@ impl ClientBuilder {
             check("login_timeout", (Duration::from_millis(100)..=HOUR).contains(&timeout), "100 ms to 1 hour")?;
             config.login_timeout = timeout;
         }
+        if let Some(pauses) = self.relogin {
+            check_pauses("relogin", pauses)?;
+        }
         if let Some((first, max)) = self.reconnect_backoff {
-            let good = first >= Duration::from_millis(1) && first <= max && max <= HOUR;
-            check(
-                "reconnect_backoff",
-                good,
-                "at least 1 ms first, at most 1 hour, and the first not over the longest",
-            )?;
+            check_pauses("reconnect_backoff", (first, max))?;
             config.backoff.first = first;
             config.backoff.max = max;
         }
@@ -489,6 +505,11 @@ impl fmt::Debug for ClientBuilder {
 
 fn check(setting: &'static str, good: bool, bounds: &'static str) -> Result<(), BuildError> {
     if good { Ok(()) } else { Err(BuildError::Setting { setting, bounds }) }
+}
+
+fn check_pauses(setting: &'static str, (first, max): (Duration, Duration)) -> Result<(), BuildError> {
+    let good = first >= Duration::from_millis(1) && first <= max && max <= HOUR;
+    check(setting, good, "at least 1 ms first, at most 1 hour, and the first not over the longest")
 }
 
 const DEFAULT_WINDOW: u32 = 1024;

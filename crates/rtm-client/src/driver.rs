@@ -1,6 +1,7 @@
 //! The client's task: it owns the connection machine and the link, and lets them meet the user's calls and the clock.
 
 mod delayed;
+mod relogin;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,13 +15,18 @@ use std::{
 use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
 use rtm_codec::{Answer, ErrorKind, RequestId, Text, Token, Wire};
-use rtm_connection::{Connection, ConnectionState, Credentials, LocalInvitation, Output, RtmError, RtmEvent};
+use rtm_connection::{
+    Connection, ConnectionChangeReason, ConnectionState, Credentials, LocalInvitation, Output, RtmError, RtmEvent,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinSet, yield_now},
 };
 
-use self::delayed::{Delayable, DelayedCalls};
+use self::{
+    delayed::{Delayable, DelayedCalls},
+    relogin::Relogin,
+};
 #[cfg(feature = "vendor")]
 use crate::gateway::{Asked, Gateway};
 use crate::{
@@ -56,6 +62,7 @@ pub(crate) struct Driver<N> {
     /// What is made too often and may wait.
     delayed: DelayedCalls,
     next_call: u64,
+    relogin: Relogin,
     events: EventSender,
     /// Whether the application has new events, and its turn before the next write.
     lets_reply: bool,
@@ -100,6 +107,7 @@ enum Waiting {
 impl<N: Network> Driver<N> {
     pub(crate) fn new(settings: Settings, connection: Connection, network: N, ends: TaskEnds) -> Self {
         let TaskEnds { calls, status, figures, events, token_provider } = ends;
+        let relogin = Relogin::new(settings.relogin, token_provider.is_some());
         let (settings, network) = (Arc::new(settings), Arc::new(network));
         Self {
             link: Link::new(Arc::clone(&network), Arc::clone(&settings), Arc::clone(&figures)),
@@ -118,6 +126,7 @@ impl<N: Network> Driver<N> {
             replies: HashMap::default(),
             delayed: DelayedCalls::default(),
             next_call: 0,
+            relogin,
             events,
             lets_reply: false,
             holds_back: false,
@@ -146,6 +155,7 @@ impl<N: Network> Driver<N> {
                 progress |= self.poll_delayed(cx);
                 progress |= self.poll_taken(cx);
                 progress |= self.poll_token(cx);
+                progress |= self.poll_relogin(cx);
                 progress |= self.poll_closing(cx);
                 #[cfg(feature = "vendor")]
                 {
@@ -197,7 +207,9 @@ impl<N: Network> Driver<N> {
                         RtmEvent::TokenNeeded { error, retry_after, .. } => {
                             crate::log::token_needed(error, retry_after);
                         }
-                        RtmEvent::ConnectionStateChanged { state, .. } => self.state_changed(*state),
+                        RtmEvent::ConnectionStateChanged { state, reason, .. } => {
+                            self.state_changed(now, *state, *reason);
+                        }
                         _ => {}
                     }
                     self.counted.events += 1;
@@ -251,7 +263,8 @@ impl<N: Network> Driver<N> {
         }
     }
 
-    fn state_changed(&mut self, state: ConnectionState) {
+    fn state_changed(&mut self, now: Instant, state: ConnectionState, reason: ConnectionChangeReason) {
+        self.relogin.state_changed(now, state, reason);
         let comes_back = state == ConnectionState::Connected && self.was_interrupted;
         self.counted.reconnects += u64::from(comes_back);
         self.was_interrupted = state == ConnectionState::Reconnecting;
@@ -359,6 +372,24 @@ impl<N: Network> Driver<N> {
         true
     }
 
+    fn poll_relogin(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready((user_id, token)) = self.relogin.poll(cx, now) else { return false };
+        let now = now();
+        if self.connection.state() == ConnectionState::Aborted && self.connection.logout(now).is_ok() {
+            self.logouts.push_back(oneshot::channel().0);
+        }
+        let app_id = self.settings.app_id.clone();
+        match self.connection.login(now, Credentials { app_id, user_id, token }) {
+            Ok(()) => {
+                let (done, result) = oneshot::channel();
+                self.logins.push_back(done);
+                self.relogin.began(result);
+            }
+            Err(error) => self.relogin.failed(now, &error),
+        }
+        true
+    }
+
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> bool {
         let done = self.closing.as_mut().is_some_and(|closing| closing.poll_unpin(cx).is_ready());
         if done {
@@ -371,16 +402,24 @@ impl<N: Network> Driver<N> {
         match order {
             Order::Login { user_id, token, done } => {
                 let app_id = self.settings.app_id.clone();
-                match self.connection.login(now, Credentials { app_id, user_id, token }) {
-                    Ok(()) => self.logins.push_back(done),
+                match self.connection.login(now, Credentials { app_id, user_id: user_id.clone(), token: token.clone() })
+                {
+                    Ok(()) => {
+                        self.relogin.logged_in(user_id, token);
+                        self.logins.push_back(done);
+                    }
                     Err(error) => drop(done.send(Err(error))),
                 }
             }
-            Order::Logout { done } => match self.connection.logout(now) {
-                Ok(()) => self.logouts.push_back(done),
-                Err(error) => drop(done.send(Err(error))),
-            },
+            Order::Logout { done } => {
+                self.relogin.stop();
+                match self.connection.logout(now) {
+                    Ok(()) => self.logouts.push_back(done),
+                    Err(error) => drop(done.send(Err(error))),
+                }
+            }
             Order::RenewToken { token, done } => {
+                self.relogin.renewed(&token);
                 let id = self.connection.renew_token(now, token);
                 self.replies.insert(id, Waiting::Answer(done));
             }

@@ -1,5 +1,7 @@
 //! What a client is set up with, beside its connection.
 
+use std::time::Duration;
+
 use rtm_codec::{AppId, Wire};
 use rtm_connection::Target;
 
@@ -15,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) window: u32,
     /// Whether a call that is made too often waits.
     pub(crate) waits_for_limits: bool,
+    /// The pauses before logging in again: the longest first one, and the longest of all.
+    pub(crate) relogin: Option<(Duration, Duration)>,
 }
 
 impl Settings {

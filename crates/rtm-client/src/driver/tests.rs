@@ -357,6 +357,62 @@ async fn a_token_is_fetched_for_the_login_and_when_it_ends_soon() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_ended_with_its_token_is_followed_by_another_if_that_is_wanted() {
+    use ConnectionChangeReason as Reason;
+    use ConnectionState::{Aborted, Connected, Connecting, Disconnected};
+
+    let count = AtomicU32::new(0);
+    let builder =
+        Client::builder().relogin(Duration::from_secs(1), Duration::from_secs(60)).token_provider(move |_| {
+            let n = count.fetch_add(1, Ordering::Relaxed);
+            async move { if n == 1 { Err("no network".to_owned()) } else { Ok(format!("token {n}")) } }
+        });
+    let (client, mut events, mut server) = client(&builder);
+    let (result, (peer, _)) = tokio::join!(client.login("alice", None), server.accept_login());
+    result.unwrap();
+    let begun = Instant::now();
+    peer.close(CloseReason::TokenExpired).await;
+    // The provider fails at the first attempt.
+    let (_peer, login) = server.accept_login().await;
+    assert_eq!((login.user_id.unwrap().as_str(), login.token.unwrap().expose()), ("alice", "token 2"));
+    assert!((1500..=3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    let mut told = Vec::new();
+    while told.len() < 8 {
+        if let Some(RtmEvent::ConnectionStateChanged { state, reason, .. }) = events.recv().await {
+            told.push((state, reason));
+        }
+    }
+    let relogin = [
+        (Aborted, Reason::TokenExpired),
+        (Disconnected, Reason::Logout),
+        (Connecting, Reason::Login),
+        (Disconnected, Reason::LoginFailure),
+        (Connecting, Reason::Login),
+        (Connected, Reason::LoginSuccess),
+    ];
+    assert_eq!(told[2..8], relogin);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_login_and_a_logout_end_the_logging_in_again() {
+    let builder = || Client::builder().relogin(Duration::from_secs(1), Duration::from_secs(60));
+    let hour = Duration::from_secs(3600);
+    for reason in [CloseReason::RemoteLogin, CloseReason::TokenExpired] {
+        // Without a provider there is no other token.
+        let (client, _events, peer) = logged_in(builder()).await;
+        peer.close(reason).await;
+        tokio::time::sleep(hour).await;
+        assert_eq!(client.connection_state(), ConnectionState::Aborted, "{reason:?}");
+    }
+    let (client, _events, peer) = logged_in(builder()).await;
+    peer.close(CloseReason::Banned).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.logout().await.unwrap();
+    tokio::time::sleep(hour).await;
+    assert_eq!(client.connection_state(), ConnectionState::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_fails_or_panics_costs_the_login_and_nothing_else() {
     let (client, _events, _server) =
         client(&Client::builder().token_provider(async |_| Err::<String, _>("no network")));

@@ -188,6 +188,26 @@ async fn the_figures_of_a_client_are_those_of_what_happened() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_banned_user_is_back_soon_after_the_ban_is_lifted() {
+    let (server, network) = server().await;
+    let (app, alice_id) = (AppId::new(APP_ID).unwrap(), "alice".parse().unwrap());
+    let builder = builder().relogin(Duration::from_secs(1), Duration::from_secs(60));
+    let (alice, mut events) = user(&network.link(), builder, "alice").await;
+    assert!(server.ban(&app, &alice_id, Duration::from_secs(24 * 3600)));
+    assert_eq!(state(&mut events, ConnectionState::Aborted).await, ConnectionChangeReason::BannedByServer);
+    sleep(Duration::from_secs(600)).await;
+    assert!(!alice.connection_state().is_logged_in());
+    let attempts = std::iter::from_fn(|| events.try_recv())
+        .filter(|event| matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Connecting, .. }))
+        .count();
+    assert!((10..30).contains(&attempts), "{attempts}");
+    server.unban(&app, &alice_id);
+    let begun = Instant::now();
+    state(&mut events, ConnectionState::Connected).await;
+    assert!(begun.elapsed() <= Duration::from_secs(61), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_network_that_refuses_lets_nobody_in_until_it_is_restored() {
     let (_server, network) = server().await;
     network.refuse();
