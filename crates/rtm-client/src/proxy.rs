@@ -135,11 +135,15 @@ impl Proxies {
             (!url.is_empty()).then(|| Setting { variable: name, server: Server::parse(&url) })
         };
         let no_proxy = variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default();
-        let entries = no_proxy.split([',', ' ', '\t']).map(|entry| {
+        let entries = no_proxy.split(|c: char| c == ',' || c.is_whitespace()).map(|entry| {
             let entry = entry.strip_prefix("*.").unwrap_or(entry).trim_end_matches('.');
             entry.trim_start_matches('[').trim_end_matches(']')
         });
         let entries: Vec<_> = entries.collect();
+        if entries.contains(&"*") {
+            // The matcher takes it for names only, and it is for addresses too.
+            return Self::none();
+        }
         Self {
             plain: setting(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
             tls: setting(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
@@ -426,7 +430,13 @@ mod tests {
         for host in ["notexample.com", "example.com.org", "notcorp.test", "11.0.0.1", "192.0.2.8", "[2001:db9::5]"] {
             assert!(way(&variables, &format!("https://{host}")).is_some(), "{host}");
         }
-        assert_eq!(way(&[("ALL_PROXY", "http://a:1"), ("no_proxy", "*")], "https://example.com"), None);
+        for no_proxy in ["*", "example.org, *"] {
+            let variables = [("ALL_PROXY", "http://a:1"), ("no_proxy", no_proxy)];
+            for gateway in ["https://example.com", "http://192.0.2.1", "https://[2001:db8::1]"] {
+                assert_eq!(way(&variables, gateway), None, "{no_proxy} {gateway}");
+            }
+        }
+        assert_eq!(way(&[("ALL_PROXY", "http://a:1"), ("no_proxy", "a.test\nb.test\n")], "http://b.test"), None);
         assert_eq!(way(&[("ALL_PROXY", "http://a:1")], "http://127.0.0.1:8080"), None);
     }
 
