@@ -76,11 +76,12 @@ impl Link {
 impl network::Network for Link {
     async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
         let mut conditions = self.conditions.subscribe();
+        let is_moving = |conditions: &Conditions| conditions.state != State::Stalled;
         // The sender is this link, which is here.
-        let ready = conditions.wait_for(|conditions| conditions.state != State::Stalled).await;
-        let now = ready.map(|conditions| *conditions).unwrap_or_default();
-        sleep(now.delay * 2).await;
-        if now.state == State::Refused {
+        let delay = conditions.wait_for(is_moving).await.map(|now| now.delay).unwrap_or_default();
+        sleep(delay.saturating_mul(2)).await;
+        // What was done to the link meanwhile counts.
+        if conditions.wait_for(is_moving).await.is_ok_and(|now| now.state == State::Refused) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let (client, clients_end) = duplex(stream::BUFFER);

@@ -6,6 +6,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -96,7 +97,7 @@ async fn carry_one_way(
                 has_ended = read? == 0;
                 let chunk = buffer.split().freeze();
                 bytes += chunk.len();
-                under_way.push_back((Instant::now() + now.delay, chunk));
+                under_way.push_back((Instant::now() + now.delay.min(LONGEST), chunk));
             }
         }
         if has_ended && under_way.is_empty() {
@@ -107,5 +108,7 @@ async fn carry_one_way(
 
 /// What each end holds for a reader that is late.
 pub(super) const BUFFER: usize = 64 * 1024;
+/// A delay that no test outlives, and that an instant can have added.
+const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// How much is under way at once in one direction.
 const UNDER_WAY: usize = 1024 * 1024;

@@ -259,6 +259,38 @@ async fn a_delay_is_that_of_a_round_trip_and_keeps_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_refuses_or_stalls_lets_nobody_in_who_was_on_the_way() {
+    let (server, network) = server().await;
+    for harm in [Link::refuse, Link::stall] {
+        let link = network.link();
+        link.delay(Duration::from_secs(1));
+        let (alice, _events) = link.client(builder()).unwrap();
+        let login = tokio::spawn(alice.login("alice", None));
+        // It is under way for two seconds.
+        sleep(Duration::from_secs(1)).await;
+        harm(&link);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(server.stats().connections, 0);
+        link.restore();
+        login.await.unwrap().unwrap();
+        alice.logout().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_of_any_length_is_only_a_delay() {
+    let (_server, network) = server().await;
+    let link = network.link();
+    let (alice, _events) = user(&link, builder(), "alice").await;
+    link.delay(Duration::MAX);
+    assert!(alice.send_message_to_peer("alice", "hello").await.is_err());
+    let (bob, _events) = link.client(builder()).unwrap();
+    assert!(bob.login("bob", None).await.is_err());
+    link.delay(Duration::ZERO);
+    bob.login("bob", None).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_server_sees_an_address_for_each_link() {
     let mut config = ServerConfig::default();
     config.projects = vec![AppId::new(APP_ID).unwrap().into()];
