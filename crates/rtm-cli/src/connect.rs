@@ -1,6 +1,7 @@
 //! What `listen` and `send` have in common: which server, which project, who logs in, and how a run ends.
 
 use std::{
+    convert::Infallible,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,7 +35,7 @@ pub(crate) struct User {
 pub(crate) struct Project {
     /// URL of the server, for example http://127.0.0.1:8080. With several URLs, separated by commas, the next one is used
     /// when one is unavailable; the first one is chosen at random.
-    #[arg(long, value_name = "URL[,URL…]", env = "RTM_GATEWAY", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "URL[,URL…]", env = "RTM_GATEWAY", value_delimiter = ',', value_parser = trimmed, required = true)]
     pub(crate) gateway: Vec<String>,
     /// App ID of the project: 32 letters and digits.
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
@@ -112,6 +113,11 @@ impl Project {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
         Ok(Some((read(cert)?, read(key)?)))
     }
+}
+
+/// One of several texts, after whose commas there may be spaces.
+fn trimmed(text: &str) -> Result<String, Infallible> {
+    Ok(text.trim().to_owned())
 }
 
 /// What is in a file.

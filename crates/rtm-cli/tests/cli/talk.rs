@@ -247,6 +247,7 @@ fn the_next_of_several_gateways_is_taken_where_one_is_gone() {
         let output = rtm(&[&arguments[..], &["--gateway", &gateways, text]].concat());
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
+    let gateways = gateways.replace(',', ", ");
     let output = command(&[&arguments[..], &["5"]].concat()).env("RTM_GATEWAY", &gateways).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     for text in ["1", "2", "3", "4", "5"] {
