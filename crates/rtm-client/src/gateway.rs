@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     address::Address,
-    handshake::{is_lasting, location},
+    handshake::{Bounded, HEAD_BYTES, is_lasting, location, with_cause},
     network::Network,
 };
 
@@ -96,7 +96,7 @@ impl<N: Network> Gateway<N> {
 enum GatewayError {
     #[error(transparent)]
     Connect(#[from] io::Error),
-    #[error(transparent)]
+    #[error("{}", with_cause(.0))]
     Http(hyper::Error),
     #[error("the server redirects to Location {0:?}, and clients do not follow: use that address as the gateway")]
     Redirected(String),
@@ -136,7 +136,8 @@ async fn post(
     on_part: impl Fn(),
 ) -> Result<GatewayAnswer, GatewayError> {
     let stream = network.connect(address).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(Bounded::new(stream, HEAD_BYTES + ANSWER_BYTES))).await?;
     let endpoint = request.endpoint();
     let post = Request::post(address.path_of(endpoint.path_and_query()))
         .header(header::HOST, address.authority())

@@ -1,6 +1,14 @@
 //! Turns a byte stream into a WebSocket: one HTTP request, and what makes its answer a good one.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher as _, io, pin::pin};
+use std::{
+    collections::hash_map::RandomState,
+    error::Error as _,
+    hash::BuildHasher as _,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -13,7 +21,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rtm_codec::websocket::accept_key;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
 use crate::address::Address;
 
@@ -22,7 +33,7 @@ use crate::address::Address;
 pub(crate) enum OpenError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error(transparent)]
+    #[error("{}", with_cause(.0))]
     Http(hyper::Error),
     #[error("the answer is not HTTP: if the server speaks TLS, use https:// or wss://")]
     NotHttp,
@@ -65,6 +76,57 @@ pub(crate) fn is_lasting(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
+/// An error of hyper's with what led to it, which it does not say itself.
+pub(crate) fn with_cause(error: &hyper::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// A stream of which only so many bytes are read: interim answers, of which a server may send any number, have no bound
+/// of their own.
+pub(crate) struct Bounded<S> {
+    stream: S,
+    left: usize,
+}
+
+impl<S> Bounded<S> {
+    pub(crate) fn new(stream: S, bytes: usize) -> Self {
+        Self { stream, left: bytes }
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the answer has no end")));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.left = self.left.saturating_sub(buf.filled().len() - before);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 /// Asks the server at the other end of `stream` for a WebSocket. Gives the stream back, with what was read beyond the
 /// answer.
 pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Send + Unpin>(
@@ -72,7 +134,7 @@ pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Send + Unpin>(
     address: &Address,
     subprotocol: Option<&str>,
 ) -> Result<(S, Bytes), OpenError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(Bounded::new(stream, HEAD_BYTES))).await?;
     let key = STANDARD.encode([(); 2].map(|()| RandomState::new().hash_one("key").to_ne_bytes()).as_flattened());
     let mut request = Request::get(address.websocket_path())
         .header(header::HOST, address.authority())
@@ -104,7 +166,7 @@ pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Send + Unpin>(
             parts?
         }
     };
-    Ok((io.into_inner(), read_buf))
+    Ok((io.into_inner().into_inner(), read_buf))
 }
 
 /// Whether the answer proves that the server has understood what it was asked.
@@ -112,7 +174,9 @@ fn check(headers: &HeaderMap, key: &str, subprotocol: Option<&str>) -> Result<()
     let is = |name: HeaderName, value: &str| {
         headers.get(name).and_then(|found| found.to_str().ok()).is_some_and(|found| found.eq_ignore_ascii_case(value))
     };
-    if !is(header::UPGRADE, "websocket") || !is(header::CONNECTION, "upgrade") {
+    let connection = headers.get_all(header::CONNECTION).into_iter().filter_map(|found| found.to_str().ok());
+    let mut words = connection.flat_map(|list| list.split(',')).map(str::trim);
+    if !is(header::UPGRADE, "websocket") || !words.any(|word| word.eq_ignore_ascii_case("upgrade")) {
         return Err(OpenError::NoWebSocket("it switches to another protocol"));
     }
     if headers
@@ -141,8 +205,9 @@ async fn refusal(response: Response<Incoming>) -> OpenError {
     }
     let is_text =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/plain"));
-    let text = match Limited::new(response.into_body(), TEXT_BYTES).collect().await {
-        Ok(body) if is_text => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
+    // The status says enough if its text does not come.
+    let text = match timeout(TEXT_TIMEOUT, Limited::new(response.into_body(), TEXT_BYTES).collect()).await {
+        Ok(Ok(body)) if is_text => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
         _ => String::new(),
     };
     OpenError::Refused { status, text }
@@ -153,5 +218,30 @@ fn said(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {}", text.escape_debug()) }
 }
 
+/// The most that is read of an answer before the server has switched.
+pub(crate) const HEAD_BYTES: usize = 128 * 1024;
 /// More text than this is none that explains a refusal.
 const TEXT_BYTES: usize = 1024;
+/// How long that text may take.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_may_have_more_in_its_connection_header_than_the_upgrade() {
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        for (connection, is_good) in
+            [("Upgrade", true), ("keep-alive, Upgrade", true), ("upgrade,keep-alive", true), ("keep-alive", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept_key(key.as_bytes())).unwrap());
+            assert_eq!(check(&headers, key, None).is_ok(), is_good, "{connection}");
+        }
+    }
+}

@@ -18,6 +18,7 @@ use tokio_socks::{Error as SocksError, tcp::Socks5Stream};
 
 use crate::{
     address::{Address, without_user},
+    handshake::{Bounded, HEAD_BYTES, with_cause},
     network::{Connector, Io},
     tls::Trust,
 };
@@ -239,9 +240,10 @@ impl Server {
     async fn connect_http(&self, stream: Box<dyn Io>, address: &Address) -> io::Result<Box<dyn Io>> {
         let not_http = |error: hyper::Error| {
             let kind = if error.is_parse() { io::ErrorKind::InvalidData } else { io::ErrorKind::ConnectionAborted };
-            self.explain(kind, format!("did not answer as an HTTP proxy does: {error}"))
+            self.explain(kind, format!("did not answer as an HTTP proxy does: {}", with_cause(&error)))
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(not_http)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(Bounded::new(stream, HEAD_BYTES))).await.map_err(not_http)?;
         let target = address.host_and_port();
         let mut request = Request::connect(&target).header(header::HOST, &target);
         if let Some(credentials) = self.intercept.basic_auth() {
@@ -256,7 +258,7 @@ impl Server {
         let connection = async { connection.without_shutdown().await.map_err(not_http) };
         let ((), Parts { io, read_buf, .. }) = tokio::try_join!(biased; answer, connection)?;
         if read_buf.is_empty() {
-            Ok(io.into_inner())
+            Ok(io.into_inner().into_inner())
         } else {
             Err(self.explain(io::ErrorKind::InvalidData, "sent more than its answer"))
         }

@@ -49,6 +49,39 @@ async fn a_server_that_is_none_costs_the_login_at_once_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_whose_text_does_not_come_is_one_all_the_same() {
+    let (client, _events, mut server) = client(&Client::builder());
+    let begun = Instant::now();
+    let forbidden = async {
+        let (_, mut stream) = server.call().await;
+        assert!(stream.read_u8().await.is_ok());
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\nno").await.unwrap();
+        stream
+    };
+    let (result, _stream) = tokio::join!(client.login("alice", None), forbidden);
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("403"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn interim_answers_without_end_are_given_up() {
+    let (client, _events, mut server) = client(&Client::builder());
+    let hints = async {
+        loop {
+            let (_, mut stream) = server.call().await;
+            let hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
+            while stream.write_all(&hints).await.is_ok() {}
+        }
+    };
+    let error = tokio::select! {
+        result = client.login("alice", None) => result.unwrap_err().to_string(),
+        () = hints => unreachable!(),
+    };
+    assert!(error.contains("the answer has no end"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_the_connection_is_tried_again_within_the_logins_time() {
     let (client, _events, mut server) = client(&Client::builder());
     let login = tokio::spawn(async move { client.login("alice", None).await });
