@@ -24,6 +24,7 @@ use super::{
     far_presence::FarPresence,
     far_reads::FarReads,
     frozen::Frozen,
+    given_invitations::GivenInvitations,
     home::Homes,
     member_counts::CountQuestions,
     moves::Moves,
@@ -65,6 +66,7 @@ pub(super) struct Edge {
     /// The channels in which messages wait for changes of members.
     pub(super) channels_with_early: BTreeSet<ChannelId>,
     pub(super) calls: CallMessages,
+    pub(super) given: GivenInvitations,
 }
 
 /// A message to a channel, the node that it goes to, and its number.
@@ -99,6 +101,7 @@ impl Edge {
             skipped: BTreeSet::new(),
             channels_with_early: BTreeSet::new(),
             calls: CallMessages::default(),
+            given: GivenInvitations::default(),
         }
     }
 

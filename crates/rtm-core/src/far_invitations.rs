@@ -212,7 +212,8 @@ impl Core {
         let (id, is_there) = (session.id, session.is_there());
         match message {
             CallMessage::Offer { .. } if !is_there => CallOutcome::Away,
-            CallMessage::Offer { call_id, number, content } => {
+            CallMessage::Offer { call_id, number, content, session } => {
+                let parties = (from.clone(), to.clone(), call_id.clone());
                 let event = Event::RemoteInvitationReceived { call_id, caller_id: from.clone(), content };
                 let bytes = event_bytes(&event);
                 if !self.hub.has_room(key, bytes) {
@@ -220,10 +221,19 @@ impl Core {
                 }
                 let note = Note::Invitation(number);
                 self.hub.push(key, Queued { event: SharedEvent::for_one(event), note, bytes });
+                if self.session_of(from).is_none() {
+                    self.note_given(now, parties, session);
+                }
                 CallOutcome::Taken(id)
             }
             CallMessage::Over { session, event, .. } => {
-                if session.is_none_or(|session| session == id) {
+                let call_id = match &event {
+                    Event::RemoteInvitationCanceled { call_id, .. }
+                    | Event::RemoteInvitationFailure { call_id, .. } => Some(call_id.clone()),
+                    _ => None,
+                };
+                let is_news = call_id.is_none_or(|call_id| self.forget_given(from, to, &call_id));
+                if is_news && session.is_none_or(|session| session == id) {
                     self.hub.tell(key, event);
                 }
                 CallOutcome::Taken(id)
@@ -287,7 +297,9 @@ impl Core {
         if self.node_of(callee_id).is_none() || edge.calls.is_offering(&caller_id, callee_id, number) {
             return;
         }
-        let offer = CallMessage::Offer { call_id, number, content };
+        let session = self.session_of(&caller_id).and_then(|key| self.hub.session_id(key));
+        let Some(session) = session else { return };
+        let offer = CallMessage::Offer { call_id, number, content, session };
         // It is offered again when the callee's state changes.
         let _ = self.say_of_call(now, caller_id, callee_id.clone(), offer, None);
     }
@@ -339,6 +351,7 @@ impl Core {
     ) -> Result<(), Refusal> {
         let session = self.hub.sessions.get(asker.session).ok_or(ErrorKind::NotLoggedIn)?.id;
         let callee_id = self.user_id_of(asker.session).ok_or(ErrorKind::NotLoggedIn)?;
+        self.forget_given(&caller_id, &callee_id, &call_id);
         let answered = CallMessage::Answered { call_id, session, answer };
         self.say_of_call(now, callee_id, caller_id, answered, answering.map(|answering| (asker, answering)))
     }

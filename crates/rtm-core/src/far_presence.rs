@@ -116,14 +116,22 @@ impl FarPresence {
 impl Core {
     /// Whether a user is there, as far as is known here; `None` while its home has not said so.
     pub(super) fn seen_state(&self, user: UserKey) -> Option<PeerOnlineState> {
-        let Some(edge) = &self.edge else { return Some(self.state_of(user)) };
+        if self.edge.is_none() {
+            return Some(self.state_of(user));
+        }
         let Some(user) = self.users.get(user) else { return Some(PeerOnlineState::Offline) };
         if user.session.is_some() {
             return user.session.and_then(|key| self.hub.sessions.get(key)).map(|session| session.liveness.state());
         }
-        let known = edge.presence.watched.get(&self.spot_of(&user.id))?;
-        self.conclude(known.sighting.as_ref(), &user.id).or_else(|| {
-            let is_nowhere = edge.entry_of(&user.id).is_none_or(|heard| heard.entry.is_none());
+        self.far_state(&user.id)
+    }
+
+    /// Whether a user that is watched here and has no session here is there, as far as is known.
+    pub(super) fn far_state(&self, user_id: &UserId) -> Option<PeerOnlineState> {
+        let edge = self.edge.as_ref()?;
+        let known = edge.presence.watched.get(&self.spot_of(user_id))?;
+        self.conclude(known.sighting.as_ref(), user_id).or_else(|| {
+            let is_nowhere = edge.entry_of(user_id).is_none_or(|heard| heard.entry.is_none());
             (is_nowhere && known.is_told).then_some(PeerOnlineState::Offline)
         })
     }
@@ -309,6 +317,7 @@ impl Core {
 
     /// Tells those who watch a user here of its state, if they were told another one.
     fn look_at_watched(&mut self, now: Now, user_id: &UserId) {
+        self.caller_changed(now, user_id);
         if let Some(user) = self.users.find(user_id) {
             self.tell_if_told_otherwise(now, user);
             self.callee_changed(now, user);
@@ -419,13 +428,21 @@ impl Core {
         self.sweep_watched(now);
         self.tidy_home();
         self.look_at_reads(now);
+        self.forget_old_given(now);
         self.look_at_call_messages(now);
         self.pass_presence_on(now);
         let Some(edge) = &self.edge else { return };
         let presence = &edge.presence;
         let is_busy = presence.sweep.is_some() || presence.tidying.is_some();
-        let next =
-            presence.left.values().min().copied().into_iter().chain(edge.reads.next_due()).chain(edge.calls.next_due());
+        let next = presence
+            .left
+            .values()
+            .min()
+            .copied()
+            .into_iter()
+            .chain(edge.reads.next_due())
+            .chain(edge.calls.next_due())
+            .chain(edge.given.next_due());
         if let Some(at) = is_busy.then_some(now.instant + STEP).into_iter().chain(next).min() {
             self.arm_presence(at);
         }

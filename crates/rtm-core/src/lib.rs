@@ -64,6 +64,7 @@ mod far_invitations;
 mod far_presence;
 mod far_reads;
 mod frozen;
+mod given_invitations;
 mod handed_out;
 mod history;
 mod holder;

@@ -166,6 +166,9 @@ impl Core {
         if let Some(user) = self.users.get_mut(session.user) {
             user.session = None;
         }
+        if let Some(user_id) = self.user_id(session.user) {
+            self.take_given(&user_id);
+        }
         self.stop_watching(key, &session.watching);
         self.forget_sent_invitations(session.user);
         self.users.release(session.user);
@@ -174,7 +177,8 @@ impl Core {
     /// Puts a session in whose pack is good.
     fn put_in(&mut self, now: Now, opened: Opened) {
         let (invitations, seen_ms) = (opened.invitations, opened.subscriptions_seen_ms);
-        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, channels, .. } = opened;
+        let Opened { user_id, id, parts, events, held, memberships, away_order, watching, channels, given, .. } =
+            opened;
         let user = self.users.intern(&user_id);
         let session = Session::unpack(id, user, parts, self.hasher.clone(), &self.config.settings);
         let key = self.hub.put_in(now.instant, session);
@@ -208,6 +212,7 @@ impl Core {
         for invitation in invitations {
             self.unpack_invitation(now, user, invitation);
         }
+        self.unpack_given(now, key, given);
         self.report_state(now, user);
         self.tell_if_told_otherwise(now, user);
         self.hub.arm(key);

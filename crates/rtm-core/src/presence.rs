@@ -260,6 +260,7 @@ impl Core {
             && let Some(watched) = self.users.get(user)
             && watched.watchers.is_empty()
             && self.invitations_to(user).is_empty()
+            && !self.has_given(&watched.id)
         {
             let user_id = watched.id.clone();
             self.cease_to_watch(&user_id);

@@ -13,6 +13,8 @@ pub enum CallMessage {
         number: u32,
         /// What its caller says.
         content: Text,
+        /// The caller's session.
+        session: SessionId,
     },
     /// To the callee: its invitation is over.
     Over {

@@ -51,6 +51,17 @@ pub(crate) struct PackV3 {
     pub(crate) session: PackV2,
     pub(crate) lanes: Option<LanesV1>,
     pub(crate) channels: Option<ChannelsV1>,
+    /// The invitations that its user was given by callers on other nodes.
+    pub(crate) given: Vec<GivenV1>,
+}
+
+/// An invitation that was given to the user of the session.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct GivenV1 {
+    pub(crate) caller_id: Id<UserId>,
+    pub(crate) call_id: Id<CallId>,
+    pub(crate) caller_session: [u8; 16],
+    pub(crate) until: Moment,
 }
 
 /// A moment, in nanoseconds after the packing; negative for one before it.
@@ -380,7 +391,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV3, UnpackErrorKind> {
     if bytes.len() > PACK_BYTES {
         return Err(UnpackErrorKind::TooLarge);
     }
-    let without_lanes = |session| PackV3 { session, lanes: None, channels: None };
+    let without_lanes = |session| PackV3 { session, lanes: None, channels: None, given: Vec::new() };
     match version {
         1 => {
             let session = read(body)?;

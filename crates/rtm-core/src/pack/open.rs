@@ -10,8 +10,8 @@ use rtm_codec::{AttributeKey, Budgets, ChannelId, LimitedCall, SessionId, Shared
 use super::{
     COUNTED_CALLS, UnpackErrorKind,
     format::{
-        self, ChannelsV1, CountedV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NodeV1, NoteV1, PackV1, PackV2,
-        PackV3, QueuedV1, WatchingV1,
+        self, ChannelsV1, CountedV1, GivenV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NodeV1, NoteV1, PackV1,
+        PackV2, PackV3, QueuedV1, WatchingV1,
     },
     frames,
     times::PackTime,
@@ -46,6 +46,7 @@ pub(super) struct Opened {
     pub(super) invitations: Vec<InvitationV1>,
     /// The node that packed it, and for each channel the last messages of all nodes.
     pub(super) channels: Option<(NodeId, Vec<Heard>)>,
+    pub(super) given: Vec<GivenV1>,
 }
 
 /// The last message of each node to a channel.
@@ -84,7 +85,7 @@ pub(crate) struct UnpackedMembership {
 
 impl Opened {
     pub(super) fn read(core: &Core, now: Now, bytes: &[u8]) -> Result<Self, UnpackErrorKind> {
-        let PackV3 { session, lanes, channels } = format::decode(bytes)?;
+        let PackV3 { session, lanes, channels, given } = format::decode(bytes)?;
         let PackV2 { session: pack, subscribes_once, subscriptions_seen_ms } = session;
         if pack.app_id.0 != core.config.app_id {
             return Err(UnpackErrorKind::OtherProject);
@@ -101,7 +102,10 @@ impl Opened {
             ),
             None => None,
         };
-        Ok(Self { subscriptions_seen_ms, channels, ..opened })
+        if given.len() > GIVEN_INVITATIONS {
+            return Err(UnpackErrorKind::Inconsistent);
+        }
+        Ok(Self { subscriptions_seen_ms, channels, given, ..opened })
     }
 
     fn open(core: &Core, now: Now, mut pack: PackV1, lanes: Option<LanesV1>, subscribes_once: bool) -> Option<Self> {
@@ -140,6 +144,7 @@ impl Opened {
             subscriptions_seen_ms: 0,
             invitations: invitations(pack.invitations, settings)?,
             channels: None,
+            given: Vec::new(),
         })
     }
 }
@@ -220,3 +225,6 @@ fn invitations(packed: Vec<InvitationV1>, settings: &Settings) -> Option<Vec<Inv
         && packed.iter().all(|invitation| limits::check_invitation_text(&invitation.content).is_ok());
     is_good.then_some(packed)
 }
+
+/// So many invitations of callers on other nodes are packed at most.
+const GIVEN_INVITATIONS: usize = 16 * 1024;

@@ -60,6 +60,7 @@ impl<'a> Packer<'a> {
             session: session_v2,
             lanes: session.lanes.as_ref().map(|lanes| lanes.pack(self)),
             channels: self.channels(key),
+            given: self.core.edge.as_ref().map_or_else(Vec::new, |edge| edge.given.pack(self, &user.id)),
         })
     }
 

@@ -301,3 +301,29 @@ fn a_callee_whose_node_is_killed_before_its_device_has_it_is_given_it_again() {
     assert_eq!(world.events(bob), [received("c", "alice")]);
     assert_eq!(world.events(alice), [arrived("c", "bob")]);
 }
+
+/// Schedule 19: the caller's session dies with its node, and its invitations with it.
+#[test]
+fn a_callee_is_told_when_the_callers_node_is_killed_wherever_it_is_by_then() {
+    for (moves, returns) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut world = World::new(4);
+        let (alice, mut bob) = (world.login(0, "alice"), world.login(1, "bob"));
+        world.request(alice, invite("c", "bob"));
+        assert_eq!(world.events(bob), [received("c", "alice")]);
+        if moves {
+            world.cut(bob);
+            bob = world.resume(2, bob);
+        }
+        world.kill(0);
+        world.advance(secs(5));
+        assert_eq!(world.events(bob), []);
+        match returns {
+            true => drop(world.resume(3, alice)),
+            false => world.advance(secs(27)),
+        }
+        world.advance(secs(1));
+        assert_eq!(world.events(bob), [over("c", "alice", Remote::PeerOffline)], "moves {moves}, returns {returns}");
+        world.advance(secs(70));
+        assert_eq!(world.events(bob), []);
+    }
+}
