@@ -112,8 +112,12 @@ impl Exchange {
 
     /// Turns the connection into a WebSocket one, with a task of its own.
     fn open_websocket<B>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
+        // The HTTP server of an application may not be able to.
+        let is_possible = request.extensions().get::<OnUpgrade>().is_some();
         let upgrade = hyper::upgrade::on(&mut request);
-        match handshake(&request) {
+        let asked = handshake(&request);
+        let asked = if is_possible { asked } else { asked.and(Err((StatusCode::UPGRADE_REQUIRED, CANNOT_UPGRADE))) };
+        match asked {
             Ok((wire, accept)) => {
                 let (shared, guest) = (Arc::clone(&self.shared), Arc::clone(&self.guest));
                 self.shared.tasks.spawn(upgraded(upgrade, wire, shared, guest));
@@ -374,6 +378,7 @@ const HEALTH: &str = "/healthz";
 /// What a proxy sends on that is not set up for WebSocket.
 const NO_UPGRADE: &str = "this is a WebSocket handshake without its Upgrade header: the proxy in front has to send that on \
     (nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_http_version 1.1)\n";
+const CANNOT_UPGRADE: &str = "the HTTP server of the application cannot turn this connection into a WebSocket one\n";
 /// A request's target and headers.
 const HEAD_BYTES: usize = 16 * 1024;
 /// How many headers a request may have.

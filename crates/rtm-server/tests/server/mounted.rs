@@ -238,6 +238,20 @@ async fn a_shutdown_sends_its_clients_away_and_the_application_stays() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_the_application_cannot_upgrade_is_refused() {
+    let server = server_with(|_| {}).await;
+    let request = http::Request::get("/")
+        .header("Host", "h")
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==");
+    // No HTTP server has put its connection into it.
+    let response = server.handle().respond(request.body(axum::body::Body::empty()).unwrap(), Remote::unknown()).await;
+    assert_eq!(response.status(), 426);
+}
+
+#[tokio::test]
 async fn a_dropped_server_answers_nobody_and_the_application_stays() {
     let server = server_with(|_| {}).await;
     let app = run(beside_hello(&server)).await;
