@@ -216,7 +216,8 @@ impl ClientBuilder {
     /// Opens byte streams with this closure instead of TCP: for Unix sockets, tunnels and tests. Its arguments are the host and port
     /// of the gateway, or of a server that the gateway named; with [`proxy`](Self::proxy) those of the proxy. The client speaks TLS
     /// over the stream if the gateway's URL is `https` or `wss`. Proxies of the environment are not used. The
-    /// [`connect_timeout`](Self::connect_timeout) includes the closure; its future is dropped when the time is over.
+    /// [`connect_timeout`](Self::connect_timeout) includes the closure; its future is dropped when the time is over. A panic in it
+    /// counts as a failure.
     ///
     /// A closure with captured values clones them into each future.
     ///

@@ -1,6 +1,6 @@
 //! Where byte streams come from: TCP, a closure of the application's, or a test; by way of a proxy or not, with TLS or not.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -68,7 +68,11 @@ impl Connector {
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }
-            Self::Given(connect) => connect(host.to_owned(), port).await,
+            Self::Given(connect) => {
+                // A panic of the application's would end the client's task.
+                let opening = AssertUnwindSafe(async { connect(host.to_owned(), port).await }).catch_unwind();
+                opening.await.unwrap_or_else(|_| Err(io::Error::other("the connector panicked")))
+            }
         }
     }
 }
@@ -134,6 +138,16 @@ mod tests {
         let stream = connect_any(vec![dead, refuses, alive]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), alive);
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_panics_has_failed() {
+        let at_once = Connector::new(|_, _| -> std::future::Ready<io::Result<TcpStream>> { panic!("at once") });
+        let later = Connector::new(async |_, _| -> io::Result<TcpStream> { panic!("later") });
+        for connector in [at_once, later] {
+            let error = connector.connect("localhost", 80).await.err().unwrap();
+            assert_eq!(error.to_string(), "the connector panicked");
+        }
     }
 
     #[tokio::test]

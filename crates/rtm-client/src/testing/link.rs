@@ -93,7 +93,8 @@ impl network::Network for Link {
             from: SocketAddr::new(self.ip(), port),
             to: format!("{}:{}", address.host, address.port),
         };
-        tokio::spawn((self.network.inner.serve)(incoming));
+        let network = self.network.clone();
+        tokio::spawn(async move { (network.inner.serve)(incoming).await });
         Ok(Box::new(client))
     }
 }

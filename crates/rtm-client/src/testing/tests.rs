@@ -278,6 +278,14 @@ async fn a_link_that_refuses_or_stalls_lets_nobody_in_who_was_on_the_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_panics_does_not_harm_the_client() {
+    let network = Network::new(|_| -> std::future::Ready<()> { panic!("in a task of its own") });
+    let (alice, mut events) = network.link().client(builder()).unwrap();
+    assert!(alice.login("alice", None).await.is_err());
+    state(&mut events, ConnectionState::Disconnected).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delay_of_any_length_is_only_a_delay() {
     let (_server, network) = server().await;
     let link = network.link();
