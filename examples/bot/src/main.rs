@@ -1,4 +1,5 @@
-//! A bot that sits in a room and answers commands, there and from user to user.
+//! A bot that sits in a room and answers the commands `/hello`, `/uptime` and `/who`, there and from user to user. Messages
+//! without a `/` in front get no answer.
 //!
 //! ```sh
 //! RTM_GATEWAY=http://127.0.0.1:8080 RTM_APP_ID=0123456789abcdef0123456789abcdef RTM_UID=bot RTM_ROOM=lobby cargo run
