@@ -33,8 +33,8 @@ pub(crate) struct User {
 /// Which server, and which project.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Project {
-    /// URL of the server, for example http://127.0.0.1:8080. With several URLs, separated by commas, the next one is used
-    /// when one is unavailable; the first one is chosen at random.
+    /// URL of the server, for example http://127.0.0.1:8080. With several URLs, separated by commas or in several
+    /// --gateway, the next one is used when one is unavailable; the first one is chosen at random.
     #[arg(long, value_name = "URL[,URL…]", env = "RTM_GATEWAY", value_delimiter = ',', value_parser = trimmed, required = true)]
     pub(crate) gateway: Vec<String>,
     /// App ID of the project: 32 letters and digits.
