@@ -260,6 +260,8 @@ impl ClientBuilder {
 
     /// Shows this certificate to servers that want one of their clients: PEM text with the certificate, then those that
     /// signed it, and PEM text with its private key, not encrypted.
+    ///
+    /// A proxy is not shown it.
     #[cfg(feature = "_tls")]
     pub fn client_certificate(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.tls.client = Some((certificates.into(), key.into()));

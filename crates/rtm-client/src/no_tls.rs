@@ -18,6 +18,10 @@ impl Trust {
         Ok(Self)
     }
 
+    pub(crate) async fn handshake_with_proxy(&self, host: &str, stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
+        self.handshake(host, stream).await
+    }
+
     pub(crate) async fn handshake(&self, _host: &str, _stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is not built in: enable a feature of rtm-client for it"))
     }

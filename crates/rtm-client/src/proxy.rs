@@ -224,7 +224,7 @@ impl Server {
             match self.kind {
                 Kind::Http => self.connect_http(stream, address).await,
                 Kind::Https => {
-                    let stream = trust.handshake(&self.host, stream).await;
+                    let stream = trust.handshake_with_proxy(&self.host, stream).await;
                     let stream = stream.map_err(|error| self.explain(error.kind(), format!("has no TLS: {error}")))?;
                     self.connect_http(stream, address).await
                 }

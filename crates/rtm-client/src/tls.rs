@@ -6,7 +6,8 @@ use tokio::sync::OnceCell;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        CertificateError, ClientConfig, Error, RootCertStore,
+        CertificateError, ClientConfig, Error, RootCertStore, SignatureScheme,
+        client::ResolvesClientCert,
         crypto::CryptoProvider,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
         sign::{CertifiedKey, SingleCertAndKey},
@@ -39,6 +40,7 @@ pub(crate) struct Trust {
     only_roots: bool,
     client: Option<Arc<CertifiedKey>>,
     connector: OnceCell<Connector>,
+    to_proxies: OnceCell<Connector>,
 }
 
 impl Trust {
@@ -57,15 +59,27 @@ impl Trust {
         let connector = OnceCell::new_with(settings.config.clone().map(|config| Connector(TlsConnector::from(config))));
         #[cfg(not(feature = "rustls"))]
         let connector = OnceCell::new();
-        Ok(Self { roots, only_roots: settings.only_roots, client, connector })
+        Ok(Self { roots, only_roots: settings.only_roots, client, connector, to_proxies: OnceCell::new() })
     }
 
-    /// The TLS handshake with `host`, over a connection that stands.
+    /// The TLS handshake with the server on `host`, over an open connection.
     pub(crate) async fn handshake(&self, host: &str, stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
-        let Connector(connector) = self.connector.get_or_try_init(|| self.load()).await?;
-        Ok(Box::new(connector.connect(name, stream).await.map_err(explained)?))
+        self.connector().await?.handshake(host, stream).await
+    }
+
+    /// The same with a proxy, which is shown no certificate of the client: that is meant for the server.
+    pub(crate) async fn handshake_with_proxy(&self, host: &str, stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
+        let connector = self.to_proxies.get_or_try_init(|| async {
+            let Connector(connector) = self.connector().await?;
+            let mut config = ClientConfig::clone(connector.config());
+            config.client_auth_cert_resolver = Arc::new(NoCertificate);
+            Ok::<_, io::Error>(Connector(TlsConnector::from(Arc::new(config))))
+        });
+        connector.await?.handshake(host, stream).await
+    }
+
+    async fn connector(&self) -> io::Result<&Connector> {
+        self.connector.get_or_try_init(|| self.load()).await
     }
 
     async fn load(&self) -> io::Result<Connector> {
@@ -148,6 +162,28 @@ fn explained(error: io::Error) -> io::Error {
 }
 
 struct Connector(TlsConnector);
+
+impl Connector {
+    async fn handshake(&self, host: &str, stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
+        Ok(Box::new(self.0.connect(name, stream).await.map_err(explained)?))
+    }
+}
+
+/// Whoever asks is shown nothing.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,6 +324,23 @@ mod tests {
         let mut settings = TlsSettings { roots: vec![root.into_bytes()], only_roots: true, ..TlsSettings::default() };
         assert!(hello(&settings, port).await.is_err(), "no certificate is none");
         settings.client = Some((certificate.into_bytes(), key.into_bytes()));
+        assert_eq!(hello(&settings, port).await.unwrap(), "hello");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_not_shown_the_certificate_that_is_meant_for_the_server() {
+        let (port, root, certificate, key) = strict_server().await;
+        let client = Some((certificate.into_bytes(), key.into_bytes()));
+        let settings =
+            TlsSettings { roots: vec![root.into_bytes()], only_roots: true, client, ..TlsSettings::default() };
+        let trust = Trust::new(&settings).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let said = async {
+            let mut stream = trust.handshake_with_proxy("localhost", Box::new(stream)).await?;
+            stream.read_to_string(&mut String::new()).await
+        };
+        let error = said.await.unwrap_err().to_string();
+        assert!(error.to_lowercase().contains("certificate"), "{error}");
         assert_eq!(hello(&settings, port).await.unwrap(), "hello");
     }
 
