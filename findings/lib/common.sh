@@ -56,6 +56,23 @@ run_node() {
   NODE_PATH="$work/node_modules:$lib" FIND_FOLDER="$work" timeout 90 node "$work/program.cjs" "$@"
 }
 
+# run_rust NAME=VERSION[:FEATURE,FEATURE]...: builds the program on standard input with the crates and runs it.
+run_rust() {
+  mkdir -p "$work/rust/src"
+  cat >"$work/rust/src/main.rs"
+  printf '[package]\nname = "find"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n[dependencies]\n' >"$work/rust/Cargo.toml"
+  local crate version features
+  for crate in "$@"; do
+    version=${crate#*=} features=
+    [[ $version = *:* ]] && features=${version#*:} version=${version%%:*}
+    printf '%s = { version = "=%s", features = [%s] }\n' "${crate%%=*}" "$version" \
+      "$(sed 's/[^,][^,]*/"&"/g' <<<"$features")" >>"$work/rust/Cargo.toml"
+    printf 'package: %s %s\n' "${crate%%=*}" "$version"
+  done
+  (cd "$work/rust" && CARGO_TARGET_DIR=$work/rust/target timeout 300 cargo build --quiet)
+  timeout 90 "$work/rust/target/debug/find"
+}
+
 # run_node_with_nats: the same beside a nats-server, whose address is in NATS_URL.
 run_node_with_nats() {
   cat >"$work/program.cjs"

@@ -35,6 +35,8 @@ struct Claim {
     stage: Stage,
     /// The node that was asked.
     asked: Option<NodeId>,
+    /// The sessions that one put an end to which ended here just now.
+    ousted: OustedSessions,
     since: Instant,
     /// Other logins of the same user, which wait for this one.
     behind: Vec<Entrant>,
@@ -97,7 +99,7 @@ impl Claims {
 
 impl Core {
     /// A login needs its user's entry: the user has no session here, or one that is to end.
-    pub(super) fn claim(&mut self, now: Now, entrant: Entrant) {
+    pub(super) fn claim(&mut self, now: Now, entrant: Entrant, ousted: OustedSessions) {
         let session = self.secrets.session_id();
         let Some(edge) = &mut self.edge else { return };
         let user_id = entrant.user_id.clone();
@@ -115,14 +117,20 @@ impl Core {
             session,
             stage: Stage::Reading,
             asked: None,
+            ousted: OustedSessions::default(),
             since: now.instant,
             behind: Vec::new(),
             asks: Vec::new(),
         };
         edge.claims.open.insert(id, claim);
         match edge.owned(&user_id) {
-            Some(revision) => self.write_claim(id, revision, Gain::New(OustedSessions::default())),
-            None => self.read_for_claim(id),
+            Some(revision) => self.write_claim(id, revision, Gain::New(ousted)),
+            None => {
+                if let Some(claim) = self.claim_mut(id) {
+                    claim.ousted = ousted;
+                }
+                self.read_for_claim(id);
+            }
         }
         self.arm_edge(now.instant + CLAIMED_WITHIN);
     }
@@ -219,7 +227,10 @@ impl Core {
         let Some(claim) = self.claim_mut(id) else { return };
         match &claim.entrant {
             Some(entrant) if entrant.is_token_over(now) => self.refuse_claim(now, id, ErrorKind::TokenExpired),
-            _ => self.claim_new(now, id, revision, OustedSessions::default()),
+            _ => {
+                let ousted = std::mem::take(&mut claim.ousted);
+                self.claim_new(now, id, revision, ousted);
+            }
         }
     }
 

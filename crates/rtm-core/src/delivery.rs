@@ -301,19 +301,23 @@ impl Core {
         let Some(edge) = &self.edge else { return };
         let lanes = edge.open_lanes();
         for (key, to) in lanes {
-            self.give_back_of_left(now, key, &to);
+            self.give_back_of_left(key, &to);
             self.expire_lane(now, key, &to);
             self.go_on_with_lane(now, key, &to);
         }
-        if self.edge.as_ref().is_some_and(|edge| edge.has_lanes()) {
-            self.arm_edge(now.instant + LOOK_EVERY);
+        self.look_again_at_lanes(now);
+    }
+
+    /// Sees to it that open lanes are looked at from time to time.
+    fn look_again_at_lanes(&mut self, now: Now) {
+        if let Some(at) = self.edge.as_mut().and_then(|edge| edge.next_look_at_lanes(now.instant, LOOK_EVERY)) {
+            self.arm_edge(at);
         }
     }
 
     /// What was sent to nodes that left comes back. A message that their sessions had may have reached its device: it goes
     /// again only to one that recognises it.
-    fn give_back_of_left(&mut self, now: Now, key: SessionKey, to: &UserId) {
-        let _ = now;
+    fn give_back_of_left(&mut self, key: SessionKey, to: &UserId) {
         let Some(edge) = &self.edge else { return };
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let Some(lane) = session.lanes.as_mut().and_then(|lanes| lanes.lane_mut(to)) else { return };
@@ -387,11 +391,10 @@ impl Core {
         let hasher = self.hasher.clone();
         let Some(session) = self.hub.sessions.get_mut(asker.session) else { return };
         session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher))).push(to, message);
-        if let Some(edge) = &mut self.edge
-            && edge.open_lane(asker.session, to)
-        {
-            self.arm_edge(now.instant + LOOK_EVERY);
+        if let Some(edge) = &mut self.edge {
+            edge.open_lane(asker.session, to);
         }
+        self.look_again_at_lanes(now);
     }
 
     /// A user has come to this node: what was on its way to it goes on.

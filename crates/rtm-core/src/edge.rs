@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
@@ -55,6 +55,7 @@ pub(super) struct Edge {
     promised: VecDeque<(Instant, Asker)>,
     /// The lanes on which messages are on their way.
     lanes: BTreeSet<(UserId, SessionKey)>,
+    look_at_lanes: Option<Instant>,
     pub(super) presence: FarPresence,
     pub(super) reads: FarReads,
     pub(super) homes: Homes,
@@ -92,6 +93,7 @@ impl Edge {
             frozen: Frozen::default(),
             promised: VecDeque::new(),
             lanes: BTreeSet::new(),
+            look_at_lanes: None,
             presence,
             reads: FarReads::default(),
             homes: Homes::default(),
@@ -205,11 +207,9 @@ impl Edge {
         self.own.remove(user_id)
     }
 
-    /// Messages of a session to a user are on their way. Says whether they are the only ones of all.
-    pub(super) fn open_lane(&mut self, key: SessionKey, to: &UserId) -> bool {
-        let is_first = self.lanes.is_empty();
+    /// Messages of a session to a user are on their way.
+    pub(super) fn open_lane(&mut self, key: SessionKey, to: &UserId) {
         self.lanes.insert((to.clone(), key));
-        is_first
     }
 
     /// Somebody elsewhere is to answer a request until then.
@@ -228,8 +228,13 @@ impl Edge {
         self.lanes.remove(&(to.clone(), key));
     }
 
-    pub(super) fn has_lanes(&self) -> bool {
-        !self.lanes.is_empty()
+    /// When the lanes are to be looked at next, if nobody was told that yet.
+    pub(super) fn next_look_at_lanes(&mut self, now: Instant, every: Duration) -> Option<Instant> {
+        if self.lanes.is_empty() || self.look_at_lanes.is_some_and(|at| at > now) {
+            return None;
+        }
+        self.look_at_lanes = Some(now + every);
+        self.look_at_lanes
     }
 
     pub(super) fn open_lanes(&self) -> Vec<(SessionKey, UserId)> {

@@ -200,8 +200,9 @@ impl Core {
         }
         let entrant = Entrant { conn, user_id, login: *login, life };
         match arrival {
-            Arrival::New(_) if self.edge.is_some() => {
-                self.claim(now, entrant);
+            Arrival::New(_) | Arrival::Overfull(_) if self.edge.is_some() => {
+                let ousted = self.end_overfull(now, arrival);
+                self.claim(now, entrant, ousted);
                 return self.users.release(user);
             }
             _ => self.enter(now, arrival, entrant, None),
@@ -241,10 +242,8 @@ impl Core {
             Arrival::Ousted => self.hub.close(now, conn, Outgoing::Close(CloseReason::RemoteLogin)),
             Arrival::Resuming(key) => self.attach(now, key, entrant, Start::Resume),
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
-            Arrival::Overfull(key) => {
-                let session = self.hub.sessions.get_mut(key);
-                let ousted = session.map(|session| std::mem::take(&mut session.ousted)).unwrap_or_default();
-                self.end_session(now, key, CloseReason::SlowConsumer);
+            Arrival::Overfull(_) => {
+                let ousted = self.end_overfull(now, arrival);
                 let user = self.users.intern(&entrant.user_id);
                 let fresh = Fresh { session: self.secrets.session_id(), ousted };
                 let key = self.open_session(now, user, &entrant.login, fresh);
@@ -324,6 +323,15 @@ impl Core {
             return Arrival::Ousted;
         }
         Arrival::New(Some(key))
+    }
+
+    /// Ends a session that holds too much for its client to come back to. Gives the sessions that it put an end to.
+    fn end_overfull(&mut self, now: Now, arrival: Arrival) -> OustedSessions {
+        let Arrival::Overfull(key) = arrival else { return OustedSessions::default() };
+        let session = self.hub.sessions.get_mut(key);
+        let ousted = session.map(|session| std::mem::take(&mut session.ousted)).unwrap_or_default();
+        self.end_session(now, key, CloseReason::SlowConsumer);
+        ousted
     }
 
     /// Ends a session for another client of its user. Gives the sessions whose clients may come back too late.
