@@ -115,6 +115,8 @@ pub(super) struct Facts {
     pub(super) server_started: Duration,
     /// When a core last began with another wall clock than the one before it: what is kept has another age for it.
     pub(super) clock_set_at: Option<Duration>,
+    /// When the server last stood still, and until when.
+    pub(super) stood_still: Option<(Duration, Duration)>,
     /// Whether the network ever was so narrow that bytes waited for their turn.
     pub(super) is_narrow: bool,
 }
@@ -188,6 +190,7 @@ impl Facts {
             server_ends: Vec::new(),
             server_started: Duration::ZERO,
             clock_set_at: None,
+            stood_still: None,
             is_narrow: false,
         }
     }
@@ -320,6 +323,7 @@ impl Facts {
     /// What a server did not hear while it stood still is no silence.
     pub(super) fn server_stood_still(&mut self, since: Duration, until: Duration) {
         let stood = until - since;
+        self.stood_still = Some((since, until));
         for device in &mut self.devices {
             for at in [&mut device.heard, &mut device.login_at, &mut device.logins_from].into_iter().flatten() {
                 *at = (*at + stood).min(until);
@@ -378,7 +382,12 @@ impl Facts {
         } else {
             Duration::ZERO
         };
-        absence + known.frozen_for + Duration::from_secs(30) + slow
+        // What was done while the server stood still it reads, and tells, when it goes on.
+        let late = match self.stood_still {
+            Some((since, until)) if until + absence + Duration::from_secs(30) > now => until - since,
+            _ => Duration::ZERO,
+        };
+        absence + known.frozen_for + Duration::from_secs(30) + slow + late
     }
 
     /// Whether a device with the habits of the vendor's SDK has come back to all that it had: so soon that its user counted
