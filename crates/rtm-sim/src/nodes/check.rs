@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_core::cluster::{Left, MembershipEvent, NodeId, Priority, Settled, Standing, View};
+use rtm_core::cluster::{Left, MembershipEvent, NodeId, NodeName, Priority, Settled, Standing, View};
 
 /// A promise of the node level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +67,8 @@ pub(super) struct Ledger {
     truth_changed: Duration,
     /// Until when being put out is no wonder.
     excused: BTreeMap<usize, Duration>,
+    /// When the last life of each node went out of the engine's view.
+    dropped: BTreeMap<NodeName, Duration>,
     /// The last epoch that a process told.
     told: BTreeMap<(usize, u64), u64>,
     /// The numbers of parcels that were given to the post, and that came.
@@ -125,6 +127,8 @@ impl Ledger {
                 format!("{moved} partitions move in view {}", view.epoch()),
             );
         }
+        let lost = before.members().iter().filter(|member| !view.has(&member.id));
+        self.dropped.extend(lost.map(|member| (member.id.name.clone(), now)));
         self.truth = Some(view);
         self.truth_changed = now;
     }
@@ -138,7 +142,7 @@ impl Ledger {
         self.truth_changed
     }
 
-    pub(super) fn told(&mut self, now: Duration, node: usize, run: u64, event: &MembershipEvent) {
+    pub(super) fn told(&mut self, now: Duration, node: usize, name: &NodeName, run: u64, event: &MembershipEvent) {
         match event {
             MembershipEvent::View(view) => {
                 let last = self.told.entry((node, run)).or_default();
@@ -149,8 +153,12 @@ impl Ledger {
                     *last = view.epoch();
                 }
             }
-            MembershipEvent::LeftOut(Left::PutOut) if self.excused.get(&node).is_none_or(|until| now > *until) => {
-                self.broken(now, NodesInvariant::NobodyHealthyOut, format!("node {node} is put out"));
+            MembershipEvent::LeftOut(Left::PutOut) => {
+                // It may hear of it much later.
+                let at = self.dropped.get(name).map_or(now, |at| now.min(*at));
+                if self.excused.get(&node).is_none_or(|until| at > *until) {
+                    self.broken(now, NodesInvariant::NobodyHealthyOut, format!("node {node} is put out"));
+                }
             }
             _ => {}
         }

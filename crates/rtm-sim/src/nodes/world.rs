@@ -356,7 +356,7 @@ impl NodesWorld {
     fn membership(&mut self, node: usize, event: &MembershipEvent) {
         self.line(node, || format!("{event:?}"));
         let run = self.places[node].run;
-        self.ledger.told(self.now, node, run, event);
+        self.ledger.told(self.now, node, &self.places[node].name, run, event);
         match event {
             MembershipEvent::LeftOut(Left::PutOut) => self.counts.put_out += 1,
             MembershipEvent::LeftOut(Left::Asked) => {
