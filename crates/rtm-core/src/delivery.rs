@@ -52,6 +52,8 @@ pub(super) enum LaneAnswer {
 impl Core {
     /// Whether a message of this session to a user has to go by a lane: the user is elsewhere, or earlier messages to it
     /// are still on their way.
+    #[cold]
+    #[inline(never)]
     pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId) -> bool {
         let Some(edge) = &self.edge else { return false };
         let session = self.hub.sessions.get(key);
@@ -61,6 +63,8 @@ impl Core {
     }
 
     /// Sends a message to where its receiver is.
+    #[cold]
+    #[inline(never)]
     pub(super) fn send_over_lane(&mut self, now: Now, asker: Asker, to: &UserId, parting: Parting) {
         let deadline = now.instant + self.config.settings.receipt_within;
         let message = LaneMessage::new(asker, parting.event, parting.store, deadline, Place::Waiting);
@@ -250,6 +254,8 @@ impl Core {
     }
 
     /// A sender is told what became of its message, wherever its session is.
+    #[cold]
+    #[inline(never)]
     pub(super) fn settle_in_cluster(
         &mut self,
         asker: Asker,

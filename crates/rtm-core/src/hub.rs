@@ -281,6 +281,7 @@ impl Hub {
     }
 
     /// The session whose request waits, unless it has begun to count anew.
+    #[inline]
     fn asking(&mut self, asker: Asker) -> Option<&mut Session> {
         self.sessions.get_mut(asker.session).filter(|session| session.requests.numbering == asker.numbering)
     }

@@ -60,7 +60,7 @@ impl Core {
         let bytes = event_bytes(&event);
         let event = SharedEvent::for_one(event);
         let store = send.enable_offline_messaging;
-        if self.needs_lane(asker.session, &send.peer_id) {
+        if self.edge.is_some() && self.needs_lane(asker.session, &send.peer_id) {
             self.send_over_lane(now, asker, &send.peer_id, Parting { event, store });
             return None;
         }
@@ -81,6 +81,7 @@ impl Core {
     }
 
     /// Puts a message from a user into its receiver's session; behind stored ones that are still being read.
+    #[inline(always)]
     pub(super) fn push_message(&mut self, key: SessionKey, queued: Queued) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let is_due_earlier = match queued.note {
@@ -97,6 +98,7 @@ impl Core {
     }
 
     /// Remembers a message of a session by its number, and says whether it is a repeat.
+    #[inline(always)]
     pub(super) fn begin_message(&mut self, now: Now, asker: Asker, sent: Sent) -> Known {
         let Some(session) = self.hub.sessions.get_mut(asker.session) else { return Known::UnderWay };
         let message_ids = session.message_ids.get_or_insert_with(Box::default);
@@ -104,6 +106,7 @@ impl Core {
     }
 
     /// A sender is told what became of its message.
+    #[inline(always)]
     pub(super) fn settle_message(&mut self, asker: Asker, event: &SharedEvent, outcome: Result<SendOutcome, Refusal>) {
         let Event::MessageFromPeer(message) = event.event() else { return };
         if self.edge.is_some() {
@@ -113,6 +116,7 @@ impl Core {
     }
 
     /// A sender that is here is told what became of its message.
+    #[inline(always)]
     pub(super) fn settle_sent(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
         let remembered = outcome.as_ref().ok().copied();
         let result = outcome.map(Answer::SendMessageToPeer);

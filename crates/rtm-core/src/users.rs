@@ -49,16 +49,19 @@ impl Directory<UserKey, User> {
 }
 
 impl Core {
+    #[inline]
     pub(super) fn user_id(&self, user: UserKey) -> Option<UserId> {
         self.users.get(user).map(|user| user.id.clone())
     }
 
     /// Whose session it is.
+    #[inline]
     pub(super) fn user_id_of(&self, key: SessionKey) -> Option<UserId> {
         self.user_id(self.hub.sessions.get(key)?.user)
     }
 
     /// The session that a user has.
+    #[inline]
     pub(super) fn session_of(&self, user_id: &UserId) -> Option<SessionKey> {
         self.users.get(self.users.find(user_id)?)?.session
     }
