@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# hyper-util 0.1.21 (crates.io, feature client-proxy): NO_PROXY=* beside hosts that are IP addresses.
+# hyper-util 0.1.21 (Rust, feature client-proxy): NO_PROXY=* beside hosts that are IP addresses.
 #
 # guess: nothing goes through the proxy, as with curl and Python, whose "*" is for every host.
 # seen:  names are exempt, and IPv4 and IPv6 addresses still go through the proxy. So does what is beside an entry that ends
