@@ -9,10 +9,13 @@ use bincode::{
     error::{DecodeError, EncodeError},
 };
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use rtm_codec::AppId;
+use rtm_codec::{AppId, SessionId};
 use thiserror::Error;
 
-use super::view::{Member, NodeId, NodeName, Role, View};
+use super::{
+    users::UserEntry,
+    view::{Member, NodeId, NodeName, Role, View},
+};
 
 /// One payload of the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -287,7 +290,7 @@ impl View {
     pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
         match decode(value)? {
             KeptV1::View(view) => view.try_into(),
-            KeptV1::Lease(_) | KeptV1::Tombstone(_) => Err(ParcelErrorKind::Damaged.into()),
+            KeptV1::Lease(_) | KeptV1::Tombstone(_) | KeptV1::User(..) => Err(ParcelErrorKind::Damaged.into()),
         }
     }
 }
@@ -324,7 +327,7 @@ impl LeaseEntry {
                 deaf: lease.deaf.into_iter().map(|(Name(node), seconds)| Deaf { node, seconds }).collect(),
             })),
             KeptV1::Tombstone(incarnation) => Ok(Self::Tombstone { incarnation }),
-            KeptV1::View(_) => Err(ParcelErrorKind::Damaged.into()),
+            KeptV1::View(_) | KeptV1::User(..) => Err(ParcelErrorKind::Damaged.into()),
         }
     }
 
@@ -334,6 +337,26 @@ impl LeaseEntry {
         match self {
             Self::Lease(lease) => lease.incarnation,
             Self::Tombstone { incarnation } => *incarnation,
+        }
+    }
+}
+
+impl UserEntry {
+    /// The value of a user's key.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode(&KeptV1::User(self.node.clone().into(), self.session.0, self.epoch)).into()
+    }
+
+    /// Reads that value.
+    ///
+    /// # Errors
+    ///
+    /// [`ParcelError`] for bytes that no node of a known version writes.
+    pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
+        match decode(value)? {
+            KeptV1::User(node, session, epoch) => Ok(Self { node: node.into(), session: SessionId(session), epoch }),
+            KeptV1::Lease(_) | KeptV1::Tombstone(_) | KeptV1::View(_) => Err(ParcelErrorKind::Damaged.into()),
         }
     }
 }
@@ -382,6 +405,8 @@ enum KeptV1 {
     Lease(LeaseV1),
     Tombstone(u64),
     View(ViewV1),
+    /// The node, the session and the epoch of a user's entry.
+    User(NodeIdV1, [u8; 16], u64),
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -624,6 +649,10 @@ mod tests {
         let view = View::empty(4).next(&[Change::Join(id("a"), 1)]);
         assert_eq!(View::decode(&view.encode()), Ok(view.clone()));
         assert!(LeaseEntry::decode(&view.encode()).is_err());
+        let entry = UserEntry { node: id("a"), session: SessionId([5; 16]), epoch: 300 };
+        assert_eq!(UserEntry::decode(&entry.encode()), Ok(entry.clone()));
+        assert!(View::decode(&entry.encode()).is_err());
+        assert!(UserEntry::decode(&view.encode()).is_err());
         assert_eq!(parcel(b"head", b"body").seal().open(), Ok(parcel(b"head", b"body")));
     }
 
@@ -651,6 +680,8 @@ mod tests {
         };
         assert_eq!(LeaseEntry::Lease(lease).encode()[..], [0, 7, 8, 1, 9, 1, 1, b'b', 3]);
         assert_eq!(View::empty(5).encode()[..], [2, 5, 0, 0]);
+        let entry = UserEntry { node: id("a"), session: SessionId([5; 16]), epoch: 300 };
+        assert_eq!(entry.encode()[..], [&[3, 1, b'a', 7][..], &[5; 16], &[251, 44, 1]].concat());
     }
 
     #[test]
@@ -696,6 +727,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = View::decode(&bytes);
             let _ = LeaseEntry::decode(&bytes);
+            let _ = UserEntry::decode(&bytes);
             let _ = Envelope::decode(bytes.into());
         }
 
