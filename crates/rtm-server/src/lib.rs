@@ -29,6 +29,9 @@ mod address;
 mod admission;
 mod bind;
 mod clock;
+#[cfg(feature = "cluster")]
+#[allow(dead_code, reason = "the node that uses all of it comes next")]
+mod cluster;
 mod config;
 mod counted;
 mod error;
@@ -52,6 +55,8 @@ mod tls;
 
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};
+#[cfg(feature = "cluster")]
+pub use cluster::{ClusterError, ClusterErrorKind};
 pub use config::{Advertise, ServerConfig};
 pub use error::{ConfigError, ConfigErrorKind, NotServed, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;

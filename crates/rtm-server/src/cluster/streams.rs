@@ -1,0 +1,181 @@
+//! The streams and buckets of a cluster: made when missing, checked when there.
+
+use std::{collections::HashMap, fmt::Debug, time::Duration};
+
+use async_nats::jetstream::{
+    Context, ErrorCode,
+    response::Response,
+    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
+};
+use serde::Serialize;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::error::{ClusterError, ClusterErrorKind, NotDone};
+
+/// Makes and checks streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Streams {
+    jetstream: Context,
+    /// How many servers are to keep each, if that was given.
+    replicas: Option<usize>,
+}
+
+impl Streams {
+    pub(crate) fn new(jetstream: Context, replicas: Option<usize>) -> Self {
+        Self { jetstream, replicas }
+    }
+
+    /// Makes a stream if it is missing: kept by as many servers as were asked for, or by three, and where there are not
+    /// so many by one. One that is there has to be as `wanted`; but where it lies, how it is compressed, and on how many
+    /// servers if no number was given, is the operator's choice.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`]. It may be tried again after `NotNow`.
+    pub(crate) async fn ensure(&self, mut wanted: Config) -> Result<(), NotDone> {
+        wanted.num_replicas = self.replicas.unwrap_or(USUAL_REPLICAS);
+        if let Some(found) = self.find(&wanted.name).await? {
+            return self.check(&wanted, &found);
+        }
+        let made = match self.create(&wanted).await? {
+            Response::Err { error } if TOO_FEW_SERVERS.contains(&error.error_code()) && wanted.num_replicas > 1 => {
+                warn!(
+                    stream = wanted.name,
+                    "JetStream has fewer than {} servers ({error}): one of them alone keeps this stream",
+                    wanted.num_replicas
+                );
+                wanted.metadata.insert(REPLICAS_ASKED.to_owned(), wanted.num_replicas.to_string());
+                wanted.num_replicas = 1;
+                self.create(&wanted).await?
+            }
+            made => made,
+        };
+        match made {
+            Response::Ok(_) => Ok(()),
+            // Another node was faster.
+            Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {
+                let found = self.find(&wanted.name).await?;
+                let found = found.ok_or_else(|| NotDone::NotNow(format!("the stream {} is gone again", wanted.name)))?;
+                wanted.num_replicas = self.replicas.unwrap_or(USUAL_REPLICAS);
+                self.check(&wanted, &found)
+            }
+            Response::Err { error } if error.code() == 503 => {
+                Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)))
+            }
+            Response::Err { error } => Err(fault(format!("cannot make the stream {}: {error}", wanted.name))),
+        }
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<Info>, NotDone> {
+        match self.ask::<Info>(format!("STREAM.INFO.{name}"), &()).await? {
+            Response::Ok(info) => Ok(Some(info)),
+            Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+            Response::Err { error } if error.code() == 503 => Err(NotDone::NotNow(error.to_string())),
+            Response::Err { error } => Err(fault(format!("cannot read the stream {name}: {error}"))),
+        }
+    }
+
+    async fn create(&self, config: &Config) -> Result<Response<Info>, NotDone> {
+        self.ask(format!("STREAM.CREATE.{}", config.name), config).await
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        subject: String,
+        payload: &impl Serialize,
+    ) -> Result<Response<T>, NotDone> {
+        match timeout(ANSWER, self.jetstream.request(subject, payload)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(NotDone::NotNow(format!("JetStream does not answer: {error}"))),
+            Err(_) => Err(NotDone::NotNow("JetStream does not answer".to_owned())),
+        }
+    }
+
+    fn check(&self, wanted: &Config, found: &Info) -> Result<(), NotDone> {
+        let found = &found.config;
+        let mut differences = Vec::new();
+        let mut compare = |what: &str, found: &dyn Debug, wanted: &dyn Debug| {
+            let (found, wanted) = (format!("{found:?}"), format!("{wanted:?}"));
+            if found != wanted {
+                differences.push(format!("{what} is {found}, and has to be {wanted}"));
+            }
+        };
+        macro_rules! compare {
+            ($($field:ident)*) => {$(compare(stringify!($field), &found.$field, &wanted.$field);)*};
+        }
+        compare! {
+            subjects retention discard max_messages_per_subject max_messages max_bytes max_age storage allow_rollup deny_delete
+            deny_purge allow_direct allow_message_ttl subject_delete_marker_ttl no_ack sealed
+        }
+        let asked = found.metadata.get(REPLICAS_ASKED).and_then(|asked| asked.parse().ok());
+        match self.replicas {
+            Some(number) if number == found.num_replicas => {}
+            Some(number) if asked == Some(number) => warn!(
+                stream = found.name,
+                "JetStream had fewer than {number} servers when this stream was made: {} of them keep it",
+                found.num_replicas
+            ),
+            Some(number) => compare("num_replicas", &found.num_replicas, &number),
+            None => {}
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(fault(format!("the stream {} is not this cluster's: {}", found.name, differences.join("; "))))
+    }
+}
+
+/// A stream of files without limits, whose messages go with `max_age` if that is not zero.
+pub(crate) fn stream(name: String, subject: String) -> Config {
+    Config {
+        name,
+        subjects: vec![subject],
+        max_bytes: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        discard: DiscardPolicy::Old,
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        allow_direct: true,
+        metadata: HashMap::new(),
+        ..Config::default()
+    }
+}
+
+/// A key-value bucket, which keeps one value of each key. Markers of removed keys may go after a time.
+pub(crate) fn bucket(name: &str) -> Config {
+    Config {
+        max_messages_per_subject: 1,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_message_ttl: true,
+        subject_delete_marker_ttl: Some(MARKERS_STAY),
+        ..stream(format!("KV_{name}"), format!("$KV.{name}.>"))
+    }
+}
+
+fn fault(what: String) -> NotDone {
+    ClusterError::new(ClusterErrorKind::Streams, what).into()
+}
+
+/// How long the marker of a removed key stays, so that every node hears of it.
+pub(crate) const MARKERS_STAY: Duration = Duration::from_secs(10 * 60);
+
+/// How many servers keep a stream if nobody says how many.
+const USUAL_REPLICAS: usize = 3;
+
+/// What a stream says of itself that has fewer replicas than it was to have.
+const REPLICAS_ASKED: &str = "rtm_replicas_asked";
+
+/// The errors of a JetStream that has too few servers: not clustered, no peers, not enough of something.
+const TOO_FEW_SERVERS: [ErrorCode; 3] = [
+    ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
+    ErrorCode::CLUSTER_NO_PEERS,
+    ErrorCode::INSUFFICIENT_RESOURCES,
+];
+
+/// How long JetStream has for an answer.
+const ANSWER: Duration = Duration::from_secs(5);
