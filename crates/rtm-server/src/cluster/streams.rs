@@ -56,7 +56,8 @@ impl Streams {
             // Another node was faster.
             Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {
                 let found = self.find(&wanted.name).await?;
-                let found = found.ok_or_else(|| NotDone::NotNow(format!("the stream {} is gone again", wanted.name)))?;
+                let found =
+                    found.ok_or_else(|| NotDone::NotNow(format!("the stream {} is gone again", wanted.name)))?;
                 wanted.num_replicas = self.replicas.unwrap_or(USUAL_REPLICAS);
                 self.check(&wanted, &found)
             }
@@ -171,11 +172,8 @@ const USUAL_REPLICAS: usize = 3;
 const REPLICAS_ASKED: &str = "rtm_replicas_asked";
 
 /// The errors of a JetStream that has too few servers: not clustered, no peers, not enough of something.
-const TOO_FEW_SERVERS: [ErrorCode; 3] = [
-    ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
-    ErrorCode::CLUSTER_NO_PEERS,
-    ErrorCode::INSUFFICIENT_RESOURCES,
-];
+const TOO_FEW_SERVERS: [ErrorCode; 3] =
+    [ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED, ErrorCode::CLUSTER_NO_PEERS, ErrorCode::INSUFFICIENT_RESOURCES];
 
 /// How long JetStream has for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
