@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_core::cluster::{Left, MembershipEvent, NodeId, NodeName, Priority, Settled, Standing, View};
+use rtm_core::cluster::{LeaseEntry, Left, MembershipEvent, NodeId, NodeName, Priority, Settled, Standing, View};
 
 /// A promise of the node level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,8 +67,8 @@ pub(super) struct Ledger {
     truth_changed: Duration,
     /// Until when being put out is no wonder.
     excused: BTreeMap<usize, Duration>,
-    /// When the last life of each node went out of the engine's view.
-    dropped: BTreeMap<NodeName, Duration>,
+    /// When the last life of each node was put out: its lease was written over, or it went out of the engine's view.
+    dropped: BTreeMap<NodeName, (u64, Duration)>,
     /// The last epoch that a process told.
     told: BTreeMap<(usize, u64), u64>,
     /// The numbers of parcels that were given to the post, and that came.
@@ -127,10 +127,26 @@ impl Ledger {
                 format!("{moved} partitions move in view {}", view.epoch()),
             );
         }
-        let lost = before.members().iter().filter(|member| !view.has(&member.id));
-        self.dropped.extend(lost.map(|member| (member.id.name.clone(), now)));
+        for member in before.members().iter().filter(|member| !view.has(&member.id)) {
+            self.dropped(now, &member.id.name, member.id.incarnation);
+        }
         self.truth = Some(view);
         self.truth_changed = now;
+    }
+
+    /// A life of a node is over, if it was not before.
+    fn dropped(&mut self, now: Duration, name: &NodeName, incarnation: u64) {
+        let dropped = self.dropped.entry(name.clone()).or_insert((incarnation, now));
+        if dropped.0 != incarnation {
+            *dropped = (incarnation, now);
+        }
+    }
+
+    /// The engine took a new value of a node's key.
+    pub(super) fn lease_written(&mut self, now: Duration, name: &NodeName, value: &[u8]) {
+        if let Ok(LeaseEntry::Tombstone { incarnation }) = LeaseEntry::decode(value) {
+            self.dropped(now, name, incarnation);
+        }
     }
 
     pub(super) fn is_in_truth(&self, id: &NodeId) -> bool {
@@ -155,7 +171,7 @@ impl Ledger {
             }
             MembershipEvent::LeftOut(Left::PutOut) => {
                 // It may hear of it much later.
-                let at = self.dropped.get(name).map_or(now, |at| now.min(*at));
+                let at = self.dropped.get(name).map_or(now, |(_, at)| now.min(*at));
                 if self.excused.get(&node).is_none_or(|until| at > *until) {
                     self.broken(now, NodesInvariant::NobodyHealthyOut, format!("node {node} is put out"));
                 }

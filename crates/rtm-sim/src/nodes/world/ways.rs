@@ -37,10 +37,13 @@ impl NodesWorld {
             format!("node {node} {shown} -> {}", outcome(&answer.outcome))
         });
         if let Some((key, stored)) = answer.written {
-            if key == EngineKey::View {
-                self.counts.views += 1;
-                self.ledger.written(self.now, &stored.value);
-                self.trace.line(self.now, "engine", || format!("{:?}", View::decode(&stored.value)));
+            match &key {
+                EngineKey::View => {
+                    self.counts.views += 1;
+                    self.ledger.written(self.now, &stored.value);
+                    self.trace.line(self.now, "engine", || format!("{:?}", View::decode(&stored.value)));
+                }
+                EngineKey::Node(name) => self.ledger.lease_written(self.now, name, &stored.value),
             }
             for node in 0..self.places.len() {
                 if self.places[node].node.is_some() {
