@@ -139,6 +139,12 @@ impl<K: Key, T> Arena<K, T> {
         }
     }
 
+    /// Takes all values out, and keeps no key. None comes again: the serial numbers go on.
+    pub(super) fn clear(&mut self) {
+        self.slots = Slab::new();
+        self.len = 0;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

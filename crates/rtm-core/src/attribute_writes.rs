@@ -67,9 +67,16 @@ impl AttributeWrites {
         self.forgotten.revision
     }
 
+    /// Nobody waits for a write any more, and nothing is to be deleted.
+    pub(super) fn forget(&mut self) {
+        let Forgotten { revision, kept, .. } = self.forgotten;
+        *self = Self { forgotten: Forgotten { revision, kept, ..Forgotten::default() }, ..Self::default() };
+    }
+
     /// What the store has kept before the core began.
     pub(super) fn restore_forgotten(&mut self, revision: Revision) {
-        (self.forgotten.revision, self.forgotten.kept) = (revision, revision);
+        let forgotten = &mut self.forgotten;
+        (forgotten.revision, forgotten.kept) = (forgotten.revision.max(revision), forgotten.kept.max(revision));
     }
 }
 

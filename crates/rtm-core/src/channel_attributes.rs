@@ -28,10 +28,14 @@ impl Core {
         self.channels.get(self.channels.find(channel_id)?)?.attributes.as_deref()
     }
 
+    /// Whether these attributes, or newer ones, are known here.
+    pub(super) fn knows_newer_attributes(&self, channel_id: &ChannelId, revision: Revision) -> bool {
+        self.attributes_of_channel(channel_id).is_some_and(|known| known.value().revision >= revision)
+    }
+
     /// Another node tells what the store has. What has a lower revision than what was told before is passed over.
     pub(super) fn attributes_told(&mut self, now: Now, channel_id: &ChannelId, value: ChannelAttributes, notify: bool) {
-        let known = self.attributes_of_channel(channel_id).map_or(Revision(0), |known| known.value().revision);
-        if value.revision > known {
+        if !self.knows_newer_attributes(channel_id, value.revision) && value.revision > Revision(0) {
             let texts =
                 value.attributes.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
             self.put_channel_attributes(now, channel_id.clone(), value, attribute_bytes(&texts), notify);

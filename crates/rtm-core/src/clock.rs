@@ -27,6 +27,11 @@ impl Clock {
         Self { start, behind: Duration::ZERO, last: start.instant, hold: None, lowest_kept: u64::MAX }
     }
 
+    /// The latest time of the core's.
+    pub(super) fn last(&self) -> Instant {
+        self.last
+    }
+
     /// The core's time at a time of its caller's. `due` is the next deadline.
     #[inline]
     pub(super) fn read(&mut self, now: Now, due: Option<Instant>) -> Now {

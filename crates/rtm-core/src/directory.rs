@@ -39,6 +39,11 @@ impl<K: Key + PartialEq, T: Named> Directory<K, T> {
         self.arena.len()
     }
 
+    pub(super) fn clear(&mut self) {
+        self.arena.clear();
+        self.by_name = HashTable::new();
+    }
+
     pub(super) fn find(&self, name: &T::Name) -> Option<K> {
         let hash = self.hasher.hash_one(name);
         self.by_name.find(hash, |key| self.arena.get(*key).is_some_and(|thing| thing.name() == name)).copied()

@@ -73,8 +73,16 @@ pub(super) struct Edge {
 /// A message to a channel, the node that it goes to, and its number.
 type FanOutPost = (ChannelId, NodeId, u64);
 
+/// The numbers of the next job and ticket. They go on when a core joins again: an answer to what it asked before comes to
+/// nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Numbers {
+    job: u64,
+    ticket: u64,
+}
+
 impl Edge {
-    fn new(node: NodeId, view: View, hasher: &FixedState) -> Self {
+    fn new(node: NodeId, view: View, hasher: &FixedState, numbers: Numbers) -> Self {
         let mut presence = FarPresence::new(node.clone(), &view);
         let presence_parcels = presence.take_out_for_others(&node).into_iter();
         Self {
@@ -82,11 +90,11 @@ impl Edge {
             view,
             entries: HashMap::with_hasher(hasher.clone()),
             own: HashMap::with_hasher(hasher.clone()),
-            engine: EngineJobs::default(),
+            engine: EngineJobs::new(numbers.job),
             parcels: presence_parcels
                 .map(|(to, parcel)| Posting { to, parcel: ProjectParcel::Presence(parcel), ticket: None })
                 .collect(),
-            next_ticket: 0,
+            next_ticket: numbers.ticket,
             tickets: BTreeMap::new(),
             early: BTreeMap::new(),
             claims: Claims::default(),
@@ -105,6 +113,10 @@ impl Edge {
             calls: CallMessages::default(),
             given: GivenInvitations::default(),
         }
+    }
+
+    pub(super) fn numbers(&self) -> Numbers {
+        Numbers { job: self.engine.next(), ticket: self.next_ticket }
     }
 
     /// Says something to the same project on another node.
@@ -254,13 +266,16 @@ impl Edge {
 }
 
 impl Core {
-    /// Makes this core one of several, before any connection: it is on this node, with this view.
+    /// Makes this core one of several: it is on this node, with this view, which has it. For a core that has had no connection
+    /// yet, or that [left](Self::leave_cluster). The entries of users come next ([`handle_entry`](Self::handle_entry)), and
+    /// what the store has kept once more ([`restore`](Self::restore)): other nodes may have written before they knew of this one.
     pub fn join_cluster(&mut self, node: NodeId, view: View) {
-        let mut edge = Edge::new(node, view, &self.hasher);
-        // There are no channels yet.
+        let mut edge = Edge::new(node, view, &self.hasher, self.numbers);
+        // There are no channels with members yet.
         let _ = edge.homes.set_view(&edge.view, &edge.node);
         self.edge = Some(Box::new(edge));
-        self.pull_next(Now { instant: self.start, unix_ms: 0 });
+        self.is_outside = false;
+        self.pull_next(Now { instant: self.clock.last(), unix_ms: 0 });
     }
 
     /// The cluster has another view. One that is not newer is passed over.

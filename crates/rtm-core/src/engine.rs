@@ -31,6 +31,15 @@ pub(super) enum Purpose {
 }
 
 impl EngineJobs {
+    pub(super) fn new(next: u64) -> Self {
+        Self { next, ..Self::default() }
+    }
+
+    /// The number of the next job.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Asks something of the engine.
     pub(super) fn ask(&mut self, user_id: &UserId, work: EngineWork, purpose: Purpose) {
         let id = EngineJobId(self.next);

@@ -66,7 +66,7 @@ impl Core {
         id: HttpId,
         request: GatewayRequest,
     ) -> Result<Option<GatewayAnswer>, Refusal> {
-        if self.is_draining {
+        if self.is_draining || self.is_outside {
             return Ok(Some(GatewayAnswer::TryAgain));
         }
         if *request.app_id() != self.config.app_id {
@@ -134,6 +134,13 @@ impl Core {
             session.is_some_and(|session| session.terms.is_gateway_session(&caller.session))
         };
         self.session_of(&caller.user_id).filter(is_callers).ok_or_else(|| ErrorKind::NotLoggedIn.into())
+    }
+
+    /// Nobody has what requests wait for: their clients are to try it elsewhere, or later.
+    pub(super) fn forget_requests(&mut self) {
+        let open = std::mem::take(&mut self.http.open);
+        self.http.answers.extend(open.into_keys().map(|id| (id, Ok(GatewayAnswer::TryAgain))));
+        self.http.handed_out = HandedOut::default();
     }
 
     /// The store has read what an answer needs, or failed to. It may be too late.

@@ -310,6 +310,16 @@ impl Hub {
         self.signals.wakes.push(id);
     }
 
+    /// Gives all connections their last output, and forgets all sessions.
+    pub(super) fn forget_sessions(&mut self, now: Now, reason: CloseReason) {
+        self.sessions.clear();
+        self.absent = Absent::default();
+        self.signals.overfull.clear();
+        for id in self.conns.keys().collect::<Vec<_>>() {
+            self.close(now, id, Outgoing::Close(reason));
+        }
+    }
+
     /// A session is without a connection from now on.
     pub(super) fn detach(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.sessions.get_mut(key) {

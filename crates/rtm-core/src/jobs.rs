@@ -102,6 +102,13 @@ impl Jobs {
         jobs.append(&mut self.out);
     }
 
+    /// Nobody waits for any job, and those that the store does not have yet are not done.
+    pub(super) fn forget(&mut self) {
+        self.open = self.open.saturating_sub(self.out.len());
+        self.out.clear();
+        self.waiting.clear();
+    }
+
     fn done(&mut self, job: JobId) -> Option<Waiting> {
         self.open = self.open.saturating_sub(1);
         self.waiting.remove(&job)

@@ -75,6 +75,7 @@ mod invitations;
 mod jobs;
 mod kept_subscriptions;
 mod lanes;
+mod leaving;
 mod liveness;
 mod login;
 mod member_counts;
@@ -116,7 +117,7 @@ use self::{
     channel::Channel,
     clock::Clock,
     directory::Directory,
-    edge::Edge,
+    edge::{Edge, Numbers},
     http::Http,
     hub::{Conn, Hub},
     invitations::Invitation,
@@ -175,6 +176,9 @@ pub struct Core {
     bans: BTreeMap<UserId, Instant>,
     /// What it has of the cluster, if it is one of several.
     edge: Option<Box<Edge>>,
+    /// It left a cluster, and lets nobody in before it joins one again.
+    is_outside: bool,
+    numbers: Numbers,
     is_draining: bool,
     /// Room for events that were acknowledged, used again and again.
     done: Vec<Queued>,
@@ -208,6 +212,8 @@ impl Core {
             logins: Logins::new(hasher),
             bans: BTreeMap::new(),
             edge: None,
+            is_outside: false,
+            numbers: Numbers::default(),
             is_draining: false,
             done: Vec::new(),
         }
@@ -220,12 +226,16 @@ impl Core {
     }
 
     /// Takes in a value that the store kept, before any connection. All values of each kind are to be taken in
-    /// ([`read_state`](store::read_state)). Attributes of a channel go as those of any empty channel do.
+    /// ([`read_state`](store::read_state)). Attributes of a channel go as those of any empty channel do. In a cluster
+    /// those that have come in the meantime from other nodes stay, if they are newer.
     pub fn restore(&mut self, now: Now, key: StateKey, value: StateValue) {
         let now = self.time(now);
         let bytes = value.bytes();
         match (key, value) {
             (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(attributes)) => {
+                if self.knows_newer_attributes(&channel_id, attributes.revision) {
+                    return;
+                }
                 self.put_channel_attributes(now, channel_id, attributes, bytes, false);
             }
             (StateKey::ForgottenRevision, StateValue::ForgottenRevision(revision)) => {

@@ -72,6 +72,11 @@ impl Logins {
         Ok(())
     }
 
+    /// No login waits any more.
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Whether the login of a connection waits.
     fn is_waiting(&self, conn: ConnId) -> bool {
         self.waiting.contains_key(&conn)
@@ -176,7 +181,7 @@ impl Core {
 
     /// Lets a client in, or not; in a cluster once that is decided.
     pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
-        if self.is_draining && !login.abilities.gives_up {
+        if self.is_outside || (self.is_draining && !login.abilities.gives_up) {
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
         let (user_id, life) = match self.admit(now, &login) {

@@ -16,7 +16,7 @@ use rtm_core::{
         Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Posted, Posting, ProjectParcel, Revised, Ticket,
         UserEntry, View, partition,
     },
-    store::{Backend, Memory, Task},
+    store::{Backend, Memory, StateKind, Task, read_state},
 };
 
 pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
@@ -78,6 +78,10 @@ pub(crate) struct World {
     blind: BTreeMap<usize, Vec<(UserId, Revised)>>,
     /// Nodes that are gone.
     dead: Vec<usize>,
+    /// Nodes that run, and are in no view.
+    out: Vec<usize>,
+    /// Which life of each node this is.
+    lives: Vec<u64>,
     /// One for all nodes. While it is held, jobs wait.
     store: Memory,
     pub(crate) is_store_held: bool,
@@ -118,7 +122,11 @@ pub(crate) fn other_login_of(user: &str) -> Login {
 }
 
 pub(crate) fn node(number: usize) -> NodeId {
-    NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation: 1 }
+    life_of(number, 1)
+}
+
+fn life_of(number: usize, incarnation: u64) -> NodeId {
+    NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation }
 }
 
 fn new_core(number: usize, now: Now) -> Core {
@@ -187,6 +195,8 @@ impl World {
             links: BTreeMap::new(),
             blind: BTreeMap::new(),
             dead: Vec::new(),
+            out: Vec::new(),
+            lives: vec![1; nodes],
             store: Memory::default(),
             is_store_held: false,
             jobs: Vec::new(),
@@ -379,17 +389,9 @@ impl World {
 
     /// A node joins, as a home.
     pub(crate) fn join(&mut self) {
-        let number = self.cores.len();
-        let view = self.view.next(&[Change::Join(node(number), 1)]);
-        let mut core = new_core(number, self.now);
-        core.join_cluster(node(number), view.clone());
-        // What its watch of the entries brings first.
-        for (user_id, heard) in &self.engine.entries {
-            core.handle_entry(self.now, user_id, heard);
-        }
-        self.cores.push(core);
-        self.set_view(view);
-        self.set_view(self.view.next(&[Change::Home(node(number))]));
+        self.lives.push(1);
+        self.cores.push(new_core(self.cores.len(), self.now));
+        self.set_view_of_joining(self.cores.len() - 1);
     }
 
     /// The partitions go to where they should be.
@@ -404,7 +406,7 @@ impl World {
     fn set_view(&mut self, view: View) {
         self.view = view;
         for at in 0..self.cores.len() {
-            if !self.dead.contains(&at) && !self.unseeing.contains(&at) {
+            if !self.dead.contains(&at) && !self.out.contains(&at) && !self.unseeing.contains(&at) {
                 self.show_view(at);
             }
         }
@@ -414,13 +416,55 @@ impl World {
     /// A node is killed, and put out.
     pub(crate) fn kill(&mut self, number: usize) {
         self.dead.push(number);
-        self.set_view(self.view.next(&[Change::Leave(node(number))]));
+        self.set_view(self.view.next(&[Change::Leave(self.id(number))]));
+    }
+
+    /// This life of a node.
+    pub(crate) fn id(&self, number: usize) -> NodeId {
+        life_of(number, self.lives[number])
+    }
+
+    /// A node is put out, though it runs.
+    pub(crate) fn put_out(&mut self, number: usize) {
+        self.out.push(number);
+        self.set_view(self.view.next(&[Change::Leave(self.id(number))]));
+    }
+
+    /// It hears so, and forgets everything.
+    pub(crate) fn leave_cluster(&mut self, number: usize) {
+        self.cores[number].leave_cluster(self.now);
+        self.bus.retain(|(from, to), _| *from != number && *to != number);
+        self.pump();
+    }
+
+    /// It joins again, as a new life.
+    pub(crate) fn join_again(&mut self, number: usize) {
+        self.out.retain(|out| *out != number);
+        self.lives[number] += 1;
+        self.set_view_of_joining(number);
+    }
+
+    fn set_view_of_joining(&mut self, number: usize) {
+        let view = self.view.next(&[Change::Join(self.id(number), 1)]);
+        let id = self.id(number);
+        self.cores[number].join_cluster(id, view.clone());
+        // What its watch of the entries brings first.
+        for (user_id, heard) in &self.engine.entries {
+            self.cores[number].handle_entry(self.now, user_id, heard);
+        }
+        self.set_view(view);
+        for kind in [StateKind::ChannelAttributes, StateKind::ForgottenRevision, StateKind::Subscriptions] {
+            let kept = read_state(&mut self.store, &AppId::new(APP_ID).unwrap(), kind).unwrap();
+            kept.into_iter().for_each(|(key, value)| self.cores[number].restore(self.now, key, value));
+        }
+        self.set_view(self.view.next(&[Change::Home(self.id(number))]));
     }
 
     fn show_view(&mut self, number: usize) {
         self.cores[number].handle_view(self.now, self.view.clone());
+        let gone: Vec<usize> = (0..self.cores.len()).filter(|at| !self.view.has(&self.id(*at))).collect();
         for (&(from, to), parcels) in &mut self.bus {
-            if from != number || self.view.has(&node(to)) {
+            if from != number || !gone.contains(&to) {
                 continue;
             }
             for (_, ticket) in std::mem::take(parcels) {
@@ -430,7 +474,7 @@ impl World {
             }
         }
         // Nobody believes what comes from a node that left.
-        self.bus.retain(|(from, to), _| *to != number || self.view.has(&node(*from)));
+        self.bus.retain(|(from, to), _| *to != number || !gone.contains(from));
     }
 
     /// A node hears of no new views.
@@ -440,7 +484,7 @@ impl World {
 
     pub(crate) fn show_views(&mut self) {
         for number in std::mem::take(&mut self.unseeing) {
-            if !self.dead.contains(&number) {
+            if !self.dead.contains(&number) && !self.out.contains(&number) {
                 self.show_view(number);
             }
         }
@@ -460,7 +504,7 @@ impl World {
     /// The node that is the home of a channel.
     pub(crate) fn home_of(&self, channel: &str) -> usize {
         let home = &self.view.home(partition(APP_ID, channel)).unwrap().id;
-        (0..self.cores.len()).find(|at| node(*at) == *home).unwrap()
+        (0..self.cores.len()).find(|at| self.id(*at) == *home).unwrap()
     }
 
     /// A channel whose home is this node.
@@ -559,12 +603,17 @@ impl World {
             let mut parcels = Vec::new();
             self.cores[number].take_parcels(&mut parcels);
             for Posting { to, parcel, ticket } in parcels {
-                let to = (0..self.cores.len()).find(|at| node(*at) == to).unwrap();
                 self.parcels += 1;
                 moved = true;
+                let Some(to) = (0..self.cores.len()).find(|at| self.id(*at) == to) else {
+                    if let Some(ticket) = ticket {
+                        self.cores[number].handle_posted(self.now, ticket, Posted::Left);
+                    }
+                    continue;
+                };
                 *self.links.entry((number, to)).or_default() += 1;
                 let refused = match ticket {
-                    Some(_) if self.dead.contains(&to) => Some(Posted::Left),
+                    Some(_) if self.dead.contains(&to) || self.out.contains(&to) => Some(Posted::Left),
                     Some(_) if self.full.contains(&(number, to)) => Some(Posted::Dropped),
                     _ => None,
                 };
@@ -617,11 +666,15 @@ impl World {
     fn deliver(&mut self, to: usize) -> bool {
         let mut moved = false;
         for from in 0..self.cores.len() {
+            if self.out.contains(&from) || self.out.contains(&to) {
+                self.bus.remove(&(from, to));
+            }
             if self.stalled.contains(&(from, to)) {
                 continue;
             }
             while let Some((parcel, ticket)) = self.bus.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
-                self.cores[to].handle_parcel(self.now, &node(from), parcel);
+                let id = self.id(from);
+                self.cores[to].handle_parcel(self.now, &id, parcel);
                 if let Some(ticket) = ticket.filter(|_| !self.dead.contains(&from)) {
                     self.cores[from].handle_posted(self.now, ticket, Posted::Taken);
                 }

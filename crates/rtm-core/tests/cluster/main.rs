@@ -9,6 +9,7 @@ mod claims;
 mod converge;
 mod harness;
 mod invitations;
+mod leaving;
 mod messages;
 mod presence;
 mod random;

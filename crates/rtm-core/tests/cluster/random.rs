@@ -43,7 +43,10 @@ struct History {
     next_message: u64,
     /// From, to, the session that sent it, and the request.
     sent: BTreeMap<u64, (usize, usize, SessionId, C, RequestId)>,
+    /// Whether a node was killed or put out: messages may come twice.
     is_anybody_dead: bool,
+    /// The node that is put out, and whether it has heard so.
+    out: Option<(usize, bool)>,
 }
 
 fn name(user: usize) -> String {
@@ -59,6 +62,7 @@ impl History {
             next_message: 1,
             sent: BTreeMap::new(),
             is_anybody_dead: false,
+            out: None,
         }
     }
 
@@ -121,12 +125,33 @@ impl History {
                 let node = self.random.below(NODES);
                 self.world.kill(node);
             }
+            93..95 => self.put_out_or_join(),
             _ => {
                 let time = [10, 100, 500, 2000, 7000][self.random.below(5)];
                 self.world.advance(std::time::Duration::from_millis(time));
             }
         }
         (0..USERS).for_each(|user| self.read(user));
+    }
+
+    /// A node is put out, hears of it later, and joins again.
+    fn put_out_or_join(&mut self) {
+        match self.out {
+            None => {
+                self.is_anybody_dead = true;
+                let node = self.node();
+                self.out = Some((node, false));
+                self.world.put_out(node);
+            }
+            Some((node, false)) => {
+                self.out = Some((node, true));
+                self.world.leave_cluster(node);
+            }
+            Some((node, true)) => {
+                self.out = None;
+                self.world.join_again(node);
+            }
+        }
     }
 
     fn login_of(&self, user: usize) -> Login {
@@ -186,6 +211,9 @@ impl History {
         self.world.engine.loses_answers = 0;
         (0..NODES).for_each(|node| self.world.see(node));
         self.world.unstall();
+        while self.out.is_some() {
+            self.put_out_or_join();
+        }
         for _ in 0..40 {
             for user in 0..USERS {
                 let client = self.users[user].client;
