@@ -1,8 +1,8 @@
 //! Nodes that are put out, forget everything, and join again.
 
 use rtm_codec::{
-    Answer, AttributeKey, ChannelAttributeTarget, CloseReason, GetChannelAttributes, PeerOnlineState, QueryPeersOnlineStatus,
-    Resumption, SendOutcome, SetChannelAttributes, SubscribePeersOnlineStatus, Text,
+    Answer, AttributeKey, ChannelAttributeTarget, CloseReason, GetChannelAttributes, PeerOnlineState,
+    QueryPeersOnlineStatus, Resumption, SendOutcome, SetChannelAttributes, SubscribePeersOnlineStatus, Text,
 };
 use rtm_core::Stats;
 
