@@ -4,33 +4,38 @@
 //! engine goes in, what it has to say and to ask comes out. The engine is whatever decides a conditional write once for
 //! all; the bus is whatever carries bytes from node to node, and may lose, repeat and delay them.
 
+mod bytes;
 mod calls;
 mod channels;
+mod envelope;
+mod fields;
+mod kept;
 mod lease;
 mod node;
-mod parcel;
 mod post;
 mod presence;
 mod project;
+mod project_bytes;
+mod router;
 mod users;
 mod view;
 
+pub use bytes::{ParcelError, ParcelErrorKind};
 pub use calls::{CallAnswer, CallMessage, CallOutcome};
 pub(crate) use channels::NAMES_AT_MOST;
 pub use channels::{
     ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said, Version,
 };
+pub use envelope::{Acks, Envelope, Frame, Parcel, PostData, Priority, Sealed};
+pub use kept::{Deaf, Lease, LeaseEntry, PROTO};
 pub use lease::{
     EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,
     Standing, Stored,
 };
 pub use node::{Dropped, Node, NodeConfig, NodeOutput};
-pub use parcel::{
-    Acks, Deaf, Envelope, Frame, Lease, LeaseEntry, PROTO, Parcel, ParcelError, ParcelErrorKind, PostData, Priority,
-    Sealed,
-};
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
 pub use presence::{PagedUser, PresenceParcel, Sighting};
 pub use project::{Ask, Deliver, MessageOutcome, OustedSession, Posted, Posting, ProjectParcel, Verdict};
+pub use router::{ForCore, Router};
 pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};

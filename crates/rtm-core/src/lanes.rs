@@ -11,11 +11,11 @@ use indexmap::IndexMap;
 use rtm_codec::{Event, MessageId, RequestId, SessionId, SharedEvent, UserId};
 
 use super::{
+    binary,
     cluster::{NodeId, NodeName},
     notes::Asker,
     pack::{
         format::{Id, LaneMessageV1, LanesV1, PlacedV1},
-        frames,
         packer::Packer,
         times::PackTime,
     },
@@ -148,7 +148,7 @@ impl Lanes {
             n: message.n,
             numbering: message.numbering,
             request: message.request.0,
-            event: frames::event_bytes(&message.event),
+            event: binary::event_bytes(&message.event).into(),
             store: message.store,
             deadline: packer.moment(message.deadline),
             placed: match &message.place {
@@ -173,7 +173,7 @@ impl Lanes {
         for (Id(to), messages) in packed.open {
             let mut lane = Lane::default();
             for message in messages {
-                let event = frames::event(message.event)?;
+                let event = binary::event(message.event.into())?;
                 let is_good = matches!(event, Event::MessageFromPeer(_)) && message.n <= packed.last;
                 let place = match message.placed {
                     Some(PlacedV1 { node, incarnation, drops_repeats }) => {

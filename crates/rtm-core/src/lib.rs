@@ -42,6 +42,7 @@ mod attribute_writes;
 mod attributes;
 mod auth;
 mod away;
+mod binary;
 mod by_partition;
 mod channel;
 mod channel_attributes;

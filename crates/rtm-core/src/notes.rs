@@ -7,9 +7,9 @@ use rtm_codec::{Event, RequestId, SendOutcome, SessionId, SharedEvent};
 use super::{
     Core, JobId, Now, Place,
     arena::SessionKey,
+    binary,
     pack::{
         format::{NoteV1, QueuedV1},
-        frames,
         packer::Packer,
         times::PackTime,
     },
@@ -56,7 +56,7 @@ impl Queued {
 
     /// `None` while the store is keeping the event.
     pub(super) fn pack(&self, packer: Packer<'_>) -> Option<QueuedV1> {
-        Some(QueuedV1 { event: frames::event_bytes(&self.event), note: self.note.pack(packer)? })
+        Some(QueuedV1 { event: binary::event_bytes(&self.event).into(), note: self.note.pack(packer)? })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Sessions that move: one is packed into bytes, and another core, or the same one, goes on with it.
 
 pub(super) mod format;
-pub(super) mod frames;
 pub(super) mod open;
 pub(super) mod packer;
 pub(super) mod times;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use rtm_codec::{Answer, ErrorKind, Refusal, RequestId, limits};
 
-use super::pack::{
-    format::{RequestV1, RequestsV1},
-    frames::{answer as read_answer, answer_bytes},
+use super::{
+    binary,
+    pack::format::{RequestV1, RequestsV1},
 };
 
 /// What to do with a request.
@@ -213,7 +213,7 @@ impl Requests {
             id: slot.id.0,
             answer: match &slot.state {
                 State::UnderWay { .. } => None,
-                State::Done(result) => Some(answer_bytes(slot.id, result)),
+                State::Done(result) => Some(binary::answer_bytes(slot.id, result).into()),
             },
         };
         RequestsV1 {
@@ -236,7 +236,7 @@ impl Requests {
         let slot = |RequestV1 { id, answer }| {
             let state = match answer {
                 None => State::UnderWay { promises: 0, result: None },
-                Some(bytes) => State::Done(read_answer(bytes)?),
+                Some(bytes) => State::Done(binary::answer(bytes.into())?),
             };
             Some(Slot { id: RequestId(id), state })
         };

@@ -15,7 +15,8 @@ use bytes::Bytes;
 
 use self::{contacts::Contacts, duties::Duties, keys::Keys, own::Own};
 use super::{
-    parcel::{Frame, PROTO},
+    envelope::Frame,
+    kept::PROTO,
     view::{NodeId, NodeName, View},
 };
 use crate::Now;

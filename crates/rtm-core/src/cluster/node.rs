@@ -5,11 +5,11 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
+    envelope::{Envelope, Frame, Priority, Sealed},
     lease::{
         EngineKey, EngineOp, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome, Standing,
         Stored,
     },
-    parcel::{Envelope, Frame, Priority, Sealed},
     post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Ticket},
     view::{NodeId, View},
 };

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use self::outbox::Outbox;
 use super::{
-    parcel::{Acks, Frame, Parcel, PostData, Priority, Sealed},
+    envelope::{Acks, Frame, Parcel, PostData, Priority, Sealed},
     view::{NodeId, View},
 };
 

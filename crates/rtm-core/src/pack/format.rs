@@ -4,13 +4,12 @@
 use bincode::{
     Decode, Encode,
     config::{Configuration, Limit, LittleEndian, Varint},
-    de::Decoder,
-    enc::Encoder,
-    error::{DecodeError, EncodeError},
+    error::DecodeError,
 };
-use rtm_codec::{AppId, AttributeKey, CallId, ChannelId, InstanceId, PeerOnlineState, UserId};
+use rtm_codec::{AppId, AttributeKey, CallId, ChannelId, InstanceId, UserId};
 
 use super::UnpackErrorKind;
+pub(crate) use crate::binary::{Id, StateV1};
 
 /// A session in the first version.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -84,10 +83,6 @@ pub(crate) struct TokenV1 {
     pub(crate) warn_at: Option<Moment>,
     pub(crate) ends_at: Moment,
 }
-
-/// Whether a user is there.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct StateV1(pub(crate) PeerOnlineState);
 
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) struct LivenessV1 {
@@ -323,55 +318,6 @@ pub(crate) struct InvitationV1 {
     pub(crate) is_received: bool,
     pub(crate) was_callee_there: bool,
 }
-
-/// An identifier, checked when it is read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Id<T>(pub(crate) T);
-
-macro_rules! ids {
-    ($($name:ident)*) => {$(
-        impl Encode for Id<$name> {
-            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-                self.0.as_str().encode(encoder)
-            }
-        }
-
-        impl<C> Decode<C> for Id<$name> {
-            fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-                let text = String::decode(decoder)?;
-                $name::new(text).map(Self).map_err(|_| DecodeError::Other("an identifier breaks the rules"))
-            }
-        }
-
-        bincode::impl_borrow_decode!(Id<$name>);
-    )*};
-}
-
-ids!(AppId AttributeKey CallId ChannelId InstanceId UserId);
-
-impl Encode for StateV1 {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        let number: u8 = match self.0 {
-            PeerOnlineState::Online => 0,
-            PeerOnlineState::Unreachable => 1,
-            _ => 2,
-        };
-        number.encode(encoder)
-    }
-}
-
-impl<C> Decode<C> for StateV1 {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        match u8::decode(decoder)? {
-            0 => Ok(Self(PeerOnlineState::Online)),
-            1 => Ok(Self(PeerOnlineState::Unreachable)),
-            2 => Ok(Self(PeerOnlineState::Offline)),
-            _ => Err(DecodeError::Other("no state has this number")),
-        }
-    }
-}
-
-bincode::impl_borrow_decode!(StateV1);
 
 /// The bytes of a session; `None` if they are more than may be unpacked.
 pub(super) fn encode(pack: &PackV3) -> Option<Vec<u8>> {

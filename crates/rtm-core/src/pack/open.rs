@@ -13,12 +13,12 @@ use super::{
         self, ChannelsV1, CountedV1, GivenV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NodeV1, NoteV1, PackV1,
         PackV2, PackV3, QueuedV1, WatchingV1,
     },
-    frames,
     times::PackTime,
 };
 use crate::{
     Core, Now, Settings,
     away::Away,
+    binary,
     cluster::{NodeId, NodeName},
     lanes::Lanes,
     liveness::Liveness,
@@ -168,7 +168,7 @@ impl Room {
     }
 
     fn event(&mut self, packet: Vec<u8>, note: NoteV1) -> Option<UnpackedEvent> {
-        let event = frames::event(packet)?;
+        let event = binary::event(packet.into())?;
         let bytes = event_bytes(&event);
         self.0 = self.0.checked_sub(bytes as usize)?;
         Some(UnpackedEvent { event: SharedEvent::for_one(event), bytes, note })

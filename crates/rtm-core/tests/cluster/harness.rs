@@ -13,8 +13,8 @@ use rtm_codec::{
 use rtm_core::{
     ConnId, Core, Now, Outgoing, ProjectConfig, StoreDone, StoreFailed, StoreJob,
     cluster::{
-        Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Posted, Posting, ProjectParcel, Revised, Ticket,
-        UserEntry, View, partition,
+        Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Parcel, Posted, Posting, ProjectParcel, Revised,
+        Ticket, UserEntry, View, partition,
     },
     store::{Backend, Memory, StateKind, Task, read_state},
 };
@@ -127,6 +127,14 @@ pub(crate) fn node(number: usize) -> NodeId {
 
 fn life_of(number: usize, incarnation: u64) -> NodeId {
     NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation }
+}
+
+/// The parcel as it is read from its bytes.
+fn over_the_bus(parcel: &ProjectParcel) -> ProjectParcel {
+    let Parcel::Project { head, body, .. } = parcel.seal(&AppId::new(APP_ID).unwrap()).open().unwrap();
+    let read = ProjectParcel::open(&head, body).unwrap();
+    assert_eq!(read, *parcel);
+    read
 }
 
 fn new_core(number: usize, now: Now) -> Core {
@@ -619,7 +627,7 @@ impl World {
                 };
                 match (refused, ticket) {
                     (Some(posted), Some(ticket)) => self.cores[number].handle_posted(self.now, ticket, posted),
-                    _ => self.bus.entry((number, to)).or_default().push_back((parcel, ticket)),
+                    _ => self.bus.entry((number, to)).or_default().push_back((over_the_bus(&parcel), ticket)),
                 }
             }
             moved |= self.deliver(number);

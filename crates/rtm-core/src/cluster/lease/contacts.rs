@@ -7,7 +7,8 @@ use std::{
 
 use super::{Membership, MembershipOutput, Phase};
 use crate::cluster::{
-    parcel::{Deaf, Frame},
+    envelope::Frame,
+    kept::Deaf,
     view::{NodeId, View},
 };
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Asked, EngineKey, EngineOp, Membership, Stored};
 use crate::cluster::{
-    parcel::{Lease, LeaseEntry},
+    kept::{Lease, LeaseEntry},
     view::{MEMBERS, NodeId, NodeName, View},
 };
 

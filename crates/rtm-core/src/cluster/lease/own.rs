@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Asked, EngineKey, EngineOp, Left, Membership, MembershipEvent, Op, Outcome, Phase, Stored};
-use crate::cluster::parcel::{Lease, LeaseEntry};
+use crate::cluster::kept::{Lease, LeaseEntry};
 
 /// What a node knows of its own key.
 #[derive(Debug)]

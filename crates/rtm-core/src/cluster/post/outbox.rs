@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{FIRST_POST, PostEvent, Settled, Ticket};
-use crate::cluster::parcel::Sealed;
+use crate::cluster::envelope::Sealed;
 
 #[derive(Debug)]
 pub(super) struct Outbox {

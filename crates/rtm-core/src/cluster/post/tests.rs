@@ -7,7 +7,7 @@ use rtm_codec::AppId;
 
 use super::*;
 use crate::cluster::{
-    parcel::Envelope,
+    envelope::Envelope,
     view::{Change, NodeName},
 };
 
@@ -255,7 +255,7 @@ fn a_parcel_from_a_newer_version_is_never_skipped_but_begins_the_box_anew() {
         post: 1,
         first: 1,
         acks: Acks::default(),
-        parcels: vec![crate::cluster::parcel::unknown_parcel(), parcel("behind")],
+        parcels: vec![crate::cluster::envelope::unknown_parcel(), parcel("behind")],
     };
     pair.carry(|_, _| true);
     let from = pair.ids[0].clone();

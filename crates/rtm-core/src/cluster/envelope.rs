@@ -1,21 +1,15 @@
-//! What nodes say and keep, as bytes: what goes over the bus, the leases and the view. Tags are only ever added, at the
-//! end; a change of what is there is a new tag.
+//! What nodes say to each other, and the payloads of the bus that it goes in.
 
-use bincode::{
-    Decode, Encode,
-    config::{Configuration, Limit, LittleEndian, Varint},
-    de::Decoder,
-    enc::Encoder,
-    error::{DecodeError, EncodeError},
-};
+use bincode::{Decode, Encode};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use rtm_codec::{AppId, SessionId};
-use thiserror::Error;
+use rtm_codec::AppId;
 
 use super::{
-    users::UserEntry,
-    view::{Member, NodeId, NodeName, Role, View},
+    bytes::{NodeIdV1, PAYLOAD_BYTES, ParcelError, ParcelErrorKind, decode, decode_first, encode, tags},
+    kept::ViewV1,
+    view::{NodeId, View},
 };
+use crate::binary::Id;
 
 /// One payload of the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,80 +103,13 @@ pub struct Sealed {
     body: Bytes,
 }
 
-/// What a node's key holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LeaseEntry {
-    /// It lives, or did a moment ago.
-    Lease(Lease),
-    /// This life of it is over.
-    Tombstone {
-        /// Which.
-        incarnation: u64,
-    },
-}
-
-/// What a node says of itself each second.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// Which life.
-    pub incarnation: u64,
-    /// Rises with every renewal.
-    pub counter: u64,
-    /// The newest version that it understands.
-    pub proto: u16,
-    /// The view that it has.
-    pub epoch: u64,
-    /// The members of that view with which it is not in touch, in both directions.
-    pub deaf: Vec<Deaf>,
-}
-
-/// A node does not hear another, or is not heard by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deaf {
-    /// Which.
-    pub node: NodeName,
-    /// For how many seconds.
-    pub seconds: u16,
-}
-
-/// These bytes are not what they should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{}", match kind {
-    ParcelErrorKind::TooLarge => "larger than anything that nodes say",
-    ParcelErrorKind::Unknown => "from a newer version",
-    ParcelErrorKind::Damaged => "damaged",
-})]
-pub struct ParcelError {
-    kind: ParcelErrorKind,
-}
-
-/// What is wrong with bytes from another node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum ParcelErrorKind {
-    /// They are, or would be when read, more than is allowed.
-    TooLarge,
-    /// They have a tag that this version does not know.
-    Unknown,
-    /// They are cut off, or contradict themselves.
-    Damaged,
-}
-
-impl ParcelError {
-    /// What is wrong.
-    #[must_use]
-    pub fn kind(&self) -> ParcelErrorKind {
-        self.kind
-    }
-}
-
 impl Parcel {
     /// The parcel in bytes.
     #[must_use]
     pub fn seal(self) -> Sealed {
         match self {
             Self::Project { app_id, head, body } => {
-                Sealed { head: encode(&ParcelV1::Project(Name(app_id), head.to_vec())).into(), body }
+                Sealed { head: encode(&ParcelV1::Project(Id(app_id), head.to_vec())).into(), body }
             }
         }
     }
@@ -202,7 +129,7 @@ impl Sealed {
     /// [`ParcelError`] for bytes that no node of a known version writes.
     pub fn open(self) -> Result<Parcel, ParcelError> {
         match decode(&self.head)? {
-            ParcelV1::Project(Name(app_id), head) => Ok(Parcel::Project { app_id, head: head.into(), body: self.body }),
+            ParcelV1::Project(Id(app_id), head) => Ok(Parcel::Project { app_id, head: head.into(), body: self.body }),
         }
     }
 }
@@ -275,98 +202,6 @@ impl Envelope {
     }
 }
 
-impl View {
-    /// The value of the key that the view is kept under.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        encode(&KeptV1::View(self.into())).into()
-    }
-
-    /// Reads that value.
-    ///
-    /// # Errors
-    ///
-    /// [`ParcelError`] for bytes that no node of a known version writes.
-    pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
-        match decode(value)? {
-            KeptV1::View(view) => view.try_into(),
-            KeptV1::Lease(_) | KeptV1::Tombstone(_) | KeptV1::User(..) => Err(ParcelErrorKind::Damaged.into()),
-        }
-    }
-}
-
-impl LeaseEntry {
-    /// The value of a node's key.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let kept = match self {
-            Self::Lease(lease) => KeptV1::Lease(LeaseV1 {
-                incarnation: lease.incarnation,
-                counter: lease.counter,
-                proto: lease.proto,
-                epoch: lease.epoch,
-                deaf: lease.deaf.iter().map(|deaf| (Name(deaf.node.clone()), deaf.seconds)).collect(),
-            }),
-            Self::Tombstone { incarnation } => KeptV1::Tombstone(*incarnation),
-        };
-        encode(&kept).into()
-    }
-
-    /// Reads that value.
-    ///
-    /// # Errors
-    ///
-    /// [`ParcelError`] for bytes that no node of a known version writes.
-    pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
-        match decode(value)? {
-            KeptV1::Lease(lease) => Ok(Self::Lease(Lease {
-                incarnation: lease.incarnation,
-                counter: lease.counter,
-                proto: lease.proto,
-                epoch: lease.epoch,
-                deaf: lease.deaf.into_iter().map(|(Name(node), seconds)| Deaf { node, seconds }).collect(),
-            })),
-            KeptV1::Tombstone(incarnation) => Ok(Self::Tombstone { incarnation }),
-            KeptV1::View(_) | KeptV1::User(..) => Err(ParcelErrorKind::Damaged.into()),
-        }
-    }
-
-    /// Which life it is of.
-    #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        match self {
-            Self::Lease(lease) => lease.incarnation,
-            Self::Tombstone { incarnation } => *incarnation,
-        }
-    }
-}
-
-impl UserEntry {
-    /// The value of a user's key.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        encode(&KeptV1::User(self.node.clone().into(), self.session.0, self.epoch)).into()
-    }
-
-    /// Reads that value.
-    ///
-    /// # Errors
-    ///
-    /// [`ParcelError`] for bytes that no node of a known version writes.
-    pub fn decode(value: &[u8]) -> Result<Self, ParcelError> {
-        match decode(value)? {
-            KeptV1::User(node, session, epoch) => Ok(Self { node: node.into(), session: SessionId(session), epoch }),
-            KeptV1::Lease(_) | KeptV1::Tombstone(_) | KeptV1::View(_) => Err(ParcelErrorKind::Damaged.into()),
-        }
-    }
-}
-
-impl From<ParcelErrorKind> for ParcelError {
-    fn from(kind: ParcelErrorKind) -> Self {
-        Self { kind }
-    }
-}
-
 #[derive(Debug, Encode, Decode)]
 struct EnvelopeV1 {
     from: NodeIdV1,
@@ -396,91 +231,10 @@ struct DataV1 {
 
 #[derive(Debug, Encode, Decode)]
 enum ParcelV1 {
-    Project(Name<AppId>, Vec<u8>),
-}
-
-/// The values of keys.
-#[derive(Debug, Encode, Decode)]
-enum KeptV1 {
-    Lease(LeaseV1),
-    Tombstone(u64),
-    View(ViewV1),
-    /// The node, the session and the epoch of a user's entry.
-    User(NodeIdV1, [u8; 16], u64),
-}
-
-#[derive(Debug, Encode, Decode)]
-struct LeaseV1 {
-    incarnation: u64,
-    counter: u64,
-    proto: u16,
-    epoch: u64,
-    deaf: Vec<(Name<NodeName>, u16)>,
-}
-
-#[derive(Debug, Encode, Decode)]
-struct ViewV1 {
-    epoch: u64,
-    members: Vec<(NodeIdV1, RoleV1, u16)>,
-    homes: Vec<u16>,
-}
-
-#[derive(Debug, Encode, Decode)]
-struct NodeIdV1(Name<NodeName>, u64);
-
-/// An identifier, checked when it is read.
-#[derive(Debug)]
-struct Name<T>(T);
-
-macro_rules! names {
-    ($($name:ident)*) => {$(
-        impl Encode for Name<$name> {
-            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-                self.0.as_str().encode(encoder)
-            }
-        }
-
-        impl<C> Decode<C> for Name<$name> {
-            fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-                let text = String::decode(decoder)?;
-                $name::new(&text).map(Self).map_err(|_| DecodeError::Other("a name breaks the rules"))
-            }
-        }
-
-        bincode::impl_borrow_decode!(Name<$name>);
-    )*};
-}
-
-names!(AppId NodeName);
-
-/// An enum without parts: its tags are the places of its variants.
-macro_rules! tags {
-    ($($name:ident: $of:ident { $($variant:ident)* })*) => {$(
-        #[derive(Debug, Encode, Decode)]
-        enum $name {
-            $($variant,)*
-        }
-
-        impl From<$of> for $name {
-            fn from(value: $of) -> Self {
-                match value {
-                    $($of::$variant => Self::$variant,)*
-                }
-            }
-        }
-
-        impl From<$name> for $of {
-            fn from(value: $name) -> Self {
-                match value {
-                    $($name::$variant => Self::$variant,)*
-                }
-            }
-        }
-    )*};
+    Project(Id<AppId>, Vec<u8>),
 }
 
 tags! {
-    RoleV1: Role { Edge Home Draining }
     PriorityV1: Priority { Urgent Bulk }
 }
 
@@ -502,35 +256,6 @@ impl From<AcksV1> for Acks {
     }
 }
 
-impl From<NodeId> for NodeIdV1 {
-    fn from(id: NodeId) -> Self {
-        Self(Name(id.name), id.incarnation)
-    }
-}
-
-impl From<NodeIdV1> for NodeId {
-    fn from(NodeIdV1(Name(name), incarnation): NodeIdV1) -> Self {
-        Self { name, incarnation }
-    }
-}
-
-impl From<&View> for ViewV1 {
-    fn from(view: &View) -> Self {
-        let members = view.members().iter().map(|member| (member.id.clone().into(), member.role.into(), member.proto));
-        Self { epoch: view.epoch(), members: members.collect(), homes: view.homes().to_vec() }
-    }
-}
-
-impl TryFrom<ViewV1> for View {
-    type Error = ParcelError;
-
-    fn try_from(view: ViewV1) -> Result<Self, ParcelError> {
-        let members =
-            view.members.into_iter().map(|(id, role, proto)| Member { id: id.into(), role: role.into(), proto });
-        Self::from_parts(view.epoch, members.collect(), view.homes).ok_or_else(|| ParcelErrorKind::Damaged.into())
-    }
-}
-
 fn take(payload: &mut Bytes, bytes: u32) -> Result<Bytes, ParcelError> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     if bytes > payload.len() {
@@ -543,42 +268,8 @@ fn length(bytes: &Bytes) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
-fn encode(value: &impl Encode) -> Vec<u8> {
-    // The format can say everything, and a vector takes everything.
-    bincode::encode_to_vec(value, CONFIG.with_no_limit()).unwrap_or_default()
-}
-
-/// Reads a value that is all of `bytes`.
-fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, ParcelError> {
-    match decode_first(bytes)? {
-        (value, read) if read == bytes.len() => Ok(value),
-        _ => Err(ParcelErrorKind::Damaged.into()),
-    }
-}
-
-/// Reads the value that `bytes` begin with, and says how long it is.
-fn decode_first<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), ParcelError> {
-    bincode::decode_from_slice(bytes, CONFIG).map_err(|error| {
-        ParcelError::from(match error {
-            DecodeError::LimitExceeded => ParcelErrorKind::TooLarge,
-            DecodeError::UnexpectedVariant { .. } => ParcelErrorKind::Unknown,
-            _ => ParcelErrorKind::Damaged,
-        })
-    })
-}
-
-/// The newest version of what nodes say that this code understands.
-pub const PROTO: u16 = 1;
-
-/// The largest payload: what NATS takes unless it is told otherwise.
-const PAYLOAD_BYTES: usize = 1024 * 1024;
-
 /// What the lengths of a parcel take at most.
 const SIZES_BYTES: usize = 10;
-
-/// What reading may set aside: a list of lengths takes more room in memory than on the bus.
-const CONFIG: Configuration<LittleEndian, Varint, Limit<{ 4 * PAYLOAD_BYTES }>> =
-    bincode::config::standard().with_limit::<{ 4 * PAYLOAD_BYTES }>();
 
 /// A parcel of a version that is not there yet.
 #[cfg(test)]
@@ -589,8 +280,10 @@ pub(super) fn unknown_parcel() -> Sealed {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rtm_codec::SessionId;
 
-    use super::{super::view::Change, *};
+    use super::*;
+    use crate::cluster::{Change, Deaf, Lease, LeaseEntry, NodeName, UserEntry};
 
     fn id(name: &str) -> NodeId {
         NodeId { name: NodeName::new(name).unwrap(), incarnation: 7 }

@@ -1,0 +1,140 @@
+//! What the cores of one project say to each other, as bytes. Variants are only ever added, with new tags; a change of what
+//! is there is a new variant.
+
+use bytes::Bytes;
+use rtm_codec::AppId;
+
+use super::{
+    bytes::ParcelError,
+    calls::{CallAnswer, CallMessage, CallOutcome},
+    channels::{
+        ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said,
+        Version,
+    },
+    envelope::{Parcel, Sealed},
+    fields::{Field as _, Input, Output, enums, structs},
+    presence::{PagedUser, PresenceParcel, Sighting},
+    project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict},
+};
+
+impl ProjectParcel {
+    /// The parcel in bytes, for the core of this project on other nodes.
+    #[must_use]
+    pub fn seal(&self, app_id: &AppId) -> Sealed {
+        let mut out = Output::default();
+        self.put(&mut out);
+        Parcel::Project { app_id: app_id.clone(), head: out.head.into(), body: out.body }.seal()
+    }
+
+    /// Reads what [`Parcel::Project`] has.
+    ///
+    /// # Errors
+    ///
+    /// [`ParcelError`] for bytes that no node of a known version writes.
+    pub fn open(head: &[u8], body: Bytes) -> Result<Self, ParcelError> {
+        let mut input = Input::new(head, body);
+        let parcel = Self::get(&mut input)?;
+        input.end()?;
+        Ok(parcel)
+    }
+}
+
+enums! {
+    ProjectParcel {
+        0 Ask(ask)
+        1 Verdict { claim verdict }
+        2 Pack { claim bytes }
+        3 Took { user_id session revision }
+        4 Deliver(deliver)
+        5 Placed { session user_id to n drops_repeats }
+        6 NotHere { session user_id to n }
+        7 Missing { session user_id to n }
+        8 Outcome(outcome)
+        9 Call { id from to message }
+        10 CallAnswered { id from to outcome }
+        11 Presence(parcel)
+        12 ReadAttributes { read user_id keys }
+        13 Attributes { read attributes }
+        14 Channel(parcel)
+        15 Home(parcel)
+    }
+    Verdict {
+        0 NotHere
+        1 Moves { bytes }
+        2 Ends { ousted }
+        3 Ousted
+        4 TokenOver
+    }
+    CallMessage {
+        0 Offer { call_id number content session }
+        1 Over { session number event }
+        2 Received { call_id number session }
+        3 Answered { call_id session answer }
+    }
+    CallAnswer {
+        0 Accepted(response)
+        1 Refused(response)
+        2 GivenUp
+    }
+    CallOutcome {
+        0 Taken(session)
+        1 NotTaken
+        2 Away
+        3 NotHere
+    }
+    PresenceParcel {
+        0 State { user_id state revision }
+        1 Watch { user_id }
+        2 Unwatch { user_id }
+        3 Told { user_id sighting }
+        4 Query { query epoch user_ids }
+        5 States { query states }
+        6 Pull { epoch partitions after }
+        7 Page { epoch users more }
+    }
+    ChannelWord {
+        0 Say(said)
+        1 Told { version node said }
+        2 Snapshot { version parts confirm }
+        3 Know { version }
+        4 Settled { change }
+        5 Lost
+        6 Message(fan_out)
+        7 Forwarded { user_id session news }
+        8 Enough { user_id session }
+        9 Attributes { value notify }
+        10 TellAttributes
+        11 Forgotten { revision }
+        12 ForwardEnd { user_id session }
+    }
+    MemberChange {
+        0 Joined(user_id)
+        1 Left(user_id)
+        2 MovedIn { user_id from }
+        3 MovedAway(user_id)
+        4 All(user_ids)
+    }
+    HomeParcel {
+        0 Pull { term partitions }
+        1 Held { term channels done }
+        2 Count { question epoch channel_ids }
+        3 Counted { question counts }
+    }
+}
+
+structs! {
+    Ask { claim user_id instance ticket is_token_over }
+    OustedSession { session instance was_told }
+    Deliver { session to n after numbering request message store within }
+    MessageOutcome { session user_id numbering request message_id outcome hops }
+    Sighting { state revision node }
+    PagedUser { user_id here watched }
+    ChannelParcel { channel_id epoch word }
+    Version { term n }
+    Said { change count what settle }
+    Part { count change names }
+    FanOut { version change k after since event }
+    ForwardedNews { event mark }
+    Mark { origin k since }
+    HeldChannel { channel_id part settle moving }
+}
