@@ -1,5 +1,7 @@
 //! What cores of several nodes say to each other, in bytes: one example of everything, as nodes of every version read it.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
@@ -232,8 +234,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `parcels.txt` has a line for each example, in the order of their tags: its head, and its body if it has one. A line
-/// stays what it is, and is read by all later versions; new variants have lines at the end of their enum.
+/// `parcels.txt` has a line for each example: its head, and its body if it has one. A line stays what it is, and is read
+/// by all later versions.
 #[test]
 fn every_parcel_has_the_bytes_that_it_had_and_is_read() {
     let examples = examples();

@@ -244,6 +244,12 @@ impl Node {
         [self.membership.next_timeout(), self.post.next_timeout()].into_iter().flatten().min()
     }
 
+    /// The post sends to the members of this view.
+    #[cfg(test)]
+    pub(super) fn set_post_view(&mut self, now: Instant, view: &View) {
+        self.post.set_view(now, view);
+    }
+
     /// Takes what membership says, in order with what came by post before.
     fn gather(&mut self, now: Instant) {
         loop {

@@ -121,3 +121,117 @@ impl Router {
 
 /// All that cores say stays in order.
 const PROJECTS: Priority = Priority::Bulk;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rtm_codec::UserId;
+
+    use super::*;
+    use crate::{
+        Now,
+        cluster::{
+            Change, Envelope, Frame, MembershipConfig, NodeConfig, NodeName, NodeOutput, PostConfig, PresenceParcel,
+            View,
+        },
+    };
+
+    fn app(letter: char) -> AppId {
+        AppId::new(letter.to_string().repeat(32)).unwrap()
+    }
+
+    fn watch(user: &str) -> ProjectParcel {
+        ProjectParcel::Presence(PresenceParcel::Watch { user_id: UserId::new(user).unwrap() })
+    }
+
+    fn posting(to: &NodeId, ticket: Option<u64>) -> Posting {
+        Posting { to: to.clone(), parcel: watch("u"), ticket: ticket.map(Ticket) }
+    }
+
+    /// A node whose post knows another one.
+    fn node(now: Now) -> (Node, NodeId) {
+        let config =
+            NodeConfig { membership: MembershipConfig::new(NodeName::new("a").unwrap()), post: PostConfig::default() };
+        let mut node = Node::new(config, 1, now);
+        let other = NodeId { name: NodeName::new("b").unwrap(), incarnation: 7 };
+        let view = View::empty(0).next(&[Change::Join(node.id().clone(), 1), Change::Join(other.clone(), 1)]);
+        node.set_post_view(now.instant, &view);
+        (node, other)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+    fn now() -> Now {
+        Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 }
+    }
+
+    #[test]
+    fn tickets_of_two_projects_with_one_number_are_told_apart() {
+        let now = now();
+        let (mut node, other) = node(now);
+        let mut router = Router::default();
+        router.post(&mut node, now.instant, &app('a'), posting(&other, Some(1)));
+        router.post(&mut node, now.instant, &app('b'), posting(&other, Some(1)));
+        assert_eq!(router.take(), None);
+        for (number, letter) in [(2, 'b'), (1, 'a')] {
+            router.handle(&mut node, now.instant, PostEvent::Settled(Ticket(number), Settled::Taken));
+            let posted = ForCore::Posted { app_id: app(letter), ticket: Ticket(1), posted: Posted::Taken };
+            assert_eq!(router.take(), Some(posted));
+        }
+        router.handle(&mut node, now.instant, PostEvent::Settled(Ticket(1), Settled::Taken));
+        assert_eq!(router.take(), None, "a ticket is settled once");
+    }
+
+    #[test]
+    fn what_no_box_takes_is_settled_at_once() {
+        let now = now();
+        let (mut node, other) = node(now);
+        let mut router = Router::default();
+        let stranger = NodeId { incarnation: 8, ..other.clone() };
+        router.post(&mut node, now.instant, &app('a'), posting(&stranger, Some(1)));
+        let posted = |ticket, posted| ForCore::Posted { app_id: app('a'), ticket: Ticket(ticket), posted };
+        assert_eq!(router.take(), Some(posted(1, Posted::Left)));
+        let mut sent = 1;
+        let refused = loop {
+            sent += 1;
+            router.post(&mut node, now.instant, &app('a'), posting(&other, Some(sent)));
+            if let Some(refused) = router.take() {
+                break refused;
+            }
+            assert!(sent < 1_000_000, "the box is bounded");
+        };
+        assert_eq!(refused, posted(sent, Posted::Dropped));
+        // News that nobody waits for begins anew, with all that waits before it.
+        router.post(&mut node, now.instant, &app('a'), posting(&other, None));
+        let mut dropped = 0;
+        while let NodeOutput::Post(event) = node.poll_output() {
+            router.handle(&mut node, now.instant, event);
+            dropped += usize::from(matches!(router.take(), Some(ForCore::Posted { posted: Posted::Dropped, .. })));
+        }
+        assert_eq!(dropped as u64, sent - 2);
+    }
+
+    #[test]
+    fn a_parcel_that_cannot_be_read_is_refused_and_counted() {
+        let now = now();
+        let (mut node, other) = node(now);
+        let mut router = Router::default();
+        let received = |head: &'static [u8]| PostEvent::Received {
+            from: other.clone(),
+            priority: PROJECTS,
+            parcel: Parcel::Project { app_id: app('a'), head: Bytes::from_static(head), body: Bytes::new() },
+        };
+        router.handle(&mut node, now.instant, received(&[11, 1, 1, b'u']));
+        let parcel = watch("u");
+        assert_eq!(router.take(), Some(ForCore::Parcel { app_id: app('a'), from: other.clone(), parcel }));
+        router.handle(&mut node, now.instant, received(&[99]));
+        assert_eq!((router.take(), router.refused()), (None, 1));
+        let NodeOutput::Publish { payload, .. } = std::iter::repeat_with(|| node.poll_output())
+            .take(100)
+            .find(|output| matches!(output, NodeOutput::Publish { to, .. } if *to == other))
+            .unwrap()
+        else {
+            panic!("nothing is sent")
+        };
+        assert!(matches!(Envelope::decode(payload).unwrap().frame, Frame::Reset { .. }));
+    }
+}
