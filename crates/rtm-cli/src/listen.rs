@@ -129,7 +129,7 @@ impl Args {
                 let (client, invitation) = (client.clone(), invitation.clone());
                 tokio::spawn(async move {
                     if let Err(error) = client.accept_invitation(&invitation, "").await {
-                        tracing::warn!("cannot accept the invitation from {}: {error}", invitation.caller_id);
+                        tracing::warn!("cannot accept the invitation from {}: {error:#}", invitation.caller_id);
                     }
                 });
             }

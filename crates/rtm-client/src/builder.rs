@@ -454,7 +454,10 @@ impl ClientBuilder {
         if self.wire == Wire::Native {
             config.window = self.window;
         }
-        config.gateways = gateways.iter().map(|gateway| GatewayConfig::default().with_tls(gateway.tls)).collect();
+        config.gateways = gateways
+            .iter()
+            .map(|gateway| GatewayConfig::default().with_name(gateway.to_string()).with_tls(gateway.tls))
+            .collect();
         let resumes = self.session.is_none() || config.abilities.resume;
         check("resume", resumes, "left out on the vendor's wire, which cannot resume a session")?;
         check("window", (1..=65_536).contains(&self.window), "1 to 65536 events")?;

@@ -5,6 +5,7 @@ mod relogin;
 
 use std::{
     collections::{HashMap, VecDeque},
+    error::Error,
     future::poll_fn,
     pin::pin,
     sync::Arc,
@@ -14,7 +15,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
-use rtm_codec::{Answer, ErrorKind, RequestId, Text, Token, Wire};
+use rtm_codec::{Answer, ErrorKind, Family, RequestId, Token, Wire};
 use rtm_connection::{
     Connection, ConnectionChangeReason, ConnectionState, Credentials, LocalInvitation, Output, RtmError, RtmEvent,
 };
@@ -75,7 +76,7 @@ pub(crate) struct Driver<N> {
     counted: ClientStats,
     figures: Arc<Figures>,
     token_provider: Option<TokenProvider>,
-    tokens: JoinSet<Result<Token, String>>,
+    tokens: JoinSet<Result<Token, Arc<dyn Error + Send + Sync>>>,
 }
 
 /// The task's ends of what it shares with the application.
@@ -351,14 +352,15 @@ impl<N: Network> Driver<N> {
         let Poll::Ready(Some(ended)) = self.tokens.poll_join_next(cx) else { return false };
         let result = match ended {
             Ok(result) => result,
-            Err(error) if error.is_panic() => Err("it panicked".to_owned()),
+            Err(error) if error.is_panic() => Err(Arc::from(Box::<dyn Error + Send + Sync>::from("it panicked"))),
             // Its token is no longer wanted.
             Err(_) => return true,
         };
         if let Err(error) = &result {
-            crate::log::provider_failed(error);
+            let error = RtmError::new(ErrorKind::ProviderFailed, Family::Login).with_source(Arc::clone(error));
+            crate::log::provider_failed(format_args!("{error:#}"));
         }
-        self.connection.handle_token(now(), result.map_err(Text::from));
+        self.connection.handle_token(now(), result);
         true
     }
 

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rtm_codec::{
-    DecodeError, Text,
+    DecodeError,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{AskId, TransportError};
@@ -26,7 +26,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     address::Address,
-    handshake::{Bounded, HEAD_BYTES, is_lasting, location, with_cause},
+    cause::{explained, explanation, transport_error},
+    handshake::{Bounded, HEAD_BYTES, is_lasting, location},
     network::Network,
 };
 
@@ -60,9 +61,9 @@ impl<N: Network> Gateway<N> {
             // The other end lives as long as this future.
             let on_part = move || _ = part.send(id);
             let answer = post(&*network, &address, &request, on_part).await.map_err(|error| {
-                let detail = Text::from(format!("{address}: {error}"));
-                crate::log::not_answered(request.endpoint(), &detail);
-                TransportError { retry: !error.is_lasting(), detail }
+                let error = error.into_transport_error();
+                crate::log::not_answered(&address, request.endpoint(), &error);
+                error
             });
             Asked { id, answer: Some(answer) }
         };
@@ -96,7 +97,7 @@ impl<N: Network> Gateway<N> {
 enum GatewayError {
     #[error(transparent)]
     Connect(#[from] io::Error),
-    #[error("{}", with_cause(.0))]
+    #[error(transparent)]
     Http(hyper::Error),
     #[error("the server redirects to Location {0:?}, and clients do not follow: use that address as the gateway")]
     Redirected(String),
@@ -104,9 +105,9 @@ enum GatewayError {
     NotHttp,
     #[error("it answered with HTTP status {0}")]
     Status(StatusCode),
-    #[error("its answer cannot be read: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("its answer is not valid: {0}")]
+    #[error("its answer cannot be read")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("its answer is not valid")]
     Decode(#[from] DecodeError),
 }
 
@@ -119,6 +120,19 @@ impl GatewayError {
             Self::Redirected(_) | Self::NotHttp => true,
             Self::Http(_) | Self::Body(_) | Self::Decode(_) => false,
         }
+    }
+
+    /// What the machine is told, which knows whom it asked.
+    fn into_transport_error(self) -> TransportError {
+        let (retry, what) = (!self.is_lasting(), self.to_string());
+        let error = match self {
+            Self::Connect(error) => error.into(),
+            Self::Http(error) => error.into(),
+            Self::Body(error) => explained(io::ErrorKind::Other, what, error).into(),
+            Self::Decode(error) => explained(io::ErrorKind::Other, what, error).into(),
+            Self::Redirected(_) | Self::NotHttp | Self::Status(_) => explanation(what),
+        };
+        transport_error(error, retry)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::hash_map::RandomState,
-    error::Error as _,
     hash::BuildHasher as _,
     io,
     pin::{Pin, pin},
@@ -21,19 +20,23 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rtm_codec::websocket::accept_key;
+use rtm_connection::TransportError;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
 };
 
-use crate::address::Address;
+use crate::{
+    address::Address,
+    cause::{explanation, transport_error},
+};
 
 /// Why no WebSocket came about.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("{}", with_cause(.0))]
+    #[error(transparent)]
     Http(hyper::Error),
     #[error("the answer is not HTTP: if the server speaks TLS, use https:// or wss://")]
     NotHttp,
@@ -55,6 +58,16 @@ impl OpenError {
             Self::NotHttp | Self::Redirected(_) | Self::NoWebSocket(_) => true,
         }
     }
+
+    /// What the machine is told, which knows where that is.
+    pub(crate) fn into_transport_error(self) -> TransportError {
+        let retry = !self.is_lasting();
+        match self {
+            Self::Io(error) => transport_error(error.into(), retry),
+            Self::Http(error) => transport_error(error.into(), retry),
+            said => transport_error(explanation(said.to_string()), retry),
+        }
+    }
 }
 
 impl From<hyper::Error> for OpenError {
@@ -74,14 +87,6 @@ pub(crate) fn location<B>(response: &Response<B>) -> Option<String> {
 /// is not trusted in a second either.
 pub(crate) fn is_lasting(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-}
-
-/// An error of hyper's with what led to it, which it does not say itself.
-pub(crate) fn with_cause(error: &hyper::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 /// A stream of which only so many bytes are read: interim answers, of which a server may send any number, have no bound

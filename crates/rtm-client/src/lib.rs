@@ -71,6 +71,7 @@ mod address;
 mod attributes;
 mod builder;
 mod call;
+mod cause;
 mod channel;
 mod client;
 mod driver;

@@ -11,6 +11,7 @@ use rtm_connection::{Target, TransportError};
 
 use crate::{
     address::Address,
+    handshake::OpenError,
     network::Network,
     settings::Settings,
     stats::Figures,
@@ -70,7 +71,10 @@ impl<N: Network> Link<N> {
         let (address, figures) = (self.settings.address(target), Arc::clone(&self.figures));
         self.state = State::Dialing(Box::pin(async move {
             let open = Open::dial(&*network, wire, &address, figures).await;
-            open.map_err(|error| if is_named { named(&error) } else { error })
+            open.map_err(|error| {
+                crate::log::no_link(&address, &error);
+                if is_named { named(error, &address) } else { error }
+            })
         }));
     }
 
@@ -136,9 +140,10 @@ impl<N: Network> Link<N> {
 }
 
 /// The same error, of an address that the user did not give.
-fn named(error: &TransportError) -> TransportError {
-    let detail = format!("the address that the gateway named could not be reached: {}", error.detail);
-    TransportError { retry: error.retry, detail: Text::from(detail) }
+fn named(error: TransportError, address: &Address) -> TransportError {
+    let place = format!("the address that the gateway named could not be reached: {address}");
+    let detail = if error.detail.is_empty() { place } else { format!("{place}: {}", error.detail) };
+    TransportError { detail: Text::from(detail), ..error }
 }
 
 impl Open {
@@ -149,14 +154,9 @@ impl Open {
         figures: Arc<Figures>,
     ) -> Result<Self, TransportError> {
         let subprotocol = (wire == Wire::Native).then_some(native::SUBPROTOCOL);
-        match Transport::open(network, address, subprotocol, figures).await {
-            Ok(transport) => Ok(Self { transport, wire: ClientWire::new(wire), frames: Vec::new(), ended: None }),
-            Err(error) => {
-                crate::log::no_link(address, &error);
-                let detail = Text::from(format!("{address}: {error}"));
-                Err(TransportError { retry: !error.is_lasting(), detail })
-            }
-        }
+        let transport = Transport::open(network, address, subprotocol, figures).await;
+        let transport = transport.map_err(OpenError::into_transport_error)?;
+        Ok(Self { transport, wire: ClientWire::new(wire), frames: Vec::new(), ended: None })
     }
 
     /// Writes and reads.

@@ -22,10 +22,10 @@ macro_rules! logs {
 logs! {
     debug no_link(address: Display, error: Display) = "no link could be made";
     debug link_ended(reason: Debug, detail: Display) = "the link ended";
-    debug not_answered(endpoint: Debug, detail: Display) = "the gateway did not answer";
+    debug not_answered(address: Display, endpoint: Debug, error: Display) = "the gateway did not answer";
     debug not_closed() = "the server did not close in time";
     warn stored_left(detail: Display) = "messages stored while offline stay on the server: they cannot be fetched";
     warn token_needed(error: Debug, retry_after: Debug) = "a token is needed";
-    warn provider_failed(error: Display) = "the token provider failed";
+    warn provider_failed(error: Display) = "there is no new token";
     warn roots_unreadable(error: Display) = "some of the system's certificates cannot be read";
 }

@@ -1,6 +1,6 @@
 //! Proxies between the client and its server: which one a gateway is reached by, and the way through it.
 
-use std::{fmt, io, net::IpAddr, time::Duration};
+use std::{error::Error, fmt, io, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -18,7 +18,8 @@ use tokio_socks::{Error as SocksError, tcp::Socks5Stream};
 
 use crate::{
     address::{Address, without_user},
-    handshake::{Bounded, HEAD_BYTES, with_cause},
+    cause::{explained, said},
+    handshake::{Bounded, HEAD_BYTES},
     network::{Connector, Io},
     tls::Trust,
 };
@@ -168,7 +169,11 @@ impl Proxies {
         }
         match server {
             Ok(server) => Ok(Some(server)),
-            Err(fault) => Err(lasting(format!("the proxy that {variable} names cannot be used: {fault}"))),
+            // Trying again does not mend it.
+            Err(fault) => Err(said(
+                io::ErrorKind::InvalidInput,
+                format!("the proxy that {variable} names cannot be used: {fault}"),
+            )),
         }
     }
 }
@@ -219,13 +224,13 @@ impl Server {
         address: &Address,
     ) -> io::Result<Box<dyn Io>> {
         let stream = connector.connect(&self.host, self.port).await;
-        let stream = stream.map_err(|error| self.explain(error.kind(), format!("cannot be reached: {error}")))?;
+        let stream = stream.map_err(|error| self.explain(error.kind(), "cannot be reached", error))?;
         let through = async {
             match self.kind {
                 Kind::Http => self.connect_http(stream, address).await,
                 Kind::Https => {
                     let stream = trust.handshake_with_proxy(&self.host, stream).await;
-                    let stream = stream.map_err(|error| self.explain(error.kind(), format!("has no TLS: {error}")))?;
+                    let stream = stream.map_err(|error| self.explain(error.kind(), "has no TLS", error))?;
                     self.connect_http(stream, address).await
                 }
                 Kind::Socks { looks_up } => self.connect_socks(stream, address, looks_up).await,
@@ -233,14 +238,14 @@ impl Server {
         };
         match timeout(ANSWER_TIMEOUT, through).await {
             Ok(result) => result,
-            Err(_) => Err(self.explain(io::ErrorKind::TimedOut, "did not answer in time")),
+            Err(_) => Err(self.say(io::ErrorKind::TimedOut, "did not answer in time")),
         }
     }
 
     async fn connect_http(&self, stream: Box<dyn Io>, address: &Address) -> io::Result<Box<dyn Io>> {
         let not_http = |error: hyper::Error| {
             let kind = if error.is_parse() { io::ErrorKind::InvalidData } else { io::ErrorKind::ConnectionAborted };
-            self.explain(kind, format!("did not answer as an HTTP proxy does: {}", with_cause(&error)))
+            self.explain(kind, "did not answer as an HTTP proxy does", error)
         };
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(Bounded::new(stream, HEAD_BYTES))).await.map_err(not_http)?;
@@ -260,7 +265,7 @@ impl Server {
         if read_buf.is_empty() {
             Ok(io.into_inner().into_inner())
         } else {
-            Err(self.explain(io::ErrorKind::InvalidData, "sent more than its answer"))
+            Err(self.say(io::ErrorKind::InvalidData, "sent more than its answer"))
         }
     }
 
@@ -282,7 +287,7 @@ impl Server {
             }
             status => (io::ErrorKind::ConnectionRefused, format!("answered with HTTP status {status}")),
         };
-        Err(self.explain(kind, what))
+        Err(self.say(kind, &what))
     }
 
     async fn connect_socks(&self, stream: Box<dyn Io>, address: &Address, looks_up: bool) -> io::Result<Box<dyn Io>> {
@@ -318,19 +323,27 @@ impl Server {
         };
         let has_credentials = self.intercept.raw_auth().is_some();
         let opened = opened.map_err(|error| {
-            let what = match &error {
-                SocksError::PasswordAuthFailure(_) => "does not take this user and password".to_owned(),
-                SocksError::NoAcceptableAuthMethods if !has_credentials => "wants a user and a password".to_owned(),
-                error => format!("could not connect: {error}"),
-            };
-            self.explain(kind(&error), what)
+            let kind = kind(&error);
+            match error {
+                SocksError::PasswordAuthFailure(_) => self.say(kind, "does not take this user and password"),
+                SocksError::NoAcceptableAuthMethods if !has_credentials => {
+                    self.say(kind, "wants a user and a password")
+                }
+                SocksError::Io(error) => self.explain(kind, "could not connect", error),
+                error => self.explain(kind, "could not connect", error),
+            }
         })?;
         Ok(opened.into_inner())
     }
 
     /// An error that names the proxy.
-    fn explain(&self, kind: io::ErrorKind, what: impl fmt::Display) -> io::Error {
-        io::Error::new(kind, format!("the proxy {self} {what}"))
+    fn say(&self, kind: io::ErrorKind, what: &str) -> io::Error {
+        said(kind, format!("the proxy {self} {what}"))
+    }
+
+    /// An error that names the proxy, with the one behind it.
+    fn explain(&self, kind: io::ErrorKind, what: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+        explained(kind, format!("the proxy {self} {what}"), source)
     }
 }
 
@@ -354,11 +367,6 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
-}
-
-/// An error that trying again does not mend.
-fn lasting(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 /// How long a proxy may take to connect to the server: as long as TCP to it may take, and a round trip.

@@ -15,6 +15,7 @@ use tokio_rustls::{
 };
 
 use crate::{
+    cause::{explained, said},
     error::{BuildError, CertificateFault},
     network::Io,
 };
@@ -143,7 +144,7 @@ fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Certific
 }
 
 /// The same error with what to do about it, where that is known.
-fn explained(error: io::Error) -> io::Error {
+fn advised(error: io::Error) -> io::Error {
     let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) else { return error };
     let advice = match cause {
         Error::InvalidMessage(_) => "the server does not speak TLS: use http:// or ws://",
@@ -158,7 +159,7 @@ fn explained(error: io::Error) -> io::Error {
         }
         _ => return error,
     };
-    io::Error::new(error.kind(), format!("{advice} ({cause})"))
+    explained(error.kind(), advice, cause.clone())
 }
 
 struct Connector(TlsConnector);
@@ -166,8 +167,8 @@ struct Connector(TlsConnector);
 impl Connector {
     async fn handshake(&self, host: &str, stream: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
-        Ok(Box::new(self.0.connect(name, stream).await.map_err(explained)?))
+            .map_err(|_| said(io::ErrorKind::InvalidInput, "the host name cannot be verified by TLS"))?;
+        Ok(Box::new(self.0.connect(name, stream).await.map_err(advised)?))
     }
 }
 

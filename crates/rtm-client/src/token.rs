@@ -7,7 +7,10 @@ use rtm_codec::{Token, UserId};
 
 /// How to get a token, as the application said.
 #[derive(Clone)]
-pub(crate) struct TokenProvider(Arc<dyn Fn(UserId) -> BoxFuture<'static, Result<Token, String>> + Send + Sync>);
+pub(crate) struct TokenProvider(Arc<dyn Fn(UserId) -> BoxFuture<'static, Provided> + Send + Sync>);
+
+/// A token, or the provider's own error.
+type Provided = Result<Token, Arc<dyn Error + Send + Sync>>;
 
 impl TokenProvider {
     pub(crate) fn new<P, F, E>(provider: P) -> Self
@@ -19,14 +22,14 @@ impl TokenProvider {
         Self(Arc::new(move |user_id| {
             let token = provider(user_id);
             Box::pin(async move {
-                let token = token.await.map_err(|error| error.into().to_string())?;
-                Token::new(token).map_err(|error| error.to_string())
+                let token = token.await.map_err(|error| Arc::from(error.into()))?;
+                Token::new(token).map_err(|error| Arc::new(error) as Arc<dyn Error + Send + Sync>)
             })
         }))
     }
 
     /// A token for the user, or why there is none.
-    pub(crate) async fn token(&self, user_id: UserId) -> Result<Token, String> {
+    pub(crate) async fn token(&self, user_id: UserId) -> Provided {
         (self.0)(user_id).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtm_codec::{Abilities, AppId, CallLimits, KeepAlive, Token, UserId, Wire};
+use rtm_codec::{Abilities, AppId, CallLimits, KeepAlive, Text, Token, UserId, Wire};
 
 /// How a connection behaves. The default is for the native wire; [`Config::vendor`] for the vendor's. The times are in
 /// `docs/rtm.md#times-of-the-client`.
@@ -157,14 +157,23 @@ impl Default for BackoffConfig {
 }
 
 /// One of the gateways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct GatewayConfig {
+    /// What errors call it; they do not name it if this is empty.
+    pub name: Text,
     /// Whether it is asked for servers that speak TLS, where it is asked.
     pub tls: bool,
 }
 
 impl GatewayConfig {
+    /// The same gateway, with this name in errors.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Text>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// The same gateway, with TLS or without.
     #[must_use]
     pub fn with_tls(mut self, tls: bool) -> Self {

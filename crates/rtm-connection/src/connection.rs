@@ -12,6 +12,7 @@ mod timeouts;
 mod tokens;
 
 use std::{
+    error::Error,
     mem,
     ops::ControlFlow,
     sync::Arc,
@@ -279,7 +280,7 @@ impl Connection {
     }
 
     /// The token provider gave a token, or why it gave none. A token that comes late is taken all the same.
-    pub fn handle_token(&mut self, now: Instant, result: Result<Token, Text>) {
+    pub fn handle_token(&mut self, now: Instant, result: Result<Token, Arc<dyn Error + Send + Sync>>) {
         let now = self.advance(now);
         self.turn(now, |active| active.token_fetched(result));
     }

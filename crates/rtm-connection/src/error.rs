@@ -1,10 +1,22 @@
 //! Why a call failed.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use rtm_codec::{ErrorKind, Family, Refusal, Text};
 
-/// Why a call failed: the [`kind`](Self::kind), the family of calls, and a [detail](Self::detail) for people.
+use crate::failure::{Failure, Sources};
+
+/// Why a call failed: the [`kind`](Self::kind), the family of calls, a [detail](Self::detail) for people, and the
+/// [source](Error::source) if another error is behind it.
+///
+/// `{error}` does not say what the source says; `{error:#}` shows the error and its sources in one line. `==` leaves the
+/// source out.
+///
+/// | what failed | `source()` |
+/// |---|---|
+/// | connecting to the server, or to a proxy | [`std::io::Error`] |
+/// | TLS | `rustls::Error` |
+/// | the token provider | the error that it returned |
 ///
 /// ```
 /// use rtm_codec::{ErrorKind, Family};
@@ -13,18 +25,19 @@ use rtm_codec::{ErrorKind, Family, Refusal, Text};
 /// let error = RtmError::new(ErrorKind::NotInChannel, Family::ChannelMessage);
 /// assert_eq!(error.to_string(), "the client is not in the channel: join it first (code 5)");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RtmError {
     kind: ErrorKind,
     family: Family,
     detail: Text,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl RtmError {
     /// An error of a call of `family`, without a detail.
     #[must_use]
     pub fn new(kind: ErrorKind, family: Family) -> Self {
-        Self { kind, family, detail: Text::default() }
+        Self { kind, family, detail: Text::default(), source: None }
     }
 
     /// Adds what exactly was wrong.
@@ -34,10 +47,17 @@ impl RtmError {
         self
     }
 
+    /// Adds the error behind this one.
+    #[must_use]
+    pub fn with_source(mut self, source: Arc<dyn Error + Send + Sync>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// A refusal, as the error of a call of `family`.
     #[must_use]
     pub fn from_refusal(refusal: Refusal, family: Family) -> Self {
-        Self { kind: refusal.kind, family, detail: refusal.detail }
+        Self { kind: refusal.kind, family, detail: refusal.detail, source: None }
     }
 
     /// What went wrong.
@@ -72,9 +92,9 @@ impl RtmError {
 }
 
 impl RtmError {
-    /// The error as a part of a sentence that ends with the code of another.
-    pub(crate) fn without_code(&self) -> impl fmt::Display + '_ {
-        WithoutCode(self)
+    /// The error as what led to another one, whose code is said, and whose source is this one's.
+    pub(crate) fn into_cause(self, what: &str) -> Failure {
+        Failure { detail: Text::from(format!("{what}: {}", WithoutCode(&self))), source: self.source }
     }
 }
 
@@ -82,7 +102,7 @@ struct WithoutCode<'a>(&'a RtmError);
 
 impl fmt::Display for WithoutCode<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RtmError { kind, family: _, detail } = self.0;
+        let RtmError { kind, family: _, detail, source: _ } = self.0;
         if detail.is_empty() { kind.fmt(f) } else { write!(f, "{kind}: {detail}") }
     }
 }
@@ -90,23 +110,41 @@ impl fmt::Display for WithoutCode<'_> {
 /// Shows the detail: it is a sentence of this library or of the server, and of no user.
 impl fmt::Debug for RtmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, family, detail } = self;
+        let Self { kind, family, detail, source } = self;
         let detail = detail.as_str();
-        f.debug_struct("RtmError").field("kind", kind).field("family", family).field("detail", &detail).finish()
+        let mut shown = f.debug_struct("RtmError");
+        shown.field("kind", kind).field("family", family).field("detail", &detail);
+        if let Some(source) = source {
+            shown.field("source", source);
+        }
+        shown.finish()
     }
 }
 
 impl fmt::Display for RtmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.without_code().fmt(f)?;
-        match self.code() {
-            Some(code) => write!(f, " (code {code})"),
-            None => Ok(()),
+        WithoutCode(self).fmt(f)?;
+        if let Some(code) = self.code() {
+            write!(f, " (code {code})")?;
         }
+        if f.alternate() { write!(f, "{}", Sources(self.source())) } else { Ok(()) }
     }
 }
 
-impl std::error::Error for RtmError {}
+impl Error for RtmError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&**self.source.as_ref()?)
+    }
+}
+
+impl PartialEq for RtmError {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { kind, family, detail, source: _ } = self;
+        (kind, family, detail) == (&other.kind, &other.family, &other.detail)
+    }
+}
+
+impl Eq for RtmError {}
 
 #[cfg(feature = "serde")]
 impl serde::Serialize for RtmError {
@@ -115,7 +153,7 @@ impl serde::Serialize for RtmError {
 
         let mut fields = serializer.serialize_struct("RtmError", 2)?;
         fields.serialize_field("code", &self.code())?;
-        fields.serialize_field("message", &self.to_string())?;
+        fields.serialize_field("message", &format!("{self:#}"))?;
         fields.end()
     }
 }

@@ -55,6 +55,7 @@ mod connection;
 mod display;
 mod error;
 mod event;
+mod failure;
 mod gateway;
 mod gateways;
 mod intent;

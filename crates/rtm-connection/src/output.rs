@@ -6,14 +6,14 @@
     reason = "a driver carries out every output and fills in every field: a new one that it passes over must not compile"
 )]
 
-use std::sync::Arc;
+use std::{error::Error, fmt, sync::Arc};
 
 use rtm_codec::{
     Answer, ClientFrame, CloseReason, Command, RequestId, Text,
     anyrtc::gateway::{Address, GatewayRequest},
 };
 
-use crate::{Deadline, RtmError, RtmEvent};
+use crate::{Deadline, RtmError, RtmEvent, failure::Failure};
 
 /// What [`poll_output`](crate::Connection::poll_output) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,10 +89,25 @@ pub enum Target {
 pub struct AskId(pub(crate) u64);
 
 /// Why the transport could not do what it was to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TransportError {
     /// Whether trying again may help. A reconnect goes on anyway.
     pub retry: bool,
-    /// What exactly was wrong, for a person; possibly empty.
+    /// What exactly was wrong, for a person; possibly empty. It does not say what the source says.
     pub detail: Text,
+    /// The error behind it.
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// With its sources, in one line.
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Failure::from(self.clone()).in_full())
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(TransportError { retry: _, detail, source }: TransportError) -> Self {
+        Self { detail, source }
+    }
 }

@@ -40,7 +40,7 @@ impl From<RtmError> for ApiError {
         };
         // Rounded up: a second early is too early.
         let retry_after = error.retry_after().map(|wait| wait.as_secs() + 1);
-        Self { status, reason: error.to_string(), retry_after }
+        Self { status, reason: format!("{error:#}"), retry_after }
     }
 }
 

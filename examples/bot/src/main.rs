@@ -99,7 +99,7 @@ impl Bot {
             // Calls may be awaited between two events: their answers do not come through the stream.
             "who" => match self.room.members().await {
                 Ok(members) => members.iter().map(|member| member.as_str()).collect::<Vec<_>>().join(", "),
-                Err(error) => format!("I do not know: {error}"),
+                Err(error) => format!("I do not know: {error:#}"),
             },
             _ => "try /hello, /uptime or /who".to_owned(),
         })
@@ -109,6 +109,6 @@ impl Bot {
 /// An answer that cannot be sent is no reason to end.
 fn report<T>(sent: Result<T, rtm_client::RtmError>) {
     if let Err(error) = sent {
-        eprintln!("an answer was not sent: {error}");
+        eprintln!("an answer was not sent: {error:#}");
     }
 }

@@ -238,7 +238,7 @@ impl World {
                 }
             }
             Step::DialFailed { kind: number, retry } => {
-                let error = TransportError { retry, detail: Text::from("it is so") };
+                let error = TransportError { retry, detail: Text::from("it is so"), source: None };
                 if let Some(id) = self.take_server_ask() {
                     let refused = GatewayAnswer::Refused(kind(number));
                     self.connection.handle_asked(now, id, if retry { Err(error) } else { Ok(refused) });

@@ -75,7 +75,7 @@ async fn interim_answers_without_end_are_given_up() {
         }
     };
     let error = tokio::select! {
-        result = client.login("alice", None) => result.unwrap_err().to_string(),
+        result = client.login("alice", None) => format!("{:#}", result.unwrap_err()),
         () = hints => unreachable!(),
     };
     assert!(error.contains("the answer has no end"), "{error}");

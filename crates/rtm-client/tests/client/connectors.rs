@@ -1,5 +1,7 @@
 //! Streams that the application opens, and gateways below a path.
 
+use std::error::Error as _;
+
 use rtm_client::{Client, Wire};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
@@ -50,8 +52,9 @@ async fn what_a_connector_says_is_in_the_error() {
     let builder = builder.connector(async |_, _| Err::<UnixStream, _>(std::io::Error::other("no tunnel today")));
     let builder = builder.login_timeout(std::time::Duration::from_millis(300));
     let (client, _events) = builder.build().unwrap();
-    let error = client.login("ann", None).await.unwrap_err().to_string();
-    assert!(error.contains("rtm.invalid:81: no tunnel today"), "{error}");
+    let error = client.login("ann", None).await.unwrap_err();
+    assert!(error.detail().ends_with("rtm.invalid:81"), "{error}");
+    assert_eq!(error.source().unwrap().to_string(), "no tunnel today");
 }
 
 /// A proxy in front of a server that has it below `/apps/rtm`, and answers 404 to all else.

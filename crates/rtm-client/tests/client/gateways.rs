@@ -92,9 +92,39 @@ async fn an_error_names_each_gateway() {
         let (client, _events) = builder.build().unwrap();
         let error = client.login("ann", None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
-        let error = error.to_string();
-        assert!(error.contains(&one.to_string()) && error.contains(&two.to_string()), "{error}");
+        let shown = error.to_string();
+        assert!(shown.contains(&one.to_string()) && shown.contains(&two.to_string()), "{shown}");
+        // One is said by the source, the other in the text.
+        assert_eq!(format!("{error:#}").matches("Connection refused").count(), 2, "{error:#}");
+        assert!(std::error::Error::source(&error).unwrap().is::<std::io::Error>());
     }
+}
+
+#[tokio::test]
+async fn an_error_names_the_gateway_that_is_silent() {
+    let gone = gone().await;
+    let (_listener, silent) = silent().await;
+    for wire in WIRES {
+        for gateways in [&[silent][..], &[gone, silent]] {
+            let builder = over(gateways, wire).login_timeout(Duration::from_millis(600));
+            let (client, _events) = builder.build().unwrap();
+            let error = client.login("ann", None).await.unwrap_err();
+            let said = match wire {
+                Wire::Vendor => "the gateway did not answer in time",
+                _ => "the server did not open the connection in time",
+            };
+            assert!(error.detail().contains(&format!("{silent}: {said}")), "{error:#}");
+            assert_eq!(error.detail().contains(&gone.to_string()), gateways.len() > 1, "{error:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_about_many_gateways_is_short() {
+    let gone: Vec<_> = futures::future::join_all((0..50).map(|_| gone())).await;
+    let (client, _events) = over(&gone, Wire::Native).login_timeout(Duration::from_secs(2)).build().unwrap();
+    let error = format!("{:#}", client.login("ann", None).await.unwrap_err());
+    assert!(error.contains("; and 46 more; 127.0.0.1:") && error.len() < 500, "{}: {error}", error.len());
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Links that cannot be made, and what is said of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error as _,
+    time::{Duration, Instant},
+};
 
 use rtm_client::{Client, ConnectError, ErrorKind, Wire};
 use rtm_server::{Server, TlsFiles};
@@ -70,8 +73,10 @@ async fn an_address_of_the_gateways_is_not_called_the_gateway() {
         .unwrap();
     let builder = builder(&at).wire(Wire::Vendor).login_timeout(Duration::from_secs(1));
     let (client, _events) = builder.build().unwrap();
-    let error = client.login("ann", None).await.unwrap_err().to_string();
-    assert!(error.contains("the address that the gateway named could not be reached: 127.0.0.1:1: "), "{error}");
+    let error = client.login("ann", None).await.unwrap_err();
+    let said = format!("{}: the address that the gateway named could not be reached: 127.0.0.1:1", at.local_addr());
+    assert!(error.detail().ends_with(&said), "{error}");
+    assert!(error.source().unwrap().is::<std::io::Error>(), "{error:?}");
 }
 
 #[tokio::test]
@@ -88,5 +93,46 @@ async fn an_error_tells_its_cause_once_and_its_code_last() {
     assert!(format!("{error:?}").contains("Connection refused"), "{error:?}");
     let chain = ConnectError::Login(error.clone());
     assert_eq!(chain.to_string(), "the login failed");
-    assert_eq!(std::error::Error::source(&chain).unwrap().to_string(), error.to_string());
+    assert_eq!(chain.source().unwrap().to_string(), error.to_string());
+}
+
+#[tokio::test]
+async fn behind_an_error_is_what_the_system_said_and_nothing_is_said_twice() {
+    for wire in WIRES {
+        let builder = Client::builder().gateway("127.0.0.1:1").app_id(APP_ID).wire(wire);
+        let (client, _events) = builder.login_timeout(Duration::from_millis(300)).build().unwrap();
+        let error = client.login("ann", None).await.unwrap_err();
+        let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused, "{wire:?}: {error:?}");
+        assert_eq!(
+            format!("{error:#}"),
+            "no answer in time: the last attempt failed: cannot connect to the server: 127.0.0.1:1 (code 8): \
+             Connection refused (os error 111)",
+        );
+    }
+}
+
+#[tokio::test]
+async fn behind_the_failure_of_a_history_query_is_what_the_system_said() {
+    let server = server().await;
+    let at = server.local_addr();
+    let is_gone = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let gone = std::sync::Arc::clone(&is_gone);
+    let builder = Client::builder().gateway("http://rtm.invalid").app_id(APP_ID).wire(Wire::Vendor);
+    let builder = builder.connector(move |_, _| {
+        let is_gone = gone.load(std::sync::atomic::Ordering::Relaxed);
+        async move {
+            match is_gone {
+                true => Err(std::io::ErrorKind::HostUnreachable.into()),
+                false => tokio::net::TcpStream::connect(at).await,
+            }
+        }
+    });
+    let (client, _events) = builder.build().unwrap();
+    client.login("ann", None).await.unwrap();
+    is_gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = client.query_peer_history("bob", rtm_client::HistoryQuery::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::GatewayConnectFailed, "rtm.invalid:80"));
+    let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+    assert_eq!(source.kind(), std::io::ErrorKind::HostUnreachable);
 }

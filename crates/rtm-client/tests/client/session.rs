@@ -229,6 +229,12 @@ async fn both_wires_go_over_tls_to_a_server_whose_root_is_given() {
         let error = stranger.login("alice", None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::GatewayConnectFailed, "{wire:?}: {error}");
         assert!(error.to_string().contains("certificate"), "{wire:?}: {error}");
+        #[cfg(feature = "rustls")]
+        {
+            use rtm_client::rustls::{CertificateError, Error};
+            let source = std::error::Error::source(&error).unwrap().downcast_ref::<Error>();
+            assert_eq!(source, Some(&Error::InvalidCertificate(CertificateError::UnknownIssuer)), "{wire:?}");
+        }
     }
 }
 

@@ -85,3 +85,22 @@ async fn after_a_change_of_certificate_everybody_is_told_and_nobody_is_locked_ou
         state(events, ConnectionState::Connected).await;
     }
 }
+
+#[tokio::test]
+async fn behind_a_provider_that_failed_is_its_own_error() {
+    #[derive(Debug, PartialEq)]
+    struct NoSuchUser(u32);
+    impl std::fmt::Display for NoSuchUser {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "there is no user {}", self.0)
+        }
+    }
+    impl std::error::Error for NoSuchUser {}
+
+    let builder = Client::builder().gateway("127.0.0.1:1").app_id(APP_ID);
+    let (client, _events) = builder.token_provider(async |_| Err::<String, _>(NoSuchUser(7))).build().unwrap();
+    let error = client.login("ann", None).await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.downcast_ref::<NoSuchUser>(), Some(&NoSuchUser(7)));
+    assert_eq!(format!("{error:#}"), "the token provider failed (code 1): there is no user 7");
+}

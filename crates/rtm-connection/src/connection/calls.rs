@@ -1,6 +1,6 @@
 //! The user's calls: checked, sent, and ended once.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, error::Error, sync::Arc, time::Instant};
 
 use rtm_codec::{
     Answer, ChannelId, Command, ErrorKind, MessageId, Refusal, RequestId,
@@ -220,6 +220,17 @@ impl Active<'_> {
 
     /// Ends a request: brings what is kept here up to date, and tells the user.
     pub(super) fn finish(&mut self, id: RequestId, request: Request, result: Result<Answer, Refusal>) {
+        self.finish_with(id, request, result, None);
+    }
+
+    /// The same, with the error behind a refusal that is none of the server's.
+    pub(super) fn finish_with(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        result: Result<Answer, Refusal>,
+        source: Option<Arc<dyn Error + Send + Sync>>,
+    ) {
         let Request { command, deadline: _, sent, errand } = request;
         let mut result = match result {
             Ok(answer) if !command.is_answered_by(&answer) => {
@@ -283,7 +294,10 @@ impl Active<'_> {
             self.account.token.provided = None;
             return;
         }
-        let result = result.map_err(|refusal| RtmError::from_refusal(refusal, command.family()));
+        let result = result.map_err(|refusal| {
+            let error = RtmError::from_refusal(refusal, command.family());
+            source.into_iter().fold(error, RtmError::with_source)
+        });
         self.push(Output::Reply { id, result });
     }
 

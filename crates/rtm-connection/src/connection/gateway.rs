@@ -7,9 +7,13 @@ use rtm_codec::{
     anyrtc::gateway::{GatewayAnswer, GatewayRequest, StoredCursor, StoredPage},
 };
 
-use super::account::{Active, End};
+use super::{
+    account::{Active, End},
+    login::NOT_NAMED,
+};
 use crate::{
     AskId, Output, TransportError,
+    failure::Failure,
     gateway::{Route, Stored},
     link::LinkState,
 };
@@ -91,20 +95,24 @@ impl Active<'_> {
                         self.open_server(server, route);
                         ControlFlow::Continue(())
                     }
-                    None => self.attempt_failed(unreachable, Text::from("the gateway names no server"), true),
+                    None => self.attempt_failed(unreachable, "the gateway names no server".into(), true),
                 }
             }
-            Ok(GatewayAnswer::Refused(kind)) => self.attempt_failed(kind, Text::default(), kind == ErrorKind::TooOften),
-            Ok(_) => self.attempt_failed(unreachable, Text::from("the gateway says to try again"), true),
-            Err(TransportError { retry, detail }) => self.attempt_failed(unreachable, detail, retry),
+            Ok(GatewayAnswer::Refused(kind)) => {
+                self.attempt_failed(kind, Failure::default(), kind == ErrorKind::TooOften)
+            }
+            Ok(_) => self.attempt_failed(unreachable, "the gateway says to try again".into(), true),
+            Err(error) => {
+                let retry = error.retry;
+                self.attempt_failed(unreachable, error.into(), retry)
+            }
         }
     }
 
     /// The gateway has not said in time which server to connect to.
     pub(super) fn server_timeout(&mut self) -> ControlFlow<End> {
         self.drop_link(None);
-        let detail = Text::from("the gateway did not answer in time");
-        self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true)
+        self.attempt_failed(ErrorKind::GatewayConnectFailed, NOT_NAMED.into(), true)
     }
 
     fn try_stored(&mut self, after: Option<StoredCursor>, tries: u32) {
@@ -134,7 +142,7 @@ impl Active<'_> {
             Ok(GatewayAnswer::TryAgain | GatewayAnswer::Refused(ErrorKind::TooOften)) => {
                 self.stored_failed(after, tries, Text::from("the gateway says to try again"));
             }
-            Err(error) => self.stored_failed(after, tries, error.detail),
+            Err(error) => self.stored_failed(after, tries, Text::from(self.at_gateway(error.into()).in_full())),
             Ok(_) => self.leave_stored(Text::from("the gateway refuses")),
         }
     }
@@ -188,7 +196,7 @@ impl Active<'_> {
         match self.stored() {
             Some(Stored::Asked { ask, after, tries, .. }) => {
                 self.push(Output::CancelAsk(ask));
-                self.stored_failed(after, tries, Text::from("the gateway did not answer in time"));
+                self.stored_failed(after, tries, Text::from(NOT_NAMED));
             }
             Some(Stored::Waiting { after, tries, .. }) => self.try_stored(after, tries + 1),
             Some(Stored::Done) | None => {}
@@ -196,14 +204,19 @@ impl Active<'_> {
     }
 
     fn history_answered(&mut self, id: RequestId, result: Result<GatewayAnswer, TransportError>) {
+        let mut source = None;
         let result = match result {
             Ok(GatewayAnswer::History(page)) => Ok(Answer::QueryHistory(page)),
             Ok(GatewayAnswer::Refused(kind)) => Err(Refusal::from(kind)),
             Ok(_) => Err(Refusal::new(ErrorKind::Failure, "the gateway says to try again")),
-            Err(error) => Err(Refusal::new(ErrorKind::GatewayConnectFailed, &error.detail)),
+            Err(error) => {
+                let failure = self.at_gateway(error.into());
+                source = failure.source;
+                Err(Refusal::new(ErrorKind::GatewayConnectFailed, &failure.detail))
+            }
         };
         if let Some(request) = self.account.pending.remove(id) {
-            self.finish(id, request, result);
+            self.finish_with(id, request, result, source);
         }
     }
 

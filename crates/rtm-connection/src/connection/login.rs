@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, Text, anyrtc::gateway::Address};
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Login, Refusal, Resume, anyrtc::gateway::Address};
 
 use super::{
     Connection, State,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     AskId, ConnectionChangeReason as Reason, ConnectionState, Credentials, Output, RtmError, Target, TransportError,
-    gateway::Route, link::LinkState,
+    failure::Failure, gateway::Route, link::LinkState,
 };
 
 impl Connection {
@@ -45,6 +45,7 @@ impl Connection {
         }
         let config = &self.lasting.config;
         self.lasting.limiter.set_limits(config.limits.clone());
+        self.lasting.gateways.forget_failures();
         let deadline = now + config.login_timeout;
         let saved = match mem::replace(&mut self.state, State::Out { saved: None }) {
             State::Out { saved } => saved.filter(|saved| saved.user_id == credentials.user_id),
@@ -259,7 +260,8 @@ impl Active<'_> {
             return ControlFlow::Continue(());
         }
         self.account.link = LinkState::Lost;
-        self.attempt_failed(ErrorKind::GatewayConnectFailed, error.detail, error.retry)
+        let retry = error.retry;
+        self.attempt_failed(ErrorKind::GatewayConnectFailed, error.into(), retry)
     }
 
     /// The server has not opened the link in time.
@@ -268,8 +270,7 @@ impl Active<'_> {
             return ControlFlow::Continue(());
         }
         self.drop_link(Some(CloseReason::LoginTimeout));
-        let detail = Text::from("the server did not open the connection in time");
-        self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true)
+        self.attempt_failed(ErrorKind::GatewayConnectFailed, NOT_OPENED.into(), true)
     }
 
     /// Tries the next server that the gateway named, if there is one.
@@ -284,28 +285,60 @@ impl Active<'_> {
 
     /// The gateway, or the server that it named, did not let the user in. The link is gone already. Where the next gateway
     /// may, that is tried at once.
-    pub(super) fn attempt_failed(&mut self, kind: ErrorKind, detail: Text, retry: bool) -> ControlFlow<End> {
+    pub(super) fn attempt_failed(&mut self, kind: ErrorKind, failure: Failure, retry: bool) -> ControlFlow<End> {
         let is_of_gateway = matches!(
             kind,
             ErrorKind::GatewayConnectFailed | ErrorKind::Failure | ErrorKind::Timeout | ErrorKind::TooOften
         );
         if !is_of_gateway {
-            return self.login_failed(kind, detail, retry);
+            return self.login_failed(kind, failure, retry);
         }
-        let (detail, retry) = self.lasting.gateways.failed(detail, retry);
+        // That says how long to wait, which callers read.
+        let refusal = (kind == ErrorKind::TooOften).then(|| failure.clone());
+        let named = kind == ErrorKind::GatewayConnectFailed || self.lasting.gateways.are_several();
+        let failure = if named { self.at_gateway(failure) } else { failure };
+        let (failures, retry) = self.lasting.gateways.failed(failure, retry);
         if !self.lasting.gateways.try_next() {
-            return self.login_failed(kind, detail, retry);
+            return self.login_failed(kind, refusal.unwrap_or(failures), retry);
         }
         if let Some(login) = &mut self.account.login {
-            login.last_error = Some(RtmError::new(kind, Family::Login).with_detail(detail));
+            login.last_error = Some(login_error(kind, failures));
         }
         self.try_gateway();
         ControlFlow::Continue(())
     }
 
+    /// What went wrong, with the name of the gateway in use.
+    pub(super) fn at_gateway(&self, failure: Failure) -> Failure {
+        failure.at(&self.lasting.config.gateways[self.lasting.gateways.current()].name)
+    }
+
+    /// The time of the user's login is over, with whatever was under way.
+    pub(super) fn login_timeout(&mut self) -> ControlFlow<End> {
+        let under_way = match self.account.link {
+            LinkState::Asking { .. } => Some(NOT_NAMED),
+            LinkState::Dialing { .. } => Some(NOT_OPENED),
+            LinkState::LoggingIn { .. } => Some(NOT_ANSWERED),
+            LinkState::Lost | LinkState::Online(_) | LinkState::Waiting { .. } | LinkState::NeedsToken { .. } => None,
+        };
+        self.give_up_attempt();
+        let mut last_error = self.account.login.as_mut().and_then(|login| login.last_error.take());
+        if let Some(what) = under_way.filter(|_| !self.lasting.gateways.has_failed()) {
+            let (failures, _) = self.lasting.gateways.failed(self.at_gateway(what.into()), true);
+            last_error = Some(login_error(ErrorKind::GatewayConnectFailed, failures));
+        }
+        let failure = match last_error {
+            Some(error) => error.into_cause("the last attempt failed"),
+            None if self.account.token.is_asked() => "the token provider has not answered".into(),
+            None => Failure::default(),
+        };
+        let error = login_error(ErrorKind::Timeout, failure);
+        ControlFlow::Break(End { error, is_aborted: false, reason: Reason::LoginTimeout })
+    }
+
     /// No gateway let the user in. The link is gone already.
-    pub(super) fn login_failed(&mut self, kind: ErrorKind, detail: Text, retry: bool) -> ControlFlow<End> {
-        let error = RtmError::new(kind, Family::Login).with_detail(detail);
+    pub(super) fn login_failed(&mut self, kind: ErrorKind, failure: Failure, retry: bool) -> ControlFlow<End> {
+        let error = login_error(kind, failure);
         let is_ban = matches!(kind, ErrorKind::Banned | ErrorKind::InvalidAppId);
         if matches!(kind, ErrorKind::InvalidToken | ErrorKind::TokenExpired | ErrorKind::NotAuthorized) {
             self.lasting.limiter.token_refused(self.now);
@@ -328,6 +361,20 @@ impl Active<'_> {
     pub(super) fn refused(&mut self, refusal: Refusal) -> ControlFlow<End> {
         self.drop_link(Some(CloseReason::Logout));
         let retry = self.account.login.is_none();
-        self.attempt_failed(refusal.kind, refusal.detail, retry)
+        self.attempt_failed(refusal.kind, refusal.detail.into(), retry)
     }
 }
+
+/// Why a login failed.
+pub(super) fn login_error(kind: ErrorKind, Failure { detail, source }: Failure) -> RtmError {
+    let error = RtmError::new(kind, Family::Login).with_detail(detail);
+    match source {
+        Some(source) => error.with_source(source),
+        None => error,
+    }
+}
+
+/// What a server or a gateway did not do in time.
+pub(super) const NOT_ANSWERED: &str = "the server did not answer";
+pub(super) const NOT_NAMED: &str = "the gateway did not answer in time";
+const NOT_OPENED: &str = "the server did not open the connection in time";

@@ -2,7 +2,7 @@
 
 use std::{mem, ops::ControlFlow, time::Duration};
 
-use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Text, Welcome, anyrtc::gateway::Caller};
+use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Welcome, anyrtc::gateway::Caller};
 
 use super::account::{Active, End};
 use crate::{
@@ -33,6 +33,7 @@ impl Active<'_> {
         if let Some(limits) = limits {
             self.lasting.limiter.set_limits(limits);
         }
+        self.lasting.gateways.forget_failures();
         self.lasting.changed(State::Connected, Reason::LoginSuccess);
         if self.account.login.take().is_some() {
             self.push(Output::LoginResult(Ok(())));
@@ -132,13 +133,18 @@ impl Active<'_> {
                 let retry = reason.is_none_or(|reason| {
                     reason == CloseReason::Logout || (reason.can_reconnect() && reason != CloseReason::ProtocolError)
                 });
-                let detail = Text::from(reason.map_or("the connection was lost", CloseReason::as_str));
+                let failure = match reason {
+                    None => "the connection was lost before the server answered the login".into(),
+                    // What a link between says, or a server that is none of ours.
+                    Some(CloseReason::Logout) => "the server closed the connection before it answered the login".into(),
+                    Some(reason) => reason.as_str().into(),
+                };
                 match reason {
                     // Another client took the session; to go after it over another gateway would take it back.
                     Some(CloseReason::RemoteLogin | CloseReason::Replaced) => {
-                        self.login_failed(kind, detail, retry || !is_login)
+                        self.login_failed(kind, failure, retry || !is_login)
                     }
-                    _ => self.attempt_failed(kind, detail, retry || !is_login),
+                    _ => self.attempt_failed(kind, failure, retry || !is_login),
                 }
             }
         }

@@ -2,13 +2,14 @@
 
 use std::{ops::ControlFlow, time::Instant};
 
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Family, Text};
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind};
 
 use super::{
     Connection, State,
     account::{Account, Active, End},
+    login::NOT_ANSWERED,
 };
-use crate::{ConnectionChangeReason as Reason, ConnectionState, Deadline, RtmError, Timer, link::LinkState};
+use crate::{ConnectionState, Deadline, Timer, link::LinkState};
 
 impl Connection {
     /// The next instant at which something is to be done, and what.
@@ -133,8 +134,7 @@ impl Active<'_> {
             Timer::Provider => return self.provider_timeout(),
             Timer::Answer => {
                 self.give_up_attempt();
-                let detail = Text::from("the server did not answer");
-                return self.attempt_failed(ErrorKind::GatewayConnectFailed, detail, true);
+                return self.attempt_failed(ErrorKind::GatewayConnectFailed, NOT_ANSWERED.into(), true);
             }
             Timer::Gateway => return self.server_timeout(),
             Timer::Open => return self.open_timeout(),
@@ -161,20 +161,8 @@ impl Active<'_> {
         }
     }
 
-    fn login_timeout(&mut self) -> ControlFlow<End> {
-        self.give_up_attempt();
-        let last_error = self.account.login.as_mut().and_then(|login| login.last_error.take());
-        let detail = match last_error {
-            Some(error) => Text::from(format!("the last attempt failed: {}", error.without_code())),
-            None if self.account.token.is_asked() => Text::from("the token provider has not answered"),
-            None => Text::default(),
-        };
-        let error = RtmError::new(ErrorKind::Timeout, Family::Login).with_detail(detail);
-        ControlFlow::Break(End { error, is_aborted: false, reason: Reason::LoginTimeout })
-    }
-
     /// Ends an attempt: nothing more is asked or dialled for it, and a link on which the login has no answer is left.
-    fn give_up_attempt(&mut self) {
+    pub(super) fn give_up_attempt(&mut self) {
         match self.account.link {
             LinkState::Dialing { .. } | LinkState::LoggingIn { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
             LinkState::Asking { .. } => self.drop_link(None),

@@ -1,13 +1,16 @@
 //! Tokens that end or are refused: asking for new ones, presenting them, and telling the user.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{error::Error, ops::ControlFlow, sync::Arc, time::Duration};
 
-use rtm_codec::{Answer, Command, ErrorKind, Family, Refusal, RenewToken, RequestId, Text, Token};
+use rtm_codec::{Answer, Command, ErrorKind, Refusal, RenewToken, RequestId, Text, Token};
 
-use super::account::{Active, End};
+use super::{
+    account::{Active, End},
+    login::login_error,
+};
 use crate::{
-    ConnectionChangeReason as Reason, ConnectionState, Output, RtmError, RtmEvent, link::LinkState, pending::Request,
-    token::Supply,
+    ConnectionChangeReason as Reason, ConnectionState, Output, RtmEvent, failure::Failure, link::LinkState,
+    pending::Request, token::Supply,
 };
 
 impl Active<'_> {
@@ -34,14 +37,15 @@ impl Active<'_> {
     }
 
     /// The provider answered.
-    pub(super) fn token_fetched(&mut self, result: Result<Token, Text>) -> ControlFlow<End> {
+    pub(super) fn token_fetched(&mut self, result: Result<Token, Arc<dyn Error + Send + Sync>>) -> ControlFlow<End> {
         let result = match result {
-            Ok(token) if token.expose().is_empty() => Err(Text::from("the token is empty")),
-            result => result,
+            Ok(token) if token.expose().is_empty() => Err(Failure::from("the token is empty")),
+            Ok(token) => Ok(token),
+            Err(error) => Err(Failure { detail: Text::default(), source: Some(error) }),
         };
         match (result, self.account.token.supply) {
             (Ok(token), Supply::Asked { .. } | Supply::Waiting { .. }) => self.take_token(token),
-            (Err(detail), Supply::Asked { .. }) => return self.provider_failed(detail),
+            (Err(failure), Supply::Asked { .. }) => return self.provider_failed(failure),
             // Of a call that nobody waits for.
             (Ok(_), Supply::Idle) | (Err(_), Supply::Idle | Supply::Waiting { .. }) => {}
         }
@@ -51,7 +55,7 @@ impl Active<'_> {
     /// The provider has not answered in time, or the pause after a failure is over.
     pub(super) fn provider_timeout(&mut self) -> ControlFlow<End> {
         match self.account.token.supply {
-            Supply::Asked { .. } => return self.provider_failed(Text::from("it did not answer in time")),
+            Supply::Asked { .. } => return self.provider_failed("it did not answer in time".into()),
             Supply::Waiting { .. } => self.ask_provider(),
             Supply::Idle => {}
         }
@@ -73,9 +77,9 @@ impl Active<'_> {
         self.make(id, command);
     }
 
-    fn provider_failed(&mut self, detail: Text) -> ControlFlow<End> {
+    fn provider_failed(&mut self, failure: Failure) -> ControlFlow<End> {
         if self.account.login.is_some() {
-            let error = RtmError::new(ErrorKind::ProviderFailed, Family::Login).with_detail(detail);
+            let error = login_error(ErrorKind::ProviderFailed, failure);
             return ControlFlow::Break(End { error, is_aborted: false, reason: Reason::LoginFailure });
         }
         let pause = self.account.token.provider_failed(&mut self.lasting.rng);

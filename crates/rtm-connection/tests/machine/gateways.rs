@@ -1,5 +1,7 @@
 //! Several gateways: which is tried when, and when the next.
 
+use std::error::Error;
+
 use rtm_codec::{CloseReason, ErrorKind, Refusal, Resumption, ServerFrame, Text, anyrtc::gateway::GatewayAnswer};
 use rtm_connection::{
     Config, Connection, ConnectionChangeReason as Reason, ConnectionState as State, GatewayConfig, TransportError,
@@ -8,7 +10,8 @@ use rtm_connection::{
 use crate::peer::{MS, Peer, SECOND, named, no_route};
 
 fn with_gateways(mut config: Config, count: usize) -> Config {
-    config.gateways = vec![GatewayConfig::default(); count];
+    config.gateways =
+        (0..count).map(|gateway| GatewayConfig::default().with_name(format!("gateway {gateway}"))).collect();
     config
 }
 
@@ -21,7 +24,7 @@ fn logging_in(count: usize) -> (Peer, usize) {
 }
 
 fn fail(peer: &mut Peer, retry: bool, detail: &str) {
-    let error = TransportError { retry, detail: Text::from(detail) };
+    let error = TransportError { retry, detail: Text::from(detail), source: None };
     peer.with(|connection, now| connection.handle_dial_failed(now, error));
 }
 
@@ -192,14 +195,77 @@ fn a_session_that_another_client_took_is_not_taken_back_over_the_next_gateway() 
 
 #[test]
 fn a_login_fails_when_no_gateway_may_be_tried_again_and_says_what_is_wrong_with_each() {
-    let (mut peer, _) = logging_in(3);
-    fail(&mut peer, false, "a: no server");
+    let (mut peer, first) = logging_in(3);
+    let [a, b, c] = [0, 1, 2].map(|n| format!("gateway {}", (first + n) % 3));
+    fail(&mut peer, false, "no server");
     peer.expect_gateway();
-    fail(&mut peer, false, "b: no certificate");
+    fail(&mut peer, false, "no certificate");
     peer.expect_gateway();
-    fail(&mut peer, false, "a: no server");
+    fail(&mut peer, false, "");
     let error = peer.expect_login_err(ErrorKind::GatewayConnectFailed);
-    assert_eq!(error.detail(), "a: no server; b: no certificate");
+    assert_eq!(error.detail(), format!("{a}: no server; {b}: no certificate; {c}"));
+}
+
+/// What is said to have gone wrong where one gateway after the other failed so, within one login.
+fn said_of(failures: &[(&str, Option<&str>)]) -> (String, Option<String>, usize) {
+    let (mut peer, first) = logging_in(failures.len());
+    for (nth, (detail, source)) in failures.iter().enumerate() {
+        if nth > 0 {
+            peer.expect_gateway();
+        }
+        let source = source.map(|source| Box::<dyn Error + Send + Sync>::from(source).into());
+        let error = TransportError { retry: false, detail: Text::from(*detail), source };
+        peer.with(|connection, now| connection.handle_dial_failed(now, error));
+    }
+    let error = peer.expect_login_err(ErrorKind::GatewayConnectFailed);
+    (error.detail().to_owned(), error.source().map(ToString::to_string), first)
+}
+
+#[test]
+fn the_source_of_an_error_about_several_gateways_continues_its_text() {
+    let (said, source, first) = said_of(&[("", Some("no route")), ("no TLS", Some("bad record")), ("no server", None)]);
+    let [a, b, c] = [0, 1, 2].map(|n| format!("gateway {}", (first + n) % 3));
+    assert_eq!(said, format!("{a}: no route; {c}: no server; {b}: no TLS"));
+    assert_eq!(source.as_deref(), Some("bad record"));
+}
+
+#[test]
+fn an_error_about_many_gateways_names_a_few() {
+    let (said, source, first) = said_of(&[("", Some("no route")); 9]);
+    let name = |n| format!("gateway {}", (first + n) % 9);
+    let [a, b, c, i] = [0, 1, 2, 8].map(name);
+    assert_eq!(said, format!("{a}: no route; {b}: no route; {c}: no route; and 5 more; {i}"));
+    assert_eq!(source.as_deref(), Some("no route"));
+    let (said, _, _) = said_of(&[("no route", None); 9]);
+    assert!(said.ends_with("no route; and 6 more"), "{said}");
+}
+
+#[test]
+fn a_login_whose_time_is_over_says_of_each_gateway_what_went_wrong_last_there() {
+    let (mut peer, first) = logging_in(2);
+    fail(&mut peer, true, "no route");
+    peer.expect_gateway();
+    opened(&mut peer);
+    peer.until_dial();
+    // A new round, of which only the first part is over.
+    peer.expect_gateway();
+    fail(&mut peer, true, "no server");
+    peer.expect_gateway();
+    peer.pass(SECOND * 12);
+    let error = peer.expect_login_err(ErrorKind::Timeout);
+    let [a, b] = [0, 1].map(|n| format!("gateway {}", (first + n) % 2));
+    assert!(error.detail().contains(&format!("{a}: no server")), "{error}");
+    assert!(error.detail().contains(&format!("{b}: the server did not")), "{error}");
+}
+
+#[test]
+fn a_link_that_is_closed_before_the_login_has_an_answer_is_not_called_a_logout() {
+    let (mut peer, _) = logging_in(1);
+    opened(&mut peer);
+    peer.with(|connection, now| connection.handle_closed(now, Some(CloseReason::Logout)));
+    peer.pass(SECOND * 12);
+    let error = peer.expect_login_err(ErrorKind::Timeout);
+    assert!(!error.detail().contains("logged out"), "{error}");
 }
 
 #[test]

@@ -378,7 +378,7 @@ pub(crate) fn named(hosts: &[&str]) -> GatewayAnswer {
 }
 
 pub(crate) fn no_route(retry: bool) -> TransportError {
-    TransportError { retry, detail: Text::from("no route") }
+    TransportError { retry, detail: Text::from("no route"), source: None }
 }
 
 pub(crate) fn credentials() -> Credentials {

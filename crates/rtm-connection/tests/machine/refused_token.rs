@@ -243,7 +243,8 @@ fn a_login_without_a_token_waits_for_the_provider_within_its_time() {
     login(&mut peer);
     provide(&mut peer, Err("no such user"));
     let error = peer.expect_login_err(ErrorKind::ProviderFailed);
-    assert_eq!(error.to_string(), "the token provider failed: no such user (code 1)");
+    assert_eq!(error.to_string(), "the token provider failed (code 1)");
+    assert_eq!(format!("{error:#}"), "the token provider failed (code 1): no such user");
     peer.expect_state(State::Disconnected, Reason::LoginFailure);
 
     let mut config = provided();

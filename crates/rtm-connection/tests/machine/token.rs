@@ -1,9 +1,9 @@
 //! The life of the token: warnings, its end, and renewing it at any moment.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use rtm_codec::{
-    Answer, CloseReason, Command, ErrorKind, Event, Refusal, Resumption, ServerFrame, Text,
+    Answer, CloseReason, Command, ErrorKind, Event, Refusal, Resumption, ServerFrame,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 use rtm_connection::{Config, ConnectionChangeReason as Reason, ConnectionState as State, RtmEvent};
@@ -34,7 +34,8 @@ pub(crate) fn refuse_login(peer: &mut Peer, kind: ErrorKind) {
 
 /// Gives the provider's answer.
 pub(crate) fn provide(peer: &mut Peer, result: Result<&str, &str>) {
-    peer.with(|connection, now| connection.handle_token(now, result.map(token).map_err(Text::from)));
+    let result = result.map(token).map_err(|error| Box::<dyn Error + Send + Sync>::from(error).into());
+    peer.with(|connection, now| connection.handle_token(now, result));
 }
 
 pub(crate) fn expect_needed(peer: &mut Peer, error: ErrorKind, retry_in_ms: Option<u64>) {

@@ -1,6 +1,6 @@
 //! What devices do in the world: their links, their applications, and the clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use rtm_codec::{
     ChannelId, ClientFrame, ClientWire, CloseReason, Command, RequestId, ServerFrame, Text, Token, UserId, Wire,
@@ -149,7 +149,7 @@ impl World {
         self.note(device, || "cannot connect".to_owned());
         self.devices[device].socket = Socket::None;
         let now = self.instant();
-        let error = TransportError { retry: true, detail: Text::default() };
+        let error = TransportError { retry: true, detail: Text::default(), source: None };
         self.devices[device].connection.handle_dial_failed(now, error);
         self.drive(device);
     }
@@ -459,7 +459,7 @@ impl Calls for World {
     fn provide_token(&mut self, device: usize, token: Option<Token>) {
         let now = self.instant();
         self.note(device, || format!("provides {} token", if token.is_some() { "a" } else { "no" }));
-        let token = token.ok_or_else(|| Text::from("there is none"));
+        let token = token.ok_or_else(|| Box::<dyn Error + Send + Sync>::from("there is none").into());
         self.devices[device].connection.handle_token(now, token);
     }
 

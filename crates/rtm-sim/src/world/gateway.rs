@@ -97,7 +97,7 @@ impl World {
                 self.ledger.broke_protocol(self.now, device, &what);
                 return;
             }
-            None => Err(TransportError { retry: true, detail: Text::from("the exchange broke") }),
+            None => Err(TransportError { retry: true, detail: Text::from("the exchange broke"), source: None }),
         };
         let now = self.instant();
         self.devices[device].connection.handle_asked(now, id, answer);
