@@ -4,7 +4,8 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimits, Certificate, ListenAddress, ProjectConfig, Server, ServerConfig, TlsFiles,
+    Advertise, AppId, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress, NatsUrl,
+    NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,6 +33,19 @@ pub(crate) struct Args {
     /// Directory for offline messages, history, channel attributes and the SDK's subscriptions. Without it they are lost on exit.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Be one of several servers that serve the same projects as one, on these servers of NATS. It is best to name all of them.
+    /// NATS keeps what lasts then, so that there is no --data-dir.
+    #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
+    cluster: Vec<NatsUrl>,
+    /// Name of the cluster [default: main]. Clusters with different names know nothing of each other.
+    #[arg(long, value_name = "NAME")]
+    cluster_name: Option<ClusterName>,
+    /// Name of this node, which no other node of the cluster has [default: host name and port].
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    node: Option<NodeName>,
+    /// How many servers of NATS keep what the cluster stores [default: 3 where there are so many, else 1].
+    #[arg(long, value_name = "N")]
+    cluster_replicas: Option<usize>,
     /// Turn off the call limits of all projects, for measurements.
     #[arg(long)]
     no_limits: bool,
@@ -76,12 +90,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
     });
     raise_descriptors(config.max_connections);
-    if config.data_dir.is_none() {
+    if config.data_dir.is_none() && config.cluster.is_none() {
         tracing::warn!(
             "running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them"
         );
     }
-    let server = Server::start(config).await?;
+    // In a cluster this may take as long as NATS is away.
+    let server = tokio::select! {
+        server = Server::start(config) => server?,
+        () = stop.asked() => return Ok(()),
+    };
     {
         let mut stdout = std::io::stdout().lock();
         for address in server.local_addrs() {
@@ -110,7 +128,47 @@ fn raise_descriptors(connections: usize) {
     }
 }
 
+fn node_name(text: &str) -> Result<NodeName, InvalidNodeName> {
+    NodeName::new(text)
+}
+
 impl Args {
+    /// Takes over what the flags say of the cluster.
+    fn configure_cluster(&self, config: &mut ServerConfig) -> Result<(), WrongArgument> {
+        if !self.cluster.is_empty() {
+            match &mut config.cluster {
+                Some(cluster) => cluster.nats.clone_from(&self.cluster),
+                none => *none = Some(ClusterConfig::new(self.cluster.clone())),
+            }
+        }
+        let Some(cluster) = &mut config.cluster else {
+            return match [self.cluster_name.is_some(), self.node.is_some(), self.cluster_replicas.is_some()] {
+                [false, false, false] => Ok(()),
+                _ => Err(WrongArgument(
+                    "--cluster-name, --node and --cluster-replicas need --cluster nats://HOST:PORT".to_owned(),
+                )),
+            };
+        };
+        if let Some(data_dir) = &config.data_dir {
+            let (directory, nats) = (data_dir.display(), cluster.nats.first().map(ToString::to_string));
+            let nats = nats.unwrap_or_default();
+            return Err(WrongArgument(format!(
+                "in a cluster NATS keeps everything, so --data-dir cannot be used with --cluster: take what {directory} holds \
+                 over with `rtm store export --data-dir {directory} > FILE` and `rtm store import --cluster {nats} FILE`"
+            )));
+        }
+        if let Some(name) = &self.cluster_name {
+            cluster.name = name.clone();
+        }
+        if self.node.is_some() {
+            cluster.node.clone_from(&self.node);
+        }
+        if self.cluster_replicas.is_some() {
+            cluster.replicas = self.cluster_replicas;
+        }
+        Ok(())
+    }
+
     fn configuration(&self) -> anyhow::Result<ServerConfig> {
         let mut config = match &self.config {
             Some(path) => {
@@ -132,6 +190,7 @@ impl Args {
         if self.data_dir.is_some() {
             config.data_dir.clone_from(&self.data_dir);
         }
+        self.configure_cluster(&mut config)?;
         // A project of the file keeps its limits and settings, and has the flags' certificates instead of its own.
         for Project { app_id, .. } in &self.project {
             let has_certificate =

@@ -1,7 +1,178 @@
 //! This server as a node of a cluster on NATS.
 
+mod bus;
+pub(crate) mod config;
+mod connection;
+mod driver;
+mod engine;
 pub(crate) mod error;
-pub(crate) mod names;
-pub(crate) mod streams;
+mod names;
+mod requests;
+mod streams;
+mod watch;
 
+use std::{net::SocketAddr, sync::Arc};
+
+use rtm_core::cluster::{EngineJob, MembershipConfig, Node, NodeConfig, NodeName, PostConfig, Posting};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch::{self as latest, Receiver},
+    },
+    task::JoinHandle,
+};
+
+use self::{
+    bus::Bus,
+    connection::{Connections, Told},
+    driver::{Driver, Gear, Order, serve_jobs},
+    engine::Engine,
+    error::NotDone,
+    names::{NODES, Names, USERS},
+    requests::Requests,
+    streams::{Streams, bucket},
+};
+use crate::{
+    link::Link,
+    project::{Project, now},
+};
+
+pub use config::{ClusterConfig, ClusterName, InvalidClusterName, InvalidNatsUrl, NatsTls, NatsUrl};
 pub use error::{ClusterError, ClusterErrorKind};
+
+pub(crate) use driver::Place;
+
+/// Where the projects of a server put what they have for other nodes, until there is a node.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    parcels: (UnboundedSender<(usize, Vec<Posting>)>, UnboundedReceiver<(usize, Vec<Posting>)>),
+    jobs: (UnboundedSender<(usize, EngineJob)>, UnboundedReceiver<(usize, EngineJob)>),
+}
+
+/// The node that a server is.
+#[derive(Debug)]
+pub(crate) struct Member {
+    orders: UnboundedSender<Order>,
+    place: Receiver<Place>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Mail {
+    pub(crate) fn new() -> Self {
+        Self { parcels: unbounded_channel(), jobs: unbounded_channel() }
+    }
+
+    /// The way for the project in this place.
+    pub(crate) fn link(&self, place: usize) -> Link {
+        Link { place, parcels: self.parcels.0.clone(), jobs: self.jobs.0.clone() }
+    }
+}
+
+impl Member {
+    /// Connects to NATS, sees to the cluster's buckets, and starts the node.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`]. For what passes by itself it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind but buckets.
+    pub(crate) async fn start(
+        config: &ClusterConfig,
+        name: NodeName,
+        projects: Vec<Arc<Project>>,
+        mail: Mail,
+        seed: u64,
+    ) -> Result<Self, ClusterError> {
+        let connections = Connections::open(config, &format!("rtm {name}")).await?;
+        let names = Names::new(config.name.as_str());
+        let jetstream = async_nats::jetstream::new(connections.urgent.clone());
+        let streams = Streams::new(jetstream.clone(), config.replicas);
+        let mut told = Told::default();
+        let (requests, bus) = loop {
+            let prepared = async {
+                for what in [NODES, USERS] {
+                    streams.ensure(bucket(&names.bucket(what))).await?;
+                }
+                let requests = Requests::new(connections.urgent.clone()).await?;
+                Ok((requests, Bus::open(connections.clone(), names.clone(), &name).await?))
+            };
+            match prepared.await {
+                Ok(prepared) => break prepared,
+                Err(NotDone::Never(error)) => return Err(error),
+                Err(NotDone::NotNow(what)) => told.wait(&what).await,
+            }
+        };
+        let engine = Arc::new(Engine::new(requests, names.clone()));
+        let mut membership = MembershipConfig::new(name);
+        membership.isolated_for = config.isolated_for;
+        let mut post = PostConfig::default();
+        post.payload_bytes = post.payload_bytes.min(connections.payload_bytes());
+        let (orders, obeyed) = unbounded_channel();
+        let (place, seen) = latest::channel(Place::Joining);
+        let jobs = serve_jobs(mail.jobs.1, projects.clone(), Arc::clone(&engine));
+        let driver = Driver::new(Gear {
+            node: Node::new(NodeConfig { membership, post }, seed, now()),
+            bus,
+            engine,
+            jetstream,
+            names,
+            projects,
+            parcels: mail.parcels.1,
+            orders: obeyed,
+            place,
+        });
+        let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(jobs)];
+        Ok(Self { orders, place: seen, tasks })
+    }
+
+    /// Where the node stands, now and when that changes.
+    pub(crate) fn place(&self) -> Receiver<Place> {
+        self.place.clone()
+    }
+
+    /// Waits until the node is a member.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] if it cannot be.
+    pub(crate) async fn joined(&self) -> Result<(), ClusterError> {
+        let mut place = self.place();
+        let seen = place.wait_for(|place| matches!(place, Place::Member | Place::Refused(_))).await;
+        match seen.map(|place| place.clone()) {
+            Ok(Place::Refused(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The node gives away what it is the home of.
+    pub(crate) fn drain(&self) {
+        let _ = self.orders.send(Order::Drain);
+    }
+
+    /// The node leaves. Ends when it has.
+    pub(crate) async fn leave(&self) {
+        let _ = self.orders.send(Order::Leave);
+        // Its sender goes when the node is over.
+        let _ = self.place().wait_for(|place| *place == Place::Left).await;
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The name of a node that was given none: the host's, and the port that it listens at.
+pub(crate) fn usual_name(address: Option<&SocketAddr>) -> NodeName {
+    let system = rustix::system::uname();
+    let host: String = system.nodename().to_string_lossy().chars().filter(char::is_ascii_graphic).take(58).collect();
+    let host = if host.is_empty() { "localhost".to_owned() } else { host };
+    let name = match address {
+        Some(address) => format!("{host}:{}", address.port()),
+        None => host,
+    };
+    NodeName::new(&name).expect("visible characters, and not too many")
+}

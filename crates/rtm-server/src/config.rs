@@ -7,6 +7,8 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 
+#[cfg(feature = "cluster")]
+use crate::cluster::config::ClusterConfig;
 use crate::{
     address::{InvalidAddress, ListenAddress, host_and_port},
     error::ConfigError,
@@ -45,12 +47,16 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// The directory of the durable store. By default everything is lost on exit.
     pub data_dir: Option<PathBuf>,
+    /// How the server is one of several on NATS, which then keeps what lasts. By default it is alone.
+    #[cfg(feature = "cluster")]
+    pub cluster: Option<ClusterConfig>,
     /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
     pub login_timeout: Duration,
-    /// The time over which a shutdown spreads the closing of connections (2 s).
-    pub drain_time: Duration,
+    /// The time over which a shutdown spreads the closing of connections. In a cluster, how long it may take until the
+    /// sessions are on other nodes. By default 2 s, and 60 s in a cluster.
+    pub drain_time: Option<Duration>,
     /// The most connections at once; further ones wait to be accepted (100,000).
     pub max_connections: usize,
     /// The most connections at once from one address. 0, the default: no limit.
@@ -76,9 +82,19 @@ impl ServerConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an App ID that two projects have, more than two certificates, or times that
-    /// contradict each other.
+    /// [`ConfigError`] for an App ID that two projects have, more than two certificates, times that
+    /// contradict each other, or a cluster that cannot be.
     pub fn check(&self) -> Result<(), ConfigError> {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.cluster {
+            cluster.check()?;
+            if self.data_dir.is_some() {
+                return Err(ConfigError::value(
+                    "data_dir",
+                    "in a cluster NATS keeps everything: remove data_dir, or [cluster]",
+                ));
+            }
+        }
         for (i, project) in self.projects.iter().enumerate() {
             let fault = |key: &str, what: String| Err(ConfigError::value(format!("project[{i}].{key}"), what));
             if self.projects[..i].iter().any(|other| other.app_id == project.app_id) {
@@ -106,9 +122,11 @@ impl Default for ServerConfig {
             advertise: None,
             tls: None,
             data_dir: None,
+            #[cfg(feature = "cluster")]
+            cluster: None,
             handshake_timeout: Duration::from_secs(10),
             login_timeout: Duration::from_secs(10),
-            drain_time: Duration::from_secs(2),
+            drain_time: None,
             max_connections: 100_000,
             max_connections_per_address: 0,
             connects_per_address: CallLimit::UNLIMITED,

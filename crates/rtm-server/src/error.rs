@@ -4,6 +4,9 @@ use std::{fmt, io, path::PathBuf};
 
 use rtm_core::store::BackendError;
 
+#[cfg(feature = "cluster")]
+use crate::cluster::error::ClusterError;
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +35,10 @@ pub enum ServerError {
     /// The durable store cannot be opened.
     #[error(transparent)]
     Store(#[from] BackendError),
+    /// It cannot be a node of its cluster.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 /// Why a server does not serve a connection that the application gives it.
@@ -58,6 +65,9 @@ pub enum ServerErrorKind {
     Tls,
     /// The durable store cannot be opened.
     Store,
+    /// It cannot be a node of its cluster.
+    #[cfg(feature = "cluster")]
+    Cluster,
 }
 
 /// What is wrong with a configuration: which key, where in the file, and why.
@@ -90,6 +100,8 @@ impl ServerError {
             Self::Listen { .. } => ServerErrorKind::Listen,
             Self::Tls { .. } => ServerErrorKind::Tls,
             Self::Store(_) => ServerErrorKind::Store,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => ServerErrorKind::Cluster,
         }
     }
 }

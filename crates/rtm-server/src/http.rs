@@ -151,6 +151,8 @@ impl Exchange {
             (&Method::GET | &Method::HEAD, None) if request.uri().path() == HEALTH => {
                 if self.shared.draining.has_begun() {
                     text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+                } else if !self.shared.is_serving() {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "joining\n")
                 } else {
                     text(StatusCode::OK, "ok\n")
                 }
@@ -221,6 +223,9 @@ impl Exchange {
         let Some(project) = self.shared.project(request.app_id()) else {
             return Err(ErrorKind::InvalidAppId.into());
         };
+        if !self.shared.is_serving() {
+            return Ok(GatewayAnswer::TryAgain);
+        }
         let tls = self.guest.remote.is_tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
         let (id, mut answer) = project.ask(request).await;
         match &mut answer {

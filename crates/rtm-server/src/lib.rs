@@ -30,13 +30,14 @@ mod admission;
 mod bind;
 mod clock;
 #[cfg(feature = "cluster")]
-#[allow(dead_code, reason = "the node that uses all of it comes next")]
 mod cluster;
 mod config;
 mod counted;
 mod error;
 mod handle;
 mod http;
+#[cfg(feature = "cluster")]
+mod link;
 mod listener;
 #[cfg(feature = "http")]
 mod mounted;
@@ -56,7 +57,9 @@ mod tls;
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};
 #[cfg(feature = "cluster")]
-pub use cluster::{ClusterError, ClusterErrorKind};
+pub use cluster::{
+    ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, InvalidClusterName, InvalidNatsUrl, NatsTls, NatsUrl,
+};
 pub use config::{Advertise, ServerConfig};
 pub use error::{ConfigError, ConfigErrorKind, NotServed, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
@@ -67,6 +70,8 @@ pub use mounted::RtmService;
 pub use remote::Remote;
 pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};
 pub use rtm_core as core;
+#[cfg(feature = "cluster")]
+pub use rtm_core::cluster::{InvalidNodeName, NodeName};
 pub use rtm_core::{ProjectConfig, Settings, store::BackendError};
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats};

@@ -11,12 +11,16 @@ use rtm_codec::{
     AppId, ClientFrame, CloseReason, Login, Refusal, UserId,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
+#[cfg(feature = "cluster")]
+use rtm_core::cluster::{EngineAnswer, EngineJobId};
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
 use tokio::{
     sync::{Notify, oneshot},
     time::sleep_until,
 };
 
+#[cfg(feature = "cluster")]
+use crate::link::{FromCluster, Link};
 use crate::{
     clock::instant,
     store::{Customer, StoreQueue},
@@ -30,6 +34,9 @@ pub(crate) struct Project {
     /// Wakes the task that waits for the next deadline, when that has come forward.
     timer: Notify,
     store: StoreQueue,
+    /// Where to put what the core has for other nodes, if there are any.
+    #[cfg(feature = "cluster")]
+    link: Option<Link>,
     refused_logins: AtomicU64,
 }
 
@@ -64,8 +71,44 @@ impl Project {
             }),
             timer: Notify::new(),
             store,
+            #[cfg(feature = "cluster")]
+            link: None,
             refused_logins: AtomicU64::new(0),
         }
+    }
+
+    /// The project as one of the same on several nodes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn linked(self, link: Option<Link>) -> Self {
+        Self { link, ..self }
+    }
+
+    /// The project's App ID.
+    pub(crate) fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    /// Takes what the cluster has for the core, in order.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn handle_cluster(self: &Arc<Self>, events: Vec<FromCluster>) {
+        self.with(|state, now| {
+            for event in events {
+                match event {
+                    FromCluster::Joined(node, view) => state.core.join_cluster(node, view),
+                    FromCluster::LeftOut => state.core.leave_cluster(now),
+                    FromCluster::View(view) => state.core.handle_view(now, view),
+                    FromCluster::Parcel(from, parcel) => state.core.handle_parcel(now, &from, parcel),
+                    FromCluster::Posted(ticket, posted) => state.core.handle_posted(now, ticket, posted),
+                    FromCluster::Entry(user_id, entry) => state.core.handle_entry(now, &user_id, &entry),
+                }
+            }
+        });
+    }
+
+    /// Takes the engine's answer to a job.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn handle_engine(self: &Arc<Self>, job: EngineJobId, answer: EngineAnswer) {
+        self.with(|state, now| state.core.handle_engine(now, job, answer));
     }
 
     /// How many logins to this project were refused.
@@ -210,6 +253,10 @@ impl Project {
                     // Whoever asked may have gone.
                     let _ = waiting.send(answer);
                 }
+            }
+            #[cfg(feature = "cluster")]
+            if let Some(link) = &self.link {
+                link.pass_on(&mut state.core);
             }
             state.wake_all_but(None);
             let next = state.core.next_timeout();

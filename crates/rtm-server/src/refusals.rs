@@ -10,7 +10,6 @@ use crate::{
     clock::instant,
     project::Project,
     shared::{Guest, Shared},
-    store::Customer as _,
 };
 
 /// Logs and counts a refused login of either wire, with its project and user as far as they could be read. A refusal never

@@ -7,9 +7,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rtm_codec::{AppId, CloseReason, UserId};
@@ -24,8 +24,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 
+#[cfg(feature = "cluster")]
+use crate::cluster::{self, Mail, Member, Place, config::ClusterConfig};
 use crate::{
     admission::{Admission, AdmissionLimits},
     bind,
@@ -65,6 +67,8 @@ pub struct Server {
     timers: Vec<JoinHandle<()>>,
     store: Option<Store>,
     drain_time: Duration,
+    #[cfg(feature = "cluster")]
+    member: Option<Member>,
 }
 
 /// Sets up a [`Server`].
@@ -186,6 +190,51 @@ impl Server {
         self.shared.project(app_id).is_some_and(|project| project.unban(user_id))
     }
 
+    /// Becomes a member of the cluster, and serves while it is one.
+    #[cfg(feature = "cluster")]
+    async fn join(
+        &mut self,
+        config: &ClusterConfig,
+        projects: Vec<Arc<Project>>,
+        mail: Mail,
+    ) -> Result<(), ServerError> {
+        let name = config.node.clone().unwrap_or_else(|| cluster::usual_name(self.addresses.first()));
+        let [a, b, c, d, e, f, g, h, ..] = seed()?;
+        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let member = Member::start(config, name, projects, mail, seed).await?;
+        let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
+        self.timers.push(tokio::spawn(async move {
+            loop {
+                let is_serving = matches!(*place.borrow_and_update(), Place::Member | Place::Isolated);
+                shared.is_serving.store(is_serving, Ordering::Relaxed);
+                if place.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
+        member.joined().await?;
+        self.shared.is_serving.store(true, Ordering::Relaxed);
+        self.member = Some(member);
+        Ok(())
+    }
+
+    /// Waits until other nodes have the sessions, and leaves the cluster.
+    #[cfg(feature = "cluster")]
+    async fn leave(&mut self, until: Instant) {
+        let Some(member) = self.member.take() else { return };
+        let sessions = || self.shared.projects.values().map(|project| project.stats().sessions).sum::<usize>();
+        while sessions() > 0 && instant() < until {
+            sleep(DRAIN_LOOK).await;
+        }
+        let left = sessions();
+        if left > 0 {
+            warn!(sessions = left, "these sessions end with this node: no other node has taken them in drain_time");
+        }
+        if timeout(CLOSE_WAIT, member.leave()).await.is_err() {
+            warn!("NATS does not answer: the other nodes notice later that this one has left");
+        }
+    }
+
     /// Shuts down: accepts no more connections, closes all others so that their clients reconnect later, and finishes the work of
     /// the store. The closing is spread over [`ServerConfig::drain_time`], so that clients do not all reconnect at once. Takes at
     /// most a few seconds more than that.
@@ -199,6 +248,10 @@ impl Server {
             let _ = listener.await;
         }
         self.shared.draining.begin();
+        #[cfg(feature = "cluster")]
+        if let Some(member) = &self.member {
+            member.drain();
+        }
         let mut connections = Vec::new();
         for project in self.shared.projects.values() {
             connections.extend(project.drain().into_iter().map(|conn| (Arc::clone(project), conn)));
@@ -213,6 +266,8 @@ impl Server {
             }
             project.close(conn, CloseReason::Draining);
         }
+        #[cfg(feature = "cluster")]
+        self.leave(started + self.drain_time).await;
         // Clients confirm the close. Those that do not are left.
         let all_gone = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await.is_ok();
         if !all_gone {
@@ -332,6 +387,17 @@ impl ServerBuilder {
         let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
         let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
         let store = if is_in_memory { Store::as_task(backend) } else { Store::on_thread(backend)? };
+        let projects = cores.into_iter().map(|core| Project::new(core, store.queue()));
+        #[cfg(feature = "cluster")]
+        let mail = config.cluster.as_ref().map(|_| Mail::new());
+        #[cfg(feature = "cluster")]
+        let projects =
+            projects.enumerate().map(|(at, project)| project.linked(mail.as_ref().map(|mail| mail.link(at))));
+        let projects: Vec<_> = projects.map(Arc::new).collect();
+        #[cfg(feature = "cluster")]
+        let is_alone = mail.is_none();
+        #[cfg(not(feature = "cluster"))]
+        let is_alone = true;
 
         let now = now();
         let shared = Arc::new(Shared {
@@ -339,10 +405,7 @@ impl ServerBuilder {
             login_timeout: config.login_timeout,
             advertise: config.advertise,
             tasks: Arc::default(),
-            projects: cores
-                .into_iter()
-                .map(|core| (core.app_id().clone(), Arc::new(Project::new(core, store.queue()))))
-                .collect(),
+            projects: projects.iter().map(|project| (project.app_id().clone(), Arc::clone(project))).collect(),
             admission: Arc::new(Admission::new(
                 AdmissionLimits {
                     connections: config.max_connections,
@@ -353,6 +416,7 @@ impl ServerBuilder {
                 now.instant,
             )),
             draining: Draining::default(),
+            is_serving: AtomicBool::new(is_alone),
             refused_logins: AtomicU64::new(0),
             old_handshakes: Seldom::default(),
             out_of_descriptors: Seldom::default(),
@@ -363,8 +427,25 @@ impl ServerBuilder {
             tokio::spawn(listener::listen(socket, acceptor.clone(), Arc::clone(&shared)))
         };
         let listeners = listeners.into_iter().map(listen).collect();
-        let timers = shared.projects.values().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
-        Ok(Server { addresses, shared, listeners, timers, store: Some(store), drain_time: config.drain_time })
+        let timers = projects.iter().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
+        let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
+        let drain_time = config.drain_time.unwrap_or(usual);
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]
+        let mut server = Server {
+            addresses,
+            shared,
+            listeners,
+            timers,
+            store: Some(store),
+            drain_time,
+            #[cfg(feature = "cluster")]
+            member: None,
+        };
+        #[cfg(feature = "cluster")]
+        if let (Some(cluster), Some(mail)) = (config.cluster, mail) {
+            server.join(&cluster, projects, mail).await?;
+        }
+        Ok(server)
     }
 }
 
@@ -414,6 +495,12 @@ fn seed() -> Result<[u8; 32], BackendError> {
     Ok(seed)
 }
 
+/// How long a shutdown may take, alone and in a cluster.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+const CLUSTER_DRAIN_TIME: Duration = Duration::from_secs(60);
+/// How often a node that leaves looks how many sessions it still has.
+#[cfg(feature = "cluster")]
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// The least time between two closings at a shutdown with few connections.
 const DRAIN_STEP: Duration = Duration::from_millis(2);
 /// How long a shutdown waits for clients to confirm.

@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) projects: BTreeMap<AppId, Arc<Project>>,
     pub(crate) draining: Draining,
+    /// Whether logins are looked at: in a cluster only while the server is a member.
+    pub(crate) is_serving: AtomicBool,
     /// Refused logins that name no project of this server.
     pub(crate) refused_logins: AtomicU64,
     /// For handshakes that a proxy has spoilt.
@@ -61,6 +63,11 @@ pub(crate) struct Guest {
 }
 
 impl Shared {
+    /// Whether logins are looked at.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn project(&self, app_id: &AppId) -> Option<Arc<Project>> {
         self.projects.get(app_id).map(Arc::clone)
     }
@@ -69,9 +76,14 @@ impl Shared {
 impl Seldom {
     /// Warns, unless that was done within the last minute.
     pub(crate) fn warn(&self, what: impl fmt::Display) {
+        self.warn_every(WARN_PAUSE, what);
+    }
+
+    /// Warns, unless that was done within this time.
+    pub(crate) fn warn_every(&self, pause: Duration, what: impl fmt::Display) {
         let now = instant();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| now.duration_since(last) >= WARN_PAUSE) {
+        if last.is_none_or(|last| now.duration_since(last) >= pause) {
             *last = Some(now);
             warn!("{what}");
         }

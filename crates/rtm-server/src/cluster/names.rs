@@ -34,8 +34,13 @@ impl Names {
         }
     }
 
-    /// What a node is said to listen at.
-    pub(crate) fn node(&self, name: &NodeName) -> String {
+    /// The subject at which a node hears what goes ahead of everything else.
+    pub(crate) fn urgent(&self, name: &NodeName) -> String {
+        format!("rtm.{}.urgent.{}", self.cluster, escape(name.as_str()))
+    }
+
+    /// The subject at which it hears all other things.
+    pub(crate) fn bulk(&self, name: &NodeName) -> String {
         format!("rtm.{}.node.{}", self.cluster, escape(name.as_str()))
     }
 }
@@ -47,7 +52,6 @@ pub(crate) const USERS: &str = "users";
 /// In the bucket of nodes: the view, and what the keys of leases and of what nodes say of themselves begin with.
 pub(crate) const VIEW: &str = "view";
 pub(crate) const NODE: &str = "node";
-pub(crate) const ABOUT: &str = "about";
 
 /// An id as one token of a subject: letters, digits, `-` and `_` stand for themselves, every other byte is `=` and two
 /// hexadecimal digits. No two ids give the same token.

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::{AppId, CallLimit, LimitedCall};
+#[cfg(feature = "cluster")]
+use rtm_core::cluster::NodeName;
 use rtm_core::{ProjectConfig, Settings};
 use rtm_token::Certificate;
 use serde::{
@@ -12,6 +14,8 @@ use serde::{
 use toml::de::{DeTable, DeValue};
 
 use super::{Advertise, ServerConfig};
+#[cfg(feature = "cluster")]
+use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
 use crate::{
     address::ListenAddress,
     error::{ConfigError, ConfigErrorKind},
@@ -100,6 +104,8 @@ struct File {
     advertise: Option<Parsed<Advertise>>,
     data_dir: Option<PathBuf>,
     tls: Option<TlsSection>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<ClusterSection>,
     handshake_timeout: Option<Time>,
     login_timeout: Option<Time>,
     drain_time: Option<Time>,
@@ -116,6 +122,67 @@ struct File {
 struct TlsSection {
     certificate: PathBuf,
     key: PathBuf,
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClusterSection {
+    nats: OneOrMore<Parsed<NatsUrl>>,
+    nats_user: Option<String>,
+    nats_password_file: Option<PathBuf>,
+    nats_credentials: Option<PathBuf>,
+    nats_nkey_file: Option<PathBuf>,
+    nats_tls: Option<NatsTlsSection>,
+    name: Option<Parsed<ClusterName>>,
+    node: Option<Node>,
+    replicas: Option<Count>,
+    isolated_for: Option<Time>,
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NatsTlsSection {
+    ca: Option<PathBuf>,
+    client: Option<TlsSection>,
+}
+
+#[cfg(feature = "cluster")]
+impl ClusterSection {
+    fn into_config(self) -> ClusterConfig {
+        let mut config = ClusterConfig::new(self.nats.0.into_iter().map(|url| url.0).collect());
+        config.nats_user = self.nats_user;
+        config.nats_password_file = self.nats_password_file;
+        config.nats_credentials = self.nats_credentials;
+        config.nats_nkey_file = self.nats_nkey_file;
+        config.nats_tls = self.nats_tls.map(|NatsTlsSection { ca, client }| {
+            let mut tls = NatsTls::default();
+            tls.ca = ca;
+            tls.client = client.map(|client| (client.certificate, client.key));
+            tls
+        });
+        if let Some(name) = self.name {
+            config.name = name.0;
+        }
+        config.node = self.node.map(|node| node.0);
+        config.replicas = self.replicas.map(|count| count.0);
+        if let Some(time) = self.isolated_for {
+            config.isolated_for = time.0;
+        }
+        config
+    }
+}
+
+/// The name of a node.
+#[cfg(feature = "cluster")]
+struct Node(NodeName);
+
+#[cfg(feature = "cluster")]
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NodeName::new(&String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
 }
 
 #[derive(Deserialize)]
@@ -204,9 +271,11 @@ impl File {
             advertise: self.advertise.map(|address| address.0),
             tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles::new(certificate, key)),
             data_dir: self.data_dir,
+            #[cfg(feature = "cluster")]
+            cluster: self.cluster.map(ClusterSection::into_config),
             handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
             login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
-            drain_time: self.drain_time.map_or(default.drain_time, |time| time.0),
+            drain_time: self.drain_time.map(|time| time.0),
             max_connections: self.max_connections.map_or(default.max_connections, |count| count.0),
             max_connections_per_address: self
                 .max_connections_per_address

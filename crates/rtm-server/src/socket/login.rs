@@ -42,6 +42,9 @@ impl Socket {
     }
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
+        if !self.shared.is_serving() {
+            return self.close(CloseReason::Draining, None, scratch);
+        }
         let project = self.shared.project(&login.app_id);
         let refusal = if !self.guest.admitted.may_login(instant()) {
             too_many_refused()

@@ -18,7 +18,7 @@ fn every_key_is_read() {
     assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
     assert_eq!(config.data_dir.unwrap().to_str(), Some("/var/lib/rtm"));
     assert_eq!(config.tls.unwrap().key().to_str(), Some("/etc/rtm/key.pem"));
-    assert_eq!(config.drain_time, Duration::from_secs(2));
+    assert_eq!(config.drain_time, Some(Duration::from_secs(2)));
     assert_eq!(config.max_connections_per_address, 1000);
     assert_eq!(config.connects_per_address, CallLimit::new(200, Duration::from_secs(1)));
     assert_eq!(config.refused_logins_per_address, CallLimit::new(120, Duration::from_secs(60)));
@@ -37,6 +37,38 @@ fn every_key_is_read() {
     assert!(names.contains(&"unreachable_after") && names.contains(&"keep_attributes_on_return"), "{names:?}");
     for name in names {
         assert!(EXAMPLE.contains(&format!("\n{name} = ")), "{name} is missing");
+    }
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_cluster_is_read_and_checked() {
+    let section = EXAMPLE.split("# [cluster]\n").nth(1).unwrap();
+    let keys = section.lines().take_while(|line| line.starts_with("# "));
+    let keys: Vec<_> = keys.map(|line| &line[2..]).filter(|line| !line.starts_with("Instead")).collect();
+    let text = format!("[cluster]\n{}", keys.join("\n"));
+    let cluster = ServerConfig::from_toml_str(&text).unwrap().cluster.unwrap();
+    let nats: Vec<_> = cluster.nats.iter().map(ToString::to_string).collect();
+    assert_eq!(nats, ["nats://nats-1:4222", "nats://nats-2:4222", "nats://nats-3:4222"]);
+    assert_eq!(cluster.nats_password_file.unwrap().to_str(), Some("/etc/rtm/nats-password"));
+    assert_eq!(cluster.nats_tls.unwrap().client.unwrap().1.to_str(), Some("/etc/rtm/nats-key.pem"));
+    assert_eq!((cluster.name.as_str(), cluster.node.unwrap().as_str()), ("main", "rtm-1"));
+    assert_eq!((cluster.replicas, cluster.isolated_for), (Some(3), Duration::from_secs(30)));
+
+    let wrong = |text: &str| ServerConfig::from_toml_str(text).unwrap_err().to_string();
+    let nats = "[cluster]\nnats = 'nats://127.0.0.1:4222'\n";
+    for (text, what) in [
+        ("[cluster]\n".to_owned(), "missing field `nats`"),
+        ("[cluster]\nnats = 'http://127.0.0.1'\n".to_owned(), "is not an address of NATS"),
+        (format!("data_dir = 'x'\n{nats}"), "in a cluster NATS keeps everything"),
+        (format!("{nats}nats_user = 'rtm'\n"), "nats_user and nats_password_file belong together"),
+        (format!("{nats}nats_credentials = 'a'\nnats_nkey_file = 'b'\n"), "more than one way to log in"),
+        (format!("{nats}name = 'a.b'\n"), "letters, digits, - and _"),
+        (format!("{nats}node = 'a b'\n"), "visible ASCII characters"),
+        (format!("{nats}replicas = 6\n"), "it has to be 1 to 5"),
+        (format!("{nats}isolated_for = '1s'\n"), "it is shorter than 5s"),
+    ] {
+        assert!(wrong(&text).contains(what), "{text}: {}", wrong(&text));
     }
 }
 

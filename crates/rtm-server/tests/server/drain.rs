@@ -29,7 +29,7 @@ async fn every_client_is_sent_away_to_come_back() {
 
 #[tokio::test]
 async fn going_down_waits_for_nobody_who_does_not_answer() {
-    let server = server_with(|config| config.drain_time = Duration::from_millis(100)).await;
+    let server = server_with(|config| config.drain_time = Some(Duration::from_millis(100))).await;
     let address = server.local_addr();
     // Neither reads nor confirms anything.
     let silent = Client::login(address, Wire::Native, "silent").await;
@@ -41,7 +41,7 @@ async fn going_down_waits_for_nobody_who_does_not_answer() {
 
 #[tokio::test]
 async fn closing_is_spread_and_meanwhile_nobody_is_let_in() {
-    let server = server_with(|config| config.drain_time = Duration::from_millis(500)).await;
+    let server = server_with(|config| config.drain_time = Some(Duration::from_millis(500))).await;
     let address = server.local_addr();
     let mut clients = Vec::new();
     for i in 0..100 {

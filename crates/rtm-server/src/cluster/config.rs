@@ -1,0 +1,199 @@
+//! How a server is a node of a cluster.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use async_nats::ServerAddr;
+use rtm_core::cluster::NodeName;
+
+use crate::error::ConfigError;
+
+/// How a server is a node of a cluster: one of several that serve the same projects as one, on NATS 2.12 or later with
+/// JetStream.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClusterConfig {
+    /// The servers of NATS. It is best to name all of them: those that join later are learnt only when a node connects.
+    pub nats: Vec<NatsUrl>,
+    /// The user to log in to NATS with, whose password is in [`nats_password_file`](Self::nats_password_file).
+    pub nats_user: Option<String>,
+    /// The file with that password. White space around it is left out.
+    pub nats_password_file: Option<PathBuf>,
+    /// A credentials file (`.creds`) to log in to NATS with.
+    pub nats_credentials: Option<PathBuf>,
+    /// The file with the seed of an NKey to log in to NATS with.
+    pub nats_nkey_file: Option<PathBuf>,
+    /// How to speak TLS to NATS. By default that is done where NATS asks for it, or an URL begins with `tls://`, and the
+    /// system's certificate authorities are trusted.
+    pub nats_tls: Option<NatsTls>,
+    /// The name of the cluster (`main`): subjects, buckets and streams are called `rtm_<name>_…`.
+    pub name: ClusterName,
+    /// The name of this node, which no other one of the cluster has. By default the host's name and the port.
+    pub node: Option<NodeName>,
+    /// How many servers of NATS keep what the cluster stores. By default, when it is made, three if there are so many, else
+    /// one; and what is there is taken as it is. A number that differs from what is there is an error.
+    pub replicas: Option<usize>,
+    /// How long a node goes on that is out of touch with NATS (30 s).
+    pub isolated_for: Duration,
+}
+
+/// The address of a server of NATS: `nats://HOST:PORT`, or `tls://HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NatsUrl {
+    text: String,
+    address: ServerAddr,
+}
+
+/// This is no address of a server of NATS.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an address of NATS: write nats://HOST:PORT or tls://HOST:PORT")]
+pub struct InvalidNatsUrl(String);
+
+/// How to speak TLS to NATS, and only that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct NatsTls {
+    /// A PEM file with the certificate authorities to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM files with a certificate to show, and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// The name of a cluster: 1 to 32 letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClusterName(String);
+
+/// This is no name of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a cluster's name has 1 to 32 letters, digits, - and _")]
+pub struct InvalidClusterName;
+
+impl ClusterConfig {
+    /// The usual settings, on these servers of NATS.
+    #[must_use]
+    pub fn new(nats: Vec<NatsUrl>) -> Self {
+        Self {
+            nats,
+            nats_user: None,
+            nats_password_file: None,
+            nats_credentials: None,
+            nats_nkey_file: None,
+            nats_tls: None,
+            name: ClusterName("main".to_owned()),
+            node: None,
+            replicas: None,
+            isolated_for: Duration::from_secs(30),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let fault = |key: &str, what: &str| Err(ConfigError::value(format!("cluster.{key}"), what));
+        if self.nats.is_empty() {
+            return fault("nats", "there is no server of NATS");
+        }
+        if self.nats_user.is_some() != self.nats_password_file.is_some() {
+            return fault("nats_user", "nats_user and nats_password_file belong together");
+        }
+        let ways = [self.nats_user.is_some(), self.nats_credentials.is_some(), self.nats_nkey_file.is_some()];
+        if ways.into_iter().filter(|given| *given).count() > 1 {
+            return fault(
+                "nats_user",
+                "there is more than one way to log in: use one of nats_user, nats_credentials and nats_nkey_file",
+            );
+        }
+        if self.replicas.is_some_and(|replicas| !(1..=MOST_REPLICAS).contains(&replicas)) {
+            return fault("replicas", "it has to be 1 to 5");
+        }
+        if self.isolated_for < SHORTEST_ISOLATION {
+            return fault("isolated_for", "it is shorter than 5s: NATS needs that long to choose another leader");
+        }
+        Ok(())
+    }
+}
+
+impl NatsUrl {
+    pub(crate) fn address(&self) -> ServerAddr {
+        self.address.clone()
+    }
+}
+
+impl FromStr for NatsUrl {
+    type Err = InvalidNatsUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNatsUrl> {
+        let invalid = || InvalidNatsUrl(text.to_owned());
+        let has_scheme = text.starts_with("nats://") || text.starts_with("tls://");
+        let address: ServerAddr = text.parse().ok().filter(|_| has_scheme).ok_or_else(invalid)?;
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if address.host().is_empty() || rest.contains(['/', '?', '#']) {
+            return Err(invalid());
+        }
+        Ok(Self { text: text.to_owned(), address })
+    }
+}
+
+impl fmt::Display for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without what somebody may have written before an @.
+        match self.text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?.1))) {
+            Some((scheme, rest)) => write!(f, "{scheme}://{rest}"),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+impl ClusterName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterName {
+    type Err = InvalidClusterName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidClusterName> {
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let fits = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_good);
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidClusterName) }
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What JetStream allows.
+const MOST_REPLICAS: usize = 5;
+const LONGEST_NAME: usize = 32;
+const SHORTEST_ISOLATION: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_nats_names_its_scheme_and_a_host() {
+        for good in ["nats://127.0.0.1:4222", "nats://nats-1", "tls://nats.example.com:4222", "nats://[::1]:4222"] {
+            assert_eq!(good.parse::<NatsUrl>().map(|url| url.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", "127.0.0.1:4222", "http://127.0.0.1:4222", "nats://", "nats:4222", "ws://host", "nats://h/path"]
+        {
+            assert!(bad.parse::<NatsUrl>().is_err(), "{bad}");
+        }
+        assert_eq!(
+            "nats://user:secret@host:1".parse::<NatsUrl>().map(|url| url.to_string()),
+            Ok("nats://host:1".into())
+        );
+    }
+
+    #[test]
+    fn a_name_fits_into_a_subject() {
+        assert!("main_2-b".parse::<ClusterName>().is_ok());
+        for bad in ["", "a.b", "a b", "ü", "*", &"a".repeat(33)] {
+            assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The connections to NATS: how they are made, and whether this NATS will do.
+
+use std::{fs, path::Path, time::Duration};
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{
+    config::{ClusterConfig, NatsTls},
+    error::{ClusterError, ClusterErrorKind, NotDone},
+};
+use crate::shared::Seldom;
+
+/// The connections of a node. What must not wait has one of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    pub(crate) urgent: Client,
+    pub(crate) bulk: Client,
+}
+
+impl Connections {
+    /// Connects, however long NATS is away.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] for what does not pass by itself.
+    pub(crate) async fn open(config: &ClusterConfig, who: &str) -> Result<Self, ClusterError> {
+        let urgent = open(config, who).await?;
+        let bulk = open(config, who).await?;
+        Ok(Self { urgent, bulk })
+    }
+
+    /// The largest payload that both take.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.urgent.max_payload().min(self.bulk.max_payload())
+    }
+}
+
+/// Connects, and says every ten seconds that NATS is away.
+async fn open(config: &ClusterConfig, who: &str) -> Result<Client, ClusterError> {
+    let mut told = Told::default();
+    loop {
+        match try_once(config, who).await {
+            Ok(client) => return Ok(client),
+            Err(NotDone::Never(error)) => return Err(error),
+            Err(NotDone::NotNow(what)) => told.wait(&what).await,
+        }
+    }
+}
+
+/// Connects if NATS is there.
+///
+/// # Errors
+///
+/// [`NotDone`].
+pub(crate) async fn try_once(config: &ClusterConfig, who: &str) -> Result<Client, NotDone> {
+    let addresses: Vec<ServerAddr> = config.nats.iter().map(|url| url.address()).collect();
+    let client = options(config, who)?.connect(addresses).await.map_err(|error| match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            ClusterError::new(ClusterErrorKind::Refused, format!("NATS refuses the credentials: {error}")).into()
+        }
+        ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => {
+            ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error}")).into()
+        }
+        _ => NotDone::NotNow(format!("cannot connect to NATS: {error}")),
+    })?;
+    check(&client)?;
+    Ok(client)
+}
+
+/// Whether a server of NATS will do.
+fn check(client: &Client) -> Result<(), NotDone> {
+    let info = client.try_server_info().ok_or_else(|| NotDone::NotNow("NATS says nothing of itself".to_owned()))?;
+    let fault = |what: String| {
+        let name = format!("the NATS server {} at {}:{}", info.server_name, info.host, info.port);
+        Err(ClusterError::new(ClusterErrorKind::Unsuitable, format!("{name} {what}")).into())
+    };
+    if !client.is_server_compatible(OLDEST.0, OLDEST.1, 0) {
+        return fault(format!("has version {}: it has to be {}.{} or later", info.version, OLDEST.0, OLDEST.1));
+    }
+    if !info.jetstream {
+        return fault("has JetStream off: start it with --jetstream".to_owned());
+    }
+    if info.max_payload < LEAST_PAYLOAD {
+        return fault(format!("has max_payload {}: it has to be {LEAST_PAYLOAD} or more", info.max_payload));
+    }
+    Ok(())
+}
+
+fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, NotDone> {
+    let mut options = ConnectOptions::new();
+    if let (Some(user), Some(file)) = (&config.nats_user, &config.nats_password_file) {
+        options = options.user_and_password(user.clone(), read(file)?);
+    }
+    if let Some(file) = &config.nats_credentials {
+        options = options.credentials(&read(file)?).map_err(|error| unusable(file, error))?;
+    }
+    if let Some(file) = &config.nats_nkey_file {
+        options = options.nkey(read(file)?);
+    }
+    if let Some(NatsTls { ca, client }) = &config.nats_tls {
+        options = options.require_tls(true);
+        if let Some(ca) = ca {
+            read(ca)?;
+            options = options.add_root_certificates(ca.clone());
+        }
+        if let Some((certificate, key)) = client {
+            read(certificate).and(read(key))?;
+            options = options.add_client_certificate(certificate.clone(), key.clone());
+        }
+    }
+    let lost = std::sync::Arc::new(Seldom::default());
+    Ok(options
+        .name(who)
+        .ping_interval(PING_EVERY)
+        .connection_timeout(CONNECT_WITHIN)
+        .request_timeout(Some(ANSWER))
+        .subscription_capacity(WAITING_PAYLOADS)
+        .reconnect_delay_callback(|attempts| {
+            (RECONNECT_AFTER * u32::try_from(attempts).unwrap_or(u32::MAX)).min(CONNECT_WITHIN)
+        })
+        .event_callback(move |event| {
+            let lost = std::sync::Arc::clone(&lost);
+            async move {
+                match event {
+                    Event::SlowConsumer(_) => {
+                        lost.warn("this node reads so slowly what others say that some was dropped")
+                    }
+                    Event::Connected => info!("connected to NATS"),
+                    Event::Disconnected => warn!("the connection to NATS is lost"),
+                    Event::ServerError(error) => warn!("NATS says: {error}"),
+                    Event::ClientError(error) => warn!("NATS: {error}"),
+                    Event::LameDuckMode | Event::Draining | Event::Closed => {}
+                }
+            }
+        }))
+}
+
+fn read(file: &Path) -> Result<String, ClusterError> {
+    fs::read_to_string(file).map(|text| text.trim().to_owned()).map_err(|error| unusable(file, error))
+}
+
+fn unusable(file: &Path, error: impl std::fmt::Display) -> ClusterError {
+    ClusterError::new(ClusterErrorKind::Credentials, format!("cannot use {}: {error}", file.display()))
+}
+
+/// Says now and then what is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Seldom);
+
+impl Told {
+    /// Says it, if that was not done for ten seconds, and waits a moment.
+    pub(crate) async fn wait(&mut self, what: &str) {
+        self.0.warn_every(TELL_EVERY, format_args!("{what}; trying again"));
+        sleep(TRY_EVERY).await;
+    }
+}
+
+const OLDEST: (i64, i64) = (2, 12);
+const LEAST_PAYLOAD: usize = 64 * 1024;
+const PING_EVERY: Duration = Duration::from_secs(2);
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+/// What async-nats asks for itself: nothing that anybody waits for.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How many payloads may wait for this node to read them.
+const WAITING_PAYLOADS: usize = 64 * 1024;
+const TRY_EVERY: Duration = Duration::from_millis(500);
+const TELL_EVERY: Duration = Duration::from_secs(10);

@@ -1,0 +1,420 @@
+//! The task that has the node: it gives it time, what NATS brings and what its projects say, and does what the node says.
+
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
+
+use async_nats::jetstream::Context;
+use futures::{FutureExt as _, StreamExt as _};
+use rtm_codec::AppId;
+use rtm_core::{
+    Now,
+    cluster::{
+        EngineJob, EngineKey, ForCore, Left, MembershipEvent, Node, NodeId, NodeOutput, OpId, Outcome, Posting, Router,
+        Stored, View,
+    },
+};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
+    task::{AbortHandle, JoinSet, unconstrained},
+    time::sleep_until,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    bus::Bus,
+    engine::{Engine, watched_node, watched_user},
+    error::{ClusterError, ClusterErrorKind},
+    names::{NODES, Names, USERS},
+    watch::watch as watch_bucket,
+};
+use crate::{
+    link::FromCluster,
+    project::{Project, now},
+};
+
+/// Where a node stands, as the rest of the server has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is on its way in, for the first time or again.
+    Joining,
+    /// It is a member, and serves.
+    Member,
+    /// It is a member that does not know whether it still is one.
+    Isolated,
+    /// It has left, since it was to.
+    Left,
+    /// It cannot join.
+    Refused(ClusterError),
+}
+
+/// What an operator wants of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It gives away what it is the home of.
+    Drain,
+    /// It goes.
+    Leave,
+}
+
+/// What comes to the driver by itself.
+#[derive(Debug)]
+enum Input {
+    Outcome(OpId, Outcome),
+    Watched(EngineKey, Stored),
+}
+
+/// What a driver is given.
+pub(crate) struct Gear {
+    pub(crate) node: Node,
+    pub(crate) bus: Bus,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) jetstream: Context,
+    pub(crate) names: Names,
+    pub(crate) projects: Vec<Arc<Project>>,
+    /// What the projects say.
+    pub(crate) parcels: UnboundedReceiver<(usize, Vec<Posting>)>,
+    pub(crate) orders: UnboundedReceiver<Order>,
+    pub(crate) place: watch::Sender<Place>,
+}
+
+/// The node's task.
+pub(crate) struct Driver {
+    gear: Gear,
+    places: BTreeMap<AppId, usize>,
+    router: Router,
+    inputs: UnboundedReceiver<Input>,
+    input: UnboundedSender<Input>,
+    /// What is to be handed to each project, in order.
+    for_projects: Vec<Vec<FromCluster>>,
+    is_member: bool,
+    members: Vec<NodeId>,
+    nodes_watch: AbortHandle,
+    users_watch: Option<AbortHandle>,
+    /// How far the clock that counts while the computer sleeps is ahead of the other one.
+    boot_ahead: Duration,
+}
+
+impl Driver {
+    pub(crate) fn new(gear: Gear) -> Self {
+        let (input, inputs) = unbounded_channel();
+        let places =
+            gear.projects.iter().enumerate().map(|(place, project)| (project.app_id().clone(), place)).collect();
+        let (names, watched) = (gear.names.clone(), input.clone());
+        let nodes_watch = tokio::spawn(watch_bucket(gear.jetstream.clone(), names.bucket(NODES), move |changes| {
+            for (revision, message) in changes {
+                if let Some((key, stored)) = watched_node(&names, &message, revision) {
+                    let _ = watched.send(Input::Watched(key, stored));
+                }
+            }
+        }));
+        Self {
+            places,
+            router: Router::default(),
+            inputs,
+            input,
+            for_projects: gear.projects.iter().map(|_| Vec::new()).collect(),
+            is_member: false,
+            members: Vec::new(),
+            nodes_watch: nodes_watch.abort_handle(),
+            users_watch: None,
+            boot_ahead: boot_ahead(),
+            gear,
+        }
+    }
+
+    /// Drives the node until it has left, or may not join.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let next = self.gear.node.next_timeout();
+            let due = async {
+                match next {
+                    Some(next) => sleep_until(next.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(order) = self.gear.orders.recv() => self.obey(order),
+                Some(input) = self.inputs.recv() => self.take_input(input),
+                Some(message) = self.gear.bus.urgent.next() => self.gear.node.handle_payload(now(), message.payload),
+                Some(message) = self.gear.bus.bulk.next() => self.gear.node.handle_payload(now(), message.payload),
+                Some((place, postings)) = self.gear.parcels.recv() => self.post(place, postings),
+                Some(message) = self.gear.bus.nobody.next() => self.nobody(&message),
+                () = due => {}
+                else => return,
+            }
+            self.take_more();
+            if self.turn() {
+                return;
+            }
+        }
+    }
+
+    /// Takes what else is there already, so that it shares payloads and locks.
+    fn take_more(&mut self) {
+        for _ in 0..AT_ONCE {
+            let urgent = unconstrained(self.gear.bus.urgent.next()).now_or_never().flatten();
+            let bulk = unconstrained(self.gear.bus.bulk.next()).now_or_never().flatten();
+            let parcels = self.gear.parcels.try_recv().ok();
+            if urgent.is_none() && bulk.is_none() && parcels.is_none() {
+                return;
+            }
+            for message in urgent.into_iter().chain(bulk) {
+                self.gear.node.handle_payload(now(), message.payload);
+            }
+            if let Some((place, postings)) = parcels {
+                self.post(place, postings);
+            }
+        }
+    }
+
+    fn take_input(&mut self, input: Input) {
+        match input {
+            Input::Outcome(id, outcome) => self.gear.node.handle_outcome(now(), id, outcome),
+            Input::Watched(key, stored) => self.gear.node.handle_watched(now(), &key, &stored),
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Drain => self.gear.node.drain(now()),
+            Order::Leave => self.gear.node.leave(now()),
+        }
+    }
+
+    fn nobody(&mut self, message: &async_nats::Message) {
+        if let Some(node) = self.gear.bus.nobody_at(message) {
+            self.gear.node.handle_no_responders(now(), &node);
+        }
+    }
+
+    fn post(&mut self, place: usize, postings: Vec<Posting>) {
+        let instant = now().instant;
+        let app_id = self.gear.projects[place].app_id();
+        for posting in postings {
+            self.router.post(&mut self.gear.node, instant, app_id, posting);
+        }
+    }
+
+    /// Does what is due and what the node wants. Says whether it is over.
+    fn turn(&mut self) -> bool {
+        let time = now();
+        self.look_at_the_boot_clock(time);
+        if self.gear.node.next_timeout().is_some_and(|at| at <= time.instant) {
+            self.gear.node.handle_timeout(time);
+        }
+        let mut is_over = false;
+        loop {
+            match self.gear.node.poll_output() {
+                NodeOutput::Engine(id, op) => {
+                    let (engine, input) = (Arc::clone(&self.gear.engine), self.input.clone());
+                    tokio::spawn(async move {
+                        // The driver may have ended.
+                        let _ = input.send(Input::Outcome(id, engine.membership(op).await));
+                    });
+                }
+                NodeOutput::Publish { to, payload, is_urgent } => {
+                    self.gear.bus.publish(time.instant, to, payload, is_urgent);
+                }
+                NodeOutput::Membership(event) => is_over |= self.membership(event),
+                NodeOutput::Post(event) => {
+                    self.router.handle(&mut self.gear.node, time.instant, event);
+                    self.sort();
+                }
+                NodeOutput::Wait(_) => break,
+            }
+        }
+        self.sort();
+        self.hand_over();
+        is_over
+    }
+
+    /// Sorts what came by post by the projects that it is for.
+    fn sort(&mut self) {
+        while let Some(for_core) = self.router.take() {
+            let (app_id, event) = match for_core {
+                ForCore::Parcel { app_id, from, parcel } => (app_id, FromCluster::Parcel(from, parcel)),
+                ForCore::Posted { app_id, ticket, posted } => (app_id, FromCluster::Posted(ticket, posted)),
+                ForCore::Restarted { .. } => continue,
+            };
+            // A project that this node does not serve is nobody's.
+            if let Some(place) = self.places.get(&app_id) {
+                self.for_projects[*place].push(event);
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        for (project, events) in self.gear.projects.iter().zip(&mut self.for_projects) {
+            if !events.is_empty() {
+                project.handle_cluster(mem::take(events));
+            }
+        }
+    }
+
+    /// Something about membership. Says whether the node is over.
+    fn membership(&mut self, event: MembershipEvent) -> bool {
+        self.sort();
+        match event {
+            MembershipEvent::View(view) => {
+                self.tell_members(&view);
+                let me = self.gear.node.id().clone();
+                self.gear.bus.retain(|node| view.has(node));
+                let has_joined = !mem::replace(&mut self.is_member, true);
+                for events in &mut self.for_projects {
+                    let view = (*view).clone();
+                    events.push(if has_joined {
+                        FromCluster::Joined(me.clone(), view)
+                    } else {
+                        FromCluster::View(view)
+                    });
+                }
+                if has_joined {
+                    self.hand_over();
+                    self.watch_users();
+                    self.stand(Place::Member);
+                }
+            }
+            MembershipEvent::LeftOut(why) => {
+                self.is_member = false;
+                self.users_watch.take().inspect(AbortHandle::abort);
+                self.router.clear();
+                for events in &mut self.for_projects {
+                    events.push(FromCluster::LeftOut);
+                }
+                self.hand_over();
+                match why {
+                    Left::Asked => {
+                        info!("left the cluster");
+                        self.stand(Place::Left);
+                        return true;
+                    }
+                    Left::PutOut => {
+                        error!("the others went on without this node: its clients are sent away, and it joins anew")
+                    }
+                    Left::GaveUp => warn!("out of touch with NATS for too long: this node joins anew when it can"),
+                }
+                self.stand(Place::Joining);
+            }
+            MembershipEvent::Isolated => {
+                warn!("out of touch with NATS: only what stays on this node goes on");
+                self.stand(Place::Isolated);
+            }
+            MembershipEvent::Reachable => {
+                info!("in touch with NATS again");
+                self.stand(Place::Member);
+            }
+            MembershipEvent::IsolatedTooLong => warn!("still out of touch with NATS"),
+            MembershipEvent::TooOld { proto } => {
+                let what =
+                    format!("all members of the cluster speak version {proto}, which this server is too old for");
+                self.stand(Place::Refused(ClusterError::new(ClusterErrorKind::TooOld, what)));
+                return true;
+            }
+            MembershipEvent::NameTaken => {
+                let name = &self.gear.node.id().name;
+                let what = format!("another server is in the cluster as {name}: give this one another name (--node)");
+                self.stand(Place::Refused(ClusterError::new(ClusterErrorKind::NameTaken, what)));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Says who is a member, when that has changed.
+    fn tell_members(&mut self, view: &View) {
+        let members: Vec<_> = view.members().iter().map(|member| member.id.clone()).collect();
+        if members != self.members {
+            let names: Vec<_> = members.iter().map(|id| id.name.as_str()).collect();
+            info!(epoch = view.epoch(), "the cluster's members are {}", names.join(", "));
+            self.members = members;
+        }
+    }
+
+    fn stand(&self, place: Place) {
+        self.gear.place.send_replace(place);
+    }
+
+    /// The cores that have just joined hear where each user is.
+    fn watch_users(&mut self) {
+        let (names, places) = (self.gear.names.clone(), self.places.clone());
+        let projects = self.gear.projects.clone();
+        let task = watch_bucket(self.gear.jetstream.clone(), names.bucket(USERS), move |changes| {
+            let mut events: Vec<Vec<_>> = projects.iter().map(|_| Vec::new()).collect();
+            for (revision, message) in changes {
+                if let Some((app_id, user_id, entry)) = watched_user(&names, &message, revision)
+                    && let Some(place) = places.get(&app_id)
+                {
+                    events[*place].push(FromCluster::Entry(user_id, entry));
+                }
+            }
+            for (project, events) in projects.iter().zip(events) {
+                if !events.is_empty() {
+                    project.handle_cluster(events);
+                }
+            }
+        });
+        self.users_watch = Some(tokio::spawn(task).abort_handle());
+    }
+
+    /// While the computer slept, others may have gone on.
+    fn look_at_the_boot_clock(&mut self, time: Now) {
+        let ahead = boot_ahead();
+        if ahead.abs_diff(self.boot_ahead) > JUMP {
+            self.gear.node.handle_jump(time);
+        }
+        self.boot_ahead = ahead;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.nodes_watch.abort();
+        self.users_watch.take().inspect(AbortHandle::abort);
+    }
+}
+
+/// Does what the cores ask of the engine, until they are gone.
+pub(crate) async fn serve_jobs(
+    mut jobs: UnboundedReceiver<(usize, EngineJob)>,
+    projects: Vec<Arc<Project>>,
+    engine: Arc<Engine>,
+) {
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            job = jobs.recv() => {
+                let Some((place, job)) = job else { return };
+                let (project, engine) = (Arc::clone(&projects[place]), Arc::clone(&engine));
+                open.spawn(async move {
+                    let answer = engine.users(project.app_id(), &job.user_id, &job.work).await;
+                    project.handle_engine(job.id, answer);
+                });
+            }
+            Some(_) = open.join_next() => {}
+        }
+    }
+}
+
+/// How far the clock that counts while the computer sleeps is ahead of the one that does not.
+fn boot_ahead() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let read = |clock| {
+            let time = clock_gettime(clock);
+            Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+        };
+        read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic))
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
+}
+
+/// How much is taken before the node does what comes of it.
+const AT_ONCE: usize = 256;
+
+/// So much more or less on the clock that counts while the computer sleeps is a sleep.
+const JUMP: Duration = Duration::from_secs(1);
