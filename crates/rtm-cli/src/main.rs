@@ -7,6 +7,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 mod bench;
+mod cluster;
 mod connect;
 mod exit;
 mod listen;
@@ -38,6 +39,7 @@ enum Command {
     Token(token::Args),
     Bench(bench::Args),
     Store(store::Args),
+    Cluster(cluster::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Send(args) => run("warn", send::run(args)),
         Command::Token(args) => token::run(args),
         Command::Bench(args) => run("warn", bench::run(args)),
+        Command::Cluster(args) => run("warn", cluster::run(args)),
         Command::Store(args) => run("info", async { store::run(args) }),
     };
     match done {

@@ -1,19 +1,21 @@
 //! This server as a node of a cluster on NATS.
 
+mod about;
 mod bus;
 pub(crate) mod config;
 mod connection;
 mod driver;
 mod engine;
 pub(crate) mod error;
-mod names;
+pub(crate) mod names;
+mod probe;
 mod requests;
-mod streams;
+pub(crate) mod streams;
 mod watch;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use rtm_core::cluster::{EngineJob, MembershipConfig, Node, NodeConfig, NodeName, PostConfig, Posting};
+use rtm_core::cluster::{MembershipConfig, Node, NodeConfig, NodeName, PostConfig};
 use tokio::{
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -33,20 +35,21 @@ use self::{
     streams::{Streams, bucket},
 };
 use crate::{
-    link::Link,
+    link::{Job, Link, Parcels},
     project::{Project, now},
 };
 
 pub use config::{ClusterConfig, ClusterName, InvalidClusterName, InvalidNatsUrl, NatsTls, NatsUrl};
 pub use error::{ClusterError, ClusterErrorKind};
+pub use probe::{ClusterProbe, ClusterStatus, NodeState, NodeStatus, Whereabouts};
 
 pub(crate) use driver::Place;
 
 /// Where the projects of a server put what they have for other nodes, until there is a node.
 #[derive(Debug)]
 pub(crate) struct Mail {
-    parcels: (UnboundedSender<(usize, Vec<Posting>)>, UnboundedReceiver<(usize, Vec<Posting>)>),
-    jobs: (UnboundedSender<(usize, EngineJob)>, UnboundedReceiver<(usize, EngineJob)>),
+    parcels: (UnboundedSender<Parcels>, UnboundedReceiver<Parcels>),
+    jobs: (UnboundedSender<Job>, UnboundedReceiver<Job>),
 }
 
 /// The node that a server is.

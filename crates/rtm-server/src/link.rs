@@ -7,13 +7,19 @@ use rtm_core::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+/// What the core of the project in this place says to others.
+pub(crate) type Parcels = (usize, Vec<Posting>);
+
+/// What it asks of the engine.
+pub(crate) type Job = (usize, EngineJob);
+
 /// What a project's core has for others goes here, under the project's lock, so that it stays in order.
 #[derive(Debug)]
 pub(crate) struct Link {
     /// The project's place among the node's.
     pub(crate) place: usize,
-    pub(crate) parcels: UnboundedSender<(usize, Vec<Posting>)>,
-    pub(crate) jobs: UnboundedSender<(usize, EngineJob)>,
+    pub(crate) parcels: UnboundedSender<Parcels>,
+    pub(crate) jobs: UnboundedSender<Job>,
 }
 
 /// What the cluster has for the core of a project.

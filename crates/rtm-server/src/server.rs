@@ -24,7 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::{info, warn};
+use tracing::info;
 
 #[cfg(feature = "cluster")]
 use crate::cluster::{self, Mail, Member, Place, config::ClusterConfig};
@@ -228,10 +228,13 @@ impl Server {
         }
         let left = sessions();
         if left > 0 {
-            warn!(sessions = left, "these sessions end with this node: no other node has taken them in drain_time");
+            tracing::warn!(
+                sessions = left,
+                "these sessions end with this node: no other node has taken them in drain_time"
+            );
         }
         if timeout(CLOSE_WAIT, member.leave()).await.is_err() {
-            warn!("NATS does not answer: the other nodes notice later that this one has left");
+            tracing::warn!("NATS does not answer: the other nodes notice later that this one has left");
         }
     }
 

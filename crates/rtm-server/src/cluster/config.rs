@@ -65,6 +65,7 @@ pub struct ClusterName(String);
 /// This is no name of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a cluster's name has 1 to 32 letters, digits, - and _")]
+#[non_exhaustive]
 pub struct InvalidClusterName;
 
 impl ClusterConfig {

@@ -106,7 +106,8 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, NotDone>
             options = options.add_root_certificates(ca.clone());
         }
         if let Some((certificate, key)) = client {
-            read(certificate).and(read(key))?;
+            read(certificate)?;
+            read(key)?;
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
     }
@@ -125,7 +126,7 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, NotDone>
             async move {
                 match event {
                     Event::SlowConsumer(_) => {
-                        lost.warn("this node reads so slowly what others say that some was dropped")
+                        lost.warn("this node reads so slowly what others say that some was dropped");
                     }
                     Event::Connected => info!("connected to NATS"),
                     Event::Disconnected => warn!("the connection to NATS is lost"),

@@ -1,6 +1,11 @@
 //! The task that has the node: it gives it time, what NATS brings and what its projects say, and does what the node says.
 
-use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::Context;
 use futures::{FutureExt as _, StreamExt as _};
@@ -8,8 +13,8 @@ use rtm_codec::AppId;
 use rtm_core::{
     Now,
     cluster::{
-        EngineJob, EngineKey, ForCore, Left, MembershipEvent, Node, NodeId, NodeOutput, OpId, Outcome, Posting, Router,
-        Stored, View,
+        EngineKey, ForCore, Left, MembershipEvent, Node, NodeId, NodeOutput, OpId, Outcome, Posting, Router, Stored,
+        View,
     },
 };
 use tokio::{
@@ -23,6 +28,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
+    about::About,
     bus::Bus,
     engine::{Engine, watched_node, watched_user},
     error::{ClusterError, ClusterErrorKind},
@@ -30,7 +36,7 @@ use super::{
     watch::watch as watch_bucket,
 };
 use crate::{
-    link::FromCluster,
+    link::{FromCluster, Job, Parcels},
     project::{Project, now},
 };
 
@@ -74,7 +80,7 @@ pub(crate) struct Gear {
     pub(crate) names: Names,
     pub(crate) projects: Vec<Arc<Project>>,
     /// What the projects say.
-    pub(crate) parcels: UnboundedReceiver<(usize, Vec<Posting>)>,
+    pub(crate) parcels: UnboundedReceiver<Parcels>,
     pub(crate) orders: UnboundedReceiver<Order>,
     pub(crate) place: watch::Sender<Place>,
 }
@@ -90,6 +96,7 @@ pub(crate) struct Driver {
     for_projects: Vec<Vec<FromCluster>>,
     is_member: bool,
     members: Vec<NodeId>,
+    said_at: Option<Instant>,
     nodes_watch: AbortHandle,
     users_watch: Option<AbortHandle>,
     /// How far the clock that counts while the computer sleeps is ahead of the other one.
@@ -117,6 +124,7 @@ impl Driver {
             for_projects: gear.projects.iter().map(|_| Vec::new()).collect(),
             is_member: false,
             members: Vec::new(),
+            said_at: None,
             nodes_watch: nodes_watch.abort_handle(),
             users_watch: None,
             boot_ahead: boot_ahead(),
@@ -205,6 +213,7 @@ impl Driver {
         if self.gear.node.next_timeout().is_some_and(|at| at <= time.instant) {
             self.gear.node.handle_timeout(time);
         }
+        self.say_about(time);
         let mut is_over = false;
         loop {
             match self.gear.node.poll_output() {
@@ -229,6 +238,20 @@ impl Driver {
         self.sort();
         self.hand_over();
         is_over
+    }
+
+    /// Says now and then how it is.
+    fn say_about(&mut self, time: Now) {
+        let incarnation = self.gear.node.id().incarnation;
+        if incarnation == 0 || self.said_at.is_some_and(|at| time.instant < at + SAY_EVERY) {
+            return;
+        }
+        self.said_at = Some(time.instant);
+        let sessions = self.gear.projects.iter().map(|project| project.stats().sessions).sum();
+        let about = About { incarnation, version: env!("CARGO_PKG_VERSION").to_owned(), sessions };
+        let subject = About::subject(&self.gear.names, &self.gear.node.id().name);
+        let engine = Arc::clone(&self.gear.engine);
+        tokio::spawn(async move { engine.put(subject, about.encode().into()).await });
     }
 
     /// Sorts what came by post by the projects that it is for.
@@ -292,7 +315,7 @@ impl Driver {
                         return true;
                     }
                     Left::PutOut => {
-                        error!("the others went on without this node: its clients are sent away, and it joins anew")
+                        error!("the others went on without this node: its clients are sent away, and it joins anew");
                     }
                     Left::GaveUp => warn!("out of touch with NATS for too long: this node joins anew when it can"),
                 }
@@ -377,11 +400,7 @@ impl Drop for Driver {
 }
 
 /// Does what the cores ask of the engine, until they are gone.
-pub(crate) async fn serve_jobs(
-    mut jobs: UnboundedReceiver<(usize, EngineJob)>,
-    projects: Vec<Arc<Project>>,
-    engine: Arc<Engine>,
-) {
+pub(crate) async fn serve_jobs(mut jobs: UnboundedReceiver<Job>, projects: Vec<Arc<Project>>, engine: Arc<Engine>) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
@@ -415,6 +434,9 @@ fn boot_ahead() -> Duration {
 
 /// How much is taken before the node does what comes of it.
 const AT_ONCE: usize = 256;
+
+/// How often a node says how it is.
+const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// So much more or less on the clock that counts while the computer sleeps is a sleep.
 const JUMP: Duration = Duration::from_secs(1);

@@ -1,10 +1,14 @@
 //! The engine: two buckets of JetStream, whose conditional writes decide who is a member and where each user's session is.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use async_nats::{HeaderMap, Message};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use humantime::parse_rfc3339;
 use rtm_codec::{AppId, UserId};
 use rtm_core::cluster::{EngineAnswer, EngineKey, EngineOp, EngineWork, Outcome, Revised, Stored, UserEntry};
 use serde::Deserialize;
@@ -41,7 +45,14 @@ pub(crate) struct Kept {
     /// `None` for the marker of one that was removed.
     pub(crate) value: Option<Bytes>,
     /// When it was written, as JetStream says it.
-    pub(crate) time: String,
+    time: String,
+}
+
+impl Kept {
+    /// When it was written, by JetStream's clock.
+    pub(crate) fn time(&self) -> Option<SystemTime> {
+        parse_rfc3339(&self.time).ok()
+    }
 }
 
 impl Engine {
@@ -99,6 +110,27 @@ impl Engine {
             }
         }
         EngineAnswer::Unknown
+    }
+
+    /// Writes a key, whatever it has.
+    pub(crate) async fn put(&self, subject: String, value: Bytes) {
+        // It is said again soon.
+        let _ = self.requests.ask(subject, HeaderMap::new(), value, ANSWER).await;
+    }
+
+    /// The subjects of a bucket's keys, and what time it is for JetStream; `None` if there is no such bucket.
+    pub(crate) async fn keys(&self, bucket: &str) -> Result<Option<(Vec<String>, SystemTime)>, Unanswered> {
+        let asked = format!("$JS.API.STREAM.INFO.KV_{}", self.names.bucket(bucket));
+        let question = serde_json::json!({ "subjects_filter": self.names.key(bucket, ">") }).to_string();
+        let answer = self.requests.ask(asked, HeaderMap::new(), question.into(), ANSWER).await?;
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Info { error: Some(error), .. }) if error.err_code == NO_STREAM => Ok(None),
+            Ok(Info { state: Some(state), ts: Some(time), error: None }) => {
+                let time = parse_rfc3339(&time).map_err(|_| Unanswered::TimedOut)?;
+                Ok(Some((state.subjects.unwrap_or_default().into_keys().collect(), time)))
+            }
+            _ => Err(Unanswered::TimedOut),
+        }
     }
 
     /// Reads a key where writes are decided.
@@ -195,6 +227,18 @@ struct Got {
 }
 
 #[derive(Deserialize)]
+struct Info {
+    state: Option<State>,
+    ts: Option<String>,
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    subjects: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Deserialize)]
 struct Fault {
     #[serde(default)]
     err_code: u64,
@@ -228,6 +272,7 @@ const MARKERS: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
 /// The last sequence was another one; it was, or another write is on its way.
 const CONFLICTS: [u64; 2] = [10071, 10164];
 const NO_MESSAGE: u64 = 10037;
+const NO_STREAM: u64 = 10059;
 /// Less than what membership waits for.
 const ANSWER: Duration = Duration::from_millis(1800);
 /// What nobody was there for is asked again after these pauses: as long as JetStream takes to choose another leader.

@@ -1,6 +1,6 @@
 //! Why a server cannot be a node of its cluster.
 
-/// Why a server cannot be a node of its cluster. Nothing that passes by itself is among it: for that a node waits.
+/// Why a server cannot be a node of its cluster, or why nothing can be said of that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct ClusterError {
@@ -20,6 +20,8 @@ pub enum ClusterErrorKind {
     Unsuitable,
     /// A stream of the cluster's name is there and is not what it should be.
     Streams,
+    /// NATS cannot be reached, or has no leader. A node waits for that.
+    Unreachable,
     /// Another node with this name lives.
     NameTaken,
     /// The members of the cluster say what this version does not understand.

@@ -16,6 +16,11 @@ impl Names {
         Self { cluster: cluster.to_owned() }
     }
 
+    /// The name of the cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// A key-value bucket.
     pub(crate) fn bucket(&self, what: &str) -> String {
         format!("rtm_{}_{what}", self.cluster)
@@ -52,6 +57,7 @@ pub(crate) const USERS: &str = "users";
 /// In the bucket of nodes: the view, and what the keys of leases and of what nodes say of themselves begin with.
 pub(crate) const VIEW: &str = "view";
 pub(crate) const NODE: &str = "node";
+pub(crate) const ABOUT: &str = "about";
 
 /// An id as one token of a subject: letters, digits, `-` and `_` stand for themselves, every other byte is `=` and two
 /// hexadecimal digits. No two ids give the same token.

@@ -157,10 +157,8 @@ impl ClusterSection {
         config.nats_credentials = self.nats_credentials;
         config.nats_nkey_file = self.nats_nkey_file;
         config.nats_tls = self.nats_tls.map(|NatsTlsSection { ca, client }| {
-            let mut tls = NatsTls::default();
-            tls.ca = ca;
-            tls.client = client.map(|client| (client.certificate, client.key));
-            tls
+            let client = client.map(|client| (client.certificate, client.key));
+            NatsTls { ca, client }
         });
         if let Some(name) = self.name {
             config.name = name.0;

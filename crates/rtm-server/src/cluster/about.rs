@@ -1,0 +1,29 @@
+//! What a node says of itself to whoever looks at the cluster. Nothing is decided by it.
+
+use rtm_core::cluster::NodeName;
+use serde::{Deserialize, Serialize};
+
+use super::names::{ABOUT, NODES, Names, escape};
+
+/// What a node says of itself every two seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) incarnation: u64,
+    pub(crate) version: String,
+    pub(crate) sessions: usize,
+}
+
+impl About {
+    /// The subject of the key that has it.
+    pub(crate) fn subject(names: &Names, node: &NodeName) -> String {
+        names.key(NODES, format_args!("{ABOUT}.{}", escape(node.as_str())))
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        serde_json::from_slice(value).ok()
+    }
+}

@@ -1,0 +1,228 @@
+//! A look at a cluster from outside: who is a member, and where somebody is.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use rtm_codec::{AppId, ChannelId, UserId};
+use rtm_core::cluster::{LeaseEntry, NodeId, NodeName, Role, UserEntry, View, partition};
+
+use super::{
+    about::About,
+    config::ClusterConfig,
+    connection::try_once,
+    engine::{Engine, Kept, user_key},
+    error::{ClusterError, ClusterErrorKind, NotDone},
+    names::{NODE, NODES, Names, USERS, VIEW, unescape},
+    requests::{Requests, Unanswered},
+};
+
+/// Looks at a cluster without being a node of it.
+#[derive(Debug)]
+pub struct ClusterProbe {
+    engine: Engine,
+    names: Names,
+}
+
+/// Who is in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterStatus {
+    /// The number of the view: it rises with every change.
+    pub epoch: u64,
+    /// The members, and those that are on their way in, in the order of their names.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// A node of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Its name.
+    pub node: NodeName,
+    /// Which of its lives: it rises from one to the next.
+    pub incarnation: u64,
+    /// Where it stands.
+    pub state: NodeState,
+    /// The version of its server, if it has said it.
+    pub version: Option<String>,
+    /// How many sessions it had at last, if it has said it.
+    pub sessions: Option<usize>,
+    /// How long ago it renewed its lease, which it does every second.
+    pub lease_age: Duration,
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeState {
+    /// It is on its way in.
+    Joining,
+    /// It is a member.
+    Member,
+    /// It is a member that is about to leave.
+    Draining,
+    /// It is a member that does not renew its lease: it is out of touch, or gone.
+    Isolated,
+}
+
+/// Where a user or a channel is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Whereabouts {
+    /// The node that gathers what is known of it.
+    pub home: Option<NodeName>,
+    /// The node that has the user's session.
+    pub edge: Option<NodeName>,
+}
+
+impl ClusterStatus {
+    /// Whether more than half of the members are in touch: only then can the others go on.
+    #[must_use]
+    pub fn has_majority(&self) -> bool {
+        let members = self.nodes.iter().filter(|node| node.state != NodeState::Joining);
+        let (all, isolated) =
+            (members.clone().count(), members.filter(|node| node.state == NodeState::Isolated).count());
+        all > 2 * isolated
+    }
+}
+
+impl NodeState {
+    /// Its name, in small letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Member => "member",
+            Self::Draining => "draining",
+            Self::Isolated => "isolated",
+        }
+    }
+}
+
+impl ClusterProbe {
+    /// Connects to the NATS of a cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`], also where NATS cannot be reached.
+    pub async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
+        let client = try_once(config, "rtm cluster").await.map_err(now_or_never)?;
+        let names = Names::new(config.name.as_str());
+        let requests = Requests::new(client).await.map_err(now_or_never)?;
+        Ok(Self { engine: Engine::new(requests, names.clone()), names })
+    }
+
+    /// Who is in the cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] where there is no cluster of this name, or NATS cannot say it for sure.
+    pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
+        let (keys, time) = self.engine.keys(NODES).await.map_err(unanswered)?.ok_or_else(|| self.missing())?;
+        let view = self.view().await?;
+        let prefix = self.names.key(NODES, format_args!("{NODE}."));
+        let keys = keys.iter().filter_map(|key| NodeName::new(&unescape(key.strip_prefix(&prefix)?)?).ok());
+        let names: BTreeSet<_> = keys.chain(view.members().iter().map(|member| member.id.name.clone())).collect();
+        let mut nodes = Vec::new();
+        for name in names {
+            nodes.extend(self.node(&view, name, time).await?);
+        }
+        Ok(ClusterStatus { epoch: view.epoch(), nodes })
+    }
+
+    /// Where a user is.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn find_user(&self, app_id: &AppId, user_id: &UserId) -> Result<Whereabouts, ClusterError> {
+        let view = self.view().await?;
+        let subject = self.names.key(USERS, user_key(app_id, user_id));
+        let kept = self.engine.read(USERS, &subject).await.map_err(unanswered)?;
+        let entry = kept.and_then(|kept| UserEntry::decode(&kept.value?).ok());
+        let edge = entry.filter(|entry| view.has(&entry.node)).map(|entry| entry.node.name);
+        Ok(Whereabouts { home: home(&view, app_id, user_id.as_str()), edge })
+    }
+
+    /// Where the home of a channel is.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn find_channel(&self, app_id: &AppId, channel_id: &ChannelId) -> Result<Whereabouts, ClusterError> {
+        let view = self.view().await?;
+        Ok(Whereabouts { home: home(&view, app_id, channel_id.as_str()), edge: None })
+    }
+
+    async fn view(&self) -> Result<View, ClusterError> {
+        let kept = self.engine.read(NODES, &self.names.key(NODES, VIEW)).await.map_err(unanswered)?;
+        let value = kept.and_then(|kept| kept.value).ok_or_else(|| self.missing())?;
+        View::decode(&value).map_err(|error| {
+            ClusterError::new(
+                ClusterErrorKind::TooOld,
+                format!("the view of the cluster cannot be read: it is {error}"),
+            )
+        })
+    }
+
+    async fn node(&self, view: &View, name: NodeName, time: SystemTime) -> Result<Option<NodeStatus>, ClusterError> {
+        let lease = self.names.key(NODES, format_args!("{NODE}.{}", super::names::escape(name.as_str())));
+        let lease = self.engine.read(NODES, &lease).await.map_err(unanswered)?;
+        let about = self.engine.read(NODES, &About::subject(&self.names, &name)).await.map_err(unanswered)?;
+        let entry = lease.as_ref().and_then(|kept| LeaseEntry::decode(kept.value.as_ref()?).ok());
+        let lease_age =
+            lease.as_ref().and_then(Kept::time).map_or(Duration::MAX, |at| time.duration_since(at).unwrap_or_default());
+        let member = view.members().iter().find(|member| member.id.name == name);
+        let lives =
+            |id: &NodeId| matches!(&entry, Some(LeaseEntry::Lease(lease)) if lease.incarnation == id.incarnation);
+        let (incarnation, state) = match (member, &entry) {
+            (Some(member), _) => {
+                let is_here = lives(&member.id) && lease_age < LEASE_IS_OLD;
+                let state = match member.role {
+                    _ if !is_here => NodeState::Isolated,
+                    Role::Draining => NodeState::Draining,
+                    Role::Edge | Role::Home => NodeState::Member,
+                };
+                (member.id.incarnation, state)
+            }
+            (None, Some(LeaseEntry::Lease(lease))) if lease_age < LEASE_IS_OLD => {
+                (lease.incarnation, NodeState::Joining)
+            }
+            _ => return Ok(None),
+        };
+        let about = about.and_then(|kept| About::decode(&kept.value?)).filter(|about| about.incarnation == incarnation);
+        let (version, sessions) = about.map_or((None, None), |about| (Some(about.version), Some(about.sessions)));
+        Ok(Some(NodeStatus { node: name, incarnation, state, version, sessions, lease_age }))
+    }
+
+    fn missing(&self) -> ClusterError {
+        let what = format!("there is no cluster {} on this NATS", self.names.cluster());
+        ClusterError::new(ClusterErrorKind::Streams, what)
+    }
+}
+
+fn home(view: &View, app_id: &AppId, name: &str) -> Option<NodeName> {
+    view.home(partition(app_id.as_str(), name)).map(|member| member.id.name.clone())
+}
+
+fn unanswered(why: Unanswered) -> ClusterError {
+    let what = match why {
+        Unanswered::NoResponders => {
+            "JetStream has no leader for the cluster's buckets: more than half of its servers are away"
+        }
+        Unanswered::TimedOut => "JetStream does not answer",
+    };
+    ClusterError::new(ClusterErrorKind::Unreachable, what)
+}
+
+fn now_or_never(error: NotDone) -> ClusterError {
+    match error {
+        NotDone::Never(error) => error,
+        NotDone::NotNow(what) => ClusterError::new(ClusterErrorKind::Unreachable, what),
+    }
+}
+
+/// A lease that was not renewed for so long is that of a node that is not certain of its place.
+const LEASE_IS_OLD: Duration = Duration::from_secs(4);
