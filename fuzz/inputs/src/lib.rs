@@ -6,6 +6,7 @@
 #![expect(clippy::exhaustive_structs, reason = "it is not published")]
 
 mod call;
+mod cluster_decode;
 mod connection;
 mod decoders;
 mod http;
@@ -14,6 +15,7 @@ mod session;
 mod websocket;
 mod websocket_read;
 
+pub use cluster_decode::cluster_decode;
 pub use connection::connection;
 pub use decoders::{
     native_client_decode, native_server_decode, token, vendor_client_decode, vendor_gateway_decode,
@@ -34,13 +36,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "native_client_decode", run: native_client_decode },
     Target { name: "native_server_decode", run: native_server_decode },
     Target { name: "vendor_client_decode", run: vendor_client_decode },
     Target { name: "vendor_server_decode", run: vendor_server_decode },
     Target { name: "vendor_gateway_decode", run: vendor_gateway_decode },
     Target { name: "token", run: token },
+    Target { name: "cluster_decode", run: cluster_decode },
     Target { name: "connection", run: connection },
     Target { name: "session", run: session },
     Target { name: "http", run: http },
