@@ -39,9 +39,10 @@ pub(super) struct Away {
 }
 
 impl Away {
-    /// Keeps an event, and lets the oldest of its kind go when there are `limit` of them. Gives how many bytes more
+    /// Keeps an event, and lets the oldest of its kind go when there are `limit` of them, if there is one. Gives how many bytes more
     /// are held, or fewer, and how many events were lost.
     pub(super) fn keep(&mut self, place: Place, news: ChannelNews, queued: Queued, limit: usize) -> (isize, u64) {
+        let is_limited = limit < usize::MAX;
         let limit = match news {
             ChannelNews::Message => limit,
             ChannelNews::Member => KEPT_MEMBER_EVENTS,
@@ -50,6 +51,9 @@ impl Away {
         let mut change = queued.bytes as isize;
         let mut lost = 0;
         self.kept.push_back((place, news, queued));
+        if !is_limited && news != ChannelNews::Attributes {
+            return (change, lost);
+        }
         let of_kind = self.kept.iter().filter(|(_, kind, _)| *kind == news).count();
         for _ in limit..of_kind {
             let Some(at) = self.kept.iter().position(|(_, kind, _)| *kind == news) else { break };

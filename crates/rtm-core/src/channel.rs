@@ -207,7 +207,7 @@ impl Core {
         away_order: u64,
     ) -> Memberships {
         let time = PackTime(now.instant);
-        let mut memberships = Memberships::unpack(away_order);
+        let mut memberships = Memberships::unpack(away_order, self.edge.is_some());
         for UnpackedMembership { channel_id, told_count, away, count_told, count_due } in packed {
             let channel_key = self.channels.intern(&channel_id, now);
             memberships.add_unpacked(channel_key, told_count, away);

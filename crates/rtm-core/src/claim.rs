@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rtm_codec::{ClientFrame, CloseReason, ErrorKind, ServerFrame, SessionId, UserId};
+use rtm_codec::{ClientFrame, CloseReason, ErrorKind, InstanceId, ServerFrame, SessionId, SessionTicket, UserId};
 
 use super::{
     ConnId, Core, Now, Outgoing,
@@ -28,8 +28,10 @@ pub(super) struct Claims {
 #[derive(Debug)]
 struct Claim {
     user_id: UserId,
-    /// Who wants to come in; `None` when its connection is gone.
+    /// Who wants to come in; `None` when its connection is gone, or there is none.
     entrant: Option<Entrant>,
+    /// The client of a session that this node is to fetch from one that is about to leave.
+    absent: Option<(InstanceId, SessionTicket)>,
     /// The session that the entry is to name.
     session: SessionId,
     stage: Stage,
@@ -72,10 +74,48 @@ enum Gain {
     Moved(Vec<u8>),
 }
 
+impl Claim {
+    fn new(user_id: UserId, session: SessionId, since: Instant) -> Self {
+        Self {
+            user_id,
+            entrant: None,
+            absent: None,
+            session,
+            stage: Stage::Reading,
+            asked: None,
+            ousted: OustedSessions::default(),
+            since,
+            behind: Vec::new(),
+            asks: Vec::new(),
+        }
+    }
+
+    /// The question for the node that has the user, if anybody wants its session still.
+    fn ask(&self, now: Now, id: u64) -> Option<Ask> {
+        let (instance, ticket, is_token_over) = match (&self.entrant, &self.absent) {
+            (Some(entrant), _) => {
+                let ticket = entrant.login.resume.as_ref().map(|resume| resume.ticket);
+                (entrant.login.instance.clone(), ticket, entrant.is_token_over(now))
+            }
+            (None, Some((instance, ticket))) => (instance.clone(), Some(*ticket), false),
+            (None, None) => return None,
+        };
+        Some(Ask { claim: id, user_id: self.user_id.clone(), instance, ticket, is_token_over })
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.entrant.is_some() || self.absent.is_some()
+    }
+}
+
 impl Claims {
     /// Whether a claim for a user is under way.
     pub(super) fn concern(&self, user_id: &UserId) -> bool {
         self.open.values().any(|claim| claim.user_id == *user_id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
     }
 
     fn of_user(&mut self, user_id: &UserId) -> Option<&mut Claim> {
@@ -111,17 +151,7 @@ impl Core {
         }
         let id = edge.claims.next;
         edge.claims.next += 1;
-        let claim = Claim {
-            user_id: user_id.clone(),
-            entrant: Some(entrant),
-            session,
-            stage: Stage::Reading,
-            asked: None,
-            ousted: OustedSessions::default(),
-            since: now.instant,
-            behind: Vec::new(),
-            asks: Vec::new(),
-        };
+        let claim = Claim { entrant: Some(entrant), ..Claim::new(user_id.clone(), session, now.instant) };
         edge.claims.open.insert(id, claim);
         match edge.owned(&user_id) {
             Some(revision) => self.write_claim(id, revision, Gain::New(ousted)),
@@ -132,6 +162,20 @@ impl Core {
                 self.read_for_claim(id);
             }
         }
+        self.arm_edge(now.instant + CLAIMED_WITHIN);
+    }
+
+    /// Fetches a session without a client, unless somebody comes for it already.
+    pub(super) fn claim_for_absent(&mut self, now: Now, user_id: UserId, instance: InstanceId, ticket: SessionTicket) {
+        let Some(edge) = &mut self.edge else { return };
+        if edge.claims.concern(&user_id) || edge.frozen.has(&user_id) {
+            return;
+        }
+        let id = edge.claims.next;
+        edge.claims.next += 1;
+        let claim = Claim::new(user_id, ticket.session, now.instant);
+        edge.claims.open.insert(id, Claim { absent: Some((instance, ticket)), ..claim });
+        self.read_for_claim(id);
         self.arm_edge(now.instant + CLAIMED_WITHIN);
     }
 
@@ -199,7 +243,7 @@ impl Core {
     fn judge_entry(&mut self, now: Now, id: u64, heard: &Revised) {
         let Some(edge) = &mut self.edge else { return };
         let Some(claim) = edge.claims.open.get_mut(&id) else { return };
-        let Some(entrant) = &claim.entrant else { return self.drop_claim(now, id) };
+        let Some(ask) = claim.ask(now, id) else { return self.drop_claim(now, id) };
         let revision = heard.revision;
         let Some(entry) = &heard.entry else { return self.claim_free(now, id, revision) };
         if entry.epoch > edge.view.epoch() {
@@ -209,13 +253,6 @@ impl Core {
         if entry.node == edge.node || !edge.view.has(&entry.node) {
             return self.claim_free(now, id, revision);
         }
-        let ask = Ask {
-            claim: id,
-            user_id: claim.user_id.clone(),
-            instance: entrant.login.instance.clone(),
-            ticket: entrant.login.resume.as_ref().map(|resume| resume.ticket),
-            is_token_over: entrant.is_token_over(now),
-        };
         claim.stage = Stage::Verdict { revision };
         claim.asked = Some(entry.node.clone());
         let node = entry.node.clone();
@@ -303,6 +340,7 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         let Some(claim) = edge.claims.open.remove(&id) else { return };
         let Claim { user_id, entrant, session, asked, behind, asks, .. } = claim;
+        let own_node = edge.node.clone();
         edge.own(&user_id, revision);
         if let Some(node) = &asked {
             edge.tell(node, ProjectParcel::Took { user_id: user_id.clone(), session, revision });
@@ -310,8 +348,9 @@ impl Core {
         match (gain, entrant) {
             (Gain::Moved(pack), entrant) => {
                 // Whatever happens to its client, the session is here now.
-                if self.unpack_in(now, &pack).is_err() {
-                    self.release_entry(&user_id);
+                match self.unpack_in(now, &pack) {
+                    Ok(()) => self.receiver_moved(now, &user_id, &own_node, true),
+                    Err(_) => self.release_entry(&user_id),
                 }
                 if let Some(Entrant { conn, login, .. }) = entrant {
                     self.login(now, conn, Box::new(login));
@@ -388,7 +427,7 @@ impl Core {
                 Stage::Reading | Stage::Writing { .. } | Stage::ReadingBack { .. } => false,
             };
             let may_have_won = matches!(claim.stage, Stage::Writing { .. } | Stage::ReadingBack { .. });
-            if !may_have_won && (claim.entrant.is_none() || claim.since + CLAIMED_WITHIN <= now.instant) {
+            if !may_have_won && (!claim.is_wanted() || claim.since + CLAIMED_WITHIN <= now.instant) {
                 over.push(*id);
             } else if goes_on {
                 again.push(*id);

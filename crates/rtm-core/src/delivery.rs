@@ -106,6 +106,14 @@ impl Core {
             edge.ask(to, EngineWork::Read, Purpose::Where(key));
             return;
         }
+        let unrepeatable = lane.take_unrepeatable();
+        if !unrepeatable.is_empty() {
+            if lanes.close_if_empty(to) {
+                edge.close_lane(key, to);
+            }
+            self.give_up_lane_messages(key, to, unrepeatable);
+            return self.go_on_with_lane(now, key, to);
+        }
         let Some(node) = elsewhere else {
             if lane.awaits_return(now.instant) {
                 return;
@@ -114,10 +122,7 @@ impl Core {
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
             }
-            for LaneMessage { numbering, request, event, store, .. } in waiting {
-                self.store_or_give_up(to, Asker { session: key, numbering, request }, store, &event, None);
-            }
-            return;
+            return self.give_up_lane_messages(key, to, waiting);
         };
         // What was sent to another place is answered first.
         if lane.messages().any(|message| matches!(&message.place, Place::Sent(other) if *other != node)) {
@@ -149,9 +154,21 @@ impl Core {
         }
     }
 
+    fn give_up_lane_messages(&mut self, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
+        for LaneMessage { numbering, request, event, store, .. } in messages {
+            self.store_or_give_up(to, Asker { session: key, numbering, request }, store, &event, None);
+        }
+    }
+
     /// Puts a message into its receiver's session, which is here after all.
     fn place(&mut self, now: Now, key: SessionKey, receiver: SessionKey, to: &UserId, message: LaneMessage) {
-        let LaneMessage { numbering, request, event, store, deadline, .. } = message;
+        let LaneMessage { n, numbering, request, event, store, deadline, .. } = message;
+        let sender = self.hub.sessions.get(key).map(|session| session.id);
+        let lanes = self.hub.sessions.get(receiver).and_then(|session| session.lanes.as_ref());
+        // It may have brought the message along from the node that this was sent to.
+        if sender.is_some_and(|sender| lanes.is_some_and(|lanes| lanes.has_heard(sender, n))) {
+            return;
+        }
         self.receive(now, receiver, to, Asker { session: key, numbering, request }, store, event, deadline);
     }
 
@@ -217,6 +234,9 @@ impl Core {
     pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: &Numbered, answer: LaneAnswer) {
         let Numbered { session, sender, to, n } = numbered;
         let Some(key) = self.session_of(sender) else { return };
+        // The receiver's session may have moved since.
+        let own = self.session_of(to).and(self.edge.as_ref()).map(|edge| edge.node.clone());
+        let node = own.or_else(|| self.node_of(to).cloned()).unwrap_or_else(|| from.clone());
         let found = self.hub.sessions.get_mut(key).filter(|found| found.id == *session);
         let lanes = found.and_then(|session| session.lanes.as_mut());
         let Some(lane) = lanes.and_then(|lanes| lanes.lane_mut(to)) else { return };
@@ -224,7 +244,7 @@ impl Core {
         let Some(message) = sent.filter(|message| message.place == Place::Sent(from.clone())) else { return };
         match answer {
             LaneAnswer::Placed { drops_repeats } => {
-                message.place = Place::Placed { node: from.clone(), drops_repeats };
+                message.place = Place::Placed { node, drops_repeats };
             }
             LaneAnswer::Missing => message.place = Place::Waiting,
             LaneAnswer::NotHere => {
@@ -321,30 +341,23 @@ impl Core {
         }
     }
 
-    /// What was sent to nodes that left comes back. A message that their sessions had may have reached its device: it goes
-    /// again only to one that recognises it.
+    /// What was sent to nodes that left comes back. What their sessions had may have reached its device: it goes again only
+    /// to one that recognises it. But a session may have moved before its node left.
     fn give_back_of_left(&mut self, key: SessionKey, to: &UserId) {
         let Some(edge) = &self.edge else { return };
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let Some(lane) = session.lanes.as_mut().and_then(|lanes| lanes.lane_mut(to)) else { return };
-        let mut given_up = Vec::new();
         let mut is_lost = false;
         for message in lane.messages_mut() {
-            match &message.place {
-                Place::Sent(node) if !edge.view.has(node) => message.place = Place::GivenBack,
-                Place::Placed { node, drops_repeats: true } if !edge.view.has(node) => message.place = Place::GivenBack,
-                Place::Placed { node, .. } if !edge.view.has(node) => {
-                    given_up.push(message.clone());
-                    continue;
-                }
+            let placed = match &message.place {
+                Place::Sent(node) if !edge.view.has(node) => None,
+                Place::Placed { node, drops_repeats } if !edge.view.has(node) => Some(*drops_repeats),
                 _ => continue,
-            }
+            };
+            message.place = Place::GivenBack { placed };
             is_lost = true;
         }
         lane.is_lost |= is_lost;
-        for LaneMessage { numbering, request, event, store, .. } in given_up {
-            self.store_or_give_up(to, Asker { session: key, numbering, request }, store, &event, None);
-        }
     }
 
     /// Nobody says what became of a message in the time that any session may take for that.
@@ -445,15 +458,20 @@ impl Core {
         }
     }
 
-    /// A user's entry names another node: what its session there has taken it answers from there.
-    pub(super) fn receiver_moved(&mut self, now: Now, user_id: &UserId, node: &NodeId) {
+    /// A user's entry names another node: what its session there has taken it answers from there, also what it had on a
+    /// node that left after it had moved.
+    pub(super) fn receiver_moved(&mut self, now: Now, user_id: &UserId, node: &NodeId, is_same_session: bool) {
         let Some(edge) = &self.edge else { return };
         for key in edge.lanes_to(user_id) {
             let session = self.hub.sessions.get_mut(key);
             let Some(lane) = session.and_then(|session| session.lanes.as_mut()?.lane_mut(user_id)) else { continue };
             for message in lane.messages_mut() {
-                if let Place::Placed { node: placed, .. } = &mut message.place {
-                    *placed = node.clone();
+                match &mut message.place {
+                    Place::Placed { node: placed, .. } => *placed = node.clone(),
+                    Place::GivenBack { placed: Some(drops_repeats) } if is_same_session => {
+                        message.place = Place::Placed { node: node.clone(), drops_repeats: *drops_repeats };
+                    }
+                    _ => {}
                 }
             }
             self.go_on_with_lane(now, key, user_id);

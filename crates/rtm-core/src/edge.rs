@@ -19,6 +19,7 @@ use super::{
         PresenceParcel, ProjectParcel, Revised, Ticket, UserEntry, View,
     },
     delivery::{LaneAnswer, Numbered},
+    draining::Draining,
     engine::{EngineJobs, Purpose},
     far_invitations::CallMessages,
     far_presence::FarPresence,
@@ -68,6 +69,8 @@ pub(super) struct Edge {
     pub(super) channels_with_early: BTreeSet<ChannelId>,
     pub(super) calls: CallMessages,
     pub(super) given: GivenInvitations,
+    /// This node is about to leave.
+    pub(super) draining: Option<Draining>,
 }
 
 /// A message to a channel, the node that it goes to, and its number.
@@ -112,6 +115,7 @@ impl Edge {
             channels_with_early: BTreeSet::new(),
             calls: CallMessages::default(),
             given: GivenInvitations::default(),
+            draining: None,
         }
     }
 
@@ -259,6 +263,12 @@ impl Edge {
         self.lanes.range(from..).take_while(|(other, _)| other == to).map(|(_, key)| *key).collect()
     }
 
+    /// How much of this node others wait for.
+    pub(super) fn unsettled(&self) -> usize {
+        let waiting = self.early.values().map(VecDeque::len).sum::<usize>() + self.parcels.len();
+        waiting + self.tickets.len() + self.engine.len() + self.moves.len() + self.calls.len()
+    }
+
     /// The revision under which this node has the user.
     pub(super) fn owned(&self, user_id: &UserId) -> Option<u64> {
         self.own.get(user_id).copied()
@@ -339,6 +349,7 @@ impl Core {
             }
             ProjectParcel::Channel(parcel) => self.word_came(now, from, &parcel.channel_id, parcel.word),
             ProjectParcel::Home(parcel) => self.home_parcel_came(now, from, *parcel),
+            ProjectParcel::Fetch { user_id, instance, ticket } => self.asked_to_fetch(now, user_id, instance, ticket),
         }
     }
 
@@ -390,13 +401,14 @@ impl Core {
 
     fn learn_entry(&mut self, now: Now, user_id: &UserId, heard: &Revised) {
         let Some(edge) = &mut self.edge else { return };
+        let before = edge.entry_of(user_id).and_then(|known| known.entry.as_ref()).map(|entry| entry.session);
         if !edge.learn(user_id, heard) {
             return;
         }
         if let Some(entry) = heard.entry.as_ref().filter(|entry| entry.node != edge.node) {
             let (session, node) = (entry.session, entry.node.clone());
             self.user_is_elsewhere(now, user_id, &node, session, heard.revision);
-            self.receiver_moved(now, user_id, &node);
+            self.receiver_moved(now, user_id, &node, before == Some(session));
         }
         self.presence_of_entry(now, user_id, heard);
     }

@@ -35,6 +35,11 @@ impl EngineJobs {
         Self { next, ..Self::default() }
     }
 
+    /// How many are not answered.
+    pub(super) fn len(&self) -> usize {
+        self.asked.len()
+    }
+
     /// The number of the next job.
     pub(super) fn next(&self) -> u64 {
         self.next

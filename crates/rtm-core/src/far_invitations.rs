@@ -45,6 +45,11 @@ impl CallMessages {
         self.queues.keys().any(|(other, _)| other == from)
     }
 
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.queues.values().map(VecDeque::len).sum()
+    }
+
     /// Whether an offer of an invitation waits or is under way.
     fn is_offering(&self, from: &UserId, to: &UserId, number: u32) -> bool {
         let is_it =

@@ -56,6 +56,10 @@ impl Frozen {
         self.sessions.iter().any(|frozen| frozen.user_id == *user_id)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Whether a connection waits for a session that stands still here.
     pub(super) fn is_waiting(&self, conn: ConnId) -> bool {
         self.sessions.iter().any(|frozen| frozen.behind.iter().any(|entrant| entrant.conn == conn))

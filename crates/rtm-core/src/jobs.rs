@@ -102,6 +102,11 @@ impl Jobs {
         jobs.append(&mut self.out);
     }
 
+    /// How many are not done.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
     /// Nobody waits for any job, and those that the store does not have yet are not done.
     pub(super) fn forget(&mut self) {
         self.open = self.open.saturating_sub(self.out.len());

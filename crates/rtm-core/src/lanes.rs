@@ -59,8 +59,9 @@ pub(super) struct LaneMessage {
 pub(super) enum Place {
     /// It is here.
     Waiting,
-    /// It is here again: the node that it was sent to left, and its receiver may come back soon.
-    GivenBack,
+    /// It is here again: the node that it was sent to left, and its receiver may come back soon. If the receiver's session
+    /// had it, whether its device recognises repeats.
+    GivenBack { placed: Option<bool> },
     /// It was sent to a node, which has not said yet whether the receiver's session took it.
     Sent(NodeId),
     /// The receiver's session has it, on this node, and says what becomes of it.
@@ -143,6 +144,11 @@ impl Lanes {
         }
     }
 
+    /// Whether a message of the lane from this session has come.
+    pub(super) fn has_heard(&self, from: SessionId, n: u64) -> bool {
+        self.heard.get(&from.0).is_some_and(|last| n <= *last)
+    }
+
     pub(super) fn pack(&self, packer: Packer<'_>) -> LanesV1 {
         let message = |message: &LaneMessage| LaneMessageV1 {
             n: message.n,
@@ -157,7 +163,7 @@ impl Lanes {
                     incarnation: node.incarnation,
                     drops_repeats: *drops_repeats,
                 }),
-                Place::Waiting | Place::GivenBack | Place::Sent(_) => None,
+                Place::Waiting | Place::GivenBack { .. } | Place::Sent(_) => None,
             },
         };
         let lane = |(to, lane): (&UserId, &Lane)| (Id(to.clone()), lane.messages.iter().map(message).collect());
@@ -223,7 +229,15 @@ impl Lane {
 
     /// Whether a message waits for its receiver to come back.
     pub(super) fn awaits_return(&self, now: Instant) -> bool {
-        self.messages.iter().any(|message| message.place == Place::GivenBack && now < message.deadline)
+        self.messages.iter().any(|message| matches!(message.place, Place::GivenBack { .. }) && now < message.deadline)
+    }
+
+    /// Takes the messages out that may have reached a device which would not recognise them.
+    pub(super) fn take_unrepeatable(&mut self) -> Vec<LaneMessage> {
+        let is_it = |message: &LaneMessage| message.place == Place::GivenBack { placed: Some(false) };
+        let taken = self.messages.iter().filter(|message| is_it(message)).cloned().collect();
+        self.messages.retain(|message| !is_it(message));
+        taken
     }
 
     /// Takes the messages out that wait to be sent.
@@ -242,7 +256,7 @@ impl LaneMessage {
 
     /// Whether it is on no other node.
     pub(super) fn is_here(&self) -> bool {
-        matches!(self.place, Place::Waiting | Place::GivenBack)
+        matches!(self.place, Place::Waiting | Place::GivenBack { .. })
     }
 
     pub(super) fn message_id(&self) -> Option<MessageId> {

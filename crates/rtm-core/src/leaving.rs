@@ -16,6 +16,7 @@ impl Core {
         let now = self.time(now);
         let Some(edge) = self.edge.take() else { return };
         self.numbers = edge.numbers();
+        self.hub.settings = self.config.settings;
         self.is_outside = true;
         self.logins.forget_waiting();
         self.hub.forget_sessions(now, CloseReason::Draining);

@@ -58,6 +58,7 @@ mod commands;
 mod config;
 mod delivery;
 mod directory;
+mod draining;
 mod edge;
 mod engine;
 mod fan_out;
@@ -131,6 +132,7 @@ use self::{
 };
 
 pub use config::{ProjectConfig, Settings};
+pub use draining::Remaining;
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};
 pub use store::{
@@ -380,6 +382,7 @@ impl Core {
                 Due::Login(conn) => self.login_due(now, conn),
                 Due::Edge => self.edge_due(now),
                 Due::Presence => self.presence_due(now, at),
+                Due::Drain => self.drain_due(now),
                 Due::Expiry => self.expire_stored(now),
                 Due::Subscriptions => self.look_after_subscriptions(now),
             }

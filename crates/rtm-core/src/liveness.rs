@@ -48,6 +48,11 @@ impl Liveness {
         Self { state, has_lapsed: false, heard: now, keep_alive, ping_at: None, show_at: None }
     }
 
+    /// When the last frame came, or the socket was lost.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// The client has logged in.
     pub(super) fn begin(&mut self, now: Instant, keep_alive: KeepAlive) {
         self.heard = now;

@@ -21,6 +21,8 @@ pub(super) struct Memberships {
     away_bytes: usize,
     /// How many events were kept.
     away_order: u64,
+    /// The session came without its client, which another node had sent away: what it misses is kept while there is room.
+    keeps_all: bool,
 }
 
 /// A channel that the session is in.
@@ -77,7 +79,7 @@ impl Memberships {
     }
 
     /// Keeps an event of a channel for when the client is back: before the event of its stream with the number
-    /// `before`. At most `limit` messages are kept. Gives how many events were lost, `None` for no member.
+    /// `before`. At most `limit` messages are kept, or as many as there is room for. Gives how many events were lost, `None` for no member.
     pub(super) fn keep(
         &mut self,
         channel: ChannelKey,
@@ -88,6 +90,7 @@ impl Memberships {
     ) -> Option<u64> {
         let member = self.channels.iter_mut().find(|member| member.channel == channel)?;
         self.away_order += 1;
+        let limit = if self.keeps_all { usize::MAX } else { limit };
         let place = Place { before, order: self.away_order };
         let (change, lost) = member.away.get_or_insert_default().keep(place, news, queued, limit);
         self.away_bytes = self.away_bytes.saturating_add_signed(change);
@@ -125,8 +128,8 @@ impl Memberships {
     }
 
     /// The memberships of a session that comes from elsewhere, to be added to.
-    pub(super) fn unpack(away_order: u64) -> Self {
-        Self { away_order, ..Self::default() }
+    pub(super) fn unpack(away_order: u64, keeps_all: bool) -> Self {
+        Self { away_order, keeps_all, ..Self::default() }
     }
 
     /// A membership that comes from elsewhere.
@@ -137,6 +140,7 @@ impl Memberships {
 
     /// Puts what is kept where it belongs in the session's stream.
     pub(super) fn merge_away<'a>(&mut self, stream: &mut Stream, name: impl Fn(ChannelKey) -> Option<&'a ChannelId>) {
+        self.keeps_all = false;
         let mut news: Vec<(Place, Queued)> = Vec::new();
         for member in &mut self.channels {
             if let Some(away) = member.away.take()

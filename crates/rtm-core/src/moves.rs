@@ -64,6 +64,11 @@ impl Moves {
         self.out.contains_key(channel_id) || caught.next() == Some(channel_id)
     }
 
+    /// How many members there are for whom something is forwarded, or to whom it comes.
+    pub(super) fn len(&self) -> usize {
+        self.out.values().map(Vec::len).sum::<usize>() + self.caught.len()
+    }
+
     /// Whether a member that came from elsewhere waits until all nodes know.
     pub(super) fn await_settling(&self, channel_id: &ChannelId) -> bool {
         self.caught.iter().any(|((caught, _), it)| caught == channel_id && !it.has_asked)

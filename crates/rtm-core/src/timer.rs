@@ -17,6 +17,7 @@ pub(super) enum Due {
     Login(ConnId),
     Edge,
     Presence,
+    Drain,
     Expiry,
     Subscriptions,
 }

@@ -221,6 +221,11 @@ fn examples() -> Vec<ProjectParcel> {
         home(HomeParcel::Held { term: 3, channels: vec![held], done: vec![1] }),
         home(HomeParcel::Count { question: 1, epoch: 3, channel_ids: vec![channel()] }),
         home(HomeParcel::Counted { question: 1, counts: vec![(channel(), 2)] }),
+        ProjectParcel::Fetch {
+            user_id: user("a"),
+            instance: InstanceId::new("phone").unwrap(),
+            ticket: SessionTicket::new(SESSION, rtm_codec::Epoch(2)),
+        },
     ]
 }
 

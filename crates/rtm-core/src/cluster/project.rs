@@ -127,6 +127,15 @@ pub enum ProjectParcel {
     Channel(Box<ChannelParcel>),
     /// Something between the home of channels and another node.
     Home(Box<HomeParcel>),
+    /// The sender is about to leave, and nobody has come for this user's session there: the receiver is to take it.
+    Fetch {
+        /// Whose.
+        user_id: UserId,
+        /// The client object of the session.
+        instance: InstanceId,
+        /// The session.
+        ticket: SessionTicket,
+    },
 }
 
 /// A parcel for another node.

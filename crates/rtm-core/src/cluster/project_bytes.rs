@@ -57,6 +57,7 @@ enums! {
         13 Attributes { read attributes }
         14 Channel(parcel)
         15 Home(parcel)
+        16 Fetch { user_id instance ticket }
     }
     Verdict {
         0 NotHere

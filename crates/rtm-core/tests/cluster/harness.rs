@@ -250,7 +250,8 @@ impl World {
     pub(crate) fn resuming(&self, client: C) -> Login {
         let old = &self.clients[client.0];
         let ticket = old.welcome.as_ref().unwrap().ticket.unwrap();
-        let answered = RequestId(old.replies.keys().next_back().map_or(1, |last| last.0 + 1));
+        let next = RequestId(old.replies.keys().next_back().map_or(1, |last| last.0 + 1));
+        let answered = old.open.keys().next().map_or(next, |first| next.min(*first));
         let received = Seq(old.received);
         Login { resume: Some(Resume { ticket, received, consumed: received, answered }), ..old.login.clone() }
     }
@@ -424,6 +425,20 @@ impl World {
     /// A node is killed, and put out.
     pub(crate) fn kill(&mut self, number: usize) {
         self.dead.push(number);
+        self.set_view(self.view.next(&[Change::Leave(self.id(number))]));
+    }
+
+    /// A node is about to leave.
+    pub(crate) fn drain(&mut self, number: usize) {
+        self.set_view(self.view.next(&[Change::Drain(self.id(number))]));
+        self.cores[number].drain_cluster(self.now);
+        self.pump();
+    }
+
+    /// It leaves.
+    pub(crate) fn leave_view(&mut self, number: usize) {
+        self.dead.push(number);
+        self.bus.retain(|(from, _), _| *from != number);
         self.set_view(self.view.next(&[Change::Leave(self.id(number))]));
     }
 

@@ -7,6 +7,8 @@ mod channel_worlds;
 mod channels;
 mod claims;
 mod converge;
+mod drain_worlds;
+mod draining;
 mod harness;
 mod invitations;
 mod leaving;
