@@ -309,8 +309,8 @@ async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Fig
 
 impl Server {
     fn target(&self) -> anyhow::Result<Target> {
-        let Project { gateway, app_id, wire, ca, .. } = &self.project;
-        let (first, others) = gateway.split_first().context("no gateway is given")?;
+        let Project { app_id, wire, ca, .. } = &self.project;
+        let (first, others) = self.project.gateways()?.split_first().context("no gateway is given")?;
         let mut target = others.iter().fold(Target::new(first, app_id.as_str(), wire.wire()), Target::with_gateway);
         if let Some(file) = ca {
             target = target.with_root_certificates(read(file)?);

@@ -15,6 +15,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::exit::WrongArgument;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct User {
     #[command(flatten)]
@@ -36,7 +38,7 @@ pub(crate) struct Project {
     /// URL of the server, for example http://127.0.0.1:8080. With several URLs, separated by commas or in several
     /// --gateway, the next one is used when one is unavailable; the first one is chosen at random.
     #[arg(long, value_name = "URL[,URL…]", env = "RTM_GATEWAY", value_delimiter = ',', value_parser = trimmed, required = true)]
-    pub(crate) gateway: Vec<String>,
+    gateway: Vec<String>,
     /// App ID of the project: 32 letters and digits.
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
     pub(crate) app_id: AppId,
@@ -96,7 +98,7 @@ impl User {
 impl Project {
     /// A client of this project that is not built yet.
     pub(crate) fn client(&self) -> anyhow::Result<ClientBuilder> {
-        let builder = self.gateway.iter().fold(Client::builder(), ClientBuilder::gateway);
+        let builder = self.gateways()?.iter().fold(Client::builder(), ClientBuilder::gateway);
         let builder = builder.app_id(self.app_id.as_str()).wire(self.wire.wire());
         let builder = match &self.ca {
             Some(file) => builder.root_certificates(read(file)?),
@@ -106,6 +108,15 @@ impl Project {
             Some((certificates, key)) => builder.client_certificate(certificates, key),
             None => builder,
         })
+    }
+
+    /// The URLs of the servers.
+    pub(crate) fn gateways(&self) -> Result<&[String], WrongArgument> {
+        // A password may have a comma: an error about one part would then show some of it.
+        if self.gateway.len() > 1 && self.gateway.iter().any(|part| part.contains('@')) {
+            return Err(WrongArgument("--gateway has a user or a password: remove them".to_owned()));
+        }
+        Ok(&self.gateway)
     }
 
     /// The client's certificate and its key, as PEM.

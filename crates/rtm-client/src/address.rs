@@ -1,6 +1,6 @@
 //! Where a server is: the URL that a user writes, taken apart.
 
-use std::fmt;
+use std::{fmt, net::Ipv4Addr};
 
 use hyper::Uri;
 
@@ -67,12 +67,12 @@ impl Address {
             (None, _) => return Err(AddressFault::NotAUrl),
         };
         let path = if uri.path() == "/" { "" } else { uri.path() };
-        Ok(Self { host: without_brackets(host), port, path: path.to_owned(), tls })
+        Ok(Self { host: canonical(host), port, path: path.to_owned(), tls })
     }
 
     /// The address of a server that the gateway here names. If that is where the gateway is, it is below the same path.
     pub(crate) fn named(&self, host: &str, port: u16) -> Self {
-        let host = without_brackets(host);
+        let host = canonical(host);
         let is_here = host == self.host && port == self.port;
         let path = if is_here { self.path.clone() } else { String::new() };
         Self { host, port, path, tls: self.tls }
@@ -121,8 +121,36 @@ pub(crate) fn without_user(url: &str) -> String {
     }
 }
 
-fn without_brackets(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+/// Without the brackets of an IPv6 address. An IPv4 address is written out, as URLs in a browser are: `127.1` is
+/// `127.0.0.1`. The system would look it up as that, and rules for addresses would not know it.
+fn canonical(host: &str) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    short_ipv4(host).map_or_else(|| host.to_owned(), |address| address.to_string())
+}
+
+/// An IPv4 address of up to four numbers, each decimal, octal (`0…`) or hexadecimal (`0x…`), of which the last has the
+/// rest of the bytes.
+fn short_ipv4(host: &str) -> Option<Ipv4Addr> {
+    let number = |part: &str| {
+        let (digits, radix) = match (part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")), part.len()) {
+            (Some(digits), _) => (digits, 16),
+            (None, 2..) if part.starts_with('0') => (&part[1..], 8),
+            (None, _) => (part, 10),
+        };
+        // A sign is no digit.
+        if digits.starts_with('+') { None } else { u32::from_str_radix(digits, radix).ok() }
+    };
+    let numbers: Vec<_> = host.strip_suffix('.').unwrap_or(host).split('.').map(number).collect::<Option<_>>()?;
+    let (last, bytes) = numbers.split_last()?;
+    if bytes.len() > 3 || bytes.iter().any(|byte| *byte > 255) {
+        return None;
+    }
+    let rest = 32 - 8 * bytes.len() as u32;
+    if u64::from(*last) >> rest > 0 {
+        return None;
+    }
+    let bytes = bytes.iter().enumerate().map(|(at, byte)| byte << (24 - 8 * at));
+    Some(Ipv4Addr::from(bytes.sum::<u32>() + last))
 }
 
 fn default_port(tls: bool) -> u16 {
@@ -155,6 +183,32 @@ mod tests {
             let address = Address::parse(text).unwrap();
             assert_eq!((address.authority().as_str(), address.tls), (place, tls), "{text}");
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_is_written_out_as_in_a_browser() {
+        for (host, shown) in [
+            ("127.1", "127.0.0.1"),
+            ("127.0.1", "127.0.0.1"),
+            ("0x7f.1", "127.0.0.1"),
+            ("2130706433", "127.0.0.1"),
+            ("017700000001", "127.0.0.1"),
+            ("0", "0.0.0.0"),
+            ("10.65537", "10.1.0.1"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7.", "192.0.2.7"),
+            ("4294967295", "255.255.255.255"),
+            ("4294967296", "4294967296"),
+            ("1.2.3.256", "1.2.3.256"),
+            ("1.2.3.4.5", "1.2.3.4.5"),
+            ("256.1", "256.1"),
+            ("1.08", "1.08"),
+            ("1.0x", "1.0x"),
+            ("1e3.example.com", "1e3.example.com"),
+        ] {
+            assert_eq!(Address::parse(host).unwrap().host, shown, "{host}");
+        }
+        assert_eq!(Address::parse("http://127.1").unwrap().named("127.1", 80).host, "127.0.0.1");
     }
 
     #[test]

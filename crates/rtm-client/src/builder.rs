@@ -217,7 +217,7 @@ impl ClientBuilder {
     /// of the gateway, or of a server that the gateway named; with [`proxy`](Self::proxy) those of the proxy. The client speaks TLS
     /// over the stream if the gateway's URL is `https` or `wss`. Proxies of the environment are not used. The
     /// [`connect_timeout`](Self::connect_timeout) includes the closure; its future is dropped when the time is over. A panic in it
-    /// counts as a failure.
+    /// counts as a failure, and one in its stream as a lost connection.
     ///
     /// A closure with captured values clones them into each future.
     ///

@@ -183,7 +183,8 @@ impl<T> fmt::Debug for Call<T> {
 
 /// There is no task any more.
 pub(crate) fn gone(family: Family) -> RtmError {
-    RtmError::new(ErrorKind::ClientEnded, family).with_detail("the runtime that the client ran in has ended")
+    RtmError::new(ErrorKind::ClientEnded, family)
+        .with_detail("its task is gone: the runtime that it ran in was shut down, or it panicked")
 }
 
 /// What a handle wants of the task. The senders are shadows of what the connection keeps: each call ends there, by its

@@ -1,10 +1,18 @@
 //! Where byte streams come from: TCP, a closure of the application's, or a test; by way of a proxy or not, with TLS or not.
 
-use std::{fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, lookup_host},
     time::{sleep, timeout},
 };
@@ -56,7 +64,7 @@ impl Connector {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let boxed = |stream: io::Result<S>| stream.map(|stream| Box::new(stream) as Box<dyn Io>);
+        let boxed = |stream: io::Result<S>| stream.map(|stream| Box::new(Guarded(stream)) as Box<dyn Io>);
         Self::Given(Arc::new(move |host, port| connect(host, port).map(boxed).boxed()))
     }
 
@@ -74,6 +82,37 @@ impl Connector {
                 opening.await.unwrap_or_else(|_| Err(io::Error::other("the connector panicked")))
             }
         }
+    }
+}
+
+/// A stream of the application's. A panic in it would end the client's task, and is a broken connection instead.
+struct Guarded<S>(S);
+
+impl<S: Unpin> Guarded<S> {
+    fn guard<T>(&mut self, act: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let stream = Pin::new(&mut self.0);
+        let acted = catch_unwind(AssertUnwindSafe(|| act(stream)));
+        acted.unwrap_or_else(|_| Poll::Ready(Err(io::Error::other("the connector's stream panicked"))))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.guard(|stream| stream.poll_read(cx, buf))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.guard(|stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.guard(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.guard(|stream| stream.poll_shutdown(cx))
     }
 }
 

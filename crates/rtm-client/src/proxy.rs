@@ -183,7 +183,10 @@ fn is_loopback(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost"
         || host.ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        || host.parse::<IpAddr>().map(|address| address.to_canonical()).is_ok_and(|address| {
+            // To connect to no address at all is to connect to this machine.
+            address.is_loopback() || address.is_unspecified()
+        })
 }
 
 impl Server {
@@ -434,6 +437,11 @@ mod tests {
             "127.9.9.9",
             "[::1]",
             "[::ffff:127.0.0.1]",
+            "127.1",
+            "0x7f000001",
+            "0.0.0.0",
+            "[::]",
+            "10.258",
         ] {
             assert_eq!(way(&variables, &format!("https://{host}:8443")), None, "{host}");
         }

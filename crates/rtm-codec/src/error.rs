@@ -75,7 +75,7 @@ pub enum ErrorKind {
     Unsupported,
     /// The application's token provider failed.
     ProviderFailed,
-    /// The client has ended, because the runtime that it ran in has.
+    /// The client's task is gone: the runtime that it ran in was shut down, or the task panicked.
     ClientEnded,
 }
 

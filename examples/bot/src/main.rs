@@ -5,6 +5,9 @@
 //! RTM_GATEWAY=http://127.0.0.1:8080 RTM_APP_ID=0123456789abcdef0123456789abcdef RTM_UID=bot RTM_ROOM=lobby cargo run
 //! ```
 //!
+//! As long as the crates are not published, `Cargo.toml` needs a `[patch.crates-io]` that says where they are: README.md of the
+//! repository shows it. That goes for a copy too.
+//!
 //! Where the project asks for tokens, `RTM_CERTIFICATE` has its certificate. A bot that must not know that has its token
 //! provider ask the backend that does.
 

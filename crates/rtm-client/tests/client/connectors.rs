@@ -1,14 +1,23 @@
 //! Streams that the application opens, and gateways below a path.
 
-use std::error::Error as _;
+use std::{
+    error::Error as _,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
 
-use rtm_client::{Client, Wire};
+use rtm_client::{Client, ConnectionState, Wire};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
-use crate::support::{APP_ID, WIRES, server};
+use crate::support::{APP_ID, WIRES, message, server, state};
 
 #[tokio::test]
 async fn a_connector_of_ones_own_is_asked_for_each_stream() {
@@ -28,8 +37,8 @@ async fn a_connector_of_ones_own_is_asked_for_each_stream() {
     });
     for wire in WIRES {
         let path = path.clone();
-        let asked = std::sync::Arc::<std::sync::Mutex<Vec<_>>>::default();
-        let noted = std::sync::Arc::clone(&asked);
+        let asked = Arc::<std::sync::Mutex<Vec<_>>>::default();
+        let noted = Arc::clone(&asked);
         let builder = Client::builder().gateway("http://rtm.invalid:81").app_id(APP_ID).wire(wire);
         let builder = builder.connector(move |host, port| {
             noted.lock().unwrap().push((host, port));
@@ -49,12 +58,58 @@ async fn a_connector_of_ones_own_is_asked_for_each_stream() {
 #[tokio::test]
 async fn what_a_connector_says_is_in_the_error() {
     let builder = Client::builder().gateway("http://rtm.invalid:81").app_id(APP_ID);
-    let builder = builder.connector(async |_, _| Err::<UnixStream, _>(std::io::Error::other("no tunnel today")));
+    let builder = builder.connector(async |_, _| Err::<UnixStream, _>(io::Error::other("no tunnel today")));
     let builder = builder.login_timeout(std::time::Duration::from_millis(300));
     let (client, _events) = builder.build().unwrap();
     let error = client.login("ann", None).await.unwrap_err();
     assert!(error.detail().ends_with("rtm.invalid:81"), "{error}");
     assert_eq!(error.source().unwrap().to_string(), "no tunnel today");
+}
+
+/// A stream that panics where it is read, when it is told to.
+struct Panics {
+    stream: TcpStream,
+    now: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Panics {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        assert!(!self.now.swap(false, Ordering::Relaxed), "the stream's own fault");
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Panics {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_stream_of_the_application_costs_the_connection_and_not_the_client() {
+    let server = server().await;
+    let at = server.local_addr();
+    let now = Arc::new(AtomicBool::new(false));
+    let panics = Arc::clone(&now);
+    let builder = Client::builder().gateway("http://rtm.invalid").app_id(APP_ID).connector(move |_, _| {
+        let now = Arc::clone(&panics);
+        async move { Ok(Panics { stream: TcpStream::connect(at).await?, now }) }
+    });
+    let (client, mut events) = builder.build().unwrap();
+    client.login("ann", None).await.unwrap();
+    now.store(true, Ordering::Relaxed);
+    client.send_message_to_peer("ann", "still there?").await.unwrap();
+    state(&mut events, ConnectionState::Reconnecting).await;
+    state(&mut events, ConnectionState::Connected).await;
+    assert_eq!(message(&mut events).await.1, "still there?");
 }
 
 /// A proxy in front of a server that has it below `/apps/rtm`, and answers 404 to all else.
