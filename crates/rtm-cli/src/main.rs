@@ -45,12 +45,12 @@ enum Command {
 fn main() -> ExitCode {
     say_nothing_of_panics_at_damaged_pages();
     let done = match Cli::parse_from(arguments()).command {
-        Command::Serve(args) => run("info", serve::run(args)),
+        Command::Serve(args) => run("info,async_nats=off", serve::run(args)),
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),
         Command::Token(args) => token::run(args),
         Command::Bench(args) => run("warn", bench::run(args)),
-        Command::Cluster(args) => run("warn", cluster::run(args)),
+        Command::Cluster(args) => run("warn,async_nats=off", cluster::run(args)),
         Command::Store(args) => run("info", async { store::run(args) }),
     };
     match done {

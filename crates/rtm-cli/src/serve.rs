@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Be one of several servers that serve the same projects as one, on these servers of NATS. It is best to name all of them.
     /// NATS keeps what lasts then, so that there is no --data-dir.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
-    cluster: Vec<NatsUrl>,
+    cluster: Vec<String>,
     /// Name of the cluster [default: main]. Clusters with different names know nothing of each other.
     #[arg(long, value_name = "NAME")]
     cluster_name: Option<ClusterName>,
@@ -134,11 +134,12 @@ fn node_name(text: &str) -> Result<NodeName, InvalidNodeName> {
 
 impl Args {
     /// Takes over what the flags say of the cluster.
-    fn configure_cluster(&self, config: &mut ServerConfig) -> Result<(), WrongArgument> {
+    fn configure_cluster(&self, config: &mut ServerConfig) -> anyhow::Result<()> {
         if !self.cluster.is_empty() {
+            let nats = self.cluster.iter().map(|url| url.parse()).collect::<Result<Vec<NatsUrl>, _>>()?;
             match &mut config.cluster {
-                Some(cluster) => cluster.nats.clone_from(&self.cluster),
-                none => *none = Some(ClusterConfig::new(self.cluster.clone())),
+                Some(cluster) => cluster.nats = nats,
+                none => *none = Some(ClusterConfig::new(nats)),
             }
         }
         let Some(cluster) = &mut config.cluster else {
@@ -146,7 +147,8 @@ impl Args {
                 [false, false, false] => Ok(()),
                 _ => Err(WrongArgument(
                     "--cluster-name, --node and --cluster-replicas need --cluster nats://HOST:PORT".to_owned(),
-                )),
+                )
+                .into()),
             };
         };
         if let Some(data_dir) = &config.data_dir {
@@ -155,7 +157,8 @@ impl Args {
             return Err(WrongArgument(format!(
                 "in a cluster NATS keeps everything, so --data-dir cannot be used with --cluster: take what {directory} holds \
                  over with `rtm store export --data-dir {directory} > FILE` and `rtm store import --cluster {nats} FILE`"
-            )));
+            ))
+            .into());
         }
         if let Some(name) = &self.cluster_name {
             cluster.name = name.clone();

@@ -106,21 +106,23 @@ impl ClusterProbe {
     ///
     /// # Errors
     ///
-    /// [`ClusterError`], also where NATS cannot be reached.
+    /// [`ClusterError`], also where NATS cannot be reached, or there is no cluster of this name.
     pub async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
         let client = try_once(config, "rtm cluster").await.map_err(now_or_never)?;
         let names = Names::new(config.name.as_str());
         let requests = Requests::new(client).await.map_err(now_or_never)?;
-        Ok(Self { engine: Engine::new(requests, names.clone()), names })
+        let probe = Self { engine: Engine::new(requests, names.clone()), names };
+        probe.keys().await?;
+        Ok(probe)
     }
 
     /// Who is in the cluster.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] where there is no cluster of this name, or NATS cannot say it for sure.
+    /// [`ClusterError`] where NATS cannot say it for sure.
     pub async fn status(&self) -> Result<ClusterStatus, ClusterError> {
-        let (keys, time) = self.engine.keys(NODES).await.map_err(unanswered)?.ok_or_else(|| self.missing())?;
+        let (keys, time) = self.keys().await?;
         let view = self.view().await?;
         let prefix = self.names.key(NODES, format_args!("{NODE}."));
         let keys = keys.iter().filter_map(|key| NodeName::new(&unescape(key.strip_prefix(&prefix)?)?).ok());
@@ -154,6 +156,11 @@ impl ClusterProbe {
     pub async fn find_channel(&self, app_id: &AppId, channel_id: &ChannelId) -> Result<Whereabouts, ClusterError> {
         let view = self.view().await?;
         Ok(Whereabouts { home: home(&view, app_id, channel_id.as_str()), edge: None })
+    }
+
+    /// The keys of the bucket of nodes, and what time it is there.
+    async fn keys(&self) -> Result<(Vec<String>, SystemTime), ClusterError> {
+        self.engine.keys(NODES).await.map_err(unanswered)?.ok_or_else(|| self.missing())
     }
 
     async fn view(&self) -> Result<View, ClusterError> {

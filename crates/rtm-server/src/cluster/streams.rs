@@ -1,6 +1,11 @@
 //! The streams and buckets of a cluster: made when missing, checked when there.
 
-use std::{collections::HashMap, fmt::Debug, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::{
     Context, ErrorCode,
@@ -12,6 +17,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::error::{ClusterError, ClusterErrorKind, NotDone};
+use crate::clock::instant;
 
 /// Makes and checks streams.
 #[derive(Debug, Clone)]
@@ -19,11 +25,13 @@ pub(crate) struct Streams {
     jetstream: Context,
     /// How many servers are to keep each, if that was given.
     replicas: Option<usize>,
+    /// Since when JetStream is known to have too few servers.
+    short_since: Arc<OnceLock<Instant>>,
 }
 
 impl Streams {
     pub(crate) fn new(jetstream: Context, replicas: Option<usize>) -> Self {
-        Self { jetstream, replicas }
+        Self { jetstream, replicas, short_since: Arc::default() }
     }
 
     /// Makes a stream if it is missing: kept by as many servers as were asked for, or by three, and where there are not
@@ -40,6 +48,11 @@ impl Streams {
         }
         let made = match self.create(&wanted).await? {
             Response::Err { error } if TOO_FEW_SERVERS.contains(&error.error_code()) && wanted.num_replicas > 1 => {
+                // The others may be about to start, unless there are none.
+                let is_single = error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED;
+                if !is_single && self.short_since.get_or_init(instant).elapsed() < OTHERS_START_WITHIN {
+                    return Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)));
+                }
                 warn!(
                     stream = wanted.name,
                     "JetStream has fewer than {} servers ({error}): one of them alone keeps this stream",
@@ -145,7 +158,7 @@ pub(crate) fn stream(name: String, subject: String) -> Config {
     }
 }
 
-/// A key-value bucket, which keeps one value of each key. Markers of removed keys may go after a time.
+/// A key-value bucket, which keeps one value of each key. Values may say after what time they go.
 pub(crate) fn bucket(name: &str) -> Config {
     Config {
         max_messages_per_subject: 1,
@@ -153,7 +166,6 @@ pub(crate) fn bucket(name: &str) -> Config {
         allow_rollup: true,
         deny_delete: true,
         allow_message_ttl: true,
-        subject_delete_marker_ttl: Some(MARKERS_STAY),
         ..stream(format!("KV_{name}"), format!("$KV.{name}.>"))
     }
 }
@@ -174,6 +186,9 @@ const REPLICAS_ASKED: &str = "rtm_replicas_asked";
 /// The errors of a JetStream that has too few servers: not clustered, no peers, not enough of something.
 const TOO_FEW_SERVERS: [ErrorCode; 3] =
     [ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED, ErrorCode::CLUSTER_NO_PEERS, ErrorCode::INSUFFICIENT_RESOURCES];
+
+/// How long the other servers of a clustered JetStream have to start.
+const OTHERS_START_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long JetStream has for an answer.
 const ANSWER: Duration = Duration::from_secs(5);

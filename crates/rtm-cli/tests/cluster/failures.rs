@@ -1,0 +1,176 @@
+//! What users notice of what fails: nothing, or what is promised.
+
+use std::time::Duration;
+
+use rtm_client::{ConnectionState, PeerOnlineState, RtmEvent, Wire};
+use tokio::time::sleep;
+
+use crate::{
+    accounts::{Sender, texts_and_gaps},
+    nodes::{Nodes, User, is_text, log_in, soon},
+    relay::Relay,
+};
+
+/// All texts that were said to be delivered have come, in order, and none twice.
+fn check(outcomes: &std::collections::BTreeMap<String, String>, texts: &[String]) {
+    assert!(outcomes.len() > 20, "only {} texts were sent", outcomes.len());
+    assert!(texts.windows(2).all(|pair| pair[0] < pair[1]), "not in order, or twice: {texts:?}");
+    for (text, outcome) in outcomes {
+        let has_come = texts.contains(text);
+        let is_told = outcome.contains("Delivered");
+        assert!(has_come || !is_told, "{text} was not delivered: {outcome}");
+    }
+}
+
+fn lost(outcomes: &std::collections::BTreeMap<String, String>) -> Vec<(&String, &String)> {
+    outcomes.iter().filter(|(_, outcome)| !outcome.contains("Delivered")).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_client_that_was_cut_goes_on_at_another_node_without_a_gap() {
+    let nodes = Nodes::start(3, 3).await;
+    let relay = Relay::start(nodes.port(0)).await;
+    let mut bob = log_in(Wire::Native, "bob", std::slice::from_ref(&relay.gateway)).await;
+    let alice = nodes.log_in(Wire::Native, "alice", &[2]).await;
+    let mut carol = nodes.log_in(Wire::Vendor, "carol", &[1]).await;
+    for user in [&bob, &carol] {
+        soon("joining", user.client.channel("room").unwrap().join()).await.unwrap();
+    }
+    let sender = Sender::start(alice.client.clone(), "bob".to_owned(), Duration::from_millis(5));
+    for to in [1, 2, 0, 2, 1] {
+        sleep(Duration::from_millis(700)).await;
+        relay.cut(nodes.port(to));
+    }
+    sleep(Duration::from_secs(2)).await;
+    let outcomes = sender.stop().await;
+    sleep(Duration::from_millis(200)).await;
+    let (texts, gaps) = texts_and_gaps(&mut bob);
+    assert_eq!(gaps, 0);
+    assert_eq!(lost(&outcomes), []);
+    check(&outcomes, &texts);
+    assert_eq!(texts.len(), outcomes.len());
+    let noticed = carol.so_far();
+    assert!(!noticed.iter().any(|event| matches!(event, RtmEvent::MemberLeft { .. })), "{noticed:?}");
+    soon("sending", carol.client.channel("room").unwrap().send_message("still here?")).await.unwrap();
+    bob.event("a message of the channel", |event| is_text(event, "carol", "still here?")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_killed_node_is_noticed_and_its_users_come_back_elsewhere() {
+    let mut nodes = Nodes::start(3, 3).await;
+    let relay = Relay::start(nodes.port(0)).await;
+    let mut bob = log_in(Wire::Native, "bob", std::slice::from_ref(&relay.gateway)).await;
+    let mut carol = nodes.log_in(Wire::Native, "carol", &[1]).await;
+    let mut dave = nodes.log_in(Wire::Vendor, "dave", &[0]).await;
+    for user in [&bob, &carol] {
+        soon("joining", user.client.channel("room").unwrap().join()).await.unwrap();
+    }
+    soon("watching", carol.client.subscribe_peers_online_status(["dave"])).await.unwrap();
+    carol.event("a state", |event| matches!(event, RtmEvent::PeersOnlineStatusChanged { .. })).await;
+    nodes.kill(0);
+    relay.cut(nodes.port(2));
+    bob.event("a gap", |event| matches!(event, RtmEvent::Gap { .. })).await;
+    let is_unreachable = |event: &RtmEvent| match event {
+        RtmEvent::PeersOnlineStatusChanged { peers, .. } => {
+            peers.values().any(|state| *state != PeerOnlineState::Online)
+        }
+        _ => false,
+    };
+    carol.event("dave's state", is_unreachable).await;
+    soon("sending", bob.client.channel("room").unwrap().send_message("back")).await.unwrap();
+    carol.event("back", |event| is_text(event, "bob", "back")).await;
+    carol.tells(&mut bob, "welcome").await;
+
+    // Under its old name it comes back at once, and dave, whose only gateway it is, with it.
+    nodes.spawn(0);
+    nodes.listening(0).await;
+    let is_back =
+        |event: &RtmEvent| matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Connected, .. });
+    dave.event("the login", is_back).await;
+    carol.tells(&mut dave, "you too").await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn servers_of_nats_are_killed_and_started_again_and_nobody_goes_out() {
+    let mut nodes = Nodes::start(3, 3).await;
+    let mut bob = nodes.log_in(Wire::Native, "bob", &[0]).await;
+    let alice = nodes.log_in(Wire::Native, "alice", &[1]).await;
+    let sender = Sender::start(alice.client.clone(), "bob".to_owned(), Duration::from_millis(20));
+    for at in 0..3 {
+        nodes.nats.kill(at);
+        sleep(Duration::from_secs(10)).await;
+        nodes.nats.restart(at).await;
+        sleep(Duration::from_secs(5)).await;
+    }
+    let outcomes = sender.stop().await;
+    sleep(Duration::from_secs(1)).await;
+    let (texts, gaps) = texts_and_gaps(&mut bob);
+    assert_eq!(gaps, 0);
+    check(&outcomes, &texts);
+    assert_eq!(lost(&outcomes), []);
+    for at in 0..3 {
+        assert!(!nodes.log(at).contains("went on without"), "node {at} was put out");
+    }
+    alice.tells(&mut bob, "after all").await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_cluster_goes_on_after_all_of_nats_was_away() {
+    let mut nodes = Nodes::start(1, 2).await;
+    let mut bob = nodes.log_in(Wire::Native, "bob", &[0]).await;
+    let mut carol = nodes.log_in(Wire::Native, "carol", &[0]).await;
+    let alice = nodes.log_in(Wire::Vendor, "alice", &[1]).await;
+    nodes.nats.kill(0);
+    sleep(Duration::from_secs(8)).await;
+    // On one node nothing is missing.
+    carol.tells(&mut bob, "without NATS").await;
+    bob.tells(&mut carol, "so what").await;
+    nodes.nats.restart(0).await;
+    sleep(Duration::from_secs(8)).await;
+    alice.tells(&mut bob, "with it again").await;
+    let (_, gaps) = texts_and_gaps(&mut bob);
+    assert_eq!(gaps, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_rolling_restart_is_noticed_by_nobody() {
+    let mut nodes = Nodes::start(3, 3).await;
+    let mut bob = nodes.log_in(Wire::Native, "bob", &[0, 1, 2]).await;
+    let alice = nodes.log_in(Wire::Native, "alice", &[0, 1, 2]).await;
+    let mut carol = nodes.log_in(Wire::Vendor, "carol", &[0, 1, 2]).await;
+    let rooms: Vec<_> = [&alice, &bob, &carol].map(|user| user.client.channel("room").unwrap()).into();
+    for room in &rooms {
+        soon("joining", room.join()).await.unwrap();
+    }
+    bob.so_far();
+    let sender = Sender::start(alice.client.clone(), "bob".to_owned(), Duration::from_millis(20));
+    for at in 0..3 {
+        nodes.stop(at, Duration::from_secs(70)).await;
+        nodes.spawn(at);
+        nodes.listening(at).await;
+    }
+    let outcomes = sender.stop().await;
+    sleep(Duration::from_secs(1)).await;
+    let mut events = bob.so_far();
+    let texts: Vec<_> = events.iter().filter_map(text).collect();
+    check(&outcomes, &texts);
+    assert_eq!(lost(&outcomes), []);
+    events.retain(|event| matches!(event, RtmEvent::Gap { .. } | RtmEvent::MemberLeft { .. }));
+    assert_eq!(events, []);
+    let left = |user: &mut User| {
+        user.so_far().into_iter().filter(|event| matches!(event, RtmEvent::MemberLeft { .. })).count()
+    };
+    assert_eq!(left(&mut carol), 0);
+}
+
+fn text(event: &RtmEvent) -> Option<String> {
+    match event {
+        RtmEvent::MessageFromPeer { message, .. } => message.as_text().map(str::to_owned),
+        _ => None,
+    }
+}

@@ -1,0 +1,12 @@
+//! Several `rtm serve` as one, on real servers of NATS. They need `nats-server`: NATS_SERVER names it, and
+//! `cargo test -p rtm-cli --test cluster -- --ignored --test-threads 1` runs them.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
+mod accounts;
+mod failures;
+mod nats;
+mod nodes;
+mod relay;
+mod start;
+mod together;

@@ -1,0 +1,98 @@
+//! Servers of NATS, as processes that tests start, kill, stop and start again.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{net::TcpStream, time::sleep};
+
+/// A cluster of servers of NATS, or a single one. Killed when it is dropped.
+pub(crate) struct Nats {
+    directory: TempDir,
+    servers: Vec<NatsServer>,
+}
+
+struct NatsServer {
+    port: u16,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl Nats {
+    /// So many servers with JetStream, which answer.
+    pub(crate) async fn start(servers: usize) -> Self {
+        Self::start_with(servers, "jetstream { store_dir: \"DIRECTORY\" }").await
+    }
+
+    /// The same with other lines in their configuration.
+    pub(crate) async fn start_with(servers: usize, lines: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let ports: Vec<u16> = free_ports(2 * servers);
+        let (clients, routes) = ports.split_at(servers);
+        let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let mut nats = Self { servers: Vec::new(), directory };
+        for (at, (port, route)) in clients.iter().zip(routes).enumerate() {
+            let config = nats.directory.path().join(format!("{at}.conf"));
+            let store = nats.directory.path().join(format!("store-{at}"));
+            let mut text =
+                format!("server_name: s{at}\nlisten: 127.0.0.1:{port}\nping_interval: \"2s\"\nping_max: 2\n");
+            text += &lines.replace("DIRECTORY", store.to_str().unwrap());
+            if servers > 1 {
+                let routes = all.join(", ");
+                text += &format!("\ncluster {{ name: c, listen: \"127.0.0.1:{route}\", routes: [{routes}] }}\n");
+            }
+            fs::write(&config, text).unwrap();
+            nats.servers.push(NatsServer { port: *port, config, child: None });
+            nats.restart(at).await;
+        }
+        nats
+    }
+
+    /// The addresses of all servers, as `--cluster` takes them.
+    pub(crate) fn urls(&self) -> String {
+        let urls: Vec<_> = self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port)).collect();
+        urls.join(",")
+    }
+
+    /// The directory in which tests may put files.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A server is gone at once.
+    pub(crate) fn kill(&mut self, at: usize) {
+        if let Some(mut child) = self.servers[at].child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts a server that was killed, and waits until it accepts connections.
+    pub(crate) async fn restart(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        let binary = std::env::var_os("NATS_SERVER").expect("NATS_SERVER has to name the program nats-server");
+        let mut command = Command::new(binary);
+        command.arg("-c").arg(&server.config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        server.child = Some(command.spawn().expect("nats-server does not start"));
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        (0..self.servers.len()).for_each(|at| self.kill(at));
+    }
+}
+
+/// Ports that nobody used a moment ago.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}

@@ -1,0 +1,221 @@
+//! Nodes as processes, and their clients.
+
+use std::{
+    fmt::Debug,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use rtm_client::{CallLimits, Client, ConnectionState, RtmEvent, Wire};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    task::spawn_blocking,
+    time::timeout,
+};
+
+use crate::nats::{Nats, free_ports};
+
+pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
+
+/// Nodes of one cluster. Killed when they are dropped.
+pub(crate) struct Nodes {
+    pub(crate) nats: Nats,
+    nodes: Vec<Running>,
+}
+
+struct Running {
+    port: u16,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+/// A user's client.
+pub(crate) struct User {
+    pub(crate) client: Client,
+    /// Read from the client as they come, since one that is not read is sent no more after a while.
+    events: UnboundedReceiver<RtmEvent>,
+    pub(crate) name: String,
+}
+
+impl Nodes {
+    /// So many nodes on so many servers of NATS: all are members.
+    pub(crate) async fn start(nats: usize, nodes: usize) -> Self {
+        let nats = Nats::start(nats).await;
+        let mut all = Self { nats, nodes: Vec::new() };
+        for port in free_ports(nodes) {
+            let log = all.nats.directory().join(format!("node-{}.log", all.nodes.len()));
+            all.nodes.push(Running { port, log, child: None });
+        }
+        for at in 0..nodes {
+            all.spawn(at);
+        }
+        for at in 0..nodes {
+            all.listening(at).await;
+        }
+        all
+    }
+
+    /// Starts a node's process.
+    pub(crate) fn spawn(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let log = File::options().create(true).append(true).open(&node.log).unwrap();
+        let args = serve(&self.nats.urls(), node.port, &format!("node-{at}"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        node.child = Some(command.spawn().unwrap());
+    }
+
+    /// Waits until a node that was started says that it listens.
+    pub(crate) async fn listening(&mut self, at: usize) {
+        let stdout = self.nodes[at].child.as_mut().unwrap().stdout.take().unwrap();
+        let line = spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).unwrap();
+            line
+        });
+        let line = timeout(LIMIT, line).await;
+        let is_there = matches!(&line, Ok(Ok(line)) if line.starts_with("listening on "));
+        assert!(is_there, "node {at} does not listen: {}", self.log(at));
+    }
+
+    /// What a node has logged.
+    pub(crate) fn log(&self, at: usize) -> String {
+        fs::read_to_string(&self.nodes[at].log).unwrap()
+    }
+
+    /// A node is gone at once.
+    pub(crate) fn kill(&mut self, at: usize) {
+        if let Some(mut child) = self.nodes[at].child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// A node is told to end, and does, in so much time.
+    pub(crate) async fn stop(&mut self, at: usize, within: Duration) {
+        self.signal(at, "TERM");
+        let mut child = self.nodes[at].child.take().unwrap();
+        let status = timeout(within, spawn_blocking(move || child.wait().unwrap())).await;
+        let status = status.unwrap_or_else(|_| panic!("node {at} does not end: {}", self.log(at))).unwrap();
+        assert!(status.success(), "{status}: {}", self.log(at));
+    }
+
+    pub(crate) fn signal(&self, at: usize, signal: &str) {
+        let id = self.nodes[at].child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+
+    /// The gateways at these nodes, in this order.
+    pub(crate) fn gateways(&self, nodes: &[usize]) -> Vec<String> {
+        nodes.iter().map(|at| format!("http://127.0.0.1:{}", self.nodes[*at].port)).collect()
+    }
+
+    /// Logs a user in, at one of these nodes.
+    pub(crate) async fn log_in(&self, wire: Wire, name: &str, nodes: &[usize]) -> User {
+        log_in(wire, name, &self.gateways(nodes)).await
+    }
+
+    /// The port of a node.
+    pub(crate) fn port(&self, at: usize) -> u16 {
+        self.nodes[at].port
+    }
+
+    /// `rtm cluster` with these arguments.
+    pub(crate) fn cluster(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+        command.arg("cluster").args(args).args(["--cluster", &self.nats.urls()]);
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for at in 0..self.nodes.len() {
+                eprintln!("--- node {at}\n{}", self.log(at));
+            }
+        }
+        (0..self.nodes.len()).for_each(|at| self.kill(at));
+    }
+}
+
+impl User {
+    /// The first event, from the next one on, that is wanted. Others are passed over.
+    pub(crate) async fn event(&mut self, what: &str, wanted: impl Fn(&RtmEvent) -> bool) -> RtmEvent {
+        let next = async {
+            loop {
+                let event = self.events.recv().await.unwrap_or_else(|| panic!("{} has ended", self.name));
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        timeout(LIMIT, next).await.unwrap_or_else(|_| panic!("{what} does not come to {}", self.name))
+    }
+
+    /// What has come since the last time.
+    pub(crate) fn so_far(&mut self) -> Vec<RtmEvent> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
+    /// A message to another user arrives, and its sender learns it.
+    pub(crate) async fn tells(&self, other: &mut Self, text: &str) {
+        let sent = soon("sending", self.client.send_message_to_peer(&other.name, text)).await.unwrap();
+        assert!(sent.has_peer_received(), "{text} from {} to {}: {sent:?}", self.name, other.name);
+        let from = self.name.as_str();
+        other.event(text, |event| is_text(event, from, text)).await;
+    }
+}
+
+/// Whether an event is a text from this user, to its receiver or to a channel.
+pub(crate) fn is_text(event: &RtmEvent, from: &str, text: &str) -> bool {
+    match event {
+        RtmEvent::MessageFromPeer { peer_id, message, .. } => {
+            peer_id.as_str() == from && message.as_text() == Some(text)
+        }
+        RtmEvent::ChannelMessage { member_id, message, .. } => {
+            member_id.as_str() == from && message.as_text() == Some(text)
+        }
+        _ => false,
+    }
+}
+
+/// Logs a user in at one of these gateways.
+pub(crate) async fn log_in(wire: Wire, name: &str, gateways: &[String]) -> User {
+    let mut builder = Client::builder().app_id(APP_ID).wire(wire).call_limits(CallLimits::unlimited());
+    for gateway in gateways {
+        builder = builder.gateway(gateway);
+    }
+    let (client, mut all) = builder.build().unwrap();
+    let (came, events) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(event) = all.recv().await {
+            // The user may be gone.
+            let _ = came.send(event);
+        }
+    });
+    soon("logging in", client.login(name, None)).await.unwrap();
+    let mut user = User { client, events, name: name.to_owned() };
+    user.event("login", |event| {
+        matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Connected, .. })
+    })
+    .await;
+    user
+}
+
+/// The arguments of a node.
+pub(crate) fn serve(nats: &str, port: u16, name: &str) -> Vec<String> {
+    let listen = format!("127.0.0.1:{port}");
+    let args = ["serve", "--listen", &listen, "--project", APP_ID, "--no-limits", "--cluster", nats, "--node", name];
+    args.map(str::to_owned).to_vec()
+}
+
+/// What may not take long.
+pub(crate) async fn soon<T: Debug>(what: &str, doing: impl IntoFuture<Output = T>) -> T {
+    timeout(LIMIT, doing.into_future()).await.unwrap_or_else(|_| panic!("{what} takes too long"))
+}
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);

@@ -1,0 +1,123 @@
+//! What keeps a node from starting, and what it waits for.
+
+use std::{
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
+
+use crate::{
+    nats::{Nats, free_ports},
+    nodes::{APP_ID, Nodes, serve},
+};
+
+/// `rtm serve` with these arguments, which has to end by itself.
+async fn ends(args: Vec<String>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+    command.args(args).env_remove("RTM_LOG").stdin(Stdio::null());
+    timeout(Duration::from_secs(30), spawn_blocking(move || command.output().unwrap())).await.unwrap().unwrap()
+}
+
+/// It ends with 1, and one line that says why.
+fn says(output: &Output, what: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let (last, before) =
+        text.lines().collect::<Vec<_>>().split_last().map(|(last, all)| (*last, all.to_vec())).unwrap();
+    assert!(last.starts_with("rtm: ") && !before.iter().any(|line| line.contains("ERROR")), "{text}");
+    for what in what {
+        assert!(last.contains(what), "{what:?} is not in: {text}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn what_cannot_be_is_said_in_one_line() {
+    let node = |nats: &str| serve(nats, 0, "node");
+    says(&ends(node("http://127.0.0.1:4222")).await, &["\"http://127.0.0.1:4222\" is not an address of NATS"]);
+
+    let nats =
+        Nats::start_with(1, "authorization { user: rtm, password: secret }\njetstream { store_dir: \"DIRECTORY\" }")
+            .await;
+    says(&ends(node(&nats.urls())).await, &["NATS refuses the credentials"]);
+    let nats = Nats::start_with(1, "").await;
+    says(&ends(node(&nats.urls())).await, &["s0", "has JetStream off"]);
+    let nats = Nats::start_with(1, "max_payload: 32768\njetstream { store_dir: \"DIRECTORY\" }").await;
+    says(&ends(node(&nats.urls())).await, &["s0", "max_payload 32768", "65536"]);
+
+    let nodes = Nodes::start(1, 1).await;
+    says(&ends(serve(&nodes.nats.urls(), 0, "node-0")).await, &["another server is in the cluster as node-0"]);
+    let mut args = node(&nodes.nats.urls());
+    args.extend(["--cluster-replicas", "2"].map(str::to_owned));
+    says(&ends(args).await, &["KV_rtm_main_nodes", "num_replicas is 1, and has to be 2"]);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_has_no_directory_of_its_own() {
+    let mut args = serve("nats://127.0.0.1:4222", 0, "node");
+    args.extend(["--data-dir", "/tmp/rtm"].map(str::to_owned));
+    let output = ends(args).await;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("rtm store export") && text.contains("rtm store import --cluster nats://127.0.0.1:4222"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_waits_for_nats_and_serves_when_it_is_there() {
+    let mut nats = Nats::start(1).await;
+    nats.kill(0);
+    let port = free_ports(1)[0];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+    command.args(serve(&nats.urls(), port, "node")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Its port is open meanwhile, and says that it is not a member yet.
+    let health = async {
+        loop {
+            if let Some(answer) = get(port, "/healthz").await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let answer = timeout(Duration::from_secs(10), health).await.unwrap();
+    assert!(answer.contains("503") && answer.contains("joining"), "{answer}");
+    nats.restart(0).await;
+    let serves = async {
+        while !get(port, "/healthz").await.is_some_and(|answer| answer.contains("200 OK")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let has_joined = timeout(Duration::from_secs(30), serves).await.is_ok();
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(has_joined, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("listening on "), "{output:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn whoever_asks_for_a_cluster_that_is_not_there_is_told() {
+    let nats = Nats::start(1).await;
+    let cluster = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+        command.arg("cluster").args(args).args(["--cluster", &nats.urls()]).output().unwrap()
+    };
+    says(&cluster(&["status"]), &["there is no cluster main on this NATS"]);
+    says(&cluster(&["where", "--app-id", APP_ID, "--user", "alice"]), &["there is no cluster main on this NATS"]);
+}
+
+async fn get(port: u16, path: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
