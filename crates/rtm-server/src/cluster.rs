@@ -142,11 +142,16 @@ impl Member {
     /// [`ClusterError`] if it cannot be.
     pub(crate) async fn joined(&self) -> Result<(), ClusterError> {
         let mut place = self.place();
-        let seen = place.wait_for(|place| matches!(place, Place::Member | Place::Refused(_))).await;
+        let seen = place.wait_for(|place| matches!(place, Place::Member { .. } | Place::Refused(_))).await;
         match seen.map(|place| place.clone()) {
             Ok(Place::Refused(error)) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Whether there is no other member that its clients could go to.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(*self.place.borrow(), Place::Member { others: 0 })
     }
 
     /// The node gives away what it is the home of.

@@ -11,9 +11,12 @@ use rtm_codec::{
     AppId, ClientFrame, CloseReason, Login, Refusal, UserId,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
-#[cfg(feature = "cluster")]
-use rtm_core::cluster::{EngineAnswer, EngineJobId};
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
+#[cfg(feature = "cluster")]
+use rtm_core::{
+    Remaining,
+    cluster::{EngineAnswer, EngineJobId},
+};
 use tokio::{
     sync::{Notify, oneshot},
     time::sleep_until,
@@ -103,6 +106,18 @@ impl Project {
                 }
             }
         });
+    }
+
+    /// Refuses logins from now on, and has the sessions go to other nodes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn drain_cluster(self: &Arc<Self>) {
+        self.with(|state, now| state.core.drain_cluster(now));
+    }
+
+    /// What has not gone to other nodes yet.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn remaining(&self) -> Remaining {
+        self.state().core.remaining()
     }
 
     /// Takes the engine's answer to a job.

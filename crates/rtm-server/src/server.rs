@@ -205,7 +205,7 @@ impl Server {
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
         self.timers.push(tokio::spawn(async move {
             loop {
-                let is_serving = matches!(*place.borrow_and_update(), Place::Member | Place::Isolated);
+                let is_serving = matches!(*place.borrow_and_update(), Place::Member { .. } | Place::Isolated);
                 shared.is_serving.store(is_serving, Ordering::Relaxed);
                 if place.changed().await.is_err() {
                     return;
@@ -218,20 +218,30 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until other nodes have the sessions, and leaves the cluster.
+    /// Sends clients away, waits until other nodes have their sessions, and leaves the cluster.
     #[cfg(feature = "cluster")]
     async fn leave(&mut self, until: Instant) {
         let Some(member) = self.member.take() else { return };
-        let sessions = || self.shared.projects.values().map(|project| project.stats().sessions).sum::<usize>();
-        while sessions() > 0 && instant() < until {
+        member.drain();
+        let projects = self.shared.projects.values();
+        projects.clone().for_each(|project| project.drain_cluster());
+        loop {
+            let sessions: usize = projects.clone().map(|project| project.remaining().sessions).sum();
+            if projects.clone().all(|project| project.remaining().is_nothing()) {
+                break;
+            }
+            // Nobody is there to go to: clients come back when there is.
+            if member.is_last() && self.shared.tasks.len() == 0 {
+                break;
+            }
+            if instant() >= until {
+                tracing::warn!(
+                    sessions,
+                    "these sessions end with this node: no other node has taken them in drain_time"
+                );
+                break;
+            }
             sleep(DRAIN_LOOK).await;
-        }
-        let left = sessions();
-        if left > 0 {
-            tracing::warn!(
-                sessions = left,
-                "these sessions end with this node: no other node has taken them in drain_time"
-            );
         }
         if timeout(CLOSE_WAIT, member.leave()).await.is_err() {
             tracing::warn!("NATS does not answer: the other nodes notice later that this one has left");
@@ -252,9 +262,8 @@ impl Server {
         }
         self.shared.draining.begin();
         #[cfg(feature = "cluster")]
-        if let Some(member) = &self.member {
-            member.drain();
-        }
+        self.leave(started + self.drain_time).await;
+        let begun = instant();
         let mut connections = Vec::new();
         for project in self.shared.projects.values() {
             connections.extend(project.drain().into_iter().map(|conn| (Arc::clone(project), conn)));
@@ -264,13 +273,11 @@ impl Server {
         let count = connections.len().max(1) as f64;
         for (i, (project, conn)) in connections.into_iter().enumerate() {
             let due = spread.mul_f64(i as f64 / count);
-            if let Some(wait) = due.checked_sub(started.elapsed()) {
+            if let Some(wait) = due.checked_sub(begun.elapsed()) {
                 sleep(wait).await;
             }
             project.close(conn, CloseReason::Draining);
         }
-        #[cfg(feature = "cluster")]
-        self.leave(started + self.drain_time).await;
         // Clients confirm the close. Those that do not are left.
         let all_gone = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await.is_ok();
         if !all_gone {

@@ -13,8 +13,8 @@ use rtm_codec::AppId;
 use rtm_core::{
     Now,
     cluster::{
-        EngineKey, ForCore, Left, MembershipEvent, Node, NodeId, NodeOutput, OpId, Outcome, Posting, Router, Stored,
-        View,
+        EngineKey, ForCore, Left, Member, MembershipEvent, Node, NodeId, NodeOutput, OpId, Outcome, Posting, Role,
+        Router, Standing, Stored, View,
     },
 };
 use tokio::{
@@ -45,8 +45,8 @@ use crate::{
 pub(crate) enum Place {
     /// It is on its way in, for the first time or again.
     Joining,
-    /// It is a member, and serves.
-    Member,
+    /// It is a member, and serves. There are so many others that its clients may go to.
+    Member { others: usize },
     /// It is a member that does not know whether it still is one.
     Isolated,
     /// It has left, since it was to.
@@ -297,8 +297,8 @@ impl Driver {
                 if has_joined {
                     self.hand_over();
                     self.watch_users();
-                    self.stand(Place::Member);
                 }
+                self.stand_as_member();
             }
             MembershipEvent::LeftOut(why) => {
                 self.is_member = false;
@@ -327,7 +327,7 @@ impl Driver {
             }
             MembershipEvent::Reachable => {
                 info!("in touch with NATS again");
-                self.stand(Place::Member);
+                self.stand_as_member();
             }
             MembershipEvent::IsolatedTooLong => warn!("still out of touch with NATS"),
             MembershipEvent::TooOld { proto } => {
@@ -354,6 +354,16 @@ impl Driver {
             info!(epoch = view.epoch(), "the cluster's members are {}", names.join(", "));
             self.members = members;
         }
+    }
+
+    /// Says how it stands as a member.
+    fn stand_as_member(&self) {
+        let (node, now) = (&self.gear.node, now());
+        if node.standing(now) == Standing::Isolated {
+            return self.stand(Place::Isolated);
+        }
+        let is_other = |member: &&Member| member.id != *node.id() && member.role != Role::Draining;
+        self.stand(Place::Member { others: node.view().members().iter().filter(is_other).count() });
     }
 
     fn stand(&self, place: Place) {
