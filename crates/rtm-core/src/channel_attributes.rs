@@ -1,6 +1,8 @@
 //! Attributes of channels over several nodes: the store decides which write is next, and each node has what it was told
 //! last. It reads from that, as a single server does, and tells its own members.
 
+use std::collections::BTreeMap;
+
 use rtm_codec::{ChannelAttributes, ChannelId, Revision};
 
 use super::{
@@ -13,6 +15,31 @@ impl Core {
     /// The store has new attributes of a channel: all other nodes are told.
     pub(super) fn tell_attributes(&mut self, channel_id: &ChannelId, value: &ChannelAttributes, notify: bool) {
         self.tell_all_nodes(channel_id, &ChannelWord::Attributes { value: value.clone(), notify });
+        self.note_written(channel_id, notify);
+    }
+
+    fn note_written(&mut self, channel_id: &ChannelId, notify: bool) {
+        if let Some(edge) = &mut self.edge {
+            edge.written.push_back((channel_id.clone(), notify));
+            if edge.written.len() > WRITTEN {
+                edge.written.pop_front();
+            }
+        }
+    }
+
+    /// Tells a node what this one wrote last: it may not have heard it.
+    pub(super) fn tell_written_attributes(&mut self, node: &NodeId) {
+        let Some(edge) = &self.edge else { return };
+        let written: BTreeMap<ChannelId, bool> = edge.written.iter().cloned().collect();
+        for (channel_id, notify) in written {
+            let word = match self.attributes_of_channel(&channel_id) {
+                Some(known) => ChannelWord::Attributes { value: known.value().clone(), notify },
+                None => ChannelWord::Forgotten { revision: self.writes.forgotten_revision() },
+            };
+            if let Some(edge) = &mut self.edge {
+                edge.tell_of(node, &channel_id, word);
+            }
+        }
     }
 
     fn tell_all_nodes(&mut self, channel_id: &ChannelId, word: &ChannelWord) {
@@ -73,6 +100,7 @@ impl Core {
     /// This node forgets a channel: all others do so too.
     pub(super) fn tell_forgotten(&mut self, channel_id: &ChannelId, revision: Revision) {
         self.tell_all_nodes(channel_id, &ChannelWord::Forgotten { revision });
+        self.note_written(channel_id, false);
     }
 
     /// The home of a channel has forgotten it.
@@ -86,3 +114,6 @@ impl Core {
         self.tidy_channel(now, key);
     }
 }
+
+/// So many channels are told again.
+const WRITTEN: usize = 1024;

@@ -37,6 +37,8 @@ struct Claim {
     stage: Stage,
     /// The node that was asked.
     asked: Option<NodeId>,
+    /// The session that was lost with its node, which the entry names.
+    lost: Option<SessionId>,
     /// The sessions that one put an end to which ended here just now.
     ousted: OustedSessions,
     since: Instant,
@@ -83,6 +85,7 @@ impl Claim {
             session,
             stage: Stage::Reading,
             asked: None,
+            lost: None,
             ousted: OustedSessions::default(),
             since,
             behind: Vec::new(),
@@ -245,12 +248,14 @@ impl Core {
         let Some(claim) = edge.claims.open.get_mut(&id) else { return };
         let Some(ask) = claim.ask(now, id) else { return self.drop_claim(now, id) };
         let revision = heard.revision;
+        claim.lost = None;
         let Some(entry) = &heard.entry else { return self.claim_free(now, id, revision) };
         if entry.epoch > edge.view.epoch() {
             claim.stage = Stage::View(entry.epoch);
             return;
         }
         if entry.node == edge.node || !edge.view.has(&entry.node) {
+            claim.lost = Some(entry.session).filter(|_| entry.node != edge.node);
             return self.claim_free(now, id, revision);
         }
         claim.stage = Stage::Verdict { revision };
@@ -264,10 +269,16 @@ impl Core {
         let Some(claim) = self.claim_mut(id) else { return };
         match &claim.entrant {
             Some(entrant) if entrant.is_token_over(now) => self.refuse_claim(now, id, ErrorKind::TokenExpired),
-            _ => {
-                let ousted = std::mem::take(&mut claim.ousted);
+            Some(entrant) => {
+                let mut ousted = std::mem::take(&mut claim.ousted);
+                let own = entrant.login.resume.as_ref().map(|resume| resume.ticket.session);
+                // An older client comes back with its ticket. What its object was is not known, nor needed.
+                if let Some(lost) = claim.lost.filter(|lost| own != Some(*lost)) {
+                    ousted.add(lost, entrant.login.instance.clone(), true);
+                }
                 self.claim_new(now, id, revision, ousted);
             }
+            None => self.drop_claim(now, id),
         }
     }
 
@@ -443,6 +454,20 @@ impl Core {
                 self.read_for_claim(id);
             }
         }
+    }
+
+    /// What a node was asked, or its answer, may be lost.
+    pub(super) fn claim_again(&mut self, node: &NodeId) {
+        let Some(edge) = &mut self.edge else { return };
+        let mut again = Vec::new();
+        for (id, claim) in &mut edge.claims.open {
+            if matches!(claim.stage, Stage::Verdict { .. } | Stage::Pack { .. }) && claim.asked.as_ref() == Some(node) {
+                claim.stage = Stage::Reading;
+                claim.asked = None;
+                again.push(*id);
+            }
+        }
+        again.into_iter().for_each(|id| self.read_for_claim(id));
     }
 
     fn claim_mut(&mut self, id: u64) -> Option<&mut Claim> {

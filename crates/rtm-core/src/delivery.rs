@@ -298,8 +298,24 @@ impl Core {
             && let Some(node) = self.node_of(&outcome.user_id).cloned()
         {
             let outcome = MessageOutcome { hops: outcome.hops + 1, ..outcome };
-            self.tell(&node, ProjectParcel::Outcome(Box::new(outcome)));
+            if let Some(edge) = &mut self.edge {
+                edge.post_outcome(&node, outcome);
+            }
         }
+    }
+
+    /// What became of a message did not come to its sender's node: it is said again in a while, to where that is then.
+    pub(super) fn outcome_lost(&mut self, now: Now, outcome: MessageOutcome) {
+        let hops = outcome.hops.saturating_sub(1);
+        if let Some(edge) = self.edge.as_mut().filter(|edge| edge.lost_outcomes.len() < LOST_OUTCOMES) {
+            edge.lost_outcomes.push(MessageOutcome { hops, ..outcome });
+            self.arm_edge(now.instant + LOST_PAUSE);
+        }
+    }
+
+    pub(super) fn say_outcomes_again(&mut self) {
+        let lost = self.edge.as_mut().map_or_else(Vec::new, |edge| std::mem::take(&mut edge.lost_outcomes));
+        lost.into_iter().for_each(|outcome| self.pass_outcome_on(outcome));
     }
 
     /// What became of a message that a session sent which is here, or was.
@@ -358,6 +374,18 @@ impl Core {
             is_lost = true;
         }
         lane.is_lost |= is_lost;
+    }
+
+    /// What was sent to a node, or its answer, may be lost.
+    pub(super) fn send_again(&mut self, now: Now, node: &NodeId) {
+        let lanes = self.edge.as_ref().map_or_else(Vec::new, |edge| edge.open_lanes());
+        for (key, to) in lanes {
+            let lanes = self.hub.sessions.get_mut(key).and_then(|session| session.lanes.as_mut());
+            let Some(lane) = lanes.and_then(|lanes| lanes.lane_mut(&to)) else { continue };
+            let sent = Place::Sent(node.clone());
+            lane.messages_mut().filter(|it| it.place == sent).for_each(|message| message.place = Place::Waiting);
+            self.go_on_with_lane(now, key, &to);
+        }
     }
 
     /// Nobody says what became of a message in the time that any session may take for that.
@@ -485,5 +513,7 @@ const LOST_PAUSE: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How much later than a session gives a message up its sender stops waiting to hear of it.
 const GRACE: Duration = Duration::from_secs(6);
+/// So many outcomes wait to be said again. Who is not told gives its message up.
+const LOST_OUTCOMES: usize = 16 * 1024;
 /// So many nodes pass an outcome on that have not its sender.
 const MOST_HOPS: u8 = 8;

@@ -8,6 +8,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use indexmap::IndexMap;
 use rtm_codec::{ChannelId, SessionId, UserId};
 
 use super::{
@@ -15,8 +16,8 @@ use super::{
     arena::SessionKey,
     claim::Claims,
     cluster::{
-        ChannelParcel, ChannelWord, EngineAnswer, EngineJob, EngineJobId, EngineWork, HomeParcel, NodeId, Posting,
-        PresenceParcel, ProjectParcel, Revised, Ticket, UserEntry, View,
+        ChannelParcel, ChannelWord, EngineAnswer, EngineJob, EngineJobId, EngineWork, HomeParcel, MessageOutcome,
+        NodeId, Posting, PresenceParcel, ProjectParcel, Revised, Ticket, UserEntry, View, partition,
     },
     delivery::{LaneAnswer, Numbered},
     draining::Draining,
@@ -30,6 +31,7 @@ use super::{
     member_counts::CountQuestions,
     moves::Moves,
     notes::Asker,
+    rereading::Rereading,
     roster::Rosters,
     timer::Due,
 };
@@ -40,14 +42,22 @@ pub(super) struct Edge {
     pub(super) node: NodeId,
     pub(super) view: View,
     /// The entries of users as they were last heard of, by whatever way.
-    entries: HashMap<UserId, Revised, FixedState>,
+    entries: IndexMap<UserId, Known, FixedState>,
+    /// The next entry to be looked at, and those after it, while all are; else when that begins.
+    tidying: Tidying,
+    /// The nodes that left, until their users' entries are removed.
+    left: BTreeMap<NodeId, Instant>,
     /// The revisions under which this node has users.
     own: HashMap<UserId, u64, FixedState>,
     pub(super) engine: EngineJobs,
     parcels: Vec<Posting>,
     next_ticket: u64,
-    /// The messages to channels that nodes have not taken yet.
-    tickets: BTreeMap<Ticket, FanOutPost>,
+    /// What nodes have not taken yet.
+    tickets: BTreeMap<Ticket, Posted>,
+    /// What became of messages, which their senders' nodes have not heard.
+    pub(super) lost_outcomes: Vec<MessageOutcome>,
+    /// The channels to whose attributes this node wrote last, or that it forgot, and whether members were told.
+    pub(super) written: VecDeque<(ChannelId, bool)>,
     /// What nodes said that have a newer view.
     early: BTreeMap<NodeId, VecDeque<ProjectParcel>>,
     pub(super) claims: Claims,
@@ -69,12 +79,36 @@ pub(super) struct Edge {
     pub(super) channels_with_early: BTreeSet<ChannelId>,
     pub(super) calls: CallMessages,
     pub(super) given: GivenInvitations,
+    pub(super) rereading: Rereading,
     /// This node is about to leave.
     pub(super) draining: Option<Draining>,
 }
 
-/// A message to a channel, the node that it goes to, and its number.
-type FanOutPost = (ChannelId, NodeId, u64);
+/// A user's entry as it was last heard of.
+#[derive(Debug)]
+struct Known {
+    heard: Revised,
+    /// It says that the user is nowhere, and did so the last time that it was looked at.
+    is_over: bool,
+}
+
+/// How far looking for void entries is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tidying {
+    /// When all are looked at again.
+    at: Option<Instant>,
+    /// So many are yet to be looked at.
+    left: usize,
+}
+
+/// What is to be done when a parcel has come, or has not.
+#[derive(Debug)]
+pub(super) enum Posted {
+    /// A message to a channel, the node that it goes to, and its number.
+    FanOut(ChannelId, NodeId, u64),
+    /// What became of a message.
+    Outcome(Box<MessageOutcome>),
+}
 
 /// The numbers of the next job and ticket. They go on when a core joins again: an answer to what it asked before comes to
 /// nobody.
@@ -91,7 +125,9 @@ impl Edge {
         Self {
             node,
             view,
-            entries: HashMap::with_hasher(hasher.clone()),
+            entries: IndexMap::with_hasher(hasher.clone()),
+            tidying: Tidying::default(),
+            left: BTreeMap::new(),
             own: HashMap::with_hasher(hasher.clone()),
             engine: EngineJobs::new(numbers.job),
             parcels: presence_parcels
@@ -99,6 +135,8 @@ impl Edge {
                 .collect(),
             next_ticket: numbers.ticket,
             tickets: BTreeMap::new(),
+            lost_outcomes: Vec::new(),
+            written: VecDeque::new(),
             early: BTreeMap::new(),
             claims: Claims::default(),
             frozen: Frozen::default(),
@@ -115,6 +153,7 @@ impl Edge {
             channels_with_early: BTreeSet::new(),
             calls: CallMessages::default(),
             given: GivenInvitations::default(),
+            rereading: Rereading::default(),
             draining: None,
         }
     }
@@ -135,14 +174,24 @@ impl Edge {
     }
 
     /// Sends a message of a channel. What becomes of it is to be told.
-    pub(super) fn post(&mut self, node: &NodeId, parcel: ProjectParcel, post: FanOutPost) {
+    pub(super) fn post(&mut self, node: &NodeId, parcel: ProjectParcel, channel_id: ChannelId, k: u64) {
+        self.post_with(node, parcel, Posted::FanOut(channel_id, node.clone(), k));
+    }
+
+    /// Tells a sender's node what became of a message.
+    pub(super) fn post_outcome(&mut self, node: &NodeId, outcome: MessageOutcome) {
+        let outcome = Box::new(outcome);
+        self.post_with(node, ProjectParcel::Outcome(outcome.clone()), Posted::Outcome(outcome));
+    }
+
+    fn post_with(&mut self, node: &NodeId, parcel: ProjectParcel, posted: Posted) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.tickets.insert(ticket, post);
+        self.tickets.insert(ticket, posted);
         self.parcels.push(Posting { to: node.clone(), parcel, ticket: Some(ticket) });
     }
 
-    pub(super) fn take_ticket(&mut self, ticket: Ticket) -> Option<FanOutPost> {
+    pub(super) fn take_ticket(&mut self, ticket: Ticket) -> Option<Posted> {
         self.tickets.remove(&ticket)
     }
 
@@ -200,16 +249,16 @@ impl Edge {
 
     /// A user's entry as it was last heard of.
     pub(super) fn entry_of(&self, user_id: &UserId) -> Option<&Revised> {
-        self.entries.get(user_id)
+        self.entries.get(user_id).map(|known| &known.heard)
     }
 
     /// Takes note of an entry. What was heard before with a higher revision stays.
     fn learn(&mut self, user_id: &UserId, heard: &Revised) -> bool {
-        let known = self.entries.get(user_id).map_or(0, |known| known.revision);
+        let known = self.entries.get(user_id).map_or(0, |known| known.heard.revision);
         if heard.revision <= known {
             return false;
         }
-        self.entries.insert(user_id.clone(), heard.clone());
+        self.entries.insert(user_id.clone(), Known { heard: heard.clone(), is_over: false });
         true
     }
 
@@ -266,7 +315,12 @@ impl Edge {
     /// How much of this node others wait for.
     pub(super) fn unsettled(&self) -> usize {
         let waiting = self.early.values().map(VecDeque::len).sum::<usize>() + self.parcels.len();
-        waiting + self.tickets.len() + self.engine.len() + self.moves.len() + self.calls.len()
+        waiting
+            + self.lost_outcomes.len()
+            + self.tickets.len()
+            + self.engine.len()
+            + self.moves.len()
+            + self.calls.len()
     }
 
     /// The revision under which this node has the user.
@@ -293,11 +347,14 @@ impl Core {
         let now = self.time(now);
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.view.epoch() < view.epoch()) else { return };
         let old = std::mem::replace(&mut edge.view, view);
+        let gone = old.members().iter().filter(|member| !edge.view.has(&member.id));
+        edge.left.extend(gone.map(|member| (member.id.clone(), now.instant + VOID_FOR)));
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);
         self.presence_in_new_view(now, &old);
         self.look_at_channels(now);
+        self.greet(&old);
         let early = self.edge.as_mut().map(|edge| std::mem::take(&mut edge.early)).unwrap_or_default();
         for (from, parcels) in early {
             for parcel in parcels {
@@ -305,6 +362,14 @@ impl Core {
             }
         }
         self.hub.close_overfull(now);
+    }
+
+    /// Tells new members what they cannot have read in the store: it was written before this node knew of them.
+    fn greet(&mut self, old: &View) {
+        let Some(edge) = self.edge.as_ref().filter(|edge| !edge.written.is_empty()) else { return };
+        let new = edge.view.members().iter().filter(|member| member.id != edge.node && !old.has(&member.id));
+        let new: Vec<NodeId> = new.map(|member| member.id.clone()).collect();
+        new.iter().for_each(|node| self.tell_written_attributes(node));
     }
 
     /// The same project on another node says something. What a node says arrives once and in order.
@@ -349,6 +414,8 @@ impl Core {
             }
             ProjectParcel::Channel(parcel) => self.word_came(now, from, &parcel.channel_id, parcel.word),
             ProjectParcel::Home(parcel) => self.home_parcel_came(now, from, *parcel),
+            ProjectParcel::SayAgain => self.asked_to_say_again(now, from),
+            ProjectParcel::StoredFor { user_id } => self.read_stored_again(now, &user_id),
             ProjectParcel::Fetch { user_id, instance, ticket } => self.asked_to_fetch(now, user_id, instance, ticket),
         }
     }
@@ -372,6 +439,9 @@ impl Core {
             Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
             Purpose::Release { expected } => self.release_answered(&user_id, expected, &answer),
             Purpose::Where(key) => self.lane_found(now, key, &user_id, &answer),
+            Purpose::Reader => self.reader_found(now, &user_id, &answer),
+            // What was not removed is looked at again in a while.
+            Purpose::Tidy => {}
         }
         self.hub.close_overfull(now);
     }
@@ -395,7 +465,7 @@ impl Core {
     #[must_use]
     pub fn node_of(&self, user_id: &UserId) -> Option<&NodeId> {
         let edge = self.edge.as_ref()?;
-        let entry = edge.entries.get(user_id)?.entry.as_ref()?;
+        let entry = edge.entry_of(user_id)?.entry.as_ref()?;
         (edge.is_good(entry) && entry.node != edge.node).then_some(&entry.node)
     }
 
@@ -411,6 +481,54 @@ impl Core {
             self.receiver_moved(now, user_id, &node, before == Some(session));
         }
         self.presence_of_entry(now, user_id, heard);
+    }
+
+    /// Looks at some of the entries: those of nodes that left a while ago are removed by the homes of their users, under their
+    /// revision, and users that are nowhere are forgotten.
+    pub(super) fn tidy_entries(&mut self, now: Now) {
+        let app_id = self.config.app_id.as_str();
+        let Some(edge) = &mut self.edge else { return };
+        let at = *edge.tidying.at.get_or_insert(now.instant + VOID_FOR);
+        if edge.tidying.left == 0 {
+            if now.instant < at {
+                return;
+            }
+            edge.tidying = Tidying { at: Some(now.instant + TIDY_EVERY), left: edge.entries.len() };
+            edge.left.retain(|_, until| now.instant < *until);
+        }
+        let mut void = Vec::new();
+        for _ in 0..TIDIED_AT_ONCE {
+            edge.tidying.left = edge.tidying.left.min(edge.entries.len());
+            if edge.tidying.left == 0 || void.len() >= REMOVED_AT_ONCE {
+                break;
+            }
+            // Backwards: what takes the place of an entry that goes was looked at.
+            edge.tidying.left -= 1;
+            let Some((user_id, known)) = edge.entries.get_index_mut(edge.tidying.left) else { break };
+            match &known.heard.entry {
+                None if known.is_over => drop(edge.entries.swap_remove_index(edge.tidying.left)),
+                None => known.is_over = true,
+                Some(entry) => {
+                    let has_left = !edge.view.has(&entry.node) && !edge.left.contains_key(&entry.node);
+                    let home = edge.view.home(partition(app_id, user_id.as_str()));
+                    if has_left && entry.epoch <= edge.view.epoch() && home.is_some_and(|home| home.id == edge.node) {
+                        void.push((user_id.clone(), known.heard.revision));
+                    }
+                }
+            }
+        }
+        for (user_id, expected) in void {
+            edge.ask(&user_id, EngineWork::Write { entry: None, expected }, Purpose::Tidy);
+        }
+    }
+
+    /// When [`tidy_entries`](Self::tidy_entries) is to be called next.
+    pub(super) fn next_tidying(&self, now: Now) -> Option<Instant> {
+        let edge = self.edge.as_ref()?;
+        match edge.tidying.left {
+            0 => edge.tidying.at,
+            _ => Some(now.instant + TIDY_STEP),
+        }
     }
 
     /// A user has no session here any more: its entry goes, if it is still this node's.
@@ -440,6 +558,8 @@ impl Core {
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);
+        self.say_outcomes_again();
+        self.look_at_rereading(now);
         self.end_broken_promises(now);
         self.pull_next(now);
         self.say_skipped();
@@ -452,5 +572,12 @@ impl Core {
     }
 }
 
+/// How long entries of a node that left are kept: an older client whose session was lost is known by them.
+const VOID_FOR: Duration = Duration::from_secs(120);
+/// How often entries are looked at; so many at a time, of which so many are removed, and after which pause the next ones.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+const TIDIED_AT_ONCE: usize = 2048;
+const REMOVED_AT_ONCE: usize = 32;
+const TIDY_STEP: Duration = Duration::from_millis(10);
 /// So many parcels of a node wait for the view that it has.
 const EARLY_PARCELS: usize = 16 * 1024;

@@ -28,6 +28,10 @@ pub(super) enum Purpose {
     Release { expected: u64 },
     /// A message of this session goes there.
     Where(SessionKey),
+    /// The user's session is to read what was stored for it.
+    Reader,
+    /// The entry is void, and goes.
+    Tidy,
 }
 
 impl EngineJobs {

@@ -9,6 +9,7 @@ use super::{
     Core, Now,
     away::ChannelNews,
     cluster::{ChannelParcel, ChannelWord, FanOut, Mark, NodeId, Posted, ProjectParcel, Ticket},
+    edge::Posted as Awaited,
     message_ids::Sent,
     notes::{Asker, event_bytes},
     roster::{Early, Standing},
@@ -49,7 +50,7 @@ impl Core {
         for (node, fan_out) in parcels {
             let word = ChannelWord::Message(Box::new(fan_out));
             let parcel = ChannelParcel { channel_id: channel_id.clone(), epoch, word };
-            edge.post(&node, ProjectParcel::Channel(Box::new(parcel)), (channel_id.clone(), node.clone(), mark.k));
+            edge.post(&node, ProjectParcel::Channel(Box::new(parcel)), channel_id.clone(), mark.k);
         }
         if let Some(session) = self.hub.sessions.get_mut(asker.session) {
             session.requests.promise(asker.request);
@@ -61,7 +62,11 @@ impl Core {
     pub fn handle_posted(&mut self, now: Now, ticket: Ticket, posted: Posted) {
         let now = self.time(now);
         let Some(edge) = &mut self.edge else { return };
-        let Some((channel_id, node, k)) = edge.take_ticket(ticket) else { return };
+        let (channel_id, node, k) = match edge.take_ticket(ticket) {
+            Some(Awaited::FanOut(channel_id, node, k)) => (channel_id, node, k),
+            Some(Awaited::Outcome(outcome)) if posted != Posted::Taken => return self.outcome_lost(now, *outcome),
+            Some(Awaited::Outcome(_)) | None => return,
+        };
         if posted == Posted::Dropped {
             // Its receiver sees by the next message that some are missing. If none comes, it is told.
             edge.skipped.insert((channel_id.clone(), node));
@@ -99,7 +104,7 @@ impl Core {
             let fan_out = FanOut { version, change, k, after: k, since, event: None };
             let word = ChannelWord::Message(Box::new(fan_out));
             let parcel = ChannelParcel { channel_id: channel_id.clone(), epoch, word };
-            edge.post(&node, ProjectParcel::Channel(Box::new(parcel)), (channel_id, node.clone(), k));
+            edge.post(&node, ProjectParcel::Channel(Box::new(parcel)), channel_id, k);
         }
     }
 

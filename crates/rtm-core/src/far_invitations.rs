@@ -24,6 +24,8 @@ use super::{
 pub(super) struct CallMessages {
     next: u64,
     queues: BTreeMap<(UserId, UserId), VecDeque<Waiting>>,
+    /// What was answered to other nodes last: what comes again is answered again, and nothing more.
+    answered: VecDeque<((NodeId, u64), CallOutcome)>,
 }
 
 /// A message that is not taken yet. Of those between two users only the first one is under way.
@@ -205,8 +207,18 @@ impl Core {
         (from, to): (UserId, UserId),
         message: CallMessage,
     ) {
-        let outcome = self.hear_of_call(now, &from, &to, message);
+        let Some(edge) = &self.edge else { return };
+        let known = edge.calls.answered.iter().find(|(said, _)| said.0 == *node && said.1 == id);
+        let known = known.map(|(_, outcome)| *outcome);
+        let outcome = known.unwrap_or_else(|| self.hear_of_call(now, &from, &to, message));
         if let Some(edge) = &mut self.edge {
+            // Where the user was not there it may be by now.
+            if known.is_none() && outcome != CallOutcome::NotHere {
+                edge.calls.answered.push_back(((node.clone(), id), outcome));
+                if edge.calls.answered.len() > ANSWERED {
+                    edge.calls.answered.pop_front();
+                }
+            }
             edge.tell(node, ProjectParcel::CallAnswered { id, from, to, outcome });
         }
     }
@@ -293,6 +305,15 @@ impl Core {
             due.push(pair.clone());
         }
         due.iter().for_each(|pair| self.go_on_saying(now, pair));
+    }
+
+    /// What was said to a node, or its answer, may be lost.
+    pub(super) fn say_of_calls_again(&mut self, now: Now, node: &NodeId) {
+        let Some(edge) = &mut self.edge else { return };
+        for first in edge.calls.queues.values_mut().filter_map(VecDeque::front_mut) {
+            first.asked.take_if(|asked| asked == node);
+        }
+        self.look_at_call_messages(now);
     }
 
     /// Offers an invitation to a callee that is elsewhere.
@@ -411,5 +432,7 @@ impl Core {
 const SAID_WITHIN: Duration = Duration::from_secs(60);
 /// How soon it is tried again where the user was not there.
 const AGAIN: Duration = Duration::from_millis(100);
+/// So many answers are remembered.
+const ANSWERED: usize = 256;
 /// So many messages of one user to another wait.
 const WAITING_MESSAGES: usize = 1024;

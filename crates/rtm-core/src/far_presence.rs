@@ -86,6 +86,11 @@ impl FarPresence {
         }
     }
 
+    /// The users that are watched here, of some partitions.
+    pub(super) fn watched_at(&self, is_at: impl Fn(u16) -> bool) -> impl Iterator<Item = UserId> {
+        self.watched.behind(None).filter(move |((number, _), _)| is_at(*number)).map(|((_, user_id), _)| user_id)
+    }
+
     /// A page of what is known here of the users in some partitions.
     fn page(&self, Pull { epoch, partitions, after }: &Pull) -> PresenceParcel {
         let mut users: BTreeMap<Spot, PagedUser> = BTreeMap::new();
@@ -388,7 +393,7 @@ impl Core {
         queries.into_iter().for_each(|query| self.asked_for_states(query));
         self.answer_pulls();
         self.arm_presence(now.instant + STEP);
-        self.ask_anew(now);
+        self.ask_anew(now, None);
         self.look_at_call_messages(now);
         self.pass_presence_on(now);
     }
@@ -430,7 +435,9 @@ impl Core {
         self.look_at_reads(now);
         self.forget_old_given(now);
         self.look_at_call_messages(now);
+        self.tidy_entries(now);
         self.pass_presence_on(now);
+        let tidying = self.next_tidying(now);
         let Some(edge) = &self.edge else { return };
         let presence = &edge.presence;
         let is_busy = presence.sweep.is_some() || presence.tidying.is_some();
@@ -442,7 +449,8 @@ impl Core {
             .into_iter()
             .chain(edge.reads.next_due())
             .chain(edge.calls.next_due())
-            .chain(edge.given.next_due());
+            .chain(edge.given.next_due())
+            .chain(tidying);
         if let Some(at) = is_busy.then_some(now.instant + STEP).into_iter().chain(next).min() {
             self.arm_presence(at);
         }

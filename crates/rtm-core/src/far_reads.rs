@@ -255,8 +255,8 @@ impl Core {
         }
     }
 
-    /// Asks again for what was asked of the homes and nodes of another view.
-    pub(super) fn ask_anew(&mut self, now: Now) {
+    /// Asks again for what was asked of the homes and nodes of another view, or of a node that may not have heard it.
+    pub(super) fn ask_anew(&mut self, now: Now, deaf: Option<&NodeId>) {
         let Some(edge) = &self.edge else { return };
         let mut queries = Vec::new();
         for (id, read) in &edge.reads.open {
@@ -266,7 +266,7 @@ impl Core {
             }
         }
         let has_left = |read: &FarRead| match &read.subject {
-            Subject::Attributes { asked: Some(node), .. } => !edge.view.has(node),
+            Subject::Attributes { asked: Some(node), .. } => !edge.view.has(node) || deaf == Some(node),
             _ => false,
         };
         let attributes: Vec<_> = edge.reads.open.iter().filter(|(_, read)| has_left(read)).map(|(id, _)| *id).collect();

@@ -6,12 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use rtm_codec::{CloseReason, SessionId, UserId};
+use rtm_codec::{CloseReason, InstanceId, SessionId, SessionTicket, UserId};
 
 use super::{
     ConnId, Core, NotPackable, Now, Outgoing,
     cluster::{Ask, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel, UserEntry, Verdict},
     delivery::Received,
+    edge::Edge,
     engine::Purpose,
     login::{Arrival, Entrant, Visitor},
 };
@@ -26,6 +27,8 @@ pub(super) struct Frozen {
 #[derive(Debug)]
 struct FrozenSession {
     user_id: UserId,
+    /// The client that comes for it.
+    visitor: (InstanceId, Option<SessionTicket>),
     session: SessionId,
     pack: Bytes,
     /// The revision of the entry that names this node.
@@ -94,13 +97,33 @@ impl Frozen {
     }
 }
 
+impl Edge {
+    /// Says that a session moves, and gives it away in parts.
+    fn hand_over(&mut self, to: &NodeId, claim: u64, pack: Bytes) {
+        let bytes = u32::try_from(pack.len()).unwrap_or(u32::MAX);
+        self.tell(to, ProjectParcel::Verdict { claim, verdict: Verdict::Moves { bytes } });
+        let mut rest = pack;
+        while !rest.is_empty() {
+            let bytes = rest.split_to(rest.len().min(PART_BYTES));
+            self.tell(to, ProjectParcel::Pack { claim, bytes });
+        }
+    }
+}
+
 impl Core {
     /// A user logs in on another node, and its entry names this one.
     pub(super) fn asked_for_session(&mut self, now: Now, from: &NodeId, ask: Ask) {
         let Some(ask) = self.ask_behind_claim(from, ask) else { return };
         let Some(edge) = &mut self.edge else { return };
         if let Some(frozen) = edge.frozen.of_user(&ask.user_id) {
-            return frozen.asks.push((from.clone(), ask));
+            // Who asks for the same again has not got it.
+            if frozen.to != *from || frozen.is_thawing || frozen.visitor != (ask.instance.clone(), ask.ticket) {
+                return frozen.asks.push((from.clone(), ask));
+            }
+            frozen.until = now.instant + TAKEN_WITHIN;
+            let pack = frozen.pack.clone();
+            edge.hand_over(from, ask.claim, pack);
+            return self.arm_edge(now.instant + TAKEN_WITHIN);
         }
         let claim = ask.claim;
         let verdict = match self.users.find(&ask.user_id).filter(|_| self.session_of(&ask.user_id).is_some()) {
@@ -158,16 +181,11 @@ impl Core {
         };
         let Some(edge) = &mut self.edge else { return };
         edge.disown(&ask.user_id);
-        let bytes = u32::try_from(pack.len()).unwrap_or(u32::MAX);
-        edge.tell(from, ProjectParcel::Verdict { claim: ask.claim, verdict: Verdict::Moves { bytes } });
-        let mut rest = pack.clone();
-        while !rest.is_empty() {
-            let bytes = rest.split_to(rest.len().min(PART_BYTES));
-            edge.tell(from, ProjectParcel::Pack { claim: ask.claim, bytes });
-        }
+        edge.hand_over(from, ask.claim, pack.clone());
         let until = now.instant + TAKEN_WITHIN;
         edge.frozen.sessions.push_back(FrozenSession {
             user_id: ask.user_id,
+            visitor: (ask.instance, ask.ticket),
             session,
             pack,
             revision,

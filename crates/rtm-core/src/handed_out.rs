@@ -53,6 +53,13 @@ impl HandedOut {
     }
 }
 
+impl HandedOut {
+    /// What was handed out to a session, and is not confirmed.
+    pub(super) fn places(&self, session: SessionKey) -> &[Place] {
+        self.0.get(&session).map_or(&[], |answer| &answer.places)
+    }
+}
+
 impl Core {
     /// An HTTP answer was written as a whole, or its connection broke before that. Required for answers with stored
     /// messages ([`GatewayAnswer::OfflineMessages`](rtm_codec::anyrtc::gateway::GatewayAnswer::OfflineMessages)).

@@ -401,7 +401,7 @@ impl Core {
     }
 
     /// This node's members: those that are, those that are about to be, and those that are on their way to another node.
-    fn own_names(&self, channel_id: &ChannelId) -> BTreeSet<UserId> {
+    pub(super) fn own_names(&self, channel_id: &ChannelId) -> BTreeSet<UserId> {
         let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
         let members = channel.into_iter().flat_map(|channel| &channel.members);
         let joining = self.joining(channel_id);

@@ -77,6 +77,25 @@ impl Homes {
         sayings
     }
 
+    /// What a node said may be missing: it is asked for its members anew, and everybody is told what comes of it.
+    pub(super) fn pull_again(&mut self, node: &NodeId) {
+        for partition in self.partitions.values_mut() {
+            partition.awaited.insert(node.clone());
+            partition.is_pulled = false;
+            for home in partition.channels.values_mut() {
+                home.parts.remove(node);
+                home.moving.retain(|(other, _)| other != node);
+            }
+        }
+    }
+
+    /// What was asked of a node may not have come there.
+    pub(super) fn ask_again(&mut self, node: &NodeId) {
+        for partition in self.partitions.values_mut().filter(|partition| partition.awaited.contains(node)) {
+            partition.is_pulled = false;
+        }
+    }
+
     /// The next partitions to ask all nodes about, and for which term.
     pub(super) fn next_pull(&mut self) -> Option<(u64, Vec<u16>)> {
         let is_open = |partition: &HomePartition| partition.awaited.is_empty();
@@ -213,10 +232,10 @@ impl HomePartition {
             // A node whose last member has moved is told so, as all others are.
             let told: Vec<NodeId> = home.parts.keys().cloned().collect();
             home.parts.retain(|_, part| part.count > 0);
-            home.n = 1;
-            let version = Version { term: self.term, n: 1 };
+            home.n += 1;
+            let version = Version { term: self.term, n: home.n };
             for unsettled in &mut home.unsettled {
-                unsettled.n = 1;
+                unsettled.n = home.n;
                 unsettled.awaited = told.iter().filter(|node| **node != unsettled.node).cloned().collect();
             }
             let confirm = !home.unsettled.is_empty();

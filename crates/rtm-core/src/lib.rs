@@ -94,6 +94,8 @@ mod presence;
 mod receipts;
 mod rejoining;
 mod requests;
+mod rereading;
+mod restarted;
 mod roster;
 mod session;
 pub mod store;

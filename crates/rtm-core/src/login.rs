@@ -435,6 +435,9 @@ impl Core {
         self.tell_states(key, start != Start::Resume);
         self.give_invitations(now, key, start == Start::Restart);
         self.load_offline(now, key);
+        if self.edge.is_some() {
+            self.plan_rereading(now, key);
+        }
         self.hub.arm(key);
     }
 }

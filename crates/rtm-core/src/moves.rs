@@ -305,6 +305,16 @@ impl Core {
         }
     }
 
+    /// A node from which members came may not have heard that it is to end, or that it has was lost.
+    pub(super) fn follow_moves_again(&mut self, now: Now, node: &NodeId) {
+        let Some(edge) = &self.edge else { return };
+        let caught = edge.moves.caught.iter().filter(|(_, it)| it.has_asked && it.from == *node);
+        let again: Vec<_> = caught.map(|((id, _), it)| (id.clone(), it.user_id.clone(), it.session)).collect();
+        for (channel_id, user_id, session) in again {
+            self.say_to(now, node, &channel_id, ChannelWord::Enough { user_id, session });
+        }
+    }
+
     /// Something came for a member from where it was.
     pub(super) fn forwarded_came(
         &mut self,

@@ -25,8 +25,9 @@ pub(super) struct Mail {
     reading: Reading,
     /// More was stored while the last page was being read.
     reads_again: bool,
-    /// Stored messages that were received while a page was being read, which may hold them still.
-    removed_meanwhile: Vec<Place>,
+    /// Stored messages that were received while a page was being read, which may hold them still; in a cluster also those
+    /// before, since a replica of the store may hold them for a while.
+    removed: Vec<Place>,
     /// Stored messages that the device has and the store failed to remove.
     unremoved: Vec<Place>,
     /// Messages from users that have to wait until older, stored ones are read.
@@ -131,9 +132,12 @@ impl Mail {
     }
 
     /// Stored messages were received, and will be removed.
-    fn remember_removed(&mut self, places: &[Place]) {
-        if self.reading == Reading::Loading {
-            self.removed_meanwhile.extend_from_slice(places);
+    fn remember_removed(&mut self, places: &[Place], is_in_cluster: bool) {
+        if self.reading == Reading::Loading || is_in_cluster {
+            self.removed.extend_from_slice(places);
+        }
+        if is_in_cluster && self.removed.len() > REMEMBERED {
+            self.removed.drain(..self.removed.len() - REMEMBERED);
         }
     }
 }
@@ -150,7 +154,11 @@ impl Mail {
                 Reading::Due => ReadingV1::Due,
             },
             reads_again: self.reads_again,
-            unremoved: self.unremoved.iter().map(|place| place.0).collect(),
+            // What another node is to remove once more comes to nobody there.
+            unremoved: match packer.is_in_cluster() {
+                true => self.unremoved.iter().chain(&self.removed).map(|place| place.0).collect(),
+                false => self.unremoved.iter().map(|place| place.0).collect(),
+            },
             held: self.held.iter().map(|queued| queued.pack(packer)).collect::<Option<_>>()?,
         })
     }
@@ -203,10 +211,11 @@ impl Core {
         receiver: Option<SessionKey>,
         is_received: bool,
     ) {
+        let is_in_cluster = self.edge.is_some();
         let session = receiver.and_then(|key| self.hub.sessions.get_mut(key));
         if is_received {
             if let Some(session) = session {
-                session.mail.remember_removed(&[place]);
+                session.mail.remember_removed(&[place], is_in_cluster);
             }
             let places = vec![place];
             let work = StoreWork::Remove { log: LogKey::Stored(to), places: places.clone() };
@@ -216,7 +225,7 @@ impl Core {
             };
             return;
         }
-        let Some(session) = session else { return };
+        let Some(session) = session else { return self.find_reader(&to) };
         let mut events = session.stream.iter_mut().chain(&mut session.mail.held);
         if let Some(queued) = events.find(|queued| queued.note == Note::Storing(job)) {
             queued.note = Note::Stored(place);
@@ -242,6 +251,19 @@ impl Core {
         }
     }
 
+    /// More may be stored for a session's user than it has read.
+    pub(super) fn read_once_more(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let is_connected = session.conn.is_some();
+        match session.mail.reading {
+            Reading::Done if is_connected => self.load_page(now, key, None),
+            Reading::Done if !session.terms.abilities().fetches_stored => session.mail.reading = Reading::Due,
+            Reading::Loading => session.mail.reads_again = true,
+            // It reads more in any case.
+            Reading::Done | Reading::Awaited { .. } | Reading::Paused { .. } | Reading::Due => {}
+        }
+    }
+
     /// Reads the next page, when the one before is received. The store does its removal before the reading, so that no
     /// more than one page comes again after a crash: so much a client recognises.
     pub(super) fn continue_offline(&mut self, now: Now, key: SessionKey) {
@@ -257,7 +279,9 @@ impl Core {
         let Some(to) = self.user_id_of(key) else { return };
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.mail.reading = Reading::Loading;
-            session.mail.removed_meanwhile.clear();
+            if self.edge.is_none() {
+                session.mail.removed.clear();
+            }
             let unremoved = std::mem::take(&mut session.mail.unremoved);
             self.remove_stored(key, unremoved);
             let work = self.stored_messages(now, to, after, usize::MAX, self.config.settings.session_bytes / 4);
@@ -293,7 +317,13 @@ impl Core {
         };
         // Those that were stored while their receiver was away are in its stream already.
         let mut known: Vec<_> = session.stream.iter().chain(&session.mail.held).filter_map(stored).collect();
-        known.append(&mut session.mail.removed_meanwhile);
+        match &self.edge {
+            None => known.append(&mut session.mail.removed),
+            Some(_) => {
+                known.extend_from_slice(&session.mail.removed);
+                known.extend_from_slice(self.http.handed_out.places(key));
+            }
+        }
         known.sort_unstable();
         let takes_binary = session.terms.abilities().binary;
         for (place, message) in messages {
@@ -331,7 +361,7 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         places.append(&mut session.mail.unremoved);
         places.sort_unstable();
-        session.mail.remember_removed(&places);
+        session.mail.remember_removed(&places, self.edge.is_some());
         let work = StoreWork::Remove { log: LogKey::Stored(to), places: places.clone() };
         self.jobs.ask(work, Waiting::Removal { session: key, places });
     }
@@ -347,5 +377,7 @@ impl Core {
 
 /// How long a client is waited for that fetches its stored messages itself: it does so right after its login.
 const FETCH_WITHIN: Duration = Duration::from_secs(3);
+/// So many removed messages are remembered in a cluster: more than may be stored for a user.
+const REMEMBERED: usize = 256;
 /// How many messages a page has at most: fewer than a client remembers to recognise repeated ones by.
 const PAGE: usize = 128;

@@ -17,6 +17,8 @@ pub(super) struct WatchHome {
     partitions: BTreeMap<u16, BTreeMap<UserId, Watched>>,
     /// The partitions of which not all nodes have said yet what they know.
     opening: Option<Opening>,
+    /// Users of nodes that are asked again where their users are: what they do not name is there no more.
+    unconfirmed: BTreeMap<NodeId, BTreeSet<Spot>>,
     /// Queries that came too early.
     queries: VecDeque<Query>,
     out: Vec<(NodeId, PresenceParcel)>,
@@ -50,7 +52,14 @@ pub(super) struct Query {
 
 impl WatchHome {
     pub(super) fn new(node: NodeId) -> Self {
-        Self { node, partitions: BTreeMap::new(), opening: None, queries: VecDeque::new(), out: Vec::new() }
+        Self {
+            node,
+            partitions: BTreeMap::new(),
+            opening: None,
+            unconfirmed: BTreeMap::new(),
+            queries: VecDeque::new(),
+            out: Vec::new(),
+        }
     }
 
     /// Appends what is to be said, also to this node itself.
@@ -61,6 +70,7 @@ impl WatchHome {
     /// There is another view: partitions go, and others come, of which all members are asked what they know.
     pub(super) fn set_view(&mut self, view: &View) {
         let mine: BTreeSet<u16> = view.partitions_of(&self.node).collect();
+        self.unconfirmed.retain(|node, _| view.has(node));
         self.partitions.retain(|partition, _| mine.contains(partition));
         let mut opening = self.opening.take().map(|opening| opening.partitions).unwrap_or_default();
         opening.retain(|partition| mine.contains(partition));
@@ -81,6 +91,37 @@ impl WatchHome {
         }
         let members = members.into_iter().map(|member| (member, None)).collect();
         self.opening = Some(Opening { epoch: view.epoch(), partitions: opening, members });
+    }
+
+    /// What a node said may be missing: it is asked for all that it knows.
+    pub(super) fn pull_again(&mut self, view: &View, node: &NodeId) {
+        let unconfirmed = self.unconfirmed.entry(node.clone()).or_default();
+        for (partition, users) in &mut self.partitions {
+            for (user_id, watched) in users {
+                watched.watchers.remove(node);
+                let sighting = watched.sighting.as_ref().filter(|sighting| sighting.node == *node);
+                if sighting.is_some_and(|sighting| sighting.state != PeerOnlineState::Offline) {
+                    unconfirmed.insert((*partition, user_id.clone()));
+                }
+            }
+        }
+        let none = || Opening { epoch: view.epoch(), partitions: BTreeSet::new(), members: BTreeMap::new() };
+        let mut opening = self.opening.take().unwrap_or_else(none);
+        opening.partitions = self.partitions.keys().copied().collect();
+        opening.members.insert(node.clone(), None);
+        let partitions = opening.partitions.iter().copied().collect();
+        self.out.push((node.clone(), PresenceParcel::Pull { epoch: opening.epoch, partitions, after: None }));
+        self.opening = Some(opening);
+    }
+
+    /// What was asked of a node may not have come there: it is asked again.
+    pub(super) fn ask_again(&mut self, node: &NodeId) {
+        let Some(opening) = &self.opening else { return };
+        let Some(after) = opening.members.get(node) else { return };
+        let first = after.as_ref().map_or(0, |(partition, _)| *partition);
+        let partitions = opening.partitions.range(first..).copied().collect();
+        let pull = PresenceParcel::Pull { epoch: opening.epoch, partitions, after: after.clone() };
+        self.out.push((node.clone(), pull));
     }
 
     /// Whether this node is the home of a partition, and knows all of it.
@@ -169,12 +210,16 @@ impl WatchHome {
                 continue;
             }
             let Some(users) = self.partitions.get_mut(&partition) else { continue };
+            let spot_user = user_id.clone();
             let record = users.entry(user_id).or_default();
             if let Some(known) = watched {
                 // What came in the meantime is not older.
                 record.watchers.entry(from.clone()).or_insert(known);
             }
             if let Some((state, revision)) = here {
+                if let Some(unconfirmed) = self.unconfirmed.get_mut(from) {
+                    unconfirmed.remove(&(partition, spot_user.clone()));
+                }
                 let sighting = Sighting { state, revision, node: from.clone() };
                 if is_newer(record.sighting.as_ref(), &sighting) {
                     record.sighting = Some(sighting);
@@ -188,9 +233,23 @@ impl WatchHome {
                 self.out.push((from.clone(), PresenceParcel::Pull { epoch, partitions, after: Some(last.clone()) }));
                 opening.members.insert(from.clone(), more);
             }
-            None => drop(opening.members.remove(from)),
+            None => {
+                opening.members.remove(from);
+                self.conclude_unconfirmed(from);
+            }
         }
         self.open(view)
+    }
+
+    /// A node has said all that it knows: users that it did not name are there no more.
+    fn conclude_unconfirmed(&mut self, node: &NodeId) {
+        for (partition, user_id) in self.unconfirmed.remove(node).into_iter().flatten() {
+            let watched = self.partitions.get_mut(&partition).and_then(|users| users.get_mut(&user_id));
+            let sighting = watched.and_then(|watched| watched.sighting.as_mut());
+            if let Some(sighting) = sighting.filter(|sighting| sighting.node == *node) {
+                sighting.state = PeerOnlineState::Offline;
+            }
+        }
     }
 
     /// Opens the partitions of which all members have said what they know.

@@ -226,6 +226,8 @@ fn examples() -> Vec<ProjectParcel> {
             instance: InstanceId::new("phone").unwrap(),
             ticket: SessionTicket::new(SESSION, rtm_codec::Epoch(2)),
         },
+        ProjectParcel::SayAgain,
+        ProjectParcel::StoredFor { user_id: user("a") },
     ]
 }
 

@@ -136,6 +136,14 @@ pub enum ProjectParcel {
         /// The session.
         ticket: SessionTicket,
     },
+    /// Parcels of the receiver may be missing at the sender: what it said, and is not known to have come, is to be said
+    /// again.
+    SayAgain,
+    /// A message was stored for a user whose session is there: it is to read what is stored once more.
+    StoredFor {
+        /// Whose.
+        user_id: UserId,
+    },
 }
 
 /// A parcel for another node.

@@ -58,6 +58,8 @@ enums! {
         14 Channel(parcel)
         15 Home(parcel)
         16 Fetch { user_id instance ticket }
+        17 SayAgain
+        18 StoredFor { user_id }
     }
     Verdict {
         0 NotHere

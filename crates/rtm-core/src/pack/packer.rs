@@ -84,6 +84,10 @@ impl<'a> Packer<'a> {
         budgets.counted().map(pack).take(COUNTED_CALLS).collect()
     }
 
+    pub(crate) fn is_in_cluster(self) -> bool {
+        self.core.edge.is_some()
+    }
+
     pub(crate) fn moment(self, at: Instant) -> Moment {
         PackTime(self.now.instant).moment(at)
     }

@@ -134,6 +134,10 @@ impl History {
                 let node = self.random.below(NODES);
                 self.world.kill(node);
             }
+            94..96 => {
+                let (from, to) = (self.node(), self.node());
+                self.world.restart_post(from, to);
+            }
             _ => {
                 let time = [10, 100, 500, 2000][self.random.below(4)];
                 self.world.advance(Duration::from_millis(time));

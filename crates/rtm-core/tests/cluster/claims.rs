@@ -248,3 +248,45 @@ fn a_client_that_gives_up_while_it_waits_leaves_nothing_behind() {
     assert_eq!(world.sessions(), 0);
     assert_eq!(world.engine.entry("alice"), None);
 }
+
+/// The phone's session is lost with its node, and the laptop has come since.
+#[test]
+fn an_older_client_whose_session_was_lost_does_not_throw_out_a_newer_one() {
+    let mut world = World::new(2);
+    let phone = world.login(0, "alice");
+    world.kill(0);
+    let laptop = world.login_with(1, other_login_of("alice"));
+    let back = world.start_resume(1, phone);
+    world.pump();
+    assert_eq!((world.closed(back), world.closed(laptop)), (Some(CloseReason::RemoteLogin), None));
+    assert_eq!(world.sessions(), 1);
+}
+
+#[test]
+fn a_client_whose_session_was_lost_may_try_twice() {
+    let mut world = World::new(2);
+    let phone = world.login(0, "alice");
+    world.kill(0);
+    let unheard = world.start_resume(1, phone);
+    world.pump();
+    world.cut(unheard);
+    let back = world.start_resume(1, phone);
+    world.pump();
+    assert_eq!(world.closed(back), None);
+    assert!(world.welcome(back).is_some());
+}
+
+#[test]
+fn the_entries_of_a_node_that_left_are_removed_after_two_minutes() {
+    let mut world = World::new(3);
+    world.login(0, "alice");
+    world.login(1, "bob");
+    world.kill(0);
+    world.advance(secs(100));
+    assert!(world.engine.entry("alice").is_some(), "it tells which session was lost");
+    world.advance(secs(100));
+    assert_eq!(world.engine.entry("alice"), None);
+    assert!(world.engine.entry("bob").is_some());
+    let back = world.login(1, "alice");
+    assert_eq!(world.closed(back), None);
+}

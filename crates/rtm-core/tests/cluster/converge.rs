@@ -119,6 +119,10 @@ impl Run {
                 let seconds = self.random.below(40);
                 self.world.advance(secs(u64::try_from(seconds).unwrap()));
             }
+            (16, _) => {
+                let (from, to) = (self.alive(), self.alive());
+                self.world.restart_post(from, to);
+            }
             _ => self.world.advance(millis(50)),
         }
         self.listen();

@@ -11,7 +11,7 @@ use rtm_codec::{
     SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
 };
 use rtm_core::{
-    ConnId, Core, Now, Outgoing, ProjectConfig, StoreDone, StoreFailed, StoreJob,
+    ConnId, Core, Now, Outgoing, ProjectConfig, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     cluster::{
         Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Parcel, Posted, Posting, ProjectParcel, Revised,
         Ticket, UserEntry, View, partition,
@@ -85,6 +85,8 @@ pub(crate) struct World {
     /// One for all nodes. While it is held, jobs wait.
     store: Memory,
     pub(crate) is_store_held: bool,
+    /// What it removes stays, as in a replica that is behind.
+    pub(crate) is_store_behind: bool,
     jobs: Vec<(usize, StoreJob)>,
     /// How many parcels were sent.
     pub(crate) parcels: usize,
@@ -207,6 +209,7 @@ impl World {
             lives: vec![1; nodes],
             store: Memory::default(),
             is_store_held: false,
+            is_store_behind: false,
             jobs: Vec::new(),
             parcels: 0,
         }
@@ -426,6 +429,23 @@ impl World {
     pub(crate) fn kill(&mut self, number: usize) {
         self.dead.push(number);
         self.set_view(self.view.next(&[Change::Leave(self.id(number))]));
+    }
+
+    /// What the store is to read is read before anything is kept.
+    pub(crate) fn read_first(&mut self) {
+        self.jobs.sort_by_key(|(_, job)| matches!(job.work, StoreWork::Append { .. }));
+    }
+
+    /// The post from one node to another begins anew: all that is on its way is lost.
+    pub(crate) fn restart_post(&mut self, from: usize, to: usize) {
+        for (_, ticket) in self.bus.remove(&(from, to)).unwrap_or_default() {
+            if let Some(ticket) = ticket {
+                self.cores[from].handle_posted(self.now, ticket, Posted::Dropped);
+            }
+        }
+        let id = self.id(from);
+        self.cores[to].handle_restarted(self.now, &id);
+        self.pump();
     }
 
     /// A node is about to leave.
@@ -662,7 +682,10 @@ impl World {
         }
         let app_id = AppId::new(APP_ID).unwrap();
         for (number, StoreJob { id, work }) in std::mem::take(&mut self.jobs) {
-            let result = self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0).map_err(|_| StoreFailed);
+            let result = match work {
+                StoreWork::Remove { .. } if self.is_store_behind => Ok(StoreAnswer::Done),
+                work => self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0).map_err(|_| StoreFailed),
+            };
             self.cores[number].handle_stored(self.now, StoreDone { id, result });
         }
         true

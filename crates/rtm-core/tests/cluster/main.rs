@@ -15,3 +15,5 @@ mod leaving;
 mod messages;
 mod presence;
 mod random;
+mod restarted;
+mod stored;

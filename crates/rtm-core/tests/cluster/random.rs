@@ -126,6 +126,10 @@ impl History {
                 self.world.kill(node);
             }
             93..95 => self.put_out_or_join(),
+            95..97 => {
+                let (from, to) = (self.node(), self.node());
+                self.world.restart_post(from, to);
+            }
             _ => {
                 let time = [10, 100, 500, 2000, 7000][self.random.below(5)];
                 self.world.advance(std::time::Duration::from_millis(time));

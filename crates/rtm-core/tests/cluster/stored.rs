@@ -1,0 +1,91 @@
+//! Stored mail over nodes: nothing that was stored stays unread.
+
+use rtm_codec::{Answer, SendMessageToPeer, SendOutcome, Wire};
+
+use crate::harness::*;
+
+fn stored(id: u64, peer: &str, text: &str) -> SendMessageToPeer {
+    SendMessageToPeer { enable_offline_messaging: true, ..to_peer(id, peer, text) }
+}
+
+const STORED: Result<Answer, rtm_codec::Refusal> = Ok(Answer::SendMessageToPeer(SendOutcome::Stored));
+
+/// Bob logs in while a message for him is being stored, and reads before it is.
+fn stored_after_the_login(world: &mut World) -> (C, rtm_codec::RequestId, C) {
+    let alice = world.login(0, "alice");
+    world.is_store_held = true;
+    let sent = world.request(alice, stored(1, "bob", "for bob"));
+    world.pump();
+    let bob = world.start_login(1, login_of("bob"));
+    world.pump();
+    world.read_first();
+    (alice, sent, bob)
+}
+
+#[test]
+fn a_user_that_logs_in_while_a_message_is_stored_reads_it() {
+    let mut world = World::new(2);
+    let (alice, sent, bob) = stored_after_the_login(&mut world);
+    world.is_store_held = false;
+    world.pump();
+    assert_eq!(world.reply(alice, sent), Some(&STORED));
+    assert_eq!(world.texts(bob), ["for bob"]);
+}
+
+#[test]
+fn the_engine_is_asked_until_it_answers() {
+    let mut world = World::new(2);
+    let (_, _, bob) = stored_after_the_login(&mut world);
+    world.engine.is_deaf = 5;
+    world.is_store_held = false;
+    world.advance(secs(2));
+    assert_eq!(world.texts(bob), ["for bob"]);
+}
+
+#[test]
+fn who_stored_a_message_may_be_killed_before_it_tells() {
+    let mut world = World::new(2);
+    let (_, _, bob) = stored_after_the_login(&mut world);
+    world.engine.is_deaf = usize::MAX;
+    world.is_store_held = false;
+    world.pump();
+    assert_eq!(world.texts(bob), [] as [&str; 0]);
+    world.kill(0);
+    world.advance(secs(16));
+    assert_eq!(world.texts(bob), ["for bob"]);
+}
+
+#[test]
+fn nothing_comes_twice_by_reading_once_more() {
+    for wire in [Wire::Native, Wire::Vendor] {
+        let mut world = World::new(2);
+        let alice = world.login(0, "alice");
+        for number in 0..5 {
+            world.request(alice, stored(number, "bob", &number.to_string()));
+        }
+        world.is_store_behind = true;
+        let mut login = login_of("bob");
+        login.abilities = wire.abilities();
+        let bob = world.login_with(1, login);
+        world.advance(secs(5));
+        assert_eq!(world.texts(bob), ["0", "1", "2", "3", "4"], "{wire}");
+        world.advance(secs(20));
+        assert_eq!(world.texts(bob), [] as [&str; 0], "{wire}");
+        world.request(alice, stored(9, "bob", "live"));
+        assert_eq!(world.texts(bob), ["live"], "{wire}");
+    }
+}
+
+#[test]
+fn a_session_that_moves_reads_what_was_stored_meanwhile() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    world.advance(secs(31));
+    let sent = world.request(alice, stored(1, "bob", "late"));
+    assert_eq!(world.reply(alice, sent), Some(&STORED));
+    let bob = world.resume(2, bob);
+    assert_eq!(world.texts(bob), ["late"]);
+    world.advance(secs(30));
+    assert_eq!(world.texts(bob), [] as [&str; 0]);
+}
