@@ -9,9 +9,13 @@ use std::{
 use rtm_codec::anyrtc::gateway::{Endpoint, GatewayRequest};
 use rtm_connection::AskId;
 
-use crate::{faults::Mishap, net::Direction};
+use crate::{
+    cluster::NodeStep,
+    faults::Mishap,
+    net::{Direction, SimulatedLink},
+};
 
-/// One thing that happens. Devices and links are named by their places in the world's lists.
+/// One thing that happens. Devices, links and servers are named by their places in the world's lists.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The timer that a device's connection asked for.
@@ -23,7 +27,7 @@ pub(crate) enum Step {
     /// A device's dial comes to its end.
     DialEnds { device: usize, dial: u64 },
     /// A device's request reaches the gateway.
-    Asked { device: usize, id: AskId, request: Box<GatewayRequest> },
+    Asked { device: usize, server: usize, id: AskId, request: Box<GatewayRequest> },
     /// The gateway's answer reaches the device; `None` when the exchange broke.
     Told { ask: Ask, body: Option<String> },
     /// Bytes come out of a link.
@@ -34,37 +38,44 @@ pub(crate) enum Step {
     ServerWrites { link: usize },
     /// The server looks whether a socket still takes nothing.
     ServerGivesUp { link: usize },
-    /// The timer that the server's core asked for.
-    ServerTimer { run: u64 },
+    /// The timer that a server's core asked for.
+    ServerTimer { server: usize, run: u64 },
     /// The store has done what it was at.
-    StoreDone { run: u64 },
+    StoreDone { server: usize, run: u64 },
     /// A server that shuts down closes one of its connections.
-    DrainCloses { run: u64, link: usize },
+    DrainCloses { server: usize, run: u64, link: usize },
     /// A server that shut down ends.
-    ServerEnds { run: u64 },
-    /// The server starts again.
-    ServerStarts,
+    ServerEnds { server: usize, run: u64 },
+    /// A server starts again.
+    ServerStarts { server: usize },
     /// A server that stood still goes on.
-    ServerGoesOn { run: u64 },
+    ServerGoesOn { server: usize, run: u64 },
     /// Something goes wrong.
     Mishap(Mishap),
     /// Sessions move.
     Move,
+    /// Something happens between servers.
+    Node { server: usize, step: Box<NodeStep> },
+    /// Something goes wrong between servers.
+    NodeMishap,
+    /// The cluster is looked over.
+    Look,
 }
 
 impl Step {
-    /// Whether the server's process does it.
-    pub(crate) fn is_the_servers(&self) -> bool {
+    /// Which server's process does it, if one does.
+    pub(crate) fn server(&self, links: &[SimulatedLink]) -> Option<usize> {
         match self {
-            Self::Asked { .. }
-            | Self::Arrive { direction: Direction::Up, .. }
-            | Self::Broken { direction: Direction::Up, .. }
-            | Self::ServerWrites { .. }
-            | Self::ServerGivesUp { .. }
-            | Self::ServerTimer { .. }
-            | Self::StoreDone { .. }
-            | Self::DrainCloses { .. }
-            | Self::ServerEnds { .. } => true,
+            Self::Asked { server, .. }
+            | Self::ServerTimer { server, .. }
+            | Self::StoreDone { server, .. }
+            | Self::DrainCloses { server, .. }
+            | Self::ServerEnds { server, .. } => Some(*server),
+            Self::Arrive { link, direction: Direction::Up }
+            | Self::Broken { link, direction: Direction::Up }
+            | Self::ServerWrites { link }
+            | Self::ServerGivesUp { link } => Some(links[*link].server),
+            Self::Node { server, step } => step.is_of_process().then_some(*server),
             Self::DeviceTimer { .. }
             | Self::AppTimer { .. }
             | Self::AppReads { .. }
@@ -72,10 +83,12 @@ impl Step {
             | Self::Told { .. }
             | Self::Arrive { .. }
             | Self::Broken { .. }
-            | Self::ServerStarts
+            | Self::ServerStarts { .. }
             | Self::ServerGoesOn { .. }
             | Self::Mishap(_)
-            | Self::Move => false,
+            | Self::Move
+            | Self::NodeMishap
+            | Self::Look => None,
         }
     }
 }

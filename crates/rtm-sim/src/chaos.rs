@@ -1,6 +1,7 @@
 //! A whole world from nothing but a seed.
 
 use std::{
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -9,11 +10,13 @@ use rtm_codec::{AppId, ChannelId, KeepAlive, UserId, Wire};
 use rtm_core::ProjectConfig;
 
 use crate::{
+    agenda::Step,
     bot::{Bot, Plan},
     check::{Invariant, Violation},
     faults::Faults,
     figures::{Counts, DeviceConfig, DeviceId},
     moving::Moves,
+    nodes::{Badness, Lies, Mishap},
     rng::Rng,
     world::World,
 };
@@ -97,10 +100,15 @@ fn run_moving(seed: u64, trace: bool, moves: Option<(Duration, Moves)>) -> Outco
     if let Some((every, moves)) = moves {
         world.move_sessions(every, moves);
     }
+    watch(seed, trace, &mut world, &mut rng)
+}
+
+/// Runs a world, and says what came of it.
+fn watch(seed: u64, trace: bool, world: &mut World, rng: &mut Rng) -> Outcome {
     if trace {
         world.start_trace();
     }
-    let result = catch_unwind(AssertUnwindSafe(|| run(&mut world, &mut rng)));
+    let result = catch_unwind(AssertUnwindSafe(|| run(world, rng)));
     let fault = match result {
         Ok(Ok(())) => None,
         Ok(Err(violation)) => Some(violation.to_string()),
@@ -113,7 +121,25 @@ fn run_moving(seed: u64, trace: bool, moves: Option<(Duration, Moves)>) -> Outco
     Outcome { seed, counts: world.counts(), fault, trace: world.trace().to_vec() }
 }
 
+/// Makes up a world of so many servers that are one from `seed`, lets its users do this and that while things go wrong
+/// with them and between the servers, makes everything well, and looks it over.
+#[must_use]
+pub fn run_cluster(seed: u64, nodes: RangeInclusive<usize>, trace: bool) -> Outcome {
+    let mut rng = Rng::new(seed ^ CLUSTER_SALT);
+    let nodes = nodes.start() + rng.below(nodes.end().saturating_sub(*nodes.start()) + 1);
+    let project = make_project(seed, &mut rng);
+    let mut world = World::with_cluster(seed, project, nodes.max(1));
+    world.go_wrong(&mut rng);
+    watch(seed, trace, &mut world, &mut rng)
+}
+
 fn make_world(seed: u64, rng: &mut Rng) -> World {
+    let project = make_project(seed, rng);
+    let durable = rng.chance(600);
+    World::with_project(seed, project, durable)
+}
+
+fn make_project(seed: u64, rng: &mut Rng) -> ProjectConfig {
     let app_id = AppId::new("5e1f0000000000000000000000000001").expect("32 letters and digits");
     let mut project = ProjectConfig::new(app_id);
     if rng.chance(300) {
@@ -137,12 +163,17 @@ fn make_world(seed: u64, rng: &mut Rng) -> World {
         // Many are away for longer.
         project.settings.resume_within = Duration::from_secs(30 + absences.below(10) as u64);
     }
-    let durable = rng.chance(600);
-    World::with_project(seed, project, durable)
+    project
 }
 
 fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
-    let faults = make_faults(rng);
+    let mut faults = make_faults(rng);
+    let is_cluster = world.is_cluster();
+    if is_cluster {
+        // What happens to servers is drawn apart.
+        (faults.crashes_every, faults.drains_every, faults.pauses_every) = (None, None, None);
+        (faults.certificates_every, faults.clock_jumps_every) = (None, None);
+    }
     let until = Duration::from_secs(20 + rng.below(60) as u64);
     let leaves_at = until + QUIET + Duration::from_secs(10);
     let names = ["alice", "bob", "carol", "dave", "erin", "frank"];
@@ -165,10 +196,12 @@ fn run(world: &mut World, rng: &mut Rng) -> Result<(), Violation> {
     let has_tokens = world.has_tokens();
     let mut devices = Vec::new();
     for name in &names[..count] {
-        let config = make_device(rng, vendor, has_tokens);
+        let mut config = make_device(rng, vendor, has_tokens);
+        config.has_sdk_habits &= !is_cluster;
         devices.push(add(world, name, config, &plan));
         if rng.chance(80) {
-            let config = make_device(rng, vendor, has_tokens);
+            let mut config = make_device(rng, vendor, has_tokens);
+            config.has_sdk_habits &= !is_cluster;
             add(world, name, config, &Plan { is_guest: true, ..plan.clone() });
         }
     }
@@ -245,6 +278,41 @@ fn make_faults(rng: &mut Rng) -> Faults {
     faults
 }
 
+impl World {
+    /// Decides what goes wrong with the nodes of a cluster, and between them.
+    fn go_wrong(&mut self, rng: &mut Rng) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let stage = std::env::var("STAGE").ok().and_then(|stage| stage.parse().ok()).unwrap_or(9);
+        let often = |rng: &mut Rng, most: usize| if rng.chance(400) { rng.below(most) as u32 } else { 0 };
+        let mut lies = || Lies {
+            stale: often(rng, 300),
+            lost: often(rng, 50),
+            late: often(rng, 50),
+            own_conflict: often(rng, 100),
+            delayed: often(rng, 30),
+        };
+        let (of_nodes, of_users) = (lies(), lies());
+        let badness = Badness { lost: often(rng, 60), repeated: often(rng, 100), late: often(rng, 50) };
+        if stage >= 5 {
+            (cluster.nodes.lies, cluster.users.lies) = (of_nodes, of_users);
+        }
+        if stage >= 2 {
+            cluster.ways.bus.badness = badness;
+        }
+        cluster.gives_up = rng.chance(500);
+        cluster.mishaps = Mishap::ALL.into_iter().filter(|_| rng.chance(350)).collect();
+        let allowed = |mishap: &Mishap| match mishap {
+            Mishap::Kill | Mishap::KillAll => stage >= 3,
+            Mishap::ShortFreeze | Mishap::LongFreeze => stage >= 4,
+            Mishap::Drain => stage >= 6,
+            _ => stage >= 5,
+        };
+        cluster.mishaps.retain(allowed);
+        cluster.mishap_every = Duration::from_secs(2 + rng.below(30) as u64);
+        self.agenda.plan(Duration::from_secs(10), Step::NodeMishap);
+    }
+}
+
 /// So many of a thousand seeds are also run to compare worlds in which sessions move and in which they stay.
 const COMPARED: u32 = 20;
 
@@ -259,6 +327,9 @@ const MOVES_SALT: u64 = 0x3c6e_f372_fe94_f82b;
 
 /// Draws of how long sessions wait are not those of the plan.
 const ABSENCES_SALT: u64 = 0x5d58_8b65_6c07_8965;
+
+/// Draws of worlds with several servers are not those of worlds with one.
+const CLUSTER_SALT: u64 = 0x636c_7573_7465_7201;
 
 /// Draws of the plan are not those of the world.
 const SALT: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -22,7 +22,10 @@ use self::{
     attributes::Attributes, channels::Channels, facts::Facts, gaps::Gaps, invitations::Invitations, messages::Messages,
     presence::Presence, requests::Requests, states::States, wire::Streams,
 };
-use crate::figures::DeviceConfig;
+use crate::{
+    figures::DeviceConfig,
+    nodes::{NodesInvariant, NodesViolation},
+};
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,19 @@ impl fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
+
+impl From<&NodesViolation> for Violation {
+    fn from(violation: &NodesViolation) -> Self {
+        let invariant = match violation.invariant {
+            NodesInvariant::ViewsRise => Invariant::ViewsRise,
+            NodesInvariant::NobodyDecidesOutside => Invariant::NobodyDecidesOutside,
+            NodesInvariant::NobodyHealthyOut => Invariant::NobodyHealthyOut,
+            NodesInvariant::BoxesBounded => Invariant::BoxesBounded,
+            _ => Invariant::NothingStuck,
+        };
+        Self { invariant, at: violation.at, user_id: None, detail: violation.detail.clone() }
+    }
+}
 
 /// What one check found.
 pub(crate) type Verdict = Result<(), Fault>;
@@ -271,9 +287,38 @@ impl Ledger {
         self.facts.clock_set_at = Some(now);
     }
 
-    /// The server's process stood still from one time to the other.
-    pub(crate) fn server_stood_still(&mut self, since: Duration, until: Duration) {
-        self.facts.server_stood_still(since, until);
+    /// A server's process stood still from one time to the other, with these devices.
+    pub(crate) fn server_stood_still(&mut self, since: Duration, until: Duration, devices: &[usize]) {
+        self.facts.server_stood_still(since, until, devices);
+    }
+
+    /// The server is one of several.
+    pub(crate) fn is_cluster(&mut self) {
+        self.facts.is_cluster = true;
+    }
+
+    /// A node of a cluster is gone, or out of it, with the sessions of these devices.
+    pub(crate) fn node_gone(&mut self, now: Duration, devices: &[usize]) {
+        self.facts.node_gone(now, devices);
+        self.cluster_disturbed(now, now);
+    }
+
+    /// Something is wrong between the nodes of a cluster until then: everybody may feel it.
+    pub(crate) fn cluster_disturbed(&mut self, now: Duration, until: Duration) {
+        self.facts.cluster_disturbed(now, until);
+        for device in 0..self.facts.devices.len() {
+            let mut at = now;
+            while at <= until {
+                self.invitations.disturbed(at, device);
+                at += Duration::from_secs(10);
+            }
+            self.invitations.disturbed(until, device);
+        }
+    }
+
+    /// What holds between servers does not.
+    pub(crate) fn broke_cluster(&mut self, now: Duration, invariant: Invariant, detail: String) {
+        self.judge(now, None, Err(fault(invariant, detail)));
     }
 
     /// Something came over a device's link, or its process.

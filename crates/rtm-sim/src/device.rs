@@ -50,9 +50,10 @@ pub(crate) struct Device {
 #[derive(Debug)]
 pub(crate) enum Socket {
     None,
-    /// The server is being called.
+    /// A server is being called.
     Dialing {
         dial: u64,
+        server: usize,
     },
     Open {
         link: usize,

@@ -97,6 +97,12 @@ pub struct Counts {
     pub resumed: u64,
     /// Losses that a stream of events told of.
     pub gaps: u64,
+    /// Views of a cluster.
+    pub views: u64,
+    /// Parcels that cores of several servers said to each other.
+    pub parcels: u64,
+    /// Things that went wrong between servers.
+    pub node_mishaps: u64,
 }
 
 impl Counts {
@@ -128,6 +134,9 @@ impl Counts {
             not_moved,
             resumed,
             gaps,
+            views,
+            parcels,
+            node_mishaps,
         } = other;
         Self {
             steps: self.steps + steps,
@@ -154,6 +163,9 @@ impl Counts {
             not_moved: self.not_moved + not_moved,
             resumed: self.resumed + resumed,
             gaps: self.gaps + gaps,
+            views: self.views + views,
+            parcels: self.parcels + parcels,
+            node_mishaps: self.node_mishaps + node_mishaps,
         }
     }
 }

@@ -113,6 +113,7 @@ mod app;
 mod bot;
 mod chaos;
 mod check;
+mod cluster;
 mod device;
 mod faults;
 mod figures;
@@ -127,7 +128,7 @@ mod trace;
 mod world;
 
 pub use app::{App, Handle, Input};
-pub use chaos::{Outcome, run_seed};
+pub use chaos::{Outcome, run_cluster, run_seed};
 pub use check::{Invariant, Violation};
 pub use faults::Faults;
 pub use figures::{Counts, DeviceConfig, DeviceId};

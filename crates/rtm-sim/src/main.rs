@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    ops::RangeInclusive,
     process::ExitCode,
     sync::{
         Mutex,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use clap::Parser;
-use rtm_sim::{Counts, NodesCounts, run_nodes, run_seed};
+use rtm_sim::{Counts, NodesCounts, run_cluster, run_nodes, run_seed};
 
 /// Simulates RTM under faults, deterministically, and checks what it promises.
 #[derive(Debug, Parser)]
@@ -36,9 +37,12 @@ struct Options {
     /// Go on after a seed that breaks a promise, and print them all.
     #[arg(long)]
     keep_going: bool,
-    /// Run worlds of the nodes of a cluster, without clients: so many nodes, or as many as each seed likes.
-    #[arg(long, value_name = "HOW MANY", num_args = 0..=1, require_equals = true)]
-    nodes: Option<Option<usize>>,
+    /// Run worlds of so many servers that are one, as 3 or 2..5: as many as each seed likes of these.
+    #[arg(long, value_name = "HOW MANY", value_parser = range)]
+    nodes: Option<RangeInclusive<usize>>,
+    /// Run worlds of the nodes of a cluster alone, without clients: their membership, and the post between them.
+    #[arg(long, conflicts_with = "nodes")]
+    membership: bool,
 }
 
 /// What came of a seed.
@@ -86,17 +90,25 @@ impl Figures {
 }
 
 fn run(options: &Options, seed: u64, trace: bool) -> Ran {
-    match options.nodes {
-        Some(nodes) => {
-            let outcome = run_nodes(seed, nodes, trace);
-            let fault = outcome.fault.map(|fault| fault.to_string());
-            Ran { figures: Figures::Nodes(outcome.counts), fault, trace: outcome.trace }
-        }
-        None => {
-            let outcome = run_seed(seed, trace);
-            Ran { figures: Figures::Clients(outcome.counts), fault: outcome.fault, trace: outcome.trace }
-        }
+    if options.membership {
+        let outcome = run_nodes(seed, None, trace);
+        let fault = outcome.fault.map(|fault| fault.to_string());
+        return Ran { figures: Figures::Nodes(outcome.counts), fault, trace: outcome.trace };
     }
+    let outcome = match &options.nodes {
+        Some(nodes) => run_cluster(seed, nodes.clone(), trace),
+        None => run_seed(seed, trace),
+    };
+    Ran { figures: Figures::Clients(outcome.counts), fault: outcome.fault, trace: outcome.trace }
+}
+
+/// Reads `3`, `2..5` or `2..=5`: either has its last number in it.
+fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let number = |text: &str| text.parse::<usize>().map_err(|error| format!("{text:?}: {error}"));
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let (first, last) = (number(first)?, number(last.trim_start_matches('='))?);
+    let is_good = 1 <= first && first <= last && last <= MOST_NODES;
+    if is_good { Ok(first..=last) } else { Err(format!("from 1 to {MOST_NODES} servers")) }
 }
 
 fn main() -> ExitCode {
@@ -169,9 +181,9 @@ fn run_many(options: &Options) -> ExitCode {
     }
     failed.sort_unstable();
     if let Some(first) = failed.first() {
-        let nodes = match options.nodes {
-            Some(Some(nodes)) => format!(" --nodes={nodes}"),
-            Some(None) => " --nodes".to_owned(),
+        let nodes = match &options.nodes {
+            Some(nodes) => format!(" --nodes {}..{}", nodes.start(), nodes.end()),
+            None if options.membership => " --membership".to_owned(),
             None => String::new(),
         };
         println!("to see what happened: rtm-sim{nodes} --seed {first} --trace");
@@ -193,8 +205,11 @@ fn progress(done: u64, all: u64, took: Duration, in_place: bool) {
 }
 
 fn figures(counts: &Counts) -> String {
-    let Counts { steps, events, requests, links, resumed, gaps, .. } = counts;
-    format!("{steps} steps, {events} events, {requests} requests, {links} connections, {resumed} resumed, {gaps} gaps")
+    let Counts { steps, events, requests, links, resumed, gaps, views, parcels, .. } = counts;
+    let between = if *views > 0 { format!(", {views} views, {parcels} parcels") } else { String::new() };
+    format!(
+        "{steps} steps, {events} events, {requests} requests, {links} connections, {resumed} resumed, {gaps} gaps{between}"
+    )
 }
 
 /// What went wrong, in figures.
@@ -202,7 +217,7 @@ fn mishaps(counts: &Counts) -> String {
     format!(
         "{} cuts (a packet torn in {}), {} stalls, {} outages, {} overtakings, {} crashes with a durable store and {} \
          without, {} shutdowns, {} pauses of the server, {} changes of the certificate, {} failures of the store, {} clock jumps, {} freezes, {} slow reads, {} moved sessions ({} \
-         not packable, {} times all)",
+         not packable, {} times all){}",
         counts.cuts,
         counts.torn,
         counts.stalls,
@@ -220,5 +235,9 @@ fn mishaps(counts: &Counts) -> String {
         counts.moved,
         counts.not_moved,
         counts.moved_all,
+        if counts.node_mishaps > 0 { format!(", {} between servers", counts.node_mishaps) } else { String::new() },
     )
 }
+
+/// As many servers as a world may have.
+const MOST_NODES: usize = 32;

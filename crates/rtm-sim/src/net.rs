@@ -25,10 +25,12 @@ pub(crate) enum Arrival {
     Close(u16),
 }
 
-/// A connection between a device and the server.
+/// A connection between a device and a server.
 #[derive(Debug)]
 pub(crate) struct SimulatedLink {
     pub(crate) device: usize,
+    /// To which server it goes.
+    pub(crate) server: usize,
     /// The server's half of the codec.
     pub(crate) server_wire: ServerWire,
     /// The server's name for it, as long as the server has it.
@@ -89,9 +91,10 @@ pub(crate) struct Cut {
 }
 
 impl SimulatedLink {
-    pub(crate) fn new(device: usize, wire: Wire) -> Self {
+    pub(crate) fn new(device: usize, server: usize, wire: Wire) -> Self {
         Self {
             device,
+            server,
             server_wire: ServerWire::new(wire),
             conn: None,
             is_held: true,
@@ -333,7 +336,7 @@ mod tests {
                     Packet::Binary(bytes) => bytes.len(),
                 };
             for left in 0..=len {
-                let mut link = SimulatedLink::new(0, Wire::Native);
+                let mut link = SimulatedLink::new(0, 0, Wire::Native);
                 link.break_after(direction, left);
                 let written = link.write(Duration::ZERO, direction, packet, &faults, &mut rng);
                 let Written::Broke { last, is_torn } = written else { panic!("{written:?} after {left} bytes") };
@@ -351,7 +354,7 @@ mod tests {
         let packet = Packet::Binary(Bytes::from_static(&[0; 7]));
         let mut left = std::collections::BTreeSet::new();
         for _ in 0..1000 {
-            let mut link = SimulatedLink::new(0, Wire::Native);
+            let mut link = SimulatedLink::new(0, 0, Wire::Native);
             for _ in 0..2 {
                 link.write(Duration::ZERO, Direction::Down, &packet, &faults, &mut rng);
             }

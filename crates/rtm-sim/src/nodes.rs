@@ -7,8 +7,16 @@ mod check;
 mod engine;
 #[cfg(test)]
 mod tests;
+mod ways;
 mod world;
 
+pub(crate) use self::{
+    bus::Badness,
+    chaos::{Mishap, Trouble},
+    check::Ledger,
+    engine::{Engine, Kept, Lies, Said, key_of},
+    ways::{Carried, ToEngine, WAY, Ways},
+};
 pub use self::{
     chaos::{NodesOutcome, run_nodes},
     check::{NodesInvariant, NodesViolation},

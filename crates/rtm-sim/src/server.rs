@@ -1,24 +1,31 @@
-//! The server's process: the core of a project, its sockets and its store, and how all that ends and begins again.
+//! A server's process: the core of a project, its sockets, and how all that ends and begins again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use rtm_core::{ConnId, Core, HttpId};
+use rtm_core::{ConnId, Core, HttpId, cluster::NodeName};
 
 use crate::{
     agenda::{Ask, Step},
-    store::SimulatedStore,
+    cluster::Member,
+    store::StoreQueue,
 };
 
-/// The server, up or down.
+/// A server, up or down.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Its memory; `None` while it is down.
+    pub(crate) name: NodeName,
+    /// Its part of a cluster, if it is one of several and up.
+    pub(crate) member: Option<Member>,
+    /// How often its process was started.
+    pub(crate) process: u64,
+    /// Its memory; `None` while it is down, and as long as it is no member.
     pub(crate) core: Option<Core>,
-    pub(crate) store: SimulatedStore,
-    /// How often it was started.
+    /// What it has asked of the store.
+    pub(crate) queue: StoreQueue,
+    /// How often that began.
     pub(crate) run: u64,
     pub(crate) timer: Option<Duration>,
     pub(crate) links: BTreeMap<ConnId, usize>,
@@ -32,13 +39,18 @@ pub(crate) struct Server {
     pub(crate) stands_since: Option<Duration>,
     /// What it does when it goes on.
     pub(crate) put_off: Vec<Step>,
+    /// Whether it sends all clients away just now.
+    pub(crate) is_ending: bool,
 }
 
 impl Server {
-    pub(crate) fn new(durable: bool) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
+            name: NodeName::new(name).expect("letters and digits"),
+            member: None,
+            process: 0,
             core: None,
-            store: SimulatedStore::new(durable),
+            queue: StoreQueue::default(),
             run: 0,
             timer: None,
             links: BTreeMap::new(),
@@ -47,6 +59,7 @@ impl Server {
             wall_offset_ms: 0,
             stands_since: None,
             put_off: Vec::new(),
+            is_ending: false,
         }
     }
 

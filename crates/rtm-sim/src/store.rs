@@ -8,14 +8,19 @@ use rtm_core::{
 
 use crate::rng::Rng;
 
-/// A store that does what has gathered in one batch, as the server's does.
-///
-/// A crash while a batch is under way leaves any of its jobs done: all of it or nothing, as a store does that has
-/// transactions, or a part. What waited behind it is lost.
+/// What is kept, whoever asked for that.
 #[derive(Debug)]
 pub(crate) struct SimulatedStore {
     backend: Memory,
     is_durable: bool,
+}
+
+/// What a server has asked of the store, which does what has gathered in one batch.
+///
+/// A crash while a batch is under way leaves any of its jobs done: all of it or nothing, as a store does that has
+/// transactions, or a part. What waited behind it is lost.
+#[derive(Debug, Default)]
+pub(crate) struct StoreQueue {
     waiting: Vec<StoreJob>,
     under_way: Vec<StoreJob>,
 }
@@ -31,15 +36,69 @@ pub(crate) enum Outcome {
 
 impl SimulatedStore {
     pub(crate) fn new(is_durable: bool) -> Self {
-        Self { backend: Memory::default(), is_durable, waiting: Vec::new(), under_way: Vec::new() }
+        Self { backend: Memory::default(), is_durable }
     }
 
-    /// Whether it outlives the server's process.
+    /// Whether it outlives a server's process.
     pub(crate) fn is_durable(&self) -> bool {
         self.is_durable
     }
 
-    /// Whether it has nothing to do.
+    /// The batch is over. Jobs fail each for itself: some of them were done nevertheless.
+    pub(crate) fn finish(
+        &mut self,
+        app_id: &AppId,
+        queue: &mut StoreQueue,
+        mut outcome: impl FnMut() -> Outcome,
+    ) -> Vec<StoreDone> {
+        let mut done = Vec::new();
+        for StoreJob { id, work } in std::mem::take(&mut queue.under_way) {
+            let outcome = outcome();
+            let mut result = Err(StoreFailed);
+            if outcome != Outcome::Fails
+                && let Some(answer) = self.backend.apply(vec![Task { app_id, work }]).pop()
+                && outcome == Outcome::IsDone
+            {
+                result = answer.map_err(|_| StoreFailed);
+            }
+            done.push(StoreDone { id, result });
+        }
+        done
+    }
+
+    /// The server's process is gone.
+    pub(crate) fn crash(&mut self, app_id: &AppId, queue: &mut StoreQueue, rng: &mut Rng) {
+        // Drawn at once, so that what comes later does not depend on how many jobs there were.
+        let (done, seed) = ([0, 500, 1000][rng.below(3)], rng.below(1 << 31));
+        let mut rng = Rng::new(seed as u64);
+        self.finish(app_id, queue, || if rng.chance(done) { Outcome::IsDone } else { Outcome::Fails });
+        self.end(queue);
+    }
+
+    /// The server ends in order: everything that it asked for is done first.
+    pub(crate) fn flush(&mut self, app_id: &AppId, queue: &mut StoreQueue) {
+        self.finish(app_id, queue, || Outcome::IsDone);
+        queue.start();
+        self.finish(app_id, queue, || Outcome::IsDone);
+        self.end(queue);
+    }
+
+    fn end(&mut self, queue: &mut StoreQueue) {
+        *queue = StoreQueue::default();
+        if !self.is_durable {
+            self.backend = Memory::default();
+        }
+    }
+
+    /// What a server starts with.
+    pub(crate) fn state(&mut self, app_id: &AppId) -> Vec<(StateKey, StateValue)> {
+        let all = StateKind::ALL.into_iter().filter_map(|kind| read_state(&mut self.backend, app_id, kind).ok());
+        all.flatten().collect()
+    }
+}
+
+impl StoreQueue {
+    /// Whether the store has nothing to do for the server.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
     }
@@ -57,53 +116,5 @@ impl SimulatedStore {
         }
         std::mem::swap(&mut self.under_way, &mut self.waiting);
         true
-    }
-
-    /// The batch is over. Jobs fail each for itself: some of them were done nevertheless.
-    pub(crate) fn finish(&mut self, app_id: &AppId, mut outcome: impl FnMut() -> Outcome) -> Vec<StoreDone> {
-        let mut done = Vec::new();
-        for StoreJob { id, work } in std::mem::take(&mut self.under_way) {
-            let outcome = outcome();
-            let mut result = Err(StoreFailed);
-            if outcome != Outcome::Fails
-                && let Some(answer) = self.backend.apply(vec![Task { app_id, work }]).pop()
-                && outcome == Outcome::IsDone
-            {
-                result = answer.map_err(|_| StoreFailed);
-            }
-            done.push(StoreDone { id, result });
-        }
-        done
-    }
-
-    /// The server's process is gone.
-    pub(crate) fn crash(&mut self, app_id: &AppId, rng: &mut Rng) {
-        // Drawn at once, so that what comes later does not depend on how many jobs there were.
-        let (done, seed) = ([0, 500, 1000][rng.below(3)], rng.below(1 << 31));
-        let mut rng = Rng::new(seed as u64);
-        self.finish(app_id, || if rng.chance(done) { Outcome::IsDone } else { Outcome::Fails });
-        self.end();
-    }
-
-    /// The server ends in order: everything that it asked for is done first.
-    pub(crate) fn flush(&mut self, app_id: &AppId) {
-        self.finish(app_id, || Outcome::IsDone);
-        self.start();
-        self.finish(app_id, || Outcome::IsDone);
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.waiting.clear();
-        self.under_way.clear();
-        if !self.is_durable {
-            self.backend = Memory::default();
-        }
-    }
-
-    /// What a server starts with.
-    pub(crate) fn state(&mut self, app_id: &AppId) -> Vec<(StateKey, StateValue)> {
-        let all = StateKind::ALL.into_iter().filter_map(|kind| read_state(&mut self.backend, app_id, kind).ok());
-        all.flatten().collect()
     }
 }

@@ -1,9 +1,11 @@
 //! The world: its clock, its agenda, and what is in it.
 
+mod cluster;
 mod devices;
 mod gateway;
 mod mishaps;
 mod moving;
+mod node_mishaps;
 mod pauses;
 mod server;
 mod tokens;
@@ -24,6 +26,7 @@ use crate::{
     agenda::{Agenda, Step},
     app::{App, Input},
     check::{Ledger, Violation},
+    cluster::Cluster,
     device::Device,
     faults::{Faults, Mishap},
     figures::{Counts, DeviceConfig, DeviceId},
@@ -31,10 +34,11 @@ use crate::{
     net::{Direction, SimulatedLink},
     rng::Rng,
     server::Server,
+    store::SimulatedStore,
     trace::Trace,
 };
 
-/// Devices, a server and the network between them, in virtual time. The same seed and the same calls make the same
+/// Devices, a server or several, and the network between them, in virtual time. The same seed and the same calls make the same
 /// run, to the last byte.
 ///
 /// Add devices with [`add`](Self::add), say with [`set_faults`](Self::set_faults) what shall go wrong, let time
@@ -54,7 +58,10 @@ pub struct World {
     pub(crate) links: Vec<SimulatedLink>,
     /// When the last of all bytes under way arrives.
     pub(crate) last_arrival: Duration,
-    pub(crate) server: Server,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) store: SimulatedStore,
+    /// What makes several servers one.
+    pub(crate) cluster: Option<Box<Cluster>>,
     pub(crate) moving: Moving,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
@@ -87,13 +94,34 @@ impl World {
             devices: Vec::new(),
             links: Vec::new(),
             last_arrival: Duration::ZERO,
-            server: Server::new(durable),
+            servers: vec![Server::new("server")],
+            store: SimulatedStore::new(durable),
+            cluster: None,
             moving: Moving::new(seed),
             trace: Trace::default(),
             counts: Counts::default(),
         };
-        world.start_server();
+        world.start_server(0);
         world
+    }
+
+    /// A world with so many servers that are one, with a durable store. Each starts within some time.
+    pub(crate) fn with_cluster(seed: u64, project: ProjectConfig, nodes: usize) -> Self {
+        let mut world = Self::with_project(seed, project, true);
+        world.servers = (0..nodes).map(|node| Server::new(&format!("n{node}"))).collect();
+        world.agenda = Agenda::default();
+        world.cluster = Some(Box::new(Cluster::new(nodes)));
+        world.ledger.is_cluster();
+        for server in 0..nodes {
+            world.plan_start(server);
+        }
+        world.agenda.plan(LOOK_EVERY, Step::Look);
+        world
+    }
+
+    /// Whether the server is one of several.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.cluster.is_some()
     }
 
     /// Adds a device of a user and switches it on. A user may have several; only one of them is logged in at a time.
@@ -140,7 +168,7 @@ impl World {
             self.now = at;
             self.counts.steps += 1;
             self.step(step);
-            if let Some(violation) = self.ledger.violation() {
+            if let Some(violation) = self.violation() {
                 return Err(violation);
             }
         }
@@ -158,6 +186,7 @@ impl World {
     /// The first [`Violation`] of an invariant.
     pub fn check(&mut self) -> Result<(), Violation> {
         self.check_returns();
+        self.check_cluster();
         let mut here = self.here();
         for _ in 0..ASKED_AGAIN {
             self.probe_all(&here);
@@ -170,7 +199,12 @@ impl World {
             self.ledger.forget_probes();
         }
         self.ledger.finish(self.now, &here);
-        self.ledger.violation().map_or(Ok(()), Err)
+        self.violation().map_or(Ok(()), Err)
+    }
+
+    fn violation(&self) -> Option<Violation> {
+        let of_nodes = self.cluster.as_ref().and_then(|cluster| cluster.ledger.violation());
+        self.ledger.violation().or_else(|| of_nodes.map(Violation::from))
     }
 
     fn probe_all(&mut self, here: &[(usize, Vec<ChannelId>)]) {
@@ -195,8 +229,8 @@ impl World {
     ///
     /// A [`Violation`] of [`Invariant::Bounds`](crate::Invariant::Bounds).
     pub fn check_emptied(&mut self) -> Result<(), Violation> {
-        if let Some(stats) = self.server_stats() {
-            self.ledger.emptied(self.now, &stats);
+        for core in self.servers.iter().filter_map(|server| server.core.as_ref()) {
+            self.ledger.emptied(self.now, &core.stats());
         }
         self.ledger.violation().map_or(Ok(()), Err)
     }
@@ -235,7 +269,10 @@ impl World {
         self.trace.line(self.now, "world", || "heals".to_owned());
         self.set_faults(Faults::none());
         self.stop_moving();
-        self.server_goes_on(self.server.run);
+        self.heal_cluster();
+        for server in 0..self.servers.len() {
+            self.server_goes_on(server, self.servers[server].run);
+        }
         self.ledger.healed(self.now);
         for link in &mut self.links {
             link.heal(self.now);
@@ -254,8 +291,10 @@ impl World {
                 self.agenda.plan(self.now, Step::Arrive { link, direction });
             }
         }
-        if !self.server.is_up() {
-            self.agenda.plan(self.now, Step::ServerStarts);
+        for server in 0..self.servers.len() {
+            if !self.servers[server].is_up() && self.servers[server].member.is_none() {
+                self.agenda.plan(self.now, Step::ServerStarts { server });
+            }
         }
     }
 
@@ -285,7 +324,7 @@ impl World {
     /// The server's own figures; `None` while it is down.
     #[must_use]
     pub fn server_stats(&self) -> Option<Stats> {
-        self.server.core.as_ref().map(rtm_core::Core::stats)
+        self.servers[0].core.as_ref().map(rtm_core::Core::stats)
     }
 
     /// The state of a device's connection.
@@ -318,6 +357,10 @@ impl World {
         self.trace.line(self.now, self.devices[device].user_id.as_str(), text);
     }
 
+    pub(crate) fn server_line(&mut self, server: usize, text: impl FnOnce() -> String) {
+        self.trace.line(self.now, self.servers[server].name.as_str(), text);
+    }
+
     pub(crate) fn plan_mishap(&mut self, at: usize, mishap: Mishap) {
         self.planned_mishaps[at] = self.faults.every(mishap).is_some();
         if let Some(every) = self.faults.every(mishap) {
@@ -327,15 +370,17 @@ impl World {
     }
 
     fn step(&mut self, step: Step) {
-        if self.server.stands_since.is_some() && step.is_the_servers() {
-            return self.server.put_off.push(step);
+        if let Some(server) = step.server(&self.links)
+            && self.servers[server].stands_since.is_some()
+        {
+            return self.servers[server].put_off.push(step);
         }
         match step {
             Step::DeviceTimer { device } => self.device_timer(device),
             Step::AppTimer { device, tag } => self.app_timer_due(device, tag),
             Step::AppReads { device } => self.app_reads(device),
             Step::DialEnds { device, dial } => self.dial_ends(device, dial),
-            Step::Asked { device, id, request } => self.asked(device, id, &request),
+            Step::Asked { device, server, id, request } => self.asked(device, server, id, &request),
             Step::Told { ask, body } => self.told(ask, body),
             Step::Arrive { link, direction: Direction::Up } => self.arrive_at_server(link),
             Step::Arrive { link, direction: Direction::Down } => self.arrive_at_device(link),
@@ -343,13 +388,16 @@ impl World {
             Step::Broken { link, direction: Direction::Down } => self.broken_for_device(link),
             Step::ServerWrites { link } => self.server_writes(link),
             Step::ServerGivesUp { link } => self.server_gives_up(link),
-            Step::ServerTimer { run } => self.server_timer(run),
-            Step::StoreDone { run } => self.store_done(run),
-            Step::DrainCloses { run, link } => self.drain_closes(run, link),
-            Step::ServerEnds { run } => self.server_ends(run),
-            Step::ServerStarts => self.start_server(),
-            Step::ServerGoesOn { run } => self.server_goes_on(run),
+            Step::ServerTimer { server, run } => self.server_timer(server, run),
+            Step::StoreDone { server, run } => self.store_done(server, run),
+            Step::DrainCloses { server, run, link } => self.drain_closes(server, run, link),
+            Step::ServerEnds { server, run } => self.server_ends(server, run),
+            Step::ServerStarts { server } => self.start_server(server),
+            Step::ServerGoesOn { server, run } => self.server_goes_on(server, run),
             Step::Move => self.move_some(),
+            Step::Node { server, step } => self.node_step(server, *step),
+            Step::NodeMishap => self.node_mishap(),
+            Step::Look => self.look(),
             Step::Mishap(mishap) => self.mishap(mishap),
         }
     }
@@ -364,6 +412,9 @@ impl fmt::Debug for World {
             .finish_non_exhaustive()
     }
 }
+
+/// How often a cluster is looked over.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often everything is asked again, where it changes meanwhile.
 const ASKED_AGAIN: usize = 3;

@@ -98,6 +98,19 @@ pub enum Invariant {
     PackRoundTrips,
     /// When all users are gone, the server keeps nothing of them.
     Bounds,
+    /// *Several servers*: views follow each other one by one, and no node goes back to an earlier one.
+    ViewsRise,
+    /// *Several servers*: whoever counts itself as a member is in the view that the engine has.
+    NobodyDecidesOutside,
+    /// *Several servers*: no node is put out that is well: not because the engine is away, a watch hangs, or another node
+    /// stood still.
+    NobodyHealthyOut,
+    /// *Several servers*: at rest, a user has one session, the one that its entry names.
+    OneSession,
+    /// *Several servers*: within 30 s after all is well, all nodes are in one view.
+    NothingStuck,
+    /// *Several servers*: no more waits for a node than may.
+    BoxesBounded,
     /// A guarantee of the application, which reports it as broken with [`Handle::broken`](crate::Handle::broken).
     Application,
 }
@@ -107,6 +120,10 @@ pub enum Invariant {
 pub(super) struct Facts {
     pub(super) settings: Settings,
     pub(super) durable: bool,
+    /// Whether the server is one of several.
+    pub(super) is_cluster: bool,
+    /// Since when, and until when something was wrong between the nodes of a cluster, or will be.
+    pub(super) cluster_disturbed: Option<(Duration, Duration)>,
     pub(super) devices: Vec<Fact>,
     /// When the store last failed.
     pub(super) store_failed: Option<Duration>,
@@ -185,6 +202,8 @@ impl Facts {
         Self {
             settings: *settings,
             durable,
+            is_cluster: false,
+            cluster_disturbed: None,
             devices: Vec::new(),
             store_failed: None,
             server_ends: Vec::new(),
@@ -321,13 +340,31 @@ impl Facts {
     }
 
     /// What a server did not hear while it stood still is no silence.
-    pub(super) fn server_stood_still(&mut self, since: Duration, until: Duration) {
+    pub(super) fn server_stood_still(&mut self, since: Duration, until: Duration, devices: &[usize]) {
         let stood = until - since;
         self.stood_still = Some((since, until));
-        for device in &mut self.devices {
+        for device in devices {
+            let device = &mut self.devices[*device];
             for at in [&mut device.heard, &mut device.login_at, &mut device.logins_from].into_iter().flatten() {
                 *at = (*at + stood).min(until);
             }
+        }
+    }
+
+    /// A node of a cluster is gone with the sessions of these devices, which others notice.
+    pub(super) fn node_gone(&mut self, now: Duration, devices: &[usize]) {
+        self.server_ends.push(now);
+        for device in devices {
+            let device = &mut self.devices[*device];
+            (device.lost_at, device.offline_at, device.unreachable_at) = (Some(now), Some(now), Some(now));
+        }
+    }
+
+    pub(super) fn cluster_disturbed(&mut self, now: Duration, until: Duration) {
+        let (since, before) = self.cluster_disturbed.unwrap_or((now, until));
+        self.cluster_disturbed = Some((if before + RECOVERY < now { now } else { since }, before.max(until)));
+        for device in &mut self.devices {
+            device.disturbed_at = device.disturbed_at.max(Some(until));
         }
     }
 
@@ -387,7 +424,12 @@ impl Facts {
             Some((since, until)) if until + absence + Duration::from_secs(30) > now => until - since,
             _ => Duration::ZERO,
         };
-        absence + known.frozen_for + Duration::from_secs(30) + slow + late
+        // What nodes have to tell each other waits as long as they cannot.
+        let apart = match self.cluster_disturbed {
+            Some((since, until)) if until + absence + RECOVERY > now => now - since,
+            _ => Duration::ZERO,
+        };
+        absence + known.frozen_for + Duration::from_secs(30) + slow + late + apart
     }
 
     /// Whether a device with the habits of the vendor's SDK has come back to all that it had: so soon that its user counted

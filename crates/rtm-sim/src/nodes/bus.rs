@@ -9,19 +9,19 @@ use crate::rng::Rng;
 
 /// How badly the bus carries.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Badness {
+pub(crate) struct Badness {
     /// So many payloads in a thousand get lost.
-    pub(super) lost: u32,
+    pub(crate) lost: u32,
     /// So many come a second time, later.
-    pub(super) repeated: u32,
+    pub(crate) repeated: u32,
     /// So many come late, after others.
-    pub(super) late: u32,
+    pub(crate) late: u32,
 }
 
 /// Who reaches whom.
 #[derive(Debug, Default)]
-pub(super) struct Bus {
-    pub(super) badness: Badness,
+pub(crate) struct Bus {
+    pub(crate) badness: Badness,
     /// From whom to whom nothing passes.
     cuts: BTreeSet<(usize, usize)>,
     /// When the last payload arrives on each way: what is not late comes in order.
@@ -29,21 +29,21 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    pub(super) fn cut(&mut self, from: usize, to: usize) {
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
         self.cuts.insert((from, to));
     }
 
-    pub(super) fn mend(&mut self, from: usize, to: usize) {
+    pub(crate) fn mend(&mut self, from: usize, to: usize) {
         self.cuts.remove(&(from, to));
     }
 
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.badness = Badness::default();
         self.cuts.clear();
     }
 
     /// When a payload arrives: never, once, or twice.
-    pub(super) fn arrivals(
+    pub(crate) fn arrivals(
         &mut self,
         now: Duration,
         from: usize,

@@ -9,8 +9,9 @@ use rtm_core::cluster::PostConfig;
 
 use super::{
     bus::Badness,
-    check::{NodesInvariant, NodesViolation},
+    check::{Ledger, NodesInvariant, NodesViolation},
     engine::Lies,
+    ways::Ways,
     world::{AGREED_WITHIN, NodesCounts, NodesWorld, Step},
 };
 use crate::rng::Rng;
@@ -31,7 +32,7 @@ pub struct NodesOutcome {
 
 /// What goes wrong with nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mishap {
+pub(crate) enum Mishap {
     ShortFreeze,
     LongFreeze,
     Kill,
@@ -48,7 +49,7 @@ pub(super) enum Mishap {
 }
 
 impl Mishap {
-    pub(super) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ShortFreeze,
         Self::LongFreeze,
         Self::Kill,
@@ -63,6 +64,21 @@ impl Mishap {
         Self::ClockJumps,
         Self::Drain,
     ];
+
+    /// How long it lasts; for a process that ends, how long it is gone.
+    pub(crate) fn time(self, rng: &mut Rng) -> Duration {
+        let (from, to) = match self {
+            Self::ShortFreeze => (0, 9),
+            Self::LongFreeze => (20, 45),
+            Self::Kill => (0, 20),
+            Self::KillAll | Self::Drain => (0, 10),
+            Self::Election => (4, 8),
+            Self::AllAway | Self::EngineCut | Self::Cut | Self::PairCut | Self::OneWayCut => (1, 50),
+            Self::WatchHangs => (1, 60),
+            Self::ClockJumps => return Duration::ZERO,
+        };
+        rng.between(&(Duration::from_secs(from)..=Duration::from_secs(to)))
+    }
 }
 
 /// Makes up a world of nodes from `seed`, lets them talk for a minute or two while things go wrong, makes everything
@@ -97,7 +113,7 @@ fn run(world: &mut NodesWorld, rng: &mut Rng) -> Result<(), NodesViolation> {
         own_conflict: often(rng, 100),
         delayed: often(rng, 30),
     };
-    world.bus.badness = Badness { lost: often(rng, 60), repeated: often(rng, 100), late: often(rng, 50) };
+    world.ways.bus.badness = Badness { lost: often(rng, 60), repeated: often(rng, 100), late: often(rng, 50) };
     world.gives_up = rng.chance(500);
     world.mishaps = Mishap::ALL.into_iter().filter(|_| rng.chance(350)).collect();
     world.mishap_every = Duration::from_secs(2 + rng.below(30) as u64);
@@ -140,69 +156,88 @@ impl NodesWorld {
     }
 
     pub(super) fn happen(&mut self, mishap: Mishap, node: usize) {
-        let secs = |rng: &mut Rng, from: usize, to: usize| {
-            Duration::from_millis((1000 * from + rng.below(1000 * (to - from))) as u64)
-        };
         let (now, other) = (self.now, self.rng.below(self.places.len()));
         self.counts.mishaps += 1;
         self.line(node, || format!("{mishap:?}"));
+        let time = mishap.time(&mut self.rng);
         match mishap {
-            Mishap::ShortFreeze => {
-                let time = secs(&mut self.rng, 0, 9);
-                self.freeze(node, time);
-            }
-            Mishap::LongFreeze => {
-                let time = secs(&mut self.rng, 20, 45);
-                self.freeze(node, time);
-            }
+            Mishap::ShortFreeze | Mishap::LongFreeze => self.freeze(node, time),
             Mishap::Kill => {
-                let pause = secs(&mut self.rng, 0, 20);
                 self.kill(node);
-                self.agenda.plan(now + pause, Step::Starts { node });
+                self.agenda.plan(now + time, Step::Starts { node });
             }
             Mishap::KillAll => {
                 for node in 0..self.places.len() {
-                    let pause = secs(&mut self.rng, 0, 10);
+                    let pause = mishap.time(&mut self.rng);
                     self.kill(node);
                     self.agenda.plan(now + pause, Step::Starts { node });
                 }
             }
-            Mishap::Election => self.engine.leaderless_until = now + secs(&mut self.rng, 4, 8),
-            Mishap::AllAway => {
-                self.away_until = now + secs(&mut self.rng, 1, 50);
-                // They do not all come back at once.
-                for node in 0..self.places.len() {
-                    let later = secs(&mut self.rng, 0, 4);
-                    self.places[node].cut = (now, self.away_until + later);
-                }
-            }
-            Mishap::EngineCut => self.places[node].engine_cut_until = now + secs(&mut self.rng, 1, 50),
-            Mishap::Cut => {
-                let until = now + secs(&mut self.rng, 1, 50);
-                self.places[node].cut = (now, until);
-                self.ledger.excuse(node, until);
-            }
-            Mishap::PairCut | Mishap::OneWayCut => {
-                let until = now + secs(&mut self.rng, 1, 50);
-                self.ledger.excuse(node, until);
-                self.ledger.excuse(other, until);
-                self.cut_until(node, other, until);
-                if mishap == Mishap::PairCut {
-                    self.cut_until(other, node, until);
-                }
-            }
-            Mishap::WatchHangs => self.places[node].watch_hangs_until = now + secs(&mut self.rng, 1, 60),
+            Mishap::Election => self.engine.leaderless_until = now + time,
             Mishap::ClockJumps => self.places[node].wall_ahead_ms += 10_000 - self.rng.below(20_000) as i64,
-            Mishap::Drain => {
-                let pause = secs(&mut self.rng, 0, 10);
-                self.drain(node, pause);
+            Mishap::Drain => self.drain(node, time),
+            Mishap::AllAway
+            | Mishap::EngineCut
+            | Mishap::Cut
+            | Mishap::PairCut
+            | Mishap::OneWayCut
+            | Mishap::WatchHangs => {
+                let trouble = Trouble { mishap, now, until: now + time, node, other };
+                for (from, to) in trouble.happen(&mut self.ways, &mut self.ledger, &mut self.rng) {
+                    self.agenda.plan(now + time, Step::Mends { from, to });
+                }
             }
         }
     }
 
+    #[cfg(test)]
     pub(super) fn cut_until(&mut self, from: usize, to: usize, until: Duration) {
-        self.bus.cut(from, to);
+        self.ways.bus.cut(from, to);
         self.agenda.plan(until, Step::Mends { from, to });
+    }
+}
+
+/// Something goes wrong with the ways of a node, or with those between two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trouble {
+    pub(crate) mishap: Mishap,
+    pub(crate) now: Duration,
+    pub(crate) until: Duration,
+    pub(crate) node: usize,
+    pub(crate) other: usize,
+}
+
+impl Trouble {
+    /// It happens. Gives the ways that are to be mended when it is over.
+    pub(crate) fn happen(self, ways: &mut Ways, ledger: &mut Ledger, rng: &mut Rng) -> Vec<(usize, usize)> {
+        let Self { mishap, now, until, node, other } = self;
+        match mishap {
+            Mishap::AllAway => {
+                ways.away_until = until;
+                // They do not all come back at once.
+                for place in &mut ways.places {
+                    place.cut = (now, until + rng.between(&(Duration::ZERO..=Duration::from_secs(4))));
+                }
+            }
+            Mishap::EngineCut => ways.places[node].engine_cut_until = until,
+            Mishap::Cut => {
+                ways.places[node].cut = (now, until);
+                ledger.excuse(node, until);
+            }
+            Mishap::WatchHangs => ways.places[node].watch_hangs_until = until,
+            Mishap::PairCut | Mishap::OneWayCut => {
+                ledger.excuse(node, until);
+                ledger.excuse(other, until);
+                ways.bus.cut(node, other);
+                if mishap == Mishap::PairCut {
+                    ways.bus.cut(other, node);
+                    return vec![(node, other), (other, node)];
+                }
+                return vec![(node, other)];
+            }
+            _ => {}
+        }
+        Vec::new()
     }
 }
 

@@ -60,9 +60,9 @@ type Way = (NodeId, NodeId, Priority);
 
 /// What happened, as far as it is needed to judge.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     /// The view that the engine has.
-    pub(super) truth: Option<View>,
+    pub(crate) truth: Option<View>,
     /// Who was in some view: no life comes back.
     truth_changed: Duration,
     /// Until when being put out is no wonder.
@@ -88,23 +88,23 @@ struct Waiting {
 }
 
 impl Ledger {
-    pub(super) fn violation(&self) -> Option<&NodesViolation> {
+    pub(crate) fn violation(&self) -> Option<&NodesViolation> {
         self.violation.as_ref()
     }
 
-    pub(super) fn broken(&mut self, now: Duration, invariant: NodesInvariant, detail: String) {
+    pub(crate) fn broken(&mut self, now: Duration, invariant: NodesInvariant, detail: String) {
         self.violation.get_or_insert(NodesViolation { invariant, at: now, detail });
     }
 
     /// Something happens to a node for which the others may put it out until then, and a while after.
-    pub(super) fn excuse(&mut self, node: usize, until: Duration) {
+    pub(crate) fn excuse(&mut self, node: usize, until: Duration) {
         let until = until + EXCUSED_AFTER;
         let excused = self.excused.entry(node).or_default();
         *excused = until.max(*excused);
     }
 
     /// The engine took a new view.
-    pub(super) fn written(&mut self, now: Duration, value: &[u8]) {
+    pub(crate) fn written(&mut self, now: Duration, value: &[u8]) {
         let Ok(view) = View::decode(value) else {
             return self.broken(now, NodesInvariant::ViewsRise, "the view cannot be read".to_owned());
         };
@@ -134,6 +134,7 @@ impl Ledger {
         self.truth_changed = now;
     }
 
+<<<<<<< HEAD
     /// A life of a node is over, if it was not before.
     fn dropped(&mut self, now: Duration, name: &NodeName, incarnation: u64) {
         let dropped = self.dropped.entry(name.clone()).or_insert((incarnation, now));
@@ -143,22 +144,25 @@ impl Ledger {
     }
 
     /// The engine took a new value of a node's key.
-    pub(super) fn lease_written(&mut self, now: Duration, name: &NodeName, value: &[u8]) {
+    pub(crate) fn lease_written(&mut self, now: Duration, name: &NodeName, value: &[u8]) {
         if let Ok(LeaseEntry::Tombstone { incarnation }) = LeaseEntry::decode(value) {
             self.dropped(now, name, incarnation);
         }
     }
 
-    pub(super) fn is_in_truth(&self, id: &NodeId) -> bool {
+    pub(crate) fn is_in_truth(&self, id: &NodeId) -> bool {
+=======
+    pub(crate) fn is_in_truth(&self, id: &NodeId) -> bool {
+>>>>>>> 9cf31ca (Simulate servers that are one, with their clients)
         self.truth.as_ref().is_some_and(|view| view.has(id))
     }
 
     /// When the engine's view changed last.
-    pub(super) fn truth_changed(&self) -> Duration {
+    pub(crate) fn truth_changed(&self) -> Duration {
         self.truth_changed
     }
 
-    pub(super) fn told(&mut self, now: Duration, node: usize, name: &NodeName, run: u64, event: &MembershipEvent) {
+    pub(crate) fn told(&mut self, now: Duration, node: usize, name: &NodeName, run: u64, event: &MembershipEvent) {
         match event {
             MembershipEvent::View(view) => {
                 let last = self.told.entry((node, run)).or_default();
@@ -181,7 +185,7 @@ impl Ledger {
     }
 
     /// A node had its turn.
-    pub(super) fn stands(&mut self, now: Duration, node: usize, id: &NodeId, standing: Standing) {
+    pub(crate) fn stands(&mut self, now: Duration, node: usize, id: &NodeId, standing: Standing) {
         if standing == Standing::Member && !self.is_in_truth(id) {
             let detail =
                 format!("node {node} counts itself as a member, and is in no view since {:?}", self.truth_changed);
@@ -190,16 +194,16 @@ impl Ledger {
     }
 
     /// A parcel was given to the post. Gives its number.
-    pub(super) fn next_number(&self, way: &Way) -> u64 {
+    pub(crate) fn next_number(&self, way: &Way) -> u64 {
         self.sent.get(way).map_or(0, |last| last + 1)
     }
 
-    pub(super) fn sent(&mut self, now: Duration, node: usize, run: u64, ticket: u64, way: Way, number: u64) {
+    pub(crate) fn sent(&mut self, now: Duration, node: usize, run: u64, ticket: u64, way: Way, number: u64) {
         self.sent.insert(way.clone(), number);
         self.waiting.insert((node, run, ticket), Waiting { way, number, since: now });
     }
 
-    pub(super) fn came(&mut self, now: Duration, way: Way, number: u64) {
+    pub(crate) fn came(&mut self, now: Duration, way: Way, number: u64) {
         let expected = self.came.get(&way).map_or(0, |last| last + 1);
         let may_have_hole = self.may_have_hole.remove(&way);
         if number < expected || (number > expected && !may_have_hole) {
@@ -209,11 +213,11 @@ impl Ledger {
         self.came.insert(way, number);
     }
 
-    pub(super) fn restarted(&mut self, way: Way) {
+    pub(crate) fn restarted(&mut self, way: Way) {
         self.may_have_hole.insert(way);
     }
 
-    pub(super) fn settled(&mut self, now: Duration, node: usize, run: u64, ticket: u64, settled: Settled) {
+    pub(crate) fn settled(&mut self, now: Duration, node: usize, run: u64, ticket: u64, settled: Settled) {
         let Some(waiting) = self.waiting.remove(&(node, run, ticket)) else {
             return self.broken(now, NodesInvariant::SettledTrue, format!("node {node} is told twice of {ticket}"));
         };
@@ -226,12 +230,12 @@ impl Ledger {
     }
 
     /// A process ended: it is told nothing any more.
-    pub(super) fn ended(&mut self, node: usize, run: u64) {
+    pub(crate) fn ended(&mut self, node: usize, run: u64) {
         self.waiting.retain(|(at, in_run, _), _| (*at, *in_run) != (node, run));
     }
 
     /// Looks for parcels that wait too long on a well network, which it is since then.
-    pub(super) fn look_for_waiting(&mut self, now: Duration, well_since: Duration) {
+    pub(crate) fn look_for_waiting(&mut self, now: Duration, well_since: Duration) {
         let stuck = self.waiting.iter().find(|(_, waiting)| now > waiting.since.max(well_since) + WAITS);
         if let Some(((node, ..), waiting)) = stuck {
             let detail =

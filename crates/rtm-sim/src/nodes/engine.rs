@@ -2,104 +2,176 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
+use bytes::Bytes;
 use rtm_core::cluster::{EngineKey, EngineOp, Outcome, Stored};
 
+use super::ways::WAY;
 use crate::rng::Rng;
 
 /// How an engine lies, so many times in a thousand.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Lies {
+pub(crate) struct Lies {
     /// A read at the leader is answered by one that is not any more.
-    pub(super) stale: u32,
+    pub(crate) stale: u32,
     /// The answer to a write that was done gets lost.
-    pub(super) lost: u32,
+    pub(crate) lost: u32,
     /// It comes late.
-    pub(super) late: u32,
+    pub(crate) late: u32,
     /// A write that was done is taken for a conflict: it met itself.
-    pub(super) own_conflict: u32,
+    pub(crate) own_conflict: u32,
     /// A write reaches the engine only when it is long given up.
-    pub(super) delayed: u32,
+    pub(crate) delayed: u32,
 }
 
 /// Keys, their revisions, and what they held before.
-#[derive(Debug, Default)]
-pub(super) struct Engine {
-    keys: BTreeMap<EngineKey, Vec<Version>>,
+#[derive(Debug)]
+pub(crate) struct Engine<K = EngineKey, V = Bytes> {
+    keys: BTreeMap<K, Vec<Version<V>>>,
     revision: u64,
-    pub(super) lies: Lies,
+    pub(crate) lies: Lies,
     /// Until then there is no leader.
-    pub(super) leaderless_until: Duration,
+    pub(crate) leaderless_until: Duration,
 }
 
 #[derive(Debug)]
-struct Version {
+struct Version<V> {
     at: Duration,
-    stored: Stored,
+    kept: Kept<V>,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept<V> {
+    pub(crate) revision: u64,
+    pub(crate) value: V,
+}
+
+/// What the engine says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said<V> {
+    /// It is written, under this revision.
+    Written(u64),
+    /// The key holds this.
+    Found(Option<Kept<V>>),
+    /// The key has another revision.
+    Conflict,
+    /// Nobody is there who could.
+    NoLeader,
 }
 
 /// What came of a question, and how long the way back takes.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) outcome: Outcome,
+pub(crate) struct Answer<V> {
+    pub(crate) said: Said<V>,
     /// `None` if it never comes.
-    pub(super) after: Option<Duration>,
+    pub(crate) after: Option<Duration>,
     /// What was written.
-    pub(super) written: Option<(EngineKey, Stored)>,
+    pub(crate) written: Option<Kept<V>>,
 }
 
-impl Engine {
+impl<K: Ord, V> Default for Engine<K, V> {
+    fn default() -> Self {
+        Self { keys: BTreeMap::new(), revision: 0, lies: Lies::default(), leaderless_until: Duration::ZERO }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Engine<K, V> {
     /// What a key holds, in truth.
-    pub(super) fn get(&self, key: &EngineKey) -> Option<&Stored> {
-        self.keys.get(key)?.last().map(|version| &version.stored)
+    pub(crate) fn get(&self, key: &K) -> Option<&Kept<V>> {
+        self.keys.get(key)?.last().map(|version| &version.kept)
     }
 
     /// All keys, in truth.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&EngineKey, &Stored)> {
-        self.keys.iter().filter_map(|(key, versions)| Some((key, &versions.last()?.stored)))
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&K, &Kept<V>)> {
+        self.keys.iter().filter_map(|(key, versions)| Some((key, &versions.last()?.kept)))
     }
 
-    /// A question arrives.
-    pub(super) fn ask(&mut self, now: Duration, op: EngineOp, rng: &mut Rng) -> Answer {
+    /// Whether a write comes when it is long given up.
+    pub(crate) fn delays(&self, rng: &mut Rng) -> Option<Duration> {
+        rng.chance(self.lies.delayed).then(|| rng.about(Duration::from_secs(3)))
+    }
+
+    /// A question for what a key holds arrives.
+    pub(crate) fn read(&mut self, now: Duration, key: &K, rng: &mut Rng) -> Answer<V> {
         let after = Some(rng.between(&WAY));
         if now < self.leaderless_until {
-            return Answer { outcome: Outcome::NoResponders, after, written: None };
+            return Answer { said: Said::NoLeader, after, written: None };
         }
-        match op {
-            EngineOp::Read { key } => {
-                let found = if rng.chance(self.lies.stale) { self.get_before(&key, now) } else { self.get(&key) };
-                Answer { outcome: Outcome::Found(found.cloned()), after, written: None }
-            }
-            EngineOp::Write { key, value, expected } => {
-                if self.get(&key).map_or(0, |stored| stored.revision) != expected {
-                    return Answer { outcome: Outcome::Conflict, after, written: None };
-                }
-                self.revision += 1;
-                let stored = Stored { revision: self.revision, value };
-                self.keys.entry(key.clone()).or_default().push(Version { at: now, stored: stored.clone() });
-                let (outcome, after) = if rng.chance(self.lies.own_conflict) {
-                    (Outcome::Conflict, after)
-                } else if rng.chance(self.lies.lost) {
-                    (Outcome::TimedOut, None)
-                } else if rng.chance(self.lies.late) {
-                    (Outcome::Written(self.revision), Some(rng.between(&LATE)))
-                } else {
-                    (Outcome::Written(self.revision), after)
-                };
-                Answer { outcome, after, written: Some((key, stored)) }
-            }
+        let found = if rng.chance(self.lies.stale) { self.get_before(key, now) } else { self.get(key) };
+        Answer { said: Said::Found(found.cloned()), after, written: None }
+    }
+
+    /// A write arrives, of a key that has to have this revision.
+    pub(crate) fn write(&mut self, now: Duration, key: &K, value: V, expected: u64, rng: &mut Rng) -> Answer<V> {
+        let after = Some(rng.between(&WAY));
+        if now < self.leaderless_until {
+            return Answer { said: Said::NoLeader, after, written: None };
         }
+        if self.get(key).map_or(0, |kept| kept.revision) != expected {
+            return Answer { said: Said::Conflict, after, written: None };
+        }
+        self.revision += 1;
+        let kept = Kept { revision: self.revision, value };
+        self.keys.entry(key.clone()).or_default().push(Version { at: now, kept: kept.clone() });
+        let (said, after) = if rng.chance(self.lies.own_conflict) {
+            (Said::Conflict, after)
+        } else if rng.chance(self.lies.lost) {
+            (Said::Written(self.revision), None)
+        } else if rng.chance(self.lies.late) {
+            (Said::Written(self.revision), Some(rng.between(&LATE)))
+        } else {
+            (Said::Written(self.revision), after)
+        };
+        Answer { said, after, written: Some(kept) }
+    }
+
+    /// All is well from now on.
+    pub(crate) fn heal(&mut self, now: Duration) {
+        self.lies = Lies::default();
+        self.leaderless_until = self.leaderless_until.min(now);
     }
 
     /// What a key held a moment ago.
-    fn get_before(&self, key: &EngineKey, now: Duration) -> Option<&Stored> {
+    fn get_before(&self, key: &K, now: Duration) -> Option<&Kept<V>> {
         let versions = self.keys.get(key)?;
         let before = versions.iter().rev().find(|version| version.at + STALE < now);
-        before.map(|version| &version.stored)
+        before.map(|version| &version.kept)
     }
 }
 
-/// How long a question or an answer is on its way.
-pub(super) const WAY: RangeInclusive<Duration> = Duration::from_micros(100)..=Duration::from_millis(5);
+impl Engine {
+    /// A node's question arrives.
+    pub(crate) fn ask(&mut self, now: Duration, op: &EngineOp, rng: &mut Rng) -> Answer<Bytes> {
+        match op {
+            EngineOp::Read { key } => self.read(now, key, rng),
+            EngineOp::Write { key, value, expected } => self.write(now, key, value.clone(), *expected, rng),
+        }
+    }
+}
+
+impl From<Kept<Bytes>> for Stored {
+    fn from(Kept { revision, value }: Kept<Bytes>) -> Self {
+        Self { revision, value }
+    }
+}
+
+impl From<Said<Bytes>> for Outcome {
+    fn from(said: Said<Bytes>) -> Self {
+        match said {
+            Said::Written(revision) => Self::Written(revision),
+            Said::Found(found) => Self::Found(found.map(Into::into)),
+            Said::Conflict => Self::Conflict,
+            Said::NoLeader => Self::NoResponders,
+        }
+    }
+}
+
+/// The key of a question.
+pub(crate) fn key_of(op: &EngineOp) -> &EngineKey {
+    match op {
+        EngineOp::Read { key } | EngineOp::Write { key, .. } => key,
+    }
+}
 
 /// How long an answer takes that is late: some come when nobody waits any more.
 const LATE: RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_millis(3000);

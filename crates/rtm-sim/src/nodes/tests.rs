@@ -57,7 +57,7 @@ fn nodes_that_start_together_are_members_within_seconds() {
 #[test]
 fn whose_watch_hangs_puts_nobody_out() {
     let mut world = calm(1, 3);
-    world.places[0].watch_hangs_until = world.now + Duration::from_secs(60);
+    world.ways.places[0].watch_hangs_until = world.now + Duration::from_secs(60);
     pass(&mut world, 70);
     assert_eq!((members(&world).len(), world.counts.put_out), (3, 0));
 }
@@ -93,7 +93,7 @@ fn after_all_was_away_for_long_all_go_on_as_they_were() {
     for seed in 1..=5 {
         let mut world = calm(seed, 3);
         let before = [0, 1, 2].map(|node| id(&world, node));
-        world.away_until = world.now + Duration::from_secs(90);
+        world.ways.away_until = world.now + Duration::from_secs(90);
         pass(&mut world, 89);
         assert!(world.trace.lines().iter().any(|line| line.contains("IsolatedTooLong")));
         pass(&mut world, 40);
@@ -105,7 +105,7 @@ fn after_all_was_away_for_long_all_go_on_as_they_were() {
 #[test]
 fn whom_all_hear_stays_though_it_does_not_reach_the_engine() {
     let mut world = calm(2, 3);
-    world.places[1].engine_cut_until = world.now + Duration::from_secs(25);
+    world.ways.places[1].engine_cut_until = world.now + Duration::from_secs(25);
     pass(&mut world, 24);
     assert_eq!((members(&world), standing(&world, 1)), (vec![0, 1, 2], Standing::Isolated));
     pass(&mut world, 20);
@@ -122,7 +122,7 @@ fn an_outsider_goes_on_without_members_that_the_engine_has_not_heard_for_long_wh
         pass(&mut world, 60);
         for node in 0..members_before {
             let until = world.now + Duration::from_secs(100);
-            world.places[node].engine_cut_until = until;
+            world.ways.places[node].engine_cut_until = until;
             world.ledger.excuse(node, until);
         }
         world.start(members_before);
@@ -140,7 +140,7 @@ fn an_outsider_goes_on_without_members_that_the_engine_has_not_heard_for_long_wh
 fn who_is_deaf_and_cut_off_has_stopped_when_the_others_go_on() {
     let mut world = calm(4, 3);
     let old = id(&world, 2);
-    world.places[2].engine_cut_until = world.now + Duration::from_secs(60);
+    world.ways.places[2].engine_cut_until = world.now + Duration::from_secs(60);
     for other in [0, 1] {
         let until = world.now + Duration::from_secs(60);
         world.cut_until(2, other, until);

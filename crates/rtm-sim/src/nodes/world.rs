@@ -17,10 +17,10 @@ use rtm_core::{
 
 pub(super) use self::talk::AGREED_WITHIN;
 use super::{
-    bus::Bus,
     chaos::Mishap,
     check::{Ledger, NodesViolation},
-    engine::{Engine, WAY},
+    engine::Engine,
+    ways::{WAY, Ways},
 };
 use crate::{agenda::Agenda, rng::Rng, trace::Trace};
 
@@ -132,12 +132,6 @@ pub(super) struct Place {
     /// How far its steady clock is behind: the times in which its whole computer stood still.
     behind: Duration,
     pub(super) wall_ahead_ms: i64,
-    /// Until when it does not reach the engine.
-    pub(super) engine_cut_until: Duration,
-    /// From when to when it reaches nothing at all.
-    pub(super) cut: (Duration, Duration),
-    pub(super) watch_hangs_until: Duration,
-    last_watched: Duration,
     /// Since when it runs and reaches the engine.
     well_since: Duration,
     pub(super) is_draining: bool,
@@ -154,9 +148,7 @@ pub(super) struct NodesWorld {
     pub(super) agenda: Agenda<Step>,
     pub(super) places: Vec<Place>,
     pub(super) engine: Engine,
-    pub(super) bus: Bus,
-    /// Until when the engine and the bus are away, for all.
-    pub(super) away_until: Duration,
+    pub(super) ways: Ways,
     pub(super) post: PostConfig,
     pub(super) ledger: Ledger,
     pub(super) trace: Trace,
@@ -183,8 +175,7 @@ impl NodesWorld {
             agenda: Agenda::default(),
             places: (0..nodes).map(Place::new).collect(),
             engine: Engine::default(),
-            bus: Bus::default(),
-            away_until: Duration::ZERO,
+            ways: Ways::new(nodes),
             post: PostConfig::default(),
             ledger: Ledger::default(),
             trace: Trace::default(),
@@ -244,7 +235,7 @@ impl NodesWorld {
             }
             Step::Asked { node, run, id, op, is_delayed } => self.asked(node, run, id, op, is_delayed),
             Step::Answered { node, run, id, outcome } => {
-                if self.places[node].run == run && !self.is_cut(node) {
+                if self.places[node].run == run && !self.ways.is_cut(self.now, node) {
                     let clock = self.clock(node);
                     self.input(node, |it| it.handle_outcome(clock, id, outcome));
                 }
@@ -253,7 +244,7 @@ impl NodesWorld {
                 if self.places[node].run != run {
                     return;
                 }
-                if self.watches_from(node) > self.now {
+                if self.ways.watches_from(self.now, node) > self.now {
                     return self.plan_watched(node, key, stored);
                 }
                 let clock = self.clock(node);
@@ -298,7 +289,7 @@ impl NodesWorld {
                     self.input(node, |it| it.give_up(clock));
                 }
             }
-            Step::Mends { from, to } => self.bus.mend(from, to),
+            Step::Mends { from, to } => self.ways.bus.mend(from, to),
             Step::Look => self.look(),
             Step::Mishap => self.mishap(),
         }
@@ -408,10 +399,6 @@ impl Place {
             put_off: Vec::new(),
             behind: Duration::ZERO,
             wall_ahead_ms: 0,
-            engine_cut_until: Duration::ZERO,
-            cut: (Duration::ZERO, Duration::ZERO),
-            watch_hangs_until: Duration::ZERO,
-            last_watched: Duration::ZERO,
             well_since: Duration::ZERO,
             is_draining: false,
             leaves: false,

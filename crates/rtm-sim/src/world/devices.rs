@@ -107,30 +107,40 @@ impl World {
             Target::Gateway(_) => "dials".to_owned(),
             Target::Server { address, .. } => format!("dials {}:{}", address.host, address.port),
         });
+        let server = self.dialed(target);
         let dialing = &mut self.devices[device];
         dialing.dials += 1;
         let dial = dialing.dials;
-        dialing.socket = Socket::Dialing { dial };
+        dialing.socket = Socket::Dialing { dial, server };
         let at = self.now + self.rng.between(&self.faults.delay) * 2;
         self.agenda.plan(at, Step::DialEnds { device, dial });
     }
 
+    /// The server that is reached where a device dials.
+    fn dialed(&mut self, target: &Target) -> usize {
+        match target {
+            Target::Server { address, .. } => usize::from(address.port) % self.servers.len(),
+            Target::Gateway(_) => self.some_server(),
+        }
+    }
+
     /// The socket is open, or is not to be had.
     pub(crate) fn dial_ends(&mut self, device: usize, dial: u64) {
-        if !matches!(self.devices[device].socket, Socket::Dialing { dial: current } if current == dial) {
+        let Socket::Dialing { dial: current, server } = self.devices[device].socket else { return };
+        if current != dial {
             return;
         }
         if self.put_off(device, |device| Step::DialEnds { device, dial }) || self.is_away(device) {
             return;
         }
-        if !self.server.is_up() || self.rng.chance(self.faults.dial_failures) {
+        if !self.servers[server].is_up() || self.rng.chance(self.faults.dial_failures) {
             self.dial_failed(device);
             return;
         }
         let link = self.links.len();
         self.counts.links += 1;
         let wire = self.devices[device].wire;
-        let mut made = SimulatedLink::new(device, wire);
+        let mut made = SimulatedLink::new(device, server, wire);
         if self.rng.chance(self.faults.doomed) {
             let direction = if self.rng.chance(500) { Direction::Up } else { Direction::Down };
             made.break_after(direction, self.rng.below(self.faults.cut_after + 1));

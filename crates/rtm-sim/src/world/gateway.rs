@@ -19,13 +19,22 @@ impl World {
             return self.tell(ask, Some(GatewayAnswer::OfflineMessages(StoredPage::default()).encode()));
         };
         let at = self.now + self.rng.between(&self.faults.delay) * 2;
-        self.agenda.plan(at, Step::Asked { device, id, request });
+        let server = self.asked_server(device, &request);
+        self.agenda.plan(at, Step::Asked { device, server, id, request });
     }
 
-    /// The request is at the server, or lost.
-    pub(crate) fn asked(&mut self, device: usize, id: AskId, request: &GatewayRequest) {
+    /// The server that a request reaches. What belongs to a session reaches the one that has it.
+    fn asked_server(&mut self, device: usize, request: &GatewayRequest) -> usize {
+        match self.devices[device].link() {
+            Some(link) if !matches!(request, GatewayRequest::Connect { .. }) => self.links[link].server,
+            _ => self.some_server(),
+        }
+    }
+
+    /// The request is at a server, or lost.
+    pub(crate) fn asked(&mut self, device: usize, server: usize, id: AskId, request: &GatewayRequest) {
         let ask = Ask { device, id, endpoint: request.endpoint() };
-        if self.is_away(device) || !self.server.is_up() || self.rng.chance(self.faults.dial_failures) {
+        if self.is_away(device) || !self.servers[server].is_up() || self.rng.chance(self.faults.dial_failures) {
             // The device learns of it, or waits for an answer that never comes.
             if self.rng.chance(500) {
                 self.tell(ask, None);
@@ -35,7 +44,7 @@ impl World {
             return;
         }
         let now = self.server_now();
-        let Some(core) = &mut self.server.core else { return };
+        let Some(core) = &mut self.servers[server].core else { return };
         let asked = match GatewayRequest::decode(request.endpoint(), request.encode().as_bytes()) {
             Ok(asked) => asked,
             Err(refusal) => {
@@ -45,13 +54,13 @@ impl World {
             }
         };
         let id = core.ask(now, asked);
-        self.server.asked.insert(id, ask);
-        self.settle_server();
+        self.servers[server].asked.insert(id, ask);
+        self.settle_server(server);
     }
 
     /// The core has the answer to a request.
-    pub(crate) fn answer_http(&mut self, id: HttpId, mut answer: GatewayAnswer) {
-        let Some(ask) = self.server.asked.remove(&id) else { return };
+    pub(crate) fn answer_http(&mut self, server: usize, id: HttpId, mut answer: GatewayAnswer) {
+        let Some(ask) = self.servers[server].asked.remove(&id) else { return };
         let device = ask.device;
         if let GatewayAnswer::Connect { addresses, .. } = &mut answer {
             // Two names of the one server, so that a device tries the second where the first fails.
@@ -69,7 +78,7 @@ impl World {
         }
         let now = self.server_now();
         self.tell(ask, (!is_lost).then(|| answer.encode()));
-        if let Some(core) = &mut self.server.core {
+        if let Some(core) = &mut self.servers[server].core {
             core.http_answer_ended(now, id, is_written);
         }
     }

@@ -60,18 +60,21 @@ impl World {
 
     /// Crashes the server. It starts again after the [downtime](crate::Faults::downtime).
     pub fn crash(&mut self) {
-        self.crash_server();
+        let server = self.some_server();
+        self.crash_server(server);
     }
 
     /// Lets the server's process stand still for some time. Its sockets take bytes meanwhile; it then finds that its timers
     /// are due before it reads what has arrived.
     pub fn pause(&mut self, time: Duration) {
-        self.pause_server(time);
+        let server = self.some_server();
+        self.pause_server(server, time);
     }
 
     /// Shuts the server down in order. It starts again after the [downtime](crate::Faults::downtime).
     pub fn drain(&mut self) {
-        self.drain_server();
+        let server = self.some_server();
+        self.drain_server(server);
     }
 
     pub(crate) fn mishap(&mut self, mishap: Mishap) {
@@ -106,8 +109,8 @@ impl World {
                 let time = self.rng.between(&self.faults.outage);
                 self.isolate(device, time);
             }
-            Mishap::Crash => self.crash_server(),
-            Mishap::Drain => self.drain_server(),
+            Mishap::Crash => self.crash(),
+            Mishap::Drain => self.drain(),
             Mishap::ClockJump => {
                 let far = self.rng.between(&(Duration::ZERO..=self.faults.clock_jump));
                 let far = i64::try_from(far.as_millis()).unwrap_or(i64::MAX);
@@ -126,9 +129,17 @@ impl World {
             }
             Mishap::Pause => {
                 let time = self.rng.between(&self.faults.pause);
-                self.pause_server(time);
+                self.pause(time);
             }
             Mishap::Certificate => self.change_certificate(),
+        }
+    }
+
+    /// A server, up or down.
+    pub(crate) fn some_server(&mut self) -> usize {
+        match self.servers.len() {
+            1 => 0,
+            servers => self.rng.below(servers),
         }
     }
 

@@ -34,7 +34,7 @@ impl World {
             return;
         }
         self.plan_move();
-        if self.server.stands_since.is_some() {
+        if self.servers[0].stands_since.is_some() {
             return;
         }
         let users: BTreeSet<UserId> = self.devices.iter().map(|device| device.user_id.clone()).collect();
@@ -50,12 +50,12 @@ impl World {
         if self.moving.is_exact() {
             self.close_connections(&user_id);
         }
-        self.settle_server();
+        self.settle_server(0);
     }
 
     fn move_one(&mut self, user_id: &UserId) {
         let now = self.server_now();
-        let Some(core) = &mut self.server.core else { return };
+        let Some(core) = &mut self.servers[0].core else { return };
         match core.pack_session(now, user_id) {
             Ok(pack) => {
                 self.counts.moved += 1;
@@ -71,7 +71,7 @@ impl World {
     /// Closes the connections of a user, as a move does.
     fn close_connections(&mut self, user_id: &UserId) {
         let now = self.server_now();
-        let Some(core) = &mut self.server.core else { return };
+        let Some(core) = &mut self.servers[0].core else { return };
         for link in &self.links {
             if self.devices[link.device].user_id == *user_id
                 && let Some(conn) = link.conn
@@ -84,9 +84,10 @@ impl World {
     /// All sessions go on in a new core, if the store has nothing to do: its answers would come to the new one.
     fn move_all(&mut self, users: &[UserId]) {
         let now = self.server_now();
-        let Some(core) = &mut self.server.core else { return };
+        let server = &mut self.servers[0];
+        let Some(core) = &mut server.core else { return };
         // What was handed out over HTTP is known to the old core alone.
-        if !self.server.store.is_idle() || self.devices.iter().any(|device| device.wire == Wire::Vendor) {
+        if !server.queue.is_idle() || self.devices.iter().any(|device| device.wire == Wire::Vendor) {
             return;
         }
         let mut packs = Vec::new();
@@ -105,14 +106,14 @@ impl World {
             self.trace.line(self.now, "server", || "goes on in a new core".to_owned());
             self.counts.moved_all += 1;
             let seed = self.moving.rng.bytes();
-            let core = self.new_core(seed);
-            for link in self.server.go_on_in(core) {
+            let core = self.new_core(0, seed);
+            for link in self.servers[0].go_on_in(core) {
                 self.links[link].conn = None;
                 self.break_link(link, None);
             }
         }
         self.moving.rng.shuffle(&mut packs);
-        let Some(core) = &mut self.server.core else { return };
+        let Some(core) = &mut self.servers[0].core else { return };
         for (user_id, pack) in packs {
             self.counts.moved += 1;
             if let Err(error) = core.unpack_session(now, &pack) {

@@ -1,4 +1,4 @@
-//! What the server does in the world: its sockets and its store, and how all that ends and begins again.
+//! What a server does in the world: its sockets and what it asks of the store, and how all that ends and begins again.
 
 use std::time::Duration;
 
@@ -13,44 +13,51 @@ use crate::{
 };
 impl World {
     /// The server's process begins.
-    pub(crate) fn start_server(&mut self) {
-        if self.server.is_up() {
+    pub(crate) fn start_server(&mut self, server: usize) {
+        if self.cluster.is_some() {
+            return self.start_member(server);
+        }
+        if self.servers[server].is_up() {
             return;
         }
-        self.trace.line(self.now, "server", || "starts".to_owned());
+        self.server_line(server, || "starts".to_owned());
         let seed = self.rng.bytes();
-        let core = self.new_core(seed);
-        self.server.core = Some(core);
-        self.server.run += 1;
-        self.server.timer = None;
+        let core = self.new_core(server, seed);
+        self.servers[server].core = Some(core);
+        self.servers[server].run += 1;
+        self.servers[server].timer = None;
         self.ledger.server_started(self.now);
-        self.settle_server();
+        self.settle_server(server);
     }
 
     /// A core with what the store has kept.
-    pub(crate) fn new_core(&mut self, seed: [u8; 32]) -> Core {
+    pub(crate) fn new_core(&mut self, server: usize, seed: [u8; 32]) -> Core {
         let now = self.server_now();
-        if std::mem::replace(&mut self.server.wall_offset_ms, self.wall_offset_ms) != self.wall_offset_ms {
+        if std::mem::replace(&mut self.servers[server].wall_offset_ms, self.wall_offset_ms) != self.wall_offset_ms {
             self.ledger.clock_was_set(self.now);
         }
         let mut core = Core::new(self.project.clone(), seed, now);
-        for (key, value) in self.server.store.state(&self.project.app_id) {
+        for (key, value) in self.store.state(&self.project.app_id) {
             core.restore(now, key, value);
         }
         core
     }
 
     /// Takes what the core wants done.
-    pub(crate) fn settle_server(&mut self) {
-        let Some(core) = &mut self.server.core else { return };
+    pub(crate) fn settle_server(&mut self, server: usize) {
+        if self.servers[server].is_ending {
+            return;
+        }
+        self.settle_member(server);
+        let Some(core) = &mut self.servers[server].core else { return };
         let mut answers = Vec::new();
         core.take_http_answers(&mut answers);
         // First, since an answer that arrives makes a job.
         for (id, answer) in answers {
-            self.answer_http(id, answer.unwrap_or_else(|refusal| GatewayAnswer::Refused(refusal.kind)));
+            self.answer_http(server, id, answer.unwrap_or_else(|refusal| GatewayAnswer::Refused(refusal.kind)));
         }
-        let Some(core) = &mut self.server.core else { return };
-        let run = self.server.run;
+        let run = self.servers[server].run;
+        let Some(core) = &mut self.servers[server].core else { return };
         let mut jobs = Vec::new();
         core.take_store_jobs(&mut jobs);
         let mut wakes = Vec::new();
@@ -59,27 +66,28 @@ impl World {
         for job in &jobs {
             self.trace.line(self.now, "store", || format!("is asked: {}", crate::trace::work(&job.work)));
         }
-        if self.server.store.take(&mut jobs) {
-            self.plan_store();
+        if self.servers[server].queue.take(&mut jobs) {
+            self.plan_store(server);
         }
-        let mut links: Vec<usize> = wakes.iter().filter_map(|conn| self.server.links.get(conn).copied()).collect();
+        let mut links: Vec<usize> =
+            wakes.iter().filter_map(|conn| self.servers[server].links.get(conn).copied()).collect();
         // In which order the core wakes them is of no interest, and must not decide what is drawn.
         links.sort_unstable();
         links.into_iter().for_each(|link| self.wake_writer(link));
         let next = next.map(|next| self.time_of(next));
         if let Some(at) = next
-            && self.server.timer.is_none_or(|planned| at < planned || planned < self.now)
+            && self.servers[server].timer.is_none_or(|planned| at < planned || planned < self.now)
         {
-            self.server.timer = Some(at);
+            self.servers[server].timer = Some(at);
             // A core in which a session moved may want to be woken more often.
             let late = if self.moving.is_exact() { Duration::ZERO } else { self.timer_lateness() };
-            self.agenda.plan(at.max(self.now) + late, Step::ServerTimer { run });
+            self.agenda.plan(at.max(self.now) + late, Step::ServerTimer { server, run });
         }
     }
 
-    fn plan_store(&mut self) {
+    fn plan_store(&mut self, server: usize) {
         let delay = self.rng.between(&self.faults.store_delay);
-        self.agenda.plan(self.now + delay, Step::StoreDone { run: self.server.run });
+        self.agenda.plan(self.now + delay, Step::StoreDone { server, run: self.servers[server].run });
     }
 
     fn wake_writer(&mut self, link: usize) {
@@ -93,13 +101,15 @@ impl World {
     }
 
     pub(crate) fn accept(&mut self, link: usize) {
-        if self.server.is_up() {
-            self.server.logging_in.insert(link);
+        let server = self.links[link].server;
+        if self.servers[server].is_up() {
+            self.servers[server].logging_in.insert(link);
         }
     }
 
     /// Bytes have come out of a link at the server.
     pub(crate) fn arrive_at_server(&mut self, link: usize) {
+        let server = self.links[link].server;
         if self.is_stalled(link, Direction::Up) {
             return;
         }
@@ -111,14 +121,15 @@ impl World {
         let now = self.server_now();
         if is_heard
             && arrivals.is_empty()
-            && let (Some(core), Some(conn)) = (&mut self.server.core, self.links[link].conn)
+            && let (Some(core), Some(conn)) = (&mut self.servers[server].core, self.links[link].conn)
         {
             core.handle_bytes(now, conn);
         }
         for arrival in arrivals {
             let socket = &mut self.links[link];
-            let Some(core) = &mut self.server.core else { return };
-            if socket.conn.is_none() && !self.server.logging_in.contains(&link) {
+            let process = &mut self.servers[server];
+            let Some(core) = &mut process.core else { return };
+            if socket.conn.is_none() && !process.logging_in.contains(&link) {
                 return;
             }
             match arrival {
@@ -131,10 +142,10 @@ impl World {
                         self.ledger.broke_protocol(self.now, socket.device, &what);
                     }
                     // The first frame is the login, which opens the connection in the core.
-                    if !frames.is_empty() && self.server.logging_in.remove(&link) {
+                    if !frames.is_empty() && process.logging_in.remove(&link) {
                         let conn = core.connect();
                         socket.conn = Some(conn);
-                        self.server.links.insert(conn, link);
+                        process.links.insert(conn, link);
                     }
                     let Some(conn) = socket.conn else { continue };
                     for frame in frames {
@@ -147,7 +158,7 @@ impl World {
                 Arrival::Close(_) => self.server_loses(link),
             }
         }
-        self.settle_server();
+        self.settle_server(server);
     }
 
     /// A device is heard. If it has heard nothing itself for a while, it has to be shown that.
@@ -160,21 +171,23 @@ impl World {
 
     /// The server's socket is gone.
     fn server_loses(&mut self, link: usize) {
+        let server = self.links[link].server;
         let now = self.server_now();
         let socket = &mut self.links[link];
-        if self.server.logging_in.remove(&link) {
+        if self.servers[server].logging_in.remove(&link) {
             return self.ledger.server_lost_link(self.now, socket.device);
         }
-        let (Some(conn), Some(core)) = (socket.conn.take(), &mut self.server.core) else { return };
+        let (Some(conn), Some(core)) = (socket.conn.take(), &mut self.servers[server].core) else { return };
         core.disconnect(now, conn);
-        self.server.links.remove(&conn);
+        self.servers[server].links.remove(&conn);
         self.ledger.server_lost_link(self.now, socket.device);
     }
 
     /// The server learns that a link is broken.
     pub(crate) fn broken_for_server(&mut self, link: usize) {
+        let server = self.links[link].server;
         self.server_loses(link);
-        self.settle_server();
+        self.settle_server(server);
     }
 
     /// The device has read: the server may go on writing.
@@ -198,22 +211,24 @@ impl World {
 
     /// A socket that has taken nothing for too long is given up.
     pub(crate) fn server_gives_up(&mut self, link: usize) {
+        let server = self.links[link].server;
         if self.links[link].full_since.is_some_and(|since| since + STALL_TIMEOUT <= self.now) {
-            self.trace.line(self.now, "server", || format!("gives link {link} up, which takes nothing"));
+            self.server_line(server, || format!("gives link {link} up, which takes nothing"));
             self.server_loses(link);
             self.break_link(link, None);
-            self.settle_server();
+            self.settle_server(server);
         }
     }
 
     /// The task of a socket writes what the core has for it.
     pub(crate) fn server_writes(&mut self, link: usize) {
+        let server = self.links[link].server;
         self.links[link].is_writing = false;
         let now = self.server_now();
         let mut more = true;
         while more {
             let socket = &mut self.links[link];
-            let (Some(conn), Some(core)) = (socket.conn, &mut self.server.core) else { return };
+            let (Some(conn), Some(core)) = (socket.conn, &mut self.servers[server].core) else { return };
             if !socket.has_room() && !socket.is_cut && !core.is_closing(conn) {
                 if socket.full_since.is_none() {
                     self.wait_for_room(link);
@@ -246,14 +261,14 @@ impl World {
                 self.written(link, Direction::Down, &written);
             }
             let socket = &mut self.links[link];
-            if let Some(core) = &mut self.server.core {
+            if let Some(core) = &mut self.servers[server].core {
                 while let Some(written) = socket.server_wire.take_written() {
                     core.handle_frame(now, conn, written);
                 }
             }
             if let Some((code, reason)) = end {
                 let device = socket.device;
-                self.trace.line(self.now, "server", || {
+                self.server_line(server, || {
                     format!("closes link {link}: {}", reason.map_or("refused", CloseReason::as_str))
                 });
                 let written =
@@ -264,23 +279,23 @@ impl World {
                 break;
             }
         }
-        self.settle_server();
+        self.settle_server(server);
     }
 
-    pub(crate) fn server_timer(&mut self, run: u64) {
-        if run != self.server.run {
+    pub(crate) fn server_timer(&mut self, server: usize, run: u64) {
+        if run != self.servers[server].run {
             return;
         }
         let now = self.server_now();
-        self.server.timer = None;
-        if let Some(core) = &mut self.server.core {
+        self.servers[server].timer = None;
+        if let Some(core) = &mut self.servers[server].core {
             core.handle_timeout(now);
         }
-        self.settle_server();
+        self.settle_server(server);
     }
 
-    pub(crate) fn store_done(&mut self, run: u64) {
-        if run != self.server.run || !self.server.is_up() {
+    pub(crate) fn store_done(&mut self, server: usize, run: u64) {
+        if run != self.servers[server].run || !self.servers[server].is_up() {
             return;
         }
         let fails = self.rng.chance(self.faults.store_failures);
@@ -299,14 +314,14 @@ impl World {
             true if rng.chance(300) => Outcome::SeemsToFail,
             _ => Outcome::IsDone,
         };
-        let done = self.server.store.finish(&self.project.app_id, outcome);
-        if let Some(core) = &mut self.server.core {
+        let done = self.store.finish(&self.project.app_id, &mut self.servers[server].queue, outcome);
+        if let Some(core) = &mut self.servers[server].core {
             done.into_iter().for_each(|done| core.handle_stored(now, done));
         }
-        if self.server.store.start() {
-            self.plan_store();
+        if self.servers[server].queue.start() {
+            self.plan_store(server);
         }
-        self.settle_server();
+        self.settle_server(server);
     }
 
     /// What was written is on its way, or the link broke over it.
@@ -342,72 +357,83 @@ impl World {
     }
 
     /// The server's process ends from one instruction to the next.
-    pub(crate) fn crash_server(&mut self) {
-        if self.server.core.take().is_none() {
+    pub(crate) fn crash_server(&mut self, server: usize) {
+        self.node_is_gone(server);
+        let process = &mut self.servers[server];
+        if process.member.take().is_none() & process.core.take().is_none() {
             return;
         }
-        match self.server.store.is_durable() {
+        match self.store.is_durable() {
             true => self.counts.crashes += 1,
             false => self.counts.crashes_without_store += 1,
         }
-        self.trace.line(self.now, "server", || "crashes".to_owned());
+        self.server_line(server, || "crashes".to_owned());
         let app_id = self.project.app_id.clone();
-        self.server.store.crash(&app_id, &mut self.rng);
-        self.server_gone();
+        self.store.crash(&app_id, &mut self.servers[server].queue, &mut self.rng);
+        self.server_gone(server);
     }
 
-    fn server_gone(&mut self) {
-        self.ledger.server_gone(self.now);
-        self.server.stands_since = None;
-        for step in std::mem::take(&mut self.server.put_off) {
+    fn server_gone(&mut self, server: usize) {
+        if self.cluster.is_none() {
+            self.ledger.server_gone(self.now);
+        }
+        self.servers[server].stands_since = None;
+        for step in std::mem::take(&mut self.servers[server].put_off) {
             self.agenda.plan(self.now, step);
         }
-        self.server.asked.clear();
-        let logging_in = std::mem::take(&mut self.server.logging_in);
-        for link in std::mem::take(&mut self.server.links).into_values().chain(logging_in) {
+        self.forget_links(server);
+        self.plan_start(server);
+    }
+
+    /// The server's sockets are gone.
+    pub(crate) fn forget_links(&mut self, server: usize) {
+        self.servers[server].asked.clear();
+        let logging_in = std::mem::take(&mut self.servers[server].logging_in);
+        for link in std::mem::take(&mut self.servers[server].links).into_values().chain(logging_in) {
             self.links[link].conn = None;
             self.break_link(link, None);
         }
-        let downtime = self.rng.between(&self.faults.downtime);
-        self.agenda.plan(self.now + downtime, Step::ServerStarts);
     }
 
     /// The server is told to shut down.
-    pub(crate) fn drain_server(&mut self) {
-        let Some(core) = &mut self.server.core else { return };
-        if self.server.stands_since.is_some() {
-            return;
-        }
-        self.counts.drains += 1;
-        self.trace.line(self.now, "server", || "shuts down".to_owned());
+    pub(crate) fn drain_server(&mut self, server: usize) {
+        let process = &mut self.servers[server];
+        let Some(core) = process.core.as_mut().filter(|_| process.stands_since.is_none()) else { return };
         core.drain();
-        let run = self.server.run;
-        let links: Vec<_> = self.server.links.values().copied().collect();
+        self.counts.drains += 1;
+        self.server_line(server, || "shuts down".to_owned());
+        let run = self.servers[server].run;
+        let links: Vec<_> = self.servers[server].links.values().copied().collect();
+        if self.cluster.is_some() {
+            self.drain_member(server);
+        }
         for link in links {
             let at = self.now + self.rng.between(&(Duration::ZERO..=DRAIN_TIME));
-            self.agenda.plan(at, Step::DrainCloses { run, link });
+            self.agenda.plan(at, Step::DrainCloses { server, run, link });
         }
-        self.agenda.plan(self.now + DRAIN_TIME * 2, Step::ServerEnds { run });
-        self.settle_server();
+        if self.cluster.is_none() {
+            self.agenda.plan(self.now + DRAIN_TIME * 2, Step::ServerEnds { server, run });
+        }
+        self.settle_server(server);
     }
 
-    pub(crate) fn drain_closes(&mut self, run: u64, link: usize) {
+    pub(crate) fn drain_closes(&mut self, server: usize, run: u64, link: usize) {
         let now = self.server_now();
-        if run == self.server.run
-            && let (Some(conn), Some(core)) = (self.links[link].conn, &mut self.server.core)
+        if run == self.servers[server].run
+            && let (Some(conn), Some(core)) = (self.links[link].conn, &mut self.servers[server].core)
         {
             core.close(now, conn, CloseReason::Draining);
-            self.settle_server();
+            self.settle_server(server);
         }
     }
 
-    pub(crate) fn server_ends(&mut self, run: u64) {
-        if run != self.server.run || self.server.core.take().is_none() {
+    pub(crate) fn server_ends(&mut self, server: usize, run: u64) {
+        if run != self.servers[server].run || self.servers[server].core.take().is_none() {
             return;
         }
-        self.trace.line(self.now, "server", || "ends".to_owned());
-        self.server.store.flush(&self.project.app_id);
-        self.server_gone();
+        self.server_line(server, || "ends".to_owned());
+        self.store.flush(&self.project.app_id, &mut self.servers[server].queue);
+        self.server_gone(server);
     }
 }
 

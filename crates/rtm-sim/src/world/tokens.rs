@@ -33,6 +33,8 @@ impl World {
         self.trace.line(self.now, "server", || "has another certificate".to_owned());
         self.counts.certificates += 1;
         self.project.certificates = vec![certificate];
-        self.crash_server();
+        for server in 0..self.servers.len() {
+            self.crash_server(server);
+        }
     }
 }

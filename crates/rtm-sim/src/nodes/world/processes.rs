@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use rtm_core::cluster::{MembershipConfig, Node, NodeConfig};
+use rtm_core::cluster::{MembershipConfig, Node, NodeConfig, Stored};
 
 use super::{NodesWorld, Step};
-use crate::nodes::engine::Lies;
-
 impl NodesWorld {
     pub(in crate::nodes) fn start(&mut self, node: usize) {
         if self.places[node].node.is_some() {
@@ -22,7 +20,7 @@ impl NodesWorld {
         let config = NodeConfig { membership: MembershipConfig::new(place.name.clone()), post: self.post };
         place.node = Some(Node::new(config, seed, now));
         self.line(node, || "starts".to_owned());
-        let all: Vec<_> = self.engine.all().map(|(key, stored)| (key.clone(), stored.clone())).collect();
+        let all: Vec<_> = self.engine.all().map(|(key, stored)| (key.clone(), Stored::from(stored.clone()))).collect();
         for (key, stored) in all {
             self.plan_watched(node, key, stored);
         }
@@ -80,37 +78,13 @@ impl NodesWorld {
         self.drive(node);
     }
 
-    pub(in crate::nodes) fn is_cut(&self, node: usize) -> bool {
-        self.now < self.back_at(node)
-    }
-
-    /// When a node reaches the engine again.
-    pub(in crate::nodes) fn back_at(&self, node: usize) -> Duration {
-        let place = &self.places[node];
-        let cut_until = if place.cut.0 <= self.now { place.cut.1 } else { Duration::ZERO };
-        self.away_until.max(place.engine_cut_until).max(cut_until)
-    }
-
-    /// Whether a node has no way to the bus.
-    pub(in crate::nodes) fn is_off_bus(&self, node: usize) -> bool {
-        let cut = self.places[node].cut;
-        self.now < self.away_until || (cut.0 <= self.now && self.now < cut.1)
-    }
-
     /// Everything is well from now on.
     pub(in crate::nodes) fn heal(&mut self) {
         self.trace.line(self.now, "world", || "heals".to_owned());
         self.well_since = Some(self.now);
-        self.bus.heal();
-        self.engine.lies = Lies::default();
-        self.engine.leaderless_until = self.engine.leaderless_until.min(self.now);
-        self.away_until = self.away_until.min(self.now);
+        self.ways.heal(self.now);
+        self.engine.heal(self.now);
         for node in 0..self.places.len() {
-            let place = &mut self.places[node];
-            place.engine_cut_until = place.engine_cut_until.min(self.now);
-            place.cut.1 = place.cut.1.min(self.now);
-            place.watch_hangs_until = place.watch_hangs_until.min(self.now);
-            place.last_watched = place.last_watched.min(self.now);
             self.thaw(node, false);
             self.start(node);
             if self.places[node].is_draining {

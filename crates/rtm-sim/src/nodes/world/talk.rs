@@ -57,7 +57,7 @@ impl NodesWorld {
     pub(in crate::nodes) fn look(&mut self) {
         self.agenda.plan(self.now + Duration::from_secs(1), Step::Look);
         for node in 0..self.places.len() {
-            if self.is_cut(node) || self.now < self.engine.leaderless_until {
+            if self.ways.is_cut(self.now, node) || self.now < self.engine.leaderless_until {
                 self.places[node].well_since = self.now;
             }
             let clock = self.clock(node);
