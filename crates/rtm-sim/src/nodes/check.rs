@@ -134,7 +134,6 @@ impl Ledger {
         self.truth_changed = now;
     }
 
-<<<<<<< HEAD
     /// A life of a node is over, if it was not before.
     fn dropped(&mut self, now: Duration, name: &NodeName, incarnation: u64) {
         let dropped = self.dropped.entry(name.clone()).or_insert((incarnation, now));
@@ -151,9 +150,6 @@ impl Ledger {
     }
 
     pub(crate) fn is_in_truth(&self, id: &NodeId) -> bool {
-=======
-    pub(crate) fn is_in_truth(&self, id: &NodeId) -> bool {
->>>>>>> 9cf31ca (Simulate servers that are one, with their clients)
         self.truth.as_ref().is_some_and(|view| view.has(id))
     }
 

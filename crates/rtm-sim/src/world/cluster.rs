@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rtm_codec::{CloseReason, UserId};
 use rtm_core::cluster::{
-    EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, Left, MembershipConfig, MembershipEvent,
-    Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, Revised, Router, Stored, View,
+    EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, Left, MembershipConfig,
+    MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, Revised, Router, Stored, View,
 };
 
 use super::World;
