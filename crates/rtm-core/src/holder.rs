@@ -134,7 +134,10 @@ impl Core {
         edge.tell(to, ProjectParcel::Channel(Box::new(parcel)));
     }
 
-    pub(super) fn say_all(&mut self, now: Now, sayings: Vec<Saying>) {
+    /// Says things of channels to nodes. To others first: what this node makes of its own may be said to them as well.
+    pub(super) fn say_all(&mut self, now: Now, mut sayings: Vec<Saying>) {
+        let own_node = self.edge.as_ref().map(|edge| edge.node.clone());
+        sayings.sort_by_key(|(to, ..)| Some(to) == own_node.as_ref());
         for (to, channel_id, word) in sayings {
             self.say_to(now, &to, &channel_id, word);
         }

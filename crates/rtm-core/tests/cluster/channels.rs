@@ -33,6 +33,23 @@ fn a_message_goes_to_the_members_on_all_nodes_once() {
 }
 
 #[test]
+fn a_message_sent_behind_a_join_goes_to_the_members_on_the_channels_home() {
+    let mut world = World::new(2);
+    world.pump();
+    let channel = world.channel_at(0);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.join_channel(alice, &channel);
+    world.stall(0, 1);
+    let joined = world.request(bob, join(&channel));
+    let sent = say(&mut world, bob, &channel, "hello");
+    assert_eq!(world.reply(bob, sent), None);
+    world.unstall();
+    assert_eq!(world.reply(bob, joined), Some(&Ok(Answer::JoinChannel(()))));
+    assert_eq!(world.reply(bob, sent), Some(&Ok(Answer::SendChannelMessage(()))));
+    assert_eq!(world.heard(alice), ["hello"]);
+}
+
+#[test]
 fn members_see_each_other_over_nodes() {
     let mut world = World::new(3);
     world.pump();
