@@ -495,6 +495,6 @@ impl Core {
 }
 
 /// After so long a client is sent to another node, which may reach the engine.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a claim waits before it asks an engine again that gave no answer.
 const PAUSE: Duration = Duration::from_millis(250);

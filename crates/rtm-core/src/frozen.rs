@@ -10,6 +10,7 @@ use rtm_codec::{CloseReason, InstanceId, SessionId, SessionTicket, UserId};
 
 use super::{
     ConnId, Core, NotPackable, Now, Outgoing,
+    claim::CLAIMED_WITHIN,
     cluster::{Ask, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel, UserEntry, Verdict},
     delivery::Received,
     edge::Edge,
@@ -21,7 +22,23 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Frozen {
     sessions: VecDeque<FrozenSession>,
-    waiting: Vec<(Instant, NodeId, Ask)>,
+    waiting: Vec<PutOff>,
+}
+
+/// A question that is answered later.
+#[derive(Debug)]
+struct PutOff {
+    at: Instant,
+    from: NodeId,
+    ask: Ask,
+    since: Since,
+}
+
+/// When a session was asked for first, and the connection that it had.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    at: Instant,
+    conn: Option<ConnId>,
 }
 
 #[derive(Debug)]
@@ -113,6 +130,20 @@ impl Edge {
 impl Core {
     /// A user logs in on another node, and its entry names this one.
     pub(super) fn asked_for_session(&mut self, now: Now, from: &NodeId, ask: Ask) {
+        let conn = self.session_of(&ask.user_id).and_then(|key| self.hub.sessions.get(key)?.conn);
+        self.answer_ask(now, from, ask, Since { at: now.instant, conn });
+    }
+
+    /// A question that was put off is answered, unless the client waits no more there, or has come in here since.
+    fn ask_again(&mut self, now: Now, put_off: PutOff) {
+        let PutOff { from, ask, since, .. } = put_off;
+        let conn = self.session_of(&ask.user_id).and_then(|key| self.hub.sessions.get(key)?.conn);
+        if since.at + CLAIMED_WITHIN > now.instant && (conn.is_none() || conn == since.conn) {
+            self.answer_ask(now, &from, ask, since);
+        }
+    }
+
+    fn answer_ask(&mut self, now: Now, from: &NodeId, ask: Ask, since: Since) {
         let Some(ask) = self.ask_behind_claim(from, ask) else { return };
         let Some(edge) = &mut self.edge else { return };
         if let Some(frozen) = edge.frozen.of_user(&ask.user_id) {
@@ -132,9 +163,9 @@ impl Core {
                 let visitor = Visitor { instance: &ask.instance, ticket: ask.ticket };
                 match self.arrival(user, visitor) {
                     Arrival::Ousted => Verdict::Ousted,
-                    Arrival::Returning(_) => return self.freeze(now, from, ask),
+                    Arrival::Returning(_) => return self.freeze(now, from, ask, since),
                     _ if ask.is_token_over => Verdict::TokenOver,
-                    Arrival::Resuming(_) => return self.freeze(now, from, ask),
+                    Arrival::Resuming(_) => return self.freeze(now, from, ask, since),
                     Arrival::New(None) => Verdict::NotHere,
                     Arrival::New(Some(key)) | Arrival::Overfull(key) => {
                         let session = self.hub.sessions.get(key);
@@ -150,7 +181,7 @@ impl Core {
     }
 
     /// Packs a session for another node, now or when the store has done what it does for it.
-    fn freeze(&mut self, now: Now, from: &NodeId, ask: Ask) {
+    fn freeze(&mut self, now: Now, from: &NodeId, ask: Ask, since: Since) {
         let Some(edge) = &mut self.edge else { return };
         let is_full = edge.frozen.bytes() >= FROZEN_BYTES;
         let received = self.session_of(&ask.user_id).map_or_else(Vec::new, |key| self.received_here(key));
@@ -167,7 +198,7 @@ impl Core {
             Err(NotPackable::StoreAtWork | NotPackable::OnTheirWay) => {
                 let at = now.instant + AGAIN;
                 if let Some(edge) = &mut self.edge {
-                    edge.frozen.waiting.push((at, from.clone(), ask));
+                    edge.frozen.waiting.push(PutOff { at, from: from.clone(), ask, since });
                 }
                 return self.arm_edge(at);
             }
@@ -268,11 +299,8 @@ impl Core {
             }
             edge.ask(&user_id, EngineWork::Write { entry: Some(entry), expected }, Purpose::Thaw(session));
         }
-        let is_due = |(at, ..): &mut (Instant, NodeId, Ask)| *at <= now.instant;
-        let due: Vec<_> = edge.frozen.waiting.extract_if(.., is_due).collect();
-        for (_, from, ask) in due {
-            self.asked_for_session(now, &from, ask);
-        }
+        let due: Vec<_> = edge.frozen.waiting.extract_if(.., |put_off| put_off.at <= now.instant).collect();
+        due.into_iter().for_each(|put_off| self.ask_again(now, put_off));
     }
 
     /// What the engine says of a session that this node wants back.

@@ -144,7 +144,10 @@ impl Core {
                         Ok(if is_received { SendOutcome::Delivered } else { SendOutcome::Stored })
                     }
                     _ if is_received => Ok(SendOutcome::Delivered),
-                    _ => Err(Refusal::new(ErrorKind::Failure, "the server could not store the message")),
+                    _ => {
+                        self.message_not_stored(done.id, receiver);
+                        Err(Refusal::new(ErrorKind::Failure, "the server could not store the message"))
+                    }
                 };
                 self.settle_message(asker, &event, outcome);
             }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{Event, RtmMessage, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Event, PeerMessage, RtmMessage, SendOutcome, SharedEvent, UserId};
 
 use super::{
     Core, JobId, LogEntry, LogKey, Now, Place, StoreWork, StoredMessage,
@@ -232,6 +232,15 @@ impl Core {
         }
     }
 
+    /// A message could not be stored, as far as is known. Its receiver's session may still receive it.
+    pub(super) fn message_not_stored(&mut self, job: JobId, receiver: Option<SessionKey>) {
+        let Some(session) = receiver.and_then(|key| self.hub.sessions.get_mut(key)) else { return };
+        let mut events = session.stream.iter_mut().chain(&mut session.mail.held);
+        if let Some(queued) = events.find(|queued| queued.note == Note::Storing(job)) {
+            queued.note = Note::None;
+        }
+    }
+
     /// Reads the first page of the messages that wait for a session's user.
     pub(super) fn load_offline(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
@@ -326,8 +335,15 @@ impl Core {
         }
         known.sort_unstable();
         let takes_binary = session.terms.abilities().binary;
+        let mut new = Vec::new();
         for (place, message) in messages {
             if known.binary_search(&place).is_ok() {
+                continue;
+            }
+            // The store had it, and seemed to have failed.
+            let is_it = |queued: &&mut Queued| queued.note == Note::None && is_same(&message, queued.event.event());
+            if let Some(queued) = session.stream.iter_mut().chain(&mut session.mail.held).find(is_it) {
+                queued.note = Note::Stored(place);
                 continue;
             }
             if !takes_binary && matches!(message.message, RtmMessage::Binary(_)) {
@@ -335,8 +351,9 @@ impl Core {
             }
             let event = Event::MessageFromPeer(message.into_peer_message());
             let bytes = event_bytes(&event);
-            self.hub.push(key, Queued { event: SharedEvent::for_one(event), note: Note::Stored(place), bytes });
+            new.push(Queued { event: SharedEvent::for_one(event), note: Note::Stored(place), bytes });
         }
+        new.into_iter().for_each(|queued| self.hub.push(key, queued));
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         if let Some(after) = last {
             session.mail.reading = Reading::Paused { after, until: session.stream.end() };
@@ -373,6 +390,15 @@ impl Core {
             session.mail.unremoved.append(&mut places);
         }
     }
+}
+
+/// Whether an event is this message.
+fn is_same(message: &StoredMessage, event: &Event) -> bool {
+    let is_it = |other: &PeerMessage| {
+        (other.message_id, other.server_received_ts) == (message.message_id, message.server_received_ts)
+            && other.peer_id == message.from
+    };
+    matches!(event, Event::MessageFromPeer(other) if is_it(other))
 }
 
 /// How long a client is waited for that fetches its stored messages itself: it does so right after its login.

@@ -282,7 +282,6 @@ impl World {
     /// Decides what goes wrong with the nodes of a cluster, and between them.
     fn go_wrong(&mut self, rng: &mut Rng) {
         let Some(cluster) = &mut self.cluster else { return };
-        let stage = std::env::var("STAGE").ok().and_then(|stage| stage.parse().ok()).unwrap_or(9);
         let often = |rng: &mut Rng, most: usize| if rng.chance(400) { rng.below(most) as u32 } else { 0 };
         let mut lies = || Lies {
             stale: often(rng, 300),
@@ -293,21 +292,10 @@ impl World {
         };
         let (of_nodes, of_users) = (lies(), lies());
         let badness = Badness { lost: often(rng, 60), repeated: often(rng, 100), late: often(rng, 50) };
-        if stage >= 5 {
-            (cluster.nodes.lies, cluster.users.lies) = (of_nodes, of_users);
-        }
-        if stage >= 2 {
-            cluster.ways.bus.badness = badness;
-        }
+        (cluster.nodes.lies, cluster.users.lies) = (of_nodes, of_users);
+        cluster.ways.bus.badness = badness;
         cluster.gives_up = rng.chance(500);
         cluster.mishaps = Mishap::ALL.into_iter().filter(|_| rng.chance(350)).collect();
-        let allowed = |mishap: &Mishap| match mishap {
-            Mishap::Kill | Mishap::KillAll => stage >= 3,
-            Mishap::ShortFreeze | Mishap::LongFreeze => stage >= 4,
-            Mishap::Drain => stage >= 6,
-            _ => stage >= 5,
-        };
-        cluster.mishaps.retain(allowed);
         cluster.mishap_every = Duration::from_secs(2 + rng.below(30) as u64);
         self.agenda.plan(Duration::from_secs(10), Step::NodeMishap);
     }

@@ -56,6 +56,25 @@ fn a_client_goes_on_with_its_session_on_another_node() {
 }
 
 #[test]
+fn a_session_does_not_go_to_a_node_that_its_client_has_left() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.is_store_held = true;
+    // It cannot be packed as long as the store is at work for it.
+    world.request(alice, stored_to_peer(1, "nobody", "x"));
+    world.cut(alice);
+    let elsewhere = world.resume(1, alice);
+    assert!(world.welcome(elsewhere).is_none());
+    world.cut(elsewhere);
+    let back = world.resume(0, alice);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    world.is_store_held = false;
+    world.advance(secs(1));
+    assert_eq!(world.closed(back), None);
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
+}
+
+#[test]
 fn two_nodes_that_claim_a_user_at_once_end_with_one_session() {
     let mut world = World::new(3);
     let first = world.start_login(0, login_of("alice"));

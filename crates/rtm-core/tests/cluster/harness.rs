@@ -802,6 +802,10 @@ pub(crate) fn to_channel(id: u64, channel: &str, text: &str) -> SendChannelMessa
     }
 }
 
+pub(crate) fn stored_to_peer(id: u64, peer: &str, text: &str) -> SendMessageToPeer {
+    SendMessageToPeer { enable_offline_messaging: true, ..to_peer(id, peer, text) }
+}
+
 pub(crate) fn to_peer(id: u64, peer: &str, text: &str) -> SendMessageToPeer {
     SendMessageToPeer {
         message_id: MessageId(id),

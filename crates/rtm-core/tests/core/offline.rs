@@ -88,6 +88,22 @@ fn a_store_that_fails_is_not_passed_over_in_silence() {
 }
 
 #[test]
+fn a_message_that_the_store_has_and_seems_not_to_have_comes_once_and_holds_up_no_move() {
+    let mut world = World::new();
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    world.cut(bob);
+    let id = world.request(alice, stored_to_peer(1, "bob", "x"));
+    world.store.seems_to_fail = 1;
+    world.advance(secs(20));
+    assert!(matches!(world.reply(alice, id), Some(Err(refusal)) if refusal.kind == ErrorKind::Failure));
+    let pack = world.core.pack_session(world.now, &uid("bob")).unwrap();
+    world.core.unpack_session(world.now, &pack).unwrap();
+    let again = world.resume(bob);
+    assert_eq!(world.texts(again), ["x"]);
+    assert_eq!(world.store.waiting("bob"), Vec::<String>::new());
+}
+
+#[test]
 fn a_login_works_although_the_store_fails() {
     let mut world = World::new();
     let alice = world.login("alice");
