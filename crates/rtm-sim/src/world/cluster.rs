@@ -207,10 +207,16 @@ impl World {
         let process = &self.servers[server];
         let linked = process.links.values().chain(&process.logging_in).map(|link| self.links[*link].device);
         let mut devices: Vec<usize> = linked.collect();
-        if let (Some(member), Some(cluster)) = (&process.member, &self.cluster) {
-            devices.extend(self.devices_in(cluster.users_of(member.node.id())));
-        }
+        devices.extend(self.devices_with_entry(server));
         devices
+    }
+
+    /// The devices of users whose entries name a server's node.
+    pub(crate) fn devices_with_entry(&self, server: usize) -> Vec<usize> {
+        match (&self.servers[server].member, &self.cluster) {
+            (Some(member), Some(cluster)) => self.devices_in(cluster.users_of(member.node.id())),
+            _ => Vec::new(),
+        }
     }
 
     fn devices_in<'a>(&self, users: impl Iterator<Item = &'a UserId>) -> Vec<usize> {

@@ -31,8 +31,9 @@ impl World {
         // It notices by a deadline that it missed by more than a moment, and cannot know how long before it stood still.
         let missed = self.servers[server].timer.map_or(self.now, |due| due.max(since));
         if self.now > missed + NOTICED {
+            // Of several servers the one with a user's session says whether it is silent.
             let devices = match self.cluster {
-                Some(_) => self.devices_of(server),
+                Some(_) => self.devices_with_entry(server),
                 None => (0..self.devices.len()).collect(),
             };
             self.ledger.server_stood_still(missed, self.now, &devices);
