@@ -168,6 +168,37 @@ async fn a_rolling_restart_is_noticed_by_nobody() {
     assert_eq!(left(&mut carol), 0);
 }
 
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_that_stood_still_is_put_out_and_joins_anew() {
+    let nodes = Nodes::start(3, 3).await;
+    let relay = Relay::start(nodes.port(0)).await;
+    let mut bob = log_in(Wire::Native, "bob", std::slice::from_ref(&relay.gateway)).await;
+    let mut carol = nodes.log_in(Wire::Native, "carol", &[1]).await;
+    let mut dave = nodes.log_in(Wire::Vendor, "dave", &[0]).await;
+    for user in [&carol, &dave] {
+        soon("joining", user.client.channel("room").unwrap().join()).await.unwrap();
+    }
+    nodes.signal(0, "STOP");
+    let left = |event: &RtmEvent| matches!(event, RtmEvent::MemberLeft { .. });
+    carol.event("dave's leaving", left).await;
+    relay.cut(nodes.port(1));
+    bob.event("a gap", |event| matches!(event, RtmEvent::Gap { .. })).await;
+    carol.tells(&mut bob, "welcome").await;
+    dave.so_far();
+    nodes.signal(0, "CONT");
+    // Its other client comes back to it, and nobody has thrown out bob.
+    carol.event("dave's coming", |event| matches!(event, RtmEvent::MemberJoined { .. })).await;
+    carol.tells(&mut dave, "you too").await;
+    bob.tells(&mut carol, "still here").await;
+    let is_over =
+        |event: &RtmEvent| matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, .. });
+    for user in [&mut bob, &mut dave] {
+        assert!(!user.so_far().iter().any(is_over), "{} was thrown out", user.name);
+    }
+    assert!(nodes.log(0).contains("the others went on without this node"));
+}
+
 fn text(event: &RtmEvent) -> Option<String> {
     match event {
         RtmEvent::MessageFromPeer { message, .. } => message.as_text().map(str::to_owned),
