@@ -51,7 +51,10 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(args),
         Command::Bench(args) => run("warn", bench::run(args)),
         Command::Cluster(args) => run("warn,async_nats=off", cluster::run(args)),
-        Command::Store(args) => run("info", async { store::run(args) }),
+        // The store of a cluster waits for a runtime of its own.
+        Command::Store(args) => {
+            run("info,async_nats=off", async { tokio::task::spawn_blocking(|| store::run(args)).await? })
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

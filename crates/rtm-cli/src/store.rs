@@ -1,4 +1,5 @@
-//! `rtm store`: checks, exports and imports a data directory while no server uses it.
+//! `rtm store`: checks, exports and imports a data directory while no server uses it, or exports and imports the store of a
+//! cluster, whoever uses it.
 
 mod import;
 mod line;
@@ -12,15 +13,19 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_server::{
-    DamagedRecord, Redb, StoreRecord,
-    core::{StateKey, store::LogKind},
+    ClusterStore, DamagedRecord, Redb, StoreRecord,
+    core::{
+        StateKey,
+        store::{Backend, LogKind},
+    },
 };
 
 use self::line::Line;
 
-/// Check, export or import the data directory of a server.
+/// Check, export or import the data directory of a server, or export or import the store of a cluster.
 ///
-/// The server must not be running. export and import convert a store of an older version to the current format.
+/// The server of a data directory must not be running; the servers of a cluster may. export and import convert a data directory of
+/// an older version to the current format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -38,7 +43,8 @@ enum Action {
     ///
     /// Importing a file twice creates no duplicates. Imported messages for a user come after those that the store has. A
     /// channel's attributes replace those of the store if their revision is higher, and a client's subscriptions if it was last
-    /// seen later. An invalid line ends the import; the lines before it are imported.
+    /// seen later; servers of a cluster that run already use these two only after a restart. An invalid line ends the import;
+    /// the lines before it are imported.
     Import(Import),
 }
 
@@ -51,7 +57,7 @@ struct Check {
 #[derive(Debug, clap::Args)]
 struct Export {
     #[command(flatten)]
-    store: DataDir,
+    store: Place,
     /// File to write [default: standard output]. An existing file is replaced.
     file: Option<PathBuf>,
 }
@@ -59,7 +65,7 @@ struct Export {
 #[derive(Debug, clap::Args)]
 struct Import {
     #[command(flatten)]
-    store: DataDir,
+    store: Place,
     /// File to read; - is standard input.
     file: PathBuf,
 }
@@ -71,12 +77,27 @@ struct DataDir {
     data_dir: PathBuf,
 }
 
+/// Where a store is.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false, args = ["data_dir", "cluster"])]
+struct Place {
+    /// Data directory of the server.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// NATS servers of the cluster, separated by commas.
+    #[arg(long, value_name = "nats://HOST:PORT", value_delimiter = ',')]
+    cluster: Vec<String>,
+    /// Name of the cluster.
+    #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "data_dir")]
+    cluster_name: String,
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Check(Check { store }) => check(&store.data_dir),
         Action::Export(Export { store, file: None }) => {
             let mut out = BufWriter::new(io::stdout().lock());
-            match export(&store.data_dir, &mut out) {
+            match export(&store, &mut out) {
                 // The reader, such as `head`, has read enough.
                 Err(error) if is_closed_pipe(&error) => Ok(()),
                 done => done,
@@ -85,7 +106,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Action::Export(Export { store, file: Some(file) }) => {
             let mut out =
                 BufWriter::new(File::create(&file).with_context(|| format!("cannot create {}", file.display()))?);
-            export(&store.data_dir, &mut out).with_context(|| format!("{} is incomplete", file.display()))?;
+            export(&store, &mut out).with_context(|| format!("{} is incomplete", file.display()))?;
             let file = out.into_inner().context("cannot write the end of the file")?;
             file.sync_all().context("cannot write the file to the disk")
         }
@@ -96,7 +117,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
                 let name = file.display();
                 Box::new(BufReader::new(File::open(&file).with_context(|| format!("cannot open {name}"))?))
             };
-            let done = import::import(&mut Redb::open(&store.data_dir)?, lines)?;
+            let mut store: Box<dyn Backend> = match &store.data_dir {
+                Some(data_dir) => Box::new(Redb::open(data_dir)?),
+                None => Box::new(ClusterStore::open(&store.cluster, &store.cluster_name)?),
+            };
+            let done = import::import(store.as_mut(), lines)?;
             say(&format!("{done}\n"))
         }
     }
@@ -133,11 +158,10 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn export(data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut store = Redb::open_existing(data_dir)?;
+fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut damages = 0;
     let mut written = Ok(());
-    store.records(|record| {
+    let visit = |record| {
         match record {
             Ok(record) => written = Line::from(record).write(out),
             Err(damage) => {
@@ -146,7 +170,11 @@ fn export(data_dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
             }
         }
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
+    };
+    match &store.data_dir {
+        Some(data_dir) => Redb::open_existing(data_dir)?.records(visit)?,
+        None => ClusterStore::open_existing(&store.cluster, &store.cluster_name)?.records(visit)?,
+    }
     written.and_then(|()| out.flush()).context("cannot write")?;
     anyhow::ensure!(damages == 0, "left out {damages} damaged records");
     Ok(())

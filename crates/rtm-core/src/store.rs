@@ -30,9 +30,10 @@ pub use self::{
 
 /// One thing to do for the store.
 ///
-/// The shell does the jobs of a project in the order in which it got them, and hands each outcome to
-/// [`Core::handle_stored`](crate::Core::handle_stored) in that same order. A job is done when a crash
-/// can no longer undo it. Without a data directory the same jobs are done in memory.
+/// The shell does the jobs on one log, and those on one key, in the order in which it got them, and hands their outcomes to
+/// [`Core::handle_stored`](crate::Core::handle_stored) in that same order. A store that several servers share does not keep the
+/// order of jobs on different logs and keys. A job is done when a crash can no longer undo it. Without a data directory the same
+/// jobs are done in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreJob {
     /// To name its outcome with.

@@ -10,6 +10,7 @@ pub(crate) mod error;
 pub(crate) mod names;
 mod probe;
 mod requests;
+pub(crate) mod store;
 pub(crate) mod streams;
 mod watch;
 
@@ -42,6 +43,7 @@ use crate::{
 pub use config::{ClusterConfig, ClusterName, InvalidClusterName, InvalidNatsUrl, NatsTls, NatsUrl};
 pub use error::{ClusterError, ClusterErrorKind};
 pub use probe::{ClusterProbe, ClusterStatus, NodeState, NodeStatus, Whereabouts};
+pub use store::ClusterStore;
 
 pub(crate) use driver::Place;
 

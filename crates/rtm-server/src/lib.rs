@@ -58,8 +58,8 @@ pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};
 #[cfg(feature = "cluster")]
 pub use cluster::{
-    ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, ClusterProbe, ClusterStatus, InvalidClusterName,
-    InvalidNatsUrl, NatsTls, NatsUrl, NodeState, NodeStatus, Whereabouts,
+    ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, ClusterProbe, ClusterStatus, ClusterStore,
+    InvalidClusterName, InvalidNatsUrl, NatsTls, NatsUrl, NodeState, NodeStatus, Whereabouts,
 };
 pub use config::{Advertise, ServerConfig};
 pub use error::{ConfigError, ConfigErrorKind, NotServed, ServerError, ServerErrorKind};

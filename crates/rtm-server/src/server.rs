@@ -497,12 +497,22 @@ fn open(
 
 /// The seed of session ids.
 fn seed() -> Result<[u8; 32], BackendError> {
-    let mut seed = [0; 32];
+    random_bytes()
+}
+
+/// A number that nobody else has.
+#[cfg(feature = "cluster")]
+pub(crate) fn random() -> Result<u64, BackendError> {
+    random_bytes().map(u64::from_le_bytes)
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], BackendError> {
+    let mut bytes = [0; N];
     rustls::crypto::ring::default_provider()
         .secure_random
-        .fill(&mut seed)
+        .fill(&mut bytes)
         .map_err(|_| BackendError::new("get random numbers", "the system has none"))?;
-    Ok(seed)
+    Ok(bytes)
 }
 
 /// How long a shutdown may take, alone and in a cluster.

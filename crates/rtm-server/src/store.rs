@@ -1,5 +1,10 @@
 //! What owns the backend: it does what has gathered since the last batch as one batch. A backend that may wait for a disk
-//! has a thread for that; the one in memory has a task, so that it takes no time on a clock that is stopped.
+//! has a thread for that; the one in memory has a task, so that it takes no time on a clock that is stopped. One that is
+//! elsewhere has many jobs in flight.
+
+#[cfg(feature = "cluster")]
+#[cfg_attr(not(test), allow(dead_code, reason = "the node that uses all of it comes next"))]
+mod in_flight;
 
 use std::{
     ops::ControlFlow,
@@ -14,7 +19,7 @@ use std::{
 
 use rtm_codec::AppId;
 use rtm_core::{
-    JobId, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    JobId, LogKey, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendError, BackendStats, Task},
 };
 use tokio::{
@@ -26,12 +31,15 @@ use tracing::{error, warn};
 
 use crate::clock::instant;
 
+#[cfg(feature = "cluster")]
+pub(crate) use in_flight::{AsyncBackend, Lane, TOGETHER, lane};
+
 /// Whose jobs the store does.
 pub(crate) trait Customer: Send + Sync {
     /// The project that the jobs are of.
     fn app_id(&self) -> &AppId;
 
-    /// Takes what came of its jobs, in their order.
+    /// Takes what came of its jobs, in the order that [`StoreJob`] promises.
     fn handle_stored(self: Arc<Self>, done: &mut dyn Iterator<Item = StoreDone>);
 }
 
@@ -67,8 +75,8 @@ enum Order {
 
 struct CustomerJobs {
     customer: Arc<dyn Customer>,
-    /// Without its work a job is refused, since the queue was full.
-    jobs: Vec<(JobId, Option<StoreWork>)>,
+    /// Of a job that is refused, since the queue was full, only its log is left.
+    jobs: Vec<(JobId, Result<StoreWork, LogKey>)>,
     bytes: usize,
 }
 
@@ -103,6 +111,16 @@ impl Store {
             }
         });
         Self { queue, worker: Some(Worker::Task(task)) }
+    }
+
+    /// Starts a task for a backend that has many jobs in flight.
+    #[cfg(feature = "cluster")]
+    #[cfg_attr(not(test), allow(dead_code, reason = "the node that uses all of it comes next"))]
+    pub(crate) fn as_async(backend: Arc<dyn AsyncBackend>) -> Self {
+        let (orders, incoming) = mpsc::unbounded_channel();
+        let queued = Arc::default();
+        let task = tokio::spawn(in_flight::run(backend, incoming, Arc::clone(&queued)));
+        Self { queue: StoreQueue { orders, queued }, worker: Some(Worker::Task(task)) }
     }
 
     fn parts(backend: Box<dyn Backend>) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
@@ -161,12 +179,18 @@ impl StoreQueue {
         let mut bytes = 0;
         let jobs = jobs.map(|StoreJob { id, work }| {
             let size = size(&work);
-            let full = size > 0 && self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED;
-            if !full {
-                self.queued.fetch_add(size, Ordering::Relaxed);
-                bytes += size;
+            match work {
+                StoreWork::Append { log, .. } if self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED => {
+                    (id, Err(log))
+                }
+                work => {
+                    if size > 0 {
+                        self.queued.fetch_add(size, Ordering::Relaxed);
+                        bytes += size;
+                    }
+                    (id, Ok(work))
+                }
             }
-            (id, (!full).then_some(work))
         });
         let jobs = jobs.collect();
         self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes }));
@@ -227,8 +251,8 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, told: &mut Told) {
     for CustomerJobs { customer, jobs, .. } in batch {
         let mut ids = Vec::with_capacity(jobs.len());
         for (id, work) in jobs {
-            ids.push((id, work.is_some()));
-            works.extend(work.map(|work| (Arc::clone(&customer), work)));
+            ids.push((id, work.is_ok()));
+            works.extend(work.ok().map(|work| (Arc::clone(&customer), work)));
         }
         taken.push((customer, ids));
     }
@@ -238,7 +262,7 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, told: &mut Told) {
     let mut outcomes = outcomes(backend, tasks, told).into_iter();
     for (customer, ids) in taken {
         if ids.iter().any(|(_, taken)| !taken) {
-            warn!(app_id = %customer.app_id(), "the store is too slow: messages are refused");
+            told_refused(customer.app_id());
         }
         let mut done = ids.into_iter().map(|(id, taken)| StoreDone {
             id,
@@ -246,6 +270,10 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, told: &mut Told) {
         });
         customer.handle_stored(&mut done);
     }
+}
+
+fn told_refused(app_id: &AppId) {
+    warn!(%app_id, "the store is too slow: messages are refused");
 }
 
 /// Does tasks. Each has its outcome, also when the backend panics: clients must not wait for ever.

@@ -1,18 +1,19 @@
 //! `rtm store import`: adds records to a store, without duplicates.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, HashSet, btree_map},
     fmt,
+    hash::{BuildHasher as _, RandomState},
     io::{BufRead, Read as _},
 };
 
 use anyhow::Context as _;
-use rtm_codec::AppId;
+use rtm_codec::{AppId, Revision};
 use rtm_server::{
-    Redb, StoreRecord,
+    StoreRecord,
     core::{
         LogEntry, LogKey, StateKey, StateValue, StoreAnswer, StoreWork,
-        store::{Backend as _, StateKind, Task, read_state},
+        store::{Backend, StateKind, Task, read_state},
     },
 };
 
@@ -33,8 +34,9 @@ pub(super) struct Imported {
 /// # Errors
 ///
 /// The number of the first invalid line, or a failure of the store. The lines before it are imported; the error has their count.
-pub(super) fn import(store: &mut Redb, mut lines: impl BufRead) -> anyhow::Result<Imported> {
-    let mut import = Import { store, state: BTreeMap::new(), batch: Vec::new(), done: Imported::default() };
+pub(super) fn import(store: &mut dyn Backend, mut lines: impl BufRead) -> anyhow::Result<Imported> {
+    let mut import =
+        Import { store, state: BTreeMap::new(), logs: Logs::default(), batch: Vec::new(), done: Imported::default() };
     let mut number = 0_u64;
     let read = loop {
         number += 1;
@@ -68,9 +70,10 @@ fn next_line(lines: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 struct Import<'a> {
-    store: &'a mut Redb,
+    store: &'a mut dyn Backend,
     /// The state of the projects that lines have spoken of.
     state: BTreeMap<AppId, BTreeMap<StateKey, StateValue>>,
+    logs: Logs,
     /// Records of lines that are not kept yet.
     batch: Vec<StoreRecord>,
     done: Imported,
@@ -80,28 +83,23 @@ impl Import<'_> {
     /// Adds the records of the batch that the store does not have yet.
     fn keep_batch(&mut self) -> anyhow::Result<()> {
         let batch = std::mem::take(&mut self.batch);
-        let mut there = self.same_times(&batch)?.into_iter();
         let mut tasks = Vec::new();
-        let mut fresh: Vec<(&AppId, &LogKey, &LogEntry)> = Vec::new();
         for record in &batch {
             match record {
                 StoreRecord::Entry { app_id, log, entry } => {
-                    let is_there = there.next().is_some_and(|entries| entries.contains(entry));
-                    if is_there || fresh.contains(&(app_id, log, entry)) {
+                    if !self.logs.add(self.store, app_id, log, entry)? {
                         self.done.duplicates += 1;
                         continue;
                     }
-                    fresh.push((app_id, log, entry));
                     let (log, entry) = (log.clone(), entry.clone());
                     // Nothing is dropped here: the server keeps to its limit with the next message.
                     let keep = log.kind().is_limited().then_some(usize::MAX);
                     tasks.push(Task { app_id, work: StoreWork::Append { log, entry, keep } });
                 }
                 StoreRecord::Value { app_id, key, value } => {
-                    let state = self.state.entry(app_id.clone());
-                    let state = match state {
-                        std::collections::btree_map::Entry::Occupied(state) => state.into_mut(),
-                        std::collections::btree_map::Entry::Vacant(free) => {
+                    let state = match self.state.entry(app_id.clone()) {
+                        btree_map::Entry::Occupied(state) => state.into_mut(),
+                        btree_map::Entry::Vacant(free) => {
                             let mut all = BTreeMap::new();
                             for kind in StateKind::ALL {
                                 all.extend(read_state(self.store, app_id, kind)?);
@@ -109,13 +107,14 @@ impl Import<'_> {
                             free.insert(all)
                         }
                     };
+                    let revision = state.get(key).map_or(Revision(0), StateValue::revision);
                     match state.get(key) {
                         Some(kept) if kept == value => self.done.duplicates += 1,
-                        Some(kept) if kept.revision() >= value.revision() => self.done.outdated += 1,
+                        Some(_) if revision >= value.revision() => self.done.outdated += 1,
                         _ => {
                             state.insert(key.clone(), value.clone());
                             let (key, value) = (key.clone(), value.clone());
-                            tasks.push(Task { app_id, work: StoreWork::Put { key, value, expected: None } });
+                            tasks.push(Task { app_id, work: StoreWork::Put { key, value, expected: Some(revision) } });
                         }
                     }
                 }
@@ -123,29 +122,69 @@ impl Import<'_> {
         }
         if !tasks.is_empty() {
             for answer in self.store.apply(tasks) {
-                answer.with_context(|| format!("the lines before: {}", self.done))?;
-                self.done.kept += 1;
+                match answer.with_context(|| format!("the lines before: {}", self.done))? {
+                    // A server has written a newer value meanwhile.
+                    StoreAnswer::Conflict { .. } => self.done.outdated += 1,
+                    _ => self.done.kept += 1,
+                }
             }
         }
         Ok(())
     }
+}
 
-    /// For each entry of the batch, what its log has of the same time.
-    fn same_times(&mut self, batch: &[StoreRecord]) -> anyhow::Result<Vec<Vec<LogEntry>>> {
-        let reads = batch.iter().filter_map(|record| match record {
-            StoreRecord::Entry { app_id, log, entry } => {
-                let (log, time) = (log.clone(), entry.time());
-                let times = time..time.saturating_add(1);
-                let work = StoreWork::Read { log, after: None, times, limit: usize::MAX, max_bytes: usize::MAX };
-                Some(Task { app_id, work })
+/// What logs have, for those that lines have spoken of lately.
+#[derive(Default)]
+struct Logs {
+    entries: HashMap<(AppId, LogKey), HashSet<[u64; 2]>>,
+    count: usize,
+    hashers: [RandomState; 2],
+}
+
+impl Logs {
+    /// Whether a log does not have an entry yet; from now on it has.
+    fn add(&mut self, store: &mut dyn Backend, app_id: &AppId, log: &LogKey, entry: &LogEntry) -> anyhow::Result<bool> {
+        let key = (app_id.clone(), log.clone());
+        if !self.entries.contains_key(&key) {
+            if self.count >= REMEMBERED {
+                (self.entries, self.count) = (HashMap::new(), 0);
             }
-            StoreRecord::Value { .. } => None,
-        });
-        let answers = self.store.apply(reads.collect()).into_iter().map(|answer| match answer? {
-            StoreAnswer::Entries { entries, .. } => Ok(entries.into_iter().map(|(_, entry)| entry).collect()),
-            other => anyhow::bail!("the store answered {other:?}"),
-        });
-        answers.collect()
+            let known = self.read(store, app_id, log)?;
+            self.count += known.len();
+            self.entries.insert(key.clone(), known);
+        }
+        let digest = self.digest(entry)?;
+        let is_new = self.entries.entry(key).or_default().insert(digest);
+        self.count += usize::from(is_new);
+        Ok(is_new)
+    }
+
+    fn read(&self, store: &mut dyn Backend, app_id: &AppId, log: &LogKey) -> anyhow::Result<HashSet<[u64; 2]>> {
+        let mut known = HashSet::new();
+        let mut after = None;
+        loop {
+            let (log, times) = (log.clone(), 0..u64::MAX);
+            let work = StoreWork::Read { log, after, times, limit: PAGE, max_bytes: PAGE_BYTES };
+            match store.apply(vec![Task { app_id, work }]).pop() {
+                Some(Ok(StoreAnswer::Entries { entries, more })) => {
+                    after = entries.last().map(|(place, _)| *place);
+                    for (_, entry) in entries {
+                        known.insert(self.digest(&entry)?);
+                    }
+                    if !more || after.is_none() {
+                        return Ok(known);
+                    }
+                }
+                Some(Err(error)) => return Err(error.into()),
+                other => anyhow::bail!("the store answered {other:?}"),
+            }
+        }
+    }
+
+    /// So long that no two entries of a store have the same.
+    fn digest(&self, entry: &LogEntry) -> anyhow::Result<[u64; 2]> {
+        let record = entry.encode()?;
+        Ok(self.hashers.each_ref().map(|hasher| hasher.hash_one(&record)))
     }
 }
 
@@ -162,5 +201,10 @@ impl fmt::Display for Imported {
 
 /// How many records are kept at once.
 const BATCH: usize = 256;
+/// How many entries and bytes of a log are read at once.
+const PAGE: usize = 1024;
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// How many entries of logs are remembered before another log is read.
+const REMEMBERED: usize = 4 * 1024 * 1024;
 /// Longer than the longest line of export: 32 KiB, each byte of it escaped, and as much again.
 const LINE_BYTES: u64 = 512 * 1024;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure itself")]
 
 mod bench;
+#[path = "../../../rtm-server/tests/nats/mod.rs"]
+mod nats;
 mod serve;
 mod store;
 mod support;

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{APP_ID, Server, command, rtm};
+use crate::{
+    nats::Nats,
+    support::{APP_ID, Server, command, rtm},
+};
 
 /// A data directory with the store of format 1 that the server's tests keep.
 struct DataDir(tempfile::TempDir);
@@ -329,4 +332,76 @@ fn check_and_export_go_on_behind_a_page_that_cannot_be_read_and_name_what_is_los
             assert!(said.contains("left out"), "{said}");
         }
     }
+}
+
+/// The store of a cluster at the NATS server of a test.
+fn in_cluster(nats: &Nats, action: &str, more: &[&str]) -> Output {
+    rtm(&[&["store", action, "--cluster", &nats.urls().join(",")], more].concat())
+}
+
+#[test]
+fn a_data_directory_moves_into_a_cluster_and_back() {
+    let Some(nats) = Nats::start(1) else { return };
+    let said = failed(&in_cluster(&nats, "export", &[]));
+    assert!(said.contains("cannot open the store of the cluster main") && said.contains("stream not found"), "{said}");
+    let old = DataDir::old();
+    let lines = old.export();
+    let file = old.0.path().join("export.jsonl");
+    succeeded(&old.run("export", &[file.to_str().unwrap()]));
+    let said = succeeded(&in_cluster(&nats, "import", &[file.to_str().unwrap()]));
+    assert_eq!(said, "79 imported, 0 already in the store\n");
+    let said = succeeded(&in_cluster(&nats, "import", &[file.to_str().unwrap()]));
+    assert_eq!(said, "0 imported, 79 already in the store\n");
+    let other = succeeded(&in_cluster(&nats, "import", &["--cluster-name", "other", file.to_str().unwrap()]));
+    assert_eq!(other, "79 imported, 0 already in the store\n", "a cluster of another name has streams of its own");
+
+    let back = old.0.path().join("back.jsonl");
+    succeeded(&in_cluster(&nats, "export", &[back.to_str().unwrap()]));
+    let new = DataDir::empty();
+    succeeded(&new.run("import", &[back.to_str().unwrap()]));
+    assert_eq!(new.export(), lines);
+}
+
+#[test]
+fn ten_thousand_stored_messages_move_into_a_cluster_once() {
+    let Some(nats) = Nats::start(3) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("export.jsonl");
+    let lines: String = (0..10_000).map(|number| message(&format!("user {}", number % 100), number, "hello")).collect();
+    fs::write(&file, &lines).unwrap();
+    let file = file.to_str().unwrap();
+    // JetStream of three servers needs a moment to find itself.
+    let start = std::time::Instant::now();
+    let said = loop {
+        let output = in_cluster(&nats, "import", &[file]);
+        if output.status.success() || start.elapsed().as_secs() > 20 {
+            break succeeded(&output);
+        }
+    };
+    assert_eq!(said, "10000 imported, 0 already in the store\n");
+    let said = succeeded(&in_cluster(&nats, "import", &[file]));
+    assert_eq!(said, "0 imported, 10000 already in the store\n");
+    let exported = values(&succeeded(&in_cluster(&nats, "export", &[])));
+    assert_eq!(exported.len(), 10_000);
+    for user in ["user 0", "user 99"] {
+        let of_user = |lines: &[Value]| {
+            let of_user = lines.iter().filter(|line| line["user_id"] == user);
+            of_user.map(|line| line["message_id"].as_u64().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(of_user(&exported), of_user(&values(&lines)), "each user's are in their order");
+    }
+}
+
+#[test]
+fn a_store_is_in_a_directory_or_in_a_cluster() {
+    for args in [
+        &["store", "export"][..],
+        &["store", "export", "--cluster", "nats://127.0.0.1:1", "--data-dir", "x"],
+        &["store", "export", "--cluster-name", "x", "--data-dir", "x"],
+        &["store", "check", "--cluster", "nats://127.0.0.1:1"],
+    ] {
+        assert_eq!(rtm(args).status.code(), Some(2), "{args:?}");
+    }
+    let said = failed(&rtm(&["store", "import", "--cluster", "nats://127.0.0.1:1", "/dev/null"]));
+    assert!(said.contains("cannot open the store of the cluster main at nats://127.0.0.1:1"), "{said}");
 }

@@ -46,7 +46,7 @@ pub struct DamagedRecord {
 }
 
 impl DamagedRecord {
-    pub(super) fn new(place: impl Into<String>, fault: impl Into<String>) -> Self {
+    pub(crate) fn new(place: impl Into<String>, fault: impl Into<String>) -> Self {
         Self { place: place.into(), fault: fault.into() }
     }
 

@@ -1,0 +1,162 @@
+//! The store of a cluster: logs and state in streams of JetStream, which several nodes write and read at the same time. What
+//! decides something is read at the stream's leader, and nothing is kept here that another node may have changed.
+
+mod damage;
+mod jetstream;
+mod logs;
+mod requests;
+mod scan;
+mod state;
+mod subjects;
+mod tool;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use rtm_codec::AppId;
+use rtm_core::store::{
+    BackendError, BackendStats, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
+};
+use tokio::time::Instant;
+
+pub use self::tool::ClusterStore;
+
+use self::{
+    damage::Damage,
+    jetstream::{Fault, JetStream},
+    logs::{Places, Span},
+    subjects::Subjects,
+};
+use super::{
+    error::NotDone,
+    names::Names,
+    streams::{Streams, stream},
+};
+use crate::store::AsyncBackend;
+
+/// The store of a cluster, as one node uses it.
+#[derive(Debug)]
+pub(crate) struct NatsStore {
+    jetstream: JetStream,
+    subjects: Subjects,
+    places: Places,
+    damage: Damage,
+}
+
+/// Why the store did not do something.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    JetStream(#[from] Fault),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl NatsStore {
+    /// Makes what streams are missing, and checks those that are there, unless there is nobody to do so. `writer` is a random
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`]. It may be tried again after `NotNow`.
+    pub(crate) async fn open(
+        client: async_nats::Client,
+        streams: Option<&Streams>,
+        names: &Names,
+        writer: u64,
+    ) -> Result<Self, NotDone> {
+        let subjects = Subjects::new(names);
+        for name in subjects.streams() {
+            let mut config = stream(name.to_owned(), format!("{name}.>"));
+            // For as long as a write may be repeated, and a little more.
+            config.duplicate_window = 3 * TIME_LIMIT;
+            if name == subjects.state_stream() {
+                config.max_messages_per_subject = 1;
+            }
+            if let Some(streams) = streams {
+                streams.ensure(config).await?;
+            }
+        }
+        let jetstream = JetStream::new(client, writer).await.map_err(|fault| NotDone::NotNow(fault.to_string()))?;
+        Ok(Self { jetstream, subjects, places: Places::default(), damage: Damage::default() })
+    }
+
+    async fn work(&self, app_id: &AppId, work: StoreWork, until: Instant) -> Result<StoreAnswer, Failure> {
+        match work {
+            StoreWork::Append { log, entry, keep } => {
+                let mut answers = self.append(app_id, &log, vec![(entry, keep)], until).await;
+                answers.pop().unwrap_or(Err(Failure::Record(RecordError::Damaged)))
+            }
+            StoreWork::Read { log, after, times, limit, max_bytes } => {
+                self.read(app_id, &log, Span { after, times, limit, max_bytes }, until).await
+            }
+            StoreWork::Remove { log, places } => self.remove(app_id, &log, places, until).await,
+            StoreWork::Expire { kind, before } => self.expire(app_id, kind, before).await,
+            StoreWork::Put { key, value, expected } => self.put(app_id, &key, &value, expected, until).await,
+            StoreWork::Delete { key } => self.delete(app_id, &key, until).await,
+            StoreWork::List { kind, after, max_bytes } => {
+                self.list(app_id, kind, after.as_ref(), Page::new(usize::MAX, max_bytes), until).await
+            }
+        }
+    }
+
+    /// How much is kept.
+    async fn figures(&self, until: Instant) -> Result<BackendStats, Failure> {
+        let mut stats = BackendStats::default();
+        for kind in LogKind::ALL {
+            *stats.entries(kind) = self.jetstream.messages(self.subjects.log_stream(kind), until).await?;
+        }
+        for kind in StateKind::ALL {
+            let filter = self.subjects.keys_of(None, kind);
+            *stats.values(kind) = self.jetstream.count_subjects(self.subjects.state_stream(), &filter, until).await?;
+        }
+        stats.damaged = self.damage.count();
+        Ok(stats)
+    }
+}
+
+impl From<Failure> for BackendError {
+    fn from(failure: Failure) -> Self {
+        Self::new("use the store on NATS", failure)
+    }
+}
+
+impl AsyncBackend for NatsStore {
+    /// Appends to one history are on their way together; all else is one task.
+    fn takes_together(&self, first: &StoreWork, next: &StoreWork) -> bool {
+        let is_history =
+            |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() == LogKind::History);
+        is_history(first) && is_history(next)
+    }
+
+    fn apply(
+        self: Arc<Self>,
+        app_id: AppId,
+        mut works: Vec<StoreWork>,
+        until: std::time::Instant,
+    ) -> BoxFuture<'static, Vec<Result<StoreAnswer, BackendError>>> {
+        let until = Instant::from_std(until);
+        Box::pin(async move {
+            if works.len() == 1
+                && let Some(work) = works.pop()
+            {
+                return vec![self.work(&app_id, work, until).await.map_err(BackendError::from)];
+            }
+            let mut all = None;
+            for work in works {
+                let StoreWork::Append { log, entry, keep } = work else { continue };
+                all.get_or_insert_with(|| (log, Vec::new())).1.push((entry, keep));
+            }
+            let Some((log, entries)) = all else { return Vec::new() };
+            let answers = self.append(&app_id, &log, entries, until).await;
+            answers.into_iter().map(|answer| answer.map_err(BackendError::from)).collect()
+        })
+    }
+
+    fn stats(self: Arc<Self>) -> BoxFuture<'static, Result<BackendStats, BackendError>> {
+        Box::pin(async move { Ok(self.figures(Instant::now() + TIME_LIMIT).await?) })
+    }
+}
+
+/// How long anything may take, an election of a leader included.
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);

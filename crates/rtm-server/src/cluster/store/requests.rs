@@ -1,0 +1,175 @@
+//! Requests over one subscription: what is no longer waited for leaves nothing behind, also when it was never answered.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_nats::{Client, HeaderMap, Message, StatusCode};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
+
+/// Asks over NATS.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    client: Client,
+    inbox: String,
+    table: Arc<Table>,
+    reader: AbortHandle,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// Nobody got the request: it has done nothing.
+    #[error("nobody answers at {0}")]
+    NoResponders(String),
+    /// Whether anybody got it is unknown.
+    #[error("no answer came in time")]
+    TimedOut,
+    /// It was not sent.
+    #[error("it cannot be sent: {0}")]
+    NotSent(String),
+}
+
+#[derive(Debug, Default)]
+struct Table(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    open: HashMap<u64, Answers>,
+}
+
+/// Where answers to a request go.
+#[derive(Debug)]
+enum Answers {
+    One(oneshot::Sender<Message>),
+    Many(mpsc::UnboundedSender<Message>),
+}
+
+/// Strikes a request off when nobody waits for it any more.
+struct Open<'a> {
+    table: &'a Table,
+    number: u64,
+}
+
+impl Requests {
+    /// Begins to listen for answers. Waits while NATS is away.
+    pub(crate) async fn new(client: Client) -> Result<Self, NoAnswer> {
+        let inbox = client.new_inbox();
+        let subscribed = client.subscribe(format!("{inbox}.*")).await;
+        let mut answers = subscribed.map_err(|error| NoAnswer::NotSent(error.to_string()))?;
+        let table = Arc::<Table>::default();
+        let (reads, prefix) = (Arc::clone(&table), inbox.len() + 1);
+        let reader = tokio::spawn(async move {
+            while let Some(answer) = answers.next().await {
+                if let Some(number) = answer.subject.get(prefix..).and_then(|number| number.parse().ok()) {
+                    reads.hand_out(number, answer);
+                }
+            }
+        });
+        Ok(Self { client, inbox, table, reader: reader.abort_handle() })
+    }
+
+    /// The one answer to a request, until a moment.
+    pub(crate) async fn ask(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+        until: Instant,
+    ) -> Result<Message, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        let open = self.table.open(Answers::One(answer));
+        let asking = async {
+            self.send(subject, open.number, headers, payload).await?;
+            answered.await.map_err(|_| NoAnswer::TimedOut)
+        };
+        let answer = timeout_at(until, asking).await.map_err(|_| NoAnswer::TimedOut)??;
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(NoAnswer::NoResponders(subject.to_owned()));
+        }
+        Ok(answer)
+    }
+
+    /// All answers to a request up to one with a status, which is the last of them. Gives up at a moment: then the answers
+    /// that had come by then are all.
+    pub(crate) async fn ask_for_many(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        until: Instant,
+    ) -> Result<(Vec<Message>, Option<StatusCode>), NoAnswer> {
+        let (answer, mut answered) = mpsc::unbounded_channel();
+        let open = self.table.open(Answers::Many(answer));
+        let sent = timeout_at(until, self.send(subject, open.number, HeaderMap::new(), payload)).await;
+        sent.map_err(|_| NoAnswer::TimedOut)??;
+        let mut all = Vec::new();
+        while let Ok(Some(answer)) = timeout_at(until, answered.recv()).await {
+            match answer.status {
+                Some(StatusCode::NO_RESPONDERS) => return Err(NoAnswer::NoResponders(subject.to_owned())),
+                Some(status) => return Ok((all, Some(status))),
+                None => all.push(answer),
+            }
+        }
+        Ok((all, None))
+    }
+
+    async fn send(&self, subject: &str, number: u64, headers: HeaderMap, payload: Bytes) -> Result<(), NoAnswer> {
+        let (subject, reply) = (subject.to_owned(), format!("{}.{number}", self.inbox));
+        let sent = if headers.is_empty() {
+            self.client.publish_with_reply(subject, reply, payload).await
+        } else {
+            self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+        };
+        sent.map_err(|error| NoAnswer::NotSent(error.to_string()))
+    }
+
+    /// How many requests are waited for.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.table.lock().open.len()
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Table {
+    fn open(&self, answers: Answers) -> Open<'_> {
+        let mut waiting = self.lock();
+        let number = waiting.next;
+        waiting.next += 1;
+        waiting.open.insert(number, answers);
+        Open { table: self, number }
+    }
+
+    fn hand_out(&self, number: u64, answer: Message) {
+        let mut waiting = self.lock();
+        // Whoever asked may have gone.
+        if let Some(Answers::Many(sender)) = waiting.open.get(&number) {
+            drop(sender.send(answer));
+        } else if let Some(Answers::One(sender)) = waiting.open.remove(&number) {
+            drop(sender.send(answer));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.table.lock().open.remove(&self.number);
+    }
+}

@@ -1,0 +1,232 @@
+//! What the store does to keyed state: each key is a subject with one message, its value.
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use rtm_codec::{AppId, Revision};
+use rtm_core::store::{LogKind, Page, StateKey, StateKind, StateValue, StoreAnswer, record::RecordError};
+use tokio::time::Instant;
+
+use super::{
+    Failure, NatsStore,
+    jetstream::{Fault, Found, WriteId},
+    scan::IN_FLIGHT,
+};
+
+/// A value, and the last writes of it, so that whoever wrote finds out that it did, also if others wrote after it.
+struct Written {
+    writes: Vec<WriteId>,
+    record: Bytes,
+}
+
+/// What a key has now.
+struct Current {
+    /// 0 if it has nothing.
+    seq: u64,
+    writes: Vec<WriteId>,
+    revision: Revision,
+}
+
+impl NatsStore {
+    pub(super) async fn put(
+        &self,
+        app_id: &AppId,
+        key: &StateKey,
+        value: &StateValue,
+        expected: Option<Revision>,
+        until: Instant,
+    ) -> Result<StoreAnswer, Failure> {
+        let subject = self.subjects.key(app_id, key);
+        let (write, record) = (self.jetstream.write_id(), value.encode());
+        let Some(expected) = expected else {
+            let message = Written { writes: vec![write], record: record.into() }.encode();
+            self.jetstream.publish(&subject, write, message, until).await?;
+            return Ok(StoreAnswer::Done);
+        };
+        loop {
+            let current = self.current(key.kind(), &subject, until).await?;
+            // Written by an attempt that was not acknowledged.
+            if current.writes.contains(&write) {
+                return Ok(StoreAnswer::Done);
+            }
+            if current.revision != expected {
+                return Ok(StoreAnswer::Conflict { revision: current.revision });
+            }
+            let writes = std::iter::once(write).chain(current.writes).take(REMEMBERED_WRITES).collect();
+            let message = Written { writes, record: record.clone().into() }.encode();
+            match self.jetstream.publish_after(&subject, current.seq, message, until).await {
+                Ok(_) => return Ok(StoreAnswer::Done),
+                // Somebody was faster, or it is unknown what came of it: what the leader has decides.
+                Err(fault) if fault.is_conflict() || fault.is_passing() => {
+                    if Instant::now() + PAUSE >= until {
+                        return Err(fault.into());
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    async fn current(&self, kind: StateKind, subject: &str, until: Instant) -> Result<Current, Fault> {
+        let none = Current { seq: 0, writes: Vec::new(), revision: Revision(0) };
+        let Some(found) = self.jetstream.last(self.subjects.state_stream(), subject, until).await? else {
+            return Ok(none);
+        };
+        let Some((writes, value)) = self.decode(kind, &found) else { return Ok(Current { seq: found.seq, ..none }) };
+        Ok(Current { seq: found.seq, writes, revision: value.revision() })
+    }
+
+    /// A value, unless its message is damaged.
+    fn decode(&self, kind: StateKind, found: &Found) -> Option<(Vec<WriteId>, StateValue)> {
+        let read = Written::decode(&found.payload).and_then(|Written { writes, record }| {
+            let value = StateValue::decode(kind, &record)?;
+            Ok((writes, value))
+        });
+        read.map_err(|fault| self.damage.tell(found, fault)).ok()
+    }
+
+    pub(super) async fn delete(&self, app_id: &AppId, key: &StateKey, until: Instant) -> Result<StoreAnswer, Failure> {
+        let (stream, subject) = (self.subjects.state_stream(), self.subjects.key(app_id, key));
+        if let Some(found) = self.jetstream.last(stream, &subject, until).await? {
+            self.jetstream.delete(stream, found.seq, until).await?;
+        }
+        Ok(StoreAnswer::Done)
+    }
+
+    pub(super) async fn list(
+        &self,
+        app_id: &AppId,
+        kind: StateKind,
+        after: Option<&StateKey>,
+        mut page: Page<(StateKey, StateValue)>,
+        until: Instant,
+    ) -> Result<StoreAnswer, Failure> {
+        let filter = self.subjects.keys_of(Some(app_id), kind);
+        let subjects = self.jetstream.subjects(self.subjects.state_stream(), &filter, until).await?;
+        let keys = subjects.into_iter().filter_map(|subject| {
+            let (_, key) = self.subjects.read_key(kind, &subject)?;
+            after.is_none_or(|after| key > *after).then_some((key, subject))
+        });
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_unstable();
+        let mut values = self.values(kind, keys, until);
+        while let Some((key, value)) = values.try_next().await? {
+            let bytes = value.bytes();
+            if !page.push((key, value), bytes) {
+                break;
+            }
+        }
+        drop(values);
+        Ok(StoreAnswer::Values { values: page.items, more: page.more })
+    }
+
+    /// All state of one kind of a project, in the order of its keys.
+    pub(crate) async fn read_state(
+        &self,
+        app_id: &AppId,
+        kind: StateKind,
+        until: Instant,
+    ) -> Result<Vec<(StateKey, StateValue)>, Failure> {
+        match self.list(app_id, kind, None, Page::new(usize::MAX, usize::MAX), until).await? {
+            StoreAnswer::Values { values, .. } => Ok(values),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What keys have, read at the leader, in order. Those that are gone are left out.
+    pub(super) fn values<K>(
+        &self,
+        kind: StateKind,
+        keys: Vec<(K, String)>,
+        until: Instant,
+    ) -> impl futures::Stream<Item = Result<(K, StateValue), Fault>> + Unpin {
+        let read = stream::iter(keys).map(move |(key, subject)| async move {
+            let found = self.jetstream.last(self.subjects.state_stream(), &subject, until).await?;
+            Ok(found.and_then(|found| self.decode(kind, &found)).map(|(_, value)| (key, value)))
+        });
+        Box::pin(read.buffered(IN_FLIGHT).try_filter_map(async |value| Ok(value)))
+    }
+
+    /// The last sequence of an entry that came long after its time.
+    pub(super) async fn last_late(&self, app_id: &AppId, kind: LogKind, until: Instant) -> Result<u64, Fault> {
+        Ok(self.late(&self.subjects.late(app_id, kind), until).await?.1)
+    }
+
+    /// That message's sequence, and what it says.
+    async fn late(&self, subject: &str, until: Instant) -> Result<(u64, u64), Fault> {
+        let found = self.jetstream.last(self.subjects.state_stream(), subject, until).await?;
+        let Some(found) = found else { return Ok((0, 0)) };
+        let late = found.payload.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes);
+        Ok((found.seq, late))
+    }
+
+    /// Entries up to a sequence came long after their time.
+    pub(super) async fn tell_late(
+        &self,
+        app_id: &AppId,
+        kind: LogKind,
+        seq: u64,
+        until: Instant,
+    ) -> Result<(), Failure> {
+        let subject = self.subjects.late(app_id, kind);
+        loop {
+            let (last, told) = self.late(&subject, until).await?;
+            if told >= seq {
+                return Ok(());
+            }
+            let told = Bytes::copy_from_slice(&seq.to_le_bytes());
+            match self.jetstream.publish_after(&subject, last, told, until).await {
+                Ok(_) => return Ok(()),
+                Err(fault) if (fault.is_conflict() || fault.is_passing()) && Instant::now() + PAUSE < until => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+}
+
+impl Written {
+    fn encode(&self) -> Bytes {
+        let mut message = vec![VERSION, self.writes.len() as u8];
+        self.writes.iter().for_each(|write| message.extend(write.0.to_le_bytes()));
+        message.extend_from_slice(&self.record);
+        message.into()
+    }
+
+    fn decode(message: &Bytes) -> Result<Self, RecordError> {
+        let (&version, rest) = message.split_first().ok_or(RecordError::Damaged)?;
+        if version != VERSION {
+            return Err(RecordError::Version(version));
+        }
+        let (&count, rest) = rest.split_first().ok_or(RecordError::Damaged)?;
+        let (writes, record) = rest.split_at_checked(usize::from(count) * 16).ok_or(RecordError::Damaged)?;
+        let (writes, _) = writes.as_chunks();
+        let writes = writes.iter().map(|write| WriteId(u128::from_le_bytes(*write))).collect();
+        Ok(Self { writes, record: message.slice_ref(record) })
+    }
+}
+
+const VERSION: u8 = 1;
+/// How many writes a value remembers: more than happen to one while somebody waits for an acknowledgement.
+const REMEMBERED_WRITES: usize = 16;
+/// How long somebody who was too late waits before the next attempt.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_comes_back_with_its_writes() {
+        for writes in [vec![], vec![WriteId(1), WriteId(u128::MAX)]] {
+            let message = Written { writes: writes.clone(), record: Bytes::from_static(b"value") }.encode();
+            let read = Written::decode(&message).unwrap();
+            assert_eq!((read.writes, read.record.as_ref()), (writes, &b"value"[..]));
+        }
+        for message in [&b""[..], b"\x01", b"\x01\x01short"] {
+            assert!(matches!(Written::decode(&Bytes::from_static(message)), Err(RecordError::Damaged)));
+        }
+        assert!(matches!(Written::decode(&Bytes::from_static(b"\x02\0")), Err(RecordError::Version(2))));
+    }
+}
