@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_server::{
-    ClusterStore, DamagedRecord, Redb, StoreRecord,
+    ClusterConfig, ClusterName, ClusterStore, DamagedRecord, NatsUrl, Redb, StoreRecord,
     core::{
         StateKey,
         store::{Backend, LogKind},
@@ -84,12 +84,20 @@ struct Place {
     /// Data directory of the server.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// NATS servers of the cluster, separated by commas.
-    #[arg(long, value_name = "nats://HOST:PORT", value_delimiter = ',')]
-    cluster: Vec<String>,
+    /// Servers of NATS that the cluster is on.
+    #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
+    cluster: Vec<NatsUrl>,
     /// Name of the cluster.
     #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "data_dir")]
-    cluster_name: String,
+    cluster_name: ClusterName,
+}
+
+impl Place {
+    fn cluster(&self) -> ClusterConfig {
+        let mut config = ClusterConfig::new(self.cluster.clone());
+        config.name = self.cluster_name.clone();
+        config
+    }
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
@@ -119,7 +127,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             };
             let mut store: Box<dyn Backend> = match &store.data_dir {
                 Some(data_dir) => Box::new(Redb::open(data_dir)?),
-                None => Box::new(ClusterStore::open(&store.cluster, &store.cluster_name)?),
+                None => Box::new(ClusterStore::open(&store.cluster())?),
             };
             let done = import::import(store.as_mut(), lines)?;
             say(&format!("{done}\n"))
@@ -173,7 +181,7 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
     };
     match &store.data_dir {
         Some(data_dir) => Redb::open_existing(data_dir)?.records(visit)?,
-        None => ClusterStore::open_existing(&store.cluster, &store.cluster_name)?.records(visit)?,
+        None => ClusterStore::open_existing(&store.cluster())?.records(visit)?,
     }
     written.and_then(|()| out.flush()).context("cannot write")?;
     anyhow::ensure!(damages == 0, "left out {damages} damaged records");

@@ -3,7 +3,6 @@
 //! elsewhere has many jobs in flight.
 
 #[cfg(feature = "cluster")]
-#[cfg_attr(not(test), allow(dead_code, reason = "the node that uses all of it comes next"))]
 mod in_flight;
 
 use std::{
@@ -115,7 +114,6 @@ impl Store {
 
     /// Starts a task for a backend that has many jobs in flight.
     #[cfg(feature = "cluster")]
-    #[cfg_attr(not(test), allow(dead_code, reason = "the node that uses all of it comes next"))]
     pub(crate) fn as_async(backend: Arc<dyn AsyncBackend>) -> Self {
         let (orders, incoming) = mpsc::unbounded_channel();
         let queued = Arc::default();

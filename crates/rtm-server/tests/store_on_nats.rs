@@ -13,7 +13,7 @@ use std::{
 
 use rtm_codec::{ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, StoredMessage, UserId};
 use rtm_server::{
-    AppId, BackendError, ClusterStore, StoreRecord,
+    AppId, BackendError, ClusterConfig, ClusterStore, StoreRecord,
     core::{
         Conversation, LogEntry, LogKey, StateKey, StateValue, StoreAnswer, StoreWork,
         store::{Backend, LogKind, Place, Task, conformance},
@@ -22,11 +22,17 @@ use rtm_server::{
 
 use nats::Nats;
 
+fn config(nats: &Nats, cluster: &str) -> ClusterConfig {
+    let mut config = ClusterConfig::new(nats.urls().iter().map(|url| url.parse().unwrap()).collect());
+    config.name = cluster.parse().unwrap();
+    config
+}
+
 /// Opens a store as soon as the servers have found each other.
 fn open(nats: &Nats, cluster: &str) -> ClusterStore {
     let start = Instant::now();
     loop {
-        match ClusterStore::open(&nats.urls(), cluster) {
+        match ClusterStore::open(&config(nats, cluster)) {
             Ok(store) => return store,
             Err(error) => assert!(start.elapsed() < Duration::from_secs(30), "{error}"),
         }
@@ -262,14 +268,14 @@ fn a_killed_nats_server_costs_a_pause_and_nothing_else() {
 #[test]
 fn an_export_of_a_cluster_has_all_that_is_there() {
     let Some(nats) = Nats::start(1) else { return };
-    let error = ClusterStore::open_existing(&nats.urls(), "main").unwrap_err().to_string();
+    let error = ClusterStore::open_existing(&config(&nats, "main")).unwrap_err().to_string();
     assert!(error.contains("stream not found"), "{error}");
     let mut store = open(&nats, "main");
     let appends = (0..1000).map(|number| append(&mail(&format!("user {}", number % 7)), number, 1000, usize::MAX));
     assert!(run(&mut store, appends.collect()).iter().all(Result::is_ok));
     one(&mut store, append(&history("a.b"), 1, now_ms(), 0));
     one(&mut store, put("c.d", 1, 0));
-    let mut store = ClusterStore::open_existing(&nats.urls(), "main").unwrap();
+    let mut store = ClusterStore::open_existing(&config(&nats, "main")).unwrap();
     let (mut entries, mut values) = (Vec::new(), Vec::new());
     let seen = store.records(|record| {
         match record.unwrap() {
@@ -294,7 +300,8 @@ fn an_export_of_a_cluster_has_all_that_is_there() {
 #[test]
 fn where_no_nats_is_opening_a_store_fails_soon() {
     let start = Instant::now();
-    let error = ClusterStore::open(&["nats://127.0.0.1:1".to_owned()], "main").unwrap_err();
+    let config = ClusterConfig::new(vec!["nats://127.0.0.1:1".parse().unwrap()]);
+    let error = ClusterStore::open(&config).unwrap_err();
     assert!(
         error.to_string().starts_with("cannot open the store of the cluster main at nats://127.0.0.1:1: "),
         "{error}"

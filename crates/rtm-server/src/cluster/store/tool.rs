@@ -1,8 +1,8 @@
 //! The store of a cluster for tools: everything waits for its answer.
 
-use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
-use async_nats::{ConnectOptions, jetstream};
+use async_nats::jetstream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rtm_codec::AppId;
 use rtm_core::{
@@ -19,7 +19,12 @@ use super::{
 use crate::{
     DamagedRecord, StoreRecord,
     clock::instant,
-    cluster::{names::Names, streams::Streams},
+    cluster::{
+        config::{ClusterConfig, NatsUrl},
+        connection::try_once,
+        names::Names,
+        streams::Streams,
+    },
     server::random,
     store::{AsyncBackend, Lane, TOGETHER, lane},
 };
@@ -34,14 +39,13 @@ pub struct ClusterStore {
 }
 
 impl ClusterStore {
-    /// Connects to the NATS servers (`nats://HOST:PORT`) of a cluster, and makes its streams if they are not there: kept by three
-    /// servers, or by one where JetStream has fewer.
+    /// Connects to the NATS servers of a cluster, and makes its streams if they are not there.
     ///
     /// # Errors
     ///
     /// [`BackendError`] when none of the servers can be reached, or the streams cannot be used.
-    pub fn open(servers: &[String], cluster: &str) -> Result<Self, BackendError> {
-        Self::connect(servers, cluster, true)
+    pub fn open(cluster: &ClusterConfig) -> Result<Self, BackendError> {
+        Self::connect(cluster, true)
     }
 
     /// Connects to the NATS servers of a cluster whose streams have to be there.
@@ -49,20 +53,21 @@ impl ClusterStore {
     /// # Errors
     ///
     /// As [`open`](Self::open), and when there are none.
-    pub fn open_existing(servers: &[String], cluster: &str) -> Result<Self, BackendError> {
-        Self::connect(servers, cluster, false)
+    pub fn open_existing(cluster: &ClusterConfig) -> Result<Self, BackendError> {
+        Self::connect(cluster, false)
     }
 
-    fn connect(servers: &[String], cluster: &str, makes: bool) -> Result<Self, BackendError> {
-        let doing = || format!("open the store of the cluster {cluster} at {}", servers.join(","));
+    fn connect(config: &ClusterConfig, makes: bool) -> Result<Self, BackendError> {
+        let servers: Vec<_> = config.nats.iter().map(NatsUrl::to_string).collect();
+        let doing = || format!("open the store of the cluster {} at {}", config.name, servers.join(","));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| BackendError::new(doing(), error))?;
         let writer = random().map_err(|error| BackendError::new(doing(), error))?;
         let opening = async {
-            let options = ConnectOptions::new().connection_timeout(CONNECT);
-            let client = options.connect(servers).await.map_err(|error| BackendError::new(doing(), error))?;
-            let streams = makes.then(|| Streams::new(jetstream::new(client.clone()), None));
-            let opened = NatsStore::open(client, streams.as_ref(), &Names::new(cluster), writer).await;
+            let client = try_once(config, "rtm store").await;
+            let client = client.map_err(|error| BackendError::new(doing(), error.to_string()))?;
+            let streams = makes.then(|| Streams::new(jetstream::new(client.clone()), config.replicas));
+            let opened = NatsStore::open(client, streams.as_ref(), &Names::new(config.name.as_str()), writer).await;
             let store = opened.map_err(|error| BackendError::new(doing(), error.to_string()))?;
             for stream in store.subjects.streams() {
                 let there = store.jetstream.messages(stream, until()).await;
@@ -230,6 +235,5 @@ fn until() -> Instant {
     Instant::now() + TIME_LIMIT
 }
 
-const CONNECT: Duration = Duration::from_secs(5);
 /// How many records are read within one time limit.
 const PART: usize = 4096;
