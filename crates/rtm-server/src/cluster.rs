@@ -33,6 +33,7 @@ use self::{
     error::NotDone,
     names::{NODES, Names, USERS},
     requests::Requests,
+    store::{NatsStore, NodeStore},
     streams::{Streams, bucket},
 };
 use crate::{
@@ -88,6 +89,7 @@ impl Member {
         name: NodeName,
         projects: Vec<Arc<Project>>,
         mail: Mail,
+        store: Option<Arc<NodeStore>>,
         seed: u64,
     ) -> Result<Self, ClusterError> {
         let connections = Connections::open(config, &format!("rtm {name}")).await?;
@@ -99,6 +101,10 @@ impl Member {
             let prepared = async {
                 for what in [NODES, USERS] {
                     streams.ensure(bucket(&names.bucket(what))).await?;
+                }
+                if let Some(store) = &store {
+                    let client = connections.store.clone();
+                    store.found(NatsStore::open(client, Some(&streams), &names, seed.rotate_left(32)).await?);
                 }
                 let requests = Requests::new(connections.urgent.clone()).await?;
                 Ok((requests, Bus::open(connections.clone(), names.clone(), &name).await?))
@@ -124,6 +130,7 @@ impl Member {
             jetstream,
             names,
             projects,
+            store,
             parcels: mail.parcels.1,
             orders: obeyed,
             place,

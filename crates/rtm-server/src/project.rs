@@ -14,7 +14,7 @@ use rtm_codec::{
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
 #[cfg(feature = "cluster")]
 use rtm_core::{
-    Remaining,
+    Remaining, StateKey, StateValue,
     cluster::{EngineAnswer, EngineJobId},
 };
 use tokio::{
@@ -118,6 +118,20 @@ impl Project {
     #[cfg(feature = "cluster")]
     pub(crate) fn remaining(&self) -> Remaining {
         self.state().core.remaining()
+    }
+
+    /// Takes in what the store has, once the core has joined.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn restore(self: &Arc<Self>, values: Vec<(StateKey, StateValue)>) {
+        let mut values = values.into_iter().peekable();
+        while values.peek().is_some() {
+            // Others have their turn.
+            self.with(|state, now| {
+                for (key, value) in values.by_ref().take(RESTORED_AT_ONCE) {
+                    state.core.restore(now, key, value);
+                }
+            });
+        }
     }
 
     /// Takes the engine's answer to a job.
@@ -334,3 +348,7 @@ pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: instant(), unix_ms: unix.as_millis() as u64 }
 }
+
+/// How many values are taken in before others have their turn.
+#[cfg(feature = "cluster")]
+const RESTORED_AT_ONCE: usize = 256;

@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
 #[cfg(feature = "cluster")]
-use crate::cluster::{self, Mail, Member, Place, config::ClusterConfig};
+use crate::cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore};
 use crate::{
     admission::{Admission, AdmissionLimits},
     bind,
@@ -197,11 +197,12 @@ impl Server {
         config: &ClusterConfig,
         projects: Vec<Arc<Project>>,
         mail: Mail,
+        store: Option<Arc<NodeStore>>,
     ) -> Result<(), ServerError> {
         let name = config.node.clone().unwrap_or_else(|| cluster::usual_name(self.addresses.first()));
         let [a, b, c, d, e, f, g, h, ..] = seed()?;
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let member = Member::start(config, name, projects, mail, seed).await?;
+        let member = Member::start(config, name, projects, mail, store, seed).await?;
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
         self.timers.push(tokio::spawn(async move {
             loop {
@@ -393,10 +394,20 @@ impl ServerBuilder {
         let Self { config, backend } = self;
         let data_dir = config.data_dir.clone();
         let is_in_memory = backend.is_none() && data_dir.is_none();
+        #[cfg(feature = "cluster")]
+        let shared_store = (is_in_memory && config.cluster.is_some()).then(Arc::<NodeStore>::default);
         // Opening the store may have to repair it.
         let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
         let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
-        let store = if is_in_memory { Store::as_task(backend) } else { Store::on_thread(backend)? };
+        #[cfg(feature = "cluster")]
+        let shared = shared_store.clone().map(|shared| Store::as_async(shared));
+        #[cfg(not(feature = "cluster"))]
+        let shared = None;
+        let store = match shared {
+            Some(store) => store,
+            None if is_in_memory => Store::as_task(backend),
+            None => Store::on_thread(backend)?,
+        };
         let projects = cores.into_iter().map(|core| Project::new(core, store.queue()));
         #[cfg(feature = "cluster")]
         let mail = config.cluster.as_ref().map(|_| Mail::new());
@@ -453,7 +464,7 @@ impl ServerBuilder {
         };
         #[cfg(feature = "cluster")]
         if let (Some(cluster), Some(mail)) = (config.cluster, mail) {
-            server.join(&cluster, projects, mail).await?;
+            server.join(&cluster, projects, mail, shared_store).await?;
         }
         Ok(server)
     }

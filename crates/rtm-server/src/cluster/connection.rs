@@ -17,6 +17,8 @@ use crate::shared::Seldom;
 pub(crate) struct Connections {
     pub(crate) urgent: Client,
     pub(crate) bulk: Client,
+    /// For what is stored.
+    pub(crate) store: Client,
 }
 
 impl Connections {
@@ -28,7 +30,8 @@ impl Connections {
     pub(crate) async fn open(config: &ClusterConfig, who: &str) -> Result<Self, ClusterError> {
         let urgent = open(config, who).await?;
         let bulk = open(config, who).await?;
-        Ok(Self { urgent, bulk })
+        let store = open(config, who).await?;
+        Ok(Self { urgent, bulk, store })
     }
 
     /// The largest payload that both take.

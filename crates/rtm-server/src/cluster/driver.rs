@@ -22,7 +22,7 @@ use tokio::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         watch,
     },
-    task::{AbortHandle, JoinSet, unconstrained},
+    task::{self, AbortHandle, JoinSet, unconstrained},
     time::sleep_until,
 };
 use tracing::{error, info, warn};
@@ -33,6 +33,7 @@ use super::{
     engine::{Engine, watched_node, watched_user},
     error::{ClusterError, ClusterErrorKind},
     names::{NODES, Names, USERS},
+    store::NodeStore,
     watch::watch as watch_bucket,
 };
 use crate::{
@@ -69,6 +70,8 @@ pub(crate) enum Order {
 enum Input {
     Outcome(OpId, Outcome),
     Watched(EngineKey, Stored),
+    /// A task has given the projects what the store has.
+    Restored(task::Id),
 }
 
 /// What a driver is given.
@@ -79,6 +82,8 @@ pub(crate) struct Gear {
     pub(crate) jetstream: Context,
     pub(crate) names: Names,
     pub(crate) projects: Vec<Arc<Project>>,
+    /// Where the projects' state is, unless the node has a store of its own.
+    pub(crate) store: Option<Arc<NodeStore>>,
     /// What the projects say.
     pub(crate) parcels: UnboundedReceiver<Parcels>,
     pub(crate) orders: UnboundedReceiver<Order>,
@@ -95,6 +100,10 @@ pub(crate) struct Driver {
     /// What is to be handed to each project, in order.
     for_projects: Vec<Vec<FromCluster>>,
     is_member: bool,
+    /// What the store has is being read: nobody is served before.
+    restoring: Option<AbortHandle>,
+    /// Where the node stands but for that.
+    place: Place,
     members: Vec<NodeId>,
     said_at: Option<Instant>,
     nodes_watch: AbortHandle,
@@ -123,6 +132,8 @@ impl Driver {
             input,
             for_projects: gear.projects.iter().map(|_| Vec::new()).collect(),
             is_member: false,
+            restoring: None,
+            place: Place::Joining,
             members: Vec::new(),
             said_at: None,
             nodes_watch: nodes_watch.abort_handle(),
@@ -182,6 +193,12 @@ impl Driver {
         match input {
             Input::Outcome(id, outcome) => self.gear.node.handle_outcome(now(), id, outcome),
             Input::Watched(key, stored) => self.gear.node.handle_watched(now(), &key, &stored),
+            Input::Restored(task) => {
+                // One that was ended may have said so just before.
+                if self.restoring.take_if(|restoring| restoring.id() == task).is_some() {
+                    self.stand(self.place.clone());
+                }
+            }
         }
     }
 
@@ -297,12 +314,14 @@ impl Driver {
                 if has_joined {
                     self.hand_over();
                     self.watch_users();
+                    self.restore();
                 }
                 self.stand_as_member();
             }
             MembershipEvent::LeftOut(why) => {
                 self.is_member = false;
                 self.users_watch.take().inspect(AbortHandle::abort);
+                self.restoring.take().inspect(AbortHandle::abort);
                 self.router.clear();
                 for events in &mut self.for_projects {
                     events.push(FromCluster::LeftOut);
@@ -357,17 +376,33 @@ impl Driver {
     }
 
     /// Says how it stands as a member.
-    fn stand_as_member(&self) {
+    fn stand_as_member(&mut self) {
         let (node, now) = (&self.gear.node, now());
         if node.standing(now) == Standing::Isolated {
             return self.stand(Place::Isolated);
         }
         let is_other = |member: &&Member| member.id != *node.id() && member.role != Role::Draining;
-        self.stand(Place::Member { others: node.view().members().iter().filter(is_other).count() });
+        let others = node.view().members().iter().filter(is_other).count();
+        self.stand(Place::Member { others });
     }
 
-    fn stand(&self, place: Place) {
+    fn stand(&mut self, place: Place) {
+        self.place = place.clone();
+        let is_serving = matches!(place, Place::Member { .. } | Place::Isolated);
+        let place = if is_serving && self.restoring.is_some() { Place::Joining } else { place };
         self.gear.place.send_replace(place);
+    }
+
+    /// The cores that have just joined get what the store has.
+    fn restore(&mut self) {
+        let Some(store) = self.gear.store.clone() else { return };
+        let (projects, input) = (self.gear.projects.clone(), self.input.clone());
+        let task = async move {
+            store.restore(&projects).await;
+            // The driver may have ended.
+            let _ = input.send(Input::Restored(task::id()));
+        };
+        self.restoring = Some(tokio::spawn(task).abort_handle());
     }
 
     /// The cores that have just joined hear where each user is.
@@ -406,6 +441,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.nodes_watch.abort();
         self.users_watch.take().inspect(AbortHandle::abort);
+        self.restoring.take().inspect(AbortHandle::abort);
     }
 }
 

@@ -4,6 +4,7 @@
 mod damage;
 mod jetstream;
 mod logs;
+mod node;
 mod requests;
 mod scan;
 mod state;
@@ -19,6 +20,7 @@ use rtm_core::store::{
 };
 use tokio::time::Instant;
 
+pub(crate) use self::node::NodeStore;
 pub use self::tool::ClusterStore;
 
 use self::{
@@ -122,11 +124,8 @@ impl From<Failure> for BackendError {
 }
 
 impl AsyncBackend for NatsStore {
-    /// Appends to one history are on their way together; all else is one task.
     fn takes_together(&self, first: &StoreWork, next: &StoreWork) -> bool {
-        let is_history =
-            |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() == LogKind::History);
-        is_history(first) && is_history(next)
+        takes_together(first, next)
     }
 
     fn apply(
@@ -156,6 +155,12 @@ impl AsyncBackend for NatsStore {
     fn stats(self: Arc<Self>) -> BoxFuture<'static, Result<BackendStats, BackendError>> {
         Box::pin(async move { Ok(self.figures(Instant::now() + TIME_LIMIT).await?) })
     }
+}
+
+/// Appends to one history are on their way together; all else is one task.
+fn takes_together(first: &StoreWork, next: &StoreWork) -> bool {
+    let is_history = |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() == LogKind::History);
+    is_history(first) && is_history(next)
 }
 
 /// How long anything may take, an election of a leader included.

@@ -298,11 +298,6 @@ impl JetStream {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.requests.waiting()
-    }
 }
 
 impl Start {

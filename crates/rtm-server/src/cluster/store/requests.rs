@@ -130,12 +130,6 @@ impl Requests {
         };
         sent.map_err(|error| NoAnswer::NotSent(error.to_string()))
     }
-
-    /// How many requests are waited for.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.table.lock().open.len()
-    }
 }
 
 impl Drop for Requests {
@@ -171,5 +165,42 @@ impl Table {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.table.lock().open.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(subject: &str) -> Message {
+        let subject = subject.into();
+        Message {
+            subject,
+            reply: None,
+            payload: Bytes::new(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_request_that_nobody_waits_for() {
+        let table = Table::default();
+        let (one, mut answered) = oneshot::channel();
+        let (many, mut all) = mpsc::unbounded_channel();
+        let requests = [table.open(Answers::One(one)), table.open(Answers::Many(many))];
+        let [first, second] = requests.each_ref().map(|open| open.number);
+        for _ in 0..2 {
+            table.hand_out(first, answer("first"));
+            table.hand_out(second, answer("second"));
+        }
+        table.hand_out(7, answer("to nobody"));
+        assert_eq!(answered.try_recv().map(|answer| answer.subject.to_string()), Ok("first".to_owned()));
+        assert!(all.try_recv().is_ok() && all.try_recv().is_ok() && all.try_recv().is_err());
+        drop(requests);
+        assert!(table.lock().open.is_empty());
+        table.hand_out(second, answer("late"));
     }
 }
