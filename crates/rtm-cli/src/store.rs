@@ -79,10 +79,9 @@ struct DataDir {
 
 /// Where a store is.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false, args = ["data_dir", "cluster"])]
 struct Place {
     /// Data directory of the server.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", required_unless_present = "cluster", conflicts_with = "cluster")]
     data_dir: Option<PathBuf>,
     /// Servers of NATS that the cluster is on.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
