@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure itself")]
 
 mod bench;
+#[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]
 mod nats;
 mod serve;
