@@ -52,9 +52,17 @@ mod tests {
     }
 
     #[test]
-    fn a_draining_server_gets_its_clients_back_spread_over_seconds() {
+    fn clients_of_a_server_that_drains_are_elsewhere_soon() {
         let seen = longest_seen(0, true);
-        assert!(seen <= Duration::from_secs(2) && seen > Duration::from_millis(1800));
+        assert!(seen <= Duration::from_millis(250) && seen > Duration::from_millis(225));
+    }
+
+    #[test]
+    fn a_longer_pause_after_a_drain_can_be_asked_for() {
+        let mut rng = Rng::new(1);
+        let config = BackoffConfig { draining: Duration::from_secs(2), ..BackoffConfig::default() };
+        let pauses = (0..2000).map(|_| Backoff::default().pause(&config, true, &mut rng));
+        assert!(pauses.max().is_some_and(|longest| longest > Duration::from_millis(1800)));
     }
 
     #[test]

@@ -137,7 +137,8 @@ impl Default for Config {
 pub struct BackoffConfig {
     /// The longest pause before the first retry. 250 ms.
     pub first: Duration,
-    /// The longest pause before the first retry after the server said that it goes down. 2 s.
+    /// The longest pause before the first retry after the server said that it goes down, or sent its clients elsewhere. It
+    /// spreads that over time itself. 250 ms; at least `first`.
     pub draining: Duration,
     /// The longest pause before any retry. 10 s.
     pub max: Duration,
@@ -149,7 +150,7 @@ impl Default for BackoffConfig {
     fn default() -> Self {
         Self {
             first: Duration::from_millis(250),
-            draining: Duration::from_secs(2),
+            draining: Duration::from_millis(250),
             max: Duration::from_secs(10),
             reset_after: Duration::from_secs(5),
         }

@@ -35,6 +35,8 @@ pub(crate) enum FromCluster {
     Parcel(NodeId, ProjectParcel),
     /// What became of a parcel.
     Posted(Ticket, Posted),
+    /// The post from another node began anew: parcels may be missing.
+    Restarted(NodeId),
     /// A user's entry has changed.
     Entry(UserId, Revised),
 }

@@ -102,6 +102,7 @@ impl Project {
                     FromCluster::View(view) => state.core.handle_view(now, view),
                     FromCluster::Parcel(from, parcel) => state.core.handle_parcel(now, &from, parcel),
                     FromCluster::Posted(ticket, posted) => state.core.handle_posted(now, ticket, posted),
+                    FromCluster::Restarted(from) => state.core.handle_restarted(now, &from),
                     FromCluster::Entry(user_id, entry) => state.core.handle_entry(now, &user_id, &entry),
                 }
             }

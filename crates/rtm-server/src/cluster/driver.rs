@@ -105,6 +105,8 @@ pub(crate) struct Driver {
     /// Where the node stands but for that.
     place: Place,
     members: Vec<NodeId>,
+    /// It leaves when the others have all that was said to them, and not later than this.
+    leaves_by: Option<Instant>,
     said_at: Option<Instant>,
     nodes_watch: AbortHandle,
     users_watch: Option<AbortHandle>,
@@ -135,6 +137,7 @@ impl Driver {
             restoring: None,
             place: Place::Joining,
             members: Vec::new(),
+            leaves_by: None,
             said_at: None,
             nodes_watch: nodes_watch.abort_handle(),
             users_watch: None,
@@ -205,7 +208,7 @@ impl Driver {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Drain => self.gear.node.drain(now()),
-            Order::Leave => self.gear.node.leave(now()),
+            Order::Leave => self.leaves_by = Some(now().instant + LAST_WORDS),
         }
     }
 
@@ -231,6 +234,7 @@ impl Driver {
             self.gear.node.handle_timeout(time);
         }
         self.say_about(time);
+        self.leave_if_heard(time);
         let mut is_over = false;
         loop {
             match self.gear.node.poll_output() {
@@ -257,6 +261,19 @@ impl Driver {
         is_over
     }
 
+    /// Leaves, if it is to, once no other member waits for anything that was said to it.
+    fn leave_if_heard(&mut self, time: Now) {
+        let Some(leaves_by) = self.leaves_by else { return };
+        while let Ok((place, postings)) = self.gear.parcels.try_recv() {
+            self.post(place, postings);
+        }
+        let is_heard = self.members.iter().all(|node| self.gear.node.waiting_bytes(node) == 0);
+        if is_heard || leaves_by <= time.instant {
+            self.leaves_by = None;
+            self.gear.node.leave(time);
+        }
+    }
+
     /// Says now and then how it is.
     fn say_about(&mut self, time: Now) {
         let incarnation = self.gear.node.id().incarnation;
@@ -277,7 +294,10 @@ impl Driver {
             let (app_id, event) = match for_core {
                 ForCore::Parcel { app_id, from, parcel } => (app_id, FromCluster::Parcel(from, parcel)),
                 ForCore::Posted { app_id, ticket, posted } => (app_id, FromCluster::Posted(ticket, posted)),
-                ForCore::Restarted { .. } => continue,
+                ForCore::Restarted { from } => {
+                    self.for_projects.iter_mut().for_each(|events| events.push(FromCluster::Restarted(from.clone())));
+                    continue;
+                }
             };
             // A project that this node does not serve is nobody's.
             if let Some(place) = self.places.get(&app_id) {
@@ -477,6 +497,9 @@ fn boot_ahead() -> Duration {
     #[cfg(not(target_os = "linux"))]
     Duration::ZERO
 }
+
+/// How long a node that leaves waits for the others to take what it said last: they forward it, or tell of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How much is taken before the node does what comes of it.
 const AT_ONCE: usize = 256;
