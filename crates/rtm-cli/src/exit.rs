@@ -49,7 +49,7 @@ fn causes(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         match said.as_str() {
             "" => cause,
-            said if said.contains(&cause) => said.to_owned(),
+            said if said.ends_with(&cause) => said.to_owned(),
             said => format!("{said}: {cause}"),
         }
     })
@@ -83,5 +83,11 @@ mod tests {
     fn a_cause_is_said_once() {
         let error = || anyhow::anyhow!("no room").context("cannot write: no room").context("cannot save");
         assert_eq!(causes(&error()), "cannot save: cannot write: no room");
+    }
+
+    #[test]
+    fn a_cause_is_said_also_where_another_part_said_the_same() {
+        let error = anyhow::Error::new(std::io::Error::other("refused")).context("a: refused; b");
+        assert_eq!(causes(&error), "a: refused; b: refused");
     }
 }
