@@ -3,7 +3,7 @@
 
 use rtm_connection::RtmError;
 
-pub use rtm_codec::{Family, IdFault, InvalidId, Refusal, UnknownWire};
+pub use rtm_codec::{Family, IdFault, InvalidId, InvalidUtf8, Refusal, UnknownWire};
 #[cfg(feature = "typed")]
 pub use rtm_codec::{ValueError, ValueErrorKind};
 

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Wire {
-    /// Binary frames of the subprotocol [`native::SUBPROTOCOL`](crate::native::SUBPROTOCOL): resume, flow control, binary messages.
+    /// Binary frames of the subprotocol `rtm.v1`: resume, flow control, binary messages.
     #[default]
     Native,
     /// The vendor's JSON text frames, as its SDKs speak them.

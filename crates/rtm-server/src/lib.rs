@@ -69,7 +69,7 @@ pub use mounted::ResponseBody;
 #[cfg(feature = "tower-service")]
 pub use mounted::RtmService;
 pub use remote::Remote;
-pub use rtm_codec::{AppId, CallLimit, CallLimits, LimitedCall, UserId};
+pub use rtm_codec::{AppId, CallLimit, CallLimits, IdFault, InvalidId, LimitedCall, UserId};
 pub use rtm_core as core;
 #[cfg(feature = "cluster")]
 pub use rtm_core::cluster::{InvalidNodeName, NodeName};
