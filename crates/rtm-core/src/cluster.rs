@@ -9,6 +9,7 @@ mod calls;
 mod channels;
 mod envelope;
 mod fields;
+mod gateway;
 mod kept;
 mod lease;
 mod node;
@@ -27,6 +28,7 @@ pub use channels::{
     ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said, Version,
 };
 pub use envelope::{Acks, Envelope, Frame, Parcel, PostData, Priority, Sealed};
+pub use gateway::{GatewayWord, Wanted};
 pub use kept::{Deaf, Lease, LeaseEntry, PROTO};
 pub use lease::{
     EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,

@@ -352,6 +352,7 @@ impl Core {
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);
+        self.look_at_requests(now);
         self.presence_in_new_view(now, &old);
         self.look_at_channels(now);
         self.greet(&old);
@@ -413,6 +414,7 @@ impl Core {
                 self.pass_presence_on(now);
             }
             ProjectParcel::Channel(parcel) => self.word_came(now, from, &parcel.channel_id, parcel.word),
+            ProjectParcel::Gateway { id, word } => self.request_word_came(now, from, id, *word),
             ProjectParcel::Home(parcel) => self.home_parcel_came(now, from, *parcel),
             ProjectParcel::SayAgain => self.asked_to_say_again(now, from),
             ProjectParcel::StoredFor { user_id } => self.read_stored_again(now, &user_id),
@@ -438,6 +440,7 @@ impl Core {
             Purpose::Claim(claim) => self.claim_answered(now, claim, answer),
             Purpose::Thaw(session) => self.thaw_answered(now, &user_id, session, answer),
             Purpose::Release { expected } => self.release_answered(&user_id, expected, &answer),
+            Purpose::Request(id) => self.request_located(id, &user_id, &answer),
             Purpose::Where(key) => self.lane_found(now, key, &user_id, &answer),
             Purpose::Reader => self.reader_found(now, &user_id, &answer),
             // What was not removed is looked at again in a while.

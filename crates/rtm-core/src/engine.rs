@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rtm_codec::{SessionId, UserId};
 
 use super::{
+    HttpId,
     arena::SessionKey,
     cluster::{EngineJob, EngineJobId, EngineWork},
 };
@@ -32,6 +33,8 @@ pub(super) enum Purpose {
     Reader,
     /// The entry is void, and goes.
     Tidy,
+    /// An HTTP request is for its client's session there.
+    Request(HttpId),
 }
 
 impl EngineJobs {

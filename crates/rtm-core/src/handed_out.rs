@@ -64,6 +64,9 @@ impl Core {
     /// An HTTP answer was written as a whole, or its connection broke before that. Required for answers with stored
     /// messages ([`GatewayAnswer::OfflineMessages`](rtm_codec::anyrtc::gateway::GatewayAnswer::OfflineMessages)).
     pub fn http_answer_ended(&mut self, now: Now, id: HttpId, is_written: bool) {
+        if self.ended_elsewhere(id, is_written) {
+            return;
+        }
         let now = self.time(now);
         let is_it = |answer: &Answer| matches!(answer.how, Confirmation::Signs { answer, .. } if answer == id);
         let found = self.http.handed_out.0.iter_mut().find(|(_, answer)| is_it(answer));

@@ -1,6 +1,6 @@
 //! Queries of kept messages.
 
-use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, limits};
+use rtm_codec::{Answer, ErrorKind, HistoryOf, QueryHistory, Refusal, UserId, limits};
 
 use super::{Conversation, Core, LogKey, Now, StoreWork, arena::SessionKey, jobs::Waiting, notes::Asker};
 
@@ -11,7 +11,11 @@ impl Core {
         asker: Asker,
         query: &QueryHistory,
     ) -> Option<Result<Answer, Refusal>> {
-        match self.history_work(now, asker.session, query) {
+        let user_id = self.user_id_of(asker.session)?;
+        let work = self
+            .check_conversation(asker.session, &query.conversation)
+            .and_then(|()| self.history_work(now, user_id, query));
+        match work {
             Ok(work) => {
                 self.jobs.ask(work, Waiting::History(asker));
                 None
@@ -20,8 +24,18 @@ impl Core {
         }
     }
 
-    /// What the store has to read for a query of a session.
-    pub(super) fn history_work(&self, now: Now, key: SessionKey, query: &QueryHistory) -> Result<StoreWork, Refusal> {
+    /// Whether a session may read a conversation.
+    pub(super) fn check_conversation(&self, key: SessionKey, conversation: &HistoryOf) -> Result<(), Refusal> {
+        match conversation {
+            HistoryOf::Peer(_) => Ok(()),
+            HistoryOf::Channel(channel_id) => {
+                self.channel_of(key, channel_id).map(drop).ok_or_else(|| ErrorKind::NotInChannel.into())
+            }
+        }
+    }
+
+    /// What the store has to read for a query of a user, who may read the conversation.
+    pub(super) fn history_work(&self, now: Now, user_id: UserId, query: &QueryHistory) -> Result<StoreWork, Refusal> {
         let limit = query.limit as usize;
         if !(1..=limits::HISTORY_PAGE).contains(&limit) {
             return Err(Refusal::new(ErrorKind::InvalidArgument, "a page has 1 to 100 messages"));
@@ -31,14 +45,8 @@ impl Core {
         }
         self.jobs.check_room()?;
         let conversation = match &query.conversation {
-            HistoryOf::Peer(peer_id) => {
-                let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
-                Conversation::between(user_id, peer_id.clone())
-            }
-            HistoryOf::Channel(channel_id) => {
-                self.channel_of(key, channel_id).ok_or(ErrorKind::NotInChannel)?;
-                Conversation::Channel(channel_id.clone())
-            }
+            HistoryOf::Peer(peer_id) => Conversation::between(user_id, peer_id.clone()),
+            HistoryOf::Channel(channel_id) => Conversation::Channel(channel_id.clone()),
         };
         Ok(StoreWork::Read {
             log: LogKey::History(conversation),

@@ -8,9 +8,11 @@ use rtm_codec::{
 };
 
 use super::{
-    Core, HttpId, Now, Place, StoreAnswer, StoreFailed, StoredMessage,
+    Core, HttpId, Now, Place, StoreAnswer, StoreFailed, StoreWork, StoredMessage,
     arena::SessionKey,
     auth::authenticate,
+    cluster::NodeId,
+    far_requests::{Elsewhere, FarRequests},
     handed_out::{Confirmation, HandedOut},
     jobs::{Waiting, history_page},
     timer::Due,
@@ -20,19 +22,54 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Http {
     next: u64,
-    /// Those that wait for the store.
+    /// Those that wait.
     open: BTreeMap<HttpId, Asked>,
     answers: Vec<(HttpId, Result<GatewayAnswer, Refusal>)>,
     pub(super) handed_out: HandedOut,
+    pub(super) far: FarRequests,
 }
 
 /// What a request waits for.
 #[derive(Debug)]
-enum Asked {
-    /// A page of the messages that are stored for the session's user, or all of them.
-    Stored { session: SessionKey, is_page: bool },
-    /// A page of history.
+pub(super) enum Asked {
+    /// The store, for a page of the messages that are stored for the client's user, or all of them.
+    Stored { owner: Owner, is_page: bool },
+    /// The store, for a page of history.
     History,
+    /// The node that has the client's session.
+    Elsewhere(Box<Elsewhere>),
+}
+
+/// Where the session of a request's client is.
+#[derive(Debug)]
+pub(super) enum Owner {
+    Here(SessionKey),
+    Elsewhere(NodeId),
+}
+
+impl Http {
+    /// The number of a request.
+    pub(super) fn number(&mut self) -> HttpId {
+        self.next += 1;
+        HttpId(self.next)
+    }
+
+    pub(super) fn wait(&mut self, id: HttpId, asked: Asked) {
+        self.open.insert(id, asked);
+    }
+
+    pub(super) fn take(&mut self, id: HttpId) -> Option<Asked> {
+        self.open.remove(&id)
+    }
+
+    pub(super) fn answer(&mut self, id: HttpId, answer: Result<GatewayAnswer, Refusal>) {
+        self.answers.push((id, answer));
+    }
+
+    /// How many wait for other nodes.
+    pub(super) fn elsewhere(&self) -> usize {
+        self.open.values().filter(|asked| matches!(asked, Asked::Elsewhere(_))).count()
+    }
 }
 
 impl Core {
@@ -43,8 +80,7 @@ impl Core {
     /// those where its clients reach it.
     pub fn ask(&mut self, now: Now, request: GatewayRequest) -> HttpId {
         let now = self.time(now);
-        self.http.next += 1;
-        let id = HttpId(self.http.next);
+        let id = self.http.number();
         match self.answer_or_read(now, id, request) {
             Ok(Some(answer)) => self.http.answers.push((id, Ok(answer))),
             Ok(None) => {}
@@ -73,6 +109,15 @@ impl Core {
             return Err(ErrorKind::InvalidAppId.into());
         }
         let (asked, work) = match request {
+            GatewayRequest::OfflineMessages { ref caller, .. } | GatewayRequest::History { ref caller, .. }
+                if self.edge.is_some() && self.session_of(&caller.user_id).is_none() =>
+            {
+                let user_id = caller.user_id.clone();
+                let asked = self.ask_elsewhere(id, &user_id, request)?;
+                self.http.wait(id, asked);
+                self.hub.timers.push(now.instant + ANSWER_WITHIN, Due::Http(id));
+                return Ok(None);
+            }
             GatewayRequest::Connect { user_id, token, .. } => {
                 let session = self.gateway_session(now, user_id.as_ref(), token.as_ref())?;
                 return Ok(Some(GatewayAnswer::Connect { session, addresses: Vec::new() }));
@@ -80,32 +125,53 @@ impl Core {
             GatewayRequest::OfflineMessages { caller, page } => {
                 let session = self.callers_session(&caller)?;
                 let after = page.and_then(|page| page.after).map(Place::from);
-                if let Some(after) = after {
-                    self.confirm_page(session, after);
-                }
-                let is_fetched = self.hub.sessions.get_mut(session).is_none_or(|session| session.mail.fetch());
-                if !is_fetched {
+                if !self.may_fetch(session, after) {
                     return Ok(Some(GatewayAnswer::OfflineMessages(StoredPage::default())));
                 }
-                let (limit, max_bytes) = match page {
-                    None => (usize::MAX, STORED_BYTES),
-                    Some(StoredQuery { limit, .. }) => (limit as usize, PAGE_BYTES),
-                };
-                let work = self.stored_messages(now, caller.user_id, after, limit, max_bytes);
-                (Asked::Stored { session, is_page: page.is_some() }, work)
+                self.read_stored(now, caller.user_id, page, Owner::Here(session))
             }
             GatewayRequest::History { caller, query } => {
-                let key = self.callers_session(&caller)?;
-                self.check_limit(now, key, &query.clone().into())?;
-                (Asked::History, self.history_work(now, key, &query)?)
+                let session = self.callers_session(&caller)?;
+                self.may_query(now, session, &query)?;
+                (Asked::History, self.history_work(now, caller.user_id, &query)?)
             }
             // What is added to the protocol has to be added here.
             _ => return Err(ErrorKind::Unsupported.into()),
         };
-        self.http.open.insert(id, asked);
-        self.jobs.ask(work, Waiting::Http(id));
+        self.read_for_request(id, asked, work);
         self.hub.timers.push(now.instant + ANSWER_WITHIN, Due::Http(id));
         Ok(None)
+    }
+
+    /// The store is to read what the answer to a request needs.
+    pub(super) fn read_for_request(&mut self, id: HttpId, asked: Asked, work: StoreWork) {
+        self.http.wait(id, asked);
+        self.jobs.ask(work, Waiting::Http(id));
+    }
+
+    /// A client asks for its stored messages, and has those up to a place. Says whether there may be some for it.
+    pub(super) fn may_fetch(&mut self, session: SessionKey, after: Option<Place>) -> bool {
+        if let Some(after) = after {
+            self.confirm_page(session, after);
+        }
+        self.hub.sessions.get_mut(session).is_none_or(|session| session.mail.fetch())
+    }
+
+    /// What the store is to read for a client that asks for its stored messages.
+    pub(super) fn read_stored(
+        &self,
+        now: Now,
+        user_id: UserId,
+        page: Option<StoredQuery>,
+        owner: Owner,
+    ) -> (Asked, StoreWork) {
+        let (limit, max_bytes) = match page {
+            None => (usize::MAX, STORED_BYTES),
+            Some(StoredQuery { limit, .. }) => (limit as usize, PAGE_BYTES),
+        };
+        let after = page.and_then(|page| page.after).map(Place::from);
+        let work = self.stored_messages(now, user_id, after, limit, max_bytes);
+        (Asked::Stored { owner, is_page: page.is_some() }, work)
     }
 
     /// The session id for a user that may log in. `None` is a user whose id an open project chooses at login.
@@ -128,7 +194,7 @@ impl Core {
     }
 
     /// The session that a caller proves to be its own.
-    fn callers_session(&self, caller: &Caller) -> Result<SessionKey, Refusal> {
+    pub(super) fn callers_session(&self, caller: &Caller) -> Result<SessionKey, Refusal> {
         let is_callers = |key: &SessionKey| {
             let session = self.hub.sessions.get(*key).filter(|session| session.is_there());
             session.is_some_and(|session| session.terms.is_gateway_session(&caller.session))
@@ -141,21 +207,24 @@ impl Core {
         let open = std::mem::take(&mut self.http.open);
         self.http.answers.extend(open.into_keys().map(|id| (id, Ok(GatewayAnswer::TryAgain))));
         self.http.handed_out = HandedOut::default();
+        self.http.far = FarRequests::default();
     }
 
     /// The store has read what an answer needs, or failed to. It may be too late.
     pub(super) fn http_read(&mut self, now: Now, id: HttpId, read: Result<StoreAnswer, StoreFailed>) {
         let Some(asked) = self.http.open.remove(&id) else { return };
         if read.is_err() {
-            self.not_fetched(now, &asked);
+            self.not_fetched(now, id, &asked);
         }
         let answer = match asked {
             Asked::History => history_page(read).map(GatewayAnswer::History),
-            Asked::Stored { session, is_page } => read
+            Asked::Stored { owner, is_page } => read
                 .ok()
                 .and_then(StoreAnswer::into_messages)
-                .map(|(messages, more)| self.hand_out(id, session, is_page, messages, more))
+                .map(|(messages, more)| self.hand_out(id, owner, is_page, messages, more))
                 .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the stored messages")),
+            // It does not wait for the store.
+            Asked::Elsewhere(_) => Err(ErrorKind::Failure.into()),
         };
         self.http.answers.push((id, answer));
     }
@@ -164,7 +233,7 @@ impl Core {
     fn hand_out(
         &mut self,
         id: HttpId,
-        session: SessionKey,
+        owner: Owner,
         is_page: bool,
         messages: Vec<(Place, StoredMessage)>,
         more: bool,
@@ -175,27 +244,41 @@ impl Core {
         let (places, messages): (Vec<_>, Vec<_>) =
             readable.map(|(place, message)| (place, message.into_peer_message())).unzip();
         let next = last.filter(|_| is_page && (more || !places.is_empty())).map(Into::into);
-        let conn = self.hub.sessions.get(session).and_then(|session| session.conn);
-        if let Some(user_id) = self.user_id_of(session) {
-            let how = if is_page { Confirmation::NextPage } else { Confirmation::Signs { answer: id, conn } };
-            self.http.handed_out.add(session, user_id, places, how);
+        match owner {
+            Owner::Here(session) => self.account_for(session, id, is_page, places),
+            Owner::Elsewhere(node) => self.given_elsewhere(id, node, is_page, &places),
         }
         GatewayAnswer::OfflineMessages(StoredPage { messages, next })
+    }
+
+    /// A session's client is given the stored messages at these places.
+    pub(super) fn account_for(&mut self, session: SessionKey, answer: HttpId, is_page: bool, places: Vec<Place>) {
+        let conn = self.hub.sessions.get(session).and_then(|session| session.conn);
+        if let Some(user_id) = self.user_id_of(session) {
+            let how = if is_page { Confirmation::NextPage } else { Confirmation::Signs { answer, conn } };
+            self.http.handed_out.add(session, user_id, places, how);
+        }
     }
 
     /// The time of a request is over.
     pub(super) fn http_due(&mut self, now: Now, id: HttpId) {
         if let Some(asked) = self.http.open.remove(&id) {
-            self.not_fetched(now, &asked);
-            let refusal = Refusal::new(ErrorKind::Failure, "the server's store did not answer in time");
+            self.not_fetched(now, id, &asked);
+            let what = match asked {
+                Asked::Elsewhere(_) => "the node of the session did not answer in time",
+                Asked::Stored { .. } | Asked::History => "the server's store did not answer in time",
+            };
+            let refusal = Refusal::new(ErrorKind::Failure, what);
             self.http.answers.push((id, Err(refusal)));
         }
     }
 
     /// A request gets no answer but a failure. If it was for stored messages, they are yet to be fetched.
-    fn not_fetched(&mut self, now: Now, asked: &Asked) {
-        if let Asked::Stored { session, .. } = asked {
-            self.fetch_failed(now, *session);
+    fn not_fetched(&mut self, now: Now, id: HttpId, asked: &Asked) {
+        match asked {
+            Asked::Stored { owner: Owner::Here(session), .. } => self.fetch_failed(now, *session),
+            Asked::Stored { owner: Owner::Elsewhere(node), .. } => self.not_given_elsewhere(id, node),
+            Asked::History | Asked::Elsewhere(_) => {}
         }
     }
 

@@ -65,6 +65,7 @@ mod fan_out;
 mod far_invitations;
 mod far_presence;
 mod far_reads;
+mod far_requests;
 mod frozen;
 mod given_invitations;
 mod handed_out;

@@ -6,14 +6,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use rtm_codec::{
-    AppId, CallId, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event, InstanceId, MessageId,
-    PeerMessage, PeerOnlineState, Refusal, RequestId, Revision, RtmMessage, SendOutcome, SessionId, SessionTicket,
-    Text, UserId,
+    AppId, CallId, ChannelAttribute, ChannelAttributes, ChannelId, ErrorKind, Event, HistoryCursor, HistoryOf,
+    InstanceId, MessageId, PeerMessage, PeerOnlineState, QueryHistory, Refusal, RequestId, Revision, RtmMessage,
+    SendOutcome, SessionId, SessionTicket, Text, UserId,
 };
 use rtm_core::cluster::{
-    Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, FanOut, ForwardedNews, HeldChannel,
-    HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession, PagedUser, Parcel,
-    ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Said, Sighting, Verdict, Version,
+    Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, FanOut, ForwardedNews, GatewayWord,
+    HeldChannel, HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession, PagedUser, Parcel,
+    ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Said, Sighting, Verdict, Version, Wanted,
 };
 
 const SESSION: SessionId = SessionId([7; 16]);
@@ -96,6 +96,14 @@ fn outcome(outcome: Result<SendOutcome, Refusal>) -> ProjectParcel {
         outcome,
         hops: 1,
     }))
+}
+
+fn of_a_request(word: GatewayWord) -> ProjectParcel {
+    ProjectParcel::Gateway { id: 5, word: Box::new(word) }
+}
+
+fn query(conversation: HistoryOf, after: Option<HistoryCursor>) -> QueryHistory {
+    QueryHistory { conversation, from_ts: 1, until_ts: 2, after, limit: 3 }
 }
 
 fn verdict(verdict: Verdict) -> ProjectParcel {
@@ -228,6 +236,27 @@ fn examples() -> Vec<ProjectParcel> {
         },
         ProjectParcel::SayAgain,
         ProjectParcel::StoredFor { user_id: user("a") },
+        of_a_request(GatewayWord::Ask {
+            user_id: user("a"),
+            session: "gateway".into(),
+            wanted: Wanted::StoredMessages { after: Some(3) },
+        }),
+        of_a_request(GatewayWord::Ask {
+            user_id: user("a"),
+            session: "gateway".into(),
+            wanted: Wanted::History(query(HistoryOf::Peer(user("b")), None)),
+        }),
+        of_a_request(GatewayWord::Ask {
+            user_id: user("a"),
+            session: "gateway".into(),
+            wanted: Wanted::History(query(HistoryOf::Channel(channel()), Some(HistoryCursor(4)))),
+        }),
+        of_a_request(GatewayWord::May),
+        of_a_request(GatewayWord::Nothing),
+        of_a_request(GatewayWord::Refused(refusal())),
+        of_a_request(GatewayWord::Given { places: vec![1, 300], is_page: true }),
+        of_a_request(GatewayWord::NotGiven),
+        of_a_request(GatewayWord::Ended { is_written: true }),
     ]
 }
 

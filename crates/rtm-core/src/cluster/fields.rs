@@ -8,8 +8,9 @@ use std::{
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use rtm_codec::{
-    Answer, AttributeKey, CallId, ChannelAttributes, ChannelId, Epoch, Event, InstanceId, MessageId, PeerMessage,
-    PeerOnlineState, Refusal, RequestId, Revision, SendOutcome, SessionId, SessionTicket, SharedEvent, Text, UserId,
+    Answer, AttributeKey, CallId, ChannelAttributes, ChannelId, Epoch, Event, HistoryCursor, InstanceId, MessageId,
+    PeerMessage, PeerOnlineState, Refusal, RequestId, Revision, SendOutcome, SessionId, SessionTicket, SharedEvent,
+    Text, UserId,
 };
 
 use super::{
@@ -180,7 +181,7 @@ macro_rules! wrapped {
     )*};
 }
 
-wrapped!(SessionId MessageId RequestId Revision Epoch);
+wrapped!(SessionId MessageId RequestId Revision Epoch HistoryCursor);
 
 macro_rules! ids {
     ($($name:ident)*) => {$(
@@ -371,6 +372,17 @@ answers! {
     SendMessageToPeer(SendOutcome)
     GetUserAttributes(BTreeMap<AttributeKey, Text>)
     GetChannelAttributes(ChannelAttributes)
+}
+
+impl Field for Refusal {
+    fn put(&self, out: &mut Output) {
+        Err::<SendOutcome, Self>(self.clone()).put(out);
+    }
+
+    fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
+        let refused: Result<SendOutcome, Self> = Field::get(input)?;
+        refused.err().ok_or_else(|| ParcelErrorKind::Damaged.into())
+    }
 }
 
 impl Field for ChannelAttributes {

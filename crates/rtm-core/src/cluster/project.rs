@@ -11,6 +11,7 @@ use rtm_codec::{
 use super::{
     calls::{CallMessage, CallOutcome},
     channels::{ChannelParcel, HomeParcel},
+    gateway::GatewayWord,
     post::Ticket,
     presence::PresenceParcel,
     view::NodeId,
@@ -143,6 +144,13 @@ pub enum ProjectParcel {
     StoredFor {
         /// Whose.
         user_id: UserId,
+    },
+    /// Something about an HTTP request of the vendor's.
+    Gateway {
+        /// The number that the node has given it to which it came.
+        id: u64,
+        /// What.
+        word: Box<GatewayWord>,
     },
 }
 

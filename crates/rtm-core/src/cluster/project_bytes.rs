@@ -2,7 +2,7 @@
 //! is there is a new variant.
 
 use bytes::Bytes;
-use rtm_codec::AppId;
+use rtm_codec::{AppId, HistoryOf, QueryHistory};
 
 use super::{
     bytes::ParcelError,
@@ -13,6 +13,7 @@ use super::{
     },
     envelope::{Parcel, Sealed},
     fields::{Field as _, Input, Output, enums, structs},
+    gateway::{GatewayWord, Wanted},
     presence::{PagedUser, PresenceParcel, Sighting},
     project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict},
 };
@@ -60,6 +61,7 @@ enums! {
         16 Fetch { user_id instance ticket }
         17 SayAgain
         18 StoredFor { user_id }
+        19 Gateway { id word }
     }
     Verdict {
         0 NotHere
@@ -117,6 +119,23 @@ enums! {
         3 MovedAway(user_id)
         4 All(user_ids)
     }
+    GatewayWord {
+        0 Ask { user_id session wanted }
+        1 May
+        2 Nothing
+        3 Refused(refusal)
+        4 Given { places is_page }
+        5 NotGiven
+        6 Ended { is_written }
+    }
+    Wanted {
+        0 StoredMessages { after }
+        1 History(query)
+    }
+    HistoryOf {
+        0 Peer(user_id)
+        1 Channel(channel_id)
+    }
     HomeParcel {
         0 Pull { term partitions }
         1 Held { term channels done }
@@ -140,4 +159,5 @@ structs! {
     ForwardedNews { event mark }
     Mark { origin k since }
     HeldChannel { channel_id part settle moving }
+    QueryHistory { conversation from_ts until_ts after limit }
 }

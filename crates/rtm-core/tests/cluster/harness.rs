@@ -16,7 +16,7 @@ use rtm_core::{
         Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Parcel, Posted, Posting, ProjectParcel, Revised,
         Ticket, UserEntry, View, partition,
     },
-    store::{Backend, Memory, StateKind, Task, read_state},
+    store::{Backend, LogKey, Memory, StateKind, Task, read_state},
 };
 
 pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
@@ -291,7 +291,7 @@ impl World {
         self.pump();
     }
 
-    fn frame(&mut self, client: C, frame: ClientFrame) {
+    pub(crate) fn frame(&mut self, client: C, frame: ClientFrame) {
         let (node, conn) = (self.clients[client.0].node, self.clients[client.0].conn);
         self.cores[node].handle_frame(self.now, conn, frame);
     }
@@ -307,6 +307,17 @@ impl World {
             self.pump();
         }
         id
+    }
+
+    /// How many entries a log of the store has.
+    pub(crate) fn stored(&mut self, log: &LogKey) -> usize {
+        let app_id = AppId::new(APP_ID).unwrap();
+        let (log, times) = (log.clone(), 0..u64::MAX);
+        let work = StoreWork::Read { log, after: None, times, limit: usize::MAX, max_bytes: usize::MAX };
+        match self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0) {
+            Ok(StoreAnswer::Entries { entries, .. }) => entries.len(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn reply(&self, client: C, id: RequestId) -> Option<&Result<Answer, Refusal>> {

@@ -15,5 +15,6 @@ mod leaving;
 mod messages;
 mod presence;
 mod random;
+mod requests;
 mod restarted;
 mod stored;
