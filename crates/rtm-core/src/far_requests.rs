@@ -243,9 +243,16 @@ impl Core {
         let Some(view) = self.edge.as_ref().map(|edge| &edge.view) else { return };
         let far = &mut self.http.far;
         far.given.retain(|_, node| view.has(node));
-        let gone: Vec<_> = far.taken.extract_if(.., |(node, _), _| !view.has(node)).collect();
-        for (_, taken) in gone {
-            self.http_answer_ended(now, taken.answer, false);
+        let mut gone = Vec::new();
+        far.taken.retain(|(node, _), taken| {
+            let is_there = view.has(node);
+            if !is_there {
+                gone.push(taken.answer);
+            }
+            is_there
+        });
+        for answer in gone {
+            self.http_answer_ended(now, answer, false);
         }
     }
 }
