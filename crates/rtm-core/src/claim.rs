@@ -11,7 +11,7 @@ use rtm_codec::{ClientFrame, CloseReason, ErrorKind, InstanceId, ServerFrame, Se
 
 use super::{
     ConnId, Core, Now, Outgoing,
-    cluster::{Ask, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
+    cluster::{Ask, ChannelWord, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
     engine::Purpose,
     login::{Arrival, Entrant, Fresh},
     ousted::OustedSessions,
@@ -46,6 +46,8 @@ struct Claim {
     behind: Vec<Entrant>,
     /// Other nodes that ask for the user meanwhile.
     asks: Vec<(NodeId, Ask)>,
+    /// What other nodes say to the session that is about to be here.
+    early: Vec<(NodeId, ProjectParcel)>,
 }
 
 /// What a claim waits for.
@@ -90,6 +92,7 @@ impl Claim {
             since,
             behind: Vec::new(),
             asks: Vec::new(),
+            early: Vec::new(),
         }
     }
 
@@ -123,6 +126,34 @@ impl Claims {
 
     fn of_user(&mut self, user_id: &UserId) -> Option<&mut Claim> {
         self.open.values_mut().find(|claim| claim.user_id == *user_id)
+    }
+
+    /// Others may know before this node that a session is here: what they say to it waits for that. Gives back what does
+    /// not.
+    pub(super) fn await_session(&mut self, from: &NodeId, parcel: ProjectParcel) -> Option<ProjectParcel> {
+        let (user_id, session) = match &parcel {
+            ProjectParcel::Outcome(outcome) => (&outcome.user_id, outcome.session),
+            ProjectParcel::Channel(channel) => match &channel.word {
+                ChannelWord::Forwarded { user_id, session, .. } | ChannelWord::ForwardEnd { user_id, session } => {
+                    (user_id, *session)
+                }
+                _ => return Some(parcel),
+            },
+            _ => return Some(parcel),
+        };
+        let is_moving_in = |claim: &&mut Claim| match &claim.stage {
+            Stage::Writing { gain, .. } | Stage::ReadingBack { gain, .. } => {
+                matches!(gain, Gain::Moved(_)) && claim.session == session && claim.user_id == *user_id
+            }
+            _ => false,
+        };
+        match self.open.values_mut().find(is_moving_in) {
+            Some(claim) if claim.early.len() < EARLY => {
+                claim.early.push((from.clone(), parcel));
+                None
+            }
+            _ => Some(parcel),
+        }
     }
 
     /// Whether a connection waits for a claim.
@@ -350,7 +381,7 @@ impl Core {
     fn claim_won(&mut self, now: Now, id: u64, revision: u64, gain: Gain) {
         let Some(edge) = &mut self.edge else { return };
         let Some(claim) = edge.claims.open.remove(&id) else { return };
-        let Claim { user_id, entrant, session, asked, behind, asks, .. } = claim;
+        let Claim { user_id, entrant, session, asked, behind, asks, early, .. } = claim;
         let own_node = edge.node.clone();
         edge.own(&user_id, revision);
         if let Some(node) = &asked {
@@ -376,6 +407,9 @@ impl Core {
                 Some(_) => {}
                 None => self.release_entry(&user_id),
             },
+        }
+        for (from, parcel) in early {
+            self.parcel_came(now, &from, parcel);
         }
         self.receiver_is_here(now, &user_id);
         self.go_on_behind(now, behind, asks);
@@ -494,6 +528,8 @@ impl Core {
     }
 }
 
+/// So much waits for a session that is about to be here.
+const EARLY: usize = 1024;
 /// After so long a client is sent to another node, which may reach the engine.
 pub(super) const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a claim waits before it asks an engine again that gave no answer.

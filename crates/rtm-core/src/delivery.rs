@@ -115,7 +115,7 @@ impl Core {
             return self.go_on_with_lane(now, key, to);
         }
         let Some(node) = elsewhere else {
-            if lane.awaits_return(now.instant) {
+            if lane.awaits_return(now.instant) || lane.awaits_outcome() {
                 return;
             }
             let waiting = lane.take_waiting();

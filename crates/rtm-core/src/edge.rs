@@ -380,8 +380,11 @@ impl Core {
         self.hub.close_overfull(now);
     }
 
-    fn parcel_came(&mut self, now: Now, from: &NodeId, parcel: ProjectParcel) {
-        let Some(parcel) = self.edge.as_mut().and_then(|edge| edge.put_off(from, parcel)) else { return };
+    pub(super) fn parcel_came(&mut self, now: Now, from: &NodeId, parcel: ProjectParcel) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(parcel) = edge.put_off(from, parcel).and_then(|parcel| edge.claims.await_session(from, parcel)) else {
+            return;
+        };
         match parcel {
             ProjectParcel::Ask(ask) => self.asked_for_session(now, from, ask),
             ProjectParcel::Verdict { claim, verdict } => self.claim_judged(now, from, claim, verdict),

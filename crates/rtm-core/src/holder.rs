@@ -253,7 +253,7 @@ impl Core {
     ) {
         let Some(edge) = &mut self.edge else { return };
         parts.retain(|(node, _)| edge.view.has(node));
-        self.forget_moved_away(channel_id, &parts);
+        let moved = self.forget_moved_away(channel_id, &parts);
         let Some(edge) = &mut self.edge else { return };
         let Some(roster) = edge.rosters.get_mut(channel_id) else {
             if confirm {
@@ -273,7 +273,9 @@ impl Core {
             return;
         }
         let is_first = roster.version == Version::default();
-        let news = roster.take_snapshot(version, parts);
+        let mut news = roster.take_snapshot(version, parts);
+        // They were members before.
+        news.retain(|item| !matches!(item, MemberNews::Joined(user_id) if moved.contains(user_id)));
         if confirm {
             roster.owe(version);
         }

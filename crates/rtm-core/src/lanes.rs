@@ -240,6 +240,12 @@ impl Lane {
         taken
     }
 
+    /// Whether the first message that waits to be sent has one before it that another node may be storing.
+    pub(super) fn awaits_outcome(&self) -> bool {
+        let before = self.messages.iter().take_while(|message| !message.is_here());
+        before.into_iter().any(|message| message.store && matches!(message.place, Place::Placed { .. }))
+    }
+
     /// Takes the messages out that wait to be sent.
     pub(super) fn take_waiting(&mut self) -> Vec<LaneMessage> {
         let waiting: Vec<_> = self.messages.iter().filter(|message| message.is_here()).cloned().collect();

@@ -196,12 +196,12 @@ impl Core {
         self.leave_if_empty(channel_id);
     }
 
-    /// The home has said which members are elsewhere: some may have been members of this node.
-    pub(super) fn forget_moved_away(&mut self, channel_id: &ChannelId, parts: &[(NodeId, Part)]) {
-        let gone: Vec<UserId> = self.moving_out(channel_id).cloned().collect();
-        for user_id in gone.iter().filter(|user_id| parts.iter().any(|(_, part)| part.has(user_id))) {
-            self.moved_away(channel_id, user_id);
-        }
+    /// The home has said which members are elsewhere. Gives those that were members of this node.
+    pub(super) fn forget_moved_away(&mut self, channel_id: &ChannelId, parts: &[(NodeId, Part)]) -> Vec<UserId> {
+        let is_elsewhere = |user_id: &&UserId| parts.iter().any(|(_, part)| part.has(user_id));
+        let gone: Vec<UserId> = self.moving_out(channel_id).filter(is_elsewhere).cloned().collect();
+        gone.iter().for_each(|user_id| self.moved_away(channel_id, user_id));
+        gone
     }
 
     fn leave_if_empty(&mut self, channel_id: &ChannelId) {

@@ -74,6 +74,48 @@ fn members_see_each_other_over_nodes() {
 }
 
 #[test]
+fn a_member_that_moves_gets_what_is_said_before_its_new_node_knows_that_it_is_there() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, carol) = (world.login(0, "alice"), world.login(0, "carol"));
+    world.join_channel(alice, &channel);
+    world.join_channel(carol, &channel);
+    world.cut(alice);
+    world.engine.is_late = true;
+    let alice = world.resume(1, alice);
+    assert!(world.welcome(alice).is_none());
+    assert_eq!(world.cores[0].node_of(&uid("alice")), Some(&node(1)));
+    let sent = say(&mut world, carol, &channel, "hello");
+    assert_eq!(world.reply(carol, sent), Some(&Ok(Answer::SendChannelMessage(()))));
+    world.answer_late();
+    assert_eq!(world.heard(alice), ["hello"]);
+}
+
+#[test]
+fn nobody_hears_of_a_member_that_moves_while_the_home_of_its_channel_is_lost() {
+    for at in 0..4 {
+        let mut world = World::new(3);
+        world.pump();
+        let names = (0..).map(|number| format!("channel-{number}"));
+        let channel = names.filter(|name| world.home_of(name) == 2).nth(at).unwrap();
+        let (alice, carol) = (world.login(0, "alice"), world.login(0, "carol"));
+        world.join_channel(alice, &channel);
+        world.join_channel(carol, &channel);
+        assert_eq!(world.comings(alice), ["+carol 2"]);
+        world.stall(1, 2);
+        world.cut(alice);
+        let alice = world.resume(1, alice);
+        world.kill(2);
+        world.unstall();
+        world.advance(secs(5));
+        assert_eq!(world.comings(carol), Vec::<String>::new());
+        assert_eq!(world.comings(alice), Vec::<String>::new());
+        assert_eq!(world.members(carol, &channel), ["alice", "carol"]);
+    }
+}
+
+#[test]
 fn counts_are_told_and_answered_over_nodes() {
     let mut world = World::new(3);
     world.pump();

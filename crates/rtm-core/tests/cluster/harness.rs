@@ -13,8 +13,8 @@ use rtm_codec::{
 use rtm_core::{
     ConnId, Core, Now, Outgoing, ProjectConfig, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     cluster::{
-        Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, Parcel, Posted, Posting, ProjectParcel, Revised,
-        Ticket, UserEntry, View, partition,
+        Change, EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, NodeName, Parcel, Posted, Posting,
+        ProjectParcel, Revised, Ticket, UserEntry, View, partition,
     },
     store::{Backend, LogKey, Memory, StateKind, Task, read_state},
 };
@@ -54,6 +54,9 @@ pub(crate) struct Engine {
     pub(crate) loses_answers: usize,
     /// So many of the next jobs are not done at all, and not answered.
     pub(crate) is_deaf: usize,
+    /// Writes are done, and answered later.
+    pub(crate) is_late: bool,
+    late: Vec<(usize, EngineJobId, EngineAnswer)>,
 }
 
 /// A parcel, and what its sender is told of it.
@@ -390,6 +393,15 @@ impl World {
         self.pump();
     }
 
+    /// The engine's answers that were late come.
+    pub(crate) fn answer_late(&mut self) {
+        self.engine.is_late = false;
+        for (number, job, answer) in std::mem::take(&mut self.engine.late) {
+            self.cores[number].handle_engine(self.now, job, answer);
+        }
+        self.pump();
+    }
+
     pub(crate) fn view(&self) -> &View {
         &self.view
     }
@@ -708,7 +720,10 @@ impl World {
         let moved = !jobs.is_empty();
         for job in jobs {
             let (answer, changed) = self.engine.serve(&job);
-            self.cores[number].handle_engine(self.now, job.id, answer);
+            match self.engine.is_late && matches!(job.work, EngineWork::Write { .. }) {
+                true => self.engine.late.push((number, job.id, answer)),
+                false => self.cores[number].handle_engine(self.now, job.id, answer),
+            }
             let Some(changed) = changed else { continue };
             for at in (0..self.cores.len()).filter(|at| !self.dead.contains(at)) {
                 match self.blind.get_mut(&at) {
