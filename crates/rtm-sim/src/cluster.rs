@@ -36,7 +36,8 @@ pub(crate) struct Member {
     pub(crate) node: Node,
     pub(crate) router: Router,
     pub(crate) timer: Option<Duration>,
-    pub(crate) is_draining: bool,
+    /// Since when it hands its sessions over.
+    pub(crate) drains_since: Option<Duration>,
     pub(crate) leaves: bool,
 }
 
@@ -64,8 +65,6 @@ pub(crate) enum NodeStep {
     NobodyThere { process: u64, to: NodeId },
     /// A process that was isolated for too long gives up.
     GivesUp { process: u64 },
-    /// A process that drains leaves.
-    Leaves { process: u64 },
     /// A process that leaves has had enough time.
     Ends { process: u64 },
     /// The way from here to another node is whole again.

@@ -150,7 +150,8 @@ impl Channels {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let channel_id = match event {
             RtmEvent::Gap { channel_id, reason, .. } => {
-                let ends = *reason != GapReason::Dropped && !facts.came_back_whole(now, device);
+                let ends =
+                    facts.gap_reason(device, *reason) != GapReason::Dropped && !facts.came_back_whole(now, device);
                 for ((owner, name), member) in &mut self.members {
                     if *owner == device && channel_id.as_ref().is_none_or(|channel_id| channel_id == name) {
                         // It may come after the answer to the join that made up for it.

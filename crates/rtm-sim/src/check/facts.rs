@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rtm_codec::{ClientFrame, CloseReason, KeepAlive, UserId, Wire};
-use rtm_connection::ConnectionState;
+use rtm_connection::{ConnectionState, GapReason};
 use rtm_core::Settings;
 
 use crate::figures::DeviceConfig;
@@ -444,6 +444,17 @@ impl Facts {
             && is_before(known.lost_at)
             && is_before(known.ousted_at)
             && is_before(self.offline_at(now, &known.user_id))
+    }
+
+    /// Why a device misses something. A client cannot tell a session that lapsed from a member whose node was lost while it
+    /// moved.
+    pub(super) fn gap_reason(&self, device: usize, reason: GapReason) -> GapReason {
+        let known = &self.devices[device];
+        let has_lapsed = known.lapsed_at.is_some_and(|at| at >= known.since.from);
+        match reason {
+            GapReason::LeftChannel if self.is_cluster && !has_lapsed => GapReason::Dropped,
+            reason => reason,
+        }
     }
 
     /// Whether a device has been connected since before `since`, and nothing came over it or over the network.

@@ -26,7 +26,7 @@ pub(super) struct Gap {
 impl Gaps {
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         let RtmEvent::Gap { channel_id, lost, reason, .. } = event else { return Ok(()) };
-        let (channel_id, lost, reason) = (channel_id.clone(), *lost, *reason);
+        let (channel_id, lost, reason) = (channel_id.clone(), *lost, facts.gap_reason(device, *reason));
         let known = &facts.devices[device];
         let follows_from =
             known.link_lost_at.filter(|at| *at >= known.before.from && facts.came_back_whole(now, device));

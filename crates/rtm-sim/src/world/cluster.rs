@@ -31,7 +31,7 @@ impl World {
         let process = &mut self.servers[server];
         process.process += 1;
         let (node, router) = (Node::new(config, seed, now), Router::default());
-        process.member = Some(Member { node, router, timer: None, is_draining: false, leaves: false });
+        process.member = Some(Member { node, router, timer: None, drains_since: None, leaves: false });
         for (key, stored) in all {
             self.plan_watched(server, key, stored);
         }
@@ -118,7 +118,7 @@ impl World {
                     core.handle_parcel(now, &from, parcel);
                 }
                 ForCore::Posted { ticket, posted, .. } => core.handle_posted(now, ticket, posted),
-                ForCore::Restarted { .. } => {}
+                ForCore::Restarted { from } => core.handle_restarted(now, &from),
             }
         }
         says
@@ -281,7 +281,6 @@ impl World {
             NodeStep::GivesUp { process } if process == number => {
                 self.with_node(server, |member| member.node.give_up(now));
             }
-            NodeStep::Leaves { process } if process == number => self.leave(server),
             NodeStep::Ends { process } if process == number && self.servers[server].member.is_some() => {
                 self.crash_server(server);
             }

@@ -43,7 +43,7 @@ impl World {
                 let by = 10_000 - self.rng.below(20_000) as i64;
                 self.jump_clock(by);
             }
-            Mishap::Drain => self.drain_server(server),
+            Mishap::Drain => return self.drain_server(server),
             Mishap::Election => {
                 until = self.now + mishap.time(&mut self.rng);
                 if self.rng.chance(700) {
@@ -65,15 +65,30 @@ impl World {
         self.ledger.cluster_disturbed(self.now, until);
     }
 
-    /// A server hands its sessions over, and leaves.
+    /// A server hands its sessions over, and leaves when it has none: nobody is to notice more than a reconnect.
     pub(crate) fn drain_member(&mut self, server: usize) {
-        let (now, process) = (self.server_now(), self.servers[server].process);
-        let Some(member) = self.servers[server].member.as_mut().filter(|member| !member.is_draining) else { return };
-        member.is_draining = true;
+        let now = self.server_now();
+        let process = &mut self.servers[server];
+        let (Some(core), Some(member)) = (&mut process.core, &mut process.member) else { return };
+        if process.stands_since.is_some() || member.drains_since.is_some() {
+            return;
+        }
+        member.drains_since = Some(self.now);
         member.node.drain(now);
-        let at = self.now + self.rng.between(&DRAINS_FOR);
-        self.ledger.cluster_disturbed(self.now, at);
-        self.plan_node(at, server, NodeStep::Leaves { process });
+        core.drain_cluster(now);
+        self.counts.drains += 1;
+        self.settle_server(server);
+    }
+
+    /// A server that has handed everything over leaves, or that has taken too long.
+    fn leave_if_drained(&mut self, server: usize) {
+        let process = &self.servers[server];
+        let since = process.member.as_ref().filter(|_| process.stands_since.is_none()).and_then(|it| it.drains_since);
+        let Some(since) = since else { return };
+        let is_done = process.core.as_ref().is_none_or(|core| core.remaining().is_nothing());
+        if is_done || self.now > since + DRAIN_TIME {
+            self.leave(server);
+        }
     }
 
     /// Everything is well between servers from now on.
@@ -84,16 +99,12 @@ impl World {
         cluster.nodes.heal(self.now);
         cluster.users.heal(self.now);
         self.ledger.cluster_disturbed(self.now, self.now);
-        for server in 0..self.servers.len() {
-            if self.servers[server].member.as_ref().is_some_and(|member| member.is_draining) {
-                self.leave(server);
-            }
-        }
     }
 
     /// Looks the cluster over, from time to time.
     pub(crate) fn look(&mut self) {
         self.agenda.plan(self.now + LOOK_EVERY, Step::Look);
+        (0..self.servers.len()).for_each(|server| self.leave_if_drained(server));
         let Some(cluster) = &self.cluster else { return };
         let most = cluster.post.urgent_bytes + cluster.post.bulk_bytes;
         for member in self.servers.iter().filter_map(|server| server.member.as_ref()) {
@@ -127,5 +138,5 @@ impl World {
     }
 }
 
-/// How long a server that drains goes on.
-const DRAINS_FOR: std::ops::RangeInclusive<Duration> = Duration::from_secs(4)..=Duration::from_secs(15);
+/// How long a server may take to hand its sessions over.
+const DRAIN_TIME: Duration = Duration::from_secs(60);

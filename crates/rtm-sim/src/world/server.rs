@@ -397,6 +397,9 @@ impl World {
 
     /// The server is told to shut down.
     pub(crate) fn drain_server(&mut self, server: usize) {
+        if self.cluster.is_some() {
+            return self.drain_member(server);
+        }
         let process = &mut self.servers[server];
         let Some(core) = process.core.as_mut().filter(|_| process.stands_since.is_none()) else { return };
         core.drain();
@@ -404,16 +407,11 @@ impl World {
         self.server_line(server, || "shuts down".to_owned());
         let run = self.servers[server].run;
         let links: Vec<_> = self.servers[server].links.values().copied().collect();
-        if self.cluster.is_some() {
-            self.drain_member(server);
-        }
         for link in links {
             let at = self.now + self.rng.between(&(Duration::ZERO..=DRAIN_TIME));
             self.agenda.plan(at, Step::DrainCloses { server, run, link });
         }
-        if self.cluster.is_none() {
-            self.agenda.plan(self.now + DRAIN_TIME * 2, Step::ServerEnds { server, run });
-        }
+        self.agenda.plan(self.now + DRAIN_TIME * 2, Step::ServerEnds { server, run });
         self.settle_server(server);
     }
 
