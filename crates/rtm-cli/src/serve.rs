@@ -14,7 +14,7 @@ use crate::{connect::Stop, exit::WrongArgument};
 /// Run a server until SIGINT or SIGTERM.
 ///
 /// It prints "listening on ADDR" for each address when it is ready. Flags override the config file. GET /healthz answers 200
-/// while the server accepts clients.
+/// while the server accepts clients, and GET /readyz also only while it is in touch with its cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on [default: 127.0.0.1:8080]. A host name stands for all its addresses, port 0 for any free port.

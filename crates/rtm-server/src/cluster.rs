@@ -8,6 +8,7 @@ mod driver;
 mod engine;
 pub(crate) mod error;
 pub(crate) mod names;
+mod others;
 mod probe;
 mod requests;
 pub(crate) mod store;
@@ -87,6 +88,7 @@ impl Member {
     pub(crate) async fn start(
         config: &ClusterConfig,
         name: NodeName,
+        addresses: Vec<String>,
         projects: Vec<Arc<Project>>,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
@@ -133,6 +135,7 @@ impl Member {
             store,
             parcels: mail.parcels.1,
             orders: obeyed,
+            addresses,
             place,
         });
         let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(jobs)];

@@ -2,7 +2,7 @@
 
 mod file;
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
@@ -160,6 +160,13 @@ impl Advertise {
 impl From<SocketAddr> for Advertise {
     fn from(address: SocketAddr) -> Self {
         Self { host: address.ip().to_canonical().to_string(), port: address.port() }
+    }
+}
+
+impl fmt::Display for Advertise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     error::Error,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -153,6 +153,17 @@ impl Exchange {
                     text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
                 } else if !self.shared.is_serving() {
                     text(StatusCode::SERVICE_UNAVAILABLE, "joining\n")
+                } else {
+                    text(StatusCode::OK, "ok\n")
+                }
+            }
+            (&Method::GET | &Method::HEAD, None) if request.uri().path() == READY => {
+                if self.shared.draining.has_begun() {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+                } else if !self.shared.is_serving() {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "joining\n")
+                } else if !self.shared.is_certain.load(Ordering::Relaxed) {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "isolated\n")
                 } else {
                     text(StatusCode::OK, "ok\n")
                 }
@@ -380,6 +391,8 @@ pub(crate) fn text(status: StatusCode, what: &'static str) -> Response<Full<Byte
 
 /// Where an operator asks how the server is.
 const HEALTH: &str = "/healthz";
+/// Where a load balancer, or another node, asks whether it is better off here than elsewhere.
+const READY: &str = "/readyz";
 /// What a proxy sends on that is not set up for WebSocket.
 const NO_UPGRADE: &str = "this is a WebSocket handshake without its Upgrade header: the proxy in front has to send that on \
     (nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_http_version 1.1)\n";

@@ -22,7 +22,7 @@
 //! | serve connections that your program accepted | [`ServerHandle::serve`]; with the feature `tower-service`, in an axum application |
 //! | ban a user, read figures | [`Server::ban`], [`Server::stats`] |
 //!
-//! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, and `/healthz`.
+//! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, `/healthz` and `/readyz`.
 //! [`core`] (the crate `rtm-core`) has the rules of the protocol, without IO.
 
 mod address;

@@ -41,7 +41,7 @@ struct HandedOut {
 
 impl ServerHandle {
     /// Answers a request to the application's own HTTP server: a WebSocket handshake on any path (this server then serves the
-    /// connection), a request to the gateway of the vendor's wire, or `/healthz`.
+    /// connection), a request to the gateway of the vendor's wire, `/healthz`, or `/readyz`.
     ///
     /// The HTTP server must speak HTTP/1.1 and allow upgrades. The request counts as a connection: above the server's limits
     /// the answer is 503, above those of one address 429. It is also 503 once

@@ -68,6 +68,8 @@ pub struct Server {
     store: Option<Store>,
     drain_time: Duration,
     #[cfg(feature = "cluster")]
+    is_tls: bool,
+    #[cfg(feature = "cluster")]
     member: Option<Member>,
 }
 
@@ -202,12 +204,18 @@ impl Server {
         let name = config.node.clone().unwrap_or_else(|| cluster::usual_name(self.addresses.first()));
         let [a, b, c, d, e, f, g, h, ..] = seed()?;
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let member = Member::start(config, name, projects, mail, store, seed).await?;
+        // Where nothing but TLS is spoken, a certificate may be for other names.
+        let own = self.addresses.iter().filter(|address| !self.is_tls && !address.ip().is_unspecified());
+        let advertise = self.shared.advertise.iter().filter(|_| !self.is_tls).map(ToString::to_string);
+        let addresses = own.map(ToString::to_string).chain(advertise).collect();
+        let member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
         self.timers.push(tokio::spawn(async move {
             loop {
                 let is_serving = matches!(*place.borrow_and_update(), Place::Member { .. } | Place::Isolated);
+                let is_certain = matches!(*place.borrow(), Place::Member { .. });
                 shared.is_serving.store(is_serving, Ordering::Relaxed);
+                shared.is_certain.store(is_certain, Ordering::Relaxed);
                 if place.changed().await.is_err() {
                     return;
                 }
@@ -215,6 +223,7 @@ impl Server {
         }));
         member.joined().await?;
         self.shared.is_serving.store(true, Ordering::Relaxed);
+        self.shared.is_certain.store(true, Ordering::Relaxed);
         self.member = Some(member);
         Ok(())
     }
@@ -438,6 +447,7 @@ impl ServerBuilder {
             )),
             draining: Draining::default(),
             is_serving: AtomicBool::new(is_alone),
+            is_certain: AtomicBool::new(is_alone),
             refused_logins: AtomicU64::new(0),
             old_handshakes: Seldom::default(),
             out_of_descriptors: Seldom::default(),
@@ -459,6 +469,8 @@ impl ServerBuilder {
             timers,
             store: Some(store),
             drain_time,
+            #[cfg(feature = "cluster")]
+            is_tls: acceptor.is_some(),
             #[cfg(feature = "cluster")]
             member: None,
         };

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) draining: Draining,
     /// Whether logins are looked at: in a cluster only while the server is a member.
     pub(crate) is_serving: AtomicBool,
+    /// In a cluster: whether it is a member for certain.
+    pub(crate) is_certain: AtomicBool,
     /// Refused logins that name no project of this server.
     pub(crate) refused_logins: AtomicU64,
     /// For handshakes that a proxy has spoilt.

@@ -199,6 +199,38 @@ async fn a_node_that_stood_still_is_put_out_and_joins_anew() {
     assert!(nodes.log(0).contains("the others went on without this node"));
 }
 
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_that_loses_nats_alone_sends_its_clients_to_the_others() {
+    let mut nodes = Nodes::start(1, 2).await;
+    let way = Relay::start(nodes.nats.port(0)).await;
+    let config = nodes.nats.directory().join("rtm.toml");
+    std::fs::write(&config, format!("[cluster]\nnats = '{}'\nisolated_for = '5s'\n", nodes.nats.urls())).unwrap();
+    let nats = way.gateway.replace("http://", "nats://");
+    let alone = nodes.add(&nats, &["--config", config.to_str().unwrap()]).await;
+    let client = Relay::start(nodes.port(alone)).await;
+    let mut bob = log_in(Wire::Native, "bob", std::slice::from_ref(&client.gateway)).await;
+    let carol = nodes.log_in(Wire::Native, "carol", &[0]).await;
+    carol.tells(&mut bob, "here").await;
+    way.cut(0);
+    // Its clients are closed, and would come to the next gateway; this one has a relay for that.
+    bob.event("the end of the connection", |event| {
+        matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. })
+    })
+    .await;
+    client.cut(nodes.port(1));
+    bob.event("the login", |event| {
+        matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Connected, .. })
+    })
+    .await;
+    carol.tells(&mut bob, "there").await;
+    assert!(nodes.log(alone).contains("this node's clients are sent away"));
+    // With NATS it comes in again.
+    way.cut(nodes.nats.port(0));
+    let dave = nodes.log_in(Wire::Native, "dave", &[alone]).await;
+    dave.tells(&mut bob, "back").await;
+}
+
 fn text(event: &RtmEvent) -> Option<String> {
     match event {
         RtmEvent::MessageFromPeer { message, .. } => message.as_text().map(str::to_owned),

@@ -59,6 +59,11 @@ impl Nats {
         urls.join(",")
     }
 
+    /// The port of a server.
+    pub(crate) fn port(&self, at: usize) -> u16 {
+        self.servers[at].port
+    }
+
     /// The directory in which tests may put files.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

@@ -60,12 +60,27 @@ impl Nodes {
 
     /// Starts a node's process.
     pub(crate) fn spawn(&mut self, at: usize) {
+        let urls = self.nats.urls();
+        self.spawn_with(at, &urls, &[]);
+    }
+
+    fn spawn_with(&mut self, at: usize, nats: &str, more: &[&str]) {
         let node = &mut self.nodes[at];
         let log = File::options().create(true).append(true).open(&node.log).unwrap();
-        let args = serve(&self.nats.urls(), node.port, &format!("node-{at}"));
+        let args = serve(nats, node.port, &format!("node-{at}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command.args(args).args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         node.child = Some(command.spawn().unwrap());
+    }
+
+    /// One more node, with other addresses of NATS and more arguments, which is a member.
+    pub(crate) async fn add(&mut self, nats: &str, more: &[&str]) -> usize {
+        let at = self.nodes.len();
+        let log = self.nats.directory().join(format!("node-{at}.log"));
+        self.nodes.push(Running { port: free_ports(1)[0], log, child: None });
+        self.spawn_with(at, nats, more);
+        self.listening(at).await;
+        at
     }
 
     /// Waits until a node that was started says that it listens.

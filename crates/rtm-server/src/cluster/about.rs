@@ -3,7 +3,7 @@
 use rtm_core::cluster::NodeName;
 use serde::{Deserialize, Serialize};
 
-use super::names::{ABOUT, NODES, Names, escape};
+use super::names::{ABOUT, NODES, Names, escape, unescape};
 
 /// What a node says of itself every two seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,12 +11,21 @@ pub(crate) struct About {
     pub(crate) incarnation: u64,
     pub(crate) version: String,
     pub(crate) sessions: usize,
+    /// Where other nodes may ask it whether it is a member.
+    #[serde(default)]
+    pub(crate) addresses: Vec<String>,
 }
 
 impl About {
     /// The subject of the key that has it.
     pub(crate) fn subject(names: &Names, node: &NodeName) -> String {
         names.key(NODES, format_args!("{ABOUT}.{}", escape(node.as_str())))
+    }
+
+    /// Whose key this is, if it is one of these.
+    pub(crate) fn node(names: &Names, subject: &str) -> Option<NodeName> {
+        let key = subject.strip_prefix(names.key(NODES, format_args!("{ABOUT}.")).as_str())?;
+        NodeName::new(&unescape(key)?).ok()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -13,8 +13,8 @@ use rtm_codec::AppId;
 use rtm_core::{
     Now,
     cluster::{
-        EngineKey, ForCore, Left, Member, MembershipEvent, Node, NodeId, NodeOutput, OpId, Outcome, Posting, Role,
-        Router, Standing, Stored, View,
+        EngineKey, ForCore, Left, Member, MembershipEvent, Node, NodeId, NodeName, NodeOutput, OpId, Outcome, Posting,
+        Role, Router, Standing, Stored, View,
     },
 };
 use tokio::{
@@ -33,6 +33,7 @@ use super::{
     engine::{Engine, watched_node, watched_user},
     error::{ClusterError, ClusterErrorKind},
     names::{NODES, Names, USERS},
+    others::find_member,
     store::NodeStore,
     watch::watch as watch_bucket,
 };
@@ -72,6 +73,10 @@ enum Input {
     Watched(EngineKey, Stored),
     /// A task has given the projects what the store has.
     Restored(task::Id),
+    /// What a node says of itself.
+    About(NodeName, About),
+    /// Another node says that it is a member, while this one is out of touch.
+    OthersGoOn(NodeName),
 }
 
 /// What a driver is given.
@@ -87,6 +92,8 @@ pub(crate) struct Gear {
     /// What the projects say.
     pub(crate) parcels: UnboundedReceiver<Parcels>,
     pub(crate) orders: UnboundedReceiver<Order>,
+    /// Where other nodes may ask whether this one is a member.
+    pub(crate) addresses: Vec<String>,
     pub(crate) place: watch::Sender<Place>,
 }
 
@@ -108,6 +115,10 @@ pub(crate) struct Driver {
     /// It leaves when the others have all that was said to them, and not later than this.
     leaves_by: Option<Instant>,
     said_at: Option<Instant>,
+    /// Where other nodes say whether they are members.
+    addresses: BTreeMap<NodeName, Vec<String>>,
+    /// Looks for one that is, while this node has been out of touch for too long.
+    search: Option<AbortHandle>,
     nodes_watch: AbortHandle,
     users_watch: Option<AbortHandle>,
     /// How far the clock that counts while the computer sleeps is ahead of the other one.
@@ -122,9 +133,13 @@ impl Driver {
         let (names, watched) = (gear.names.clone(), input.clone());
         let nodes_watch = tokio::spawn(watch_bucket(gear.jetstream.clone(), names.bucket(NODES), move |changes| {
             for (revision, message) in changes {
-                if let Some((key, stored)) = watched_node(&names, &message, revision) {
-                    let _ = watched.send(Input::Watched(key, stored));
-                }
+                let input = match watched_node(&names, &message, revision) {
+                    Some((key, stored)) => Some(Input::Watched(key, stored)),
+                    None => About::node(&names, &message.subject)
+                        .and_then(|node| Some(Input::About(node, About::decode(&message.payload)?))),
+                };
+                // The driver may have ended.
+                let _ = input.map(|input| watched.send(input));
             }
         }));
         Self {
@@ -139,6 +154,8 @@ impl Driver {
             members: Vec::new(),
             leaves_by: None,
             said_at: None,
+            addresses: BTreeMap::new(),
+            search: None,
             nodes_watch: nodes_watch.abort_handle(),
             users_watch: None,
             boot_ahead: boot_ahead(),
@@ -201,6 +218,13 @@ impl Driver {
                 if self.restoring.take_if(|restoring| restoring.id() == task).is_some() {
                     self.stand(self.place.clone());
                 }
+            }
+            Input::About(node, about) => {
+                self.addresses.insert(node, about.addresses);
+            }
+            Input::OthersGoOn(node) => {
+                warn!("{node} is a member and in touch: this node's clients are sent away");
+                self.gear.node.give_up(now());
             }
         }
     }
@@ -282,7 +306,8 @@ impl Driver {
         }
         self.said_at = Some(time.instant);
         let sessions = self.gear.projects.iter().map(|project| project.stats().sessions).sum();
-        let about = About { incarnation, version: env!("CARGO_PKG_VERSION").to_owned(), sessions };
+        let (version, addresses) = (env!("CARGO_PKG_VERSION").to_owned(), self.gear.addresses.clone());
+        let about = About { incarnation, version, sessions, addresses };
         let subject = About::subject(&self.gear.names, &self.gear.node.id().name);
         let engine = Arc::clone(&self.gear.engine);
         tokio::spawn(async move { engine.put(subject, about.encode().into()).await });
@@ -340,6 +365,7 @@ impl Driver {
             }
             MembershipEvent::LeftOut(why) => {
                 self.is_member = false;
+                self.search.take().inspect(AbortHandle::abort);
                 self.users_watch.take().inspect(AbortHandle::abort);
                 self.restoring.take().inspect(AbortHandle::abort);
                 self.router.clear();
@@ -366,9 +392,13 @@ impl Driver {
             }
             MembershipEvent::Reachable => {
                 info!("in touch with NATS again");
+                self.search.take().inspect(AbortHandle::abort);
                 self.stand_as_member();
             }
-            MembershipEvent::IsolatedTooLong => warn!("still out of touch with NATS"),
+            MembershipEvent::IsolatedTooLong => {
+                warn!("still out of touch with NATS: clients stay unless another node is a member and in touch");
+                self.search_for_others();
+            }
             MembershipEvent::TooOld { proto } => {
                 let what =
                     format!("all members of the cluster speak version {proto}, which this server is too old for");
@@ -383,6 +413,21 @@ impl Driver {
             }
         }
         false
+    }
+
+    /// Looks for a node that is better off than this one.
+    fn search_for_others(&mut self) {
+        let view = self.gear.node.view();
+        let me = &self.gear.node.id().name;
+        let is_other = |name: &NodeName| name != me && view.members().iter().any(|member| member.id.name == *name);
+        let mut others = self.addresses.clone();
+        others.retain(|name, _| is_other(name));
+        let input = self.input.clone();
+        let search = tokio::spawn(async move {
+            let node = find_member(others).await;
+            let _ = input.send(Input::OthersGoOn(node));
+        });
+        self.search = Some(search.abort_handle());
     }
 
     /// Says who is a member, when that has changed.
@@ -460,6 +505,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.nodes_watch.abort();
+        self.search.take().inspect(AbortHandle::abort);
         self.users_watch.take().inspect(AbortHandle::abort);
         self.restoring.take().inspect(AbortHandle::abort);
     }
