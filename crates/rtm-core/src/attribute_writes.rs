@@ -1,10 +1,7 @@
 //! Writes to the attributes of channels: the store has each before anybody can see it, one after the other in each
 //! channel. And what is left of channels that are forgotten: a revision that none of them has passed.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use rtm_codec::{Answer, ChannelAttributeTarget, ChannelAttributes, ChannelId, ErrorKind, Refusal, Revision, UserId};
 
@@ -24,8 +21,6 @@ pub(super) struct AttributeWrites {
     /// What the values count for that the store is keeping.
     bytes: usize,
     forgotten: Forgotten,
-    /// Channels that another node wrote to first: a write waits, in front of the others, to hear what that was.
-    conflicts: BTreeMap<ChannelId, Instant>,
 }
 
 /// A write that waits for its turn.
@@ -144,10 +139,10 @@ impl Core {
     pub(super) fn attributes_written(&mut self, now: Now, written: Written, kept: Kept) {
         let Written { asker, channel_id, value, bytes, notify, answer } = written;
         self.writes.bytes -= bytes;
-        if kept == Kept::Conflict && self.edge.is_some() {
-            self.writes.conflicts.insert(channel_id.clone(), now.instant + TOLD_WITHIN);
-            self.arm_edge(now.instant + TOLD_WITHIN);
-            return self.ask_for_channel_attributes(&channel_id);
+        if let Kept::Conflict(kept) = kept {
+            // It is tried again upon what the store has, in front of the others.
+            self.adopt_attributes(now, &channel_id, kept);
+            return self.go_on_writing(now, &channel_id);
         }
         if self.edge.is_some()
             && let Some(waiting) = self.writes.waiting.get_mut(&channel_id)
@@ -156,7 +151,7 @@ impl Core {
         }
         let result = if kept == Kept::Done {
             let answer = answer(value.revision);
-            self.tell_attributes(&channel_id, &value, notify);
+            self.tell_attributes(asker, &channel_id, &value, notify);
             self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
             Ok(answer)
         } else {
@@ -178,27 +173,6 @@ impl Core {
         self.writes.waiting.remove(channel_id);
         if let Some(key) = self.channels.find(channel_id) {
             self.tidy_channel(now, key);
-        }
-    }
-
-    /// Another node has written to a channel: a write that conflicted with that is tried again.
-    pub(super) fn write_again(&mut self, now: Now, channel_id: &ChannelId) {
-        if self.writes.conflicts.remove(channel_id).is_some() {
-            self.go_on_writing(now, channel_id);
-        }
-    }
-
-    /// Gives up writes that conflicted with something that nobody tells.
-    pub(super) fn expire_conflicts(&mut self, now: Now) {
-        let over = self.writes.conflicts.iter().filter(|(_, until)| **until <= now.instant);
-        let over: Vec<ChannelId> = over.map(|(channel_id, _)| channel_id.clone()).collect();
-        for channel_id in over {
-            self.writes.conflicts.remove(&channel_id);
-            if let Some(write) = self.writes.waiting.get_mut(&channel_id).and_then(VecDeque::pop_front) {
-                let refusal = Refusal::new(ErrorKind::Failure, "another server changed the attributes: try again");
-                self.hub.finish(write.asker, Err(refusal));
-            }
-            self.go_on_writing(now, &channel_id);
         }
     }
 
@@ -241,6 +215,3 @@ impl Core {
         }
     }
 }
-
-/// How long a write waits to hear what another node wrote.
-const TOLD_WITHIN: Duration = Duration::from_secs(2);

@@ -30,12 +30,12 @@ pub(super) struct Written {
 }
 
 /// What became of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kept {
     /// The store has it.
     Done,
-    /// Another node was first.
-    Conflict,
+    /// Another node was first: the store has these attributes, or none.
+    Conflict(Option<ChannelAttributes>),
     /// The store failed.
     Failed,
 }

@@ -8,14 +8,53 @@ use rtm_codec::{ChannelAttributes, ChannelId, Revision};
 use super::{
     Core, Now,
     attributes::{SizedAttributes, attribute_bytes},
-    cluster::{ChannelWord, NodeId},
+    cluster::{ChannelParcel, ChannelWord, NodeId, ProjectParcel},
+    notes::Asker,
 };
 
 impl Core {
-    /// The store has new attributes of a channel: all other nodes are told.
-    pub(super) fn tell_attributes(&mut self, channel_id: &ChannelId, value: &ChannelAttributes, notify: bool) {
-        self.tell_all_nodes(channel_id, &ChannelWord::Attributes { value: value.clone(), notify });
+    /// The store has new attributes of a channel: all other nodes are told, and whoever wrote them is answered when all
+    /// of those have them.
+    pub(super) fn tell_attributes(
+        &mut self,
+        asker: Asker,
+        channel_id: &ChannelId,
+        value: &ChannelAttributes,
+        notify: bool,
+    ) {
+        let others = self.other_nodes();
+        let Some(edge) = &mut self.edge else { return };
+        let epoch = edge.view.epoch();
+        for node in &others {
+            let word = ChannelWord::Attributes { value: value.clone(), notify };
+            let parcel = ChannelParcel { channel_id: channel_id.clone(), epoch, word };
+            edge.post_attributes(node, ProjectParcel::Channel(Box::new(parcel)), asker);
+        }
+        if let Some(session) = self.hub.sessions.get_mut(asker.session) {
+            others.iter().for_each(|_| session.requests.promise(asker.request));
+        }
         self.note_written(channel_id, notify);
+    }
+
+    /// The store has something of a channel that nobody has told: who wrote it may be gone.
+    pub(super) fn adopt_attributes(&mut self, now: Now, channel_id: &ChannelId, kept: Option<ChannelAttributes>) {
+        match kept {
+            Some(value) if !self.knows_newer_attributes(channel_id, value.revision) => {
+                let bytes = bytes_of(&value);
+                if let Some(edge) = &mut self.edge {
+                    if edge.adopted.len() >= WRITTEN {
+                        edge.adopted.pop_first();
+                    }
+                    edge.adopted.insert(channel_id.clone(), value.revision);
+                }
+                self.put_channel_attributes(now, channel_id.clone(), value, bytes, false);
+            }
+            Some(_) => {}
+            None => {
+                let known = self.attributes_of_channel(channel_id).map(|known| known.value().revision);
+                self.attributes_gone(now, channel_id, known.unwrap_or_default());
+            }
+        }
     }
 
     fn note_written(&mut self, channel_id: &ChannelId, notify: bool) {
@@ -42,10 +81,14 @@ impl Core {
         }
     }
 
+    fn other_nodes(&self) -> Vec<NodeId> {
+        let Some(edge) = &self.edge else { return Vec::new() };
+        edge.view.members().iter().map(|member| &member.id).filter(|id| **id != edge.node).cloned().collect()
+    }
+
     fn tell_all_nodes(&mut self, channel_id: &ChannelId, word: &ChannelWord) {
+        let others = self.other_nodes();
         let Some(edge) = &mut self.edge else { return };
-        let others = edge.view.members().iter().filter(|member| member.id != edge.node);
-        let others: Vec<NodeId> = others.map(|member| member.id.clone()).collect();
         for node in others {
             edge.tell_of(&node, channel_id, word.clone());
         }
@@ -62,23 +105,14 @@ impl Core {
 
     /// Another node tells what the store has. What has a lower revision than what was told before is passed over.
     pub(super) fn attributes_told(&mut self, now: Now, channel_id: &ChannelId, value: ChannelAttributes, notify: bool) {
-        if !self.knows_newer_attributes(channel_id, value.revision) && value.revision > Revision(0) {
-            let texts =
-                value.attributes.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
-            self.put_channel_attributes(now, channel_id.clone(), value, attribute_bytes(&texts), notify);
-        }
-        self.write_again(now, channel_id);
-    }
-
-    /// A write of this node conflicts with one that it has not heard of.
-    pub(super) fn ask_for_channel_attributes(&mut self, channel_id: &ChannelId) {
-        self.tell_all_nodes(channel_id, &ChannelWord::TellAttributes);
-    }
-
-    pub(super) fn asked_for_channel_attributes(&mut self, from: &NodeId, channel_id: &ChannelId) {
-        let Some(value) = self.attributes_of_channel(channel_id).map(|known| known.value().clone()) else { return };
-        if let Some(edge) = &mut self.edge {
-            edge.tell_of(from, channel_id, ChannelWord::Attributes { value, notify: false });
+        // What the store told already is still to be told to the members.
+        let adopted = self.edge.as_mut().and_then(|edge| edge.adopted.remove(channel_id));
+        let is_adopted = adopted == Some(value.revision)
+            && self.attributes_of_channel(channel_id).is_some_and(|known| known.value().revision == value.revision);
+        let is_news = is_adopted || !self.knows_newer_attributes(channel_id, value.revision);
+        if is_news && value.revision > Revision(0) {
+            let bytes = bytes_of(&value);
+            self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
         }
     }
 
@@ -113,6 +147,11 @@ impl Core {
         self.attributes_forgotten(known.map_or(0, |known| known.bytes()), revision);
         self.tidy_channel(now, key);
     }
+}
+
+fn bytes_of(value: &ChannelAttributes) -> usize {
+    let texts = value.attributes.iter().map(|(key, attribute)| (key.clone(), attribute.value.clone())).collect();
+    attribute_bytes(&texts)
 }
 
 /// So many channels are told again.

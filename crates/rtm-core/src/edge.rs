@@ -2,14 +2,14 @@
 //! nodes and asked of the engine.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map},
     time::{Duration, Instant},
 };
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use rtm_codec::{ChannelId, SessionId, UserId};
+use rtm_codec::{ChannelId, Revision, SessionId, UserId};
 
 use super::{
     Core, Now,
@@ -58,6 +58,10 @@ pub(super) struct Edge {
     pub(super) lost_outcomes: Vec<MessageOutcome>,
     /// The channels to whose attributes this node wrote last, or that it forgot, and whether members were told.
     pub(super) written: VecDeque<(ChannelId, bool)>,
+    /// What the store told of channels, before the node that wrote it.
+    pub(super) adopted: BTreeMap<ChannelId, Revision>,
+    /// The sessions of which other nodes are being told what they wrote, and how many have yet to say that they know.
+    telling: BTreeMap<SessionKey, usize>,
     /// What nodes said that have a newer view.
     early: BTreeMap<NodeId, VecDeque<ProjectParcel>>,
     pub(super) claims: Claims,
@@ -108,6 +112,8 @@ pub(super) enum Posted {
     FanOut(ChannelId, NodeId, u64),
     /// What became of a message.
     Outcome(Box<MessageOutcome>),
+    /// New attributes of a channel, and who wrote them.
+    Attributes(Asker),
 }
 
 /// The numbers of the next job and ticket. They go on when a core joins again: an answer to what it asked before comes to
@@ -137,6 +143,8 @@ impl Edge {
             tickets: BTreeMap::new(),
             lost_outcomes: Vec::new(),
             written: VecDeque::new(),
+            adopted: BTreeMap::new(),
+            telling: BTreeMap::new(),
             early: BTreeMap::new(),
             claims: Claims::default(),
             frozen: Frozen::default(),
@@ -184,6 +192,27 @@ impl Edge {
         self.post_with(node, ProjectParcel::Outcome(outcome.clone()), Posted::Outcome(outcome));
     }
 
+    /// Tells a node of new attributes of a channel, whose writer is answered when all nodes have them.
+    pub(super) fn post_attributes(&mut self, node: &NodeId, parcel: ProjectParcel, asker: Asker) {
+        *self.telling.entry(asker.session).or_default() += 1;
+        self.post_with(node, parcel, Posted::Attributes(asker));
+    }
+
+    /// One node more has what a session wrote.
+    pub(super) fn attributes_posted(&mut self, key: SessionKey) {
+        if let btree_map::Entry::Occupied(mut open) = self.telling.entry(key) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
+    }
+
+    /// Whether other nodes are being told of what a session wrote.
+    pub(super) fn is_telling(&self, key: SessionKey) -> bool {
+        self.telling.contains_key(&key)
+    }
+
     fn post_with(&mut self, node: &NodeId, parcel: ProjectParcel, posted: Posted) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -202,7 +231,6 @@ impl Edge {
                 // These name what they rest on.
                 ChannelWord::Message(_)
                 | ChannelWord::Attributes { .. }
-                | ChannelWord::TellAttributes
                 | ChannelWord::Forgotten { .. }
                 | ChannelWord::Forwarded { .. }
                 | ChannelWord::Enough { .. }
@@ -571,7 +599,6 @@ impl Core {
         self.say_skipped();
         self.look_at_moves(now);
         self.expire_counts(now);
-        self.expire_conflicts(now);
         let early: Vec<ChannelId> =
             self.edge.iter().flat_map(|edge| edge.channels_with_early.iter().cloned()).collect();
         early.iter().for_each(|channel_id| self.look_at_early(now, channel_id));

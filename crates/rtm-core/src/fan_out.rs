@@ -65,6 +65,10 @@ impl Core {
         let (channel_id, node, k) = match edge.take_ticket(ticket) {
             Some(Awaited::FanOut(channel_id, node, k)) => (channel_id, node, k),
             Some(Awaited::Outcome(outcome)) if posted != Posted::Taken => return self.outcome_lost(now, *outcome),
+            Some(Awaited::Attributes(asker)) => {
+                edge.attributes_posted(asker.session);
+                return self.hub.kept(asker, Ok(()));
+            }
             Some(Awaited::Outcome(_)) | None => return,
         };
         if posted == Posted::Dropped {

@@ -177,7 +177,6 @@ impl Core {
             }
             ChannelWord::Enough { user_id, session } => self.enough(now, from, channel_id, &user_id, session),
             ChannelWord::Attributes { value, notify } => self.attributes_told(now, channel_id, value, notify),
-            ChannelWord::TellAttributes => self.asked_for_channel_attributes(from, channel_id),
             ChannelWord::Forgotten { revision } => self.attributes_gone(now, channel_id, revision),
             ChannelWord::ForwardEnd { user_id, session } => self.forward_ended(now, channel_id, &user_id, session),
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, Revision, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StoreAnswer, StoreDone, StoreFailed, StoreJob,
-    StoreWork, StoredMessage,
+    Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StateValue, StoreAnswer, StoreDone, StoreFailed,
+    StoreJob, StoreWork, StoredMessage,
     arena::SessionKey,
     attributes::{Kept, Written},
     kept_subscriptions::{KeptChange, Subscriber},
@@ -162,7 +162,10 @@ impl Core {
             }
             Waiting::Attributes(written) => {
                 let kept = match done.result {
-                    Ok(StoreAnswer::Conflict { .. }) => Kept::Conflict,
+                    Ok(StoreAnswer::Conflict { kept }) => Kept::Conflict(match kept {
+                        Some(StateValue::ChannelAttributes(kept)) => Some(kept),
+                        _ => None,
+                    }),
                     Ok(_) => Kept::Done,
                     Err(_) => Kept::Failed,
                 };

@@ -226,8 +226,8 @@ pub enum StoreAnswer {
     },
     /// To [`StoreWork::Put`]: the key has another revision than expected.
     Conflict {
-        /// The one that it has; 0 stands for no value.
-        revision: Revision,
+        /// The value that it has.
+        kept: Option<StateValue>,
     },
     /// To [`StoreWork::List`].
     Values {

@@ -222,7 +222,6 @@ fn examples() -> Vec<ProjectParcel> {
         }),
         of_the_channel(ChannelWord::Enough { user_id: user("a"), session: SESSION }),
         of_the_channel(ChannelWord::Attributes { value: attributes(), notify: true }),
-        of_the_channel(ChannelWord::TellAttributes),
         of_the_channel(ChannelWord::Forgotten { revision: Revision(12) }),
         of_the_channel(ChannelWord::ForwardEnd { user_id: user("a"), session: SESSION }),
         home(HomeParcel::Pull { term: 3, partitions: vec![1, 1023] }),

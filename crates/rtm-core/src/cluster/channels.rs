@@ -77,8 +77,6 @@ pub enum ChannelWord {
         /// Whether members are told.
         notify: bool,
     },
-    /// To all nodes: what are the attributes?
-    TellAttributes,
     /// To all nodes: nobody has been there for long, and the attributes are gone.
     Forgotten {
         /// The last revision that they had.

@@ -108,9 +108,8 @@ enums! {
         7 Forwarded { user_id session news }
         8 Enough { user_id session }
         9 Attributes { value notify }
-        10 TellAttributes
-        11 Forgotten { revision }
-        12 ForwardEnd { user_id session }
+        10 Forgotten { revision }
+        11 ForwardEnd { user_id session }
     }
     MemberChange {
         0 Joined(user_id)

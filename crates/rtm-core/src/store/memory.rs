@@ -72,9 +72,10 @@ impl Memory {
             StoreWork::Put { key, value, expected } => {
                 let kind = key.kind();
                 let key = (Arc::clone(app_id), key);
-                let revision = self.state.get(&key).map_or(Revision(0), StateValue::revision);
+                let kept = self.state.get(&key);
+                let revision = kept.map_or(Revision(0), StateValue::revision);
                 if expected.is_some_and(|expected| expected != revision) {
-                    return StoreAnswer::Conflict { revision };
+                    return StoreAnswer::Conflict { kept: kept.cloned() };
                 }
                 if self.state.insert(key, value).is_none() {
                     *self.stats.values(kind) += 1;

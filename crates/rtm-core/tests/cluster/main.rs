@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 mod attributes;
+mod channel_attributes;
 mod channel_worlds;
 mod channels;
 mod claims;

@@ -117,9 +117,8 @@ impl<'t> Tables<'t> {
         if let Some(expected) = expected {
             let kept =
                 table.get((app, &*key))?.and_then(|record| decode_value(kind, app, &key, record.value(), damage));
-            let revision = kept.map_or(Revision(0), |value| value.revision());
-            if revision != expected {
-                return Ok(StoreAnswer::Conflict { revision });
+            if kept.as_ref().map_or(Revision(0), StateValue::revision) != expected {
+                return Ok(StoreAnswer::Conflict { kept });
             }
         }
         table.insert((app, &*key), value.encode().as_slice())?;

@@ -51,17 +51,17 @@ pub(super) fn pages(backend: &mut dyn Backend) -> Result<(), Fault> {
 }
 
 pub(super) fn conflicts(backend: &mut dyn Backend) -> Result<(), Fault> {
-    let conflict = |revision| StoreAnswer::Conflict { revision: Revision(revision) };
-    same("a put where nothing is", &run(backend, put("a", 6, Some(5))?)?, &conflict(0))?;
+    let conflict = |kept| StoreAnswer::Conflict { kept };
+    same("a put where nothing is", &run(backend, put("a", 6, Some(5))?)?, &conflict(None))?;
     same("what is kept", &values(backend)?, &vec![])?;
     same("a put that expects nothing", &run(backend, put("a", 5, Some(0))?)?, &StoreAnswer::Done)?;
-    same("another one", &run(backend, put("a", 1, Some(0))?)?, &conflict(5))?;
-    same("a put that comes late", &run(backend, put("a", 5, Some(4))?)?, &conflict(5))?;
-    same("a put that expects too much", &run(backend, put("a", 7, Some(6))?)?, &conflict(5))?;
+    same("another one", &run(backend, put("a", 1, Some(0))?)?, &conflict(Some(value(5)?)))?;
+    same("a put that comes late", &run(backend, put("a", 5, Some(4))?)?, &conflict(Some(value(5)?)))?;
+    same("a put that expects too much", &run(backend, put("a", 7, Some(6))?)?, &conflict(Some(value(5)?)))?;
     same("what is kept", &values(backend)?, &vec![(key("a")?, value(5)?)])?;
     same("a put that is right", &run(backend, put("a", 6, Some(5))?)?, &StoreAnswer::Done)?;
     run(backend, StoreWork::Delete { key: key("a")? })?;
-    same("a put to what was deleted", &run(backend, put("a", 7, Some(6))?)?, &conflict(0))?;
+    same("a put to what was deleted", &run(backend, put("a", 7, Some(6))?)?, &conflict(None))?;
     same("what is kept", &values(backend)?, &vec![])
 }
 
@@ -70,7 +70,7 @@ pub(super) fn one_winner(backend: &mut dyn Backend) -> Result<(), Fault> {
     let tasks = (1..=3).map(|_| Ok(Task { app_id: &app_id, work: put("a", 1, Some(0))? }));
     let answers = backend.apply(tasks.collect::<Result<_, Fault>>()?);
     let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let conflict = StoreAnswer::Conflict { revision: Revision(1) };
+    let conflict = StoreAnswer::Conflict { kept: Some(value(1)?) };
     same("the answers", &answers, &vec![StoreAnswer::Done, conflict.clone(), conflict])
 }
 

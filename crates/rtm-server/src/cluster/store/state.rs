@@ -23,7 +23,7 @@ struct Current {
     /// 0 if it has nothing.
     seq: u64,
     writes: Vec<WriteId>,
-    revision: Revision,
+    kept: Option<StateValue>,
 }
 
 impl NatsStore {
@@ -48,8 +48,8 @@ impl NatsStore {
             if current.writes.contains(&write) {
                 return Ok(StoreAnswer::Done);
             }
-            if current.revision != expected {
-                return Ok(StoreAnswer::Conflict { revision: current.revision });
+            if current.kept.as_ref().map_or(Revision(0), StateValue::revision) != expected {
+                return Ok(StoreAnswer::Conflict { kept: current.kept });
             }
             let writes = std::iter::once(write).chain(current.writes).take(REMEMBERED_WRITES).collect();
             let message = Written { writes, record: record.clone().into() }.encode();
@@ -68,12 +68,12 @@ impl NatsStore {
     }
 
     async fn current(&self, kind: StateKind, subject: &str, until: Instant) -> Result<Current, Fault> {
-        let none = Current { seq: 0, writes: Vec::new(), revision: Revision(0) };
+        let none = Current { seq: 0, writes: Vec::new(), kept: None };
         let Some(found) = self.jetstream.last(self.subjects.state_stream(), subject, until).await? else {
             return Ok(none);
         };
         let Some((writes, value)) = self.decode(kind, &found) else { return Ok(Current { seq: found.seq, ..none }) };
-        Ok(Current { seq: found.seq, writes, revision: value.revision() })
+        Ok(Current { seq: found.seq, writes, kept: Some(value) })
     }
 
     /// A value, unless its message is damaged.
