@@ -208,7 +208,7 @@ fn of_nodes_that_write_one_key_each_wins_as_often_as_it_is_told() {
                 while won < 50 {
                     match one(&mut store, put("room", revision + 1, revision)) {
                         StoreAnswer::Done => (revision, won) = (revision + 1, won + 1),
-                        StoreAnswer::Conflict { revision: Revision(now) } => revision = now,
+                        StoreAnswer::Conflict { kept: Some(kept) } => Revision(revision) = kept.revision(),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -218,7 +218,8 @@ fn of_nodes_that_write_one_key_each_wins_as_often_as_it_is_told() {
         nodes.collect::<Vec<_>>().into_iter().map(|node| node.join().unwrap()).sum()
     });
     let mut store = open(&nats, "main");
-    assert_eq!(one(&mut store, put("room", 1, 0)), StoreAnswer::Conflict { revision: Revision(won) });
+    let StoreAnswer::Conflict { kept: Some(kept) } = one(&mut store, put("room", 1, 0)) else { panic!("no conflict") };
+    assert_eq!(kept.revision(), Revision(won));
 }
 
 /// Whichever server leads: what was acknowledged is there once, and what was not is there once or not at all.
