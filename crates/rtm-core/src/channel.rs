@@ -427,9 +427,13 @@ impl Core {
     /// Tells the members that do not know it how many they are. Not as [`tell_members`](Self::tell_members) does: for
     /// one that has no connection a count is not kept, since it is told the latest one when it comes back.
     fn tell_count_to_members(&mut self, now: Now, key: ChannelKey) {
-        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.elsewhere.is_some()) else { return };
-        channel.told_at = Some(now.instant);
+        let Some(channel) = self.channels.get_mut(key) else { return };
         channel.tell_at = None;
+        // How many they are is told when it is known.
+        if channel.elsewhere.is_none() {
+            return;
+        }
+        channel.told_at = Some(now.instant);
         let count = channel.count();
         let event = Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count };
         let bytes = event_bytes(&event);

@@ -126,15 +126,43 @@ fn counts_are_told_and_answered_over_nodes() {
     world.join_channel(bob, &channel);
     world.advance(secs(2));
     for client in [alice, bob] {
-        let last = world.events(client).into_iter().rev().find_map(|event| match event {
-            Event::MemberCountUpdated { member_count, .. } => Some(member_count),
-            _ => None,
-        });
-        assert_eq!(last, Some(2));
+        assert_eq!(last_count(&mut world, client), Some(2));
     }
     for client in [alice, bob, carol] {
         assert_eq!(world.count(client, &channel), 2, "also where nobody is a member");
     }
+}
+
+/// A member brings along when a count is due. By then its new node does not know yet who is in the channel.
+#[test]
+fn a_member_that_moves_is_told_counts_also_where_one_was_due_before_its_new_node_knew_it() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, carol) = (world.login(0, "alice"), world.login(0, "carol"));
+    world.join_channel(alice, &channel);
+    world.join_channel(carol, &channel);
+    world.stall(1, 2);
+    world.cut(alice);
+    let alice = world.resume(1, alice);
+    world.advance(secs(2));
+    world.unstall();
+    world.advance(secs(2));
+    assert_eq!(last_count(&mut world, alice), Some(2));
+    let bob = world.login(2, "bob");
+    world.join_channel(bob, &channel);
+    world.advance(secs(2));
+    for client in [alice, bob, carol] {
+        assert_eq!(last_count(&mut world, client), Some(3));
+    }
+}
+
+/// The last count that a client was told of since its events were asked for.
+fn last_count(world: &mut World, client: C) -> Option<u32> {
+    world.events(client).into_iter().rev().find_map(|event| match event {
+        Event::MemberCountUpdated { member_count, .. } => Some(member_count),
+        _ => None,
+    })
 }
 
 #[test]
