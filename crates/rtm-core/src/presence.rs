@@ -97,6 +97,13 @@ impl Watching {
         told.is_changed = false;
         told.state.replace(state) != Some(state) || again
     }
+
+    /// Where a user is is not known for the moment: the session is told when it is.
+    fn tell_later(&mut self, user: UserKey) {
+        if let Some(told) = self.subscriptions.get_mut(&user) {
+            told.is_changed = false;
+        }
+    }
 }
 
 impl Watching {
@@ -197,9 +204,9 @@ impl Core {
                 let ids = self.edge.is_some().then(|| peer_ids.clone());
                 let (peers, unknown) = self.watch(now, key, peer_ids);
                 if let Some(ids) = ids.filter(|_| unknown > 0)
-                    && self.await_first_states(now, asker, ids).is_ok()
+                    && self.await_first_states(now, asker, ids.clone()).is_ok()
                 {
-                    return self.hold_news_of_unknown(key);
+                    return self.hold_news_of_unknown(key, &ids);
                 }
                 self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
                 self.push_states(key, peers);
@@ -268,10 +275,14 @@ impl Core {
     }
 
     /// The answer to the call that subscribes to them tells of users of which nothing is known yet.
-    fn hold_news_of_unknown(&mut self, key: SessionKey) {
+    fn hold_news_of_unknown(&mut self, key: SessionKey, peer_ids: &[UserId]) {
+        let users = peer_ids.iter().filter_map(|id| self.users.find(id));
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        for told in session.watching.subscriptions.values_mut().filter(|told| told.state.is_none()) {
-            told.is_changed = true;
+        for user in users {
+            let told = session.watching.subscriptions.get_mut(&user);
+            if let Some(told) = told.filter(|told| told.state.is_none()) {
+                told.is_changed = true;
+            }
         }
     }
 
@@ -388,8 +399,12 @@ impl Core {
     fn tell_states_of(&mut self, key: SessionKey, users: Vec<UserKey>, all: bool) {
         let mut peers = Vec::new();
         for user in users {
-            let Some(state) = self.seen_state(user) else { continue };
+            let state = self.seen_state(user);
             let Some(session) = self.hub.sessions.get_mut(key) else { return };
+            let Some(state) = state else {
+                session.watching.tell_later(user);
+                continue;
+            };
             if session.watching.tell(user, state, all)
                 && let Some(id) = self.user_id(user)
             {

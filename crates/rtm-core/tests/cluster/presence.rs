@@ -107,6 +107,28 @@ fn a_home_that_does_not_answer_delays_only_what_it_knows() {
 }
 
 #[test]
+fn a_user_of_whom_nothing_was_known_is_told_of_also_where_others_were_subscribed_to_meanwhile() {
+    let mut world = World::new(3);
+    let names = (0..10_000).map(|at| format!("user-{at}")).filter(|user| home(&world, user) == node(1));
+    let users: Vec<_> = names.take(2).collect();
+    let alice = world.login(0, "alice");
+    world.stall(1, 0);
+    for user in &users {
+        let sent = world.request(alice, subscribe(&[user]));
+        world.advance(millis(2_500));
+        assert!(world.reply(alice, sent).unwrap().is_ok());
+    }
+    assert_eq!(told(&mut world, alice), []);
+    world.unstall();
+    world.advance(secs(3));
+    let mut states = told(&mut world, alice);
+    states.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut all: Vec<_> = users.into_iter().map(|user| (user, Offline)).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(states, all);
+}
+
+#[test]
 fn a_query_asks_the_homes_of_users_that_are_not_here() {
     let mut world = World::new(3);
     let users: Vec<_> = (0..3).map(|number| user_of(&world, number)).collect();
