@@ -256,8 +256,8 @@ impl Ledger {
     }
 
     /// The server took a device's login.
-    pub(crate) fn welcomed(&mut self, device: usize) {
-        self.facts.welcomed(device);
+    pub(crate) fn welcomed(&mut self, now: Duration, device: usize) {
+        self.facts.welcomed(now, device);
     }
 
     pub(crate) fn server_lost_link(&mut self, now: Duration, device: usize) {

@@ -303,9 +303,17 @@ impl Facts {
         }
     }
 
-    /// The server took a device's login.
-    pub(super) fn welcomed(&mut self, device: usize) {
+    /// The server took a device's login. What nodes had to ask first took time, in which the session heard nothing.
+    pub(super) fn welcomed(&mut self, now: Duration, device: usize) {
+        let silence = self.silence(now, &self.devices[device].user_id).filter(|_| self.is_cluster);
+        let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
         let known = &mut self.devices[device];
+        if silence.is_some_and(|silence| silence >= offline_after) {
+            known.offline_at = Some(now);
+        }
+        if silence.is_some_and(|silence| silence >= unreachable_after) {
+            known.unreachable_at = Some(now);
+        }
         known.heard = known.heard.max(known.login_at);
         known.logins_from = None;
     }

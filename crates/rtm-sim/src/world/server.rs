@@ -243,7 +243,7 @@ impl World {
                     Outgoing::Frame(frame) => {
                         if matches!(frame, ServerFrame::Welcome(_)) {
                             socket.is_welcomed = true;
-                            self.ledger.welcomed(socket.device);
+                            self.ledger.welcomed(self.now, socket.device);
                         }
                         socket.server_wire.encode(&frame);
                     }
