@@ -161,9 +161,9 @@ impl Member {
         }
     }
 
-    /// Whether there is no other member that its clients could go to.
-    pub(crate) fn is_last(&self) -> bool {
-        matches!(*self.place.borrow(), Place::Member { others: 0 })
+    /// Whether there is no other member that could take its sessions, or none that it is in touch with.
+    pub(crate) fn is_alone(&self) -> bool {
+        !matches!(*self.place.borrow(), Place::Member { others: 1.. })
     }
 
     /// The node gives away what it is the home of.

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rtm_codec::{AppId, CloseReason, UserId};
@@ -230,8 +230,9 @@ impl Server {
 
     /// Sends clients away, waits until other nodes have their sessions, and leaves the cluster.
     #[cfg(feature = "cluster")]
-    async fn leave(&mut self, until: Instant) {
+    async fn leave(&mut self) {
         let Some(member) = self.member.take() else { return };
+        let until = instant() + self.drain_time;
         member.drain();
         let projects = self.shared.projects.values();
         projects.clone().for_each(|project| project.drain_cluster());
@@ -241,7 +242,7 @@ impl Server {
                 break;
             }
             // Nobody is there to go to: clients come back when there is.
-            if member.is_last() && self.shared.tasks.len() == 0 {
+            if member.is_alone() && self.shared.tasks.len() == 0 {
                 break;
             }
             if instant() >= until {
@@ -264,7 +265,6 @@ impl Server {
     ///
     /// Dropping the future drops the server.
     pub async fn shutdown(mut self) {
-        let started = instant();
         for listener in std::mem::take(&mut self.listeners) {
             listener.abort();
             // It is gone, and its port is free.
@@ -272,7 +272,7 @@ impl Server {
         }
         self.shared.draining.begin();
         #[cfg(feature = "cluster")]
-        self.leave(started + self.drain_time).await;
+        self.leave().await;
         let begun = instant();
         let mut connections = Vec::new();
         for project in self.shared.projects.values() {
