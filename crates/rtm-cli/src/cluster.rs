@@ -7,6 +7,8 @@ use rtm_codec::ChannelId;
 use rtm_server::{AppId, ClusterConfig, ClusterName, ClusterProbe, ClusterStatus, NatsUrl, UserId};
 use serde::Serialize;
 
+use crate::exit::WrongArgument;
+
 /// Look at a cluster of servers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +30,7 @@ enum Action {
 struct Cluster {
     /// Servers of NATS that the cluster is on.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',', required = true)]
-    cluster: Vec<NatsUrl>,
+    cluster: Vec<String>,
     /// Name of the cluster.
     #[arg(long, value_name = "NAME", default_value = "main")]
     cluster_name: ClusterName,
@@ -102,9 +104,16 @@ async fn whereabouts(args: Where) -> anyhow::Result<()> {
 }
 
 async fn probe(cluster: Cluster) -> anyhow::Result<ClusterProbe> {
-    let mut config = ClusterConfig::new(cluster.cluster);
-    config.name = cluster.cluster_name;
+    let config = config(&cluster.cluster, cluster.cluster_name)?;
     Ok(ClusterProbe::connect(&config).await?)
+}
+
+/// The cluster of this name on these servers of NATS. Clap would show an address that is none with its password.
+pub(crate) fn config(nats: &[String], name: ClusterName) -> anyhow::Result<ClusterConfig> {
+    let nats = nats.iter().map(|url| url.parse::<NatsUrl>()).collect::<Result<_, _>>();
+    let mut config = ClusterConfig::new(nats.map_err(|error| WrongArgument(error.to_string()))?);
+    config.name = name;
+    Ok(config)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

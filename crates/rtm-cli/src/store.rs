@@ -13,12 +13,14 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_server::{
-    ClusterConfig, ClusterName, ClusterStore, DamagedRecord, NatsUrl, Redb, StoreRecord,
+    ClusterConfig, ClusterName, ClusterStore, DamagedRecord, Redb, StoreRecord,
     core::{
         StateKey,
         store::{Backend, LogKind},
     },
 };
+
+use crate::cluster;
 
 use self::line::Line;
 
@@ -85,17 +87,15 @@ struct Place {
     data_dir: Option<PathBuf>,
     /// Servers of NATS that the cluster is on.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
-    cluster: Vec<NatsUrl>,
+    cluster: Vec<String>,
     /// Name of the cluster.
     #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "data_dir")]
     cluster_name: ClusterName,
 }
 
 impl Place {
-    fn cluster(&self) -> ClusterConfig {
-        let mut config = ClusterConfig::new(self.cluster.clone());
-        config.name = self.cluster_name.clone();
-        config
+    fn cluster(&self) -> anyhow::Result<ClusterConfig> {
+        cluster::config(&self.cluster, self.cluster_name.clone())
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             };
             let mut store: Box<dyn Backend> = match &store.data_dir {
                 Some(data_dir) => Box::new(Redb::open(data_dir)?),
-                None => Box::new(ClusterStore::open(&store.cluster())?),
+                None => Box::new(ClusterStore::open(&store.cluster()?)?),
             };
             let done = import::import(store.as_mut(), lines)?;
             say(&format!("{done}\n"))
@@ -180,7 +180,7 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
     };
     match &store.data_dir {
         Some(data_dir) => Redb::open_existing(data_dir)?.records(visit)?,
-        None => ClusterStore::open_existing(&store.cluster())?.records(visit)?,
+        None => ClusterStore::open_existing(&store.cluster()?)?.records(visit)?,
     }
     written.and_then(|()| out.flush()).context("cannot write")?;
     anyhow::ensure!(damages == 0, "left out {damages} damaged records");

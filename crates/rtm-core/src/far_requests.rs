@@ -123,8 +123,10 @@ impl Core {
             GatewayWord::Given { places, is_page } => {
                 if let Some(Taken { session, answer }) = self.http.far.taken.get(&(from.clone(), id)).copied() {
                     self.account_for(session, answer, is_page, places.into_iter().map(Place).collect());
+                    self.say_of_request(from, id, GatewayWord::Noted);
                 }
             }
+            GatewayWord::Noted => self.noted(from, HttpId(id)),
             GatewayWord::NotGiven => {
                 if let Some(taken) = self.http.far.taken.remove(&(from.clone(), id)) {
                     self.fetch_failed(now, taken.session);
@@ -219,11 +221,30 @@ impl Core {
         self.http.wait(id, Asked::Elsewhere(elsewhere));
     }
 
-    /// Stored messages are written to a client whose session is elsewhere.
-    pub(super) fn given_elsewhere(&mut self, id: HttpId, node: NodeId, is_page: bool, places: &[Place]) {
+    /// Stored messages are to be written to a client whose session is elsewhere, once its node has taken note of them.
+    pub(super) fn give_elsewhere(
+        &mut self,
+        id: HttpId,
+        node: NodeId,
+        is_page: bool,
+        places: &[Place],
+        page: StoredPage,
+    ) {
         let places = places.iter().map(|place| place.0).collect();
         self.say_of_request(&node, id.0, GatewayWord::Given { places, is_page });
-        self.http.far.given.insert(id, node);
+        self.http.wait(id, Asked::Noted(node, Box::new(page)));
+    }
+
+    /// The session's node has taken note of what its client is given.
+    fn noted(&mut self, from: &NodeId, id: HttpId) {
+        match self.http.take(id) {
+            Some(Asked::Noted(node, page)) if node == *from => {
+                self.http.far.given.insert(id, node);
+                self.http.answer(id, Ok(GatewayAnswer::OfflineMessages(*page)));
+            }
+            Some(other) => self.http.wait(id, other),
+            None => {}
+        }
     }
 
     /// A client whose session is elsewhere does not get its messages now.

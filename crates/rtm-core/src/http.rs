@@ -38,6 +38,8 @@ pub(super) enum Asked {
     History,
     /// The node that has the client's session.
     Elsewhere(Box<Elsewhere>),
+    /// The same, which is to take note of what is given: its client may log out as soon as it has it.
+    Noted(NodeId, Box<StoredPage>),
 }
 
 /// Where the session of a request's client is.
@@ -218,37 +220,32 @@ impl Core {
         }
         let answer = match asked {
             Asked::History => history_page(read).map(GatewayAnswer::History),
-            Asked::Stored { owner, is_page } => read
-                .ok()
-                .and_then(StoreAnswer::into_messages)
-                .map(|(messages, more)| self.hand_out(id, owner, is_page, messages, more))
-                .ok_or_else(|| Refusal::new(ErrorKind::Failure, "the server could not read the stored messages")),
-            // It does not wait for the store.
-            Asked::Elsewhere(_) => Err(ErrorKind::Failure.into()),
+            Asked::Stored { owner, is_page } => match read.ok().and_then(StoreAnswer::into_messages) {
+                Some((messages, more)) => return self.hand_out(id, owner, is_page, messages, more),
+                None => Err(Refusal::new(ErrorKind::Failure, "the server could not read the stored messages")),
+            },
+            // These do not wait for the store.
+            Asked::Elsewhere(_) | Asked::Noted(..) => Err(ErrorKind::Failure.into()),
         };
         self.http.answers.push((id, answer));
     }
 
     /// Stored messages for a session's user, which are removed when the client is known to have them.
-    fn hand_out(
-        &mut self,
-        id: HttpId,
-        owner: Owner,
-        is_page: bool,
-        messages: Vec<(Place, StoredMessage)>,
-        more: bool,
-    ) -> GatewayAnswer {
+    fn hand_out(&mut self, id: HttpId, owner: Owner, is_page: bool, messages: Vec<(Place, StoredMessage)>, more: bool) {
         let last = messages.last().map(|(place, _)| *place);
         // The wire cannot carry a binary message: it stays for another login.
         let readable = messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
         let (places, messages): (Vec<_>, Vec<_>) =
             readable.map(|(place, message)| (place, message.into_peer_message())).unzip();
         let next = last.filter(|_| is_page && (more || !places.is_empty())).map(Into::into);
+        let page = StoredPage { messages, next };
         match owner {
-            Owner::Here(session) => self.account_for(session, id, is_page, places),
-            Owner::Elsewhere(node) => self.given_elsewhere(id, node, is_page, &places),
+            Owner::Here(session) => {
+                self.account_for(session, id, is_page, places);
+                self.http.answer(id, Ok(GatewayAnswer::OfflineMessages(page)));
+            }
+            Owner::Elsewhere(node) => self.give_elsewhere(id, node, is_page, &places, page),
         }
-        GatewayAnswer::OfflineMessages(StoredPage { messages, next })
     }
 
     /// A session's client is given the stored messages at these places.
@@ -265,7 +262,7 @@ impl Core {
         if let Some(asked) = self.http.open.remove(&id) {
             self.not_fetched(now, id, &asked);
             let what = match asked {
-                Asked::Elsewhere(_) => "the node of the session did not answer in time",
+                Asked::Elsewhere(_) | Asked::Noted(..) => "the node of the session did not answer in time",
                 Asked::Stored { .. } | Asked::History => "the server's store did not answer in time",
             };
             let refusal = Refusal::new(ErrorKind::Failure, what);
@@ -277,7 +274,9 @@ impl Core {
     fn not_fetched(&mut self, now: Now, id: HttpId, asked: &Asked) {
         match asked {
             Asked::Stored { owner: Owner::Here(session), .. } => self.fetch_failed(now, *session),
-            Asked::Stored { owner: Owner::Elsewhere(node), .. } => self.not_given_elsewhere(id, node),
+            Asked::Stored { owner: Owner::Elsewhere(node), .. } | Asked::Noted(node, _) => {
+                self.not_given_elsewhere(id, node);
+            }
             Asked::History | Asked::Elsewhere(_) => {}
         }
     }

@@ -256,6 +256,7 @@ fn examples() -> Vec<ProjectParcel> {
         of_a_request(GatewayWord::Given { places: vec![1, 300], is_page: true }),
         of_a_request(GatewayWord::NotGiven),
         of_a_request(GatewayWord::Ended { is_written: true }),
+        of_a_request(GatewayWord::Noted),
     ]
 }
 

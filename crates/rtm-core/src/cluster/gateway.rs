@@ -21,13 +21,15 @@ pub enum GatewayWord {
     Nothing,
     /// It may not.
     Refused(Refusal),
-    /// To the node of the session: these stored messages are written to its client now.
+    /// To the node of the session: these stored messages are to be written to its client.
     Given {
         /// Where they are in the store.
         places: Vec<u64>,
         /// Whether it is a page, whose arrival the client confirms by asking for the next one.
         is_page: bool,
     },
+    /// It has taken note of them: they may be written.
+    Noted,
     /// To the same: the client gets none of them now.
     NotGiven,
     /// To the same: the answer was written as a whole, or its connection broke before that.

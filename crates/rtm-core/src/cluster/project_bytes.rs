@@ -126,6 +126,7 @@ enums! {
         4 Given { places is_page }
         5 NotGiven
         6 Ended { is_written }
+        7 Noted
     }
     Wanted {
         0 StoredMessages { after }

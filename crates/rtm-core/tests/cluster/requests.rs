@@ -92,6 +92,27 @@ fn stored_messages_are_fetched_through_a_node_that_has_not_the_session() {
 }
 
 #[test]
+fn a_client_that_logs_out_as_soon_as_it_has_its_messages_does_not_get_them_again() {
+    let (mut world, bob) = with_stored(&["one"]);
+    world.is_store_held = true;
+    let id = world.cores[0].ask(world.now, stored("bob"));
+    world.pump();
+    world.stall(0, 1);
+    world.is_store_held = false;
+    world.pump();
+    assert_eq!(answer(&mut world, 0, id), None, "bob's node does not know what he is given");
+    world.unstall();
+    world.pump();
+    assert!(answer(&mut world, 0, id).is_some());
+    world.stall(0, 1);
+    world.logout(bob);
+    world.cores[0].http_answer_ended(world.now, id, true);
+    world.unstall();
+    world.pump();
+    assert_eq!(waiting(&mut world), 0);
+}
+
+#[test]
 fn an_answer_that_was_not_written_is_given_again() {
     let (mut world, bob) = with_stored(&["one"]);
     let (id, _) = ask(&mut world, 0, stored("bob"));

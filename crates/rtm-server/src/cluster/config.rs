@@ -37,7 +37,7 @@ pub struct ClusterConfig {
 }
 
 /// The address of a server of NATS: `nats://HOST:PORT`, or `tls://HOST:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NatsUrl {
     text: String,
     address: ServerAddr,
@@ -94,11 +94,14 @@ impl ClusterConfig {
         if self.nats_user.is_some() != self.nats_password_file.is_some() {
             return fault("nats_user", "nats_user and nats_password_file belong together");
         }
-        let ways = [self.nats_user.is_some(), self.nats_credentials.is_some(), self.nats_nkey_file.is_some()];
+        let is_in_address = self.nats.iter().any(|url| url.login().is_some());
+        let ways =
+            [is_in_address, self.nats_user.is_some(), self.nats_credentials.is_some(), self.nats_nkey_file.is_some()];
         if ways.into_iter().filter(|given| *given).count() > 1 {
             return fault(
                 "nats_user",
-                "there is more than one way to log in: use one of nats_user, nats_credentials and nats_nkey_file",
+                "there is more than one way to log in: use one of nats_user, nats_credentials, nats_nkey_file and what \
+                 stands in an address",
             );
         }
         if self.replicas.is_some_and(|replicas| !(1..=MOST_REPLICAS).contains(&replicas)) {
@@ -115,13 +118,23 @@ impl NatsUrl {
     pub(crate) fn address(&self) -> ServerAddr {
         self.address.clone()
     }
+
+    /// The user and the password that stand in it, as they are written; a token has no password.
+    pub(crate) fn login(&self) -> Option<(String, Option<String>)> {
+        let (login, _) = self.text.split_once("://")?.1.rsplit_once('@')?;
+        Some(match login.split_once(':') {
+            Some((user, password)) => (user.to_owned(), Some(password.to_owned())),
+            None => (login.to_owned(), None),
+        })
+    }
 }
 
 impl FromStr for NatsUrl {
     type Err = InvalidNatsUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidNatsUrl> {
-        let invalid = || InvalidNatsUrl(text.to_owned());
+        // Without what somebody may have written before an @.
+        let invalid = || InvalidNatsUrl(text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned());
         let has_scheme = text.starts_with("nats://") || text.starts_with("tls://");
         let address: ServerAddr = text.parse().ok().filter(|_| has_scheme).ok_or_else(invalid)?;
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -129,6 +142,12 @@ impl FromStr for NatsUrl {
             return Err(invalid());
         }
         Ok(Self { text: text.to_owned(), address })
+    }
+}
+
+impl fmt::Debug for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NatsUrl({self})")
     }
 }
 
@@ -188,6 +207,16 @@ mod tests {
             "nats://user:secret@host:1".parse::<NatsUrl>().map(|url| url.to_string()),
             Ok("nats://host:1".into())
         );
+        let wrong = "nats://user:secret@host:99999".parse::<NatsUrl>().map_err(|error| error.to_string());
+        assert!(wrong.as_ref().is_err_and(|text| !text.contains("secret")), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_stands_before_a_host_is_a_user_with_a_password_or_a_token() {
+        let login = |text: &str| text.parse::<NatsUrl>().map(|url| url.login()).ok().flatten();
+        assert_eq!(login("nats://host"), None);
+        assert_eq!(login("nats://user:p:ss@host"), Some(("user".to_owned(), Some("p:ss".to_owned()))));
+        assert_eq!(login("nats://token@host"), Some(("token".to_owned(), None)));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    config::{ClusterConfig, NatsTls},
+    config::{ClusterConfig, NatsTls, NatsUrl},
     error::{ClusterError, ClusterErrorKind, NotDone},
 };
 use crate::shared::Seldom;
@@ -93,6 +93,12 @@ fn check(client: &Client) -> Result<(), NotDone> {
 
 fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, NotDone> {
     let mut options = ConnectOptions::new();
+    // async-nats passes over what stands in an address.
+    options = match config.nats.iter().find_map(NatsUrl::login) {
+        Some((user, Some(password))) => options.user_and_password(user, password),
+        Some((token, None)) => options.token(token),
+        None => options,
+    };
     if let (Some(user), Some(file)) = (&config.nats_user, &config.nats_password_file) {
         options = options.user_and_password(user.clone(), read(file)?);
     }
@@ -134,7 +140,8 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, NotDone>
                     Event::Connected => info!("connected to NATS"),
                     Event::Disconnected => warn!("the connection to NATS is lost"),
                     Event::ServerError(error) => warn!("NATS says: {error}"),
-                    Event::ClientError(error) => warn!("NATS: {error}"),
+                    // One for each attempt to come back, which says less than that the connection is lost.
+                    Event::ClientError(error) => debug!("NATS: {error}"),
                     Event::LameDuckMode | Event::Draining | Event::Closed => {}
                 }
             }
