@@ -115,6 +115,8 @@ pub(crate) struct Driver {
     /// It leaves when the others have all that was said to them, and not later than this.
     leaves_by: Option<Instant>,
     said_at: Option<Instant>,
+    /// When it was said last that this node waits to be let in, or when it began to.
+    outside_at: Instant,
     /// Where other nodes say whether they are members.
     addresses: BTreeMap<NodeName, Vec<String>>,
     /// Looks for one that is, while this node has been out of touch for too long.
@@ -154,6 +156,7 @@ impl Driver {
             members: Vec::new(),
             leaves_by: None,
             said_at: None,
+            outside_at: now().instant,
             addresses: BTreeMap::new(),
             search: None,
             nodes_watch: nodes_watch.abort_handle(),
@@ -258,6 +261,7 @@ impl Driver {
             self.gear.node.handle_timeout(time);
         }
         self.say_about(time);
+        self.say_that_it_waits(time);
         self.leave_if_heard(time);
         let mut is_over = false;
         loop {
@@ -295,6 +299,22 @@ impl Driver {
         if is_heard || leaves_by <= time.instant {
             self.leaves_by = None;
             self.gear.node.leave(time);
+        }
+    }
+
+    /// Says now and then whom it waits for. Members that are gone have to be put out first.
+    fn say_that_it_waits(&mut self, time: Now) {
+        if self.is_member {
+            self.outside_at = time.instant;
+        } else if time.instant >= self.outside_at + SAY_THAT_IT_WAITS_EVERY {
+            self.outside_at = time.instant;
+            let view = self.gear.node.view();
+            let names: Vec<_> = view.members().iter().map(|member| member.id.name.as_str()).collect();
+            if names.is_empty() {
+                info!("waiting for NATS to answer");
+            } else {
+                info!("waiting to be let in by {}, or until those are put out", names.join(", "));
+            }
         }
     }
 
@@ -551,6 +571,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 
 /// How often a node says how it is.
+const SAY_THAT_IT_WAITS_EVERY: Duration = Duration::from_secs(10);
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// So much more or less on the clock that counts while the computer sleeps is a sleep.
