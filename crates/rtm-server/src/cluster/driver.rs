@@ -571,8 +571,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 
 /// How often a node says how it is.
-const SAY_THAT_IT_WAITS_EVERY: Duration = Duration::from_secs(10);
 const SAY_EVERY: Duration = Duration::from_secs(2);
+const SAY_THAT_IT_WAITS_EVERY: Duration = Duration::from_secs(10);
 
 /// So much more or less on the clock that counts while the computer sleeps is a sleep.
 const JUMP: Duration = Duration::from_secs(1);
