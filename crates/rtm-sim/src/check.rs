@@ -177,7 +177,7 @@ impl Ledger {
         let verdict = self.messages.replied(&self.facts, now, device, id, result);
         self.judge(now, Some(device), verdict);
         self.channels.replied(now, device, id, &command, result);
-        self.presence.replied(device, &command, result);
+        self.presence.replied(device, id, &command, result);
         self.attributes.replied(&self.facts, now, device, &command, result);
         self.invitations.replied(now, device, id, result);
         !is_probe

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_codec::{Answer, ChannelId, Command, PeerOnlineState, UserId};
+use rtm_codec::{Answer, ChannelId, Command, PeerOnlineState, RequestId, UserId};
 use rtm_connection::{GapReason, Restored, RtmError, RtmEvent};
 
 use super::{
@@ -20,6 +20,8 @@ pub(super) struct Presence {
     subscribed: BTreeMap<usize, BTreeSet<UserId>>,
     /// Of whom it is not known whether a device is subscribed to them: a call had no good end.
     uncertain: BTreeMap<usize, BTreeSet<UserId>>,
+    /// The last call of a device about a user that had a good end. An earlier one may be answered after it.
+    settled: BTreeMap<(usize, UserId), RequestId>,
     told: BTreeMap<(usize, UserId), (PeerOnlineState, Duration)>,
     /// When each device last began or ended a subscription: it is told all states then.
     asked: BTreeMap<usize, Duration>,
@@ -34,18 +36,30 @@ impl Presence {
         }
     }
 
-    pub(super) fn replied(&mut self, device: usize, command: &Command, result: &Result<Answer, RtmError>) {
+    pub(super) fn replied(
+        &mut self,
+        device: usize,
+        id: RequestId,
+        command: &Command,
+        result: &Result<Answer, RtmError>,
+    ) {
         let subscribed = self.subscribed.entry(device).or_default();
         let uncertain = self.uncertain.entry(device).or_default();
+        let settled = &mut self.settled;
+        let mut is_last = |peer: &UserId| {
+            let last = settled.entry((device, peer.clone())).or_insert(id);
+            *last = id.max(*last);
+            *last == id
+        };
         match (command, result) {
             (Command::SubscribePeersOnlineStatus(subscribe), Ok(_)) => {
-                for peer in &subscribe.peer_ids {
+                for peer in subscribe.peer_ids.iter().filter(|peer| is_last(peer)) {
                     uncertain.remove(peer);
                     subscribed.insert(peer.clone());
                 }
             }
             (Command::UnsubscribePeersOnlineStatus(unsubscribe), Ok(_)) => {
-                for peer in &unsubscribe.peer_ids {
+                for peer in unsubscribe.peer_ids.iter().filter(|peer| is_last(peer)) {
                     uncertain.remove(peer);
                     subscribed.remove(peer);
                 }
@@ -61,6 +75,7 @@ impl Presence {
     pub(super) fn session_ended(&mut self, device: usize) {
         self.subscribed.remove(&device);
         self.uncertain.remove(&device);
+        self.settled.retain(|(owner, _), _| *owner != device);
         self.told.retain(|(owner, _), _| *owner != device);
     }
 
