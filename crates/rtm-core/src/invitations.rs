@@ -440,7 +440,9 @@ impl Core {
             }
             return;
         };
-        if !self.hub.sessions.get(key).is_some_and(|session| session.is_there()) {
+        // It was given when it became known where its callee is.
+        let has_it = invitation.given_to == Some(key);
+        if has_it || !self.hub.sessions.get(key).is_some_and(|session| session.is_there()) {
             return;
         }
         invitation.was_callee_there = true;

@@ -327,3 +327,28 @@ fn a_callee_is_told_when_the_callers_node_is_killed_wherever_it_is_by_then() {
         assert_eq!(world.events(bob), []);
     }
 }
+
+/// The engine's watch may tell a node what it wrote itself at any later moment.
+#[test]
+fn an_invitation_between_users_of_one_node_is_not_disturbed_by_late_news_of_their_logins() {
+    for late in 0..4 {
+        let mut world = World::new(3);
+        world.blind(0);
+        let (alice, bob) = (world.login(0, "alice"), world.login(0, "bob"));
+        let see = |world: &mut World, at| {
+            if at == late {
+                world.see(0);
+                world.pump();
+            }
+        };
+        see(&mut world, 0);
+        world.request(alice, invite("c", "bob"));
+        see(&mut world, 1);
+        assert_eq!(world.events(bob), [received("c", "alice")]);
+        see(&mut world, 2);
+        let answered = world.request(bob, accept("c", "alice"));
+        see(&mut world, 3);
+        assert_eq!(kind(&world, bob, answered), Ok(()), "{late}");
+        assert_eq!(world.events(alice), [arrived("c", "bob"), accepted("c", "bob")]);
+    }
+}
