@@ -1,4 +1,5 @@
-//! The store of a cluster, with real NATS servers: `NATS_SERVER` names the program, and without it these tests do nothing.
+//! The store of a cluster, with real NATS servers: `NATS_SERVER` names the program, and
+//! `cargo test -p rtm-server --features cluster --test store_on_nats -- --ignored` runs them.
 #![cfg(feature = "cluster")]
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
@@ -96,7 +97,7 @@ fn put(channel: &str, revision: u64, expected: u64) -> StoreWork {
 }
 
 fn pass_every_check(servers: usize) {
-    let Some(nats) = Nats::start(servers) else { return };
+    let nats = Nats::start(servers);
     let failures = conformance::checks()
         .iter()
         .enumerate()
@@ -106,18 +107,21 @@ fn pass_every_check(servers: usize) {
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn the_store_on_one_server_passes_every_check() {
     pass_every_check(1);
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn the_store_on_three_servers_passes_every_check() {
     pass_every_check(3);
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn what_one_node_stores_or_removes_another_sees_at_once() {
-    let Some(nats) = Nats::start(3) else { return };
+    let nats = Nats::start(3);
     let (mut one_node, mut other) = (open(&nats, "main"), open(&nats, "main"));
     let log = mail("bob");
     // A server that is behind would show old messages, or not the newest.
@@ -132,8 +136,9 @@ fn what_one_node_stores_or_removes_another_sees_at_once() {
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn nodes_that_fill_one_log_at_the_same_time_drop_only_the_oldest() {
-    let Some(nats) = Nats::start(1) else { return };
+    let nats = Nats::start(1);
     let log = mail("bob");
     const KEEP: usize = 20;
     let dropped: usize = thread::scope(|scope| {
@@ -164,8 +169,9 @@ fn nodes_that_fill_one_log_at_the_same_time_drop_only_the_oldest() {
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn a_span_of_a_long_history_is_found_wherever_it_lies() {
-    let Some(nats) = Nats::start(1) else { return };
+    let nats = Nats::start(1);
     let mut store = open(&nats, "main");
     let (room, hall, start) = (history("room"), history("hall"), now_ms());
     // As an import brings them: long after their time.
@@ -196,8 +202,9 @@ fn a_span_of_a_long_history_is_found_wherever_it_lies() {
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn of_nodes_that_write_one_key_each_wins_as_often_as_it_is_told() {
-    let Some(nats) = Nats::start(3) else { return };
+    let nats = Nats::start(3);
     drop(open(&nats, "main"));
     let won: u64 = thread::scope(|scope| {
         let nodes = (0..3).map(|_| {
@@ -224,8 +231,9 @@ fn of_nodes_that_write_one_key_each_wins_as_often_as_it_is_told() {
 
 /// Whichever server leads: what was acknowledged is there once, and what was not is there once or not at all.
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn a_killed_nats_server_costs_a_pause_and_nothing_else() {
-    let Some(mut nats) = Nats::start(3) else { return };
+    let mut nats = Nats::start(3);
     let mut store = open(&nats, "main");
     let (log, room) = (mail("bob"), history("room"));
     let (mut number, mut revision, mut stored) = (0, 0, BTreeSet::new());
@@ -267,8 +275,9 @@ fn a_killed_nats_server_costs_a_pause_and_nothing_else() {
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn an_export_of_a_cluster_has_all_that_is_there() {
-    let Some(nats) = Nats::start(1) else { return };
+    let nats = Nats::start(1);
     let error = ClusterStore::open_existing(&config(&nats, "main")).unwrap_err().to_string();
     assert!(error.contains("stream not found"), "{error}");
     let mut store = open(&nats, "main");
@@ -299,6 +308,7 @@ fn an_export_of_a_cluster_has_all_that_is_there() {
 }
 
 #[test]
+#[ignore = "needs NATS_SERVER"]
 fn where_no_nats_is_opening_a_store_fails_soon() {
     let start = Instant::now();
     let config = ClusterConfig::new(vec!["nats://127.0.0.1:1".parse().unwrap()]);

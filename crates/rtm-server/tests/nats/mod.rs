@@ -25,9 +25,10 @@ struct Server {
 }
 
 impl Nats {
-    /// So many servers; `None` where no program is named.
-    pub(crate) fn start(servers: usize) -> Option<Self> {
-        let program = PathBuf::from(env::var_os("NATS_SERVER")?);
+    /// So many servers.
+    pub(crate) fn start(servers: usize) -> Self {
+        let program = env::var_os("NATS_SERVER").expect("NATS_SERVER has to name the program nats-server");
+        let program = PathBuf::from(program);
         let directory = tempfile::tempdir().unwrap();
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let held: Vec<_> = (0..2 * servers).map(|_| free()).collect();
@@ -49,7 +50,7 @@ impl Nats {
         });
         let nats = Self { servers: started.collect(), _directory: directory };
         nats.servers.iter().for_each(Server::wait);
-        Some(nats)
+        nats
     }
 
     /// The addresses of the servers.
