@@ -100,6 +100,8 @@ def bot():
     server.line("listening on")
     its_bot.line("CONNECTED", "LOGIN_SUCCESS")
     alice.line("CONNECTED", "LOGIN_SUCCESS")
+    # Who is connected has yet to join its channel again.
+    alice.line("MemberCountUpdated", '"member_count":2')
     send(gateway, "dave", token("dave"), "--channel", "lobby", "/hello")
     alice.line("ChannelMessage", "hello dave")
 
