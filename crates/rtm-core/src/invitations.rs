@@ -440,8 +440,8 @@ impl Core {
             }
             return;
         };
-        // It was given when it became known where its callee is.
-        let has_it = invitation.given_to == Some(key);
+        // In a cluster it was given when it became known where its callee is.
+        let has_it = self.edge.is_some() && invitation.given_to == Some(key);
         if has_it || !self.hub.sessions.get(key).is_some_and(|session| session.is_there()) {
             return;
         }
