@@ -20,6 +20,7 @@
 //! | read a config file | [`ServerConfig::from_toml_str`] |
 //! | store messages and attributes in a file | [`ServerBuilder::data_dir`]; [`ServerBuilder::backend`] for a store of your own |
 //! | serve connections that your program accepted | [`ServerHandle::serve`]; with the feature `tower-service`, in an axum application |
+//! | be one of several servers that serve as one, on NATS | `ClusterConfig` in [`ServerConfig`], with the feature `cluster` |
 //! | ban a user, read figures | [`Server::ban`], [`Server::stats`] |
 //!
 //! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, `/healthz` and `/readyz`.
