@@ -202,7 +202,7 @@ impl Core {
     /// Fetches a session without a client, unless somebody comes for it already.
     pub(super) fn claim_for_absent(&mut self, now: Now, user_id: UserId, instance: InstanceId, ticket: SessionTicket) {
         let Some(edge) = &mut self.edge else { return };
-        if edge.claims.concern(&user_id) || edge.frozen.has(&user_id) {
+        if edge.is_on_its_way(&user_id) {
             return;
         }
         let id = edge.claims.next;

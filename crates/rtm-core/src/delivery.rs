@@ -59,7 +59,7 @@ impl Core {
         let session = self.hub.sessions.get(key);
         let lane = session.and_then(|session| session.lanes.as_ref()?.lane(to));
         let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent());
-        is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.frozen.has(to)))
+        is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.is_on_its_way(to)))
     }
 
     /// Sends a message to where its receiver is.
@@ -77,7 +77,8 @@ impl Core {
         let here = self.session_of(to);
         let elsewhere = self.node_of(to).cloned();
         let Some(edge) = &mut self.edge else { return };
-        let is_frozen = edge.frozen.has(to);
+        // Its entry may name this node before the session is here.
+        let is_on_its_way = here.is_none() && edge.is_on_its_way(to);
         let Some(session) = self.hub.sessions.get_mut(key) else { return edge.close_lane(key, to) };
         let from = session.id;
         let Some(lanes) = &mut session.lanes else { return edge.close_lane(key, to) };
@@ -90,7 +91,7 @@ impl Core {
         if !is_known && lane.has_sent() {
             return;
         }
-        if is_frozen {
+        if is_on_its_way {
             lane.wait_until = Some(now.instant + LOST_PAUSE);
             return self.arm_edge(now.instant + LOST_PAUSE);
         }
@@ -447,7 +448,13 @@ impl Core {
     /// A user has come to this node: what was on its way to it goes on.
     pub(super) fn receiver_is_here(&mut self, now: Now, user_id: &UserId) {
         let keys = self.edge.as_ref().map_or_else(Vec::new, |edge| edge.lanes_to(user_id));
-        keys.into_iter().for_each(|key| self.go_on_with_lane(now, key, user_id));
+        for key in keys {
+            let session = self.hub.sessions.get_mut(key);
+            if let Some(lane) = session.and_then(|session| session.lanes.as_mut()?.lane_mut(user_id)) {
+                lane.wait_until = None;
+            }
+            self.go_on_with_lane(now, key, user_id);
+        }
     }
 
     /// A session has come from elsewhere, with messages that it sent from there.

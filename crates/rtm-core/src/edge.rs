@@ -351,6 +351,12 @@ impl Edge {
             + self.calls.len()
     }
 
+    /// Whether a user's session stands still here for another node, or a login here asks where it is: it is not known yet
+    /// where the user will be.
+    pub(super) fn is_on_its_way(&self, user_id: &UserId) -> bool {
+        self.frozen.has(user_id) || self.claims.concern(user_id)
+    }
+
     /// The revision under which this node has the user.
     pub(super) fn owned(&self, user_id: &UserId) -> Option<u64> {
         self.own.get(user_id).copied()

@@ -97,7 +97,7 @@ impl Core {
             let here = self.session_of(&pair.1);
             let node = self.node_of(&pair.1).cloned();
             let Some(edge) = &mut self.edge else { return };
-            let is_on_its_way = edge.frozen.has(&pair.1) || edge.claims.concern(&pair.1);
+            let is_on_its_way = edge.is_on_its_way(&pair.1);
             let Some(queue) = edge.calls.queues.get_mut(pair) else { return };
             let Some(first) = queue.front_mut() else {
                 edge.calls.queues.remove(pair);
@@ -385,8 +385,7 @@ impl Core {
     /// Whether an invitation of this caller would be decided elsewhere.
     pub(super) fn is_far_caller(&self, caller_id: &UserId) -> bool {
         let Some(edge) = &self.edge else { return false };
-        self.session_of(caller_id).is_none()
-            && (self.node_of(caller_id).is_some() || edge.frozen.has(caller_id) || edge.claims.concern(caller_id))
+        self.session_of(caller_id).is_none() && (self.node_of(caller_id).is_some() || edge.is_on_its_way(caller_id))
     }
 
     /// Something has become known of a user: of invitations to it that were sent from here, some are given, and some end.

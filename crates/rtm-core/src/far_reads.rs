@@ -191,7 +191,7 @@ impl Core {
         }
         let node = self.node_of(&user_id).cloned();
         let Some(edge) = &mut self.edge else { return };
-        let is_on_its_way = edge.frozen.has(&user_id) || edge.claims.concern(&user_id);
+        let is_on_its_way = edge.is_on_its_way(&user_id);
         let Some(FarRead { subject, .. }) = edge.reads.open.get_mut(&id) else { return };
         let Subject::Attributes { asked, again_at, .. } = subject else { return };
         (*asked, *again_at) = (None, None);

@@ -81,6 +81,26 @@ fn a_receiver_that_comes_to_the_senders_node_gets_all_in_order() {
 }
 
 #[test]
+fn a_receiver_whose_entry_names_this_node_before_its_session_is_here_gets_all() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    world.engine.is_late = true;
+    let back = world.start_resume(0, bob);
+    world.pump();
+    let one = world.request(alice, to_peer(1, "bob", "one"));
+    world.advance(secs(1));
+    let two = world.request(alice, to_peer(2, "bob", "two"));
+    assert_eq!(world.reply(alice, one), None);
+    world.answer_late();
+    world.pump();
+    assert_eq!(world.texts(back), ["one", "two"]);
+    for sent in [one, two] {
+        assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+    }
+}
+
+#[test]
 fn both_move_and_nothing_is_lost_or_repeated() {
     let mut world = World::new(4);
     let (mut alice, mut bob) = (world.login(0, "alice"), world.login(1, "bob"));
