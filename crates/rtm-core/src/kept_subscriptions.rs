@@ -169,9 +169,9 @@ impl KeptSubscriptions {
         self.find(subscriber).map_or(now_ms, |kept| now_ms.max(kept.seen_ms.saturating_add(1)))
     }
 
-    /// The time of the latest record of a client; 0 if there is none.
-    pub(super) fn seen_ms(&self, subscriber: &Subscriber) -> u64 {
-        self.find(subscriber).map_or(0, |kept| kept.seen_ms)
+    /// The time of the latest record of a client as a pack has it: 0 if the store has none for sure.
+    pub(super) fn packed_seen_ms(&self, subscriber: &Subscriber) -> u64 {
+        self.find(subscriber).map_or(0, |kept| kept.seen_ms.max(u64::from(kept.is_over)))
     }
 
     /// The store has these of a client.

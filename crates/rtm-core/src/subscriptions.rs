@@ -237,6 +237,8 @@ impl Core {
         peers.sort_unstable();
         if !peers.is_empty() {
             self.subscriptions.put(&subscriber, peers, seen_ms, now.instant + self.kept_for());
+        } else if seen_ms > 0 {
+            self.subscriptions.doubt(&subscriber, now.instant);
         }
     }
 

@@ -40,7 +40,8 @@ pub(crate) struct PackV2 {
     pub(crate) session: PackV1,
     /// Whether the store keeps its subscriptions.
     pub(crate) subscribes_once: bool,
-    /// The time under which the store has them, in milliseconds since the Unix epoch; 0 if it has none.
+    /// The time under which the store has them, in milliseconds since the Unix epoch; 0 if it has none. Without any
+    /// subscription: whether the store may have what nobody is to come back to.
     pub(crate) subscriptions_seen_ms: u64,
 }
 

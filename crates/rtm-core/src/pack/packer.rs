@@ -54,7 +54,7 @@ impl<'a> Packer<'a> {
         let session_v2 = PackV2 {
             session: pack,
             subscribes_once: session.terms.abilities().subscribes_once,
-            subscriptions_seen_ms: self.core.subscriptions.seen_ms(&subscriber),
+            subscriptions_seen_ms: self.core.subscriptions.packed_seen_ms(&subscriber),
         };
         Some(PackV3 {
             session: session_v2,

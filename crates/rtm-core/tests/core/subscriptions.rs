@@ -355,6 +355,21 @@ fn they_move_with_their_session() {
 }
 
 #[test]
+fn what_the_store_did_after_all_is_undone_where_the_session_went() {
+    let mut world = World::new();
+    let dave = world.login_vendor("dave");
+    world.store.seems_to_fail = 1;
+    world.call(dave, to(&["bob"])).unwrap_err();
+    assert_eq!(world.store.stats().subscribers, 1);
+    let pack = world.core.pack_session(world.now, &uid("dave")).unwrap();
+    world.pump();
+    world.core = Core::new(config(), [9; 32], world.now);
+    world.core.unpack_session(world.now, &pack).unwrap();
+    world.advance(2 * HOUR);
+    assert_eq!(world.store.stats().subscribers, 0);
+}
+
+#[test]
 fn a_client_that_holds_too_much_finds_them_in_its_next_session() {
     let mut config = config();
     config.settings.session_bytes = 20_000;

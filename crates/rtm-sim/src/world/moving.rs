@@ -17,6 +17,11 @@ impl World {
         }
     }
 
+    /// Whether the world is compared with one in which sessions move otherwise.
+    pub(crate) fn moves_exactly(&self) -> bool {
+        self.moving.every.is_some() && self.moving.is_exact()
+    }
+
     /// No more session moves.
     pub(crate) fn stop_moving(&mut self) {
         self.moving.every = None;
