@@ -22,6 +22,7 @@ mod lists;
 mod reader;
 mod receipts;
 mod requests;
+pub mod rest;
 mod server;
 mod shapes;
 

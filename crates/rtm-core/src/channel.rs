@@ -306,7 +306,7 @@ impl Core {
     }
 
     /// Puts a message into the sessions of members here, and sends it to those on other nodes.
-    fn send_over_nodes(
+    pub(super) fn send_over_nodes(
         &mut self,
         asker: Asker,
         sent: Sent,

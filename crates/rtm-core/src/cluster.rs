@@ -25,7 +25,8 @@ pub use bytes::{ParcelError, ParcelErrorKind};
 pub use calls::{CallAnswer, CallMessage, CallOutcome};
 pub(crate) use channels::NAMES_AT_MOST;
 pub use channels::{
-    ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said, Version,
+    ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Relay, Said,
+    Version,
 };
 pub use envelope::{Acks, Envelope, Frame, Parcel, PostData, Priority, Sealed};
 pub use gateway::{GatewayWord, Wanted};

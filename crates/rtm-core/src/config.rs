@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtm_codec::{AppId, CallLimits, limits};
+use rtm_codec::{AppId, CallLimit, CallLimits, limits};
 use rtm_token::{Certificate, Policy};
 
 /// The configuration of one project: its App ID, its certificates, and its limits and settings.
@@ -21,6 +21,82 @@ pub struct ProjectConfig {
     pub limits: CallLimits,
     /// Times, sizes and counts.
     pub settings: Settings,
+    /// Who may use the REST API.
+    pub rest: RestAccess,
+}
+
+/// Who may use the REST API of a project, and how often. Without a key nobody may.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RestAccess {
+    /// The keys of back ends.
+    pub keys: Vec<RestKey>,
+    /// What a user's token opens besides.
+    pub tokens_may: RestRights,
+    /// How often messages may be sent, to users and channels together (500 in 1 s).
+    pub limit: CallLimit,
+}
+
+/// A key of a back end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestKey {
+    /// What the back end says in place of a user name.
+    pub id: String,
+    /// The SHA-256 of its secret, which the server does not have.
+    pub secret_sha256: [u8; 32],
+}
+
+/// What a user's token opens in the REST API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "each call belongs to one of them")]
+pub struct RestRights {
+    /// Sending messages as that user.
+    pub send: bool,
+    /// Searching what that user sent and received, and the channels that it is in.
+    pub history: bool,
+    /// Reading, and thereby removing, the events of all users.
+    pub events: bool,
+}
+
+/// This is no key of the REST API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRestKey {
+    /// The id is not 1 to 64 visible ASCII characters without a colon.
+    #[error("a key's id has 1 to 64 visible ASCII characters and no colon")]
+    Id,
+    /// The digest is not 64 hexadecimal digits.
+    #[error("secret_sha256 is not a SHA-256 in 64 hexadecimal digits")]
+    Digest,
+}
+
+impl RestKey {
+    /// A key with this id, whose secret has this SHA-256 in hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRestKey`] says which of them is none.
+    pub fn new(id: &str, secret_sha256: &str) -> Result<Self, InvalidRestKey> {
+        let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        if !is_id {
+            return Err(InvalidRestKey::Id);
+        }
+        let digits = secret_sha256.as_bytes();
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let byte = |pair: &[u8]| Some(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?);
+        let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+        let secret_sha256 = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(InvalidRestKey::Digest)?;
+        Ok(Self { id: id.to_owned(), secret_sha256 })
+    }
+}
+
+impl Default for RestAccess {
+    /// No key, and the vendor's limit.
+    fn default() -> Self {
+        let tokens_may = RestRights { send: true, history: true, events: false };
+        Self { keys: Vec::new(), tokens_may, limit: CallLimit::new(500, Duration::from_secs(1)) }
+    }
 }
 
 impl ProjectConfig {
@@ -33,6 +109,7 @@ impl ProjectConfig {
             token_policy: Policy::new(),
             limits: CallLimits::default(),
             settings: Settings::default(),
+            rest: RestAccess::default(),
         }
     }
 }

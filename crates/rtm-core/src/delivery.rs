@@ -9,6 +9,7 @@ use rtm_codec::{
 use super::{
     Core, Now,
     arena::SessionKey,
+    back_end::node_of_back_end,
     cluster::{Deliver, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel},
     engine::Purpose,
     lanes::{Hearing, LaneMessage, Lanes, Place},
@@ -56,8 +57,7 @@ impl Core {
     #[inline(never)]
     pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId) -> bool {
         let Some(edge) = &self.edge else { return false };
-        let session = self.hub.sessions.get(key);
-        let lane = session.and_then(|session| session.lanes.as_ref()?.lane(to));
+        let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));
         let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent());
         is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.is_on_its_way(to)))
     }
@@ -79,9 +79,8 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         // Its entry may name this node before the session is here.
         let is_on_its_way = here.is_none() && edge.is_on_its_way(to);
-        let Some(session) = self.hub.sessions.get_mut(key) else { return edge.close_lane(key, to) };
-        let from = session.id;
-        let Some(lanes) = &mut session.lanes else { return edge.close_lane(key, to) };
+        let Some(from) = self.hub.sender_id(key) else { return edge.close_lane(key, to) };
+        let Some(lanes) = self.hub.lanes_mut(key) else { return edge.close_lane(key, to) };
         let Some(lane) = lanes.lane_mut(to) else { return edge.close_lane(key, to) };
         if !lane.has_waiting() || lane.is_asking || lane.wait_until.is_some_and(|until| now.instant < until) {
             return;
@@ -164,7 +163,7 @@ impl Core {
     /// Puts a message into its receiver's session, which is here after all.
     fn place(&mut self, now: Now, key: SessionKey, receiver: SessionKey, to: &UserId, message: LaneMessage) {
         let LaneMessage { n, numbering, request, event, store, deadline, .. } = message;
-        let sender = self.hub.sessions.get(key).map(|session| session.id);
+        let sender = self.hub.sender_id(key);
         let lanes = self.hub.sessions.get(receiver).and_then(|session| session.lanes.as_ref());
         // It may have brought the message along from the node that this was sent to.
         if sender.is_some_and(|sender| lanes.is_some_and(|lanes| lanes.has_heard(sender, n))) {
@@ -234,13 +233,11 @@ impl Core {
     /// What another node says of a message that was sent to it.
     pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: &Numbered, answer: LaneAnswer) {
         let Numbered { session, sender, to, n } = numbered;
-        let Some(key) = self.session_of(sender) else { return };
+        let Some(key) = self.sender_of(*session, sender) else { return };
         // The receiver's session may have moved since.
         let own = self.session_of(to).and(self.edge.as_ref()).map(|edge| edge.node.clone());
         let node = own.or_else(|| self.node_of(to).cloned()).unwrap_or_else(|| from.clone());
-        let found = self.hub.sessions.get_mut(key).filter(|found| found.id == *session);
-        let lanes = found.and_then(|session| session.lanes.as_mut());
-        let Some(lane) = lanes.and_then(|lanes| lanes.lane_mut(to)) else { return };
+        let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         let sent = lane.messages_mut().find(|message| message.n == *n);
         let Some(message) = sent.filter(|message| message.place == Place::Sent(from.clone())) else { return };
         match answer {
@@ -259,8 +256,7 @@ impl Core {
     /// Where a receiver is, as the engine says.
     pub(super) fn lane_found(&mut self, now: Now, key: SessionKey, to: &UserId, answer: &EngineAnswer) {
         let is_found = self.node_of(to).is_some();
-        let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        let Some(lane) = session.lanes.as_mut().and_then(|lanes| lanes.lane_mut(to)) else { return };
+        let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         lane.is_asking = false;
         match answer {
             EngineAnswer::Read(_) => {
@@ -283,7 +279,7 @@ impl Core {
         message: &PeerMessage,
         outcome: Result<SendOutcome, Refusal>,
     ) {
-        if self.hub.sessions.get(asker.session).is_some() {
+        if self.hub.has_sender(asker.session) {
             return self.settle_on_lane(asker, message.message_id, outcome);
         }
         let Some(session) = self.hub.session_id(asker.session) else { return };
@@ -292,11 +288,27 @@ impl Core {
         self.pass_outcome_on(MessageOutcome { session, user_id, numbering, request, message_id, outcome, hops: 0 });
     }
 
+    /// The sender with this id, if it is here.
+    pub(super) fn sender_of(&self, id: SessionId, user_id: &UserId) -> Option<SessionKey> {
+        if self.hub.back_end.id == id && self.edge.is_some() {
+            return Some(self.hub.back_end.key);
+        }
+        let key = self.session_of(user_id)?;
+        self.hub.sessions.get(key).is_some_and(|session| session.id == id).then_some(key)
+    }
+
+    /// The other node that has a message's sender.
+    fn node_of_sender(&self, outcome: &MessageOutcome) -> Option<NodeId> {
+        let edge = self.edge.as_ref()?;
+        let back_end = node_of_back_end(&edge.view, outcome.session);
+        back_end.or_else(|| self.node_of(&outcome.user_id)).cloned()
+    }
+
     fn pass_outcome_on(&mut self, outcome: MessageOutcome) {
         let Some(edge) = &mut self.edge else { return };
         if let Some(outcome) = edge.frozen.keep_outcome(outcome)
             && outcome.hops < MOST_HOPS
-            && let Some(node) = self.node_of(&outcome.user_id).cloned()
+            && let Some(node) = self.node_of_sender(&outcome)
         {
             let outcome = MessageOutcome { hops: outcome.hops + 1, ..outcome };
             if let Some(edge) = &mut self.edge {
@@ -321,16 +333,14 @@ impl Core {
 
     /// What became of a message that a session sent which is here, or was.
     pub(super) fn outcome_came(&mut self, outcome: MessageOutcome) {
-        let key = self.session_of(&outcome.user_id);
-        let is_it = |key: &SessionKey| self.hub.sessions.get(*key).is_some_and(|session| session.id == outcome.session);
-        let Some(session) = key.filter(is_it) else { return self.pass_outcome_on(outcome) };
+        let sender = self.sender_of(outcome.session, &outcome.user_id);
+        let Some(session) = sender else { return self.pass_outcome_on(outcome) };
         let MessageOutcome { numbering, request, message_id, outcome, .. } = outcome;
         self.settle_on_lane(Asker { session, numbering, request }, message_id, outcome);
     }
 
     fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
-        let session = self.hub.sessions.get_mut(asker.session);
-        if let Some(lanes) = session.and_then(|session| session.lanes.as_mut())
+        if let Some(lanes) = self.hub.lanes_mut(asker.session)
             && let Some(closed) = lanes.settle(message_id)
             && let Some(edge) = &mut self.edge
         {
@@ -362,8 +372,7 @@ impl Core {
     /// to one that recognises it. But a session may have moved before its node left.
     fn give_back_of_left(&mut self, key: SessionKey, to: &UserId) {
         let Some(edge) = &self.edge else { return };
-        let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        let Some(lane) = session.lanes.as_mut().and_then(|lanes| lanes.lane_mut(to)) else { return };
+        let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         let mut is_lost = false;
         for message in lane.messages_mut() {
             let placed = match &message.place {
@@ -381,8 +390,7 @@ impl Core {
     pub(super) fn send_again(&mut self, now: Now, node: &NodeId) {
         let lanes = self.edge.as_ref().map_or_else(Vec::new, |edge| edge.open_lanes());
         for (key, to) in lanes {
-            let lanes = self.hub.sessions.get_mut(key).and_then(|session| session.lanes.as_mut());
-            let Some(lane) = lanes.and_then(|lanes| lanes.lane_mut(&to)) else { continue };
+            let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(&to)) else { continue };
             let sent = Place::Sent(node.clone());
             lane.messages_mut().filter(|it| it.place == sent).for_each(|message| message.place = Place::Waiting);
             self.go_on_with_lane(now, key, &to);
@@ -391,8 +399,7 @@ impl Core {
 
     /// Nobody says what became of a message in the time that any session may take for that.
     fn expire_lane(&mut self, now: Now, key: SessionKey, to: &UserId) {
-        let lane = self.hub.sessions.get(key).and_then(|session| session.lanes.as_ref()?.lane(to));
-        let Some(lane) = lane else { return };
+        let Some(lane) = self.hub.lanes(key).and_then(|lanes| lanes.lane(to)) else { return };
         let is_over = |message: &&LaneMessage| message.deadline + GRACE <= now.instant;
         let over: Vec<_> = lane.messages().filter(is_over).cloned().collect();
         for message in over {
@@ -407,7 +414,7 @@ impl Core {
     pub(super) fn received_here(&self, key: SessionKey) -> Vec<Received> {
         let Some(session) = self.hub.sessions.get(key) else { return Vec::new() };
         let here = |queued: &Queued| match queued.note {
-            Note::Receipt { asker, deadline, store } if self.hub.sessions.get(asker.session).is_some() => {
+            Note::Receipt { asker, deadline, store } if self.hub.has_sender(asker.session) => {
                 Some(Received { asker, event: queued.event.clone(), store, deadline })
             }
             _ => None,
@@ -427,7 +434,7 @@ impl Core {
         for Received { asker, event, store, deadline } in received {
             // It may have said so already.
             let session = self.hub.sessions.get(asker.session);
-            if !session.is_some_and(|session| session.requests.is_under_way(asker.numbering, asker.request)) {
+            if session.is_some_and(|session| !session.requests.is_under_way(asker.numbering, asker.request)) {
                 continue;
             }
             let place = Place::Placed { node: node.clone(), drops_repeats };
@@ -437,8 +444,12 @@ impl Core {
 
     fn put_on_lane(&mut self, now: Now, asker: Asker, to: &UserId, message: LaneMessage) {
         let hasher = self.hasher.clone();
-        let Some(session) = self.hub.sessions.get_mut(asker.session) else { return };
-        session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher))).push(to, message);
+        let lanes = match self.hub.sessions.get_mut(asker.session) {
+            Some(session) => &mut session.lanes,
+            None if asker.session == self.hub.back_end.key => &mut self.hub.back_end.lanes,
+            None => return,
+        };
+        lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher))).push(to, message);
         if let Some(edge) = &mut self.edge {
             edge.open_lane(asker.session, to);
         }
@@ -449,8 +460,7 @@ impl Core {
     pub(super) fn receiver_is_here(&mut self, now: Now, user_id: &UserId) {
         let keys = self.edge.as_ref().map_or_else(Vec::new, |edge| edge.lanes_to(user_id));
         for key in keys {
-            let session = self.hub.sessions.get_mut(key);
-            if let Some(lane) = session.and_then(|session| session.lanes.as_mut()?.lane_mut(user_id)) {
+            if let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(user_id)) {
                 lane.wait_until = None;
             }
             self.go_on_with_lane(now, key, user_id);
@@ -498,8 +508,7 @@ impl Core {
     pub(super) fn receiver_moved(&mut self, now: Now, user_id: &UserId, node: &NodeId, is_same_session: bool) {
         let Some(edge) = &self.edge else { return };
         for key in edge.lanes_to(user_id) {
-            let session = self.hub.sessions.get_mut(key);
-            let Some(lane) = session.and_then(|session| session.lanes.as_mut()?.lane_mut(user_id)) else { continue };
+            let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(user_id)) else { continue };
             for message in lane.messages_mut() {
                 match &mut message.place {
                     Place::Placed { node: placed, .. } => *placed = node.clone(),

@@ -70,7 +70,7 @@ impl Core {
         };
         Remaining {
             sessions: self.hub.sessions.len() + edge.frozen.len() + edge.claims.len(),
-            unsettled: edge.unsettled() + self.jobs.open(),
+            unsettled: edge.unsettled() + self.jobs.open() + self.hub.back_end.unsettled(),
         }
     }
 

@@ -31,6 +31,7 @@ use super::{
     member_counts::CountQuestions,
     moves::Moves,
     notes::Asker,
+    relays::Relays,
     rereading::Rereading,
     roster::Rosters,
     timer::Due,
@@ -83,6 +84,7 @@ pub(super) struct Edge {
     pub(super) channels_with_early: BTreeSet<ChannelId>,
     pub(super) calls: CallMessages,
     pub(super) given: GivenInvitations,
+    pub(super) relays: Relays,
     pub(super) rereading: Rereading,
     /// This node is about to leave.
     pub(super) draining: Option<Draining>,
@@ -161,6 +163,7 @@ impl Edge {
             channels_with_early: BTreeSet::new(),
             calls: CallMessages::default(),
             given: GivenInvitations::default(),
+            relays: Relays::default(),
             rereading: Rereading::default(),
             draining: None,
         }
@@ -371,6 +374,7 @@ impl Core {
         let mut edge = Edge::new(node, view, &self.hasher, self.numbers);
         // There are no channels with members yet.
         let _ = edge.homes.set_view(&edge.view, &edge.node);
+        self.hub.back_end.join(&edge.node);
         self.edge = Some(Box::new(edge));
         self.is_outside = false;
         self.pull_next(Now { instant: self.clock.last(), unix_ms: 0 });
@@ -489,6 +493,7 @@ impl Core {
     /// Appends what is to be said to the same project on other nodes, in order for each. Each is to arrive once, as long
     /// as its receiver stays a member. What becomes of those with a ticket is to be told.
     pub fn take_parcels(&mut self, parcels: &mut Vec<Posting>) {
+        self.settle_back_end();
         if let Some(edge) = &mut self.edge {
             parcels.append(&mut edge.parcels);
         }
@@ -605,6 +610,7 @@ impl Core {
         self.say_skipped();
         self.look_at_moves(now);
         self.expire_counts(now);
+        self.look_at_relays(now);
         let early: Vec<ChannelId> =
             self.edge.iter().flat_map(|edge| edge.channels_with_early.iter().cloned()).collect();
         early.iter().for_each(|channel_id| self.look_at_early(now, channel_id));

@@ -52,9 +52,7 @@ impl Core {
             let parcel = ChannelParcel { channel_id: channel_id.clone(), epoch, word };
             edge.post(&node, ProjectParcel::Channel(Box::new(parcel)), channel_id.clone(), mark.k);
         }
-        if let Some(session) = self.hub.sessions.get_mut(asker.session) {
-            session.requests.promise(asker.request);
-        }
+        self.hub.promise(asker);
         true
     }
 

@@ -178,6 +178,8 @@ impl Core {
             ChannelWord::Enough { user_id, session } => self.enough(now, from, channel_id, &user_id, session),
             ChannelWord::Attributes { value, notify } => self.attributes_told(now, channel_id, value, notify),
             ChannelWord::Forgotten { revision } => self.attributes_gone(now, channel_id, revision),
+            ChannelWord::Relay(relay) => self.relay(now, channel_id, *relay),
+            ChannelWord::Relayed { number } => self.hub.back_end.relayed(number),
             ChannelWord::ForwardEnd { user_id, session } => self.forward_ended(now, channel_id, &user_id, session),
         }
     }

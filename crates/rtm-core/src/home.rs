@@ -210,6 +210,12 @@ impl Homes {
         Some(partition.channels.get(channel_id).map_or(0, Home::count))
     }
 
+    /// A node with members in a channel, if there is one; `None` as long as that is not known here.
+    pub(super) fn holder(&self, number: u16, channel_id: &ChannelId) -> Option<Option<&NodeId>> {
+        let partition = self.partitions.get(&number).filter(|it| it.awaited.is_empty())?;
+        Some(partition.channels.get(channel_id).and_then(|home| home.parts.keys().next()))
+    }
+
     /// Whether this node is the home of a partition.
     pub(super) fn has(&self, number: u16) -> bool {
         self.partitions.contains_key(&number)

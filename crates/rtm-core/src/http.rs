@@ -210,6 +210,7 @@ impl Core {
         self.http.answers.extend(open.into_keys().map(|id| (id, Ok(GatewayAnswer::TryAgain))));
         self.http.handed_out = HandedOut::default();
         self.http.far = FarRequests::default();
+        self.forget_back_end();
     }
 
     /// The store has read what an answer needs, or failed to. It may be too late.

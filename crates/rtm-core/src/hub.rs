@@ -9,6 +9,8 @@ use super::{
     absent::Absent,
     arena::{Arena, ChannelKey, SessionKey},
     away::ChannelNews,
+    back_end::BackEnd,
+    lanes::Lanes,
     notes::{Asker, Note, Queued},
     session::Session,
     timer::{Due, Timers},
@@ -47,6 +49,7 @@ pub(super) struct Hub {
     pub(super) conns: Arena<ConnId, Conn>,
     pub(super) sessions: Arena<SessionKey, Session>,
     pub(super) absent: Absent,
+    pub(super) back_end: BackEnd,
     pub(super) timers: Timers,
     pub(super) stats: Stats,
     signals: Signals,
@@ -85,10 +88,14 @@ impl Signals {
 
 impl Hub {
     pub(super) fn new(settings: Settings) -> Self {
+        let mut sessions = Arena::new();
+        let nobody = sessions.reserve();
+        sessions.give_up(nobody);
         Self {
             settings,
             conns: Arena::new(),
-            sessions: Arena::new(),
+            sessions,
+            back_end: BackEnd::new(nobody),
             absent: Absent::default(),
             timers: Timers::default(),
             stats: Stats::default(),
@@ -252,7 +259,7 @@ impl Hub {
 
     /// Answers a request; a repeat of it gets the same answer.
     pub(super) fn finish(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
-        let Some(session) = self.asking(asker) else { return };
+        let Some(session) = self.asking(asker) else { return self.back_end.finish(asker, result) };
         if let Some(result) = session.requests.finish(asker.request, result) {
             self.reply(asker.session, asker.request, result);
         }
@@ -265,9 +272,44 @@ impl Hub {
         }
     }
 
+    /// A request's answer waits for one thing more.
+    pub(super) fn promise(&mut self, asker: Asker) {
+        match self.sessions.get_mut(asker.session) {
+            Some(session) => session.requests.promise(asker.request),
+            None => self.back_end.promise(asker),
+        }
+    }
+
+    /// Whether a sender is here.
+    pub(super) fn has_sender(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).is_some() || key == self.back_end.key
+    }
+
+    /// The id by which other nodes know a sender that is here.
+    pub(super) fn sender_id(&self, key: SessionKey) -> Option<SessionId> {
+        let session = self.sessions.get(key).map(|session| session.id);
+        session.or_else(|| (key == self.back_end.key).then_some(self.back_end.id))
+    }
+
+    /// The lanes on which a sender that is here sends.
+    pub(super) fn lanes(&self, key: SessionKey) -> Option<&Lanes> {
+        match self.sessions.get(key) {
+            Some(session) => session.lanes.as_deref(),
+            None => self.back_end.lanes.as_deref().filter(|_| key == self.back_end.key),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn lanes_mut(&mut self, key: SessionKey) -> Option<&mut Lanes> {
+        match self.sessions.get_mut(key) {
+            Some(session) => session.lanes.as_deref_mut(),
+            None => self.back_end.lanes.as_deref_mut().filter(|_| key == self.back_end.key),
+        }
+    }
+
     /// The store has kept what a request's answer waits for, or has failed to.
     pub(super) fn kept(&mut self, asker: Asker, kept: Result<(), Refusal>) {
-        let Some(session) = self.asking(asker) else { return };
+        let Some(session) = self.asking(asker) else { return self.back_end.kept(asker, kept) };
         if let Some(result) = session.requests.kept(asker.request, kept) {
             self.reply(asker.session, asker.request, result);
         }
@@ -401,7 +443,7 @@ impl Hub {
 
     /// The session that a key means, here or elsewhere.
     pub(super) fn session_id(&self, key: SessionKey) -> Option<SessionId> {
-        self.sessions.get(key).map(|session| session.id).or_else(|| self.absent.id(key))
+        self.sender_id(key).or_else(|| self.absent.id(key))
     }
 
     /// Forgets sessions that have not come for longer than anybody waits for them.

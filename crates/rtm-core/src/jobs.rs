@@ -190,9 +190,7 @@ impl Core {
         let log = LogKey::History(conversation);
         self.clock.keeps(message.server_received_ts);
         self.jobs.ask(StoreWork::Append { log, entry: LogEntry::Message(message), keep: None }, waiting);
-        if let Some(session) = self.hub.sessions.get_mut(asker.session) {
-            session.requests.promise(asker.request);
-        }
+        self.hub.promise(asker);
     }
 }
 

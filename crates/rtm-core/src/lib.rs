@@ -42,6 +42,7 @@ mod attribute_writes;
 mod attributes;
 mod auth;
 mod away;
+mod back_end;
 mod binary;
 mod by_partition;
 mod channel;
@@ -94,8 +95,10 @@ mod pack;
 mod presence;
 mod receipts;
 mod rejoining;
+mod relays;
 mod requests;
 mod rereading;
+mod rest;
 mod restarted;
 mod roster;
 mod session;
@@ -130,14 +133,16 @@ use self::{
     kept_subscriptions::{KeptSubscriptions, Subscriber},
     login::Logins,
     notes::Queued,
+    rest::Rest,
     timer::Due,
     users::User,
 };
 
-pub use config::{ProjectConfig, Settings};
+pub use config::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings};
 pub use draining::Remaining;
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};
+pub use rest::RestCaller;
 pub use store::{
     Conversation, JobId, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed,
     StoreJob, StoreWork, StoredMessage,
@@ -177,6 +182,7 @@ pub struct Core {
     invitations_sent: u32,
     jobs: Jobs,
     http: Http,
+    rest: Rest,
     logins: Logins,
     /// Until when: a clock that is set ends no ban.
     bans: BTreeMap<UserId, Instant>,
@@ -199,6 +205,8 @@ impl Core {
         let hasher = FixedState::with_seed(secrets.number());
         let mut hub = Hub::new(config.settings);
         hub.timers.push(now.instant + admin::EXPIRY_EVERY, Due::Expiry);
+        // Not a number that a core of before had, or one of another node has.
+        hub.back_end.count_from(secrets.number());
         Self {
             config,
             clock: Clock::new(now),
@@ -215,6 +223,7 @@ impl Core {
             invitations_sent: 0,
             jobs: Jobs::default(),
             http: Http::default(),
+            rest: Rest::default(),
             logins: Logins::new(hasher),
             bans: BTreeMap::new(),
             edge: None,
@@ -382,6 +391,7 @@ impl Core {
                 Due::Channel(key) => self.channel_due(now, key, at),
                 Due::Invitation(invitation) => self.invitation_due(now, invitation),
                 Due::Http(id) => self.http_due(now, id),
+                Due::BackEnd => self.back_end_due(now),
                 Due::Login(conn) => self.login_due(now, conn),
                 Due::Edge => self.edge_due(now),
                 Due::Presence => self.presence_due(now, at),

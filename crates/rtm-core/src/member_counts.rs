@@ -119,6 +119,7 @@ impl Core {
 
     /// Answers what can be answered. Who is not the home any more leaves that to the next one, which is asked again.
     pub(super) fn answer_counts(&mut self, now: Now) {
+        self.look_at_relays(now);
         let Some(edge) = &mut self.edge else { return };
         let waiting = std::mem::take(&mut edge.counts.waiting);
         for (from, question, channel_ids) in waiting {

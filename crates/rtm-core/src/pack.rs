@@ -219,9 +219,7 @@ impl Core {
 
     /// The key of a user's session by which this core knows it, or will know it when it comes.
     pub(super) fn session_key(&mut self, now: Now, user_id: &UserId, id: SessionId) -> SessionKey {
-        let present = self.session_of(user_id);
-        let is_it = |key: &SessionKey| self.hub.sessions.get(*key).is_some_and(|session| session.id == id);
-        match present.filter(is_it) {
+        match self.sender_of(id, user_id) {
             Some(key) => key,
             None => self.hub.absent_key(now.instant, id),
         }

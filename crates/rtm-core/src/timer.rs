@@ -14,6 +14,7 @@ pub(super) enum Due {
     Channel(ChannelKey),
     Invitation(InvitationKey),
     Http(HttpId),
+    BackEnd,
     Login(ConnId),
     Edge,
     Presence,

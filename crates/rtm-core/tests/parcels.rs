@@ -13,7 +13,7 @@ use rtm_codec::{
 use rtm_core::cluster::{
     Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, FanOut, ForwardedNews, GatewayWord,
     HeldChannel, HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession, PagedUser, Parcel,
-    ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Said, Sighting, Verdict, Version, Wanted,
+    ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Relay, Said, Sighting, Verdict, Version, Wanted,
 };
 
 const SESSION: SessionId = SessionId([7; 16]);
@@ -218,12 +218,19 @@ fn examples() -> Vec<ProjectParcel> {
         of_the_channel(ChannelWord::Forwarded {
             user_id: user("a"),
             session: SESSION,
-            news: Box::new(ForwardedNews { event: message_event, mark: Some(mark) }),
+            news: Box::new(ForwardedNews { event: message_event.clone(), mark: Some(mark) }),
         }),
         of_the_channel(ChannelWord::Enough { user_id: user("a"), session: SESSION }),
         of_the_channel(ChannelWord::Attributes { value: attributes(), notify: true }),
         of_the_channel(ChannelWord::Forgotten { revision: Revision(12) }),
         of_the_channel(ChannelWord::ForwardEnd { user_id: user("a"), session: SESSION }),
+        of_the_channel(ChannelWord::Relay(Box::new(Relay {
+            origin: node("x"),
+            number: 9,
+            event: message_event,
+            hops: 1,
+        }))),
+        of_the_channel(ChannelWord::Relayed { number: 9 }),
         home(HomeParcel::Pull { term: 3, partitions: vec![1, 1023] }),
         home(HomeParcel::Held { term: 3, channels: vec![held], done: vec![1] }),
         home(HomeParcel::Count { question: 1, epoch: 3, channel_ids: vec![channel()] }),

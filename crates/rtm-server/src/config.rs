@@ -7,6 +7,9 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 
+#[cfg(feature = "rest")]
+use rtm_codec::anyrtc::rest::ChannelMessageType;
+
 #[cfg(feature = "cluster")]
 use crate::cluster::config::ClusterConfig;
 use crate::{
@@ -50,6 +53,9 @@ pub struct ServerConfig {
     /// How the server is one of several on NATS, which then keeps what lasts. By default it is alone.
     #[cfg(feature = "cluster")]
     pub cluster: Option<ClusterConfig>,
+    /// The REST API for back ends.
+    #[cfg(feature = "rest")]
+    pub rest: RestConfig,
     /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
@@ -75,6 +81,24 @@ pub struct ServerConfig {
 pub struct Advertise {
     pub(crate) host: String,
     pub(crate) port: u16,
+}
+
+/// The REST API for back ends. Each project says who may use it ([`RestAccess`](crate::RestAccess)).
+#[cfg(feature = "rest")]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RestConfig {
+    /// Whether it is there at all (yes; but without a key of its project nobody may call).
+    pub enabled: bool,
+    /// How messages of channels are called in what searches find (`group_message`, as the vendor's servers really say).
+    pub channel_message_type: ChannelMessageType,
+}
+
+#[cfg(feature = "rest")]
+impl Default for RestConfig {
+    fn default() -> Self {
+        Self { enabled: true, channel_message_type: ChannelMessageType::default() }
+    }
 }
 
 impl ServerConfig {
@@ -103,6 +127,10 @@ impl ServerConfig {
             if project.certificates.len() > MAX_CERTIFICATES {
                 return fault("certificates", format!("there are more than {MAX_CERTIFICATES}"));
             }
+            let keys = &project.rest.keys;
+            if let Some(at) = (0..keys.len()).find(|at| keys[..*at].iter().any(|other| other.id == keys[*at].id)) {
+                return fault(&format!("rest_key[{at}].id"), format!("two keys have the id {}", keys[at].id));
+            }
             let settings = &project.settings;
             if settings.offline_after < settings.unreachable_after {
                 return fault("settings.offline_after", "it is shorter than unreachable_after".into());
@@ -124,6 +152,8 @@ impl Default for ServerConfig {
             data_dir: None,
             #[cfg(feature = "cluster")]
             cluster: None,
+            #[cfg(feature = "rest")]
+            rest: RestConfig::default(),
             handshake_timeout: Duration::from_secs(10),
             login_timeout: Duration::from_secs(10),
             drain_time: None,

@@ -1,5 +1,5 @@
 //! The HTTP side of the port: the vendor's gateway, health, and the handshake that turns a connection
-//! into a WebSocket one. Each connection carries one request.
+//! into a WebSocket one. Each connection carries one request, but for those of back ends.
 
 use std::{
     convert::Infallible,
@@ -29,6 +29,8 @@ use rtm_core::HttpId;
 use tokio::time::timeout;
 use tracing::debug;
 
+#[cfg(feature = "rest")]
+use crate::rest;
 use crate::{
     clock::instant,
     config::Advertise,
@@ -45,10 +47,14 @@ use crate::{
 pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>) {
     let patience = shared.handshake_timeout;
     let exchange = &Exchange::new(shared, guest);
-    let (stream, written) = Counted::new(stream);
+    let draining = exchange.shared.draining.begins();
+    let (stream, moved) = Counted::new(stream);
+    let service_moved = &moved;
     let service = service_fn(move |request| async move {
-        let mut response = exchange.answer(request).await;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let mut response = service_moved.while_it_is_served(exchange.answer(request)).await;
+        if is_kept(&response) {
+            service_moved.keep();
+        } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok::<_, Infallible>(response)
@@ -59,7 +65,20 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>
         .max_headers(4 * HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let ended = written.while_it_moves(patience, connection).await;
+    let connection = async {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = draining => {}
+        }
+        // One that waits for nothing but its next request ends at once.
+        if moved.is_kept() {
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.await
+    };
+    let ended = moved.while_it_moves(patience, connection).await;
     let is_written = matches!(ended, Some(Ok(())));
     match ended {
         Some(Ok(())) => {}
@@ -69,6 +88,14 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>
     if let Some((project, id)) = exchange.handed_out.get() {
         project.http_answer_ended(*id, is_written);
     }
+}
+
+/// Whether the connection stays open after an answer.
+fn is_kept<B>(response: &Response<B>) -> bool {
+    #[cfg(feature = "rest")]
+    return response.extensions().get::<rest::Kept>().is_some();
+    #[cfg(not(feature = "rest"))]
+    return false;
 }
 
 /// One request and its answer: what a connection is before it is a WebSocket one, or all that it is.
@@ -104,6 +131,10 @@ impl Exchange {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the server has no descriptors left for this connection\n")
             }
             Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request),
+            #[cfg(feature = "rest")]
+            Ok(()) if request.method() != Method::OPTIONS && rest::is_for(&self.shared, &request) => {
+                rest::answer(&self.shared, &self.guest, request).await
+            }
             Ok(()) => self.request(request).await,
         };
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -249,7 +280,7 @@ impl Exchange {
                 };
                 addresses.push(Address { host: host.into(), port });
             }
-            // A connection carries one request.
+            // A connection carries no other request after one of these.
             Ok(GatewayAnswer::OfflineMessages(_)) => _ = self.handed_out.set((project, id)),
             _ => {}
         }

@@ -47,6 +47,8 @@ mod project;
 mod redb;
 mod refusals;
 mod remote;
+#[cfg(feature = "rest")]
+mod rest;
 mod scratch;
 mod server;
 mod shared;
@@ -62,6 +64,8 @@ pub use cluster::{
     ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, ClusterProbe, ClusterStatus, ClusterStore,
     InvalidClusterName, InvalidNatsUrl, NatsTls, NatsUrl, NodeState, NodeStatus, Whereabouts,
 };
+#[cfg(feature = "rest")]
+pub use config::RestConfig;
 pub use config::{Advertise, ServerConfig};
 pub use error::{ConfigError, ConfigErrorKind, NotServed, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
@@ -70,11 +74,13 @@ pub use mounted::ResponseBody;
 #[cfg(feature = "tower-service")]
 pub use mounted::RtmService;
 pub use remote::Remote;
+#[cfg(feature = "rest")]
+pub use rtm_codec::anyrtc::rest::ChannelMessageType;
 pub use rtm_codec::{AppId, CallLimit, CallLimits, IdFault, InvalidId, LimitedCall, UserId};
 pub use rtm_core as core;
 #[cfg(feature = "cluster")]
 pub use rtm_core::cluster::{InvalidNodeName, NodeName};
-pub use rtm_core::{ProjectConfig, Settings, store::BackendError};
+pub use rtm_core::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError};
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats};
 pub use tls::TlsFiles;

@@ -7,10 +7,14 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(feature = "rest")]
+use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
 use rtm_codec::{
     AppId, ClientFrame, CloseReason, Login, Refusal, UserId,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
+#[cfg(feature = "rest")]
+use rtm_core::RestCaller;
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
 #[cfg(feature = "cluster")]
 use rtm_core::{
@@ -49,12 +53,16 @@ struct State {
     /// By the slots of their connections, those who are to be woken: once, and again after the next exchange.
     sleepers: Vec<Option<Waker>>,
     http: HashMap<HttpId, oneshot::Sender<Result<GatewayAnswer, Refusal>>>,
+    #[cfg(feature = "rest")]
+    rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
     wakers: Vec<Waker>,
     jobs: Vec<StoreJob>,
     answers: Vec<(HttpId, Result<GatewayAnswer, Refusal>)>,
+    #[cfg(feature = "rest")]
+    rest_answers: Vec<(HttpId, Result<RestAnswer, Refusal>)>,
 }
 
 impl Project {
@@ -66,6 +74,10 @@ impl Project {
                 core,
                 sleepers: Vec::new(),
                 http: HashMap::new(),
+                #[cfg(feature = "rest")]
+                rest: HashMap::new(),
+                #[cfg(feature = "rest")]
+                rest_answers: Vec::new(),
                 armed: None,
                 wakes: Vec::new(),
                 wakers: Vec::new(),
@@ -218,6 +230,32 @@ impl Project {
         (id, answered.await.unwrap_or(Ok(GatewayAnswer::TryAgain)))
     }
 
+    /// Answers a call of a back end; `None` when the server goes down.
+    #[cfg(feature = "rest")]
+    pub(crate) async fn rest(
+        self: &Arc<Self>,
+        caller: &RestCaller,
+        call: RestCall,
+    ) -> Option<Result<RestAnswer, Refusal>> {
+        let answered = self.with(|state, now| {
+            let id = state.core.rest(now, caller, call);
+            state.core.take_rest_answers(&mut state.rest_answers);
+            // Most are answered at once.
+            match state.rest_answers.pop_if(|(answered, _)| *answered == id) {
+                Some((_, answer)) => Ok(answer),
+                None => {
+                    let (answer, answered) = oneshot::channel();
+                    state.rest.insert(id, answer);
+                    Err(answered)
+                }
+            }
+        });
+        match answered {
+            Ok(answer) => Some(answer),
+            Err(answered) => answered.await.ok(),
+        }
+    }
+
     /// The answer to an HTTP request was written as a whole, or not.
     pub(crate) fn http_answer_ended(self: &Arc<Self>, id: HttpId, is_written: bool) {
         self.with(|state, now| state.core.http_answer_ended(now, id, is_written));
@@ -284,6 +322,8 @@ impl Project {
                     let _ = waiting.send(answer);
                 }
             }
+            #[cfg(feature = "rest")]
+            state.answer_back_ends();
             #[cfg(feature = "cluster")]
             if let Some(link) = &self.link {
                 link.pass_on(&mut state.core);
@@ -328,6 +368,18 @@ impl State {
         match &mut self.sleepers[conn.slot()] {
             Some(sleeper) => sleeper.clone_from(waker),
             none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Passes on what back ends are answered.
+    #[cfg(feature = "rest")]
+    fn answer_back_ends(&mut self) {
+        self.core.take_rest_answers(&mut self.rest_answers);
+        for (id, answer) in self.rest_answers.drain(..) {
+            if let Some(waiting) = self.rest.remove(&id) {
+                // Whoever asked may have gone.
+                let _ = waiting.send(answer);
+            }
         }
     }
 

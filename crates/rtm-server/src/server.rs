@@ -451,6 +451,11 @@ impl ServerBuilder {
             refused_logins: AtomicU64::new(0),
             old_handshakes: Seldom::default(),
             out_of_descriptors: Seldom::default(),
+            #[cfg(feature = "rest")]
+            rest: config.rest,
+            // No number of one that ran before.
+            #[cfg(feature = "rest")]
+            rest_requests: AtomicU64::new(now.unix_ms.saturating_mul(1000)),
         });
         let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
         let listen = |(address, socket)| {

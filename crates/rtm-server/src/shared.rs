@@ -14,6 +14,8 @@ use rtm_codec::AppId;
 use tokio::sync::{Notify, futures::OwnedNotified};
 use tracing::warn;
 
+#[cfg(feature = "rest")]
+use crate::config::RestConfig;
 use crate::{
     admission::{Admission, Admitted},
     clock::instant,
@@ -42,6 +44,11 @@ pub(crate) struct Shared {
     /// For handshakes that a proxy has spoilt.
     pub(crate) old_handshakes: Seldom,
     pub(crate) out_of_descriptors: Seldom,
+    #[cfg(feature = "rest")]
+    pub(crate) rest: RestConfig,
+    /// The number of the next call of the REST API.
+    #[cfg(feature = "rest")]
+    pub(crate) rest_requests: AtomicU64,
 }
 
 /// A warning that is given once in a while, however often there is reason for it.

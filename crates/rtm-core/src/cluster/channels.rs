@@ -82,6 +82,13 @@ pub enum ChannelWord {
         /// The last revision that they had.
         revision: Revision,
     },
+    /// To the home, or to a node with members: a back end sends this by way of a node that has none.
+    Relay(Box<Relay>),
+    /// To the node of the back end: the members have it, or there are none.
+    Relayed {
+        /// The number that the node has given it.
+        number: u64,
+    },
     /// To the node that a member has moved to: nothing more comes for it from where it was.
     ForwardEnd {
         /// The member.
@@ -168,6 +175,19 @@ pub struct ForwardedNews {
     pub event: Event,
     /// Of a message, from where it comes.
     pub mark: Option<Mark>,
+}
+
+/// A message of a back end on its way to a node with members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// The node of the back end.
+    pub origin: NodeId,
+    /// The number that it has given the message.
+    pub number: u64,
+    /// The message.
+    pub event: Event,
+    /// How many nodes have passed it on.
+    pub hops: u8,
 }
 
 /// The place of a message among those of a node to a channel.

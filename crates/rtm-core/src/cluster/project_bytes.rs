@@ -8,8 +8,8 @@ use super::{
     bytes::ParcelError,
     calls::{CallAnswer, CallMessage, CallOutcome},
     channels::{
-        ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Said,
-        Version,
+        ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Relay,
+        Said, Version,
     },
     envelope::{Parcel, Sealed},
     fields::{Field as _, Input, Output, enums, structs},
@@ -110,6 +110,8 @@ enums! {
         9 Attributes { value notify }
         10 Forgotten { revision }
         11 ForwardEnd { user_id session }
+        12 Relay(relay)
+        13 Relayed { number }
     }
     MemberChange {
         0 Joined(user_id)
@@ -157,6 +159,7 @@ structs! {
     Part { count change names }
     FanOut { version change k after since event }
     ForwardedNews { event mark }
+    Relay { origin number event hops }
     Mark { origin k since }
     HeldChannel { channel_id part settle moving }
     QueryHistory { conversation from_ts until_ts after limit }

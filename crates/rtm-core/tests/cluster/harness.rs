@@ -11,7 +11,7 @@ use rtm_codec::{
     SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
 };
 use rtm_core::{
-    ConnId, Core, Now, Outgoing, ProjectConfig, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    ConnId, Core, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     cluster::{
         Change, EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, NodeName, Parcel, Posted, Posting,
         ProjectParcel, Revised, Ticket, UserEntry, View, partition,
@@ -145,6 +145,9 @@ fn over_the_bus(parcel: &ProjectParcel) -> ProjectParcel {
 fn new_core(number: usize, now: Now) -> Core {
     let mut config = ProjectConfig::new(AppId::new(APP_ID).unwrap());
     config.limits = CallLimits::unlimited();
+    // The SHA-256 of "secret".
+    let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    config.rest.keys = vec![RestKey::new("back-end", sha256).unwrap()];
     Core::new(config, [u8::try_from(number).unwrap(); 32], now)
 }
 

@@ -17,5 +17,6 @@ mod messages;
 mod presence;
 mod random;
 mod requests;
+mod rest;
 mod restarted;
 mod stored;

@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
+#[cfg(feature = "rest")]
+use rtm_codec::anyrtc::rest::ChannelMessageType;
 use rtm_codec::{AppId, CallLimit, LimitedCall};
 #[cfg(feature = "cluster")]
 use rtm_core::cluster::NodeName;
 use rtm_core::{ProjectConfig, Settings};
+#[cfg(feature = "rest")]
+use rtm_core::{RestKey, RestRights};
 use rtm_token::Certificate;
 use serde::{
     Deserialize, Deserializer,
@@ -13,6 +17,8 @@ use serde::{
 };
 use toml::de::{DeTable, DeValue};
 
+#[cfg(feature = "rest")]
+use super::RestConfig;
 use super::{Advertise, ServerConfig};
 #[cfg(feature = "cluster")]
 use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
@@ -106,6 +112,8 @@ struct File {
     tls: Option<TlsSection>,
     #[cfg(feature = "cluster")]
     cluster: Option<ClusterSection>,
+    #[cfg(feature = "rest")]
+    rest: Option<RestSection>,
     handshake_timeout: Option<Time>,
     login_timeout: Option<Time>,
     drain_time: Option<Time>,
@@ -183,6 +191,77 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
+#[cfg(feature = "rest")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestSection {
+    enabled: Option<Switch>,
+    tokens_may: Option<Vec<RestRight>>,
+    channel_message_type: Option<MessageType>,
+}
+
+#[cfg(feature = "rest")]
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum RestRight {
+    Send,
+    History,
+    Events,
+}
+
+#[cfg(feature = "rest")]
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MessageType {
+    GroupMessage,
+    ChannelMessage,
+}
+
+#[cfg(feature = "rest")]
+impl RestSection {
+    fn into_config(self, projects: &mut [ProjectConfig]) -> RestConfig {
+        let mut config = RestConfig::default();
+        if let Some(Switch(enabled)) = self.enabled {
+            config.enabled = enabled;
+        }
+        if let Some(message_type) = self.channel_message_type {
+            config.channel_message_type = match message_type {
+                MessageType::GroupMessage => ChannelMessageType::Group,
+                MessageType::ChannelMessage => ChannelMessageType::Channel,
+            };
+        }
+        if let Some(rights) = self.tokens_may {
+            let may = |right| rights.contains(&right);
+            let tokens_may = RestRights {
+                send: may(RestRight::Send),
+                history: may(RestRight::History),
+                events: may(RestRight::Events),
+            };
+            projects.iter_mut().for_each(|project| project.rest.tokens_may = tokens_may);
+        }
+        config
+    }
+}
+
+/// A key of a back end.
+#[cfg(feature = "rest")]
+struct KeyOfRest(RestKey);
+
+#[cfg(feature = "rest")]
+impl<'de> Deserialize<'de> for KeyOfRest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Section {
+            id: String,
+            secret_sha256: String,
+        }
+
+        let Section { id, secret_sha256 } = Section::deserialize(deserializer)?;
+        RestKey::new(&id, &secret_sha256).map(Self).map_err(de::Error::custom)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProjectSection {
@@ -192,6 +271,11 @@ struct ProjectSection {
     honour_privilege_expiry: Option<bool>,
     #[serde(default)]
     limits: BTreeMap<Budget, Limit>,
+    #[cfg(feature = "rest")]
+    rest: Option<Limit>,
+    #[cfg(feature = "rest")]
+    #[serde(default)]
+    rest_key: Vec<KeyOfRest>,
     #[serde(default)]
     settings: ProjectSettings,
 }
@@ -257,6 +341,13 @@ impl ProjectSection {
             config.limits.set(call, limit);
         }
         config.settings = self.settings.into_settings();
+        #[cfg(feature = "rest")]
+        {
+            config.rest.keys = self.rest_key.into_iter().map(|key| key.0).collect();
+            if let Some(Limit(limit)) = self.rest {
+                config.rest.limit = limit;
+            }
+        }
         config
     }
 }
@@ -264,7 +355,13 @@ impl ProjectSection {
 impl File {
     fn into_config(self) -> ServerConfig {
         let default = ServerConfig::default();
+        #[cfg_attr(not(feature = "rest"), expect(unused_mut, reason = "they get their rights"))]
+        let mut projects: Vec<_> = self.project.0.into_iter().map(ProjectSection::into_config).collect();
+        #[cfg(feature = "rest")]
+        let rest = self.rest.map_or(default.rest, |section| section.into_config(&mut projects));
         ServerConfig {
+            #[cfg(feature = "rest")]
+            rest,
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             advertise: self.advertise.map(|address| address.0),
             tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles::new(certificate, key)),
@@ -282,7 +379,7 @@ impl File {
             refused_logins_per_address: self
                 .refused_logins_per_address
                 .map_or(default.refused_logins_per_address, |limit| limit.0),
-            projects: self.project.0.into_iter().map(ProjectSection::into_config).collect(),
+            projects,
         }
     }
 }

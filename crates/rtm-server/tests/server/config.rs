@@ -25,6 +25,17 @@ fn every_key_is_read() {
     let [open, secure] = &config.projects[..] else { panic!("two projects") };
     assert_eq!((&open.app_id, open.certificates.len()), (&app_id(), 0));
     assert_eq!(secure.certificates.len(), 2);
+    #[cfg(feature = "rest")]
+    {
+        assert!(config.rest.enabled);
+        let rest = &secure.rest;
+        assert_eq!(
+            (rest.keys[0].id.as_str(), rest.keys[0].secret_sha256[..2].to_vec()),
+            ("back-end", vec![0x2b, 0xb8])
+        );
+        assert_eq!((rest.limit, rest.tokens_may), (open.rest.limit, open.rest.tokens_may));
+        assert!(open.rest.keys.is_empty());
+    }
     assert_eq!(secure.limits.get(LimitedCall::SendMessage), CallLimit::new(360, Duration::from_secs(3)));
     assert_eq!(secure.limits.get(LimitedCall::Login).calls(), 0);
     let untouched = ProjectConfig::new(app_id());

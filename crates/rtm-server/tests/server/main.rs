@@ -10,6 +10,8 @@ mod log;
 #[cfg(feature = "tower-service")]
 mod mounted;
 mod process;
+#[cfg(feature = "rest")]
+mod rest;
 mod returning;
 mod sockets;
 mod store;

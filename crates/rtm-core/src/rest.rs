@@ -1,0 +1,357 @@
+//! Calls of back ends: messages of users that need no session, and what they read.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{
+    Answer, CallLimit, ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SharedEvent,
+    StoredMessage, Token, UserId,
+    anyrtc::rest::{HistorySearch, PeerMessageCode, RestAnswer, RestCall, RestChannelMessage, RestPeerMessage},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Conversation, Core, HttpId, Now,
+    auth::authenticate,
+    back_end::Origin,
+    config::RestRights,
+    delivery::Parting,
+    jobs::{HISTORY_FAILED, Waiting},
+    notes::{Asker, Note, Queued, event_bytes},
+    timer::Due,
+};
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestCaller {
+    /// A back end, with a key of the project.
+    Key {
+        /// The key's id.
+        id: String,
+        /// Its secret.
+        secret: Token,
+    },
+    /// A user, with a token.
+    User {
+        /// The user.
+        user_id: UserId,
+        /// The token.
+        token: Token,
+    },
+}
+
+/// The answers to back ends that are ready, and how often they called.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    answers: Vec<(HttpId, Result<RestAnswer, Refusal>)>,
+    messages: Calls,
+    history: Calls,
+    events: Calls,
+}
+
+/// When the last calls were made, as many as a limit allows.
+#[derive(Debug, Default)]
+struct Calls(VecDeque<Instant>);
+
+impl Calls {
+    fn count(&mut self, now: Instant, limit: CallLimit) -> Result<(), Refusal> {
+        if limit.is_unlimited() {
+            return Ok(());
+        }
+        while self.0.front().is_some_and(|first| *first + limit.per() <= now) {
+            self.0.pop_front();
+        }
+        if let Some(first) = self.0.front().filter(|_| self.0.len() >= limit.calls() as usize) {
+            return Err(Refusal::too_often((*first + limit.per()).saturating_duration_since(now)));
+        }
+        self.0.push_back(now);
+        Ok(())
+    }
+}
+
+impl Rest {
+    pub(super) fn answer(&mut self, id: HttpId, answer: Result<RestAnswer, Refusal>) {
+        self.answers.push((id, answer));
+    }
+}
+
+impl Core {
+    /// Takes in a call of a back end. [`take_rest_answers`](Self::take_rest_answers) gives its answer, at once or later, but
+    /// within [`Settings::receipt_within`](super::Settings::receipt_within) and half a second.
+    pub fn rest(&mut self, now: Now, caller: &RestCaller, call: RestCall) -> HttpId {
+        let now = self.time(now);
+        let id = self.http.number();
+        let done = self.check_caller(now, caller, &call).and_then(|user| self.serve_rest(now, id, user.as_ref(), call));
+        if let Some(answer) = done.transpose() {
+            self.rest.answer(id, answer);
+        }
+        self.hub.close_overfull(now);
+        id
+    }
+
+    /// Appends the answers to calls of back ends that are ready.
+    pub fn take_rest_answers(&mut self, answers: &mut Vec<(HttpId, Result<RestAnswer, Refusal>)>) {
+        self.settle_back_end();
+        answers.append(&mut self.rest.answers);
+    }
+
+    /// Tells back ends, and nodes that ask for theirs, what has become of messages.
+    pub(super) fn settle_back_end(&mut self) {
+        if self.hub.back_end.has_settled() {
+            for (origin, result) in self.hub.back_end.take_settled() {
+                self.answer_origin(origin, Some(result));
+            }
+        }
+    }
+
+    /// Whether the caller may do this. Gives the user whose token it has, if it does not have a key.
+    fn check_caller(&self, now: Now, caller: &RestCaller, call: &RestCall) -> Result<Option<UserId>, Refusal> {
+        let access = &self.config.rest;
+        if access.keys.is_empty() {
+            return Err(not_allowed("this project has no key for the REST API"));
+        }
+        let (user_id, token) = match caller {
+            RestCaller::Key { id, secret } => {
+                let digest = Sha256::digest(secret.expose().as_bytes());
+                let key = access.keys.iter().find(|key| key.id == *id);
+                return match key.filter(|key| is_same(&key.secret_sha256, &digest)) {
+                    Some(_) => Ok(None),
+                    None => Err(unauthorized("the key is not known, or its secret is another one")),
+                };
+            }
+            RestCaller::User { user_id, token } => (user_id, token),
+        };
+        if self.config.certificates.is_empty() {
+            return Err(unauthorized("this project has no certificate: only keys of the REST API open it"));
+        }
+        authenticate(&self.config, now, user_id, Some(token))?;
+        self.check_ban(now, user_id)?;
+        let RestRights { send, history, events } = access.tokens_may;
+        let sender = match call {
+            RestCall::SendToPeer(send) => Some(&send.from),
+            RestCall::SendToChannel(send) => Some(&send.from),
+            _ => None,
+        };
+        let may = match call {
+            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => send,
+            RestCall::Events(_) => events,
+            _ => history,
+        };
+        if !may {
+            return Err(not_allowed("tokens do not open this call: a key of the REST API does"));
+        }
+        if sender.is_some_and(|sender| sender != user_id) {
+            return Err(not_allowed("the token is another user's"));
+        }
+        Ok(Some(user_id.clone()))
+    }
+
+    fn serve_rest(
+        &mut self,
+        now: Now,
+        id: HttpId,
+        user: Option<&UserId>,
+        call: RestCall,
+    ) -> Result<Option<RestAnswer>, Refusal> {
+        if self.is_outside {
+            return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
+        }
+        let limit = match &call {
+            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => &mut self.rest.messages,
+            RestCall::Events(_) => &mut self.rest.events,
+            _ => &mut self.rest.history,
+        };
+        let allowed = match &call {
+            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => self.config.rest.limit,
+            RestCall::Events(_) => EVENTS_LIMIT,
+            _ => HISTORY_LIMIT,
+        };
+        limit.count(now.instant, allowed)?;
+        match call {
+            RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send),
+            RestCall::SendToChannel(send) => self.rest_to_channel(now, id, send),
+            RestCall::QueryHistory(search) => {
+                self.searched(user, &search)?;
+                Ok(Some(RestAnswer::Query(search)))
+            }
+            _ => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn rest_to_peer(&mut self, now: Now, id: HttpId, send: RestPeerMessage) -> Result<Option<RestAnswer>, Refusal> {
+        let RestPeerMessage {
+            from,
+            to,
+            payload,
+            enable_offline_messaging: store,
+            enable_historical_messaging: keep,
+            wait_for_ack: waits,
+        } = send;
+        if keep || store {
+            self.jobs.check_room()?;
+        }
+        let is_there = |core: &Self, key| core.hub.sessions.get(key).is_some_and(|session| session.is_there());
+        let receiver = self.session_of(&to).filter(|key| is_there(self, *key));
+        self.hub.stats.peer_messages += 1;
+        let asker = match waits || keep || store {
+            true => self.await_back_end(now, Origin::Peer { id, to: to.clone(), waits }),
+            false => self.hub.back_end.nobody(),
+        };
+        let message_id = MessageId(self.hub.back_end.message_number());
+        let message = RtmMessage::Text(payload);
+        if keep {
+            let stored = StoredMessage::new(message_id, from.clone(), message.clone().detach(), now.unix_ms);
+            let conversation = Conversation::between(from.clone(), to.clone());
+            self.keep_history(asker, conversation, stored, Waiting::Promise { asker, broken: HISTORY_FAILED });
+        }
+        let event = Event::MessageFromPeer(PeerMessage {
+            message_id,
+            peer_id: from,
+            message,
+            is_offline_message: false,
+            server_received_ts: now.unix_ms,
+        });
+        let bytes = event_bytes(&event);
+        let event = SharedEvent::for_one(event);
+        let is_taken = if self.edge.is_some() && self.needs_lane(asker.session, &to) {
+            self.send_over_lane(now, asker, &to, Parting { event, store });
+            true
+        } else if let Some(key) = receiver.filter(|key| self.hub.has_room(*key, bytes)) {
+            let deadline = now.instant + self.config.settings.receipt_within;
+            let note = if waits || store { Note::Receipt { asker, deadline, store } } else { Note::None };
+            self.push_message(key, Queued { event, note, bytes });
+            true
+        } else {
+            if store {
+                self.store_what_waits(now, &to);
+            }
+            self.store_or_give_up(&to, asker, store, &event, None);
+            !store
+        };
+        if !waits && is_taken {
+            if !keep && !store {
+                return Ok(Some(RestAnswer::PeerMessage(PeerMessageCode::Sent)));
+            }
+            self.hub.back_end.finish(asker, Ok(Answer::SendMessageToPeer(SendOutcome::Delivered)));
+        }
+        Ok(None)
+    }
+
+    fn rest_to_channel(
+        &mut self,
+        now: Now,
+        id: HttpId,
+        send: RestChannelMessage,
+    ) -> Result<Option<RestAnswer>, Refusal> {
+        let RestChannelMessage { from, channel_id, payload, enable_historical_messaging: keep } = send;
+        if keep {
+            self.jobs.check_room()?;
+        }
+        self.hub.stats.channel_messages += 1;
+        let message_id = MessageId(self.hub.back_end.message_number());
+        let message = RtmMessage::Text(payload);
+        let asker = self.await_back_end(now, Origin::Channel(id));
+        if keep {
+            let stored = StoredMessage::new(message_id, from.clone(), message.clone().detach(), now.unix_ms);
+            let conversation = Conversation::Channel(channel_id.clone());
+            self.keep_history(asker, conversation, stored, Waiting::Promise { asker, broken: HISTORY_FAILED });
+        }
+        let event =
+            Event::ChannelMessage { channel_id, message_id, member_id: from, message, server_received_ts: now.unix_ms };
+        self.send_for_nobody(now, asker, event);
+        self.hub.back_end.finish(asker, Ok(Answer::SendChannelMessage(())));
+        Ok(None)
+    }
+
+    /// Waits for what becomes of a message, as long as its sender does.
+    pub(super) fn await_back_end(&mut self, now: Now, origin: Origin) -> Asker {
+        let until = now.instant + self.config.settings.receipt_within + GRACE;
+        if self.hub.back_end.next_due().is_none() {
+            self.hub.timers.push(until, Due::BackEnd);
+        }
+        self.hub.back_end.begin(until, origin)
+    }
+
+    /// Answers those that have waited long enough.
+    pub(super) fn back_end_due(&mut self, now: Now) {
+        for (origin, result) in self.hub.back_end.take_due(now.instant) {
+            self.answer_origin(origin, result);
+        }
+        if let Some(at) = self.hub.back_end.next_due() {
+            self.hub.timers.push(at, Due::BackEnd);
+        }
+    }
+
+    /// Nobody has what back ends wait for.
+    pub(super) fn forget_back_end(&mut self) {
+        for origin in self.hub.back_end.forget() {
+            let gone = Refusal::new(ErrorKind::Failure, "the server has left its cluster");
+            self.answer_origin(origin, Some(Err(gone)));
+        }
+    }
+
+    /// Tells a back end, or another node, what became of a message; `None` if that is not known in time.
+    fn answer_origin(&mut self, origin: Origin, result: Option<Result<Answer, Refusal>>) {
+        match origin {
+            Origin::Peer { id, to, waits } => {
+                let code = match result {
+                    Some(Err(refusal)) if refusal.kind != ErrorKind::Timeout => {
+                        return self.rest.answer(id, Err(refusal));
+                    }
+                    Some(Ok(_)) if !waits => PeerMessageCode::Sent,
+                    Some(Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))) => PeerMessageCode::Delivered,
+                    Some(Ok(_)) if !self.is_online(&to) => PeerMessageCode::PeerOffline,
+                    // Its receiver may have it yet: whoever sent it again would send it twice.
+                    _ => PeerMessageCode::Sent,
+                };
+                self.rest.answer(id, Ok(RestAnswer::PeerMessage(code)));
+            }
+            Origin::Channel(id) => {
+                let late = || Err(Refusal::new(ErrorKind::Failure, "the message may not be everywhere, or not kept"));
+                let answer = result.unwrap_or_else(late).map(|_| RestAnswer::ChannelMessage);
+                self.rest.answer(id, answer);
+            }
+            Origin::Node { node, number, channel_id } => {
+                if result.is_some_and(|result| result.is_ok()) {
+                    self.say_relayed(&node, number, &channel_id);
+                }
+            }
+        }
+    }
+
+    fn is_online(&self, user_id: &UserId) -> bool {
+        let session = self.session_of(user_id).and_then(|key| self.hub.sessions.get(key));
+        session.is_some_and(|session| session.is_there()) || self.node_of(user_id).is_some()
+    }
+
+    /// Whether a caller may search this. A user may search what it sent or received, and channels that it is in.
+    fn searched(&self, user: Option<&UserId>, search: &HistorySearch) -> Result<(), Refusal> {
+        let Some(user) = user else { return Ok(()) };
+        if search.source.as_ref() == Some(user) || search.destination.as_ref() == Some(user) {
+            return Ok(());
+        }
+        Err(not_allowed("the token's user neither sent nor received these messages"))
+    }
+}
+
+/// Whether two digests are the same, in a time that does not tell where they differ.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+fn unauthorized(what: &str) -> Refusal {
+    Refusal::new(ErrorKind::InvalidToken, what)
+}
+
+fn not_allowed(what: &str) -> Refusal {
+    Refusal::new(ErrorKind::NotAuthorized, what)
+}
+
+/// How often histories are searched and events are read, as the vendor has it.
+const HISTORY_LIMIT: CallLimit = CallLimit::new(100, Duration::from_secs(1));
+const EVENTS_LIMIT: CallLimit = CallLimit::new(10, Duration::from_secs(1));
+/// How much longer than for a device's receipt a back end waits.
+const GRACE: Duration = Duration::from_millis(500);

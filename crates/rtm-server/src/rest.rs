@@ -1,0 +1,193 @@
+//! The vendor's REST API for back ends, on the port that everything is served on. Its connections are kept.
+
+use std::{error::Error, pin::pin, sync::atomic::Ordering};
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Body,
+    header::{self, HeaderName, HeaderValue},
+};
+use rtm_codec::{
+    AppId, ErrorKind, Refusal, Token, UserId,
+    anyrtc::rest::{RestAnswer, RestCall, RestRefusal, RestRoute},
+};
+use rtm_core::RestCaller;
+use rtm_token::Holder;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::{
+    project::now,
+    shared::{Guest, Shared},
+};
+
+/// Marks an answer after which the connection stays open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept;
+
+/// Whether a request is for the REST API, and that is on.
+pub(crate) fn is_for<B>(shared: &Shared, request: &Request<B>) -> bool {
+    shared.rest.enabled && RestRoute::is_rest(request.uri().path())
+}
+
+/// Answers a call of a back end.
+pub(crate) async fn answer<B>(shared: &Shared, guest: &Guest, request: Request<B>) -> Response<Full<Bytes>>
+where
+    B: Body + Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let request_id = shared.rest_requests.fetch_add(1, Ordering::Relaxed);
+    let done = call(shared, request).await;
+    let (status, body) = match &done {
+        Ok(answer) => (StatusCode::OK, answer.encode(request_id, now().unix_ms, shared.rest.channel_message_type)),
+        Err(refusal) => {
+            debug!(remote = %guest.remote, request_id, ?refusal, "a call of the REST API is refused");
+            let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, refusal.encode(request_id))
+        }
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    match done {
+        Err(RestRefusal::Refused(refusal)) => {
+            if let Some(wait) = refusal.retry_after() {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+            }
+            if status == StatusCode::UNAUTHORIZED {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rtm\""));
+            }
+        }
+        Err(RestRefusal::Method(method)) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(method));
+        }
+        Err(RestRefusal::Unavailable) => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    // What is left of a body that nobody wants would have to be read.
+    if !shared.draining.has_begun() && status != StatusCode::PAYLOAD_TOO_LARGE {
+        response.extensions_mut().insert(Kept);
+    }
+    response
+}
+
+async fn call<B>(shared: &Shared, request: Request<B>) -> Result<RestAnswer, RestRefusal>
+where
+    B: Body + Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let (app_id, route) = RestRoute::find(request.uri().path()).ok_or(RestRefusal::NotFound)?;
+    let method = route.method();
+    if request.method() != Method::HEAD && request.method().as_str() != method {
+        return Err(RestRefusal::Method(method));
+    }
+    let project = AppId::new(app_id).ok().and_then(|app_id| shared.project(&app_id));
+    let project = project.ok_or_else(|| Refusal::from(ErrorKind::InvalidAppId))?;
+    if !shared.is_serving() {
+        return Err(RestRefusal::Unavailable);
+    }
+    let caller = caller(request.headers(), &route)?;
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let body = if method == "POST" { read_body(shared, request).await? } else { Bytes::new() };
+    let call = RestCall::decode(route, &query, &body, now().unix_ms)?.ok_or(RestRefusal::Gone)?;
+    match project.rest(&caller, call).await {
+        Some(answer) => Ok(answer?),
+        None => Err(RestRefusal::Unavailable),
+    }
+}
+
+async fn read_body<B>(shared: &Shared, request: Request<B>) -> Result<Bytes, RestRefusal>
+where
+    B: Body + Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    if request.body().size_hint().lower() > BODY_BYTES as u64 {
+        return Err(RestRefusal::TooLarge);
+    }
+    let body = pin!(Limited::new(request.into_body(), BODY_BYTES));
+    match timeout(shared.handshake_timeout, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RestRefusal::TooLarge),
+        Ok(Err(_)) => Err(Refusal::new(ErrorKind::InvalidArgument, "the body did not arrive").into()),
+        Err(_) => Err(Refusal::new(ErrorKind::Timeout, "the body takes too long").into()),
+    }
+}
+
+/// Who calls. Some callers send a token in headers of its own and an `Authorization` that nobody can read besides: the
+/// token counts.
+fn caller(headers: &HeaderMap, route: &RestRoute) -> Result<RestCaller, Refusal> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    for (token, uid) in TOKEN_HEADERS {
+        if let Some(token) = text(&token).filter(|token| !token.is_empty()) {
+            return user(token, text(&uid), route);
+        }
+    }
+    let Some(authorization) = text(&header::AUTHORIZATION) else {
+        return Err(unauthorized("there is no Authorization, and no token in x-ar-token or x-agora-token"));
+    };
+    let (scheme, rest) = authorization.split_once(' ').unwrap_or(("", authorization));
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("Basic") {
+        let text = BASE64.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let (id, secret) = text.as_deref().and_then(|text| text.split_once(':')).unwrap_or_default();
+        return match Token::new(secret) {
+            Ok(secret) if !id.is_empty() => Ok(RestCaller::Key { id: id.to_owned(), secret }),
+            _ => Err(unauthorized("Authorization: Basic has not ID:SECRET in Base64")),
+        };
+    }
+    let token = match scheme {
+        _ if scheme.eq_ignore_ascii_case("agora") => rest.strip_prefix("token=").map(|token| token.trim_matches('"')),
+        _ if scheme.eq_ignore_ascii_case("Bearer") => Some(rest),
+        _ => None,
+    };
+    let uid = TOKEN_HEADERS.iter().find_map(|(_, uid)| text(uid));
+    match token {
+        Some(token) => user(token, uid, route),
+        None => Err(unauthorized("Authorization is none of Basic, Bearer and agora token=")),
+    }
+}
+
+/// The user of a token: the one that is named beside it, who is to send the message, or whom the token names.
+fn user(token: &str, uid: Option<&str>, route: &RestRoute) -> Result<RestCaller, Refusal> {
+    let named = uid.filter(|uid| !uid.is_empty()).map(str::to_owned);
+    let sender = || match route {
+        RestRoute::PeerMessages { user_id } | RestRoute::ChannelMessages { user_id } => Some(user_id.clone()),
+        _ => None,
+    };
+    let held = || match rtm_token::explain(token).ok()?.holder {
+        Holder::Uid(uid) => Some(uid),
+        _ => None,
+    };
+    let uid = named.or_else(sender).or_else(held);
+    let uid = uid.ok_or_else(|| unauthorized("the token does not name its user: x-ar-uid is needed"))?;
+    match (UserId::new(uid), Token::new(token)) {
+        (Ok(user_id), Ok(token)) => Ok(RestCaller::User { user_id, token }),
+        _ => Err(unauthorized("the token or its user id is none")),
+    }
+}
+
+fn unauthorized(what: &str) -> Refusal {
+    Refusal::new(ErrorKind::InvalidToken, what)
+}
+
+/// A token, and the user whose it is.
+const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
+    (HeaderName::from_static("x-ar-token"), HeaderName::from_static("x-ar-uid")),
+    (HeaderName::from_static("x-agora-token"), HeaderName::from_static("x-agora-uid")),
+];
+/// Some leave out the padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// A message in which everything is escaped, and room for the rest.
+const BODY_BYTES: usize = 256 * 1024;
