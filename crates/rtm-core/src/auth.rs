@@ -22,8 +22,18 @@ impl Secrets {
 
     pub(super) fn next(&mut self) -> [u8; 16] {
         self.made += 1;
+        self.at(self.made)
+    }
+
+    /// A number that is none of those that come one after the other.
+    pub(super) fn first_message(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.at(u64::MAX);
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    fn at(&self, place: u64) -> [u8; 16] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.seed).expect("HMAC takes keys of any length");
-        mac.update(&self.made.to_le_bytes());
+        mac.update(&place.to_le_bytes());
         let bytes: [u8; 32] = mac.finalize().into_bytes().into();
         let mut secret = [0; 16];
         secret.copy_from_slice(&bytes[..16]);

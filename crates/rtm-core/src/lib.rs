@@ -206,7 +206,7 @@ impl Core {
         let mut hub = Hub::new(config.settings);
         hub.timers.push(now.instant + admin::EXPIRY_EVERY, Due::Expiry);
         // Not a number that a core of before had, or one of another node has.
-        hub.back_end.count_from(secrets.number());
+        hub.back_end.count_from(secrets.first_message());
         Self {
             config,
             clock: Clock::new(now),
