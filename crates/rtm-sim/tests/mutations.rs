@@ -12,6 +12,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
+    thread,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -67,32 +69,36 @@ fn every_mutation_fits_the_code() -> anyhow::Result<()> {
 #[ignore = "builds the simulation once for each mutation, which takes minutes"]
 fn every_mutation_is_found() -> anyhow::Result<()> {
     let only = std::env::var("MUTATION").ok();
-    let mutations = mutations()?;
-    let tree = Tree::copy()?;
+    let mut mutations = mutations()?;
+    mutations.retain(|mutation| only.as_ref().is_none_or(|only| mutation.name.contains(only.as_str())));
+    let trees = thread::available_parallelism()?.get().min(MOST_TREES);
+    let trees = (0..trees).map(Tree::copy).collect::<anyhow::Result<Vec<_>>>()?;
+    let tree = trees.first().context("there is a processor")?;
     tree.build().context("the code as it is")?;
     for arguments in [vec![], vec!["--membership".to_owned()]] {
         let said = tree.run(HOLDS, &arguments)?;
         ensure!(said.is_ok(), "the code as it is breaks a promise with {arguments:?}: {said:?}");
         println!("{:<28} nothing is found in {HOLDS} seeds with {arguments:?}", "(the code as it is)");
     }
-    let mut missed = Vec::new();
-    for mutation in
-        mutations.iter().filter(|mutation| only.as_ref().is_none_or(|only| mutation.name.contains(only.as_str())))
-    {
-        match tree.try_out(mutation).with_context(|| mutation.name.clone())? {
-            Some(Found { invariant, seed, seeds }) => {
-                // What is broken may show in another place first, in one world or another.
-                let is_other = !mutation.seen_by.contains(&invariant);
-                let remark =
-                    if is_other { format!(", before {}", mutation.seen_by.join(" or ")) } else { String::new() };
-                println!("{:<28} {invariant} at seed {seed}, after {seeds} seeds{remark}", mutation.name);
+    let next = Mutex::new(mutations.iter());
+    let missed = thread::scope(|scope| {
+        let try_out = |tree: &Tree| -> anyhow::Result<Vec<&String>> {
+            let mut missed = Vec::new();
+            loop {
+                let mutation = next.lock().ok().and_then(|mut next| next.next());
+                let Some(mutation) = mutation else { return Ok(missed) };
+                let found = tree.try_out(mutation).with_context(|| mutation.name.clone())?;
+                missed.extend(found.is_none().then_some(&mutation.name));
+                println!("{:<28} {}", mutation.name, mutation.remark(found));
             }
-            None => {
-                println!("{:<28} not found in {SEEDS} seeds: {}", mutation.name, mutation.breaks);
-                missed.push(&mutation.name);
-            }
+        };
+        let workers: Vec<_> = trees.iter().map(|tree| scope.spawn(move || try_out(tree))).collect();
+        let mut missed = Vec::new();
+        for worker in workers {
+            missed.extend(worker.join().map_err(|_| anyhow::anyhow!("a thread has panicked"))??);
         }
-    }
+        anyhow::Ok(missed)
+    })?;
     ensure!(
         missed.is_empty(),
         "the simulation does not see {missed:?}: what it does, what goes wrong in it, or what it checks must become \
@@ -164,6 +170,17 @@ impl Mutation {
         ensure!(!mutation.seen_by.is_empty() && !mutation.edits.is_empty(), "it says who sees it, and has an edit");
         Ok(mutation)
     }
+
+    fn remark(&self, found: Option<Found>) -> String {
+        match found {
+            // What is broken may show in another place first, in one world or another.
+            Some(Found { invariant, seed, seeds }) if !self.seen_by.contains(&invariant) => {
+                format!("{invariant} at seed {seed}, after {seeds} seeds, before {}", self.seen_by.join(" or "))
+            }
+            Some(Found { invariant, seed, seeds }) => format!("{invariant} at seed {seed}, after {seeds} seeds"),
+            None => format!("not found in {SEEDS} seeds: {}", self.breaks),
+        }
+    }
 }
 
 impl Edit {
@@ -198,8 +215,8 @@ struct Tree {
 
 impl Tree {
     /// Copies what git knows of. A file that is there already and is the same stays, so that little is built anew.
-    fn copy() -> anyhow::Result<Self> {
-        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutations");
+    fn copy(number: usize) -> anyhow::Result<Self> {
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mutations-{number}"));
         let tree = Self { source: scratch.join("source"), target: scratch.join("target") };
         let git = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let listed = Command::new("git").current_dir(root()).args(git).output().context("git")?;
@@ -270,6 +287,9 @@ impl Tree {
         Ok(found?.err())
     }
 }
+
+/// A build keeps one processor busy most of the time: so many are broken at once at most.
+const MOST_TREES: usize = 4;
 
 /// So many seeds a mutation has to be found in. Most are found in the first ten.
 const SEEDS: u64 = 2000;
