@@ -11,7 +11,7 @@ use crate::{
     process::{Server, installed, version},
     raw::Raw,
     redis_pubsub::Redis,
-    rival::{Load, Rival, Throughput, idle, round_trips, throughput},
+    rival::{Load, Rival, Throughput, idle, logins, round_trips, throughput},
     websocket::{Batched, Naive},
 };
 
@@ -26,15 +26,26 @@ pub(crate) struct Candidate {
     pub(crate) throughput: fn(&Server, Load) -> anyhow::Result<Throughput>,
     pub(crate) round_trips: fn(&Server, usize, u64) -> anyhow::Result<Latency>,
     pub(crate) idle: fn(&Server, usize, usize) -> anyhow::Result<(f64, f64)>,
+    pub(crate) logins: fn(&Server, usize, usize) -> anyhow::Result<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum System {
     Ours,
+    /// Three nodes on one server of NATS, and all users on the first.
+    OnOneOfThree,
+    /// Two nodes on one server of NATS, which is between a sender and its receiver.
+    AcrossTwo,
+    /// The same, and each node has a server of NATS of its own.
+    AcrossTwoAndNats,
+    /// Three nodes on one server of NATS, and users on all of them.
+    OverThree,
     Batched,
     Naive,
     Raw,
     Nats,
+    /// Two servers that are one, and a sender and its receiver at different ones.
+    NatsAcrossTwo,
     Redis,
 }
 
@@ -55,6 +66,12 @@ pub(crate) fn candidates() -> (Vec<Candidate>, Vec<&'static str>) {
     if debian.is_none() {
         missing.push("Debian's nats-server");
     }
+    if let Some(program) = &recent {
+        for system in [System::OnOneOfThree, System::AcrossTwo, System::AcrossTwoAndNats, System::OverThree] {
+            all.push(Candidate { name: system.name().to_owned(), ..candidate::<Ours>(system, Some(program.clone())) });
+        }
+        all.push(candidate::<Nats>(System::NatsAcrossTwo, Some(program.clone())));
+    }
     for program in recent.into_iter().chain(debian) {
         let nats = candidate::<Nats>(System::Nats, Some(program));
         // The same one may be found in both places.
@@ -74,6 +91,11 @@ impl Candidate {
         let program = || self.program.as_deref().with_context(|| format!("{} has no program", self.name));
         match self.system {
             System::Ours => Server::own("rtm"),
+            System::OnOneOfThree => Server::cluster(program()?, 1, 3, 1),
+            System::AcrossTwo => Server::cluster(program()?, 1, 2, 2),
+            System::AcrossTwoAndNats => Server::cluster(program()?, 3, 2, 2),
+            System::OverThree => Server::cluster(program()?, 1, 3, 3),
+            System::NatsAcrossTwo => Server::nats_cluster(program()?, 2),
             System::Batched => Server::own("batched"),
             System::Naive => Server::own("naive"),
             System::Raw => Server::own("raw"),
@@ -93,6 +115,11 @@ impl System {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => OURS,
+            Self::OnOneOfThree => ON_ONE_OF_THREE,
+            Self::AcrossTwo => ACROSS_TWO,
+            Self::AcrossTwoAndNats => ACROSS_TWO_AND_NATS,
+            Self::OverThree => OVER_THREE,
+            Self::NatsAcrossTwo => NATS_ACROSS_TWO,
             Self::Batched => BATCHED,
             Self::Naive => "WebSocket relay, naive",
             Self::Raw => "raw TCP relay",
@@ -107,8 +134,15 @@ fn candidate<R: Rival>(system: System, program: Option<PathBuf>) -> Candidate {
         Some(program) => named(system, program),
         None => system.name().to_owned(),
     };
-    let (throughput, round_trips, idle) = (throughput::<R>, round_trips::<R>, idle::<R>);
-    Candidate { system, name, program, throughput, round_trips, idle }
+    Candidate {
+        system,
+        name,
+        program,
+        throughput: throughput::<R>,
+        round_trips: round_trips::<R>,
+        idle: idle::<R>,
+        logins: logins::<R>,
+    }
 }
 
 fn named(system: System, program: &Path) -> String {
@@ -119,8 +153,13 @@ fn named(system: System, program: &Path) -> String {
 }
 
 pub(crate) const OURS: &str = "RTM for Rust";
+pub(crate) const ON_ONE_OF_THREE: &str = "RTM, one of three nodes";
+pub(crate) const ACROSS_TWO: &str = "RTM, across two nodes";
+pub(crate) const ACROSS_TWO_AND_NATS: &str = "RTM, across two nodes and NATS servers";
+pub(crate) const OVER_THREE: &str = "RTM, over three nodes";
 pub(crate) const BATCHED: &str = "WebSocket relay, batched";
 pub(crate) const NATS: &str = "NATS";
+pub(crate) const NATS_ACROSS_TWO: &str = "two servers of NATS";
 
 /// Where benches/setup.sh installs the release that it names.
 const RECENT_NATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/nats-server/bin/nats-server");

@@ -3,12 +3,13 @@
 use benches::codec;
 
 use crate::{
-    candidate::{BATCHED, NATS, OURS},
+    candidate::{ACROSS_TWO, ACROSS_TWO_AND_NATS, BATCHED, NATS, NATS_ACROSS_TWO, ON_ONE_OF_THREE, OURS, OVER_THREE},
     codec::{NS, name},
     pairs,
     report::Report,
     scenario::{
-        CHANNEL_GROWS, DELIVERIES, FRESH, IDLE, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown,
+        ALL_NS, CHANNEL_GROWS, CLUSTER_FAN_OUT, CLUSTER_LOCAL, CLUSTER_LOGINS, CLUSTER_PEERS, CLUSTER_ROUND_TRIP,
+        DELIVERIES, FRESH, IDLE, LOGINS, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown,
     },
     summary::Summary,
     vendor::{EVENTS_PER_SECOND, NODE, RUST},
@@ -104,6 +105,13 @@ fn goals() -> Vec<Goal> {
         goals.push(goal(&scenario, P50, OURS, Some(NATS), Bound::AtMost(0.65)));
         goals.push(goal(&scenario, P99, OURS, Some(NATS), Bound::AtMost(0.65)));
     }
+    goals.push(goal(CLUSTER_LOCAL, DELIVERIES, ON_ONE_OF_THREE, Some(OURS), Bound::AtLeast(0.95)));
+    goals.push(goal(CLUSTER_PEERS, DELIVERIES, ACROSS_TWO, Some(OURS), Bound::AtLeast(0.35)));
+    goals.push(goal(CLUSTER_PEERS, ALL_NS, ACROSS_TWO, Some(OURS), Bound::AtMost(2.8)));
+    goals.push(goal(CLUSTER_ROUND_TRIP, P50, ACROSS_TWO_AND_NATS, Some(NATS_ACROSS_TWO), Bound::AtMost(2.0)));
+    goals.push(goal(CLUSTER_ROUND_TRIP, P50, ACROSS_TWO, Some(NATS), Bound::AtMost(1.6)));
+    goals.push(goal(CLUSTER_FAN_OUT, ALL_NS, OVER_THREE, Some(OURS), Bound::AtMost(1.15)));
+    goals.push(goal(CLUSTER_LOGINS, LOGINS, OVER_THREE, Some(OURS), Bound::AtLeast(0.5)));
     goals.push(goal(VENDOR_WIRE, EVENTS_PER_SECOND, RUST, Some(NODE), Bound::AtLeast(10.0)));
     goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(8.0)));
     goals.push(goal(IDLE, USED, OURS, None, Bound::AtMost(12.0)));

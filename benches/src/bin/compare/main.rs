@@ -69,13 +69,17 @@ struct Args {
 enum Role {
     /// Be the server of a run.
     #[command(hide = true)]
-    Serve { kind: relay::Kind },
+    Serve {
+        kind: relay::Kind,
+        #[command(flatten)]
+        node: relay::Node,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if let Some(Role::Serve { kind }) = args.role {
-        return relay::serve(kind);
+    if let Some(Role::Serve { kind, node }) = args.role {
+        return relay::serve(kind, &node);
     }
     let mut out = std::io::stdout();
     let mut scenarios = scenario::scenarios();

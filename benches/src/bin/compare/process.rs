@@ -1,7 +1,7 @@
 //! Server processes, and what the kernel says they use.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,13 +10,19 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 
-/// A server in a process of its own, ended when dropped.
+/// A server in a process of its own, or several that are one; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
-    pub(crate) port: u16,
+    processes: Vec<Process>,
+    /// Where clients connect: the first is the sender's, the others are its receivers' in turn.
+    ports: Vec<u16>,
+    _folder: Option<TempDir>,
 }
+
+#[derive(Debug)]
+struct Process(Child);
 
 /// CPU time. Of a process its threads that have ended count as well.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,42 +36,66 @@ pub(crate) struct Cpu {
 impl Server {
     /// Starts this very program as a server; it says where it listens.
     pub(crate) fn own(kind: &str) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("this program has no path")?;
-        let mut child = Command::new(program).args(["serve", kind]).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().context("the server has no output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let port = line.trim().parse().with_context(|| format!("the server {kind} did not start: {line:?}"))?;
-        Ok(Self { child, port })
+        let (process, port) = Process::own(&[kind])?;
+        Ok(Self { processes: vec![process], ports: vec![port], _folder: None })
     }
 
     /// Starts another program, which is given the port to listen at.
     pub(crate) fn other(program: &Path, args: impl Fn(u16) -> Vec<String>) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let name = program.display();
-        let child = Command::new(program)
-            .args(args(port))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        let server = Self { child, port };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if Instant::now() > deadline {
-                bail!("{name} does not listen");
-            }
-            sleep(Duration::from_millis(20));
+        let port = free_port()?;
+        let process = Process::other(program, &args(port), port)?;
+        Ok(Self { processes: vec![process], ports: vec![port], _folder: None })
+    }
+
+    /// Starts so many servers of NATS that are a cluster. Clients connect to each in turn.
+    pub(crate) fn nats_cluster(program: &Path, servers: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (processes, ports) = nats(program, servers, folder.path())?;
+        Ok(Self { processes, ports, _folder: Some(folder) })
+    }
+
+    /// Starts so many servers of NATS, and so many nodes of ours on them, of which each has its own server of NATS as far as
+    /// there are enough. Clients connect to the first `used` of them.
+    pub(crate) fn cluster(program: &Path, servers: usize, nodes: usize, used: usize) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (mut processes, nats) = nats(program, servers, folder.path())?;
+        let mut ports = Vec::new();
+        for number in 0..nodes {
+            let nats = nats[number % nats.len()].to_string();
+            let (process, port) = Process::own(&["rtm", "--nats", &nats, "--node", &format!("rtm-{number}")])?;
+            processes.push(process);
+            ports.push(port);
         }
-        Ok(server)
+        ports.truncate(used);
+        Ok(Self { processes, ports, _folder: Some(folder) })
     }
 
+    /// Where the sender connects.
+    pub(crate) fn port(&self) -> u16 {
+        self.ports[0]
+    }
+
+    /// Where a receiver connects: another server than the sender's, if there are several.
+    pub(crate) fn receiver_port(&self, number: usize) -> u16 {
+        self.ports[(number + 1) % self.ports.len()]
+    }
+
+    /// Where one of many users connects.
+    pub(crate) fn user_port(&self, number: usize) -> u16 {
+        self.ports[number % self.ports.len()]
+    }
+
+    /// The process that was started last.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.processes[self.processes.len() - 1].0.id()
     }
 
+    /// The CPU time of all processes.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
-        process_cpu(self.pid())
+        self.processes.iter().try_fold(Cpu::default(), |sum, process| {
+            let cpu = process_cpu(process.0.id())?;
+            Ok(Cpu { total: sum.total + cpu.total, user: sum.user + cpu.user })
+        })
     }
 
     /// Resident memory in bytes.
@@ -77,12 +107,88 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Process {
+    fn own(args: &[&str]) -> anyhow::Result<(Self, u16)> {
+        let program = std::env::current_exe().context("this program has no path")?;
+        let mut child = Command::new(program).arg("serve").args(args).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().context("the server has no output")?;
+        let process = Self(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let port = line.trim().parse().with_context(|| format!("the server {args:?} did not start: {line:?}"))?;
+        Ok((process, port))
+    }
+
+    fn other(program: &Path, args: &[String], port: u16) -> anyhow::Result<Self> {
+        let name = program.display();
+        let child = Command::new(program)
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let process = Self(child);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > deadline {
+                bail!("{name} does not listen");
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(process)
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself, and nobody needs it any more.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Starts servers of NATS with JetStream in this folder, and waits until they know each other.
+fn nats(program: &Path, servers: usize, folder: &Path) -> anyhow::Result<(Vec<Process>, Vec<u16>)> {
+    let ports = (0..servers).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
+    let routes = (0..servers).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
+    let monitors = (0..servers).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
+    let all_routes = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+    let mut processes = Vec::new();
+    for number in 0..servers {
+        let (port, store) = (ports[number], folder.join(number.to_string()));
+        let mut args = ["-a", "127.0.0.1", "-js", "-p"].map(String::from).to_vec();
+        args.extend([port.to_string(), "-sd".into(), store.display().to_string()]);
+        args.extend(["-m".into(), monitors[number].to_string(), "-n".into(), format!("nats-{number}")]);
+        if servers > 1 {
+            args.extend(["--cluster_name", "compare", "--routes", &all_routes, "--cluster"].map(String::from));
+            args.push(format!("nats://127.0.0.1:{}", routes[number]));
+        }
+        processes.push(Process::other(program, &args, port)?);
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !monitors.iter().all(|port| is_healthy(*port)) {
+        if Instant::now() > deadline {
+            bail!("the servers of NATS do not become healthy");
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Ok((processes, ports))
+}
+
+/// Whether a server of NATS says that its JetStream is ready.
+fn is_healthy(monitor: u16) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", monitor))?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.contains("200 OK"))
 }
 
 /// The CPU time of a process.

@@ -15,7 +15,7 @@ use async_tungstenite::{
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use clap::ValueEnum;
 use futures::{SinkExt as _, StreamExt as _};
-use rtm_server::{AppId, CallLimits, ProjectConfig};
+use rtm_server::{AppId, CallLimits, ClusterConfig, NodeName, ProjectConfig, ServerBuilder, ServerConfig};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
@@ -32,14 +32,37 @@ pub(crate) enum Kind {
     Raw,
 }
 
+/// The node of a cluster that a server of ours is to be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Node {
+    /// The port of its server of NATS.
+    #[arg(long, requires = "node")]
+    nats: Option<u16>,
+    /// Its name.
+    #[arg(long, requires = "nats")]
+    node: Option<String>,
+}
+
+impl Node {
+    fn config(&self) -> anyhow::Result<ServerConfig> {
+        let mut config = ServerConfig::default();
+        if let (Some(nats), Some(node)) = (self.nats, &self.node) {
+            let mut cluster = ClusterConfig::new(vec![format!("nats://127.0.0.1:{nats}").parse()?]);
+            cluster.node = Some(NodeName::new(node)?);
+            config.cluster = Some(cluster);
+        }
+        Ok(config)
+    }
+}
+
 /// Runs a server until it is killed. It first prints its port. The runtime is the one that `rtm serve` has.
-pub(crate) fn serve(kind: Kind) -> anyhow::Result<()> {
+pub(crate) fn serve(kind: Kind, node: &Node) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         if let Kind::Rtm = kind {
             let app_id: AppId = ours::APP_ID.parse()?;
             let mut project = ProjectConfig::new(app_id);
             project.limits = CallLimits::unlimited();
-            let server = rtm_server::Server::builder().project(project).bind("127.0.0.1:0").await?;
+            let server = ServerBuilder::from(node.config()?).project(project).bind("127.0.0.1:0").await?;
             announce(server.local_addr().port())?;
             return std::future::pending().await;
         }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use rtm_load::{Latency, Window};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -118,8 +119,9 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
     // Receivers stay until everything is measured.
     let (over, wait_over) = oneshot::channel::<()>();
     let receiving = thread::spawn({
-        let (window, port) = (Arc::clone(&window), server.port);
-        move || receive_all::<R>(port, load, warm_up + load.messages, &window, &ready, wait_over)
+        let window = Arc::clone(&window);
+        let ports = (0..receivers as usize).map(|number| server.receiver_port(number)).collect();
+        move || receive_all::<R>(ports, load, warm_up + load.messages, &window, &ready, wait_over)
     });
     let Ok(receiver) = wait_ready.recv() else {
         receiving.join().map_err(|_| anyhow::anyhow!("the receivers panicked"))??;
@@ -131,7 +133,7 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
     let (before, after, took) = runtime()?.block_on(async {
         let room = (load.members > 0).then_some(ROOM);
         let to = room.unwrap_or(RECEIVER);
-        let mut connection = R::connect(server.port, "publisher", room).await?;
+        let mut connection = R::connect(server.port(), "publisher", room).await?;
         let snapshot = || -> anyhow::Result<_> { Ok((server.cpu()?, thread_cpu(&publisher)?, thread_cpu(&receiver)?)) };
         let publish = async {
             R::publish(&mut connection, to, &message, warm_up, &window).await?;
@@ -161,7 +163,7 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
 pub(crate) fn round_trips<R: Rival>(server: &Server, bytes: usize, rounds: u64) -> anyhow::Result<Latency> {
     let (ready, wait_ready) = mpsc::channel::<()>();
     let (over, wait_over) = oneshot::channel::<()>();
-    let port = server.port;
+    let port = server.receiver_port(0);
     let echoing = thread::spawn(move || {
         runtime()?.block_on(async {
             let mut connection = R::connect(port, RECEIVER, None).await?;
@@ -177,7 +179,7 @@ pub(crate) fn round_trips<R: Rival>(server: &Server, bytes: usize, rounds: u64) 
         anyhow::bail!("the echo ended early");
     }
     let latency = runtime()?.block_on(async {
-        let mut connection = R::connect(port, "publisher", None).await?;
+        let mut connection = R::connect(server.port(), "publisher", None).await?;
         let (message, mut latency) = (payload(bytes), Latency::new());
         R::ping(&mut connection, RECEIVER, &message, WARM_UP_ROUNDS, &mut Latency::new()).await?;
         let ping = R::ping(&mut connection, RECEIVER, &message, rounds, &mut latency);
@@ -196,8 +198,9 @@ pub(crate) fn idle<R: Rival>(server: &Server, connections: usize, bytes: usize) 
     runtime()?.block_on(async {
         let mut users = Vec::with_capacity(connections);
         while users.len() < connections {
-            let batch = (users.len()..connections.min(users.len() + 64))
-                .map(|number| async move { R::connect(server.port, &format!("user-{number}"), None).await });
+            let batch = (users.len()..connections.min(users.len() + 64)).map(|number| async move {
+                R::connect(server.user_port(number), &format!("user-{number}"), None).await
+            });
             users.extend(futures::future::try_join_all(batch).await?);
         }
         tokio::time::sleep(SETTLE).await;
@@ -212,6 +215,18 @@ pub(crate) fn idle<R: Rival>(server: &Server, connections: usize, bytes: usize) 
     })
 }
 
+/// Logs users in one after another, so many at a time, and says how many per second. They stay until all are there.
+pub(crate) fn logins<R: Rival>(server: &Server, users: usize, at_once: usize) -> anyhow::Result<f64> {
+    runtime()?.block_on(async {
+        let start = Instant::now();
+        let connect =
+            |number: usize| async move { R::connect(server.user_port(number), &format!("user-{number}"), None).await };
+        let users: Vec<_> =
+            futures::stream::iter(0..users).map(connect).buffer_unordered(at_once).try_collect().await?;
+        Ok(users.len() as f64 / start.elapsed().as_secs_f64())
+    })
+}
+
 /// The runtime of one thread.
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
@@ -223,7 +238,7 @@ pub(crate) fn payload(bytes: usize) -> Bytes {
 }
 
 fn receive_all<R: Rival>(
-    port: u16,
+    ports: Vec<u16>,
     load: Load,
     messages: u64,
     window: &Arc<Window>,
@@ -234,7 +249,7 @@ fn receive_all<R: Rival>(
     local.block_on(&runtime()?, async {
         let room = (load.members > 0).then_some(ROOM);
         let mut tasks = Vec::new();
-        for number in 0..load.members.max(1) {
+        for (number, port) in ports.into_iter().enumerate() {
             let user = if room.is_some() { format!("member-{number}") } else { RECEIVER.to_owned() };
             let mut connection = R::connect(port, &user, room).await?;
             let window = Arc::clone(window);

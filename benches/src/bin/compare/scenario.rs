@@ -7,7 +7,13 @@ use rtm_client::Wire;
 use tokio::sync::Notify;
 
 use crate::{
-    candidate::{Candidate, System},
+    candidate::{
+        Candidate,
+        System::{
+            self, AcrossTwo, AcrossTwoAndNats, Batched, Naive, Nats, NatsAcrossTwo, OnOneOfThree, Ours, OverThree, Raw,
+            Redis,
+        },
+    },
     codec, ours,
     rival::{Load, Throughput, runtime},
     run::{Recorder, Run},
@@ -21,8 +27,9 @@ pub(crate) struct Scenario {
 }
 
 enum Kind {
-    Messages { bytes: usize, members: usize, window: u64, deliveries: u64 },
-    RoundTrip { bytes: usize },
+    Messages { bytes: usize, members: usize, window: u64, deliveries: u64, between: &'static [System] },
+    RoundTrip { bytes: usize, between: &'static [System] },
+    Logins,
     VendorWire,
     Idle,
     GrowingChannel,
@@ -36,18 +43,27 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let scenario = |name: String, kind| Scenario { name, kind };
     let mut all = Vec::new();
     for bytes in [64, 1024] {
-        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000 };
+        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000, between: ALL };
         all.push(scenario(format!("peer to peer, {bytes} B"), kind));
     }
     for (members, window) in [(100, 64), (1000, 16)] {
         for bytes in [64, 1024] {
-            let kind = Kind::Messages { bytes, members, window, deliveries: 1_000_000 };
+            let kind = Kind::Messages { bytes, members, window, deliveries: 1_000_000, between: ALL };
             all.push(scenario(format!("fan-out 1 to {members}, {bytes} B"), kind));
         }
     }
     for bytes in [64, 1024] {
-        all.push(scenario(format!("round trip, {bytes} B"), Kind::RoundTrip { bytes }));
+        all.push(scenario(format!("round trip, {bytes} B"), Kind::RoundTrip { bytes, between: FAST }));
     }
+    let peers = |between| Kind::Messages { bytes: 64, members: 0, window: 1024, deliveries: 500_000, between };
+    all.push(scenario(CLUSTER_LOCAL.into(), peers(&[Ours, OnOneOfThree])));
+    all.push(scenario(CLUSTER_PEERS.into(), peers(&[Ours, AcrossTwo, AcrossTwoAndNats])));
+    let between = &[Ours, AcrossTwo, AcrossTwoAndNats, Nats, NatsAcrossTwo];
+    all.push(scenario(CLUSTER_ROUND_TRIP.into(), Kind::RoundTrip { bytes: 64, between }));
+    let kind =
+        Kind::Messages { bytes: 64, members: 1000, window: 16, deliveries: 1_000_000, between: &[Ours, OverThree] };
+    all.push(scenario(CLUSTER_FAN_OUT.into(), kind));
+    all.push(scenario(CLUSTER_LOGINS.into(), Kind::Logins));
     all.push(scenario(VENDOR_WIRE.into(), Kind::VendorWire));
     all.push(scenario(IDLE.into(), Kind::Idle));
     all.push(scenario(CHANNEL_GROWS.into(), Kind::GrowingChannel));
@@ -64,12 +80,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 impl Scenario {
     /// The runs of a round.
     pub(crate) fn runs(&self, candidates: &[Candidate]) -> Vec<Run> {
-        use System::{Batched, Naive, Nats, Ours, Raw, Redis};
         let those = |systems: &[System]| {
             candidates.iter().filter(|candidate| systems.contains(&candidate.system)).cloned().collect::<Vec<_>>()
         };
         match self.kind {
-            Kind::Messages { bytes, members, window, deliveries } => those(&[Ours, Batched, Naive, Raw, Nats, Redis])
+            Kind::Messages { bytes, members, window, deliveries, between } => those(between)
                 .into_iter()
                 .map(|candidate| {
                     // One that flushes each message needs fewer of them to take as long.
@@ -78,13 +93,22 @@ impl Scenario {
                     load(candidate.name.clone(), candidate, Load { bytes, members, window, messages })
                 })
                 .collect(),
-            Kind::RoundTrip { bytes } => those(&[Ours, Batched, Naive, Raw, Nats])
+            Kind::RoundTrip { bytes, between } => those(between)
                 .into_iter()
                 .map(|candidate| {
                     Run::new(candidate.name.clone(), move |recorder| {
                         let latency = (candidate.round_trips)(&candidate.start()?, bytes, ROUND_TRIPS)?;
                         recorder.add(P50, latency.percentile(50.0).as_secs_f64() * 1e6);
                         recorder.add(P99, latency.percentile(99.0).as_secs_f64() * 1e6);
+                        Ok(())
+                    })
+                })
+                .collect(),
+            Kind::Logins => those(&[Ours, OverThree])
+                .into_iter()
+                .map(|candidate| {
+                    Run::new(candidate.name.clone(), move |recorder| {
+                        recorder.add(LOGINS, (candidate.logins)(&candidate.start()?, USERS, LOGINS_AT_ONCE)?);
                         Ok(())
                     })
                 })
@@ -153,7 +177,7 @@ fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
 fn growing_server(candidate: Candidate, users: usize) -> Run {
     Run::new(grown(&candidate.name, users, "users"), move |recorder| {
         let server = candidate.start()?;
-        let (there, port) = (std::sync::mpsc::channel(), server.port);
+        let (there, port) = (std::sync::mpsc::channel(), server.port());
         let over = Arc::new(Notify::new());
         let crowd = thread::spawn({
             let over = Arc::clone(&over);
@@ -176,6 +200,15 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
     })
 }
 
+/// What most scenarios compare.
+const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis];
+const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats];
+
+pub(crate) const CLUSTER_LOCAL: &str = "cluster, users of one node, 64 B";
+pub(crate) const CLUSTER_PEERS: &str = "cluster, user to user across nodes, 64 B";
+pub(crate) const CLUSTER_ROUND_TRIP: &str = "cluster, round trip across nodes, 64 B";
+pub(crate) const CLUSTER_FAN_OUT: &str = "cluster, fan-out 1 to 1000 over nodes, 64 B";
+pub(crate) const CLUSTER_LOGINS: &str = "cluster, logins";
 pub(crate) const VENDOR_WIRE: &str = "events on the vendor's wire";
 pub(crate) const IDLE: &str = "10,000 idle connections";
 pub(crate) const CHANNEL_GROWS: &str = "a channel that grows";
@@ -186,10 +219,13 @@ pub(crate) const DELIVERIES: &str = "deliveries/s";
 /// What a busy machine does not change much: the CPU time that everybody together needs.
 pub(crate) const ALL_NS: &str = "CPU ns/delivery, all";
 pub(crate) const SERVER_NS: &str = "server ns/delivery";
+pub(crate) const LOGINS: &str = "logins/s";
 pub(crate) const P50: &str = "p50 µs";
 pub(crate) const P99: &str = "p99 µs";
 pub(crate) const FRESH: &str = "KiB each, fresh";
 pub(crate) const USED: &str = "KiB each, after 8 KiB";
 
 const ROUND_TRIPS: u64 = 10_000;
+const USERS: usize = 5_000;
+const LOGINS_AT_ONCE: usize = 64;
 const IDLE_CONNECTIONS: usize = 10_000;

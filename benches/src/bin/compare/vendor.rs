@@ -61,7 +61,7 @@ impl Sdk {
 }
 
 fn consume_here(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
-    let port = server.port;
+    let port = server.port();
     let (ready, wait_ready) = mpsc::channel();
     let (over, wait_over) = oneshot::channel::<()>();
     let consuming = thread::spawn(move || {
@@ -87,7 +87,7 @@ fn consume_in_node(sdk: &Sdk, server: &Server, recorder: &mut Recorder<'_>) -> a
     let events = EVENTS / 10;
     let mut node = Command::new(&sdk.node)
         .arg(sdk.folder.join("consume.mjs"))
-        .args([&format!("127.0.0.1:{}", server.port), ours::APP_ID, CONSUMER])
+        .args([&format!("127.0.0.1:{}", server.port()), ours::APP_ID, CONSUMER])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -112,7 +112,7 @@ fn publish(
     recorder: &mut Recorder<'_>,
 ) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let sender = ours::target(server.port, Wire::Native).log_in("sender").await?.client;
+        let sender = ours::target(server.port(), Wire::Native).log_in("sender").await?.client;
         let message = RtmMessage::text("x".repeat(64));
         rtm_load::send_to_peer(&sender, CONSUMER, &message, WARM_UP, WINDOW, None, || {}).await?;
         let (cpu, start) = (consumer_cpu()?, Instant::now());
