@@ -46,6 +46,10 @@ pub(crate) struct Args {
     /// How many servers of NATS keep what the cluster stores [default: 3 where there are so many, else 1].
     #[arg(long, value_name = "N")]
     cluster_replicas: Option<usize>,
+    /// Address for those who run the server: GET /metrics, /livez, /readyz, /healthz, and with a key of the config file the
+    /// admin API. Nothing of it is reached at the other addresses. Can be repeated.
+    #[arg(long, value_name = "ADDR")]
+    admin: Vec<ListenAddress>,
     /// Turn off the call limits of all projects, for measurements.
     #[arg(long)]
     no_limits: bool,
@@ -104,6 +108,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
         for address in server.local_addrs() {
             writeln!(stdout, "listening on {address}")?;
+        }
+        for address in server.admin_addrs() {
+            writeln!(stdout, "admin on {address}")?;
         }
         stdout.flush()?;
     }
@@ -186,6 +193,9 @@ impl Args {
         }
         if config.listen.is_empty() {
             config.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)).into());
+        }
+        if !self.admin.is_empty() {
+            config.admin.listen.clone_from(&self.admin);
         }
         if self.advertise.is_some() {
             config.advertise.clone_from(&self.advertise);

@@ -6,13 +6,14 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// The walks that the document has to have.
-const WALKS: [&str; 6] = [
+const WALKS: [&str; 7] = [
     "A peer message, both on the native wire",
     "A peer message to the vendor's SDK",
     "A channel message",
     "A login",
     "A stored message",
     "A history request over HTTP",
+    "A scrape",
 ];
 
 #[test]

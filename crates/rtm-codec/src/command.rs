@@ -341,7 +341,37 @@ macro_rules! operations {
             )*
         }
 
+        /// Which call it is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum CallName {
+            $(
+                #[doc = concat!("[`", stringify!($operation), "`]")]
+                $operation,
+            )*
+        }
+
+        impl CallName {
+            /// Every call, in the order of their discriminants.
+            pub const ALL: &[Self] = &[$(Self::$operation),*];
+
+            /// The name of its struct.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$operation => stringify!($operation),)*
+                }
+            }
+        }
+
         impl Command {
+            /// Which call it is.
+            #[must_use]
+            pub fn name(&self) -> CallName {
+                match self {
+                    $(Self::$operation(_) => CallName::$operation,)*
+                }
+            }
+
             /// The list that this call's error numbers are in.
             #[must_use]
             pub fn family(&self) -> Family {

@@ -85,6 +85,24 @@ impl CloseReason {
         }
     }
 
+    /// Its name, in small letters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::RemoteLogin => "remote_login",
+            Self::TokenExpired => "token_expired",
+            Self::Banned => "banned",
+            Self::Draining => "draining",
+            Self::Replaced => "replaced",
+            Self::KeepAliveTimeout => "keep_alive_timeout",
+            Self::LoginTimeout => "login_timeout",
+            Self::SlowConsumer => "slow_consumer",
+            Self::ProtocolError => "protocol_error",
+            Self::Internal => "internal",
+        }
+    }
+
     /// A sentence for the close frame and for logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -117,6 +117,15 @@ impl ServerWire {
         }
     }
 
+    /// Which wire it is.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        match self {
+            Self::Native(_) => Wire::Native,
+            Self::Vendor(_) => Wire::Vendor,
+        }
+    }
+
     /// What a client on this wire can do, as long as its login does not say more.
     #[must_use]
     pub fn abilities(&self) -> Abilities {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rtm_codec::{CloseReason, UserId};
 
-use super::{ConnId, Core, LogKind, Now, Stats, StoreWork, timer::Due};
+use super::{ConnId, Core, Counters, LogKind, Now, Stats, StoreWork, timer::Due};
 
 impl Core {
     /// Refuses logins from now on, telling clients to come back later or elsewhere: those that a refusal would be the
@@ -43,14 +43,25 @@ impl Core {
     /// Figures of the project. Counting the users takes a look at every session.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        Stats { users: self.hub.sessions.values().filter(|session| session.is_there()).count(), ..self.figures() }
+    }
+
+    /// The same without the users.
+    #[must_use]
+    pub fn figures(&self) -> Stats {
         Stats {
             connections: self.hub.conns.len(),
-            users: self.hub.sessions.values().filter(|session| session.is_there()).count(),
             sessions: self.hub.sessions.len(),
             channels: self.channels.len(),
             invitations: self.invitations.len(),
             ..self.hub.stats
         }
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.hub.counters
     }
 
     /// Has the store drop what is too old, from time to time.

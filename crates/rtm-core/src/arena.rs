@@ -154,6 +154,13 @@ impl<K: Key, T> Arena<K, T> {
         self.slots.iter().filter_map(|(_, (_, value))| value.as_ref())
     }
 
+    /// The values in so many slots, and the slot after those, if there is any.
+    pub(super) fn slice(&self, from: usize, slots: usize) -> (impl Iterator<Item = &T>, Option<usize>) {
+        let end = from.saturating_add(slots).min(self.slots.capacity());
+        let values = (from..end).filter_map(|slot| self.slots.get(slot)?.1.as_ref());
+        (values, Some(end).filter(|end| *end < self.slots.capacity()))
+    }
+
     /// The keys of the values, in the order of their slots.
     pub(super) fn keys(&self) -> impl Iterator<Item = K> {
         let taken = self.slots.iter().filter(|(_, (_, value))| value.is_some());

@@ -270,6 +270,8 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.channel_messages += 1;
+        let others = self.channels.get(channel).map_or(0, |channel| channel.members.len().saturating_sub(1));
+        self.hub.counters.fanned_out(others);
         if send.enable_historical_messaging {
             let message =
                 StoredMessage::new(send.message_id, member_id.clone(), send.message.clone().detach(), now.unix_ms);

@@ -12,6 +12,7 @@ impl Core {
     pub(super) fn request(&mut self, now: Now, key: SessionKey, id: RequestId, command: Command) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let asker = Asker { session: key, numbering: session.requests.numbering, request: id };
+        self.hub.counters.called(&command);
         // A read is done again when it is repeated, but for one that takes the store's time.
         let is_remembered = command.effect() != Effect::Read || matches!(command, Command::QueryHistory(_));
         if !is_remembered {

@@ -39,6 +39,11 @@ impl<K: Key + PartialEq, T: Named> Directory<K, T> {
         self.arena.len()
     }
 
+    /// The things in so many slots, and the slot after those, if there is any.
+    pub(super) fn slice(&self, from: usize, slots: usize) -> (impl Iterator<Item = &T>, Option<usize>) {
+        self.arena.slice(from, slots)
+    }
+
     pub(super) fn clear(&mut self) {
         self.arena.clear();
         self.by_name = HashTable::new();

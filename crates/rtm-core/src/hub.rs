@@ -11,6 +11,7 @@ use super::{
     away::ChannelNews,
     back_end::BackEnd,
     lanes::Lanes,
+    counters::Counters,
     notes::{Asker, Note, Queued},
     session::Session,
     timer::{Due, Timers},
@@ -52,6 +53,7 @@ pub(super) struct Hub {
     pub(super) back_end: BackEnd,
     pub(super) timers: Timers,
     pub(super) stats: Stats,
+    pub(super) counters: Counters,
     signals: Signals,
 }
 
@@ -99,6 +101,7 @@ impl Hub {
             absent: Absent::default(),
             timers: Timers::default(),
             stats: Stats::default(),
+            counters: Counters::default(),
             signals: Signals::default(),
         }
     }
@@ -317,6 +320,9 @@ impl Hub {
 
     /// Sends an answer, if the session has a connection: without one, the client asks again.
     pub(super) fn reply(&mut self, key: SessionKey, id: RequestId, result: Result<Answer, Refusal>) {
+        if let Err(refusal) = &result {
+            self.counters.call_refused(refusal.kind);
+        }
         if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
             self.send(conn, ServerFrame::Reply { id, result });
         }

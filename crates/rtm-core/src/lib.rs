@@ -57,6 +57,7 @@ mod clock;
 pub mod cluster;
 mod commands;
 mod config;
+mod counters;
 mod delivery;
 mod directory;
 mod draining;
@@ -75,6 +76,7 @@ mod holder;
 mod home;
 mod http;
 mod hub;
+mod inspect;
 mod invitations;
 mod jobs;
 mod kept_subscriptions;
@@ -139,7 +141,9 @@ use self::{
 };
 
 pub use config::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings};
+pub use counters::{Counters, Histogram, LoginResult, RefusedCall};
 pub use draining::Remaining;
+pub use inspect::{Census, ChannelInfo, SessionInfo, UserInfo};
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};
 pub use rest::RestCaller;

@@ -16,6 +16,7 @@ use super::{
     ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
     auth::{TokenLife, authenticate},
+    counters::LoginResult,
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
     session::Session,
@@ -182,6 +183,7 @@ impl Core {
     /// Lets a client in, or not; in a cluster once that is decided.
     pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
         if self.is_outside || (self.is_draining && !login.abilities.gives_up) {
+            self.hub.counters.logged_in(LoginResult::Draining);
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
         let (user_id, life) = match self.admit(now, &login) {
@@ -249,6 +251,7 @@ impl Core {
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
             Arrival::Overfull(_) => {
                 let ousted = self.end_overfull(now, arrival);
+                self.hub.counters.logged_in(LoginResult::New);
                 let user = self.users.intern(&entrant.user_id);
                 let fresh = Fresh { session: self.secrets.session_id(), ousted };
                 let key = self.open_session(now, user, &entrant.login, fresh);
@@ -258,7 +261,10 @@ impl Core {
                 let mut fresh = claimed
                     .unwrap_or_else(|| Fresh { session: self.secrets.session_id(), ousted: OustedSessions::default() });
                 if let Some(old) = old {
+                    self.hub.counters.logged_in(LoginResult::Takeover);
                     fresh.ousted = self.oust(now, old);
+                } else {
+                    self.hub.counters.logged_in(LoginResult::New);
                 }
                 // With its old session gone, nobody may have needed the user any more.
                 let user = self.users.intern(&entrant.user_id);
@@ -294,6 +300,7 @@ impl Core {
     }
 
     pub(super) fn refuse(&mut self, now: Now, conn: ConnId, refusal: Refusal) {
+        self.hub.counters.login_refused(refusal.kind);
         self.hub.send(conn, ServerFrame::Refused(refusal));
         self.hub.close(now, conn, Outgoing::Hangup);
     }
@@ -372,6 +379,11 @@ impl Core {
         self.merge_away(key);
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let was_there = session.is_there();
+        match start {
+            Start::New => {}
+            Start::Resume => self.hub.counters.logged_in(LoginResult::Resumed),
+            Start::Restart => self.hub.counters.logged_in(LoginResult::Returned),
+        }
         let mut done = std::mem::take(&mut self.done);
         match start {
             Start::New => {}

@@ -119,6 +119,9 @@ impl Core {
     #[inline(always)]
     pub(super) fn settle_sent(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
         let remembered = outcome.as_ref().ok().copied();
+        if let Some(outcome) = remembered {
+            self.hub.counters.settled(outcome);
+        }
         let result = outcome.map(Answer::SendMessageToPeer);
         self.finish_repeated(asker, Sent::ToPeer(message_id), remembered, || result.clone());
         self.hub.finish(asker, result);

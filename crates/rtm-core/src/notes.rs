@@ -86,7 +86,11 @@ impl Core {
         for Queued { event, note, .. } in received.drain(..) {
             match note {
                 Note::None => {}
-                Note::Receipt { asker, .. } => self.settle_message(asker, &event, Ok(SendOutcome::Delivered)),
+                Note::Receipt { asker, deadline, .. } => {
+                    let left = deadline.saturating_duration_since(now.instant);
+                    self.hub.counters.received_after(self.config.settings.receipt_within.saturating_sub(left));
+                    self.settle_message(asker, &event, Ok(SendOutcome::Delivered));
+                }
                 Note::Storing(job) => self.jobs.receive(job),
                 Note::Stored(place) => stored.push(place),
                 Note::Invitation(number) => self.invitation_event_received(now, event.event(), number, key),

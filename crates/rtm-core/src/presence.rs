@@ -49,6 +49,11 @@ impl Watching {
         Self { subscriptions: IndexMap::with_hasher(hasher), changed: Vec::new(), tell_at: None, told_at: None }
     }
 
+    /// How many users it is subscribed to.
+    pub(super) fn len(&self) -> usize {
+        self.subscriptions.len()
+    }
+
     /// When the session is to be told of changes.
     pub(super) fn tell_at(&self) -> Option<Instant> {
         self.tell_at

@@ -46,6 +46,11 @@ impl Stream {
         self.bytes
     }
 
+    /// How many events are kept.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// The number that the next event will get.
     pub(super) fn end(&self) -> u64 {
         self.first + self.events.len() as u64

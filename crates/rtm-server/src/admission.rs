@@ -39,8 +39,20 @@ pub(crate) struct AdmissionLimits {
 struct Addresses {
     /// `None` has all clients without an address.
     known: HashMap<Option<IpAddr>, History>,
+    turned_away: TurnedAway,
     /// The size at which forgotten addresses are looked for.
     sweep_at: usize,
+}
+
+/// How many were turned away for their address since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TurnedAway {
+    /// Connections: the address had as many as it may have.
+    pub(crate) too_many: u64,
+    /// Connections: the address had connected too often.
+    pub(crate) too_often: u64,
+    /// Logins: too many others from the address had been refused.
+    pub(crate) locked: u64,
 }
 
 /// What connections from one address did lately.
@@ -90,6 +102,18 @@ impl Admission {
         self.slots.available_permits() == 0
     }
 
+    /// How many were turned away for their address.
+    #[cfg(feature = "admin")]
+    pub(crate) fn turned_away(&self) -> TurnedAway {
+        self.addresses().turned_away
+    }
+
+    /// How many connections there may be at once.
+    #[cfg(feature = "admin")]
+    pub(crate) fn most_connections(&self) -> usize {
+        self.limits.connections
+    }
+
     /// Room for one more connection, if there is any now.
     #[cfg(feature = "http")]
     pub(crate) fn try_slot(&self) -> Option<OwnedSemaphorePermit> {
@@ -112,9 +136,13 @@ impl Admission {
         let history = addresses.known.entry(address).or_default();
         if address.is_some() {
             if limits.connections_per_address != 0 && history.open >= limits.connections_per_address {
+                addresses.turned_away.too_many += 1;
                 return None;
             }
-            history.connects.try_call(limits.connects_per_address, since_start).ok()?;
+            if history.connects.try_call(limits.connects_per_address, since_start).is_err() {
+                addresses.turned_away.too_often += 1;
+                return None;
+            }
         }
         history.open += 1;
         drop(addresses);
@@ -160,8 +188,9 @@ impl Admitted {
         let mut addresses = self.admission.addresses();
         let Some(history) = addresses.known.get_mut(&self.address) else { return true };
         let is_locked = since_start < history.locked_until;
-        if is_locked && let Some(unseen) = &mut history.unseen {
-            *unseen += 1;
+        if is_locked {
+            history.unseen = history.unseen.map(|unseen| unseen + 1);
+            addresses.turned_away.locked += 1;
         }
         !is_locked
     }

@@ -7,6 +7,7 @@ mod connection;
 mod driver;
 mod engine;
 pub(crate) mod error;
+mod figures;
 pub(crate) mod names;
 mod others;
 mod probe;
@@ -48,6 +49,9 @@ pub use probe::{ClusterProbe, ClusterStatus, NodeState, NodeStatus, Whereabouts}
 pub use store::ClusterStore;
 
 pub(crate) use driver::Place;
+#[cfg(feature = "admin")]
+pub(crate) use figures::ClusterFigures;
+pub(crate) use figures::Figures;
 
 /// Where the projects of a server put what they have for other nodes, until there is a node.
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub(crate) struct Mail {
 pub(crate) struct Member {
     orders: UnboundedSender<Order>,
     place: Receiver<Place>,
+    #[cfg(feature = "admin")]
+    figures: Arc<Figures>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -124,6 +130,7 @@ impl Member {
         post.payload_bytes = post.payload_bytes.min(connections.payload_bytes());
         let (orders, obeyed) = unbounded_channel();
         let (place, seen) = latest::channel(Place::Joining);
+        let figures = Arc::<Figures>::default();
         let jobs = serve_jobs(mail.jobs.1, projects.clone(), Arc::clone(&engine));
         let driver = Driver::new(Gear {
             node: Node::new(NodeConfig { membership, post }, seed, now()),
@@ -137,9 +144,22 @@ impl Member {
             orders: obeyed,
             addresses,
             place,
+            figures: Arc::clone(&figures),
         });
         let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(jobs)];
-        Ok(Self { orders, place: seen, tasks })
+        Ok(Self {
+            orders,
+            place: seen,
+            #[cfg(feature = "admin")]
+            figures,
+            tasks,
+        })
+    }
+
+    /// What the node says of the cluster, for metrics.
+    #[cfg(feature = "admin")]
+    pub(crate) fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
     }
 
     /// Where the node stands, now and when that changes.

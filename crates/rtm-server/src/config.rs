@@ -10,6 +10,8 @@ use rtm_core::ProjectConfig;
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::ChannelMessageType;
 
+#[cfg(feature = "admin")]
+use crate::admin::config::AdminConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::ClusterConfig;
 use crate::{
@@ -56,6 +58,9 @@ pub struct ServerConfig {
     /// The REST API for back ends.
     #[cfg(feature = "rest")]
     pub rest: RestConfig,
+    /// The listener for those who run the server.
+    #[cfg(feature = "admin")]
+    pub admin: AdminConfig,
     /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
@@ -154,6 +159,8 @@ impl Default for ServerConfig {
             cluster: None,
             #[cfg(feature = "rest")]
             rest: RestConfig::default(),
+            #[cfg(feature = "admin")]
+            admin: AdminConfig::default(),
             handshake_timeout: Duration::from_secs(10),
             login_timeout: Duration::from_secs(10),
             drain_time: None,

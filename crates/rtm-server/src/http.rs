@@ -180,25 +180,16 @@ impl Exchange {
         match (request.method(), endpoint) {
             (&Method::OPTIONS, _) => preflight(request.headers()),
             (&Method::GET | &Method::HEAD, None) if request.uri().path() == HEALTH => {
-                if self.shared.draining.has_begun() {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-                } else if !self.shared.is_serving() {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "joining\n")
-                } else {
-                    text(StatusCode::OK, "ok\n")
-                }
+                let health = self.shared.health();
+                health.map_or_else(|why| text(StatusCode::SERVICE_UNAVAILABLE, why), |()| text(StatusCode::OK, "ok\n"))
             }
-            (&Method::GET | &Method::HEAD, None) if request.uri().path() == READY => {
-                if self.shared.draining.has_begun() {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-                } else if !self.shared.is_serving() {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "joining\n")
-                } else if !self.shared.is_certain.load(Ordering::Relaxed) {
+            (&Method::GET | &Method::HEAD, None) if request.uri().path() == READY => match self.shared.health() {
+                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+                Ok(()) if !self.shared.is_certain.load(Ordering::Relaxed) => {
                     text(StatusCode::SERVICE_UNAVAILABLE, "isolated\n")
-                } else {
-                    text(StatusCode::OK, "ok\n")
                 }
-            }
+                Ok(()) => text(StatusCode::OK, "ok\n"),
+            },
             (&Method::POST, Some(endpoint)) => self.gateway(endpoint, request).await,
             (_, Some(_)) => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");

@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::{
@@ -22,18 +24,30 @@ use crate::{
     http,
     remote::Remote,
     shared::{Guest, Shared},
-    tls::Stream,
+    tls::{Stream, Tls},
 };
 
 /// Accepts connections until it is aborted. What it needs it has taken before that is polled.
-pub(crate) fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) -> impl Future<Output = ()> {
-    accept(listener, tls, shared, Reserve::new())
+pub(crate) fn listen(
+    listener: TcpListener,
+    accepted: Arc<AtomicU64>,
+    tls: Option<Tls>,
+    shared: Arc<Shared>,
+) -> impl Future<Output = ()> {
+    accept(listener, accepted, tls, shared, Reserve::new())
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>, reserve: Reserve) {
+async fn accept(
+    listener: TcpListener,
+    accepted: Arc<AtomicU64>,
+    tls: Option<Tls>,
+    shared: Arc<Shared>,
+    reserve: Reserve,
+) {
     let mut pause = ACCEPT_PAUSE;
     loop {
         if shared.admission.is_full() {
+            shared.found_full.fetch_add(1, Ordering::Relaxed);
             warn!("the server is full: new connections wait");
         }
         let slot = shared.admission.slot().await;
@@ -41,6 +55,8 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
+                shared.without_descriptor.fetch_add(1, Ordering::Relaxed);
+                shared.has_no_descriptors.store(true, Ordering::Relaxed);
                 shared.out_of_descriptors.warn(format_args!(
                     "new connections are turned away, except for /healthz, until others have ended: {error}"
                 ));
@@ -66,11 +82,13 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
             }
         };
         pause = ACCEPT_PAUSE;
+        shared.has_no_descriptors.store(false, Ordering::Relaxed);
         reserve.refill();
         let Some(admitted) = shared.admission.admit(Some(address.ip()), slot, instant()) else {
             debug!(remote = %address, "too many connections from this address");
             continue;
         };
+        accepted.fetch_add(1, Ordering::Relaxed);
         let (tls, connection) = (tls.clone(), Arc::clone(&shared));
         shared.tasks.spawn(async move {
             serve(stream, address, admitted, false, tls, connection).await;
@@ -83,7 +101,7 @@ async fn serve(
     address: SocketAddr,
     admitted: Admitted,
     is_spare: bool,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     shared: Arc<Shared>,
 ) {
     // Batches are made here; the kernel's would only delay them.
@@ -91,7 +109,7 @@ async fn serve(
     let Ok(local) = prepared else { return };
     let stream = match tls {
         None => Stream::Plain(stream),
-        Some(tls) => match timeout(shared.handshake_timeout, tls.accept(stream)).await {
+        Some(tls) => match timeout(shared.handshake_timeout, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
             Ok(Err(error)) => return debug!(remote = %address, "{error}"),
             Err(_) => return debug!(remote = %address, "the handshake takes too long"),

@@ -10,7 +10,7 @@ use std::{
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
 use rtm_codec::{
-    AppId, ClientFrame, CloseReason, Login, Refusal, UserId,
+    AppId, ClientFrame, CloseReason, Login, Refusal, UserId, Wire,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 #[cfg(feature = "rest")]
@@ -28,8 +28,12 @@ use tokio::{
 
 #[cfg(feature = "cluster")]
 use crate::link::{FromCluster, Link};
+#[cfg(feature = "admin")]
+use crate::peers::Peers;
 use crate::{
     clock::instant,
+    peers::End,
+    shared::Guest,
     store::{Customer, StoreQueue},
 };
 
@@ -55,6 +59,8 @@ struct State {
     http: HashMap<HttpId, oneshot::Sender<Result<GatewayAnswer, Refusal>>>,
     #[cfg(feature = "rest")]
     rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
+    #[cfg(feature = "admin")]
+    peers: Peers,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
@@ -78,6 +84,8 @@ impl Project {
                 rest: HashMap::new(),
                 #[cfg(feature = "rest")]
                 rest_answers: Vec::new(),
+                #[cfg(feature = "admin")]
+                peers: Peers::default(),
                 armed: None,
                 wakes: Vec::new(),
                 wakers: Vec::new(),
@@ -159,9 +167,12 @@ impl Project {
     }
 
     /// A new connection, with its login. The answer is there to be taken.
-    pub(crate) fn connect(self: &Arc<Self>, login: Box<Login>) -> ConnId {
+    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody looks at who is there"))]
+    pub(crate) fn connect(self: &Arc<Self>, login: Box<Login>, guest: &Arc<Guest>, wire: Wire) -> ConnId {
         self.with(|state, now| {
             let conn = state.core.connect();
+            #[cfg(feature = "admin")]
+            state.peers.connected(conn, Arc::clone(guest), wire);
             state.core.handle_frame(now, conn, ClientFrame::Login(login));
             conn
         })
@@ -208,9 +219,18 @@ impl Project {
         self.with(|state, now| state.core.close(now, conn, reason));
     }
 
+    /// A connection has its session.
+    #[cfg(feature = "admin")]
+    pub(crate) fn logged_in(&self, conn: ConnId, user_id: UserId) {
+        self.state().peers.logged_in(conn, user_id);
+    }
+
     /// The connection's socket is gone.
-    pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId) {
+    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts the reasons"))]
+    pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId, end: End) {
         self.with(|state, now| {
+            #[cfg(feature = "admin")]
+            state.peers.disconnected(conn, end);
             state.core.disconnect(now, conn);
             if let Some(sleeper) = state.sleepers.get_mut(conn.slot()) {
                 *sleeper = None;
@@ -277,6 +297,13 @@ impl Project {
     /// Lets a banned user log in again. Says whether it was banned.
     pub(crate) fn unban(self: &Arc<Self>, user_id: &UserId) -> bool {
         self.with(|state, _| state.core.unban(user_id))
+    }
+
+    /// Looks at the core and at who is connected, under the lock, for a short time.
+    #[cfg(feature = "admin")]
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Core, &Peers, Now) -> R) -> R {
+        let state = self.state();
+        look(&state.core, &state.peers, now())
     }
 
     pub(crate) fn stats(&self) -> Stats {

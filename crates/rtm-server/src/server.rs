@@ -23,9 +23,10 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
+#[cfg(feature = "admin")]
+use crate::admin::{Admin, AdminListener};
 #[cfg(feature = "cluster")]
 use crate::cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore};
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
     remote::Remote,
     shared::{Draining, Seldom, Shared},
     store::Store,
-    tls::{self, TlsFiles},
+    tls::{Tls, TlsFiles},
 };
 
 /// A running server. Dropping it ends everything at once; [`shutdown`](Self::shutdown) lets clients go first. Its ports
@@ -67,6 +68,10 @@ pub struct Server {
     timers: Vec<JoinHandle<()>>,
     store: Option<Store>,
     drain_time: Duration,
+    #[cfg(feature = "admin")]
+    admin: Arc<Admin>,
+    #[cfg(feature = "admin")]
+    admin_listener: AdminListener,
     #[cfg(feature = "cluster")]
     is_tls: bool,
     #[cfg(feature = "cluster")]
@@ -127,6 +132,13 @@ impl Server {
         &self.addresses
     }
 
+    /// All addresses of the listener for those who run it.
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn admin_addrs(&self) -> &[SocketAddr] {
+        &self.admin_listener.addresses
+    }
+
     /// What gives it connections that it did not accept itself: [`ServerHandle::serve`], and behind the features `http`
     /// and `tower-service` the requests of an HTTP server.
     #[must_use]
@@ -175,7 +187,7 @@ impl Server {
     /// Cancel safe.
     pub async fn store_stats(&self) -> Option<BackendStats> {
         match &self.store {
-            Some(store) => store.stats().await,
+            Some(store) => store.queue().stats().await,
             None => None,
         }
     }
@@ -209,6 +221,8 @@ impl Server {
         let advertise = self.shared.advertise.iter().filter(|_| !self.is_tls).map(ToString::to_string);
         let addresses = own.map(ToString::to_string).chain(advertise).collect();
         let member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
+        #[cfg(feature = "admin")]
+        let _ = self.admin.cluster.set(member.figures());
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
         self.timers.push(tokio::spawn(async move {
             loop {
@@ -354,10 +368,10 @@ impl ServerBuilder {
     ///
     /// As [`start`](Self::start), and when the address cannot be resolved.
     pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, ServerError> {
-        let acceptor = self.check()?;
+        let tls = self.check()?;
         let named = format!("{address:?}");
         let listeners = bind::all(address, &[], &named).await?;
-        self.start_at(listeners, acceptor).await
+        self.start_at(listeners, tls).await
     }
 
     /// Listens at the addresses of the configuration, and runs on the tokio runtime that this is called in.
@@ -367,7 +381,7 @@ impl ServerBuilder {
     /// [`ServerError`] when the configuration contradicts itself, an address cannot be listened at, the TLS
     /// files cannot be used or the store cannot be opened.
     pub async fn start(self) -> Result<Server, ServerError> {
-        let acceptor = self.check()?;
+        let tls = self.check()?;
         let mut listeners = Vec::new();
         for address in &self.config.listen {
             listeners.extend(bind::at(address).await?);
@@ -376,7 +390,7 @@ impl ServerBuilder {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");
             return Err(ServerError::Listen { address: String::new(), source });
         }
-        self.start_at(listeners, acceptor).await
+        self.start_at(listeners, tls).await
     }
 
     /// A server that listens nowhere, whatever addresses the configuration has: its connections come by
@@ -386,19 +400,19 @@ impl ServerBuilder {
     ///
     /// As [`start`](Self::start).
     pub async fn build(self) -> Result<Server, ServerError> {
-        let acceptor = self.check()?;
-        self.start_at(Vec::new(), acceptor).await
+        let tls = self.check()?;
+        self.start_at(Vec::new(), tls).await
     }
 
-    fn check(&self) -> Result<Option<TlsAcceptor>, ServerError> {
+    fn check(&self) -> Result<Option<Tls>, ServerError> {
         self.config.check()?;
-        self.config.tls.as_ref().map(tls::acceptor).transpose()
+        self.config.tls.as_ref().map(Tls::load).transpose()
     }
 
     async fn start_at(
         self,
         listeners: Vec<(SocketAddr, TcpListener)>,
-        acceptor: Option<TlsAcceptor>,
+        tls: Option<Tls>,
     ) -> Result<Server, ServerError> {
         let Self { config, backend } = self;
         let data_dir = config.data_dir.clone();
@@ -456,16 +470,26 @@ impl ServerBuilder {
             // No number of one that ran before.
             #[cfg(feature = "rest")]
             rest_requests: AtomicU64::new(now.unix_ms.saturating_mul(1000)),
+            accepted: listeners.iter().map(|(address, _)| (*address, Arc::default())).collect(),
+            without_descriptor: AtomicU64::new(0),
+            has_no_descriptors: AtomicBool::new(false),
+            found_full: AtomicU64::new(0),
+            tls: tls.clone(),
         });
         let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
-        let listen = |(address, socket)| {
-            info!(%address, tls = acceptor.is_some(), "listening");
-            tokio::spawn(listener::listen(socket, acceptor.clone(), Arc::clone(&shared)))
+        let listen = |((address, socket), (_, accepted)): (_, &(SocketAddr, Arc<AtomicU64>))| {
+            info!(%address, tls = tls.is_some(), "listening");
+            tokio::spawn(listener::listen(socket, Arc::clone(accepted), tls.clone(), Arc::clone(&shared)))
         };
-        let listeners = listeners.into_iter().map(listen).collect();
-        let timers = projects.iter().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
+        let listeners = listeners.into_iter().zip(&shared.accepted).map(listen).collect();
+        let mut timers: Vec<_> = projects.iter().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
+        timers.extend(tls.clone().map(|tls| tokio::spawn(tls.watch())));
         let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
         let drain_time = config.drain_time.unwrap_or(usual);
+        #[cfg(feature = "admin")]
+        let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue()));
+        #[cfg(feature = "admin")]
+        let admin_listener = AdminListener::start(&config.admin, Arc::clone(&admin)).await?;
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]
         let mut server = Server {
             addresses,
@@ -474,8 +498,12 @@ impl ServerBuilder {
             timers,
             store: Some(store),
             drain_time,
+            #[cfg(feature = "admin")]
+            admin,
+            #[cfg(feature = "admin")]
+            admin_listener,
             #[cfg(feature = "cluster")]
-            is_tls: acceptor.is_some(),
+            is_tls: tls.is_some(),
             #[cfg(feature = "cluster")]
             member: None,
         };
@@ -534,7 +562,7 @@ pub(crate) fn random() -> Result<u64, BackendError> {
     random_bytes().map(u64::from_le_bytes)
 }
 
-fn random_bytes<const N: usize>() -> Result<[u8; N], BackendError> {
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], BackendError> {
     let mut bytes = [0; N];
     rustls::crypto::ring::default_provider()
         .secure_random

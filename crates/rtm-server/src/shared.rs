@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -23,6 +24,7 @@ use crate::{
     project::Project,
     remote::Remote,
     tasks::Tasks,
+    tls::Tls,
 };
 
 /// What all connections of a server share.
@@ -49,6 +51,16 @@ pub(crate) struct Shared {
     /// The number of the next call of the REST API.
     #[cfg(feature = "rest")]
     pub(crate) rest_requests: AtomicU64,
+    /// How many connections each listener has accepted.
+    pub(crate) accepted: Vec<(SocketAddr, Arc<AtomicU64>)>,
+    /// Connections that were turned away for want of descriptors.
+    pub(crate) without_descriptor: AtomicU64,
+    /// Whether the last connection was.
+    pub(crate) has_no_descriptors: AtomicBool,
+    /// Connections that had to wait, since the server was full.
+    pub(crate) found_full: AtomicU64,
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
+    pub(crate) tls: Option<Tls>,
 }
 
 /// A warning that is given once in a while, however often there is reason for it.
@@ -75,6 +87,17 @@ impl Shared {
     /// Whether logins are looked at.
     pub(crate) fn is_serving(&self) -> bool {
         self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// Whether clients are accepted, and else why not, in a line.
+    pub(crate) fn health(&self) -> Result<(), &'static str> {
+        if self.draining.has_begun() {
+            Err("draining\n")
+        } else if !self.is_serving() {
+            Err("joining\n")
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn project(&self, app_id: &AppId) -> Option<Arc<Project>> {

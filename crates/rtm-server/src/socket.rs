@@ -36,6 +36,7 @@ use tracing::debug;
 
 use crate::{
     outbox::Outbox,
+    peers::End,
     project::Project,
     scratch::Scratch,
     shared::{Guest, Shared},
@@ -83,6 +84,7 @@ struct Handed {
     conn: ConnId,
     /// Who logs in, until that is answered.
     user: Option<Box<UserId>>,
+    end: End,
 }
 
 impl Socket {
@@ -333,7 +335,10 @@ impl Socket {
                 }
                 Outgoing::Event(seq, event) => self.wire.encode_event(seq, &event),
                 Outgoing::Close(reason) => self.close(reason, None, scratch),
-                Outgoing::Hangup => self.hang_up(CODE_REFUSED, "the login is refused", scratch),
+                Outgoing::Hangup => {
+                    self.ends(End::Refused);
+                    self.hang_up(CODE_REFUSED, "the login is refused", scratch);
+                }
             }
         }
         scratch.outgoing = outgoing;
@@ -348,8 +353,16 @@ impl Socket {
     /// The same with a close frame that says more exactly what was wrong with the client's own.
     fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
         if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Handed(_)) {
+            self.ends(End::Closed(reason));
             self.wire.encode(&ServerFrame::Close(reason));
             self.hang_up(code, detail, scratch);
+        }
+    }
+
+    /// Takes note of how the connection ends.
+    fn ends(&mut self, end: End) {
+        if let Phase::Handed(handed) = &mut self.phase {
+            handed.end = end;
         }
     }
 
@@ -415,7 +428,7 @@ impl Future for Socket {
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        self.project.disconnect(self.conn);
+        self.project.disconnect(self.conn, self.end);
     }
 }
 

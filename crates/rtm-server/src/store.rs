@@ -9,7 +9,7 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -18,7 +18,7 @@ use std::{
 
 use rtm_codec::AppId;
 use rtm_core::{
-    JobId, LogKey, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    Histogram, JobId, LogKey, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
     store::{Backend, BackendError, BackendStats, Task},
 };
 use tokio::{
@@ -61,6 +61,20 @@ pub(crate) struct StoreQueue {
     orders: mpsc::UnboundedSender<Order>,
     /// Bytes of messages in orders that are not done.
     queued: Arc<AtomicUsize>,
+    /// How the backend does; `None` where many jobs are in flight at once, of which no batches are made.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
+    batches: Option<Arc<Mutex<Batches>>>,
+}
+
+/// What the backend has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Batches {
+    /// How many jobs each batch had.
+    pub(crate) jobs: Histogram,
+    /// How long each took, in microseconds.
+    pub(crate) times: Histogram,
+    /// Whether a job of the last one failed.
+    pub(crate) is_failing: bool,
 }
 
 enum Order {
@@ -118,26 +132,21 @@ impl Store {
         let (orders, incoming) = mpsc::unbounded_channel();
         let queued = Arc::default();
         let task = tokio::spawn(in_flight::run(backend, incoming, Arc::clone(&queued)));
-        Self { queue: StoreQueue { orders, queued }, worker: Some(Worker::Task(task)) }
+        Self { queue: StoreQueue { orders, queued, batches: None }, worker: Some(Worker::Task(task)) }
     }
 
     fn parts(backend: Box<dyn Backend>) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
         let (orders, incoming) = mpsc::unbounded_channel();
         let queued = Arc::default();
-        let bench = Bench { backend, queued: Arc::clone(&queued), told: Told::default() };
-        (StoreQueue { orders, queued }, incoming, bench)
+        let batches = Arc::default();
+        let bench =
+            Bench { backend, queued: Arc::clone(&queued), batches: Arc::clone(&batches), told: Told::default() };
+        (StoreQueue { orders, queued, batches: Some(batches) }, incoming, bench)
     }
 
     /// The way to it.
     pub(crate) fn queue(&self) -> StoreQueue {
         self.queue.clone()
-    }
-
-    /// How much is kept now; `None` when the backend cannot say.
-    pub(crate) async fn stats(&self) -> Option<BackendStats> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.send(Order::Stats(answer));
-        answered.await.ok().flatten()
     }
 
     /// Does everything that is queued, and ends. The backend is closed when this returns.
@@ -171,6 +180,25 @@ impl Drop for Store {
 }
 
 impl StoreQueue {
+    /// Bytes of messages that wait for the backend.
+    #[cfg(feature = "admin")]
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// What the backend has done, if that is counted.
+    #[cfg(feature = "admin")]
+    pub(crate) fn batches(&self) -> Option<Batches> {
+        self.batches.as_ref().map(|batches| *batches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How much is kept now; `None` when the backend cannot say.
+    pub(crate) async fn stats(&self) -> Option<BackendStats> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Order::Stats(answer));
+        answered.await.ok().flatten()
+    }
+
     /// Queues jobs of a customer. When the backend is so slow that the queue is full, what needs room in it is
     /// refused instead; their outcomes still come in order.
     pub(crate) fn submit(&self, customer: Arc<dyn Customer>, jobs: impl Iterator<Item = StoreJob>) {
@@ -204,13 +232,14 @@ impl StoreQueue {
 struct Bench {
     backend: Box<dyn Backend>,
     queued: Arc<AtomicUsize>,
+    batches: Arc<Mutex<Batches>>,
     told: Told,
 }
 
 impl Bench {
     /// Does the first order and those that have gathered behind it, as one batch.
     fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
-        let Self { backend, queued, told } = self;
+        let Self { backend, queued, batches, told } = self;
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut stop = false;
@@ -236,14 +265,14 @@ impl Bench {
             }
             next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
         }
-        apply(backend.as_mut(), batch, told);
+        apply(backend.as_mut(), batch, batches, told);
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
 /// Does a batch and tells each customer what came of its jobs.
-fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, told: &mut Told) {
+fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, batches: &Mutex<Batches>, told: &mut Told) {
     let mut works = Vec::new();
     let mut taken = Vec::new();
     for CustomerJobs { customer, jobs, .. } in batch {
@@ -254,10 +283,19 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, told: &mut Told) {
         }
         taken.push((customer, ids));
     }
+    let count = works.len();
     let customers: Vec<_> = works.iter().map(|(customer, _)| Arc::clone(customer)).collect();
     let tasks = works.into_iter().zip(&customers);
     let tasks = tasks.map(|((_, work), customer)| Task { app_id: customer.app_id(), work }).collect();
-    let mut outcomes = outcomes(backend, tasks, told).into_iter();
+    let begun = Instant::now();
+    let outcomes = outcomes(backend, tasks, told);
+    if count > 0 {
+        let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.jobs.add(count as u64);
+        batches.times.add(begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
+        batches.is_failing = outcomes.iter().any(Result::is_err);
+    }
+    let mut outcomes = outcomes.into_iter();
     for (customer, ids) in taken {
         if ids.iter().any(|(_, taken)| !taken) {
             told_refused(customer.app_id());

@@ -1,11 +1,13 @@
 //! TLS for the listener, and one stream type for plain and encrypted sockets.
 
 use std::{
+    fmt,
     io::{self, IoSlice},
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
@@ -16,9 +18,11 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::spawn_blocking,
+    time::sleep,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::error::ServerError;
 
@@ -54,7 +58,7 @@ impl TlsFiles {
     ///
     /// [`ServerError::Tls`] names the file that is missing or invalid, or the key that does not belong to the certificate.
     pub fn check(&self) -> Result<(), ServerError> {
-        acceptor(self).map(drop)
+        load(self).map(drop)
     }
 }
 
@@ -92,9 +96,90 @@ fn chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, ServerError> 
     Ok(chain)
 }
 
-/// Reads the files and makes ready to accept.
-pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ServerError> {
+/// The certificate that is shown to clients. All clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    files: TlsFiles,
+    loaded: Arc<Mutex<Loaded>>,
+}
+
+struct Loaded {
+    acceptor: TlsAcceptor,
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
+    chain: Vec<CertificateDer<'static>>,
+    /// What the files looked like before they were read.
+    stamp: Stamp,
+}
+
+/// The times and sizes of the files, as far as they are there.
+type Stamp = [Option<(SystemTime, u64)>; 2];
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("stamp", &self.stamp).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files and makes ready to accept. Blocks.
+    pub(crate) fn load(files: &TlsFiles) -> Result<Self, ServerError> {
+        Ok(Self { files: files.clone(), loaded: Arc::new(Mutex::new(load(files)?)) })
+    }
+
+    /// What accepts connections now.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.loaded().acceptor.clone()
+    }
+
+    /// Why clients would refuse the certificate now, even if they trust its issuer.
+    #[cfg(feature = "admin")]
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let chain = self.loaded().chain.clone();
+        warning(&chain)
+    }
+
+    /// Reads the files again: those that follow see the new certificate. On an error the old one stays. Blocks.
+    pub(crate) fn reload(&self) -> Result<(), ServerError> {
+        let loaded = load(&self.files)?;
+        *self.loaded() = loaded;
+        Ok(())
+    }
+
+    /// Reads the files again whenever they have changed, until it is dropped.
+    pub(crate) async fn watch(self) {
+        let mut seen = self.loaded().stamp;
+        loop {
+            sleep(LOOK_EVERY).await;
+            let (tls, before) = (self.clone(), seen);
+            let looked = spawn_blocking(move || {
+                let stamp = stamp(&tls.files);
+                (stamp, (stamp != before).then(|| tls.reload()))
+            });
+            let Ok((stamp, reloaded)) = looked.await else { continue };
+            seen = stamp;
+            match reloaded {
+                None => {}
+                Some(Ok(())) => info!("the TLS certificate is loaded anew: {}", self.files.certificate.display()),
+                Some(Err(error)) => warn!("the TLS files have changed, and the old certificate stays in use: {error}"),
+            }
+        }
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stamp(files: &TlsFiles) -> Stamp {
+    [&files.certificate, &files.key].map(|path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
+}
+
+fn load(files: &TlsFiles) -> Result<Loaded, ServerError> {
     let fault = |path: &Path, what: String| ServerError::Tls { path: path.to_owned(), what };
+    let stamp = stamp(files);
     let chain = chain(files)?;
     if let Some(warning) = warning(&chain) {
         warn!("{}: {warning}", files.certificate.display());
@@ -104,10 +189,10 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ServerError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| fault(&files.certificate, error.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
+        .with_single_cert(chain.clone(), key)
         .map_err(|error| fault(&files.key, error.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Loaded { acceptor: TlsAcceptor::from(Arc::new(config)), chain, stamp })
 }
 
 /// A connection's bytes: a socket, encrypted or not, or what the application has instead.
@@ -187,3 +272,6 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);

@@ -32,6 +32,7 @@ use super::{
     bus::Bus,
     engine::{Engine, watched_node, watched_user},
     error::{ClusterError, ClusterErrorKind},
+    figures::{ClusterFigures, Figures},
     names::{NODES, Names, USERS},
     others::find_member,
     store::NodeStore,
@@ -95,6 +96,7 @@ pub(crate) struct Gear {
     /// Where other nodes may ask whether this one is a member.
     pub(crate) addresses: Vec<String>,
     pub(crate) place: watch::Sender<Place>,
+    pub(crate) figures: Arc<Figures>,
 }
 
 /// The node's task.
@@ -325,6 +327,13 @@ impl Driver {
             return;
         }
         self.said_at = Some(time.instant);
+        let view = self.gear.node.view();
+        let mut figures = ClusterFigures { epoch: view.epoch(), ..ClusterFigures::default() };
+        for member in view.members() {
+            figures.count(member.role);
+            figures.post_bytes += self.gear.node.waiting_bytes(&member.id);
+        }
+        self.gear.figures.set(figures);
         let sessions = self.gear.projects.iter().map(|project| project.stats().sessions).sum();
         let (version, addresses) = (env!("CARGO_PKG_VERSION").to_owned(), self.gear.addresses.clone());
         let about = About { incarnation, version, sessions, addresses };

@@ -20,6 +20,8 @@ use toml::de::{DeTable, DeValue};
 #[cfg(feature = "rest")]
 use super::RestConfig;
 use super::{Advertise, ServerConfig};
+#[cfg(feature = "admin")]
+use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
 #[cfg(feature = "cluster")]
 use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
 use crate::{
@@ -114,6 +116,9 @@ struct File {
     cluster: Option<ClusterSection>,
     #[cfg(feature = "rest")]
     rest: Option<RestSection>,
+    #[cfg(feature = "admin")]
+    #[serde(default)]
+    admin: AdminSection,
     handshake_timeout: Option<Time>,
     login_timeout: Option<Time>,
     drain_time: Option<Time>,
@@ -130,6 +135,53 @@ struct File {
 struct TlsSection {
     certificate: PathBuf,
     key: PathBuf,
+}
+
+#[cfg(feature = "admin")]
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct AdminSection {
+    listen: OneOrMore<Parsed<ListenAddress>>,
+    hosts: OneOrMore<String>,
+    key: Vec<AdminKeySection>,
+}
+
+#[cfg(feature = "admin")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdminKeySection {
+    name: String,
+    role: Parsed<AdminRole>,
+    sha256: Hash,
+    projects: Option<Vec<Parsed<AppId>>>,
+}
+
+#[cfg(feature = "admin")]
+impl AdminSection {
+    fn into_config(self) -> AdminConfig {
+        let key = |AdminKeySection { name, role, sha256, projects }| AdminKey {
+            name,
+            role: role.0,
+            sha256: sha256.0,
+            projects: projects.map(|all| all.into_iter().map(|app_id: Parsed<AppId>| app_id.0).collect()),
+        };
+        AdminConfig {
+            listen: self.listen.0.into_iter().map(|address| address.0).collect(),
+            hosts: self.hosts.0,
+            keys: self.key.into_iter().map(key).collect(),
+        }
+    }
+}
+
+/// The hash of a key.
+#[cfg(feature = "admin")]
+struct Hash([u8; 32]);
+
+#[cfg(feature = "admin")]
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        sha256(&String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
 }
 
 #[cfg(feature = "cluster")]
@@ -368,6 +420,8 @@ impl File {
             data_dir: self.data_dir,
             #[cfg(feature = "cluster")]
             cluster: self.cluster.map(ClusterSection::into_config),
+            #[cfg(feature = "admin")]
+            admin: self.admin.into_config(),
             handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
             login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
             drain_time: self.drain_time.map(|time| time.0),

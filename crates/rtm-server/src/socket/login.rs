@@ -5,6 +5,7 @@ use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, 
 use super::{CODE_REFUSED, Handed, MESSAGE_BYTES, Phase, Socket};
 use crate::{
     clock::instant,
+    peers::End,
     project::Project,
     refusals::{login_refused, too_many_refused},
     scratch::Scratch,
@@ -50,10 +51,10 @@ impl Socket {
             too_many_refused()
         } else if let Some(project) = project {
             let user = login.user_id.clone().map(Box::new);
-            let conn = project.connect(login);
+            let conn = project.connect(login, &self.guest, self.wire.wire());
             // There is the answer to take.
             self.more = true;
-            self.phase = Phase::Handed(Handed { project, conn, user });
+            self.phase = Phase::Handed(Handed { project, conn, user, end: End::Gone });
             self.timer = None;
             self.websocket.set_max_message(MESSAGE_BYTES);
             return;
@@ -81,11 +82,16 @@ impl Socket {
 
     /// The core has answered the login.
     pub(super) fn login_answered(&mut self, answer: &ServerFrame) {
-        let Phase::Handed(Handed { project, user, .. }) = &mut self.phase else { return };
-        let user = user.take();
-        if let ServerFrame::Refused(refusal) = answer {
-            let user_id = user.as_deref().map(UserId::as_str);
-            login_refused(&self.shared, &self.guest, Some(project), user_id, refusal);
+        let Phase::Handed(handed) = &mut self.phase else { return };
+        let user = handed.user.take();
+        match answer {
+            ServerFrame::Refused(refusal) => {
+                let user_id = user.as_deref().map(UserId::as_str);
+                login_refused(&self.shared, &self.guest, Some(&handed.project), user_id, refusal);
+            }
+            #[cfg(feature = "admin")]
+            ServerFrame::Welcome(welcome) => handed.project.logged_in(handed.conn, welcome.user_id.clone()),
+            _ => {}
         }
     }
 }

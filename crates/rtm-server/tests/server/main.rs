@@ -1,6 +1,8 @@
 //! The server over real sockets, as clients, browsers and operators meet it.
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod bad_input;
 mod config;
 mod drain;

@@ -1,0 +1,270 @@
+//! What a project counts for those who run it: plain numbers, under whatever lock holds the core.
+
+#![expect(
+    clippy::exhaustive_enums,
+    reason = "whoever shows the counters names all of them: a new one that is passed over must not compile"
+)]
+
+use std::time::Duration;
+
+use rtm_codec::{CallName, Command, ErrorKind, SendOutcome};
+
+/// Counters of a project since its start.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    calls: Counts<{ CallName::ALL.len() }>,
+    refused_calls: Counts<{ RefusedCall::ALL.len() }>,
+    logins: Counts<{ LoginResult::ALL.len() }>,
+    outcomes: Counts<{ OUTCOMES.len() }>,
+    receipts: Histogram,
+    members: Histogram,
+}
+
+/// What became of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LoginResult {
+    /// The user has a new session, and had none before on this server.
+    New,
+    /// The client goes on with its session where it was.
+    Resumed,
+    /// The same client object begins anew in its session.
+    Returned,
+    /// The user has a new session, and the one that it had elsewhere has ended for it.
+    Takeover,
+    /// The token is not good.
+    InvalidToken,
+    /// The token has run out.
+    TokenExpired,
+    /// The user logs in too often.
+    TooOften,
+    /// The user is banned.
+    Banned,
+    /// The server goes down.
+    Draining,
+    /// It is refused for another reason.
+    Other,
+}
+
+/// Why a call was refused, as far as it is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusedCall {
+    /// An argument breaks the rules.
+    InvalidArgument,
+    /// Above a call limit.
+    TooOften,
+    /// More users, channels or ids than allowed, or attributes that are too large.
+    TooMuch,
+    /// The user or the channel is not there.
+    NotThere,
+    /// The attributes of a channel have another revision.
+    RevisionConflict,
+    /// No answer came in time.
+    Timeout,
+    /// The server or its store failed.
+    Failure,
+    /// Anything else.
+    Other,
+}
+
+/// How many values there were of each size. The upper bound of each class is twice that of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Histogram {
+    counts: Counts<CLASSES>,
+    sum: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts<const N: usize>([u64; N]);
+
+impl<const N: usize> Default for Counts<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> Counts<N> {
+    #[inline]
+    fn add(&mut self, place: usize) {
+        if let Some(count) = self.0.get_mut(place) {
+            *count += 1;
+        }
+    }
+}
+
+impl LoginResult {
+    /// Every result, in the order of their discriminants.
+    pub const ALL: [Self; 10] = [
+        Self::New,
+        Self::Resumed,
+        Self::Returned,
+        Self::Takeover,
+        Self::InvalidToken,
+        Self::TokenExpired,
+        Self::TooOften,
+        Self::Banned,
+        Self::Draining,
+        Self::Other,
+    ];
+
+    /// Its name, in small letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Resumed => "resumed",
+            Self::Returned => "returned",
+            Self::Takeover => "takeover",
+            Self::InvalidToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::TooOften => "too_often",
+            Self::Banned => "banned",
+            Self::Draining => "draining",
+            Self::Other => "other",
+        }
+    }
+
+    fn refused(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidToken => Self::InvalidToken,
+            ErrorKind::TokenExpired => Self::TokenExpired,
+            ErrorKind::TooOften => Self::TooOften,
+            ErrorKind::Banned => Self::Banned,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl RefusedCall {
+    /// Every reason, in the order of their discriminants.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidArgument,
+        Self::TooOften,
+        Self::TooMuch,
+        Self::NotThere,
+        Self::RevisionConflict,
+        Self::Timeout,
+        Self::Failure,
+        Self::Other,
+    ];
+
+    /// Its name, in small letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::TooOften => "too_often",
+            Self::TooMuch => "too_much",
+            Self::NotThere => "not_there",
+            Self::RevisionConflict => "revision_conflict",
+            Self::Timeout => "timeout",
+            Self::Failure => "failure",
+            Self::Other => "other",
+        }
+    }
+
+    fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidArgument | ErrorKind::InvalidMessage | ErrorKind::InvalidUserId => Self::InvalidArgument,
+            ErrorKind::TooOften | ErrorKind::SameChannelTooOften => Self::TooOften,
+            ErrorKind::ExceedLimit | ErrorKind::SizeOverflow => Self::TooMuch,
+            ErrorKind::UserNotFound | ErrorKind::NotInChannel => Self::NotThere,
+            ErrorKind::RevisionConflict => Self::RevisionConflict,
+            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::Failure => Self::Failure,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Histogram {
+    /// The values by class: how many were below the bound of the class, and not below that of the one before. Bounds are
+    /// 1, 2, 4 and so on; what is above all of them is in the last class.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts.0
+    }
+
+    /// What all values are together.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// Counts a value.
+    #[inline]
+    pub fn add(&mut self, value: u64) {
+        self.counts.add((u64::BITS - value.leading_zeros()).min(CLASSES as u32 - 1) as usize);
+        self.sum = self.sum.wrapping_add(value);
+    }
+}
+
+impl Counters {
+    /// Calls of each kind that came in.
+    pub fn calls(&self) -> impl Iterator<Item = (CallName, u64)> {
+        CallName::ALL.iter().copied().zip(self.calls.0)
+    }
+
+    /// Calls that were answered with a refusal.
+    pub fn refused_calls(&self) -> impl Iterator<Item = (RefusedCall, u64)> {
+        RefusedCall::ALL.into_iter().zip(self.refused_calls.0)
+    }
+
+    /// Logins by what became of them.
+    pub fn logins(&self) -> impl Iterator<Item = (LoginResult, u64)> {
+        LoginResult::ALL.into_iter().zip(self.logins.0)
+    }
+
+    /// What senders on this server were told of their messages.
+    pub fn outcomes(&self) -> impl Iterator<Item = (SendOutcome, u64)> {
+        OUTCOMES.into_iter().zip(self.outcomes.0)
+    }
+
+    /// How long it took from a message until its receiver's device had it, in microseconds, by receivers on this server.
+    #[must_use]
+    pub fn receipts(&self) -> &Histogram {
+        &self.receipts
+    }
+
+    /// How many members on this server each channel message went to.
+    #[must_use]
+    pub fn members(&self) -> &Histogram {
+        &self.members
+    }
+
+    #[inline]
+    pub(super) fn called(&mut self, command: &Command) {
+        self.calls.add(command.name() as usize);
+    }
+
+    #[cold]
+    pub(super) fn call_refused(&mut self, kind: ErrorKind) {
+        self.refused_calls.add(RefusedCall::of(kind) as usize);
+    }
+
+    pub(super) fn logged_in(&mut self, result: LoginResult) {
+        self.logins.add(result as usize);
+    }
+
+    pub(super) fn login_refused(&mut self, kind: ErrorKind) {
+        self.logged_in(LoginResult::refused(kind));
+    }
+
+    #[inline]
+    pub(super) fn settled(&mut self, outcome: SendOutcome) {
+        self.outcomes.add(OUTCOMES.iter().position(|known| *known == outcome).unwrap_or(usize::MAX));
+    }
+
+    #[inline]
+    pub(super) fn received_after(&mut self, time: Duration) {
+        self.receipts.add(time.as_secs() * 1_000_000 + u64::from(time.subsec_micros()));
+    }
+
+    #[inline]
+    pub(super) fn fanned_out(&mut self, members: usize) {
+        self.members.add(members as u64);
+    }
+}
+
+const OUTCOMES: [SendOutcome; 3] = [SendOutcome::Delivered, SendOutcome::Stored, SendOutcome::NotReceived];
+/// The last bound is 2^26: 67 s in microseconds.
+const CLASSES: usize = 28;

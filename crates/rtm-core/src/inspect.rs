@@ -1,0 +1,211 @@
+//! What is there, for those who run the server. Lists are read in slices, so that nobody waits for a long one.
+
+use std::{ops::Bound, time::Duration};
+
+use rtm_codec::{ChannelAttributes, ChannelId, PeerOnlineState, Text, UserId};
+
+use super::{ConnId, Core, Now, session::Session};
+
+/// A session, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// How others see the user.
+    pub state: PeerOnlineState,
+    /// The connection, while there is one.
+    pub conn: Option<ConnId>,
+    /// The client object that logged in.
+    pub instance: String,
+    /// How long nothing has been heard from the client.
+    pub silent_for: Duration,
+    /// How long its token is still good, if it has one.
+    pub token_left: Option<Duration>,
+    /// How many channels it is in.
+    pub channels: usize,
+    /// To how many users it is subscribed.
+    pub subscriptions: usize,
+    /// Events that its device has not acknowledged.
+    pub queued_events: usize,
+    /// What the session holds for its client, in bytes.
+    pub queued_bytes: usize,
+}
+
+/// A user, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserInfo {
+    /// The session, if the user has one here.
+    pub session: Option<SessionInfo>,
+    /// The channels that it is in.
+    pub channels: Vec<ChannelId>,
+    /// The users that it is subscribed to.
+    pub subscriptions: Vec<UserId>,
+    /// The user's attributes.
+    pub attributes: Vec<(String, Text)>,
+    /// Sessions here that are subscribed to the user.
+    pub watchers: usize,
+    /// Open invitations that it takes part in.
+    pub invitations: usize,
+    /// How much longer its logins are refused.
+    pub banned_for: Option<Duration>,
+}
+
+/// A channel, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// Which one.
+    pub channel_id: ChannelId,
+    /// Members whose sessions are here.
+    pub members: usize,
+    /// Members on other nodes of a cluster, as far as they are known.
+    pub members_elsewhere: usize,
+    /// How many attributes it has.
+    pub attributes: usize,
+}
+
+/// Figures that only a look at all sessions gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Census {
+    /// Sessions of users that are online.
+    pub online: usize,
+    /// Sessions of which nothing has been heard for a moment.
+    pub unreachable: usize,
+    /// Sessions that only wait to be resumed.
+    pub offline: usize,
+    /// Sessions whose clients are connected.
+    pub connected: usize,
+    /// Memberships in channels.
+    pub memberships: usize,
+    /// Subscriptions to users.
+    pub subscriptions: usize,
+    /// What all sessions hold for their clients, in bytes.
+    pub queued_bytes: usize,
+    /// What the one that holds most has.
+    pub most_queued_bytes: usize,
+    /// Sessions that hold more than a quarter of what they may.
+    pub behind: usize,
+}
+
+impl Core {
+    /// Hands out the sessions of the next `slots` places from `from` on. Gives where to go on, if there are more. Sessions
+    /// that come and go between two calls may be seen or not, the others are seen once.
+    pub fn inspect_sessions(
+        &self,
+        now: Now,
+        from: usize,
+        slots: usize,
+        mut take: impl FnMut(SessionInfo),
+    ) -> Option<usize> {
+        let (sessions, next) = self.hub.sessions.slice(from, slots);
+        sessions.filter_map(|session| self.session_info(now, session)).for_each(&mut take);
+        next
+    }
+
+    /// The same with channels that have members or attributes.
+    pub fn inspect_channels(&self, from: usize, slots: usize, mut take: impl FnMut(ChannelInfo)) -> Option<usize> {
+        let (channels, next) = self.channels.slice(from, slots);
+        let info = |channel: &super::Channel| ChannelInfo {
+            channel_id: channel.id.clone(),
+            members: channel.members.len(),
+            members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
+            attributes: channel.attributes.as_ref().map_or(0, |attributes| attributes.value().attributes.len()),
+        };
+        channels.map(info).for_each(&mut take);
+        next
+    }
+
+    /// Adds the sessions of the next `slots` places from `from` on to `census`. Gives where to go on, if there are more.
+    pub fn count_sessions(&self, from: usize, slots: usize, census: &mut Census) -> Option<usize> {
+        let (sessions, next) = self.hub.sessions.slice(from, slots);
+        for session in sessions {
+            match session.liveness.state() {
+                PeerOnlineState::Online => census.online += 1,
+                PeerOnlineState::Unreachable => census.unreachable += 1,
+                _ => census.offline += 1,
+            }
+            let bytes = session.bytes();
+            census.connected += usize::from(session.conn.is_some());
+            census.memberships += session.memberships.len();
+            census.subscriptions += session.watching.len();
+            census.queued_bytes += bytes;
+            census.most_queued_bytes = census.most_queued_bytes.max(bytes);
+            census.behind += usize::from(bytes > self.config.settings.session_bytes / 4);
+        }
+        next
+    }
+
+    /// A user that has a session here, that somebody here needs, or that is banned.
+    #[must_use]
+    pub fn inspect_user(&self, now: Now, user_id: &UserId) -> Option<UserInfo> {
+        let banned = self.bans.get(user_id).map(|until| until.saturating_duration_since(now.instant));
+        let banned_for = banned.filter(|left| !left.is_zero());
+        let user = self.users.find(user_id).and_then(|key| self.users.get(key));
+        if user.is_none() && banned_for.is_none() {
+            return None;
+        }
+        let key = user.and_then(|user| user.session);
+        let session = key.and_then(|key| self.hub.sessions.get(key));
+        let channel_id = |channel| Some(self.channels.get(channel)?.id.clone());
+        let attributes = session.map(|session| &session.attributes).into_iter().flatten();
+        Some(UserInfo {
+            session: session.and_then(|session| self.session_info(now, session)),
+            channels: session.into_iter().flat_map(|it| it.memberships.channels()).filter_map(channel_id).collect(),
+            subscriptions: key.into_iter().flat_map(|key| self.watched(key)).collect(),
+            attributes: attributes.map(|(key, value)| (key.as_str().to_owned(), value.clone())).collect(),
+            watchers: user.map_or(0, |user| user.watchers.len()),
+            invitations: user.map_or(0, |user| user.invitations.len()),
+            banned_for,
+        })
+    }
+
+    /// The attributes of a channel that has members or attributes here.
+    #[must_use]
+    pub fn inspect_channel(&self, channel_id: &ChannelId) -> Option<(ChannelInfo, ChannelAttributes)> {
+        let channel = self.channels.get(self.channels.find(channel_id)?)?;
+        let attributes = channel.attributes.as_ref().map(|attributes| attributes.value().clone()).unwrap_or_default();
+        let info = ChannelInfo {
+            channel_id: channel.id.clone(),
+            members: channel.members.len(),
+            members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
+            attributes: attributes.attributes.len(),
+        };
+        Some((info, attributes))
+    }
+
+    /// The members of a channel from a place on, at most `most`, in the order of their joins but for those that took the
+    /// places of others. In a cluster those whose sessions are here.
+    #[must_use]
+    pub fn inspect_members(&self, channel_id: &ChannelId, from: usize, most: usize) -> Vec<UserId> {
+        let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
+        let members = channel.into_iter().flat_map(|channel| channel.members.iter().skip(from).take(most));
+        members.filter_map(|key| self.user_id_of(*key)).collect()
+    }
+
+    /// The users whose logins are refused, after `after`, at most `most`, in the order of their ids, and for how long yet.
+    #[must_use]
+    pub fn inspect_bans(&self, now: Now, after: Option<&UserId>, most: usize) -> Vec<(UserId, Duration)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let bans = self.bans.range::<UserId, _>((from, Bound::Unbounded));
+        let left = bans.map(|(user_id, until)| (user_id.clone(), until.saturating_duration_since(now.instant)));
+        left.filter(|(_, left)| !left.is_zero()).take(most).collect()
+    }
+
+    fn session_info(&self, now: Now, session: &Session) -> Option<SessionInfo> {
+        Some(SessionInfo {
+            user_id: self.user_id(session.user)?,
+            state: session.liveness.state(),
+            conn: session.conn,
+            instance: session.terms.instance().as_str().to_owned(),
+            silent_for: now.instant.saturating_duration_since(session.liveness.heard()),
+            token_left: session.terms.token_left(now.instant).map(Duration::from_millis),
+            channels: session.memberships.len(),
+            subscriptions: session.watching.len(),
+            queued_events: session.stream.len(),
+            queued_bytes: session.bytes(),
+        })
+    }
+}

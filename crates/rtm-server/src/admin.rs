@@ -1,0 +1,78 @@
+//! The listener for those who run the server: health, metrics and the admin API, apart from what clients use.
+
+pub(crate) mod config;
+mod health;
+mod listener;
+mod metrics;
+mod page;
+mod process;
+
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+
+use axum::{Router, routing::get};
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use self::config::AdminConfig;
+use crate::{bind, error::ServerError, shared::Shared, store::StoreQueue};
+
+/// What all requests to the admin listener share.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: StoreQueue,
+    pub(crate) started: SystemTime,
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: std::sync::OnceLock<Arc<crate::cluster::Figures>>,
+}
+
+/// The listener at work. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct AdminListener {
+    pub(crate) addresses: Vec<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Admin {
+    pub(crate) fn new(shared: Arc<Shared>, store: StoreQueue) -> Self {
+        Self {
+            shared,
+            store,
+            started: SystemTime::now(),
+            #[cfg(feature = "cluster")]
+            cluster: std::sync::OnceLock::new(),
+        }
+    }
+}
+
+impl AdminListener {
+    /// Listens where the configuration says.
+    pub(crate) async fn start(config: &AdminConfig, admin: Arc<Admin>) -> Result<Self, ServerError> {
+        let mut sockets = Vec::new();
+        for address in &config.listen {
+            sockets.extend(bind::at(address).await?);
+        }
+        let addresses = sockets.iter().map(|(address, _)| *address).collect();
+        let router = router(admin);
+        let listen = |(address, socket)| {
+            info!(%address, "the admin listener is ready");
+            tokio::spawn(listener::listen(socket, router.clone()))
+        };
+        Ok(Self { addresses, tasks: sockets.into_iter().map(listen).collect() })
+    }
+}
+
+impl Drop for AdminListener {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/healthz", get(health::healthy))
+        .route("/metrics", get(metrics::show))
+        .with_state(admin)
+}

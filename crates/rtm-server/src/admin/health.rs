@@ -1,0 +1,64 @@
+//! Whether the server lives, and whether clients should be sent to it.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use super::Admin;
+
+/// The answer of `/readyz`.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    reasons: Vec<&'static str>,
+}
+
+/// The runtime turns and no project's lock is stuck: whoever gets no answer may restart the server. The store is not asked.
+pub(super) async fn live(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    let shared = Arc::clone(&admin.shared);
+    let locked = spawn_blocking(move || shared.projects.values().for_each(|project| project.look(|_, _, _| ())));
+    match tokio::time::timeout(LOCK_TIMEOUT, locked).await {
+        Ok(_) => (StatusCode::OK, "ok\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "a project is stuck\n"),
+    }
+}
+
+pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Readiness>) {
+    let reasons = admin.unready();
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
+}
+
+/// As the public listener says it: for load balancers that ask one address for everything.
+pub(super) async fn healthy(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    match admin.shared.health() {
+        Ok(()) => (StatusCode::OK, "ok\n"),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+impl Admin {
+    /// Why no clients should be sent here.
+    pub(super) fn unready(&self) -> Vec<&'static str> {
+        let shared = &self.shared;
+        let is_certain = shared.is_serving() && shared.is_certain.load(Ordering::Relaxed);
+        let is_failing = self.store.batches().is_some_and(|batches| batches.is_failing);
+        let has_no_descriptors = shared.has_no_descriptors.load(Ordering::Relaxed);
+        let is_refused = shared.tls.as_ref().is_some_and(|tls| tls.fault().is_some());
+        let reasons = [
+            (shared.draining.has_begun(), "draining"),
+            (is_failing, "store"),
+            (has_no_descriptors, "fds"),
+            (is_refused, "tls"),
+            (!is_certain, "cluster"),
+        ];
+        reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()
+    }
+}
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

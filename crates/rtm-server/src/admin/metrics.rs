@@ -1,0 +1,367 @@
+//! What Prometheus scrapes. Labels come from closed sets and from the configuration: never a user, a channel or an address.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use rtm_codec::{AppId, SendOutcome, Wire};
+use rtm_core::store::BackendStats;
+use rtm_core::{Census, Counters, Histogram, Stats};
+use tokio::{task::yield_now, time::timeout};
+
+use super::{
+    Admin,
+    page::{Labels, Page},
+    process,
+};
+use crate::{peers::End, project::Project};
+
+pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    let mut page = Page::default();
+    let projects = admin.look_at_projects().await;
+    let kept = timeout(STORE_TIMEOUT, admin.store.stats()).await.ok().flatten();
+    admin.add_server(&mut page, &projects);
+    add_projects(&mut page, &projects);
+    admin.add_store(&mut page, kept, &projects);
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = admin.cluster.get() {
+        let is_isolated = admin.shared.is_serving() && !admin.shared.is_certain.load(Ordering::Relaxed);
+        add_cluster(&mut page, &cluster.get(), is_isolated);
+    }
+    process::add_to(&mut page);
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_openmetrics = accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text"));
+    match page.write(is_openmetrics) {
+        Ok((content_type, text)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response(),
+    }
+}
+
+/// What one project says.
+#[derive(Debug)]
+pub(super) struct Look {
+    app_id: AppId,
+    pub(super) stats: Stats,
+    counters: Counters,
+    pub(super) census: Census,
+    by_wire: [(Wire, usize); 2],
+    by_end: Vec<(End, u64)>,
+    lasted: Histogram,
+    refused_logins: u64,
+}
+
+impl Admin {
+    pub(super) async fn look_at_projects(&self) -> Vec<Look> {
+        let mut looks = Vec::new();
+        for (app_id, project) in &self.shared.projects {
+            let census = census(project).await;
+            let mut look = project.look(|core, peers, _| Look {
+                app_id: app_id.clone(),
+                stats: core.figures(),
+                counters: core.counters().clone(),
+                census,
+                by_wire: peers.by_wire(),
+                by_end: peers.by_end().collect(),
+                lasted: peers.lasted(),
+                refused_logins: 0,
+            });
+            look.stats.users = census.online + census.unreachable;
+            look.refused_logins = project.refused_logins().load(Ordering::Relaxed);
+            looks.push(look);
+        }
+        looks
+    }
+
+    fn add_server(&self, page: &mut Page, projects: &[Look]) {
+        let shared = &self.shared;
+        let cluster = if cfg!(feature = "cluster") { "admin,cluster" } else { "admin" };
+        let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("features", cluster.to_owned())];
+        page.gauge("rtm_build_info", "What runs here", [(build, 1.0)]);
+        let started = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        page.gauge(
+            "rtm_start_time_seconds",
+            "When the server started, since the Unix epoch",
+            [one(started.as_secs_f64())],
+        );
+        page.gauge("rtm_ready", "Whether clients should be sent here", [one(self.unready().is_empty())]);
+        page.gauge("rtm_draining", "Whether the server goes down", [one(shared.draining.has_begun())]);
+
+        let (mut login, mut session) = (0, 0);
+        for look in projects {
+            let connected = look.census.connected.min(look.stats.connections);
+            session += connected;
+            login += look.stats.connections - connected;
+        }
+        let handshake = shared.tasks.len().saturating_sub(login + session);
+        let states = [("handshake", handshake), ("login", login), ("session", session)];
+        page.gauge(
+            "rtm_connections",
+            "Open connections, by how far they are",
+            states.map(|(state, count)| (vec![("state", state.to_owned())], count as f64)),
+        );
+        let most = shared.admission.most_connections();
+        page.gauge("rtm_connections_limit", "How many connections there may be at once", [one(most)]);
+        let accepted = shared
+            .accepted
+            .iter()
+            .map(|(address, count)| (vec![("listener", address.to_string())], count.load(Ordering::Relaxed) as f64));
+        page.counter("rtm_connections_accepted", "Connections that were accepted", accepted);
+        let turned_away = shared.admission.turned_away();
+        let refused = [
+            ("full", shared.found_full.load(Ordering::Relaxed)),
+            ("address", turned_away.too_many),
+            ("rate", turned_away.too_often),
+            ("fds", shared.without_descriptor.load(Ordering::Relaxed)),
+        ];
+        page.counter(
+            "rtm_connections_refused",
+            "Connections that were turned away, or had to wait while the server was full",
+            refused.map(|(reason, count)| (vec![("reason", reason.to_owned())], count as f64)),
+        );
+        page.counter(
+            "rtm_logins_locked",
+            "Logins refused unseen, since too many others from their address had been",
+            [one(turned_away.locked)],
+        );
+        page.counter(
+            "rtm_logins_without_project",
+            "Refused logins with an App ID that is not served, or that could not be read",
+            [one(shared.refused_logins.load(Ordering::Relaxed))],
+        );
+    }
+
+    fn add_store(&self, page: &mut Page, kept: Option<BackendStats>, projects: &[Look]) {
+        page.gauge("rtm_store_queue_bytes", "Messages that wait for the store", [one(self.store.queued_bytes())]);
+        if let Some(batches) = self.store.batches() {
+            let help = "How long the store took for what had gathered";
+            page.histogram("rtm_store_batch_duration_seconds", help, MICRO, [(vec![], batches.times)]);
+            page.histogram("rtm_store_batch_jobs", "How many jobs had gathered", 1.0, [(vec![], batches.jobs)]);
+        }
+        page.counter(
+            "rtm_store_failures",
+            "Jobs that the store failed to do",
+            per(projects, |it| it.stats.store_failures),
+        );
+        if let Some(kept) = kept {
+            let kinds = [("offline", kept.offline_messages), ("history", kept.history_messages)];
+            page.gauge(
+                "rtm_stored_messages",
+                "Messages in the store",
+                kinds.map(|(kind, count)| (vec![("kind", kind.to_owned())], count as f64)),
+            );
+            page.counter("rtm_store_damaged", "Places of the store that were found damaged", [one(kept.damaged)]);
+        }
+    }
+}
+
+fn add_projects(page: &mut Page, all: &[Look]) {
+    page.gauge(
+        "rtm_project_connections",
+        "Connections of a project, by wire",
+        all.iter().flat_map(|it| it.by_wire.map(|(wire, count)| labelled(it, "wire", wire.to_string(), count as f64))),
+    );
+    page.counter(
+        "rtm_connections_closed",
+        "Connections of a project that have ended, by reason",
+        all.iter()
+            .flat_map(|it| it.by_end.iter().map(|(end, count)| labelled(it, "reason", end.as_str(), *count as f64))),
+    );
+    page.histogram(
+        "rtm_connection_duration_seconds",
+        "How long connections lasted that have ended",
+        1.0,
+        all.iter().map(|it| (app(it), it.lasted)),
+    );
+    page.counter(
+        "rtm_logins",
+        "Logins that reached their project, by what became of them",
+        all.iter()
+            .flat_map(|it| it.counters.logins().map(|(result, n)| labelled(it, "result", result.as_str(), n as f64))),
+    );
+    page.counter("rtm_logins_refused", "Refused logins of either wire", per(all, |it| it.refused_logins));
+    page.gauge(
+        "rtm_sessions",
+        "Sessions, by how others see their users",
+        all.iter().flat_map(|it| {
+            let Census { online, unreachable, offline, .. } = it.census;
+            let states = [("online", online), ("unreachable", unreachable), ("offline", offline)];
+            states.map(|(state, count)| labelled(it, "state", state, count as f64))
+        }),
+    );
+    page.gauge("rtm_users_online", "Users that are not offline", per(all, |it| it.stats.users as u64));
+    page.gauge("rtm_channels", "Channels with members or attributes", per(all, |it| it.stats.channels as u64));
+    page.gauge("rtm_channel_members", "Memberships in channels", per(all, |it| it.census.memberships as u64));
+    page.gauge("rtm_presence_subscriptions", "Subscriptions to users", per(all, |it| it.census.subscriptions as u64));
+    page.gauge("rtm_invitations_open", "Open invitations", per(all, |it| it.stats.invitations as u64));
+    page.counter(
+        "rtm_calls",
+        "Calls of clients, by operation",
+        all.iter().flat_map(|it| {
+            it.counters.calls().map(|(call, n)| labelled(it, "op", snake_case(call.as_str()), n as f64))
+        }),
+    );
+    page.counter(
+        "rtm_calls_refused",
+        "Calls that were refused, by reason",
+        all.iter()
+            .flat_map(|it| it.counters.refused_calls().map(|(why, n)| labelled(it, "reason", why.as_str(), n as f64))),
+    );
+    page.counter(
+        "rtm_messages",
+        "Messages that were taken",
+        all.iter().flat_map(|it| {
+            let kinds = [("peer", it.stats.peer_messages), ("channel", it.stats.channel_messages)];
+            kinds.map(|(kind, count)| labelled(it, "kind", kind, count as f64))
+        }),
+    );
+    page.counter(
+        "rtm_peer_message_outcomes",
+        "What senders were told of their messages",
+        all.iter()
+            .flat_map(|it| it.counters.outcomes().map(|(outcome, n)| labelled(it, "outcome", name(outcome), n as f64))),
+    );
+    page.histogram(
+        "rtm_peer_receipt_duration_seconds",
+        "From a message until its receiver's device has it",
+        MICRO,
+        all.iter().map(|it| (app(it), *it.counters.receipts())),
+    );
+    page.histogram(
+        "rtm_channel_fanout_members",
+        "To how many members on this server each channel message went",
+        1.0,
+        all.iter().map(|it| (app(it), *it.counters.members())),
+    );
+    page.counter("rtm_events_queued", "Events put into sessions", per(all, |it| it.stats.events));
+    page.counter(
+        "rtm_events_lost",
+        "Channel events dropped since their receiver was away for too long, as it is told",
+        per(all, |it| it.stats.away_dropped),
+    );
+    page.counter(
+        "rtm_slow_consumers",
+        "Connections closed since their client read too slowly",
+        per(all, |it| it.stats.slow_consumers),
+    );
+    page.counter(
+        "rtm_offline_evicted",
+        "Stored messages that were discarded for newer ones",
+        per(all, |it| it.stats.offline_dropped),
+    );
+    page.gauge(
+        "rtm_session_queue_bytes",
+        "What sessions hold for their clients",
+        per(all, |it| it.census.queued_bytes as u64),
+    );
+    page.gauge(
+        "rtm_session_queue_bytes_max",
+        "What the session holds that holds most",
+        per(all, |it| it.census.most_queued_bytes as u64),
+    );
+    page.gauge(
+        "rtm_sessions_behind",
+        "Sessions that hold more than a quarter of what they may",
+        per(all, |it| it.census.behind as u64),
+    );
+}
+
+#[cfg(feature = "cluster")]
+fn add_cluster(page: &mut Page, figures: &crate::cluster::ClusterFigures, is_isolated: bool) {
+    page.gauge("rtm_cluster_epoch", "The number of the view that this node knows", [one(figures.epoch)]);
+    page.gauge(
+        "rtm_cluster_nodes",
+        "Members of the cluster, as this node knows them",
+        figures.nodes().map(|(state, count)| (vec![("state", state.to_owned())], count as f64)),
+    );
+    page.gauge("rtm_cluster_post_bytes", "What waits for other nodes to take it", [one(figures.post_bytes)]);
+    page.gauge("rtm_cluster_isolated", "Whether this node is out of touch", [one(is_isolated)]);
+}
+
+/// Counts the sessions of a project in slices, so that no client waits for it.
+async fn census(project: &Project) -> Census {
+    let mut census = Census::default();
+    let mut from = Some(0);
+    while let Some(at) = from {
+        from = project.look(|core, _, _| core.count_sessions(at, SLICE, &mut census));
+        yield_now().await;
+    }
+    census
+}
+
+fn app(look: &Look) -> Labels {
+    vec![("app_id", look.app_id.to_string())]
+}
+
+fn labelled(look: &Look, label: &'static str, value: impl Into<String>, number: f64) -> (Labels, f64) {
+    (vec![("app_id", look.app_id.to_string()), (label, value.into())], number)
+}
+
+/// One sample for each project.
+fn per(all: &[Look], number: impl Fn(&Look) -> u64) -> impl Iterator<Item = (Labels, f64)> {
+    all.iter().map(move |look| (app(look), number(look) as f64))
+}
+
+/// The only sample of a family.
+fn one(number: impl Number) -> (Labels, f64) {
+    (Labels::new(), number.number())
+}
+
+trait Number {
+    fn number(self) -> f64;
+}
+
+impl Number for f64 {
+    fn number(self) -> f64 {
+        self
+    }
+}
+
+impl Number for bool {
+    fn number(self) -> f64 {
+        f64::from(u8::from(self))
+    }
+}
+
+impl Number for u64 {
+    fn number(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Number for usize {
+    fn number(self) -> f64 {
+        self as f64
+    }
+}
+
+fn name(outcome: SendOutcome) -> &'static str {
+    match outcome {
+        SendOutcome::Delivered => "delivered",
+        SendOutcome::Stored => "stored",
+        _ => "not_received",
+    }
+}
+
+/// `SendMessageToPeer` as `send_message_to_peer`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// How many places are looked at under one lock: well under a millisecond.
+const SLICE: usize = 1024;
+/// How long a scrape waits for the store to say how much it has.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+const MICRO: f64 = 1e-6;

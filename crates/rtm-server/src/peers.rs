@@ -1,0 +1,140 @@
+//! Who is on the other side of a project's connections, and who was: for those who run the server.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rtm_codec::{CloseReason, UserId, Wire};
+use rtm_core::{ConnId, Histogram};
+
+use crate::shared::Guest;
+
+/// The peers of a project's connections, by the slots of those.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    open: Vec<Option<Peer>>,
+    by_wire: [usize; 2],
+    /// The last that have ended, oldest first.
+    closed: VecDeque<ClosedPeer>,
+    /// How many have ended.
+    ended: u64,
+    by_end: [u64; End::ALL.len()],
+    lasted: Histogram,
+}
+
+/// The other side of an open connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) guest: Arc<Guest>,
+    pub(crate) wire: Wire,
+    pub(crate) since: SystemTime,
+    /// Who it is, once it is logged in.
+    pub(crate) user_id: Option<UserId>,
+}
+
+/// The other side of a connection that has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct ClosedPeer {
+    /// Its place among all that have ended.
+    pub(crate) number: u64,
+    pub(crate) peer: Peer,
+    pub(crate) at: SystemTime,
+    pub(crate) end: End,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum End {
+    /// The server closed it.
+    Closed(CloseReason),
+    /// The client closed it, or its socket was lost.
+    Gone,
+    /// The login was refused.
+    Refused,
+}
+
+impl End {
+    pub(crate) const ALL: [Self; CloseReason::ALL.len() + 2] = {
+        let mut all = [Self::Gone; CloseReason::ALL.len() + 2];
+        let mut at = 0;
+        while at < CloseReason::ALL.len() {
+            all[at] = Self::Closed(CloseReason::ALL[at]);
+            at += 1;
+        }
+        all[at] = Self::Refused;
+        all
+    };
+
+    /// Its name, in small letters.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Refused => "refused",
+            Self::Closed(reason) => reason.name(),
+        }
+    }
+}
+
+impl Peers {
+    pub(crate) fn connected(&mut self, conn: ConnId, guest: Arc<Guest>, wire: Wire) {
+        if self.open.len() <= conn.slot() {
+            self.open.resize(conn.slot() + 1, None);
+        }
+        self.by_wire[place(wire)] += 1;
+        self.open[conn.slot()] = Some(Peer { guest, wire, since: SystemTime::now(), user_id: None });
+    }
+
+    pub(crate) fn logged_in(&mut self, conn: ConnId, user_id: UserId) {
+        if let Some(peer) = self.open.get_mut(conn.slot()).and_then(Option::as_mut) {
+            peer.user_id = Some(user_id);
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, conn: ConnId, end: End) {
+        let Some(peer) = self.open.get_mut(conn.slot()).and_then(Option::take) else { return };
+        let at = SystemTime::now();
+        self.by_wire[place(peer.wire)] -= 1;
+        self.ended += 1;
+        if let Some(place) = End::ALL.iter().position(|known| *known == end) {
+            self.by_end[place] += 1;
+        }
+        self.lasted.add(at.duration_since(peer.since).unwrap_or(Duration::ZERO).as_secs());
+        if self.closed.len() >= CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(ClosedPeer { number: self.ended, peer, at, end });
+    }
+
+    pub(crate) fn get(&self, conn: ConnId) -> Option<&Peer> {
+        self.open.get(conn.slot())?.as_ref()
+    }
+
+    /// Open connections on each wire.
+    pub(crate) fn by_wire(&self) -> [(Wire, usize); 2] {
+        [(Wire::Native, self.by_wire[0]), (Wire::Vendor, self.by_wire[1])]
+    }
+
+    /// How connections ended.
+    pub(crate) fn by_end(&self) -> impl Iterator<Item = (End, u64)> {
+        End::ALL.into_iter().zip(self.by_end)
+    }
+
+    /// How long those connections lasted that have ended, in seconds.
+    pub(crate) fn lasted(&self) -> Histogram {
+        self.lasted
+    }
+
+    /// Those that have ended, newest first, from before the number `before` on.
+    pub(crate) fn closed(&self, before: Option<u64>) -> impl Iterator<Item = &ClosedPeer> {
+        self.closed.iter().rev().skip_while(move |closed| before.is_some_and(|before| closed.number >= before))
+    }
+}
+
+fn place(wire: Wire) -> usize {
+    usize::from(wire != Wire::Native)
+}
+
+/// How many connections that have ended are remembered.
+const CLOSED: usize = 1024;
