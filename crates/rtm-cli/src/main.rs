@@ -4,8 +4,10 @@ use std::{env::VarError, ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
+use rtm_server::LogControl;
 use tracing_subscriber::EnvFilter;
 
+mod admin;
 mod bench;
 mod cluster;
 mod connect;
@@ -40,12 +42,14 @@ enum Command {
     Bench(bench::Args),
     Store(store::Args),
     Cluster(cluster::Args),
+    Admin(admin::Args),
 }
 
 fn main() -> ExitCode {
     say_nothing_of_panics_at_damaged_pages();
     let done = match Cli::parse_from(arguments()).command {
-        Command::Serve(args) => run("info,async_nats=off", serve::run(args)),
+        Command::Serve(args) => serve::run(args),
+        Command::Admin(args) => run("warn", admin::run(args)),
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),
         Command::Token(args) => token::run(args),
@@ -88,8 +92,25 @@ fn say_nothing_of_panics_at_damaged_pages() {
     }));
 }
 
-/// Runs a subcommand in a tokio runtime, with a log on standard error: of this level unless RTM_LOG says otherwise.
+/// Runs a subcommand in a tokio runtime, with a log of this level.
 fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    log_in(LogFormat::Text, level)?;
+    run_in_runtime(subcommand)
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object in JSON on each line.
+    Json,
+}
+
+/// Writes a log on standard error: of this level unless RTM_LOG says otherwise. What is given changes the level.
+fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
+    let said = std::env::var("RTM_LOG").ok();
     let filter = match std::env::var("RTM_LOG") {
         Ok(filter) => EnvFilter::builder()
             .parse(&filter)
@@ -98,7 +119,28 @@ fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> any
         Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
     };
     let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    // Either has a handle of its own type.
+    let set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync> = match format {
+        LogFormat::Text => {
+            let log = log.with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
+        }
+        LogFormat::Json => {
+            let log = log.json().with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
+        }
+    };
+    Ok(LogControl::new(said.as_deref().unwrap_or(level), move |level| {
+        set(EnvFilter::builder().parse(level).map_err(|error| error.to_string())?)
+    }))
+}
+
+fn run_in_runtime(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let done = runtime.block_on(subcommand);
     // What is still under way, reading standard input for one, must not hold up the end.

@@ -4,12 +4,12 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress, NatsUrl,
+    Advertise, AppId, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress, LogControl, NatsUrl,
     NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{connect::Stop, exit::WrongArgument};
+use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, run_in_runtime};
 
 /// Run a server until SIGINT or SIGTERM.
 ///
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// admin API. Nothing of it is reached at the other addresses. Can be repeated.
     #[arg(long, value_name = "ADDR")]
     admin: Vec<ListenAddress>,
+    /// How to write the log on standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
     /// Turn off the call limits of all projects, for measurements.
     #[arg(long)]
     no_limits: bool,
@@ -80,8 +83,14 @@ impl FromStr for Project {
     }
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let config = args.configuration()?;
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let log = log_in(args.log_format, "info,async_nats=off")?;
+    run_in_runtime(serve(args, log))
+}
+
+async fn serve(args: Args, log: LogControl) -> anyhow::Result<()> {
+    let mut config = args.configuration()?;
+    config.admin.log = Some(log);
     if args.check_config {
         config.tls.as_ref().map(TlsFiles::check).transpose()?;
         return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
@@ -90,7 +99,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP is ignored: restart the server to load a new configuration or new certificates");
+            tracing::warn!(
+                "SIGHUP is ignored: restart the server to load a new configuration; TLS files are loaded by themselves"
+            );
         }
     });
     raise_descriptors(config.max_connections);
@@ -114,7 +125,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         stdout.flush()?;
     }
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        () = server.drain_asked() => {}
+    }
 
     tokio::select! {
         () = server.shutdown() => Ok(()),

@@ -1,19 +1,26 @@
 //! The listener for those who run the server: health, metrics and the admin API, apart from what clients use.
 
+mod access;
+mod answers;
+mod audit;
+mod calls;
+mod channels;
 pub(crate) mod config;
 mod health;
 mod listener;
+pub(crate) mod log;
 mod metrics;
 mod page;
 mod process;
+mod users;
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use axum::{Router, routing::get};
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use tracing::info;
 
-use self::config::AdminConfig;
+use self::{access::Access, audit::Audit, config::AdminConfig, log::LogControl};
 use crate::{bind, error::ServerError, shared::Shared, store::StoreQueue};
 
 /// What all requests to the admin listener share.
@@ -22,6 +29,11 @@ pub(crate) struct Admin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) store: StoreQueue,
     pub(crate) started: SystemTime,
+    access: Access,
+    audit: Audit,
+    log: Option<LogControl>,
+    /// Somebody wants the server to go down.
+    pub(crate) drain_asked: Notify,
     #[cfg(feature = "cluster")]
     pub(crate) cluster: std::sync::OnceLock<Arc<crate::cluster::Figures>>,
 }
@@ -34,11 +46,15 @@ pub(crate) struct AdminListener {
 }
 
 impl Admin {
-    pub(crate) fn new(shared: Arc<Shared>, store: StoreQueue) -> Self {
+    pub(crate) fn new(config: &AdminConfig, shared: Arc<Shared>, store: StoreQueue) -> Self {
         Self {
             shared,
             store,
             started: SystemTime::now(),
+            access: Access::new(config),
+            audit: Audit::default(),
+            log: config.log.clone(),
+            drain_asked: Notify::new(),
             #[cfg(feature = "cluster")]
             cluster: std::sync::OnceLock::new(),
         }
@@ -74,5 +90,6 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::healthy))
         .route("/metrics", get(metrics::show))
+        .nest("/admin/v1", calls::router(&admin))
         .with_state(admin)
 }

@@ -21,7 +21,7 @@
 //! | store messages and attributes in a file | [`ServerBuilder::data_dir`]; [`ServerBuilder::backend`] for a store of your own |
 //! | serve connections that your program accepted | [`ServerHandle::serve`]; with the feature `tower-service`, in an axum application |
 //! | be one of several servers that serve as one, on NATS | `ClusterConfig` in [`ServerConfig`], with the feature `cluster` |
-//! | have Prometheus scrape it | `AdminConfig` in [`ServerConfig`], with the feature `admin` |
+//! | have Prometheus scrape it, look into it and steer it | `AdminConfig` in [`ServerConfig`], with the feature `admin` |
 //! | ban a user, read figures | [`Server::ban`], [`Server::stats`] |
 //!
 //! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, `/healthz` and `/readyz`.
@@ -46,7 +46,7 @@ mod listener;
 #[cfg(feature = "http")]
 mod mounted;
 mod outbox;
-#[expect(dead_code, reason = "not all of it is looked at yet")]
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks at who is there"))]
 mod peers;
 mod project;
 mod redb;
@@ -65,7 +65,10 @@ mod tls;
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};
 #[cfg(feature = "admin")]
-pub use admin::config::{AdminConfig, AdminKey, AdminRole, UnknownRole};
+pub use admin::{
+    config::{AdminConfig, AdminKey, AdminRole, UnknownRole},
+    log::LogControl,
+};
 #[cfg(feature = "cluster")]
 pub use cluster::{
     ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, ClusterProbe, ClusterStatus, ClusterStore,

@@ -139,6 +139,13 @@ impl Server {
         &self.admin_listener.addresses
     }
 
+    /// Waits until an operator wants the server to go down, by its admin API: [`shutdown`](Self::shutdown) is then the program's
+    /// to call. Cancel safe.
+    #[cfg(feature = "admin")]
+    pub async fn drain_asked(&self) {
+        self.admin.drain_asked.notified().await;
+    }
+
     /// What gives it connections that it did not accept itself: [`ServerHandle::serve`], and behind the features `http`
     /// and `tower-service` the requests of an HTTP server.
     #[must_use]
@@ -487,7 +494,7 @@ impl ServerBuilder {
         let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
         let drain_time = config.drain_time.unwrap_or(usual);
         #[cfg(feature = "admin")]
-        let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue()));
+        let admin = Arc::new(Admin::new(&config.admin, Arc::clone(&shared), store.queue()));
         #[cfg(feature = "admin")]
         let admin_listener = AdminListener::start(&config.admin, Arc::clone(&admin)).await?;
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]

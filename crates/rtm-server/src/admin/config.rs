@@ -7,6 +7,7 @@ use rtm_codec::AppId;
 use rtm_core::store::BackendError;
 use sha2::{Digest as _, Sha256};
 
+use super::log::LogControl;
 use crate::{address::ListenAddress, server::random_bytes};
 
 /// A listener for those who run the server: health, metrics and, with a key, the admin API.
@@ -20,6 +21,8 @@ pub struct AdminConfig {
     pub hosts: Vec<String>,
     /// Who may use the API. Without a key nobody may.
     pub keys: Vec<AdminKey>,
+    /// What sets the level of the program's log. Without it the API does not.
+    pub log: Option<LogControl>,
 }
 
 /// A key of the admin API: what is known of it is its hash.
@@ -63,6 +66,12 @@ impl AdminKey {
     #[must_use]
     pub fn new(name: impl Into<String>, role: AdminRole, text: &str) -> Self {
         Self { name: name.into(), role, sha256: Sha256::digest(text).into(), projects: None }
+    }
+
+    /// Whether this is its text, found out in a time that does not tell how much of it is right.
+    pub(super) fn is(&self, text: &str) -> bool {
+        let other: [u8; 32] = Sha256::digest(text).into();
+        self.sha256.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
     }
 
     /// The hash, in hexadecimal digits.

@@ -46,10 +46,10 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) ->
 /// What one project says.
 #[derive(Debug)]
 pub(super) struct Look {
-    app_id: AppId,
+    pub(super) app_id: AppId,
     pub(super) stats: Stats,
     counters: Counters,
-    pub(super) census: Census,
+    census: Census,
     by_wire: [(Wire, usize); 2],
     by_end: Vec<(End, u64)>,
     lasted: Histogram,

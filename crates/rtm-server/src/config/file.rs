@@ -169,6 +169,7 @@ impl AdminSection {
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             hosts: self.hosts.0,
             keys: self.key.into_iter().map(key).collect(),
+            log: None,
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use rtm_codec::{ClientFrame, CloseReason, Wire};
-use rtm_server::Server;
-
+use rtm_codec::{ChannelId, ClientFrame, CloseReason, ErrorKind, JoinChannel, ServerFrame, Wire};
+use rtm_server::{AdminKey, AdminRole, CallLimits, LogControl, Server};
 use tokio::net::TcpStream;
 
-use crate::support::{APP, Client, http, server_with, soon};
+use crate::support::{APP, Client, http, login, server_with, soon};
 
 async fn with_admin() -> (Server, SocketAddr) {
     let server = server_with(|config| config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()]).await;
@@ -142,6 +141,212 @@ async fn clients_do_not_reach_it() {
     assert_eq!(get(admin, "/arapi/v1").await.0, 404);
     let plain = server_with(|_| {}).await;
     assert!(plain.admin_addrs().is_empty());
+}
+
+/// A server whose API has keys of all roles, and one of another project only. Gives their texts.
+async fn with_keys() -> (Server, SocketAddr, [String; 4]) {
+    let key = |name: &str, role| AdminKey::generate(name, role).unwrap();
+    let (read, operate, all) =
+        (key("grafana", AdminRole::Read), key("support", AdminRole::Operate), key("root", AdminRole::Admin));
+    let mut other = key("other", AdminRole::Admin);
+    other.0.projects = Some(vec!["f".repeat(32).parse().unwrap()]);
+    let texts = [read.1, operate.1, all.1, other.1];
+    let server = server_with(|config| {
+        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.projects[0].limits = CallLimits::unlimited();
+        config.admin.keys = vec![read.0, operate.0, all.0, other.0];
+        config.admin.log = Some(LogControl::new("info", |level| match level {
+            "nonsense" => Err("that is no level".to_owned()),
+            _ => Ok(()),
+        }));
+    })
+    .await;
+    let admin = server.admin_addrs()[0];
+    (server, admin, texts)
+}
+
+/// Calls the API. Gives the status and the answer.
+async fn call(address: SocketAddr, key: &str, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    let answer = http(
+        address,
+        format!(
+            "{method} /admin/v1{path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    )
+    .await;
+    (answer.status, answer.json())
+}
+
+#[tokio::test]
+async fn an_operator_sees_who_is_there_and_who_was() {
+    let (server, admin, [read, ..]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let _bob = Client::login(server.local_addr(), Wire::Vendor, "bob").await;
+    let join = JoinChannel { channel_id: ChannelId::new("room").unwrap() };
+    alice.request(join).await;
+    alice.next().await;
+
+    let (status, sessions) = call(admin, &read, "GET", &format!("/projects/{APP}/sessions?limit=1"), "").await;
+    assert_eq!(status, 200, "{sessions}");
+    assert_eq!(sessions["items"][0]["user_id"], "alice");
+    assert_eq!(sessions["items"][0]["wire"], "native");
+    assert_eq!(sessions["items"][0]["channels"], 1);
+    assert!(sessions["items"][0]["address"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let cursor = sessions["next"].as_str().unwrap();
+    let path = format!("/projects/{APP}/sessions?limit=1&cursor={cursor}");
+    let (_, sessions) = call(admin, &read, "GET", &path, "").await;
+    assert_eq!(sessions["items"][0]["user_id"], "bob");
+
+    let (_, found) = call(admin, &read, "GET", &format!("/projects/{APP}/sessions?prefix=bo&state=online"), "").await;
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    assert_eq!(found["next"], serde_json::Value::Null);
+    let (_, user) = call(admin, &read, "GET", &format!("/projects/{APP}/users/alice"), "").await;
+    assert_eq!(user["channels"], serde_json::json!(["room"]));
+    let (_, channels) = call(admin, &read, "GET", &format!("/projects/{APP}/channels"), "").await;
+    assert_eq!(channels["items"][0]["channel_id"], "room");
+    let (_, members) = call(admin, &read, "GET", &format!("/projects/{APP}/channels/room/members"), "").await;
+    assert_eq!(members["items"], serde_json::json!(["alice"]));
+    let (_, projects) = call(admin, &read, "GET", "/projects", "").await;
+    assert_eq!(projects["items"][0]["users_online"], 2);
+
+    alice.send(ClientFrame::Logout).await;
+    alice.closed().await;
+    let path = format!("/projects/{APP}/closed");
+    soon("the end is seen", async {
+        loop {
+            let (_, closed) = call(admin, &read, "GET", &path, "").await;
+            if closed["items"][0]["user_id"] == "alice" {
+                assert_eq!(closed["items"][0]["reason"], "logout");
+                let ended = closed["items"][0]["ended"].as_str().unwrap();
+                assert!(ended.ends_with('Z') && ended.contains('T'), "{ended}");
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_kicks_bans_and_unbans_and_all_of_it_is_written_down() {
+    let (server, admin, [_, operate, all, _]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let user = format!("/projects/{APP}/users/alice");
+    let (status, done) = call(admin, &operate, "POST", &format!("{user}/kick"), "").await;
+    assert_eq!((status, &done["done"]), (200, &true.into()));
+    assert_eq!(alice.closed().await.unwrap().1, CloseReason::Banned.as_str());
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let (status, ban) = call(admin, &operate, "PUT", &format!("{user}/ban"), r#"{"for":"10m"}"#).await;
+    assert_eq!(status, 200, "{ban}");
+    alice.closed().await;
+    let mut alice = Client::connect(server.local_addr(), Wire::Native).await;
+    alice.send(login("alice")).await;
+    assert!(matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::Banned));
+    let (_, bans) = call(admin, &operate, "GET", &format!("/projects/{APP}/bans"), "").await;
+    assert_eq!(bans["items"][0]["user_id"], "alice");
+    let (_, done) = call(admin, &operate, "DELETE", &format!("{user}/ban"), "").await;
+    assert_eq!(done["done"], true);
+    Client::login(server.local_addr(), Wire::Native, "alice").await;
+
+    let (_, audit) = call(admin, &all, "GET", "/audit?limit=2", "").await;
+    let actions: Vec<_> = audit["items"].as_array().unwrap().iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions, ["unban", "ban"]);
+    assert_eq!(audit["items"][0]["key"], "support");
+    let cursor = audit["next"].as_str().unwrap();
+    let (_, audit) = call(admin, &all, "GET", &format!("/audit?cursor={cursor}"), "").await;
+    assert_eq!(audit["items"][0]["action"], "kick");
+
+    for body in [
+        "{}",
+        r#"{"for":"10m","until":"2030-01-01T00:00:00Z"}"#,
+        r#"{"for":"soon"}"#,
+        r#"{"until":"2020-01-01T00:00:00Z"}"#,
+        "x",
+    ] {
+        let (status, answer) = call(admin, &operate, "PUT", &format!("{user}/ban"), body).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &"invalid_argument".into()), "{body}: {answer}");
+    }
+    // The longest time that can be written.
+    let (status, ban) = call(admin, &operate, "PUT", &format!("{user}/ban"), r#"{"for":"100000000000s"}"#).await;
+    assert_eq!(status, 200, "{ban}");
+}
+
+#[tokio::test]
+async fn each_role_may_do_so_much_and_a_key_of_a_project_sees_only_that() {
+    let (_server, admin, [read, operate, all, other]) = with_keys().await;
+    let kick = format!("/projects/{APP}/users/alice/kick");
+    for (key, method, path, status) in [
+        (&read, "GET", "/server", 200),
+        (&read, "POST", kick.as_str(), 403),
+        (&operate, "POST", &kick, 200),
+        (&operate, "POST", "/drain", 403),
+        (&operate, "GET", "/audit", 403),
+        (&all, "GET", "/audit", 200),
+        (&all, "GET", "/log", 200),
+        (&all, "GET", "/nothing", 404),
+        (&all, "DELETE", "/server", 404),
+        (&all, "GET", "/projects/short/sessions", 404),
+        (&all, "GET", "/audit?cursor=x", 400),
+        (&all, "GET", "/audit?limit=x", 400),
+        (&other, "GET", "/server", 403),
+        (&other, "POST", &kick, 404),
+        (&other, "GET", "/projects", 200),
+        (&"rtm_admin_wrong".to_owned(), "GET", "/server", 401),
+    ] {
+        let (answered, answer) = call(admin, key, method, path, "").await;
+        assert_eq!(answered, status, "{method} {path}: {answer}");
+        assert_eq!(answer["error"]["message"].is_string(), status != 200, "{answer}");
+    }
+    let (_, projects) = call(admin, &other, "GET", "/projects", "").await;
+    assert_eq!(projects["items"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn the_log_level_is_changed_while_it_runs_and_a_drain_is_passed_on() {
+    let (server, admin, [.., all, _]) = with_keys().await;
+    let (_, answer) = call(admin, &all, "PUT", "/log", r#"{"level":"debug"}"#).await;
+    assert_eq!(answer["level"], "debug");
+    let (status, _) = call(admin, &all, "PUT", "/log", r#"{"level":"nonsense"}"#).await;
+    assert_eq!(status, 400);
+    let (_, answer) = call(admin, &all, "GET", "/log", "").await;
+    assert_eq!(answer["level"], "debug");
+    let (_, answer) = call(admin, &all, "POST", "/drain", "").await;
+    assert_eq!(answer["draining"], true);
+    soon("the drain", server.drain_asked()).await;
+}
+
+#[tokio::test]
+async fn pages_in_a_browser_and_those_who_guess_are_kept_out() {
+    let (_server, admin, [read, ..]) = with_keys().await;
+    let ask = async |host: &str, more: &str, key: &str| {
+        let request = format!(
+            "GET /admin/v1/server HTTP/1.1\r\nHost: {host}\r\n{more}Authorization: Bearer {key}\r\nConnection: close\r\n\r\n"
+        );
+        http(admin, request).await.status
+    };
+    let own = admin.to_string();
+    let origin = format!("Origin: http://{own}\r\n");
+    for (host, more, status) in [
+        (own.as_str(), "", 200),
+        ("localhost:8090", "", 200),
+        ("[::1]:8090", "", 200),
+        (&own, &origin, 200),
+        ("evil.example", "", 403),
+        ("127.0.0.1.evil.example:8090", "", 403),
+        (&own, "Origin: http://evil.example\r\n", 403),
+        (&own, "Origin: null\r\n", 403),
+    ] {
+        assert_eq!(ask(host, more, &read).await, status, "{host} {more}");
+    }
+    for _ in 0..10 {
+        assert_eq!(ask(&own, "", "guess").await, 401);
+    }
+    assert_eq!(ask(&own, "", "guess").await, 429);
+    assert_eq!(ask(&own, "", &read).await, 429, "nor is a good key looked at, or guesses could go on");
+
+    let (_server, admin) = with_admin().await;
+    assert_eq!(get(admin, "/admin/v1/server").await.0, 403, "without a key nobody gets in");
 }
 
 const SERIES: &str = "

@@ -1,0 +1,312 @@
+//! `rtm admin`: the calls of a server's admin API, and the keys for it.
+
+use std::{io::Write as _, time::Duration};
+
+use anyhow::{Context as _, bail};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request, Uri,
+    body::Bytes,
+    client::conn::http1,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use rtm_server::{AdminKey, AdminRole, AppId};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::exit::WrongArgument;
+
+/// Look into a running server and steer it, by its admin API.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Address of the server's admin listener.
+    #[arg(long, env = "RTM_ADMIN_URL", default_value = "http://127.0.0.1:8090", global = true)]
+    url: String,
+    /// Key for it.
+    #[arg(long, env = "RTM_ADMIN_KEY", hide_env_values = true, global = true)]
+    key: Option<String>,
+    /// How to print answers.
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    format: Format,
+    #[command(subcommand)]
+    call: Call,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// One line for each item, with its values behind their names.
+    Text,
+    /// As the server answers.
+    Json,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Call {
+    /// Make a key, without a server: prints it, and what to add to the configuration. It is nowhere else, so keep it.
+    NewKey {
+        /// Whose it is; it stands in the audit log.
+        #[arg(long)]
+        name: String,
+        /// What it may do: read, operate (act on users too) or admin (act on the server too).
+        #[arg(long)]
+        role: AdminRole,
+        /// Only for this project. Can be repeated.
+        #[arg(long, value_name = "APPID")]
+        project: Vec<AppId>,
+    },
+    /// Show the server: version, connections, whether it is ready.
+    Server,
+    /// List its projects.
+    Projects,
+    /// List the sessions of a project.
+    Sessions {
+        #[command(flatten)]
+        list: List,
+        /// Only users in this state: online, unreachable or offline.
+        #[arg(long)]
+        state: Option<String>,
+        /// Only users whose ids begin so.
+        #[arg(long)]
+        prefix: Option<String>,
+    },
+    /// List the last connections of a project that have ended, newest first, with the reason.
+    Closed(List),
+    /// Show a user: state, connection, channels, attributes, ban.
+    User(User),
+    /// End a user's session. Its client may log in again.
+    Kick(User),
+    /// End a user's session and refuse its logins.
+    Ban {
+        #[command(flatten)]
+        user: User,
+        /// For how long: 10m, 24h, 7d.
+        #[arg(long, value_name = "TIME", conflicts_with = "until", required_unless_present = "until")]
+        r#for: Option<String>,
+        /// Until when: 2030-01-31T12:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+    },
+    /// Let a banned user log in again.
+    Unban(User),
+    /// List the banned users of a project.
+    Bans(List),
+    /// List the channels of a project.
+    Channels(List),
+    /// Show a channel: its attributes, and how many members it has.
+    Channel(Channel),
+    /// List the members of a channel.
+    Members {
+        #[command(flatten)]
+        channel: Channel,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Shut the server down, clients first. With --status, only show how far that is.
+    Drain {
+        /// Only show how many are left.
+        #[arg(long)]
+        status: bool,
+    },
+    /// Show the log's level, or set it: debug, info, warn, or as RTM_LOG has it.
+    LogLevel {
+        /// The new level.
+        level: Option<String>,
+    },
+    /// List what operators changed, newest first.
+    Audit(Part),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// The project.
+    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+    app_id: AppId,
+    #[command(flatten)]
+    part: Part,
+}
+
+#[derive(Debug, clap::Args)]
+struct Part {
+    /// How many items at most, up to 1000.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// Where to go on: what the last answer said.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct User {
+    /// The project.
+    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+    app_id: AppId,
+    /// The user.
+    #[arg(value_name = "USER")]
+    user_id: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Channel {
+    /// The project.
+    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+    app_id: AppId,
+    /// The channel.
+    #[arg(value_name = "CHANNEL")]
+    channel_id: String,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let Args { url, key, format, call } = args;
+    if let Call::NewKey { name, role, project } = call {
+        return new_key(name, role, project);
+    }
+    let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
+    let (method, path, body) = request(&call);
+    let answer = timeout(PATIENCE, ask(&url, &key, method, &path, body))
+        .await
+        .with_context(|| format!("{url} does not answer"))??;
+    print(&answer, format)
+}
+
+fn new_key(name: String, role: AdminRole, projects: Vec<AppId>) -> anyhow::Result<()> {
+    let (key, text) = AdminKey::generate(name, role)?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}\n\n[[admin.key]]")?;
+    writeln!(stdout, "name = {}\nrole = \"{role}\"\nsha256 = \"{}\"", json!(key.name), key.sha256_hex())?;
+    if !projects.is_empty() {
+        writeln!(stdout, "projects = {}", json!(projects.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
+    }
+    Ok(())
+}
+
+/// What to send for a call.
+fn request(call: &Call) -> (Method, String, Option<Value>) {
+    let get = |path: String| (Method::GET, path, None);
+    let project = |app_id: &AppId, rest: &str| format!("/projects/{app_id}/{rest}");
+    let user =
+        |User { app_id, user_id }: &User, rest: &str| project(app_id, &format!("users/{}{rest}", encoded(user_id)));
+    let channel = |Channel { app_id, channel_id }: &Channel, rest: &str| {
+        project(app_id, &format!("channels/{}{rest}", encoded(channel_id)))
+    };
+    let list = |List { app_id, part }: &List, what: &str| get(project(app_id, &format!("{what}?{}", query(part))));
+    match call {
+        // It needs no server.
+        Call::NewKey { .. } | Call::Server => get("/server".into()),
+        Call::Projects => get("/projects".into()),
+        Call::Sessions { list: List { app_id, part }, state, prefix } => {
+            let more = |name: &str, value: &Option<String>| {
+                value.as_ref().map(|value| format!("&{name}={}", encoded(value))).unwrap_or_default()
+            };
+            let (state, prefix) = (more("state", state), more("prefix", prefix));
+            get(project(app_id, &format!("sessions?{}{state}{prefix}", query(part))))
+        }
+        Call::Closed(of_project) => list(of_project, "closed"),
+        Call::Bans(of_project) => list(of_project, "bans"),
+        Call::Channels(of_project) => list(of_project, "channels"),
+        Call::User(named) => get(user(named, "")),
+        Call::Kick(named) => (Method::POST, user(named, "/kick"), None),
+        Call::Ban { user: named, r#for, until } => {
+            let body = match (r#for, until) {
+                (Some(time), _) => json!({ "for": time }),
+                (None, until) => json!({ "until": until }),
+            };
+            (Method::PUT, user(named, "/ban"), Some(body))
+        }
+        Call::Unban(named) => (Method::DELETE, user(named, "/ban"), None),
+        Call::Channel(named) => get(channel(named, "")),
+        Call::Members { channel: named, part } => get(channel(named, &format!("/members?{}", query(part)))),
+        Call::Drain { status: true } => get("/drain".into()),
+        Call::Drain { status: false } => (Method::POST, "/drain".into(), None),
+        Call::LogLevel { level: None } => get("/log".into()),
+        Call::LogLevel { level: Some(level) } => (Method::PUT, "/log".into(), Some(json!({ "level": level }))),
+        Call::Audit(part) => get(format!("/audit?{}", query(part))),
+    }
+}
+
+fn query(Part { limit, cursor }: &Part) -> String {
+    let cursor = cursor.as_ref().map(|cursor| format!("&cursor={}", encoded(cursor)));
+    format!("limit={limit}{}", cursor.unwrap_or_default())
+}
+
+/// A text as a part of a path or a query.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+async fn ask(url: &str, key: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    let uri: Uri = url.parse().map_err(|error| WrongArgument(format!("{url:?} is not a URL: {error}")))?;
+    let Some(authority) = uri.authority().filter(|_| uri.scheme_str() == Some("http")) else {
+        return Err(WrongArgument(format!("{url:?} is not a URL like http://127.0.0.1:8090")).into());
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let address = (host, authority.port_u16().unwrap_or(80));
+    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {url}"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{}/admin/v1{path}", uri.path().trim_end_matches('/')))
+        .header(HOST, authority.as_str())
+        .header(AUTHORIZATION, format!("Bearer {key}"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
+        .map_err(|error| WrongArgument(error.to_string()))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
+    connection.abort();
+    let answer: Value = serde_json::from_slice(&bytes.to_bytes())
+        .with_context(|| format!("{url} is not the admin listener of a server: it answers {status}"))?;
+    match answer["error"]["message"].as_str() {
+        Some(message) => bail!("{message}"),
+        None => Ok(answer),
+    }
+}
+
+fn print(answer: &Value, format: Format) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    if format == Format::Json {
+        writeln!(stdout, "{answer}")?;
+        return Ok(());
+    }
+    match answer.get("items").and_then(Value::as_array) {
+        Some(items) => {
+            for item in items {
+                writeln!(stdout, "{}", line(item, " "))?;
+            }
+            if let Some(next) = answer["next"].as_str() {
+                eprintln!("there is more: --cursor {next}");
+            }
+        }
+        None => writeln!(stdout, "{}", line(answer, "\n"))?,
+    }
+    Ok(())
+}
+
+/// The values of an object behind their names; another value as it is.
+fn line(value: &Value, between: &str) -> String {
+    match value {
+        Value::Object(values) => {
+            let pair = |(name, value): (&String, &Value)| match value {
+                Value::String(text) => format!("{name}={text}"),
+                value => format!("{name}={value}"),
+            };
+            values.iter().filter(|(_, value)| !value.is_null()).map(pair).collect::<Vec<_>>().join(between)
+        }
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+/// How long a server may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What an answer may have.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;

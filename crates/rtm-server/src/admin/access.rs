@@ -1,0 +1,158 @@
+//! Who may call the API: keys, their roles, and what a page in somebody's browser must not do.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, Uri, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use rtm_codec::{AppId, CallLimit, CallLimiter};
+
+use super::{
+    Admin,
+    answers::ApiError,
+    config::{AdminConfig, AdminKey, AdminRole},
+};
+use crate::{clock::instant, project::Project};
+
+/// The keys, and what keeps others from guessing them.
+#[derive(Debug)]
+pub(crate) struct Access {
+    keys: Vec<AdminKey>,
+    hosts: Vec<String>,
+    start: Instant,
+    /// Wrong keys by the addresses they came from.
+    wrong: Mutex<HashMap<IpAddr, CallLimiter>>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) name: String,
+    pub(super) address: IpAddr,
+    role: AdminRole,
+    projects: Option<Vec<AppId>>,
+}
+
+impl Access {
+    pub(crate) fn new(config: &AdminConfig) -> Self {
+        let (keys, hosts) = (config.keys.clone(), config.hosts.clone());
+        Self { keys, hosts, start: instant(), wrong: Mutex::default() }
+    }
+
+    /// Whether the request was meant for this listener. A page in a browser can reach it by a name of its own, which it lets
+    /// stand for 127.0.0.1, or send requests to it from elsewhere.
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+        let text = |value: &header::HeaderValue| value.to_str().ok().map(str::to_owned);
+        let host = uri.authority().map(ToString::to_string).or_else(|| headers.get(header::HOST).and_then(text));
+        let host = host.ok_or_else(|| ApiError::bad_request("there is no Host header"))?;
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => &host,
+        };
+        let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        let is_known = self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if !is_address && !is_known && !name.eq_ignore_ascii_case("localhost") {
+            return Err(ApiError::forbidden(format!("the host {name} is not in admin.hosts")));
+        }
+        let origin = headers.get(header::ORIGIN).and_then(text);
+        let is_own = |origin: &str| origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(&host));
+        match origin {
+            Some(origin) if !is_own(&origin) => Err(ApiError::forbidden("the request comes from another site".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key in the request, if it is one of ours.
+    fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, ApiError> {
+        if self.keys.is_empty() {
+            return Err(ApiError::forbidden(
+                "no key is configured: make one with `rtm admin new-key` and add it to the configuration".into(),
+            ));
+        }
+        let now = instant().saturating_duration_since(self.start);
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tries) = wrong.get(&address)
+            && tries.clone().try_call(WRONG_KEYS, now).is_err()
+        {
+            return Err(ApiError::too_often());
+        }
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let text =
+            value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, text)) = text else { return Err(ApiError::unauthorized("send Authorization: Bearer KEY")) };
+        // All keys are looked at, so that the time does not tell which one it was.
+        let found = self.keys.iter().filter(|key| key.is(text.trim())).last();
+        let Some(key) = found else {
+            if wrong.len() >= ADDRESSES {
+                wrong.clear();
+            }
+            // It is within the limit, as was seen above.
+            let _ = wrong.entry(address).or_default().try_call(WRONG_KEYS, now);
+            return Err(ApiError::unauthorized("this key is not known"));
+        };
+        Ok(Caller { name: key.name.clone(), address, role: key.role, projects: key.projects.clone() })
+    }
+}
+
+/// Lets a request through to the API, with who sent it.
+pub(super) async fn check(
+    State(admin): State<Arc<Admin>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let access = &admin.access;
+    let caller = access
+        .check_origin(request.uri(), request.headers())
+        .and_then(|()| access.caller(request.headers(), address.ip().to_canonical()));
+    match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+impl Caller {
+    /// Whether it may act on the whole server like that.
+    pub(super) fn check(&self, role: AdminRole) -> Result<(), ApiError> {
+        if self.projects.is_some() {
+            return Err(ApiError::forbidden(format!("the key {} is for some projects only", self.name)));
+        }
+        self.check_role(role)
+    }
+
+    /// The project, if the caller may act on it like that.
+    pub(super) fn project(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Project>, ApiError> {
+        self.check_role(role)?;
+        let app_id: AppId = app_id.parse().map_err(|_| ApiError::not_found("there is no such project"))?;
+        let project = admin.shared.project(&app_id).filter(|_| self.sees(&app_id));
+        project.ok_or_else(|| ApiError::not_found("there is no such project"))
+    }
+
+    /// Whether its key is for this project.
+    pub(super) fn sees(&self, app_id: &AppId) -> bool {
+        self.projects.as_ref().is_none_or(|projects| projects.contains(app_id))
+    }
+
+    fn check_role(&self, role: AdminRole) -> Result<(), ApiError> {
+        if self.role >= role {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!("the key {} has the role {}, and this needs {role}", self.name, self.role)))
+    }
+}
+
+/// How many wrong keys from one address are looked at.
+const WRONG_KEYS: CallLimit = CallLimit::new(10, Duration::from_secs(60));
+/// How many addresses with wrong keys are remembered.
+const ADDRESSES: usize = 4096;

@@ -1,0 +1,102 @@
+//! How the API answers: lists, errors, and times as people and programs read them.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A part of a request, which is refused as everything else is if it cannot be read.
+pub(super) struct Checked<E>(pub(super) E);
+
+impl<S: Send + Sync, E: FromRequestParts<S, Rejection: fmt::Display>> FromRequestParts<S> for Checked<E> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = E::from_request_parts(parts, state).await;
+        read.map(Self).map_err(|error| ApiError::bad_request(error.to_string()))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Checked<Json<T>> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let read = Json::from_request(request, state).await;
+        read.map(Self).map_err(|error| ApiError::bad_request(error.body_text()))
+    }
+}
+
+/// Part of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    /// Where to go on: the value of `cursor`.
+    pub(super) next: Option<String>,
+}
+
+/// Why a call is refused.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid_argument", message: message.into() }
+    }
+
+    pub(super) fn unauthorized(message: &str) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message: message.into() }
+    }
+
+    pub(super) fn forbidden(message: String) -> Self {
+        Self { status: StatusCode::FORBIDDEN, code: "forbidden", message }
+    }
+
+    pub(super) fn not_found(message: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", message: message.into() }
+    }
+
+    pub(super) fn too_often() -> Self {
+        let message = "too many wrong keys came from this address: try again in a minute".into();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_often", message }
+    }
+
+    pub(super) fn unavailable(message: &str) -> Self {
+        Self { status: StatusCode::CONFLICT, code: "unavailable", message: message.into() }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Self { status, code, message } = self;
+        let body = serde_json::json!({ "error": { "code": code, "message": message } });
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("60"));
+        }
+        response
+    }
+}
+
+/// A time as RFC 3339 writes it, in UTC; one that it cannot write as the last that it can.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST)).to_string()
+}
+
+/// The end of the year 9999.
+const LAST: Duration = Duration::from_secs(253_402_300_799);

@@ -1,0 +1,207 @@
+//! The calls of the API on the server itself.
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::{
+    Extension, Json, Router,
+    extract::{Query, State},
+    middleware,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Admin,
+    access::{self, Caller},
+    answers::{ApiError, Checked, List, rfc3339},
+    audit::Entry,
+    channels,
+    config::AdminRole,
+    users,
+};
+
+/// Which part of a list is wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part {
+    pub(super) limit: Option<usize>,
+    pub(super) cursor: Option<String>,
+}
+
+impl Part {
+    /// How many items at most.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(100).clamp(1, 1000)
+    }
+
+    /// The number that the cursor stands for, if there is one.
+    pub(super) fn number<N: std::str::FromStr>(&self) -> Result<Option<N>, ApiError> {
+        let read =
+            |cursor: &String| cursor.parse().map_err(|_| ApiError::bad_request("this cursor is not one of ours"));
+        self.cursor.as_ref().map(read).transpose()
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ServerAnswer {
+    version: &'static str,
+    started: String,
+    ready: bool,
+    reasons: Vec<&'static str>,
+    draining: bool,
+    connections: usize,
+    connections_limit: usize,
+    listen: Vec<String>,
+    projects: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ProjectAnswer {
+    app_id: String,
+    connections: usize,
+    sessions: usize,
+    users_online: usize,
+    channels: usize,
+    invitations: usize,
+    peer_messages: u64,
+    channel_messages: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct DrainAnswer {
+    draining: bool,
+    connections: usize,
+    sessions: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LogLevel {
+    level: String,
+}
+
+/// All routes below `/admin/v1`.
+pub(super) fn router(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/server", get(server))
+        .route("/projects", get(projects))
+        .route("/drain", get(drain_progress).post(drain))
+        .route("/log", get(log_level).put(set_log_level))
+        .route("/audit", get(audit))
+        .route("/projects/{app_id}/sessions", get(users::sessions))
+        .route("/projects/{app_id}/closed", get(users::closed))
+        .route("/projects/{app_id}/bans", get(users::bans))
+        .route("/projects/{app_id}/users/{user_id}", get(users::user))
+        .route("/projects/{app_id}/users/{user_id}/kick", post(users::kick))
+        .route("/projects/{app_id}/users/{user_id}/ban", axum::routing::put(users::ban).delete(users::unban))
+        .route("/projects/{app_id}/channels", get(channels::list))
+        .route("/projects/{app_id}/channels/{channel_id}", get(channels::channel))
+        .route("/projects/{app_id}/channels/{channel_id}/members", get(channels::members))
+        .fallback(async || ApiError::not_found("there is no such call"))
+        .method_not_allowed_fallback(async || ApiError::not_found("there is no such call"))
+        .layer(middleware::from_fn_with_state(Arc::clone(admin), access::check))
+}
+
+async fn server(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ServerAnswer>, ApiError> {
+    caller.check(AdminRole::Read)?;
+    let (shared, reasons) = (&admin.shared, admin.unready());
+    Ok(Json(ServerAnswer {
+        version: env!("CARGO_PKG_VERSION"),
+        started: rfc3339(admin.started),
+        ready: reasons.is_empty(),
+        reasons,
+        draining: shared.draining.has_begun(),
+        connections: shared.tasks.len(),
+        connections_limit: shared.admission.most_connections(),
+        listen: shared.accepted.iter().map(|(address, _)| address.to_string()).collect(),
+        projects: shared.projects.len(),
+    }))
+}
+
+async fn projects(State(admin): State<Arc<Admin>>, Extension(caller): Extension<Caller>) -> Json<List<ProjectAnswer>> {
+    let mut items = Vec::new();
+    for look in admin.look_at_projects().await {
+        if !caller.sees(&look.app_id) {
+            continue;
+        }
+        let stats = look.stats;
+        items.push(ProjectAnswer {
+            app_id: look.app_id.to_string(),
+            connections: stats.connections,
+            sessions: stats.sessions,
+            users_online: stats.users,
+            channels: stats.channels,
+            invitations: stats.invitations,
+            peer_messages: stats.peer_messages,
+            channel_messages: stats.channel_messages,
+        });
+    }
+    Json(List { items, next: None })
+}
+
+async fn drain_progress(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<DrainAnswer>, ApiError> {
+    caller.check(AdminRole::Read)?;
+    Ok(Json(admin.drain_answer(admin.shared.draining.has_begun())))
+}
+
+async fn drain(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<DrainAnswer>, ApiError> {
+    caller.check(AdminRole::Admin)?;
+    admin.audit.record(&caller, "drain", "server");
+    admin.drain_asked.notify_one();
+    Ok(Json(admin.drain_answer(true)))
+}
+
+async fn log_level(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<LogLevel>, ApiError> {
+    caller.check(AdminRole::Read)?;
+    let log = admin.log.as_ref().ok_or_else(no_log)?;
+    Ok(Json(LogLevel { level: log.level() }))
+}
+
+async fn set_log_level(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Json(LogLevel { level })): Checked<Json<LogLevel>>,
+) -> Result<Json<LogLevel>, ApiError> {
+    caller.check(AdminRole::Admin)?;
+    let log = admin.log.as_ref().ok_or_else(no_log)?;
+    log.set_level(&level).map_err(ApiError::bad_request)?;
+    admin.audit.record(&caller, "log_level", level.as_str());
+    Ok(Json(LogLevel { level }))
+}
+
+async fn audit(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Query(part)): Checked<Query<Part>>,
+) -> Result<Json<List<Entry>>, ApiError> {
+    caller.check(AdminRole::Admin)?;
+    let items = admin.audit.before(part.number()?, part.limit());
+    let next = items.last().filter(|last| items.len() == part.limit() && last.number > 1);
+    Ok(Json(List { next: next.map(|last| last.number.to_string()), items }))
+}
+
+fn no_log() -> ApiError {
+    ApiError::unavailable("the log of this program is not the server's to change")
+}
+
+impl Admin {
+    fn drain_answer(&self, draining: bool) -> DrainAnswer {
+        let sessions = self.shared.projects.values().map(|project| project.look(|core, _, _| core.figures().sessions));
+        DrainAnswer { draining, connections: self.shared.tasks.len(), sessions: sessions.sum() }
+    }
+}
+
+/// A time in the future, from what the clock says now.
+pub(super) fn after(left: std::time::Duration) -> String {
+    SystemTime::now().checked_add(left).map_or_else(|| "never".to_owned(), rfc3339)
+}
