@@ -159,7 +159,7 @@ struct Channel {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let Args { url, key, format, call } = args;
     if let Call::NewKey { name, role, project } = call {
-        return new_key(name, role, project);
+        return new_key(name, role, &project);
     }
     let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
     let (method, path, body) = request(&call);
@@ -169,7 +169,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     print(&answer, format)
 }
 
-fn new_key(name: String, role: AdminRole, projects: Vec<AppId>) -> anyhow::Result<()> {
+fn new_key(name: String, role: AdminRole, projects: &[AppId]) -> anyhow::Result<()> {
     let (key, text) = AdminKey::generate(name, role)?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}\n\n[[admin.key]]")?;

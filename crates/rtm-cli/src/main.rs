@@ -98,6 +98,8 @@ fn run(level: &str, subcommand: impl Future<Output = anyhow::Result<()>>) -> any
     run_in_runtime(subcommand)
 }
 
+type SetFilter = dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync;
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 enum LogFormat {
@@ -121,7 +123,7 @@ fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
     let ansi = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     // Either has a handle of its own type.
-    let set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync> = match format {
+    let set: Box<SetFilter> = match format {
         LogFormat::Text => {
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();

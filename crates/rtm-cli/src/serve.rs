@@ -4,8 +4,8 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress, LogControl, NatsUrl,
-    NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
+    Advertise, AppId, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress, LogControl,
+    NatsUrl, NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
 };
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// The walks that the document has to have.
-const WALKS: [&str; 7] = [
+const WALKS: [&str; 8] = [
     "A peer message, both on the native wire",
     "A peer message to the vendor's SDK",
     "A channel message",
@@ -14,6 +14,7 @@ const WALKS: [&str; 7] = [
     "A stored message",
     "A history request over HTTP",
     "A scrape",
+    "A call of the admin API",
 ];
 
 #[test]

@@ -2,14 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
 use rtm_codec::{CloseReason, UserId, Wire};
 use rtm_core::{ConnId, Histogram};
-
-use crate::shared::Guest;
 
 /// The peers of a project's connections, by the slots of those.
 #[derive(Debug, Default)]
@@ -27,7 +25,7 @@ pub(crate) struct Peers {
 /// The other side of an open connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    pub(crate) guest: Arc<Guest>,
+    pub(crate) address: Option<SocketAddr>,
     pub(crate) wire: Wire,
     pub(crate) since: SystemTime,
     /// Who it is, once it is logged in.
@@ -78,12 +76,12 @@ impl End {
 }
 
 impl Peers {
-    pub(crate) fn connected(&mut self, conn: ConnId, guest: Arc<Guest>, wire: Wire) {
+    pub(crate) fn connected(&mut self, conn: ConnId, address: Option<SocketAddr>, wire: Wire) {
         if self.open.len() <= conn.slot() {
             self.open.resize(conn.slot() + 1, None);
         }
         self.by_wire[place(wire)] += 1;
-        self.open[conn.slot()] = Some(Peer { guest, wire, since: SystemTime::now(), user_id: None });
+        self.open[conn.slot()] = Some(Peer { address, wire, since: SystemTime::now(), user_id: None });
     }
 
     pub(crate) fn logged_in(&mut self, conn: ConnId, user_id: UserId) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     task::Waker,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -33,7 +34,6 @@ use crate::peers::Peers;
 use crate::{
     clock::instant,
     peers::End,
-    shared::Guest,
     store::{Customer, StoreQueue},
 };
 
@@ -168,11 +168,11 @@ impl Project {
 
     /// A new connection, with its login. The answer is there to be taken.
     #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody looks at who is there"))]
-    pub(crate) fn connect(self: &Arc<Self>, login: Box<Login>, guest: &Arc<Guest>, wire: Wire) -> ConnId {
+    pub(crate) fn connect(self: &Arc<Self>, login: Box<Login>, address: Option<SocketAddr>, wire: Wire) -> ConnId {
         self.with(|state, now| {
             let conn = state.core.connect();
             #[cfg(feature = "admin")]
-            state.peers.connected(conn, Arc::clone(guest), wire);
+            state.peers.connected(conn, address, wire);
             state.core.handle_frame(now, conn, ClientFrame::Login(login));
             conn
         })

@@ -1,6 +1,7 @@
 //! `rtm` from outside, as people and scripts use it.
 #![allow(clippy::unwrap_used, reason = "a panic is the failure itself")]
 
+mod admin;
 mod bench;
 #[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]

@@ -22,7 +22,7 @@ pub(crate) fn rtm(args: &[&str]) -> Output {
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
     command.args(args).stdin(Stdio::null());
-    for name in ["GATEWAY", "APP_ID", "UID", "TOKEN", "CERTIFICATE", "LOG"] {
+    for name in ["GATEWAY", "APP_ID", "UID", "TOKEN", "CERTIFICATE", "LOG", "ADMIN_URL", "ADMIN_KEY"] {
         command.env_remove(format!("RTM_{name}"));
     }
     command

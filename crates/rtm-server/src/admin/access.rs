@@ -89,7 +89,7 @@ impl Access {
             value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let Some((_, text)) = text else { return Err(ApiError::unauthorized("send Authorization: Bearer KEY")) };
         // All keys are looked at, so that the time does not tell which one it was.
-        let found = self.keys.iter().filter(|key| key.is(text.trim())).last();
+        let found = self.keys.iter().fold(None, |found, key| if key.is(text.trim()) { Some(key) } else { found });
         let Some(key) = found else {
             if wrong.len() >= ADDRESSES {
                 wrong.clear();

@@ -5,10 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+type SetLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// Sets the level of the program's log. All clones are one.
 #[derive(Clone)]
 pub struct LogControl {
-    set: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    set: Arc<SetLevel>,
     level: Arc<Mutex<String>>,
 }
 

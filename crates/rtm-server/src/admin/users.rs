@@ -40,7 +40,7 @@ pub(super) struct SessionAnswer {
 #[derive(Debug, Serialize)]
 pub(super) struct ClosedAnswer {
     user_id: Option<String>,
-    address: String,
+    address: Option<String>,
     wire: String,
     connected_since: String,
     ended: String,
@@ -134,10 +134,10 @@ pub(super) async fn closed(
     let next = closed.last().filter(|last| closed.len() == part.limit() && last.number > 1);
     let next = next.map(|last| last.number.to_string());
     let answer = |closed: crate::peers::ClosedPeer| {
-        let Peer { guest, wire, since, user_id } = closed.peer;
+        let Peer { address, wire, since, user_id } = closed.peer;
         ClosedAnswer {
             user_id: user_id.map(|user_id| user_id.to_string()),
-            address: guest.remote.to_string(),
+            address: address.map(|address| address.to_string()),
             wire: wire.to_string(),
             connected_since: rfc3339(since),
             ended: rfc3339(closed.at),
@@ -246,7 +246,7 @@ fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
         user_id: info.user_id.to_string(),
         state: state_name(info.state),
         connected: info.conn.is_some(),
-        address: peer.map(|peer| peer.guest.remote.to_string()),
+        address: peer.and_then(|peer| peer.address).map(|address| address.to_string()),
         wire: peer.map(|peer| peer.wire.to_string()),
         connected_since: peer.map(|peer| rfc3339(peer.since)),
         instance: info.instance.clone(),

@@ -51,7 +51,7 @@ impl Socket {
             too_many_refused()
         } else if let Some(project) = project {
             let user = login.user_id.clone().map(Box::new);
-            let conn = project.connect(login, &self.guest, self.wire.wire());
+            let conn = project.connect(login, self.guest.remote.address, self.wire.wire());
             // There is the answer to take.
             self.more = true;
             self.phase = Phase::Handed(Handed { project, conn, user, end: End::Gone });
