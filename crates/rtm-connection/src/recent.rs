@@ -35,6 +35,11 @@ impl Recent {
         Self { hasher: FixedState::with_seed(key), to_user: ring(), of_channels: ring() }
     }
 
+    /// Whether no message has come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.to_user.hashes[0] == 0 && self.of_channels.hashes[0] == 0
+    }
+
     /// Remembers a message, and says whether it was there already if `check` asks for that.
     pub(crate) fn insert(&mut self, message: &Message<'_>, check: bool) -> bool {
         // Without a number one message looks like another.

@@ -175,6 +175,7 @@ impl Core {
         {
             self.forget_catching_up(now, &channel_id, key);
             self.left_over_nodes(now, key, &channel_id, member_id);
+            self.tidy_channel(now, channel_key);
         }
         Some(channel_id)
     }
@@ -487,6 +488,9 @@ impl Core {
     /// Forgets an empty channel: at once if it has no attributes, else when they are over.
     pub(super) fn tidy_channel(&mut self, now: Now, key: ChannelKey) {
         let Some(channel) = self.channels.get(key).filter(|channel| channel.members.is_empty()) else { return };
+        if self.edge.is_some() && !self.joining(&channel.id).is_empty() {
+            return;
+        }
         let may_forget = self.edge.is_none() || channel.attributes.is_none() || self.may_forget(&channel.id);
         let Some(channel) = self.channels.get_mut(key) else { return };
         let over_at = channel.empty_since + self.config.settings.channel_attributes_for;

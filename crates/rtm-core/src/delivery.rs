@@ -12,7 +12,7 @@ use super::{
     back_end::node_of_back_end,
     cluster::{Deliver, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel},
     engine::Purpose,
-    lanes::{Hearing, LaneMessage, Lanes, Place},
+    lanes::{Hearing, LaneMessage, Lanes, Place, Settled},
     notes::{Asker, Note, Queued, event_bytes},
 };
 
@@ -58,7 +58,9 @@ impl Core {
     pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId) -> bool {
         let Some(edge) = &self.edge else { return false };
         let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));
-        let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent());
+        let receiver = self.session_of(to).map(|_| &edge.node).or_else(|| self.node_of(to));
+        let is_open =
+            lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent() || lane.awaits_outcome(receiver));
         is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.is_on_its_way(to)))
     }
 
@@ -76,6 +78,7 @@ impl Core {
     pub(super) fn go_on_with_lane(&mut self, now: Now, key: SessionKey, to: &UserId) {
         let here = self.session_of(to);
         let elsewhere = self.node_of(to).cloned();
+        let known = self.edge.as_ref().and_then(|edge| Some(edge.entry_of(to)?.entry.as_ref()?.session));
         let Some(edge) = &mut self.edge else { return };
         // Its entry may name this node before the session is here.
         let is_on_its_way = here.is_none() && edge.is_on_its_way(to);
@@ -93,6 +96,10 @@ impl Core {
         if is_on_its_way {
             lane.wait_until = Some(now.instant + LOST_PAUSE);
             return self.arm_edge(now.instant + LOST_PAUSE);
+        }
+        let receiver_node = here.map(|_| &edge.node).or(elsewhere.as_ref());
+        if !lane.is_lost && lane.awaits_outcome(receiver_node) {
+            return;
         }
         if let Some(receiver) = here {
             let waiting = lane.take_waiting();
@@ -115,7 +122,7 @@ impl Core {
             return self.go_on_with_lane(now, key, to);
         }
         let Some(node) = elsewhere else {
-            if lane.awaits_return(now.instant) || lane.awaits_outcome() {
+            if lane.awaits_return(now.instant) {
                 return;
             }
             let waiting = lane.take_waiting();
@@ -124,10 +131,15 @@ impl Core {
             }
             return self.give_up_lane_messages(key, to, waiting);
         };
+        // What this node stores for the receiver is read first.
+        if edge.rereading.is_storing_for(to) {
+            return;
+        }
         // What was sent to another place is answered first.
         if lane.messages().any(|message| matches!(&message.place, Place::Sent(other) if *other != node)) {
             return;
         }
+        lane.sent_to = known;
         let mut after = 0;
         for message in lane.messages_mut() {
             if message.is_here()
@@ -234,10 +246,12 @@ impl Core {
     pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: &Numbered, answer: LaneAnswer) {
         let Numbered { session, sender, to, n } = numbered;
         let Some(key) = self.sender_of(*session, sender) else { return };
-        // The receiver's session may have moved since.
-        let own = self.session_of(to).and(self.edge.as_ref()).map(|edge| edge.node.clone());
-        let node = own.or_else(|| self.node_of(to).cloned()).unwrap_or_else(|| from.clone());
+        let entry = self.edge.as_ref().and_then(|edge| edge.entry_of(to)?.entry.as_ref());
+        let entry = entry.map(|entry| (entry.session, entry.node.clone()));
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
+        // The receiver's session may have moved since.
+        let moved_to = entry.filter(|(session, _)| lane.sent_to == Some(*session)).map(|(_, node)| node);
+        let node = moved_to.unwrap_or_else(|| from.clone());
         let sent = lane.messages_mut().find(|message| message.n == *n);
         let Some(message) = sent.filter(|message| message.place == Place::Sent(from.clone())) else { return };
         match answer {
@@ -341,10 +355,14 @@ impl Core {
 
     fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
         if let Some(lanes) = self.hub.lanes_mut(asker.session)
-            && let Some(closed) = lanes.settle(message_id)
+            && let Some(Settled { to, is_last }) = lanes.settle(message_id)
             && let Some(edge) = &mut self.edge
         {
-            edge.close_lane(asker.session, &closed);
+            match is_last {
+                true => edge.close_lane(asker.session, &to),
+                // Others may have waited for that.
+                false => self.go_on_with_lane(Now { instant: self.clock.last(), unix_ms: 0 }, asker.session, &to),
+            }
         }
         self.settle_sent(asker, message_id, outcome);
     }
@@ -371,13 +389,21 @@ impl Core {
     /// What was sent to nodes that left comes back. What their sessions had may have reached its device: it goes again only
     /// to one that recognises it. But a session may have moved before its node left.
     fn give_back_of_left(&mut self, key: SessionKey, to: &UserId) {
+        let elsewhere = self.node_of(to).cloned();
         let Some(edge) = &self.edge else { return };
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         let mut is_lost = false;
         for message in lane.messages_mut() {
-            let placed = match &message.place {
+            let placed = match &mut message.place {
                 Place::Sent(node) if !edge.view.has(node) => None,
-                Place::Placed { node, drops_repeats } if !edge.view.has(node) => Some(*drops_repeats),
+                Place::Placed { node, drops_repeats } if !edge.view.has(node) => match &elsewhere {
+                    // It was in a session that ended before: nobody says any more what became of it.
+                    Some(other) => {
+                        *node = other.clone();
+                        continue;
+                    }
+                    None => Some(*drops_repeats),
+                },
                 _ => continue,
             };
             message.place = Place::GivenBack { placed };
@@ -503,15 +529,15 @@ impl Core {
         }
     }
 
-    /// A user's entry names another node: what its session there has taken it answers from there, also what it had on a
-    /// node that left after it had moved.
+    /// A user's entry names another node: where it is the same session, that answers what it has taken from there, also
+    /// what it had on a node that left after it had moved.
     pub(super) fn receiver_moved(&mut self, now: Now, user_id: &UserId, node: &NodeId, is_same_session: bool) {
         let Some(edge) = &self.edge else { return };
         for key in edge.lanes_to(user_id) {
             let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(user_id)) else { continue };
             for message in lane.messages_mut() {
                 match &mut message.place {
-                    Place::Placed { node: placed, .. } => *placed = node.clone(),
+                    Place::Placed { node: placed, .. } if is_same_session => *placed = node.clone(),
                     Place::GivenBack { placed: Some(drops_repeats) } if is_same_session => {
                         message.place = Place::Placed { node: node.clone(), drops_repeats: *drops_repeats };
                     }

@@ -32,7 +32,7 @@ use super::{
     moves::Moves,
     notes::Asker,
     relays::Relays,
-    rereading::Rereading,
+    rereading::{Rereading, Storing},
     roster::Rosters,
     timer::Due,
 };
@@ -116,6 +116,8 @@ pub(super) enum Posted {
     Outcome(Box<MessageOutcome>),
     /// New attributes of a channel, and who wrote them.
     Attributes(Asker),
+    /// A user is to read what these senders' messages left in the store.
+    StoredFor(UserId, Vec<Storing>),
 }
 
 /// The numbers of the next job and ticket. They go on when a core joins again: an answer to what it asked before comes to
@@ -199,6 +201,12 @@ impl Edge {
     pub(super) fn post_attributes(&mut self, node: &NodeId, parcel: ProjectParcel, asker: Asker) {
         *self.telling.entry(asker.session).or_default() += 1;
         self.post_with(node, parcel, Posted::Attributes(asker));
+    }
+
+    /// Tells a node that a user of it is to read its stored messages.
+    pub(super) fn post_stored_for(&mut self, node: &NodeId, user_id: &UserId, senders: Vec<Storing>) {
+        let parcel = ProjectParcel::StoredFor { user_id: user_id.clone() };
+        self.post_with(node, parcel, Posted::StoredFor(user_id.clone(), senders));
     }
 
     /// One node more has what a session wrote.
@@ -352,6 +360,7 @@ impl Edge {
             + self.engine.len()
             + self.moves.len()
             + self.calls.len()
+            + self.rereading.len()
     }
 
     /// Whether a user's session stands still here for another node, or a login here asks where it is: it is not known yet

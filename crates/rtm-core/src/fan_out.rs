@@ -67,6 +67,7 @@ impl Core {
                 edge.attributes_posted(asker.session);
                 return self.hub.kept(asker, Ok(()));
             }
+            Some(Awaited::StoredFor(to, senders)) => return self.reader_told(now, &to, senders, posted),
             Some(Awaited::Outcome(_)) | None => return,
         };
         if posted == Posted::Dropped {

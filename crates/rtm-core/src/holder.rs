@@ -86,12 +86,13 @@ impl Core {
     /// Tells the home of a change of this node's members.
     pub(super) fn say(&mut self, now: Now, channel_id: &ChannelId, what: MemberChange, settle: bool) {
         let (count, all) = self.own_count(channel_id);
+        self.moving_out_is_said(channel_id);
         let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
         roster.change += 1;
-        if settle {
-            roster.settle = roster.change;
-        }
         let change = roster.change;
+        if settle {
+            roster.settle = change;
+        }
         let mut what = what;
         if count as usize > NAMES_AT_MOST {
             roster.tells_names = false;
@@ -166,9 +167,13 @@ impl Core {
                 let sayings = edge.homes.tell_anew(number, channel_id, from);
                 self.say_all(now, sayings);
             }
-            ChannelWord::Told { version, node, said } => self.change_told(now, from, channel_id, version, &node, &said),
+            ChannelWord::Told { version, node, said } => {
+                self.change_told(now, from, channel_id, version, &node, &said);
+                self.say_counted_twice(now, channel_id);
+            }
             ChannelWord::Snapshot { version, parts, confirm } => {
                 self.snapshot_came(now, channel_id, version, parts, confirm);
+                self.say_counted_twice(now, channel_id);
             }
             ChannelWord::Settled { change } => self.settled(now, channel_id, change),
             ChannelWord::Message(fan_out) => self.fan_out_came(now, from, channel_id, *fan_out),
@@ -429,7 +434,7 @@ impl Core {
     }
 
     /// The sessions that are about to be members.
-    fn joining(&self, channel_id: &ChannelId) -> BTreeSet<SessionKey> {
+    pub(super) fn joining(&self, channel_id: &ChannelId) -> BTreeSet<SessionKey> {
         let roster = self.edge.as_ref().and_then(|edge| edge.rosters.get(channel_id));
         let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
         let waiting = roster.into_iter().flat_map(|roster| &roster.waiting);

@@ -69,7 +69,7 @@ impl Homes {
                     home.settle(channel_id, &mut sayings);
                 }
             }
-            partition.channels.retain(|_, home| !home.parts.is_empty());
+            partition.channels.retain(|_, home| !home.parts.is_empty() || !home.moving.is_empty());
             if !was_open {
                 partition.open_if_known(&mut sayings);
             }
@@ -144,9 +144,18 @@ impl Homes {
 
     /// A node tells a change of its members. Before it has said which it had, that is in what it will say.
     pub(super) fn say(&mut self, number: u16, channel_id: &ChannelId, from: &NodeId, said: &Said) -> Vec<Saying> {
-        let Some(partition) = self.partitions.get_mut(&number).filter(|it| !it.awaited.contains(from)) else {
+        let Some(partition) = self.partitions.get_mut(&number) else { return Vec::new() };
+        if let MemberChange::MovedIn { user_id, from: old } = &said.what
+            && !partition.awaited.is_empty()
+        {
+            // What the node says that it came from may be older.
+            let home = partition.channels.entry(channel_id.clone()).or_default();
+            home.moving.retain(|(node, moving)| node != from || moving != user_id);
+            home.moving.push((old.clone(), user_id.clone()));
+        }
+        if partition.awaited.contains(from) {
             return Vec::new();
-        };
+        }
         let (term, is_open) = (partition.term, partition.awaited.is_empty());
         let home = partition.channels.entry(channel_id.clone()).or_default();
         let mut told: BTreeSet<NodeId> = home.parts.keys().cloned().collect();

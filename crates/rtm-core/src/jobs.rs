@@ -12,6 +12,7 @@ use super::{
     kept_subscriptions::{KeptChange, Subscriber},
     message_ids::Sent,
     notes::Asker,
+    rereading::Storing,
 };
 
 /// What a job was given for.
@@ -140,7 +141,9 @@ impl Core {
                 let outcome = match done.result {
                     Ok(StoreAnswer::Appended { place, dropped }) => {
                         self.hub.stats.offline_dropped += dropped as u64;
-                        self.message_stored(done.id, place, to, receiver, is_received);
+                        if !self.message_stored(done.id, place, to.clone(), receiver, is_received) {
+                            return self.find_reader(&to, Storing { asker, event });
+                        }
                         Ok(if is_received { SendOutcome::Delivered } else { SendOutcome::Stored })
                     }
                     _ if is_received => Ok(SendOutcome::Delivered),
@@ -149,6 +152,7 @@ impl Core {
                         Err(Refusal::new(ErrorKind::Failure, "the server could not store the message"))
                     }
                 };
+                self.end_storing(now, &to, 1);
                 self.settle_message(asker, &event, outcome);
             }
             Waiting::Load(session) => {

@@ -37,6 +37,8 @@ pub(super) struct Lane {
     pub(super) is_lost: bool,
     /// Whether that is being asked.
     pub(super) is_asking: bool,
+    /// The receiver's session, as it was known when something was sent last.
+    pub(super) sent_to: Option<SessionId>,
     /// Nothing goes on before this.
     pub(super) wait_until: Option<Instant>,
 }
@@ -52,6 +54,14 @@ pub(super) struct LaneMessage {
     /// When its receiver's session gives it up.
     pub(super) deadline: Instant,
     pub(super) place: Place,
+}
+
+/// A message of which it is known what became.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) to: UserId,
+    /// Whether none to the same receiver is left.
+    pub(super) is_last: bool,
 }
 
 /// How far a message has come.
@@ -104,14 +114,16 @@ impl Lanes {
         self.open.entry(to.clone()).or_default().messages.push_back(message);
     }
 
-    /// It is known what became of a message. Gives its receiver, if it was the only one to that.
-    pub(super) fn settle(&mut self, message_id: MessageId) -> Option<UserId> {
+    /// It is known what became of a message.
+    pub(super) fn settle(&mut self, message_id: MessageId) -> Option<Settled> {
         let find = |lane: &Lane| lane.messages.iter().position(|message| message.message_id() == Some(message_id));
         let (to, lane, at) = self.open.iter_mut().find_map(|(to, lane)| find(lane).map(|at| (to, lane, at)))?;
         lane.messages.remove(at);
-        let closed = lane.messages.is_empty().then(|| to.clone())?;
-        self.open.remove(&closed);
-        Some(closed)
+        let (to, is_last) = (to.clone(), lane.messages.is_empty());
+        if is_last {
+            self.open.remove(&to);
+        }
+        Some(Settled { to, is_last })
     }
 
     /// Closes a lane without messages. Says whether it did.
@@ -240,10 +252,13 @@ impl Lane {
         taken
     }
 
-    /// Whether the first message that waits to be sent has one before it that another node may be storing.
-    pub(super) fn awaits_outcome(&self) -> bool {
+    /// Whether the next message has one before it that may be stored yet by a node other than the receiver's: it would
+    /// overtake that.
+    pub(super) fn awaits_outcome(&self, receiver: Option<&NodeId>) -> bool {
         let before = self.messages.iter().take_while(|message| !message.is_here());
-        before.into_iter().any(|message| message.store && matches!(message.place, Place::Placed { .. }))
+        before.into_iter().any(|message| {
+            message.store && matches!(&message.place, Place::Placed { node, .. } if Some(node) != receiver)
+        })
     }
 
     /// Takes the messages out that wait to be sent.

@@ -34,6 +34,10 @@ struct MovingOut {
     to: Option<NodeId>,
     /// Whether it counts as a member of this node yet.
     counts: bool,
+    /// Whether this node has said how many members it has since, with this one.
+    is_said: bool,
+    /// Its node may have said so after the home had counted it elsewhere.
+    is_counted_twice: bool,
     /// What came for it before that was decided.
     kept: Vec<ForwardedNews>,
     kept_bytes: usize,
@@ -123,6 +127,8 @@ impl Core {
             session,
             to: None,
             counts: true,
+            is_said: false,
+            is_counted_twice: false,
             kept: Vec::new(),
             kept_bytes: 0,
         });
@@ -191,9 +197,31 @@ impl Core {
     pub(super) fn moved_away(&mut self, channel_id: &ChannelId, user_id: &UserId) {
         let Some(edge) = &mut self.edge else { return };
         for out in edge.moves.out.get_mut(channel_id).into_iter().flatten().filter(|it| it.user_id == *user_id) {
+            out.is_counted_twice |= out.counts && out.is_said;
             out.counts = false;
         }
         self.leave_if_empty(channel_id);
+    }
+
+    /// This node says how many members it has.
+    pub(super) fn moving_out_is_said(&mut self, channel_id: &ChannelId) {
+        let out = self.edge.as_mut().and_then(|edge| edge.moves.out.get_mut(channel_id));
+        out.into_iter().flatten().filter(|it| it.counts).for_each(|it| it.is_said = true);
+    }
+
+    /// What this node said before it heard that members count elsewhere may have come to the home after that: it says
+    /// again how many it has.
+    pub(super) fn say_counted_twice(&mut self, now: Now, channel_id: &ChannelId) {
+        let out = self.edge.as_mut().and_then(|edge| edge.moves.out.get_mut(channel_id));
+        let mut twice = Vec::new();
+        for out in out.into_iter().flatten().filter(|it| it.is_counted_twice) {
+            out.is_counted_twice = false;
+            twice.push(out.user_id.clone());
+        }
+        for user_id in twice {
+            let _ = self.roster(channel_id);
+            self.say(now, channel_id, MemberChange::MovedAway(user_id), false);
+        }
     }
 
     /// The home has said which members are elsewhere. Gives those that were members of this node.

@@ -199,10 +199,14 @@ impl Core {
         let (log, entry) = (LogKey::Stored(to.clone()), LogEntry::Message(message));
         let work = StoreWork::Append { log, entry, keep: Some(keep) };
         let waiting = Waiting::Offline { to: to.clone(), asker, event: event.clone(), receiver, is_received: false };
+        if let Some(edge) = &mut self.edge {
+            edge.rereading.begin_to_store(to);
+        }
         Some(Note::Storing(self.jobs.ask(work, waiting)))
     }
 
-    /// A message is stored: its receiver's session may still receive it, and if it did so meanwhile, it is removed.
+    /// A message is stored: its receiver's session may still receive it, and if it did so meanwhile, it is removed. Says
+    /// whether it is there for the receiver now; else [`find_reader`](Self::find_reader) is next.
     pub(super) fn message_stored(
         &mut self,
         job: JobId,
@@ -210,7 +214,7 @@ impl Core {
         to: UserId,
         receiver: Option<SessionKey>,
         is_received: bool,
-    ) {
+    ) -> bool {
         let is_in_cluster = self.edge.is_some();
         let session = receiver.and_then(|key| self.hub.sessions.get_mut(key));
         if is_received {
@@ -223,13 +227,14 @@ impl Core {
                 Some(session) => self.jobs.ask(work, Waiting::Removal { session, places }),
                 None => self.jobs.tell(work),
             };
-            return;
+            return true;
         }
-        let Some(session) = session else { return self.find_reader(&to) };
+        let Some(session) = session else { return !is_in_cluster };
         let mut events = session.stream.iter_mut().chain(&mut session.mail.held);
         if let Some(queued) = events.find(|queued| queued.note == Note::Storing(job)) {
             queued.note = Note::Stored(place);
         }
+        true
     }
 
     /// A message could not be stored, as far as is known. Its receiver's session may still receive it.

@@ -297,6 +297,11 @@ impl Ledger {
         self.facts.is_cluster = true;
     }
 
+    /// The server of these devices is put out of its cluster, and may go on for a while.
+    pub(crate) fn server_is_outside(&mut self, devices: &[usize]) {
+        self.facts.server_is_outside(devices);
+    }
+
     /// A node of a cluster is gone, or out of it, with the sessions of these devices.
     pub(crate) fn node_gone(&mut self, now: Duration, devices: &[usize]) {
         self.facts.node_gone(now, devices);

@@ -62,11 +62,14 @@ impl Active<'_> {
         self.lasting.stream.restart();
         let answered = self.lasting.answered(&self.account.pending);
         self.lasting.stream.told(answered);
+        // Also behind a logout: where the session's server was lost, that was not heard.
+        if returns || !self.lasting.recent.is_empty() {
+            self.account.repeats_until = Some(self.now + REPEATS);
+        }
         if !returns {
             return;
         }
         self.account.intent.restore_all(self.account.pending.has_sent_attribute_write());
-        self.account.repeats_until = Some(self.now + REPEATS);
         let reason = match self.account.lost_by {
             Some(CloseReason::SlowConsumer) => GapReason::SlowConsumer,
             _ => GapReason::NewSession,

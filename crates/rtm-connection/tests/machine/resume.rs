@@ -312,6 +312,26 @@ fn a_message_that_comes_again_over_a_new_session_is_dropped() {
 }
 
 #[test]
+fn a_message_that_comes_again_after_a_logout_is_dropped() {
+    let mut peer = Peer::online();
+    peer.message("once");
+    peer.expect_event(from_alice("once"));
+    peer.cut();
+    peer.expect_state(State::Reconnecting, Reason::Interrupted);
+    peer.logout().unwrap();
+    peer.expect_state(State::Disconnected, Reason::Logout);
+    peer.expect_logout_ok();
+    peer.login();
+    peer.open();
+    peer.welcome(Resumption::New);
+    peer.expect_state(State::Connecting, Reason::Login);
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    peer.message("once");
+    peer.message("twice");
+    peer.expect_event(from_alice("twice"));
+}
+
+#[test]
 fn messages_without_a_number_may_look_alike() {
     let mut peer = Peer::online_with(Config::vendor());
     peer.reconnect(Resumption::New);

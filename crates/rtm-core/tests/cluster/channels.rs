@@ -50,6 +50,83 @@ fn a_message_sent_behind_a_join_goes_to_the_members_on_the_channels_home() {
 }
 
 #[test]
+fn a_user_that_is_about_to_be_a_member_is_one_still_when_another_has_left() {
+    for stays in [true, false] {
+        let mut world = World::new(2);
+        world.pump();
+        let channel = world.channel_at(0);
+        let (alice, bob, erin) = (world.login(0, "alice"), world.login(1, "bob"), world.login(1, "erin"));
+        world.join_channel(alice, &channel);
+        world.stall(0, 1);
+        world.request(bob, join(&channel));
+        let joined = world.request(erin, join(&channel));
+        world.leave(bob, &channel);
+        if !stays {
+            world.leave(erin, &channel);
+        }
+        world.unstall();
+        world.advance(secs(2));
+        assert_eq!(world.reply(erin, joined), Some(&Ok(Answer::JoinChannel(()))));
+        let members: &[&str] = if stays { &["alice", "erin"] } else { &["alice"] };
+        assert_eq!(world.members(alice, &channel), members);
+    }
+}
+
+#[test]
+fn a_member_that_moves_while_its_channel_gets_another_home_counts_once() {
+    let mut tried = 0;
+    for at in 0..12 {
+        let mut world = World::new(4);
+        world.pump();
+        let names = (0..).map(|number| format!("channel-{number}"));
+        let channel = names.filter(|name| world.home_of(name) == 2).nth(at).unwrap();
+        let (alice, carol, dave) = (world.login(0, "alice"), world.login(0, "carol"), world.login(3, "dave"));
+        world.join_channel(alice, &channel);
+        world.join_channel(carol, &channel);
+        // The next home asks where she comes to after she has.
+        world.stall(3, 1);
+        world.kill(2);
+        if world.home_of(&channel) != 3 {
+            continue;
+        }
+        tried += 1;
+        world.cut(carol);
+        let carol = world.resume(1, carol);
+        world.unstall();
+        world.advance(secs(2));
+        assert_eq!(world.count(dave, &channel), 2);
+        for client in [alice, carol] {
+            assert_eq!(world.members(client, &channel), ["alice", "carol"]);
+        }
+    }
+    assert!(tried > 0);
+}
+
+#[test]
+fn a_member_that_moves_while_another_joins_counts_once() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, bob, carol) = (world.login(1, "alice"), world.login(0, "bob"), world.login(0, "carol"));
+    let (dave, erin) = (world.login(2, "dave"), world.login(0, "erin"));
+    for client in [alice, bob, carol] {
+        world.join_channel(client, &channel);
+    }
+    // Where she was does not hear yet that she counts elsewhere.
+    world.stall(2, 0);
+    world.cut(carol);
+    world.resume(1, carol);
+    world.join_channel(erin, &channel);
+    world.unstall();
+    world.advance(secs(2));
+    assert_eq!(world.count(dave, &channel), 4);
+    assert_eq!(world.members(bob, &channel), ["alice", "bob", "carol", "erin"]);
+    for client in [alice, bob, erin] {
+        assert_eq!(last_count(&mut world, client), Some(4));
+    }
+}
+
+#[test]
 fn members_see_each_other_over_nodes() {
     let mut world = World::new(3);
     world.pump();

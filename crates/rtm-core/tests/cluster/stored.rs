@@ -56,6 +56,56 @@ fn who_stored_a_message_may_be_killed_before_it_tells() {
 }
 
 #[test]
+fn a_message_that_is_stored_is_not_overtaken_by_the_next_one() {
+    let mut world = World::new(2);
+    let (alice, sent, bob) = stored_after_the_login(&mut world);
+    let next = world.request(alice, to_peer(2, "bob", "next"));
+    world.pump();
+    assert_eq!(world.texts(bob), [] as [&str; 0], "it waits for the first");
+    world.is_store_held = false;
+    world.pump();
+    assert_eq!(world.texts(bob), ["for bob", "next"]);
+    assert_eq!(world.reply(alice, sent), Some(&STORED));
+    assert_eq!(world.reply(alice, next), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+}
+
+#[test]
+fn a_sender_hears_that_a_message_is_stored_when_its_receiver_knows_of_it() {
+    let mut world = World::new(2);
+    let (alice, sent, bob) = stored_after_the_login(&mut world);
+    world.stall(0, 1);
+    world.is_store_held = false;
+    world.pump();
+    assert_eq!(world.reply(alice, sent), None, "bob is yet to be told to read");
+    world.unstall();
+    world.pump();
+    assert_eq!(world.reply(alice, sent), Some(&STORED));
+    assert_eq!(world.texts(bob), ["for bob"]);
+}
+
+#[test]
+fn a_message_does_not_overtake_one_that_a_session_left_to_the_store() {
+    for back_on in [0, 2] {
+        let mut world = World::new(3);
+        let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+        world.cut(bob);
+        let left = world.request(alice, stored(1, "bob", "left"));
+        world.is_store_held = true;
+        // Another device puts an end to the session that has it.
+        let other = world.start_login(back_on, other_login_of("bob"));
+        world.pump();
+        world.read_first();
+        let next = world.request(alice, stored(2, "bob", "next"));
+        world.pump();
+        world.is_store_held = false;
+        world.advance(secs(2));
+        assert_eq!(world.reply(alice, left), Some(&STORED), "back on {back_on}");
+        assert_eq!(world.texts(other), ["left", "next"], "back on {back_on}");
+        assert!(world.reply(alice, next).is_some(), "back on {back_on}");
+    }
+}
+
+#[test]
 fn nothing_comes_twice_by_reading_once_more() {
     for wire in [Wire::Native, Wire::Vendor] {
         let mut world = World::new(2);

@@ -162,6 +162,8 @@ pub(super) struct Fact {
     pub(super) unreachable_at: Option<Duration>,
     /// When its session was last lost, by the server's end, by its word, or by a login of another device.
     pub(super) lost_at: Option<Duration>,
+    /// Whether its server is put out of its cluster, and goes on as long as it does not know that.
+    pub(super) is_outside: bool,
     /// When its session was last replaced: by another device of its user, or by a new login of this one.
     pub(super) ousted_at: Option<Duration>,
     /// Whether its next login is a new one.
@@ -233,6 +235,7 @@ impl Facts {
             offline_at: None,
             unreachable_at: None,
             lost_at: None,
+            is_outside: false,
             ousted_at: None,
             is_anew: true,
             lapsed_at: None,
@@ -314,6 +317,7 @@ impl Facts {
         if silence.is_some_and(|silence| silence >= unreachable_after) {
             known.unreachable_at = Some(now);
         }
+        known.is_outside = false;
         known.heard = known.heard.max(known.login_at);
         known.logins_from = None;
     }
@@ -357,6 +361,16 @@ impl Facts {
                 *at = (*at + stood).min(until);
             }
         }
+    }
+
+    /// The server of these devices is put out of its cluster. Those of its members hear each other yet, and nobody else.
+    pub(super) fn server_is_outside(&mut self, devices: &[usize]) {
+        devices.iter().for_each(|device| self.devices[*device].is_outside = true);
+    }
+
+    /// The devices whose servers are put out of their cluster.
+    pub(super) fn outside(&self) -> Vec<usize> {
+        (0..self.devices.len()).filter(|device| self.devices[*device].is_outside).collect()
     }
 
     /// A node of a cluster is gone with the sessions of these devices, which others notice.

@@ -39,6 +39,8 @@ struct Sent {
     message: RtmMessage,
     issued: Duration,
     ended: Option<(Duration, Result<Option<SendOutcome>, ErrorKind>)>,
+    /// The devices outside of their cluster, if it was sent from there: it reaches nobody else.
+    outside: Option<Vec<usize>>,
     got: Vec<usize>,
 }
 
@@ -57,7 +59,7 @@ impl Messages {
         self.by_content.entry((target.clone(), digest(message))).or_default().push(at);
         self.by_request.insert((device, id), at);
         let message = message.clone();
-        self.sent.push(Sent { device, target, message, issued: now, ended: None, got: Vec::new() });
+        self.sent.push(Sent { device, target, message, issued: now, ended: None, outside: None, got: Vec::new() });
     }
 
     pub(super) fn replied(
@@ -76,6 +78,7 @@ impl Messages {
         };
         let sent = &mut self.sent[at];
         sent.ended = Some((now, result));
+        sent.outside = Some(facts.outside()).filter(|_| facts.devices[device].is_outside);
         if let (Target::Peer { to, .. }, Some((_, outcome))) = (&sent.target, &sent.ended)
             && matches!(
                 outcome,
@@ -237,6 +240,7 @@ impl Messages {
             let is_binary = !matches!(sent.message, RtmMessage::Text(_));
             if *from == known.user_id
                 || sent.got.contains(&device)
+                || sent.outside.as_ref().is_some_and(|outside| !outside.contains(&device))
                 || (is_binary && known.wire == Wire::Vendor)
                 || !channels.was_member(device, channel_id, sent.issued, ended)
                 || self.came_as_another(sent, |other| usize::from(other.got.contains(&device)))

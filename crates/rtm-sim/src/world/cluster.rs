@@ -349,6 +349,13 @@ impl World {
         if !left.is_empty() {
             self.ledger.node_gone(self.now, &devices);
         }
+        for server in 0..self.servers.len() {
+            let member = self.servers[server].member.as_ref();
+            if member.is_some_and(|member| left.contains(member.node.id())) {
+                let devices = self.devices_of(server);
+                self.ledger.server_is_outside(&devices);
+            }
+        }
     }
 
     fn plan_watched(&mut self, server: usize, key: EngineKey, stored: Stored) {
