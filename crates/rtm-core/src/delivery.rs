@@ -59,8 +59,7 @@ impl Core {
         let Some(edge) = &self.edge else { return false };
         let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));
         let receiver = self.session_of(to).map(|_| &edge.node).or_else(|| self.node_of(to));
-        let is_open =
-            lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent() || lane.awaits_outcome(receiver));
+        let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent() || lane.awaits_outcome(receiver));
         is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.is_on_its_way(to)))
     }
 

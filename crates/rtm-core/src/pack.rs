@@ -107,9 +107,10 @@ impl Core {
         let session = self.hub.sessions.get(key);
         let has_unsettled =
             session.and_then(|session| session.lanes.as_ref()).is_some_and(|lanes| lanes.are_unsettled());
-        let has_to_say = self.edge.as_ref().is_some_and(|edge| {
-            edge.calls.has_from(user_id) || edge.is_telling(key) || edge.rereading.concern(key)
-        });
+        let has_to_say = self
+            .edge
+            .as_ref()
+            .is_some_and(|edge| edge.calls.has_from(user_id) || edge.is_telling(key) || edge.rereading.concern(key));
         if has_unsettled || has_to_say || self.awaits_first_states(key) {
             return Err(NotPackable::OnTheirWay);
         }
