@@ -257,6 +257,10 @@ impl Core {
                     self.claim_won(now, id, heard.revision, gain);
                 } else if heard.revision == expected {
                     self.write_claim(id, expected, gain);
+                } else if heard.revision < expected {
+                    // It is older than what the claim rests on, and says nothing of the write.
+                    claim.stage = Stage::ReadingBack { expected, gain };
+                    self.ask_engine(id, EngineWork::Read);
                 } else {
                     self.judge_entry(now, id, &heard);
                 }
