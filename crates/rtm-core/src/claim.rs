@@ -257,8 +257,9 @@ impl Core {
                     self.claim_won(now, id, heard.revision, gain);
                 } else if heard.revision == expected {
                     self.write_claim(id, expected, gain);
-                } else if heard.revision < expected {
-                    // It is older than what the claim rests on, and says nothing of the write.
+                } else if (1..expected).contains(&heard.revision) {
+                    // It is older than what the claim rests on, and says nothing of the write. Where nothing is kept any
+                    // more, the revision is 0.
                     claim.stage = Stage::ReadingBack { expected, gain };
                     self.ask_engine(id, EngineWork::Read);
                 } else {
