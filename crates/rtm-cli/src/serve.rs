@@ -53,6 +53,10 @@ pub(crate) struct Args {
     /// How to write the log on standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
+    /// How many cores each project has, 1 to 64 [default: 1]. With several it uses more than one processor. Each user has one of
+    /// them; what users of different cores say to each other takes a little longer.
+    #[arg(long, value_name = "N")]
+    workers: Option<u16>,
     /// Turn off the call limits of all projects, for measurements.
     #[arg(long)]
     no_limits: bool,
@@ -216,6 +220,9 @@ impl Args {
         }
         if self.data_dir.is_some() {
             config.data_dir.clone_from(&self.data_dir);
+        }
+        if let Some(workers) = self.workers {
+            config.workers = workers;
         }
         self.configure_cluster(&mut config)?;
         // A project of the file keeps its limits and settings, and has the flags' certificates instead of its own.

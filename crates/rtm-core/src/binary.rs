@@ -37,8 +37,6 @@ macro_rules! ids {
     )*};
 }
 
-pub(crate) use ids;
-
 ids!(AppId AttributeKey CallId ChannelId InstanceId UserId);
 
 /// Whether a user is there.

@@ -41,4 +41,6 @@ pub use presence::{PagedUser, PresenceParcel, Sighting};
 pub use project::{Ask, Deliver, MessageOutcome, OustedSession, Posted, Posting, ProjectParcel, Verdict};
 pub use router::{ForCore, Router};
 pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
-pub use view::{Change, InvalidNodeName, MEMBERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition};
+pub use view::{
+    Change, InvalidNodeName, MEMBERS, MOST_WORKERS, Member, NodeId, NodeName, PARTITIONS, Role, View, partition,
+};

@@ -195,7 +195,7 @@ impl Lanes {
                 let is_good = matches!(event, Event::MessageFromPeer(_)) && message.n <= packed.last;
                 let place = match message.placed {
                     Some(PlacedV1 { node, incarnation, drops_repeats }) => {
-                        let node = NodeId { name: NodeName::new(&node).ok()?, incarnation };
+                        let node = NodeId { name: NodeName::told(&node).ok()?, incarnation };
                         Place::Placed { node, drops_repeats }
                     }
                     None => Place::Waiting,

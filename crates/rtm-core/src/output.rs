@@ -6,7 +6,7 @@
     reason = "whoever drives a core or writes a store reads and fills in all of it: a new part that one passes over must not compile"
 )]
 
-use std::time::Instant;
+use std::{iter::Sum, time::Instant};
 
 use rtm_codec::{CloseReason, Seq, ServerFrame, SharedEvent};
 
@@ -82,4 +82,40 @@ pub struct Stats {
     pub slow_consumers: u64,
     /// Jobs that the store failed to do.
     pub store_failures: u64,
+}
+
+/// The figures of a project with several cores. A channel counts once for each core that has members of it.
+impl Sum for Stats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut sum = Self::default();
+        for Self {
+            connections,
+            users,
+            sessions,
+            channels,
+            invitations,
+            peer_messages,
+            channel_messages,
+            events,
+            offline_dropped,
+            away_dropped,
+            slow_consumers,
+            store_failures,
+        } in all
+        {
+            sum.connections += connections;
+            sum.users += users;
+            sum.sessions += sessions;
+            sum.channels += channels;
+            sum.invitations += invitations;
+            sum.peer_messages += peer_messages;
+            sum.channel_messages += channel_messages;
+            sum.events += events;
+            sum.offline_dropped += offline_dropped;
+            sum.away_dropped += away_dropped;
+            sum.slow_consumers += slow_consumers;
+            sum.store_failures += store_failures;
+        }
+        sum
+    }
 }

@@ -77,7 +77,7 @@ impl Mail {
 
     /// The way for the project in this place.
     pub(crate) fn link(&self, place: usize) -> Link {
-        Link { place, parcels: self.parcels.0.clone(), jobs: self.jobs.0.clone() }
+        Link::Node { place, parcels: self.parcels.0.clone(), jobs: self.jobs.0.clone() }
     }
 }
 
@@ -96,6 +96,7 @@ impl Member {
         name: NodeName,
         addresses: Vec<String>,
         projects: Vec<Arc<Project>>,
+        workers: u16,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
         seed: u64,
@@ -126,6 +127,7 @@ impl Member {
         let engine = Arc::new(Engine::new(requests, names.clone()));
         let mut membership = MembershipConfig::new(name);
         membership.isolated_for = config.isolated_for;
+        membership.workers = workers;
         let mut post = PostConfig::default();
         post.payload_bytes = post.payload_bytes.min(connections.payload_bytes());
         let (orders, obeyed) = unbounded_channel();
@@ -139,6 +141,7 @@ impl Member {
             jetstream,
             names,
             projects,
+            workers,
             store,
             parcels: mail.parcels.1,
             orders: obeyed,

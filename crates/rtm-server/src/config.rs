@@ -6,6 +6,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
+#[cfg(feature = "cluster")]
+use rtm_core::cluster::MOST_WORKERS;
 
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::ChannelMessageType;
@@ -61,6 +63,9 @@ pub struct ServerConfig {
     /// The listener for those who run the server.
     #[cfg(feature = "admin")]
     pub admin: AdminConfig,
+    /// How many cores each project has, 1 to 64 (1): with several it uses more than one processor. Each user has one of them.
+    #[cfg(feature = "cluster")]
+    pub workers: u16,
     /// How long a client may take from connecting to a complete HTTP request, TLS included (10 s).
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
@@ -115,6 +120,10 @@ impl ServerConfig {
     /// contradict each other, or a cluster that cannot be.
     pub fn check(&self) -> Result<(), ConfigError> {
         #[cfg(feature = "cluster")]
+        if !(1..=MOST_WORKERS).contains(&self.workers) {
+            return Err(ConfigError::value("workers", format!("it has to be 1 to {MOST_WORKERS}")));
+        }
+        #[cfg(feature = "cluster")]
         if let Some(cluster) = &self.cluster {
             cluster.check()?;
             if self.data_dir.is_some() {
@@ -161,6 +170,8 @@ impl Default for ServerConfig {
             rest: RestConfig::default(),
             #[cfg(feature = "admin")]
             admin: AdminConfig::default(),
+            #[cfg(feature = "cluster")]
+            workers: 1,
             handshake_timeout: Duration::from_secs(10),
             login_timeout: Duration::from_secs(10),
             drain_time: None,

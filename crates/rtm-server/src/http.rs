@@ -253,7 +253,7 @@ impl Exchange {
         if !self.guest.admitted.may_login(instant()) {
             return Err(too_many_refused());
         }
-        let Some(project) = self.shared.project(request.app_id()) else {
+        let Some(project) = self.shared.project(request.app_id(), user_of(&request)) else {
             return Err(ErrorKind::InvalidAppId.into());
         };
         if !self.shared.is_serving() {
@@ -289,7 +289,18 @@ struct Asker {
 impl Asker {
     fn of(request: &GatewayRequest, shared: &Shared) -> Self {
         let user_id = if let GatewayRequest::Connect { user_id, .. } = request { user_id.clone() } else { None };
-        Self { project: shared.project(request.app_id()), user_id }
+        Self { project: shared.project(request.app_id(), user_of(request)), user_id }
+    }
+}
+
+/// Whom a request is of.
+fn user_of(request: &GatewayRequest) -> Option<&UserId> {
+    match request {
+        GatewayRequest::Connect { user_id, .. } => user_id.as_ref(),
+        GatewayRequest::OfflineMessages { caller, .. } | GatewayRequest::History { caller, .. } => {
+            Some(&caller.user_id)
+        }
+        _ => None,
     }
 }
 

@@ -38,6 +38,8 @@ mod cluster;
 mod config;
 mod counted;
 mod error;
+#[cfg(feature = "cluster")]
+mod floor;
 mod handle;
 mod http;
 #[cfg(feature = "cluster")]
@@ -61,6 +63,7 @@ mod socket;
 mod store;
 mod tasks;
 mod tls;
+mod workers;
 
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};

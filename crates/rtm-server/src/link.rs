@@ -1,11 +1,14 @@
-//! The way from a project's core to the node that the server is in a cluster.
+//! The way from a project's core to others of the project: to the node that the server is in a cluster, or to the cores beside
+//! it, where the server is alone.
 
 use rtm_codec::UserId;
 use rtm_core::{
     Core,
-    cluster::{EngineJob, NodeId, Posted, Posting, ProjectParcel, Revised, Ticket, View},
+    cluster::{EngineAnswer, EngineJob, EngineJobId, NodeId, Posted, Posting, ProjectParcel, Revised, Ticket, View},
 };
 use tokio::sync::mpsc::UnboundedSender;
+
+use crate::floor::Desk;
 
 /// What the core of the project in this place says to others.
 pub(crate) type Parcels = (usize, Vec<Posting>);
@@ -15,11 +18,16 @@ pub(crate) type Job = (usize, EngineJob);
 
 /// What a project's core has for others goes here, under the project's lock, so that it stays in order.
 #[derive(Debug)]
-pub(crate) struct Link {
-    /// The project's place among the node's.
-    pub(crate) place: usize,
-    pub(crate) parcels: UnboundedSender<Parcels>,
-    pub(crate) jobs: UnboundedSender<Job>,
+pub(crate) enum Link {
+    /// To the node.
+    Node {
+        /// The core's place among the node's.
+        place: usize,
+        parcels: UnboundedSender<Parcels>,
+        jobs: UnboundedSender<Job>,
+    },
+    /// To the cores beside it.
+    Floor(Desk),
 }
 
 /// What the cluster has for the core of a project.
@@ -39,6 +47,8 @@ pub(crate) enum FromCluster {
     Restarted(NodeId),
     /// A user's entry has changed.
     Entry(UserId, Revised),
+    /// The engine's answer to a job.
+    Answer(EngineJobId, EngineAnswer),
 }
 
 impl Link {
@@ -46,14 +56,22 @@ impl Link {
     pub(crate) fn pass_on(&self, core: &mut Core) {
         let mut postings = Vec::new();
         core.take_parcels(&mut postings);
-        // Nobody is there only when the server ends.
-        if !postings.is_empty() {
-            let _ = self.parcels.send((self.place, postings));
-        }
-        let mut jobs = Vec::new();
-        core.take_engine_jobs(&mut jobs);
-        for job in jobs {
-            let _ = self.jobs.send((self.place, job));
+        let mut engine_jobs = Vec::new();
+        core.take_engine_jobs(&mut engine_jobs);
+        match self {
+            // Nobody is there only when the server ends.
+            Self::Node { place, parcels, jobs } => {
+                if !postings.is_empty() {
+                    let _ = parcels.send((*place, postings));
+                }
+                for job in engine_jobs {
+                    let _ = jobs.send((*place, job));
+                }
+            }
+            Self::Floor(desk) => {
+                desk.post(postings);
+                desk.ask(&engine_jobs);
+            }
         }
     }
 }

@@ -18,10 +18,7 @@ use rtm_codec::{
 use rtm_core::RestCaller;
 use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
 #[cfg(feature = "cluster")]
-use rtm_core::{
-    Remaining, StateKey, StateValue,
-    cluster::{EngineAnswer, EngineJobId},
-};
+use rtm_core::{Remaining, StateKey, StateValue};
 use tokio::{
     sync::{Notify, oneshot},
     time::sleep_until,
@@ -124,6 +121,7 @@ impl Project {
                     FromCluster::Posted(ticket, posted) => state.core.handle_posted(now, ticket, posted),
                     FromCluster::Restarted(from) => state.core.handle_restarted(now, &from),
                     FromCluster::Entry(user_id, entry) => state.core.handle_entry(now, &user_id, &entry),
+                    FromCluster::Answer(job, answer) => state.core.handle_engine(now, job, answer),
                 }
             }
         });
@@ -153,12 +151,6 @@ impl Project {
                 }
             });
         }
-    }
-
-    /// Takes the engine's answer to a job.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn handle_engine(self: &Arc<Self>, job: EngineJobId, answer: EngineAnswer) {
-        self.with(|state, now| state.core.handle_engine(now, job, answer));
     }
 
     /// How many logins to this project were refused.

@@ -27,8 +27,6 @@ use tracing::info;
 
 #[cfg(feature = "admin")]
 use crate::admin::{Admin, AdminListener};
-#[cfg(feature = "cluster")]
-use crate::cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore};
 use crate::{
     admission::{Admission, AdmissionLimits},
     bind,
@@ -43,6 +41,13 @@ use crate::{
     shared::{Draining, Seldom, Shared},
     store::Store,
     tls::{Tls, TlsFiles},
+    workers::Workers,
+};
+#[cfg(feature = "cluster")]
+use crate::{
+    cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore},
+    floor::{self, Desk},
+    link::Link,
 };
 
 /// A running server. Dropping it ends everything at once; [`shutdown`](Self::shutdown) lets clients go first. Its ports
@@ -180,11 +185,12 @@ impl Server {
     #[must_use]
     pub fn stats(&self) -> ServerStats {
         let projects = self.shared.projects.iter();
+        let refused = |project: &Arc<Project>| project.refused_logins().load(Ordering::Relaxed);
         ServerStats {
             connections: self.shared.tasks.len(),
-            projects: projects.clone().map(|(app_id, project)| (app_id.clone(), project.stats())).collect(),
+            projects: projects.clone().map(|(app_id, workers)| (app_id.clone(), workers.stats())).collect(),
             refused_logins: projects
-                .map(|(app_id, project)| (app_id.clone(), project.refused_logins().load(Ordering::Relaxed)))
+                .map(|(app_id, workers)| (app_id.clone(), workers.all().map(refused).sum()))
                 .collect(),
             refused_logins_without_project: self.shared.refused_logins.load(Ordering::Relaxed),
         }
@@ -203,12 +209,15 @@ impl Server {
     /// a session; `false` for an unknown project.
     pub fn ban(&self, app_id: &AppId, user_id: &UserId, how_long: Duration) -> bool {
         let until = if how_long.is_zero() { 0 } else { now().unix_ms.saturating_add(how_long.as_millis() as u64) };
-        self.shared.project(app_id).is_some_and(|project| project.ban(user_id, until))
+        // A session without a name at its login may be anywhere.
+        let cores = self.shared.projects.get(app_id).into_iter().flat_map(Workers::all);
+        cores.fold(false, |had_session, project| project.ban(user_id, until) | had_session)
     }
 
     /// Lets a banned user log in again. Returns whether the user was banned.
     pub fn unban(&self, app_id: &AppId, user_id: &UserId) -> bool {
-        self.shared.project(app_id).is_some_and(|project| project.unban(user_id))
+        let cores = self.shared.projects.get(app_id).into_iter().flat_map(Workers::all);
+        cores.fold(false, |was_banned, project| project.unban(user_id) | was_banned)
     }
 
     /// Becomes a member of the cluster, and serves while it is one.
@@ -217,6 +226,7 @@ impl Server {
         &mut self,
         config: &ClusterConfig,
         projects: Vec<Arc<Project>>,
+        workers: u16,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
     ) -> Result<(), ServerError> {
@@ -227,7 +237,7 @@ impl Server {
         let own = self.addresses.iter().filter(|address| !self.is_tls && !address.ip().is_unspecified());
         let advertise = self.shared.advertise.iter().filter(|_| !self.is_tls).map(ToString::to_string);
         let addresses = own.map(ToString::to_string).chain(advertise).collect();
-        let member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
+        let member = Member::start(config, name, addresses, projects, workers, mail, store, seed).await?;
         #[cfg(feature = "admin")]
         let _ = self.admin.cluster.set(member.figures());
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
@@ -255,11 +265,10 @@ impl Server {
         let Some(member) = self.member.take() else { return };
         let until = instant() + self.drain_time;
         member.drain();
-        let projects = self.shared.projects.values();
-        projects.clone().for_each(|project| project.drain_cluster());
+        self.shared.cores().for_each(|project| project.drain_cluster());
         loop {
-            let sessions: usize = projects.clone().map(|project| project.remaining().sessions).sum();
-            if projects.clone().all(|project| project.remaining().is_nothing()) {
+            let sessions: usize = self.shared.cores().map(|project| project.remaining().sessions).sum();
+            if self.shared.cores().all(|project| project.remaining().is_nothing()) {
                 break;
             }
             // Nobody is there to go to: clients come back when there is.
@@ -296,7 +305,7 @@ impl Server {
         self.leave().await;
         let begun = instant();
         let mut connections = Vec::new();
-        for project in self.shared.projects.values() {
+        for project in self.shared.cores() {
             connections.extend(project.drain().into_iter().map(|conn| (Arc::clone(project), conn)));
         }
         info!(connections = connections.len(), "shutting down, asking clients to reconnect");
@@ -427,7 +436,11 @@ impl ServerBuilder {
         #[cfg(feature = "cluster")]
         let shared_store = (is_in_memory && config.cluster.is_some()).then(Arc::<NodeStore>::default);
         // Opening the store may have to repair it.
-        let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects));
+        #[cfg(feature = "cluster")]
+        let (workers, is_alone) = (config.workers, config.cluster.is_none());
+        #[cfg(not(feature = "cluster"))]
+        let (workers, is_alone) = (1, true);
+        let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, config.projects, workers, is_alone));
         let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
         #[cfg(feature = "cluster")]
         let shared = shared_store.clone().map(|shared| Store::as_async(shared));
@@ -438,17 +451,28 @@ impl ServerBuilder {
             None if is_in_memory => Store::as_task(backend),
             None => Store::on_thread(backend)?,
         };
+        #[cfg(feature = "cluster")]
+        let places = 0..cores.len();
         let projects = cores.into_iter().map(|core| Project::new(core, store.queue()));
         #[cfg(feature = "cluster")]
         let mail = config.cluster.as_ref().map(|_| Mail::new());
         #[cfg(feature = "cluster")]
-        let projects =
-            projects.enumerate().map(|(at, project)| project.linked(mail.as_ref().map(|mail| mail.link(at))));
-        let projects: Vec<_> = projects.map(Arc::new).collect();
+        let mut inboxes = Vec::new();
         #[cfg(feature = "cluster")]
-        let is_alone = mail.is_none();
-        #[cfg(not(feature = "cluster"))]
-        let is_alone = true;
+        let projects = {
+            let desks = places.step_by(usize::from(workers)).flat_map(|_| Desk::set_up(workers));
+            let mut desks = desks.filter(|_| workers > 1 && is_alone);
+            let linked = projects.enumerate().map(|(at, project)| match (&mail, desks.next()) {
+                (Some(mail), _) => project.linked(Some(mail.link(at))),
+                (None, Some((desk, inbox))) => {
+                    inboxes.push(inbox);
+                    project.linked(Some(Link::Floor(desk)))
+                }
+                (None, None) => project,
+            });
+            linked.collect::<Vec<_>>().into_iter()
+        };
+        let projects: Vec<_> = projects.map(Arc::new).collect();
 
         let now = now();
         let shared = Arc::new(Shared {
@@ -456,7 +480,7 @@ impl ServerBuilder {
             login_timeout: config.login_timeout,
             advertise: config.advertise,
             tasks: Arc::default(),
-            projects: projects.iter().map(|project| (project.app_id().clone(), Arc::clone(project))).collect(),
+            projects: by_app_id(&projects),
             admission: Arc::new(Admission::new(
                 AdmissionLimits {
                     connections: config.max_connections,
@@ -490,6 +514,8 @@ impl ServerBuilder {
         };
         let listeners = listeners.into_iter().zip(&shared.accepted).map(listen).collect();
         let mut timers: Vec<_> = projects.iter().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
+        #[cfg(feature = "cluster")]
+        timers.extend(inboxes.into_iter().zip(&projects).map(|(inbox, core)| tokio::spawn(inbox.serve(Arc::clone(core)))));
         timers.extend(tls.clone().map(|tls| tokio::spawn(tls.watch())));
         let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
         let drain_time = config.drain_time.unwrap_or(usual);
@@ -516,7 +542,7 @@ impl ServerBuilder {
         };
         #[cfg(feature = "cluster")]
         if let (Some(cluster), Some(mail)) = (config.cluster, mail) {
-            server.join(&cluster, projects, mail, shared_store).await?;
+            server.join(&cluster, projects, workers, mail, shared_store).await?;
         }
         Ok(server)
     }
@@ -534,11 +560,26 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
-/// Opens the backend and makes the cores with what it kept. Blocks.
+/// The cores of each project.
+fn by_app_id(cores: &[Arc<Project>]) -> BTreeMap<AppId, Workers> {
+    let mut projects: BTreeMap<AppId, Workers> = BTreeMap::new();
+    for core in cores {
+        match projects.get_mut(core.app_id()) {
+            Some(workers) => workers.push(Arc::clone(core)),
+            None => _ = projects.insert(core.app_id().clone(), Workers::new(Arc::clone(core))),
+        }
+    }
+    projects
+}
+
+/// Opens the backend and makes the cores with what it kept: so many of each project, which know of each other if the server
+/// is alone. Blocks.
 fn open(
     backend: Option<Box<dyn Backend>>,
     data_dir: Option<PathBuf>,
     projects: Vec<ProjectConfig>,
+    workers: u16,
+    is_alone: bool,
 ) -> Result<(Box<dyn Backend>, Vec<Core>), BackendError> {
     let mut backend = match (backend, data_dir) {
         (Some(backend), _) => backend,
@@ -547,13 +588,22 @@ fn open(
     };
     let mut cores = Vec::new();
     for project in projects {
-        let mut core = Core::new(project, seed()?, now());
+        let mut kept = Vec::new();
         for kind in StateKind::ALL {
-            for (key, value) in read_state(backend.as_mut(), core.app_id(), kind)? {
+            kept.extend(read_state(backend.as_mut(), &project.app_id, kind)?);
+        }
+        for number in 0..workers {
+            let mut core = Core::new(project.clone(), seed()?, now());
+            if workers > 1 && is_alone {
+                #[cfg(feature = "cluster")]
+                core.join_cluster(floor::id(number), floor::view(workers));
+            }
+            let values = if number + 1 == workers { std::mem::take(&mut kept) } else { kept.clone() };
+            for (key, value) in values {
                 core.restore(now(), key, value);
             }
+            cores.push(core);
         }
-        cores.push(core);
     }
     Ok((backend, cores))
 }

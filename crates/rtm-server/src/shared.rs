@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::AppId;
+use rtm_codec::{AppId, UserId};
 use tokio::sync::{Notify, futures::OwnedNotified};
 use tracing::warn;
 
@@ -25,6 +25,7 @@ use crate::{
     remote::Remote,
     tasks::Tasks,
     tls::Tls,
+    workers::Workers,
 };
 
 /// What all connections of a server share.
@@ -35,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) advertise: Option<Advertise>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) projects: BTreeMap<AppId, Arc<Project>>,
+    pub(crate) projects: BTreeMap<AppId, Workers>,
     pub(crate) draining: Draining,
     /// Whether logins are looked at: in a cluster only while the server is a member.
     pub(crate) is_serving: AtomicBool,
@@ -100,8 +101,14 @@ impl Shared {
         }
     }
 
-    pub(crate) fn project(&self, app_id: &AppId) -> Option<Arc<Project>> {
-        self.projects.get(app_id).map(Arc::clone)
+    /// The core of a project that serves a user.
+    pub(crate) fn project(&self, app_id: &AppId, user_id: Option<&UserId>) -> Option<Arc<Project>> {
+        self.projects.get(app_id).map(|workers| Arc::clone(workers.serving(app_id, user_id)))
+    }
+
+    /// The cores of all projects.
+    pub(crate) fn cores(&self) -> impl Iterator<Item = &Arc<Project>> {
+        self.projects.values().flat_map(Workers::all)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use rtm_client::{Client, RtmEvent, SendMessageOptions};
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::nodes::User;
+use crate::users::User;
 
 /// A sender at work: what became of each of its texts.
 pub(crate) struct Sender {

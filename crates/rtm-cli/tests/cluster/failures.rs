@@ -7,8 +7,9 @@ use tokio::time::sleep;
 
 use crate::{
     accounts::{Sender, texts_and_gaps},
-    nodes::{Nodes, User, is_text, log_in, soon},
+    nodes::Nodes,
     relay::Relay,
+    users::{User, is_text, log_in, soon},
 };
 
 /// All texts that were said to be delivered have come, in order, and none twice.

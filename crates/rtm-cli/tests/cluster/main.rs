@@ -10,3 +10,5 @@ mod nodes;
 mod relay;
 mod start;
 mod together;
+#[path = "../users/mod.rs"]
+mod users;

@@ -1,7 +1,6 @@
 //! Nodes as processes, and their clients.
 
 use std::{
-    fmt::Debug,
     fs::{self, File},
     io::{BufRead, BufReader},
     path::PathBuf,
@@ -9,16 +8,13 @@ use std::{
     time::Duration,
 };
 
-use rtm_client::{CallLimits, Client, ConnectionState, RtmEvent, Wire};
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    task::spawn_blocking,
-    time::timeout,
+use rtm_client::Wire;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use crate::{
+    nats::{Nats, free_ports},
+    users::{APP_ID, LIMIT, User, log_in},
 };
-
-use crate::nats::{Nats, free_ports};
-
-pub(crate) const APP_ID: &str = "0123456789abcdef0123456789abcdef";
 
 /// Nodes of one cluster. Killed when they are dropped.
 pub(crate) struct Nodes {
@@ -32,19 +28,15 @@ struct Running {
     child: Option<Child>,
 }
 
-/// A user's client.
-pub(crate) struct User {
-    pub(crate) client: Client,
-    /// Read from the client as they come, since one that is not read is sent no more after a while.
-    events: UnboundedReceiver<RtmEvent>,
-    pub(crate) name: String,
-}
-
 impl Nodes {
+    /// No nodes yet, on so many servers of NATS.
+    pub(crate) async fn new(nats: usize) -> Self {
+        Self { nats: Nats::start(nats).await, nodes: Vec::new() }
+    }
+
     /// So many nodes on so many servers of NATS: all are members.
     pub(crate) async fn start(nats: usize, nodes: usize) -> Self {
-        let nats = Nats::start(nats).await;
-        let mut all = Self { nats, nodes: Vec::new() };
+        let mut all = Self::new(nats).await;
         for port in free_ports(nodes) {
             let log = all.nats.directory().join(format!("node-{}.log", all.nodes.len()));
             all.nodes.push(Running { port, log, child: None });
@@ -64,7 +56,8 @@ impl Nodes {
         self.spawn_with(at, &urls, &[]);
     }
 
-    fn spawn_with(&mut self, at: usize, nats: &str, more: &[&str]) {
+    /// The same with other addresses of NATS and more arguments.
+    pub(crate) fn spawn_with(&mut self, at: usize, nats: &str, more: &[&str]) {
         let node = &mut self.nodes[at];
         let log = File::options().create(true).append(true).open(&node.log).unwrap();
         let args = serve(nats, node.port, &format!("node-{at}"));
@@ -157,80 +150,9 @@ impl Drop for Nodes {
     }
 }
 
-impl User {
-    /// The first event, from the next one on, that is wanted. Others are passed over.
-    pub(crate) async fn event(&mut self, what: &str, wanted: impl Fn(&RtmEvent) -> bool) -> RtmEvent {
-        let next = async {
-            loop {
-                let event = self.events.recv().await.unwrap_or_else(|| panic!("{} has ended", self.name));
-                if wanted(&event) {
-                    return event;
-                }
-            }
-        };
-        timeout(LIMIT, next).await.unwrap_or_else(|_| panic!("{what} does not come to {}", self.name))
-    }
-
-    /// What has come since the last time.
-    pub(crate) fn so_far(&mut self) -> Vec<RtmEvent> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
-    }
-
-    /// A message to another user arrives, and its sender learns it.
-    pub(crate) async fn tells(&self, other: &mut Self, text: &str) {
-        let sent = soon("sending", self.client.send_message_to_peer(&other.name, text)).await.unwrap();
-        assert!(sent.has_peer_received(), "{text} from {} to {}: {sent:?}", self.name, other.name);
-        let from = self.name.as_str();
-        other.event(text, |event| is_text(event, from, text)).await;
-    }
-}
-
-/// Whether an event is a text from this user, to its receiver or to a channel.
-pub(crate) fn is_text(event: &RtmEvent, from: &str, text: &str) -> bool {
-    match event {
-        RtmEvent::MessageFromPeer { peer_id, message, .. } => {
-            peer_id.as_str() == from && message.as_text() == Some(text)
-        }
-        RtmEvent::ChannelMessage { member_id, message, .. } => {
-            member_id.as_str() == from && message.as_text() == Some(text)
-        }
-        _ => false,
-    }
-}
-
-/// Logs a user in at one of these gateways.
-pub(crate) async fn log_in(wire: Wire, name: &str, gateways: &[String]) -> User {
-    let mut builder = Client::builder().app_id(APP_ID).wire(wire).call_limits(CallLimits::unlimited());
-    for gateway in gateways {
-        builder = builder.gateway(gateway);
-    }
-    let (client, mut all) = builder.build().unwrap();
-    let (came, events) = unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(event) = all.recv().await {
-            // The user may be gone.
-            let _ = came.send(event);
-        }
-    });
-    soon("logging in", client.login(name, None)).await.unwrap();
-    let mut user = User { client, events, name: name.to_owned() };
-    user.event("login", |event| {
-        matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Connected, .. })
-    })
-    .await;
-    user
-}
-
 /// The arguments of a node.
 pub(crate) fn serve(nats: &str, port: u16, name: &str) -> Vec<String> {
     let listen = format!("127.0.0.1:{port}");
     let args = ["serve", "--listen", &listen, "--project", APP_ID, "--no-limits", "--cluster", nats, "--node", name];
     args.map(str::to_owned).to_vec()
 }
-
-/// What may not take long.
-pub(crate) async fn soon<T: Debug>(what: &str, doing: impl IntoFuture<Output = T>) -> T {
-    timeout(LIMIT, doing.into_future()).await.unwrap_or_else(|_| panic!("{what} takes too long"))
-}
-
-pub(crate) const LIMIT: Duration = Duration::from_secs(40);

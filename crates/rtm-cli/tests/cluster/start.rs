@@ -9,7 +9,8 @@ use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
 
 use crate::{
     nats::{Nats, free_ports},
-    nodes::{APP_ID, Nodes, serve},
+    nodes::{Nodes, serve},
+    users::APP_ID,
 };
 
 /// `rtm serve` with these arguments, which has to end by itself.

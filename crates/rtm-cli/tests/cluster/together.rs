@@ -5,7 +5,11 @@ use std::time::Duration;
 use rtm_client::{ConnectionChangeReason, RtmEvent, Wire};
 use serde_json::Value;
 
-use crate::nodes::{APP_ID, Nodes, is_text, soon};
+use crate::{
+    accounts::{Sender, texts_and_gaps},
+    nodes::Nodes,
+    users::{APP_ID, meet},
+};
 
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
@@ -15,39 +19,37 @@ async fn users_on_three_nodes_are_with_each_other() {
     for (at, wire) in [(0, Wire::Native), (1, Wire::Vendor), (2, Wire::Native), (0, Wire::Vendor)] {
         users.push(nodes.log_in(wire, &format!("user-{}", users.len()), &[at]).await);
     }
-    for from in 0..users.len() {
-        for to in (0..users.len()).filter(|to| *to != from) {
-            let [sender, receiver] = users.get_disjoint_mut([from, to]).unwrap();
-            sender.tells(receiver, &format!("from {from} to {to}")).await;
-        }
-    }
+    meet(&mut users).await;
+}
 
-    let mut channels = Vec::new();
-    for user in &users {
-        let channel = user.client.channel("room").unwrap();
-        soon("joining", channel.join()).await.unwrap();
-        channels.push(channel);
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn users_on_nodes_with_several_cores_are_with_each_other() {
+    let mut nodes = Nodes::new(1).await;
+    let urls = nodes.nats.urls();
+    for workers in ["3", "1", "2"] {
+        nodes.add(&urls, &["--workers", workers]).await;
     }
-    for (from, channel) in channels.iter().enumerate() {
-        let text = format!("all, from {from}");
-        soon("sending", channel.send_message(text.as_str())).await.unwrap();
-        let sender = users[from].name.clone();
-        for user in users.iter_mut().filter(|user| user.name != sender) {
-            user.event(&text, |event| is_text(event, &sender, &text)).await;
-        }
-        let mut members = soon("asking", channel.members()).await.unwrap();
-        members.sort();
-        assert_eq!(members, ["user-0", "user-1", "user-2", "user-3"]);
+    let mut users = Vec::new();
+    for first in [0, 1, 2, 0, 2, 0] {
+        // It begins at one node and knows the others too.
+        let at = [first, (first + 1) % 3, (first + 2) % 3];
+        let wire = if users.len() % 2 == 0 { Wire::Native } else { Wire::Vendor };
+        users.push(nodes.log_in(wire, &format!("user-{}", users.len()), &at).await);
     }
-
-    let watcher = &mut users[1];
-    soon("watching", watcher.client.subscribe_peers_online_status(["user-2"])).await.unwrap();
-    drop(channels);
-    soon("leaving", users[2].client.logout()).await.unwrap();
-    let left =
-        |event: &RtmEvent| matches!(event, RtmEvent::MemberLeft { member_id, .. } if member_id.as_str() == "user-2");
-    users[0].event("a member that left", left).await;
-    users[1].event("a state", |event| matches!(event, RtmEvent::PeersOnlineStatusChanged { .. })).await;
+    meet(&mut users).await;
+    // Whoever logs in on another node is on another core too, and its session goes with it.
+    let mut again = nodes.log_in(Wire::Native, "user-0", &[2]).await;
+    users[1].tells(&mut again, "at the second node").await;
+    let sender = Sender::start(users[1].client.clone(), "user-4".to_owned(), Duration::from_millis(10));
+    nodes.stop(2, Duration::from_secs(70)).await;
+    nodes.spawn_with(2, &urls, &["--workers", "4"]);
+    nodes.listening(2).await;
+    let outcomes = sender.stop().await;
+    let lost: Vec<_> = outcomes.iter().filter(|(_, outcome)| !outcome.contains("Delivered")).take(9).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    let (_, gaps) = texts_and_gaps(&mut users[4]);
+    assert_eq!(gaps, 0, "a session has moved from core to core");
 }
 
 #[tokio::test]

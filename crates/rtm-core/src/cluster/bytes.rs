@@ -9,7 +9,7 @@ use bincode::{
 use thiserror::Error;
 
 use super::view::{NodeId, NodeName};
-use crate::binary::{Id, ids};
+use crate::binary::Id;
 
 /// These bytes are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -48,7 +48,20 @@ impl From<ParcelErrorKind> for ParcelError {
     }
 }
 
-ids!(NodeName);
+impl Encode for Id<NodeName> {
+    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for Id<NodeName> {
+    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let text = <String as Decode<C>>::decode(decoder)?;
+        NodeName::told(&text).map(Self).map_err(|_| DecodeError::Other("this is no name of a node"))
+    }
+}
+
+bincode::impl_borrow_decode!(Id<NodeName>);
 
 #[derive(Debug, Encode, Decode)]
 pub(super) struct NodeIdV1(Id<NodeName>, u64);

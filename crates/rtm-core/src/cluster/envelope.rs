@@ -94,6 +94,19 @@ pub enum Parcel {
         /// The bytes of a message or of a packed session, as they are.
         body: Bytes,
     },
+    /// The same where a node has several cores of each project.
+    Workers {
+        /// Which of the sender's cores says it.
+        from: u16,
+        /// Which of the receiver's cores it is for.
+        to: u16,
+        /// Which project.
+        app_id: AppId,
+        /// What it is, as the core says it.
+        head: Bytes,
+        /// The bytes of a message or of a packed session, as they are.
+        body: Bytes,
+    },
 }
 
 /// A parcel in bytes, which several nodes may be sent.
@@ -110,6 +123,9 @@ impl Parcel {
         match self {
             Self::Project { app_id, head, body } => {
                 Sealed { head: encode(&ParcelV1::Project(Id(app_id), head.to_vec())).into(), body }
+            }
+            Self::Workers { from, to, app_id, head, body } => {
+                Sealed { head: encode(&ParcelV1::Workers(from, to, Id(app_id), head.to_vec())).into(), body }
             }
         }
     }
@@ -130,6 +146,9 @@ impl Sealed {
     pub fn open(self) -> Result<Parcel, ParcelError> {
         match decode(&self.head)? {
             ParcelV1::Project(Id(app_id), head) => Ok(Parcel::Project { app_id, head: head.into(), body: self.body }),
+            ParcelV1::Workers(from, to, Id(app_id), head) => {
+                Ok(Parcel::Workers { from, to, app_id, head: head.into(), body: self.body })
+            }
         }
     }
 }
@@ -232,6 +251,7 @@ struct DataV1 {
 #[derive(Debug, Encode, Decode)]
 enum ParcelV1 {
     Project(Id<AppId>, Vec<u8>),
+    Workers(u16, u16, Id<AppId>, Vec<u8>),
 }
 
 tags! {
@@ -317,7 +337,7 @@ mod tests {
             data(vec![parcel(b"head", b"body").seal(), parcel(b"", b"").seal()]),
             Frame::Ack(Acks { urgent: (1, 2), bulk: (3, 4) }),
             Frame::Reset { priority: Priority::Urgent, post: 9 },
-            Frame::View(View::empty(4).next(&[Change::Join(id("a"), 1), Change::Join(id("b"), 1)])),
+            Frame::View(View::empty(4).next(&[Change::Join(id("a"), 1, 1), Change::Join(id("b"), 1, 1)])),
         ]
     }
 
@@ -333,13 +353,14 @@ mod tests {
                 incarnation: 7,
                 counter: 8,
                 proto: 1,
+                workers: 3,
                 epoch: 9,
                 deaf: vec![Deaf { node: id("b").name, seconds: 3 }],
             }),
         ] {
             assert_eq!(LeaseEntry::decode(&entry.encode()), Ok(entry));
         }
-        let view = View::empty(4).next(&[Change::Join(id("a"), 1)]);
+        let view = View::empty(4).next(&[Change::Join(id("a"), 1, 1)]);
         assert_eq!(View::decode(&view.encode()), Ok(view.clone()));
         assert!(LeaseEntry::decode(&view.encode()).is_err());
         let entry = UserEntry { node: id("a"), session: SessionId([5; 16]), epoch: 300 };
@@ -347,6 +368,11 @@ mod tests {
         assert!(View::decode(&entry.encode()).is_err());
         assert!(UserEntry::decode(&view.encode()).is_err());
         assert_eq!(parcel(b"head", b"body").seal().open(), Ok(parcel(b"head", b"body")));
+        let between_workers =
+            Parcel::Workers { from: 1, to: 2, app_id: app(), head: Bytes::from_static(b"h"), body: Bytes::new() };
+        assert_eq!(between_workers.clone().seal().open(), Ok(between_workers));
+        let of_workers = View::empty(4).next(&[Change::Join(id("a"), 1, 4)]);
+        assert_eq!(View::decode(&of_workers.encode()), Ok(of_workers));
     }
 
     /// The tags of this version: nodes of other versions know them by these bytes.
@@ -368,11 +394,14 @@ mod tests {
             incarnation: 7,
             counter: 8,
             proto: 1,
+            workers: 1,
             epoch: 9,
             deaf: vec![Deaf { node: id("b").name, seconds: 3 }],
         };
         assert_eq!(LeaseEntry::Lease(lease).encode()[..], [0, 7, 8, 1, 9, 1, 1, b'b', 3]);
         assert_eq!(View::empty(5).encode()[..], [2, 5, 0, 0]);
+        let between_workers = Parcel::Workers { from: 1, to: 2, app_id: app(), head: Bytes::new(), body: Bytes::new() };
+        assert_eq!(between_workers.seal().head[..], [&[1, 1, 2, 32], app().as_str().as_bytes(), &[0]].concat());
         let entry = UserEntry { node: id("a"), session: SessionId([5; 16]), epoch: 300 };
         assert_eq!(entry.encode()[..], [&[3, 1, b'a', 7][..], &[5; 16], &[251, 44, 1]].concat());
     }
@@ -382,7 +411,7 @@ mod tests {
         let payload = envelope(data(vec![parcel(b"head", b"body").seal()])).encode();
         let range = payload.as_ptr_range();
         let Frame::Data(data) = Envelope::decode(payload).unwrap().frame else { panic!("other frame") };
-        let Parcel::Project { body, .. } = data.parcels[0].clone().open().unwrap();
+        let Parcel::Project { body, .. } = data.parcels[0].clone().open().unwrap() else { panic!("other parcel") };
         assert!(range.contains(&body.as_ptr()));
     }
 

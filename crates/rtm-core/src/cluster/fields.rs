@@ -211,7 +211,7 @@ impl Field for NodeName {
 
     fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
         let name: String = input.value()?;
-        Self::new(&name).map_err(|_| ParcelErrorKind::Damaged.into())
+        Self::told(&name).map_err(|_| ParcelErrorKind::Damaged.into())
     }
 }
 

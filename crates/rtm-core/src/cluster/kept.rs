@@ -7,7 +7,7 @@ use rtm_codec::SessionId;
 use super::{
     bytes::{NodeIdV1, ParcelError, ParcelErrorKind, decode, encode, tags},
     users::UserEntry,
-    view::{Member, NodeName, Role, View},
+    view::{MOST_WORKERS, Member, NodeName, Role, View},
 };
 use crate::binary::Id;
 
@@ -32,6 +32,8 @@ pub struct Lease {
     pub counter: u64,
     /// The newest version that it understands.
     pub proto: u16,
+    /// How many cores of each project it has, at least 1.
+    pub workers: u16,
     /// The view that it has.
     pub epoch: u64,
     /// The members of that view with which it is not in touch, in both directions.
@@ -75,7 +77,7 @@ impl LeaseEntry {
             Self::Lease(lease) => KeptV1::Lease(LeaseV1 {
                 incarnation: lease.incarnation,
                 counter: lease.counter,
-                proto: lease.proto,
+                proto: with_workers(lease.proto, lease.workers),
                 epoch: lease.epoch,
                 deaf: lease.deaf.iter().map(|deaf| (Id(deaf.node.clone()), deaf.seconds)).collect(),
             }),
@@ -94,7 +96,8 @@ impl LeaseEntry {
             KeptV1::Lease(lease) => Ok(Self::Lease(Lease {
                 incarnation: lease.incarnation,
                 counter: lease.counter,
-                proto: lease.proto,
+                proto: proto_of(lease.proto),
+                workers: workers_of(lease.proto),
                 epoch: lease.epoch,
                 deaf: lease.deaf.into_iter().map(|(Id(node), seconds)| Deaf { node, seconds }).collect(),
             })),
@@ -165,7 +168,10 @@ tags! {
 
 impl From<&View> for ViewV1 {
     fn from(view: &View) -> Self {
-        let members = view.members().iter().map(|member| (member.id.clone().into(), member.role.into(), member.proto));
+        let members = view
+            .members()
+            .iter()
+            .map(|member| (member.id.clone().into(), member.role.into(), with_workers(member.proto, member.workers)));
         Self { epoch: view.epoch(), members: members.collect(), homes: view.homes().to_vec() }
     }
 }
@@ -174,10 +180,27 @@ impl TryFrom<ViewV1> for View {
     type Error = ParcelError;
 
     fn try_from(view: ViewV1) -> Result<Self, ParcelError> {
-        let members =
-            view.members.into_iter().map(|(id, role, proto)| Member { id: id.into(), role: role.into(), proto });
+        let members = view.members.into_iter().map(|(id, role, proto)| Member {
+            id: id.into(),
+            role: role.into(),
+            proto: proto_of(proto),
+            workers: workers_of(proto),
+        });
         Self::from_parts(view.epoch, members.collect(), view.homes).ok_or_else(|| ParcelErrorKind::Damaged.into())
     }
+}
+
+/// A version and a number of workers as one number: a node with one worker is written as before there were any.
+fn with_workers(proto: u16, workers: u16) -> u16 {
+    (proto & 0xff) | ((workers.clamp(1, MOST_WORKERS) - 1) << 8)
+}
+
+fn proto_of(number: u16) -> u16 {
+    number & 0xff
+}
+
+fn workers_of(number: u16) -> u16 {
+    (number >> 8) + 1
 }
 
 /// The newest version of what nodes say that this code understands.

@@ -29,6 +29,8 @@ pub struct MembershipConfig {
     pub name: NodeName,
     /// The newest version of what nodes say that it understands.
     pub proto: u16,
+    /// How many cores of each project it has.
+    pub workers: u16,
     /// How long it goes on alone before it says so ([`MembershipEvent::IsolatedTooLong`]). 30 s.
     pub isolated_for: Duration,
 }
@@ -37,7 +39,7 @@ impl MembershipConfig {
     /// The usual settings.
     #[must_use]
     pub fn new(name: NodeName) -> Self {
-        Self { name, proto: PROTO, isolated_for: Duration::from_secs(30) }
+        Self { name, proto: PROTO, workers: 1, isolated_for: Duration::from_secs(30) }
     }
 }
 

@@ -27,6 +27,17 @@ impl ProjectParcel {
         Parcel::Project { app_id: app_id.clone(), head: out.head.into(), body: out.body }.seal()
     }
 
+    /// The same between two cores of their nodes' several: from which, to which.
+    #[must_use]
+    pub fn seal_between(&self, app_id: &AppId, from: u16, to: u16) -> Sealed {
+        if (from, to) == (0, 0) {
+            return self.seal(app_id);
+        }
+        let mut out = Output::default();
+        self.put(&mut out);
+        Parcel::Workers { from, to, app_id: app_id.clone(), head: out.head.into(), body: out.body }.seal()
+    }
+
     /// Reads what [`Parcel::Project`] has.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub enum ForCore {
     Parcel {
         /// Which project.
         app_id: AppId,
+        /// Which of this node's cores of it.
+        worker: u16,
         /// Whose core says it.
         from: NodeId,
         /// What.
@@ -31,6 +33,8 @@ pub enum ForCore {
     Posted {
         /// Which project.
         app_id: AppId,
+        /// Which of this node's cores of it.
+        worker: u16,
         /// The ticket that its core gave out.
         ticket: Ticket,
         /// What became of it.
@@ -43,11 +47,11 @@ pub enum ForCore {
     },
 }
 
-/// Carries what the cores of a node's projects say to the node's post, and back.
+/// Carries what the cores of a node's projects say to the node's post, and back; and what cores of one node say to each other.
 #[derive(Debug, Default)]
 pub struct Router {
     next: u64,
-    tickets: BTreeMap<Ticket, (AppId, Ticket)>,
+    tickets: BTreeMap<Ticket, (AppId, u16, Ticket)>,
     out: VecDeque<ForCore>,
     refused: u64,
 }
@@ -55,19 +59,28 @@ pub struct Router {
 impl Router {
     /// A core has this to say. What no box takes is settled at once, or is news that its receiver is to ask for again.
     pub fn post(&mut self, node: &mut Node, now: Instant, app_id: &AppId, posting: Posting) {
+        self.post_from(0, node, now, app_id, posting);
+    }
+
+    /// The same for one of several cores of a project, by its number.
+    pub fn post_from(&mut self, worker: u16, node: &mut Node, now: Instant, app_id: &AppId, posting: Posting) {
         let Posting { to, parcel, ticket } = posting;
+        let (to, to_worker) = to.node_and_worker();
+        if to == *node.id() {
+            return self.hand_over(&to, worker, to_worker, app_id, parcel, ticket);
+        }
         let number = ticket.map(|_| {
             self.next += 1;
             Ticket(self.next)
         });
-        let sent = node.send(now, &to, PROJECTS, parcel.seal(app_id), number);
+        let sent = node.send(now, &to, PROJECTS, parcel.seal_between(app_id, worker, to_worker), number);
         match (sent, number, ticket) {
             (Ok(()), Some(number), Some(ticket)) => {
-                self.tickets.insert(number, (app_id.clone(), ticket));
+                self.tickets.insert(number, (app_id.clone(), worker, ticket));
             }
             (Err(why), _, Some(ticket)) => {
                 let posted = if why == NotSent::Left { Posted::Left } else { Posted::Dropped };
-                self.out.push_back(ForCore::Posted { app_id: app_id.clone(), ticket, posted });
+                self.out.push_back(ForCore::Posted { app_id: app_id.clone(), worker, ticket, posted });
             }
             (Err(NotSent::Full | NotSent::TooLarge), _, None) => node.reset(now, &to, PROJECTS),
             (Err(NotSent::Left), _, None) | (Ok(()), _, _) => {}
@@ -77,9 +90,16 @@ impl Router {
     /// Something came by post. A parcel that cannot be read is counted, and its sender begins anew.
     pub fn handle(&mut self, node: &mut Node, now: Instant, event: PostEvent) {
         match event {
-            PostEvent::Received { from, priority, parcel: Parcel::Project { app_id, head, body } } => {
+            PostEvent::Received { from, priority, parcel } => {
+                let (from_worker, worker, app_id, head, body) = match parcel {
+                    Parcel::Project { app_id, head, body } => (0, 0, app_id, head, body),
+                    Parcel::Workers { from, to, app_id, head, body } => (from, to, app_id, head, body),
+                };
                 match ProjectParcel::open(&head, body) {
-                    Ok(parcel) => self.out.push_back(ForCore::Parcel { app_id, from, parcel }),
+                    Ok(parcel) => {
+                        let from = from.worker(from_worker);
+                        self.out.push_back(ForCore::Parcel { app_id, worker, from, parcel });
+                    }
                     Err(_) => {
                         self.refused += 1;
                         node.refuse(now, &from, priority);
@@ -87,18 +107,37 @@ impl Router {
                 }
             }
             PostEvent::Settled(number, settled) => {
-                if let Some((app_id, ticket)) = self.tickets.remove(&number) {
+                if let Some((app_id, worker, ticket)) = self.tickets.remove(&number) {
                     let posted = match settled {
                         Settled::Taken => Posted::Taken,
                         Settled::Left => Posted::Left,
                         Settled::Reset => Posted::Dropped,
                     };
-                    self.out.push_back(ForCore::Posted { app_id, ticket, posted });
+                    self.out.push_back(ForCore::Posted { app_id, worker, ticket, posted });
                 }
             }
             PostEvent::Restarted { from, .. } => self.out.push_back(ForCore::Restarted { from }),
             PostEvent::Refused { .. } | PostEvent::Condition(..) => {}
         }
+    }
+
+    /// Hands what one core says to another of this node: it has it at once.
+    pub fn hand_over(
+        &mut self,
+        node: &NodeId,
+        from: u16,
+        to: u16,
+        app_id: &AppId,
+        parcel: ProjectParcel,
+        ticket: Option<Ticket>,
+    ) {
+        self.out.push_back(ForCore::Parcel { app_id: app_id.clone(), worker: to, from: node.worker(from), parcel });
+        self.out.extend(ticket.map(|ticket| ForCore::Posted {
+            app_id: app_id.clone(),
+            worker: from,
+            ticket,
+            posted: Posted::Taken,
+        }));
     }
 
     /// The next thing for a core.
@@ -154,7 +193,7 @@ mod tests {
             NodeConfig { membership: MembershipConfig::new(NodeName::new("a").unwrap()), post: PostConfig::default() };
         let mut node = Node::new(config, 1, now);
         let other = NodeId { name: NodeName::new("b").unwrap(), incarnation: 7 };
-        let view = View::empty(0).next(&[Change::Join(node.id().clone(), 1), Change::Join(other.clone(), 1)]);
+        let view = View::empty(0).next(&[Change::Join(node.id().clone(), 1, 1), Change::Join(other.clone(), 1, 1)]);
         node.set_post_view(now.instant, &view);
         (node, other)
     }
@@ -174,11 +213,42 @@ mod tests {
         assert_eq!(router.take(), None);
         for (number, letter) in [(2, 'b'), (1, 'a')] {
             router.handle(&mut node, now.instant, PostEvent::Settled(Ticket(number), Settled::Taken));
-            let posted = ForCore::Posted { app_id: app(letter), ticket: Ticket(1), posted: Posted::Taken };
+            let posted = ForCore::Posted { app_id: app(letter), worker: 0, ticket: Ticket(1), posted: Posted::Taken };
             assert_eq!(router.take(), Some(posted));
         }
         router.handle(&mut node, now.instant, PostEvent::Settled(Ticket(1), Settled::Taken));
         assert_eq!(router.take(), None, "a ticket is settled once");
+    }
+
+    #[test]
+    fn what_one_core_says_to_another_of_its_node_is_there_at_once() {
+        let now = now();
+        let (mut node, _) = node(now);
+        let me = node.id().clone();
+        let mut router = Router::default();
+        router.post_from(1, &mut node, now.instant, &app('a'), posting(&me.worker(2), Some(5)));
+        let parcel = watch("u");
+        let from = me.worker(1);
+        assert_eq!(router.take(), Some(ForCore::Parcel { app_id: app('a'), worker: 2, from, parcel }));
+        let posted = ForCore::Posted { app_id: app('a'), worker: 1, ticket: Ticket(5), posted: Posted::Taken };
+        assert_eq!((router.take(), router.take()), (Some(posted), None));
+    }
+
+    #[test]
+    fn what_cores_of_two_nodes_say_names_the_cores() {
+        let now = now();
+        let (mut node, other) = node(now);
+        let mut router = Router::default();
+        let sealed = watch("u").seal_between(&app('a'), 3, 1);
+        let received = PostEvent::Received { from: other.clone(), priority: PROJECTS, parcel: sealed.open().unwrap() };
+        router.handle(&mut node, now.instant, received);
+        let (from, parcel) = (other.worker(3), watch("u"));
+        assert_eq!(router.take(), Some(ForCore::Parcel { app_id: app('a'), worker: 1, from, parcel }));
+        router.post_from(1, &mut node, now.instant, &app('a'), posting(&other.worker(3), Some(1)));
+        assert_eq!(router.take(), None, "it is on its way");
+        router.handle(&mut node, now.instant, PostEvent::Settled(Ticket(1), Settled::Taken));
+        let posted = ForCore::Posted { app_id: app('a'), worker: 1, ticket: Ticket(1), posted: Posted::Taken };
+        assert_eq!(router.take(), Some(posted));
     }
 
     #[test]
@@ -188,7 +258,7 @@ mod tests {
         let mut router = Router::default();
         let stranger = NodeId { incarnation: 8, ..other.clone() };
         router.post(&mut node, now.instant, &app('a'), posting(&stranger, Some(1)));
-        let posted = |ticket, posted| ForCore::Posted { app_id: app('a'), ticket: Ticket(ticket), posted };
+        let posted = |ticket, posted| ForCore::Posted { app_id: app('a'), worker: 0, ticket: Ticket(ticket), posted };
         assert_eq!(router.take(), Some(posted(1, Posted::Left)));
         let mut sent = 1;
         let refused = loop {
@@ -222,7 +292,7 @@ mod tests {
         };
         router.handle(&mut node, now.instant, received(&[11, 1, 1, b'u']));
         let parcel = watch("u");
-        assert_eq!(router.take(), Some(ForCore::Parcel { app_id: app('a'), from: other.clone(), parcel }));
+        assert_eq!(router.take(), Some(ForCore::Parcel { app_id: app('a'), worker: 0, from: other.clone(), parcel }));
         router.handle(&mut node, now.instant, received(&[99]));
         assert_eq!((router.take(), router.refused()), (None, 1));
         let NodeOutput::Publish { payload, .. } = std::iter::repeat_with(|| node.poll_output())

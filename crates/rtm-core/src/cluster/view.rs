@@ -1,10 +1,11 @@
 //! The view: who is a member, in which role, and which home has which partition.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
 use thiserror::Error;
 
-/// The name of a node: 1 to 64 visible ASCII characters. It stays when the node starts again.
+/// The name of a node: 1 to 64 visible ASCII characters. It stays when the node starts again. Where a node has several
+/// cores of each project, the name of each but the first has its number behind a blank.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);
 
@@ -21,10 +22,38 @@ impl NodeName {
         Ok(Self(name.into()))
     }
 
+    /// A name as nodes tell it to each other: it may be that of a core.
+    pub(crate) fn told(name: &str) -> Result<Self, InvalidNodeName> {
+        match name.split_once(' ') {
+            Some((node, worker)) => match worker.parse() {
+                Ok(number @ 1..MOST_WORKERS) if !worker.starts_with(['0', '+']) => Ok(Self::new(node)?.worker(number)),
+                _ => Err(InvalidNodeName),
+            },
+            None => Self::new(name),
+        }
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The node's own name, also where this is the one of a core.
+    #[must_use]
+    pub fn node(&self) -> Self {
+        self.split().0
+    }
+
+    fn worker(&self, number: u16) -> Self {
+        if number == 0 { self.clone() } else { Self(format!("{self} {number}").into()) }
+    }
+
+    fn split(&self) -> (Self, u16) {
+        match self.0.split_once(' ') {
+            Some((node, number)) => (Self(node.into()), number.parse().unwrap_or_default()),
+            None => (self.clone(), 0),
+        }
     }
 }
 
@@ -61,6 +90,21 @@ pub struct NodeId {
     pub incarnation: u64,
 }
 
+impl NodeId {
+    /// One of the node's cores of a project, by its number from 0.
+    #[must_use]
+    pub fn worker(&self, number: u16) -> Self {
+        Self { name: self.name.worker(number), incarnation: self.incarnation }
+    }
+
+    /// The node that a core is on, and the core's number there.
+    #[must_use]
+    pub fn node_and_worker(&self) -> (Self, u16) {
+        let (name, number) = self.name.split();
+        (Self { name, incarnation: self.incarnation }, number)
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{:x}", self.name, self.incarnation)
@@ -87,6 +131,8 @@ pub struct Member {
     pub role: Role,
     /// The newest version of what nodes say that it understands.
     pub proto: u16,
+    /// How many cores of each project it has.
+    pub workers: u16,
 }
 
 /// Who is a member. There is one view at a time, and each has a higher epoch than the one before.
@@ -101,8 +147,9 @@ pub struct View {
 /// A step from one view to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A node comes in, as an edge, understanding so new a version. An earlier life of it must have left.
-    Join(NodeId, u16),
+    /// A node comes in, as an edge, understanding so new a version, with so many cores of each project. An earlier life of
+    /// it must have left.
+    Join(NodeId, u16, u16),
     /// A node goes.
     Leave(NodeId),
     /// A member becomes a home.
@@ -124,7 +171,8 @@ impl View {
         let has_homes = members.iter().any(|member| member.role != Role::Edge);
         let fits = if has_homes { homes.len() == usize::from(PARTITIONS) } else { homes.is_empty() };
         let are_homes = homes.iter().all(|&at| members.get(usize::from(at)).is_some_and(|it| it.role != Role::Edge));
-        let is_good = members.len() <= MEMBERS && is_sorted && fits && are_homes;
+        let has_workers = members.iter().all(|member| (1..=MOST_WORKERS).contains(&member.workers));
+        let is_good = members.len() <= MEMBERS && has_workers && is_sorted && fits && are_homes;
         is_good.then_some(Self { epoch, members, homes })
     }
 
@@ -181,6 +229,29 @@ impl View {
         (0..PARTITIONS).filter(move |&partition| self.home(partition).is_some_and(|home| home.id == *id))
     }
 
+    /// The view as the cores of a project have it: each core of a node is a member, and the partitions of which the node is the
+    /// home are divided among its cores.
+    #[must_use]
+    pub fn by_worker(&self) -> Self {
+        if self.members.iter().all(|member| member.workers == 1) {
+            return self.clone();
+        }
+        let each = self.members.iter().enumerate().flat_map(|(at, member)| {
+            let core = |number| Member { id: member.id.worker(number), workers: 1, ..member.clone() };
+            (0..member.workers).map(move |number| (core(number), at, number))
+        });
+        let mut each: Vec<_> = each.collect();
+        each.sort_by(|(a, ..), (b, ..)| a.id.name.cmp(&b.id.name));
+        let places: BTreeMap<_, _> =
+            (0_u16..).zip(&each).map(|(place, (_, at, number))| ((*at, *number), place)).collect();
+        let homes = (0..).zip(&self.homes).map(|(partition, home): (u16, _)| {
+            let at = usize::from(*home);
+            places[&(at, partition % self.members[at].workers)]
+        });
+        let homes = homes.collect();
+        Self { epoch: self.epoch, members: each.into_iter().map(|(member, ..)| member).collect(), homes }
+    }
+
     /// Whether some partition is not where it should be in the end.
     #[must_use]
     pub fn is_unbalanced(&self) -> bool {
@@ -196,11 +267,14 @@ impl View {
         for change in changes {
             let find = |id: &NodeId| members.iter().position(|member| member.id == *id);
             match change {
-                Change::Join(id, proto) => {
+                Change::Join(id, proto, workers) => {
                     let at = members.partition_point(|member| member.id.name < id.name);
                     let is_there = members.get(at).is_some_and(|member| member.id.name == id.name);
                     if !is_there && members.len() < MEMBERS {
-                        members.insert(at, Member { id: id.clone(), role: Role::Edge, proto: *proto });
+                        members.insert(at, {
+                            let (id, role) = (id.clone(), Role::Edge);
+                            Member { id, role, proto: *proto, workers: *workers }
+                        });
                     }
                 }
                 Change::Leave(id) => members.retain(|member| member.id != *id),
@@ -314,6 +388,9 @@ pub const PARTITIONS: u16 = 1024;
 /// The most members of a view.
 pub const MEMBERS: usize = 256;
 
+/// The most cores that a node may have of each project.
+pub const MOST_WORKERS: u16 = 64;
+
 /// So many partitions move in one view where nobody left.
 pub(super) const PLANNED_MOVES: usize = 64;
 
@@ -331,7 +408,7 @@ mod tests {
     }
 
     fn balanced(names: &[&str]) -> View {
-        let joins: Vec<_> = names.iter().map(|name| Change::Join(id(name, 1), 1)).collect();
+        let joins: Vec<_> = names.iter().map(|name| Change::Join(id(name, 1), 1, 1)).collect();
         let homes: Vec<_> = names.iter().map(|name| Change::Home(id(name, 1))).collect();
         let mut view = View::empty(0).next(&joins).next(&homes);
         while view.is_unbalanced() {
@@ -385,7 +462,7 @@ mod tests {
     #[test]
     fn a_home_that_comes_takes_at_most_64_partitions_a_view_and_moves_none_between_others() {
         let old = balanced(&["a", "b", "c"]);
-        let mut view = old.next(&[Change::Join(id("d", 1), 1)]);
+        let mut view = old.next(&[Change::Join(id("d", 1), 1, 1)]);
         assert_eq!(moved(&old, &view), 0, "an edge is no home");
         view = view.next(&[Change::Home(id("d", 1))]);
         let mut steps = 1;
@@ -429,9 +506,9 @@ mod tests {
 
     #[test]
     fn edges_become_homes_at_once_where_fewer_than_two_would_be() {
-        let first = View::empty(4).next(&[Change::Join(id("a", 1), 1)]);
+        let first = View::empty(4).next(&[Change::Join(id("a", 1), 1, 1)]);
         assert_eq!((first.epoch(), first.members()[0].role), (5, Role::Home));
-        let three = first.next(&[Change::Join(id("b", 1), 1)]).next(&[Change::Join(id("c", 1), 1)]);
+        let three = first.next(&[Change::Join(id("b", 1), 1, 1)]).next(&[Change::Join(id("c", 1), 1, 1)]);
         let roles = |view: &View| view.members().iter().map(|member| member.role).collect::<Vec<_>>();
         assert_eq!(roles(&three), [Role::Home, Role::Home, Role::Edge]);
         assert_eq!(roles(&three.next(&[Change::Drain(id("a", 1))])), [Role::Draining, Role::Home, Role::Home]);
@@ -440,21 +517,47 @@ mod tests {
     #[test]
     fn a_second_life_comes_in_only_when_the_first_has_left() {
         let view = balanced(&["a", "b"]);
-        assert!(!view.next(&[Change::Join(id("a", 2), 1)]).has(&id("a", 2)));
-        let next = view.next(&[Change::Leave(id("a", 1)), Change::Join(id("a", 2), 1)]);
+        assert!(!view.next(&[Change::Join(id("a", 2), 1, 1)]).has(&id("a", 2)));
+        let next = view.next(&[Change::Leave(id("a", 1)), Change::Join(id("a", 2), 1, 1)]);
         assert!(next.has(&id("a", 2)) && !next.has(&id("a", 1)));
     }
 
     #[test]
     fn what_is_said_is_what_the_oldest_member_understands() {
-        let view = View::empty(0).next(&[Change::Join(id("a", 1), 3), Change::Join(id("b", 1), 2)]);
+        let view = View::empty(0).next(&[Change::Join(id("a", 1), 3, 1), Change::Join(id("b", 1), 2, 1)]);
         assert_eq!(view.proto(), 2);
         assert_eq!(view.next(&[Change::Leave(id("b", 1))]).proto(), 3);
     }
 
     #[test]
+    fn the_cores_of_a_node_are_members_of_what_cores_see_and_share_its_partitions() {
+        let joins = [Change::Join(id("a", 1), 1, 3), Change::Join(id("a1", 1), 1, 1), Change::Join(id("b", 1), 1, 12)];
+        let homes = ["a", "a1", "b"].map(|name| Change::Home(id(name, 1)));
+        let view = View::empty(0).next(&joins).next(&homes);
+        let seen = view.by_worker();
+        assert_eq!((seen.epoch(), seen.members().len()), (view.epoch(), 16));
+        for partition in 0..PARTITIONS {
+            let (node, _) = seen.home(partition).unwrap().id.node_and_worker();
+            assert_eq!(node, view.home(partition).unwrap().id);
+        }
+        for member in view.members() {
+            for number in 0..member.workers {
+                let core = member.id.worker(number);
+                assert_eq!(core.node_and_worker(), (member.id.clone(), number));
+                assert_eq!(NodeName::told(core.name.as_str()), Ok(core.name.clone()));
+                assert!(seen.has(&core) && seen.partitions_of(&core).count() > 10, "{core}");
+            }
+        }
+        let single = balanced(&["a", "b"]);
+        assert_eq!(single.by_worker(), single);
+        for bad in ["a 0", "a 64", "a -1", "a +1", "a 01", "a  1", " 1", "a b", "a 1 2"] {
+            assert_eq!(NodeName::told(bad), Err(InvalidNodeName), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn views_that_contradict_themselves_are_refused() {
-        let member = |name: &str, role| Member { id: id(name, 1), role, proto: 1 };
+        let member = |name: &str, role| Member { id: id(name, 1), role, proto: 1, workers: 1 };
         let (home, edge) = (member("a", Role::Home), member("b", Role::Edge));
         let all = |at| vec![at; usize::from(PARTITIONS)];
         assert!(View::from_parts(1, vec![home.clone(), edge.clone()], all(0)).is_some());

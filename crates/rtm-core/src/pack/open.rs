@@ -190,7 +190,7 @@ fn memberships(room: &mut Room, packed: Vec<MembershipV1>) -> Option<Vec<Unpacke
 }
 
 fn channels(packed: ChannelsV1) -> Option<(NodeId, Vec<Heard>)> {
-    let node = |NodeV1(name, incarnation): NodeV1| Some(NodeId { name: NodeName::new(&name).ok()?, incarnation });
+    let node = |NodeV1(name, incarnation): NodeV1| Some(NodeId { name: NodeName::told(&name).ok()?, incarnation });
     let heard = |all: Vec<(NodeV1, u64)>| all.into_iter().map(|(from, k)| Some((node(from)?, k))).collect();
     Some((node(packed.node)?, packed.heard.into_iter().map(heard).collect::<Option<_>>()?))
 }

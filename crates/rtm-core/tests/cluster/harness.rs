@@ -136,7 +136,9 @@ fn life_of(number: usize, incarnation: u64) -> NodeId {
 
 /// The parcel as it is read from its bytes.
 fn over_the_bus(parcel: &ProjectParcel) -> ProjectParcel {
-    let Parcel::Project { head, body, .. } = parcel.seal(&AppId::new(APP_ID).unwrap()).open().unwrap();
+    let Parcel::Project { head, body, .. } = parcel.seal(&AppId::new(APP_ID).unwrap()).open().unwrap() else {
+        panic!("of another core")
+    };
     let read = ProjectParcel::open(&head, body).unwrap();
     assert_eq!(read, *parcel);
     read
@@ -187,7 +189,7 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
     pub(crate) fn new(nodes: usize) -> Self {
         let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
-        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), 1)).collect();
+        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), 1, 1)).collect();
         let homes: Vec<_> = (0..nodes).map(|number| Change::Home(node(number))).collect();
         let mut view = View::empty(0).next(&joins).next(&homes);
         while view.is_unbalanced() {
@@ -514,7 +516,7 @@ impl World {
     }
 
     fn set_view_of_joining(&mut self, number: usize) {
-        let view = self.view.next(&[Change::Join(self.id(number), 1)]);
+        let view = self.view.next(&[Change::Join(self.id(number), 1, 1)]);
         let id = self.id(number);
         self.cores[number].join_cluster(id, view.clone());
         // What its watch of the entries brings first.

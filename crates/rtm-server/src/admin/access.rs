@@ -135,7 +135,7 @@ impl Caller {
     pub(super) fn project(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Project>, ApiError> {
         self.check_role(role)?;
         let app_id: AppId = app_id.parse().map_err(|_| ApiError::not_found("there is no such project"))?;
-        let project = admin.shared.project(&app_id).filter(|_| self.sees(&app_id));
+        let project = admin.shared.project(&app_id, None).filter(|_| self.sees(&app_id));
         project.ok_or_else(|| ApiError::not_found("there is no such project"))
     }
 

@@ -196,7 +196,7 @@ fn no_log() -> ApiError {
 
 impl Admin {
     fn drain_answer(&self, draining: bool) -> DrainAnswer {
-        let sessions = self.shared.projects.values().map(|project| project.look(|core, _, _| core.figures().sessions));
+        let sessions = self.shared.cores().map(|project| project.look(|core, _, _| core.figures().sessions));
         DrainAnswer { draining, connections: self.shared.tasks.len(), sessions: sessions.sum() }
     }
 }

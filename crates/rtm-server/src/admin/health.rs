@@ -21,7 +21,7 @@ pub(super) struct Readiness {
 /// The runtime turns and no project's lock is stuck: whoever gets no answer may restart the server. The store is not asked.
 pub(super) async fn live(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
     let shared = Arc::clone(&admin.shared);
-    let locked = spawn_blocking(move || shared.projects.values().for_each(|project| project.look(|_, _, _| ())));
+    let locked = spawn_blocking(move || shared.cores().for_each(|project| project.look(|_, _, _| ())));
     match tokio::time::timeout(LOCK_TIMEOUT, locked).await {
         Ok(_) => (StatusCode::OK, "ok\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "a project is stuck\n"),

@@ -87,7 +87,10 @@ pub(crate) struct Gear {
     pub(crate) engine: Arc<Engine>,
     pub(crate) jetstream: Context,
     pub(crate) names: Names,
+    /// The cores of all projects: those of each project follow one another.
     pub(crate) projects: Vec<Arc<Project>>,
+    /// How many each has.
+    pub(crate) workers: u16,
     /// Where the projects' state is, unless the node has a store of its own.
     pub(crate) store: Option<Arc<NodeStore>>,
     /// What the projects say.
@@ -102,6 +105,7 @@ pub(crate) struct Gear {
 /// The node's task.
 pub(crate) struct Driver {
     gear: Gear,
+    /// Where the first core of each project is.
     places: BTreeMap<AppId, usize>,
     router: Router,
     inputs: UnboundedReceiver<Input>,
@@ -132,8 +136,8 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(gear: Gear) -> Self {
         let (input, inputs) = unbounded_channel();
-        let places =
-            gear.projects.iter().enumerate().map(|(place, project)| (project.app_id().clone(), place)).collect();
+        let firsts = gear.projects.iter().enumerate().step_by(usize::from(gear.workers));
+        let places = firsts.map(|(place, project)| (project.app_id().clone(), place)).collect();
         let (names, watched) = (gear.names.clone(), input.clone());
         let nodes_watch = tokio::spawn(watch_bucket(gear.jetstream.clone(), names.bucket(NODES), move |changes| {
             for (revision, message) in changes {
@@ -241,6 +245,11 @@ impl Driver {
         }
     }
 
+    /// Which of its project's cores the one in this place is.
+    fn worker(&self, place: usize) -> u16 {
+        u16::try_from(place % usize::from(self.gear.workers)).unwrap_or_default()
+    }
+
     fn nobody(&mut self, message: &async_nats::Message) {
         if let Some(node) = self.gear.bus.nobody_at(message) {
             self.gear.node.handle_no_responders(now(), &node);
@@ -250,8 +259,9 @@ impl Driver {
     fn post(&mut self, place: usize, postings: Vec<Posting>) {
         let instant = now().instant;
         let app_id = self.gear.projects[place].app_id();
+        let worker = self.worker(place);
         for posting in postings {
-            self.router.post(&mut self.gear.node, instant, app_id, posting);
+            self.router.post_from(worker, &mut self.gear.node, instant, app_id, posting);
         }
     }
 
@@ -345,17 +355,22 @@ impl Driver {
     /// Sorts what came by post by the projects that it is for.
     fn sort(&mut self) {
         while let Some(for_core) = self.router.take() {
-            let (app_id, event) = match for_core {
-                ForCore::Parcel { app_id, from, parcel } => (app_id, FromCluster::Parcel(from, parcel)),
-                ForCore::Posted { app_id, ticket, posted } => (app_id, FromCluster::Posted(ticket, posted)),
+            let (app_id, worker, event) = match for_core {
+                ForCore::Parcel { app_id, worker, from, parcel } => (app_id, worker, FromCluster::Parcel(from, parcel)),
+                ForCore::Posted { app_id, worker, ticket, posted } => {
+                    (app_id, worker, FromCluster::Posted(ticket, posted))
+                }
                 ForCore::Restarted { from } => {
-                    self.for_projects.iter_mut().for_each(|events| events.push(FromCluster::Restarted(from.clone())));
+                    let workers = self.gear.node.view().member(&from).map_or(1, |member| member.workers);
+                    for events in &mut self.for_projects {
+                        events.extend((0..workers).map(|number| FromCluster::Restarted(from.worker(number))));
+                    }
                     continue;
                 }
             };
             // A project that this node does not serve is nobody's.
-            if let Some(place) = self.places.get(&app_id) {
-                self.for_projects[*place].push(event);
+            if let Some(place) = self.places.get(&app_id).filter(|_| worker < self.gear.workers) {
+                self.for_projects[*place + usize::from(worker)].push(event);
             }
         }
     }
@@ -377,10 +392,11 @@ impl Driver {
                 let me = self.gear.node.id().clone();
                 self.gear.bus.retain(|node| view.has(node));
                 let has_joined = !mem::replace(&mut self.is_member, true);
-                for events in &mut self.for_projects {
-                    let view = (*view).clone();
+                let by_worker = view.by_worker();
+                for (number, events) in (0..self.gear.workers).cycle().zip(&mut self.for_projects) {
+                    let view = by_worker.clone();
                     events.push(if has_joined {
-                        FromCluster::Joined(me.clone(), view)
+                        FromCluster::Joined(me.worker(number), view)
                     } else {
                         FromCluster::View(view)
                     });
@@ -502,14 +518,16 @@ impl Driver {
     /// The cores that have just joined hear where each user is.
     fn watch_users(&mut self) {
         let (names, places) = (self.gear.names.clone(), self.places.clone());
-        let projects = self.gear.projects.clone();
+        let (projects, workers) = (self.gear.projects.clone(), usize::from(self.gear.workers));
         let task = watch_bucket(self.gear.jetstream.clone(), names.bucket(USERS), move |changes| {
             let mut events: Vec<Vec<_>> = projects.iter().map(|_| Vec::new()).collect();
             for (revision, message) in changes {
                 if let Some((app_id, user_id, entry)) = watched_user(&names, &message, revision)
                     && let Some(place) = places.get(&app_id)
                 {
-                    events[*place].push(FromCluster::Entry(user_id, entry));
+                    for events in &mut events[*place..*place + workers] {
+                        events.push(FromCluster::Entry(user_id.clone(), entry.clone()));
+                    }
                 }
             }
             for (project, events) in projects.iter().zip(events) {
@@ -550,7 +568,7 @@ pub(crate) async fn serve_jobs(mut jobs: UnboundedReceiver<Job>, projects: Vec<A
                 let (project, engine) = (Arc::clone(&projects[place]), Arc::clone(&engine));
                 open.spawn(async move {
                     let answer = engine.users(project.app_id(), &job.user_id, &job.work).await;
-                    project.handle_engine(job.id, answer);
+                    project.handle_cluster(vec![FromCluster::Answer(job.id, answer)]);
                 });
             }
             Some(_) = open.join_next() => {}

@@ -144,7 +144,8 @@ impl ClusterProbe {
         let subject = self.names.key(USERS, user_key(app_id, user_id));
         let kept = self.engine.read(USERS, &subject).await.map_err(unanswered)?;
         let entry = kept.and_then(|kept| UserEntry::decode(&kept.value?).ok());
-        let edge = entry.filter(|entry| view.has(&entry.node)).map(|entry| entry.node.name);
+        let edge =
+            entry.map(|entry| entry.node.node_and_worker().0).filter(|node| view.has(node)).map(|node| node.name);
         Ok(Whereabouts { home: home(&view, app_id, user_id.as_str()), edge })
     }
 

@@ -119,6 +119,8 @@ struct File {
     #[cfg(feature = "admin")]
     #[serde(default)]
     admin: AdminSection,
+    #[cfg(feature = "cluster")]
+    workers: Option<u16>,
     handshake_timeout: Option<Time>,
     login_timeout: Option<Time>,
     drain_time: Option<Time>,
@@ -423,6 +425,8 @@ impl File {
             cluster: self.cluster.map(ClusterSection::into_config),
             #[cfg(feature = "admin")]
             admin: self.admin.into_config(),
+            #[cfg(feature = "cluster")]
+            workers: self.workers.unwrap_or(default.workers),
             handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
             login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
             drain_time: self.drain_time.map(|time| time.0),

@@ -46,7 +46,7 @@ impl Socket {
         if !self.shared.is_serving() {
             return self.close(CloseReason::Draining, None, scratch);
         }
-        let project = self.shared.project(&login.app_id);
+        let project = self.shared.project(&login.app_id, login.user_id.as_ref());
         let refusal = if !self.guest.admitted.may_login(instant()) {
             too_many_refused()
         } else if let Some(project) = project {

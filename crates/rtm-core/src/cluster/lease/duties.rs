@@ -144,7 +144,7 @@ impl Membership {
         }
         let mut changes: Vec<Change> = self.departed().collect();
         if changes.len() == others.len() {
-            changes.push(Change::Join(self.id.clone(), self.config.proto));
+            changes.push(Change::Join(self.id.clone(), self.config.proto, self.config.workers));
             self.propose(&changes);
         }
     }
@@ -224,7 +224,7 @@ impl Membership {
                 self.duties.gone.get(&past.id).is_some_and(|since| self.now >= *since + LAST_MOMENTS)
             });
             if is_ready && has_place && lease.proto >= self.view.proto() {
-                joiners.push(Change::Join(id.clone(), lease.proto));
+                joiners.push(Change::Join(id.clone(), lease.proto, lease.workers));
             }
         }
         joiners

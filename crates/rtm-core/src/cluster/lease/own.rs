@@ -207,6 +207,7 @@ impl Membership {
             incarnation: self.id.incarnation,
             counter: self.own.counter,
             proto: self.config.proto,
+            workers: self.config.workers,
             epoch: self.view.epoch(),
             deaf: self.contacts.deaf(&self.view, &self.id, self.now),
         };

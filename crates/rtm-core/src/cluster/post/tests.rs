@@ -28,7 +28,7 @@ impl Pair {
     fn new(config: PostConfig) -> Self {
         let now = Instant::now();
         let ids = ["a", "b"].map(|name| NodeId { name: NodeName::new(name).unwrap(), incarnation: 1 });
-        let view = View::empty(0).next(&ids.clone().map(|id| Change::Join(id, 1)));
+        let view = View::empty(0).next(&ids.clone().map(|id| Change::Join(id, 1, 1)));
         let posts = ids.clone().map(|id| {
             let mut post = Post::new(config, id, now);
             post.set_view(now, &view);

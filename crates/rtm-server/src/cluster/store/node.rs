@@ -36,16 +36,17 @@ impl NodeStore {
     /// Gives the cores of projects that have just joined what the store has of their state. Waits while NATS is away.
     pub(crate) async fn restore(&self, projects: &[Arc<Project>]) {
         let mut told = Told::default();
-        for project in projects {
+        for cores in projects.chunk_by(|one, next| one.app_id() == next.app_id()) {
+            let app_id = cores[0].app_id();
             for kind in StateKind::ALL {
                 loop {
                     let until = time::Instant::now() + TIME_LIMIT;
                     let read = async {
                         let store = self.store(until).await?;
-                        Ok::<_, BackendError>(store.read_state(project.app_id(), kind, until).await?)
+                        Ok::<_, BackendError>(store.read_state(app_id, kind, until).await?)
                     };
                     match read.await {
-                        Ok(values) => break project.restore(values),
+                        Ok(values) => break cores.iter().for_each(|core| core.restore(values.clone())),
                         Err(error) => told.wait(&error.to_string()).await,
                     }
                 }

@@ -124,7 +124,9 @@ fn parcel(number: u64, bytes: usize) -> Parcel {
 
 pub(super) fn number(parcel: &Parcel) -> u64 {
     match parcel {
-        Parcel::Project { head, .. } => head.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes),
+        Parcel::Project { head, .. } | Parcel::Workers { head, .. } => {
+            head.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes)
+        }
     }
 }
 
