@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// Config file in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Validate the config and its TLS files, then exit.
+    /// Validate the config and read its TLS files and those for NATS, then exit.
     #[arg(long)]
     check_config: bool,
 }
@@ -97,6 +97,7 @@ async fn serve(args: Args, log: LogControl) -> anyhow::Result<()> {
     config.admin.log = Some(log);
     if args.check_config {
         config.tls.as_ref().map(TlsFiles::check).transpose()?;
+        config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
         return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;

@@ -8,6 +8,7 @@ mod failures;
 mod nats;
 mod nodes;
 mod relay;
+mod rolling;
 mod start;
 mod together;
 #[path = "../users/mod.rs"]

@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Nodes {
     pub(crate) nats: Nats,
     nodes: Vec<Running>,
+    /// What nodes that are started from now on run.
+    pub(crate) program: PathBuf,
 }
 
 struct Running {
@@ -31,23 +33,28 @@ struct Running {
 impl Nodes {
     /// No nodes yet, on so many servers of NATS.
     pub(crate) async fn new(nats: usize) -> Self {
-        Self { nats: Nats::start(nats).await, nodes: Vec::new() }
+        Self { nats: Nats::start(nats).await, nodes: Vec::new(), program: PathBuf::from(env!("CARGO_BIN_EXE_rtm")) }
     }
 
     /// So many nodes on so many servers of NATS: all are members.
     pub(crate) async fn start(nats: usize, nodes: usize) -> Self {
         let mut all = Self::new(nats).await;
-        for port in free_ports(nodes) {
-            let log = all.nats.directory().join(format!("node-{}.log", all.nodes.len()));
-            all.nodes.push(Running { port, log, child: None });
-        }
-        for at in 0..nodes {
-            all.spawn(at);
-        }
-        for at in 0..nodes {
-            all.listening(at).await;
-        }
+        all.add_all(nodes).await;
         all
+    }
+
+    /// So many first nodes, which are members.
+    pub(crate) async fn add_all(&mut self, nodes: usize) {
+        for port in free_ports(nodes) {
+            let log = self.nats.directory().join(format!("node-{}.log", self.nodes.len()));
+            self.nodes.push(Running { port, log, child: None });
+        }
+        for at in 0..nodes {
+            self.spawn(at);
+        }
+        for at in 0..nodes {
+            self.listening(at).await;
+        }
     }
 
     /// Starts a node's process.
@@ -58,10 +65,11 @@ impl Nodes {
 
     /// The same with other addresses of NATS and more arguments.
     pub(crate) fn spawn_with(&mut self, at: usize, nats: &str, more: &[&str]) {
+        let program = self.program.clone();
         let node = &mut self.nodes[at];
         let log = File::options().create(true).append(true).open(&node.log).unwrap();
         let args = serve(nats, node.port, &format!("node-{at}"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+        let mut command = Command::new(program);
         command.args(args).args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         node.child = Some(command.spawn().unwrap());
     }

@@ -15,8 +15,9 @@ use crate::{
 
 /// `rtm serve` with these arguments, which has to end by itself.
 async fn ends(args: Vec<String>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
-    command.args(args).env_remove("RTM_LOG").stdin(Stdio::null());
+    // Whatever does not end by itself is ended.
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "25", env!("CARGO_BIN_EXE_rtm")]).args(args).env_remove("RTM_LOG").stdin(Stdio::null());
     timeout(Duration::from_secs(30), spawn_blocking(move || command.output().unwrap())).await.unwrap().unwrap()
 }
 
@@ -38,6 +39,9 @@ async fn what_cannot_be_is_said_in_one_line() {
     let node = |nats: &str| serve(nats, 0, "node");
     says(&ends(node("http://127.0.0.1:4222")).await, &["\"http://127.0.0.1:4222\" is not an address of NATS"]);
 
+    says(&ends(node("nats://127.0.0.1:4222,")).await, &["an address of NATS is empty: there may be a comma too many"]);
+    says(&ends(node("nats://127.0.0.1:99999")).await, &["\"nats://127.0.0.1:99999\" has no port from 1 to 65535"]);
+
     let nats =
         Nats::start_with(1, "authorization { user: rtm, password: secret }\njetstream { store_dir: \"DIRECTORY\" }")
             .await;
@@ -52,6 +56,53 @@ async fn what_cannot_be_is_said_in_one_line() {
     let mut args = node(&nodes.nats.urls());
     args.extend(["--cluster-replicas", "2"].map(str::to_owned));
     says(&ends(args).await, &["KV_rtm_main_nodes", "num_replicas is 1, and has to be 2"]);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn too_few_servers_of_nats_are_told_once() {
+    let mut nodes = Nodes::new(1).await;
+    let urls = nodes.nats.urls();
+    for at in 0..2 {
+        nodes.add(&urls, &["--cluster-replicas", "3"]).await;
+        let log = nodes.log(at);
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+        let [warning] = &warnings[..] else { panic!("{log}") };
+        assert!(warning.contains("fewer servers than the 3 replicas that are asked for: 1 of them"), "{warning}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn tls_to_a_nats_without_it_is_said_in_words() {
+    let nats = Nats::start(1).await;
+    let tls = nats.urls().replace("nats://", "tls://");
+    says(&ends(serve(&tls, 0, "node")).await, &["cannot speak TLS to NATS", "write nats:// in place of tls://"]);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn the_store_of_a_cluster_that_is_not_there_is_not_there() {
+    let nats = Nats::start(1).await;
+    let args = ["store", "export", "--cluster", &nats.urls(), "--cluster-name", "nobody"];
+    let output = ends(args.map(str::to_owned).to_vec()).await;
+    says(&output, &["cluster nobody at nats://", "there is no cluster of this name"]);
+}
+
+#[tokio::test]
+async fn a_check_reads_the_files_for_nats() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("rtm.toml");
+    let missing = directory.path().join("missing");
+    let text = format!(
+        "[cluster]\nnats = 'nats://127.0.0.1:4222'\nnats_user = 'rtm'\nnats_password_file = '{}'\n[[project]]\napp_id = '{APP_ID}'\n",
+        missing.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let args = ["serve", "--check-config", "--config", config.to_str().unwrap()].map(str::to_owned).to_vec();
+    says(&ends(args.clone()).await, &["cannot use", missing.to_str().unwrap()]);
+    std::fs::write(&missing, "secret").unwrap();
+    assert!(ends(args).await.status.success());
 }
 
 #[tokio::test]

@@ -45,8 +45,10 @@ pub struct NatsUrl {
 
 /// This is no address of a server of NATS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address of NATS: write nats://HOST:PORT or tls://HOST:PORT")]
-pub struct InvalidNatsUrl(String);
+#[error("{what}")]
+pub struct InvalidNatsUrl {
+    what: String,
+}
 
 /// How to speak TLS to NATS, and only that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -133,8 +135,7 @@ impl FromStr for NatsUrl {
     type Err = InvalidNatsUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidNatsUrl> {
-        // Without what somebody may have written before an @.
-        let invalid = || InvalidNatsUrl(text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned());
+        let invalid = || InvalidNatsUrl::new(text);
         let has_scheme = text.starts_with("nats://") || text.starts_with("tls://");
         let address: ServerAddr = text.parse().ok().filter(|_| has_scheme).ok_or_else(invalid)?;
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -142,6 +143,22 @@ impl FromStr for NatsUrl {
             return Err(invalid());
         }
         Ok(Self { text: text.to_owned(), address })
+    }
+}
+
+impl InvalidNatsUrl {
+    fn new(text: &str) -> Self {
+        // Without what somebody may have written before an @.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        let port = shown.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains([']', '/']));
+        let what = if text.is_empty() {
+            "an address of NATS is empty: there may be a comma too many".to_owned()
+        } else if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            format!("{shown:?} has no port from 1 to 65535: write nats://HOST:PORT or tls://HOST:PORT")
+        } else {
+            format!("{shown:?} is not an address of NATS: write nats://HOST:PORT or tls://HOST:PORT")
+        };
+        Self { what }
     }
 }
 

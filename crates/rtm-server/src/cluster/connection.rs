@@ -1,6 +1,6 @@
 //! The connections to NATS: how they are made, and whether this NATS will do.
 
-use std::{fs, path::Path, time::Duration};
+use std::{error::Error, fs, io, path::Path, time::Duration};
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tokio::time::sleep;
@@ -40,6 +40,17 @@ impl Connections {
     }
 }
 
+impl ClusterConfig {
+    /// Reads the files with passwords, credentials and certificates, as a start would, and connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] for a file that cannot be used.
+    pub fn check_files(&self) -> Result<(), ClusterError> {
+        options(self, "rtm").map(drop)
+    }
+}
+
 /// Connects, and says every ten seconds that NATS is away.
 async fn open(config: &ClusterConfig, who: &str) -> Result<Client, ClusterError> {
     let mut told = Told::default();
@@ -64,12 +75,27 @@ pub(crate) async fn try_once(config: &ClusterConfig, who: &str) -> Result<Client
             ClusterError::new(ClusterErrorKind::Refused, format!("NATS refuses the credentials: {error}")).into()
         }
         ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => {
-            ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error}")).into()
+            ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error}{WITHOUT_TLS}"))
+                .into()
+        }
+        _ if is_no_tls(&error) => {
+            ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error}{WITHOUT_TLS}"))
+                .into()
         }
         _ => NotDone::NotNow(format!("cannot connect to NATS: {error}")),
     })?;
     check(&client)?;
     Ok(client)
+}
+
+/// Whether what came over a connection that was to have TLS was something else.
+fn is_no_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    causes.any(|error| {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref());
+        matches!(tls, Some(rustls::Error::InvalidMessage(_)))
+    })
 }
 
 /// Whether a server of NATS will do.
@@ -91,7 +117,7 @@ fn check(client: &Client) -> Result<(), NotDone> {
     Ok(())
 }
 
-fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, NotDone> {
+fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterError> {
     let mut options = ConnectOptions::new();
     // async-nats passes over what stands in an address.
     options = match config.nats.iter().find_map(NatsUrl::login) {
@@ -168,6 +194,9 @@ impl Told {
     }
 }
 
+/// What may be behind it.
+const WITHOUT_TLS: &str =
+    " (does it have TLS? Where it has none, write nats:// in place of tls://, and leave out nats_tls)";
 const OLDEST: (i64, i64) = (2, 12);
 const LEAST_PAYLOAD: usize = 64 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(2);

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     fmt::Debug,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,11 +30,13 @@ pub(crate) struct Streams {
     replicas: Option<usize>,
     /// Since when JetStream is known to have too few servers.
     short_since: Arc<OnceLock<Instant>>,
+    /// That was said: once for all streams.
+    is_told: Arc<AtomicBool>,
 }
 
 impl Streams {
     pub(crate) fn new(jetstream: Context, replicas: Option<usize>) -> Self {
-        Self { jetstream, replicas, short_since: Arc::default() }
+        Self { jetstream, replicas, short_since: Arc::default(), is_told: Arc::default() }
     }
 
     /// Makes a stream if it is missing: kept by as many servers as were asked for, or by three, and where there are not
@@ -53,11 +58,7 @@ impl Streams {
                 if !is_single && self.short_since.get_or_init(instant).elapsed() < OTHERS_START_WITHIN {
                     return Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)));
                 }
-                warn!(
-                    stream = wanted.name,
-                    "JetStream has fewer than {} servers ({error}): one of them alone keeps this stream",
-                    wanted.num_replicas
-                );
+                self.tell_that_it_is_short(wanted.num_replicas, 1);
                 wanted.metadata.insert(REPLICAS_ASKED.to_owned(), wanted.num_replicas.to_string());
                 wanted.num_replicas = 1;
                 self.create(&wanted).await?
@@ -78,6 +79,25 @@ impl Streams {
                 Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)))
             }
             Response::Err { error } => Err(fault(format!("cannot make the stream {}: {error}", wanted.name))),
+        }
+    }
+
+    /// Whether there is a stream of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub(crate) async fn has(&self, name: &str) -> Result<bool, NotDone> {
+        Ok(self.find(name).await?.is_some())
+    }
+
+    fn tell_that_it_is_short(&self, wanted: usize, replicas: usize) {
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            let asked = if self.replicas.is_some() { "asked for" } else { "usual" };
+            warn!(
+                "JetStream has fewer servers than the {wanted} replicas that are {asked}: {replicas} of them alone keep what the \
+                 cluster stores"
+            );
         }
     }
 
@@ -125,11 +145,7 @@ impl Streams {
         let asked = found.metadata.get(REPLICAS_ASKED).and_then(|asked| asked.parse().ok());
         match self.replicas {
             Some(number) if number == found.num_replicas => {}
-            Some(number) if asked == Some(number) => warn!(
-                stream = found.name,
-                "JetStream had fewer than {number} servers when this stream was made: {} of them keep it",
-                found.num_replicas
-            ),
+            Some(number) if asked == Some(number) => self.tell_that_it_is_short(number, found.num_replicas),
             Some(number) => compare("num_replicas", &found.num_replicas, &number),
             None => {}
         }

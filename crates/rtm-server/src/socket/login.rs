@@ -44,7 +44,8 @@ impl Socket {
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         if !self.shared.is_serving() {
-            return self.close(CloseReason::Draining, None, scratch);
+            let detail = (!self.shared.draining.has_begun()).then_some(JOINING);
+            return self.close(CloseReason::Draining, detail, scratch);
         }
         let project = self.shared.project(&login.app_id, login.user_id.as_ref());
         let refusal = if !self.guest.admitted.may_login(instant()) {
@@ -95,6 +96,9 @@ impl Socket {
         }
     }
 }
+
+/// What a client is told that comes before the server is a member of its cluster.
+const JOINING: &str = "the server is joining its cluster: come back in a moment";
 
 /// Frames other than a login that are answered before it.
 const FRAMES_BEFORE_LOGIN: usize = 16;

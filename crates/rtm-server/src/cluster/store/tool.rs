@@ -66,7 +66,14 @@ impl ClusterStore {
         let opening = async {
             let client = try_once(config, "rtm store").await;
             let client = client.map_err(|error| BackendError::new(doing(), error.to_string()))?;
-            let streams = makes.then(|| Streams::new(jetstream::new(client.clone()), config.replicas));
+            let streams = Streams::new(jetstream::new(client.clone()), config.replicas);
+            if !makes {
+                let is_there = streams.has(&Names::new(config.name.as_str()).bucket("state")).await;
+                if !is_there.map_err(|error| BackendError::new(doing(), error.to_string()))? {
+                    return Err(BackendError::new(doing(), "there is no cluster of this name"));
+                }
+            }
+            let streams = makes.then_some(streams);
             let opened = NatsStore::open(client, streams.as_ref(), &Names::new(config.name.as_str()), writer).await;
             let store = opened.map_err(|error| BackendError::new(doing(), error.to_string()))?;
             for stream in store.subjects.streams() {
