@@ -90,7 +90,8 @@ where
     if request.method() != Method::HEAD && request.method().as_str() != method {
         return Err(RestRefusal::Method(method));
     }
-    let project = AppId::new(app_id).ok().and_then(|app_id| shared.project(&app_id));
+    let sender = sender(&route).and_then(|user_id| UserId::new(user_id).ok());
+    let project = AppId::new(app_id).ok().and_then(|app_id| shared.project(&app_id, sender.as_ref()));
     let project = project.ok_or_else(|| Refusal::from(ErrorKind::InvalidAppId))?;
     if !shared.is_serving() {
         return Err(RestRefusal::Unavailable);
@@ -159,19 +160,23 @@ fn caller(headers: &HeaderMap, route: &RestRoute) -> Result<RestCaller, Refusal>
 /// The user of a token: the one that is named beside it, who is to send the message, or whom the token names.
 fn user(token: &str, uid: Option<&str>, route: &RestRoute) -> Result<RestCaller, Refusal> {
     let named = uid.filter(|uid| !uid.is_empty()).map(str::to_owned);
-    let sender = || match route {
-        RestRoute::PeerMessages { user_id } | RestRoute::ChannelMessages { user_id } => Some(user_id.clone()),
-        _ => None,
-    };
     let held = || match rtm_token::explain(token).ok()?.holder {
         Holder::Uid(uid) => Some(uid),
         _ => None,
     };
-    let uid = named.or_else(sender).or_else(held);
+    let uid = named.or_else(|| sender(route).cloned()).or_else(held);
     let uid = uid.ok_or_else(|| unauthorized("the token does not name its user: x-ar-uid is needed"))?;
     match (UserId::new(uid), Token::new(token)) {
         (Ok(user_id), Ok(token)) => Ok(RestCaller::User { user_id, token }),
         _ => Err(unauthorized("the token or its user id is none")),
+    }
+}
+
+/// Who is to send a message.
+fn sender(route: &RestRoute) -> Option<&String> {
+    match route {
+        RestRoute::PeerMessages { user_id } | RestRoute::ChannelMessages { user_id } => Some(user_id),
+        _ => None,
     }
 }
 
