@@ -123,6 +123,13 @@ impl ServerConfig {
         if !(1..=MOST_WORKERS).contains(&self.workers) {
             return Err(ConfigError::value("workers", format!("it has to be 1 to {MOST_WORKERS}")));
         }
+        #[cfg(all(feature = "cluster", feature = "admin"))]
+        if self.workers > 1 && !self.admin.listen.is_empty() {
+            return Err(ConfigError::value(
+                "workers",
+                "the admin listener shows one core of each project: leave out one of the two",
+            ));
+        }
         #[cfg(feature = "cluster")]
         if let Some(cluster) = &self.cluster {
             cluster.check()?;

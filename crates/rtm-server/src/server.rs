@@ -515,7 +515,9 @@ impl ServerBuilder {
         let listeners = listeners.into_iter().zip(&shared.accepted).map(listen).collect();
         let mut timers: Vec<_> = projects.iter().map(|project| tokio::spawn(Arc::clone(project).keep_time())).collect();
         #[cfg(feature = "cluster")]
-        timers.extend(inboxes.into_iter().zip(&projects).map(|(inbox, core)| tokio::spawn(inbox.serve(Arc::clone(core)))));
+        timers.extend(
+            inboxes.into_iter().zip(&projects).map(|(inbox, core)| tokio::spawn(inbox.serve(Arc::clone(core)))),
+        );
         timers.extend(tls.clone().map(|tls| tokio::spawn(tls.watch())));
         let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
         let drain_time = config.drain_time.unwrap_or(usual);

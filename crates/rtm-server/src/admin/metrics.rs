@@ -59,7 +59,8 @@ pub(super) struct Look {
 impl Admin {
     pub(super) async fn look_at_projects(&self) -> Vec<Look> {
         let mut looks = Vec::new();
-        for (app_id, project) in &self.shared.projects {
+        // With this listener there is one core of each project.
+        for (app_id, project) in self.shared.cores().map(|project| (project.app_id(), project)) {
             let census = census(project).await;
             let mut look = project.look(|core, peers, _| Look {
                 app_id: app_id.clone(),
