@@ -58,6 +58,8 @@ pub(crate) use figures::Figures;
 pub(crate) struct Mail {
     parcels: (UnboundedSender<Parcels>, UnboundedReceiver<Parcels>),
     jobs: (UnboundedSender<Job>, UnboundedReceiver<Job>),
+    /// How many cores each project has.
+    workers: u16,
 }
 
 /// The node that a server is.
@@ -71,8 +73,8 @@ pub(crate) struct Member {
 }
 
 impl Mail {
-    pub(crate) fn new() -> Self {
-        Self { parcels: unbounded_channel(), jobs: unbounded_channel() }
+    pub(crate) fn new(workers: u16) -> Self {
+        Self { parcels: unbounded_channel(), jobs: unbounded_channel(), workers }
     }
 
     /// The way for the project in this place.
@@ -96,7 +98,6 @@ impl Member {
         name: NodeName,
         addresses: Vec<String>,
         projects: Vec<Arc<Project>>,
-        workers: u16,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
         seed: u64,
@@ -127,7 +128,7 @@ impl Member {
         let engine = Arc::new(Engine::new(requests, names.clone()));
         let mut membership = MembershipConfig::new(name);
         membership.isolated_for = config.isolated_for;
-        membership.workers = workers;
+        membership.workers = mail.workers;
         let mut post = PostConfig::default();
         post.payload_bytes = post.payload_bytes.min(connections.payload_bytes());
         let (orders, obeyed) = unbounded_channel();
@@ -141,7 +142,7 @@ impl Member {
             jetstream,
             names,
             projects,
-            workers,
+            workers: mail.workers,
             store,
             parcels: mail.parcels.1,
             orders: obeyed,

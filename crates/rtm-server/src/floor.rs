@@ -94,8 +94,10 @@ impl Desk {
 
 impl Floor {
     fn deliver(&self, to: usize, what: FromCluster, receipt: Option<(usize, Ticket)>) {
-        // Nobody is there only when the server ends.
-        let _ = self.inboxes.get(to).map(|inbox| inbox.send(Delivery { what, receipt }));
+        if let Some(inbox) = self.inboxes.get(to) {
+            // Nobody is there only when the server ends.
+            let _ = inbox.send(Delivery { what, receipt });
+        }
     }
 }
 

@@ -226,7 +226,6 @@ impl Server {
         &mut self,
         config: &ClusterConfig,
         projects: Vec<Arc<Project>>,
-        workers: u16,
         mail: Mail,
         store: Option<Arc<NodeStore>>,
     ) -> Result<(), ServerError> {
@@ -237,7 +236,7 @@ impl Server {
         let own = self.addresses.iter().filter(|address| !self.is_tls && !address.ip().is_unspecified());
         let advertise = self.shared.advertise.iter().filter(|_| !self.is_tls).map(ToString::to_string);
         let addresses = own.map(ToString::to_string).chain(advertise).collect();
-        let member = Member::start(config, name, addresses, projects, workers, mail, store, seed).await?;
+        let member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
         #[cfg(feature = "admin")]
         let _ = self.admin.cluster.set(member.figures());
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
@@ -455,7 +454,7 @@ impl ServerBuilder {
         let places = 0..cores.len();
         let projects = cores.into_iter().map(|core| Project::new(core, store.queue()));
         #[cfg(feature = "cluster")]
-        let mail = config.cluster.as_ref().map(|_| Mail::new());
+        let mail = config.cluster.as_ref().map(|_| Mail::new(workers));
         #[cfg(feature = "cluster")]
         let mut inboxes = Vec::new();
         #[cfg(feature = "cluster")]
@@ -544,7 +543,7 @@ impl ServerBuilder {
         };
         #[cfg(feature = "cluster")]
         if let (Some(cluster), Some(mail)) = (config.cluster, mail) {
-            server.join(&cluster, projects, workers, mail, shared_store).await?;
+            server.join(&cluster, projects, mail, shared_store).await?;
         }
         Ok(server)
     }
