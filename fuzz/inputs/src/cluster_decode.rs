@@ -12,7 +12,8 @@ pub fn cluster_decode(bytes: &[u8]) {
     if let Ok(envelope) = Envelope::decode(Bytes::copy_from_slice(bytes)) {
         assert_eq!(Envelope::decode(envelope.encode()).as_ref(), Ok(&envelope), "what was read can be written");
         if let Frame::Data(data) = envelope.frame {
-            for Parcel::Project { head, body, .. } in data.parcels.into_iter().flat_map(Sealed::open) {
+            for parcel in data.parcels.into_iter().flat_map(Sealed::open) {
+                let (Parcel::Project { head, body, .. } | Parcel::Workers { head, body, .. }) = parcel;
                 project_parcel(&head, body);
             }
         }
