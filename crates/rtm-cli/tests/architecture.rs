@@ -6,9 +6,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// The walks that the document has to have.
-const WALKS: [&str; 8] = [
+const WALKS: [&str; 9] = [
     "A peer message, both on the native wire",
     "A peer message to the vendor's SDK",
+    "A peer message of a back end",
     "A channel message",
     "A login",
     "A stored message",

@@ -40,6 +40,8 @@ pub(super) enum Origin {
     Peer { id: HttpId, to: UserId, waits: bool },
     /// Who sent a message to a channel.
     Channel(HttpId),
+    /// Who searches histories.
+    Read(HttpId),
     /// Another node, which has sent it here.
     Node { node: NodeId, number: u64, channel_id: ChannelId },
 }
@@ -141,6 +143,11 @@ impl BackEnd {
         if is_done && let Some(Pending { origin, result: Some(result), .. }) = self.open.remove(&asker.request) {
             self.settled.push((origin, result));
         }
+    }
+
+    /// The store has read what somebody waits for. Gives who, unless it is too late.
+    pub(super) fn close(&mut self, asker: Asker) -> Option<Origin> {
+        self.open.remove(&asker.request).map(|pending| pending.origin)
     }
 
     pub(super) fn take_settled(&mut self) -> Vec<Settled> {

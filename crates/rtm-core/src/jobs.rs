@@ -40,6 +40,8 @@ pub(super) enum Waiting {
     History(Asker),
     /// An HTTP request for either.
     Http(HttpId),
+    /// A back end that searches histories.
+    Search(Asker),
 }
 
 /// The jobs of a project.
@@ -95,7 +97,7 @@ impl Jobs {
             Waiting::Attributes(written) => written.asker.session == key,
             // Whose subscriptions they are is known to those who keep them.
             Waiting::Subscriptions(_) | Waiting::SubscriptionsOver(_) => false,
-            Waiting::ForgottenRevision(_) | Waiting::Http(_) => false,
+            Waiting::ForgottenRevision(_) | Waiting::Http(_) | Waiting::Search(_) => false,
         })
     }
 
@@ -180,6 +182,7 @@ impl Core {
             Waiting::ForgottenRevision(revision) => self.forgotten_revision_kept(revision, done.result.is_ok()),
             Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
             Waiting::Http(id) => self.http_read(now, id, done.result),
+            Waiting::Search(asker) => self.searched(asker, done.result.ok()),
         }
     }
 

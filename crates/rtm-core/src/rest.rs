@@ -6,20 +6,23 @@ use std::{
 };
 
 use rtm_codec::{
-    Answer, CallLimit, ErrorKind, Event, MessageId, PeerMessage, Refusal, RtmMessage, SendOutcome, SharedEvent,
-    StoredMessage, Token, UserId,
-    anyrtc::rest::{HistorySearch, PeerMessageCode, RestAnswer, RestCall, RestChannelMessage, RestPeerMessage},
+    Answer, CallLimit, ChannelId, ErrorKind, Event, HistoryOf, MessageId, PeerMessage, Refusal, RtmMessage,
+    SendOutcome, SharedEvent, StoredMessage, Token, UserId,
+    anyrtc::rest::{
+        FoundMessage, HistorySearch, PeerMessageCode, RestAnswer, RestCall, RestChannelMessage, RestPeerMessage,
+    },
 };
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Conversation, Core, HttpId, Now,
+    Conversation, Core, HttpId, Now, StoreAnswer, StoreWork,
     auth::authenticate,
     back_end::Origin,
     config::RestRights,
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     notes::{Asker, Note, Queued, event_bytes},
+    store::{HistoryFilter, HistorySpan},
     timer::Due,
 };
 
@@ -174,8 +177,18 @@ impl Core {
             RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send),
             RestCall::SendToChannel(send) => self.rest_to_channel(now, id, send),
             RestCall::QueryHistory(search) => {
-                self.searched(user, &search)?;
+                self.allowed_span(now, user, &search)?;
                 Ok(Some(RestAnswer::Query(search)))
+            }
+            RestCall::HistoryPage(search) => {
+                let span = self.allowed_span(now, user, &search)?;
+                let HistorySearch { offset, limit, newest_first, .. } = search;
+                let (offset, limit) = (offset as usize, limit as usize);
+                self.search(now, id, StoreWork::Search { span, newest_first, offset, limit })
+            }
+            RestCall::CountHistory(search) => {
+                let span = self.allowed_span(now, user, &search)?;
+                self.search(now, id, StoreWork::Count { span })
             }
             _ => Err(ErrorKind::Unsupported.into()),
         }
@@ -314,6 +327,10 @@ impl Core {
                 let answer = result.unwrap_or_else(late).map(|_| RestAnswer::ChannelMessage);
                 self.rest.answer(id, answer);
             }
+            Origin::Read(id) => {
+                let late = Refusal::new(ErrorKind::Failure, "the server's store did not answer in time");
+                self.rest.answer(id, Err(late));
+            }
             Origin::Node { node, number, channel_id } => {
                 if result.is_some_and(|result| result.is_ok()) {
                     self.say_relayed(&node, number, &channel_id);
@@ -327,13 +344,53 @@ impl Core {
         session.is_some_and(|session| session.is_there()) || self.node_of(user_id).is_some()
     }
 
-    /// Whether a caller may search this. A user may search what it sent or received, and channels that it is in.
-    fn searched(&self, user: Option<&UserId>, search: &HistorySearch) -> Result<(), Refusal> {
-        let Some(user) = user else { return Ok(()) };
-        if search.source.as_ref() == Some(user) || search.destination.as_ref() == Some(user) {
-            return Ok(());
+    /// What a caller may search of what it asks for. A user may search what it sent or received, and channels that it is in.
+    fn allowed_span(&self, now: Now, user: Option<&UserId>, search: &HistorySearch) -> Result<HistorySpan, Refusal> {
+        let HistorySearch { source, destination, from_ts, until_ts, .. } = search;
+        let channel_id = destination.as_ref().and_then(|id| ChannelId::new(id.as_str()).ok());
+        let mut filter =
+            HistoryFilter { source: source.clone(), to_user: destination.clone(), to_channel: channel_id.clone() };
+        if let Some(user) = user.filter(|user| source.as_ref() != Some(user)) {
+            let is_member = |channel_id: &ChannelId| {
+                self.session_of(user).is_some_and(|key| self.channel_of(key, channel_id).is_some())
+            };
+            // A channel may have the name of a user.
+            filter.to_user = filter.to_user.filter(|to| to == user);
+            filter.to_channel = filter.to_channel.filter(is_member);
+            if filter.to_user.is_none() && filter.to_channel.is_none() {
+                return Err(not_allowed("the token's user neither sent nor received these messages"));
+            }
         }
-        Err(not_allowed("the token's user neither sent nor received these messages"))
+        let oldest = self.oldest_history(now);
+        Ok(HistorySpan { filter, times: oldest.max(*from_ts)..oldest.max(*until_ts) })
+    }
+
+    fn search(&mut self, now: Now, id: HttpId, work: StoreWork) -> Result<Option<RestAnswer>, Refusal> {
+        self.jobs.check_room()?;
+        let asker = self.await_back_end(now, Origin::Read(id));
+        self.jobs.ask(work, Waiting::Search(asker));
+        Ok(None)
+    }
+
+    /// The store has searched histories, or failed to.
+    pub(super) fn searched(&mut self, asker: Asker, answer: Option<StoreAnswer>) {
+        let Some(Origin::Read(id)) = self.hub.back_end.close(asker) else { return };
+        let answer = match answer {
+            Some(StoreAnswer::Found(found)) => {
+                let message = |(conversation, message): (Conversation, StoredMessage)| FoundMessage {
+                    to: match conversation {
+                        Conversation::Channel(channel_id) => HistoryOf::Channel(channel_id),
+                        Conversation::Peers(one, other) if message.from == one => HistoryOf::Peer(other),
+                        Conversation::Peers(one, _) => HistoryOf::Peer(one),
+                    },
+                    message,
+                };
+                Ok(RestAnswer::Messages(found.into_iter().map(message).collect()))
+            }
+            Some(StoreAnswer::Counted(count)) => Ok(RestAnswer::Count(count)),
+            _ => Err(Refusal::new(ErrorKind::Failure, "the server could not search the history")),
+        };
+        self.rest.answer(id, answer);
     }
 }
 

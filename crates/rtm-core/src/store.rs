@@ -15,6 +15,7 @@ pub mod conformance;
 mod keys;
 mod memory;
 pub mod record;
+mod search;
 
 use std::ops::Range;
 
@@ -26,6 +27,7 @@ pub use self::{
     backend::{Backend, BackendError, BackendStats, Page, Task, read_state},
     keys::{Conversation, LogKey, LogKind, Place, StateKey, StateKind},
     memory::Memory,
+    search::{HistoryFilter, HistorySpan},
 };
 
 /// One thing to do for the store.
@@ -86,6 +88,22 @@ pub enum StoreWork {
         /// Entries of an earlier time go, in milliseconds since the Unix epoch.
         before: u64,
     },
+    /// Reads messages of all histories, in the order of their times. Answered with [`StoreAnswer::Found`].
+    Search {
+        /// Which.
+        span: HistorySpan,
+        /// Whether the newest come first.
+        newest_first: bool,
+        /// How many are passed over.
+        offset: usize,
+        /// At most this many, at least 1.
+        limit: usize,
+    },
+    /// Counts messages of all histories. Answered with [`StoreAnswer::Counted`].
+    Count {
+        /// Which.
+        span: HistorySpan,
+    },
     /// Keeps a value under a key, in place of the one that it had. Answered with [`StoreAnswer::Done`], or with
     /// [`StoreAnswer::Conflict`] when the key has another revision than expected: then nothing is changed.
     Put {
@@ -117,7 +135,7 @@ impl StoreWork {
     #[must_use]
     pub fn is_read(&self) -> bool {
         match self {
-            Self::Read { .. } | Self::List { .. } => true,
+            Self::Read { .. } | Self::List { .. } | Self::Search { .. } | Self::Count { .. } => true,
             Self::Append { .. }
             | Self::Remove { .. }
             | Self::Expire { .. }
@@ -224,6 +242,10 @@ pub enum StoreAnswer {
         /// Whether more follow.
         more: bool,
     },
+    /// To [`StoreWork::Search`]: the messages, each with where it was said.
+    Found(Vec<(Conversation, StoredMessage)>),
+    /// To [`StoreWork::Count`].
+    Counted(u64),
     /// To [`StoreWork::Put`]: the key has another revision than expected.
     Conflict {
         /// The value that it has.

@@ -362,6 +362,8 @@ fn size(work: &StoreWork) -> usize {
         | StoreWork::Expire { .. }
         | StoreWork::Put { .. }
         | StoreWork::Delete { .. }
+        | StoreWork::Search { .. }
+        | StoreWork::Count { .. }
         | StoreWork::List { .. } => 0,
     }
 }

@@ -28,7 +28,7 @@ fn a_store_of_format_1_is_brought_up_and_holds_what_it_held() {
     old_store(directory.path());
     let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=3"), "{log}");
+    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=4"), "{log}");
     let wanted: Vec<_> = include_str!("fixtures/store-1.jsonl").lines().map(record).collect();
     assert_eq!(first, wanted);
     let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
@@ -61,6 +61,30 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
 }
 
 #[test]
+fn the_history_of_an_older_format_is_found_by_who_sent_it() {
+    use rtm_server::core::store::{HistoryFilter, HistorySpan, LogEntry, LogKey};
+    let directory = tempfile::tempdir().unwrap();
+    old_store(directory.path());
+    let mut store = Redb::open(directory.path()).unwrap();
+    let mut seen = 0;
+    for record in records(&mut store) {
+        let StoreRecord::Entry { app_id, log: LogKey::History(conversation), entry: LogEntry::Message(message) } =
+            record
+        else {
+            continue;
+        };
+        let filter = HistoryFilter { source: Some(message.from.clone()), ..HistoryFilter::default() };
+        let span = HistorySpan { filter, times: message.server_received_ts..message.server_received_ts + 1 };
+        let work = StoreWork::Search { span, newest_first: false, offset: 0, limit: 100 };
+        let answer = store.apply(vec![Task { app_id: &app_id, work }]).remove(0).unwrap();
+        let StoreAnswer::Found(found) = answer else { panic!("{answer:?}") };
+        assert!(found.contains(&(conversation, message)));
+        seen += 1;
+    }
+    assert!(seen > 2, "{seen}");
+}
+
+#[test]
 fn a_store_of_a_later_version_is_refused_with_both_numbers() {
     let directory = tempfile::tempdir().unwrap();
     drop(Redb::open(directory.path()).unwrap());
@@ -68,11 +92,11 @@ fn a_store_of_a_later_version_is_refused_with_both_numbers() {
     let database = redb::Database::open(&file).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", 4).unwrap();
+    transaction.open_table(meta).unwrap().insert("version", 5).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("it has format 4") && error.contains("formats up to 3"), "{error}");
+    assert!(error.contains("it has format 5") && error.contains("formats up to 4"), "{error}");
 }
 
 #[test]

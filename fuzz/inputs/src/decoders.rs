@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rtm_codec::{
     ClientFrame, ErrorKind, Packet, Refusal, RequestId, Seq, ServerFrame, Text, anyrtc,
     anyrtc::gateway::{Endpoint, GatewayAnswer, GatewayRequest},
+    anyrtc::rest::{ChannelMessageType, HistoryHandle, RestAnswer, RestCall, RestRefusal, RestRoute},
     native,
 };
 use rtm_token::{Certificate, Policy, explain, verify};
@@ -89,6 +90,24 @@ pub fn vendor_gateway_decode(body: &[u8]) {
     }
 }
 
+/// Calls of back ends: a line with path and query, and then the body.
+pub fn rest_decode(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (target, body) = bytes.split_at(end);
+    let Ok(target) = str::from_utf8(target) else { return };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let Some((_, route)) = RestRoute::find(path) else { return };
+    match RestCall::decode(route, query, body.get(1..).unwrap_or_default(), NOW_MS) {
+        Ok(Some(RestCall::QueryHistory(search) | RestCall::HistoryPage(search))) => {
+            let handle = HistoryHandle { search, asked_ms: NOW_MS };
+            assert_eq!(HistoryHandle::decode(&handle.encode()), Some(handle.clone()));
+            let _ = RestAnswer::Query(handle.search).encode(1, NOW_MS, ChannelMessageType::default());
+        }
+        Ok(_) => {}
+        Err(refusal) => drop(RestRefusal::from(refusal).encode(1)),
+    }
+}
+
 /// Access tokens of any form: explained and verified, never believed.
 pub fn token(bytes: &[u8]) {
     let Ok(token) = str::from_utf8(bytes) else { return };
@@ -100,3 +119,5 @@ pub fn token(bytes: &[u8]) {
     let verified = verify(token, APP_ID, &[certificate], "alice", 1_700_000_000, &Policy::default());
     assert!(verified.is_err(), "nobody signed this");
 }
+
+const NOW_MS: u64 = 1_700_000_000_000;

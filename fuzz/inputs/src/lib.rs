@@ -18,7 +18,7 @@ mod websocket_read;
 pub use cluster_decode::cluster_decode;
 pub use connection::connection;
 pub use decoders::{
-    native_client_decode, native_server_decode, token, vendor_client_decode, vendor_gateway_decode,
+    native_client_decode, native_server_decode, rest_decode, token, vendor_client_decode, vendor_gateway_decode,
     vendor_server_decode,
 };
 pub use http::http;
@@ -36,12 +36,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "native_client_decode", run: native_client_decode },
     Target { name: "native_server_decode", run: native_server_decode },
     Target { name: "vendor_client_decode", run: vendor_client_decode },
     Target { name: "vendor_server_decode", run: vendor_server_decode },
     Target { name: "vendor_gateway_decode", run: vendor_gateway_decode },
+    Target { name: "rest_decode", run: rest_decode },
     Target { name: "token", run: token },
     Target { name: "cluster_decode", run: cluster_decode },
     Target { name: "connection", run: connection },

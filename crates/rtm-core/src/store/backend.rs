@@ -19,7 +19,7 @@ pub trait Backend: Send {
     /// Executes `tasks` in order and returns an answer for each. [`StoreWork`] describes each task and its [`StoreAnswer`].
     ///
     /// - Tasks on one log, and tasks on one key, are executed in order: each sees the effects of those before it.
-    ///   [`StoreWork::Expire`] and [`StoreWork::List`] see the effects of all tasks before them.
+    ///   [`StoreWork::Expire`], [`StoreWork::List`], [`StoreWork::Search`] and [`StoreWork::Count`] see the effects of all tasks before them.
     /// - Projects never see each other's data.
     /// - A failed task changes nothing, or its change appears later: nobody relies on either. The tasks after it are executed all
     ///   the same.

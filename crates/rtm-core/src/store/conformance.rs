@@ -14,6 +14,7 @@
 
 mod logs;
 mod restart;
+mod search;
 mod state;
 mod support;
 
@@ -117,6 +118,9 @@ const CHECKS: &[Check] = checks! {
     "what is too old goes and nothing else" => [logs::expiry];
     "every form of message comes back as it was" => [logs::forms];
     "a task sees what those before it did" => [logs::sequence];
+    "histories are searched by who sent a message and to whom" => [search::filters];
+    "what a search finds comes in order and in pages" => [search::pages];
+    "what is removed or too old is not found any more" => [search::removal];
     "a value is what was put last" => [state::last_put];
     "values come in the order of their keys and in pages" => [state::pages];
     "a put with another revision than expected changes nothing" => [state::conflicts];
@@ -124,5 +128,6 @@ const CHECKS: &[Check] = checks! {
     "values of projects are apart" => [state::apart];
     "values of each kind are apart, and in the order of their keys" => [state::kinds];
     "everything is there after a restart" => [restart::fill, restart::find];
+    "histories are searched after a restart" => [search::fill, search::find];
     "places rise over restarts" => [restart::take_places, restart::take_places, restart::find_places];
 };

@@ -9,8 +9,8 @@ use std::{
 use rtm_codec::{AppId, Revision};
 
 use super::{
-    Backend, BackendError, BackendStats, LogEntry, LogKey, Page, Place, StateKey, StateKind, StateValue, StoreAnswer,
-    StoreWork, Task,
+    Backend, BackendError, BackendStats, Conversation, HistorySpan, LogEntry, LogKey, Page, Place, StateKey, StateKind,
+    StateValue, StoreAnswer, StoreWork, StoredMessage, Task,
 };
 
 /// Keeps everything in memory: it is gone when the server ends.
@@ -22,6 +22,9 @@ pub struct Memory {
     logs: BTreeMap<(Arc<AppId>, LogKey, Place), LogEntry>,
     /// The same by age.
     ages: BTreeSet<(u64, Arc<AppId>, LogKey, Place)>,
+    /// What of it is history, by who sent it, and by who received it.
+    by_source: BTreeSet<Indexed>,
+    by_destination: BTreeSet<Indexed>,
     state: BTreeMap<(Arc<AppId>, StateKey), StateValue>,
     projects: BTreeSet<Arc<AppId>>,
     stats: BackendStats,
@@ -40,6 +43,8 @@ impl Memory {
         Self {
             logs: BTreeMap::new(),
             ages: BTreeSet::new(),
+            by_source: BTreeSet::new(),
+            by_destination: BTreeSet::new(),
             state: BTreeMap::new(),
             projects: BTreeSet::new(),
             stats: BackendStats::default(),
@@ -89,6 +94,17 @@ impl Memory {
                 }
                 StoreAnswer::Done
             }
+            StoreWork::Search { span, newest_first, offset, limit } => {
+                let mut found = self.matching(app_id, &span);
+                if newest_first {
+                    found.reverse();
+                }
+                let page = found.into_iter().skip(offset).take(limit.max(1));
+                StoreAnswer::Found(
+                    page.map(|(conversation, message)| (conversation.clone(), message.clone())).collect(),
+                )
+            }
+            StoreWork::Count { span } => StoreAnswer::Counted(self.matching(app_id, &span).len() as u64),
             StoreWork::List { kind, after, max_bytes } => {
                 self.list(app_id, kind, after.as_ref(), Page::new(usize::MAX, max_bytes))
             }
@@ -108,6 +124,10 @@ impl Memory {
         self.bytes += size(&entry);
         *self.stats.entries(log.kind()) += 1;
         self.ages.insert((time, Arc::clone(app_id), log.clone(), place));
+        if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
+            self.by_source.insert(source);
+            self.by_destination.insert(destination);
+        }
         self.logs.insert(key(place), entry);
         let mut dropped = 0;
         if let Some(keep) = keep {
@@ -148,11 +168,36 @@ impl Memory {
         StoreAnswer::Entries { entries: page.items, more: page.more }
     }
 
+    /// The messages that are meant, oldest first.
+    fn matching(&self, app_id: &Arc<AppId>, span: &HistorySpan) -> Vec<(&Conversation, &StoredMessage)> {
+        let HistorySpan { filter, times } = span;
+        let (index, id) = match (&filter.source, filter.destination()) {
+            (Some(source), _) => (&self.by_source, source.as_str()),
+            (None, Some(destination)) => (&self.by_destination, destination),
+            (None, None) => return Vec::new(),
+        };
+        if times.is_empty() {
+            return Vec::new();
+        }
+        let at = |time| (Arc::clone(app_id), id.to_owned(), Place::first_at(time), None);
+        let found = index.range(at(times.start)..at(times.end)).filter_map(|(app_id, _, place, log)| {
+            let log = log.as_ref()?;
+            let LogKey::History(conversation) = log else { return None };
+            let LogEntry::Message(message) = self.logs.get(&(Arc::clone(app_id), log.clone(), *place))?;
+            Some((conversation, message)).filter(|_| filter.matches(conversation, &message.from))
+        });
+        found.collect()
+    }
+
     fn remove(&mut self, app_id: &Arc<AppId>, log: &LogKey, place: Place) {
         if let Some(entry) = self.logs.remove(&(Arc::clone(app_id), log.clone(), place)) {
             self.bytes -= size(&entry);
             *self.stats.entries(log.kind()) -= 1;
             self.ages.remove(&(entry.time(), Arc::clone(app_id), log.clone(), place));
+            if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
+                self.by_source.remove(&source);
+                self.by_destination.remove(&destination);
+            }
         }
     }
 
@@ -213,6 +258,16 @@ impl Backend for Memory {
     fn stats(&mut self) -> Result<BackendStats, BackendError> {
         Ok(self.stats)
     }
+}
+
+/// (project, user or channel, place, log); no log is before all of them.
+type Indexed = (Arc<AppId>, String, Place, Option<LogKey>);
+
+/// Where a message of a history is found by who sent it, and by who received it.
+fn indexed(app_id: &Arc<AppId>, log: &LogKey, place: Place, entry: &LogEntry) -> Option<[Indexed; 2]> {
+    let (LogKey::History(conversation), LogEntry::Message(message)) = (log, entry) else { return None };
+    let at = |id: &str| (Arc::clone(app_id), id.to_owned(), place, Some(log.clone()));
+    Some([at(message.from.as_str()), at(conversation.destination(&message.from))])
 }
 
 /// What a kept entry costs: its text, and about as much again for its bookkeeping as a short text has.

@@ -7,6 +7,7 @@ mod logs;
 mod node;
 mod requests;
 mod scan;
+mod search;
 mod state;
 mod subjects;
 mod tool;
@@ -94,6 +95,10 @@ impl NatsStore {
             }
             StoreWork::Remove { log, places } => self.remove(app_id, &log, places, until).await,
             StoreWork::Expire { kind, before } => self.expire(app_id, kind, before).await,
+            StoreWork::Search { span, newest_first, offset, limit } => {
+                self.search(app_id, &span, newest_first, offset, limit.max(1), until).await
+            }
+            StoreWork::Count { span } => self.count_found(app_id, &span, until).await,
             StoreWork::Put { key, value, expected } => self.put(app_id, &key, &value, expected, until).await,
             StoreWork::Delete { key } => self.delete(app_id, &key, until).await,
             StoreWork::List { kind, after, max_bytes } => {

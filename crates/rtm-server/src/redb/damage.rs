@@ -52,6 +52,7 @@ pub(super) fn place(app: &str, work: &StoreWork) -> String {
         StoreWork::Put { key, .. } | StoreWork::Delete { key } => {
             format!("{} {app} {:?}", key.kind().name(), key.to_text())
         }
+        StoreWork::Search { span, .. } | StoreWork::Count { span } => format!("history {app}, of {:?}", span.filter),
         StoreWork::List { kind, .. } => format!("{} {app}", kind.name()),
     }
 }

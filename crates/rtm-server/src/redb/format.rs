@@ -1,11 +1,11 @@
 //! The format of the file: a new one is laid out, an older one is brought up, a newer one is refused.
 
 use ::redb::{Database, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
-use rtm_core::store::{LogKind, Place, StateKind};
+use rtm_core::store::{LogEntry, LogKind, Place, StateKind};
 
 use super::{
     Fault,
-    tables::{META, META_LAST_PLACE, META_VERSION, log_table, state_table},
+    tables::{BY_DESTINATION, BY_SOURCE, META, META_LAST_PLACE, META_VERSION, indexed, log_table, state_table},
 };
 
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
@@ -23,11 +23,14 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             from_1_to_2(&transaction)?;
             Some(1)
         }
-        // Format 3 has two tables more.
-        Some(2) => Some(2),
+        // Format 3 has two tables more, and format 4 finds history in two more ways.
+        Some(found @ (2 | 3)) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;
+    if old.is_some() {
+        index_history(&transaction)?;
+    }
     transaction.commit()?;
     Ok(old)
 }
@@ -59,7 +62,26 @@ fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
     for kind in StateKind::ALL {
         transaction.open_table(state_table(kind))?;
     }
+    transaction.open_table(BY_SOURCE)?;
+    transaction.open_table(BY_DESTINATION)?;
     transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
+    Ok(())
+}
+
+/// Finds all history by who sent it and who received it. What cannot be read is not found, as it is not read.
+fn index_history(transaction: &WriteTransaction) -> Result<(), Fault> {
+    let mut by_source = transaction.open_table(BY_SOURCE)?;
+    let mut by_destination = transaction.open_table(BY_DESTINATION)?;
+    for entry in transaction.open_table(log_table(LogKind::History).entries)?.iter()? {
+        let (key, record) = entry?;
+        let (app, log, place) = key.value();
+        if let Ok(entry) = LogEntry::decode(LogKind::History, record.value())
+            && let Some((source, destination)) = indexed(log, &entry)
+        {
+            by_source.insert((app, &*source, place, log), ())?;
+            by_destination.insert((app, &*destination, place, log), ())?;
+        }
+    }
     Ok(())
 }
 
@@ -96,7 +118,7 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 3;
+pub(super) const VERSION: u64 = 4;
 
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");

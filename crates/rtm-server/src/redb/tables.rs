@@ -5,7 +5,8 @@ use std::ops::Range;
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use rtm_codec::Revision;
 use rtm_core::store::{
-    LogEntry, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, record::RecordError,
+    Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer,
+    StoreWork, record::RecordError,
 };
 
 use super::{DamagedRecord, Fault, damage::Damage};
@@ -65,6 +66,17 @@ impl<'t> Tables<'t> {
             StoreWork::Expire { kind, before } => {
                 self.log(*kind)?.expire(app, *before)?;
                 Ok(StoreAnswer::Done)
+            }
+            StoreWork::Search { span, newest_first, offset, limit } => {
+                self.log(LogKind::History)?.search(app, span, *newest_first, *offset, (*limit).max(1))
+            }
+            StoreWork::Count { span } => {
+                let mut count = 0;
+                self.log(LogKind::History)?.matching(app, span, false, |_, _, _| {
+                    count += 1;
+                    Ok(true)
+                })?;
+                Ok(StoreAnswer::Counted(count))
             }
             StoreWork::Put { key, value, expected } => self.put(app, key, value, *expected),
             StoreWork::Delete { key } => {
@@ -160,11 +172,14 @@ struct LogTables<'t> {
     kind: LogKind,
     entries: Table<'t, (&'static str, &'static str, u64), &'static [u8]>,
     ages: Table<'t, (&'static str, u64, u64, &'static str), ()>,
+    /// For history: where messages are by who sent them, and by who received them.
+    index: Option<[IndexTable<'t>; 2]>,
     /// For a limited kind.
     counts: Option<Table<'t, (&'static str, &'static str), u64>>,
     changed: bool,
 }
 
+type IndexTable<'t> = Table<'t, (&'static str, &'static str, u64, &'static str), ()>;
 type StateTable<'t> = Table<'t, (&'static str, &'static str), &'static [u8]>;
 
 impl<'t> LogTables<'t> {
@@ -175,6 +190,10 @@ impl<'t> LogTables<'t> {
             kind,
             entries: transaction.open_table(entries)?,
             ages: transaction.open_table(ages)?,
+            index: match kind {
+                LogKind::History => Some([transaction.open_table(BY_SOURCE)?, transaction.open_table(BY_DESTINATION)?]),
+                LogKind::Stored => None,
+            },
             counts: if kind.is_limited() { Some(transaction.open_table(counts)?) } else { None },
             changed: false,
         })
@@ -203,6 +222,12 @@ impl<'t> LogTables<'t> {
         };
         self.entries.insert((app, log, place.0), entry.encode()?.as_slice())?;
         self.ages.insert((app, time, place.0, log), ())?;
+        if let Some([by_source, by_destination]) = &mut self.index
+            && let Some((source, destination)) = indexed(log, entry)
+        {
+            by_source.insert((app, &*source, place.0, log), ())?;
+            by_destination.insert((app, &*destination, place.0, log), ())?;
+        }
         let mut dropped = 0;
         if let Some(counts) = &mut self.counts {
             let count = counts.get((app, log))?.map_or(0, |count| count.value()) + 1;
@@ -276,10 +301,16 @@ impl<'t> LogTables<'t> {
         };
         self.changed = true;
         // What a damaged entry leaves among the ages goes when its time has come.
-        let time = LogEntry::decode(self.kind, record.value()).map(|entry| entry.time());
+        let entry = LogEntry::decode(self.kind, record.value());
         drop(record);
-        if let Ok(time) = time {
-            self.ages.remove((app, time, place, log))?;
+        if let Ok(entry) = entry {
+            self.ages.remove((app, entry.time(), place, log))?;
+            if let Some([by_source, by_destination]) = &mut self.index
+                && let Some((source, destination)) = indexed(log, &entry)
+            {
+                by_source.remove((app, &*source, place, log))?;
+                by_destination.remove((app, &*destination, place, log))?;
+            }
         }
         if let Some(counts) = &mut self.counts {
             let count = counts.get((app, log))?.map_or(0, |count| count.value());
@@ -290,6 +321,70 @@ impl<'t> LogTables<'t> {
             }
         }
         Ok(())
+    }
+
+    /// Shows `see` the messages that are meant, as long as it wants more.
+    fn matching(
+        &self,
+        app: &str,
+        HistorySpan { filter, times }: &HistorySpan,
+        newest_first: bool,
+        mut see: impl FnMut(Conversation, &str, u64) -> Result<bool, Fault>,
+    ) -> Result<(), Fault> {
+        let Some([by_source, by_destination]) = &self.index else { return Ok(()) };
+        let (index, id) = match (&filter.source, filter.destination()) {
+            (Some(source), _) => (by_source, source.as_str()),
+            (None, Some(destination)) => (by_destination, destination),
+            (None, None) => return Ok(()),
+        };
+        let (first, end) = (Place::first_at(times.start).0, Place::first_at(times.end).0);
+        if first >= end {
+            return Ok(());
+        }
+        let mut all = index.range((app, id, first, "")..(app, id, end, ""))?;
+        while let Some(found) = if newest_first { all.next_back() } else { all.next() } {
+            let (key, _) = found?;
+            let (_, id, place, log) = key.value();
+            let Ok(LogKey::History(conversation)) = LogKey::from_text(LogKind::History, log) else { continue };
+            let is_meant = match &filter.source {
+                Some(source) => filter.matches(&conversation, source),
+                // Who received it is what it was found by.
+                None => match &conversation {
+                    Conversation::Channel(channel_id) => filter.to_channel.as_ref() == Some(channel_id),
+                    Conversation::Peers(..) => filter.to_user.as_ref().is_some_and(|user_id| user_id == id),
+                },
+            };
+            if is_meant && !see(conversation, log, place)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        app: &str,
+        span: &HistorySpan,
+        newest_first: bool,
+        offset: usize,
+        limit: usize,
+    ) -> Result<StoreAnswer, Fault> {
+        let (mut passed, mut found) = (0, Vec::new());
+        self.matching(app, span, newest_first, |conversation, log, place| {
+            if passed < offset {
+                passed += 1;
+                return Ok(true);
+            }
+            let Some(record) = self.entries.get((app, log, place))? else { return Ok(true) };
+            match LogEntry::decode(self.kind, record.value()) {
+                Ok(LogEntry::Message(message)) => found.push((conversation, message)),
+                Err(error) => {
+                    self.damage.tell(&DamagedRecord::entry(self.kind, app, log, place, error.to_string()));
+                }
+            }
+            Ok(found.len() < limit)
+        })?;
+        Ok(StoreAnswer::Found(found))
     }
 
     fn expire(&mut self, app: &str, before: u64) -> Result<(), Fault> {
@@ -320,6 +415,17 @@ pub(super) fn decode_value(
     };
     StateValue::decode(kind, record).map_err(tell).ok()
 }
+
+/// Who sent a message of a history, and who received it.
+pub(super) fn indexed(log: &str, LogEntry::Message(message): &LogEntry) -> Option<(String, String)> {
+    let LogKey::History(conversation) = LogKey::from_text(LogKind::History, log).ok()? else { return None };
+    Some((message.from.to_string(), conversation.destination(&message.from).to_owned()))
+}
+
+/// (project, sender, place, log) and (project, receiver, place, log) of each message of a history.
+pub(super) const BY_SOURCE: IndexDefinition = TableDefinition::new("history_by_source");
+pub(super) const BY_DESTINATION: IndexDefinition = TableDefinition::new("history_by_destination");
+type IndexDefinition = TableDefinition<'static, (&'static str, &'static str, u64, &'static str), ()>;
 
 /// The names of the tables of a kind of logs.
 pub(super) struct LogTable {

@@ -378,6 +378,52 @@ async fn a_shutdown_does_not_wait_for_connections_that_wait_for_nothing() {
 }
 
 #[tokio::test]
+async fn histories_are_searched_counted_and_read_page_by_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_owned();
+    let server = rest_server(|config| config.data_dir = Some(data)).await;
+    let mut back_end = BackEnd::with_key(server.local_addr()).await;
+    for text in ["one", "two", "three"] {
+        let body = json!({ "destination": "bob", "enable_historical_messaging": true, "payload": text });
+        assert_eq!(back_end.post("/rtm/users/alice/peer_messages", &body).await.status, 200);
+    }
+    let body = json!({ "channel_name": "room", "enable_historical_messaging": true, "payload": "to all" });
+    assert_eq!(back_end.post("/rtm/users/alice/channel_messages", &body).await.status, 200);
+    let unkept = back_end.post("/rtm/users/alice/peer_messages", &hello()).await;
+    assert_eq!(unkept.status, 200);
+
+    let span = json!({ "source": "alice", "start_time": "2019-08-01T01:22:10Z", "end_time": "2100-08-01T01:32:10Z" });
+    let query = back_end
+        .post("/rtm/message/history/query", &json!({ "filter": span, "offset": 1, "limit": 20, "order": "asc" }))
+        .await;
+    let body = &query.body;
+    assert_eq!((&body["offset"], &body["limit"], &body["order"]), (&json!(1), &json!(20), &json!("asc")));
+    let location = body["location"].as_str().unwrap().strip_prefix('~').unwrap().to_owned();
+    let page = back_end.call("GET", &location, "").await;
+    assert_eq!((page.status, &page.body["code"]), (200, &json!("ok")), "{}", page.body);
+    let messages = page.body["messages"].as_array().unwrap();
+    let said: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            assert!(message["ms"].as_u64().unwrap() > 1_700_000_000_000 && message["src"] == "alice");
+            ["dst", "message_type", "payload"].map(|key| message[key].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [["bob", "peer_message", "two"], ["bob", "peer_message", "three"], ["room", "group_message", "to all"]]
+    );
+
+    let counted = "/rtm/message/history/count?source=\"alice\"&destination=bob&start_time=2019-08-01T01:22:10Z&end_time=2100-08-01T01:32:10Z";
+    assert_eq!(back_end.call("GET", counted, "").await.body["count"], 3);
+    let received = counted.replace("source=\"alice\"&destination=bob", "destination=room");
+    assert_eq!(back_end.call("GET", &received, "").await.body["count"], 1);
+    let nothing = counted.replace("source=\"alice\"", "source=bob");
+    assert_eq!(back_end.call("GET", &nothing, "").await.body["count"], 0);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_api_that_is_switched_off_is_not_there() {
     let server = rest_server(|config| config.rest.enabled = false).await;
     let mut back_end = BackEnd::with_key(server.local_addr()).await;

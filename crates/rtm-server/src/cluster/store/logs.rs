@@ -255,12 +255,12 @@ pub(super) fn late_after(kind: LogKind) -> u64 {
 }
 
 /// When entries of a time that are not late are stored at the latest, by the clock of NATS.
-fn stored_by(kind: LogKind, time: u64) -> u64 {
+pub(super) fn stored_by(kind: LogKind, time: u64) -> u64 {
     time.saturating_add(late_after(kind)).saturating_add(CLOCKS_DIFFER.as_millis() as u64)
 }
 
 /// The clocks of nodes and of NATS servers differ by less.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// How long the removal of what is too old may take. What is left then goes with the next one.
 const EXPIRY: Duration = Duration::from_secs(60);
 const EXPIRED_AT_ONCE: usize = 1024;

@@ -182,7 +182,13 @@ impl Backend for ClusterStore {
             let mut batch = Vec::new();
             for Task { app_id, work } in tasks {
                 // They see what those before them did, and those after them see what they do.
-                let is_alone = matches!(work, StoreWork::Expire { .. } | StoreWork::List { .. });
+                let is_alone = matches!(
+                    work,
+                    StoreWork::Expire { .. }
+                        | StoreWork::List { .. }
+                        | StoreWork::Search { .. }
+                        | StoreWork::Count { .. }
+                );
                 if is_alone {
                     answers.extend(do_at_once(store, std::mem::take(&mut batch)).await);
                 }
