@@ -414,11 +414,11 @@ async fn histories_are_searched_counted_and_read_page_by_page() {
         [["bob", "peer_message", "two"], ["bob", "peer_message", "three"], ["room", "group_message", "to all"]]
     );
 
-    let counted = "/rtm/message/history/count?source=\"alice\"&destination=bob&start_time=2019-08-01T01:22:10Z&end_time=2100-08-01T01:32:10Z";
+    let counted = "/rtm/message/history/count?source=%22alice%22&destination=bob&start_time=2019-08-01T01:22:10Z&end_time=2100-08-01T01:32:10Z";
     assert_eq!(back_end.call("GET", counted, "").await.body["count"], 3);
-    let received = counted.replace("source=\"alice\"&destination=bob", "destination=room");
+    let received = counted.replace("source=%22alice%22&destination=bob", "destination=room");
     assert_eq!(back_end.call("GET", &received, "").await.body["count"], 1);
-    let nothing = counted.replace("source=\"alice\"", "source=bob");
+    let nothing = counted.replace("source=%22alice%22", "source=bob");
     assert_eq!(back_end.call("GET", &nothing, "").await.body["count"], 0);
     server.shutdown().await;
 }
