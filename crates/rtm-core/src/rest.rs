@@ -348,8 +348,7 @@ impl Core {
     fn allowed_span(&self, now: Now, user: Option<&UserId>, search: &HistorySearch) -> Result<HistorySpan, Refusal> {
         let HistorySearch { source, destination, from_ts, until_ts, .. } = search;
         let channel_id = destination.as_ref().and_then(|id| ChannelId::new(id.as_str()).ok());
-        let mut filter =
-            HistoryFilter { source: source.clone(), to_user: destination.clone(), to_channel: channel_id.clone() };
+        let mut filter = HistoryFilter { source: source.clone(), to_user: destination.clone(), to_channel: channel_id };
         if let Some(user) = user.filter(|user| source.as_ref() != Some(user)) {
             let is_member = |channel_id: &ChannelId| {
                 self.session_of(user).is_some_and(|key| self.channel_of(key, channel_id).is_some())
