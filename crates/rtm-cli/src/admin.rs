@@ -11,7 +11,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use rtm_server::{AdminKey, AdminRole, AppId};
+use rtm_server::{AdminKey, AdminRole, AppId, RestKey, new_rest_secret};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 
@@ -54,6 +54,12 @@ enum Call {
         /// Only for this project. Can be repeated.
         #[arg(long, value_name = "APPID")]
         project: Vec<AppId>,
+    },
+    /// Make a key for the REST API of back ends, without a server: prints its id and secret, and what to add to a project.
+    NewRestKey {
+        /// Its id, which a back end says in place of a user name. By default a random one.
+        #[arg(long)]
+        id: Option<String>,
     },
     /// Show the server: version, connections, whether it is ready.
     Server,
@@ -161,6 +167,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Call::NewKey { name, role, project } = call {
         return new_key(name, role, &project);
     }
+    if let Call::NewRestKey { id } = call {
+        return new_rest_key(id);
+    }
     let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
     let (method, path, body) = request(&call);
     let answer = timeout(PATIENCE, ask(&url, &key, method, &path, body))
@@ -180,6 +189,19 @@ fn new_key(name: String, role: AdminRole, projects: &[AppId]) -> anyhow::Result<
     Ok(())
 }
 
+fn new_rest_key(id: Option<String>) -> anyhow::Result<()> {
+    let id = match id {
+        Some(id) => id,
+        None => new_rest_secret()?.0.chars().take(ID_CHARS).collect(),
+    };
+    let (secret, digest) = new_rest_secret()?;
+    let key = RestKey::new(&id, &digest).map_err(|error| WrongArgument(format!("--id: {error}")))?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}:{secret}\n\n[[project.rest_key]]", key.id)?;
+    writeln!(stdout, "id = {}\nsecret_sha256 = \"{digest}\"", json!(key.id))?;
+    Ok(())
+}
+
 /// What to send for a call.
 fn request(call: &Call) -> (Method, String, Option<Value>) {
     let get = |path: String| (Method::GET, path, None);
@@ -192,7 +214,7 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
     let list = |List { app_id, part }: &List, what: &str| get(project(app_id, &format!("{what}?{}", query(part))));
     match call {
         // It needs no server.
-        Call::NewKey { .. } | Call::Server => get("/server".into()),
+        Call::NewKey { .. } | Call::NewRestKey { .. } | Call::Server => get("/server".into()),
         Call::Projects => get("/projects".into()),
         Call::Sessions { list: List { app_id, part }, state, prefix } => {
             let more = |name: &str, value: &Option<String>| {
@@ -306,6 +328,8 @@ fn line(value: &Value, between: &str) -> String {
     }
 }
 
+/// How long an id is that nobody chose.
+const ID_CHARS: usize = 16;
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What an answer may have.

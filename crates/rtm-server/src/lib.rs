@@ -88,6 +88,8 @@ pub use mounted::ResponseBody;
 pub use mounted::RtmService;
 pub use remote::Remote;
 #[cfg(feature = "rest")]
+pub use rest::new_rest_secret;
+#[cfg(feature = "rest")]
 pub use rtm_codec::anyrtc::rest::ChannelMessageType;
 pub use rtm_codec::{AppId, CallLimit, CallLimits, IdFault, InvalidId, LimitedCall, UserId};
 pub use rtm_core as core;

@@ -17,15 +17,29 @@ use rtm_codec::{
     AppId, ErrorKind, Refusal, Token, UserId,
     anyrtc::rest::{RestAnswer, RestCall, RestRefusal, RestRoute},
 };
-use rtm_core::RestCaller;
+use rtm_core::{RestCaller, store::BackendError};
 use rtm_token::Holder;
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
     project::now,
+    server::random_bytes,
     shared::{Guest, Shared},
 };
+
+/// A new secret for a [`RestKey`](rtm_core::RestKey), which is nowhere else, and its SHA-256 in hexadecimal digits.
+///
+/// # Errors
+///
+/// [`BackendError`] if the system has no random numbers.
+pub fn new_rest_secret() -> Result<(String, String), BackendError> {
+    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let secret = hex(random_bytes()?);
+    let digest = hex(Sha256::digest(&secret).into());
+    Ok((secret, digest))
+}
 
 /// Marks an answer after which the connection stays open.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,12 @@
 //! `rtm admin`, from outside: keys made without a server, and a server steered by them.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::support::{APP_ID, Running, command, rtm};
 
@@ -9,6 +15,38 @@ fn admin(url: &str, key: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let output = output.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_new_rest_key_opens_the_project_that_has_its_table() {
+    let made = rtm(&["admin", "new-rest-key", "--id", "shop"]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (key, table) = made.split_once("\n\n").unwrap();
+    assert!(key.starts_with("shop:") && !table.contains(&key[5..]), "{made}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    fs::write(&file, format!("listen = \"127.0.0.1:0\"\n[[project]]\napp_id = \"{APP_ID}\"\n{table}")).unwrap();
+    let mut server = Running::new(&["serve", "--config", file.to_str().unwrap()]);
+    let address = server.line().unwrap().strip_prefix("listening on ").unwrap().to_owned();
+    for (key, status) in [(key, "200 OK"), ("shop:another secret", "401 Unauthorized")] {
+        let body = r#"{"destination":"bob","payload":"hello"}"#;
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(
+            stream,
+            "POST /dev/v2/project/{APP_ID}/rtm/users/shop/peer_messages HTTP/1.1\r\nHost: {address}\r\n\
+             Authorization: Basic {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            BASE64_STANDARD.encode(key),
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+    }
+
+    let refused = rtm(&["admin", "new-rest-key", "--id", "a:b"]);
+    assert_eq!(refused.status.code(), Some(2));
 }
 
 #[test]
