@@ -71,7 +71,7 @@ async fn log_all_in(nodes: &Nodes, count: usize, first: impl Fn(usize) -> usize)
 }
 
 fn wire(number: usize) -> Wire {
-    if number / 3 % 2 == 0 { Wire::Native } else { Wire::Vendor }
+    if (number / 3).is_multiple_of(2) { Wire::Native } else { Wire::Vendor }
 }
 
 fn name(number: usize) -> String {
@@ -91,12 +91,12 @@ fn talk(user: &User, number: usize, is_over: Arc<AtomicBool>, pause: Duration) -
         // They do not all speak at once.
         sleep(pause.mul_f64((number % 101) as f64 / 101.0)).await;
         let mut all = Vec::new();
-        for n in 0.. {
+        for n in 0_usize.. {
             if is_over.load(Ordering::Relaxed) {
                 break;
             }
             let begun = Instant::now();
-            let to = if n % 2 == 0 { To::Peer } else { To::Room };
+            let to = if n.is_multiple_of(2) { To::Peer } else { To::Room };
             let (is_delivered, outcome) = match to {
                 To::Peer => {
                     let outcome = client.send_message_to_peer(name(partner(number)), format!("{n}")).await;
