@@ -454,8 +454,11 @@ impl Core {
         let Some(edge) = &mut self.edge else { return false };
         let Some(caught) = edge.moves.caught.get_mut(&place) else { return false };
         if !self.hub.sessions.get(key).is_some_and(|session| gets(key, session)) {
-            if let (Some(mark), true) = (mark, caught.is_open) {
-                caught.last.insert(mark.origin.clone(), mark.k);
+            match mark {
+                Some(mark) if caught.is_open => drop(caught.last.insert(mark.origin.clone(), mark.k)),
+                // It counts behind what comes before it: nothing is missing there, and the member does not get it.
+                Some(mark) => caught.held.push_back(ForwardedNews { event: event.clone(), mark: Some(mark.clone()) }),
+                None => {}
             }
             return true;
         }

@@ -91,11 +91,14 @@ pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>
 }
 
 /// Whether the connection stays open after an answer.
+#[cfg(feature = "rest")]
 fn is_kept<B>(response: &Response<B>) -> bool {
-    #[cfg(feature = "rest")]
-    return response.extensions().get::<rest::Kept>().is_some();
-    #[cfg(not(feature = "rest"))]
-    return false;
+    response.extensions().get::<rest::Kept>().is_some()
+}
+
+#[cfg(not(feature = "rest"))]
+fn is_kept<B>(_: &Response<B>) -> bool {
+    false
 }
 
 /// One request and its answer: what a connection is before it is a WebSocket one, or all that it is.

@@ -640,6 +640,29 @@ fn what_goes_to_the_old_node_and_to_the_new_one_comes_once_and_in_order() {
 }
 
 #[test]
+fn what_a_member_that_moved_says_itself_before_it_has_all_is_no_gap() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, carol) = (world.login(0, "alice"), world.login(1, "carol"));
+    world.join_channel(alice, &channel);
+    world.join_channel(carol, &channel);
+    say(&mut world, carol, &channel, "before");
+    assert_eq!(world.heard(alice), ["before"]);
+    world.cut(alice);
+    world.engine.is_late = true;
+    let alice = world.resume(1, alice);
+    world.stall(0, 1);
+    world.answer_late();
+    say(&mut world, alice, &channel, "own");
+    say(&mut world, carol, &channel, "after it");
+    assert_eq!(world.heard(alice), Vec::<String>::new(), "more may come from where it was");
+    world.unstall();
+    world.advance(secs(1));
+    assert_eq!(world.heard(alice), ["after it"]);
+}
+
+#[test]
 fn a_member_that_moves_sees_who_comes_and_goes_meanwhile() {
     let mut world = World::new(4);
     world.pump();
