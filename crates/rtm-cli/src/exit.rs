@@ -1,6 +1,6 @@
 //! How a command ends: with which status, and what is said on standard error.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io, process::ExitCode};
 
 use rtm_client::BuildError;
 
@@ -28,8 +28,12 @@ impl fmt::Display for WrongArgument {
 
 impl std::error::Error for WrongArgument {}
 
-/// Says why a command failed, and gives its status.
+/// Says why a command failed, and gives its status. Whoever closes the standard output has read enough: that is no failure.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    let own = error.chain().next().and_then(|error| error.downcast_ref::<io::Error>());
+    if own.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
     eprintln!("rtm: {}", causes(error));
     if error.downcast_ref::<Unmet>().is_some() {
         ExitCode::from(UNMET)

@@ -244,6 +244,12 @@ impl Core {
         &self.config.app_id
     }
 
+    /// The project's settings.
+    #[must_use]
+    pub fn config(&self) -> &ProjectConfig {
+        &self.config
+    }
+
     /// Takes in a value that the store kept, before any connection. All values of each kind are to be taken in
     /// ([`read_state`](store::read_state)). Attributes of a channel go as those of any empty channel do. In a cluster
     /// those that have come in the meantime from other nodes stay, if they are newer.

@@ -12,6 +12,7 @@ pub(crate) mod names;
 mod others;
 mod probe;
 mod requests;
+pub(crate) mod served;
 pub(crate) mod store;
 pub(crate) mod streams;
 mod watch;

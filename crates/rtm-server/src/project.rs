@@ -24,14 +24,17 @@ use tokio::{
     time::sleep_until,
 };
 
-#[cfg(feature = "cluster")]
-use crate::link::{FromCluster, Link};
 #[cfg(feature = "admin")]
 use crate::peers::Peers;
 use crate::{
     clock::instant,
     peers::End,
     store::{Customer, StoreQueue},
+};
+#[cfg(feature = "cluster")]
+use crate::{
+    cluster::served::Terms,
+    link::{FromCluster, Link},
 };
 
 /// A project at work.
@@ -106,6 +109,12 @@ impl Project {
     /// The project's App ID.
     pub(crate) fn app_id(&self) -> &AppId {
         &self.app_id
+    }
+
+    /// What it is served on.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn terms(&self) -> Terms {
+        Terms::new(self.state().core.config())
     }
 
     /// Takes what the cluster has for the core, in order.

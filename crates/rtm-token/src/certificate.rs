@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use sha2::{Digest as _, Sha256};
+
 /// An App Certificate: the 32 visible ASCII characters that sign and check a project's tokens.
 ///
 /// It is used as it is written, never hex-decoded. `Debug` does not show it, there is no `Display`,
@@ -59,6 +61,13 @@ impl Certificate {
     /// warn when this is false.
     pub fn is_hex(&self) -> bool {
         self.0.iter().all(u8::is_ascii_hexdigit)
+    }
+
+    /// Eight hexadecimal digits of its SHA-256, by which two servers or a log tell certificates apart. They do not lead back
+    /// to it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        Sha256::digest(self.0).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
+use tokio::{
+    net::TcpStream,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use crate::{
     nats::{Nats, free_ports},
@@ -172,4 +176,26 @@ async fn get(port: u16, path: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     Some(answer)
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn nodes_that_serve_different_projects_say_so() {
+    let mut nodes = Nodes::start(1, 2).await;
+    let urls = nodes.nats.urls();
+    let other = "fedcba9876543210fedcba9876543210";
+    let third = nodes.add(&urls, &["--project", other]).await;
+    let says = async |at: usize, what: &str| {
+        let line = format!("serves something else than this node: it {what} the project {other}");
+        for _ in 0..100 {
+            if nodes.log(at).contains(&line) {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{line:?} is not in the log of node {at}: {}", nodes.log(at));
+    };
+    says(0, "also serves").await;
+    says(third, "does not serve").await;
+    assert_eq!(nodes.log(0).matches("serves something else").count(), 1);
 }

@@ -3,7 +3,10 @@
 use rtm_core::cluster::NodeName;
 use serde::{Deserialize, Serialize};
 
-use super::names::{ABOUT, NODES, Names, escape, unescape};
+use super::{
+    names::{ABOUT, NODES, Names, escape, unescape},
+    served::Served,
+};
 
 /// What a node says of itself every two seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +17,9 @@ pub(crate) struct About {
     /// Where other nodes may ask it whether it is a member.
     #[serde(default)]
     pub(crate) addresses: Vec<String>,
+    /// What it serves. Nodes of older versions do not say it.
+    #[serde(default)]
+    pub(crate) served: Option<Served>,
 }
 
 impl About {

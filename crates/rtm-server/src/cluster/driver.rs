@@ -35,6 +35,7 @@ use super::{
     figures::{ClusterFigures, Figures},
     names::{NODES, Names, USERS},
     others::find_member,
+    served::{Served, differences},
     store::NodeStore,
     watch::watch as watch_bucket,
 };
@@ -125,6 +126,9 @@ pub(crate) struct Driver {
     outside_at: Instant,
     /// Where other nodes say whether they are members.
     addresses: BTreeMap<NodeName, Vec<String>>,
+    served: Served,
+    /// In what other nodes differ from this one in what they serve, and whether that was said.
+    differences: BTreeMap<NodeName, (Vec<String>, bool)>,
     /// Looks for one that is, while this node has been out of touch for too long.
     search: Option<AbortHandle>,
     nodes_watch: AbortHandle,
@@ -137,7 +141,8 @@ impl Driver {
     pub(crate) fn new(gear: Gear) -> Self {
         let (input, inputs) = unbounded_channel();
         let firsts = gear.projects.iter().enumerate().step_by(usize::from(gear.workers));
-        let places = firsts.map(|(place, project)| (project.app_id().clone(), place)).collect();
+        let places = firsts.clone().map(|(place, project)| (project.app_id().clone(), place)).collect();
+        let served = firsts.map(|(_, project)| (project.app_id().to_string(), project.terms())).collect();
         let (names, watched) = (gear.names.clone(), input.clone());
         let nodes_watch = tokio::spawn(watch_bucket(gear.jetstream.clone(), names.bucket(NODES), move |changes| {
             for (revision, message) in changes {
@@ -164,6 +169,8 @@ impl Driver {
             said_at: None,
             outside_at: now().instant,
             addresses: BTreeMap::new(),
+            served,
+            differences: BTreeMap::new(),
             search: None,
             nodes_watch: nodes_watch.abort_handle(),
             users_watch: None,
@@ -229,6 +236,10 @@ impl Driver {
                 }
             }
             Input::About(node, about) => {
+                let different = about.served.map(|served| differences(&self.served, &served)).unwrap_or_default();
+                if self.differences.get(&node).is_none_or(|(known, _)| *known != different) {
+                    self.differences.insert(node.clone(), (different, false));
+                }
                 self.addresses.insert(node, about.addresses);
             }
             Input::OthersGoOn(node) => {
@@ -344,12 +355,29 @@ impl Driver {
             figures.post_bytes += self.gear.node.waiting_bytes(&member.id);
         }
         self.gear.figures.set(figures);
+        self.say_differences();
         let sessions = self.gear.projects.iter().map(|project| project.stats().sessions).sum();
         let (version, addresses) = (env!("CARGO_PKG_VERSION").to_owned(), self.gear.addresses.clone());
-        let about = About { incarnation, version, sessions, addresses };
+        let served = Some(self.served.clone());
+        let about = About { incarnation, version, sessions, addresses, served };
         let subject = About::subject(&self.gear.names, &self.gear.node.id().name);
         let engine = Arc::clone(&self.gear.engine);
         tokio::spawn(async move { engine.put(subject, about.encode().into()).await });
+    }
+
+    /// Says once in what a member serves something else than this node.
+    fn say_differences(&mut self) {
+        if !self.is_member {
+            return;
+        }
+        for member in self.gear.node.view().members() {
+            if let Some((different, is_said)) = self.differences.get_mut(&member.id.name)
+                && !different.is_empty()
+                && !mem::replace(is_said, true)
+            {
+                warn!("{} serves something else than this node: {}", member.id.name, different.join("; "));
+            }
+        }
     }
 
     /// Sorts what came by post by the projects that it is for.
