@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_said_also_where_another_part_said_the_same() {
-        let error = anyhow::Error::new(std::io::Error::other("refused")).context("a: refused; b");
+        let error = anyhow::Error::new(io::Error::other("refused")).context("a: refused; b");
         assert_eq!(causes(&error), "a: refused; b: refused");
     }
 }
