@@ -138,7 +138,7 @@ async fn a_node_waits_for_nats_and_serves_when_it_is_there() {
             if let Some(answer) = get(port, "/healthz").await {
                 return answer;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
         }
     };
     let answer = timeout(Duration::from_secs(10), health).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_node_waits_for_nats_and_serves_when_it_is_there() {
     nats.restart(0).await;
     let serves = async {
         while !get(port, "/healthz").await.is_some_and(|answer| answer.contains("200 OK")) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
         }
     };
     let has_joined = timeout(Duration::from_secs(30), serves).await.is_ok();
