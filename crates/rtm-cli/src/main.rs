@@ -5,7 +5,7 @@ use std::{env::VarError, ffi::OsString, io::IsTerminal as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::Parser;
 use rtm_server::LogControl;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 mod admin;
 mod bench;
@@ -114,10 +114,9 @@ enum LogFormat {
 fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
     let said = std::env::var("RTM_LOG").ok();
     let filter = match std::env::var("RTM_LOG") {
-        Ok(filter) => EnvFilter::builder()
-            .parse(&filter)
-            .map_err(|error| WrongArgument(format!("RTM_LOG={filter:?} is not a log level: {error}")))?,
-        Err(VarError::NotPresent) => EnvFilter::new(level),
+        Ok(text) if !text.is_empty() => read_filter(&text)
+            .map_err(|error| WrongArgument(format!("RTM_LOG={text:?} is not a log level: {error}")))?,
+        Ok(_) | Err(VarError::NotPresent) => EnvFilter::new(level),
         Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
     };
     let ansi = std::io::stderr().is_terminal();
@@ -137,9 +136,18 @@ fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
             Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
         }
     };
-    Ok(LogControl::new(said.as_deref().unwrap_or(level), move |level| {
-        set(EnvFilter::builder().parse(level).map_err(|error| error.to_string())?)
-    }))
+    Ok(LogControl::new(said.as_deref().unwrap_or(level), move |level| set(read_filter(level)?)))
+}
+
+/// Reads a level, or several with the modules that they are for. A word that is no level would turn everything else off.
+fn read_filter(text: &str) -> Result<EnvFilter, String> {
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(format!("{level:?} is none of error, warn, info, debug, trace and off"));
+        }
+    }
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
 }
 
 fn run_in_runtime(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -4,8 +4,8 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress, LogControl,
-    NatsUrl, NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
+    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress,
+    LogControl, NatsUrl, NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -249,7 +249,10 @@ impl Args {
             }
         }
         if self.no_limits {
-            config.projects.iter_mut().for_each(|project| project.limits = CallLimits::unlimited());
+            for project in &mut config.projects {
+                project.limits = CallLimits::unlimited();
+                project.rest.limit = CallLimit::UNLIMITED;
+            }
         }
         config.check()?;
         match &self.config {

@@ -65,6 +65,16 @@ impl Core {
         self.give_up_receipts(key, now.instant);
     }
 
+    /// The server ends, and its sessions with it: what senders wait for, and devices have not received, is stored or given up
+    /// as if they had waited long enough.
+    pub fn store_unreceived(&mut self, now: Now) {
+        let now = self.time(now);
+        let until = now.instant + self.config.settings.receipt_within;
+        let sessions: Vec<SessionKey> = self.hub.sessions.keys().collect();
+        sessions.into_iter().for_each(|key| self.give_up_receipts(key, until));
+        self.hub.close_overfull(now);
+    }
+
     /// A message is about to be stored for a user that has a session. What this session has not delivered is stored
     /// before it, as far as it may be: a later login reads all of it in the order in which it was sent.
     pub(super) fn store_what_waits(&mut self, now: Now, to: &UserId) {

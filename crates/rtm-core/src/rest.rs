@@ -110,8 +110,18 @@ impl Core {
         }
     }
 
-    /// Whether the caller may do this. Gives the user whose token it has, if it does not have a key.
-    fn check_caller(&self, now: Now, caller: &RestCaller, call: &RestCall) -> Result<Option<UserId>, Refusal> {
+    /// Whether a caller is who it says, before anything is read of what it wants. [`rest`](Self::rest) looks again.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not.
+    pub fn check_rest_caller(&mut self, now: Now, caller: &RestCaller) -> Result<(), Refusal> {
+        let now = self.time(now);
+        self.identify(now, caller).map(drop)
+    }
+
+    /// Gives the user whose token the caller has, if it does not have a key.
+    fn identify(&self, now: Now, caller: &RestCaller) -> Result<Option<UserId>, Refusal> {
         let access = &self.config.rest;
         if access.keys.is_empty() {
             return Err(not_allowed("this project has no key for the REST API"));
@@ -132,7 +142,13 @@ impl Core {
         }
         authenticate(&self.config, now, user_id, Some(token))?;
         self.check_ban(now, user_id)?;
-        let RestRights { send, history, events } = access.tokens_may;
+        Ok(Some(user_id.clone()))
+    }
+
+    /// Whether the caller may do this. Gives the user whose token it has, if it does not have a key.
+    fn check_caller(&self, now: Now, caller: &RestCaller, call: &RestCall) -> Result<Option<UserId>, Refusal> {
+        let Some(user_id) = self.identify(now, caller)? else { return Ok(None) };
+        let RestRights { send, history, events } = self.config.rest.tokens_may;
         let sender = match call {
             RestCall::SendToPeer(send) => Some(&send.from),
             RestCall::SendToChannel(send) => Some(&send.from),
@@ -146,10 +162,10 @@ impl Core {
         if !may {
             return Err(not_allowed("tokens do not open this call: a key of the REST API does"));
         }
-        if sender.is_some_and(|sender| sender != user_id) {
+        if sender.is_some_and(|sender| *sender != user_id) {
             return Err(not_allowed("the token is another user's"));
         }
-        Ok(Some(user_id.clone()))
+        Ok(Some(user_id))
     }
 
     fn serve_rest(

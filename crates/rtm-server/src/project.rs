@@ -251,6 +251,12 @@ impl Project {
         (id, answered.await.unwrap_or(Ok(GatewayAnswer::TryAgain)))
     }
 
+    /// Whether a back end is who it says.
+    #[cfg(feature = "rest")]
+    pub(crate) fn check_rest_caller(self: &Arc<Self>, caller: &RestCaller) -> Result<(), Refusal> {
+        self.with(|state, now| state.core.check_rest_caller(now, caller))
+    }
+
     /// Answers a call of a back end; `None` when the server goes down.
     #[cfg(feature = "rest")]
     pub(crate) async fn rest(
@@ -288,6 +294,11 @@ impl Project {
             state.core.drain();
             state.core.connections()
         })
+    }
+
+    /// Has the store keep what waits for devices that will not get it from here.
+    pub(crate) fn store_unreceived(self: &Arc<Self>) {
+        self.with(|state, now| state.core.store_unreceived(now));
     }
 
     /// Ends a user's session and refuses its logins until then. Says whether there was a session.

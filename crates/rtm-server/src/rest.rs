@@ -9,7 +9,7 @@ use base64::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    HeaderMap, Request, Response, StatusCode,
     body::Body,
     header::{self, HeaderName, HeaderValue},
 };
@@ -101,7 +101,7 @@ where
 {
     let (app_id, route) = RestRoute::find(request.uri().path()).ok_or(RestRefusal::NotFound)?;
     let method = route.method();
-    if request.method() != Method::HEAD && request.method().as_str() != method {
+    if request.method().as_str() != method {
         return Err(RestRefusal::Method(method));
     }
     let sender = sender(&route).and_then(|user_id| UserId::new(user_id).ok());
@@ -111,6 +111,7 @@ where
         return Err(RestRefusal::Unavailable);
     }
     let caller = caller(request.headers(), &route)?;
+    project.check_rest_caller(&caller)?;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let body = if method == "POST" { read_body(shared, request).await? } else { Bytes::new() };
     let call = RestCall::decode(route, &query, &body, now().unix_ms)?.ok_or(RestRefusal::Gone)?;

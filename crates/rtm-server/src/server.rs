@@ -317,6 +317,7 @@ impl Server {
             }
             project.close(conn, CloseReason::Draining);
         }
+        self.shared.cores().for_each(Project::store_unreceived);
         // Clients confirm the close. Those that do not are left.
         let all_gone = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await.is_ok();
         if !all_gone {

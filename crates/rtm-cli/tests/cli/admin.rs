@@ -93,6 +93,7 @@ fn a_new_key_opens_the_server_that_has_its_table() {
     assert!(admin(&url, key, &["bans", "--app-id", APP_ID]).1.contains("user_id=bob"));
     assert_eq!(admin(&url, key, &["unban", "--app-id", APP_ID, "bob"]).1, "done=true\n");
     assert_eq!(admin(&url, key, &["log-level", "debug"]).1, "level=debug\n");
+    assert_eq!(admin(&url, key, &["log-level", "debgu"]).0, Some(1));
 
     let (code, _, stderr) = admin(&url, "rtm_admin_no", &["server"]);
     assert!(code == Some(1) && stderr.contains("this key is not known"), "{stderr}");

@@ -393,9 +393,13 @@ fn arguments_that_do_not_fit_are_named_with_exit_status_2() {
         assert_eq!(output.status.code(), Some(2), "{more:?}: {stderr}");
         assert!(stderr.contains(names), "{more:?}: {stderr}");
     }
-    let output = command(&[&["send", "--to", "b", "hi"], &user[..]].concat()).env("RTM_LOG", "a=foo").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("RTM_LOG"));
+    // A word that is no level would turn the log off.
+    for level in ["a=foo", "debgu", "warn,rtm_server"] {
+        let output =
+            command(&[&["send", "--to", "b", "hi"], &user[..]].concat()).env("RTM_LOG", level).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("RTM_LOG"));
+    }
     // What a status means stands in the help.
     let help = String::from_utf8(rtm(&["--help"]).stdout).unwrap();
     for names in ["Exit status", "RTM_LOG", "NO_COLOR", "RTM_GATEWAY"] {

@@ -289,6 +289,18 @@ async fn what_is_wrong_is_named_and_the_connection_goes_on() {
             r#"{"limit":101,"filter":{"source":"a","start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z"}}"#,
             400,
         ),
+        (
+            "POST",
+            "/rtm/message/history/query",
+            r#"{"limit":-1,"filter":{"source":"a","start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z"}}"#,
+            400,
+        ),
+        (
+            "POST",
+            "/rtm/message/history/query",
+            r#"{"offset":1.5,"filter":{"source":"a","start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z"}}"#,
+            400,
+        ),
         ("GET", "/rtm/message/history/query/MjIzMDA3OjEyODA5MzkyOQ==", "", 410),
         ("GET", "/rtm/message/history/count?source=a", "", 400),
     ];
@@ -363,6 +375,64 @@ async fn who_waits_for_a_device_is_not_cut_off_meanwhile() {
     let answer = back_end.post("/rtm/users/alice/peer_messages?wait_for_ack=true", &hello()).await;
     assert_eq!((answer.status, &answer.body["code"]), (200, &json!("message_sent")));
     drop(bob);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_call_to_who_has_no_key() {
+    let server = rest_server(|_| {}).await;
+    for headers in [basic("back-end:another"), basic("nobody:secret"), String::new()] {
+        let mut stranger = BackEnd::new(server.local_addr(), &headers).await;
+        for (method, path, body) in [
+            ("POST", "/rtm/users/alice/peer_messages", "{"),
+            ("POST", "/rtm/message/history/query", "{}"),
+            ("GET", "/rtm/message/history/count?source=a", ""),
+            ("GET", "/rtm/message/history/query/nothing", ""),
+        ] {
+            assert_eq!(stranger.call(method, path, body).await.status, 401, "{method} {path} {headers}");
+        }
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_head_request_sends_nothing() {
+    let server = rest_server(|_| {}).await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    let mut back_end = BackEnd::with_key(server.local_addr()).await;
+    back_end.send("HEAD", "/rtm/users/alice/peer_messages", &hello().to_string()).await;
+    // Its answer has no body, whatever its length says.
+    let mut start = [0; 12];
+    back_end.stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(start, *b"HTTP/1.1 405");
+    let mut back_end = BackEnd::with_key(server.local_addr()).await;
+    let message = json!({ "destination": "bob", "payload": "the first" });
+    assert_eq!(back_end.post("/rtm/users/alice/peer_messages", &message).await.status, 200);
+    assert_eq!(receive(&mut bob).await.1, "the first");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_device_has_not_when_the_server_ends_is_stored_and_its_sender_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = rest_server(|config| config.data_dir = Some(directory.path().to_owned())).await;
+    let bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    let message = json!({ "destination": "bob", "payload": "kept", "enable_offline_messaging": true });
+    let mut back_end = BackEnd::with_key(server.local_addr()).await;
+    assert_eq!(back_end.post("/rtm/users/alice/peer_messages", &message).await.body["code"], "message_sent");
+    let waiting = json!({ "destination": "bob", "payload": "kept too", "enable_offline_messaging": true });
+    back_end.send("POST", "/rtm/users/alice/peer_messages?wait_for_ack=true", &waiting.to_string()).await;
+    // A call on another connection, which is answered behind it.
+    let mut other = BackEnd::with_key(server.local_addr()).await;
+    assert_eq!(other.post("/rtm/users/alice/peer_messages", &hello()).await.status, 200);
+    let (answer, ()) = tokio::join!(back_end.answer(), server.shutdown());
+    assert_eq!((answer.status, &answer.body["code"]), (200, &json!("message_sent")));
+    drop(bob);
+
+    let server = rest_server(|config| config.data_dir = Some(directory.path().to_owned())).await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    assert_eq!(receive(&mut bob).await.1, "kept");
+    assert_eq!(receive(&mut bob).await.1, "kept too");
     server.shutdown().await;
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ChannelId, DecodeError, DecodeErrorKind, ErrorKind, Refusal, Text, UserId,
     anyrtc::{
-        fields::{Field, Number, Str},
+        fields::{Field, Str},
         reader::{Kind, Reader},
     },
     limits::{HISTORY_PAGE, MESSAGE_BYTES},
@@ -117,6 +117,40 @@ impl<'a> Field<'a> for Switch {
     }
 }
 
+/// How many: a whole number, also in quotes.
+#[derive(Debug, Clone, Copy, Default)]
+enum Count {
+    #[default]
+    Missing,
+    Number(u32),
+    Wrong,
+}
+
+impl Count {
+    fn parse(digits: &str) -> Self {
+        digits.parse().map_or(Self::Wrong, Self::Number)
+    }
+}
+
+impl<'a> Field<'a> for Count {
+    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeErrorKind> {
+        match from.kind()? {
+            Kind::Null => from.literal(Kind::Null).map(|()| Self::Missing),
+            Kind::Number => from.number().map(Self::parse),
+            Kind::String => from.string().map(|text| text.map_or(Self::Wrong, |text| Self::parse(&text))),
+            kind @ (Kind::True | Kind::False) => from.literal(kind).map(|()| Self::Wrong),
+            Kind::Object | Kind::Array => from.skip().map(|()| Self::Wrong),
+        }
+    }
+
+    fn write(&self, to: &mut crate::json::Writer) {
+        match self {
+            Self::Number(number) => to.raw(&number.to_string()),
+            Self::Missing | Self::Wrong => to.raw("null"),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct MessageBody<'a> {
     destination: Str<'a>,
@@ -129,8 +163,8 @@ struct MessageBody<'a> {
 #[derive(Debug, Default)]
 struct QueryBody<'a> {
     filter: FilterBody<'a>,
-    offset: Number,
-    limit: Number,
+    offset: Count,
+    limit: Count,
     order: Str<'a>,
 }
 
@@ -198,8 +232,10 @@ impl QueryBody<'_> {
             let at = time::read(text.as_str());
             at.ok_or_else(|| invalid(&format!("{name} is not a time like 2019-08-01T01:22:10Z")))
         };
-        let number = |Number(number): Number, usual: u32| {
-            number.map_or(Some(usual), |number| u32::try_from(number).ok()).unwrap_or(u32::MAX)
+        let number = |count: Count, usual: u32| match count {
+            Count::Missing => usual,
+            Count::Number(number) => number,
+            Count::Wrong => u32::MAX,
         };
         let search = HistorySearch {
             source: user("source", source)?,
