@@ -69,7 +69,8 @@ pub enum RefusedCall {
 /// How many values there were of each size. The upper bound of each class is twice that of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Histogram {
-    counts: Counts<CLASSES>,
+    /// One for each length of a number in bits: so no value needs a look at the bounds.
+    counts: Counts<{ u64::BITS as usize + 1 }>,
     sum: u64,
 }
 
@@ -177,11 +178,17 @@ impl RefusedCall {
 }
 
 impl Histogram {
+    /// How many classes are shown. The last bound is 2^26: 67 s in microseconds.
+    pub const CLASSES: usize = 28;
+
     /// The values by class: how many were below the bound of the class, and not below that of the one before. Bounds are
     /// 1, 2, 4 and so on; what is above all of them is in the last class.
     #[must_use]
-    pub fn counts(&self) -> &[u64] {
-        &self.counts.0
+    pub fn counts(&self) -> [u64; Self::CLASSES] {
+        let (below, above) = self.counts.0.split_at(Self::CLASSES - 1);
+        let mut counts = [above.iter().sum(); Self::CLASSES];
+        counts[..Self::CLASSES - 1].copy_from_slice(below);
+        counts
     }
 
     /// What all values are together.
@@ -193,7 +200,7 @@ impl Histogram {
     /// Counts a value.
     #[inline]
     pub fn add(&mut self, value: u64) {
-        self.counts.add((u64::BITS - value.leading_zeros()).min(CLASSES as u32 - 1) as usize);
+        self.counts.add((u64::BITS - value.leading_zeros()) as usize);
         self.sum = self.sum.wrapping_add(value);
     }
 }
@@ -273,5 +280,3 @@ impl Counters {
 
 /// In the order in which they are counted.
 const OUTCOMES: [SendOutcome; 3] = [SendOutcome::Delivered, SendOutcome::Stored, SendOutcome::NotReceived];
-/// The last bound is 2^26: 67 s in microseconds.
-const CLASSES: usize = 28;
