@@ -60,7 +60,8 @@ impl Core {
         let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));
         let receiver = self.session_of(to).map(|_| &edge.node).or_else(|| self.node_of(to));
         let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent() || lane.awaits_outcome(receiver));
-        is_open || (self.session_of(to).is_none() && (self.node_of(to).is_some() || edge.is_on_its_way(to)))
+        // Of one who has just logged in elsewhere this node may not have heard: the engine knows.
+        is_open || self.session_of(to).is_none()
     }
 
     /// Sends a message to where its receiver is.
@@ -70,6 +71,12 @@ impl Core {
         let deadline = now.instant + self.config.settings.receipt_within;
         let message = LaneMessage::new(asker, parting.event, parting.store, deadline, Place::Waiting);
         self.put_on_lane(now, asker, to, message);
+        if self.session_of(to).is_none()
+            && self.node_of(to).is_none()
+            && let Some(lane) = self.hub.lanes_mut(asker.session).and_then(|lanes| lanes.lane_mut(to))
+        {
+            lane.is_lost = true;
+        }
         self.go_on_with_lane(now, asker.session, to);
     }
 
