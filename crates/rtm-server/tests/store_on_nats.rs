@@ -279,7 +279,7 @@ fn a_killed_nats_server_costs_a_pause_and_nothing_else() {
 fn an_export_of_a_cluster_has_all_that_is_there() {
     let nats = Nats::start(1);
     let error = ClusterStore::open_existing(&config(&nats, "main")).unwrap_err().to_string();
-    assert!(error.contains("stream not found"), "{error}");
+    assert!(error.contains("there is no cluster of this name"), "{error}");
     let mut store = open(&nats, "main");
     let appends = (0..1000).map(|number| append(&mail(&format!("user {}", number % 7)), number, 1000, usize::MAX));
     assert!(run(&mut store, appends.collect()).iter().all(Result::is_ok));
