@@ -1,6 +1,9 @@
 //! The settings of a server.
 
 mod file;
+mod project;
+mod sections;
+mod values;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 

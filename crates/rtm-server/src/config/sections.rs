@@ -1,0 +1,262 @@
+//! The sections of the file, and the settings that they make.
+
+use std::path::PathBuf;
+
+#[cfg(feature = "admin")]
+use rtm_codec::AppId;
+#[cfg(feature = "rest")]
+use rtm_codec::anyrtc::rest::ChannelMessageType;
+#[cfg(feature = "rest")]
+use rtm_core::RestRights;
+#[cfg(feature = "cluster")]
+use rtm_core::cluster::NodeName;
+#[cfg(feature = "rest")]
+use rtm_core::ProjectConfig;
+use serde::Deserialize;
+#[cfg(any(feature = "admin", feature = "cluster"))]
+use serde::{Deserializer, de};
+
+#[cfg(feature = "rest")]
+use super::RestConfig;
+#[cfg(feature = "rest")]
+use super::values::Switch;
+use super::{
+    Advertise, ServerConfig,
+    project::{ProjectSection, Projects},
+    values::{Count, Limit, OneOrMore, Parsed, Time},
+};
+#[cfg(feature = "admin")]
+use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
+#[cfg(feature = "cluster")]
+use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
+use crate::{address::ListenAddress, tls::TlsFiles};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    listen: OneOrMore<Parsed<ListenAddress>>,
+    advertise: Option<Parsed<Advertise>>,
+    data_dir: Option<PathBuf>,
+    tls: Option<TlsSection>,
+    #[cfg(feature = "cluster")]
+    cluster: Option<ClusterSection>,
+    #[cfg(feature = "rest")]
+    rest: Option<RestSection>,
+    #[cfg(feature = "admin")]
+    #[serde(default)]
+    admin: AdminSection,
+    #[cfg(feature = "cluster")]
+    workers: Option<u16>,
+    handshake_timeout: Option<Time>,
+    login_timeout: Option<Time>,
+    drain_time: Option<Time>,
+    max_connections: Option<Count>,
+    max_connections_per_address: Option<u32>,
+    connects_per_address: Option<Limit>,
+    refused_logins_per_address: Option<Limit>,
+    #[serde(default)]
+    project: Projects,
+}
+
+impl File {
+    pub(super) fn into_config(self) -> ServerConfig {
+        let default = ServerConfig::default();
+        #[cfg_attr(not(feature = "rest"), expect(unused_mut, reason = "they get their rights"))]
+        let mut projects: Vec<_> = self.project.0.into_iter().map(ProjectSection::into_config).collect();
+        #[cfg(feature = "rest")]
+        let rest = self.rest.map_or(default.rest, |section| section.into_config(&mut projects));
+        ServerConfig {
+            #[cfg(feature = "rest")]
+            rest,
+            listen: self.listen.0.into_iter().map(|address| address.0).collect(),
+            advertise: self.advertise.map(|address| address.0),
+            tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles::new(certificate, key)),
+            data_dir: self.data_dir,
+            #[cfg(feature = "cluster")]
+            cluster: self.cluster.map(ClusterSection::into_config),
+            #[cfg(feature = "admin")]
+            admin: self.admin.into_config(),
+            #[cfg(feature = "cluster")]
+            workers: self.workers.unwrap_or(default.workers),
+            handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
+            login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
+            drain_time: self.drain_time.map(|time| time.0),
+            max_connections: self.max_connections.map_or(default.max_connections, |count| count.0),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .unwrap_or(default.max_connections_per_address),
+            connects_per_address: self.connects_per_address.map_or(default.connects_per_address, |limit| limit.0),
+            refused_logins_per_address: self
+                .refused_logins_per_address
+                .map_or(default.refused_logins_per_address, |limit| limit.0),
+            projects,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsSection {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[cfg(feature = "admin")]
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct AdminSection {
+    listen: OneOrMore<Parsed<ListenAddress>>,
+    hosts: OneOrMore<String>,
+    key: Vec<AdminKeySection>,
+}
+
+#[cfg(feature = "admin")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdminKeySection {
+    name: String,
+    role: Parsed<AdminRole>,
+    sha256: Hash,
+    projects: Option<Vec<Parsed<AppId>>>,
+}
+
+#[cfg(feature = "admin")]
+impl AdminSection {
+    fn into_config(self) -> AdminConfig {
+        let key = |AdminKeySection { name, role, sha256, projects }| AdminKey {
+            name,
+            role: role.0,
+            sha256: sha256.0,
+            projects: projects.map(|all| all.into_iter().map(|app_id: Parsed<AppId>| app_id.0).collect()),
+        };
+        AdminConfig {
+            listen: self.listen.0.into_iter().map(|address| address.0).collect(),
+            hosts: self.hosts.0,
+            keys: self.key.into_iter().map(key).collect(),
+            log: None,
+        }
+    }
+}
+
+/// The hash of a key.
+#[cfg(feature = "admin")]
+struct Hash([u8; 32]);
+
+#[cfg(feature = "admin")]
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        sha256(&String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClusterSection {
+    nats: OneOrMore<Parsed<NatsUrl>>,
+    nats_user: Option<String>,
+    nats_password_file: Option<PathBuf>,
+    nats_credentials: Option<PathBuf>,
+    nats_nkey_file: Option<PathBuf>,
+    nats_tls: Option<NatsTlsSection>,
+    name: Option<Parsed<ClusterName>>,
+    node: Option<Node>,
+    replicas: Option<Count>,
+    isolated_for: Option<Time>,
+}
+
+#[cfg(feature = "cluster")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NatsTlsSection {
+    ca: Option<PathBuf>,
+    client: Option<TlsSection>,
+}
+
+#[cfg(feature = "cluster")]
+impl ClusterSection {
+    fn into_config(self) -> ClusterConfig {
+        let mut config = ClusterConfig::new(self.nats.0.into_iter().map(|url| url.0).collect());
+        config.nats_user = self.nats_user;
+        config.nats_password_file = self.nats_password_file;
+        config.nats_credentials = self.nats_credentials;
+        config.nats_nkey_file = self.nats_nkey_file;
+        config.nats_tls = self.nats_tls.map(|NatsTlsSection { ca, client }| {
+            let client = client.map(|client| (client.certificate, client.key));
+            NatsTls { ca, client }
+        });
+        if let Some(name) = self.name {
+            config.name = name.0;
+        }
+        config.node = self.node.map(|node| node.0);
+        config.replicas = self.replicas.map(|count| count.0);
+        if let Some(time) = self.isolated_for {
+            config.isolated_for = time.0;
+        }
+        config
+    }
+}
+
+/// The name of a node.
+#[cfg(feature = "cluster")]
+struct Node(NodeName);
+
+#[cfg(feature = "cluster")]
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NodeName::new(&String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(feature = "rest")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestSection {
+    enabled: Option<Switch>,
+    tokens_may: Option<Vec<RestRight>>,
+    channel_message_type: Option<MessageType>,
+}
+
+#[cfg(feature = "rest")]
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum RestRight {
+    Send,
+    History,
+    Events,
+}
+
+#[cfg(feature = "rest")]
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MessageType {
+    GroupMessage,
+    ChannelMessage,
+}
+
+#[cfg(feature = "rest")]
+impl RestSection {
+    fn into_config(self, projects: &mut [ProjectConfig]) -> RestConfig {
+        let mut config = RestConfig::default();
+        if let Some(Switch(enabled)) = self.enabled {
+            config.enabled = enabled;
+        }
+        if let Some(message_type) = self.channel_message_type {
+            config.channel_message_type = match message_type {
+                MessageType::GroupMessage => ChannelMessageType::Group,
+                MessageType::ChannelMessage => ChannelMessageType::Channel,
+            };
+        }
+        if let Some(rights) = self.tokens_may {
+            let may = |right| rights.contains(&right);
+            let tokens_may = RestRights {
+                send: may(RestRight::Send),
+                history: may(RestRight::History),
+                events: may(RestRight::Events),
+            };
+            projects.iter_mut().for_each(|project| project.rest.tokens_may = tokens_may);
+        }
+        config
+    }
+}

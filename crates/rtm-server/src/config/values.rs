@@ -1,0 +1,181 @@
+//! How values are written in the file, and what is said of those that are wrong.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use rtm_codec::{CallLimit, LimitedCall};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
+
+/// A value that is written as text and says itself what is wrong with it.
+pub(super) struct Parsed<T>(pub(super) T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// A list, or its only element.
+pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
+
+impl<T> Default for OneOrMore<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+                Ok(vec![T::deserialize(de::value::StrDeserializer::new(text))?])
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = list.next_element()? {
+                    all.push(one);
+                }
+                if all.is_empty() {
+                    return Err(de::Error::custom("the list is empty: write something in it, or leave it out"));
+                }
+                Ok(all)
+            }
+        }
+
+        deserializer.deserialize_any(List(std::marker::PhantomData)).map(Self)
+    }
+}
+
+/// A time, written as `10s`, `500ms`, `5m`, `7d`.
+pub(super) struct Time(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text =
+            text_or(deserializer, "a time in quotes with its unit: \"500ms\", \"10s\", \"5m\", \"24h\" or \"7d\"")?;
+        match humantime::parse_duration(&text) {
+            Ok(time) if time <= MAX_TIME => Ok(Self(time)),
+            Ok(_) => Err(de::Error::custom(format!("{text:?} is longer than a year"))),
+            Err(_) => Err(de::Error::custom(format!("{text:?} is not a time: write 500ms, 10s, 5m, 24h or 7d"))),
+        }
+    }
+}
+
+/// A text; `expected` is said of anything else.
+fn text_or<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<String, D::Error> {
+    struct Text(&'static str);
+
+    impl Visitor<'_> for Text {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+
+    deserializer.deserialize_any(Text(expected))
+}
+
+/// A number above zero.
+pub(super) struct Count(pub(super) usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match usize::deserialize(deserializer)? {
+            0 => Err(de::Error::custom("has to be at least 1")),
+            count => Ok(Self(count)),
+        }
+    }
+}
+
+/// A size in bytes, written as a number or as `64KiB`, `4MiB`, `1GiB`.
+pub(super) struct Size(pub(super) usize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = usize;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in bytes: a number, or a text like 64KiB, 4MiB or 1GiB")
+            }
+
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<usize, E> {
+                usize::try_from(bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<usize, E> {
+                let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+                let size = units.into_iter().find_map(|(unit, bytes)| {
+                    text.strip_suffix(unit)?.trim().parse::<usize>().ok()?.checked_mul(bytes)
+                });
+                size.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Bytes).map(Self)
+    }
+}
+
+/// Yes or no.
+#[derive(Deserialize)]
+pub(super) struct Switch(pub(super) bool);
+
+/// A call limit, written as `180/3s`, or `unlimited`.
+pub(super) struct Limit(pub(super) CallLimit);
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text_or(deserializer, "a limit in quotes: \"180/3s\" or \"unlimited\"")?;
+        if text == "unlimited" {
+            return Ok(Self(CallLimit::UNLIMITED));
+        }
+        let limit = text.split_once('/').and_then(|(calls, per)| {
+            let calls = calls.trim().parse().ok().filter(|&calls| calls > 0 && calls <= MAX_CALLS)?;
+            let per = humantime::parse_duration(per.trim()).ok().filter(|per| *per <= MAX_WINDOW)?;
+            let per_ms = u32::try_from(per.as_millis()).ok().filter(|&per_ms| per_ms > 0)?;
+            Some(CallLimit::new(calls, Duration::from_millis(per_ms.into())))
+        });
+        limit.map(Self).ok_or_else(|| {
+            de::Error::custom(format!(
+                "{text:?} is not a limit: write 180/3s (1 to {MAX_CALLS} calls, within 1ms to 1h) or unlimited"
+            ))
+        })
+    }
+}
+
+/// The name of a call budget.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Budget(pub(super) LimitedCall);
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        LimitedCall::ALL.into_iter().find(|call| call.as_str() == name).map(Self).ok_or_else(|| {
+            let names: Vec<_> = LimitedCall::ALL.iter().map(|call| call.as_str()).collect();
+            de::Error::custom(format!("unknown field `{name}`, expected one of {}", names.join(", ")))
+        })
+    }
+}
+
+const MAX_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_WINDOW: Duration = Duration::from_secs(3600);
+/// Each counted call is remembered for its window, by every client.
+const MAX_CALLS: u32 = 10_000;
