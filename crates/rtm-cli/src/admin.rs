@@ -114,6 +114,8 @@ enum Call {
         #[arg(long)]
         status: bool,
     },
+    /// Have the server read its configuration again, as SIGHUP does: prints what has changed, and what needs a restart.
+    Reload,
     /// Show the log's level, or set it: debug, info, warn, or as RTM_LOG has it.
     LogLevel {
         /// The new level.
@@ -240,6 +242,7 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::Members { channel: named, part } => get(channel(named, &format!("/members?{}", query(part)))),
         Call::Drain { status: true } => get("/drain".into()),
         Call::Drain { status: false } => (Method::POST, "/drain".into(), None),
+        Call::Reload => (Method::POST, "/reload".into(), None),
         Call::LogLevel { level: None } => get("/log".into()),
         Call::LogLevel { level: Some(level) } => (Method::PUT, "/log".into(), Some(json!({ "level": level }))),
         Call::Audit(part) => get(format!("/audit?{}", query(part))),

@@ -5,13 +5,13 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
 use anyhow::Context as _;
 use rtm_server::{
     Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress,
-    LogControl, NatsUrl, NodeName, ProjectConfig, Server, ServerConfig, TlsFiles,
+    LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, run_in_runtime};
+use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, read_filter, run_in_runtime};
 
-/// Run a server until SIGINT or SIGTERM.
+/// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
 /// It prints "listening on ADDR" for each address when it is ready. Flags override the config file. GET /healthz answers 200
 /// while the server accepts clients, and GET /readyz also only while it is in touch with its cluster.
@@ -50,9 +50,9 @@ pub(crate) struct Args {
     /// admin API. Nothing of it is reached at the other addresses. Can be repeated.
     #[arg(long, value_name = "ADDR")]
     admin: Vec<ListenAddress>,
-    /// How to write the log on standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
-    log_format: LogFormat,
+    /// How to write the log on standard error [default: text].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// How many cores each project has, 1 to 64 [default: 1]. With several it uses more than one processor. Each user has one of
     /// them; what users of different cores say to each other takes a little longer.
     #[arg(long, value_name = "N")]
@@ -88,36 +88,36 @@ impl FromStr for Project {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let log = log_in(args.log_format, "info,async_nats=off")?;
-    run_in_runtime(serve(args, log))
+    let config = args.configuration()?;
+    let format = args.log_format.unwrap_or(match config.log.format {
+        rtm_server::LogFormat::Json => LogFormat::Json,
+        _ => LogFormat::Text,
+    });
+    let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?;
+    run_in_runtime(serve(args, config, log))
 }
 
-async fn serve(args: Args, log: LogControl) -> anyhow::Result<()> {
-    let mut config = args.configuration()?;
+async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow::Result<()> {
     config.admin.log = Some(log);
     if args.check_config {
-        config.tls.as_ref().map(TlsFiles::check).transpose()?;
+        config.tls.as_ref().map(TlsConfig::check).transpose()?;
+        config.admin.tls.as_ref().map(TlsConfig::check).transpose()?;
         config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
         return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!(
-                "SIGHUP is ignored: restart the server to load a new configuration; TLS files are loaded by themselves"
-            );
-        }
-    });
     raise_descriptors(config.max_connections);
     if config.data_dir.is_none() && config.cluster.is_none() {
         tracing::warn!(
             "running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them"
         );
     }
+    let builder = ServerBuilder::from(config);
+    let builder = builder.config_source(move || args.configuration().map_err(|error| format!("{error:#}")));
     // In a cluster this may take as long as NATS is away.
     let server = tokio::select! {
-        server = Server::start(config) => server?,
+        server = builder.start() => server?,
         () = stop.asked() => return Ok(()),
     };
     {
@@ -130,11 +130,16 @@ async fn serve(args: Args, log: LogControl) -> anyhow::Result<()> {
         }
         stdout.flush()?;
     }
-    tokio::select! {
-        () = stop.asked() => {}
-        () = server.drain_asked() => {}
+    loop {
+        tokio::select! {
+            () = stop.asked() => break,
+            () = server.drain_asked() => break,
+            // The server logs what came of it.
+            Some(()) = hangup.recv() => {
+                let _ = server.reload().await;
+            }
+        }
     }
-
     tokio::select! {
         () = server.shutdown() => Ok(()),
         () = stop.asked() => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),
@@ -254,6 +259,13 @@ impl Args {
                 project.rest.limit = CallLimit::UNLIMITED;
             }
         }
+        if let Ok(level) = std::env::var("RTM_LOG")
+            && !level.is_empty()
+        {
+            config.log.level = Some(level);
+        } else if let Some(level) = &config.log.level {
+            read_filter(level).map_err(|error| anyhow::anyhow!("log.level: {error}"))?;
+        }
         config.check()?;
         match &self.config {
             _ if !config.projects.is_empty() => {}
@@ -268,3 +280,6 @@ impl Args {
         Ok(config)
     }
 }
+
+/// What is logged unless something else is said.
+const LEVEL: &str = "info,async_nats=off";

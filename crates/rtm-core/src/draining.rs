@@ -58,7 +58,7 @@ impl Core {
         let wave = self.hub.sessions.len().div_ceil(WAVES).clamp(1, MOST_AT_ONCE);
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.draining.is_none()) else { return };
         edge.draining = Some(Draining { since: now.instant, wave, offered: BTreeMap::new() });
-        self.hub.settings.away_channel_messages = usize::MAX;
+        self.hub.settings.away_channel_messages = ALL;
         self.drain_due(now);
     }
 
@@ -135,6 +135,8 @@ impl Core {
     }
 }
 
+/// How many messages of each channel are kept in a drain for a member that is away.
+pub(super) const ALL: usize = usize::MAX;
 /// So many waves a drain has, about.
 const WAVES: usize = 160;
 const WAVE_EVERY: Duration = Duration::from_millis(50);

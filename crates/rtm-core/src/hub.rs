@@ -219,6 +219,16 @@ impl Hub {
         }
     }
 
+    /// Gives each session the limit of the settings, which have changed.
+    pub(super) fn limit_sessions(&mut self) {
+        let keys: Vec<_> = self.sessions.keys().collect();
+        for key in keys {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.set_limit(&self.settings);
+            }
+        }
+    }
+
     /// Lets the oldest events go that wait for a client to join their channels, where a session holds too much.
     fn make_room_for_held(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };

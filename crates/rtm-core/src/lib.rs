@@ -250,6 +250,19 @@ impl Core {
         &self.config
     }
 
+    /// Takes another configuration of the same project; its App ID stays. Sessions stay, also those of users who could not log
+    /// in any more, and what is under way ends at the time that it was given. Everything else is judged by the new limits and
+    /// settings from here on. A client learns new limits when it comes back.
+    pub fn reconfigure(&mut self, config: ProjectConfig) {
+        let app_id = self.config.app_id.clone();
+        self.config = ProjectConfig { app_id, ..config };
+        self.hub.settings = self.config.settings;
+        if self.edge.as_ref().is_some_and(|edge| edge.draining.is_some()) {
+            self.hub.settings.away_channel_messages = draining::ALL;
+        }
+        self.hub.limit_sessions();
+    }
+
     /// Takes in a value that the store kept, before any connection. All values of each kind are to be taken in
     /// ([`read_state`](store::read_state)). Attributes of a channel go as those of any empty channel do. In a cluster
     /// those that have come in the meantime from other nodes stay, if they are newer.

@@ -7,6 +7,7 @@ mod calls;
 mod channels;
 pub(crate) mod config;
 mod health;
+pub(crate) mod keys;
 mod listener;
 pub(crate) mod log;
 mod metrics;
@@ -21,7 +22,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tracing::info;
 
 use self::{access::Access, audit::Audit, config::AdminConfig, log::LogControl};
-use crate::{bind, error::ServerError, shared::Shared, store::StoreQueue};
+use crate::{bind, error::ServerError, server::reload::Reloader, shared::Shared, store::StoreQueue};
 
 /// What all requests to the admin listener share.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Admin {
     access: Access,
     audit: Audit,
     log: Option<LogControl>,
+    pub(crate) reloader: Arc<Reloader>,
     /// Somebody wants the server to go down.
     pub(crate) drain_asked: Notify,
     #[cfg(feature = "cluster")]
@@ -46,14 +48,15 @@ pub(crate) struct AdminListener {
 }
 
 impl Admin {
-    pub(crate) fn new(config: &AdminConfig, shared: Arc<Shared>, store: StoreQueue) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, store: StoreQueue, reloader: Arc<Reloader>) -> Self {
         Self {
             shared,
             store,
             started: SystemTime::now(),
-            access: Access::new(config),
+            access: Access::new(Arc::clone(&reloader.admin.keys)),
             audit: Audit::default(),
-            log: config.log.clone(),
+            log: reloader.admin.log.clone(),
+            reloader,
             drain_asked: Notify::new(),
             #[cfg(feature = "cluster")]
             cluster: std::sync::OnceLock::new(),
@@ -69,10 +72,11 @@ impl AdminListener {
             sockets.extend(bind::at(address).await?);
         }
         let addresses = sockets.iter().map(|(address, _)| *address).collect();
+        let tls = admin.reloader.admin.tls.clone();
         let router = router(admin);
         let listen = |(address, socket)| {
             info!(%address, "the admin listener is ready");
-            tokio::spawn(listener::listen(socket, router.clone()))
+            tokio::spawn(listener::listen(socket, tls.clone(), router.clone()))
         };
         Ok(Self { addresses, tasks: sockets.into_iter().map(listen).collect() })
     }

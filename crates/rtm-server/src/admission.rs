@@ -16,7 +16,6 @@ use tokio::{
 /// Counts connections and refused logins by address.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    limits: AdmissionLimits,
     slots: Arc<Semaphore>,
     addresses: Mutex<Addresses>,
     start: Instant,
@@ -35,8 +34,11 @@ pub(crate) struct AdmissionLimits {
     pub(crate) refused_logins_per_address: CallLimit,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Addresses {
+    limits: AdmissionLimits,
+    /// How many slots are to go as they come back, since there are fewer than there were.
+    surplus: usize,
     /// `None` has all clients without an address.
     known: HashMap<Option<IpAddr>, History>,
     turned_away: TurnedAway,
@@ -83,13 +85,30 @@ pub(crate) struct News {
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
     address: Option<IpAddr>,
-    _slot: OwnedSemaphorePermit,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Admission {
     pub(crate) fn new(limits: AdmissionLimits, start: Instant) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { limits, slots, addresses: Mutex::default(), start }
+        let addresses =
+            Addresses { limits, surplus: 0, known: HashMap::new(), turned_away: TurnedAway::default(), sweep_at: 0 };
+        Self { slots: Arc::new(Semaphore::new(slots(&limits))), addresses: Mutex::new(addresses), start }
+    }
+
+    /// What is allowed from now on. Connections that are there stay, also if there are too many.
+    pub(crate) fn set_limits(&self, limits: AdmissionLimits) {
+        let mut addresses = self.addresses();
+        let (before, after) = (slots(&addresses.limits), slots(&limits));
+        if let Some(fewer) = before.checked_sub(after) {
+            addresses.surplus += fewer;
+            addresses.surplus -= self.slots.forget_permits(addresses.surplus);
+        } else {
+            let more = after - before;
+            let kept = addresses.surplus.min(more);
+            addresses.surplus -= kept;
+            self.slots.add_permits(more - kept);
+        }
+        addresses.limits = limits;
     }
 
     /// Waits until there is room for one more connection. Cancel safe.
@@ -111,7 +130,7 @@ impl Admission {
     /// How many connections there may be at once.
     #[cfg(feature = "admin")]
     pub(crate) fn most_connections(&self) -> usize {
-        self.limits.connections
+        self.addresses().limits.connections
     }
 
     /// Room for one more connection, if there is any now.
@@ -129,10 +148,10 @@ impl Admission {
         now: Instant,
     ) -> Option<Admitted> {
         let address = address.map(|address| address.to_canonical());
-        let limits = &self.limits;
         let since_start = now.saturating_duration_since(self.start);
         let mut addresses = self.addresses();
-        addresses.sweep(limits, since_start);
+        let limits = addresses.limits;
+        addresses.sweep(&limits, since_start);
         let history = addresses.known.entry(address).or_default();
         if address.is_some() {
             if limits.connections_per_address != 0 && history.open >= limits.connections_per_address {
@@ -146,7 +165,7 @@ impl Admission {
         }
         history.open += 1;
         drop(addresses);
-        Some(Admitted { admission: Arc::clone(self), address, _slot: slot })
+        Some(Admitted { admission: Arc::clone(self), address, slot: Some(slot) })
     }
 
     fn addresses(&self) -> MutexGuard<'_, Addresses> {
@@ -197,10 +216,10 @@ impl Admitted {
 
     /// Counts a refused login; one that may be a guess also against its address.
     pub(crate) fn login_refused(&self, kind: ErrorKind, now: Instant) -> News {
-        let limit = self.admission.limits.refused_logins_per_address;
         let since_start = now.saturating_duration_since(self.admission.start);
         let mut news = News::default();
         let mut addresses = self.admission.addresses();
+        let limit = addresses.limits.refused_logins_per_address;
         let Some(history) = addresses.known.get_mut(&self.address) else { return news };
         match &mut history.logged {
             Some((at, uncounted)) if since_start < *at + LOG_PAUSE => *uncounted += 1,
@@ -241,10 +260,22 @@ fn is_guess(kind: ErrorKind) -> bool {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        if let Some(history) = self.admission.addresses().known.get_mut(&self.address) {
+        let mut addresses = self.admission.addresses();
+        if let Some(history) = addresses.known.get_mut(&self.address) {
             history.open = history.open.saturating_sub(1);
         }
+        if addresses.surplus > 0
+            && let Some(slot) = self.slot.take()
+        {
+            addresses.surplus -= 1;
+            slot.forget();
+        }
     }
+}
+
+/// How many slots there are.
+fn slots(limits: &AdmissionLimits) -> usize {
+    limits.connections.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 impl Addresses {
@@ -384,6 +415,42 @@ mod tests {
         assert_eq!(refused, News { suppressed: Some(0), locks: None });
         assert_eq!(first.login_refused(ErrorKind::InvalidToken, now), News::default());
         assert!(second.may_login(now));
+    }
+
+    #[tokio::test]
+    async fn with_fewer_slots_nobody_is_let_in_before_enough_have_left() {
+        let now = Instant::now();
+        let connections = |connections| AdmissionLimits { connections, ..OPEN };
+        let admission = Arc::new(Admission::new(connections(3), now));
+        let mut there = Vec::new();
+        for _ in 0..3 {
+            there.push(connect(&admission, "10.0.0.1", now).await.unwrap());
+        }
+        admission.set_limits(connections(1));
+        there.truncate(1);
+        assert!(admission.is_full(), "one has to leave yet");
+        there.clear();
+        assert!(!admission.is_full());
+        there.push(connect(&admission, "10.0.0.1", now).await.unwrap());
+        assert!(admission.is_full());
+        admission.set_limits(connections(2));
+        there.push(connect(&admission, "10.0.0.1", now).await.unwrap());
+        assert!(admission.is_full());
+        admission.set_limits(connections(1));
+        admission.set_limits(connections(3));
+        there.push(connect(&admission, "10.0.0.1", now).await.unwrap());
+        assert!(admission.is_full());
+    }
+
+    #[tokio::test]
+    async fn new_limits_of_an_address_hold_at_once() {
+        let now = Instant::now();
+        let admission = Arc::new(Admission::new(OPEN, now));
+        let _first = connect(&admission, "10.0.0.1", now).await.unwrap();
+        let _second = connect(&admission, "10.0.0.1", now).await.unwrap();
+        admission.set_limits(AdmissionLimits { connections_per_address: 2, ..OPEN });
+        assert!(connect(&admission, "10.0.0.1", now).await.is_none());
+        assert!(connect(&admission, "10.0.0.2", now).await.is_some());
     }
 
     #[tokio::test]

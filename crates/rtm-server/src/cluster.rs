@@ -63,6 +63,13 @@ pub(crate) struct Mail {
     workers: u16,
 }
 
+/// The way to the node.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    parcels: UnboundedSender<Parcels>,
+    jobs: UnboundedSender<Job>,
+}
+
 /// The node that a server is.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -78,9 +85,16 @@ impl Mail {
         Self { parcels: unbounded_channel(), jobs: unbounded_channel(), workers }
     }
 
-    /// The way for the project in this place.
+    /// Where it is put.
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        Mailbox { parcels: self.parcels.0.clone(), jobs: self.jobs.0.clone() }
+    }
+}
+
+impl Mailbox {
+    /// The way for the core in this place.
     pub(crate) fn link(&self, place: usize) -> Link {
-        Link::Node { place, parcels: self.parcels.0.clone(), jobs: self.jobs.0.clone() }
+        Link::Node { place, parcels: self.parcels.clone(), jobs: self.jobs.clone() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of a server.
 
+pub(crate) mod entries;
 mod file;
 mod project;
 mod sections;
@@ -22,7 +23,7 @@ use crate::cluster::config::ClusterConfig;
 use crate::{
     address::{InvalidAddress, ListenAddress, host_and_port},
     error::ConfigError,
-    tls::TlsFiles,
+    tls::TlsConfig,
 };
 
 /// The settings of a server. The [`Default`] has no projects and no addresses. Each field names its default.
@@ -53,8 +54,8 @@ pub struct ServerConfig {
     /// The public address that the gateway of the vendor's wire sends clients to. By default the one that they
     /// asked.
     pub advertise: Option<Advertise>,
-    /// The TLS certificate and key of all addresses. By default there is no TLS.
-    pub tls: Option<TlsFiles>,
+    /// The TLS certificates of all addresses. By default there is no TLS.
+    pub tls: Option<TlsConfig>,
     /// The directory of the durable store. By default everything is lost on exit.
     pub data_dir: Option<PathBuf>,
     /// How the server is one of several on NATS, which then keeps what lasts. By default it is alone.
@@ -73,9 +74,15 @@ pub struct ServerConfig {
     pub handshake_timeout: Duration,
     /// How long a client may take from the WebSocket handshake to its login (10 s).
     pub login_timeout: Duration,
-    /// The time over which a shutdown spreads the closing of connections. In a cluster, how long it may take until the
-    /// sessions are on other nodes. By default 2 s, and 60 s in a cluster.
+    /// How long a shutdown still accepts connections, after it has said that the server is not ready any more (0 s): as long as
+    /// a load balancer takes to notice.
+    pub drain_delay: Duration,
+    /// The most time over which a shutdown spreads the closing of connections. In a cluster, how long it may take until the
+    /// sessions are on other nodes. By default 10 s, and 60 s in a cluster.
     pub drain_time: Option<Duration>,
+    /// How many connections a shutdown closes each second (500), as far as `drain_time` allows. In a cluster the pace is the
+    /// cluster's.
+    pub drain_rate: u32,
     /// The most connections at once; further ones wait to be accepted (100,000).
     pub max_connections: usize,
     /// The most connections at once from one address. 0, the default: no limit.
@@ -85,8 +92,31 @@ pub struct ServerConfig {
     /// After this many refused logins from one address, the server refuses all logins from it for a while, so that
     /// nobody can try out tokens (120 in 60 s).
     pub refused_logins_per_address: CallLimit,
+    /// How the program logs, which is the program's to do.
+    pub log: LogConfig,
     /// The projects, each with its own users, channels and rules.
     pub projects: Vec<ProjectConfig>,
+}
+
+/// How a program logs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// How it writes its log.
+    pub format: LogFormat,
+    /// The least important level that it writes, or several with the modules that they are for, as `info,rtm_server=debug`.
+    pub level: Option<String>,
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object in JSON on each line.
+    Json,
 }
 
 /// The host and port that the gateway sends clients to.
@@ -184,15 +214,41 @@ impl Default for ServerConfig {
             workers: 1,
             handshake_timeout: Duration::from_secs(10),
             login_timeout: Duration::from_secs(10),
+            drain_delay: Duration::ZERO,
             drain_time: None,
+            drain_rate: 500,
             max_connections: 100_000,
             max_connections_per_address: 0,
             connects_per_address: CallLimit::UNLIMITED,
             refused_logins_per_address: CallLimit::new(120, Duration::from_secs(60)),
+            log: LogConfig::default(),
             projects: Vec::new(),
         }
     }
 }
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownLogFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLogFormat> {
+        [Self::Text, Self::Json].into_iter().find(|format| format.to_string() == text).ok_or(UnknownLogFormat)
+    }
+}
+
+/// The text is the name of no format of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a log's format is \"text\" or \"json\"")]
+#[non_exhaustive]
+pub struct UnknownLogFormat;
 
 impl Advertise {
     /// The host name or IP address; without the brackets of IPv6.

@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::tls::Stream;
+use crate::stream::Stream;
 
 /// A stream that counts what is read from it and written to it.
 pub(crate) struct Counted {

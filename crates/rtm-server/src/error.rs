@@ -41,6 +41,24 @@ pub enum ServerError {
     Cluster(#[from] ClusterError),
 }
 
+/// Why a server goes on with the configuration that it has.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// Nobody has said how the configuration is read ([`ServerBuilder::config_source`](crate::ServerBuilder::config_source)).
+    #[error("this server was not told where its configuration is")]
+    NoSource,
+    /// The configuration cannot be read.
+    #[error("{0}")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
 /// Why a server does not serve a connection that the application gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

@@ -11,7 +11,7 @@ use crate::{
     http,
     remote::Remote,
     shared::{Guest, Shared},
-    tls::Stream,
+    stream::Stream,
 };
 
 /// Passes connections that the application accepted to a server. Cheap to clone; it does not keep the server running.

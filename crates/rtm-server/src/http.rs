@@ -39,13 +39,13 @@ use crate::{
     refusals::{login_refused, too_many_refused},
     shared::{Guest, Shared},
     socket::Socket,
-    tls::Stream,
+    stream::Stream,
 };
 
 /// Serves a connection until it has had its answer, or has become a WebSocket one with a task of its own. A request has
 /// the time of a handshake to arrive, and its answer as long as some of it is taken in each such time.
 pub(crate) async fn serve(stream: Stream, shared: Arc<Shared>, guest: Arc<Guest>) {
-    let patience = shared.handshake_timeout;
+    let patience = shared.live().handshake_timeout;
     let exchange = &Exchange::new(shared, guest);
     let draining = exchange.shared.draining.begins();
     let (stream, moved) = Counted::new(stream);
@@ -221,7 +221,7 @@ impl Exchange {
             return too_large();
         }
         let body = pin!(Limited::new(request.into_body(), BODY_BYTES));
-        let body = match timeout(self.shared.handshake_timeout, body.collect()).await {
+        let body = match timeout(self.shared.live().handshake_timeout, body.collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(),
             Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body did not arrive\n"),
@@ -266,7 +266,7 @@ impl Exchange {
         let (id, mut answer) = project.ask(request).await;
         match &mut answer {
             Ok(GatewayAnswer::Connect { addresses, .. }) => {
-                let advertise = self.shared.advertise.clone();
+                let advertise = self.shared.live().advertise.clone();
                 let advertise = advertise.or_else(|| Advertise::from_host(host, tls));
                 let advertise = advertise.or_else(|| self.guest.remote.local.map(Advertise::from));
                 let Some(Advertise { host, port }) = advertise else {

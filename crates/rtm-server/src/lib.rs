@@ -45,12 +45,14 @@ mod http;
 #[cfg(feature = "cluster")]
 mod link;
 mod listener;
+mod live;
 #[cfg(feature = "http")]
 mod mounted;
 mod outbox;
 #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks at who is there"))]
 mod peers;
 mod project;
+mod random;
 mod redb;
 mod refusals;
 mod remote;
@@ -61,6 +63,7 @@ mod server;
 mod shared;
 mod socket;
 mod store;
+mod stream;
 mod tasks;
 mod tls;
 mod workers;
@@ -79,8 +82,8 @@ pub use cluster::{
 };
 #[cfg(feature = "rest")]
 pub use config::RestConfig;
-pub use config::{Advertise, ServerConfig};
-pub use error::{ConfigError, ConfigErrorKind, NotServed, ServerError, ServerErrorKind};
+pub use config::{Advertise, LogConfig, LogFormat, ServerConfig, UnknownLogFormat};
+pub use error::{ConfigError, ConfigErrorKind, NotServed, ReloadError, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
 #[cfg(feature = "http")]
 pub use mounted::ResponseBody;
@@ -97,5 +100,5 @@ pub use rtm_core as core;
 pub use rtm_core::cluster::{InvalidNodeName, NodeName};
 pub use rtm_core::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError};
 pub use rtm_token::{Certificate, Policy};
-pub use server::{Server, ServerBuilder, ServerStats};
-pub use tls::TlsFiles;
+pub use server::{Server, ServerBuilder, ServerStats, reload::Reloaded};
+pub use tls::{TlsConfig, TlsFiles, TlsVersion, UnknownTlsVersion};

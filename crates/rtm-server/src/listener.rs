@@ -24,7 +24,8 @@ use crate::{
     http,
     remote::Remote,
     shared::{Guest, Shared},
-    tls::{Stream, Tls},
+    stream::Stream,
+    tls::Tls,
 };
 
 /// Accepts connections until it is aborted. What it needs it has taken before that is polled.
@@ -109,7 +110,7 @@ async fn serve(
     let Ok(local) = prepared else { return };
     let stream = match tls {
         None => Stream::Plain(stream),
-        Some(tls) => match timeout(shared.handshake_timeout, tls.acceptor().accept(stream)).await {
+        Some(tls) => match timeout(shared.live().handshake_timeout, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
             Ok(Err(error)) => return debug!(remote = %address, "{error}"),
             Err(_) => return debug!(remote = %address, "the handshake takes too long"),

@@ -16,7 +16,7 @@ use rtm_codec::{
 };
 #[cfg(feature = "rest")]
 use rtm_core::RestCaller;
-use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, Stats, StoreDone, StoreJob};
+use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
 #[cfg(feature = "cluster")]
 use rtm_core::{Remaining, StateKey, StateValue};
 use tokio::{
@@ -286,6 +286,11 @@ impl Project {
     /// The answer to an HTTP request was written as a whole, or not.
     pub(crate) fn http_answer_ended(self: &Arc<Self>, id: HttpId, is_written: bool) {
         self.with(|state, now| state.core.http_answer_ended(now, id, is_written));
+    }
+
+    /// Goes by another configuration from now on.
+    pub(crate) fn reconfigure(self: &Arc<Self>, config: &ProjectConfig) {
+        self.with(|state, _| state.core.reconfigure(config.clone()));
     }
 
     /// Refuses logins from now on. Gives the connections that are there.

@@ -25,7 +25,7 @@ use tracing::debug;
 
 use crate::{
     project::now,
-    server::random_bytes,
+    random::random_bytes,
     shared::{Guest, Shared},
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Kept;
 
 /// Whether a request is for the REST API, and that is on.
 pub(crate) fn is_for<B>(shared: &Shared, request: &Request<B>) -> bool {
-    shared.rest.enabled && RestRoute::is_rest(request.uri().path())
+    RestRoute::is_rest(request.uri().path()) && shared.live().rest.enabled
 }
 
 /// Answers a call of a back end.
@@ -59,7 +59,9 @@ where
     let request_id = shared.rest_requests.fetch_add(1, Ordering::Relaxed);
     let done = call(shared, request).await;
     let (status, body) = match &done {
-        Ok(answer) => (StatusCode::OK, answer.encode(request_id, now().unix_ms, shared.rest.channel_message_type)),
+        Ok(answer) => {
+            (StatusCode::OK, answer.encode(request_id, now().unix_ms, shared.live().rest.channel_message_type))
+        }
         Err(refusal) => {
             debug!(remote = %guest.remote, request_id, ?refusal, "a call of the REST API is refused");
             let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -130,7 +132,7 @@ where
         return Err(RestRefusal::TooLarge);
     }
     let body = pin!(Limited::new(request.into_body(), BODY_BYTES));
-    match timeout(shared.handshake_timeout, body.collect()).await {
+    match timeout(shared.live().handshake_timeout, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RestRefusal::TooLarge),
         Ok(Err(_)) => Err(Refusal::new(ErrorKind::InvalidArgument, "the body did not arrive").into()),

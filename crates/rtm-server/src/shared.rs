@@ -1,11 +1,10 @@
 //! What all connections of a server share, and who is on the other side of one.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,28 +14,22 @@ use rtm_codec::{AppId, UserId};
 use tokio::sync::{Notify, futures::OwnedNotified};
 use tracing::warn;
 
-#[cfg(feature = "rest")]
-use crate::config::RestConfig;
 use crate::{
     admission::{Admission, Admitted},
     clock::instant,
-    config::Advertise,
+    live::Live,
     project::Project,
     remote::Remote,
     tasks::Tasks,
     tls::Tls,
-    workers::Workers,
 };
 
 /// What all connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) login_timeout: Duration,
-    pub(crate) advertise: Option<Advertise>,
+    pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) projects: BTreeMap<AppId, Workers>,
     pub(crate) draining: Draining,
     /// Whether logins are looked at: in a cluster only while the server is a member.
     pub(crate) is_serving: AtomicBool,
@@ -47,8 +40,6 @@ pub(crate) struct Shared {
     /// For handshakes that a proxy has spoilt.
     pub(crate) old_handshakes: Seldom,
     pub(crate) out_of_descriptors: Seldom,
-    #[cfg(feature = "rest")]
-    pub(crate) rest: RestConfig,
     /// The number of the next call of the REST API.
     #[cfg(feature = "rest")]
     pub(crate) rest_requests: AtomicU64,
@@ -71,6 +62,7 @@ pub(crate) struct Seldom(Mutex<Option<Instant>>);
 /// Whether the server is shutting down.
 #[derive(Debug, Default)]
 pub(crate) struct Draining {
+    is_announced: AtomicBool,
     has_begun: AtomicBool,
     begins: Arc<Notify>,
 }
@@ -92,7 +84,7 @@ impl Shared {
 
     /// Whether clients are accepted, and else why not, in a line.
     pub(crate) fn health(&self) -> Result<(), &'static str> {
-        if self.draining.has_begun() {
+        if self.draining.is_announced() {
             Err("draining\n")
         } else if !self.is_serving() {
             Err("joining\n")
@@ -101,14 +93,30 @@ impl Shared {
         }
     }
 
+    /// What connections go by now. A reload leaves it as it is for whoever has it.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Connections go by this from now on.
+    pub(crate) fn replace(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+
     /// The core of a project that serves a user.
     pub(crate) fn project(&self, app_id: &AppId, user_id: Option<&UserId>) -> Option<Arc<Project>> {
-        self.projects.get(app_id).map(|workers| Arc::clone(workers.serving(app_id, user_id)))
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.projects.get(app_id).map(|workers| Arc::clone(workers.serving(app_id, user_id)))
+    }
+
+    /// The cores of a project; none of one that is not served.
+    pub(crate) fn cores_of(&self, app_id: &AppId) -> Vec<Arc<Project>> {
+        self.live().projects.get(app_id).into_iter().flat_map(|workers| workers.all()).cloned().collect()
     }
 
     /// The cores of all projects.
-    pub(crate) fn cores(&self) -> impl Iterator<Item = &Arc<Project>> {
-        self.projects.values().flat_map(Workers::all)
+    pub(crate) fn cores(&self) -> Vec<Arc<Project>> {
+        self.live().projects.values().flat_map(|workers| workers.all()).cloned().collect()
     }
 }
 
@@ -130,7 +138,18 @@ impl Seldom {
 }
 
 impl Draining {
+    /// The server will go down, and still accepts.
+    pub(crate) fn announce(&self) {
+        self.is_announced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether clients should not be sent here any more.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin(&self) {
+        self.announce();
         self.has_begun.store(true, Ordering::Relaxed);
         self.begins.notify_waiters();
     }

@@ -40,7 +40,7 @@ use crate::{
     project::Project,
     scratch::Scratch,
     shared::{Guest, Shared},
-    tls::Stream,
+    stream::Stream,
 };
 
 /// A connection's task.
@@ -90,7 +90,7 @@ struct Handed {
 impl Socket {
     /// A connection that has just shaken hands. `early` is what was read beyond the handshake.
     pub(crate) fn new(stream: Stream, early: Bytes, wire: Wire, shared: Arc<Shared>, guest: Arc<Guest>) -> Self {
-        let timer = Some(Box::pin(sleep(shared.login_timeout)));
+        let timer = Some(Box::pin(sleep(shared.live().login_timeout)));
         let drain = Box::pin(shared.draining.begins());
         Self {
             stream,

@@ -18,8 +18,8 @@ use std::{
 
 use rtm_codec::AppId;
 use rtm_core::{
-    Histogram, JobId, LogKey, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
-    store::{Backend, BackendError, BackendStats, Task},
+    Histogram, JobId, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    store::{Backend, BackendError, BackendStats, StateKind, Task, read_state},
 };
 use tokio::{
     runtime::Handle,
@@ -66,6 +66,9 @@ pub(crate) struct StoreQueue {
     batches: Option<Arc<Mutex<Batches>>>,
 }
 
+/// What the store kept of a project's state.
+pub(crate) type Kept = Vec<(StateKey, StateValue)>;
+
 /// What the backend has done.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Batches {
@@ -78,6 +81,8 @@ pub(crate) struct Batches {
 }
 
 enum Order {
+    /// Says what is kept of a project's state.
+    ReadState(AppId, oneshot::Sender<Result<Kept, BackendError>>),
     /// Jobs of a customer, in order.
     Jobs(CustomerJobs),
     /// Says how much is kept.
@@ -199,6 +204,13 @@ impl StoreQueue {
         answered.await.ok().flatten()
     }
 
+    /// What is kept of a project's state.
+    pub(crate) async fn read_state(&self, app_id: AppId) -> Result<Kept, BackendError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Order::ReadState(app_id, answer));
+        answered.await.unwrap_or_else(|_| Err(BackendError::new("read a project", "the store has ended")))
+    }
+
     /// Queues jobs of a customer. When the backend is so slow that the queue is full, what needs room in it is
     /// refused instead; their outcomes still come in order.
     pub(crate) fn submit(&self, customer: Arc<dyn Customer>, jobs: impl Iterator<Item = StoreJob>) {
@@ -250,6 +262,12 @@ impl Bench {
                     bytes += jobs.bytes;
                     batch.push(jobs);
                 }
+                Order::ReadState(app_id, answer) => {
+                    let kept = catch_unwind(AssertUnwindSafe(|| read_kept(backend.as_mut(), &app_id)))
+                        .unwrap_or_else(|_| Err(BackendError::new("read a project", "the backend panicked")));
+                    // Whoever asked may have gone.
+                    let _ = answer.send(kept);
+                }
                 Order::Stats(answer) => {
                     let stats = catch_unwind(AssertUnwindSafe(|| backend.stats()))
                         .unwrap_or_else(|_| Err(BackendError::new("read how much is kept", "the backend panicked")))
@@ -269,6 +287,15 @@ impl Bench {
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+}
+
+/// Reads what a backend kept of a project. Blocks.
+pub(crate) fn read_kept(backend: &mut dyn Backend, app_id: &AppId) -> Result<Kept, BackendError> {
+    let mut kept = Vec::new();
+    for kind in StateKind::ALL {
+        kept.extend(read_state(backend, app_id, kind)?);
+    }
+    Ok(kept)
 }
 
 /// Does a batch and tells each customer what came of its jobs.

@@ -1,37 +1,63 @@
-//! TLS for the listener, and one stream type for plain and encrypted sockets.
+//! TLS for listeners: certificates by name, loaded anew when their files change.
 
 use std::{
     fmt,
-    io::{self, IoSlice},
     path::{Path, PathBuf},
-    pin::Pin,
+    str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
 use rustls::{
     CertificateError, RootCertStore,
-    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _, verify_server_name},
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
+    sign::CertifiedKey,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    task::spawn_blocking,
-    time::sleep,
-};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio::{task::spawn_blocking, time::sleep};
+use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::error::ServerError;
 
-/// The files of the server's TLS certificate and key.
+/// How a listener speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// The certificates and their keys. A client is shown the first that is for the name it asks for, and else the first.
+    pub certificates: Vec<TlsFiles>,
+    /// A PEM file with certificates of authorities: every client has to have a certificate of one of them. By default none
+    /// has to.
+    pub client_ca: Option<PathBuf>,
+    /// The oldest version that is spoken (1.2).
+    pub min_version: TlsVersion,
+}
+
+/// The files of a TLS certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     certificate: PathBuf,
     key: PathBuf,
 }
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// The text is the name of no version of TLS that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a version of TLS is \"1.2\" or \"1.3\"")]
+#[non_exhaustive]
+pub struct UnknownTlsVersion;
 
 impl TlsFiles {
     /// The PEM file with the certificate, and the chain that leads to it, and the one with its private key.
@@ -50,6 +76,14 @@ impl TlsFiles {
     pub fn key(&self) -> &Path {
         &self.key
     }
+}
+
+impl TlsConfig {
+    /// With these certificates, and the defaults.
+    #[must_use]
+    pub fn new(certificates: Vec<TlsFiles>) -> Self {
+        Self { certificates, client_ca: None, min_version: TlsVersion::default() }
+    }
 
     /// Reads the files, as a server does when it starts, and logs a warning for a certificate that clients would refuse.
     /// Blocks.
@@ -58,8 +92,194 @@ impl TlsFiles {
     ///
     /// [`ServerError::Tls`] names the file that is missing or invalid, or the key that does not belong to the certificate.
     pub fn check(&self) -> Result<(), ServerError> {
-        load(self).map(drop)
+        Loaded::read(self).map(drop)
     }
+}
+
+impl From<TlsFiles> for TlsConfig {
+    fn from(files: TlsFiles) -> Self {
+        Self::new(vec![files])
+    }
+}
+
+impl TlsVersion {
+    /// Its number.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TlsVersion {
+    type Err = UnknownTlsVersion;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTlsVersion> {
+        [Self::V1_2, Self::V1_3].into_iter().find(|version| version.as_str() == text).ok_or(UnknownTlsVersion)
+    }
+}
+
+/// The certificates that are shown to clients. All clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls(Arc<Mutex<Loaded>>);
+
+/// What was read from the files.
+pub(crate) struct Loaded {
+    config: TlsConfig,
+    acceptor: TlsAcceptor,
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
+    chains: Vec<Vec<CertificateDer<'static>>>,
+    /// What the files looked like before they were last read.
+    seen: Stamp,
+}
+
+/// The times and sizes of the files, as far as they are there.
+type Stamp = Vec<Option<(SystemTime, u64)>>;
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files and makes ready to accept. Blocks.
+    pub(crate) fn load(config: &TlsConfig) -> Result<Self, ServerError> {
+        Ok(Self(Arc::new(Mutex::new(Loaded::read(config)?))))
+    }
+
+    /// What accepts connections now.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.loaded().acceptor.clone()
+    }
+
+    /// Why clients would refuse a certificate now, even if they trust its issuer.
+    #[cfg(feature = "admin")]
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let chains = self.loaded().chains.clone();
+        chains.iter().find_map(|chain| warning(chain))
+    }
+
+    /// Shows these from now on.
+    pub(crate) fn replace(&self, loaded: Loaded) {
+        *self.loaded() = loaded;
+    }
+
+    /// Reads the files again whenever they have changed, until it is dropped. Where they cannot be used, what was read before
+    /// stays.
+    pub(crate) async fn watch(self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let (config, seen) = {
+                let loaded = self.loaded();
+                (loaded.config.clone(), loaded.seen.clone())
+            };
+            let looked = spawn_blocking(move || {
+                let stamp = stamp(&config);
+                (stamp != seen).then(|| (Loaded::read(&config), config, stamp))
+            });
+            let Ok(Some((read, config, stamp))) = looked.await else { continue };
+            let mut loaded = self.loaded();
+            if loaded.config != config {
+                // A reload has replaced it meanwhile.
+                continue;
+            }
+            let names: Vec<_> = config.certificates.iter().map(|it| it.certificate.display().to_string()).collect();
+            match read {
+                Ok(new) => {
+                    *loaded = new;
+                    info!("the TLS certificate is loaded anew: {}", names.join(", "));
+                }
+                Err(error) => {
+                    loaded.seen = stamp;
+                    warn!("the TLS files have changed, and the old certificate stays in use: {error}");
+                }
+            }
+        }
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loaded {
+    /// Reads all files. Blocks.
+    pub(crate) fn read(config: &TlsConfig) -> Result<Self, ServerError> {
+        let seen = stamp(config);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut keys = Vec::new();
+        let mut chains = Vec::new();
+        for files in &config.certificates {
+            let chain = chain(&files.certificate)?;
+            if let Some(warning) = warning(&chain) {
+                warn!("{}: {warning}", files.certificate.display());
+            }
+            keys.push(Arc::new(certified(files, chain.clone(), &provider)?));
+            chains.push(chain);
+        }
+        let first = config.certificates.first().map(|files| files.certificate.clone()).unwrap_or_default();
+        let fault = |what: String| ServerError::Tls { path: first.clone(), what };
+        let versions: &[_] = match config.min_version {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(|error| fault(error.to_string()))?;
+        let builder = match &config.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let fault = |what: String| ServerError::Tls { path: path.clone(), what };
+                let mut roots = RootCertStore::empty();
+                for authority in chain(path)? {
+                    roots.add(authority).map_err(|error| fault(error.to_string()))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().map_err(|error| fault(error.to_string()))?)
+            }
+        };
+        let mut tls = builder.with_cert_resolver(Arc::new(ByName(keys)));
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config: config.clone(), acceptor: TlsAcceptor::from(Arc::new(tls)), chains, seen })
+    }
+}
+
+/// The certificates of a listener.
+#[derive(Debug)]
+struct ByName(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = client.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let is_for = |key: &&Arc<CertifiedKey>| {
+            let certificate = key.cert.first().and_then(|der| ParsedCertificate::try_from(der).ok());
+            certificate
+                .zip(name.as_ref())
+                .is_some_and(|(certificate, name)| verify_server_name(&certificate, name).is_ok())
+        };
+        let named = if self.0.len() > 1 { self.0.iter().find(is_for) } else { None };
+        named.or_else(|| self.0.first()).cloned()
+    }
+}
+
+/// Reads the key of a certificate, and sees whether it is.
+fn certified(
+    files: &TlsFiles,
+    chain: Vec<CertificateDer<'static>>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, ServerError> {
+    let fault = |what: String| ServerError::Tls { path: files.key.clone(), what };
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(error.to_string()))?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| fault(error.to_string()))
 }
 
 /// Why clients would refuse a certificate, even if they trust its issuer.
@@ -84,193 +304,24 @@ fn warning(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
     }
 }
 
-/// Reads the certificate, and the chain that leads to it.
-fn chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, ServerError> {
-    let fault = |what: String| ServerError::Tls { path: files.certificate.clone(), what };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| fault(error.to_string()))?;
+/// Reads the certificates of a file, of which there has to be one.
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
+    let fault = |what: String| ServerError::Tls { path: path.to_owned(), what };
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| fault(error.to_string()))?;
     if chain.is_empty() {
         return Err(fault("there is no certificate in it".into()));
     }
     Ok(chain)
 }
 
-/// The certificate that is shown to clients. All clones are one.
-#[derive(Debug, Clone)]
-pub(crate) struct Tls {
-    files: TlsFiles,
-    loaded: Arc<Mutex<Loaded>>,
-}
-
-struct Loaded {
-    acceptor: TlsAcceptor,
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
-    chain: Vec<CertificateDer<'static>>,
-    /// What the files looked like before they were read.
-    stamp: Stamp,
-}
-
-/// The times and sizes of the files, as far as they are there.
-type Stamp = [Option<(SystemTime, u64)>; 2];
-
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded").field("stamp", &self.stamp).finish_non_exhaustive()
-    }
-}
-
-impl Tls {
-    /// Reads the files and makes ready to accept. Blocks.
-    pub(crate) fn load(files: &TlsFiles) -> Result<Self, ServerError> {
-        Ok(Self { files: files.clone(), loaded: Arc::new(Mutex::new(load(files)?)) })
-    }
-
-    /// What accepts connections now.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.loaded().acceptor.clone()
-    }
-
-    /// Why clients would refuse the certificate now, even if they trust its issuer.
-    #[cfg(feature = "admin")]
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        let chain = self.loaded().chain.clone();
-        warning(&chain)
-    }
-
-    /// Reads the files again: those that follow see the new certificate. On an error the old one stays. Blocks.
-    pub(crate) fn reload(&self) -> Result<(), ServerError> {
-        let loaded = load(&self.files)?;
-        *self.loaded() = loaded;
-        Ok(())
-    }
-
-    /// Reads the files again whenever they have changed, until it is dropped.
-    pub(crate) async fn watch(self) {
-        let mut seen = self.loaded().stamp;
-        loop {
-            sleep(LOOK_EVERY).await;
-            let (tls, before) = (self.clone(), seen);
-            let looked = spawn_blocking(move || {
-                let stamp = stamp(&tls.files);
-                (stamp, (stamp != before).then(|| tls.reload()))
-            });
-            let Ok((stamp, reloaded)) = looked.await else { continue };
-            seen = stamp;
-            match reloaded {
-                None => {}
-                Some(Ok(())) => info!("the TLS certificate is loaded anew: {}", self.files.certificate.display()),
-                Some(Err(error)) => warn!("the TLS files have changed, and the old certificate stays in use: {error}"),
-            }
-        }
-    }
-
-    fn loaded(&self) -> MutexGuard<'_, Loaded> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn stamp(files: &TlsFiles) -> Stamp {
-    [&files.certificate, &files.key].map(|path| {
+fn stamp(config: &TlsConfig) -> Stamp {
+    let pairs = config.certificates.iter().flat_map(|files| [&files.certificate, &files.key]);
+    let look = |path: &PathBuf| {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
-    })
-}
-
-fn load(files: &TlsFiles) -> Result<Loaded, ServerError> {
-    let fault = |path: &Path, what: String| ServerError::Tls { path: path.to_owned(), what };
-    let stamp = stamp(files);
-    let chain = chain(files)?;
-    if let Some(warning) = warning(&chain) {
-        warn!("{}: {warning}", files.certificate.display());
-    }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(&files.key, error.to_string()))?;
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| fault(&files.certificate, error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain.clone(), key)
-        .map_err(|error| fault(&files.key, error.to_string()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Loaded { acceptor: TlsAcceptor::from(Arc::new(config)), chain, stamp })
-}
-
-/// A connection's bytes: a socket, encrypted or not, or what the application has instead.
-pub(crate) enum Stream {
-    /// As it is.
-    Plain(TcpStream),
-    /// Through TLS.
-    Tls(Box<TlsStream<TcpStream>>),
-    /// From the application.
-    Other(Pin<Box<dyn Io>>),
-}
-
-/// Any stream of bytes.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Send> Io for S {}
-
-impl Stream {
-    /// Whether it goes through TLS.
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Other(stream) => stream.as_mut().poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Other(stream) => stream.as_mut().poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Other(stream) => stream.as_mut().poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-            Self::Other(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Other(stream) => stream.as_mut().poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Other(stream) => stream.as_mut().poll_shutdown(cx),
-        }
-    }
+    };
+    pairs.chain(&config.client_ca).map(look).collect()
 }
 
 /// How often the files are looked at.

@@ -4,40 +4,48 @@ use std::sync::Arc;
 
 use rtm_codec::{AppId, UserId};
 use rtm_core::{Stats, cluster::partition};
+use tokio::task::JoinHandle;
 
 use crate::project::Project;
 
-/// The cores of one project, at least one.
+/// The cores of one project, at least one, and the tasks that keep them going.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    first: Arc<Project>,
-    others: Vec<Arc<Project>>,
+    cores: Box<[Arc<Project>]>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    pub(crate) fn new(first: Arc<Project>) -> Self {
-        Self { first, others: Vec::new() }
-    }
-
-    /// The next core.
-    pub(crate) fn push(&mut self, core: Arc<Project>) {
-        self.others.push(core);
+    /// The cores of a project, in the order of their numbers.
+    pub(crate) fn new(cores: Vec<Arc<Project>>, tasks: Vec<JoinHandle<()>>) -> Self {
+        debug_assert!(!cores.is_empty(), "a project has a core");
+        Self { cores: cores.into(), tasks }
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Project>> {
-        std::iter::once(&self.first).chain(&self.others)
+        self.cores.iter()
     }
 
     /// The core that serves a user: always the same. Who has no name yet is served by the first.
     pub(crate) fn serving(&self, app_id: &AppId, user_id: Option<&UserId>) -> &Arc<Project> {
-        let Some(user_id) = user_id.filter(|_| !self.others.is_empty()) else { return &self.first };
-        let number = usize::from(partition(app_id.as_str(), user_id.as_str())) % (1 + self.others.len());
-        number.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
+        let Some(user_id) = user_id.filter(|_| self.cores.len() > 1) else { return &self.cores[0] };
+        &self.cores[usize::from(partition(app_id.as_str(), user_id.as_str())) % self.cores.len()]
     }
 
     /// The figures of all.
     pub(crate) fn stats(&self) -> Stats {
         self.all().map(|project| project.stats()).sum()
+    }
+
+    /// Ends their tasks: nothing happens by itself any more.
+    pub(crate) fn stop(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

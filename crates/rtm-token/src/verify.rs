@@ -43,6 +43,12 @@ impl Policy {
         self
     }
 
+    /// Whether it does: [`honour_privilege_expiry`](Self::honour_privilege_expiry).
+    #[must_use]
+    pub const fn honours_privilege_expiry(&self) -> bool {
+        self.honour_privilege_expiry
+    }
+
     /// How far the issuer's clock may be ahead of the server's, in whole seconds; 5 minutes by
     /// default. It never prolongs a token: an expired one is expired at once.
     #[must_use]

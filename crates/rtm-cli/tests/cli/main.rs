@@ -6,6 +6,7 @@ mod bench;
 #[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]
 mod nats;
+mod reload;
 mod serve;
 mod store;
 mod support;

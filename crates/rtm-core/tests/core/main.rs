@@ -19,6 +19,7 @@ mod moving;
 mod offline;
 mod presence;
 mod random;
+mod reconfigure;
 mod rest;
 mod resume;
 mod returning;

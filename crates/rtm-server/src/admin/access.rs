@@ -15,18 +15,13 @@ use axum::{
 };
 use rtm_codec::{AppId, CallLimit, CallLimiter};
 
-use super::{
-    Admin,
-    answers::ApiError,
-    config::{AdminConfig, AdminKey, AdminRole},
-};
+use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys};
 use crate::{clock::instant, project::Project};
 
 /// The keys, and what keeps others from guessing them.
 #[derive(Debug)]
 pub(crate) struct Access {
-    keys: Vec<AdminKey>,
-    hosts: Vec<String>,
+    keys: Arc<AdminKeys>,
     start: Instant,
     /// Wrong keys by the addresses they came from.
     wrong: Mutex<HashMap<IpAddr, CallLimiter>>,
@@ -42,9 +37,8 @@ pub(super) struct Caller {
 }
 
 impl Access {
-    pub(crate) fn new(config: &AdminConfig) -> Self {
-        let (keys, hosts) = (config.keys.clone(), config.hosts.clone());
-        Self { keys, hosts, start: instant(), wrong: Mutex::default() }
+    pub(crate) fn new(keys: Arc<AdminKeys>) -> Self {
+        Self { keys, start: instant(), wrong: Mutex::default() }
     }
 
     /// Whether the request was meant for this listener. A page in a browser can reach it by a name of its own, which it lets
@@ -58,7 +52,7 @@ impl Access {
             _ => &host,
         };
         let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-        let is_known = self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_known = self.keys.known().hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
         if !is_address && !is_known && !name.eq_ignore_ascii_case("localhost") {
             return Err(ApiError::forbidden(format!("the host {name} is not in admin.hosts")));
         }
@@ -72,7 +66,8 @@ impl Access {
 
     /// The key in the request, if it is one of ours.
     fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, ApiError> {
-        if self.keys.is_empty() {
+        let known = self.keys.known();
+        if known.keys.is_empty() {
             return Err(ApiError::forbidden(
                 "no key is configured: make one with `rtm admin new-key` and add it to the configuration".into(),
             ));
@@ -89,7 +84,7 @@ impl Access {
             value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let Some((_, text)) = text else { return Err(ApiError::unauthorized("send Authorization: Bearer KEY")) };
         // All keys are looked at, so that the time does not tell which one it was.
-        let found = self.keys.iter().fold(None, |found, key| if key.is(text.trim()) { Some(key) } else { found });
+        let found = known.keys.iter().fold(None, |found, key| if key.is(text.trim()) { Some(key) } else { found });
         let Some(key) = found else {
             if wrong.len() >= ADDRESSES {
                 wrong.clear();

@@ -19,6 +19,7 @@ use super::{
     config::AdminRole,
     users,
 };
+use crate::{error::ReloadError, server::reload::Reloaded};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Deserialize)]
@@ -73,6 +74,12 @@ struct DrainAnswer {
     sessions: usize,
 }
 
+#[derive(Debug, Serialize)]
+struct ReloadAnswer {
+    changed: Vec<String>,
+    needs_restart: Vec<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LogLevel {
     level: String,
@@ -85,6 +92,7 @@ pub(super) fn router(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
         .route("/projects", get(projects))
         .route("/drain", get(drain_progress).post(drain))
         .route("/log", get(log_level).put(set_log_level))
+        .route("/reload", post(reload))
         .route("/audit", get(audit))
         .route("/projects/{app_id}/sessions", get(users::sessions))
         .route("/projects/{app_id}/closed", get(users::closed))
@@ -111,11 +119,11 @@ async fn server(
         started: rfc3339(admin.started),
         ready: reasons.is_empty(),
         reasons,
-        draining: shared.draining.has_begun(),
+        draining: shared.draining.is_announced(),
         connections: shared.tasks.len(),
         connections_limit: shared.admission.most_connections(),
         listen: shared.accepted.iter().map(|(address, _)| address.to_string()).collect(),
-        projects: shared.projects.len(),
+        projects: shared.live().projects.len(),
     }))
 }
 
@@ -145,7 +153,7 @@ async fn drain_progress(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<DrainAnswer>, ApiError> {
     caller.check(AdminRole::Read)?;
-    Ok(Json(admin.drain_answer(admin.shared.draining.has_begun())))
+    Ok(Json(admin.drain_answer(admin.shared.draining.is_announced())))
 }
 
 async fn drain(
@@ -156,6 +164,24 @@ async fn drain(
     admin.audit.record(&caller, "drain", "server");
     admin.drain_asked.notify_one();
     Ok(Json(admin.drain_answer(true)))
+}
+
+async fn reload(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ReloadAnswer>, ApiError> {
+    caller.check(AdminRole::Admin)?;
+    admin.audit.record(&caller, "reload", "server");
+    // It goes on to its end if the caller hangs up.
+    let reloader = Arc::clone(&admin.reloader);
+    let done = tokio::spawn(async move { reloader.reload().await }).await;
+    match done.map_err(|error| ApiError::unavailable(&error.to_string()))? {
+        Ok(Reloaded { changed, needs_restart }) => Ok(Json(ReloadAnswer { changed, needs_restart })),
+        Err(error @ (ReloadError::NoSource | ReloadError::ShuttingDown)) => {
+            Err(ApiError::unavailable(&error.to_string()))
+        }
+        Err(error) => Err(ApiError::bad_request(format!("nothing has changed: {error}"))),
+    }
 }
 
 async fn log_level(
@@ -196,7 +222,8 @@ fn no_log() -> ApiError {
 
 impl Admin {
     fn drain_answer(&self, draining: bool) -> DrainAnswer {
-        let sessions = self.shared.cores().map(|project| project.look(|core, _, _| core.figures().sessions));
+        let cores = self.shared.cores();
+        let sessions = cores.iter().map(|project| project.look(|core, _, _| core.figures().sessions));
         DrainAnswer { draining, connections: self.shared.tasks.len(), sessions: sessions.sum() }
     }
 }

@@ -8,7 +8,7 @@ use rtm_core::store::BackendError;
 use sha2::{Digest as _, Sha256};
 
 use super::log::LogControl;
-use crate::{address::ListenAddress, server::random_bytes};
+use crate::{address::ListenAddress, random::random_bytes, tls::TlsConfig};
 
 /// A listener for those who run the server: health, metrics and, with a key, the admin API.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct AdminConfig {
     pub hosts: Vec<String>,
     /// Who may use the API. Without a key nobody may.
     pub keys: Vec<AdminKey>,
+    /// How it speaks TLS. By default it does not.
+    pub tls: Option<TlsConfig>,
     /// What sets the level of the program's log. Without it the API does not.
     pub log: Option<LogControl>,
 }

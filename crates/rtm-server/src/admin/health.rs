@@ -21,7 +21,7 @@ pub(super) struct Readiness {
 /// The runtime turns and no project's lock is stuck: whoever gets no answer may restart the server. The store is not asked.
 pub(super) async fn live(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
     let shared = Arc::clone(&admin.shared);
-    let locked = spawn_blocking(move || shared.cores().for_each(|project| project.look(|_, _, _| ())));
+    let locked = spawn_blocking(move || shared.cores().iter().for_each(|project| project.look(|_, _, _| ())));
     match tokio::time::timeout(LOCK_TIMEOUT, locked).await {
         Ok(_) => (StatusCode::OK, "ok\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "a project is stuck\n"),
@@ -49,9 +49,10 @@ impl Admin {
         let is_certain = shared.is_serving() && shared.is_certain.load(Ordering::Relaxed);
         let is_failing = self.store.batches().is_some_and(|batches| batches.is_failing);
         let has_no_descriptors = shared.has_no_descriptors.load(Ordering::Relaxed);
-        let is_refused = shared.tls.as_ref().is_some_and(|tls| tls.fault().is_some());
+        let mut listeners = shared.tls.iter().chain(&self.reloader.admin.tls);
+        let is_refused = listeners.any(|tls| tls.fault().is_some());
         let reasons = [
-            (shared.draining.has_begun(), "draining"),
+            (shared.draining.is_announced(), "draining"),
             (is_failing, "store"),
             (has_no_descriptors, "fds"),
             (is_refused, "tls"),

@@ -5,12 +5,18 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tower_service::Service as _;
 use tracing::debug;
 
+use crate::{stream::Stream, tls::Tls};
+
 /// Accepts connections until it is aborted; those that are there end with it.
-pub(super) async fn listen(listener: TcpListener, router: Router) {
+pub(super) async fn listen(listener: TcpListener, tls: Option<Tls>, router: Router) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -24,9 +30,17 @@ pub(super) async fn listen(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        let router = router.clone();
+        let (router, tls) = (router.clone(), tls.clone());
         connections.spawn(async move {
             let _slot = slot;
+            let stream = match tls {
+                None => Stream::Plain(stream),
+                Some(tls) => match timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream)).await {
+                    Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+                    Ok(Err(error)) => return debug!(remote = %address, "{error}"),
+                    Err(_) => return debug!(remote = %address, "the handshake takes too long"),
+                },
+            };
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(ConnectInfo(address));
                 let mut router = router.clone();

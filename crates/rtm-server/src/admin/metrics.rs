@@ -60,7 +60,8 @@ impl Admin {
     pub(super) async fn look_at_projects(&self) -> Vec<Look> {
         let mut looks = Vec::new();
         // With this listener there is one core of each project.
-        for (app_id, project) in self.shared.cores().map(|project| (project.app_id(), project)) {
+        for project in self.shared.cores() {
+            let (app_id, project) = (project.app_id(), &project);
             let census = census(project).await;
             let mut look = project.look(|core, peers, _| Look {
                 app_id: app_id.clone(),
@@ -90,8 +91,20 @@ impl Admin {
             "When the server started, since the Unix epoch",
             [one(started.as_secs_f64())],
         );
+        let last = self.reloader.last();
+        page.gauge(
+            "rtm_config_last_reload_successful",
+            "Whether the server goes by the last configuration that it was given",
+            [one(last.is_success)],
+        );
+        let succeeded = last.succeeded.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        page.gauge(
+            "rtm_config_last_reload_success_timestamp_seconds",
+            "When it was given the configuration that it goes by, since the Unix epoch",
+            [one(succeeded.as_secs_f64())],
+        );
         page.gauge("rtm_ready", "Whether clients should be sent here", [one(self.unready().is_empty())]);
-        page.gauge("rtm_draining", "Whether the server goes down", [one(shared.draining.has_begun())]);
+        page.gauge("rtm_draining", "Whether the server goes down", [one(shared.draining.is_announced())]);
 
         let (mut login, mut session) = (0, 0);
         for look in projects {

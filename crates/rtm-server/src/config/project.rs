@@ -51,6 +51,11 @@ macro_rules! project_settings {
             }
         }
 
+        /// All settings, by their names, with their values as the file writes them.
+        pub(super) fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
+            vec![$((stringify!($setting), $shape::show(settings.$setting))),*]
+        }
+
         #[cfg(test)]
         const SETTINGS: &[&str] = &[$(stringify!($setting)),*];
     };

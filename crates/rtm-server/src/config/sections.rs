@@ -7,11 +7,11 @@ use rtm_codec::AppId;
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::ChannelMessageType;
 #[cfg(feature = "rest")]
+use rtm_core::ProjectConfig;
+#[cfg(feature = "rest")]
 use rtm_core::RestRights;
 #[cfg(feature = "cluster")]
 use rtm_core::cluster::NodeName;
-#[cfg(feature = "rest")]
-use rtm_core::ProjectConfig;
 use serde::Deserialize;
 #[cfg(any(feature = "admin", feature = "cluster"))]
 use serde::{Deserializer, de};
@@ -21,7 +21,7 @@ use super::RestConfig;
 #[cfg(feature = "rest")]
 use super::values::Switch;
 use super::{
-    Advertise, ServerConfig,
+    Advertise, LogConfig, LogFormat, ServerConfig,
     project::{ProjectSection, Projects},
     values::{Count, Limit, OneOrMore, Parsed, Time},
 };
@@ -29,7 +29,10 @@ use super::{
 use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
 #[cfg(feature = "cluster")]
 use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
-use crate::{address::ListenAddress, tls::TlsFiles};
+use crate::{
+    address::ListenAddress,
+    tls::{TlsConfig, TlsFiles, TlsVersion},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,11 +53,15 @@ pub(super) struct File {
     workers: Option<u16>,
     handshake_timeout: Option<Time>,
     login_timeout: Option<Time>,
+    drain_delay: Option<Time>,
     drain_time: Option<Time>,
+    drain_rate: Option<Count>,
     max_connections: Option<Count>,
     max_connections_per_address: Option<u32>,
     connects_per_address: Option<Limit>,
     refused_logins_per_address: Option<Limit>,
+    #[serde(default)]
+    log: LogSection,
     #[serde(default)]
     project: Projects,
 }
@@ -71,7 +78,7 @@ impl File {
             rest,
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             advertise: self.advertise.map(|address| address.0),
-            tls: self.tls.map(|TlsSection { certificate, key }| TlsFiles::new(certificate, key)),
+            tls: self.tls.map(TlsSection::into_config),
             data_dir: self.data_dir,
             #[cfg(feature = "cluster")]
             cluster: self.cluster.map(ClusterSection::into_config),
@@ -81,7 +88,9 @@ impl File {
             workers: self.workers.unwrap_or(default.workers),
             handshake_timeout: self.handshake_timeout.map_or(default.handshake_timeout, |time| time.0),
             login_timeout: self.login_timeout.map_or(default.login_timeout, |time| time.0),
+            drain_delay: self.drain_delay.map_or(default.drain_delay, |time| time.0),
             drain_time: self.drain_time.map(|time| time.0),
+            drain_rate: self.drain_rate.map_or(default.drain_rate, |count| count.0.try_into().unwrap_or(u32::MAX)),
             max_connections: self.max_connections.map_or(default.max_connections, |count| count.0),
             max_connections_per_address: self
                 .max_connections_per_address
@@ -90,6 +99,10 @@ impl File {
             refused_logins_per_address: self
                 .refused_logins_per_address
                 .map_or(default.refused_logins_per_address, |limit| limit.0),
+            log: LogConfig {
+                format: self.log.format.map(|format| format.0).unwrap_or_default(),
+                level: self.log.level,
+            },
             projects,
         }
     }
@@ -100,6 +113,36 @@ impl File {
 struct TlsSection {
     certificate: PathBuf,
     key: PathBuf,
+    #[serde(default)]
+    more: Vec<TlsPair>,
+    client_ca: Option<PathBuf>,
+    min_version: Option<Parsed<TlsVersion>>,
+}
+
+/// A certificate and its key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsPair {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsSection {
+    fn into_config(self) -> TlsConfig {
+        let more = self.more.into_iter().map(|TlsPair { certificate, key }| TlsFiles::new(certificate, key));
+        let mut config = TlsConfig::from(TlsFiles::new(self.certificate, self.key));
+        config.certificates.extend(more);
+        config.client_ca = self.client_ca;
+        config.min_version = self.min_version.map(|version| version.0).unwrap_or_default();
+        config
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct LogSection {
+    format: Option<Parsed<LogFormat>>,
+    level: Option<String>,
 }
 
 #[cfg(feature = "admin")]
@@ -109,6 +152,7 @@ struct AdminSection {
     listen: OneOrMore<Parsed<ListenAddress>>,
     hosts: OneOrMore<String>,
     key: Vec<AdminKeySection>,
+    tls: Option<TlsSection>,
 }
 
 #[cfg(feature = "admin")]
@@ -134,6 +178,7 @@ impl AdminSection {
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             hosts: self.hosts.0,
             keys: self.key.into_iter().map(key).collect(),
+            tls: self.tls.map(TlsSection::into_config),
             log: None,
         }
     }
@@ -171,7 +216,7 @@ struct ClusterSection {
 #[serde(deny_unknown_fields)]
 struct NatsTlsSection {
     ca: Option<PathBuf>,
-    client: Option<TlsSection>,
+    client: Option<TlsPair>,
 }
 
 #[cfg(feature = "cluster")]

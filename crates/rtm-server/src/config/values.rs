@@ -60,6 +60,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
 /// A time, written as `10s`, `500ms`, `5m`, `7d`.
 pub(super) struct Time(pub(super) Duration);
 
+impl Time {
+    /// How it is written, in the largest units.
+    pub(super) fn show(time: Duration) -> String {
+        quoted(humantime::format_duration(time).to_string().replace(' ', ""))
+    }
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text =
@@ -94,6 +101,12 @@ fn text_or<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -
 /// A number above zero.
 pub(super) struct Count(pub(super) usize);
 
+impl Count {
+    pub(super) fn show(count: usize) -> String {
+        count.to_string()
+    }
+}
+
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match usize::deserialize(deserializer)? {
@@ -105,6 +118,15 @@ impl<'de> Deserialize<'de> for Count {
 
 /// A size in bytes, written as a number or as `64KiB`, `4MiB`, `1GiB`.
 pub(super) struct Size(pub(super) usize);
+
+impl Size {
+    pub(super) fn show(bytes: usize) -> String {
+        match UNITS.into_iter().rev().find(|(_, size)| bytes != 0 && bytes.is_multiple_of(*size)) {
+            Some((unit, size)) => quoted(format!("{}{unit}", bytes / size)),
+            None => bytes.to_string(),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -122,8 +144,7 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<usize, E> {
-                let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-                let size = units.into_iter().find_map(|(unit, bytes)| {
+                let size = UNITS.into_iter().find_map(|(unit, bytes)| {
                     text.strip_suffix(unit)?.trim().parse::<usize>().ok()?.checked_mul(bytes)
                 });
                 size.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
@@ -138,8 +159,23 @@ impl<'de> Deserialize<'de> for Size {
 #[derive(Deserialize)]
 pub(super) struct Switch(pub(super) bool);
 
+impl Switch {
+    pub(super) fn show(is_on: bool) -> String {
+        is_on.to_string()
+    }
+}
+
 /// A call limit, written as `180/3s`, or `unlimited`.
 pub(super) struct Limit(pub(super) CallLimit);
+
+impl Limit {
+    pub(super) fn show(limit: CallLimit) -> String {
+        if limit.is_unlimited() {
+            return quoted("unlimited");
+        }
+        quoted(format!("{}/{}", limit.calls(), humantime::format_duration(limit.per()).to_string().replace(' ', "")))
+    }
+}
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -175,6 +211,12 @@ impl<'de> Deserialize<'de> for Budget {
     }
 }
 
+/// A text in quotes.
+pub(super) fn quoted(value: impl fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const MAX_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
 const MAX_WINDOW: Duration = Duration::from_secs(3600);
 /// Each counted call is remembered for its window, by every client.

@@ -64,6 +64,8 @@ pub(super) async fn run(
         tokio::select! {
             order = orders.recv(), if !is_stopping => match order {
                 Some(Order::Jobs(new)) => jobs.take(new),
+                // The cores read it when they join.
+                Some(Order::ReadState(_, answer)) => _ = answer.send(Ok(Vec::new())),
                 Some(Order::Stats(answer)) => {
                     let stats = Arc::clone(&jobs.backend).stats();
                     tokio::spawn(async move {

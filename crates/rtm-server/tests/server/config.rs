@@ -17,8 +17,10 @@ fn every_key_is_read() {
     assert_eq!(listen, ["127.0.0.1:8080", "[::1]:8080"]);
     assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
     assert_eq!(config.data_dir.unwrap().to_str(), Some("/var/lib/rtm"));
-    assert_eq!(config.tls.unwrap().key().to_str(), Some("/etc/rtm/key.pem"));
-    assert_eq!(config.drain_time, Some(Duration::from_secs(2)));
+    assert_eq!(config.tls.as_ref().unwrap().certificates[0].key().to_str(), Some("/etc/rtm/key.pem"));
+    assert_eq!(config.drain_time, Some(Duration::from_secs(10)));
+    assert_eq!((config.drain_delay, config.drain_rate), (Duration::ZERO, 500));
+    assert_eq!(config.log.level.as_deref(), Some("info,async_nats=off"));
     assert_eq!(config.max_connections_per_address, 1000);
     assert_eq!(config.connects_per_address, CallLimit::new(200, Duration::from_secs(1)));
     assert_eq!(config.refused_logins_per_address, CallLimit::new(120, Duration::from_secs(60)));

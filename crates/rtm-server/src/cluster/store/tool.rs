@@ -25,7 +25,7 @@ use crate::{
         names::Names,
         streams::Streams,
     },
-    server::random,
+    random::random,
     store::{AsyncBackend, Lane, TOGETHER, lane},
 };
 

@@ -1,0 +1,246 @@
+//! All settings of a configuration by their keys, with their values as the file writes them: to show them, and to see what is
+//! different in another configuration.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    path::Path,
+};
+
+use rtm_codec::LimitedCall;
+use rtm_core::ProjectConfig;
+
+use super::{
+    LogConfig, ServerConfig,
+    project::settings,
+    values::{Limit, Time, quoted},
+};
+#[cfg(feature = "admin")]
+use crate::admin::config::AdminConfig;
+#[cfg(feature = "cluster")]
+use crate::cluster::config::{ClusterConfig, NatsTls};
+use crate::tls::TlsConfig;
+
+/// One setting: its key, and its value in TOML.
+struct Entry {
+    key: String,
+    value: String,
+}
+
+/// The keys whose values differ, projects by their App IDs.
+pub(crate) fn changes(before: &ServerConfig, after: &ServerConfig) -> Vec<String> {
+    let by_key = |config| -> BTreeMap<String, String> {
+        let entries = Entries::of(config, |_, project| format!("project[{}]", project.app_id));
+        entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
+    };
+    let (before, after) = (by_key(before), by_key(after));
+    let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let differs = |key: &&&String| before.get(**key) != after.get(**key);
+    let mut changed: Vec<String> = keys.iter().filter(differs).map(|key| (**key).clone()).collect();
+    // A project that comes or goes is one change.
+    let whole: Vec<_> = changed.iter().filter_map(|key| key.strip_suffix(".app_id").map(str::to_owned)).collect();
+    for project in whole {
+        changed.retain(|key| !key.starts_with(&format!("{project}.")));
+        changed.push(project);
+    }
+    changed
+}
+
+impl ServerConfig {
+    /// All settings by their keys, such as `project[0].settings.offline_after`, with their values as the file writes them. What
+    /// is not set and has no default is left out. In place of a secret there is what tells it from others.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(String, String)> {
+        let entries = Entries::of(self, |place, _| format!("project[{place}]"));
+        entries.into_iter().map(|Entry { key, value }| (key, value)).collect()
+    }
+}
+
+struct Entries(Vec<Entry>);
+
+impl Entries {
+    fn of(config: &ServerConfig, name: impl Fn(usize, &ProjectConfig) -> String) -> Vec<Entry> {
+        // A new field that is passed over does not compile.
+        let ServerConfig {
+            listen,
+            advertise,
+            tls,
+            data_dir,
+            #[cfg(feature = "cluster")]
+            cluster,
+            #[cfg(feature = "rest")]
+            rest,
+            #[cfg(feature = "admin")]
+            admin,
+            #[cfg(feature = "cluster")]
+            workers,
+            handshake_timeout,
+            login_timeout,
+            drain_delay,
+            drain_time,
+            drain_rate,
+            max_connections,
+            max_connections_per_address,
+            connects_per_address,
+            refused_logins_per_address,
+            log,
+            projects,
+        } = config;
+        let mut all = Self(Vec::new());
+        all.list("listen", listen);
+        all.some("advertise", advertise.as_ref().map(quoted));
+        all.some("data_dir", data_dir.as_deref().map(path));
+        all.add("handshake_timeout", Time::show(*handshake_timeout));
+        all.add("login_timeout", Time::show(*login_timeout));
+        all.add("drain_delay", Time::show(*drain_delay));
+        all.some("drain_time", drain_time.map(Time::show));
+        all.add("drain_rate", drain_rate);
+        all.add("max_connections", max_connections);
+        all.add("max_connections_per_address", max_connections_per_address);
+        all.add("connects_per_address", Limit::show(*connects_per_address));
+        all.add("refused_logins_per_address", Limit::show(*refused_logins_per_address));
+        #[cfg(feature = "cluster")]
+        all.add("workers", workers);
+        let LogConfig { format, level } = log;
+        all.add("log.format", quoted(format));
+        all.some("log.level", level.as_ref().map(quoted));
+        all.tls("tls", tls.as_ref());
+        #[cfg(feature = "admin")]
+        all.admin(admin);
+        #[cfg(feature = "cluster")]
+        all.cluster(cluster.as_ref());
+        #[cfg(feature = "rest")]
+        {
+            let crate::config::RestConfig { enabled, channel_message_type } = rest;
+            all.add("rest.enabled", enabled);
+            all.add("rest.channel_message_type", quoted(channel_message_type.as_str()));
+            // The file has it for all projects.
+            if let Some(rtm_core::RestAccess { tokens_may, .. }) = projects.first().map(|project| &project.rest) {
+                let rights =
+                    [("send", tokens_may.send), ("history", tokens_may.history), ("events", tokens_may.events)];
+                all.list("rest.tokens_may", rights.into_iter().filter_map(|(right, may)| may.then_some(right)));
+            }
+        }
+        for (place, project) in projects.iter().enumerate() {
+            all.project(&name(place, project), project);
+        }
+        all.0
+    }
+
+    fn add(&mut self, key: impl Into<String>, value: impl Display) {
+        self.0.push(Entry { key: key.into(), value: value.to_string() });
+    }
+
+    fn some(&mut self, key: impl Into<String>, value: Option<String>) {
+        if let Some(value) = value {
+            self.add(key, value);
+        }
+    }
+
+    fn list<T: Display>(&mut self, key: impl Into<String>, values: impl IntoIterator<Item = T>) {
+        let values: Vec<_> = values.into_iter().map(quoted).collect();
+        if !values.is_empty() {
+            self.add(key, format!("[{}]", values.join(", ")));
+        }
+    }
+
+    fn tls(&mut self, key: &str, tls: Option<&TlsConfig>) {
+        let Some(TlsConfig { certificates, client_ca, min_version }) = tls else { return };
+        for (place, files) in certificates.iter().enumerate() {
+            let key = if place == 0 { key.to_owned() } else { format!("{key}.more[{}]", place - 1) };
+            self.add(format!("{key}.certificate"), path(files.certificate()));
+            self.add(format!("{key}.key"), path(files.key()));
+        }
+        self.some(format!("{key}.client_ca"), client_ca.as_deref().map(path));
+        self.add(format!("{key}.min_version"), quoted(min_version));
+    }
+
+    #[cfg(feature = "admin")]
+    fn admin(&mut self, admin: &AdminConfig) {
+        let AdminConfig { listen, hosts, keys, tls, log: _ } = admin;
+        self.list("admin.listen", listen);
+        self.list("admin.hosts", hosts);
+        self.tls("admin.tls", tls.as_ref());
+        for (place, key) in keys.iter().enumerate() {
+            let at = |what: &str| format!("admin.key[{place}].{what}");
+            self.add(at("name"), quoted(&key.name));
+            self.add(at("role"), quoted(key.role));
+            self.add(at("sha256"), secret(&key.sha256));
+            if let Some(projects) = &key.projects {
+                self.list(at("projects"), projects);
+            }
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    fn cluster(&mut self, cluster: Option<&ClusterConfig>) {
+        let Some(cluster) = cluster else { return };
+        let ClusterConfig {
+            nats,
+            nats_user,
+            nats_password_file,
+            nats_credentials,
+            nats_nkey_file,
+            nats_tls,
+            name,
+            node,
+            replicas,
+            isolated_for,
+        } = cluster;
+        self.list("cluster.nats", nats);
+        self.some("cluster.nats_user", nats_user.as_ref().map(quoted));
+        self.some("cluster.nats_password_file", nats_password_file.as_deref().map(path));
+        self.some("cluster.nats_credentials", nats_credentials.as_deref().map(path));
+        self.some("cluster.nats_nkey_file", nats_nkey_file.as_deref().map(path));
+        if let Some(NatsTls { ca, client }) = nats_tls {
+            self.some("cluster.nats_tls.ca", ca.as_deref().map(path));
+            if let Some((certificate, key)) = client {
+                self.add("cluster.nats_tls.client.certificate", path(certificate));
+                self.add("cluster.nats_tls.client.key", path(key));
+            }
+        }
+        self.add("cluster.name", quoted(name.as_str()));
+        self.some("cluster.node", node.as_ref().map(|node| quoted(node.as_str())));
+        self.some("cluster.replicas", replicas.map(|count| count.to_string()));
+        self.add("cluster.isolated_for", Time::show(*isolated_for));
+    }
+
+    fn project(&mut self, key: &str, project: &ProjectConfig) {
+        let at = |what: &str| format!("{key}.{what}");
+        self.add(at("app_id"), quoted(&project.app_id));
+        let certificates: Vec<_> = project
+            .certificates
+            .iter()
+            .map(|certificate| quoted(format!("<{}…>", certificate.fingerprint())))
+            .collect();
+        if !certificates.is_empty() {
+            self.add(at("certificates"), format!("[{}]", certificates.join(", ")));
+        }
+        self.add(at("honour_privilege_expiry"), project.token_policy.honours_privilege_expiry());
+        for call in LimitedCall::ALL {
+            self.add(at(&format!("limits.{}", call.as_str())), Limit::show(project.limits.get(call)));
+        }
+        #[cfg(feature = "rest")]
+        {
+            let rtm_core::RestAccess { keys, limit: messages, .. } = &project.rest;
+            self.add(at("rest"), Limit::show(*messages));
+            for (place, key) in keys.iter().enumerate() {
+                self.add(at(&format!("rest_key[{place}].id")), quoted(&key.id));
+                self.add(at(&format!("rest_key[{place}].secret_sha256")), secret(&key.secret_sha256));
+            }
+        }
+        for (name, value) in settings(&project.settings) {
+            self.add(at(&format!("settings.{name}")), value);
+        }
+    }
+}
+
+fn path(path: &Path) -> String {
+    quoted(path.display())
+}
+
+/// What tells the hash of a random secret from another.
+#[cfg(any(feature = "rest", feature = "admin"))]
+fn secret(hash: &[u8; 32]) -> String {
+    quoted(format!("<{}…>", hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()))
+}

@@ -1,0 +1,36 @@
+//! What all connections go by and a reload replaces, all of it at once.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rtm_codec::AppId;
+
+#[cfg(feature = "rest")]
+use crate::config::RestConfig;
+use crate::{
+    config::{Advertise, ServerConfig},
+    workers::Workers,
+};
+
+/// The settings that connections go by, and the projects.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) login_timeout: Duration,
+    pub(crate) advertise: Option<Advertise>,
+    #[cfg(feature = "rest")]
+    pub(crate) rest: RestConfig,
+    pub(crate) projects: BTreeMap<AppId, Arc<Workers>>,
+}
+
+impl Live {
+    pub(crate) fn new(config: &ServerConfig, projects: BTreeMap<AppId, Arc<Workers>>) -> Self {
+        Self {
+            handshake_timeout: config.handshake_timeout,
+            login_timeout: config.login_timeout,
+            advertise: config.advertise.clone(),
+            #[cfg(feature = "rest")]
+            rest: config.rest.clone(),
+            projects,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! How a server is set up and started.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+use rtm_core::{
+    ProjectConfig,
+    store::{Backend, BackendError},
+};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tracing::info;
+
+#[cfg(feature = "admin")]
+use super::reload::AdminParts;
+use super::{
+    Server,
+    premises::{Premises, open},
+    reload::{Reloader, Source},
+};
+#[cfg(feature = "admin")]
+use crate::admin::{Admin, AdminListener, keys::AdminKeys};
+#[cfg(feature = "cluster")]
+use crate::cluster::{Mail, store::NodeStore};
+use crate::{
+    admission::{Admission, AdmissionLimits},
+    bind,
+    config::{Advertise, ServerConfig},
+    error::ServerError,
+    listener,
+    live::Live,
+    project::now,
+    shared::{Draining, Seldom, Shared},
+    store::Store,
+    tls::{Tls, TlsConfig},
+};
+
+/// Sets up a [`Server`].
+#[derive(Default)]
+pub struct ServerBuilder {
+    config: ServerConfig,
+    backend: Option<Box<dyn Backend>>,
+    source: Option<Arc<Source>>,
+}
+
+impl ServerBuilder {
+    /// Adds a project: an [`AppId`] for an open one with default settings, or a [`ProjectConfig`].
+    #[must_use]
+    pub fn project(mut self, project: impl Into<ProjectConfig>) -> Self {
+        self.config.projects.push(project.into());
+        self
+    }
+
+    /// Stores messages for offline users, history and channel attributes in this directory. They survive restarts and crashes.
+    #[must_use]
+    pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.config.data_dir = Some(directory.into());
+        self
+    }
+
+    /// Stores them in a backend of your own instead.
+    #[must_use]
+    pub fn backend(mut self, backend: impl Backend + 'static) -> Self {
+        self.backend = Some(Box::new(backend));
+        self
+    }
+
+    /// Speaks TLS, and only TLS, on all addresses, with this certificate ([`TlsFiles`]) or these.
+    #[must_use]
+    pub fn tls(mut self, tls: impl Into<TlsConfig>) -> Self {
+        self.config.tls = Some(tls.into());
+        self
+    }
+
+    /// How to read the configuration anew, whole, when [`Server::reload`] or the admin API wants that. It may block.
+    #[must_use]
+    pub fn config_source<E>(mut self, read: impl Fn() -> Result<ServerConfig, E> + Send + Sync + 'static) -> Self
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.source = Some(Arc::new(move || read().map_err(Into::into)));
+        self
+    }
+
+    /// Sets the public address that the gateway of the vendor's wire sends clients to.
+    #[must_use]
+    pub fn advertise(mut self, address: Advertise) -> Self {
+        self.config.advertise = Some(address);
+        self
+    }
+
+    /// Listens at `address`, in place of those of the configuration, and runs. A name may have several addresses: it listens
+    /// at all of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and when the address cannot be resolved.
+    pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, ServerError> {
+        let tls = self.check()?;
+        let named = format!("{address:?}");
+        let listeners = bind::all(address, &[], &named).await?;
+        self.start_at(listeners, tls).await
+    }
+
+    /// Listens at the addresses of the configuration, and runs on the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] when the configuration contradicts itself, an address cannot be listened at, the TLS
+    /// files cannot be used or the store cannot be opened.
+    pub async fn start(self) -> Result<Server, ServerError> {
+        let tls = self.check()?;
+        let mut listeners = Vec::new();
+        for address in &self.config.listen {
+            listeners.extend(bind::at(address).await?);
+        }
+        if listeners.is_empty() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");
+            return Err(ServerError::Listen { address: String::new(), source });
+        }
+        self.start_at(listeners, tls).await
+    }
+
+    /// A server that listens nowhere, whatever addresses the configuration has: its connections come by
+    /// [`Server::serve`], or by an HTTP server that it is part of. It runs on the tokio runtime that this is called in.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn build(self) -> Result<Server, ServerError> {
+        let tls = self.check()?;
+        self.start_at(Vec::new(), tls).await
+    }
+
+    fn check(&self) -> Result<Option<Tls>, ServerError> {
+        self.config.check()?;
+        self.config.tls.as_ref().map(Tls::load).transpose()
+    }
+
+    async fn start_at(
+        self,
+        listeners: Vec<(SocketAddr, TcpListener)>,
+        tls: Option<Tls>,
+    ) -> Result<Server, ServerError> {
+        let Self { config, backend, source } = self;
+        let data_dir = config.data_dir.clone();
+        let is_in_memory = backend.is_none() && data_dir.is_none();
+        #[cfg(feature = "cluster")]
+        let shared_store = (is_in_memory && config.cluster.is_some()).then(Arc::<NodeStore>::default);
+        #[cfg(feature = "cluster")]
+        let (workers, is_alone) = (config.workers, config.cluster.is_none());
+        #[cfg(not(feature = "cluster"))]
+        let (workers, is_alone) = (1, true);
+        // Opening the store may have to repair it.
+        let projects = config.projects.clone();
+        let opening = tokio::task::spawn_blocking(move || open(backend, data_dir, &projects, workers, is_alone));
+        let (backend, cores) = opening.await.map_err(|error| BackendError::new("open the store", error)).flatten()?;
+        #[cfg(feature = "cluster")]
+        let shared = shared_store.clone().map(|shared| Store::as_async(shared));
+        #[cfg(not(feature = "cluster"))]
+        let shared = None;
+        let store = match shared {
+            Some(store) => store,
+            None if is_in_memory => Store::as_task(backend),
+            None => Store::on_thread(backend)?,
+        };
+        #[cfg(feature = "cluster")]
+        let mail = config.cluster.as_ref().map(|_| Mail::new(workers));
+        let mut premises = Premises {
+            store: store.queue(),
+            workers,
+            is_alone,
+            #[cfg(feature = "cluster")]
+            mailbox: mail.as_ref().map(Mail::mailbox),
+            #[cfg(feature = "cluster")]
+            places: 0,
+        };
+        let mut projects = BTreeMap::new();
+        #[cfg(feature = "cluster")]
+        let mut in_place = Vec::new();
+        for (project, cores) in config.projects.iter().zip(cores) {
+            let workers = premises.put_to_work(cores);
+            #[cfg(feature = "cluster")]
+            in_place.extend(workers.all().cloned());
+            projects.insert(project.app_id.clone(), Arc::new(workers));
+        }
+
+        let now = now();
+        let shared = Arc::new(Shared {
+            live: RwLock::new(Arc::new(Live::new(&config, projects))),
+            tasks: Arc::default(),
+            admission: Arc::new(Admission::new(AdmissionLimits::from(&config), now.instant)),
+            draining: Draining::default(),
+            is_serving: AtomicBool::new(is_alone),
+            is_certain: AtomicBool::new(is_alone),
+            refused_logins: AtomicU64::new(0),
+            old_handshakes: Seldom::default(),
+            out_of_descriptors: Seldom::default(),
+            // No number of one that ran before.
+            #[cfg(feature = "rest")]
+            rest_requests: AtomicU64::new(now.unix_ms.saturating_mul(1000)),
+            accepted: listeners.iter().map(|(address, _)| (*address, Arc::default())).collect(),
+            without_descriptor: AtomicU64::new(0),
+            has_no_descriptors: AtomicBool::new(false),
+            found_full: AtomicU64::new(0),
+            tls: tls.clone(),
+        });
+        let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
+        let listen = |((address, socket), (_, accepted)): (_, &(SocketAddr, Arc<AtomicU64>))| {
+            info!(%address, tls = tls.is_some(), "listening");
+            tokio::spawn(listener::listen(socket, Arc::clone(accepted), tls.clone(), Arc::clone(&shared)))
+        };
+        let listeners = listeners.into_iter().zip(&shared.accepted).map(listen).collect();
+        #[cfg(feature = "admin")]
+        let admin = AdminParts {
+            keys: Arc::new(AdminKeys::new(&config.admin)),
+            log: config.admin.log.clone(),
+            tls: config.admin.tls.as_ref().map(Tls::load).transpose()?,
+        };
+        #[cfg(feature = "admin")]
+        let admin_tls = admin.tls.clone();
+        #[cfg(not(feature = "admin"))]
+        let admin_tls = None;
+        let timers = tls.clone().into_iter().chain(admin_tls).map(|tls: Tls| tokio::spawn(tls.watch())).collect();
+        let reloader = Arc::new(Reloader::new(
+            Arc::clone(&shared),
+            source,
+            config.clone(),
+            premises,
+            #[cfg(feature = "admin")]
+            admin,
+        ));
+        #[cfg(feature = "admin")]
+        let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue(), Arc::clone(&reloader)));
+        #[cfg(feature = "admin")]
+        let admin_listener = AdminListener::start(&config.admin, Arc::clone(&admin)).await?;
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]
+        let mut server = Server {
+            addresses,
+            shared,
+            listeners,
+            timers,
+            store: Some(store),
+            reloader,
+            #[cfg(feature = "admin")]
+            admin,
+            #[cfg(feature = "admin")]
+            admin_listener,
+            #[cfg(feature = "cluster")]
+            member: None,
+        };
+        #[cfg(feature = "cluster")]
+        if let (Some(cluster), Some(mail)) = (&config.cluster, mail) {
+            server.join(cluster, in_place, mail, shared_store).await?;
+        }
+        Ok(server)
+    }
+}
+
+impl From<ServerConfig> for ServerBuilder {
+    fn from(config: ServerConfig) -> Self {
+        Self { config, backend: None, source: None }
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! A server becomes a node of its cluster.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::Server;
+use crate::{
+    cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore},
+    error::ServerError,
+    project::Project,
+    random::random,
+};
+
+impl Server {
+    /// Becomes a member of the cluster, and serves while it is one.
+    pub(super) async fn join(
+        &mut self,
+        config: &ClusterConfig,
+        projects: Vec<Arc<Project>>,
+        mail: Mail,
+        store: Option<Arc<NodeStore>>,
+    ) -> Result<(), ServerError> {
+        let name = config.node.clone().unwrap_or_else(|| cluster::usual_name(self.addresses.first()));
+        let seed = random()?;
+        let is_tls = self.shared.tls.is_some();
+        // Where nothing but TLS is spoken, a certificate may be for other names.
+        let own = self.addresses.iter().filter(|address| !is_tls && !address.ip().is_unspecified());
+        let advertise = self.shared.live().advertise.clone().filter(|_| !is_tls).map(|address| address.to_string());
+        let addresses = own.map(ToString::to_string).chain(advertise).collect();
+        let member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
+        #[cfg(feature = "admin")]
+        let _ = self.admin.cluster.set(member.figures());
+        let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
+        self.timers.push(tokio::spawn(async move {
+            loop {
+                let is_serving = matches!(*place.borrow_and_update(), Place::Member { .. } | Place::Isolated);
+                let is_certain = matches!(*place.borrow(), Place::Member { .. });
+                shared.is_serving.store(is_serving, Ordering::Relaxed);
+                shared.is_certain.store(is_certain, Ordering::Relaxed);
+                if place.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
+        member.joined().await?;
+        self.shared.is_serving.store(true, Ordering::Relaxed);
+        self.shared.is_certain.store(true, Ordering::Relaxed);
+        self.member = Some(member);
+        Ok(())
+    }
+}

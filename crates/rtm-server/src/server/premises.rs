@@ -1,0 +1,123 @@
+//! Opens the store, and puts the cores of projects to work: at the start, and while the server runs those that are added.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rtm_core::{
+    Core, ProjectConfig,
+    store::{Backend, BackendError, Memory},
+};
+
+#[cfg(feature = "cluster")]
+use crate::{
+    cluster::Mailbox,
+    floor::{self, Desk},
+    link::Link,
+};
+use crate::{
+    project::{Project, now},
+    random::random_bytes,
+    redb::Redb,
+    store::{Kept, StoreQueue, read_kept},
+    workers::Workers,
+};
+
+/// What projects are put to work with.
+#[derive(Debug)]
+pub(crate) struct Premises {
+    pub(super) store: StoreQueue,
+    /// How many cores each project has.
+    pub(super) workers: u16,
+    /// It is not a node of a cluster.
+    pub(super) is_alone: bool,
+    /// The way to the node.
+    #[cfg(feature = "cluster")]
+    pub(super) mailbox: Option<Mailbox>,
+    /// How many cores were put to work.
+    #[cfg(feature = "cluster")]
+    pub(super) places: usize,
+}
+
+impl Premises {
+    /// Puts the cores of one project to work.
+    pub(crate) fn put_to_work(&mut self, cores: Vec<Core>) -> Workers {
+        let projects = cores.into_iter().map(|core| Project::new(core, self.store.clone()));
+        #[cfg(feature = "cluster")]
+        let mut inboxes = Vec::new();
+        #[cfg(feature = "cluster")]
+        let projects = {
+            let mut desks =
+                if self.is_alone && self.workers > 1 { Desk::set_up(self.workers) } else { Vec::new() }.into_iter();
+            let mut linked = Vec::new();
+            for project in projects {
+                let link = match (&self.mailbox, desks.next()) {
+                    (Some(mailbox), _) => Some(mailbox.link(self.places)),
+                    (None, Some((desk, inbox))) => {
+                        inboxes.push(inbox);
+                        Some(Link::Floor(desk))
+                    }
+                    (None, None) => None,
+                };
+                self.places += 1;
+                linked.push(project.linked(link));
+            }
+            linked.into_iter()
+        };
+        let projects: Vec<_> = projects.map(Arc::new).collect();
+        let tasks = projects.iter().map(|project| tokio::spawn(Arc::clone(project).keep_time()));
+        #[cfg(feature = "cluster")]
+        let tasks = {
+            let inboxes = inboxes.into_iter().zip(&projects);
+            tasks.chain(inboxes.map(|(inbox, core)| tokio::spawn(inbox.serve(Arc::clone(core)))))
+        };
+        let tasks = tasks.collect();
+        Workers::new(projects, tasks)
+    }
+
+    /// The cores of a project that is added, with what the store kept of it.
+    pub(crate) async fn open(&self, project: &ProjectConfig) -> Result<Vec<Core>, BackendError> {
+        let kept = self.store.read_state(project.app_id.clone()).await?;
+        cores(project, kept, self.workers, self.is_alone)
+    }
+}
+
+/// A backend, and the cores of each project.
+type Opened = (Box<dyn Backend>, Vec<Vec<Core>>);
+
+/// Opens the backend, and makes the cores of each project. Blocks.
+pub(super) fn open(
+    backend: Option<Box<dyn Backend>>,
+    data_dir: Option<PathBuf>,
+    projects: &[ProjectConfig],
+    workers: u16,
+    is_alone: bool,
+) -> Result<Opened, BackendError> {
+    let mut backend = match (backend, data_dir) {
+        (Some(backend), _) => backend,
+        (None, Some(directory)) => Box::new(Redb::open(directory)?),
+        (None, None) => Box::new(Memory::default()),
+    };
+    let mut all = Vec::new();
+    for project in projects {
+        let kept = read_kept(backend.as_mut(), &project.app_id)?;
+        all.push(cores(project, kept, workers, is_alone)?);
+    }
+    Ok((backend, all))
+}
+
+/// The cores of a project, which know of each other if the server is alone.
+fn cores(project: &ProjectConfig, mut kept: Kept, workers: u16, is_alone: bool) -> Result<Vec<Core>, BackendError> {
+    let mut cores = Vec::new();
+    for number in 0..workers {
+        let mut core = Core::new(project.clone(), random_bytes()?, now());
+        if workers > 1 && is_alone {
+            #[cfg(feature = "cluster")]
+            core.join_cluster(floor::id(number), floor::view(workers));
+        }
+        let values = if number + 1 == workers { std::mem::take(&mut kept) } else { kept.clone() };
+        for (key, value) in values {
+            core.restore(now(), key, value);
+        }
+        cores.push(core);
+    }
+    Ok(cores)
+}

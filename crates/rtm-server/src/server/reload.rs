@@ -1,0 +1,283 @@
+//! Takes another configuration while the server runs: all of it, or nothing.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rtm_codec::{AppId, CloseReason};
+use rtm_core::Core;
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
+use tracing::{info, warn};
+
+#[cfg(feature = "admin")]
+use crate::admin::{keys::AdminKeys, log::LogControl};
+use crate::{
+    admission::AdmissionLimits,
+    clock::instant,
+    config::{ServerConfig, entries::changes},
+    error::{ReloadError, ServerError},
+    live::Live,
+    project::Project,
+    shared::Shared,
+    tls::{Loaded, Tls, TlsConfig},
+    workers::Workers,
+};
+
+use super::premises::Premises;
+
+/// What a reload did: the keys of the configuration that it was about. No values, since some are secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// What is different from now on.
+    pub changed: Vec<String>,
+    /// What is different in the configuration, but needs a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// How the program reads its configuration anew.
+pub(crate) type Source = dyn Fn() -> Result<ServerConfig, Box<dyn Error + Send + Sync>> + Send + Sync;
+
+/// Takes other configurations while the server runs.
+pub(crate) struct Reloader {
+    shared: Arc<Shared>,
+    source: Option<Arc<Source>>,
+    #[cfg(feature = "admin")]
+    pub(crate) admin: AdminParts,
+    state: AsyncMutex<State>,
+    last: Mutex<LastReload>,
+}
+
+/// What a reload replaces at the admin listener.
+#[cfg(feature = "admin")]
+pub(crate) struct AdminParts {
+    pub(crate) keys: Arc<AdminKeys>,
+    pub(crate) log: Option<LogControl>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// How the last reload ended. The start of the server counts as one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastReload {
+    pub(crate) is_success: bool,
+    /// When the last one succeeded.
+    pub(crate) succeeded: SystemTime,
+}
+
+struct State {
+    /// What the server goes by: also where the last configuration said something that needs a restart.
+    config: ServerConfig,
+    premises: Premises,
+    /// Projects that were removed, until their clients are gone.
+    closing: JoinSet<()>,
+    is_over: bool,
+}
+
+/// How the server is to go down.
+pub(crate) struct Going {
+    pub(crate) delay: Duration,
+    pub(crate) time: Duration,
+    pub(crate) rate: u32,
+}
+
+impl Reloader {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        source: Option<Arc<Source>>,
+        config: ServerConfig,
+        premises: Premises,
+        #[cfg(feature = "admin")] admin: AdminParts,
+    ) -> Self {
+        let state = AsyncMutex::new(State { config, premises, closing: JoinSet::new(), is_over: false });
+        let last = Mutex::new(LastReload { is_success: true, succeeded: SystemTime::now() });
+        Self {
+            shared,
+            source,
+            #[cfg(feature = "admin")]
+            admin,
+            state,
+            last,
+        }
+    }
+
+    /// Reads the configuration and takes it. What came of it is logged.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let done = self.read_and_take().await;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_success = done.is_ok();
+        match &done {
+            Ok(Reloaded { changed, needs_restart }) => {
+                last.succeeded = SystemTime::now();
+                match changed.is_empty() {
+                    true => info!("the configuration is loaded anew: nothing has changed"),
+                    false => info!("the configuration is loaded anew, with another {}", changed.join(", ")),
+                }
+                if !needs_restart.is_empty() {
+                    warn!("the server has to be restarted for another {}", needs_restart.join(", "));
+                }
+            }
+            Err(error) => warn!("the configuration is not loaded anew, and nothing has changed: {error}"),
+        }
+        done
+    }
+
+    /// How the last reload ended.
+    #[cfg(feature = "admin")]
+    pub(crate) fn last(&self) -> LastReload {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the server is to go down. Nothing is reloaded any more.
+    pub(super) async fn going_down(&self) -> Going {
+        let mut state = self.state.lock().await;
+        state.is_over = true;
+        let usual = if state.premises.is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
+        let ServerConfig { drain_delay, drain_time, drain_rate, .. } = state.config;
+        Going { delay: drain_delay, time: drain_time.unwrap_or(usual), rate: drain_rate.max(1) }
+    }
+
+    async fn read_and_take(&self) -> Result<Reloaded, ReloadError> {
+        let source = self.source.clone().ok_or(ReloadError::NoSource)?;
+        let mut state = self.state.lock().await;
+        if state.is_over {
+            return Err(ReloadError::ShuttingDown);
+        }
+        let read = spawn_blocking(move || source());
+        let config = read.await.map_err(|error| ReloadError::Source(error.into()))?.map_err(ReloadError::Source)?;
+        config.check().map_err(ServerError::from)?;
+        self.take(&mut state, config).await
+    }
+
+    /// Everything that can fail is done before anything is replaced.
+    async fn take(&self, state: &mut State, mut config: ServerConfig) -> Result<Reloaded, ReloadError> {
+        let needs_restart = keep_what_needs_a_restart(&state.config, &mut config);
+        let changed = changes(&state.config, &config);
+        let tls = read(config.tls.as_ref().filter(|_| self.shared.tls.is_some())).await?;
+        #[cfg(feature = "admin")]
+        let admin_tls = read(config.admin.tls.as_ref().filter(|_| self.admin.tls.is_some())).await?;
+        let before = self.shared.live();
+        let mut added: Vec<(AppId, Vec<Core>)> = Vec::new();
+        for project in config.projects.iter().filter(|project| !before.projects.contains_key(&project.app_id)) {
+            let cores = state.premises.open(project).await.map_err(ServerError::from)?;
+            added.push((project.app_id.clone(), cores));
+        }
+        #[cfg(feature = "admin")]
+        if let Some(log) = &self.admin.log
+            && let Some(level) = &config.log.level
+            && state.config.log.level.as_ref() != Some(level)
+        {
+            log.set_level(level).map_err(|what| ReloadError::Source(format!("log.level: {what}").into()))?;
+        }
+
+        replace(self.shared.tls.as_ref(), tls);
+        #[cfg(feature = "admin")]
+        {
+            replace(self.admin.tls.as_ref(), admin_tls);
+            self.admin.keys.replace(&config.admin);
+        }
+        self.shared.admission.set_limits(AdmissionLimits::from(&config));
+        let mut projects = BTreeMap::new();
+        for project in &config.projects {
+            if let Some(workers) = before.projects.get(&project.app_id) {
+                workers.all().for_each(|core| core.reconfigure(project));
+                projects.insert(project.app_id.clone(), Arc::clone(workers));
+            }
+        }
+        for (app_id, cores) in added {
+            projects.insert(app_id, Arc::new(state.premises.put_to_work(cores)));
+        }
+        let removed = before.projects.iter().filter(|(app_id, _)| !projects.contains_key(*app_id));
+        let removed: Vec<_> = removed.map(|(_, workers)| Arc::clone(workers)).collect();
+        self.shared.replace(Live::new(&config, projects));
+        while state.closing.try_join_next().is_some() {}
+        for workers in removed {
+            state.closing.spawn(close(workers));
+        }
+        state.config = config;
+        Ok(Reloaded { changed, needs_restart })
+    }
+}
+
+/// Takes over from `before` what cannot change, and names it where `config` has it otherwise.
+fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -> Vec<String> {
+    let wanted = config.clone();
+    config.listen.clone_from(&before.listen);
+    config.data_dir.clone_from(&before.data_dir);
+    config.log.format = before.log.format;
+    if config.tls.is_some() != before.tls.is_some() {
+        config.tls.clone_from(&before.tls);
+    }
+    #[cfg(feature = "admin")]
+    {
+        config.admin.listen.clone_from(&before.admin.listen);
+        if config.admin.tls.is_some() != before.admin.tls.is_some() {
+            config.admin.tls.clone_from(&before.admin.tls);
+        }
+        config.admin.log.clone_from(&before.admin.log);
+    }
+    #[cfg(feature = "cluster")]
+    {
+        config.cluster.clone_from(&before.cluster);
+        config.workers = before.workers;
+    }
+    changes(config, &wanted)
+}
+
+/// Reads the files of a listener that speaks TLS.
+async fn read(config: Option<&TlsConfig>) -> Result<Option<Loaded>, ReloadError> {
+    let Some(config) = config.cloned() else { return Ok(None) };
+    let read = spawn_blocking(move || Loaded::read(&config));
+    Ok(Some(read.await.map_err(|error| ReloadError::Source(error.into()))??))
+}
+
+fn replace(tls: Option<&Tls>, loaded: Option<Loaded>) {
+    if let (Some(tls), Some(loaded)) = (tls, loaded) {
+        tls.replace(loaded);
+    }
+}
+
+/// Sends the clients of a project away that is not served any more.
+async fn close(workers: Arc<Workers>) {
+    for core in workers.all() {
+        for conn in core.drain() {
+            core.close(conn, CloseReason::Draining);
+        }
+    }
+    workers.all().for_each(Project::store_unreceived);
+    let until = instant() + CLOSE_WAIT;
+    while workers.stats().connections > 0 && instant() < until {
+        sleep(CLOSE_LOOK).await;
+    }
+}
+
+impl From<&ServerConfig> for AdmissionLimits {
+    fn from(config: &ServerConfig) -> Self {
+        Self {
+            connections: config.max_connections,
+            connections_per_address: config.max_connections_per_address,
+            connects_per_address: config.connects_per_address,
+            refused_logins_per_address: config.refused_logins_per_address,
+        }
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader").field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+/// How long a shutdown may take, alone and in a cluster.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const CLUSTER_DRAIN_TIME: Duration = Duration::from_secs(60);
+/// How long the clients of a removed project may take to confirm, and how often that is looked at.
+const CLOSE_WAIT: Duration = Duration::from_secs(3);
+const CLOSE_LOOK: Duration = Duration::from_millis(50);
