@@ -10,6 +10,7 @@ pub(crate) mod error;
 mod figures;
 pub(crate) mod names;
 mod others;
+mod permits;
 mod probe;
 mod requests;
 pub(crate) mod served;

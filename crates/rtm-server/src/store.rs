@@ -31,7 +31,7 @@ use tracing::{error, warn};
 use crate::clock::instant;
 
 #[cfg(feature = "cluster")]
-pub(crate) use in_flight::{AsyncBackend, Lane, TOGETHER, lane};
+pub(crate) use in_flight::{AsyncBackend, Lane, TOGETHER, Term, lane};
 
 /// Whose jobs the store does.
 pub(crate) trait Customer: Send + Sync {

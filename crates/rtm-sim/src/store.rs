@@ -23,6 +23,8 @@ pub(crate) struct SimulatedStore {
 pub(crate) struct StoreQueue {
     waiting: Vec<StoreJob>,
     under_way: Vec<StoreJob>,
+    /// What became of a batch that was done while the process stood still.
+    landed: Vec<StoreDone>,
 }
 
 /// What becomes of a job.
@@ -44,6 +46,11 @@ impl SimulatedStore {
         self.is_durable
     }
 
+    /// The process stands still. What it has asked of a store that is elsewhere is done all the same.
+    pub(crate) fn land(&mut self, app_id: &AppId, queue: &mut StoreQueue) {
+        queue.landed = self.finish(app_id, queue, || Outcome::IsDone);
+    }
+
     /// The batch is over. Jobs fail each for itself: some of them were done nevertheless.
     pub(crate) fn finish(
         &mut self,
@@ -51,7 +58,7 @@ impl SimulatedStore {
         queue: &mut StoreQueue,
         mut outcome: impl FnMut() -> Outcome,
     ) -> Vec<StoreDone> {
-        let mut done = Vec::new();
+        let mut done = std::mem::take(&mut queue.landed);
         for StoreJob { id, work } in std::mem::take(&mut queue.under_way) {
             let outcome = outcome();
             let mut result = Err(StoreFailed);
@@ -100,7 +107,7 @@ impl SimulatedStore {
 impl StoreQueue {
     /// Whether the store has nothing to do for the server.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_empty()
+        self.waiting.is_empty() && !self.is_at_work()
     }
 
     /// Takes jobs. Says whether a batch starts with that.
@@ -111,10 +118,20 @@ impl StoreQueue {
 
     /// Starts the next batch, if none is under way and something waits.
     pub(crate) fn start(&mut self) -> bool {
-        if !self.under_way.is_empty() || self.waiting.is_empty() {
+        if self.is_at_work() || self.waiting.is_empty() {
             return false;
         }
         std::mem::swap(&mut self.under_way, &mut self.waiting);
         true
+    }
+
+    /// Whether the store is yet to answer a batch.
+    fn is_at_work(&self) -> bool {
+        !self.under_way.is_empty() || !self.landed.is_empty()
+    }
+
+    /// Whether a batch is yet to be done.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !self.under_way.is_empty()
     }
 }

@@ -275,6 +275,12 @@ impl Membership {
         }
     }
 
+    /// Until when it is certain to be a [`Member`](Standing::Member), as far as it is known at `now`.
+    #[must_use]
+    pub fn certain_until(&self, now: Now) -> Option<Instant> {
+        self.own.certain_until().filter(|_| self.standing(now) == Standing::Member)
+    }
+
     /// Whether it is in touch with another node, in both directions.
     #[must_use]
     pub fn hears(&self, node: &NodeId) -> bool {

@@ -106,6 +106,12 @@ impl Node {
         self.membership.standing(now)
     }
 
+    /// Until when it is certain to be a [`Member`](Standing::Member), as far as it is known at `now`.
+    #[must_use]
+    pub fn certain_until(&self, now: Now) -> Option<Instant> {
+        self.membership.certain_until(now)
+    }
+
     /// Whether it is in touch with another node, in both directions.
     #[must_use]
     pub fn hears(&self, node: &NodeId) -> bool {

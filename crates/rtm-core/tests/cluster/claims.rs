@@ -98,6 +98,23 @@ fn a_write_whose_answer_is_lost_counts() {
 }
 
 #[test]
+fn a_read_that_is_older_than_a_claim_says_nothing_of_its_write() {
+    let mut world = World::new(3);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    let alice = world.resume(1, alice);
+    world.cut(alice);
+    // Node 2 is told nothing of its write, and reads that Alice is at node 0, as at first. Node 1 has let her session go.
+    world.engine.loses_answers = 1;
+    world.engine.reads_old_after_loss = true;
+    let alice = world.resume(2, alice);
+    world.advance(secs(1));
+    assert_eq!(world.welcome(alice).map(|welcome| welcome.resumption), Some(Resumption::Resumed));
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(2));
+    assert_eq!(world.sessions(), 1);
+}
+
+#[test]
 fn an_engine_that_does_not_answer_is_asked_again() {
     let mut world = World::new(2);
     world.engine.is_deaf = 3;

@@ -52,6 +52,11 @@ pub(crate) struct Engine {
     revision: u64,
     /// So many of the next writes are done, and their answers lost.
     pub(crate) loses_answers: usize,
+    /// After a lost answer the next read is of the oldest entry that there was.
+    pub(crate) reads_old_after_loss: bool,
+    reads_old: bool,
+    /// The first entry of each user.
+    oldest: BTreeMap<UserId, Revised>,
     /// So many of the next jobs are not done at all, and not answered.
     pub(crate) is_deaf: usize,
     /// Writes are done, and answered later.
@@ -162,16 +167,21 @@ impl Engine {
             return (EngineAnswer::Unknown, None);
         }
         match &job.work {
+            EngineWork::Read if std::mem::take(&mut self.reads_old) => {
+                (EngineAnswer::Read(self.oldest[&job.user_id].clone()), None)
+            }
             EngineWork::Read => (EngineAnswer::Read(present), None),
             EngineWork::Write { expected, .. } if *expected != present.revision => (EngineAnswer::Conflict, None),
             EngineWork::Write { entry, .. } => {
                 self.revision += 1;
                 let new = Revised { entry: entry.clone(), revision: self.revision };
                 self.entries.insert(job.user_id.clone(), new.clone());
+                self.oldest.entry(job.user_id.clone()).or_insert_with(|| new.clone());
                 let answer = match self.loses_answers {
                     0 => EngineAnswer::Written(self.revision),
                     _ => {
                         self.loses_answers -= 1;
+                        self.reads_old = self.reads_old_after_loss;
                         EngineAnswer::Unknown
                     }
                 };

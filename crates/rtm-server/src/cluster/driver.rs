@@ -307,9 +307,18 @@ impl Driver {
                 NodeOutput::Wait(_) => break,
             }
         }
+        self.permit(time);
         self.sort();
         self.hand_over();
         is_over
+    }
+
+    /// Says for how long what the projects want may be written. What they want before they hear of another life of the node,
+    /// they want in the one before.
+    fn permit(&self, time: Now) {
+        let Some(store) = &self.gear.store else { return };
+        let node = &self.gear.node;
+        store.permits().set(if self.is_member { node.id().incarnation } else { 0 }, node.certain_until(time));
     }
 
     /// Leaves, if it is to, once no other member waits for anything that was said to it.
@@ -430,6 +439,7 @@ impl Driver {
                     });
                 }
                 if has_joined {
+                    self.permit(now());
                     self.hand_over();
                     self.watch_users();
                     self.restore();
@@ -445,6 +455,7 @@ impl Driver {
                 for events in &mut self.for_projects {
                     events.push(FromCluster::LeftOut);
                 }
+                self.permit(now());
                 self.hand_over();
                 match why {
                     Left::Asked => {

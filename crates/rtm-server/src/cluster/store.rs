@@ -33,17 +33,18 @@ use self::{
 use super::{
     error::NotDone,
     names::Names,
+    permits::Permits,
     streams::{Streams, stream},
 };
-use crate::store::AsyncBackend;
+use crate::store::{AsyncBackend, Term};
 
 /// The store of a cluster, as one node uses it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NatsStore {
     jetstream: JetStream,
-    subjects: Subjects,
-    places: Places,
-    damage: Damage,
+    subjects: Arc<Subjects>,
+    places: Arc<Places>,
+    damage: Arc<Damage>,
 }
 
 /// Why the store did not do something.
@@ -81,7 +82,12 @@ impl NatsStore {
             }
         }
         let jetstream = JetStream::new(client, writer).await.map_err(|fault| NotDone::NotNow(fault.to_string()))?;
-        Ok(Self { jetstream, subjects, places: Places::default(), damage: Damage::default() })
+        Ok(Self { jetstream, subjects: Arc::new(subjects), places: Arc::default(), damage: Arc::default() })
+    }
+
+    /// The same for a node, which writes nothing while it may be out of its cluster.
+    fn with_permits(self, permits: Permits) -> Self {
+        Self { jetstream: self.jetstream.with_permits(permits), ..self }
     }
 
     async fn work(&self, app_id: &AppId, work: StoreWork, until: Instant) -> Result<StoreAnswer, Failure> {
@@ -137,14 +143,15 @@ impl AsyncBackend for NatsStore {
         self: Arc<Self>,
         app_id: AppId,
         mut works: Vec<StoreWork>,
-        until: std::time::Instant,
+        term: Term,
     ) -> BoxFuture<'static, Vec<Result<StoreAnswer, BackendError>>> {
-        let until = Instant::from_std(until);
+        let until = Instant::from_std(term.until);
         Box::pin(async move {
+            let store = Self { jetstream: self.jetstream.for_life(term.life), ..(*self).clone() };
             if works.len() == 1
                 && let Some(work) = works.pop()
             {
-                return vec![self.work(&app_id, work, until).await.map_err(BackendError::from)];
+                return vec![store.work(&app_id, work, until).await.map_err(BackendError::from)];
             }
             let mut all = None;
             for work in works {
@@ -152,7 +159,7 @@ impl AsyncBackend for NatsStore {
                 all.get_or_insert_with(|| (log, Vec::new())).1.push((entry, keep));
             }
             let Some((log, entries)) = all else { return Vec::new() };
-            let answers = self.append(&app_id, &log, entries, until).await;
+            let answers = store.append(&app_id, &log, entries, until).await;
             answers.into_iter().map(|answer| answer.map_err(BackendError::from)).collect()
         })
     }

@@ -23,18 +23,32 @@ use tracing::error;
 use super::{Customer, CustomerJobs, Order, Told, size, told_refused};
 use crate::clock::instant;
 
+/// For how long work may be done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Term {
+    /// Until when.
+    pub(crate) until: Instant,
+    /// In which [life](AsyncBackend::life) of the server's node.
+    pub(crate) life: u64,
+}
+
 /// A backend that does many things at the same time.
 pub(crate) trait AsyncBackend: Send + Sync {
     /// Whether two pieces of work that follow each other on one log or key may be done as one.
     fn takes_together(&self, first: &StoreWork, next: &StoreWork) -> bool;
 
-    /// Does work of a project until a moment, as [`Backend`](rtm_core::store::Backend) says, and answers each. It gets several
+    /// The present life of the node that the server is, where what one life wanted must not be done in another.
+    fn life(&self) -> u64 {
+        0
+    }
+
+    /// Does work of a project as long as it may, as [`Backend`](rtm_core::store::Backend) says, and answers each. It gets several
     /// only where it takes them together.
     fn apply(
         self: Arc<Self>,
         app_id: AppId,
         works: Vec<StoreWork>,
-        until: Instant,
+        term: Term,
     ) -> BoxFuture<'static, Vec<Result<StoreAnswer, BackendError>>>;
 
     /// How much the backend stores.
@@ -106,7 +120,7 @@ struct Job {
     /// `None` if it is refused.
     work: Option<StoreWork>,
     bytes: usize,
-    until: Instant,
+    term: Term,
 }
 
 /// Jobs that are done, all of one lane and customer.
@@ -132,7 +146,7 @@ struct Jobs {
 
 impl Jobs {
     fn take(&mut self, CustomerJobs { customer, jobs, .. }: CustomerJobs) {
-        let until = instant() + WAIT;
+        let term = Term { until: instant() + WAIT, life: self.backend.life() };
         if jobs.iter().any(|(_, work)| work.is_err()) {
             told_refused(customer.app_id());
         }
@@ -143,7 +157,7 @@ impl Jobs {
                 Err(log) => Lane::Log(app_id, log.clone()),
             };
             let bytes = work.as_ref().map_or(0, size);
-            let job = Job { customer: Arc::clone(&customer), id, work: work.ok(), bytes, until };
+            let job = Job { customer: Arc::clone(&customer), id, work: work.ok(), bytes, term };
             match self.lanes.entry(lane) {
                 Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
                 Entry::Vacant(free) => {
@@ -165,7 +179,7 @@ impl Jobs {
                 self.lanes.remove(&lane);
                 continue;
             };
-            let (customer, until) = (Arc::clone(&first.customer), first.until);
+            let (customer, term) = (Arc::clone(&first.customer), first.term);
             let ids = together.iter().map(|job| job.id).collect();
             let bytes = together.iter().map(|job| job.bytes).sum();
             let works: Vec<_> = together.into_iter().filter_map(|job| job.work).collect();
@@ -174,11 +188,11 @@ impl Jobs {
             self.flying.push(Box::pin(async move {
                 let answers = if works.is_empty() {
                     Some(Vec::new())
-                } else if until <= instant() {
+                } else if term.until <= instant() {
                     let late = || Err(BackendError::new("begin what waited too long", "the store is behind"));
                     Some(works.iter().map(|_| late()).collect())
                 } else {
-                    AssertUnwindSafe(backend.apply(app_id, works, until)).catch_unwind().await.ok()
+                    AssertUnwindSafe(backend.apply(app_id, works, term)).catch_unwind().await.ok()
                 };
                 Landed { lane, customer, ids, bytes, answers }
             }));
@@ -262,7 +276,7 @@ const WAIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, atomic::AtomicU64};
 
     use rtm_codec::{MessageId, RtmMessage, UserId};
     use rtm_core::{
@@ -281,6 +295,9 @@ mod tests {
     #[derive(Default)]
     struct Slow {
         begun: Mutex<Vec<Vec<StoreWork>>>,
+        life: AtomicU64,
+        /// In which life each was wanted that was begun.
+        lives: Mutex<Vec<u64>>,
         /// For each user whose log waits, how often it may be used.
         gates: HashMap<&'static str, Semaphore>,
     }
@@ -303,13 +320,18 @@ mod tests {
                 .all(|work| matches!(work, StoreWork::Append { log, .. } if log.kind() == LogKind::History))
         }
 
+        fn life(&self) -> u64 {
+            self.life.load(Ordering::Relaxed)
+        }
+
         fn apply(
             self: Arc<Self>,
             _: AppId,
             works: Vec<StoreWork>,
-            until: Instant,
+            Term { until, life }: Term,
         ) -> BoxFuture<'static, Vec<Result<StoreAnswer, BackendError>>> {
             self.begun.lock().unwrap().push(works.clone());
+            self.lives.lock().unwrap().push(life);
             Box::pin(async move {
                 let StoreWork::Append { log, .. } = &works[0] else { return vec![Ok(StoreAnswer::Done)] };
                 let user = match log {
@@ -391,6 +413,19 @@ mod tests {
         backend.gates["bob"].add_permits(2);
         store.stop().await;
         assert_eq!(project.done(), [1, 4, 3, 0, 2].map(|id| (id, true)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_stays_of_the_life_in_which_it_was_wanted() {
+        let (backend, project) = (Slow::new(["bob"]), Project::new());
+        let store = Store::as_async(Arc::<Slow>::clone(&backend));
+        submit(&store, &project, [mail("bob"), mail("bob")]);
+        sleep(Duration::from_millis(1)).await;
+        backend.life.store(2, Ordering::Relaxed);
+        submit(&store, &project, [mail("carol")]);
+        backend.gates["bob"].add_permits(2);
+        store.stop().await;
+        assert_eq!(*backend.lives.lock().unwrap(), [0, 2, 0]);
     }
 
     #[tokio::test(start_paused = true)]

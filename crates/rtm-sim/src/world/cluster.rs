@@ -14,6 +14,7 @@ use crate::{
     agenda::Step,
     cluster::{Member, NodeStep, revised},
     nodes::{Carried, Said, ToEngine, WAY, key_of},
+    store::StoreQueue,
 };
 
 impl World {
@@ -187,8 +188,7 @@ impl World {
         links.into_iter().for_each(|link| self.server_writes(link));
         self.servers[server].is_ending = false;
         if self.servers[server].core.take().is_some() {
-            let app_id = self.project.app_id.clone();
-            self.store.crash(&app_id, &mut self.servers[server].queue, &mut self.rng);
+            self.servers[server].queue = StoreQueue::default();
         }
         if let Some(member) = &mut self.servers[server].member {
             member.router.clear();

@@ -16,6 +16,9 @@ impl World {
         self.server_line(server, || format!("stands still for {time:?}"));
         self.counts.pauses += 1;
         self.servers[server].stands_since = Some(self.now);
+        if self.cluster.is_some() && self.may_store(server) {
+            self.store.land(&self.project.app_id, &mut self.servers[server].queue);
+        }
         self.disturb_all();
         self.links.iter_mut().for_each(|link| link.unshown_since = None);
         self.agenda.plan(self.now + time, Step::ServerGoesOn { server, run: self.servers[server].run });

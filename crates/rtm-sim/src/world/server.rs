@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use rtm_codec::{CloseReason, ServerFrame, anyrtc::gateway::GatewayAnswer};
-use rtm_core::{Core, Outgoing};
+use rtm_core::{Core, Outgoing, cluster::Standing};
 
 use super::World;
 use crate::{
     agenda::Step,
     net::{Arrival, Direction, Written},
-    store::Outcome,
+    store::{Outcome, StoreQueue},
 };
 impl World {
     /// The server's process begins.
@@ -294,11 +294,20 @@ impl World {
         self.settle_server(server);
     }
 
+    /// Whether what a server asks of the store may be done. What a node wants that may be out of the view waits.
+    pub(crate) fn may_store(&self, server: usize) -> bool {
+        let member = self.servers[server].member.as_ref();
+        member.is_none_or(|member| member.node.standing(self.server_now()) == Standing::Member)
+    }
+
     pub(crate) fn store_done(&mut self, server: usize, run: u64) {
         if run != self.servers[server].run || !self.servers[server].is_up() {
             return;
         }
-        let fails = self.rng.chance(self.faults.store_failures);
+        if self.servers[server].queue.is_under_way() && !self.may_store(server) {
+            return self.agenda.plan(self.now + SHUT_FOR, Step::StoreDone { server, run });
+        }
+        let fails = self.rng.chance(self.faults.store_failures) && self.servers[server].queue.is_under_way();
         if fails {
             self.trace.line(self.now, "store", || "fails in part".to_owned());
             self.counts.store_failures += 1;
@@ -359,6 +368,7 @@ impl World {
     /// The server's process ends from one instruction to the next.
     pub(crate) fn crash_server(&mut self, server: usize) {
         self.node_is_gone(server);
+        let may_store = self.may_store(server);
         let process = &mut self.servers[server];
         if process.member.take().is_none() & process.core.take().is_none() {
             return;
@@ -369,7 +379,10 @@ impl World {
         }
         self.server_line(server, || "crashes".to_owned());
         let app_id = self.project.app_id.clone();
-        self.store.crash(&app_id, &mut self.servers[server].queue, &mut self.rng);
+        match may_store {
+            true => self.store.crash(&app_id, &mut self.servers[server].queue, &mut self.rng),
+            false => self.servers[server].queue = StoreQueue::default(),
+        }
         self.server_gone(server);
     }
 
@@ -437,6 +450,9 @@ impl World {
 
 /// The close code of a refused login: neither of those that a client takes for its own leaving.
 const HANGUP_CODE: u16 = 4000;
+
+/// How soon a store that a node may not use is tried again.
+const SHUT_FOR: Duration = Duration::from_millis(100);
 
 /// How long a socket may take nothing of what waits for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);

@@ -44,7 +44,12 @@ impl Own {
 
     /// Whether nobody can have gone on without this node yet.
     pub(super) fn is_certain(&self, now: Instant) -> bool {
-        self.renewed_at.is_some_and(|at| now < at + CERTAIN)
+        self.certain_until().is_some_and(|until| now < until)
+    }
+
+    /// Until when that is so.
+    pub(super) fn certain_until(&self) -> Option<Instant> {
+        self.renewed_at.map(|at| at + CERTAIN)
     }
 
     /// Time passed that nobody knows of: it asks before anything else.

@@ -2,7 +2,10 @@
 //! a leader nobody answers for it.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -14,14 +17,17 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::requests::{NoAnswer, Requests};
+use crate::cluster::permits::{NotAMember, Permits};
 
 /// The way to JetStream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct JetStream {
-    requests: Requests,
+    requests: Arc<Requests>,
     /// Begins the ids of this process's writes.
     writer: u64,
-    writes: AtomicU64,
+    writes: Arc<AtomicU64>,
+    /// Whether this life of the node may write. A tool has none.
+    permits: Option<(Permits, u64)>,
 }
 
 /// A message of a stream.
@@ -56,6 +62,8 @@ pub(crate) enum Fault {
     Refused(Refusal),
     #[error("JetStream answered what makes no sense: {0}")]
     Garbled(String),
+    #[error(transparent)]
+    NotAMember(#[from] NotAMember),
 }
 
 /// An error that JetStream answers.
@@ -71,7 +79,7 @@ impl Fault {
     fn refusal(&self) -> Option<u32> {
         match self {
             Self::Refused(refusal) => Some(refusal.err_code),
-            Self::NoAnswer(_) | Self::Garbled(_) => None,
+            Self::NoAnswer(_) | Self::Garbled(_) | Self::NotAMember(_) => None,
         }
     }
 
@@ -84,7 +92,7 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer(NoAnswer::NoResponders(_) | NoAnswer::TimedOut) => true,
-            Self::NoAnswer(NoAnswer::NotSent(_)) | Self::Garbled(_) => false,
+            Self::NoAnswer(NoAnswer::NotSent(_)) | Self::Garbled(_) | Self::NotAMember(_) => false,
             Self::Refused(refusal) => refusal.code == UNAVAILABLE || refusal.err_code == ID_IN_PROCESS,
         }
     }
@@ -93,7 +101,27 @@ impl Fault {
 impl JetStream {
     /// Waits while NATS is away.
     pub(crate) async fn new(client: Client, writer: u64) -> Result<Self, Fault> {
-        Ok(Self { requests: Requests::new(client).await?, writer, writes: AtomicU64::new(0) })
+        let requests = Arc::new(Requests::new(client).await?);
+        Ok(Self { requests, writer, writes: Arc::default(), permits: None })
+    }
+
+    /// The same for a node, which writes nothing while it may be out of its cluster.
+    pub(crate) fn with_permits(self, permits: Permits) -> Self {
+        Self { permits: Some((permits, 0)), ..self }
+    }
+
+    /// The same for what a node wants in one of its lives.
+    pub(crate) fn for_life(&self, life: u64) -> Self {
+        let permits = self.permits.as_ref().map(|(permits, _)| (permits.clone(), life));
+        Self { permits, ..self.clone() }
+    }
+
+    /// Waits until what is wanted may be written.
+    async fn permit(&self, until: Instant) -> Result<(), NotAMember> {
+        match &self.permits {
+            Some((permits, life)) => permits.wait(*life, until).await,
+            None => Ok(()),
+        }
     }
 
     /// An id for a write.
@@ -136,6 +164,7 @@ impl JetStream {
         payload: Bytes,
         until: Instant,
     ) -> Result<u64, Fault> {
+        self.permit(until).await?;
         let answer = self.requests.ask(subject, headers, payload, attempt(until)).await?;
         let ack: Ack = read(&answer)?;
         ack.seq.filter(|seq| *seq > 0).ok_or_else(|| Fault::Garbled("an acknowledgement without a sequence".to_owned()))
@@ -216,6 +245,7 @@ impl JetStream {
 
     /// Removes the message of a sequence. `false` if there is none.
     pub(crate) async fn delete(&self, stream: &str, seq: u64, until: Instant) -> Result<bool, Fault> {
+        self.permit(until).await?;
         let query = json!({"seq": seq, "no_erase": true});
         let deleted: Result<Success, Fault> = self.api(&format!("STREAM.MSG.DELETE.{stream}"), &query, until).await;
         match deleted {

@@ -1,6 +1,6 @@
 //! The store of a node: its projects use it from the start, and it does what they ask as soon as NATS is there.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use rtm_codec::AppId;
@@ -14,20 +14,32 @@ use tokio::{
 };
 
 use super::{NatsStore, TIME_LIMIT};
-use crate::{cluster::connection::Told, project::Project, store::AsyncBackend};
+use crate::{
+    cluster::{connection::Told, permits::Permits},
+    project::Project,
+    store::{AsyncBackend, Term},
+};
 
 /// The store of a node, from before NATS is found.
 #[derive(Debug, Default)]
-pub(crate) struct NodeStore(watch::Sender<Option<Arc<NatsStore>>>);
+pub(crate) struct NodeStore {
+    found: watch::Sender<Option<Arc<NatsStore>>>,
+    permits: Permits,
+}
 
 impl NodeStore {
     /// NATS is found.
     pub(crate) fn found(&self, store: NatsStore) {
-        self.0.send_replace(Some(Arc::new(store)));
+        self.found.send_replace(Some(Arc::new(store.with_permits(self.permits.clone()))));
+    }
+
+    /// For how long the node may write.
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.permits
     }
 
     async fn store(&self, until: time::Instant) -> Result<Arc<NatsStore>, BackendError> {
-        let mut found = self.0.subscribe();
+        let mut found = self.found.subscribe();
         let waited = timeout_at(until, found.wait_for(Option::is_some)).await;
         let store = waited.ok().and_then(Result::ok).and_then(|store| store.clone());
         store.ok_or_else(|| BackendError::new("use the store on NATS", "NATS is not there yet"))
@@ -60,15 +72,19 @@ impl AsyncBackend for NodeStore {
         super::takes_together(first, next)
     }
 
+    fn life(&self) -> u64 {
+        self.permits.life()
+    }
+
     fn apply(
         self: Arc<Self>,
         app_id: AppId,
         works: Vec<StoreWork>,
-        until: Instant,
+        term: Term,
     ) -> BoxFuture<'static, Vec<Result<StoreAnswer, BackendError>>> {
         Box::pin(async move {
-            match self.store(time::Instant::from_std(until)).await {
-                Ok(store) => store.apply(app_id, works, until).await,
+            match self.store(time::Instant::from_std(term.until)).await {
+                Ok(store) => store.apply(app_id, works, term).await,
                 Err(error) => works.iter().map(|_| Err(error.clone())).collect(),
             }
         })

@@ -26,7 +26,7 @@ use crate::{
         streams::Streams,
     },
     random::random,
-    store::{AsyncBackend, Lane, TOGETHER, lane},
+    store::{AsyncBackend, Lane, TOGETHER, Term, lane},
 };
 
 /// The store of a cluster on NATS, for programs that check it or take it elsewhere, also while servers use it.
@@ -238,7 +238,8 @@ async fn do_in_order(
             indexes.push(index);
             together.push(next);
         }
-        let done = Arc::clone(store).apply(lane.app_id().clone(), together, instant() + TIME_LIMIT).await;
+        let term = Term { until: instant() + TIME_LIMIT, life: 0 };
+        let done = Arc::clone(store).apply(lane.app_id().clone(), together, term).await;
         answers.extend(indexes.into_iter().zip(done));
     }
     answers
