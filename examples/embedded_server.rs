@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
 
     println!("ben is banned for a minute");
     let (app_id, user_id): (AppId, UserId) = (APP_ID.parse()?, "ben".parse()?);
-    server.ban(&app_id, &user_id, Duration::from_secs(60));
+    server.ban(&app_id, &user_id, Duration::from_secs(60)).await?;
     ben.client.logout().await?;
     let refused = ben.client.login("ben", None).await.err().context("a banned user got in")?;
     anyhow::ensure!(refused.kind() == ErrorKind::Banned, "refused for another reason: {refused}");

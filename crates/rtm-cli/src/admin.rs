@@ -89,14 +89,33 @@ enum Call {
         /// For how long: 10m, 24h, 7d.
         #[arg(long, value_name = "TIME", conflicts_with = "until", required_unless_present = "until")]
         r#for: Option<String>,
-        /// Until when: 2030-01-31T12:00:00Z.
+        /// Until when: 2030-01-31T12:00:00Z, or forever.
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
     },
     /// Let a banned user log in again.
     Unban(User),
-    /// List the banned users of a project.
+    /// List the users of a project who are banned or have revoked tokens.
     Bans(List),
+    /// Refuse tokens that were issued before a time, and end the sessions that use them.
+    RevokeTokens {
+        /// The project.
+        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+        app_id: AppId,
+        /// The user. Without one, the tokens of all users.
+        #[arg(value_name = "USER", required_unless_present = "all")]
+        user_id: Option<String>,
+        /// Revoke the tokens of all users of the project.
+        #[arg(long, conflicts_with = "user_id")]
+        all: bool,
+        /// The time: 2030-01-31T12:00:00Z, or now. An earlier one than before takes back what was revoked since.
+        #[arg(long, value_name = "TIME", default_value = "now")]
+        issued_before: String,
+    },
+    /// Count the messages that wait for a user.
+    Stored(User),
+    /// Remove what is kept of a user: messages that wait for it, messages in histories that it sent, subscriptions, attributes.
+    DeleteData(User),
     /// List the channels of a project.
     Channels(List),
     /// Show a channel: its attributes, and how many members it has.
@@ -238,6 +257,16 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
             (Method::PUT, user(named, "/ban"), Some(body))
         }
         Call::Unban(named) => (Method::DELETE, user(named, "/ban"), None),
+        Call::RevokeTokens { app_id, user_id, issued_before, .. } => {
+            let body = json!({ "issued_before": issued_before });
+            let path = match user_id {
+                Some(user_id) => format!("users/{}/revoke-tokens", encoded(user_id)),
+                None => "revoke-tokens".to_owned(),
+            };
+            (Method::POST, project(app_id, &path), Some(body))
+        }
+        Call::Stored(named) => get(user(named, "/stored")),
+        Call::DeleteData(named) => (Method::DELETE, user(named, "/data"), None),
         Call::Channel(named) => get(channel(named, "")),
         Call::Members { channel: named, part } => get(channel(named, &format!("/members?{}", query(part)))),
         Call::Drain { status: true } => get("/drain".into()),

@@ -142,7 +142,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
         damages += 1;
         eprintln!("damaged: {damage}");
     };
-    let (mut stored, mut history, mut values, mut subscribers) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let [mut stored, mut history, mut values, mut subscribers, mut restricted] = [0_u64; 5];
     store.records(|record| {
         match record {
             Ok(StoreRecord::Entry { log, .. }) => match log.kind() {
@@ -152,6 +152,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
             Ok(StoreRecord::Value { key: StateKey::ChannelAttributes(_), .. }) => values += 1,
             Ok(StoreRecord::Value { key: StateKey::ForgottenRevision, .. }) => {}
             Ok(StoreRecord::Value { key: StateKey::Subscriptions(..), .. }) => subscribers += 1,
+            Ok(StoreRecord::Value { key: StateKey::Restrictions(_), .. }) => restricted += 1,
             Err(damage) => damaged(&damage),
         }
         ControlFlow::Continue(())
@@ -159,7 +160,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
     store.check(|damage| damaged(&damage))?;
     say(&format!(
         "stored messages     {stored}\nhistory             {history}\nchannel attributes  {values}\n\
-         subscriptions       {subscribers}\n"
+         subscriptions       {subscribers}\nrestrictions        {restricted}\n"
     ))?;
     anyhow::ensure!(damages == 0, "{damages} damaged: an export leaves out the records that cannot be read");
     Ok(())

@@ -1,14 +1,13 @@
-//! What an operator does and sees: draining, bans, figures; and what goes by itself from time to time.
+//! What an operator does and sees: draining, figures; and what goes by itself from time to time.
 
 use std::{fmt, time::Duration};
-
-use rtm_codec::{CloseReason, UserId};
 
 use super::{ConnId, Core, Counters, LogKind, Now, Stats, StoreWork, timer::Due};
 
 impl Core {
     /// Refuses logins from now on, telling clients to come back later or elsewhere: those that a refusal would be the
-    /// end of are let in first, and closed at once. The connections that are there go on: the shell [`close`](Self::close)s them with [`CloseReason::Draining`], spread over time.
+    /// end of are let in first, and closed at once. The connections that are there go on: the shell [`close`](Self::close)s them with
+    /// [`CloseReason::Draining`](rtm_codec::CloseReason::Draining), spread over time.
     pub fn drain(&mut self) {
         self.is_draining = true;
     }
@@ -19,25 +18,10 @@ impl Core {
         self.hub.conns.keys().collect()
     }
 
-    /// Ends a user's session with [`CloseReason::Banned`] and refuses its logins until `until_unix_ms`; 0 only
-    /// ends the session. Says whether there was one.
-    pub fn ban(&mut self, now: Now, user_id: &UserId, until_unix_ms: u64) -> bool {
-        let now = self.time(now);
-        if until_unix_ms > now.unix_ms {
-            let lasts = Duration::from_millis(until_unix_ms - now.unix_ms);
-            self.bans.insert(user_id.clone(), now.instant + lasts.min(LONGEST_BAN));
-        }
-        let session = self.session_of(user_id);
-        if let Some(key) = session {
-            self.end_session(now, key, CloseReason::Banned);
-        }
-        self.forget_subscriptions_of(now, user_id);
-        session.is_some()
-    }
-
-    /// Lets a banned user log in again. Says whether it was banned.
-    pub fn unban(&mut self, user_id: &UserId) -> bool {
-        self.bans.remove(user_id).is_some()
+    /// Whether an operator has ended the session that a connection had.
+    #[must_use]
+    pub fn is_kicked(&self, conn: ConnId) -> bool {
+        self.hub.conns.get(conn).is_some_and(|conn| conn.is_kicked)
     }
 
     /// Figures of the project. Counting the users takes a look at every session.
@@ -73,7 +57,7 @@ impl Core {
         self.keep_forgotten_revision();
         self.look_after_all_subscriptions(now);
         self.hub.forget_absent(now.instant);
-        self.bans.retain(|_, until| now.instant < *until);
+        self.forget_old_restrictions(now);
         self.hub.timers.push(now.instant + EXPIRY_EVERY, Due::Expiry);
     }
 }
@@ -86,6 +70,4 @@ impl fmt::Debug for Core {
     }
 }
 
-/// No clock counts longer than that.
-const LONGEST_BAN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 pub(super) const EXPIRY_EVERY: Duration = Duration::from_secs(60 * 60);

@@ -196,7 +196,7 @@ impl Core {
         let forgotten = &mut self.writes.forgotten;
         if forgotten.kept >= forgotten.revision {
             for channel_id in std::mem::take(&mut forgotten.channels) {
-                self.jobs.tell(StoreWork::Delete { key: StateKey::ChannelAttributes(channel_id) });
+                self.jobs.tell(StoreWork::Delete { key: StateKey::ChannelAttributes(channel_id), expected: None });
             }
         } else if !forgotten.is_keeping {
             forgotten.is_keeping = true;

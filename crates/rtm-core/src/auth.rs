@@ -58,6 +58,7 @@ impl Secrets {
 /// When a token ends, on the clock of people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TokenLife {
+    pub(super) issued_at_ms: u64,
     pub(super) warn_at_ms: u64,
     pub(super) ends_at_ms: u64,
 }
@@ -68,11 +69,13 @@ pub(super) struct TokenClock {
     /// When to warn; `None` once it is done.
     pub(super) warn_at: Option<Instant>,
     pub(super) ends_at: Instant,
+    /// When it was issued, in milliseconds since the Unix epoch; 0 if that is not known.
+    pub(super) issued_at_ms: u64,
 }
 
 impl TokenLife {
     /// Of a token that is over.
-    pub(super) const OVER: Self = Self { warn_at_ms: 0, ends_at_ms: 0 };
+    pub(super) const OVER: Self = Self { issued_at_ms: 0, warn_at_ms: 0, ends_at_ms: 0 };
 
     pub(super) fn is_over(self, now: Now) -> bool {
         self.ends_at_ms <= now.unix_ms
@@ -81,12 +84,16 @@ impl TokenLife {
     /// The same on the clock of durations.
     pub(super) fn clock(self, now: Now) -> TokenClock {
         let at = |unix_ms: u64| now.instant + Duration::from_millis(unix_ms.saturating_sub(now.unix_ms));
-        TokenClock { warn_at: Some(at(self.warn_at_ms)), ends_at: at(self.ends_at_ms) }
+        TokenClock {
+            warn_at: Some(at(self.warn_at_ms)),
+            ends_at: at(self.ends_at_ms),
+            issued_at_ms: self.issued_at_ms,
+        }
     }
 }
 
 /// Whether a token lets a user in, and until when; `None` where the project asks for none.
-pub(super) fn authenticate(
+fn authenticate(
     config: &ProjectConfig,
     now: Now,
     user_id: &UserId,
@@ -112,19 +119,27 @@ pub(super) fn authenticate(
         Refusal::new(kind, &error.to_string())
     })?;
     let ends_at_ms = verified.ends_at.saturating_mul(1000);
-    let life_ms = ends_at_ms.saturating_sub(verified.issued_at.saturating_mul(1000));
+    let issued_at_ms = verified.issued_at.saturating_mul(1000);
+    let life_ms = ends_at_ms.saturating_sub(issued_at_ms);
     let warning = config.settings.token_warning.as_millis().try_into().unwrap_or(u64::MAX);
     let warning = if life_ms < warning.saturating_mul(2) { life_ms / 2 } else { warning };
-    Ok(Some(TokenLife { warn_at_ms: ends_at_ms.saturating_sub(warning), ends_at_ms }))
+    Ok(Some(TokenLife { issued_at_ms, warn_at_ms: ends_at_ms.saturating_sub(warning), ends_at_ms }))
 }
 
 impl Core {
-    /// Whether a user is banned.
-    pub(super) fn check_ban(&self, now: Now, user_id: &UserId) -> Result<(), Refusal> {
-        match self.bans.get(user_id) {
-            Some(until) if now.instant < *until => Err(Refusal::new(ErrorKind::Banned, "the user is banned")),
-            _ => Ok(()),
+    /// Whether a token lets a user in, and until when; `None` where the project asks for none. One that was revoked counts as
+    /// one that has ended: its client is to get another one.
+    pub(super) fn authenticate(
+        &self,
+        now: Now,
+        user_id: &UserId,
+        token: Option<&Token>,
+    ) -> Result<Option<TokenLife>, Refusal> {
+        let life = authenticate(&self.config, now, user_id, token)?;
+        if life.is_some_and(|life| life.issued_at_ms < self.restrictions.tokens_from(user_id)) {
+            return Err(Refusal::new(ErrorKind::TokenExpired, "the token was revoked"));
         }
+        Ok(life)
     }
 }
 

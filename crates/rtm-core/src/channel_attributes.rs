@@ -81,7 +81,7 @@ impl Core {
         }
     }
 
-    fn other_nodes(&self) -> Vec<NodeId> {
+    pub(super) fn other_nodes(&self) -> Vec<NodeId> {
         let Some(edge) = &self.edge else { return Vec::new() };
         edge.view.members().iter().map(|member| &member.id).filter(|id| **id != edge.node).cloned().collect()
     }

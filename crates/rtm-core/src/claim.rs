@@ -396,7 +396,7 @@ impl Core {
             (Gain::Moved(pack), entrant) => {
                 // Whatever happens to its client, the session is here now.
                 match self.unpack_in(now, &pack) {
-                    Ok(()) => self.receiver_moved(now, &user_id, &own_node, true),
+                    Ok(_) => self.receiver_moved(now, &user_id, &own_node, true),
                     Err(_) => self.release_entry(&user_id),
                 }
                 if let Some(Entrant { conn, login, .. }) = entrant {
@@ -417,6 +417,7 @@ impl Core {
             self.parcel_came(now, &from, parcel);
         }
         self.receiver_is_here(now, &user_id);
+        self.enforce_on(now, &user_id);
         self.go_on_behind(now, behind, asks);
     }
 

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use rtm_codec::{ChannelId, Revision, SessionId, UserId};
 
 use super::{
-    Core, Now,
+    Core, HttpId, Now,
     arena::SessionKey,
     claim::Claims,
     cluster::{
@@ -34,6 +34,7 @@ use super::{
     relays::Relays,
     rereading::{Rereading, Storing},
     roster::Rosters,
+    store::Restrictions,
     timer::Due,
 };
 
@@ -116,6 +117,10 @@ pub(super) enum Posted {
     Outcome(Box<MessageOutcome>),
     /// New attributes of a channel, and who wrote them.
     Attributes(Asker),
+    /// Something is refused to users; an operator waits until this node knows.
+    Restriction { call: HttpId, node: NodeId, parcel: Box<ProjectParcel> },
+    /// A session is to end; an operator waits for that.
+    Kick(HttpId),
     /// A user is to read what these senders' messages left in the store.
     StoredFor(UserId, Vec<Storing>),
 }
@@ -207,6 +212,17 @@ impl Edge {
     pub(super) fn post_stored_for(&mut self, node: &NodeId, user_id: &UserId, senders: Vec<Storing>) {
         let parcel = ProjectParcel::StoredFor { user_id: user_id.clone() };
         self.post_with(node, parcel, Posted::StoredFor(user_id.clone(), senders));
+    }
+
+    /// Tells a node what is refused from now on, for a call of an operator.
+    pub(super) fn post_restriction(&mut self, node: &NodeId, parcel: ProjectParcel, call: HttpId) {
+        let posted = Posted::Restriction { call, node: node.clone(), parcel: Box::new(parcel.clone()) };
+        self.post_with(node, parcel, posted);
+    }
+
+    /// Has a node end a user's session, for a call of an operator.
+    pub(super) fn post_kick(&mut self, node: &NodeId, user_id: &UserId, call: HttpId) {
+        self.post_with(node, ProjectParcel::Kick { user_id: user_id.clone() }, Posted::Kick(call));
     }
 
     /// One node more has what a session wrote.
@@ -414,10 +430,13 @@ impl Core {
 
     /// Tells new members what they cannot have read in the store: it was written before this node knew of them.
     fn greet(&mut self, old: &View) {
-        let Some(edge) = self.edge.as_ref().filter(|edge| !edge.written.is_empty()) else { return };
+        let Some(edge) = &self.edge else { return };
         let new = edge.view.members().iter().filter(|member| member.id != edge.node && !old.has(&member.id));
         let new: Vec<NodeId> = new.map(|member| member.id.clone()).collect();
-        new.iter().for_each(|node| self.tell_written_attributes(node));
+        for node in &new {
+            self.tell_written_attributes(node);
+            self.tell_changed_restrictions(node);
+        }
     }
 
     /// The same project on another node says something. What a node says arrives once and in order.
@@ -469,6 +488,12 @@ impl Core {
             ProjectParcel::SayAgain => self.asked_to_say_again(now, from),
             ProjectParcel::StoredFor { user_id } => self.read_stored_again(now, &user_id),
             ProjectParcel::Fetch { user_id, instance, ticket } => self.asked_to_fetch(now, user_id, instance, ticket),
+            ProjectParcel::Restricted { user_id, revision, banned_until, tokens_from } => {
+                let value = Restrictions { revision, banned_until, tokens_from };
+                self.restriction_told(now, user_id.as_ref(), value);
+            }
+            ProjectParcel::Kick { user_id } => drop(self.kick_here(now, &user_id)),
+            ProjectParcel::ForgetUser { user_id } => drop(self.forget_user(now, &user_id)),
         }
     }
 

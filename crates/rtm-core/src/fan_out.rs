@@ -67,6 +67,14 @@ impl Core {
                 edge.attributes_posted(asker.session);
                 return self.hub.kept(asker, Ok(()));
             }
+            Some(Awaited::Restriction { call, node, parcel }) => {
+                // Its box was full: without a ticket it is said again until it has come.
+                if posted == Posted::Dropped {
+                    edge.tell(&node, *parcel);
+                }
+                return self.admin_posted(call);
+            }
+            Some(Awaited::Kick(call)) => return self.kick_posted(call, posted),
             Some(Awaited::StoredFor(to, senders)) => return self.reader_told(now, &to, senders, posted),
             Some(Awaited::Outcome(_)) | None => return,
         };

@@ -349,6 +349,7 @@ impl Core {
             self.go_after(now, user_id, frozen.session, None);
             self.release_entry(user_id);
         }
+        self.enforce_on(now, user_id);
         self.let_go(now, frozen);
     }
 

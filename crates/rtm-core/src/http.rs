@@ -10,7 +10,6 @@ use rtm_codec::{
 use super::{
     Core, HttpId, Now, Place, StoreAnswer, StoreFailed, StoreWork, StoredMessage,
     arena::SessionKey,
-    auth::authenticate,
     cluster::NodeId,
     far_requests::{Elsewhere, FarRequests},
     handed_out::{Confirmation, HandedOut},
@@ -181,7 +180,7 @@ impl Core {
         match user_id {
             Some(user_id) => {
                 self.check_ban(now, user_id)?;
-                match authenticate(&self.config, now, user_id, token) {
+                match self.authenticate(now, user_id, token) {
                     // The SDK shows the token that it logged in with first, whatever it has renewed since. The login
                     // decides whether it is the client of that session; until then the id opens nothing.
                     Err(refusal) if refusal.kind == ErrorKind::TokenExpired && self.renewed(now, user_id).is_some() => {

@@ -23,6 +23,8 @@ pub(super) struct Conn {
     pub(super) session: Option<SessionKey>,
     /// Its last output is in the queue.
     pub(super) is_closed: bool,
+    /// An operator has ended its session.
+    pub(super) is_kicked: bool,
     is_woken: bool,
     /// Frames, each with the number of the event that it goes before.
     out: VecDeque<(u64, Outgoing)>,

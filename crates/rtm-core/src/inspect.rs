@@ -1,10 +1,10 @@
 //! What is there, for those who run the server. Lists are read in slices, so that nobody waits for a long one.
 
-use std::{ops::Bound, time::Duration};
+use std::time::Duration;
 
 use rtm_codec::{ChannelAttributes, ChannelId, PeerOnlineState, Text, UserId};
 
-use super::{ConnId, Core, Now, session::Session};
+use super::{ConnId, Core, Now, session::Session, store::Restrictions};
 
 /// A session, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub struct UserInfo {
     pub watchers: usize,
     /// Open invitations that it takes part in.
     pub invitations: usize,
-    /// How much longer its logins are refused.
-    pub banned_for: Option<Duration>,
+    /// What is refused to it, if anything is.
+    pub restrictions: Option<Restrictions>,
 }
 
 /// A channel, as an operator sees it.
@@ -138,13 +138,12 @@ impl Core {
         next
     }
 
-    /// A user that has a session here, that somebody here needs, or that is banned.
+    /// A user that has a session here, that somebody here needs, or to which something is refused.
     #[must_use]
     pub fn inspect_user(&self, now: Now, user_id: &UserId) -> Option<UserInfo> {
-        let banned = self.bans.get(user_id).map(|until| until.saturating_duration_since(now.instant));
-        let banned_for = banned.filter(|left| !left.is_zero());
+        let restrictions = self.restrictions_of(now, user_id);
         let user = self.users.find(user_id).and_then(|key| self.users.get(key));
-        if user.is_none() && banned_for.is_none() {
+        if user.is_none() && restrictions.is_none() {
             return None;
         }
         let key = user.and_then(|user| user.session);
@@ -158,7 +157,7 @@ impl Core {
             attributes: attributes.map(|(key, value)| (key.as_str().to_owned(), value.clone())).collect(),
             watchers: user.map_or(0, |user| user.watchers.len()),
             invitations: user.map_or(0, |user| user.invitations.len()),
-            banned_for,
+            restrictions,
         })
     }
 
@@ -183,15 +182,6 @@ impl Core {
         let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
         let members = channel.into_iter().flat_map(|channel| channel.members.iter().skip(from).take(most));
         members.filter_map(|key| self.user_id_of(*key)).collect()
-    }
-
-    /// The users whose logins are refused, after `after`, at most `most`, in the order of their ids, and for how long yet.
-    #[must_use]
-    pub fn inspect_bans(&self, now: Now, after: Option<&UserId>, most: usize) -> Vec<(UserId, Duration)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let bans = self.bans.range::<UserId, _>((from, Bound::Unbounded));
-        let left = bans.map(|(user_id, until)| (user_id.clone(), until.saturating_duration_since(now.instant)));
-        left.filter(|(_, left)| !left.is_zero()).take(most).collect()
     }
 
     fn session_info(&self, now: Now, session: &Session) -> Option<SessionInfo> {

@@ -13,6 +13,7 @@ use super::{
     message_ids::Sent,
     notes::Asker,
     rereading::Storing,
+    restrictions::WrittenRestriction,
 };
 
 /// What a job was given for.
@@ -42,6 +43,10 @@ pub(super) enum Waiting {
     Http(HttpId),
     /// A back end that searches histories.
     Search(Asker),
+    /// A change of what is refused to users, which is in force when it is kept.
+    Restriction(Box<WrittenRestriction>),
+    /// A call of an operator.
+    Admin(HttpId),
 }
 
 /// The jobs of a project.
@@ -98,6 +103,7 @@ impl Jobs {
             // Whose subscriptions they are is known to those who keep them.
             Waiting::Subscriptions(_) | Waiting::SubscriptionsOver(_) => false,
             Waiting::ForgottenRevision(_) | Waiting::Http(_) | Waiting::Search(_) => false,
+            Waiting::Restriction(_) | Waiting::Admin(_) => false,
         })
     }
 
@@ -183,6 +189,8 @@ impl Core {
             Waiting::History(asker) => self.hub.finish(asker, history_page(done.result).map(Answer::QueryHistory)),
             Waiting::Http(id) => self.http_read(now, id, done.result),
             Waiting::Search(asker) => self.searched(asker, done.result.ok()),
+            Waiting::Restriction(written) => self.restriction_written(now, *written, done.result),
+            Waiting::Admin(id) => self.admin_stored(id, done.result),
         }
     }
 

@@ -10,7 +10,7 @@ impl Core {
     /// come here before the core has [joined](Self::join_cluster) again are sent away too. Nobody else is told anything, and what
     /// is still to be answered by the store, the engine or the post is passed over when it comes.
     ///
-    /// Bans, counters and the counts of logins stay. Channels and kept subscriptions come again with
+    /// Counters and the counts of logins stay. Channels, kept subscriptions and what is refused to users come again with
     /// [`restore`](Self::restore).
     pub fn leave_cluster(&mut self, now: Now) {
         let now = self.time(now);
@@ -27,6 +27,8 @@ impl Core {
         self.writes.forget();
         self.subscriptions = KeptSubscriptions::default();
         self.jobs.forget();
+        self.restrictions.forget();
         self.forget_requests();
+        self.forget_admin_calls();
     }
 }

@@ -37,6 +37,7 @@
 
 mod absent;
 mod admin;
+mod admin_calls;
 mod arena;
 mod attribute_writes;
 mod attributes;
@@ -102,6 +103,7 @@ mod requests;
 mod rereading;
 mod rest;
 mod restarted;
+mod restrictions;
 mod roster;
 mod session;
 pub mod store;
@@ -112,15 +114,13 @@ mod timer;
 mod users;
 mod watch_home;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use rtm_codec::{AppId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFrame, UserId};
+use rtm_codec::{AppId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFrame};
 
 use self::{
+    admin_calls::AdminCalls,
     arena::{Arena, ChannelKey, InvitationKey, SessionKey, UserKey},
     attribute_writes::AttributeWrites,
     auth::Secrets,
@@ -136,10 +136,12 @@ use self::{
     login::Logins,
     notes::Queued,
     rest::Rest,
+    restrictions::RestrictedUsers,
     timer::Due,
     users::User,
 };
 
+pub use admin_calls::{AdminAnswer, AdminCall, DeletedData, Restriction};
 pub use config::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings};
 pub use counters::{Counters, Histogram, LoginResult, RefusedCall};
 pub use draining::Remaining;
@@ -188,8 +190,8 @@ pub struct Core {
     http: Http,
     rest: Rest,
     logins: Logins,
-    /// Until when: a clock that is set ends no ban.
-    bans: BTreeMap<UserId, Instant>,
+    admin_calls: AdminCalls,
+    restrictions: RestrictedUsers,
     /// What it has of the cluster, if it is one of several.
     edge: Option<Box<Edge>>,
     /// It left a cluster, and lets nobody in before it joins one again.
@@ -229,7 +231,8 @@ impl Core {
             http: Http::default(),
             rest: Rest::default(),
             logins: Logins::new(hasher),
-            bans: BTreeMap::new(),
+            admin_calls: AdminCalls::default(),
+            restrictions: RestrictedUsers::default(),
             edge: None,
             is_outside: false,
             numbers: Numbers::default(),
@@ -281,6 +284,9 @@ impl Core {
             }
             (StateKey::Subscriptions(user_id, instance), StateValue::Subscriptions(kept)) => {
                 self.restore_subscriptions(now, &Subscriber { user_id, instance }, kept);
+            }
+            (StateKey::Restrictions(user_id), StateValue::Restrictions(kept)) => {
+                self.restriction_told(now, user_id.as_ref(), kept);
             }
             // No store gives a key another kind of value.
             _ => {}
@@ -421,6 +427,7 @@ impl Core {
                 Due::Drain => self.drain_due(now),
                 Due::Expiry => self.expire_stored(now),
                 Due::Subscriptions => self.look_after_subscriptions(now),
+                Due::Restrictions => self.restrictions_due(now),
             }
         }
         self.hub.close_overfull(now);

@@ -15,7 +15,7 @@ use rtm_codec::{
 use super::{
     ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
-    auth::{TokenLife, authenticate},
+    auth::TokenLife,
     counters::LoginResult,
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
@@ -289,7 +289,7 @@ impl Core {
             None => return Err(Refusal::new(ErrorKind::InvalidArgument, "the token's user id is needed")),
         };
         self.check_ban(now, &user_id)?;
-        let life = match authenticate(&self.config, now, &user_id, login.token.as_ref()) {
+        let life = match self.authenticate(now, &user_id, login.token.as_ref()) {
             Err(refusal) if refusal.kind == ErrorKind::TokenExpired => {
                 let object = self.renewed(now, &user_id).map(Terms::instance);
                 object.filter(|object| **object == login.instance).map(|_| Some(TokenLife::OVER)).ok_or(refusal)?

@@ -136,14 +136,18 @@ impl Core {
     /// [`UnpackError`] if the bytes are no such session, or none that can be here. Nothing has changed then.
     pub fn unpack_session(&mut self, now: Now, pack: &[u8]) -> Result<(), UnpackError> {
         let now = self.time(now);
-        self.unpack_in(now, pack)
+        let user_id = self.unpack_in(now, pack)?;
+        // It may have been packed before its user was banned.
+        self.enforce_on(now, &user_id);
+        Ok(())
     }
 
-    /// Unpacks a session and puts it in.
-    pub(super) fn unpack_in(&mut self, now: Now, pack: &[u8]) -> Result<(), UnpackError> {
+    /// Unpacks a session and puts it in. Gives whose it is.
+    pub(super) fn unpack_in(&mut self, now: Now, pack: &[u8]) -> Result<UserId, UnpackError> {
         let opened = Opened::read(self, now, pack).map_err(|kind| UnpackError { kind })?;
+        let user_id = opened.user_id.clone();
         self.put_in(now, opened);
-        Ok(())
+        Ok(user_id)
     }
 
     /// Which session a pack is of, if it is good.

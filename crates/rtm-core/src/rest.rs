@@ -16,7 +16,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Conversation, Core, HttpId, Now, StoreAnswer, StoreWork,
-    auth::authenticate,
     back_end::Origin,
     config::RestRights,
     delivery::Parting,
@@ -140,7 +139,7 @@ impl Core {
         if self.config.certificates.is_empty() {
             return Err(unauthorized("this project has no certificate: only keys of the REST API open it"));
         }
-        authenticate(&self.config, now, user_id, Some(token))?;
+        self.authenticate(now, user_id, Some(token))?;
         self.check_ban(now, user_id)?;
         Ok(Some(user_id.clone()))
     }

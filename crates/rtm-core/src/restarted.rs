@@ -28,6 +28,7 @@ impl Core {
         edge.homes.ask_again(node);
         edge.presence.home.ask_again(node);
         self.tell_written_attributes(node);
+        self.tell_changed_restrictions(node);
         self.repeat_unanswered(now, node);
         self.pass_presence_on(now);
     }

@@ -114,10 +114,13 @@ pub enum StoreWork {
         /// The revision that the key must have; 0 stands for no value. `None` takes any.
         expected: Option<Revision>,
     },
-    /// Forgets the value of a key and its revision. Answered with [`StoreAnswer::Done`], also where there is none.
+    /// Forgets the value of a key and its revision. Answered with [`StoreAnswer::Done`], also where there is none, or with
+    /// [`StoreAnswer::Conflict`] when the key has a value of another revision than expected: then nothing is changed.
     Delete {
         /// The key.
         key: StateKey,
+        /// The revision that a value must have to go. `None` takes any.
+        expected: Option<Revision>,
     },
     /// Reads all values of a kind, in the order of their keys. Answered with [`StoreAnswer::Values`].
     List {
@@ -179,6 +182,19 @@ pub enum StateValue {
     ForgottenRevision(Revision),
     /// Whom a client is subscribed to.
     Subscriptions(Subscriptions),
+    /// What is refused to a user, or to all users.
+    Restrictions(Restrictions),
+}
+
+/// What is refused to a user, or to all users of a project. Times are in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restrictions {
+    /// It rises with each change.
+    pub revision: Revision,
+    /// Until when logins of the user are refused; 0 for no ban, `u64::MAX` for one that does not end.
+    pub banned_until: u64,
+    /// Tokens that were issued before are refused.
+    pub tokens_from: u64,
 }
 
 /// Whom a client is subscribed to that does not repeat that when it comes back.
@@ -198,6 +214,7 @@ impl StateValue {
             Self::ChannelAttributes(attributes) => attributes.revision,
             Self::ForgottenRevision(revision) => *revision,
             Self::Subscriptions(subscriptions) => Revision(subscriptions.last_seen_ts),
+            Self::Restrictions(restrictions) => restrictions.revision,
         }
     }
 
@@ -210,6 +227,7 @@ impl StateValue {
             }
             Self::ForgottenRevision(_) => size_of::<Revision>(),
             Self::Subscriptions(Subscriptions { peers, .. }) => peers.iter().map(|peer| peer.as_str().len()).sum(),
+            Self::Restrictions(_) => size_of::<Restrictions>(),
         }
     }
 }
@@ -246,7 +264,7 @@ pub enum StoreAnswer {
     Found(Vec<(Conversation, StoredMessage)>),
     /// To [`StoreWork::Count`].
     Counted(u64),
-    /// To [`StoreWork::Put`]: the key has another revision than expected.
+    /// To [`StoreWork::Put`] and [`StoreWork::Delete`]: the key has another revision than expected.
     Conflict {
         /// The value that it has.
         kept: Option<StateValue>,

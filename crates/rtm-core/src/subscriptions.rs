@@ -44,7 +44,7 @@ impl Core {
         }
         let seen_ms = self.subscriptions.next_seen_ms(subscriber, now.unix_ms);
         let work = match peers.is_empty() {
-            true => StoreWork::Delete { key: subscriber.state_key() },
+            true => StoreWork::Delete { key: subscriber.state_key(), expected: None },
             false => put(subscriber, peers.clone(), seen_ms),
         };
         self.subscriptions.begin(subscriber, &peers);
@@ -145,7 +145,7 @@ impl Core {
     }
 
     fn ask_to_forget(&mut self, subscriber: &Subscriber) {
-        let work = StoreWork::Delete { key: subscriber.state_key() };
+        let work = StoreWork::Delete { key: subscriber.state_key(), expected: None };
         self.jobs.ask(work, Waiting::SubscriptionsOver(Box::new(subscriber.clone())));
     }
 

@@ -7,7 +7,7 @@ use rtm_codec::{Abilities, Answer, ErrorKind, Event, InstanceId, Login, Refusal,
 use super::{
     Core, Now,
     arena::SessionKey,
-    auth::{TokenClock, TokenLife, authenticate, is_same_secret},
+    auth::{TokenClock, TokenLife, is_same_secret},
     pack::{
         format::{Id, TermsV1, TokenV1},
         packer::Packer,
@@ -79,6 +79,17 @@ impl Terms {
         self.token.map(|token| token.ends_at.saturating_duration_since(now).as_millis().try_into().unwrap_or(u64::MAX))
     }
 
+    /// Whether there is a token that is not known to have been issued at this time or later, in milliseconds since the Unix
+    /// epoch.
+    pub(super) fn is_token_older(&self, than_ms: u64) -> bool {
+        self.token.is_some_and(|token| token.issued_at_ms < than_ms)
+    }
+
+    /// When the token was issued, in milliseconds since the Unix epoch; 0 if that is not known or there is none.
+    pub(super) fn token_issued_at(&self) -> u64 {
+        self.token.map_or(0, |token| token.issued_at_ms)
+    }
+
     pub(super) fn has_expired(&self, now: Instant) -> bool {
         self.token.is_some_and(|token| token.ends_at <= now)
     }
@@ -137,13 +148,14 @@ impl Terms {
         }
     }
 
-    pub(super) fn unpack(packed: TermsV1, subscribes_once: bool, time: PackTime) -> Self {
+    pub(super) fn unpack(packed: TermsV1, subscribes_once: bool, issued_at_ms: u64, time: PackTime) -> Self {
         let [resume, binary, revisions, fetches_stored, repeats_attributes, times_token] = packed.abilities;
         Self {
             instance: packed.instance.0,
             token: packed.token.map(|token| TokenClock {
                 warn_at: token.warn_at.map(|at| time.instant(at)),
                 ends_at: time.instant(token.ends_at),
+                issued_at_ms,
             }),
             abilities: Abilities {
                 resume,
@@ -165,7 +177,7 @@ impl Core {
     /// A token of the same user takes the place of the session's, and its clock starts anew.
     pub(super) fn renew_token(&mut self, now: Now, key: SessionKey, renew: &RenewToken) -> Result<Answer, Refusal> {
         let user_id = self.user_id_of(key).ok_or(ErrorKind::NotLoggedIn)?;
-        let life = authenticate(&self.config, now, &user_id, Some(&renew.token))?;
+        let life = self.authenticate(now, &user_id, Some(&renew.token))?;
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.terms.token = life.map(|life| life.clock(now));
         }
@@ -174,10 +186,11 @@ impl Core {
         Ok(Answer::RenewToken(()))
     }
 
-    /// The terms of a user's session, if its token has not ended: where another token of the user has, this one is newer.
+    /// The terms of a user's session, if its token is good: where another token of the user has, this one is newer.
     pub(super) fn renewed(&self, now: Now, user_id: &UserId) -> Option<&Terms> {
         let session = self.session_of(user_id).and_then(|key| self.hub.sessions.get(key))?;
-        Some(&session.terms).filter(|terms| terms.has_token(now.instant))
+        let from = self.restrictions.tokens_from(user_id);
+        Some(&session.terms).filter(|terms| terms.has_token(now.instant) && !terms.is_token_older(from))
     }
 
     /// Tells a session once that its token ends soon.

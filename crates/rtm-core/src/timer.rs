@@ -21,6 +21,7 @@ pub(super) enum Due {
     Drain,
     Expiry,
     Subscriptions,
+    Restrictions,
 }
 
 /// All deadlines. An entry may be stale: its owner's [`Alarm`] knows. Those of one instant come up in the order in which

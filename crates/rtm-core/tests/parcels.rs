@@ -264,6 +264,15 @@ fn examples() -> Vec<ProjectParcel> {
         of_a_request(GatewayWord::NotGiven),
         of_a_request(GatewayWord::Ended { is_written: true }),
         of_a_request(GatewayWord::Noted),
+        ProjectParcel::Restricted {
+            user_id: Some(user("a")),
+            revision: Revision(12),
+            banned_until: u64::MAX,
+            tokens_from: 300,
+        },
+        ProjectParcel::Restricted { user_id: None, revision: Revision(12), banned_until: 0, tokens_from: 300 },
+        ProjectParcel::Kick { user_id: user("a") },
+        ProjectParcel::ForgetUser { user_id: user("a") },
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The listener for those who run the server: health, metrics and the admin API, apart from what clients use.
 
 mod access;
+mod actions;
 mod answers;
 mod audit;
 mod calls;

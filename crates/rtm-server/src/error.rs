@@ -71,6 +71,19 @@ pub enum NotServed {
     ShuttingDown,
 }
 
+/// Why nothing was changed for a user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotChanged {
+    /// The server has no such project.
+    #[error("there is no such project")]
+    NoProject,
+    /// The server could not do it, or not store it.
+    #[error("{0}")]
+    #[non_exhaustive]
+    Failed(Box<str>),
+}
+
 /// What kind of thing keeps a server from starting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -22,7 +22,8 @@
 //! | serve connections that your program accepted | [`ServerHandle::serve`]; with the feature `tower-service`, in an axum application |
 //! | be one of several servers that serve as one, on NATS | `ClusterConfig` in [`ServerConfig`], with the feature `cluster` |
 //! | have Prometheus scrape it, look into it and steer it | `AdminConfig` in [`ServerConfig`], with the feature `admin` |
-//! | ban a user, read figures | [`Server::ban`], [`Server::stats`] |
+//! | ban or kick a user, revoke tokens, delete a user's data | [`Server::ban`], [`Server::kick`], [`Server::revoke_tokens`], [`Server::delete_data`] |
+//! | read figures | [`Server::stats`] |
 //!
 //! One port serves everything: WebSocket connections on both wires, the HTTP gateway of the vendor's wire, `/healthz` and `/readyz`.
 //! [`core`] (the crate `rtm-core`) has the rules of the protocol, without IO.
@@ -83,7 +84,7 @@ pub use cluster::{
 #[cfg(feature = "rest")]
 pub use config::RestConfig;
 pub use config::{Advertise, LogConfig, LogFormat, ServerConfig, UnknownLogFormat};
-pub use error::{ConfigError, ConfigErrorKind, NotServed, ReloadError, ServerError, ServerErrorKind};
+pub use error::{ConfigError, ConfigErrorKind, NotChanged, NotServed, ReloadError, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
 #[cfg(feature = "http")]
 pub use mounted::ResponseBody;
@@ -98,7 +99,7 @@ pub use rtm_codec::{AppId, CallLimit, CallLimits, IdFault, InvalidId, LimitedCal
 pub use rtm_core as core;
 #[cfg(feature = "cluster")]
 pub use rtm_core::cluster::{InvalidNodeName, NodeName};
-pub use rtm_core::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError};
+pub use rtm_core::{DeletedData, InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError};
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats, reload::Reloaded};
 pub use tls::{TlsConfig, TlsFiles, TlsVersion, UnknownTlsVersion};

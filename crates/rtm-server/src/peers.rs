@@ -51,17 +51,20 @@ pub(crate) enum End {
     Gone,
     /// The login was refused.
     Refused,
+    /// An operator ended its session.
+    Kicked,
 }
 
 impl End {
-    pub(crate) const ALL: [Self; CloseReason::ALL.len() + 2] = {
-        let mut all = [Self::Gone; CloseReason::ALL.len() + 2];
+    pub(crate) const ALL: [Self; CloseReason::ALL.len() + 3] = {
+        let mut all = [Self::Gone; CloseReason::ALL.len() + 3];
         let mut at = 0;
         while at < CloseReason::ALL.len() {
             all[at] = Self::Closed(CloseReason::ALL[at]);
             at += 1;
         }
         all[at] = Self::Refused;
+        all[at + 1] = Self::Kicked;
         all
     };
 
@@ -70,6 +73,7 @@ impl End {
         match self {
             Self::Gone => "gone",
             Self::Refused => "refused",
+            Self::Kicked => "kicked",
             Self::Closed(reason) => reason.name(),
         }
     }

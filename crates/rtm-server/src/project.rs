@@ -11,12 +11,12 @@ use std::{
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
 use rtm_codec::{
-    AppId, ClientFrame, CloseReason, Login, Refusal, UserId, Wire,
+    AppId, ClientFrame, CloseReason, ErrorKind, Login, Refusal, UserId, Wire,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
 #[cfg(feature = "rest")]
 use rtm_core::RestCaller;
-use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
+use rtm_core::{AdminAnswer, AdminCall, ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
 #[cfg(feature = "cluster")]
 use rtm_core::{Remaining, StateKey, StateValue};
 use tokio::{
@@ -57,6 +57,8 @@ struct State {
     /// By the slots of their connections, those who are to be woken: once, and again after the next exchange.
     sleepers: Vec<Option<Waker>>,
     http: HashMap<HttpId, oneshot::Sender<Result<GatewayAnswer, Refusal>>>,
+    /// Operators that wait for an answer.
+    admin: HashMap<HttpId, oneshot::Sender<Result<AdminAnswer, Refusal>>>,
     #[cfg(feature = "rest")]
     rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
     #[cfg(feature = "admin")]
@@ -80,6 +82,7 @@ impl Project {
                 core,
                 sleepers: Vec::new(),
                 http: HashMap::new(),
+                admin: HashMap::new(),
                 #[cfg(feature = "rest")]
                 rest: HashMap::new(),
                 #[cfg(feature = "rest")]
@@ -231,7 +234,10 @@ impl Project {
     pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId, end: End) {
         self.with(|state, now| {
             #[cfg(feature = "admin")]
-            state.peers.disconnected(conn, end);
+            {
+                let end = if state.core.is_kicked(conn) { End::Kicked } else { end };
+                state.peers.disconnected(conn, end);
+            }
             state.core.disconnect(now, conn);
             if let Some(sleeper) = state.sleepers.get_mut(conn.slot()) {
                 *sleeper = None;
@@ -306,14 +312,16 @@ impl Project {
         self.with(|state, now| state.core.store_unreceived(now));
     }
 
-    /// Ends a user's session and refuses its logins until then. Says whether there was a session.
-    pub(crate) fn ban(self: &Arc<Self>, user_id: &UserId, until_unix_ms: u64) -> bool {
-        self.with(|state, now| state.core.ban(now, user_id, until_unix_ms))
-    }
-
-    /// Lets a banned user log in again. Says whether it was banned.
-    pub(crate) fn unban(self: &Arc<Self>, user_id: &UserId) -> bool {
-        self.with(|state, _| state.core.unban(user_id))
+    /// Answers a call of an operator.
+    pub(crate) async fn admin(self: &Arc<Self>, call: AdminCall) -> Result<AdminAnswer, Refusal> {
+        let answered = self.with(|state, now| {
+            let id = state.core.admin(now, call);
+            let (answer, answered) = oneshot::channel();
+            state.admin.insert(id, answer);
+            answered
+        });
+        let gone = || Err(Refusal::new(ErrorKind::Failure, "the server goes down: it may be done or not"));
+        answered.await.unwrap_or_else(|_| gone())
     }
 
     /// Looks at the core and at who is connected, under the lock, for a short time.
@@ -366,6 +374,7 @@ impl Project {
                     let _ = waiting.send(answer);
                 }
             }
+            state.answer_operators();
             #[cfg(feature = "rest")]
             state.answer_back_ends();
             #[cfg(feature = "cluster")]
@@ -412,6 +421,21 @@ impl State {
         match &mut self.sleepers[conn.slot()] {
             Some(sleeper) => sleeper.clone_from(waker),
             none => *none = Some(waker.clone()),
+        }
+    }
+
+    /// Passes on what operators are answered.
+    fn answer_operators(&mut self) {
+        if self.admin.is_empty() {
+            return;
+        }
+        let mut answers = Vec::new();
+        self.core.take_admin_answers(&mut answers);
+        for (id, answer) in answers {
+            if let Some(waiting) = self.admin.remove(&id) {
+                // Whoever asked may have gone.
+                let _ = waiting.send(answer);
+            }
         }
     }
 

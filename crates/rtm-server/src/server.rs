@@ -6,6 +6,7 @@ mod join;
 mod premises;
 pub(crate) mod reload;
 mod shutdown;
+mod users;
 
 use std::{
     collections::BTreeMap,
@@ -195,22 +196,6 @@ impl Server {
             Some(store) => store.queue().stats().await,
             None => None,
         }
-    }
-
-    /// Ends a user's session and refuses its logins for this time; zero only ends the session. Returns whether the user had
-    /// a session; `false` for an unknown project.
-    pub fn ban(&self, app_id: &AppId, user_id: &UserId, how_long: Duration) -> bool {
-        let until = if how_long.is_zero() { 0 } else { now().unix_ms.saturating_add(how_long.as_millis() as u64) };
-        // A session without a name at its login may be anywhere.
-        self.shared
-            .cores_of(app_id)
-            .iter()
-            .fold(false, |had_session, project| project.ban(user_id, until) | had_session)
-    }
-
-    /// Lets a banned user log in again. Returns whether the user was banned.
-    pub fn unban(&self, app_id: &AppId, user_id: &UserId) -> bool {
-        self.shared.cores_of(app_id).iter().fold(false, |was_banned, project| project.unban(user_id) | was_banned)
     }
 }
 

@@ -13,11 +13,11 @@ use arbitrary::{Arbitrary as _, Unstructured};
 use bytes::Bytes;
 use rtm_codec::{
     CallLimits, ClientFrame, CloseReason, Command, HistoryOf, Packet, QueryHistory, RequestId, Resume, Seq, SessionId,
-    Text, Token, Wire,
+    Text, Token, UserId, Wire,
     anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest},
 };
 use rtm_server::core::{
-    ConnId, Core, HttpId, Now, ProjectConfig, StoreDone, StoreFailed, StoreJob,
+    AdminCall, ConnId, Core, HttpId, Now, ProjectConfig, Restriction, StoreDone, StoreFailed, StoreJob,
     store::{Backend, Memory, StateKind, Task, read_state},
 };
 use rtm_token::{Builder, Certificate};
@@ -179,14 +179,18 @@ impl World {
             }
             Step::Ban { user: number, seconds } => {
                 let until = now.unix_ms + u64::from(seconds) * 1000;
-                self.core.ban(now, &user(number), until);
+                self.restrict(user(number), Restriction::BannedUntil(until));
             }
             Step::Unban(number) => {
-                self.core.unban(&user(number));
+                self.restrict(user(number), Restriction::Unbanned);
             }
             Step::Drain => self.core.drain(),
             Step::Crash => self.crash(),
         }
+    }
+
+    fn restrict(&mut self, user_id: UserId, restriction: Restriction) {
+        self.core.admin(self.now, AdminCall::Restrict { user_id: Some(user_id), restriction });
     }
 
     fn ask(&mut self, request: GatewayRequest) {

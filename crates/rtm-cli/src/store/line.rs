@@ -13,7 +13,7 @@ use rtm_codec::{
 };
 use rtm_server::{
     StoreRecord,
-    core::{Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage, store::Subscriptions},
+    core::{Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage, store::{Restrictions, Subscriptions}},
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,18 @@ pub(super) enum Line {
     ForgottenRevision { app_id: String, revision: u64 },
     /// Whom a client of a user is subscribed to.
     Subscriptions { app_id: String, user_id: String, instance: String, last_seen_ts: u64, peers: Vec<String> },
+    /// What is refused to a user; without one to all users of the project. The `banned_until` of a ban that does
+    /// not end is the largest number.
+    Restrictions {
+        app_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_id: Option<String>,
+        revision: u64,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        banned_until: u64,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        tokens_from: u64,
+    },
 }
 
 /// A message in one of its forms.
@@ -154,6 +166,15 @@ impl Line {
                     }),
                 })
             }
+            Self::Restrictions { app_id, user_id, revision, banned_until, tokens_from } => {
+                let user_id = user_id.map(UserId::new).transpose().context("user_id")?;
+                let revision = Revision(revision);
+                Ok(StoreRecord::Value {
+                    app_id: app_id.parse().context("app_id")?,
+                    key: StateKey::Restrictions(user_id),
+                    value: StateValue::Restrictions(Restrictions { revision, banned_until, tokens_from }),
+                })
+            }
         }
     }
 }
@@ -202,6 +223,13 @@ impl From<StoreRecord> for Line {
                             peers: kept.peers.iter().map(UserId::to_string).collect(),
                         }
                     }
+                    (StateKey::Restrictions(user_id), StateValue::Restrictions(kept)) => Self::Restrictions {
+                        app_id,
+                        user_id: user_id.map(|user_id| user_id.to_string()),
+                        revision: kept.revision.0,
+                        banned_until: kept.banned_until,
+                        tokens_from: kept.tokens_from,
+                    },
                     (StateKey::ChannelAttributes(channel_id), StateValue::ChannelAttributes(value)) => {
                         let attributes = value.attributes.into_iter();
                         Self::ChannelAttributes {
@@ -217,6 +245,11 @@ impl From<StoreRecord> for Line {
             }
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl From<ChannelAttribute> for Attribute {

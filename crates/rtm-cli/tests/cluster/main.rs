@@ -7,6 +7,7 @@ mod accounts;
 mod failures;
 mod nats;
 mod nodes;
+mod operator;
 mod relay;
 mod rolling;
 mod start;

@@ -193,7 +193,7 @@ async fn a_banned_user_is_back_soon_after_the_ban_is_lifted() {
     let (app, alice_id) = (AppId::new(APP_ID).unwrap(), "alice".parse().unwrap());
     let builder = builder().relogin(Duration::from_secs(1), Duration::from_secs(60));
     let (alice, mut events) = user(&network.link(), builder, "alice").await;
-    assert!(server.ban(&app, &alice_id, Duration::from_secs(24 * 3600)));
+    server.ban(&app, &alice_id, Duration::from_secs(24 * 3600)).await.unwrap();
     assert_eq!(state(&mut events, ConnectionState::Aborted).await, ConnectionChangeReason::BannedByServer);
     sleep(Duration::from_secs(600)).await;
     assert!(!alice.connection_state().is_logged_in());
@@ -201,7 +201,7 @@ async fn a_banned_user_is_back_soon_after_the_ban_is_lifted() {
         .filter(|event| matches!(event, RtmEvent::ConnectionStateChanged { state: ConnectionState::Connecting, .. }))
         .count();
     assert!((10..30).contains(&attempts), "{attempts}");
-    server.unban(&app, &alice_id);
+    server.unban(&app, &alice_id).await.unwrap();
     let begun = Instant::now();
     state(&mut events, ConnectionState::Connected).await;
     assert!(begun.elapsed() <= Duration::from_secs(61), "{:?}", begun.elapsed());

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use rtm_codec::{
-    AttributeKey, InstanceId, MessageId, PeerMessage, Refusal, RequestId, SendOutcome, SessionId, SessionTicket, Text,
+    AttributeKey, InstanceId, MessageId, PeerMessage, Refusal, RequestId, Revision, SendOutcome, SessionId, SessionTicket, Text,
     UserId,
 };
 
@@ -142,6 +142,27 @@ pub enum ProjectParcel {
     SayAgain,
     /// A message was stored for a user whose session is there: it is to read what is stored once more.
     StoredFor {
+        /// Whose.
+        user_id: UserId,
+    },
+    /// What is refused to a user from now on, or to all users.
+    Restricted {
+        /// To whom; `None` for all users.
+        user_id: Option<UserId>,
+        /// The higher one holds.
+        revision: Revision,
+        /// Until when its logins are refused, in milliseconds since the Unix epoch; 0 for no ban.
+        banned_until: u64,
+        /// From when on its tokens are good, in milliseconds since the Unix epoch.
+        tokens_from: u64,
+    },
+    /// An operator ends the session that a user has there.
+    Kick {
+        /// Whose.
+        user_id: UserId,
+    },
+    /// An operator removes what is kept of a user: its attributes and subscriptions go.
+    ForgetUser {
         /// Whose.
         user_id: UserId,
     },

@@ -73,6 +73,9 @@ enums! {
         17 SayAgain
         18 StoredFor { user_id }
         19 Gateway { id word }
+        20 Restricted { user_id revision banned_until tokens_from }
+        21 Kick { user_id }
+        22 ForgetUser { user_id }
     }
     Verdict {
         0 NotHere

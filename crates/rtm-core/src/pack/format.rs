@@ -55,6 +55,14 @@ pub(crate) struct PackV3 {
     pub(crate) given: Vec<GivenV1>,
 }
 
+/// A session in the fourth version.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) struct PackV4 {
+    pub(crate) session: PackV3,
+    /// When its token was issued, in milliseconds since the Unix epoch; 0 if that is not known or there is none.
+    pub(crate) token_issued_at_ms: u64,
+}
+
 /// An invitation that was given to the user of the session.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) struct GivenV1 {
@@ -321,7 +329,7 @@ pub(crate) struct InvitationV1 {
 }
 
 /// The bytes of a session; `None` if they are more than may be unpacked.
-pub(super) fn encode(pack: &PackV3) -> Option<Vec<u8>> {
+pub(super) fn encode(pack: &PackV4) -> Option<Vec<u8>> {
     let mut bytes = vec![VERSION];
     // The format can say everything, and a vector takes everything.
     bincode::encode_into_std_write(pack, &mut bytes, CONFIG).ok()?;
@@ -330,7 +338,7 @@ pub(super) fn encode(pack: &PackV3) -> Option<Vec<u8>> {
 
 /// Reads what [`encode`] wrote, in this version or an earlier one. What is set aside for it is bounded, whatever the
 /// bytes are.
-pub(super) fn decode(bytes: &[u8]) -> Result<PackV3, UnpackErrorKind> {
+pub(super) fn decode(bytes: &[u8]) -> Result<PackV4, UnpackErrorKind> {
     let (&version, body) = bytes.split_first().ok_or(UnpackErrorKind::Damaged)?;
     if !(1..=VERSION).contains(&version) {
         return Err(UnpackErrorKind::Version(version));
@@ -338,13 +346,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV3, UnpackErrorKind> {
     if bytes.len() > PACK_BYTES {
         return Err(UnpackErrorKind::TooLarge);
     }
-    let without_lanes = |session| PackV3 { session, lanes: None, channels: None, given: Vec::new() };
+    let issued_somewhen = |session| PackV4 { session, token_issued_at_ms: 0 };
+    let without_lanes =
+        |session| issued_somewhen(PackV3 { session, lanes: None, channels: None, given: Vec::new() });
     match version {
         1 => {
             let session = read(body)?;
             Ok(without_lanes(PackV2 { session, subscribes_once: false, subscriptions_seen_ms: 0 }))
         }
         2 => read(body).map(without_lanes),
+        3 => read(body).map(issued_somewhen),
         _ => read(body),
     }
 }
@@ -357,7 +368,7 @@ fn read<T: Decode<()>>(body: &[u8]) -> Result<T, UnpackErrorKind> {
     }
 }
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// How large a pack may be. A session holds 8 MiB at most with the usual settings, which here take less.
 const PACK_BYTES: usize = 32 * 1024 * 1024;

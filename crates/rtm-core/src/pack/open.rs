@@ -11,7 +11,7 @@ use super::{
     COUNTED_CALLS, UnpackErrorKind,
     format::{
         self, ChannelsV1, CountedV1, GivenV1, Id, InvitationV1, LanesV1, MembershipV1, Moment, NodeV1, NoteV1, PackV1,
-        PackV2, PackV3, QueuedV1, WatchingV1,
+        PackV2, PackV3, PackV4, QueuedV1, WatchingV1,
     },
     times::PackTime,
 };
@@ -85,7 +85,8 @@ pub(crate) struct UnpackedMembership {
 
 impl Opened {
     pub(super) fn read(core: &Core, now: Now, bytes: &[u8]) -> Result<Self, UnpackErrorKind> {
-        let PackV3 { session, lanes, channels, given } = format::decode(bytes)?;
+        let PackV4 { session, token_issued_at_ms } = format::decode(bytes)?;
+        let PackV3 { session, lanes, channels, given } = session;
         let PackV2 { session: pack, subscribes_once, subscriptions_seen_ms } = session;
         if pack.app_id.0 != core.config.app_id {
             return Err(UnpackErrorKind::OtherProject);
@@ -93,7 +94,8 @@ impl Opened {
         if core.session_of(&pack.user_id.0).is_some() {
             return Err(UnpackErrorKind::UserHasSession);
         }
-        let opened = Self::open(core, now, pack, lanes, subscribes_once).ok_or(UnpackErrorKind::Inconsistent)?;
+        let opened =
+            Self::open(core, now, pack, lanes, (subscribes_once, token_issued_at_ms)).ok_or(UnpackErrorKind::Inconsistent)?;
         let channels = match channels {
             Some(packed) => Some(
                 self::channels(packed)
@@ -108,7 +110,13 @@ impl Opened {
         Ok(Self { subscriptions_seen_ms, channels, given, ..opened })
     }
 
-    fn open(core: &Core, now: Now, mut pack: PackV1, lanes: Option<LanesV1>, subscribes_once: bool) -> Option<Self> {
+    fn open(
+        core: &Core,
+        now: Now,
+        mut pack: PackV1,
+        lanes: Option<LanesV1>,
+        (subscribes_once, token_issued_at_ms): (bool, u64),
+    ) -> Option<Self> {
         let (settings, time) = (&core.config.settings, PackTime(now.instant));
         let mut room = Room::new(settings);
         let events = room.events(pack.stream.events)?;
@@ -118,7 +126,7 @@ impl Opened {
             user_id: pack.user_id.0,
             id: SessionId(pack.session),
             parts: Parts {
-                terms: Terms::unpack(pack.terms, subscribes_once, time),
+                terms: Terms::unpack(pack.terms, subscribes_once, token_issued_at_ms, time),
                 liveness: Liveness::unpack(&pack.liveness, time),
                 stream: Stream::unpack(&pack.stream.position, events.len())?,
                 receipts: Receipts::unpack(&pack.receipts, time),

@@ -6,7 +6,7 @@ use rtm_codec::{Budgets, ChannelId, LimitedCall, UserId};
 
 use super::{
     COUNTED_CALLS,
-    format::{ChannelsV1, CountedV1, Id, Moment, NodeV1, PackV1, PackV2, PackV3},
+    format::{ChannelsV1, CountedV1, Id, Moment, NodeV1, PackV1, PackV2, PackV3, PackV4},
     times::PackTime,
 };
 use crate::{
@@ -28,7 +28,7 @@ impl<'a> Packer<'a> {
     }
 
     /// `None` while the store is at work for the session.
-    pub(super) fn pack(self, key: SessionKey) -> Option<PackV3> {
+    pub(super) fn pack(self, key: SessionKey) -> Option<PackV4> {
         let session = self.core.hub.sessions.get(key)?;
         let user = self.core.users.get(session.user)?;
         let sent = user.invitations.iter().filter_map(|key| self.core.invitations.get(*key));
@@ -56,12 +56,13 @@ impl<'a> Packer<'a> {
             subscribes_once: session.terms.abilities().subscribes_once,
             subscriptions_seen_ms: self.core.subscriptions.packed_seen_ms(&subscriber),
         };
-        Some(PackV3 {
+        let session_v3 = PackV3 {
             session: session_v2,
             lanes: session.lanes.as_ref().map(|lanes| lanes.pack(self)),
             channels: self.channels(key),
             given: self.core.edge.as_ref().map_or_else(Vec::new, |edge| edge.given.pack(self, &user.id)),
-        })
+        };
+        Some(PackV4 { session: session_v3, token_issued_at_ms: session.terms.token_issued_at() })
     }
 
     fn channels(self, key: SessionKey) -> Option<ChannelsV1> {

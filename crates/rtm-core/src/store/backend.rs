@@ -90,6 +90,8 @@ pub struct BackendStats {
     pub forgotten_revisions: u64,
     /// Clients with subscriptions.
     pub subscribers: u64,
+    /// Users to whom something is refused, and projects that refuse something to all.
+    pub restricted: u64,
     /// Places (records, logs, keys) that were found damaged since the store was opened: each counts once, and at most
     /// 10,000 do. The log has an ERROR for each.
     pub damaged: u64,
@@ -110,6 +112,7 @@ impl BackendStats {
             StateKind::ChannelAttributes => &mut self.channels,
             StateKind::ForgottenRevision => &mut self.forgotten_revisions,
             StateKind::Subscriptions => &mut self.subscribers,
+            StateKind::Restrictions => &mut self.restricted,
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum StateKey {
     ForgottenRevision,
     /// Whom a client object of a user is subscribed to.
     Subscriptions(UserId, InstanceId),
+    /// What is refused to a user; `None` for all users of the project.
+    Restrictions(Option<UserId>),
 }
 
 /// The kinds of state.
@@ -46,6 +48,8 @@ pub enum StateKind {
     ForgottenRevision,
     /// Subscriptions of clients to users.
     Subscriptions,
+    /// What is refused to users.
+    Restrictions,
 }
 
 /// Where messages with history are said.
@@ -118,13 +122,15 @@ impl StateKey {
             Self::ChannelAttributes(_) => StateKind::ChannelAttributes,
             Self::ForgottenRevision => StateKind::ForgottenRevision,
             Self::Subscriptions(..) => StateKind::Subscriptions,
+            Self::Restrictions(_) => StateKind::Restrictions,
         }
     }
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ChannelAttributes, Self::ForgottenRevision, Self::Subscriptions];
+    pub const ALL: [Self; 4] =
+        [Self::ChannelAttributes, Self::ForgottenRevision, Self::Subscriptions, Self::Restrictions];
 
     /// Its name: what a store calls the table, bucket or stream of such values.
     #[must_use]
@@ -133,6 +139,7 @@ impl StateKind {
             Self::ChannelAttributes => "channel_attributes",
             Self::ForgottenRevision => "forgotten_revision",
             Self::Subscriptions => "subscriptions",
+            Self::Restrictions => "restrictions",
         }
     }
 }

@@ -87,9 +87,15 @@ impl Memory {
                 }
                 StoreAnswer::Done
             }
-            StoreWork::Delete { key } => {
+            StoreWork::Delete { key, expected } => {
                 let kind = key.kind();
-                if self.state.remove(&(Arc::clone(app_id), key)).is_some() {
+                let key = (Arc::clone(app_id), key);
+                if let (Some(expected), Some(kept)) = (expected, self.state.get(&key))
+                    && kept.revision() != expected
+                {
+                    return StoreAnswer::Conflict { kept: Some(kept.clone()) };
+                }
+                if self.state.remove(&key).is_some() {
                     *self.stats.values(kind) -= 1;
                 }
                 StoreAnswer::Done

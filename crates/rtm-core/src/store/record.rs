@@ -9,7 +9,9 @@ use rtm_codec::{
     UserId,
 };
 
-use super::{Conversation, LogEntry, LogKey, LogKind, StateKey, StateKind, StateValue, StoredMessage, Subscriptions};
+use super::{
+    Conversation, LogEntry, LogKey, LogKind, Restrictions, StateKey, StateKind, StateValue, StoredMessage, Subscriptions,
+};
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +92,8 @@ impl StateKey {
             Self::ChannelAttributes(channel_id) => channel_id.as_str().into(),
             Self::ForgottenRevision => FORGOTTEN_REVISION.into(),
             Self::Subscriptions(user_id, instance) => format!("{user_id}\0{instance}").into(),
+            Self::Restrictions(Some(user_id)) => format!("u\0{user_id}").into(),
+            Self::Restrictions(None) => ALL_USERS.into(),
         }
     }
 
@@ -108,6 +112,11 @@ impl StateKey {
                 let user_id = UserId::new(user_id).map_err(|_| RecordError::Damaged)?;
                 let instance = InstanceId::new(instance).map_err(|_| RecordError::Damaged)?;
                 Ok(Self::Subscriptions(user_id, instance))
+            }
+            StateKind::Restrictions if key == ALL_USERS => Ok(Self::Restrictions(None)),
+            StateKind::Restrictions => {
+                let user_id = key.strip_prefix("u\0").ok_or(RecordError::Damaged)?;
+                UserId::new(user_id).map(|user_id| Self::Restrictions(Some(user_id))).map_err(|_| RecordError::Damaged)
             }
         }
     }
@@ -129,6 +138,10 @@ impl StateValue {
                 record.extend(last_seen_ts.to_le_bytes());
                 peers.iter().for_each(|peer| short_text(&mut record, peer.as_str()));
                 record
+            }
+            Self::Restrictions(Restrictions { revision, banned_until, tokens_from }) => {
+                let numbers = [revision.0, *banned_until, *tokens_from];
+                std::iter::once(VERSION).chain(numbers.into_iter().flat_map(u64::to_le_bytes)).collect()
             }
         }
     }
@@ -158,6 +171,15 @@ impl StateValue {
                     peers.push(reader.user_id()?);
                 }
                 Ok(Self::Subscriptions(Subscriptions { last_seen_ts, peers }))
+            }
+            StateKind::Restrictions => {
+                let mut reader = Reader::new(record)?;
+                let revision = Revision(reader.u64()?);
+                let (banned_until, tokens_from) = (reader.u64()?, reader.u64()?);
+                match reader.rest() {
+                    [] => Ok(Self::Restrictions(Restrictions { revision, banned_until, tokens_from })),
+                    _ => Err(RecordError::Damaged),
+                }
             }
         }
     }
@@ -292,6 +314,8 @@ impl<'a> Reader<'a> {
 const VERSION: u8 = 1;
 /// The one key of its kind.
 const FORGOTTEN_REVISION: &str = "channels";
+/// The key of what is refused to all users.
+const ALL_USERS: &str = "all";
 const TEXT: u8 = 0;
 const BINARY: u8 = 1;
 const VALUE: u8 = 2;
@@ -315,6 +339,10 @@ mod tests {
     fn subscriptions() -> Subscriptions {
         let peers = ["bob", "carol"].map(|id| UserId::new(id).unwrap()).to_vec();
         Subscriptions { last_seen_ts: 1_700_000_000_000, peers }
+    }
+
+    fn restrictions() -> Restrictions {
+        Restrictions { revision: Revision(7), banned_until: u64::MAX, tokens_from: 1_700_000_000_000 }
     }
 
     #[test]
@@ -373,6 +401,8 @@ mod tests {
         assert_eq!(encode_attributes(&attributes()), golden);
         let golden = b"\x01\x00\x68\xe5\xcf\x8b\x01\0\0\x03bob\x05carol";
         assert_eq!(StateValue::Subscriptions(subscriptions()).encode(), golden);
+        let golden = b"\x01\x07\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x00\x68\xe5\xcf\x8b\x01\0\0";
+        assert_eq!(StateValue::Restrictions(restrictions()).encode(), golden);
     }
 
     #[test]
@@ -386,6 +416,10 @@ mod tests {
         let read = |len: usize| StateValue::decode(StateKind::Subscriptions, &record[..len]);
         let whole: Vec<_> = (0..=record.len()).filter(|&len| read(len).is_ok()).collect();
         assert_eq!(whole, [9, 13, record.len()], "only at the ends of users");
+        let record = StateValue::Restrictions(restrictions()).encode();
+        let whole = |record: &[u8]| StateValue::decode(StateKind::Restrictions, record).is_ok();
+        assert!(whole(&record) && (0..record.len()).all(|len| !whole(&record[..len])));
+        assert!(!whole(&[&record[..], b"\0"].concat()));
         assert_eq!(decode_message(b"\x02"), Err(RecordError::Version(2)));
     }
 }

@@ -354,6 +354,10 @@ impl World {
         self.clients[client.0].welcome.as_ref()
     }
 
+    pub(crate) fn refused(&self, client: C) -> Option<&Refusal> {
+        self.clients[client.0].refused.as_ref()
+    }
+
     pub(crate) fn closed(&self, client: C) -> Option<CloseReason> {
         self.clients[client.0].closed
     }
@@ -534,7 +538,7 @@ impl World {
             self.cores[number].handle_entry(self.now, user_id, heard);
         }
         self.set_view(view);
-        for kind in [StateKind::ChannelAttributes, StateKind::ForgottenRevision, StateKind::Subscriptions] {
+        for kind in StateKind::ALL {
             let kept = read_state(&mut self.store, &AppId::new(APP_ID).unwrap(), kind).unwrap();
             kept.into_iter().for_each(|(key, value)| self.cores[number].restore(self.now, key, value));
         }

@@ -19,4 +19,5 @@ mod random;
 mod requests;
 mod rest;
 mod restarted;
+mod restrictions;
 mod stored;

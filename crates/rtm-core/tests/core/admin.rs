@@ -1,6 +1,6 @@
-//! What an operator does: draining, bans, figures.
+//! What an operator does: draining, figures.
 
-use rtm_codec::{CloseReason, ErrorKind, GetMembers, JoinChannel, Resumption};
+use rtm_codec::{CloseReason, GetMembers, JoinChannel, Resumption};
 
 use crate::harness::*;
 
@@ -44,43 +44,6 @@ fn a_connection_that_the_shell_closes_can_be_resumed() {
     assert_eq!(world.welcome(again).resumption, Resumption::Resumed);
     assert_eq!(world.texts(again), ["x"]);
     assert_eq!(world.call(again, GetMembers { channel_id: room("r") }).unwrap(), [uid("alice")]);
-}
-
-#[test]
-fn a_banned_user_is_out_and_stays_out_until_then() {
-    let mut world = World::new();
-    let (alice, bob) = (world.login("alice"), world.login("bob"));
-    for client in [alice, bob] {
-        world.call(client, JoinChannel { channel_id: room("r") }).unwrap();
-    }
-    world.advance(secs(2));
-    world.events(bob);
-    let until = world.now.unix_ms + 60_000;
-    assert!(world.core.ban(world.now, &uid("alice"), until));
-    world.pump();
-    assert_eq!(world.closed(alice), Some(CloseReason::Banned));
-    assert_eq!(names(&world.events(bob))[0], "MemberLeft");
-    let refused = world.try_login(login_of("alice"));
-    assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::Banned);
-    assert_eq!(world.gateway(Some("alice"), None), Err(ErrorKind::Banned));
-    world.advance(millis(59_999));
-    let refused = world.try_login(login_of("alice"));
-    assert_eq!(world.refused(refused).unwrap().kind, ErrorKind::Banned);
-    world.advance(millis(1));
-    world.login("alice");
-}
-
-#[test]
-fn a_ban_can_be_lifted_and_a_kick_is_none() {
-    let mut world = World::new();
-    assert!(!world.core.ban(world.now, &uid("alice"), u64::MAX), "there was no session");
-    assert!(world.core.unban(&uid("alice")));
-    assert!(!world.core.unban(&uid("alice")));
-    let alice = world.login("alice");
-    assert!(world.core.ban(world.now, &uid("alice"), 0));
-    world.pump();
-    assert_eq!(world.closed(alice), Some(CloseReason::Banned));
-    world.login("alice");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_clock_that_is_set_forward_drops_nothing_and_ends_no_ban() {
     let alice = world.login("alice");
     assert_eq!(world.call(alice, stored_to_peer(1, "bob", "early")).unwrap(), SendOutcome::Stored);
     let until = world.now.unix_ms + 60 * 60 * 1000;
-    world.core.ban(world.now, &uid("carol"), until);
+    world.ban("carol", until);
     world.now.unix_ms += YEARS;
     world.advance(secs(60 * 60 - 60));
     assert_eq!(world.gateway(Some("carol"), None), Err(ErrorKind::Banned));

@@ -11,7 +11,7 @@ use rtm_codec::{
     ServerFrame, Text, Token, UserId, Welcome, Wire,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
-use rtm_core::{ConnId, Core, HttpId, Now, Outgoing, ProjectConfig};
+use rtm_core::{AdminAnswer, AdminCall, ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Restriction};
 
 use crate::store::MemoryStore;
 
@@ -30,6 +30,7 @@ struct Client {
     refused: Option<Refusal>,
     closed: Option<CloseReason>,
     hung_up: bool,
+    is_kicked: bool,
     /// Whether the socket is there.
     is_open: bool,
     /// Whether it pings as it should while time passes.
@@ -168,6 +169,7 @@ impl World {
             refused: None,
             closed: None,
             hung_up: false,
+            is_kicked: false,
             is_open: true,
             is_alive: true,
             acks: true,
@@ -296,6 +298,11 @@ impl World {
         self.clients[client.0].refused.clone()
     }
 
+    /// Whether an operator has ended its session.
+    pub(crate) fn is_kicked(&self, client: C) -> bool {
+        self.clients[client.0].is_kicked
+    }
+
     pub(crate) fn hung_up(&self, client: C) -> bool {
         self.clients[client.0].hung_up
     }
@@ -403,6 +410,35 @@ impl World {
         }
     }
 
+    /// An operator calls.
+    pub(crate) fn admin(&mut self, call: AdminCall) -> Result<AdminAnswer, Refusal> {
+        let id = self.core.admin(self.now, call);
+        self.pump();
+        self.admin_answer(id).expect("a call of an operator is not answered")
+    }
+
+    /// The answer to a call of an operator, if it has come.
+    pub(crate) fn admin_answer(&mut self, id: HttpId) -> Option<Result<AdminAnswer, Refusal>> {
+        let mut answers = Vec::new();
+        self.core.take_admin_answers(&mut answers);
+        answers.into_iter().find(|(answered, _)| *answered == id).map(|(_, answer)| answer)
+    }
+
+    pub(crate) fn restrict(&mut self, user: Option<&str>, restriction: Restriction) -> bool {
+        match self.admin(AdminCall::Restrict { user_id: user.map(uid), restriction }) {
+            Ok(AdminAnswer::Restricted { changed }) => changed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn ban(&mut self, user: &str, until: u64) -> bool {
+        self.restrict(Some(user), Restriction::BannedUntil(until))
+    }
+
+    pub(crate) fn kick(&mut self, user: &str) -> bool {
+        self.admin(AdminCall::Kick(uid(user))) == Ok(AdminAnswer::Kicked { had_session: true })
+    }
+
     /// Moves everything: jobs to the store, answers back, output to the clients, acknowledgements back.
     pub(crate) fn pump(&mut self) {
         loop {
@@ -477,6 +513,7 @@ impl World {
         }
         if state.closed.is_some() || state.hung_up {
             state.is_open = false;
+            state.is_kicked = self.core.is_kicked(state.conn);
             self.core.disconnect(self.now, state.conn);
         } else if state.acks && got_events {
             state.consumed = state.received;

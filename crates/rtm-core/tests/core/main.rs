@@ -21,6 +21,7 @@ mod presence;
 mod random;
 mod reconfigure;
 mod rest;
+mod restrictions;
 mod resume;
 mod returning;
 mod robustness;

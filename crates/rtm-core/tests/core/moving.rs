@@ -225,11 +225,11 @@ fn a_session_is_packed_once_and_unpacked_once() {
     assert_eq!(world.core.stats().sessions, 1);
 }
 
-/// `packs/3.hex` is what this format was when it was first written. A later format is another version, and this one
+/// `packs/4.hex` is what this format was when it was first written. A later format is another version, and this one
 /// is still read.
 #[test]
 fn a_pack_of_this_format_has_the_bytes_that_it_had_and_is_read() {
-    let kept = bytes(include_str!("packs/3.hex"));
+    let kept = bytes(include_str!("packs/4.hex"));
     assert_eq!(rich_pack(), kept, "the bytes of a pack changed: that is a new version");
     is_read(&kept);
 }
@@ -238,6 +238,7 @@ fn a_pack_of_this_format_has_the_bytes_that_it_had_and_is_read() {
 fn packs_of_earlier_formats_are_read() {
     is_read(&bytes(include_str!("packs/1.hex")));
     is_read(&bytes(include_str!("packs/2.hex")));
+    is_read(&bytes(include_str!("packs/3.hex")));
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -263,7 +264,7 @@ fn a_pack_of_another_project_is_refused() {
 #[test]
 fn a_pack_of_another_version_is_refused_by_its_number() {
     let mut pack = rich_pack();
-    for version in [0, 4, 255] {
+    for version in [0, 5, 255] {
         pack[0] = version;
         assert_eq!(unpack_error(&mut World::new(), &pack), UnpackErrorKind::Version(version));
     }

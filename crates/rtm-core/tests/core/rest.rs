@@ -185,7 +185,7 @@ fn a_token_sends_as_its_user_alone_and_reads_what_is_its_users() {
         let refused = try_call(&mut world, &alice, call).unwrap().unwrap_err();
         assert_eq!(refused.kind, ErrorKind::NotAuthorized);
     }
-    world.core.ban(world.now, &uid("alice"), u64::MAX);
+    world.ban("alice", u64::MAX);
     let refused = try_call(&mut world, &alice, RestCall::SendToPeer(to_bob("hello"))).unwrap().unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Banned);
 }

@@ -134,12 +134,12 @@ fn another_object_a_logout_and_a_kick_end_them() {
             world.login_with(other_object("alice", 2));
         },
         |world, _| {
-            world.core.ban(world.now, &uid("alice"), 0);
+            world.kick("alice");
         },
         |world, alice| {
             world.cut(alice);
             world.advance(secs(130));
-            world.core.ban(world.now, &uid("alice"), 0);
+            world.kick("alice");
         },
     ];
     for end in ends {

@@ -11,6 +11,7 @@ use axum::{
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use rtm_codec::{ErrorKind, Refusal};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A part of a request, which is refused as everything else is if it cannot be read.
@@ -72,8 +73,36 @@ impl ApiError {
         Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_often", message }
     }
 
+    /// An operation was refused, or failed.
+    fn failed(refusal: &Refusal) -> Self {
+        let message = match refusal.detail.as_str() {
+            "" => refusal.kind.to_string(),
+            detail => detail.to_owned(),
+        };
+        match refusal.kind {
+            ErrorKind::Failure | ErrorKind::Timeout => {
+                Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "failed", message }
+            }
+            ErrorKind::TooOften => Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_often", message },
+            ErrorKind::ExceedLimit => Self { status: StatusCode::CONFLICT, code: "too_much", message },
+            _ => Self { status: StatusCode::BAD_REQUEST, code: "invalid_argument", message },
+        }
+    }
+
+    /// Something did not do what it promises.
+    pub(super) fn internal() -> Self {
+        let message = "the server gave another answer than it should".to_owned();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message }
+    }
+
     pub(super) fn unavailable(message: &str) -> Self {
         Self { status: StatusCode::CONFLICT, code: "unavailable", message: message.into() }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::failed(&refusal)
     }
 }
 

@@ -6,13 +6,14 @@ use axum::{
     Extension, Json, Router,
     extract::{Query, State},
     middleware,
-    routing::{get, post},
+    routing::{delete, get, post, put},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     Admin,
     access::{self, Caller},
+    actions,
     answers::{ApiError, Checked, List, rfc3339},
     audit::Entry,
     channels,
@@ -96,10 +97,14 @@ pub(super) fn router(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
         .route("/audit", get(audit))
         .route("/projects/{app_id}/sessions", get(users::sessions))
         .route("/projects/{app_id}/closed", get(users::closed))
-        .route("/projects/{app_id}/bans", get(users::bans))
+        .route("/projects/{app_id}/bans", get(actions::restrictions))
         .route("/projects/{app_id}/users/{user_id}", get(users::user))
-        .route("/projects/{app_id}/users/{user_id}/kick", post(users::kick))
-        .route("/projects/{app_id}/users/{user_id}/ban", axum::routing::put(users::ban).delete(users::unban))
+        .route("/projects/{app_id}/users/{user_id}/kick", post(actions::kick))
+        .route("/projects/{app_id}/users/{user_id}/ban", put(actions::ban).delete(actions::unban))
+        .route("/projects/{app_id}/users/{user_id}/revoke-tokens", post(actions::revoke_tokens))
+        .route("/projects/{app_id}/users/{user_id}/data", delete(actions::delete_data))
+        .route("/projects/{app_id}/users/{user_id}/stored", get(actions::stored))
+        .route("/projects/{app_id}/revoke-tokens", post(actions::revoke_all_tokens))
         .route("/projects/{app_id}/channels", get(channels::list))
         .route("/projects/{app_id}/channels/{channel_id}", get(channels::channel))
         .route("/projects/{app_id}/channels/{channel_id}/members", get(channels::members))

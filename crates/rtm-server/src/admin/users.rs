@@ -1,12 +1,12 @@
 //! The calls of the API on sessions and users.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
     extract::{Path, Query, State},
 };
-use rtm_codec::{PeerOnlineState, UserId};
+use rtm_codec::PeerOnlineState;
 use rtm_core::SessionInfo;
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
@@ -14,6 +14,7 @@ use tokio::task::yield_now;
 use super::{
     Admin,
     access::Caller,
+    actions::{RestrictionsAnswer, read_user},
     answers::{ApiError, Checked, List, rfc3339},
     calls::{Part, after},
     config::AdminRole,
@@ -56,19 +57,8 @@ pub(super) struct UserAnswer {
     watchers: usize,
     invitations: usize,
     attributes: serde_json::Map<String, serde_json::Value>,
-    banned_until: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct BanAnswer {
-    user_id: String,
-    banned_until: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Done {
-    /// Whether there was anything to be done.
-    done: bool,
+    #[serde(flatten)]
+    restrictions: RestrictionsAnswer,
 }
 
 /// What part of the sessions is wanted.
@@ -80,14 +70,6 @@ pub(super) struct SessionFilter {
     state: Option<String>,
     /// Only users whose ids begin so.
     prefix: Option<String>,
-}
-
-/// For how long a user is banned.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BanRequest {
-    until: Option<String>,
-    r#for: Option<String>,
 }
 
 pub(super) async fn sessions(
@@ -169,75 +151,8 @@ pub(super) async fn user(
         watchers: info.watchers,
         invitations: info.invitations,
         attributes: info.attributes.into_iter().map(attribute).collect(),
-        banned_until: info.banned_for.map(after),
+        restrictions: info.restrictions.into(),
     }))
-}
-
-pub(super) async fn bans(
-    State(admin): State<Arc<Admin>>,
-    Extension(caller): Extension<Caller>,
-    Checked(Path(app_id)): Checked<Path<String>>,
-    Checked(Query(part)): Checked<Query<Part>>,
-) -> Result<Json<List<BanAnswer>>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
-    let last = part.cursor.as_deref().map(read_user).transpose()?;
-    let bans = project.look(|core, _, now| core.inspect_bans(now, last.as_ref(), part.limit()));
-    let next = bans.last().filter(|_| bans.len() == part.limit()).map(|(user_id, _)| user_id.to_string());
-    let answer =
-        |(user_id, left): (UserId, Duration)| BanAnswer { user_id: user_id.to_string(), banned_until: after(left) };
-    Ok(Json(List { items: bans.into_iter().map(answer).collect(), next }))
-}
-
-pub(super) async fn kick(
-    State(admin): State<Arc<Admin>>,
-    Extension(caller): Extension<Caller>,
-    Checked(Path((app_id, user_id))): Checked<Path<(String, String)>>,
-) -> Result<Json<Done>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
-    let user_id = read_user(&user_id)?;
-    let done = project.ban(&user_id, 0);
-    admin.audit.record(&caller, "kick", format!("{app_id}/{user_id}"));
-    Ok(Json(Done { done }))
-}
-
-pub(super) async fn ban(
-    State(admin): State<Arc<Admin>>,
-    Extension(caller): Extension<Caller>,
-    Checked(Path((app_id, user_id))): Checked<Path<(String, String)>>,
-    Checked(Json(request)): Checked<Json<BanRequest>>,
-) -> Result<Json<BanAnswer>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
-    let user_id = read_user(&user_id)?;
-    let now = std::time::SystemTime::now();
-    let until = match (request.until, request.r#for) {
-        (Some(until), None) => humantime::parse_rfc3339(&until)
-            .map_err(|_| ApiError::bad_request("until is a time like 2030-01-31T12:00:00Z"))?,
-        (None, Some(time)) => humantime::parse_duration(&time)
-            .ok()
-            .and_then(|time| now.checked_add(time))
-            .ok_or_else(|| ApiError::bad_request("for is a time like 10m, 24h or 7d"))?,
-        _ => return Err(ApiError::bad_request("say either until or for")),
-    };
-    let unix = until.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if until <= now {
-        return Err(ApiError::bad_request("this time is over: to end a session only, use kick"));
-    }
-    project.ban(&user_id, unix.as_millis().try_into().unwrap_or(u64::MAX));
-    let banned_until = rfc3339(until);
-    admin.audit.record(&caller, "ban", format!("{app_id}/{user_id} until {banned_until}"));
-    Ok(Json(BanAnswer { user_id: user_id.to_string(), banned_until }))
-}
-
-pub(super) async fn unban(
-    State(admin): State<Arc<Admin>>,
-    Extension(caller): Extension<Caller>,
-    Checked(Path((app_id, user_id))): Checked<Path<(String, String)>>,
-) -> Result<Json<Done>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
-    let user_id = read_user(&user_id)?;
-    let done = project.unban(&user_id);
-    admin.audit.record(&caller, "unban", format!("{app_id}/{user_id}"));
-    Ok(Json(Done { done }))
 }
 
 fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
@@ -257,10 +172,6 @@ fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
         queued_events: info.queued_events,
         queued_bytes: info.queued_bytes,
     }
-}
-
-fn read_user(text: &str) -> Result<UserId, ApiError> {
-    UserId::new(text).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 fn state_name(state: PeerOnlineState) -> &'static str {

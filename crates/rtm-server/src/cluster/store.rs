@@ -106,7 +106,7 @@ impl NatsStore {
             }
             StoreWork::Count { span } => self.count_found(app_id, &span, until).await,
             StoreWork::Put { key, value, expected } => self.put(app_id, &key, &value, expected, until).await,
-            StoreWork::Delete { key } => self.delete(app_id, &key, until).await,
+            StoreWork::Delete { key, expected } => self.delete(app_id, &key, expected, until).await,
             StoreWork::List { kind, after, max_bytes } => {
                 self.list(app_id, kind, after.as_ref(), Page::new(usize::MAX, max_bytes), until).await
             }

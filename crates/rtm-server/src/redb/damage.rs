@@ -49,7 +49,7 @@ pub(super) fn place(app: &str, work: &StoreWork) -> String {
             format!("{} {app} {:?}", log.kind().name(), log.to_text())
         }
         StoreWork::Expire { kind, .. } => format!("{} {app}, by age", kind.name()),
-        StoreWork::Put { key, .. } | StoreWork::Delete { key } => {
+        StoreWork::Put { key, .. } | StoreWork::Delete { key, .. } => {
             format!("{} {app} {:?}", key.kind().name(), key.to_text())
         }
         StoreWork::Search { span, .. } | StoreWork::Count { span } => format!("history {app}, of {:?}", span.filter),

@@ -79,11 +79,7 @@ impl<'t> Tables<'t> {
                 Ok(StoreAnswer::Counted(count))
             }
             StoreWork::Put { key, value, expected } => self.put(app, key, value, *expected),
-            StoreWork::Delete { key } => {
-                let was_there = self.state(key.kind())?.remove((app, &*key.to_text()))?.is_some();
-                self.changed |= was_there;
-                Ok(StoreAnswer::Done)
-            }
+            StoreWork::Delete { key, expected } => self.delete(app, key, *expected),
             StoreWork::List { kind, after, max_bytes } => {
                 self.list(app, *kind, after.as_ref(), Page::new(usize::MAX, *max_bytes))
             }
@@ -114,6 +110,22 @@ impl<'t> Tables<'t> {
         };
         self.last_place = Some(last + 1);
         Ok(Place(last + 1))
+    }
+
+    fn delete(&mut self, app: &str, key: &StateKey, expected: Option<Revision>) -> Result<StoreAnswer, Fault> {
+        let (kind, damage) = (key.kind(), self.damage);
+        let key = key.to_text();
+        let table = self.state(kind)?;
+        if let Some(expected) = expected {
+            let kept =
+                table.get((app, &*key))?.and_then(|record| decode_value(kind, app, &key, record.value(), damage));
+            if kept.as_ref().is_some_and(|kept| kept.revision() != expected) {
+                return Ok(StoreAnswer::Conflict { kept });
+            }
+        }
+        let was_there = table.remove((app, &*key))?.is_some();
+        self.changed |= was_there;
+        Ok(StoreAnswer::Done)
     }
 
     fn put(
@@ -455,6 +467,7 @@ pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static
         StateKind::ChannelAttributes => "state_channel_attributes",
         StateKind::ForgottenRevision => "state_forgotten_revision",
         StateKind::Subscriptions => "state_subscriptions",
+        StateKind::Restrictions => "state_restrictions",
     })
 }
 

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use rtm_codec::{ChannelId, ClientFrame, CloseReason, ErrorKind, JoinChannel, ServerFrame, Wire};
+use rtm_codec::{
+    ChannelId, ClientFrame, CloseReason, ErrorKind, JoinChannel, MessageId, SendMessageToPeer, ServerFrame, Wire,
+};
 use rtm_server::{AdminKey, AdminRole, CallLimits, LogControl, Server};
 use tokio::net::TcpStream;
 
@@ -81,7 +83,7 @@ async fn each_series_has_its_name_and_labels_from_the_start() {
     let families: Vec<_> = families.into_iter().collect();
     assert_eq!(families.join("\n"), SERIES.trim(), "names and labels are for ever: dashboards have them");
     for (family, count) in [
-        ("rtm_connections_closed_total{", CloseReason::ALL.len() + 2),
+        ("rtm_connections_closed_total{", CloseReason::ALL.len() + 3),
         ("rtm_calls_total{", 26),
         ("rtm_calls_refused_total{", 8),
         ("rtm_logins_total{", 10),
@@ -267,9 +269,87 @@ async fn an_operator_kicks_bans_and_unbans_and_all_of_it_is_written_down() {
         let (status, answer) = call(admin, &operate, "PUT", &format!("{user}/ban"), body).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &"invalid_argument".into()), "{body}: {answer}");
     }
+    let (_, closed) = call(admin, &operate, "GET", &format!("/projects/{APP}/closed"), "").await;
+    let reasons = closed["items"].as_array().unwrap().iter().map(|closed| closed["reason"].as_str().unwrap());
+    assert_eq!(reasons.filter(|reason| *reason != "gone").collect::<Vec<_>>(), ["refused", "banned", "kicked"]);
     // The longest time that can be written.
     let (status, ban) = call(admin, &operate, "PUT", &format!("{user}/ban"), r#"{"for":"100000000000s"}"#).await;
     assert_eq!(status, 200, "{ban}");
+}
+
+#[tokio::test]
+async fn bans_and_revoked_tokens_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (key, operate) = AdminKey::generate("support", AdminRole::Admin).unwrap();
+    let start = async || {
+        let server = server_with(|config| {
+            config.data_dir = Some(directory.path().to_owned());
+            config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+            config.admin.keys = vec![key.clone()];
+        });
+        let server = server.await;
+        let admin = server.admin_addrs()[0];
+        (server, admin)
+    };
+    let (server, admin) = start().await;
+    let ban = async |user: &str, body: &str| {
+        let (status, answer) = call(admin, &operate, "PUT", &format!("/projects/{APP}/users/{user}/ban"), body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["banned_until"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(ban("alice", r#"{"until":"forever"}"#).await, "forever");
+    let until = ban("bob", r#"{"for":"10m"}"#).await;
+    ban("carol", r#"{"for":"10m"}"#).await;
+    let path = format!("/projects/{APP}/users/carol/ban");
+    assert_eq!(call(admin, &operate, "DELETE", &path, "").await.1["done"], true);
+    let path = format!("/projects/{APP}/users/dave/revoke-tokens");
+    let body = r#"{"issued_before":"2026-01-01T00:00:00Z"}"#;
+    assert_eq!(call(admin, &operate, "POST", &path, body).await.0, 200);
+    let path = format!("/projects/{APP}/revoke-tokens");
+    assert_eq!(call(admin, &operate, "POST", &path, body).await.0, 200);
+    server.shutdown().await;
+
+    let (server, admin) = start().await;
+    let (_, bans) = call(admin, &operate, "GET", &format!("/projects/{APP}/bans"), "").await;
+    let before = "2026-01-01T00:00:00.000Z";
+    let wanted = serde_json::json!([
+        { "user_id": "alice", "banned_until": "forever", "tokens_revoked_before": null },
+        { "user_id": "bob", "banned_until": until, "tokens_revoked_before": null },
+        { "user_id": "dave", "banned_until": null, "tokens_revoked_before": before },
+    ]);
+    assert_eq!(bans["items"], wanted);
+    let mut alice = Client::connect(server.local_addr(), Wire::Vendor).await;
+    alice.send(login("alice")).await;
+    assert!(matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::Banned));
+    Client::login(server.local_addr(), Wire::Native, "carol").await;
+    let (_, user) = call(admin, &operate, "GET", &format!("/projects/{APP}/users/alice"), "").await;
+    assert_eq!(user["banned_until"], "forever");
+}
+
+#[tokio::test]
+async fn an_operator_counts_and_removes_what_is_kept_of_a_user() {
+    let (server, admin, [read, operate, ..]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    for number in 1..=3 {
+        let message = SendMessageToPeer {
+            message_id: MessageId(number),
+            peer_id: crate::support::user("bob"),
+            message: "waits".into(),
+            enable_offline_messaging: true,
+            enable_historical_messaging: true,
+        };
+        alice.request(message).await;
+        alice.next().await;
+    }
+    let path = format!("/projects/{APP}/users/bob/stored");
+    assert_eq!(call(admin, &read, "GET", &path, "").await.1["stored_messages"], 3);
+    let data = |user: &str| format!("/projects/{APP}/users/{user}/data");
+    assert_eq!(call(admin, &read, "DELETE", &data("bob"), "").await.0, 403);
+    let (_, deleted) = call(admin, &operate, "DELETE", &data("bob"), "").await;
+    assert_eq!(deleted, serde_json::json!({ "stored_messages": 3, "history_messages": 0, "attributes": 0 }));
+    let (_, deleted) = call(admin, &operate, "DELETE", &data("alice"), "").await;
+    assert_eq!(deleted, serde_json::json!({ "stored_messages": 0, "history_messages": 3, "attributes": 0 }));
+    assert_eq!(call(admin, &read, "GET", &path, "").await.1["stored_messages"], 0);
 }
 
 #[tokio::test]

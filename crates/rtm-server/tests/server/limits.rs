@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rtm_codec::{CallLimit, ClientFrame, ErrorKind, ServerFrame, Wire};
-use rtm_server::{Certificate, ProjectConfig};
+use rtm_server::{Certificate, NotChanged, ProjectConfig};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::support::{APP, Client, GATEWAY, app_id, http, login_with, post, server_with, soon};
@@ -107,7 +107,7 @@ async fn banned_users_are_sent_away_and_kept_out() {
     let address = server.local_addr();
     let mut alice = Client::login(address, Wire::Native, "alice").await;
     let name = crate::support::user("alice");
-    assert!(server.ban(&app_id(), &name, Duration::from_secs(600)));
+    server.ban(&app_id(), &name, Duration::from_secs(600)).await.unwrap();
     let closed = alice.closed().await;
     assert_eq!(closed, Some((4003, "the user is banned".into())));
     let mut again = Client::connect(address, Wire::Native).await;
@@ -116,9 +116,12 @@ async fn banned_users_are_sent_away_and_kept_out() {
         ServerFrame::Refused(refusal) => assert_eq!(refusal.kind, ErrorKind::Banned),
         other => panic!("{other:?}"),
     }
-    assert!(server.unban(&app_id(), &name));
+    assert_eq!(server.unban(&app_id(), &name).await, Ok(true));
+    assert_eq!(server.unban(&app_id(), &name).await, Ok(false));
     let mut alice = Client::login(address, Wire::Native, "alice").await;
     alice.send(ClientFrame::Ping).await;
     assert_eq!(alice.next().await, ServerFrame::Pong);
-    assert!(!server.ban(&"F".repeat(32).parse().unwrap(), &name, Duration::ZERO));
+    assert_eq!(server.kick(&app_id(), &name).await, Ok(true));
+    assert_eq!(alice.closed().await.map(|(code, _)| code), Some(4003));
+    assert_eq!(server.kick(&"F".repeat(32).parse().unwrap(), &name).await, Err(NotChanged::NoProject));
 }

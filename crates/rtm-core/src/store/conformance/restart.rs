@@ -19,7 +19,7 @@ pub(super) fn fill(backend: &mut dyn Backend) -> Result<(), Fault> {
     for (name, revision) in [("a", 1), ("b", 2), ("a", 3)] {
         run(backend, put(name, revision, None)?)?;
     }
-    run(backend, StoreWork::Delete { key: key("b")? })?;
+    run(backend, StoreWork::Delete { key: key("b")?, expected: None })?;
     Ok(())
 }
 

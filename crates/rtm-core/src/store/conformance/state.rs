@@ -6,7 +6,9 @@ use super::{
     Fault,
     support::{APPS, app_id, bad_id, key, put, run, run_in, same, user, value, values, values_in, wrong_answer},
 };
-use crate::store::{Backend, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, Subscriptions, Task, read_state};
+use crate::store::{
+    Backend, Restrictions, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, Subscriptions, Task, read_state,
+};
 
 pub(super) fn last_put(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("what an empty store has", &values(backend)?, &vec![])?;
@@ -20,7 +22,7 @@ pub(super) fn last_put(backend: &mut dyn Backend) -> Result<(), Fault> {
     let none = StateValue::ChannelAttributes(none);
     run(backend, StoreWork::Put { key: key("a")?, value: none.clone(), expected: None })?;
     for name in ["b", "c"] {
-        same("the answer", &run(backend, StoreWork::Delete { key: key(name)? })?, &StoreAnswer::Done)?;
+        same("the answer", &run(backend, StoreWork::Delete { key: key(name)?, expected: None })?, &StoreAnswer::Done)?;
     }
     same("what is kept", &values(backend)?, &vec![(key("a")?, none)])?;
     same("how much is kept", &backend.stats()?.channels, &1)
@@ -60,7 +62,7 @@ pub(super) fn conflicts(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("a put that expects too much", &run(backend, put("a", 7, Some(6))?)?, &conflict(Some(value(5)?)))?;
     same("what is kept", &values(backend)?, &vec![(key("a")?, value(5)?)])?;
     same("a put that is right", &run(backend, put("a", 6, Some(5))?)?, &StoreAnswer::Done)?;
-    run(backend, StoreWork::Delete { key: key("a")? })?;
+    run(backend, StoreWork::Delete { key: key("a")?, expected: None })?;
     same("a put to what was deleted", &run(backend, put("a", 7, Some(6))?)?, &conflict(None))?;
     same("what is kept", &values(backend)?, &vec![])
 }
@@ -74,13 +76,49 @@ pub(super) fn one_winner(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("the answers", &answers, &vec![StoreAnswer::Done, conflict.clone(), conflict])
 }
 
+pub(super) fn deletion(backend: &mut dyn Backend) -> Result<(), Fault> {
+    let delete = |name: &str, expected| {
+        Ok::<_, Fault>(StoreWork::Delete { key: key(name)?, expected: Some(Revision(expected)) })
+    };
+    same("a deletion of nothing", &run(backend, delete("a", 5)?)?, &StoreAnswer::Done)?;
+    run(backend, put("a", 5, None)?)?;
+    let conflict = StoreAnswer::Conflict { kept: Some(value(5)?) };
+    for expected in [0, 4, 6] {
+        same("a deletion of another revision", &run(backend, delete("a", expected)?)?, &conflict)?;
+    }
+    same("what is kept", &values(backend)?, &vec![(key("a")?, value(5)?)])?;
+    same("how much is kept", &backend.stats()?.channels, &1)?;
+    same("a deletion that is right", &run(backend, delete("a", 5)?)?, &StoreAnswer::Done)?;
+    same("what is kept", &values(backend)?, &vec![])?;
+    same("how much is kept", &backend.stats()?.channels, &0)
+}
+
+pub(super) fn restrictions(backend: &mut dyn Backend) -> Result<(), Fault> {
+    let restricted = |revision, banned_until| {
+        StateValue::Restrictions(Restrictions { revision: Revision(revision), banned_until, tokens_from: 7 })
+    };
+    let wanted = vec![
+        (StateKey::Restrictions(None), restricted(1, 0)),
+        (StateKey::Restrictions(Some(user("a b")?)), restricted(2, u64::MAX)),
+        // A user may have any name.
+        (StateKey::Restrictions(Some(user("all")?)), restricted(3, 5)),
+    ];
+    for (key, value) in wanted.iter().rev().cloned() {
+        let put = StoreWork::Put { key, value, expected: Some(Revision(0)) };
+        same("the answer", &run(backend, put)?, &StoreAnswer::Done)?;
+    }
+    let app_id = app_id(APPS[0])?;
+    same("what is kept", &read_state(backend, &app_id, StateKind::Restrictions)?, &wanted)?;
+    same("how many are kept", &backend.stats()?.restricted, &3)
+}
+
 pub(super) fn apart(backend: &mut dyn Backend) -> Result<(), Fault> {
     run(backend, put("a", 1, None)?)?;
     same("what the other project has", &values_in(backend, APPS[1])?, &vec![])?;
     run_in(backend, APPS[1], put("a", 7, Some(0))?)?;
     run_in(backend, APPS[1], put("b", 8, None)?)?;
     same("what the first project has", &values(backend)?, &vec![(key("a")?, value(1)?)])?;
-    run(backend, StoreWork::Delete { key: key("a")? })?;
+    run(backend, StoreWork::Delete { key: key("a")?, expected: None })?;
     let kept = values_in(backend, APPS[1])?;
     match kept.as_slice() {
         [(first, _), (second, _)] if *first == key("a")? && *second == key("b")? => Ok(()),
@@ -113,7 +151,7 @@ pub(super) fn kinds(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("the subscriptions", &found, &wanted)?;
     same("how many are kept", &backend.stats()?.subscribers, &4)?;
     same("the attributes", &values(backend)?, &vec![(key("a")?, value(1)?)])?;
-    run(backend, StoreWork::Delete { key: subscriber("a", "1")? })?;
+    run(backend, StoreWork::Delete { key: subscriber("a", "1")?, expected: None })?;
     let found = read_state(backend, &app_id, StateKind::Subscriptions)?;
     same("what is left", &found, &wanted[1..].to_vec())
 }

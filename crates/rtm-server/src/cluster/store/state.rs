@@ -85,9 +85,22 @@ impl NatsStore {
         read.map_err(|fault| self.damage.tell(found, fault)).ok()
     }
 
-    pub(super) async fn delete(&self, app_id: &AppId, key: &StateKey, until: Instant) -> Result<StoreAnswer, Failure> {
+    pub(super) async fn delete(
+        &self,
+        app_id: &AppId,
+        key: &StateKey,
+        expected: Option<Revision>,
+        until: Instant,
+    ) -> Result<StoreAnswer, Failure> {
         let (stream, subject) = (self.subjects.state_stream(), self.subjects.key(app_id, key));
         if let Some(found) = self.jetstream.last(stream, &subject, until).await? {
+            let kept = self.decode(key.kind(), &found).map(|(_, kept)| kept);
+            if let (Some(expected), Some(kept)) = (expected, kept)
+                && kept.revision() != expected
+            {
+                return Ok(StoreAnswer::Conflict { kept: Some(kept) });
+            }
+            // What is written meanwhile is another message, and stays.
             self.jetstream.delete(stream, found.seq, until).await?;
         }
         Ok(StoreAnswer::Done)

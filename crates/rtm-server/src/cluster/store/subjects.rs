@@ -134,6 +134,8 @@ mod tests {
             StateKey::ChannelAttributes(ChannelId::new("hall.1").unwrap()),
             StateKey::ForgottenRevision,
             StateKey::Subscriptions(UserId::new("a.b").unwrap(), InstanceId::new("phone").unwrap()),
+            StateKey::Restrictions(Some(UserId::new("all").unwrap())),
+            StateKey::Restrictions(None),
         ];
         for key in keys {
             assert_eq!(subjects().read_key(key.kind(), &subjects().key(&app(), &key)), Some((app(), key)));

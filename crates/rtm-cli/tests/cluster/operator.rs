@@ -1,0 +1,101 @@
+//! What an operator does at one node of a cluster, by its admin API.
+
+use std::{fs, process::Command};
+
+use rtm_client::{Client, ConnectionChangeReason, ErrorKind, RtmEvent, Wire};
+use serde_json::Value;
+
+use crate::{
+    nats::free_ports,
+    nodes::Nodes,
+    users::{APP_ID, User},
+};
+
+/// Nodes with admin listeners, and a key for them.
+struct Operated {
+    nodes: Nodes,
+    admin: Vec<u16>,
+    config: String,
+    key: String,
+}
+
+impl Operated {
+    async fn start(nodes: usize) -> Self {
+        let all = Nodes::new(1).await;
+        let output = rtm(&["admin", "new-key", "--name", "support", "--role", "admin"]);
+        let (key, config) = output.split_once('\n').unwrap();
+        let path = all.nats.directory().join("admin.toml");
+        fs::write(&path, config).unwrap();
+        let (config, key) = (path.to_str().unwrap().to_owned(), key.to_owned());
+        let mut all = Self { nodes: all, admin: Vec::new(), config, key };
+        for _ in 0..nodes {
+            all.add().await;
+        }
+        all
+    }
+
+    async fn add(&mut self) -> usize {
+        let port = free_ports(1)[0];
+        self.admin.push(port);
+        let (urls, admin) = (self.nodes.nats.urls(), format!("127.0.0.1:{port}"));
+        self.nodes.add(&urls, &["--config", &self.config, "--admin", &admin]).await
+    }
+
+    /// `rtm admin` at a node.
+    fn admin(&self, node: usize, args: &[&str]) -> Value {
+        let url = format!("http://127.0.0.1:{}", self.admin[node]);
+        let all = [&["admin", "--url", &url, "--key", &self.key, "--format", "json"], args].concat();
+        serde_json::from_str(&rtm(&all)).unwrap()
+    }
+
+    async fn is_refused(&self, node: usize, user: &str) -> bool {
+        let gateway = &self.nodes.gateways(&[node])[0];
+        let (client, _events) = Client::builder().app_id(APP_ID).gateway(gateway).build().unwrap();
+        let refused = client.login(user, None).await;
+        refused.is_err_and(|error| error.kind() == ErrorKind::Banned)
+    }
+}
+
+fn rtm(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_rtm")).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn is_sent_away(user: &mut User) {
+    let is_end = |event: &RtmEvent| {
+        matches!(event, RtmEvent::ConnectionStateChanged { reason: ConnectionChangeReason::BannedByServer, .. })
+    };
+    user.event("the end", is_end).await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_ban_at_one_node_holds_on_all_of_them_and_outlives_them() {
+    let mut nodes = Operated::start(2).await;
+    let mut alice = nodes.nodes.log_in(Wire::Native, "alice", &[1]).await;
+    let mut bob = nodes.nodes.log_in(Wire::Vendor, "bob", &[0]).await;
+    let of_alice = ["--app-id", APP_ID, "alice"];
+    assert_eq!(nodes.admin(0, &[&["kick"], &of_alice[..]].concat())["done"], true);
+    is_sent_away(&mut alice).await;
+    let mut alice = nodes.nodes.log_in(Wire::Native, "alice", &[1]).await;
+    let banned = nodes.admin(0, &[&["ban", "--until", "forever"], &of_alice[..]].concat());
+    assert_eq!(banned["banned_until"], "forever");
+    is_sent_away(&mut alice).await;
+    nodes.admin(1, &["ban", "--for", "1h", "--app-id", APP_ID, "bob"]);
+    is_sent_away(&mut bob).await;
+    nodes.add().await;
+    for node in 0..3 {
+        for user in ["alice", "bob"] {
+            assert!(nodes.is_refused(node, user).await, "{user} at node {node}");
+        }
+    }
+    // All of them are gone, and the cluster begins anew.
+    (0..3).for_each(|node| nodes.nodes.kill(node));
+    let node = nodes.add().await;
+    assert!(nodes.is_refused(node, "alice").await);
+    let bans = nodes.admin(node, &["bans", "--app-id", APP_ID]);
+    assert_eq!(bans["items"].as_array().unwrap().len(), 2, "{bans}");
+    assert_eq!(nodes.admin(node, &[&["unban"], &of_alice[..]].concat())["done"], true);
+    nodes.nodes.log_in(Wire::Native, "alice", &[node]).await;
+}
