@@ -1,6 +1,6 @@
 //! What an operator does at one node of a cluster, by its admin API.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use rtm_client::{Client, ConnectionChangeReason, ErrorKind, RtmEvent, Wire};
 use serde_json::Value;
@@ -91,7 +91,9 @@ async fn a_ban_at_one_node_holds_on_all_of_them_and_outlives_them() {
         }
     }
     // All of them are gone, and the cluster begins anew.
-    (0..3).for_each(|node| nodes.nodes.kill(node));
+    for node in 0..3 {
+        nodes.nodes.stop(node, Duration::from_secs(30)).await;
+    }
     let node = nodes.add().await;
     assert!(nodes.is_refused(node, "alice").await);
     let bans = nodes.admin(node, &["bans", "--app-id", APP_ID]);
