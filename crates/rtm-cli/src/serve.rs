@@ -120,16 +120,10 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow:
         server = builder.start() => server?,
         () = stop.asked() => return Ok(()),
     };
-    {
-        let mut stdout = std::io::stdout().lock();
-        for address in server.local_addrs() {
-            writeln!(stdout, "listening on {address}")?;
-        }
-        for address in server.admin_addrs() {
-            writeln!(stdout, "admin on {address}")?;
-        }
-        stdout.flush()?;
-    }
+    let listening = server.local_addrs().iter().map(|address| format!("listening on {address}\n"));
+    let admin = server.admin_addrs().iter().map(|address| format!("admin on {address}\n"));
+    // In one piece: whoever reads a line only has got what it wanted.
+    std::io::stdout().write_all(listening.chain(admin).collect::<String>().as_bytes())?;
     loop {
         tokio::select! {
             () = stop.asked() => break,

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use rtm_codec::{AppId, UserId};
+use rtm_codec::AppId;
 use rtm_core::{Stats, store::BackendStats};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,7 +31,7 @@ use crate::{
     config::ServerConfig,
     error::{NotServed, ReloadError, ServerError},
     handle::ServerHandle,
-    project::{Project, now},
+    project::Project,
     remote::Remote,
     shared::Shared,
     store::Store,

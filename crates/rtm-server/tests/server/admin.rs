@@ -318,7 +318,7 @@ async fn bans_and_revoked_tokens_survive_a_restart() {
         { "user_id": "dave", "banned_until": null, "tokens_revoked_before": before },
     ]);
     assert_eq!(bans["items"], wanted);
-    let mut alice = Client::connect(server.local_addr(), Wire::Vendor).await;
+    let mut alice = Client::connect(server.local_addr(), Wire::Native).await;
     alice.send(login("alice")).await;
     assert!(matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::Banned));
     Client::login(server.local_addr(), Wire::Native, "carol").await;
