@@ -109,11 +109,6 @@ impl Shared {
         live.projects.get(app_id).map(|workers| Arc::clone(workers.serving(app_id, user_id)))
     }
 
-    /// The cores of a project; none of one that is not served.
-    pub(crate) fn cores_of(&self, app_id: &AppId) -> Vec<Arc<Project>> {
-        self.live().projects.get(app_id).into_iter().flat_map(|workers| workers.all()).cloned().collect()
-    }
-
     /// The cores of all projects.
     pub(crate) fn cores(&self) -> Vec<Arc<Project>> {
         self.live().projects.values().flat_map(|workers| workers.all()).cloned().collect()
