@@ -291,7 +291,8 @@ impl Deletion {
             }
             (Step::Search, StoreAnswer::Found(found)) if !found.is_empty() => {
                 self.removed_in_round = 0;
-                let moment = |(conversation, StoredMessage { server_received_ts, .. })| (conversation, server_received_ts);
+                let moment =
+                    |(conversation, StoredMessage { server_received_ts, .. })| (conversation, server_received_ts);
                 self.passed_over += found.len();
                 let moments: BTreeSet<(Conversation, u64)> = found.into_iter().map(moment).collect();
                 self.found = moments.into_iter().collect();
@@ -299,7 +300,8 @@ impl Deletion {
             }
             (Step::Search, _) => None,
             (Step::ReadHistory(conversation), StoreAnswer::Entries { entries, .. }) => {
-                let is_own = |entry: &LogEntry| matches!(entry, LogEntry::Message(message) if message.from == self.user_id);
+                let is_own =
+                    |entry: &LogEntry| matches!(entry, LogEntry::Message(message) if message.from == self.user_id);
                 let places: Vec<Place> =
                     entries.into_iter().filter(|(_, entry)| is_own(entry)).map(|(place, _)| place).collect();
                 if places.is_empty() {

@@ -84,11 +84,7 @@ impl TokenLife {
     /// The same on the clock of durations.
     pub(super) fn clock(self, now: Now) -> TokenClock {
         let at = |unix_ms: u64| now.instant + Duration::from_millis(unix_ms.saturating_sub(now.unix_ms));
-        TokenClock {
-            warn_at: Some(at(self.warn_at_ms)),
-            ends_at: at(self.ends_at_ms),
-            issued_at_ms: self.issued_at_ms,
-        }
+        TokenClock { warn_at: Some(at(self.warn_at_ms)), ends_at: at(self.ends_at_ms), issued_at_ms: self.issued_at_ms }
     }
 }
 

@@ -99,7 +99,9 @@ pub use rtm_codec::{AppId, CallLimit, CallLimits, IdFault, InvalidId, LimitedCal
 pub use rtm_core as core;
 #[cfg(feature = "cluster")]
 pub use rtm_core::cluster::{InvalidNodeName, NodeName};
-pub use rtm_core::{DeletedData, InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError};
+pub use rtm_core::{
+    DeletedData, InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError,
+};
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats, reload::Reloaded};
 pub use tls::{TlsConfig, TlsFiles, TlsVersion, UnknownTlsVersion};

@@ -16,7 +16,9 @@ use rtm_codec::{
 };
 #[cfg(feature = "rest")]
 use rtm_core::RestCaller;
-use rtm_core::{AdminAnswer, AdminCall, ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
+use rtm_core::{
+    AdminAnswer, AdminCall, ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob,
+};
 #[cfg(feature = "cluster")]
 use rtm_core::{Remaining, StateKey, StateValue};
 use tokio::{

@@ -13,7 +13,10 @@ use rtm_codec::{
 };
 use rtm_server::{
     StoreRecord,
-    core::{Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage, store::{Restrictions, Subscriptions}},
+    core::{
+        Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage,
+        store::{Restrictions, Subscriptions},
+    },
 };
 use serde::{Deserialize, Serialize};
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use rtm_codec::{
-    AttributeKey, InstanceId, MessageId, PeerMessage, Refusal, RequestId, Revision, SendOutcome, SessionId, SessionTicket, Text,
-    UserId,
+    AttributeKey, InstanceId, MessageId, PeerMessage, Refusal, RequestId, Revision, SendOutcome, SessionId,
+    SessionTicket, Text, UserId,
 };
 
 use super::{

@@ -347,8 +347,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PackV4, UnpackErrorKind> {
         return Err(UnpackErrorKind::TooLarge);
     }
     let issued_somewhen = |session| PackV4 { session, token_issued_at_ms: 0 };
-    let without_lanes =
-        |session| issued_somewhen(PackV3 { session, lanes: None, channels: None, given: Vec::new() });
+    let without_lanes = |session| issued_somewhen(PackV3 { session, lanes: None, channels: None, given: Vec::new() });
     match version {
         1 => {
             let session = read(body)?;

@@ -94,8 +94,8 @@ impl Opened {
         if core.session_of(&pack.user_id.0).is_some() {
             return Err(UnpackErrorKind::UserHasSession);
         }
-        let opened =
-            Self::open(core, now, pack, lanes, (subscribes_once, token_issued_at_ms)).ok_or(UnpackErrorKind::Inconsistent)?;
+        let opened = Self::open(core, now, pack, lanes, (subscribes_once, token_issued_at_ms))
+            .ok_or(UnpackErrorKind::Inconsistent)?;
         let channels = match channels {
             Some(packed) => Some(
                 self::channels(packed)

@@ -10,7 +10,8 @@ use rtm_codec::{
 };
 
 use super::{
-    Conversation, LogEntry, LogKey, LogKind, Restrictions, StateKey, StateKind, StateValue, StoredMessage, Subscriptions,
+    Conversation, LogEntry, LogKey, LogKind, Restrictions, StateKey, StateKind, StateValue, StoredMessage,
+    Subscriptions,
 };
 
 /// A record that cannot be read.

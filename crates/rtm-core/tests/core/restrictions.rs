@@ -197,10 +197,8 @@ fn what_the_store_did_not_keep_is_not_in_force() {
     let mut world = World::new();
     let alice = world.login("alice");
     world.store.is_broken = true;
-    let answer = world.admin(AdminCall::Restrict {
-        user_id: Some(uid("alice")),
-        restriction: Restriction::BannedUntil(u64::MAX),
-    });
+    let answer = world
+        .admin(AdminCall::Restrict { user_id: Some(uid("alice")), restriction: Restriction::BannedUntil(u64::MAX) });
     assert_eq!(answer.unwrap_err().kind, ErrorKind::Failure);
     assert_eq!(world.closed(alice), None);
     world.store.is_broken = false;
