@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 mod admin;
 mod bench;
 mod cluster;
+mod config;
 mod connect;
 mod exit;
 mod listen;
@@ -43,12 +44,14 @@ enum Command {
     Store(store::Args),
     Cluster(cluster::Args),
     Admin(admin::Args),
+    Config(config::Args),
 }
 
 fn main() -> ExitCode {
     say_nothing_of_panics_at_damaged_pages();
     let done = match Cli::parse_from(arguments()).command {
         Command::Serve(args) => serve::run(args),
+        Command::Config(args) => config::run(args),
         Command::Admin(args) => run("warn", admin::run(args)),
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),

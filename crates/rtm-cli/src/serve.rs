@@ -1,6 +1,11 @@
 //! `rtm serve`: the server, by flags and a configuration file.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use anyhow::Context as _;
 use rtm_server::{
@@ -13,7 +18,8 @@ use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, read_filter, 
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
-/// It prints "listening on ADDR" for each address when it is ready. Flags override the config file. GET /healthz answers 200
+/// It prints "listening on ADDR" for each address when it is ready. Flags come before the environment (RTM_…, see `rtm config env`), and that before the config
+/// file. GET /healthz answers 200
 /// while the server accepts clients, and GET /readyz also only while it is in touch with its cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -88,21 +94,48 @@ impl FromStr for Project {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let config = args.configuration()?;
+    let (config, unknown) = args.configuration()?;
     let format = args.log_format.unwrap_or(match config.log.format {
         rtm_server::LogFormat::Json => LogFormat::Json,
         _ => LogFormat::Text,
     });
     let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?;
+    for variable in unknown {
+        tracing::warn!("{variable} is no setting, and is passed over");
+    }
+    if !config.admin.keys.is_empty() && config.admin.listen.is_empty() {
+        tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");
+    }
     run_in_runtime(serve(args, config, log))
+}
+
+/// Reads a file and the environment, which comes before it. Gives also the variables that look like settings and are none.
+pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<String>)> {
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    match file {
+        Some(path) => {
+            let name = path.display();
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+            ServerConfig::from_toml_and_env(&text, variables)
+                .with_context(|| format!("{name} is not a valid configuration"))
+        }
+        None => ServerConfig::from_toml_and_env("", variables).context("the environment is not a valid configuration"),
+    }
+}
+
+/// Reads the files that a configuration names.
+pub(crate) fn check_files(config: &ServerConfig) -> anyhow::Result<()> {
+    config.tls.as_ref().map(TlsConfig::check).transpose()?;
+    config.admin.tls.as_ref().map(TlsConfig::check).transpose()?;
+    config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
+    Ok(())
 }
 
 async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow::Result<()> {
     config.admin.log = Some(log);
     if args.check_config {
-        config.tls.as_ref().map(TlsConfig::check).transpose()?;
-        config.admin.tls.as_ref().map(TlsConfig::check).transpose()?;
-        config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
+        check_files(&config)?;
         return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;
@@ -114,7 +147,8 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow:
         );
     }
     let builder = ServerBuilder::from(config);
-    let builder = builder.config_source(move || args.configuration().map_err(|error| format!("{error:#}")));
+    let builder = builder
+        .config_source(move || args.configuration().map(|(config, _)| config).map_err(|error| format!("{error:#}")));
     // In a cluster this may take as long as NATS is away.
     let server = tokio::select! {
         server = builder.start() => server?,
@@ -197,15 +231,9 @@ impl Args {
         Ok(())
     }
 
-    fn configuration(&self) -> anyhow::Result<ServerConfig> {
-        let mut config = match &self.config {
-            Some(path) => {
-                let name = path.display();
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                ServerConfig::from_toml_str(&text).with_context(|| format!("{name} is not a valid configuration"))?
-            }
-            None => ServerConfig::default(),
-        };
+    /// What flags, environment and file say together, and the variables that look like settings and are none.
+    fn configuration(&self) -> anyhow::Result<(ServerConfig, Vec<String>)> {
+        let (mut config, unknown) = read(self.config.as_deref())?;
         if !self.listen.is_empty() {
             config.listen.clone_from(&self.listen);
         }
@@ -267,11 +295,11 @@ impl Args {
                 anyhow::bail!("{} has no project: add a [[project]] section or use --project", path.display())
             }
             None => {
-                let fault = "no project to serve: use --project or --config".to_owned();
+                let fault = "no project to serve: use --project, --config or RTM_PROJECT__0__APP_ID".to_owned();
                 return Err(WrongArgument(fault).into());
             }
         }
-        Ok(config)
+        Ok((config, unknown))
     }
 }
 

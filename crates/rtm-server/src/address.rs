@@ -1,6 +1,10 @@
 //! `HOST:PORT`, as flags and configurations have it.
 
-use std::{fmt, net::Ipv6Addr, net::SocketAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
 
 /// Where a server listens: an IP address or a name, and a port. At a name it listens at all addresses that the name has.
 /// Port 0 takes a free one, the same for all of them.
@@ -44,6 +48,20 @@ impl ListenAddress {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+impl ListenAddress {
+    /// Whether who listens here keeps others from listening there.
+    pub(crate) fn is_in_the_way_of(&self, other: &Self) -> bool {
+        let (one, two) = (self.host.parse::<IpAddr>(), other.host.parse::<IpAddr>());
+        let is_same = match (one, two) {
+            (Ok(one), Ok(two)) => {
+                one == two || (one.is_ipv4() == two.is_ipv4() && (one.is_unspecified() || two.is_unspecified()))
+            }
+            _ => self.host.eq_ignore_ascii_case(&other.host),
+        };
+        is_same && self.port == other.port && self.port != 0
     }
 }
 

@@ -1,7 +1,9 @@
 //! The settings of a server.
 
 pub(crate) mod entries;
+mod env;
 mod file;
+mod keys;
 mod project;
 mod sections;
 mod values;
@@ -25,6 +27,8 @@ use crate::{
     error::ConfigError,
     tls::TlsConfig,
 };
+
+pub use keys::{ConfigKey, ConfigKind};
 
 /// The settings of a server. The [`Default`] has no projects and no addresses. Each field names its default.
 ///
@@ -173,6 +177,18 @@ impl ServerConfig {
                 ));
             }
         }
+        self.check_tls()?;
+        self.check_ports()?;
+        #[cfg(feature = "admin")]
+        for (at, key) in self.admin.keys.iter().enumerate() {
+            let name = format!("admin.key[{at}].name");
+            if key.name.trim().is_empty() {
+                return Err(ConfigError::value(name, "it is empty: it says in the audit log who did something"));
+            }
+            if self.admin.keys[..at].iter().any(|other| other.name == key.name) {
+                return Err(ConfigError::value(name, format!("two keys have the name {:?}", key.name)));
+            }
+        }
         for (i, project) in self.projects.iter().enumerate() {
             let fault = |key: &str, what: String| Err(ConfigError::value(format!("project[{i}].{key}"), what));
             if self.projects[..i].iter().any(|other| other.app_id == project.app_id) {
@@ -191,6 +207,37 @@ impl ServerConfig {
             }
             if settings.resume_within < settings.offline_after {
                 return fault("settings.resume_within", "it is shorter than offline_after".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ServerConfig {
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let all = [("tls", self.tls.as_ref())];
+        #[cfg(feature = "admin")]
+        let all = all.into_iter().chain([("admin.tls", self.admin.tls.as_ref())]);
+        for (key, tls) in all {
+            if tls.is_some_and(|tls| tls.certificates.is_empty()) {
+                return Err(ConfigError::value(key, "there is no certificate"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing listens twice at one port.
+    fn check_ports(&self) -> Result<(), ConfigError> {
+        let all = self.listen.iter().enumerate().map(|(at, address)| (format!("listen[{at}]"), address));
+        #[cfg(feature = "admin")]
+        let all = {
+            let admin = self.admin.listen.iter().enumerate();
+            all.chain(admin.map(|(at, address)| (format!("admin.listen[{at}]"), address)))
+        };
+        let all: Vec<_> = all.collect();
+        for (at, (key, address)) in all.iter().enumerate() {
+            if let Some((other, _)) = all[..at].iter().find(|(_, other)| other.is_in_the_way_of(address)) {
+                return Err(ConfigError::value(key, format!("{other} listens at port {} there too", address.port())));
             }
         }
         Ok(())

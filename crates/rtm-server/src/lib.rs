@@ -83,7 +83,7 @@ pub use cluster::{
 };
 #[cfg(feature = "rest")]
 pub use config::RestConfig;
-pub use config::{Advertise, LogConfig, LogFormat, ServerConfig, UnknownLogFormat};
+pub use config::{Advertise, ConfigKey, ConfigKind, LogConfig, LogFormat, ServerConfig, UnknownLogFormat};
 pub use error::{ConfigError, ConfigErrorKind, NotChanged, NotServed, ReloadError, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
 #[cfg(feature = "http")]

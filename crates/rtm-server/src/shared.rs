@@ -51,7 +51,6 @@ pub(crate) struct Shared {
     pub(crate) has_no_descriptors: AtomicBool,
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     pub(crate) tls: Option<Tls>,
 }
 

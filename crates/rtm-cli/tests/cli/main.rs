@@ -3,6 +3,7 @@
 
 mod admin;
 mod bench;
+mod config;
 #[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]
 mod nats;

@@ -1,8 +1,11 @@
 //! Reads the TOML file, and says where in it something is wrong.
 
-use toml::de::{DeTable, DeValue};
+use toml::{
+    Table, Value,
+    de::{DeTable, DeValue},
+};
 
-use super::{ServerConfig, sections::File};
+use super::{ServerConfig, env::Environment, sections::File};
 use crate::error::{ConfigError, ConfigErrorKind};
 
 impl ServerConfig {
@@ -19,10 +22,67 @@ impl ServerConfig {
     pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
         parse(text)
     }
+
+    /// Reads a configuration in TOML and the variables of the environment, which come before it: `RTM_` and the key in capitals,
+    /// with two underscores between its levels (`RTM_ADMIN__LISTEN`, `RTM_PROJECT__0__APP_ID`; [`ServerConfig::keys`] has all). Lists
+    /// have commas. With `_FILE` behind its name a variable says which file has a secret. Empty variables and those that do not
+    /// begin with `RTM_` are passed over.
+    ///
+    /// Gives also the variables that begin with `RTM_` and are no settings.
+    ///
+    /// ```
+    /// use rtm_server::ServerConfig;
+    ///
+    /// let variables = [("RTM_DATA_DIR", "/data"), ("RTM_PROJECT__0__APP_ID", "0123456789abcdef0123456789abcdef"), ("RTM_PORT", "1")];
+    /// let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    /// let (config, unknown) = ServerConfig::from_toml_and_env("data_dir = '/other'", variables)?;
+    /// assert_eq!(config.data_dir.unwrap().to_str(), Some("/data"));
+    /// assert_eq!(config.projects.len(), 1);
+    /// assert_eq!(unknown, ["RTM_PORT"]);
+    /// # Ok::<(), rtm_server::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml_str`](Self::from_toml_str). The key of a fault in a variable is the variable.
+    pub fn from_toml_and_env(
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let mut environment = Environment::read(variables)?;
+        let config = if environment.is_empty() { parse(text)? } else { parse_with(text, &environment)? };
+        Ok((config, std::mem::take(&mut environment.unknown)))
+    }
 }
 
 fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
-    let document = toml::Deserializer::parse(text).map_err(|error| ConfigError {
+    let document = toml::Deserializer::parse(text).map_err(|error| syntax(text, &error))?;
+    let file: File = serde_path_to_error::deserialize(document).map_err(|error| {
+        let line = error.inner().span().map(|span| line_at(text, span.start));
+        ConfigError { line, ..wrong(error) }
+    })?;
+    let config = file.into_config();
+    config.check().map_err(|error| ConfigError { line: line_of(text, &error.key), ..error })?;
+    Ok(config)
+}
+
+fn parse_with(text: &str, environment: &Environment) -> Result<ServerConfig, ConfigError> {
+    let mut table: Table = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+    environment.put_into(&mut table)?;
+    // A fault of the file has its line, and one of a variable its name.
+    let placed = |error: ConfigError| match environment.variable_of(&error.key) {
+        Some(variable) => ConfigError { key: variable.to_owned(), ..error },
+        None => ConfigError { line: line_of(text, &error.key), ..error },
+    };
+    let file: File = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| placed(wrong(error)))?;
+    let config = file.into_config();
+    config.check().map_err(placed)?;
+    Ok(config)
+}
+
+/// It is not TOML.
+fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
+    ConfigError {
         kind: ConfigErrorKind::Syntax,
         key: String::new(),
         line: error.span().map(|span| line_at(text, span.start)),
@@ -30,21 +90,20 @@ fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
             ("duplicate key", Some(key)) => format!("the key {key} is there twice"),
             (message, _) => message.to_owned(),
         },
-    })?;
-    let file: File = serde_path_to_error::deserialize(document).map_err(|error| {
-        let key = error.path().to_string();
-        let error = error.into_inner();
-        let unknown = error.message().starts_with("unknown field");
-        ConfigError {
-            kind: if unknown { ConfigErrorKind::UnknownKey } else { ConfigErrorKind::Value },
-            key: if key == "." { String::new() } else { key },
-            line: error.span().map(|span| line_at(text, span.start)),
-            what: error.message().to_owned(),
-        }
-    })?;
-    let config = file.into_config();
-    config.check().map_err(|error| ConfigError { line: line_of(text, &error.key), ..error })?;
-    Ok(config)
+    }
+}
+
+/// A key or a value is wrong.
+fn wrong(error: serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
+    let key = error.path().to_string();
+    let what = error.into_inner().message().to_owned();
+    let is_unknown = what.starts_with("unknown field");
+    ConfigError {
+        kind: if is_unknown { ConfigErrorKind::UnknownKey } else { ConfigErrorKind::Value },
+        key: if key == "." { String::new() } else { key },
+        line: None,
+        what,
+    }
 }
 
 /// The line, counted from 1, of a place in the file.

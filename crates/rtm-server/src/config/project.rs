@@ -20,7 +20,7 @@ pub(super) struct ProjectSection {
     app_id: Parsed<AppId>,
     #[serde(default)]
     certificates: OneOrMore<Parsed<Certificate>>,
-    honour_privilege_expiry: Option<bool>,
+    honour_privilege_expiry: Option<Switch>,
     #[serde(default)]
     limits: BTreeMap<Budget, Limit>,
     #[cfg(feature = "rest")]
@@ -91,7 +91,7 @@ impl ProjectSection {
     pub(super) fn into_config(self) -> ProjectConfig {
         let mut config = ProjectConfig::new(self.app_id.0);
         config.certificates = self.certificates.0.into_iter().map(|certificate| certificate.0).collect();
-        if let Some(honour) = self.honour_privilege_expiry {
+        if let Some(Switch(honour)) = self.honour_privilege_expiry {
             config.token_policy = config.token_policy.honour_privilege_expiry(honour);
         }
         for (Budget(call), Limit(limit)) in self.limits {

@@ -156,8 +156,27 @@ impl<'de> Deserialize<'de> for Size {
 }
 
 /// Yes or no.
-#[derive(Deserialize)]
 pub(super) struct Switch(pub(super) bool);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bool;
+
+        impl Visitor<'_> for Bool {
+            type Value = bool;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or false, without quotes")
+            }
+
+            fn visit_bool<E: de::Error>(self, is_on: bool) -> Result<bool, E> {
+                Ok(is_on)
+            }
+        }
+
+        deserializer.deserialize_any(Bool).map(Self)
+    }
+}
 
 impl Switch {
     pub(super) fn show(is_on: bool) -> String {

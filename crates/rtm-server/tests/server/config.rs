@@ -165,7 +165,7 @@ fn what_is_wrong_is_named_with_its_key_and_line() {
             Value,
             "project[0].settings.keep_attributes_on_return",
             3,
-            "boolean",
+            "true or false, without quotes",
         ),
     ];
     for (text, kind, key, line, what) in cases {

@@ -1,0 +1,284 @@
+//! All keys of the configuration: what each is for, how it is written, and whether a reload takes it.
+
+use rtm_codec::LimitedCall;
+
+use self::ConfigKind::{List, Number, Secret, SecretList, Size, Switch, Text};
+use super::ServerConfig;
+#[cfg(feature = "cluster")]
+use crate::cluster::config::ClusterConfig;
+
+/// A key of the configuration.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConfigKey {
+    /// Its name; `[]` stands for a number from 0 on: `project[].app_id`.
+    pub name: String,
+    /// How its value is written.
+    pub kind: ConfigKind,
+    /// Whether a reload takes another value. If not, the server has to be restarted for it.
+    pub is_live: bool,
+    /// What it is for.
+    pub about: &'static str,
+    /// Its value where it is left out, as the file writes it; `None` if it has none.
+    pub default: Option<String>,
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigKind {
+    /// Text.
+    Text,
+    /// Text that nobody should see.
+    Secret,
+    /// A number.
+    Number,
+    /// A size in bytes.
+    Size,
+    /// `true` or `false`.
+    Switch,
+    /// A list of texts; in the environment with commas between them.
+    List,
+    /// A list of texts that nobody should see.
+    SecretList,
+}
+
+impl ConfigKey {
+    /// The variable of the environment that sets it, with `N` for each number: `RTM_PROJECT__N__APP_ID`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("RTM_{}", self.name.replace("[]", ".N").replace('.', "__").to_uppercase())
+    }
+
+    /// Whether the file that a variable with `_FILE` behind its name points to may hold the value.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Secret | SecretList)
+    }
+}
+
+impl ServerConfig {
+    /// All keys of the configuration, in the order in which they are explained.
+    #[must_use]
+    pub fn keys() -> Vec<ConfigKey> {
+        let defaults = defaults();
+        let key = |name: String, kind, is_live, about| {
+            let written = name.replace("[]", "[0]");
+            let default = defaults.iter().find(|(key, _)| *key == written).map(|(_, value)| value.clone());
+            ConfigKey { name, kind, is_live, about, default }
+        };
+        let mut keys = Vec::new();
+        for &(name, kind, is_live, about) in KEYS.iter().filter(|(name, ..)| is_compiled(name)) {
+            if name == LIMITS {
+                let limit = |call: LimitedCall| key(format!("{LIMITS}.{}", call.as_str()), kind, is_live, about);
+                keys.extend(LimitedCall::ALL.map(limit));
+            } else {
+                keys.push(key(name.to_owned(), kind, is_live, about));
+            }
+        }
+        keys
+    }
+}
+
+/// Whether this server was compiled with what a key is about.
+fn is_compiled(name: &str) -> bool {
+    let is_in = |sections: &[&str]| sections.iter().any(|section| name.starts_with(section));
+    (cfg!(feature = "admin") || !is_in(&["admin."]))
+        && (cfg!(feature = "cluster") || !is_in(&["cluster.", "workers"]))
+        && (cfg!(feature = "rest") || !is_in(&["rest.", "project[].rest"]))
+}
+
+/// The entries of a configuration that says nothing, with one of each table.
+fn defaults() -> Vec<(String, String)> {
+    let mut config = ServerConfig::default();
+    let app_id = rtm_codec::AppId::new("0".repeat(32)).into_iter();
+    config.projects = app_id.map(rtm_core::ProjectConfig::new).collect();
+    config.tls = Some(crate::tls::TlsConfig::new(Vec::new()));
+    #[cfg(feature = "admin")]
+    {
+        config.admin.tls.clone_from(&config.tls);
+    }
+    #[cfg(feature = "cluster")]
+    {
+        config.cluster = Some(ClusterConfig::new(Vec::new()));
+    }
+    let mut entries = config.entries();
+    entries.retain(|(key, _)| key != "project[0].app_id");
+    entries
+}
+
+type Row = (&'static str, ConfigKind, bool, &'static str);
+
+/// Stands for a row for each call.
+const LIMITS: &str = "project[].limits";
+
+const KEYS: &[Row] = &[
+    (
+        "listen",
+        List,
+        false,
+        "The addresses to listen on. A host name stands for all its addresses, port 0 for a free port.",
+    ),
+    (
+        "advertise",
+        Text,
+        true,
+        "The public address that the gateway of the vendor's wire sends clients to; otherwise the one that they asked.",
+    ),
+    (
+        "data_dir",
+        Text,
+        false,
+        "The directory of stored messages, history and channel attributes. Without it they are lost on exit.",
+    ),
+    (
+        "handshake_timeout",
+        Text,
+        true,
+        "How long a client may take from connecting to a complete HTTP request, TLS included.",
+    ),
+    ("login_timeout", Text, true, "How long a client may take from the WebSocket handshake to its login."),
+    (
+        "drain_delay",
+        Text,
+        true,
+        "How long a shutdown still accepts connections after it has said that the server is not ready.",
+    ),
+    ("drain_time", Text, true, "The most time over which a shutdown sends clients away: 10s, and in a cluster 60s."),
+    ("drain_rate", Number, true, "How many clients a shutdown sends away each second."),
+    ("max_connections", Number, true, "The most connections at once; further ones wait."),
+    ("max_connections_per_address", Number, true, "The most connections at once from one address; 0: no limit."),
+    ("connects_per_address", Text, true, "How often one address may connect."),
+    (
+        "refused_logins_per_address",
+        Text,
+        true,
+        "After so many refused logins from one address all its logins are refused for a while.",
+    ),
+    (
+        "workers",
+        Number,
+        false,
+        "How many cores each project has, 1 to 64: with several it uses more than one processor.",
+    ),
+    ("log.format", Text, false, "How the log is written: text, or json with an object on each line."),
+    ("log.level", Text, true, "The level of the log, as info or info,rtm_server=debug. RTM_LOG comes before it."),
+    (
+        "tls.certificate",
+        Text,
+        true,
+        "The PEM file with the certificate and its chain. With it every address speaks TLS only.",
+    ),
+    ("tls.key", Text, true, "The PEM file with its key."),
+    ("tls.more[].certificate", Text, true, "A certificate that is shown to clients which ask for its names."),
+    ("tls.more[].key", Text, true, "The key of that certificate."),
+    ("tls.client_ca", Text, true, "A PEM file with authorities: each client needs a certificate of one of them."),
+    ("tls.min_version", Text, true, "The oldest version of TLS that is spoken: 1.2 or 1.3."),
+    ("admin.listen", List, false, "The addresses of the listener for those who run the server."),
+    ("admin.hosts", List, true, "The names by which it is reached, beside addresses and localhost."),
+    ("admin.tls.certificate", Text, true, "Its certificate. With it the admin listener speaks TLS only."),
+    ("admin.tls.key", Text, true, "The key of that certificate."),
+    ("admin.tls.more[].certificate", Text, true, "A certificate for other names."),
+    ("admin.tls.more[].key", Text, true, "The key of that certificate."),
+    ("admin.tls.client_ca", Text, true, "Authorities: who connects needs a certificate of one of them."),
+    ("admin.tls.min_version", Text, true, "The oldest version of TLS that is spoken there."),
+    ("admin.key[].name", Text, true, "Whose key it is: it stands in the audit log."),
+    ("admin.key[].role", Text, true, "What it may do: read, operate or admin."),
+    ("admin.key[].sha256", Secret, true, "The SHA-256 of its text, as rtm admin new-key prints it."),
+    ("admin.key[].projects", List, true, "The projects that it is for; otherwise all, and the server itself."),
+    ("cluster.nats", List, false, "The servers of NATS. With it the server is one of several that serve as one."),
+    ("cluster.nats_user", Text, false, "The user to log in to NATS with."),
+    ("cluster.nats_password_file", Text, false, "The file with its password."),
+    ("cluster.nats_credentials", Text, false, "A credentials file to log in to NATS with."),
+    ("cluster.nats_nkey_file", Text, false, "A file with the seed of an NKey to log in to NATS with."),
+    (
+        "cluster.nats_tls.ca",
+        Text,
+        false,
+        "A PEM file with authorities that NATS' certificate may be of, beside the system's.",
+    ),
+    ("cluster.nats_tls.client.certificate", Text, false, "A certificate to show to NATS."),
+    ("cluster.nats_tls.client.key", Text, false, "The key of that certificate."),
+    ("cluster.name", Text, false, "The name of the cluster."),
+    ("cluster.node", Text, false, "The name of this node; otherwise host name and port."),
+    ("cluster.replicas", Number, false, "How many servers of NATS keep what the cluster stores."),
+    ("cluster.isolated_for", Text, false, "How long a node goes on that is out of touch with NATS."),
+    ("rest.enabled", Switch, true, "Whether the REST API for back ends is there."),
+    ("rest.tokens_may", List, true, "What a user's token opens there: send, history, events."),
+    (
+        "rest.channel_message_type",
+        Text,
+        true,
+        "How messages of channels are called there: group_message or channel_message.",
+    ),
+    ("project[].app_id", Text, true, "The App ID of a project."),
+    (
+        "project[].certificates",
+        SecretList,
+        true,
+        "The certificates that sign its tokens: none for an open project, two while you replace one.",
+    ),
+    ("project[].honour_privilege_expiry", Switch, true, "Whether a 006 token ends when its login privilege does."),
+    (LIMITS, Text, true, "How often one client may make this call."),
+    ("project[].rest", Text, true, "How many messages back ends may send."),
+    ("project[].rest_key[].id", Text, true, "The id of a back end's key."),
+    (
+        "project[].rest_key[].secret_sha256",
+        Secret,
+        true,
+        "The SHA-256 of its secret, as rtm admin new-rest-key prints it.",
+    ),
+    ("project[].settings.unreachable_after", Text, true, "Silence after which a user is unreachable."),
+    ("project[].settings.offline_after", Text, true, "Silence after which a user is offline."),
+    ("project[].settings.resume_within", Text, true, "Silence after which a session cannot be resumed."),
+    ("project[].settings.receipt_within", Text, true, "How long the server waits for a device's receipt of a message."),
+    ("project[].settings.repeat_within", Text, true, "How long a repeated message is recognised."),
+    ("project[].settings.repeat_ids", Number, true, "How many messages of a sender are remembered for that."),
+    ("project[].settings.session_bytes", Size, true, "The most that waits for one client."),
+    (
+        "project[].settings.away_channel_messages",
+        Number,
+        true,
+        "The most messages of a channel that wait for a member who is away for a moment.",
+    ),
+    (
+        "project[].settings.presence_pause",
+        Text,
+        true,
+        "The least time between two changes of online states that a subscriber is told.",
+    ),
+    (
+        "project[].settings.member_count_pause",
+        Text,
+        true,
+        "The least time between two member counts of a channel up to 512 members.",
+    ),
+    ("project[].settings.large_member_count_pause", Text, true, "The same in larger channels."),
+    ("project[].settings.channel_attributes_for", Text, true, "How long an empty channel keeps its attributes."),
+    ("project[].settings.channel_attributes_bytes", Size, true, "The most bytes of all channel attributes."),
+    (
+        "project[].settings.subscriptions_for",
+        Text,
+        true,
+        "How long subscriptions of the vendor's SDK are kept after its last sign of life.",
+    ),
+    ("project[].settings.subscriptions_bytes", Size, true, "The most bytes of all these."),
+    ("project[].settings.offline_messages", Number, true, "The most stored messages for one receiver."),
+    ("project[].settings.offline_for", Text, true, "How long a stored message waits."),
+    ("project[].settings.history_for", Text, true, "How long history is kept."),
+    (
+        "project[].settings.invitation_receipt_within",
+        Text,
+        true,
+        "How long a callee may take to receive an invitation.",
+    ),
+    ("project[].settings.invitation_answer_within", Text, true, "How long an invitation can be answered."),
+    ("project[].settings.open_invitations", Number, true, "The most open invitations of a user."),
+    ("project[].settings.token_warning", Text, true, "How long before its token ends a user is warned."),
+    (
+        "project[].settings.keep_attributes_on_return",
+        Switch,
+        true,
+        "Whether a client of the vendor's SDK that returns soon keeps its attributes.",
+    ),
+];
