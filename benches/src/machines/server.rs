@@ -6,7 +6,7 @@ use rtm_codec::{
     AppId, CallLimits, ChannelId, ClientFrame, Command, InstanceId, JoinChannel, KeepAlive, Login, MessageId,
     RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Wire,
 };
-use rtm_server::core::{ConnId, Core, Now, Outgoing, ProjectConfig, StoreAnswer, StoreDone};
+use rtm_server::core::{ConnId, Core, Now, Outgoing, Place, ProjectConfig, StoreAnswer, StoreDone};
 
 use super::{Case, Work, codec::message};
 
@@ -108,7 +108,7 @@ impl World {
         world.core.take_store_jobs(&mut jobs);
         for job in jobs {
             // Nothing waits for anybody.
-            let result = Ok(StoreAnswer::Entries { entries: Vec::new(), more: false });
+            let result = Ok(StoreAnswer::Entries { entries: Vec::new(), more: false, dropped_to: Place(0) });
             world.core.handle_stored(now, StoreDone { id: job.id, result });
         }
         world.turn();

@@ -1,5 +1,7 @@
 //! `rtm admin`: the calls of a server's admin API, and the keys for it.
 
+mod events;
+
 use std::{io::Write as _, time::Duration};
 
 use anyhow::{Context as _, bail};
@@ -127,6 +129,8 @@ enum Call {
         #[command(flatten)]
         part: Part,
     },
+    /// Print the log of events of a project, one in a line.
+    Events(events::Args),
     /// Shut the server down, clients first. With --status, only show how far that is.
     Drain {
         /// Only show how many are left.
@@ -192,6 +196,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return new_rest_key(id);
     }
     let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
+    if let Call::Events(wanted) = call {
+        let ask = async |path: String| {
+            let answer = ask(&url, &key, Method::GET, &path, None);
+            timeout(PATIENCE, answer).await.with_context(|| format!("{url} does not answer"))?
+        };
+        return events::run(wanted, format == Format::Json, ask).await;
+    }
     let (method, path, body) = request(&call);
     let answer = timeout(PATIENCE, ask(&url, &key, method, &path, body))
         .await
@@ -234,8 +245,8 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
     };
     let list = |List { app_id, part }: &List, what: &str| get(project(app_id, &format!("{what}?{}", query(part))));
     match call {
-        // It needs no server.
-        Call::NewKey { .. } | Call::NewRestKey { .. } | Call::Server => get("/server".into()),
+        // The first two need no server, and events are asked for again and again.
+        Call::NewKey { .. } | Call::NewRestKey { .. } | Call::Events(_) | Call::Server => get("/server".into()),
         Call::Projects => get("/projects".into()),
         Call::Sessions { list: List { app_id, part }, state, prefix } => {
             let more = |name: &str, value: &Option<String>| {

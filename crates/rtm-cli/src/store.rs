@@ -142,15 +142,16 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
         damages += 1;
         eprintln!("damaged: {damage}");
     };
-    let [mut stored, mut history, mut values, mut subscribers, mut restricted] = [0_u64; 5];
+    let [mut stored, mut history, mut events, mut values, mut subscribers, mut restricted] = [0_u64; 6];
     store.records(|record| {
         match record {
             Ok(StoreRecord::Entry { log, .. }) => match log.kind() {
                 LogKind::Stored => stored += 1,
                 LogKind::History => history += 1,
+                LogKind::Events => events += 1,
             },
             Ok(StoreRecord::Value { key: StateKey::ChannelAttributes(_), .. }) => values += 1,
-            Ok(StoreRecord::Value { key: StateKey::ForgottenRevision, .. }) => {}
+            Ok(StoreRecord::Value { key: StateKey::ForgottenRevision | StateKey::EventCursor(_), .. }) => {}
             Ok(StoreRecord::Value { key: StateKey::Subscriptions(..), .. }) => subscribers += 1,
             Ok(StoreRecord::Value { key: StateKey::Restrictions(_), .. }) => restricted += 1,
             Err(damage) => damaged(&damage),
@@ -159,7 +160,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
     })?;
     store.check(|damage| damaged(&damage))?;
     say(&format!(
-        "stored messages     {stored}\nhistory             {history}\nchannel attributes  {values}\n\
+        "stored messages     {stored}\nhistory             {history}\nevents              {events}\nchannel attributes  {values}\n\
          subscriptions       {subscribers}\nrestrictions        {restricted}\n"
     ))?;
     anyhow::ensure!(damages == 0, "{damages} damaged: an export leaves out the records that cannot be read");
@@ -171,7 +172,11 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut written = Ok(());
     let visit = |record| {
         match record {
-            Ok(record) => written = Line::from(record).write(out),
+            Ok(record) => {
+                if let Some(line) = Line::of(record) {
+                    written = line.write(out);
+                }
+            }
             Err(damage) => {
                 damages += 1;
                 eprintln!("left out: {damage}");

@@ -8,8 +8,11 @@ impl Core {
     /// Refuses logins from now on, telling clients to come back later or elsewhere: those that a refusal would be the
     /// end of are let in first, and closed at once. The connections that are there go on: the shell [`close`](Self::close)s them with
     /// [`CloseReason::Draining`](rtm_codec::CloseReason::Draining), spread over time.
-    pub fn drain(&mut self) {
-        self.is_draining = true;
+    pub fn drain(&mut self, now: Now) {
+        let now = self.time(now);
+        if !std::mem::replace(&mut self.is_draining, true) {
+            self.log_draining(now);
+        }
     }
 
     /// The open connections, in the order of their slots.
@@ -52,8 +55,9 @@ impl Core {
     pub(super) fn expire_stored(&mut self, now: Now) {
         let (stored, history) = (self.oldest_offline(now), self.oldest_history(now));
         for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
-            self.jobs.tell(StoreWork::Expire { kind, before });
+            self.jobs.tell(StoreWork::Expire { kind, before, keep: None });
         }
+        self.expire_events(now);
         self.keep_forgotten_revision();
         self.look_after_all_subscriptions(now);
         self.hub.forget_absent(now.instant);

@@ -129,6 +129,7 @@ impl Core {
         if let Some(channel) = self.channels.get_mut(channel_key) {
             channel.members.insert(key);
         }
+        self.log_join(now, key, &channel_id, count);
         self.hub.finish(asker, Ok(Answer::JoinChannel(())));
         self.joined(key, &channel_id);
         self.tell_count(key, channel_key, true);
@@ -161,6 +162,7 @@ impl Core {
     fn member_left(&mut self, now: Now, key: SessionKey, channel_key: ChannelKey) -> Option<ChannelId> {
         let member_id = self.user_id_of(key);
         let (channel_id, count) = self.remove_member(now, key, channel_key)?;
+        self.log_leave(now, key, &channel_id, count);
         if let Some(member_id) = member_id.clone()
             && (1..=limits::MEMBER_EVENTS).contains(&(count as usize))
         {
@@ -271,6 +273,7 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.channel_messages += 1;
+        self.log_channel_message(now, &member_id, &send.channel_id, send.message_id);
         let others = self.channels.get(channel).map_or(0, |channel| channel.members.len().saturating_sub(1));
         self.hub.counters.fanned_out(others);
         if send.enable_historical_messaging {

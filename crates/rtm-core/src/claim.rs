@@ -396,7 +396,10 @@ impl Core {
             (Gain::Moved(pack), entrant) => {
                 // Whatever happens to its client, the session is here now.
                 match self.unpack_in(now, &pack) {
-                    Ok(_) => self.receiver_moved(now, &user_id, &own_node, true),
+                    Ok(_) => {
+                        self.log_move(now, &user_id);
+                        self.receiver_moved(now, &user_id, &own_node, true);
+                    }
                     Err(_) => self.release_entry(&user_id),
                 }
                 if let Some(Entrant { conn, login, .. }) = entrant {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rtm_codec::{AppId, CallLimit, CallLimits, limits};
 use rtm_token::{Certificate, Policy};
 
+use super::project_event::EventTypes;
+
 /// The configuration of one project: its App ID, its certificates, and its limits and settings.
 ///
 /// A project without a certificate is *open*: anyone who knows the App ID can log in (`docs/rtm.md#the-parts`).
@@ -23,6 +25,33 @@ pub struct ProjectConfig {
     pub settings: Settings,
     /// Who may use the REST API.
     pub rest: RestAccess,
+    /// What the log of events has.
+    pub events: EventSettings,
+}
+
+/// What the log of events has, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventSettings {
+    /// Whether there is one (yes).
+    pub enabled: bool,
+    /// Which types of events it has ([`EventTypes::usual`]).
+    pub types: EventTypes,
+    /// How long an event is kept. 7 days.
+    pub keep_for: Duration,
+    /// How many events are kept, about. 1,000,000; a server without a data directory keeps at most 100,000.
+    pub keep_count: usize,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            types: EventTypes::usual(),
+            keep_for: Duration::from_secs(7 * 24 * 60 * 60),
+            keep_count: 1_000_000,
+        }
+    }
 }
 
 /// Who may use the REST API of a project, and how often. Without a key nobody may.
@@ -110,6 +139,7 @@ impl ProjectConfig {
             limits: CallLimits::default(),
             settings: Settings::default(),
             rest: RestAccess::default(),
+            events: EventSettings::default(),
         }
     }
 }

@@ -411,7 +411,11 @@ impl Core {
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.view.epoch() < view.epoch()) else { return };
         let old = std::mem::replace(&mut edge.view, view);
         let gone = old.members().iter().filter(|member| !edge.view.has(&member.id));
+        let before = edge.left.len();
         edge.left.extend(gone.map(|member| (member.id.clone(), now.instant + VOID_FOR)));
+        if edge.left.len() > before {
+            self.plan_event_duty(now);
+        }
         self.look_at_claims(now);
         self.look_at_frozen(now);
         self.look_at_lanes(now);

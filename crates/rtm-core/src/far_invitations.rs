@@ -259,7 +259,7 @@ impl Core {
                 let found = self.sent_invitation(to, &call_id).filter(|key| self.has_number(*key, number));
                 if let Some(invitation) = found.filter(|key| self.is_callee(*key, from)) {
                     let callee = self.answering_session(now, invitation, from, session);
-                    self.invitation_received(invitation, callee);
+                    self.invitation_received(now, invitation, callee);
                 }
                 CallOutcome::Taken(id)
             }

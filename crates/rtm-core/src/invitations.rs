@@ -9,7 +9,7 @@ use rtm_codec::{
 };
 
 use super::{
-    Core, Now,
+    Core, EventType, Now,
     arena::{InvitationKey, SessionKey, UserKey},
     cluster::CallAnswer,
     notes::{Asker, Note, Queued, event_bytes},
@@ -114,6 +114,12 @@ impl Core {
         callee.is_some_and(|callee| callee.id == *callee_id)
     }
 
+    /// Its id, who invited, and whom.
+    pub(super) fn parties(&self, key: InvitationKey) -> Option<(CallId, UserId, UserId)> {
+        let invitation = self.invitations.get(key)?;
+        Some((invitation.call_id.clone(), self.user_id(invitation.caller)?, self.user_id(invitation.callee)?))
+    }
+
     pub(super) fn caller_and_number(&self, key: InvitationKey) -> Option<(UserId, u32)> {
         let invitation = self.invitations.get(key)?;
         Some((self.user_id(invitation.caller)?, invitation.number))
@@ -186,6 +192,7 @@ impl Core {
                 was_callee_there: false,
             },
         );
+        self.log_invitation(now, EventType::InvitationSent, invitation);
         self.give_invitation(now, invitation);
         Ok(Answer::SendInvitation(()))
     }
@@ -268,6 +275,7 @@ impl Core {
             }
             return Err(refusal);
         }
+        self.log_invitation(now, EventType::InvitationCancelled, invitation);
         let Some(invitation) = self.take_invitation(invitation) else { return Err(ErrorKind::AlreadyEnd.into()) };
         if let Some(caller_id) = self.user_id(caller) {
             let call_id = invitation.call_id.clone();
@@ -355,16 +363,21 @@ impl Core {
         let Some(invitation) = invitation.filter(|invitation| invitation.given_to == Some(key)) else { return false };
         let Some(callee_id) = self.user_id(invitation.callee) else { return false };
         let call_id = invitation.call_id.clone();
-        let event = match answer {
-            CallAnswer::Accepted(response) => Event::LocalInvitationAccepted { call_id, callee_id, response },
-            CallAnswer::Refused(response) => Event::LocalInvitationRefused { call_id, callee_id, response },
+        let (event, answered) = match answer {
+            CallAnswer::Accepted(response) => {
+                (Event::LocalInvitationAccepted { call_id, callee_id, response }, EventType::InvitationAccepted)
+            }
+            CallAnswer::Refused(response) => {
+                (Event::LocalInvitationRefused { call_id, callee_id, response }, EventType::InvitationRefused)
+            }
             CallAnswer::GivenUp => {
                 self.fail_invitation(now, invitation_key, Some(LocalInvitationFailureReason::PeerNoResponse), None);
                 return true;
             }
         };
         // Whoever answers has received it, also when the acknowledgement comes later.
-        self.invitation_received(invitation_key, key);
+        self.invitation_received(now, invitation_key, key);
+        self.log_invitation(now, answered, invitation_key);
         if let Some(invitation) = self.take_invitation(invitation_key) {
             self.tell_user(invitation.caller, event);
             self.release_parties(invitation.caller, invitation.callee);
@@ -387,15 +400,15 @@ impl Core {
         if let Some(found) = found
             && self.invitations.get(found).is_some_and(|invitation| invitation.number == number)
         {
-            self.invitation_received(found, key);
+            self.invitation_received(now, found, key);
         }
     }
 
     /// A callee's device has an invitation: its caller is told.
-    pub(super) fn invitation_received(&mut self, invitation: InvitationKey, key: SessionKey) {
+    pub(super) fn invitation_received(&mut self, now: Now, invitation_key: InvitationKey, key: SessionKey) {
         let Some(invitation) = self
             .invitations
-            .get_mut(invitation)
+            .get_mut(invitation_key)
             .filter(|invitation| invitation.given_to == Some(key) && !invitation.is_received)
         else {
             return;
@@ -405,6 +418,7 @@ impl Core {
         if let Some(callee_id) = self.user_id(callee) {
             self.tell_user(caller, Event::LocalInvitationReceivedByPeer { call_id, callee_id });
         }
+        self.log_invitation(now, EventType::InvitationReceived, invitation_key);
     }
 
     /// Gives a user that has logged in the invitations that wait for it. A client that begins `anew` has forgotten
@@ -513,6 +527,7 @@ impl Core {
         local: Option<LocalInvitationFailureReason>,
         remote: Option<RemoteInvitationFailureReason>,
     ) {
+        self.log_failed_invitation(now, invitation_key, local);
         let Some(invitation) = self.take_invitation(invitation_key) else { return };
         if let (Some(reason), Some(callee_id)) = (local, self.user_id(invitation.callee)) {
             let event = Event::LocalInvitationFailure { call_id: invitation.call_id.clone(), callee_id, reason };

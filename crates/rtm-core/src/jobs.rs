@@ -9,26 +9,44 @@ use super::{
     StoreJob, StoreWork, StoredMessage,
     arena::SessionKey,
     attributes::{Kept, Written},
+    event_reads::EventQuery,
     kept_subscriptions::{KeptChange, Subscriber},
     message_ids::Sent,
     notes::Asker,
     rereading::Storing,
+    rest_events::{RestRead, RestReading},
     restrictions::WrittenRestriction,
+    store::EventCursor,
 };
 
 /// What a job was given for.
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// An answer that promises that something is kept, and what it says when it is not.
-    Promise { asker: Asker, broken: &'static str },
+    Promise {
+        asker: Asker,
+        broken: &'static str,
+    },
     /// The same of a message to a channel, which may be repeated meanwhile.
-    ChannelMessage { asker: Asker, sent: Sent },
+    ChannelMessage {
+        asker: Asker,
+        sent: Sent,
+    },
     /// A sender that is told that its message is stored. `receiver` is the session that may still receive it.
-    Offline { to: UserId, asker: Asker, event: SharedEvent, receiver: Option<SessionKey>, is_received: bool },
+    Offline {
+        to: UserId,
+        asker: Asker,
+        event: SharedEvent,
+        receiver: Option<SessionKey>,
+        is_received: bool,
+    },
     /// A session that wants its stored messages.
     Load(SessionKey),
     /// A session whose device has stored messages, which go therefore.
-    Removal { session: SessionKey, places: Vec<Place> },
+    Removal {
+        session: SessionKey,
+        places: Vec<Place>,
+    },
     /// A write to a channel's attributes, which nobody sees before.
     Attributes(Box<Written>),
     /// A change of subscriptions, which does not hold before.
@@ -47,6 +65,45 @@ pub(super) enum Waiting {
     Restriction(Box<WrittenRestriction>),
     /// A call of an operator.
     Admin(HttpId),
+    /// So many events, which are in the log then; or a gap, in place of so many.
+    Event {
+        events: u64,
+        is_gap: bool,
+    },
+    /// A core that reads what an earlier run left in the log of events.
+    EventsToRecover,
+    /// A node that looks for what nodes that are gone left there.
+    EventsForDuty,
+    /// A reader of events.
+    Events {
+        id: HttpId,
+        query: EventQuery,
+    },
+    /// A reader of events whose cursor moves there.
+    EventCursor {
+        id: HttpId,
+        name: String,
+        cursor: EventCursor,
+    },
+    /// A back end that reads events in the vendor's way, and whose cursor has to move before it is answered.
+    RestEvents(Box<RestReading>),
+    RestEventsTaken(Box<RestRead>),
+}
+
+impl Waiting {
+    /// Whether clients are not to be refused anything for want of room for it.
+    fn is_aside(&self) -> bool {
+        matches!(
+            self,
+            Self::Event { .. }
+                | Self::EventsToRecover
+                | Self::EventsForDuty
+                | Self::Events { .. }
+                | Self::EventCursor { .. }
+                | Self::RestEvents(_)
+                | Self::RestEventsTaken(_)
+        )
+    }
 }
 
 /// The jobs of a project.
@@ -73,6 +130,14 @@ impl Jobs {
     pub(super) fn ask(&mut self, work: StoreWork, waiting: Waiting) -> JobId {
         let id = self.tell(work);
         self.waiting.insert(id, waiting);
+        id
+    }
+
+    /// Gives the store something to do beside what clients ask for.
+    pub(super) fn ask_aside(&mut self, work: StoreWork, waiting: Waiting) -> JobId {
+        debug_assert!(waiting.is_aside(), "it is not counted when it is done");
+        let id = self.ask(work, waiting);
+        self.open -= 1;
         id
     }
 
@@ -104,6 +169,13 @@ impl Jobs {
             Waiting::Subscriptions(_) | Waiting::SubscriptionsOver(_) => false,
             Waiting::ForgottenRevision(_) | Waiting::Http(_) | Waiting::Search(_) => false,
             Waiting::Restriction(_) | Waiting::Admin(_) => false,
+            Waiting::Event { .. }
+            | Waiting::EventsToRecover
+            | Waiting::EventsForDuty
+            | Waiting::Events { .. }
+            | Waiting::EventCursor { .. }
+            | Waiting::RestEvents(_)
+            | Waiting::RestEventsTaken(_) => false,
         })
     }
 
@@ -118,14 +190,18 @@ impl Jobs {
 
     /// Nobody waits for any job, and those that the store does not have yet are not done.
     pub(super) fn forget(&mut self) {
-        self.open = self.open.saturating_sub(self.out.len());
+        let is_counted = |job: &&StoreJob| !self.waiting.get(&job.id).is_some_and(Waiting::is_aside);
+        self.open = self.open.saturating_sub(self.out.iter().filter(is_counted).count());
         self.out.clear();
         self.waiting.clear();
     }
 
     fn done(&mut self, job: JobId) -> Option<Waiting> {
-        self.open = self.open.saturating_sub(1);
-        self.waiting.remove(&job)
+        let waiting = self.waiting.remove(&job);
+        if !waiting.as_ref().is_some_and(Waiting::is_aside) {
+            self.open = self.open.saturating_sub(1);
+        }
+        waiting
     }
 }
 
@@ -149,6 +225,7 @@ impl Core {
                 let outcome = match done.result {
                     Ok(StoreAnswer::Appended { place, dropped }) => {
                         self.hub.stats.offline_dropped += dropped as u64;
+                        self.log_stored(now, &to, &event, dropped as u64, is_received);
                         if !self.message_stored(done.id, place, to.clone(), receiver, is_received) {
                             return self.find_reader(&to, Storing { asker, event });
                         }
@@ -191,6 +268,13 @@ impl Core {
             Waiting::Search(asker) => self.searched(asker, done.result.ok()),
             Waiting::Restriction(written) => self.restriction_written(now, *written, done.result),
             Waiting::Admin(id) => self.admin_stored(id, done.result),
+            Waiting::Event { events, is_gap } => self.event_written(now, events, is_gap, &done.result),
+            Waiting::EventsToRecover => self.recover_events(now, done.result),
+            Waiting::EventsForDuty => self.duty_read(now, done.result),
+            Waiting::Events { id, query } => self.events_read(now, id, query, done.result),
+            Waiting::EventCursor { id, name, cursor } => self.event_cursor_moved(id, name, cursor, &done.result),
+            Waiting::RestEvents(reading) => self.rest_events_read(*reading, done.result),
+            Waiting::RestEventsTaken(read) => self.rest_events_taken(*read, &done.result),
         }
     }
 

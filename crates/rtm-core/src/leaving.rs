@@ -28,6 +28,7 @@ impl Core {
         self.subscriptions = KeptSubscriptions::default();
         self.jobs.forget();
         self.restrictions.forget();
+        self.forget_event_log();
         self.forget_requests();
         self.forget_admin_calls();
     }

@@ -64,6 +64,11 @@ mod directory;
 mod draining;
 mod edge;
 mod engine;
+mod event_duty;
+mod event_log;
+mod event_reads;
+mod event_replay;
+mod event_sources;
 mod fan_out;
 mod far_invitations;
 mod far_presence;
@@ -96,12 +101,14 @@ mod ousted;
 mod output;
 mod pack;
 mod presence;
+mod project_event;
 mod receipts;
 mod rejoining;
 mod relays;
 mod requests;
 mod rereading;
 mod rest;
+mod rest_events;
 mod restarted;
 mod restrictions;
 mod roster;
@@ -128,6 +135,8 @@ use self::{
     clock::Clock,
     directory::Directory,
     edge::{Edge, Numbers},
+    event_log::EventLog,
+    event_reads::EventReads,
     http::Http,
     hub::{Conn, Hub},
     invitations::Invitation,
@@ -142,12 +151,15 @@ use self::{
 };
 
 pub use admin_calls::{AdminAnswer, AdminCall, DeletedData, Restriction};
-pub use config::{InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings};
+pub use config::{EventSettings, InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings};
 pub use counters::{Counters, Histogram, LoginResult, RefusedCall};
 pub use draining::Remaining;
+pub use event_log::{EventFigures, EventLogStart};
+pub use event_reads::{EventAnswer, EventPage, EventQuery, NumberedEvent};
 pub use inspect::{Census, ChannelInfo, SessionInfo, UserInfo};
 pub use output::{ConnId, HttpId, Now, Outgoing, Stats};
 pub use pack::{NotPackable, UnpackError, UnpackErrorKind};
+pub use project_event::{EventType, EventTypes, EventValue, LoggedEvent, Moment, ProjectEvent, Reason, SessionName};
 pub use rest::RestCaller;
 pub use store::{
     Conversation, JobId, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed,
@@ -198,6 +210,8 @@ pub struct Core {
     is_outside: bool,
     numbers: Numbers,
     is_draining: bool,
+    event_log: EventLog,
+    event_reads: EventReads,
     /// Room for events that were acknowledged, used again and again.
     done: Vec<Queued>,
 }
@@ -237,6 +251,8 @@ impl Core {
             is_outside: false,
             numbers: Numbers::default(),
             is_draining: false,
+            event_log: EventLog::default(),
+            event_reads: EventReads::default(),
             done: Vec::new(),
         }
     }
@@ -260,6 +276,7 @@ impl Core {
         let app_id = self.config.app_id.clone();
         self.config = ProjectConfig { app_id, ..config };
         self.hub.settings = self.config.settings;
+        self.event_log.settings = self.config.events;
         if self.edge.as_ref().is_some_and(|edge| edge.draining.is_some()) {
             self.hub.settings.away_channel_messages = draining::ALL;
         }
@@ -288,6 +305,7 @@ impl Core {
             (StateKey::Restrictions(user_id), StateValue::Restrictions(kept)) => {
                 self.restriction_told(now, user_id.as_ref(), kept);
             }
+            (StateKey::EventCursor(name), StateValue::EventCursor(cursor)) => self.put_event_cursor(name, cursor),
             // No store gives a key another kind of value.
             _ => {}
         }
@@ -426,6 +444,7 @@ impl Core {
                 Due::Presence => self.presence_due(now, at),
                 Due::Drain => self.drain_due(now),
                 Due::Expiry => self.expire_stored(now),
+                Due::Events => self.events_due(now),
                 Due::Subscriptions => self.look_after_subscriptions(now),
                 Due::Restrictions => self.restrictions_due(now),
             }

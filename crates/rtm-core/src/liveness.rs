@@ -282,6 +282,7 @@ impl Core {
         }
         // The user may be gone with its session, before its senders are answered.
         let user_id = self.user_id_of(key);
+        self.log_end(now, key, reason);
         let Some(session) = self.hub.sessions.remove(key) else { return };
         if let Some(user) = self.users.get_mut(user) {
             user.session = None;

@@ -255,9 +255,12 @@ impl Core {
                 let user = self.users.intern(&entrant.user_id);
                 let fresh = Fresh { session: self.secrets.session_id(), ousted };
                 let key = self.open_session(now, user, &entrant.login, fresh);
+                self.log_session(now, key, false);
                 self.attach(now, key, entrant, Start::New);
             }
             Arrival::New(old) => {
+                let is_takeover =
+                    old.and_then(|old| self.hub.sessions.get(old)).is_some_and(|session| session.is_there());
                 let mut fresh = claimed
                     .unwrap_or_else(|| Fresh { session: self.secrets.session_id(), ousted: OustedSessions::default() });
                 if let Some(old) = old {
@@ -269,7 +272,9 @@ impl Core {
                 // With its old session gone, nobody may have needed the user any more.
                 let user = self.users.intern(&entrant.user_id);
                 let key = self.open_session(now, user, &entrant.login, fresh);
+                self.log_session(now, key, is_takeover);
                 self.attach(now, key, entrant, Start::New);
+                self.event_log.is_takeover = false;
             }
         }
     }
@@ -439,6 +444,9 @@ impl Core {
         }
         self.settle_notes(now, key, &mut done);
         self.done = done;
+        if start != Start::New {
+            self.log_return(now, key);
+        }
         self.set_state(now, key, PeerOnlineState::Online);
         self.tell_counts(key);
         if start == Start::New {

@@ -360,8 +360,10 @@ impl Core {
     /// A session's user is seen in another state from now on.
     pub(super) fn set_state(&mut self, now: Now, key: SessionKey, state: PeerOnlineState) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        let before = session.liveness.state();
         if session.liveness.set_state(state) {
             let user = session.user;
+            self.log_state(now, key, before, state);
             self.state_changed(now, user);
         }
     }

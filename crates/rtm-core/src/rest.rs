@@ -205,6 +205,7 @@ impl Core {
                 let span = self.allowed_span(now, user, &search)?;
                 self.search(now, id, StoreWork::Count { span })
             }
+            RestCall::Events(events_of) => self.rest_events(now, id, events_of),
             _ => Err(ErrorKind::Unsupported.into()),
         }
     }
@@ -229,6 +230,7 @@ impl Core {
             false => self.hub.back_end.nobody(),
         };
         let message_id = MessageId(self.hub.back_end.message_number());
+        self.log_peer_message(now, &from, &to, message_id);
         let message = RtmMessage::Text(payload);
         if keep {
             let stored = StoredMessage::new(message_id, from.clone(), message.clone().detach(), now.unix_ms);
@@ -280,6 +282,7 @@ impl Core {
         }
         self.hub.stats.channel_messages += 1;
         let message_id = MessageId(self.hub.back_end.message_number());
+        self.log_channel_message(now, &from, &channel_id, message_id);
         let message = RtmMessage::Text(payload);
         let asker = self.await_back_end(now, Origin::Channel(id));
         if keep {

@@ -169,6 +169,7 @@ impl Core {
         match result {
             Ok(StoreAnswer::Done) => {
                 self.restrictions.note_changed(user_id.clone());
+                self.log_restriction(now, user_id.as_ref(), change);
                 self.restriction_told(now, user_id.as_ref(), value);
                 self.tell_restriction_to_all(call, user_id.as_ref(), value);
             }

@@ -21,6 +21,8 @@ use std::ops::Range;
 
 use rtm_codec::{ChannelAttributes, Revision, UserId};
 
+use super::project_event::LoggedEvent;
+
 pub use rtm_codec::StoredMessage;
 
 pub use self::{
@@ -81,12 +83,15 @@ pub enum StoreWork {
         /// Where they are.
         places: Vec<Place>,
     },
-    /// Drops the entries of all logs of a kind that are too old. Answered with [`StoreAnswer::Done`].
+    /// Drops the entries of all logs of a kind that are too old or too many. Answered with [`StoreAnswer::Done`].
     Expire {
         /// Which logs.
         kind: LogKind,
         /// Entries of an earlier time go, in milliseconds since the Unix epoch.
         before: u64,
+        /// How many entries each log may have afterwards, at least 1: the oldest go. Only for logs of a
+        /// [counted](LogKind::is_counted) kind.
+        keep: Option<usize>,
     },
     /// Reads messages of all histories, in the order of their times. Answered with [`StoreAnswer::Found`].
     Search {
@@ -153,6 +158,8 @@ impl StoreWork {
 pub enum LogEntry {
     /// A message, waiting for its receiver or in a history.
     Message(StoredMessage),
+    /// An event of the project.
+    Event(LoggedEvent),
 }
 
 impl LogEntry {
@@ -161,6 +168,16 @@ impl LogEntry {
     pub fn time(&self) -> u64 {
         match self {
             Self::Message(message) => message.server_received_ts,
+            Self::Event(event) => event.time,
+        }
+    }
+
+    /// The message; `None` for another entry.
+    #[must_use]
+    pub fn into_message(self) -> Option<StoredMessage> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Event(_) => None,
         }
     }
 
@@ -169,6 +186,8 @@ impl LogEntry {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.message.len(),
+            // About what it takes: no event is large.
+            Self::Event(_) => EVENT_BYTES,
         }
     }
 }
@@ -184,6 +203,8 @@ pub enum StateValue {
     Subscriptions(Subscriptions),
     /// What is refused to a user, or to all users.
     Restrictions(Restrictions),
+    /// How far a reader of the events is.
+    EventCursor(EventCursor),
 }
 
 /// What is refused to a user, or to all users of a project. Times are in milliseconds since the Unix epoch.
@@ -195,6 +216,15 @@ pub struct Restrictions {
     pub banned_until: u64,
     /// Tokens that were issued before are refused.
     pub tokens_from: u64,
+}
+
+/// How far a reader of the events is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventCursor {
+    /// The last event that it has read; place 0 for none.
+    pub read: Place,
+    /// It rises by one with each write.
+    pub revision: Revision,
 }
 
 /// Whom a client is subscribed to that does not repeat that when it comes back.
@@ -215,6 +245,7 @@ impl StateValue {
             Self::ForgottenRevision(revision) => *revision,
             Self::Subscriptions(subscriptions) => Revision(subscriptions.last_seen_ts),
             Self::Restrictions(restrictions) => restrictions.revision,
+            Self::EventCursor(cursor) => cursor.revision,
         }
     }
 
@@ -228,6 +259,7 @@ impl StateValue {
             Self::ForgottenRevision(_) => size_of::<Revision>(),
             Self::Subscriptions(Subscriptions { peers, .. }) => peers.iter().map(|peer| peer.as_str().len()).sum(),
             Self::Restrictions(_) => size_of::<Restrictions>(),
+            Self::EventCursor(_) => size_of::<EventCursor>(),
         }
     }
 }
@@ -259,6 +291,9 @@ pub enum StoreAnswer {
         entries: Vec<(Place, LogEntry)>,
         /// Whether more follow.
         more: bool,
+        /// In a log of a kind that [tells](LogKind::tells_dropped), the last place whose entry went for being too old or
+        /// too many, or for want of room; 0 if none did, and in other logs.
+        dropped_to: Place,
     },
     /// To [`StoreWork::Search`]: the messages, each with where it was said.
     Found(Vec<(Conversation, StoredMessage)>),
@@ -282,8 +317,8 @@ impl StoreAnswer {
     /// The messages that a log gave, and whether more follow; `None` for another answer.
     #[must_use]
     pub fn into_messages(self) -> Option<(Vec<(Place, StoredMessage)>, bool)> {
-        let Self::Entries { entries, more } = self else { return None };
-        let messages = entries.into_iter().map(|(place, LogEntry::Message(message))| (place, message)).collect();
+        let Self::Entries { entries, more, .. } = self else { return None };
+        let messages = entries.into_iter().filter_map(|(place, entry)| Some((place, entry.into_message()?))).collect();
         Some((messages, more))
     }
 }
@@ -292,3 +327,5 @@ impl StoreAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the store failed")]
 pub struct StoreFailed;
+
+const EVENT_BYTES: usize = 160;

@@ -20,6 +20,7 @@ pub(super) enum Due {
     Presence,
     Drain,
     Expiry,
+    Events,
     Subscriptions,
     Restrictions,
 }

@@ -102,8 +102,10 @@ fn a_faulty_store_is_found_and_the_fault_is_named() {
             |_| {},
             |answer| {
                 if let Ok(StoreAnswer::Entries { entries, .. }) = answer {
-                    for (_, LogEntry::Message(message)) in entries {
-                        if let RtmMessage::Value(bytes) = &message.message {
+                    for (_, entry) in entries {
+                        if let LogEntry::Message(message) = entry
+                            && let RtmMessage::Value(bytes) = &message.message
+                        {
                             message.message = RtmMessage::Binary(bytes.clone());
                         }
                     }

@@ -7,6 +7,7 @@ mod audit;
 mod calls;
 mod channels;
 pub(crate) mod config;
+mod events;
 mod health;
 pub(crate) mod keys;
 mod listener;

@@ -2,6 +2,7 @@
 
 pub(crate) mod entries;
 mod env;
+mod events;
 mod file;
 mod keys;
 mod project;

@@ -39,6 +39,8 @@ mod cluster;
 mod config;
 mod counted;
 mod error;
+#[cfg(feature = "admin")]
+mod events;
 #[cfg(feature = "cluster")]
 mod floor;
 mod handle;

@@ -17,10 +17,15 @@ use rtm_codec::{
 #[cfg(feature = "rest")]
 use rtm_core::RestCaller;
 use rtm_core::{
-    AdminAnswer, AdminCall, ConnId, Core, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob,
+    AdminAnswer, AdminCall, ConnId, Core, EventLogStart, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone,
+    StoreJob,
 };
+#[cfg(feature = "admin")]
+use rtm_core::{EventAnswer, EventPage, EventQuery};
 #[cfg(feature = "cluster")]
 use rtm_core::{Remaining, StateKey, StateValue};
+#[cfg(feature = "admin")]
+use tokio::sync::watch;
 use tokio::{
     sync::{Notify, oneshot},
     time::sleep_until,
@@ -51,6 +56,9 @@ pub(crate) struct Project {
     #[cfg(feature = "cluster")]
     link: Option<Link>,
     refused_logins: AtomicU64,
+    /// The last event that the core wrote.
+    #[cfg(feature = "admin")]
+    event_news: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -65,6 +73,10 @@ struct State {
     rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
     #[cfg(feature = "admin")]
     peers: Peers,
+    #[cfg(feature = "admin")]
+    event_reads: HashMap<HttpId, oneshot::Sender<Result<EventAnswer, Refusal>>>,
+    #[cfg(feature = "admin")]
+    event_answers: Vec<(HttpId, Result<EventAnswer, Refusal>)>,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
@@ -91,6 +103,10 @@ impl Project {
                 rest_answers: Vec::new(),
                 #[cfg(feature = "admin")]
                 peers: Peers::default(),
+                #[cfg(feature = "admin")]
+                event_reads: HashMap::new(),
+                #[cfg(feature = "admin")]
+                event_answers: Vec::new(),
                 armed: None,
                 wakes: Vec::new(),
                 wakers: Vec::new(),
@@ -102,6 +118,8 @@ impl Project {
             #[cfg(feature = "cluster")]
             link: None,
             refused_logins: AtomicU64::new(0),
+            #[cfg(feature = "admin")]
+            event_news: watch::Sender::new(0),
         }
     }
 
@@ -128,7 +146,11 @@ impl Project {
         self.with(|state, now| {
             for event in events {
                 match event {
-                    FromCluster::Joined(node, view) => state.core.join_cluster(node, view),
+                    FromCluster::Joined(node, view) => {
+                        let name = node.to_string();
+                        state.core.join_cluster(node, view);
+                        state.core.begin_event_log(now, &name, EventLogStart::AsNode);
+                    }
                     FromCluster::LeftOut => state.core.leave_cluster(now),
                     FromCluster::View(view) => state.core.handle_view(now, view),
                     FromCluster::Parcel(from, parcel) => state.core.handle_parcel(now, &from, parcel),
@@ -170,6 +192,48 @@ impl Project {
     /// How many logins to this project were refused.
     pub(crate) fn refused_logins(&self) -> &AtomicU64 {
         &self.refused_logins
+    }
+
+    /// Has the log of events written from now on, by this server.
+    pub(crate) fn begin_event_log(self: &Arc<Self>, server: &str, start: EventLogStart) {
+        self.with(|state, now| state.core.begin_event_log(now, server, start));
+    }
+
+    /// What an earlier run left in the log has its ends.
+    pub(crate) fn release_event_log(self: &Arc<Self>) {
+        self.with(|state, now| state.core.release_event_log(now));
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_event_log_ready(&self) -> bool {
+        self.state().core.is_event_log_ready()
+    }
+
+    /// Writes the ends of all sessions, and nothing after them.
+    pub(crate) fn end_event_log(self: &Arc<Self>) {
+        self.with(|state, now| state.core.end_event_log(now));
+    }
+
+    /// Reads a part of the log of events; `None` when the server goes down.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn read_events(self: &Arc<Self>, query: EventQuery) -> Option<Result<EventPage, Refusal>> {
+        let answered = self.with(|state, _| {
+            let (answer, answered) = oneshot::channel();
+            state.event_reads.insert(state.core.read_events(query), answer);
+            answered
+        });
+        match answered.await.ok()? {
+            Ok(EventAnswer::Page(page)) => Some(Ok(page)),
+            // No other answer is given to that.
+            Ok(_) => None,
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    /// Changes when this server has written events.
+    #[cfg(feature = "admin")]
+    pub(crate) fn event_news(&self) -> watch::Receiver<u64> {
+        self.event_news.subscribe()
     }
 
     /// A new connection, with its login. The answer is there to be taken.
@@ -303,8 +367,8 @@ impl Project {
 
     /// Refuses logins from now on. Gives the connections that are there.
     pub(crate) fn drain(self: &Arc<Self>) -> Vec<ConnId> {
-        self.with(|state, _| {
-            state.core.drain();
+        self.with(|state, now| {
+            state.core.drain(now);
             state.core.connections()
         })
     }
@@ -379,6 +443,8 @@ impl Project {
             state.answer_operators();
             #[cfg(feature = "rest")]
             state.answer_back_ends();
+            #[cfg(feature = "admin")]
+            state.answer_event_readers(&self.event_news);
             #[cfg(feature = "cluster")]
             if let Some(link) = &self.link {
                 link.pass_on(&mut state.core);
@@ -450,6 +516,22 @@ impl State {
                 // Whoever asked may have gone.
                 let _ = waiting.send(answer);
             }
+        }
+    }
+
+    /// Passes on what readers of events are answered, and that there are some.
+    #[cfg(feature = "admin")]
+    fn answer_event_readers(&mut self, news: &watch::Sender<u64>) {
+        self.core.take_event_answers(&mut self.event_answers);
+        for (id, answer) in self.event_answers.drain(..) {
+            if let Some(waiting) = self.event_reads.remove(&id) {
+                // Whoever asked may have gone.
+                let _ = waiting.send(answer);
+            }
+        }
+        let last = self.core.event_figures().last;
+        if *news.borrow() != last {
+            news.send_replace(last);
         }
     }
 

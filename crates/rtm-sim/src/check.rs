@@ -2,6 +2,7 @@
 
 mod attributes;
 mod channels;
+mod event_log;
 mod facts;
 mod gaps;
 mod invitations;
@@ -15,7 +16,7 @@ use std::{fmt, time::Duration};
 
 use rtm_codec::{Answer, ChannelId, ClientFrame, CloseReason, Command, RequestId, Resumption, ServerFrame, UserId};
 use rtm_connection::{RtmError, RtmEvent};
-use rtm_core::{Settings, UnpackError};
+use rtm_core::{LoggedEvent, Place, Settings, UnpackError};
 
 pub use self::facts::Invariant;
 use self::{
@@ -441,6 +442,12 @@ impl Ledger {
             self.judge(now, None, verdict);
         }
         self.requests.forget_probes();
+    }
+
+    /// The log of events of a server with so many sessions, which has written all of it.
+    pub(crate) fn log_read(&mut self, now: Duration, log: &[(Place, LoggedEvent)], sessions: usize) {
+        let verdict = event_log::check(log, sessions);
+        self.judge(now, None, verdict);
     }
 
     /// What is left on the server when nobody is there any more.

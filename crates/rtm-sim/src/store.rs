@@ -2,7 +2,8 @@
 
 use rtm_codec::AppId;
 use rtm_core::{
-    StateKey, StateValue, StoreDone, StoreFailed, StoreJob,
+    LogEntry, LogKey, LoggedEvent, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob,
+    StoreWork,
     store::{Backend, Memory, StateKind, Task, read_state},
 };
 
@@ -78,6 +79,13 @@ impl SimulatedStore {
         // Drawn at once, so that what comes later does not depend on how many jobs there were.
         let (done, seed) = ([0, 500, 1000][rng.below(3)], rng.below(1 << 31));
         let mut rng = Rng::new(seed as u64);
+        // Events are appended in their order: what is missing of them is the end.
+        let is_event = |job: &StoreJob| matches!(&job.work, StoreWork::Append { log: LogKey::Events, .. });
+        let (mut events, others): (Vec<_>, _) = std::mem::take(&mut queue.under_way).into_iter().partition(is_event);
+        events.truncate(events.iter().take_while(|_| rng.chance(done)).count());
+        queue.under_way = events;
+        self.finish(app_id, queue, || Outcome::IsDone);
+        queue.under_way = others;
         self.finish(app_id, queue, || if rng.chance(done) { Outcome::IsDone } else { Outcome::Fails });
         self.end(queue);
     }
@@ -95,6 +103,21 @@ impl SimulatedStore {
         if !self.is_durable {
             self.backend = Memory::default();
         }
+    }
+
+    /// The log of events.
+    pub(crate) fn events(&mut self, app_id: &AppId) -> Vec<(Place, LoggedEvent)> {
+        let (log, times) = (LogKey::Events, 0..u64::MAX);
+        let work = StoreWork::Read { log, after: None, times, limit: usize::MAX, max_bytes: usize::MAX };
+        let Some(Ok(StoreAnswer::Entries { entries, .. })) = self.backend.apply(vec![Task { app_id, work }]).pop()
+        else {
+            return Vec::new();
+        };
+        let event = |(place, entry)| match entry {
+            LogEntry::Event(event) => Some((place, event)),
+            LogEntry::Message(_) => None,
+        };
+        entries.into_iter().filter_map(event).collect()
     }
 
     /// What a server starts with.

@@ -199,7 +199,19 @@ impl World {
             self.ledger.forget_probes();
         }
         self.ledger.finish(self.now, &here);
+        self.check_event_log();
         self.violation().map_or(Ok(()), Err)
+    }
+
+    /// Looks through the log of events, where one server writes it and has written all.
+    fn check_event_log(&mut self) {
+        // A new core in the place of another one begins its log anew.
+        if self.cluster.is_some() || self.counts.moved_all > 0 {
+            return;
+        }
+        let Some(core) = self.servers[0].core.as_ref().filter(|core| core.event_figures().waiting == 0) else { return };
+        let log = self.store.events(&self.project.app_id);
+        self.ledger.log_read(self.now, &log, core.stats().sessions);
     }
 
     fn violation(&self) -> Option<Violation> {

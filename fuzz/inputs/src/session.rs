@@ -184,7 +184,7 @@ impl World {
             Step::Unban(number) => {
                 self.restrict(user(number), Restriction::Unbanned);
             }
-            Step::Drain => self.core.drain(),
+            Step::Drain => self.core.drain(self.now),
             Step::Crash => self.crash(),
         }
     }

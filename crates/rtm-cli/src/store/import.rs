@@ -166,7 +166,7 @@ impl Logs {
             let (log, times) = (log.clone(), 0..u64::MAX);
             let work = StoreWork::Read { log, after, times, limit: PAGE, max_bytes: PAGE_BYTES };
             match store.apply(vec![Task { app_id, work }]).pop() {
-                Some(Ok(StoreAnswer::Entries { entries, more })) => {
+                Some(Ok(StoreAnswer::Entries { entries, more, .. })) => {
                     after = entries.last().map(|(place, _)| *place);
                     for (_, entry) in entries {
                         known.insert(self.digest(&entry)?);

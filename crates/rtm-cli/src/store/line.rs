@@ -14,7 +14,8 @@ use rtm_codec::{
 use rtm_server::{
     StoreRecord,
     core::{
-        Conversation, LogEntry, LogKey, StateKey, StateValue, StoredMessage,
+        Conversation, EventType, EventValue, LogEntry, LogKey, LoggedEvent, ProjectEvent, StateKey, StateValue,
+        StoredMessage,
         store::{Restrictions, Subscriptions},
     },
 };
@@ -63,6 +64,17 @@ pub(super) enum Line {
         #[serde(default, skip_serializing_if = "is_zero")]
         tokens_from: u64,
     },
+    /// An event of a project. In another store it has another number.
+    Event { app_id: String, time: u64, event: String, data: BTreeMap<String, Value> },
+}
+
+/// A value of an event.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Value {
+    Flag(bool),
+    Number(u64),
+    Text(String),
 }
 
 /// A message in one of its forms.
@@ -178,6 +190,44 @@ impl Line {
                     value: StateValue::Restrictions(Restrictions { revision, banned_until, tokens_from }),
                 })
             }
+            Self::Event { app_id, time, event, data } => {
+                let event_type =
+                    EventType::from_name(&event).with_context(|| format!("no event is called {event:?}"))?;
+                anyhow::ensure!(time < LATEST, "time is too late");
+                let value = |name: &str| data.get(name).map(EventValue::from);
+                let event = ProjectEvent::from_data(event_type, value).context("data")?;
+                Ok(StoreRecord::Entry {
+                    app_id: app_id.parse().context("app_id")?,
+                    log: LogKey::Events,
+                    entry: LogEntry::Event(LoggedEvent { time, event }),
+                })
+            }
+        }
+    }
+
+    /// The line of a record; `None` for a cursor, which means nothing in another store.
+    pub(super) fn of(record: StoreRecord) -> Option<Self> {
+        let is_cursor = matches!(record, StoreRecord::Value { key: StateKey::EventCursor(_), .. });
+        (!is_cursor).then(|| record.into())
+    }
+}
+
+impl<'a> From<&'a Value> for EventValue<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Flag(flag) => Self::Flag(*flag),
+            Value::Number(number) => Self::Number(*number),
+            Value::Text(text) => Self::Text(text.into()),
+        }
+    }
+}
+
+impl From<EventValue<'_>> for Value {
+    fn from(value: EventValue<'_>) -> Self {
+        match value {
+            EventValue::Flag(flag) => Self::Flag(flag),
+            EventValue::Number(number) | EventValue::Time(number) => Self::Number(number),
+            EventValue::Text(text) => Self::Text(text.into_owned()),
         }
     }
 }
@@ -198,6 +248,12 @@ fn entry(from: String, message_id: u64, server_received_ts: u64, message: Messag
 impl From<StoreRecord> for Line {
     fn from(record: StoreRecord) -> Self {
         match record {
+            StoreRecord::Entry { app_id, entry: LogEntry::Event(LoggedEvent { time, event }), .. } => Self::Event {
+                app_id: app_id.to_string(),
+                time,
+                event: event.event_type().name().to_owned(),
+                data: event.data().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
+            },
             StoreRecord::Entry { app_id, log, entry: LogEntry::Message(message) } => {
                 let StoredMessage { message_id, from, message, server_received_ts, .. } = message;
                 let (app_id, from, message_id) = (app_id.to_string(), from.to_string(), message_id.0);
@@ -211,6 +267,8 @@ impl From<StoreRecord> for Line {
                         (Some([one.to_string(), other.to_string()]), None)
                     }
                     LogKey::History(Conversation::Channel(channel_id)) => (None, Some(channel_id.to_string())),
+                    // No store has a message there.
+                    LogKey::Events => (None, None),
                 };
                 Self::History { app_id, peers, channel_id, from, message_id, server_received_ts, message }
             }

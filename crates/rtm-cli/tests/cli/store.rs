@@ -116,10 +116,37 @@ fn an_old_store_is_exported_and_imported_without_loss() {
 }
 
 #[test]
+fn events_are_taken_along() {
+    let event = |name: &str, data: Value| json!({ "type": "event", "app_id": APP_ID, "time": 1_700_000_000_000_u64, "event": name, "data": data });
+    let session = "00000000deadbeef";
+    let events = [
+        event("session.started", json!({ "user_id": "alice", "session": session, "takeover": false, "server": "one" })),
+        event("message.evicted", json!({ "to": "alice", "messages": 3 })),
+        event("user.banned", json!({ "user_id": "alice", "until": 1_800_000_000_000_u64 })),
+    ];
+    let store = DataDir::empty();
+    let file = store.0.path().join("events.jsonl");
+    let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
+    fs::write(&file, &lines).unwrap();
+    assert_eq!(succeeded(&store.run("import", &[file.to_str().unwrap()])), "3 imported, 0 already in the store\n");
+    assert_eq!(store.export(), events);
+    assert!(succeeded(&store.run("check", &[])).contains("events              3\n"));
+    for (bad, why) in
+        [(event("user.offline", json!({ "user_id": "alice" })), "data"), (event("nonsense", json!({})), "nonsense")]
+    {
+        fs::write(&file, bad.to_string()).unwrap();
+        let output = store.run("import", &[file.to_str().unwrap()]);
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("line 1") && said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn an_old_store_is_brought_up_with_one_line() {
     let old = DataDir::old();
     let output = old.run("check", &[]);
-    let counts = "stored messages     11\nhistory             63\nchannel attributes  5\nsubscriptions       0\n";
+    let counts = "stored messages     11\nhistory             63\nevents              0\nchannel attributes  5\nsubscriptions       0\n";
     assert_eq!(succeeded(&output), counts);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((said.lines().count(), said.contains("brought up")), (1, true), "{said}");
@@ -210,7 +237,7 @@ fn a_bad_line_is_named_and_what_came_before_it_is_kept() {
     let bad = [
         ("{\n".to_owned(), "EOF"),
         ("[]\n".to_owned(), "line 2"),
-        (with(|line| line["type"] = json!("event")), "unknown variant `event`"),
+        (with(|line| line["type"] = json!("sound")), "unknown variant `sound`"),
         (with(|line| line["note"] = json!("more")), "unknown field `note`"),
         (with(|line| drop(line.as_object_mut().unwrap().remove("from"))), "missing field `from`"),
         (with(|line| line["app_id"] = json!("short")), "app_id"),

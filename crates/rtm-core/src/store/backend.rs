@@ -84,6 +84,8 @@ pub struct BackendStats {
     pub offline_messages: u64,
     /// Messages kept for history.
     pub history_messages: u64,
+    /// Events of projects.
+    pub events: u64,
     /// Channels with attributes.
     pub channels: u64,
     /// Projects that have forgotten a channel.
@@ -92,6 +94,8 @@ pub struct BackendStats {
     pub subscribers: u64,
     /// Users to whom something is refused, and projects that refuse something to all.
     pub restricted: u64,
+    /// Readers of events.
+    pub event_cursors: u64,
     /// Places (records, logs, keys) that were found damaged since the store was opened: each counts once, and at most
     /// 10,000 do. The log has an ERROR for each.
     pub damaged: u64,
@@ -103,6 +107,7 @@ impl BackendStats {
         match kind {
             LogKind::Stored => &mut self.offline_messages,
             LogKind::History => &mut self.history_messages,
+            LogKind::Events => &mut self.events,
         }
     }
 
@@ -113,6 +118,7 @@ impl BackendStats {
             StateKind::ForgottenRevision => &mut self.forgotten_revisions,
             StateKind::Subscriptions => &mut self.subscribers,
             StateKind::Restrictions => &mut self.restricted,
+            StateKind::EventCursor => &mut self.event_cursors,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! # Ok::<(), conformance::Failure>(())
 //! ```
 
+mod events;
 mod logs;
 mod restart;
 mod search;
@@ -121,6 +122,9 @@ const CHECKS: &[Check] = checks! {
     "histories are searched by who sent a message and to whom" => [search::filters];
     "what a search finds comes in order and in pages" => [search::pages];
     "what is removed or too old is not found any more" => [search::removal];
+    "events come in the order of their numbers and in pages" => [events::order_and_pages];
+    "of events those go that are too old or too many, and their reader is told" => [events::dropped];
+    "events of projects are apart" => [events::apart];
     "a value is what was put last" => [state::last_put];
     "values come in the order of their keys and in pages" => [state::pages];
     "a put with another revision than expected changes nothing" => [state::conflicts];
@@ -129,7 +133,9 @@ const CHECKS: &[Check] = checks! {
     "what is refused to users, and to all of them, comes back as it was" => [state::restrictions];
     "values of projects are apart" => [state::apart];
     "values of each kind are apart, and in the order of their keys" => [state::kinds];
+    "cursors of readers of events are apart" => [events::cursors];
     "everything is there after a restart" => [restart::fill, restart::find];
     "histories are searched after a restart" => [search::fill, search::find];
+    "events and what is known of those that went are there after a restart" => [events::fill, events::find];
     "places rise over restarts" => [restart::take_places, restart::take_places, restart::find_places];
 };

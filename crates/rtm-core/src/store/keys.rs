@@ -15,6 +15,8 @@ pub enum LogKey {
     Stored(UserId),
     /// The history of a conversation.
     History(Conversation),
+    /// The events of the project.
+    Events,
 }
 
 /// The kinds of logs.
@@ -24,6 +26,8 @@ pub enum LogKind {
     Stored,
     /// Histories of conversations.
     History,
+    /// Events of projects: one log for each.
+    Events,
 }
 
 /// The key of a value, within a project.
@@ -37,6 +41,8 @@ pub enum StateKey {
     Subscriptions(UserId, InstanceId),
     /// What is refused to a user; `None` for all users of the project.
     Restrictions(Option<UserId>),
+    /// How far a reader of the events is, by its name.
+    EventCursor(String),
 }
 
 /// The kinds of state.
@@ -50,6 +56,8 @@ pub enum StateKind {
     Subscriptions,
     /// What is refused to users.
     Restrictions,
+    /// How far readers of the events are.
+    EventCursor,
 }
 
 /// Where messages with history are said.
@@ -67,7 +75,7 @@ pub enum Conversation {
 /// and, within a millisecond, with their arrival: so one number is the order, the cursor and the key, and needs no
 /// counter that survives restarts. In other logs a place is higher than every one that the log gave before, also to
 /// entries that are gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Place(pub u64);
 
 impl LogKey {
@@ -77,13 +85,14 @@ impl LogKey {
         match self {
             Self::Stored(_) => LogKind::Stored,
             Self::History(_) => LogKind::History,
+            Self::Events => LogKind::Events,
         }
     }
 }
 
 impl LogKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Stored, Self::History];
+    pub const ALL: [Self; 3] = [Self::Stored, Self::History, Self::Events];
 
     /// Its name: what a store calls the table, bucket or stream of such logs.
     #[must_use]
@@ -91,6 +100,7 @@ impl LogKind {
         match self {
             Self::Stored => "stored",
             Self::History => "history",
+            Self::Events => "events",
         }
     }
 
@@ -99,7 +109,25 @@ impl LogKind {
     pub fn is_limited(self) -> bool {
         match self {
             Self::Stored => true,
+            Self::History | Self::Events => false,
+        }
+    }
+
+    /// Whether it is known how many entries a log has.
+    #[must_use]
+    pub fn is_counted(self) -> bool {
+        match self {
+            Self::Stored | Self::Events => true,
             Self::History => false,
+        }
+    }
+
+    /// Whether a reader is told up to which place entries went that were too old or too many.
+    #[must_use]
+    pub fn tells_dropped(self) -> bool {
+        match self {
+            Self::Events => true,
+            Self::Stored | Self::History => false,
         }
     }
 
@@ -108,7 +136,7 @@ impl LogKind {
     #[must_use]
     pub fn is_by_time(self) -> bool {
         match self {
-            Self::Stored => false,
+            Self::Stored | Self::Events => false,
             Self::History => true,
         }
     }
@@ -123,14 +151,15 @@ impl StateKey {
             Self::ForgottenRevision => StateKind::ForgottenRevision,
             Self::Subscriptions(..) => StateKind::Subscriptions,
             Self::Restrictions(_) => StateKind::Restrictions,
+            Self::EventCursor(_) => StateKind::EventCursor,
         }
     }
 }
 
 impl StateKind {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::ChannelAttributes, Self::ForgottenRevision, Self::Subscriptions, Self::Restrictions];
+    pub const ALL: [Self; 5] =
+        [Self::ChannelAttributes, Self::ForgottenRevision, Self::Subscriptions, Self::Restrictions, Self::EventCursor];
 
     /// Its name: what a store calls the table, bucket or stream of such values.
     #[must_use]
@@ -140,6 +169,7 @@ impl StateKind {
             Self::ForgottenRevision => "forgotten_revision",
             Self::Subscriptions => "subscriptions",
             Self::Restrictions => "restrictions",
+            Self::EventCursor => "event_cursors",
         }
     }
 }

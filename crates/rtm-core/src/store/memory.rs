@@ -9,8 +9,8 @@ use std::{
 use rtm_codec::{AppId, Revision};
 
 use super::{
-    Backend, BackendError, BackendStats, Conversation, HistorySpan, LogEntry, LogKey, Page, Place, StateKey, StateKind,
-    StateValue, StoreAnswer, StoreWork, StoredMessage, Task,
+    Backend, BackendError, BackendStats, Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page, Place, StateKey,
+    StateKind, StateValue, StoreAnswer, StoreWork, StoredMessage, Task,
 };
 
 /// Keeps everything in memory: it is gone when the server ends.
@@ -26,6 +26,8 @@ pub struct Memory {
     by_source: BTreeSet<Indexed>,
     by_destination: BTreeSet<Indexed>,
     state: BTreeMap<(Arc<AppId>, StateKey), StateValue>,
+    /// Up to which place entries went, of logs that tell it.
+    dropped_to: BTreeMap<(Arc<AppId>, LogKey), Place>,
     projects: BTreeSet<Arc<AppId>>,
     stats: BackendStats,
     last_place: u64,
@@ -37,6 +39,9 @@ impl Memory {
     /// What a server without a data directory keeps at most: 512 MiB.
     pub const DEFAULT_CAPACITY: usize = 512 * 1024 * 1024;
 
+    /// How many events of each project it keeps, about.
+    const MOST_EVENTS: usize = 100_000;
+
     /// An empty store whose entries may take `capacity` bytes, their bookkeeping included.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
@@ -46,6 +51,7 @@ impl Memory {
             by_source: BTreeSet::new(),
             by_destination: BTreeSet::new(),
             state: BTreeMap::new(),
+            dropped_to: BTreeMap::new(),
             projects: BTreeSet::new(),
             stats: BackendStats::default(),
             last_place: 0,
@@ -66,11 +72,15 @@ impl Memory {
                 }
                 StoreAnswer::Done
             }
-            StoreWork::Expire { kind, before } => {
+            StoreWork::Expire { kind, before, keep } => {
                 let old = self.ages.iter().take_while(|(time, ..)| *time < before);
                 let old: Vec<_> = old.filter(|(_, app, log, _)| app == app_id && log.kind() == kind).cloned().collect();
                 for (_, _, log, place) in old {
-                    self.remove(app_id, &log, place);
+                    self.drop_entry(app_id, &log, place);
+                }
+                if let Some(keep) = keep.filter(|_| kind.is_counted()) {
+                    let most = if kind == LogKind::Events { Self::MOST_EVENTS } else { usize::MAX };
+                    self.drop_excess(app_id, kind, keep.clamp(1, most));
                 }
                 StoreAnswer::Done
             }
@@ -171,7 +181,12 @@ impl Memory {
                 break;
             }
         }
-        StoreAnswer::Entries { entries: page.items, more: page.more }
+        let dropped_to = self.dropped_to.get(&(Arc::clone(app_id), log.clone()));
+        StoreAnswer::Entries {
+            entries: page.items,
+            more: page.more,
+            dropped_to: dropped_to.copied().unwrap_or(Place(0)),
+        }
     }
 
     /// The messages that are meant, oldest first.
@@ -189,7 +204,9 @@ impl Memory {
         let found = index.range(at(times.start)..at(times.end)).filter_map(|(app_id, _, place, log)| {
             let log = log.as_ref()?;
             let LogKey::History(conversation) = log else { return None };
-            let LogEntry::Message(message) = self.logs.get(&(Arc::clone(app_id), log.clone(), *place))?;
+            let LogEntry::Message(message) = self.logs.get(&(Arc::clone(app_id), log.clone(), *place))? else {
+                return None;
+            };
             Some((conversation, message)).filter(|_| filter.matches(conversation, &message.from))
         });
         found.collect()
@@ -203,6 +220,29 @@ impl Memory {
             if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
                 self.by_source.remove(&source);
                 self.by_destination.remove(&destination);
+            }
+        }
+    }
+
+    /// Removes an entry that is too old, or one too many.
+    fn drop_entry(&mut self, app_id: &Arc<AppId>, log: &LogKey, place: Place) {
+        self.remove(app_id, log, place);
+        if log.kind().tells_dropped() {
+            let dropped_to = self.dropped_to.entry((Arc::clone(app_id), log.clone())).or_insert(place);
+            *dropped_to = place.max(*dropped_to);
+        }
+    }
+
+    /// Drops the oldest entries of each log of a kind that has more than so many.
+    fn drop_excess(&mut self, app_id: &Arc<AppId>, kind: LogKind, keep: usize) {
+        let mut logs: BTreeMap<LogKey, Vec<Place>> = BTreeMap::new();
+        for (_, log, place) in self.logs.keys().filter(|(app, log, _)| app == app_id && log.kind() == kind) {
+            logs.entry(log.clone()).or_default().push(*place);
+        }
+        for (log, places) in logs {
+            let excess = places.len().saturating_sub(keep);
+            for place in places.into_iter().take(excess) {
+                self.drop_entry(app_id, &log, place);
             }
         }
     }
@@ -229,7 +269,7 @@ impl Memory {
         while self.bytes > self.capacity
             && let Some((_, app_id, log, place)) = self.ages.first().cloned()
         {
-            self.remove(&app_id, &log, place);
+            self.drop_entry(&app_id, &log, place);
         }
     }
 

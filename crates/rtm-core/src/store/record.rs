@@ -10,9 +10,10 @@ use rtm_codec::{
 };
 
 use super::{
-    Conversation, LogEntry, LogKey, LogKind, Restrictions, StateKey, StateKind, StateValue, StoredMessage,
-    Subscriptions,
+    Conversation, EventCursor, LogEntry, LogKey, LogKind, Place, Restrictions, StateKey, StateKind, StateValue,
+    StoredMessage, Subscriptions,
 };
+use crate::project_event::{LoggedEvent, ProjectEvent};
 
 /// A record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,7 @@ impl LogKey {
             Self::Stored(user_id) => user_id.as_str().into(),
             Self::History(Conversation::Peers(one, other)) => format!("p\0{one}\0{other}").into(),
             Self::History(Conversation::Channel(channel_id)) => format!("c\0{channel_id}").into(),
+            Self::Events => EVENTS.into(),
         }
     }
 
@@ -57,6 +59,8 @@ impl LogKey {
                 }
                 _ => return Err(RecordError::Damaged),
             })),
+            LogKind::Events if key == EVENTS => Ok(Self::Events),
+            LogKind::Events => Err(RecordError::Damaged),
         }
     }
 }
@@ -70,6 +74,12 @@ impl LogEntry {
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
         match self {
             Self::Message(message) => encode_message(message),
+            Self::Event(LoggedEvent { time, event }) => {
+                let mut record = vec![VERSION];
+                record.extend(time.to_le_bytes());
+                event.write(&mut record);
+                Ok(record)
+            }
         }
     }
 
@@ -81,6 +91,12 @@ impl LogEntry {
     pub fn decode(kind: LogKind, record: &[u8]) -> Result<Self, RecordError> {
         match kind {
             LogKind::Stored | LogKind::History => decode_message(record).map(Self::Message),
+            LogKind::Events => {
+                let mut reader = Reader::new(record)?;
+                let time = reader.u64()?;
+                let event = ProjectEvent::read(reader.rest()).ok_or(RecordError::Damaged)?;
+                Ok(Self::Event(LoggedEvent { time, event }))
+            }
         }
     }
 }
@@ -95,6 +111,7 @@ impl StateKey {
             Self::Subscriptions(user_id, instance) => format!("{user_id}\0{instance}").into(),
             Self::Restrictions(Some(user_id)) => format!("u\0{user_id}").into(),
             Self::Restrictions(None) => ALL_USERS.into(),
+            Self::EventCursor(name) => name.into(),
         }
     }
 
@@ -119,6 +136,8 @@ impl StateKey {
                 let user_id = key.strip_prefix("u\0").ok_or(RecordError::Damaged)?;
                 UserId::new(user_id).map(|user_id| Self::Restrictions(Some(user_id))).map_err(|_| RecordError::Damaged)
             }
+            StateKind::EventCursor if key.is_empty() => Err(RecordError::Damaged),
+            StateKind::EventCursor => Ok(Self::EventCursor(key.to_owned())),
         }
     }
 }
@@ -143,6 +162,12 @@ impl StateValue {
             Self::Restrictions(Restrictions { revision, banned_until, tokens_from }) => {
                 let numbers = [revision.0, *banned_until, *tokens_from];
                 std::iter::once(VERSION).chain(numbers.into_iter().flat_map(u64::to_le_bytes)).collect()
+            }
+            Self::EventCursor(EventCursor { read, revision }) => {
+                let mut record = vec![VERSION];
+                record.extend(read.0.to_le_bytes());
+                record.extend(revision.0.to_le_bytes());
+                record
             }
         }
     }
@@ -180,6 +205,15 @@ impl StateValue {
                 match reader.rest() {
                     [] => Ok(Self::Restrictions(Restrictions { revision, banned_until, tokens_from })),
                     _ => Err(RecordError::Damaged),
+                }
+            }
+            StateKind::EventCursor => {
+                let mut reader = Reader::new(record)?;
+                let (read, revision) = (Place(reader.u64()?), Revision(reader.u64()?));
+                if reader.rest().is_empty() {
+                    Ok(Self::EventCursor(EventCursor { read, revision }))
+                } else {
+                    Err(RecordError::Damaged)
                 }
             }
         }
@@ -317,6 +351,8 @@ const VERSION: u8 = 1;
 const FORGOTTEN_REVISION: &str = "channels";
 /// The key of what is refused to all users.
 const ALL_USERS: &str = "all";
+/// The one log of its kind.
+const EVENTS: &str = "all";
 const TEXT: u8 = 0;
 const BINARY: u8 = 1;
 const VALUE: u8 = 2;
@@ -324,6 +360,7 @@ const VALUE: u8 = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project_event::Moment;
 
     fn message(message: RtmMessage) -> StoredMessage {
         let from = UserId::new("alice").unwrap();
@@ -346,12 +383,17 @@ mod tests {
         Restrictions { revision: Revision(7), banned_until: u64::MAX, tokens_from: 1_700_000_000_000 }
     }
 
+    fn banned() -> LoggedEvent {
+        let event = ProjectEvent::UserBanned { user_id: UserId::new("bob").unwrap(), until: Moment(7) };
+        LoggedEvent { time: 1_700_000_000_000, event }
+    }
+
     #[test]
     fn records_read_back_as_they_were() {
         let bytes = Bytes::from_static(b"\x00\xff");
         for form in [RtmMessage::text("你好"), RtmMessage::Binary(bytes.clone()), RtmMessage::Value(bytes)] {
             let entry = LogEntry::Message(message(form));
-            for kind in LogKind::ALL {
+            for kind in [LogKind::Stored, LogKind::History] {
                 assert_eq!(LogEntry::decode(kind, &entry.encode().unwrap()), Ok(entry.clone()));
             }
         }
@@ -363,6 +405,10 @@ mod tests {
         assert_eq!(StateValue::decode(StateKind::ForgottenRevision, &value.encode()), Ok(value));
         let value = StateValue::Subscriptions(subscriptions());
         assert_eq!(StateValue::decode(StateKind::Subscriptions, &value.encode()), Ok(value));
+        let entry = LogEntry::Event(banned());
+        assert_eq!(LogEntry::decode(LogKind::Events, &entry.encode().unwrap()), Ok(entry));
+        let value = StateValue::EventCursor(EventCursor { read: Place(7), revision: Revision(3) });
+        assert_eq!(StateValue::decode(StateKind::EventCursor, &value.encode()), Ok(value));
     }
 
     #[test]
@@ -373,6 +419,7 @@ mod tests {
             (LogKey::Stored(room), "room"),
             (LogKey::History(Conversation::between(bob, alice)), "p\0alice\0bob"),
             (LogKey::History(Conversation::Channel(channel_id.clone())), "c\0room"),
+            (LogKey::Events, "all"),
         ];
         for (key, text) in keys {
             assert_eq!(key.to_text(), text);
@@ -380,7 +427,8 @@ mod tests {
         }
         let client = StateKey::Subscriptions(UserId::new("alice").unwrap(), InstanceId::new("phone").unwrap());
         assert_eq!(client.to_text(), "alice\0phone");
-        for key in [StateKey::ChannelAttributes(channel_id), StateKey::ForgottenRevision, client] {
+        let cursor = StateKey::EventCursor("users".into());
+        for key in [StateKey::ChannelAttributes(channel_id), StateKey::ForgottenRevision, client, cursor] {
             assert_eq!(StateKey::from_text(key.kind(), &key.to_text()), Ok(key.clone()));
         }
         assert_eq!(StateKey::from_text(StateKind::ForgottenRevision, "room"), Err(RecordError::Damaged));
@@ -404,6 +452,8 @@ mod tests {
         assert_eq!(StateValue::Subscriptions(subscriptions()).encode(), golden);
         let golden = b"\x01\x07\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x00\x68\xe5\xcf\x8b\x01\0\0";
         assert_eq!(StateValue::Restrictions(restrictions()).encode(), golden);
+        let golden = b"\x01\x00\x68\xe5\xcf\x8b\x01\0\0\x06\x03bob\x07\0\0\0\0\0\0\0";
+        assert_eq!(LogEntry::Event(banned()).encode().unwrap(), golden);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use rtm_codec::{
     SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
 };
 use rtm_core::{
-    ConnId, Core, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    ConnId, Core, EventLogStart, EventValue, LogEntry, LoggedEvent, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer,
+    StoreDone, StoreFailed, StoreJob, StoreWork,
     cluster::{
         Change, EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, NodeName, Parcel, Posted, Posting,
         ProjectParcel, Revised, Ticket, UserEntry, View, partition,
@@ -336,6 +337,38 @@ impl World {
             Ok(StoreAnswer::Entries { entries, .. }) => entries.len(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// All cores write the log of events from now on.
+    pub(crate) fn begin_event_logs(&mut self) {
+        for number in 0..self.cores.len() {
+            let name = self.id(number).to_string();
+            self.cores[number].begin_event_log(self.now, &name, EventLogStart::AsNode);
+        }
+        self.pump();
+    }
+
+    /// The log of events, each with its type and the texts in it, but for the names of sessions.
+    pub(crate) fn event_lines(&mut self) -> Vec<String> {
+        let app_id = AppId::new(APP_ID).unwrap();
+        let (log, times) = (LogKey::Events, 0..u64::MAX);
+        let work = StoreWork::Read { log, after: None, times, limit: usize::MAX, max_bytes: usize::MAX };
+        let answer = self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0);
+        let Ok(StoreAnswer::Entries { entries, .. }) = answer else { panic!("{answer:?}") };
+        let line = |entry| {
+            let LogEntry::Event(LoggedEvent { event, .. }) = entry else { panic!("{entry:?}") };
+            let mut line = event.event_type().name().to_owned();
+            for (name, value) in event.data() {
+                if let EventValue::Text(text) = value
+                    && name != "session"
+                {
+                    line.push(' ');
+                    line.push_str(&text);
+                }
+            }
+            line
+        };
+        entries.into_iter().map(|(_, entry)| line(entry)).collect()
     }
 
     pub(crate) fn reply(&self, client: C, id: RequestId) -> Option<&Result<Answer, Refusal>> {

@@ -10,6 +10,7 @@ mod claims;
 mod converge;
 mod drain_worlds;
 mod draining;
+mod events;
 mod harness;
 mod invitations;
 mod leaving;

@@ -8,7 +8,7 @@ use crate::harness::*;
 fn a_draining_server_takes_no_logins_and_closes_by_and_by() {
     let mut world = World::new();
     let (alice, bob) = (world.login("alice"), world.login("bob"));
-    world.core.drain();
+    world.core.drain(world.now);
     let late = world.try_login(login_of("late"));
     assert_eq!(world.closed(late), Some(CloseReason::Draining));
     assert!(!world.is_welcome(late));
@@ -24,7 +24,7 @@ fn a_draining_server_takes_no_logins_and_closes_by_and_by() {
 #[test]
 fn a_client_that_a_refusal_would_be_the_end_of_is_let_in_and_sent_back_at_once() {
     let mut world = World::new();
-    world.core.drain();
+    world.core.drain(world.now);
     let late = world.try_login(vendor_login_of("late"));
     assert!(world.is_welcome(late));
     assert_eq!(world.closed(late), Some(CloseReason::Draining));

@@ -328,7 +328,7 @@ fn a_core_that_drains_sends_everybody_elsewhere() {
     let alice = world.login("alice");
     world.call(alice, stored_to_peer(1, "bob", "x")).unwrap();
     world.login_vendor("bob");
-    world.core.drain();
+    world.core.drain(world.now);
     for request in [stored("bob"), history("bob", HistoryOf::Peer(uid("alice"))), connect(Some("bob"), None)] {
         assert_eq!(world.ask(request).1, GatewayAnswer::TryAgain);
     }

@@ -6,6 +6,7 @@ mod admin;
 mod attributes;
 mod channel;
 mod clock;
+mod events;
 mod flow;
 mod harness;
 mod history;

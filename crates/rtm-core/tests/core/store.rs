@@ -33,7 +33,10 @@ impl MemoryStore {
         let all = StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: usize::MAX, max_bytes: usize::MAX };
         let app_id = app_id();
         let answer = self.backend.apply(vec![Task { app_id: &app_id, work: all }]).remove(0).unwrap();
-        let text = |LogEntry::Message(message)| message.message.as_text().unwrap_or("(binary)").to_owned();
+        let text = |entry: LogEntry| {
+            let message = entry.into_message().unwrap();
+            message.message.as_text().unwrap_or("(binary)").to_owned()
+        };
         match answer {
             rtm_core::StoreAnswer::Entries { entries, .. } => {
                 entries.into_iter().map(|(_, entry)| text(entry)).collect()

@@ -18,7 +18,7 @@ use super::{
     audit::Entry,
     channels,
     config::AdminRole,
-    users,
+    events, users,
 };
 use crate::{error::ReloadError, server::reload::Reloaded};
 
@@ -98,6 +98,7 @@ pub(super) fn router(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
         .route("/projects/{app_id}/sessions", get(users::sessions))
         .route("/projects/{app_id}/closed", get(users::closed))
         .route("/projects/{app_id}/bans", get(actions::restrictions))
+        .route("/projects/{app_id}/events", get(events::read))
         .route("/projects/{app_id}/users/{user_id}", get(users::user))
         .route("/projects/{app_id}/users/{user_id}/kick", post(actions::kick))
         .route("/projects/{app_id}/users/{user_id}/ban", put(actions::ban).delete(actions::unban))

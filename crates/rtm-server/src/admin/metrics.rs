@@ -12,7 +12,7 @@ use axum::{
 };
 use rtm_codec::{AppId, SendOutcome, Wire};
 use rtm_core::store::BackendStats;
-use rtm_core::{Census, Counters, Histogram, Stats};
+use rtm_core::{Census, Counters, EventFigures, Histogram, Stats};
 use tokio::{task::yield_now, time::timeout};
 
 use super::{
@@ -54,6 +54,8 @@ pub(super) struct Look {
     by_end: Vec<(End, u64)>,
     lasted: Histogram,
     refused_logins: u64,
+    event_log: EventFigures,
+    cursors: [(&'static str, u64); 2],
 }
 
 impl Admin {
@@ -72,6 +74,8 @@ impl Admin {
                 by_end: peers.by_end().collect(),
                 lasted: peers.lasted(),
                 refused_logins: 0,
+                event_log: core.event_figures(),
+                cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
             });
             look.stats.users = census.online + census.unreachable;
             look.refused_logins = project.refused_logins().load(Ordering::Relaxed);
@@ -268,6 +272,19 @@ fn add_projects(page: &mut Page, all: &[Look]) {
         "Stored messages that were discarded for newer ones",
         per(all, |it| it.stats.offline_dropped),
     );
+    page.counter(
+        "rtm_event_log_written",
+        "Events written to the log for back ends",
+        per(all, |it| it.event_log.written),
+    );
+    page.counter("rtm_event_log_lost", "Events that the store could not keep", per(all, |it| it.event_log.lost));
+    page.gauge("rtm_event_log_waiting", "Events that wait for the store", per(all, |it| it.event_log.waiting as u64));
+    page.gauge("rtm_event_log_last_seq", "The number of the last event", per(all, |it| it.event_log.last));
+    page.gauge(
+        "rtm_event_cursor_seq",
+        "The number of the last event that a reader has taken",
+        all.iter().flat_map(|it| it.cursors.map(|(reader, seq)| labelled(it, "reader", reader.to_owned(), seq as f64))),
+    );
     page.gauge(
         "rtm_session_queue_bytes",
         "What sessions hold for their clients",
@@ -379,3 +396,5 @@ const SLICE: usize = 1024;
 /// How long a scrape waits for the store to say how much it has.
 const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 const MICRO: f64 = 1e-6;
+/// The readers of events that the server has itself, and what their cursors are called.
+const READERS: [(&str, &str); 2] = [("user_events", "rest.user_events"), ("channel_events", "rest.channel_events")];

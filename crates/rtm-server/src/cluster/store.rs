@@ -2,6 +2,7 @@
 //! decides something is read at the stream's leader, and nothing is kept here that another node may have changed.
 
 mod damage;
+mod events;
 mod jetstream;
 mod logs;
 mod node;
@@ -100,7 +101,10 @@ impl NatsStore {
                 self.read(app_id, &log, Span { after, times, limit, max_bytes }, until).await
             }
             StoreWork::Remove { log, places } => self.remove(app_id, &log, places, until).await,
-            StoreWork::Expire { kind, before } => self.expire(app_id, kind, before).await,
+            StoreWork::Expire { kind: LogKind::Events, before, keep } => {
+                self.expire_events(app_id, before, keep, until).await
+            }
+            StoreWork::Expire { kind, before, .. } => self.expire(app_id, kind, before).await,
             StoreWork::Search { span, newest_first, offset, limit } => {
                 self.search(app_id, &span, newest_first, offset, limit.max(1), until).await
             }
@@ -169,10 +173,10 @@ impl AsyncBackend for NatsStore {
     }
 }
 
-/// Appends to one history are on their way together; all else is one task.
+/// Appends to one history, and those of events, are on their way together; all else is one task.
 fn takes_together(first: &StoreWork, next: &StoreWork) -> bool {
-    let is_history = |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() == LogKind::History);
-    is_history(first) && is_history(next)
+    let is_append = |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() != LogKind::Stored);
+    is_append(first) && is_append(next)
 }
 
 /// How long anything may take, an election of a leader included.

@@ -8,10 +8,11 @@ use std::{
 };
 
 use rtm_codec::LimitedCall;
-use rtm_core::ProjectConfig;
+use rtm_core::{EventSettings, ProjectConfig};
 
 use super::{
     LogConfig, ServerConfig,
+    events::words,
     project::settings,
     values::{Limit, Time, quoted},
 };
@@ -109,6 +110,13 @@ impl Entries {
         all.admin(admin);
         #[cfg(feature = "cluster")]
         all.cluster(cluster.as_ref());
+        // The file has it for all projects.
+        if let Some(EventSettings { enabled, types, keep_for, keep_count, .. }) = projects.first().map(|it| it.events) {
+            all.add("events.enabled", enabled);
+            all.list("events.types", words(types));
+            all.add("events.keep_for", Time::show(keep_for));
+            all.add("events.keep_count", keep_count);
+        }
         #[cfg(feature = "rest")]
         {
             let crate::config::RestConfig { enabled, channel_message_type } = rest;

@@ -203,6 +203,10 @@ const KEYS: &[Row] = &[
     ("cluster.node", Text, false, "The name of this node; otherwise host name and port."),
     ("cluster.replicas", Number, false, "How many servers of NATS keep what the cluster stores."),
     ("cluster.isolated_for", Text, false, "How long a node goes on that is out of touch with NATS."),
+    ("events.enabled", Switch, true, "Whether the server keeps a log of events for back ends."),
+    ("events.types", List, true, "Which types of events it has: names, groups such as message.*, usual, or all."),
+    ("events.keep_for", Text, true, "How long an event is kept."),
+    ("events.keep_count", Number, true, "How many events of each project are kept, about."),
     ("rest.enabled", Switch, true, "Whether the REST API for back ends is there."),
     ("rest.tokens_may", List, true, "What a user's token opens there: send, history, events."),
     (

@@ -22,6 +22,7 @@ use super::RestConfig;
 use super::values::Switch;
 use super::{
     Advertise, LogConfig, LogFormat, ServerConfig,
+    events::EventsSection,
     project::{ProjectSection, Projects},
     values::{Count, Limit, OneOrMore, Parsed, Time},
 };
@@ -46,6 +47,7 @@ pub(super) struct File {
     cluster: Option<ClusterSection>,
     #[cfg(feature = "rest")]
     rest: Option<RestSection>,
+    events: Option<EventsSection>,
     #[cfg(feature = "admin")]
     #[serde(default)]
     admin: AdminSection,
@@ -69,8 +71,10 @@ pub(super) struct File {
 impl File {
     pub(super) fn into_config(self) -> ServerConfig {
         let default = ServerConfig::default();
-        #[cfg_attr(not(feature = "rest"), expect(unused_mut, reason = "they get their rights"))]
         let mut projects: Vec<_> = self.project.0.into_iter().map(ProjectSection::into_config).collect();
+        if let Some(events) = self.events.map(EventsSection::into_settings) {
+            projects.iter_mut().for_each(|project| project.events = events);
+        }
         #[cfg(feature = "rest")]
         let rest = self.rest.map_or(default.rest, |section| section.into_config(&mut projects));
         ServerConfig {

@@ -60,7 +60,7 @@ fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMu
                 visit(DamagedRecord::entry(kind, &app, &log, place, "it is not found by its age"));
             }
         }
-        if kind.is_limited() {
+        if kind.is_counted() {
             *counts.entry((app, log)).or_default() += 1;
         }
         ControlFlow::Continue(())
@@ -74,7 +74,7 @@ fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMu
     {
         visit(DamagedRecord::new(format!("ages of {}", kind.name()), fault));
     }
-    if !kind.is_limited() {
+    if !kind.is_counted() {
         return Ok(());
     }
     for count in transaction.open_table(table.counts)?.iter()? {

@@ -5,7 +5,9 @@ use rtm_core::store::{LogEntry, LogKind, Place, StateKind};
 
 use super::{
     Fault,
-    tables::{BY_DESTINATION, BY_SOURCE, META, META_LAST_PLACE, META_VERSION, indexed, log_table, state_table},
+    tables::{
+        BY_DESTINATION, BY_SOURCE, DROPPED, META, META_LAST_PLACE, META_VERSION, indexed, log_table, state_table,
+    },
 };
 
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
@@ -23,12 +25,12 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             from_1_to_2(&transaction)?;
             Some(1)
         }
-        // Format 3 has two tables more, and format 4 finds history in two more ways.
-        Some(found @ (2 | 3)) => Some(found),
+        // Format 3 has two tables more, format 4 finds history in two more ways, and format 5 keeps events.
+        Some(found @ 2..=4) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;
-    if old.is_some() {
+    if old.is_some_and(|old| old < 4) {
         index_history(&transaction)?;
     }
     transaction.commit()?;
@@ -55,7 +57,7 @@ fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
         let table = log_table(kind);
         transaction.open_table(table.entries)?;
         transaction.open_table(table.ages)?;
-        if kind.is_limited() {
+        if kind.is_counted() {
             transaction.open_table(table.counts)?;
         }
     }
@@ -64,6 +66,7 @@ fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
     }
     transaction.open_table(BY_SOURCE)?;
     transaction.open_table(BY_DESTINATION)?;
+    transaction.open_table(DROPPED)?;
     transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
     Ok(())
 }
@@ -118,7 +121,7 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 4;
+pub(super) const VERSION: u64 = 5;
 
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");

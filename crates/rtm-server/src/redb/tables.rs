@@ -63,8 +63,8 @@ impl<'t> Tables<'t> {
                 places.iter().try_for_each(|place| tables.remove(app, &key, place.0))?;
                 Ok(StoreAnswer::Done)
             }
-            StoreWork::Expire { kind, before } => {
-                self.log(*kind)?.expire(app, *before)?;
+            StoreWork::Expire { kind, before, keep } => {
+                self.log(*kind)?.expire(app, *before, *keep)?;
                 Ok(StoreAnswer::Done)
             }
             StoreWork::Search { span, newest_first, offset, limit } => {
@@ -186,8 +186,10 @@ struct LogTables<'t> {
     ages: Table<'t, (&'static str, u64, u64, &'static str), ()>,
     /// For history: where messages are by who sent them, and by who received them.
     index: Option<[IndexTable<'t>; 2]>,
-    /// For a limited kind.
+    /// For a kind that is counted.
     counts: Option<Table<'t, (&'static str, &'static str), u64>>,
+    /// For a kind that tells it: up to which place entries went.
+    dropped: Option<Table<'t, (&'static str, &'static str), u64>>,
     changed: bool,
 }
 
@@ -204,9 +206,10 @@ impl<'t> LogTables<'t> {
             ages: transaction.open_table(ages)?,
             index: match kind {
                 LogKind::History => Some([transaction.open_table(BY_SOURCE)?, transaction.open_table(BY_DESTINATION)?]),
-                LogKind::Stored => None,
+                LogKind::Stored | LogKind::Events => None,
             },
-            counts: if kind.is_limited() { Some(transaction.open_table(counts)?) } else { None },
+            counts: if kind.is_counted() { Some(transaction.open_table(counts)?) } else { None },
+            dropped: if kind.tells_dropped() { Some(transaction.open_table(DROPPED)?) } else { None },
             changed: false,
         })
     }
@@ -293,7 +296,11 @@ impl<'t> LogTables<'t> {
                 self.check_count(app, log, found)?;
             }
         }
-        Ok(StoreAnswer::Entries { entries: page.items, more: page.more })
+        let dropped_to = match &self.dropped {
+            Some(dropped) => dropped.get((app, log))?.map_or(0, |place| place.value()),
+            None => 0,
+        };
+        Ok(StoreAnswer::Entries { entries: page.items, more: page.more, dropped_to: Place(dropped_to) })
     }
 
     /// Sees whether a whole log, as it was read, has lost entries without any fault in reading it.
@@ -389,7 +396,7 @@ impl<'t> LogTables<'t> {
             }
             let Some(record) = self.entries.get((app, log, place))? else { return Ok(true) };
             match LogEntry::decode(self.kind, record.value()) {
-                Ok(LogEntry::Message(message)) => found.push((conversation, message)),
+                Ok(entry) => found.extend(entry.into_message().map(|message| (conversation, message))),
                 Err(error) => {
                     self.damage.tell(&DamagedRecord::entry(self.kind, app, log, place, error.to_string()));
                 }
@@ -399,7 +406,7 @@ impl<'t> LogTables<'t> {
         Ok(StoreAnswer::Found(found))
     }
 
-    fn expire(&mut self, app: &str, before: u64) -> Result<(), Fault> {
+    fn expire(&mut self, app: &str, before: u64, keep: Option<usize>) -> Result<(), Fault> {
         let old = self.ages.range((app, 0, 0, "")..(app, before, 0, ""))?;
         let old = old.map(|age| {
             let (key, ()) = (age?.0, ());
@@ -409,6 +416,47 @@ impl<'t> LogTables<'t> {
         for (time, place, log) in old.collect::<Result<Vec<_>, Fault>>()? {
             self.remove(app, &log, place)?;
             self.changed |= self.ages.remove((app, time, place, log.as_str()))?.is_some();
+            self.tell_dropped(app, &log, place)?;
+        }
+        match keep {
+            Some(keep) => self.drop_excess(app, keep.max(1) as u64),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops the oldest entries of each log that has more than so many.
+    fn drop_excess(&mut self, app: &str, keep: u64) -> Result<(), Fault> {
+        let Some(counts) = &self.counts else { return Ok(()) };
+        let mut full = Vec::new();
+        for count in counts.range((app, "")..)? {
+            let (key, count) = count?;
+            let ((project, log), excess) = (key.value(), count.value().saturating_sub(keep));
+            if project != app {
+                break;
+            }
+            if excess > 0 {
+                full.push((log.to_owned(), excess));
+            }
+        }
+        for (log, excess) in full {
+            let log = log.as_str();
+            let oldest = self.entries.range((app, log, 0)..=(app, log, u64::MAX))?;
+            let oldest = oldest.take(usize::try_from(excess).unwrap_or(usize::MAX));
+            let oldest = oldest.map(|entry| Ok(entry?.0.value().2)).collect::<Result<Vec<_>, Fault>>()?;
+            for place in oldest {
+                self.remove(app, log, place)?;
+                self.tell_dropped(app, log, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry went that was too old, or one too many.
+    fn tell_dropped(&mut self, app: &str, log: &str, place: u64) -> Result<(), Fault> {
+        let Some(dropped) = &mut self.dropped else { return Ok(()) };
+        let last = dropped.get((app, log))?.map_or(0, |last| last.value());
+        if place > last {
+            dropped.insert((app, log), place)?;
         }
         Ok(())
     }
@@ -429,7 +477,8 @@ pub(super) fn decode_value(
 }
 
 /// Who sent a message of a history, and who received it.
-pub(super) fn indexed(log: &str, LogEntry::Message(message): &LogEntry) -> Option<(String, String)> {
+pub(super) fn indexed(log: &str, entry: &LogEntry) -> Option<(String, String)> {
+    let LogEntry::Message(message) = entry else { return None };
     let LogKey::History(conversation) = LogKey::from_text(LogKind::History, log).ok()? else { return None };
     Some((message.from.to_string(), conversation.destination(&message.from).to_owned()))
 }
@@ -453,6 +502,7 @@ pub(super) fn log_table(kind: LogKind) -> LogTable {
     let [entries, ages, counts] = match kind {
         LogKind::Stored => ["log_stored", "ages_stored", "counts_stored"],
         LogKind::History => ["log_history", "ages_history", "counts_history"],
+        LogKind::Events => ["log_events", "ages_events", "counts_events"],
     };
     LogTable {
         entries: TableDefinition::new(entries),
@@ -461,6 +511,10 @@ pub(super) fn log_table(kind: LogKind) -> LogTable {
     }
 }
 
+/// (project, log) to the last place whose entry went, of events.
+pub(super) const DROPPED: TableDefinition<'static, (&'static str, &'static str), u64> =
+    TableDefinition::new("dropped_events");
+
 /// (project, key) to value.
 pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static str, &'static str), &'static [u8]> {
     TableDefinition::new(match kind {
@@ -468,6 +522,7 @@ pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static
         StateKind::ForgottenRevision => "state_forgotten_revision",
         StateKind::Subscriptions => "state_subscriptions",
         StateKind::Restrictions => "state_restrictions",
+        StateKind::EventCursor => "state_event_cursors",
     })
 }
 

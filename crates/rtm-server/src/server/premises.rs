@@ -1,11 +1,12 @@
 //! Opens the store, and puts the cores of projects to work: at the start, and while the server runs those that are added.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rtm_core::{
-    Core, ProjectConfig,
+    Core, EventLogStart, ProjectConfig,
     store::{Backend, BackendError, Memory},
 };
+use tokio::{task::JoinHandle, time::sleep};
 
 #[cfg(feature = "cluster")]
 use crate::{
@@ -69,7 +70,10 @@ impl Premises {
             let inboxes = inboxes.into_iter().zip(&projects);
             tasks.chain(inboxes.map(|(inbox, core)| tokio::spawn(inbox.serve(Arc::clone(core)))))
         };
-        let tasks = tasks.collect();
+        let mut tasks: Vec<_> = tasks.collect();
+        if self.is_alone {
+            tasks.extend(begin_event_log(&projects));
+        }
         Workers::new(projects, tasks)
     }
 
@@ -78,6 +82,27 @@ impl Premises {
         let kept = self.store.read_state(project.app_id.clone()).await?;
         cores(project, kept, self.workers, self.is_alone)
     }
+}
+
+/// Has the cores of a project write the log of events: the first one writes what an earlier run left open, for which the others
+/// wait.
+fn begin_event_log(cores: &[Arc<Project>]) -> Option<JoinHandle<()>> {
+    let (first, others) = cores.split_first()?;
+    // Without random numbers the time tells one run from another.
+    let number = random_bytes().map_or_else(|_| now().unix_ms, u64::from_be_bytes);
+    let server = format!("server-{number:016x}");
+    others.iter().for_each(|core| core.begin_event_log(&server, EventLogStart::Held));
+    first.begin_event_log(&server, EventLogStart::AfterRestart);
+    if others.is_empty() {
+        return None;
+    }
+    let (first, others) = (Arc::clone(first), others.to_vec());
+    Some(tokio::spawn(async move {
+        while !first.is_event_log_ready() {
+            sleep(LOG_LOOK).await;
+        }
+        others.iter().for_each(Project::release_event_log);
+    }))
 }
 
 /// A backend, and the cores of each project.
@@ -121,3 +146,6 @@ fn cores(project: &ProjectConfig, mut kept: Kept, workers: u16, is_alone: bool) 
     }
     Ok(cores)
 }
+
+/// How often it is looked whether a core has written what an earlier run left.
+const LOG_LOOK: Duration = Duration::from_millis(10);

@@ -86,6 +86,8 @@ pub(crate) struct Going {
     pub(crate) delay: Duration,
     pub(crate) time: Duration,
     pub(crate) rate: u32,
+    /// It is not a node of a cluster.
+    pub(crate) is_alone: bool,
 }
 
 impl Reloader {
@@ -139,9 +141,10 @@ impl Reloader {
     pub(super) async fn going_down(&self) -> Going {
         let mut state = self.state.lock().await;
         state.is_over = true;
-        let usual = if state.premises.is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
+        let is_alone = state.premises.is_alone;
+        let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
         let ServerConfig { drain_delay, drain_time, drain_rate, .. } = state.config;
-        Going { delay: drain_delay, time: drain_time.unwrap_or(usual), rate: drain_rate.max(1) }
+        Going { delay: drain_delay, time: drain_time.unwrap_or(usual), rate: drain_rate.max(1), is_alone }
     }
 
     async fn read_and_take(&self) -> Result<Reloaded, ReloadError> {
@@ -199,7 +202,7 @@ impl Reloader {
         self.shared.replace(Live::new(&config, projects));
         while state.closing.try_join_next().is_some() {}
         for workers in removed {
-            state.closing.spawn(close(workers));
+            state.closing.spawn(close(workers, state.premises.is_alone));
         }
         state.config = config;
         Ok(Reloaded { changed, needs_restart })
@@ -245,7 +248,7 @@ fn replace(tls: Option<&Tls>, loaded: Option<Loaded>) {
 }
 
 /// Sends the clients of a project away that is not served any more.
-async fn close(workers: Arc<Workers>) {
+async fn close(workers: Arc<Workers>, is_alone: bool) {
     for core in workers.all() {
         for conn in core.drain() {
             core.close(conn, CloseReason::Draining);
@@ -255,6 +258,9 @@ async fn close(workers: Arc<Workers>) {
     let until = instant() + CLOSE_WAIT;
     while workers.stats().connections > 0 && instant() < until {
         sleep(CLOSE_LOOK).await;
+    }
+    if is_alone {
+        workers.all().for_each(Project::end_event_log);
     }
 }
 

@@ -63,6 +63,10 @@ impl Server {
             let _ = timeout(CLOSE_WAIT, self.shared.tasks.idle()).await;
         }
         self.stop_tasks();
+        if going.is_alone {
+            // Nobody goes on with their sessions.
+            cores.iter().for_each(Project::end_event_log);
+        }
         if let Some(store) = self.store.take() {
             store.stop().await;
         }

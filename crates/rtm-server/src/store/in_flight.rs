@@ -337,6 +337,7 @@ mod tests {
                 let user = match log {
                     LogKey::Stored(user) | LogKey::History(Conversation::Peers(user, _)) => user.as_str(),
                     LogKey::History(Conversation::Channel(channel)) => channel.as_str(),
+                    LogKey::Events => "events",
                 };
                 assert_ne!(user, "panic");
                 let answer = |_| match self.gates.get(user) {

@@ -443,6 +443,8 @@ rtm_channel_fanout_members_count app_id
 rtm_channel_fanout_members_sum app_id
 rtm_channel_members app_id
 rtm_channels app_id
+rtm_config_last_reload_success_timestamp_seconds
+rtm_config_last_reload_successful
 rtm_connection_duration_seconds_count app_id
 rtm_connection_duration_seconds_sum app_id
 rtm_connections state
@@ -451,6 +453,11 @@ rtm_connections_closed_total app_id reason
 rtm_connections_limit
 rtm_connections_refused_total reason
 rtm_draining
+rtm_event_cursor_seq app_id reader
+rtm_event_log_last_seq app_id
+rtm_event_log_lost_total app_id
+rtm_event_log_waiting app_id
+rtm_event_log_written_total app_id
 rtm_events_lost_total app_id
 rtm_events_queued_total app_id
 rtm_invitations_open app_id

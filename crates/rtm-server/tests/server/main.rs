@@ -6,6 +6,8 @@ mod admin;
 mod bad_input;
 mod config;
 mod drain;
+#[cfg(all(feature = "admin", feature = "rest"))]
+mod events;
 mod http;
 mod limits;
 mod log;

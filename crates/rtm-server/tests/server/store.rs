@@ -300,7 +300,7 @@ impl Backend for Broken {
                 Err(rtm_server::BackendError::new("write", "the disk is full"))
             }
             StoreWork::List { .. } => Ok(StoreAnswer::Values { values: vec![], more: false }),
-            _ => Ok(StoreAnswer::Entries { entries: vec![], more: false }),
+            _ => Ok(StoreAnswer::Entries { entries: vec![], more: false, dropped_to: rtm_server::core::Place(0) }),
         };
         tasks.into_iter().map(answer).collect()
     }

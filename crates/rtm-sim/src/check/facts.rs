@@ -84,6 +84,9 @@ pub enum Invariant {
     /// At rest, devices and server agree on who is a member; the last count and the joins and leaves that each
     /// member got match that.
     MembershipConverges,
+    /// The log of events is in order and complete, also after crashes: each session, presence and membership ends once, and a
+    /// channel is vacated when its last member has left. Only where the store failed something may be missing.
+    EventLog,
     /// Every invitation ends, once on each side that knows it.
     InvitationsEnd,
     /// The two sides of an invitation never contradict each other (accepted here, refused there). One side may end with a failure

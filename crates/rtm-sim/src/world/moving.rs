@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rtm_codec::{CloseReason, UserId, Wire};
-use rtm_core::NotPackable;
+use rtm_core::{EventLogStart, NotPackable};
 
 use super::World;
 use crate::{agenda::Step, moving::Moves};
@@ -111,7 +111,8 @@ impl World {
             self.trace.line(self.now, "server", || "goes on in a new core".to_owned());
             self.counts.moved_all += 1;
             let seed = self.moving.rng.bytes();
-            let core = self.new_core(0, seed);
+            let mut core = self.new_core(0, seed);
+            core.begin_event_log(now, &self.server_name(0), EventLogStart::AsNode);
             for link in self.servers[0].go_on_in(core) {
                 self.links[link].conn = None;
                 self.break_link(link, None);

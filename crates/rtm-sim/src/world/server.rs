@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use rtm_codec::{CloseReason, ServerFrame, anyrtc::gateway::GatewayAnswer};
-use rtm_core::{Core, Outgoing, cluster::Standing};
+use rtm_core::{Core, EventLogStart, Outgoing, cluster::Standing};
 
 use super::World;
 use crate::{
     agenda::Step,
     net::{Arrival, Direction, Written},
+    server::Server,
     store::{Outcome, StoreQueue},
 };
 impl World {
@@ -22,7 +23,8 @@ impl World {
         }
         self.server_line(server, || "starts".to_owned());
         let seed = self.rng.bytes();
-        let core = self.new_core(server, seed);
+        let mut core = self.new_core(server, seed);
+        core.begin_event_log(self.server_now(), &self.server_name(server), EventLogStart::AfterRestart);
         self.servers[server].core = Some(core);
         self.servers[server].run += 1;
         self.servers[server].timer = None;
@@ -41,6 +43,12 @@ impl World {
             core.restore(now, key, value);
         }
         core
+    }
+
+    /// What the log of events calls a server, another name at each start.
+    pub(crate) fn server_name(&self, server: usize) -> String {
+        let Server { name, run, .. } = &self.servers[server];
+        format!("{}-{run}", name.as_str())
     }
 
     /// Takes what the core wants done.
@@ -413,9 +421,10 @@ impl World {
         if self.cluster.is_some() {
             return self.drain_member(server);
         }
+        let now = self.server_now();
         let process = &mut self.servers[server];
         let Some(core) = process.core.as_mut().filter(|_| process.stands_since.is_none()) else { return };
-        core.drain();
+        core.drain(now);
         self.counts.drains += 1;
         self.server_line(server, || "shuts down".to_owned());
         let run = self.servers[server].run;
@@ -439,10 +448,16 @@ impl World {
     }
 
     pub(crate) fn server_ends(&mut self, server: usize, run: u64) {
-        if run != self.servers[server].run || self.servers[server].core.take().is_none() {
+        if run != self.servers[server].run {
             return;
         }
+        let now = self.server_now();
+        let Some(mut core) = self.servers[server].core.take() else { return };
         self.server_line(server, || "ends".to_owned());
+        core.end_event_log(now);
+        let mut jobs = Vec::new();
+        core.take_store_jobs(&mut jobs);
+        self.servers[server].queue.take(&mut jobs);
         self.store.flush(&self.project.app_id, &mut self.servers[server].queue);
         self.server_gone(server);
     }

@@ -106,7 +106,8 @@ impl NatsStore {
         let last = self.jetstream.last(stream, &subject, until).await?;
         let start = after.map_or(1, |after| after.0.saturating_add(1));
         let Some(last) = last.filter(|last| last.seq >= start && !times.is_empty()) else {
-            return Ok(StoreAnswer::Entries { entries: Vec::new(), more: false });
+            let dropped_to = self.dropped_to(app_id, kind, until).await?;
+            return Ok(StoreAnswer::Entries { entries: Vec::new(), more: false, dropped_to });
         };
         let (start, mut end) = if kind.is_by_time() {
             let late = self.last_late(app_id, kind, until).await?;
@@ -120,7 +121,7 @@ impl NatsStore {
         let mut scan = Scan::new(&self.jetstream, stream, &subject, start, last.seq, until);
         // One more says whether more follows.
         scan = scan.expect(limit.saturating_add(1));
-        if !kind.is_by_time() {
+        if kind == LogKind::Stored {
             scan = scan.skip_removed();
         }
         while let Some(found) = scan.next().await? {
@@ -138,12 +139,15 @@ impl NatsStore {
             if !times.contains(&entry.time()) {
                 continue;
             }
-            self.places.remember(found.seq, &subject);
+            if kind != LogKind::Events {
+                self.places.remember(found.seq, &subject);
+            }
             if !page.push((Place(found.seq), entry), bytes) {
                 break;
             }
         }
-        Ok(StoreAnswer::Entries { entries: page.items, more: page.more })
+        let dropped_to = self.dropped_to(app_id, kind, until).await?;
+        Ok(StoreAnswer::Entries { entries: page.items, more: page.more, dropped_to })
     }
 
     /// Where the messages of a time begin, not before a sequence.
@@ -211,7 +215,7 @@ impl NatsStore {
     }
 
     /// Removes messages. Says how many of them were there.
-    async fn delete_all(&self, stream: &str, seqs: Vec<u64>, until: Instant) -> Result<usize, Fault> {
+    pub(super) async fn delete_all(&self, stream: &str, seqs: Vec<u64>, until: Instant) -> Result<usize, Fault> {
         let deleted = stream::iter(seqs).map(|seq| self.jetstream.delete(stream, seq, until));
         deleted.buffer_unordered(IN_FLIGHT).try_fold(0, async |sum, is_gone| Ok(sum + usize::from(is_gone))).await
     }
@@ -250,8 +254,10 @@ pub(super) fn late_after(kind: LogKind) -> u64 {
         // A message is stored when its receiver has not come back.
         LogKind::Stored => Duration::from_secs(60 * 60),
         LogKind::History => CLOCKS_DIFFER,
+        // They are read by their places alone.
+        LogKind::Events => Duration::MAX,
     };
-    after.as_millis() as u64
+    u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// When entries of a time that are not late are stored at the latest, by the clock of NATS.
@@ -262,7 +268,7 @@ pub(super) fn stored_by(kind: LogKind, time: u64) -> u64 {
 /// The clocks of nodes and of NATS servers differ by less.
 pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 /// How long the removal of what is too old may take. What is left then goes with the next one.
-const EXPIRY: Duration = Duration::from_secs(60);
-const EXPIRED_AT_ONCE: usize = 1024;
+pub(super) const EXPIRY: Duration = Duration::from_secs(60);
+pub(super) const EXPIRED_AT_ONCE: usize = 1024;
 /// How many sequences are remembered with their subjects.
 const REMEMBERED: usize = 64 * 1024;

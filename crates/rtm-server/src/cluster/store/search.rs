@@ -96,7 +96,7 @@ impl NatsStore {
         let (of, log) = self.subjects.read_log(LogKind::History, &found.subject)?;
         let LogKey::History(conversation) = log else { return None };
         match LogEntry::decode(LogKind::History, &found.payload) {
-            Ok(LogEntry::Message(message)) => Some((conversation, message)).filter(|_| of == *app_id),
+            Ok(entry) => entry.into_message().map(|message| (conversation, message)).filter(|_| of == *app_id),
             Err(fault) => {
                 self.damage.tell(found, fault);
                 None

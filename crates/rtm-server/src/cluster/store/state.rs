@@ -162,11 +162,11 @@ impl NatsStore {
 
     /// The last sequence of an entry that came long after its time.
     pub(super) async fn last_late(&self, app_id: &AppId, kind: LogKind, until: Instant) -> Result<u64, Fault> {
-        Ok(self.late(&self.subjects.late(app_id, kind), until).await?.1)
+        Ok(self.mark(&self.subjects.late(app_id, kind), until).await?.1)
     }
 
-    /// That message's sequence, and what it says.
-    async fn late(&self, subject: &str, until: Instant) -> Result<(u64, u64), Fault> {
+    /// What a mark says, a sequence that only rises, and the sequence of its message.
+    pub(super) async fn mark(&self, subject: &str, until: Instant) -> Result<(u64, u64), Fault> {
         let found = self.jetstream.last(self.subjects.state_stream(), subject, until).await?;
         let Some(found) = found else { return Ok((0, 0)) };
         let late = found.payload.as_ref().try_into().map_or(u64::MAX, u64::from_le_bytes);
@@ -181,14 +181,18 @@ impl NatsStore {
         seq: u64,
         until: Instant,
     ) -> Result<(), Failure> {
-        let subject = self.subjects.late(app_id, kind);
+        self.raise_mark(&self.subjects.late(app_id, kind), seq, until).await
+    }
+
+    /// Has a mark say this sequence, if it does not say a later one.
+    pub(super) async fn raise_mark(&self, subject: &str, seq: u64, until: Instant) -> Result<(), Failure> {
         loop {
-            let (last, told) = self.late(&subject, until).await?;
+            let (last, told) = self.mark(subject, until).await?;
             if told >= seq {
                 return Ok(());
             }
             let told = Bytes::copy_from_slice(&seq.to_le_bytes());
-            match self.jetstream.publish_after(&subject, last, told, until).await {
+            match self.jetstream.publish_after(subject, last, told, until).await {
                 Ok(_) => return Ok(()),
                 Err(fault) if (fault.is_conflict() || fault.is_passing()) && Instant::now() + PAUSE < until => {
                     tokio::time::sleep(PAUSE).await;

@@ -10,12 +10,18 @@ use crate::cluster::names::{Names, escape, unescape};
 pub(crate) struct Subjects {
     mail: String,
     history: String,
+    events: String,
     state: String,
 }
 
 impl Subjects {
     pub(crate) fn new(names: &Names) -> Self {
-        Self { mail: names.bucket("mail"), history: names.bucket("history"), state: names.bucket("state") }
+        Self {
+            mail: names.bucket("mail"),
+            history: names.bucket("history"),
+            events: names.bucket("events"),
+            state: names.bucket("state"),
+        }
     }
 
     /// The stream of all logs of a kind.
@@ -23,6 +29,7 @@ impl Subjects {
         match kind {
             LogKind::Stored => &self.mail,
             LogKind::History => &self.history,
+            LogKind::Events => &self.events,
         }
     }
 
@@ -32,8 +39,8 @@ impl Subjects {
     }
 
     /// All streams.
-    pub(crate) fn streams(&self) -> [&str; 3] {
-        [&self.mail, &self.history, &self.state]
+    pub(crate) fn streams(&self) -> [&str; 4] {
+        [&self.mail, &self.history, &self.events, &self.state]
     }
 
     /// The subject of a log.
@@ -64,6 +71,11 @@ impl Subjects {
     /// Where it is said up to which sequence a project's logs have entries that came long after their time.
     pub(crate) fn late(&self, app_id: &AppId, kind: LogKind) -> String {
         format!("{}.late_{}.{}", self.state, kind.name(), escape(app_id.as_str()))
+    }
+
+    /// Where it is said up to which sequence entries of a project's logs went.
+    pub(crate) fn dropped(&self, app_id: &AppId, kind: LogKind) -> String {
+        format!("{}.dropped_{}.{}", self.state, kind.name(), escape(app_id.as_str()))
     }
 
     /// The project and log of a subject.
@@ -114,6 +126,7 @@ mod tests {
             LogKey::Stored(user("a")),
             LogKey::History(Conversation::between(user("c"), user("a.b"))),
             LogKey::History(Conversation::Channel(ChannelId::new("c.a").unwrap())),
+            LogKey::Events,
         ];
         let subject = subjects().log(&app(), &logs[0]);
         assert_eq!(subject, "rtm_main_mail.0123456789abcdef0123456789abcdef.a=2Eb=20=3Ec");
@@ -136,6 +149,7 @@ mod tests {
             StateKey::Subscriptions(UserId::new("a.b").unwrap(), InstanceId::new("phone").unwrap()),
             StateKey::Restrictions(Some(UserId::new("all").unwrap())),
             StateKey::Restrictions(None),
+            StateKey::EventCursor("a.b >c".to_owned()),
         ];
         for key in keys {
             assert_eq!(subjects().read_key(key.kind(), &subjects().key(&app(), &key)), Some((app(), key)));

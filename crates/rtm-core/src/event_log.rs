@@ -1,0 +1,352 @@
+//! The log of events that back ends read: what is written, in which order, and what is said of events that could not be.
+
+use std::{collections::VecDeque, time::Instant};
+
+use super::{
+    Core, EventSettings, EventType, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Reason, StoreAnswer,
+    StoreFailed, StoreWork,
+    event_duty::{EventDuty, PAUSE},
+    event_replay::Replay,
+    jobs::Waiting,
+    timer::Due,
+};
+
+/// The log of a project, as this core writes it.
+#[derive(Debug, Default)]
+pub(super) struct EventLog {
+    stage: Stage,
+    pub(super) settings: EventSettings,
+    /// What the log calls this server.
+    pub(super) server: Reason,
+    /// What the store has yet to be given.
+    waiting: VecDeque<LoggedEvent>,
+    /// How many events the store has that are not written.
+    under_way: usize,
+    /// How many were written since the store was told to drop those that are too many.
+    since_expiry: usize,
+    /// A session takes the place of another one, whose user was there: nobody comes online by that.
+    pub(super) is_takeover: bool,
+    pub(super) duty: EventDuty,
+    figures: EventFigures,
+}
+
+/// How the writing of the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EventFigures {
+    /// The number of the last event that this core wrote; 0 for none.
+    pub last: u64,
+    /// Events written since the start.
+    pub written: u64,
+    /// Events that the store could not keep since the start.
+    pub lost: u64,
+    /// Events that wait for the store.
+    pub waiting: usize,
+}
+
+/// How a server begins to write the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever starts a server decides for one of them")]
+pub enum EventLogStart {
+    /// What the log has of an earlier run is over: its ends are written first.
+    AfterRestart,
+    /// Somebody else writes these ends. Nothing is written before [`Core::release_event_log`].
+    Held,
+    /// In a cluster: each node writes for itself.
+    AsNode,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nobody wants a log, or it has ended.
+    #[default]
+    Off,
+    Held,
+    /// The log of before is read, up to this place.
+    Recovering(Option<Place>, Box<Replay>),
+    /// The store has failed: nothing is written before that time.
+    Pausing(Instant),
+    On,
+}
+
+impl EventLog {
+    /// Whether events of a type are written.
+    #[inline]
+    pub(super) fn wants(&self, event_type: EventType) -> bool {
+        self.is_on() && (self.settings.types.has(event_type) || event_type.is_needed())
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.settings.enabled && !matches!(self.stage, Stage::Off)
+    }
+
+    fn push(&mut self, event: LoggedEvent) {
+        if self.waiting.len() < WAITING {
+            return self.waiting.push_back(event);
+        }
+        self.figures.lost += 1;
+        match self.waiting.back_mut() {
+            Some(LoggedEvent { event: ProjectEvent::LogGap { lost }, .. }) => *lost += 1,
+            _ => {
+                let gap = ProjectEvent::LogGap { lost: 1 };
+                self.waiting.push_back(LoggedEvent { time: event.time, event: gap });
+            }
+        }
+    }
+
+    /// Events that the store had could not be written: that stands in their place.
+    fn push_gap_first(&mut self, now: Now, events: u64) {
+        match self.waiting.front_mut() {
+            Some(LoggedEvent { event: ProjectEvent::LogGap { lost }, .. }) => *lost += events,
+            _ => {
+                let gap = ProjectEvent::LogGap { lost: events };
+                self.waiting.push_front(LoggedEvent { time: now.unix_ms, event: gap });
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Has the log of events written from now on, if the project wants one. Called once: before any connection, and in a
+    /// cluster after [`join_cluster`](Self::join_cluster). `server` is what the log calls this server, another name at each start.
+    pub fn begin_event_log(&mut self, now: Now, server: &str, start: EventLogStart) {
+        let now = self.time(now);
+        let settings = self.config.events;
+        let stage = match start {
+            // Nobody reads what nobody keeps.
+            EventLogStart::AfterRestart | EventLogStart::Held if !settings.enabled => Stage::On,
+            EventLogStart::AfterRestart => Stage::Recovering(None, Box::default()),
+            EventLogStart::Held => Stage::Held,
+            EventLogStart::AsNode => Stage::On,
+        };
+        let figures = self.event_log.figures;
+        let server = Reason::Owned(server.to_owned());
+        self.event_log = EventLog { stage, settings, server, figures, ..EventLog::default() };
+        match start {
+            EventLogStart::AfterRestart => self.read_to_recover(),
+            EventLogStart::Held => {}
+            EventLogStart::AsNode => {
+                self.log_start(now);
+                self.plan_event_duty(now);
+            }
+        }
+    }
+
+    /// The server that [ended](EventLogStart::AfterRestart) what an earlier run left has done so: this core writes too.
+    pub fn release_event_log(&mut self, now: Now) {
+        let now = self.time(now);
+        if matches!(self.event_log.stage, Stage::Held) {
+            self.event_log.stage = Stage::On;
+            self.write_events(now);
+        }
+    }
+
+    /// Whether what an earlier run left has its ends in the log, or nobody wants a log.
+    #[must_use]
+    pub fn is_event_log_ready(&self) -> bool {
+        !matches!(self.event_log.stage, Stage::Recovering(..) | Stage::Held)
+    }
+
+    /// How the writing of the log goes.
+    #[must_use]
+    pub fn event_figures(&self) -> EventFigures {
+        EventFigures { waiting: self.event_log.waiting.len() + self.event_log.under_way, ..self.event_log.figures }
+    }
+
+    /// Writes the ends of all sessions, which nobody goes on with, and nothing after that. Not for a node of a cluster,
+    /// whose sessions go on elsewhere.
+    pub fn end_event_log(&mut self, now: Now) {
+        let now = self.time(now);
+        self.log_all_ends(now);
+        if matches!(self.event_log.stage, Stage::On | Stage::Pausing(_)) {
+            self.write_some_events(usize::MAX);
+        }
+        self.event_log.stage = Stage::Off;
+    }
+
+    /// Writes that the server is about to go down.
+    pub(super) fn log_draining(&mut self, now: Now) {
+        let server = self.event_log.server.clone();
+        self.log(now, EventType::ServerDraining, |_| Some(ProjectEvent::ServerDraining { server }));
+    }
+
+    /// Writes an event, if its type is wanted.
+    #[inline]
+    pub(super) fn log(
+        &mut self,
+        now: Now,
+        event_type: EventType,
+        event: impl FnOnce(&mut Self) -> Option<ProjectEvent>,
+    ) {
+        if self.event_log.wants(event_type)
+            && let Some(event) = event(self)
+        {
+            self.log_event(now, event);
+        }
+    }
+
+    fn log_event(&mut self, now: Now, event: ProjectEvent) {
+        self.event_log.push(LoggedEvent { time: now.unix_ms, event });
+        self.write_events(now);
+    }
+
+    pub(super) fn log_start(&mut self, now: Now) {
+        let server = self.event_log.server.clone();
+        self.log(now, EventType::ServerStarted, |_| Some(ProjectEvent::ServerStarted { server }));
+    }
+
+    /// Gives the store what waits, as far as it has room.
+    pub(super) fn write_events(&mut self, now: Now) {
+        match self.event_log.stage {
+            Stage::On => {}
+            Stage::Pausing(until) if until <= now.instant => self.event_log.stage = Stage::On,
+            _ => return,
+        }
+        self.write_some_events(UNDER_WAY);
+    }
+
+    fn write_some_events(&mut self, most: usize) {
+        while self.event_log.under_way < most
+            && let Some(event) = self.event_log.waiting.pop_front()
+        {
+            self.event_log.under_way += 1;
+            let events = match &event.event {
+                ProjectEvent::LogGap { lost } => *lost,
+                _ => 1,
+            };
+            let is_gap = matches!(event.event, ProjectEvent::LogGap { .. });
+            let work = StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(event), keep: None };
+            self.jobs.ask_aside(work, Waiting::Event { events, is_gap });
+        }
+    }
+
+    /// The store has written events, or failed to.
+    pub(super) fn event_written(
+        &mut self,
+        now: Now,
+        events: u64,
+        is_gap: bool,
+        result: &Result<StoreAnswer, StoreFailed>,
+    ) {
+        let log = &mut self.event_log;
+        log.under_way = log.under_way.saturating_sub(1);
+        match result {
+            Ok(StoreAnswer::Appended { place: Place(number), .. }) => {
+                log.figures.written += 1;
+                log.figures.last = log.figures.last.max(*number);
+                log.since_expiry += 1;
+                if log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {
+                    self.expire_events(now);
+                }
+            }
+            _ => {
+                if !is_gap {
+                    log.figures.lost += events;
+                }
+                log.push_gap_first(now, events);
+                if matches!(log.stage, Stage::On) {
+                    let until = now.instant + PAUSE;
+                    log.stage = Stage::Pausing(until);
+                    self.hub.timers.push(until, Due::Events);
+                }
+            }
+        }
+        self.write_events(now);
+    }
+
+    /// The store is tried again.
+    pub(super) fn events_due(&mut self, now: Now) {
+        if matches!(self.event_log.stage, Stage::Recovering(..)) {
+            return self.read_to_recover();
+        }
+        self.write_events(now);
+        self.look_at_event_duty(now);
+    }
+
+    /// Has the store drop events that are too old or too many.
+    pub(super) fn expire_events(&mut self, now: Now) {
+        if !self.event_log.is_on() {
+            return;
+        }
+        self.event_log.since_expiry = 0;
+        let EventSettings { keep_for, keep_count, .. } = self.event_log.settings;
+        let before = now.unix_ms.saturating_sub(u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX));
+        let kind = super::LogKind::Events;
+        self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)) });
+    }
+
+    /// This core has left its cluster: nothing that it knows is true any more. It begins again when it has joined.
+    pub(super) fn forget_event_log(&mut self) {
+        self.event_reads.forget();
+        self.event_log = EventLog { figures: self.event_log.figures, ..EventLog::default() };
+    }
+
+    /// Reads on in what an earlier run left.
+    fn read_to_recover(&mut self) {
+        let Stage::Recovering(after, _) = &self.event_log.stage else { return };
+        let work = StoreWork::Read {
+            log: LogKey::Events,
+            after: *after,
+            times: 0..u64::MAX,
+            limit: PAGE,
+            max_bytes: usize::MAX,
+        };
+        self.jobs.ask_aside(work, Waiting::EventsToRecover);
+    }
+
+    /// A page of what an earlier run left.
+    pub(super) fn recover_events(&mut self, now: Now, read: Result<StoreAnswer, StoreFailed>) {
+        let Stage::Recovering(after, replay) = &mut self.event_log.stage else { return };
+        let Ok(StoreAnswer::Entries { entries, more, .. }) = read else {
+            return self.hub.timers.push(now.instant + PAUSE, Due::Events);
+        };
+        for (place, entry) in entries {
+            *after = Some(place);
+            if let LogEntry::Event(LoggedEvent { event, .. }) = entry {
+                replay.see(event);
+            }
+        }
+        if more {
+            return self.read_to_recover();
+        }
+        let ends = std::mem::take(&mut **replay).ends(|_| true, "server_restart");
+        // They come before what has happened since.
+        let since = std::mem::take(&mut self.event_log.waiting);
+        self.event_log.stage = Stage::On;
+        self.log_ends(now, ends);
+        self.log_start(now);
+        self.event_log.waiting.extend(since);
+        self.write_events(now);
+    }
+
+    /// Writes ends of sessions, however many these are.
+    pub(super) fn log_ends(&mut self, now: Now, ends: Vec<ProjectEvent>) {
+        let time = now.unix_ms;
+        for event in ends {
+            if self.event_log.wants(event.event_type()) {
+                self.event_log.waiting.push_back(LoggedEvent { time, event });
+            }
+        }
+    }
+
+    /// Writes the ends of all sessions.
+    fn log_all_ends(&mut self, now: Now) {
+        let mut open = Replay::default();
+        for session in self.hub.sessions.values() {
+            let Some(user_id) = self.user_id(session.user) else { continue };
+            let channels = session.memberships.channels().filter_map(|key| self.channels.get(key));
+            let channels = channels.map(|channel| channel.id.clone()).collect();
+            open.add(user_id, session.id.into(), session.is_there(), channels);
+        }
+        self.log_ends(now, open.ends(|_| true, "server_stopped"));
+    }
+}
+
+/// How many events wait for the store at most; what comes then is lost, and the log says so.
+const WAITING: usize = 32 * 1024;
+/// How many the store has at once.
+const UNDER_WAY: usize = 4096;
+/// After which part of what is kept the store is told to drop what is too many.
+const EXPIRED_PARTS: usize = 16;
+/// How many events are read at once.
+const PAGE: usize = 1024;

@@ -1,0 +1,150 @@
+//! The call of the API that reads the log of events: as pages, waited for if need be, or as a stream.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, Query, State},
+    http::{HeaderMap, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures::stream;
+use rtm_core::{EventTypes, EventValue, NumberedEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::{
+    Admin,
+    access::Caller,
+    answers::{ApiError, Checked, rfc3339},
+    config::AdminRole,
+};
+use crate::events::EventReader;
+
+/// What is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    after: Option<u64>,
+    types: Option<String>,
+    limit: Option<usize>,
+    wait: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventsAnswer {
+    events: Vec<EventAnswer>,
+    next: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EventAnswer {
+    seq: u64,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    time: String,
+    app_id: String,
+    data: Map<String, Value>,
+}
+
+pub(super) async fn read(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Path(app_id)): Checked<Path<String>>,
+    Checked(Query(wanted)): Checked<Query<Wanted>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let types = types(wanted.types.as_deref())?;
+    let wait = wait(wanted.wait.as_deref())?;
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_stream = text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream"));
+    let read_before = |id: &str| id.parse().map_err(|_| ApiError::bad_request("Last-Event-ID is not one of ours"));
+    let last = text("last-event-id").filter(|_| is_stream).map(read_before).transpose()?;
+    // A browser that comes back asks with what it has, behind the address that it began with.
+    let mut reader = EventReader::new(project, last.or(wanted.after), types);
+    if is_stream {
+        return Ok(stream(reader, app_id).into_response());
+    }
+    let limit = wanted.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
+    let page = reader.next(limit, Instant::now() + wait).await.map_err(|refusal| unreadable(&refusal))?;
+    let events = page.events.iter().map(|event| answer(&app_id, event)).collect();
+    Ok(Json(EventsAnswer { events, next: page.next }).into_response())
+}
+
+/// All events from now on, until the reader goes or the server cannot read them.
+fn stream(reader: EventReader, app_id: String) -> impl IntoResponse {
+    let events = stream::unfold((reader, Vec::new().into_iter(), app_id), |(mut reader, mut ready, app_id)| async {
+        loop {
+            if let Some(event) = ready.next() {
+                return Some((Ok::<_, Infallible>(event), (reader, ready, app_id)));
+            }
+            let page = reader.next(LIMIT, Instant::now() + LONGEST_WAIT).await.ok()?;
+            let event = |event: &NumberedEvent| {
+                let said = answer(&app_id, event);
+                let sent = Event::default().id(said.seq.to_string()).event(said.event_type).json_data(&said);
+                // Texts, numbers and flags are always JSON.
+                sent.unwrap_or_default()
+            };
+            ready = page.events.iter().map(event).collect::<Vec<_>>().into_iter();
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+fn answer(app_id: &str, NumberedEvent { seq, logged }: &NumberedEvent) -> EventAnswer {
+    let value = |value: EventValue<'_>| match value {
+        EventValue::Text(text) => Value::from(text),
+        EventValue::Number(number) => Value::from(number),
+        EventValue::Flag(flag) => Value::from(flag),
+        EventValue::Time(ms) => Value::from(time(ms)),
+    };
+    EventAnswer {
+        seq: *seq,
+        event_type: logged.event.event_type().name(),
+        time: time(logged.time),
+        app_id: app_id.to_owned(),
+        data: logged.event.data().into_iter().map(|(name, data)| (name.to_owned(), value(data))).collect(),
+    }
+}
+
+fn time(ms: u64) -> String {
+    rfc3339(UNIX_EPOCH + Duration::from_millis(ms.min(LATEST_MS)))
+}
+
+fn types(words: Option<&str>) -> Result<EventTypes, ApiError> {
+    let Some(words) = words else { return Ok(EventTypes::ALL) };
+    words.split(',').map(str::trim).try_fold(EventTypes::NONE, |types, word| match EventTypes::from_word(word) {
+        Some(more) => Ok(types.or(more)),
+        None => Err(ApiError::bad_request(format!("no type of events is called {word:?}"))),
+    })
+}
+
+/// A time such as `30s`, or a number of seconds.
+fn wait(text: Option<&str>) -> Result<Duration, ApiError> {
+    let Some(text) = text else { return Ok(Duration::ZERO) };
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let time = seconds.or_else(|| humantime::parse_duration(text).ok());
+    let time = time.ok_or_else(|| ApiError::bad_request("wait is a time such as 30s"))?;
+    Ok(time.min(LONGEST_WAIT))
+}
+
+fn unreadable(refusal: &rtm_codec::Refusal) -> ApiError {
+    ApiError::unavailable(&refusal.to_string())
+}
+
+/// How many events an answer has at most.
+const LIMIT: usize = 1000;
+/// How long a call waits at most for the first event.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often a stream without events says that it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The end of the year 9999, in milliseconds since the Unix epoch.
+const LATEST_MS: u64 = 253_402_300_799_000;

@@ -1,0 +1,62 @@
+//! What the store does to events besides what it does to all logs: it drops those that are too old or too many, and says so.
+
+use rtm_codec::AppId;
+use rtm_core::store::{LogEntry, LogKey, LogKind, Place, StoreAnswer};
+use tokio::time::Instant;
+
+use super::{
+    Failure, NatsStore,
+    jetstream::Start,
+    logs::{EXPIRED_AT_ONCE, EXPIRY},
+    scan::Scan,
+};
+
+impl NatsStore {
+    /// Drops events that are too old or too many. Nodes that do so at the same time drop the same ones.
+    pub(super) async fn expire_events(
+        &self,
+        app_id: &AppId,
+        before: u64,
+        keep: Option<usize>,
+        until: Instant,
+    ) -> Result<StoreAnswer, Failure> {
+        let until = until.max(Instant::now() + EXPIRY);
+        let (stream, subject) = (self.subjects.log_stream(LogKind::Events), self.subjects.log(app_id, &LogKey::Events));
+        let Some(last) = self.jetstream.last(stream, &subject, until).await? else { return Ok(StoreAnswer::Done) };
+        let excess = match keep {
+            Some(keep) => self.jetstream.count(stream, &subject, until).await?.saturating_sub(keep.max(1) as u64),
+            None => 0,
+        };
+        let mut scan = Scan::new(&self.jetstream, stream, &subject, Start::At(1), last.seq, until);
+        let (mut seen, mut old) = (0, Vec::new());
+        while let Some(found) = scan.next().await? {
+            seen += 1;
+            let time = LogEntry::decode(LogKind::Events, &found.payload).map_or(0, |entry| entry.time());
+            if seen > excess && time >= before {
+                break;
+            }
+            old.push(found.seq);
+            if old.len() >= EXPIRED_AT_ONCE {
+                self.drop_events(app_id, stream, std::mem::take(&mut old), until).await?;
+            }
+        }
+        self.drop_events(app_id, stream, old, until).await?;
+        Ok(StoreAnswer::Done)
+    }
+
+    /// It is told before it is done: a reader must not miss them without hearing of it.
+    async fn drop_events(&self, app_id: &AppId, stream: &str, seqs: Vec<u64>, until: Instant) -> Result<(), Failure> {
+        let Some(last) = seqs.last() else { return Ok(()) };
+        self.raise_mark(&self.subjects.dropped(app_id, LogKind::Events), *last, until).await?;
+        self.delete_all(stream, seqs, until).await?;
+        Ok(())
+    }
+
+    /// Up to which place entries of a log went.
+    pub(super) async fn dropped_to(&self, app_id: &AppId, kind: LogKind, until: Instant) -> Result<Place, Failure> {
+        match kind.tells_dropped() {
+            true => Ok(Place(self.mark(&self.subjects.dropped(app_id, kind), until).await?.1)),
+            false => Ok(Place(0)),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Reads the log of events of a project as it grows.
+
+use std::{sync::Arc, time::Duration};
+
+use rtm_codec::{ErrorKind, Refusal};
+use rtm_core::{EventPage, EventQuery, EventTypes};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use crate::project::Project;
+
+/// A reader of the log, from where it has read to.
+#[derive(Debug)]
+pub(crate) struct EventReader {
+    project: Arc<Project>,
+    after: Option<u64>,
+    types: EventTypes,
+    /// It changes when this server has written.
+    news: watch::Receiver<u64>,
+}
+
+impl EventReader {
+    /// A reader of events behind a number; `None` begins with the oldest that is kept.
+    pub(crate) fn new(project: Arc<Project>, after: Option<u64>, types: EventTypes) -> Self {
+        let news = project.event_news();
+        Self { project, after, types, news }
+    }
+
+    /// The next events, at most so many. Waits until then for the first one; the page is empty where none came.
+    ///
+    /// Cancel safe: what was read and not given is read again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when the store cannot be read.
+    pub(crate) async fn next(&mut self, limit: usize, until: Instant) -> Result<EventPage, Refusal> {
+        loop {
+            self.news.borrow_and_update();
+            let query = EventQuery { after: self.after, types: self.types, limit: LOOKED_AT };
+            let page = self.project.read_events(query).await;
+            let gone = || Err(Refusal::new(ErrorKind::Failure, "the server is going down"));
+            let mut page = page.unwrap_or_else(gone)?;
+            if page.events.len() > limit {
+                page.events.truncate(limit);
+                page.more = true;
+                if let Some(last) = page.events.last() {
+                    page.next = last.seq;
+                }
+            }
+            if page.next > 0 {
+                self.after = Some(page.next);
+            }
+            let now = Instant::now();
+            if !page.events.is_empty() || (!page.more && now >= until) {
+                return Ok(page);
+            }
+            if !page.more {
+                // Other nodes write too, of which nothing is heard here.
+                let _ = timeout_at(until.min(now + LOOK_AGAIN), self.news.changed()).await;
+            }
+        }
+    }
+}
+
+/// How many events are looked at at once.
+const LOOKED_AT: usize = 1000;
+/// How soon the log is looked at again that nobody here has written.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
