@@ -456,10 +456,16 @@ impl Core {
 
     /// Tells one member how many there are, if it does not know or if `again`.
     pub(super) fn tell_count(&mut self, key: SessionKey, channel_key: ChannelKey, again: bool) {
-        let channel = self.channels.get(channel_key).filter(|channel| channel.elsewhere.is_some());
-        let Some(channel) = channel else { return };
+        let Some(channel) = self.channels.get(channel_key) else { return };
         let count = channel.count();
         let Some(session) = self.hub.sessions.get_mut(key).filter(|it| !it.awaits_join(&channel.id)) else { return };
+        if channel.elsewhere.is_none() {
+            // It is told when it is known, and then also one who was told the same before.
+            if again {
+                session.memberships.tell_count(channel_key, 0, false);
+            }
+            return;
+        }
         if session.memberships.tell_count(channel_key, count, again) {
             self.hub.tell(key, Event::MemberCountUpdated { channel_id: channel.id.clone(), member_count: count });
         }

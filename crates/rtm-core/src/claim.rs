@@ -37,6 +37,8 @@ struct Claim {
     stage: Stage,
     /// The node that was asked.
     asked: Option<NodeId>,
+    /// The session that the user had when the client came, as far as it was known here.
+    known: Option<SessionId>,
     /// The session that was lost with its node, which the entry names.
     lost: Option<SessionId>,
     /// The sessions that one put an end to which ended here just now.
@@ -87,6 +89,7 @@ impl Claim {
             session,
             stage: Stage::Reading,
             asked: None,
+            known: None,
             lost: None,
             ousted: OustedSessions::default(),
             since,
@@ -185,7 +188,8 @@ impl Core {
         }
         let id = edge.claims.next;
         edge.claims.next += 1;
-        let claim = Claim { entrant: Some(entrant), ..Claim::new(user_id.clone(), session, now.instant) };
+        let known = edge.entry_of(&user_id).and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
+        let claim = Claim { entrant: Some(entrant), known, ..Claim::new(user_id.clone(), session, now.instant) };
         edge.claims.open.insert(id, claim);
         match edge.owned(&user_id) {
             Some(revision) => self.write_claim(id, revision, Gain::New(ousted)),
@@ -293,6 +297,11 @@ impl Core {
         if entry.node == edge.node || !edge.view.has(&entry.node) {
             claim.lost = Some(entry.session).filter(|_| entry.node != edge.node);
             return self.claim_free(now, id, revision);
+        }
+        // The client may have given up waiting here, and come there: it must not lose its session to a login of before. One
+        // that waits here still comes back.
+        if claim.entrant.is_some() && claim.since + LATE <= now.instant && claim.known != Some(entry.session) {
+            return self.drop_claim(now, id);
         }
         claim.stage = Stage::Verdict { revision };
         claim.asked = Some(entry.node.clone());
@@ -541,5 +550,7 @@ impl Core {
 const EARLY: usize = 1024;
 /// After so long a client is sent to another node, which may reach the engine.
 pub(super) const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
+/// A login that has waited for so long may be one that its client has given up.
+const LATE: Duration = Duration::from_secs(2);
 /// How long a claim waits before it asks an engine again that gave no answer.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -460,7 +460,9 @@ impl Core {
             ProjectParcel::Verdict { claim, verdict } => self.claim_judged(now, from, claim, verdict),
             ProjectParcel::Pack { claim, bytes } => self.pack_came(now, from, claim, &bytes),
             ProjectParcel::Took { user_id, session, revision } => {
-                self.user_is_elsewhere(now, &user_id, from, session, revision);
+                let epoch = self.edge.as_ref().map_or(0, |edge| edge.view.epoch());
+                let entry = Some(UserEntry { node: from.clone(), session, epoch });
+                self.learn_entry(now, &user_id, &Revised { entry, revision });
             }
             ProjectParcel::Deliver(deliver) => self.deliver(now, from, *deliver),
             ProjectParcel::Placed { session, user_id, to, n, drops_repeats } => {

@@ -86,7 +86,6 @@ impl Core {
     /// Tells the home of a change of this node's members.
     pub(super) fn say(&mut self, now: Now, channel_id: &ChannelId, what: MemberChange, settle: bool) {
         let (count, all) = self.own_count(channel_id);
-        self.moving_out_is_said(channel_id);
         let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
         roster.change += 1;
         let change = roster.change;
@@ -201,6 +200,9 @@ impl Core {
     ) {
         let Some(edge) = &mut self.edge else { return };
         let is_own = edge.node == *node;
+        if is_own && let Some(roster) = edge.rosters.get_mut(channel_id) {
+            roster.told = roster.told.max(said.change);
+        }
         if let MemberChange::MovedIn { user_id, from } = &said.what
             && edge.node == *from
         {

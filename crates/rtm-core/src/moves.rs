@@ -34,8 +34,6 @@ struct MovingOut {
     to: Option<NodeId>,
     /// Whether it counts as a member of this node yet.
     counts: bool,
-    /// Whether this node has said how many members it has since, with this one.
-    is_said: bool,
     /// Its node may have said so after the home had counted it elsewhere.
     is_counted_twice: bool,
     /// What came for it before that was decided.
@@ -127,7 +125,6 @@ impl Core {
             session,
             to: None,
             counts: true,
-            is_said: false,
             is_counted_twice: false,
             kept: Vec::new(),
             kept_bytes: 0,
@@ -196,17 +193,13 @@ impl Core {
     /// The home counts a member of this node where it has moved to.
     pub(super) fn moved_away(&mut self, channel_id: &ChannelId, user_id: &UserId) {
         let Some(edge) = &mut self.edge else { return };
+        // What the home has not told all nodes yet had this member in it, also where it was said before its session moved.
+        let is_said = edge.rosters.get(channel_id).is_none_or(|roster| roster.told < roster.change);
         for out in edge.moves.out.get_mut(channel_id).into_iter().flatten().filter(|it| it.user_id == *user_id) {
-            out.is_counted_twice |= out.counts && out.is_said;
+            out.is_counted_twice |= out.counts && is_said;
             out.counts = false;
         }
         self.leave_if_empty(channel_id);
-    }
-
-    /// This node says how many members it has.
-    pub(super) fn moving_out_is_said(&mut self, channel_id: &ChannelId) {
-        let out = self.edge.as_mut().and_then(|edge| edge.moves.out.get_mut(channel_id));
-        out.into_iter().flatten().filter(|it| it.counts).for_each(|it| it.is_said = true);
     }
 
     /// What this node said before it heard that members count elsewhere may have come to the home after that: it says

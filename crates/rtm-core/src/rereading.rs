@@ -89,11 +89,13 @@ impl Core {
     pub(super) fn reader_found(&mut self, now: Now, to: &UserId, answer: &EngineAnswer) {
         let Some(edge) = &mut self.edge else { return };
         let Some(Asked { stored, more }) = edge.rereading.asked.remove(to) else { return };
-        let EngineAnswer::Read(heard) = answer else {
+        let EngineAnswer::Read(_) = answer else {
             edge.rereading.unanswered.entry(to.clone()).or_default().extend(stored.into_iter().chain(more));
             return self.arm_edge(now.instant + PAUSE);
         };
-        match heard.entry.as_ref().filter(|entry| edge.is_good(entry)).map(|entry| entry.node.clone()) {
+        // What was heard before may be newer than the answer.
+        let entry = edge.entry_of(to).and_then(|heard| heard.entry.as_ref());
+        match entry.filter(|entry| edge.is_good(entry)).map(|entry| entry.node.clone()) {
             Some(node) if node != edge.node => edge.post_stored_for(&node, to, stored),
             found => {
                 if found.is_some() {

@@ -36,6 +36,8 @@ pub(super) struct Roster {
     /// The number of this node's last change, and the last one that all others are to know.
     pub(super) change: u64,
     pub(super) settle: u64,
+    /// The last one that the home has told.
+    pub(super) told: u64,
     /// Whether the others know this node's members by name.
     pub(super) tells_names: bool,
     /// Calls that wait until all others know that this node has members.
@@ -171,6 +173,7 @@ impl Roster {
             holders: BTreeMap::new(),
             change: highest,
             settle: 0,
+            told: 0,
             tells_names: true,
             waiting: Vec::new(),
             k: highest,

@@ -1,8 +1,8 @@
 //! Channels with members on several nodes.
 
 use rtm_codec::{
-    AddOrUpdateChannelAttributes, Answer, ChannelAttributeTarget, ErrorKind, Event, GetChannelAttributes, Revision,
-    SendChannelMessage,
+    AddOrUpdateChannelAttributes, Answer, ChannelAttributeTarget, ErrorKind, Event, GetChannelAttributes, Login,
+    Revision, SendChannelMessage, Wire,
 };
 
 use crate::harness::*;
@@ -124,6 +124,50 @@ fn a_member_that_moves_while_another_joins_counts_once() {
     for client in [alice, bob, erin] {
         assert_eq!(last_count(&mut world, client), Some(4));
     }
+}
+
+#[test]
+fn a_member_that_moves_counts_once_where_its_node_said_something_before() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let (alice, bob, dave) = (world.login(0, "alice"), world.login(0, "bob"), world.login(2, "dave"));
+    for client in [alice, bob, dave] {
+        world.join_channel(client, &channel);
+    }
+    // The home hears that Alice has moved before it hears that Erin has joined, who joined before.
+    world.stall(0, 2);
+    let erin = world.login(0, "erin");
+    world.join_channel(erin, &channel);
+    world.cut(alice);
+    let alice = world.resume(1, alice);
+    world.unstall();
+    world.advance(secs(2));
+    for client in [alice, bob, dave, erin] {
+        assert_eq!(world.count(client, &channel), 4);
+        assert_eq!(last_count(&mut world, client), Some(4));
+        assert_eq!(world.members(client, &channel), ["alice", "bob", "dave", "erin"]);
+    }
+}
+
+#[test]
+fn a_client_that_joins_again_is_told_the_count_once_its_new_node_knows_it() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(2);
+    let vendor = || Login { abilities: Wire::Vendor.abilities(), ..login_of("alice") };
+    let alice = world.login_with(0, vendor());
+    world.join_channel(alice, &channel);
+    world.advance(secs(1));
+    assert_eq!(last_count(&mut world, alice), Some(1));
+    world.cut(alice);
+    world.stall(2, 1);
+    let alice = world.login_with(1, vendor());
+    let joined = world.request(alice, join(&channel));
+    world.unstall();
+    world.advance(secs(1));
+    assert_eq!(world.reply(alice, joined), Some(&Ok(Answer::JoinChannel(()))));
+    assert_eq!(last_count(&mut world, alice), Some(1));
 }
 
 #[test]

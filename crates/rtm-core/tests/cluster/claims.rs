@@ -115,6 +115,22 @@ fn a_read_that_is_older_than_a_claim_says_nothing_of_its_write() {
 }
 
 #[test]
+fn a_login_that_its_client_has_given_up_takes_no_session_from_it() {
+    let mut world = World::new(2);
+    world.engine.is_deaf = usize::MAX;
+    let first = world.start_login(0, login_of("alice"));
+    world.advance(secs(4));
+    // Its connection is dead, and node 0 has not noticed. The same client object is at node 1.
+    world.engine.is_deaf = 0;
+    let alice = world.login(1, "alice");
+    world.advance(secs(1));
+    assert_eq!(world.closed(alice), None);
+    assert_eq!(world.closed(first), Some(CloseReason::Draining), "were it alive, it would come back");
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(1));
+    assert_eq!(world.sessions(), 1);
+}
+
+#[test]
 fn an_engine_that_does_not_answer_is_asked_again() {
     let mut world = World::new(2);
     world.engine.is_deaf = 3;

@@ -55,7 +55,7 @@ pub(crate) struct Engine {
     pub(crate) loses_answers: usize,
     /// After a lost answer the next read is of the oldest entry that there was.
     pub(crate) reads_old_after_loss: bool,
-    reads_old: bool,
+    pub(crate) reads_old: bool,
     /// The first entry of each user.
     oldest: BTreeMap<UserId, Revised>,
     /// So many of the next jobs are not done at all, and not answered.

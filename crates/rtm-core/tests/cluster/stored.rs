@@ -10,6 +10,28 @@ fn stored(id: u64, peer: &str, text: &str) -> SendMessageToPeer {
 
 const STORED: Result<Answer, rtm_codec::Refusal> = Ok(Answer::SendMessageToPeer(SendOutcome::Stored));
 
+#[test]
+fn what_a_session_leaves_in_the_store_is_read_elsewhere_although_the_engine_answers_late() {
+    let mut world = World::new(3);
+    let (alice, carol) = (world.login(0, "alice"), world.login(1, "carol"));
+    world.cut(carol);
+    let sent = world.request(alice, stored(1, "carol", "while away"));
+    // Carol's other client takes her place at node 2, and reads her stored messages. Node 1 hears of that only then.
+    world.blind(1);
+    world.engine.is_late = true;
+    let other = world.start_login(2, other_login_of("carol"));
+    world.pump();
+    world.stall(2, 1);
+    world.answer_late();
+    assert!(world.welcome(other).is_some());
+    // It stores what it has for her, and the engine tells it what was before.
+    world.engine.reads_old = true;
+    world.unstall();
+    world.advance(secs(1));
+    assert_eq!(world.reply(alice, sent), Some(&STORED));
+    assert_eq!(world.texts(other), ["while away"]);
+}
+
 /// Bob logs in while a message for him is being stored, and reads before it is.
 fn stored_after_the_login(world: &mut World) -> (C, rtm_codec::RequestId, C) {
     let alice = world.login(0, "alice");
