@@ -97,6 +97,7 @@ mod messages;
 mod moves;
 mod notes;
 mod offline;
+mod once;
 mod ousted;
 mod output;
 mod pack;

@@ -310,6 +310,16 @@ impl Core {
         self.hub.close(now, conn, Outgoing::Hangup);
     }
 
+    /// Whether a login would be let in, by its token and by who is banned. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the login would be refused with.
+    pub fn check_login(&mut self, now: Now, login: &Login) -> Result<(), Refusal> {
+        let now = self.time(now);
+        self.admit(now, login).map(drop)
+    }
+
     /// A random user id that nobody has.
     fn free_user_id(&mut self) -> UserId {
         loop {

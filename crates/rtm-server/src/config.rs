@@ -4,6 +4,8 @@ pub(crate) mod entries;
 mod env;
 mod events;
 mod file;
+#[cfg(feature = "webhooks")]
+mod hooks;
 mod keys;
 mod project;
 mod sections;
@@ -23,6 +25,8 @@ use rtm_codec::anyrtc::rest::ChannelMessageType;
 use crate::admin::config::AdminConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::ClusterConfig;
+#[cfg(feature = "webhooks")]
+use crate::webhooks::config::HookConfig;
 use crate::{
     address::{InvalidAddress, ListenAddress, host_and_port},
     error::ConfigError,
@@ -72,6 +76,9 @@ pub struct ServerConfig {
     /// The listener for those who run the server.
     #[cfg(feature = "admin")]
     pub admin: AdminConfig,
+    /// What back ends are told, and asked, project by project.
+    #[cfg(feature = "webhooks")]
+    pub hooks: Vec<HookConfig>,
     /// How many cores each project has, 1 to 64 (1): with several it uses more than one processor. Each user has one of them.
     #[cfg(feature = "cluster")]
     pub workers: u16,
@@ -209,6 +216,12 @@ impl ServerConfig {
             if settings.resume_within < settings.offline_after {
                 return fault("settings.resume_within", "it is shorter than offline_after".into());
             }
+            #[cfg(feature = "webhooks")]
+            for hooks in self.hooks.iter().filter(|hooks| hooks.app_id == project.app_id) {
+                if let Some((key, what)) = hooks.fault() {
+                    return fault(&key, what);
+                }
+            }
         }
         Ok(())
     }
@@ -258,6 +271,8 @@ impl Default for ServerConfig {
             rest: RestConfig::default(),
             #[cfg(feature = "admin")]
             admin: AdminConfig::default(),
+            #[cfg(feature = "webhooks")]
+            hooks: Vec::new(),
             #[cfg(feature = "cluster")]
             workers: 1,
             handshake_timeout: Duration::from_secs(10),

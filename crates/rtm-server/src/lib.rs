@@ -43,6 +43,7 @@ mod error;
 mod events;
 #[cfg(feature = "cluster")]
 mod floor;
+mod gate;
 mod handle;
 mod http;
 #[cfg(feature = "cluster")]
@@ -69,6 +70,8 @@ mod store;
 mod stream;
 mod tasks;
 mod tls;
+#[cfg(feature = "webhooks")]
+mod webhooks;
 mod workers;
 
 pub use self::redb::{DamagedRecord, Redb, StoreRecord};
@@ -107,3 +110,8 @@ pub use rtm_core::{
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats, reload::Reloaded};
 pub use tls::{TlsConfig, TlsFiles, TlsVersion, UnknownTlsVersion};
+#[cfg(feature = "webhooks")]
+pub use webhooks::{
+    Hook, HookConfig, HookKind, HookTarget, InvalidSecret, OnError, UnknownWord, WebhookConfig, WebhookFormat,
+    WebhookSecret,
+};

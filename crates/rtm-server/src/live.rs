@@ -8,6 +8,7 @@ use rtm_codec::AppId;
 use crate::config::RestConfig;
 use crate::{
     config::{Advertise, ServerConfig},
+    gate::Judges,
     workers::Workers,
 };
 
@@ -20,10 +21,12 @@ pub(crate) struct Live {
     #[cfg(feature = "rest")]
     pub(crate) rest: RestConfig,
     pub(crate) projects: BTreeMap<AppId, Arc<Workers>>,
+    /// Who decides about what the clients of a project do.
+    pub(crate) judges: Judges,
 }
 
 impl Live {
-    pub(crate) fn new(config: &ServerConfig, projects: BTreeMap<AppId, Arc<Workers>>) -> Self {
+    pub(crate) fn new(config: &ServerConfig, projects: BTreeMap<AppId, Arc<Workers>>, judges: Judges) -> Self {
         Self {
             handshake_timeout: config.handshake_timeout,
             login_timeout: config.login_timeout,
@@ -31,6 +34,7 @@ impl Live {
             #[cfg(feature = "rest")]
             rest: config.rest.clone(),
             projects,
+            judges,
         }
     }
 }

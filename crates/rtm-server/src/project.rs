@@ -123,6 +123,27 @@ impl Project {
         }
     }
 
+    /// Whether a login would be let in.
+    pub(crate) fn check_login(&self, login: &Login) -> Result<(), Refusal> {
+        self.state().core.check_login(now(), login)
+    }
+
+    /// Whether other nodes may serve the project too.
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn is_one_of_several(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        let is_one = matches!(self.link, Some(Link::Node { .. }));
+        #[cfg(not(feature = "cluster"))]
+        let is_one = false;
+        is_one
+    }
+
+    /// Whether this server is the one of a cluster that does what has this name.
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn is_home_of(&self, name: &str) -> bool {
+        self.state().core.is_home_of(name)
+    }
+
     /// The project as one of the same on several nodes.
     #[cfg(feature = "cluster")]
     pub(crate) fn linked(self, link: Option<Link>) -> Self {

@@ -1,6 +1,6 @@
 //! The vendor's REST API for back ends, on the port that everything is served on. Its connections are kept.
 
-use std::{error::Error, pin::pin, sync::atomic::Ordering};
+use std::{error::Error, net::IpAddr, pin::pin, sync::atomic::Ordering};
 
 use base64::{
     Engine as _, alphabet,
@@ -14,8 +14,9 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use rtm_codec::{
-    AppId, ErrorKind, Refusal, Token, UserId,
-    anyrtc::rest::{RestAnswer, RestCall, RestRefusal, RestRoute},
+    AppId, ClientFrame, Command, ErrorKind, MessageId, Refusal, RequestId, RtmMessage, SendChannelMessage,
+    SendMessageToPeer, Token, UserId,
+    anyrtc::rest::{RestAnswer, RestCall, RestChannelMessage, RestPeerMessage, RestRefusal, RestRoute},
 };
 use rtm_core::{RestCaller, store::BackendError};
 use rtm_token::Holder;
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
+    gate::{Decision, Judge, denied},
     project::now,
     random::random_bytes,
     shared::{Guest, Shared},
@@ -57,7 +59,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let request_id = shared.rest_requests.fetch_add(1, Ordering::Relaxed);
-    let done = call(shared, request).await;
+    let done = call(shared, guest, request).await;
     let (status, body) = match &done {
         Ok(answer) => {
             (StatusCode::OK, answer.encode(request_id, now().unix_ms, shared.live().rest.channel_message_type))
@@ -96,7 +98,7 @@ where
     response
 }
 
-async fn call<B>(shared: &Shared, request: Request<B>) -> Result<RestAnswer, RestRefusal>
+async fn call<B>(shared: &Shared, guest: &Guest, request: Request<B>) -> Result<RestAnswer, RestRefusal>
 where
     B: Body + Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -116,11 +118,52 @@ where
     project.check_rest_caller(&caller)?;
     let query = request.uri().query().unwrap_or_default().to_owned();
     let body = if method == "POST" { read_body(shared, request).await? } else { Bytes::new() };
-    let call = RestCall::decode(route, &query, &body, now().unix_ms)?.ok_or(RestRefusal::Gone)?;
+    let mut call = RestCall::decode(route, &query, &body, now().unix_ms)?.ok_or(RestRefusal::Gone)?;
+    // What has a back end's key is the application's own word.
+    if matches!(caller, RestCaller::User { .. })
+        && let Some(judge) = shared.live().judges.get(project.app_id()).cloned()
+    {
+        filter(&*judge, &mut call, guest.remote.address.map(|address| address.ip())).await?;
+    }
     match project.rest(&caller, call).await {
         Some(answer) => Ok(answer?),
         None => Err(RestRefusal::Unavailable),
     }
+}
+
+/// Has somebody outside decide about a message of a user, as about those that come over its connection.
+async fn filter(judge: &dyn Judge, call: &mut RestCall, address: Option<IpAddr>) -> Result<(), Refusal> {
+    let (from, command, payload) = match call {
+        RestCall::SendToPeer(RestPeerMessage { from, to, payload, .. }) => {
+            let command = Command::SendMessageToPeer(SendMessageToPeer {
+                message_id: MessageId(0),
+                peer_id: to.clone(),
+                message: RtmMessage::Text(payload.clone()),
+                enable_offline_messaging: false,
+                enable_historical_messaging: false,
+            });
+            (from, command, payload)
+        }
+        RestCall::SendToChannel(RestChannelMessage { from, channel_id, payload, .. }) => {
+            let command = Command::SendChannelMessage(SendChannelMessage {
+                message_id: MessageId(0),
+                channel_id: channel_id.clone(),
+                message: RtmMessage::Text(payload.clone()),
+                enable_historical_messaging: false,
+            });
+            (from, command, payload)
+        }
+        _ => return Ok(()),
+    };
+    let frame = ClientFrame::Request { id: RequestId(0), command };
+    if judge.judges(&frame) {
+        match judge.judge(&frame, Some(from), address).await {
+            Decision::Allow => {}
+            Decision::Deny(reason) => return Err(denied(ErrorKind::NotAuthorized, &reason)),
+            Decision::Text(text) => *payload = text,
+        }
+    }
+    Ok(())
 }
 
 async fn read_body<B>(shared: &Shared, request: Request<B>) -> Result<Bytes, RestRefusal>

@@ -1,5 +1,6 @@
 //! The server as its user sees it.
 
+mod back_ends;
 mod builder;
 #[cfg(feature = "cluster")]
 mod join;

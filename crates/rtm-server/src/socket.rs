@@ -22,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use rtm_codec::{
-    ClientFrame, CloseReason, ServerFrame, ServerWire, UserId, Wire,
+    ClientFrame, CloseReason, Login, ServerFrame, ServerWire, UserId, Wire,
     limits::PACKET_BYTES,
     websocket::{Incoming, WebSocket},
 };
@@ -35,6 +35,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
+    gate::{Gate, Verdict},
     outbox::Outbox,
     peers::End,
     project::Project,
@@ -53,6 +54,8 @@ pub(crate) struct Socket {
     early: Bytes,
     /// Frames that wait until what those before them led to is written.
     pending: VecDeque<ClientFrame>,
+    /// Where they wait besides, if somebody decides about them.
+    gate: Option<Box<Gate>>,
     /// How many bytes were read since frames began to wait.
     held: usize,
     /// What the socket did not take yet.
@@ -68,6 +71,8 @@ pub(crate) struct Socket {
 enum Phase {
     /// Before the login. `drain` is when the server goes down, unless that has begun.
     LoggingIn { refused: usize, drain: Option<Pin<Box<OwnedNotified>>> },
+    /// Somebody outside decides about the login.
+    Judged { login: Box<Login>, verdict: Verdict },
     /// In the hands of a project's core, which answers the login and all that follows.
     Handed(Handed),
     /// Our close frame is written, the client's is awaited.
@@ -99,6 +104,7 @@ impl Socket {
             phase: Phase::LoggingIn { refused: 0, drain: Some(drain) },
             early,
             pending: VecDeque::new(),
+            gate: None,
             held: 0,
             outbox: Outbox::default(),
             more: false,
@@ -194,6 +200,7 @@ impl Socket {
         match self.phase {
             Phase::LoggingIn { drain: Some(_), .. } => self.close(CloseReason::LoginTimeout, None, scratch),
             Phase::LoggingIn { drain: None, .. } => self.close(CloseReason::Draining, None, scratch),
+            Phase::Judged { .. } => self.close(CloseReason::LoginTimeout, None, scratch),
             Phase::Handed(_) => {
                 debug!(remote = %self.guest.remote, "the client takes nothing any more");
                 self.abandon();
@@ -293,7 +300,11 @@ impl Socket {
     /// Hands over the last frames of a connection that ends here.
     fn finish(&mut self, scratch: &mut Scratch) {
         if let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
-            project.finish(*conn, scratch.pending.drain(..).chain(scratch.frames.drain(..)));
+            scratch.pending.extend(scratch.frames.drain(..));
+            if let Some(gate) = &self.gate {
+                gate.drop_undecided(&mut scratch.pending);
+            }
+            project.finish(*conn, scratch.pending.drain(..));
         }
     }
 
@@ -306,20 +317,31 @@ impl Socket {
             project.hear(*conn);
         }
         scratch.pending.extend(scratch.frames.drain(..));
+        self.look_at_verdict(cx, scratch);
         while let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
             let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
+            let free = match &mut self.gate {
+                None => scratch.pending.len(),
+                Some(gate) => gate.open(cx, &mut scratch.pending, |answer| self.wire.encode(&answer)),
+            };
             // So few at once that their answers fit into the session, and that others get their turn.
-            let count = if has_room && !self.more { scratch.pending.len().min(FRAMES_AT_ONCE) } else { 0 };
+            let count = if has_room && !self.more { free.min(FRAMES_AT_ONCE) } else { 0 };
+            if let Some(gate) = &mut self.gate {
+                gate.passed(count);
+            }
             let frames = scratch.ahead.drain(..).chain(scratch.pending.drain(..count));
             let out = &mut scratch.outgoing;
             self.more = project.exchange(*conn, frames, has_room, out, cx.waker()) || !has_room;
             self.encode(scratch);
-            if !has_room || (scratch.pending.is_empty() && !self.more) {
+            let is_done = scratch.pending.is_empty() || free == 0;
+            if !has_room || (is_done && !self.more) {
                 return;
             }
         }
-        scratch.ahead.clear();
-        scratch.pending.clear();
+        if !matches!(self.phase, Phase::Judged { .. }) {
+            scratch.ahead.clear();
+            scratch.pending.clear();
+        }
     }
 
     /// Makes bytes of what the core had for this connection.
@@ -352,7 +374,7 @@ impl Socket {
 
     /// The same with a close frame that says more exactly what was wrong with the client's own.
     fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
-        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Handed(_)) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged { .. } | Phase::Handed(_)) {
             self.ends(End::Closed(reason));
             self.wire.encode(&ServerFrame::Close(reason));
             self.hang_up(code, detail, scratch);

@@ -21,6 +21,8 @@ use crate::admin::config::AdminConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::{ClusterConfig, NatsTls};
 use crate::tls::TlsConfig;
+#[cfg(feature = "webhooks")]
+use crate::webhooks::config::{Hook, HookConfig, HookTarget, WebhookConfig};
 
 /// One setting: its key, and its value in TOML.
 struct Entry {
@@ -73,6 +75,8 @@ impl Entries {
             rest,
             #[cfg(feature = "admin")]
             admin,
+            #[cfg(feature = "webhooks")]
+            hooks,
             #[cfg(feature = "cluster")]
             workers,
             handshake_timeout,
@@ -130,7 +134,12 @@ impl Entries {
             }
         }
         for (place, project) in projects.iter().enumerate() {
-            all.project(&name(place, project), project);
+            let key = name(place, project);
+            all.project(&key, project);
+            #[cfg(feature = "webhooks")]
+            for hooks in hooks.iter().filter(|hooks| hooks.app_id == project.app_id) {
+                all.hooks(&key, hooks);
+            }
         }
         all.0
     }
@@ -211,6 +220,41 @@ impl Entries {
         self.some("cluster.node", node.as_ref().map(|node| quoted(node.as_str())));
         self.some("cluster.replicas", replicas.map(|count| count.to_string()));
         self.add("cluster.isolated_for", Time::show(*isolated_for));
+    }
+
+    #[cfg(feature = "webhooks")]
+    fn hooks(&mut self, key: &str, config: &HookConfig) {
+        let HookConfig { app_id: _, webhooks, hooks } = config;
+        for (place, webhook) in webhooks.iter().enumerate() {
+            let at = |what: &str| format!("{key}.webhook[{place}].{what}");
+            let WebhookConfig { name, target, types, channel_prefix, batch_max, batch_wait, format } = webhook;
+            self.add(at("name"), quoted(name));
+            self.target(&at(""), target);
+            self.list(at("types"), types);
+            self.add(at("channel_prefix"), quoted(channel_prefix));
+            self.add(at("batch.max"), batch_max);
+            self.add(at("batch.wait"), Time::show(*batch_wait));
+            self.add(at("format"), quoted(format));
+        }
+        for (place, hook) in hooks.iter().enumerate() {
+            let at = |what: &str| format!("{key}.hook[{place}].{what}");
+            let Hook { kind, target, on_error } = hook;
+            self.add(at("type"), quoted(kind));
+            self.target(&at(""), target);
+            self.add(at("on_error"), quoted(on_error));
+        }
+    }
+
+    #[cfg(feature = "webhooks")]
+    fn target(&mut self, key: &str, target: &HookTarget) {
+        let HookTarget { url, secrets, timeout, ca_file, client_certificate, client_key, allow_private } = target;
+        self.add(format!("{key}url"), quoted(url));
+        self.list(format!("{key}secrets"), secrets.iter().map(|secret| format!("<{}…>", secret.fingerprint())));
+        self.add(format!("{key}timeout"), Time::show(*timeout));
+        self.some(format!("{key}ca_file"), ca_file.as_deref().map(path));
+        self.some(format!("{key}client_certificate"), client_certificate.as_deref().map(path));
+        self.some(format!("{key}client_key"), client_key.as_deref().map(path));
+        self.add(format!("{key}allow_private"), allow_private);
     }
 
     fn project(&mut self, key: &str, project: &ProjectConfig) {

@@ -12,7 +12,12 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor},
 };
 
+#[cfg(feature = "webhooks")]
+use super::hooks::{self, HookSection, WebhookSection};
 use super::values::{Budget, Count, Limit, OneOrMore, Parsed, Size, Switch, Time};
+
+#[cfg(feature = "webhooks")]
+use crate::webhooks::config::HookConfig;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +33,12 @@ pub(super) struct ProjectSection {
     #[cfg(feature = "rest")]
     #[serde(default)]
     rest_key: Vec<KeyOfRest>,
+    #[cfg(feature = "webhooks")]
+    #[serde(default)]
+    webhook: Vec<WebhookSection>,
+    #[cfg(feature = "webhooks")]
+    #[serde(default)]
+    hook: Vec<HookSection>,
     #[serde(default)]
     settings: ProjectSettings,
 }
@@ -88,6 +99,13 @@ project_settings! {
 }
 
 impl ProjectSection {
+    /// What back ends are told and asked, if they are.
+    #[cfg(feature = "webhooks")]
+    pub(super) fn take_hooks(&mut self) -> Option<HookConfig> {
+        let (webhooks, hooks) = (std::mem::take(&mut self.webhook), std::mem::take(&mut self.hook));
+        hooks::into_config(self.app_id.0.clone(), webhooks, hooks)
+    }
+
     pub(super) fn into_config(self) -> ProjectConfig {
         let mut config = ProjectConfig::new(self.app_id.0);
         config.certificates = self.certificates.0.into_iter().map(|certificate| certificate.0).collect();

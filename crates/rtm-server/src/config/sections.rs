@@ -69,7 +69,10 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn into_config(self) -> ServerConfig {
+    #[cfg_attr(not(feature = "webhooks"), expect(unused_mut, reason = "projects have no hooks"))]
+    pub(super) fn into_config(mut self) -> ServerConfig {
+        #[cfg(feature = "webhooks")]
+        let hooks = self.project.0.iter_mut().filter_map(ProjectSection::take_hooks).collect();
         let default = ServerConfig::default();
         let mut projects: Vec<_> = self.project.0.into_iter().map(ProjectSection::into_config).collect();
         if let Some(events) = self.events.map(EventsSection::into_settings) {
@@ -80,6 +83,8 @@ impl File {
         ServerConfig {
             #[cfg(feature = "rest")]
             rest,
+            #[cfg(feature = "webhooks")]
+            hooks,
             listen: self.listen.0.into_iter().map(|address| address.0).collect(),
             advertise: self.advertise.map(|address| address.0),
             tls: self.tls.map(TlsSection::into_config),

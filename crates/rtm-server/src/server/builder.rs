@@ -23,6 +23,7 @@ use tracing::info;
 use super::reload::AdminParts;
 use super::{
     Server,
+    back_ends::judges,
     premises::{Premises, open},
     reload::{Reloader, Source},
 };
@@ -193,9 +194,10 @@ impl ServerBuilder {
             projects.insert(project.app_id.clone(), Arc::new(workers));
         }
 
+        let judges = judges(&config).await?;
         let now = now();
         let shared = Arc::new(Shared {
-            live: RwLock::new(Arc::new(Live::new(&config, projects))),
+            live: RwLock::new(Arc::new(Live::new(&config, projects, judges))),
             tasks: Arc::default(),
             admission: Arc::new(Admission::new(AdmissionLimits::from(&config), now.instant)),
             draining: Draining::default(),

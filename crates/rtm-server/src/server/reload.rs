@@ -31,7 +31,7 @@ use crate::{
     workers::Workers,
 };
 
-use super::premises::Premises;
+use super::{back_ends::judges, premises::Premises};
 
 /// What a reload did: the keys of the configuration that it was about. No values, since some are secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -166,6 +166,7 @@ impl Reloader {
         let tls = read(config.tls.as_ref().filter(|_| self.shared.tls.is_some())).await?;
         #[cfg(feature = "admin")]
         let admin_tls = read(config.admin.tls.as_ref().filter(|_| self.admin.tls.is_some())).await?;
+        let judges = judges(&config).await?;
         let before = self.shared.live();
         let mut added: Vec<(AppId, Vec<Core>)> = Vec::new();
         for project in config.projects.iter().filter(|project| !before.projects.contains_key(&project.app_id)) {
@@ -199,7 +200,7 @@ impl Reloader {
         }
         let removed = before.projects.iter().filter(|(app_id, _)| !projects.contains_key(*app_id));
         let removed: Vec<_> = removed.map(|(_, workers)| Arc::clone(workers)).collect();
-        self.shared.replace(Live::new(&config, projects));
+        self.shared.replace(Live::new(&config, projects, judges));
         while state.closing.try_join_next().is_some() {}
         for workers in removed {
             state.closing.spawn(close(workers, state.premises.is_alone));

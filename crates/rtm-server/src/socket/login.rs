@@ -1,10 +1,16 @@
 //! What a client says before its login, and how the login gets to its project.
 
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, UserId};
 
 use super::{CODE_REFUSED, Handed, MESSAGE_BYTES, Phase, Socket};
 use crate::{
     clock::instant,
+    gate::{Decision, Gate, denied},
     peers::End,
     project::Project,
     refusals::{login_refused, too_many_refused},
@@ -50,19 +56,56 @@ impl Socket {
         let project = self.shared.project(&login.app_id, login.user_id.as_ref());
         let refusal = if !self.guest.admitted.may_login(instant()) {
             too_many_refused()
-        } else if let Some(project) = project {
-            let user = login.user_id.clone().map(Box::new);
-            let conn = project.connect(login, self.guest.remote.address, self.wire.wire());
-            // There is the answer to take.
-            self.more = true;
-            self.phase = Phase::Handed(Handed { project, conn, user, end: End::Gone });
-            self.timer = None;
-            self.websocket.set_max_message(MESSAGE_BYTES);
-            return;
+        } else if let Some(project) = &project {
+            let live = self.shared.live();
+            let judge = live.judges.get(&login.app_id).filter(|judge| judge.judges_logins());
+            match judge {
+                None => return self.hand_over(project, login),
+                // Nobody is asked about those who have no good token.
+                Some(judge) => match project.check_login(&login) {
+                    Ok(()) => {
+                        let address = self.guest.remote.address.map(|address| address.ip());
+                        let verdict = judge.judge_login(&login, address);
+                        self.phase = Phase::Judged { login, verdict };
+                        return;
+                    }
+                    Err(refusal) => refusal,
+                },
+            }
         } else {
             ErrorKind::InvalidAppId.into()
         };
         self.refuse_login(project.as_deref(), Some(&login), refusal, scratch);
+    }
+
+    /// Goes on with a login about which somebody outside has decided.
+    pub(super) fn look_at_verdict(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
+        let Phase::Judged { login, verdict } = &mut self.phase else { return };
+        let Poll::Ready(decision) = verdict.as_mut().poll(cx) else { return };
+        let login = login.clone();
+        let project = self.shared.project(&login.app_id, login.user_id.as_ref());
+        match (project, decision) {
+            (Some(project), Decision::Allow | Decision::Text(_)) => self.hand_over(&project, login),
+            (project, Decision::Deny(reason)) => {
+                self.refuse_login(project.as_deref(), Some(&login), denied(ErrorKind::NotAuthorized, &reason), scratch);
+            }
+            (None, _) => self.refuse_login(None, Some(&login), ErrorKind::InvalidAppId.into(), scratch),
+        }
+    }
+
+    /// Gives a login to its project, whose core decides.
+    fn hand_over(&mut self, project: &Arc<Project>, login: Box<Login>) {
+        let address = self.guest.remote.address;
+        let ip = address.map(|address| address.ip());
+        let judge = self.shared.live().judges.get(&login.app_id).cloned();
+        self.gate = judge.map(|judge| Box::new(Gate::new(judge, login.user_id.clone(), ip)));
+        let user = login.user_id.clone().map(Box::new);
+        let conn = project.connect(login, address, self.wire.wire());
+        // There is the answer to take.
+        self.more = true;
+        self.phase = Phase::Handed(Handed { project: Arc::clone(project), conn, user, end: End::Gone });
+        self.timer = None;
+        self.websocket.set_max_message(MESSAGE_BYTES);
     }
 
     /// Refuses a login that no core has seen.
@@ -84,6 +127,9 @@ impl Socket {
     /// The core has answered the login.
     pub(super) fn login_answered(&mut self, answer: &ServerFrame) {
         let Phase::Handed(handed) = &mut self.phase else { return };
+        if let (Some(gate), ServerFrame::Welcome(welcome)) = (&mut self.gate, answer) {
+            gate.set_user(&welcome.user_id);
+        }
         let user = handed.user.take();
         match answer {
             ServerFrame::Refused(refusal) => {

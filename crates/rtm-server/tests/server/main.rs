@@ -8,6 +8,8 @@ mod config;
 mod drain;
 #[cfg(all(feature = "admin", feature = "rest"))]
 mod events;
+#[cfg(feature = "webhooks")]
+mod hooks;
 mod http;
 mod limits;
 mod log;

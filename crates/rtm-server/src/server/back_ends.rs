@@ -1,0 +1,17 @@
+//! What back ends are told and asked, as the configuration says.
+
+use crate::{config::ServerConfig, error::ServerError, gate::Judges};
+#[cfg(feature = "webhooks")]
+use crate::webhooks;
+
+/// Those who decide about what clients do, by project. Reads the files that the configuration names.
+pub(super) async fn judges(config: &ServerConfig) -> Result<Judges, ServerError> {
+    #[cfg(feature = "webhooks")]
+    let judges = webhooks::hooks::judges(config.hooks.clone()).await?;
+    #[cfg(not(feature = "webhooks"))]
+    let judges = {
+        let _ = config;
+        Judges::new()
+    };
+    Ok(judges)
+}

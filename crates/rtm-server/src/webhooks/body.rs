@@ -1,0 +1,152 @@
+//! How events are written in requests.
+
+use std::{
+    hash::BuildHasher as _,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use humantime::format_rfc3339_millis;
+use rtm_core::{EventValue, NumberedEvent};
+use serde::Serialize;
+use serde_json::{Map, Value, value::RawValue};
+use sha2::{Digest as _, Sha256};
+
+use super::{config::WebhookFormat, deliveries::Event};
+
+/// How the events of a project are written for an endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    pub(super) app_id: String,
+    pub(super) format: WebhookFormat,
+    /// Whether several events may be in one request.
+    pub(super) is_batched: bool,
+}
+
+/// What a request has.
+#[derive(Debug)]
+pub(super) struct Body {
+    /// The same whenever these events are sent.
+    pub(super) id: String,
+    pub(super) content_type: &'static str,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Serialize)]
+struct Standard<'a> {
+    r#type: &'static str,
+    timestamp: String,
+    app_id: &'a str,
+    seq: u64,
+    data: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct CloudEvent {
+    specversion: &'static str,
+    id: String,
+    source: String,
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    time: String,
+    sequence: String,
+    datacontenttype: &'static str,
+    data: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct Batch<'a> {
+    r#type: &'static str,
+    timestamp: String,
+    app_id: &'a str,
+    data: Events<'a>,
+}
+
+#[derive(Serialize)]
+struct Events<'a> {
+    events: Vec<&'a RawValue>,
+}
+
+impl Writer {
+    /// An event of the log, as it is kept until it is sent; `None` for one that cannot be written.
+    pub(super) fn event(&self, event: &NumberedEvent) -> Option<Event> {
+        let data: Map<String, Value> =
+            event.logged.event.data().into_iter().map(|(name, data)| (name.to_owned(), value(data))).collect();
+        let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (user, channel) = (text("user_id"), text("channel_id"));
+        let key = |kind: u8, text: &Option<String>| {
+            text.as_ref().map(|text| FixedState::with_seed(kind.into()).hash_one(text.as_str()))
+        };
+        let keys = [key(1, &user), key(2, &channel)];
+        let (r#type, time) = (event.logged.event.event_type().name(), rfc3339(event.logged.time));
+        let body = match self.format {
+            WebhookFormat::Standard => serde_json::to_vec(&Standard {
+                r#type,
+                timestamp: time,
+                app_id: &self.app_id,
+                seq: event.seq,
+                data,
+            }),
+            WebhookFormat::CloudEvents => serde_json::to_vec(&CloudEvent {
+                specversion: "1.0",
+                id: format!("{}-{}", self.app_id, event.seq),
+                source: format!("/projects/{}", self.app_id),
+                r#type,
+                subject: channel.map(|id| format!("channels/{id}")).or(user.map(|id| format!("users/{id}"))),
+                time,
+                sequence: event.seq.to_string(),
+                datacontenttype: "application/json",
+                data,
+            }),
+        };
+        Some(Event { seq: event.seq, time: event.logged.time, keys, body: body.ok()?.into() })
+    }
+
+    /// The request with these events, of which there is at least one.
+    pub(super) fn body(&self, events: &[Event]) -> Option<Body> {
+        let (first, last) = (events.first()?, events.last()?);
+        if !self.is_batched {
+            let id = format!("{}-{}", self.app_id, first.seq);
+            let content_type = match self.format {
+                WebhookFormat::Standard => "application/json",
+                WebhookFormat::CloudEvents => "application/cloudevents+json",
+            };
+            return Some(Body { id, content_type, bytes: first.body.clone() });
+        }
+        // After a restart other events may be together: that is another request then.
+        let mut hash = Sha256::new();
+        events.iter().for_each(|event| hash.update(event.seq.to_le_bytes()));
+        let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
+        let id = format!("{}-{}-{}-{:08x}", self.app_id, first.seq, last.seq, u32::from_be_bytes([a, b, c, d]));
+        let raw: Vec<&RawValue> =
+            events.iter().map(|event| serde_json::from_slice(&event.body)).collect::<Result<_, _>>().ok()?;
+        let (content_type, bytes) = match self.format {
+            WebhookFormat::Standard => {
+                let timestamp = rfc3339(last.time);
+                let batch = Batch { r#type: BATCH, timestamp, app_id: &self.app_id, data: Events { events: raw } };
+                ("application/json", serde_json::to_vec(&batch))
+            }
+            WebhookFormat::CloudEvents => ("application/cloudevents-batch+json", serde_json::to_vec(&raw)),
+        };
+        Some(Body { id, content_type, bytes: bytes.ok()?.into() })
+    }
+}
+
+fn value(value: EventValue<'_>) -> Value {
+    match value {
+        EventValue::Text(text) => Value::from(text),
+        EventValue::Number(number) => Value::from(number),
+        EventValue::Flag(flag) => Value::from(flag),
+    }
+}
+
+fn rfc3339(unix_ms: u64) -> String {
+    format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms.min(LATEST_MS))).to_string()
+}
+
+/// The type of a request with several events.
+const BATCH: &str = "rtm.batch";
+/// The end of the year 9999, in milliseconds since the Unix epoch.
+const LATEST_MS: u64 = 253_402_300_799_000;

@@ -1,0 +1,80 @@
+//! Signed requests to one back end.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Uri,
+    header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+};
+
+use super::{
+    client::{HttpClient, Reply, Route, fault},
+    config::HookTarget,
+    signature::{WebhookSecret, signature},
+};
+use crate::error::ServerError;
+
+/// Makes requests to a back end, and signs them.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    client: HttpClient,
+    secrets: Vec<WebhookSecret>,
+}
+
+impl HookTarget {
+    /// What is wrong with it, if anything is, and with which key.
+    pub(crate) fn fault(&self) -> Option<(&'static str, String)> {
+        let Ok(uri) = self.url.parse::<Uri>() else {
+            return Some(("url", "it is no URL that begins with https:// or http://".to_owned()));
+        };
+        if let Some(fault) = fault(&uri, self.allow_private) {
+            return Some(("url", fault));
+        }
+        if self.client_certificate.is_some() != self.client_key.is_some() {
+            return Some(("client_key", "client_certificate and client_key go together".to_owned()));
+        }
+        match self.secrets.len() {
+            0 => Some(("secrets", "a secret is needed: whoever gets requests knows by it who sent them".to_owned())),
+            1..=MOST_SECRETS => None,
+            _ => Some(("secrets", format!("there are at most {MOST_SECRETS} secrets"))),
+        }
+    }
+}
+
+impl Caller {
+    /// Of a back end. Reads the files that it names. Blocks.
+    pub(crate) fn new(target: &HookTarget) -> Result<Self, ServerError> {
+        let route = Route {
+            ca_file: target.ca_file.clone(),
+            identity: target.client_certificate.clone().zip(target.client_key.clone()),
+            allow_private: target.allow_private,
+        };
+        let uri = target.url.parse().unwrap_or_default();
+        Ok(Self { client: HttpClient::new(uri, &route, target.timeout)?, secrets: target.secrets.clone() })
+    }
+
+    /// Posts a body that is known by this id, as often as it is sent.
+    pub(crate) async fn call(
+        &self,
+        id: &str,
+        content_type: &'static str,
+        attempt: u32,
+        body: Bytes,
+    ) -> Result<Reply, String> {
+        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).to_string();
+        let signature = signature(&self.secrets, id, &timestamp, &body);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("rtm/", env!("CARGO_PKG_VERSION"))));
+        let others = [("webhook-id", id), ("webhook-timestamp", &timestamp), ("webhook-signature", &signature)];
+        for (name, value) in others {
+            let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        headers.insert(HeaderName::from_static("rtm-attempt"), HeaderValue::from(attempt + 1));
+        self.client.post(headers, body).await
+    }
+}
+
+const MOST_SECRETS: usize = 2;

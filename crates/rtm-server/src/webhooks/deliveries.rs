@@ -1,0 +1,511 @@
+//! Which events go to an endpoint when, and when again: a machine without a clock and without sockets.
+//!
+//! Events that concern the same user or the same channel arrive in their order. Others do not wait for them: what an endpoint
+//! refuses holds up nothing else, until so much is unsettled behind it that it has to.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+/// An event for an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Its place in the log.
+    pub(crate) seq: u64,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub(crate) time: u64,
+    /// Whom and what it concerns: a hash of the user and one of the channel.
+    pub(crate) keys: [Option<u64>; 2],
+    /// How it is written in the body of a request.
+    pub(crate) body: Bytes,
+}
+
+/// What goes out in one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) id: u64,
+    /// How often these events were tried before, together.
+    pub(crate) attempt: u32,
+    pub(crate) events: Arc<[Event]>,
+}
+
+/// What an endpoint made of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Taken,
+    /// It wants no more events, ever.
+    Gone,
+    /// It has too much to do, and may have said for how long.
+    Busy(Option<Duration>),
+    /// It was asked, and does not like what it got.
+    Refused,
+    Failed,
+}
+
+/// How an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Working,
+    /// Something waits to be tried again.
+    Retrying,
+    /// Something was tried for days in vain, and is tried each hour from now on.
+    Failing,
+    /// It said that it wants no more.
+    Gone,
+}
+
+/// How events are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batching {
+    /// How many events a request has at most; at least 1.
+    pub(crate) most: usize,
+    /// How long an event may wait for others.
+    pub(crate) wait: Duration,
+}
+
+/// What goes to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    batching: Batching,
+    random: fastrand::Rng,
+    /// Up to here the log was read.
+    read_to: u64,
+    /// What is in no batch yet, and when it came.
+    waiting: BTreeMap<u64, (Instant, Event)>,
+    batches: BTreeMap<u64, Batch>,
+    last_id: u64,
+    /// Whom and what the batches concern: no two have a key in common.
+    busy: HashSet<u64, foldhash::fast::FixedState>,
+    /// How many deliveries were taken.
+    taken: u64,
+    paused_until: Option<Instant>,
+    is_gone: bool,
+    /// When events that wait for others have waited long enough, as of the last look.
+    full_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    events: Arc<[Event]>,
+    attempts: u32,
+    /// When it is tried again; `None` while it is on its way.
+    due: Option<Instant>,
+    /// How many others had been taken when it failed first.
+    failed_at: Option<u64>,
+    /// That the endpoint works again has brought it forward once.
+    is_hurried: bool,
+}
+
+impl Deliveries {
+    /// Of an endpoint that has everything up to this place in the log.
+    pub(crate) fn new(batching: Batching, settled_to: u64, seed: u64) -> Self {
+        Self {
+            batching,
+            random: fastrand::Rng::with_seed(seed),
+            read_to: settled_to,
+            waiting: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            last_id: 0,
+            busy: HashSet::default(),
+            taken: 0,
+            paused_until: None,
+            is_gone: false,
+            full_at: None,
+        }
+    }
+
+    /// The next event to be read from the log comes after this one.
+    pub(crate) fn read_to(&self) -> u64 {
+        self.read_to
+    }
+
+    /// The endpoint has everything up to here: what it is given after a restart comes after this.
+    pub(crate) fn settled_to(&self) -> u64 {
+        let waiting = self.waiting.keys().next().copied();
+        let batches = self.batches.values().filter_map(|batch| batch.events.first()).map(|event| event.seq);
+        batches.chain(waiting).min().map_or(self.read_to, |first| first - 1)
+    }
+
+    /// How many more events it takes.
+    pub(crate) fn room(&self) -> usize {
+        if self.is_gone {
+            return 0;
+        }
+        let open: usize = self.batches.values().map(|batch| batch.events.len()).sum();
+        MOST_OPEN.saturating_sub(open + self.waiting.len())
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let attempts = self.batches.values().filter(|batch| batch.failed_at.is_some()).map(|batch| batch.attempts);
+        match attempts.max() {
+            _ if self.is_gone => Health::Gone,
+            None => Health::Working,
+            Some(attempts) if attempts as usize <= RETRIES.len() => Health::Retrying,
+            Some(_) => Health::Failing,
+        }
+    }
+
+    /// These were read from the log, which goes up to `read_to` by now.
+    pub(crate) fn take(&mut self, now: Instant, events: impl IntoIterator<Item = Event>, read_to: u64) {
+        self.waiting.extend(events.into_iter().map(|event| (event.seq, (now, event))));
+        self.read_to = self.read_to.max(read_to);
+    }
+
+    /// What is to be sent now, if anything. Ask again until there is nothing.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Delivery> {
+        self.full_at = None;
+        if self.is_gone || self.paused_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let on_their_way = self.batches.values().filter(|batch| batch.due.is_none()).count();
+        if on_their_way >= MOST_AT_ONCE {
+            return None;
+        }
+        let due = self.batches.iter_mut().find(|(_, batch)| batch.due.is_some_and(|due| due <= now));
+        if let Some((id, batch)) = due {
+            batch.due = None;
+            return Some(Delivery { id: *id, attempt: batch.attempts, events: Arc::clone(&batch.events) });
+        }
+        // It does not work at all: more of it would only be more to try again.
+        if self.batches.values().filter(|batch| batch.failed_at.is_some()).count() >= MOST_AT_ONCE {
+            return None;
+        }
+        let events = self.gather(now)?;
+        self.busy.extend(events.iter().flat_map(Event::keys));
+        self.last_id += 1;
+        let batch = Batch { events: Arc::clone(&events), attempts: 0, due: None, failed_at: None, is_hurried: false };
+        self.batches.insert(self.last_id, batch);
+        Some(Delivery { id: self.last_id, attempt: 0, events })
+    }
+
+    /// When something is due, unless something comes before.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        if self.is_gone {
+            return None;
+        }
+        let due = self.batches.values().filter_map(|batch| batch.due).min();
+        let next = due.into_iter().chain(self.full_at).min();
+        // While it is paused nothing else is, but then everything is.
+        let has_more = next.is_some() || !self.waiting.is_empty();
+        match self.paused_until {
+            Some(until) if has_more => Some(next.map_or(until, |next| next.max(until))),
+            _ => next,
+        }
+    }
+
+    /// What came of a delivery.
+    pub(crate) fn handle_answer(&mut self, now: Instant, id: u64, answer: Answer) {
+        let Some(mut batch) = self.batches.remove(&id) else { return };
+        match answer {
+            Answer::Taken => {
+                self.free(&batch.events);
+                self.taken += 1;
+                self.paused_until = None;
+                self.hurry(now);
+            }
+            Answer::Gone => {
+                self.is_gone = true;
+                self.keep(now, id, batch, Duration::ZERO);
+            }
+            Answer::Busy(wait) => {
+                let wait =
+                    wait.map_or_else(|| self.delay(batch.attempts).min(SHORT_PAUSE), |wait| wait.min(LONGEST_PAUSE));
+                self.paused_until = Some(now + wait);
+                self.keep(now, id, batch, wait);
+            }
+            Answer::Failed | Answer::Refused => {
+                // Others get through: it is something in this one that the endpoint does not like.
+                let others_pass = batch.failed_at.is_some_and(|taken| taken < self.taken);
+                if (others_pass || answer == Answer::Refused) && batch.events.len() > 1 {
+                    self.free(&batch.events);
+                    let (first, second) = batch.events.split_at(batch.events.len() / 2);
+                    self.waiting.extend(second.iter().map(|event| (event.seq, (now, event.clone()))));
+                    batch.events = first.into();
+                    batch.attempts = 0;
+                    self.busy.extend(batch.events.iter().flat_map(Event::keys));
+                }
+                let delay = self.delay(batch.attempts);
+                self.keep(now, id, batch, delay);
+            }
+        }
+    }
+
+    /// The events that go out together now. What has to wait for another batch has those of its keys wait too.
+    fn gather(&mut self, now: Instant) -> Option<Arc<[Event]>> {
+        let mut blocked = HashSet::<u64, foldhash::fast::FixedState>::default();
+        let mut seqs = Vec::new();
+        let (mut bytes, mut since, mut is_full) = (0, None, false);
+        for (seq, (came, event)) in &self.waiting {
+            if event.keys().any(|key| self.busy.contains(&key) || blocked.contains(&key)) {
+                blocked.extend(event.keys());
+                continue;
+            }
+            if seqs.len() == self.batching.most || (bytes + event.body.len() > MOST_BYTES && !seqs.is_empty()) {
+                is_full = true;
+                break;
+            }
+            bytes += event.body.len();
+            since = Some(since.map_or(*came, |since: Instant| since.min(*came)));
+            seqs.push(*seq);
+        }
+        let full_at = since? + self.batching.wait;
+        if !is_full && seqs.len() < self.batching.most && now < full_at {
+            self.full_at = Some(full_at);
+            return None;
+        }
+        Some(seqs.iter().filter_map(|seq| self.waiting.remove(seq)).map(|(_, event)| event).collect())
+    }
+
+    fn free(&mut self, events: &[Event]) {
+        for key in events.iter().flat_map(Event::keys) {
+            self.busy.remove(&key);
+        }
+    }
+
+    fn keep(&mut self, now: Instant, id: u64, mut batch: Batch, delay: Duration) {
+        batch.attempts += 1;
+        batch.failed_at.get_or_insert(self.taken);
+        batch.due = Some(now + delay);
+        self.batches.insert(id, batch);
+    }
+
+    /// The endpoint works: what failed while it did not is tried again soon.
+    fn hurry(&mut self, now: Instant) {
+        for batch in self.batches.values_mut() {
+            if let Some(due) = batch.due.filter(|_| !batch.is_hurried) {
+                batch.is_hurried = true;
+                batch.due = Some(due.min(now + HURRY.mul_f64(self.random.f64())));
+            }
+        }
+    }
+
+    /// How long after this many failures before it is tried again.
+    fn delay(&mut self, failures: u32) -> Duration {
+        let delay = RETRIES.get(failures as usize).copied().unwrap_or(AFTERWARDS);
+        delay.mul_f64(1.0 + SPREAD * self.random.f64())
+    }
+}
+
+impl Event {
+    fn keys(&self) -> impl Iterator<Item = u64> {
+        self.keys.into_iter().flatten()
+    }
+}
+
+/// The schedule of the Standard Webhooks, after the first try.
+const RETRIES: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+    Duration::from_hours(5),
+    Duration::from_hours(10),
+    Duration::from_hours(14),
+    Duration::from_hours(20),
+    Duration::from_hours(24),
+];
+const AFTERWARDS: Duration = Duration::from_hours(1);
+/// Each delay is longer by up to this share, so that not all come back at once.
+const SPREAD: f64 = 0.1;
+/// So many requests are on their way at once, or wait to be tried again before nothing new is tried.
+const MOST_AT_ONCE: usize = 16;
+/// So many events are read ahead of what is settled.
+const MOST_OPEN: usize = 10_000;
+/// The standard wants bodies below 20 kB. One event alone may be larger.
+const MOST_BYTES: usize = 18_000;
+const SHORT_PAUSE: Duration = Duration::from_mins(1);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// What failed is tried again within this once the endpoint works.
+const HURRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64, user: u64, channel: Option<u64>) -> Event {
+        Event { seq, time: seq, keys: [Some(user), channel.map(|channel| 1_000_000 + channel)], body: Bytes::from_static(b"{}") }
+    }
+
+    fn deliveries(most: usize) -> Deliveries {
+        Deliveries::new(Batching { most, wait: Duration::from_millis(200) }, 0, 7)
+    }
+
+    fn seqs(delivery: &Delivery) -> Vec<u64> {
+        delivery.events.iter().map(|event| event.seq).collect()
+    }
+
+    #[test]
+    fn events_wait_a_moment_for_others() {
+        let (start, mut all) = (Instant::now(), deliveries(3));
+        all.take(start, [event(1, 1, None), event(2, 2, None)], 5);
+        assert!(all.poll(start).is_none());
+        assert_eq!(all.next_timeout(), Some(start + Duration::from_millis(200)));
+        let first = all.poll(start + Duration::from_millis(200)).unwrap();
+        assert_eq!(seqs(&first), [1, 2]);
+        all.take(start, (6..10).map(|seq| event(seq, seq, None)), 10);
+        assert_eq!(seqs(&all.poll(start).unwrap()), [6, 7, 8], "a full batch waits for nothing");
+        assert!(all.poll(start).is_none());
+        assert_eq!(all.settled_to(), 0);
+        all.handle_answer(start, first.id, Answer::Taken);
+        assert_eq!(all.settled_to(), 5, "what nobody wants is settled too");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_away_for_five_days_gets_everything_when_it_is_back() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=40).map(|seq| event(seq, seq % 20, None)), 40);
+        let (mut now, mut tries) = (start, Vec::new());
+        let back = start + Duration::from_hours(24 * 5);
+        while now < back {
+            while let Some(delivery) = all.poll(now) {
+                if delivery.events[0].seq == 1 {
+                    tries.push(now - start);
+                }
+                all.handle_answer(now, delivery.id, Answer::Failed);
+            }
+            now = all.next_timeout().unwrap();
+        }
+        let mut sum = Duration::ZERO;
+        for (number, at) in tries.iter().enumerate() {
+            assert!(*at >= sum && *at <= sum.mul_f64(1.0 + SPREAD), "try {number} at {at:?}, not about {sum:?}");
+            sum += RETRIES.get(number).copied().unwrap_or(AFTERWARDS);
+        }
+        assert!(tries.len() > RETRIES.len() + 10);
+        assert_eq!((all.health(), all.settled_to()), (Health::Failing, 0));
+        let mut taken = Vec::new();
+        let begun = now;
+        while all.settled_to() < 40 {
+            while let Some(delivery) = all.poll(now) {
+                taken.extend(seqs(&delivery));
+                all.handle_answer(now, delivery.id, Answer::Taken);
+            }
+            now = all.next_timeout().unwrap_or(now);
+        }
+        assert!(now - begun < Duration::from_secs(5), "{:?}", now - begun);
+        assert_eq!(all.health(), Health::Working);
+        for user in 0..20 {
+            let of_user: Vec<_> = taken.iter().filter(|seq| **seq % 20 == user).collect();
+            assert!(of_user.len() == 2 && of_user.is_sorted(), "{of_user:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_taken_holds_up_only_what_concerns_the_same_user_or_channel() {
+        never_taken(Answer::Failed);
+        never_taken(Answer::Refused);
+    }
+
+    fn never_taken(answer: Answer) {
+        let (start, mut all) = (Instant::now(), deliveries(10));
+        let bad = 5;
+        all.take(start, (1..=400).map(|seq| event(seq, seq % 100, None)), 400);
+        let mut taken = Vec::new();
+        let mut now = start;
+        while now < start + Duration::from_hours(2) {
+            while let Some(delivery) = all.poll(now) {
+                let is_bad = seqs(&delivery).contains(&bad);
+                taken.extend(seqs(&delivery).into_iter().filter(|_| !is_bad));
+                all.handle_answer(now, delivery.id, if is_bad { answer } else { Answer::Taken });
+            }
+            let Some(next) = all.next_timeout() else { break };
+            now = next;
+        }
+        taken.sort_unstable();
+        let wanted: Vec<_> = (1..=400).filter(|seq| seq % 100 != bad).collect();
+        assert_eq!(taken, wanted);
+        assert_eq!((all.health(), all.settled_to()), (Health::Retrying, bad - 1));
+    }
+
+    #[test]
+    fn an_endpoint_says_when_it_wants_more_and_that_it_wants_no_more() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=3).map(|seq| event(seq, seq, None)), 3);
+        let first = all.poll(start).unwrap();
+        all.handle_answer(start, first.id, Answer::Busy(Some(Duration::from_secs(90))));
+        assert!(all.poll(start).is_none() && all.poll(start + Duration::from_secs(89)).is_none());
+        assert_eq!(all.next_timeout(), Some(start + Duration::from_secs(90)));
+        let again = all.poll(start + Duration::from_secs(90)).unwrap();
+        assert_eq!((again.attempt, seqs(&again)), (1, vec![1]));
+        all.handle_answer(start, again.id, Answer::Gone);
+        assert!(all.poll(start + Duration::from_hours(100)).is_none());
+        assert_eq!((all.health(), all.room(), all.next_timeout(), all.settled_to()), (Health::Gone, 0, None, 0));
+    }
+
+    #[test]
+    fn a_long_pause_that_an_endpoint_asks_for_is_cut() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, [event(1, 1, None)], 1);
+        let first = all.poll(start).unwrap();
+        all.handle_answer(start, first.id, Answer::Busy(Some(Duration::from_hours(1000))));
+        assert_eq!(all.next_timeout(), Some(start + LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn large_events_go_alone() {
+        let (start, mut all) = (Instant::now(), deliveries(10));
+        let large = |seq| Event { body: vec![b' '; MOST_BYTES].into(), ..event(seq, seq, None) };
+        all.take(start, [large(1), large(2), event(3, 3, None)], 3);
+        assert_eq!(seqs(&all.poll(start).unwrap()), [1]);
+        assert_eq!(seqs(&all.poll(start).unwrap()), [2]);
+    }
+
+    #[test]
+    fn in_any_weather_everything_comes_in_order_and_nothing_is_left_out() {
+        for seed in 0..60 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut all = deliveries(random.usize(1..8));
+            let (mut now, mut last, mut open) = (Instant::now(), 0, Vec::<Delivery>::new());
+            let mut taken: Vec<Event> = Vec::new();
+            let mut of_all = Vec::new();
+            while last < 300 || all.settled_to() < last {
+                if last < 300 && random.u8(0..4) == 0 {
+                    let count = random.u64(1..20);
+                    let mut new = Vec::new();
+                    for seq in (last + 1..=last + count).filter(|seq| seq % 5 > 0) {
+                        new.push(event(seq, random.u64(0..10), random.bool().then(|| random.u64(0..5))));
+                    }
+                    of_all.extend(new.clone());
+                    last += count;
+                    all.take(now, new, last);
+                }
+                open.extend(std::iter::from_fn(|| all.poll(now)));
+                assert!(open.len() <= MOST_AT_ONCE);
+                assert!(open.iter().all(|delivery| delivery.events.len() <= all.batching.most));
+                let keys =
+                    || open.iter().map(|delivery| delivery.events.iter().flat_map(Event::keys).collect::<HashSet<_>>());
+                assert_eq!(
+                    keys().map(|keys| keys.len()).sum::<usize>(),
+                    keys().flatten().collect::<HashSet<_>>().len()
+                );
+                if open.is_empty() || random.u8(0..8) == 0 {
+                    now = all.next_timeout().map_or(now, |next| next.max(now));
+                    continue;
+                }
+                let delivery = open.swap_remove(random.usize(0..open.len()));
+                let answer = match random.u8(0..10) {
+                    0 => Answer::Failed,
+                    1 => Answer::Refused,
+                    2 => Answer::Busy(random.bool().then(|| Duration::from_secs(random.u64(0..100)))),
+                    _ => Answer::Taken,
+                };
+                if answer == Answer::Taken {
+                    taken.extend(delivery.events.iter().cloned());
+                }
+                all.handle_answer(now, delivery.id, answer);
+                let settled = all.settled_to();
+                let is_taken = |event: &Event| taken.iter().any(|taken| taken.seq == event.seq);
+                assert!(of_all.iter().filter(|event| event.seq <= settled).all(is_taken), "seed {seed}");
+            }
+            assert_eq!(taken.len(), of_all.len(), "seed {seed}: each is taken once");
+            for key in taken.iter().flat_map(Event::keys).collect::<HashSet<_>>() {
+                let seqs: Vec<_> =
+                    taken.iter().filter(|event| event.keys().any(|one| one == key)).map(|event| event.seq).collect();
+                assert!(seqs.is_sorted(), "seed {seed}: {seqs:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The task of one endpoint: it reads the log of events, sends what the machine says, and keeps how far that came.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use rtm_core::{EventAnswer, EventPage, EventTypes};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+};
+use tracing::{info, warn};
+
+use super::{
+    body::Writer,
+    caller::Caller,
+    client::Reply,
+    config::WebhookConfig,
+    deliveries::{Answer, Batching, Deliveries, Delivery, Health},
+};
+use crate::{error::ServerError, events::EventReader, project::Project, random::random_bytes};
+
+/// How an endpoint is, for those who look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WebhookStatus {
+    pub(crate) health: Option<Health>,
+    /// The endpoint has all events up to this one.
+    pub(crate) settled_to: u64,
+    /// The log was read up to this one.
+    pub(crate) read_to: u64,
+    /// How many events it took since the start, and how many requests failed.
+    pub(crate) taken: u64,
+    pub(crate) failures: u64,
+    /// When a request failed last, and how.
+    pub(crate) last_failure: Option<(SystemTime, String)>,
+}
+
+/// An endpoint at work.
+#[derive(Debug)]
+pub(crate) struct Webhook {
+    pub(crate) config: WebhookConfig,
+    status: Mutex<WebhookStatus>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What an operator wants of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It gets all events behind this one again, and whoever said that it is gone is asked again.
+    Replay { after: u64 },
+    /// It keeps where it is, and ends.
+    Stop,
+}
+
+/// What the task has.
+struct Worker {
+    webhook: Arc<Webhook>,
+    project: Arc<Project>,
+    caller: Arc<Caller>,
+    writer: Writer,
+    orders: mpsc::UnboundedReceiver<Order>,
+    deliveries: Deliveries,
+    on_their_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    pages: Pages,
+    kept: u64,
+}
+
+/// What came of a delivery.
+struct Done {
+    id: u64,
+    events: usize,
+    answer: Answer,
+    failure: Option<String>,
+}
+
+/// The log, as it is read ahead.
+struct Pages {
+    pages: mpsc::Receiver<EventPage>,
+    reader: JoinHandle<()>,
+}
+
+impl Webhook {
+    /// Starts to tell an endpoint what happens in a project. Reads the files that it names: blocks.
+    pub(crate) fn start(config: WebhookConfig, project: Arc<Project>) -> Result<(Arc<Self>, JoinHandle<()>), ServerError> {
+        let caller = Arc::new(Caller::new(&config.target)?);
+        let seed = u64::from_le_bytes(random_bytes()?);
+        let (orders, taken) = mpsc::unbounded_channel();
+        let webhook = Arc::new(Self { config, status: Mutex::default(), orders });
+        let task = tokio::spawn(Worker::run(Arc::clone(&webhook), project, caller, taken, seed));
+        Ok((webhook, task))
+    }
+
+    /// How it is.
+    pub(crate) fn status(&self) -> WebhookStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has it do something.
+    pub(crate) fn order(&self, order: Order) {
+        // It may have ended.
+        let _ = self.orders.send(order);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut WebhookStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The name under which the project's store has how far it has read.
+    fn cursor(&self) -> String {
+        format!("webhook.{}", self.config.name)
+    }
+
+    fn types(&self) -> EventTypes {
+        self.config.event_types().unwrap_or(EventTypes::ALL)
+    }
+}
+
+impl Worker {
+    async fn run(
+        webhook: Arc<Webhook>,
+        project: Arc<Project>,
+        caller: Arc<Caller>,
+        orders: mpsc::UnboundedReceiver<Order>,
+        seed: u64,
+    ) {
+        let (cursor, mut orders) = (webhook.cursor(), orders);
+        loop {
+            if !wait_for_home(&project, &cursor, webhook.config.target.timeout, &mut orders).await {
+                return;
+            }
+            let after = first(&webhook, &project).await;
+            let config = &webhook.config;
+            let batching = Batching { most: config.batch_max, wait: config.batch_wait };
+            let writer = Writer {
+                app_id: project.app_id().to_string(),
+                format: config.format,
+                is_batched: config.batch_max > 1,
+            };
+            let mut worker = Self {
+                pages: Pages::start(&project, webhook.types(), after),
+                deliveries: Deliveries::new(batching, after, seed),
+                on_their_way: FuturesUnordered::new(),
+                webhook: Arc::clone(&webhook),
+                project: Arc::clone(&project),
+                caller: Arc::clone(&caller),
+                writer,
+                orders,
+                kept: after,
+            };
+            if worker.work().await {
+                return;
+            }
+            orders = worker.orders;
+            webhook.tell(|status| status.health = None);
+        }
+    }
+
+    /// Sends until it is to stop, which it says, or until another node has to.
+    async fn work(&mut self) -> bool {
+        let cursor = self.webhook.cursor();
+        let mut keep = interval(KEEP_EVERY);
+        keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while let Some(delivery) = self.deliveries.poll(now()) {
+                self.on_their_way.push(self.send(&delivery));
+            }
+            self.show();
+            let due = self.deliveries.next_timeout();
+            let due = async {
+                match due {
+                    Some(due) => sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Replay { after }) => self.replay(after),
+                    Some(Order::Stop) | None => {
+                        self.keep().await;
+                        return true;
+                    }
+                },
+                Some(done) = self.on_their_way.next() => self.done(done),
+                Some(page) = self.pages.pages.recv(), if self.deliveries.room() >= PAGE => self.take(&page),
+                () = due => {}
+                _ = keep.tick() => {
+                    self.keep().await;
+                    if !self.project.is_home_of(&cursor) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, page: &EventPage) {
+        let prefix = &self.webhook.config.channel_prefix;
+        let events = page.events.iter().filter(|event| {
+            prefix.is_empty() || event.logged.event.channel_id().is_none_or(|id| id.as_str().starts_with(prefix.as_str()))
+        });
+        let events: Vec<_> = events.filter_map(|event| self.writer.event(event)).collect();
+        self.deliveries.take(now(), events, page.next);
+    }
+
+    fn send(&self, delivery: &Delivery) -> BoxFuture<'static, Done> {
+        let (id, events, attempt) = (delivery.id, delivery.events.len(), delivery.attempt);
+        let body = self.writer.body(&delivery.events);
+        let caller = Arc::clone(&self.caller);
+        Box::pin(async move {
+            let called = match body {
+                Some(body) => caller.call(&body.id, body.content_type, attempt, body.bytes).await,
+                None => Err("the events cannot be written".to_owned()),
+            };
+            let (answer, failure) = match called {
+                Ok(reply) => (answer(&reply), (!reply.status.is_success()).then(|| failure(&reply))),
+                Err(what) => (Answer::Failed, Some(what)),
+            };
+            Done { id, events, answer, failure }
+        })
+    }
+
+    fn done(&mut self, Done { id, events, answer, failure }: Done) {
+        let before = self.deliveries.health();
+        self.deliveries.handle_answer(now(), id, answer);
+        self.webhook.tell(|status| match failure {
+            None => status.taken += events as u64,
+            Some(failure) => {
+                status.failures += 1;
+                status.last_failure = Some((SystemTime::now(), failure));
+            }
+        });
+        let after = self.deliveries.health();
+        if before != after {
+            let (name, app_id) = (&self.webhook.config.name, self.project.app_id());
+            let last = self.webhook.status().last_failure.map(|(_, what)| what).unwrap_or_default();
+            match after {
+                Health::Working => info!(webhook = %name, %app_id, "the endpoint takes events again"),
+                Health::Retrying => warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}"),
+                Health::Failing => {
+                    warn!(webhook = %name, %app_id, "the endpoint has not taken events for days, which are sent again each hour: {last}");
+                }
+                Health::Gone => {
+                    warn!(webhook = %name, %app_id, "the endpoint says that it is gone: it gets no more events until the server starts again, or its events are replayed");
+                }
+            }
+        }
+    }
+
+    fn replay(&mut self, after: u64) {
+        let config = &self.webhook.config;
+        let batching = Batching { most: config.batch_max, wait: config.batch_wait };
+        // What is on its way counts for nothing any more.
+        self.on_their_way.clear();
+        self.pages = Pages::start(&self.project, self.webhook.types(), after);
+        self.deliveries = Deliveries::new(batching, after, after);
+    }
+
+    fn show(&self) {
+        let (health, settled_to, read_to) =
+            (self.deliveries.health(), self.deliveries.settled_to(), self.deliveries.read_to());
+        self.webhook.tell(|status| {
+            status.health = Some(health);
+            status.settled_to = settled_to;
+            status.read_to = read_to;
+        });
+    }
+
+    /// Keeps where the endpoint is, so that it goes on there after a restart.
+    async fn keep(&mut self) {
+        let settled_to = self.deliveries.settled_to();
+        if settled_to == self.kept {
+            return;
+        }
+        let name = self.webhook.cursor();
+        for _ in 0..2 {
+            let from = self.project.event_cursor(&name);
+            match self.project.move_event_cursor(&name, from, settled_to).await {
+                Some(Ok(EventAnswer::Moved(_))) => {
+                    self.kept = settled_to;
+                    return;
+                }
+                // Known from now on: once more.
+                Some(Ok(_)) => {}
+                // It is tried again soon.
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Pages {
+    fn start(project: &Arc<Project>, types: EventTypes, after: u64) -> Self {
+        let (full, pages) = mpsc::channel(1);
+        let mut reader = EventReader::new(Arc::clone(project), Some(after), types);
+        let reader = tokio::spawn(async move {
+            loop {
+                match reader.next(PAGE, Instant::now() + LONG).await {
+                    Ok(page) => {
+                        if full.send(page).await.is_err() {
+                            return;
+                        }
+                    }
+                    // The store may be back soon.
+                    Err(_) => sleep(KEEP_EVERY).await,
+                }
+            }
+        });
+        Self { pages, reader }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Waits until this node is the one that tells the endpoint, and the one before it cannot have anything on its way any more.
+/// `false` when it is to stop.
+async fn wait_for_home(
+    project: &Project,
+    cursor: &str,
+    timeout: Duration,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+) -> bool {
+    let mut since = project.is_home_of(cursor).then(Instant::now);
+    // Whoever is alone waits for nobody.
+    let mut was_away = project.is_one_of_several();
+    loop {
+        match since {
+            Some(since) if !was_away || Instant::now() >= since + timeout + KEEP_EVERY * 2 => return true,
+            _ => {}
+        }
+        tokio::select! {
+            order = orders.recv() => if matches!(order, Some(Order::Stop) | None) {
+                return false;
+            },
+            () = sleep(KEEP_EVERY) => {}
+        }
+        match project.is_home_of(cursor) {
+            true => since = since.or(Some(Instant::now())),
+            false => (since, was_away) = (None, true),
+        }
+    }
+}
+
+/// Where an endpoint begins: where it was, or with what happens from now on. What another node has written counts too.
+async fn first(webhook: &Webhook, project: &Arc<Project>) -> u64 {
+    let name = webhook.cursor();
+    loop {
+        let from = project.event_cursor(&name);
+        let after = if from.revision.0 > 0 { Some(from.read.0) } else { end_of_log(project).await };
+        if let Some(after) = after {
+            match project.move_event_cursor(&name, from, after).await {
+                Some(Ok(EventAnswer::Moved(_))) => return after,
+                Some(Ok(_)) => continue,
+                _ => {}
+            }
+        }
+        sleep(KEEP_EVERY).await;
+    }
+}
+
+/// The number of the last event, if the store says.
+async fn end_of_log(project: &Arc<Project>) -> Option<u64> {
+    let mut last = 0;
+    let mut reader = EventReader::new(Arc::clone(project), None, EventTypes::NONE);
+    loop {
+        let page = reader.next(PAGE, Instant::now()).await.ok()?;
+        last = last.max(page.next);
+        if !page.more {
+            return Some(last);
+        }
+    }
+}
+
+/// What an answer means to the machine.
+fn answer(reply: &Reply) -> Answer {
+    match reply.status {
+        status if status.is_success() => Answer::Taken,
+        StatusCode::GONE => Answer::Gone,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Answer::Busy(retry_after(&reply.headers)),
+        status if status.is_client_error() => Answer::Refused,
+        _ => Answer::Failed,
+    }
+}
+
+/// How long an endpoint asks to be left alone.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// An answer in a line.
+fn failure(reply: &Reply) -> String {
+    let body = String::from_utf8_lossy(&reply.body);
+    let start: String = body.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect();
+    if start.is_empty() { reply.status.to_string() } else { format!("{}: {start}", reply.status) }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+/// How many events are read at once.
+const PAGE: usize = 1000;
+/// How often it is kept how far an endpoint is: after a crash it gets what it got in this time once more.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(60);
+/// So much is shown of what an endpoint says.
+const SHOWN: usize = 200;

@@ -1,0 +1,300 @@
+//! Back ends that are asked before something is done, over real sockets.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_tungstenite::tungstenite::Message;
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use rtm_codec::{
+    ClientFrame, Command, ErrorKind, Event, JoinChannel, MessageId, RequestId, RtmMessage, SendChannelMessage,
+    SendMessageToPeer, ServerFrame, Wire,
+};
+use rtm_server::{Hook, HookConfig, HookKind, HookTarget, OnError, Server, WebhookSecret};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+
+use crate::support::*;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What a back end answers to a question.
+type Answers = dyn Fn(&Value) -> (StatusCode, String) + Send + Sync;
+
+/// A back end that is asked, and what it was asked.
+struct BackEnd {
+    address: SocketAddr,
+    questions: Arc<Mutex<Vec<Value>>>,
+    /// It answers as often as there are permits.
+    may_answer: Arc<Semaphore>,
+}
+
+impl BackEnd {
+    async fn start(answers: impl Fn(&Value) -> (StatusCode, String) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (questions, may_answer) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::new(Semaphore::new(1000)));
+        let answers: Arc<Answers> = Arc::new(answers);
+        let (asked, permits) = (Arc::clone(&questions), Arc::clone(&may_answer));
+        let answer = move |headers: HeaderMap, body: Bytes| {
+            let (answers, asked, permits) = (Arc::clone(&answers), Arc::clone(&asked), Arc::clone(&permits));
+            async move {
+                standardwebhooks::Webhook::new(SECRET).unwrap().verify(&body, &headers).unwrap();
+                let question: Value = serde_json::from_slice(&body).unwrap();
+                asked.lock().unwrap().push(question.clone());
+                permits.acquire().await.unwrap().forget();
+                answers(&question)
+            }
+        };
+        let app = axum::Router::new().route("/asked", post(answer));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { address, questions, may_answer }
+    }
+
+    fn hook(&self, kind: HookKind, on_error: OnError) -> Hook {
+        let mut target =
+            HookTarget::new(format!("http://{}/asked", self.address), vec![WebhookSecret::new(SECRET).unwrap()]);
+        target.allow_private = true;
+        let mut hook = Hook::new(kind, target, on_error);
+        hook.target.timeout = Duration::from_secs(5);
+        hook
+    }
+
+    fn questions(&self) -> Vec<Value> {
+        self.questions.lock().unwrap().clone()
+    }
+}
+
+fn says(answer: &Value) -> (StatusCode, String) {
+    (StatusCode::OK, answer.to_string())
+}
+
+async fn server_with_hooks(hooks: Vec<Hook>) -> Server {
+    server_with(|config| {
+        let mut asked = HookConfig::new(app_id());
+        asked.hooks = hooks;
+        config.hooks = vec![asked];
+    })
+    .await
+}
+
+fn to_peer(number: u64, text: &str) -> ClientFrame {
+    let command = Command::SendMessageToPeer(SendMessageToPeer {
+        message_id: MessageId(number),
+        peer_id: user("bob"),
+        message: RtmMessage::text(text.to_owned()),
+        enable_offline_messaging: false,
+        enable_historical_messaging: false,
+    });
+    ClientFrame::Request { id: RequestId(number), command }
+}
+
+fn to_channel(number: u64, text: &str) -> ClientFrame {
+    let command = Command::SendChannelMessage(SendChannelMessage {
+        message_id: MessageId(number),
+        channel_id: "room".parse().unwrap(),
+        message: RtmMessage::text(text.to_owned()),
+        enable_historical_messaging: false,
+    });
+    ClientFrame::Request { id: RequestId(number), command }
+}
+
+fn join(number: u64, channel: &str) -> ClientFrame {
+    let command = Command::JoinChannel(JoinChannel { channel_id: channel.parse().unwrap() });
+    ClientFrame::Request { id: RequestId(number), command }
+}
+
+/// The refusal of a request, unless it was done.
+async fn refused(client: &mut Client, number: u64) -> Option<(ErrorKind, String)> {
+    loop {
+        if let ServerFrame::Reply { id, result } = client.next().await
+            && id == RequestId(number)
+        {
+            return result.err().map(|refusal| (refusal.kind, refusal.to_string()));
+        }
+    }
+}
+
+/// The texts of the next messages.
+async fn texts(client: &mut Client, count: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < count {
+        let ServerFrame::Event { seq, event } = client.next().await else { continue };
+        let message = match event {
+            Event::MessageFromPeer(message) => message.message,
+            Event::ChannelMessage { message, .. } => message,
+            _ => continue,
+        };
+        texts.push(message.as_text().unwrap().to_owned());
+        client.ack(seq).await;
+    }
+    texts
+}
+
+#[tokio::test]
+async fn a_back_end_decides_who_logs_in() {
+    let back_end = BackEnd::start(|question| match question["user_id"].as_str() {
+        Some("alice") => says(&json!({ "allow": true })),
+        _ => says(&json!({ "allow": false, "reason": "not paid" })),
+    })
+    .await;
+    let server = server_with_hooks(vec![back_end.hook(HookKind::AuthorizeLogin, OnError::Allow)]).await;
+    for wire in [Wire::Native, Wire::Vendor] {
+        Client::login(server.local_addr(), wire, "alice").await;
+        let mut bob = Client::connect(server.local_addr(), wire).await;
+        bob.send(login("bob")).await;
+        match bob.next().await {
+            ServerFrame::Refused(refusal) => {
+                assert_eq!(refusal.kind, ErrorKind::NotAuthorized, "{wire:?}");
+                assert!(wire == Wire::Vendor || refusal.to_string().contains("not paid"), "{refusal}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let question = &back_end.questions()[0];
+    let wanted = json!({ "type": "authorize_login", "app_id": APP, "user_id": "alice", "address": "127.0.0.1" });
+    assert_eq!(*question, wanted);
+}
+
+#[tokio::test]
+async fn a_back_end_decides_who_joins() {
+    let back_end =
+        BackEnd::start(|question| says(&json!({ "allow": question["channel_id"] == "room", "reason": "full" }))).await;
+    let server = server_with_hooks(vec![back_end.hook(HookKind::AuthorizeJoin, OnError::Allow)]).await;
+    for wire in [Wire::Native, Wire::Vendor] {
+        let mut alice = Client::login(server.local_addr(), wire, "alice").await;
+        alice.send(join(1, "room")).await;
+        assert_eq!(refused(&mut alice, 1).await, None);
+        alice.send(join(2, "other")).await;
+        let (kind, what) = refused(&mut alice, 2).await.unwrap();
+        assert_eq!(kind, ErrorKind::Rejected);
+        assert!(wire == Wire::Vendor || what.contains("full"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn messages_wait_in_order_for_whoever_filters_them() {
+    let back_end = BackEnd::start(|question| match question["text"].as_str().unwrap() {
+        "bad" => says(&json!({ "allow": false, "reason": "rude" })),
+        "rude" => says(&json!({ "text": "r***" })),
+        _ => says(&json!({ "allow": true })),
+    })
+    .await;
+    back_end.may_answer.forget_permits(1000);
+    let server = server_with_hooks(vec![back_end.hook(HookKind::FilterMessage, OnError::Allow)]).await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    for client in [&mut alice, &mut bob] {
+        client.send(join(1, "room")).await;
+        assert_eq!(refused(client, 1).await, None, "joining is not filtered");
+    }
+    alice.send(to_peer(2, "one")).await;
+    alice.send(to_peer(3, "bad")).await;
+    alice.send(to_peer(4, "rude")).await;
+    alice.send(to_channel(5, "two")).await;
+    // Others are served, and so is she: only what comes after the message waits.
+    let mut carol = Client::login(server.local_addr(), Wire::Native, "carol").await;
+    carol.send(join(1, "room")).await;
+    assert_eq!(refused(&mut carol, 1).await, None);
+    soon("the first question", async {
+        while back_end.questions().is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(back_end.questions().len(), 1, "one after the other is asked about");
+    back_end.may_answer.add_permits(4);
+    assert_eq!(texts(&mut bob, 3).await, ["one", "r***", "two"]);
+    let (kind, what) = refused(&mut alice, 3).await.unwrap();
+    assert_eq!(kind, ErrorKind::Rejected);
+    assert!(what.contains("rude"), "{what}");
+    let questions = back_end.questions();
+    let wanted = json!({
+        "type": "filter_message", "app_id": APP, "user_id": "alice", "peer_id": "bob", "text": "one", "address": "127.0.0.1",
+    });
+    assert_eq!(questions[0], wanted);
+    assert_eq!((&questions[3]["channel_id"], &questions[3]["text"]), (&json!("room"), &json!("two")));
+}
+
+#[tokio::test]
+async fn who_closes_at_once_gets_nothing_past_the_filter() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": true }))).await;
+    back_end.may_answer.forget_permits(1000);
+    let server = server_with_hooks(vec![back_end.hook(HookKind::FilterMessage, OnError::Allow)]).await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.send(to_peer(1, "unseen")).await;
+    alice.send(to_peer(2, "unseen")).await;
+    alice.send_raw(Message::Close(None)).await;
+    back_end.may_answer.add_permits(1000);
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.send(to_peer(3, "seen")).await;
+    assert_eq!(texts(&mut bob, 1).await, ["seen"]);
+}
+
+#[tokio::test]
+async fn what_holds_without_an_answer_is_said_before() {
+    for (status, body) in [(500, ""), (302, ""), (200, "what?"), (200, "{}")] {
+        let back_end = BackEnd::start(move |_| (StatusCode::from_u16(status).unwrap(), body.to_owned())).await;
+        for on_error in [OnError::Allow, OnError::Deny] {
+            let server = server_with_hooks(vec![back_end.hook(HookKind::AuthorizeJoin, on_error)]).await;
+            let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+            alice.send(join(1, "room")).await;
+            assert_eq!(refused(&mut alice, 1).await.is_some(), on_error == OnError::Deny, "{status} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_back_end_that_hangs_costs_its_timeout() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": true }))).await;
+    back_end.may_answer.forget_permits(1000);
+    let mut hook = back_end.hook(HookKind::AuthorizeLogin, OnError::Deny);
+    hook.target.timeout = Duration::from_millis(100);
+    let server = server_with_hooks(vec![hook]).await;
+    let mut alice = Client::connect(server.local_addr(), Wire::Native).await;
+    alice.send(login("alice")).await;
+    assert!(matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::NotAuthorized));
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_a_login_without_a_good_token() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": true }))).await;
+    let hook = back_end.hook(HookKind::AuthorizeLogin, OnError::Allow);
+    let server = server_with(|config| {
+        config.projects[0].certificates = vec!["5CFd2fd1755d40ecb72977518be15d3b".parse().unwrap()];
+        let mut asked = HookConfig::new(app_id());
+        asked.hooks = vec![hook];
+        config.hooks = vec![asked];
+    })
+    .await;
+    let mut alice = Client::connect(server.local_addr(), Wire::Native).await;
+    alice.send(login("alice")).await;
+    assert!(matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::InvalidToken));
+    assert_eq!(back_end.questions(), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_private_address_is_not_asked_unless_it_is_allowed() {
+    let secrets = vec![WebhookSecret::new(SECRET).unwrap()];
+    let by_name =
+        Hook::new(HookKind::AuthorizeJoin, HookTarget::new("http://localhost:1/", secrets.clone()), OnError::Deny);
+    let server = server_with_hooks(vec![by_name]).await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.send(join(1, "room")).await;
+    assert!(refused(&mut alice, 1).await.is_some());
+    let mut config = rtm_server::ServerConfig::default();
+    config.projects = vec![app_id().into()];
+    let mut asked = HookConfig::new(app_id());
+    asked.hooks =
+        vec![Hook::new(HookKind::AuthorizeJoin, HookTarget::new("http://127.0.0.1/", secrets), OnError::Deny)];
+    config.hooks = vec![asked];
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.contains("project[0].hook[0].url") && error.contains("allow_private"), "{error}");
+}
