@@ -6,7 +6,7 @@ pub(crate) mod config;
 mod deliveries;
 mod guard;
 pub(crate) mod hooks;
-mod signature;
+pub(crate) mod signature;
 
 pub use config::{Hook, HookConfig, HookKind, HookTarget, OnError, UnknownWord, WebhookConfig, WebhookFormat};
 pub use signature::{InvalidSecret, WebhookSecret};

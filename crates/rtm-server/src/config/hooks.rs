@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::values::{Count, OneOrMore, Parsed, Time};
 use crate::webhooks::{
-    signature::WebhookSecret,
     config::{Hook, HookConfig, HookKind, HookTarget, OnError, WebhookConfig, WebhookFormat},
+    signature::WebhookSecret,
 };
 
 #[derive(Deserialize)]

@@ -1,8 +1,8 @@
 //! What back ends are told and asked, as the configuration says.
 
-use crate::{config::ServerConfig, error::ServerError, gate::Judges};
 #[cfg(feature = "webhooks")]
 use crate::webhooks;
+use crate::{config::ServerConfig, error::ServerError, gate::Judges};
 
 /// Those who decide about what clients do, by project. Reads the files that the configuration names.
 pub(super) async fn judges(config: &ServerConfig) -> Result<Judges, ServerError> {

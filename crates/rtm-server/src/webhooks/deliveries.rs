@@ -327,7 +327,12 @@ mod tests {
     use super::*;
 
     fn event(seq: u64, user: u64, channel: Option<u64>) -> Event {
-        Event { seq, time: seq, keys: [Some(user), channel.map(|channel| 1_000_000 + channel)], body: Bytes::from_static(b"{}") }
+        Event {
+            seq,
+            time: seq,
+            keys: [Some(user), channel.map(|channel| 1_000_000 + channel)],
+            body: Bytes::from_static(b"{}"),
+        }
     }
 
     fn deliveries(most: usize) -> Deliveries {
