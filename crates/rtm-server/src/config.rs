@@ -218,7 +218,7 @@ impl ServerConfig {
             }
             #[cfg(feature = "webhooks")]
             for hooks in self.hooks.iter().filter(|hooks| hooks.app_id == project.app_id) {
-                if let Some((key, what)) = hooks.fault() {
+                if let Some((key, what)) = hooks.fault(&project.events) {
                     return fault(&key, what);
                 }
             }

@@ -1,9 +1,13 @@
 //! Reads the log of events of a project as it grows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use rtm_codec::{ErrorKind, Refusal};
-use rtm_core::{EventPage, EventQuery, EventTypes};
+use rtm_core::{EventPage, EventQuery, EventTypes, EventValue, ProjectEvent};
+use serde_json::{Map, Value};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -64,7 +68,25 @@ impl EventReader {
     }
 }
 
+/// What an event says, in JSON.
+pub(crate) fn data(event: &ProjectEvent) -> Map<String, Value> {
+    let value = |value: EventValue<'_>| match value {
+        EventValue::Text(text) => Value::from(text),
+        EventValue::Number(number) => Value::from(number),
+        EventValue::Flag(flag) => Value::from(flag),
+        EventValue::Time(ms) => Value::from(time(ms)),
+    };
+    event.data().into_iter().map(|(name, data)| (name.to_owned(), value(data))).collect()
+}
+
+/// A time in milliseconds since the Unix epoch, as RFC 3339 writes it.
+pub(crate) fn time(unix_ms: u64) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms.min(LATEST_MS))).to_string()
+}
+
 /// How many events are looked at at once.
 const LOOKED_AT: usize = 1000;
 /// How soon the log is looked at again that nobody here has written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The end of the year 9999.
+const LATEST_MS: u64 = 253_402_300_799_000;

@@ -39,7 +39,7 @@ mod cluster;
 mod config;
 mod counted;
 mod error;
-#[cfg(feature = "admin")]
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 mod events;
 #[cfg(feature = "cluster")]
 mod floor;

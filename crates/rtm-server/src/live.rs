@@ -6,6 +6,8 @@ use rtm_codec::AppId;
 
 #[cfg(feature = "rest")]
 use crate::config::RestConfig;
+#[cfg(feature = "webhooks")]
+use crate::webhooks::endpoints::Webhooks;
 use crate::{
     config::{Advertise, ServerConfig},
     gate::Judges,
@@ -23,6 +25,9 @@ pub(crate) struct Live {
     pub(crate) projects: BTreeMap<AppId, Arc<Workers>>,
     /// Who decides about what the clients of a project do.
     pub(crate) judges: Judges,
+    /// The endpoints that are told what happens.
+    #[cfg(feature = "webhooks")]
+    pub(crate) webhooks: Webhooks,
 }
 
 impl Live {
@@ -35,6 +40,8 @@ impl Live {
             rest: config.rest.clone(),
             projects,
             judges,
+            #[cfg(feature = "webhooks")]
+            webhooks: Webhooks::new(),
         }
     }
 }

@@ -16,15 +16,17 @@ use rtm_codec::{
 };
 #[cfg(feature = "rest")]
 use rtm_core::RestCaller;
+#[cfg(feature = "webhooks")]
+use rtm_core::store::EventCursor;
 use rtm_core::{
     AdminAnswer, AdminCall, ConnId, Core, EventLogStart, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone,
     StoreJob,
 };
-#[cfg(feature = "admin")]
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 use rtm_core::{EventAnswer, EventPage, EventQuery};
 #[cfg(feature = "cluster")]
 use rtm_core::{Remaining, StateKey, StateValue};
-#[cfg(feature = "admin")]
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 use tokio::sync::watch;
 use tokio::{
     sync::{Notify, oneshot},
@@ -57,7 +59,7 @@ pub(crate) struct Project {
     link: Option<Link>,
     refused_logins: AtomicU64,
     /// The last event that the core wrote.
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     event_news: watch::Sender<u64>,
 }
 
@@ -73,9 +75,9 @@ struct State {
     rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
     #[cfg(feature = "admin")]
     peers: Peers,
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     event_reads: HashMap<HttpId, oneshot::Sender<Result<EventAnswer, Refusal>>>,
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     event_answers: Vec<(HttpId, Result<EventAnswer, Refusal>)>,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
@@ -103,9 +105,9 @@ impl Project {
                 rest_answers: Vec::new(),
                 #[cfg(feature = "admin")]
                 peers: Peers::default(),
-                #[cfg(feature = "admin")]
+                #[cfg(any(feature = "admin", feature = "webhooks"))]
                 event_reads: HashMap::new(),
-                #[cfg(feature = "admin")]
+                #[cfg(any(feature = "admin", feature = "webhooks"))]
                 event_answers: Vec::new(),
                 armed: None,
                 wakes: Vec::new(),
@@ -118,7 +120,7 @@ impl Project {
             #[cfg(feature = "cluster")]
             link: None,
             refused_logins: AtomicU64::new(0),
-            #[cfg(feature = "admin")]
+            #[cfg(any(feature = "admin", feature = "webhooks"))]
             event_news: watch::Sender::new(0),
         }
     }
@@ -236,7 +238,7 @@ impl Project {
     }
 
     /// Reads a part of the log of events; `None` when the server goes down.
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     pub(crate) async fn read_events(self: &Arc<Self>, query: EventQuery) -> Option<Result<EventPage, Refusal>> {
         let answered = self.with(|state, _| {
             let (answer, answered) = oneshot::channel();
@@ -251,8 +253,30 @@ impl Project {
         }
     }
 
+    /// Where a reader of events is, as far as this server knows.
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn event_cursor(&self, name: &str) -> EventCursor {
+        self.state().core.event_cursor(name)
+    }
+
+    /// Moves the cursor of a reader of events; `None` when the server goes down.
+    #[cfg(feature = "webhooks")]
+    pub(crate) async fn move_event_cursor(
+        self: &Arc<Self>,
+        name: &str,
+        from: EventCursor,
+        read: u64,
+    ) -> Option<Result<EventAnswer, Refusal>> {
+        let answered = self.with(|state, _| {
+            let (answer, answered) = oneshot::channel();
+            state.event_reads.insert(state.core.move_event_cursor(name, from, read), answer);
+            answered
+        });
+        answered.await.ok()
+    }
+
     /// Changes when this server has written events.
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     pub(crate) fn event_news(&self) -> watch::Receiver<u64> {
         self.event_news.subscribe()
     }
@@ -464,7 +488,7 @@ impl Project {
             state.answer_operators();
             #[cfg(feature = "rest")]
             state.answer_back_ends();
-            #[cfg(feature = "admin")]
+            #[cfg(any(feature = "admin", feature = "webhooks"))]
             state.answer_event_readers(&self.event_news);
             #[cfg(feature = "cluster")]
             if let Some(link) = &self.link {
@@ -541,7 +565,7 @@ impl State {
     }
 
     /// Passes on what readers of events are answered, and that there are some.
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     fn answer_event_readers(&mut self, news: &watch::Sender<u64>) {
         self.core.take_event_answers(&mut self.event_answers);
         for (id, answer) in self.event_answers.drain(..) {

@@ -16,7 +16,7 @@ use axum::{
     },
 };
 use futures::stream;
-use rtm_core::{EventTypes, EventValue, NumberedEvent};
+use rtm_core::{EventTypes, NumberedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -24,10 +24,10 @@ use tokio::time::Instant;
 use super::{
     Admin,
     access::Caller,
-    answers::{ApiError, Checked, rfc3339},
+    answers::{ApiError, Checked},
     config::AdminRole,
 };
-use crate::events::EventReader;
+use crate::events::{EventReader, data, time};
 
 /// What is read.
 #[derive(Debug, Deserialize)]
@@ -100,23 +100,13 @@ fn stream(reader: EventReader, app_id: String) -> impl IntoResponse {
 }
 
 fn answer(app_id: &str, NumberedEvent { seq, logged }: &NumberedEvent) -> EventAnswer {
-    let value = |value: EventValue<'_>| match value {
-        EventValue::Text(text) => Value::from(text),
-        EventValue::Number(number) => Value::from(number),
-        EventValue::Flag(flag) => Value::from(flag),
-        EventValue::Time(ms) => Value::from(time(ms)),
-    };
     EventAnswer {
         seq: *seq,
         event_type: logged.event.event_type().name(),
         time: time(logged.time),
         app_id: app_id.to_owned(),
-        data: logged.event.data().into_iter().map(|(name, data)| (name.to_owned(), value(data))).collect(),
+        data: data(&logged.event),
     }
-}
-
-fn time(ms: u64) -> String {
-    rfc3339(UNIX_EPOCH + Duration::from_millis(ms.min(LATEST_MS)))
 }
 
 fn types(words: Option<&str>) -> Result<EventTypes, ApiError> {

@@ -31,6 +31,8 @@ use super::{
 use crate::admin::{Admin, AdminListener, keys::AdminKeys};
 #[cfg(feature = "cluster")]
 use crate::cluster::{Mail, store::NodeStore};
+#[cfg(feature = "webhooks")]
+use crate::webhooks::endpoints::Endpoints;
 use crate::{
     admission::{Admission, AdmissionLimits},
     bind,
@@ -195,9 +197,19 @@ impl ServerBuilder {
         }
 
         let judges = judges(&config).await?;
+        #[cfg(feature = "webhooks")]
+        let (endpoints, webhooks) = {
+            let mut endpoints = Endpoints::default();
+            let webhooks = endpoints.replace(Endpoints::prepare(config.hooks.clone()).await?, &projects);
+            (endpoints, webhooks)
+        };
         let now = now();
         let shared = Arc::new(Shared {
-            live: RwLock::new(Arc::new(Live::new(&config, projects, judges))),
+            live: RwLock::new(Arc::new(Live {
+                #[cfg(feature = "webhooks")]
+                webhooks,
+                ..Live::new(&config, projects, judges)
+            })),
             tasks: Arc::default(),
             admission: Arc::new(Admission::new(AdmissionLimits::from(&config), now.instant)),
             draining: Draining::default(),
@@ -237,6 +249,8 @@ impl ServerBuilder {
             source,
             config.clone(),
             premises,
+            #[cfg(feature = "webhooks")]
+            endpoints,
             #[cfg(feature = "admin")]
             admin,
         ));

@@ -19,6 +19,8 @@ use tracing::{info, warn};
 
 #[cfg(feature = "admin")]
 use crate::admin::{keys::AdminKeys, log::LogControl};
+#[cfg(feature = "webhooks")]
+use crate::webhooks::endpoints::Endpoints;
 use crate::{
     admission::AdmissionLimits,
     clock::instant,
@@ -76,6 +78,8 @@ struct State {
     /// What the server goes by: also where the last configuration said something that needs a restart.
     config: ServerConfig,
     premises: Premises,
+    #[cfg(feature = "webhooks")]
+    endpoints: Endpoints,
     /// Projects that were removed, until their clients are gone.
     closing: JoinSet<()>,
     is_over: bool,
@@ -96,9 +100,17 @@ impl Reloader {
         source: Option<Arc<Source>>,
         config: ServerConfig,
         premises: Premises,
+        #[cfg(feature = "webhooks")] endpoints: Endpoints,
         #[cfg(feature = "admin")] admin: AdminParts,
     ) -> Self {
-        let state = AsyncMutex::new(State { config, premises, closing: JoinSet::new(), is_over: false });
+        let state = AsyncMutex::new(State {
+            config,
+            premises,
+            #[cfg(feature = "webhooks")]
+            endpoints,
+            closing: JoinSet::new(),
+            is_over: false,
+        });
         let last = Mutex::new(LastReload { is_success: true, succeeded: SystemTime::now() });
         Self {
             shared,
@@ -147,6 +159,12 @@ impl Reloader {
         Going { delay: drain_delay, time: drain_time.unwrap_or(usual), rate: drain_rate.max(1), is_alone }
     }
 
+    /// Nobody is told any more what happens. How far each endpoint is, is kept.
+    #[cfg(feature = "webhooks")]
+    pub(super) async fn stop_telling(&self) {
+        self.state.lock().await.endpoints.stop().await;
+    }
+
     async fn read_and_take(&self) -> Result<Reloaded, ReloadError> {
         let source = self.source.clone().ok_or(ReloadError::NoSource)?;
         let mut state = self.state.lock().await;
@@ -167,6 +185,8 @@ impl Reloader {
         #[cfg(feature = "admin")]
         let admin_tls = read(config.admin.tls.as_ref().filter(|_| self.admin.tls.is_some())).await?;
         let judges = judges(&config).await?;
+        #[cfg(feature = "webhooks")]
+        let webhooks = Endpoints::prepare(config.hooks.clone()).await?;
         let before = self.shared.live();
         let mut added: Vec<(AppId, Vec<Core>)> = Vec::new();
         for project in config.projects.iter().filter(|project| !before.projects.contains_key(&project.app_id)) {
@@ -200,7 +220,13 @@ impl Reloader {
         }
         let removed = before.projects.iter().filter(|(app_id, _)| !projects.contains_key(*app_id));
         let removed: Vec<_> = removed.map(|(_, workers)| Arc::clone(workers)).collect();
-        self.shared.replace(Live::new(&config, projects, judges));
+        #[cfg(feature = "webhooks")]
+        let webhooks = state.endpoints.replace(webhooks, &projects);
+        self.shared.replace(Live {
+            #[cfg(feature = "webhooks")]
+            webhooks,
+            ..Live::new(&config, projects, judges)
+        });
         while state.closing.try_join_next().is_some() {}
         for workers in removed {
             state.closing.spawn(close(workers, state.premises.is_alone));

@@ -35,6 +35,11 @@ impl Server {
             let _ = listener.await;
         }
         self.shared.draining.begin();
+        #[cfg(feature = "webhooks")]
+        if !going.is_alone {
+            // Another node tells them from now on.
+            self.reloader.stop_telling().await;
+        }
         #[cfg(feature = "cluster")]
         self.leave(going.time).await;
         let begun = instant();
@@ -66,6 +71,8 @@ impl Server {
         if going.is_alone {
             // Nobody goes on with their sessions.
             cores.iter().for_each(Project::end_event_log);
+            #[cfg(feature = "webhooks")]
+            self.reloader.stop_telling().await;
         }
         if let Some(store) = self.store.take() {
             store.stop().await;

@@ -1,19 +1,16 @@
 //! How events are written in requests.
 
-use std::{
-    hash::BuildHasher as _,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::hash::BuildHasher as _;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use humantime::format_rfc3339_millis;
-use rtm_core::{EventValue, NumberedEvent};
+use rtm_core::NumberedEvent;
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
 use super::{config::WebhookFormat, deliveries::Event};
+use crate::events::{data, time};
 
 /// How the events of a project are written for an endpoint.
 #[derive(Debug, Clone)]
@@ -22,6 +19,8 @@ pub(super) struct Writer {
     pub(super) format: WebhookFormat,
     /// Whether several events may be in one request.
     pub(super) is_batched: bool,
+    /// Of events of channels only those of channels that begin so.
+    pub(super) channel_prefix: String,
 }
 
 /// What a request has.
@@ -70,32 +69,30 @@ struct Events<'a> {
 }
 
 impl Writer {
-    /// An event of the log, as it is kept until it is sent; `None` for one that cannot be written.
+    /// An event of the log, as it is kept until it is sent; `None` for one that the endpoint does not want.
     pub(super) fn event(&self, event: &NumberedEvent) -> Option<Event> {
-        let data: Map<String, Value> =
-            event.logged.event.data().into_iter().map(|(name, data)| (name.to_owned(), value(data))).collect();
+        let data = data(&event.logged.event);
         let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
         let (user, channel) = (text("user_id"), text("channel_id"));
+        if channel.as_ref().is_some_and(|channel| !channel.starts_with(&self.channel_prefix)) {
+            return None;
+        }
         let key = |kind: u8, text: &Option<String>| {
             text.as_ref().map(|text| FixedState::with_seed(kind.into()).hash_one(text.as_str()))
         };
         let keys = [key(1, &user), key(2, &channel)];
-        let (r#type, time) = (event.logged.event.event_type().name(), rfc3339(event.logged.time));
+        let (r#type, timestamp) = (event.logged.event.event_type().name(), time(event.logged.time));
         let body = match self.format {
-            WebhookFormat::Standard => serde_json::to_vec(&Standard {
-                r#type,
-                timestamp: time,
-                app_id: &self.app_id,
-                seq: event.seq,
-                data,
-            }),
+            WebhookFormat::Standard => {
+                serde_json::to_vec(&Standard { r#type, timestamp, app_id: &self.app_id, seq: event.seq, data })
+            }
             WebhookFormat::CloudEvents => serde_json::to_vec(&CloudEvent {
                 specversion: "1.0",
                 id: format!("{}-{}", self.app_id, event.seq),
                 source: format!("/projects/{}", self.app_id),
                 r#type,
                 subject: channel.map(|id| format!("channels/{id}")).or(user.map(|id| format!("users/{id}"))),
-                time,
+                time: timestamp,
                 sequence: event.seq.to_string(),
                 datacontenttype: "application/json",
                 data,
@@ -124,7 +121,7 @@ impl Writer {
             events.iter().map(|event| serde_json::from_slice(&event.body)).collect::<Result<_, _>>().ok()?;
         let (content_type, bytes) = match self.format {
             WebhookFormat::Standard => {
-                let timestamp = rfc3339(last.time);
+                let timestamp = time(last.time);
                 let batch = Batch { r#type: BATCH, timestamp, app_id: &self.app_id, data: Events { events: raw } };
                 ("application/json", serde_json::to_vec(&batch))
             }
@@ -134,19 +131,5 @@ impl Writer {
     }
 }
 
-fn value(value: EventValue<'_>) -> Value {
-    match value {
-        EventValue::Text(text) => Value::from(text),
-        EventValue::Number(number) => Value::from(number),
-        EventValue::Flag(flag) => Value::from(flag),
-    }
-}
-
-fn rfc3339(unix_ms: u64) -> String {
-    format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms.min(LATEST_MS))).to_string()
-}
-
 /// The type of a request with several events.
 const BATCH: &str = "rtm.batch";
-/// The end of the year 9999, in milliseconds since the Unix epoch.
-const LATEST_MS: u64 = 253_402_300_799_000;

@@ -4,10 +4,12 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use rtm_codec::AppId;
 
+use rtm_core::{EventSettings, EventType, EventTypes};
+
 use super::signature::WebhookSecret;
 
 /// What the server tells the back ends of a project, and what it asks them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookConfig {
     /// The project.
@@ -22,7 +24,7 @@ pub struct HookConfig {
 ///
 /// Each event arrives at least once, and those of one user and of one channel in their order. What an endpoint does not take
 /// is sent again for days, and holds up no other endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebhookConfig {
     /// Its name: how far it has read is kept under this name, and goes on under another URL.
@@ -42,7 +44,7 @@ pub struct WebhookConfig {
 }
 
 /// Where requests go, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookTarget {
     /// A URL with `https` or `http`.
@@ -73,7 +75,7 @@ pub enum WebhookFormat {
 }
 
 /// Somebody who is asked before something is done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hook {
     /// Before what.
@@ -114,7 +116,7 @@ impl HookConfig {
     }
 
     /// What is wrong with it, if anything is, and with which key of the project.
-    pub(crate) fn fault(&self) -> Option<(String, String)> {
+    pub(crate) fn fault(&self, log: &EventSettings) -> Option<(String, String)> {
         for (i, webhook) in self.webhooks.iter().enumerate() {
             let WebhookConfig { name, target, batch_max, .. } = webhook;
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -125,7 +127,7 @@ impl HookConfig {
             } else if !(1..=MOST_AT_ONCE).contains(batch_max) {
                 Some(("batch.max", format!("it has to be 1 to {MOST_AT_ONCE}")))
             } else {
-                target.fault()
+                webhook.types_fault(log).or_else(|| target.fault())
             };
             if let Some((key, what)) = fault {
                 return Some((format!("webhook[{i}].{key}"), what));
@@ -148,6 +150,34 @@ impl HookConfig {
 }
 
 impl WebhookConfig {
+    /// The types of events that it gets.
+    pub(crate) fn event_types(&self) -> EventTypes {
+        if self.types.is_empty() {
+            return EventTypes::ALL;
+        }
+        self.types.iter().filter_map(|word| EventTypes::from_word(word)).fold(EventTypes::NONE, EventTypes::or)
+    }
+
+    /// What is wrong with its types, of which the log has to have some.
+    fn types_fault(&self, log: &EventSettings) -> Option<(&'static str, String)> {
+        if !log.enabled {
+            return Some((
+                "name",
+                "it is told what stands in the log of events, and that is off ([events] enabled)".to_owned(),
+            ));
+        }
+        self.types.iter().find_map(|word| {
+            let Some(types) = EventTypes::from_word(word) else {
+                return Some(("types", format!("no type of events is called {word:?}")));
+            };
+            let is_logged = |event_type: &&EventType| types.has(**event_type) && log.types.has(**event_type);
+            match EventType::ALL.iter().find(is_logged) {
+                Some(_) => None,
+                None => Some(("types", format!("the log has no {word}: add it to the types of [events]"))),
+            }
+        })
+    }
+
     /// An endpoint that gets everything, a hundred events at a time.
     #[must_use]
     pub fn new(name: impl Into<String>, target: HookTarget) -> Self {

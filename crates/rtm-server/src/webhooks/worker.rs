@@ -22,7 +22,11 @@ use super::{
     config::WebhookConfig,
     deliveries::{Answer, Batching, Deliveries, Delivery, Health},
 };
-use crate::{error::ServerError, events::EventReader, project::Project, random::random_bytes};
+use crate::{
+    events::EventReader,
+    project::{Project, now as clocks},
+    random::random_bytes,
+};
 
 /// How an endpoint is, for those who look.
 #[derive(Debug, Clone, Default)]
@@ -84,14 +88,27 @@ struct Pages {
 }
 
 impl Webhook {
-    /// Starts to tell an endpoint what happens in a project. Reads the files that it names: blocks.
-    pub(crate) fn start(config: WebhookConfig, project: Arc<Project>) -> Result<(Arc<Self>, JoinHandle<()>), ServerError> {
-        let caller = Arc::new(Caller::new(&config.target)?);
-        let seed = u64::from_le_bytes(random_bytes()?);
+    /// Starts to tell an endpoint what happens in a project, once another task for it has ended.
+    pub(crate) fn start(
+        config: WebhookConfig,
+        caller: Caller,
+        project: Arc<Project>,
+        before: Option<JoinHandle<()>>,
+    ) -> (Arc<Self>, JoinHandle<()>) {
+        let caller = Arc::new(caller);
+        // Without random numbers the time spreads what is sent again.
+        let seed = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
         let (orders, taken) = mpsc::unbounded_channel();
         let webhook = Arc::new(Self { config, status: Mutex::default(), orders });
-        let task = tokio::spawn(Worker::run(Arc::clone(&webhook), project, caller, taken, seed));
-        Ok((webhook, task))
+        let work = Worker::run(Arc::clone(&webhook), project, caller, taken, seed);
+        let task = tokio::spawn(async move {
+            if let Some(before) = before {
+                // It may have been ended by force.
+                let _ = before.await;
+            }
+            work.await;
+        });
+        (webhook, task)
     }
 
     /// How it is.
@@ -115,7 +132,7 @@ impl Webhook {
     }
 
     fn types(&self) -> EventTypes {
-        self.config.event_types().unwrap_or(EventTypes::ALL)
+        self.config.event_types()
     }
 }
 
@@ -139,6 +156,7 @@ impl Worker {
                 app_id: project.app_id().to_string(),
                 format: config.format,
                 is_batched: config.batch_max > 1,
+                channel_prefix: config.channel_prefix.clone(),
             };
             let mut worker = Self {
                 pages: Pages::start(&project, webhook.types(), after),
@@ -198,11 +216,7 @@ impl Worker {
     }
 
     fn take(&mut self, page: &EventPage) {
-        let prefix = &self.webhook.config.channel_prefix;
-        let events = page.events.iter().filter(|event| {
-            prefix.is_empty() || event.logged.event.channel_id().is_none_or(|id| id.as_str().starts_with(prefix.as_str()))
-        });
-        let events: Vec<_> = events.filter_map(|event| self.writer.event(event)).collect();
+        let events: Vec<_> = page.events.iter().filter_map(|event| self.writer.event(event)).collect();
         self.deliveries.take(now(), events, page.next);
     }
 
@@ -239,7 +253,9 @@ impl Worker {
             let last = self.webhook.status().last_failure.map(|(_, what)| what).unwrap_or_default();
             match after {
                 Health::Working => info!(webhook = %name, %app_id, "the endpoint takes events again"),
-                Health::Retrying => warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}"),
+                Health::Retrying => {
+                    warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}")
+                }
                 Health::Failing => {
                     warn!(webhook = %name, %app_id, "the endpoint has not taken events for days, which are sent again each hour: {last}");
                 }

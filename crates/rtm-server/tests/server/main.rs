@@ -24,3 +24,5 @@ mod store;
 mod streams;
 mod support;
 mod tls;
+#[cfg(feature = "webhooks")]
+mod webhooks;

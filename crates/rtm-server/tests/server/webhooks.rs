@@ -158,8 +158,14 @@ async fn an_endpoint_is_told_what_happens_in_order() {
         let events = events.iter().filter(|event| event["data"]["user_id"] == user);
         events.map(|event| event["type"].as_str().unwrap().to_owned()).collect()
     };
-    let wanted =
-        ["session.started", "user.online", "channel.member_joined", "channel.member_left", "user.offline", "session.ended"];
+    let wanted = [
+        "session.started",
+        "user.online",
+        "channel.member_joined",
+        "channel.member_left",
+        "user.offline",
+        "session.ended",
+    ];
     for user in ["alice", "bob"] {
         let types = types(user);
         assert_eq!(types.iter().collect::<BTreeSet<_>>().len(), types.len(), "{types:?}");
@@ -169,7 +175,10 @@ async fn an_endpoint_is_told_what_happens_in_order() {
     let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs.iter().collect::<BTreeSet<_>>().len(), seqs.len(), "each comes once");
     let first = &endpoint.got()[0];
-    assert_eq!((first.attempt, first.content_type.as_str(), &first.body["type"]), (1, "application/json", &json!("rtm.batch")));
+    assert_eq!(
+        (first.attempt, first.content_type.as_str(), &first.body["type"]),
+        (1, "application/json", &json!("rtm.batch"))
+    );
     assert_eq!(first.body["app_id"], APP);
 }
 
@@ -199,7 +208,8 @@ async fn what_an_endpoint_does_not_take_is_sent_again_and_holds_up_nobody() {
         endpoint.until_taken("user.online", "bob").await;
         endpoint.until_taken("user.online", "alice").await;
         let got = endpoint.got();
-        let alices: Vec<_> = got.iter().filter(|got| got.events().iter().any(|one| is(one, "user.online", "alice"))).collect();
+        let alices: Vec<_> =
+            got.iter().filter(|got| got.events().iter().any(|one| is(one, "user.online", "alice"))).collect();
         assert_eq!((alices[0].attempt, alices[1].attempt), (1, 2), "{status}");
         assert_eq!(alices[0].id, alices[1].id, "the same events under the same name");
         assert_eq!(got.len(), 3, "{status}: nothing else is asked: {got:?}");
