@@ -16,6 +16,8 @@ mod metrics;
 mod page;
 mod process;
 mod users;
+#[cfg(feature = "webhooks")]
+mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 

@@ -68,6 +68,27 @@ impl EventReader {
     }
 }
 
+/// The number of the last event before a time, in milliseconds since the Unix epoch: what is read after it begins there.
+///
+/// # Errors
+///
+/// [`Refusal`] when the store cannot be read.
+#[cfg(all(feature = "admin", feature = "webhooks"))]
+pub(crate) async fn number_before(project: &Arc<Project>, unix_ms: u64) -> Result<u64, Refusal> {
+    let mut reader = EventReader::new(Arc::clone(project), None, EventTypes::ALL);
+    let mut before = 0;
+    loop {
+        let page = reader.next(LOOKED_AT, Instant::now()).await?;
+        match page.events.iter().find(|event| event.logged.time >= unix_ms) {
+            Some(event) => return Ok(event.seq - 1),
+            None => before = before.max(page.next),
+        }
+        if !page.more {
+            return Ok(before);
+        }
+    }
+}
+
 /// What an event says, in JSON.
 pub(crate) fn data(event: &ProjectEvent) -> Map<String, Value> {
     let value = |value: EventValue<'_>| match value {

@@ -34,6 +34,7 @@ pub(crate) type Judges = BTreeMap<AppId, Arc<dyn Judge>>;
 pub(crate) type Verdict = Pin<Box<dyn Future<Output = Decision> + Send>>;
 
 /// What was decided.
+#[cfg_attr(not(feature = "webhooks"), expect(dead_code, reason = "nobody decides"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     Allow,

@@ -27,6 +27,7 @@ pub(crate) struct Live {
     pub(crate) judges: Judges,
     /// The endpoints that are told what happens.
     #[cfg(feature = "webhooks")]
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks at them"))]
     pub(crate) webhooks: Webhooks,
 }
 

@@ -10,6 +10,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "webhooks")]
+use super::webhooks;
 use super::{
     Admin,
     access::{self, Caller},
@@ -88,7 +90,12 @@ pub(super) struct LogLevel {
 
 /// All routes below `/admin/v1`.
 pub(super) fn router(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "webhooks")]
+    let router = router
+        .route("/projects/{app_id}/webhooks", get(webhooks::list))
+        .route("/projects/{app_id}/webhooks/{name}/replay", post(webhooks::replay));
+    router
         .route("/server", get(server))
         .route("/projects", get(projects))
         .route("/drain", get(drain_progress).post(drain))

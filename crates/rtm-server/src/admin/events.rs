@@ -1,10 +1,6 @@
 //! The call of the API that reads the log of events: as pages, waited for if need be, or as a stream.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -136,5 +132,3 @@ const LIMIT: usize = 1000;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often a stream without events says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// The end of the year 9999, in milliseconds since the Unix epoch.
-const LATEST_MS: u64 = 253_402_300_799_000;

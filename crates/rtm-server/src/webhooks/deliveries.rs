@@ -100,6 +100,19 @@ struct Batch {
     is_hurried: bool,
 }
 
+impl Health {
+    /// Its name, in small letters.
+    #[cfg(feature = "admin")]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Retrying => "retrying",
+            Self::Failing => "failing",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 impl Deliveries {
     /// Of an endpoint that has everything up to this place in the log.
     pub(crate) fn new(batching: Batching, settled_to: u64, seed: u64) -> Self {

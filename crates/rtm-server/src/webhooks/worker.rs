@@ -55,6 +55,7 @@ pub(crate) struct Webhook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     /// It gets all events behind this one again, and whoever said that it is gone is asked again.
+    #[cfg(feature = "admin")]
     Replay { after: u64 },
     /// It keeps where it is, and ends.
     Stop,
@@ -196,6 +197,7 @@ impl Worker {
             };
             tokio::select! {
                 order = self.orders.recv() => match order {
+                    #[cfg(feature = "admin")]
                     Some(Order::Replay { after }) => self.replay(after),
                     Some(Order::Stop) | None => {
                         self.keep().await;
@@ -266,6 +268,7 @@ impl Worker {
         }
     }
 
+    #[cfg(feature = "admin")]
     fn replay(&mut self, after: u64) {
         let config = &self.webhook.config;
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };

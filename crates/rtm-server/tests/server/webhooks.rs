@@ -304,3 +304,61 @@ async fn a_new_endpoint_begins_with_what_happens_from_then_on() {
     endpoint.until_taken("session.ended", "bob").await;
     assert!(!endpoint.taken().iter().any(|event| event["data"]["user_id"] == "alice"));
 }
+
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn an_operator_sees_endpoints_and_has_events_sent_again() {
+    let was_asked = std::sync::atomic::AtomicBool::new(false);
+    let mut endpoint = Endpoint::start(move |events| {
+        let is_bob = events.iter().any(|event| is(event, "user.online", "bob"));
+        if is_bob && !was_asked.swap(true, std::sync::atomic::Ordering::Relaxed) { 410 } else { 200 }
+    })
+    .await;
+    let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
+    let webhook = endpoint.webhook("one");
+    let server = server_with(|config| {
+        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.admin.keys = vec![key];
+        let mut told = HookConfig::new(app_id());
+        told.webhooks = vec![webhook];
+        config.hooks = vec![told];
+    })
+    .await;
+    let admin = server.admin_addrs()[0];
+    let call = async |method: &str, path: &str, body: &str| {
+        let len = body.len();
+        let answer = http(admin, format!(
+            "{method} /admin/v1/projects/{APP}/webhooks{path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\n\
+             Content-Type: application/json\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+        ))
+        .await;
+        (answer.status, answer.json())
+    };
+    comes_and_goes(&server, "alice", "room").await;
+    endpoint.until_taken("session.ended", "alice").await;
+    let first = endpoint.taken()[0]["seq"].as_u64().unwrap();
+    comes_and_goes(&server, "bob", "room").await;
+    endpoint.until("a refusal", |endpoint| endpoint.got().iter().any(|got| got.status == 410)).await;
+    soon("the state is shown", async {
+        while call("GET", "", "").await.1["items"][0]["state"] != "gone" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (_, list) = call("GET", "", "").await;
+    let item = &list["items"][0];
+    assert_eq!((&item["name"], item["last_failure"]["what"].as_str()), (&json!("one"), Some("410 Gone")));
+    let count = |endpoint: &Endpoint| endpoint.taken().iter().filter(|event| is(event, "user.online", "alice")).count();
+    assert_eq!(count(&endpoint), 1);
+    let answer = call("POST", "/one/replay", &format!(r#"{{"after":{}}}"#, first - 1)).await;
+    assert_eq!(answer, (200, json!({ "after": first - 1 })));
+    endpoint.until("the events again", |endpoint| count(endpoint) == 2).await;
+    let answer = call("POST", "/one/replay", r#"{"time":"2020-01-01T00:00:00Z"}"#).await;
+    assert_eq!(answer.0, 200, "{answer:?}");
+    endpoint.until("all events again", |endpoint| count(endpoint) == 3).await;
+    for (path, body, status) in
+        [("/two/replay", r#"{"after":1}"#, 404), ("/one/replay", "{}", 400), ("/one/replay", r#"{"time":"now"}"#, 400)]
+    {
+        assert_eq!(call("POST", path, body).await.0, status, "{path} {body}");
+    }
+}
