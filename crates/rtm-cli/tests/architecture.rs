@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// The walks that the document has to have.
-const WALKS: [&str; 9] = [
+const WALKS: [&str; 10] = [
     "A peer message, both on the native wire",
     "A peer message to the vendor's SDK",
     "A peer message of a back end",
@@ -16,6 +16,7 @@ const WALKS: [&str; 9] = [
     "A history request over HTTP",
     "A scrape",
     "A call of the admin API",
+    "An event for a back end",
 ];
 
 #[test]
