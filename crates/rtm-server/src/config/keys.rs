@@ -6,6 +6,8 @@ use self::ConfigKind::{List, Number, Secret, SecretList, Size, Switch, Text};
 use super::ServerConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::ClusterConfig;
+#[cfg(feature = "webhooks")]
+use crate::webhooks::config::{Hook, HookConfig, HookKind, HookTarget, OnError, WebhookConfig};
 
 /// A key of the configuration.
 #[derive(Debug, Clone)]
@@ -85,6 +87,7 @@ fn is_compiled(name: &str) -> bool {
     let is_in = |sections: &[&str]| sections.iter().any(|section| name.starts_with(section));
     (cfg!(feature = "admin") || !is_in(&["admin."]))
         && (cfg!(feature = "cluster") || !is_in(&["cluster.", "workers"]))
+        && (cfg!(feature = "webhooks") || !is_in(&["project[].webhook", "project[].hook"]))
         && (cfg!(feature = "rest") || !is_in(&["rest.", "project[].rest"]))
 }
 
@@ -102,12 +105,31 @@ fn defaults() -> Vec<(String, String)> {
     {
         config.cluster = Some(ClusterConfig::new(Vec::new()));
     }
+    #[cfg(feature = "webhooks")]
+    for project in &config.projects {
+        let mut told = HookConfig::new(project.app_id.clone());
+        let target = || HookTarget::new("", Vec::new());
+        told.webhooks = vec![WebhookConfig::new("", target())];
+        told.hooks = vec![Hook::new(HookKind::AuthorizeLogin, target(), OnError::Deny)];
+        config.hooks.push(told);
+    }
     let mut entries = config.entries();
-    entries.retain(|(key, _)| key != "project[0].app_id");
+    entries.retain(|(key, _)| !NEEDED.contains(&key.as_str()));
     entries
 }
 
 type Row = (&'static str, ConfigKind, bool, &'static str);
+
+/// What each of its tables has to say.
+const NEEDED: [&str; 7] = [
+    "project[0].app_id",
+    "project[0].webhook[0].name",
+    "project[0].webhook[0].url",
+    "project[0].webhook[0].channel_prefix",
+    "project[0].hook[0].type",
+    "project[0].hook[0].url",
+    "project[0].hook[0].on_error",
+];
 
 /// Stands for a row for each call.
 const LIMITS: &str = "project[].limits";
@@ -232,6 +254,48 @@ const KEYS: &[Row] = &[
         true,
         "The SHA-256 of its secret, as rtm admin new-rest-key prints it.",
     ),
+    (
+        "project[].webhook[].name",
+        Text,
+        true,
+        "The name of an endpoint that is told what happens; how far it is, is kept under it.",
+    ),
+    ("project[].webhook[].url", Text, true, "Where it is."),
+    (
+        "project[].webhook[].secrets",
+        SecretList,
+        true,
+        "What requests are signed with: whsec_ and base64, two while you replace one.",
+    ),
+    (
+        "project[].webhook[].types",
+        List,
+        true,
+        "The types of events that it gets; all that the log has if there are none.",
+    ),
+    ("project[].webhook[].channel_prefix", Text, true, "Of events of channels only those of channels that begin so."),
+    ("project[].webhook[].batch.max", Number, true, "How many events a request has at most."),
+    ("project[].webhook[].batch.wait", Text, true, "How long an event waits for others."),
+    ("project[].webhook[].format", Text, true, "How events are written: standard or cloudevents."),
+    ("project[].webhook[].timeout", Text, true, "How long an answer may take."),
+    ("project[].webhook[].ca_file", Text, true, "Authorities that are trusted in place of the system's."),
+    ("project[].webhook[].client_certificate", Text, true, "A certificate to show to it."),
+    ("project[].webhook[].client_key", Text, true, "The key of that certificate."),
+    ("project[].webhook[].allow_private", Switch, true, "Whether it may be in a private network or on this machine."),
+    (
+        "project[].hook[].type",
+        Text,
+        true,
+        "What a back end is asked about: authorize_login, authorize_join or filter_message.",
+    ),
+    ("project[].hook[].url", Text, true, "Where it is."),
+    ("project[].hook[].secrets", SecretList, true, "What requests are signed with."),
+    ("project[].hook[].timeout", Text, true, "How long an answer may take, at most 5s."),
+    ("project[].hook[].on_error", Text, true, "What holds without an answer: allow or deny."),
+    ("project[].hook[].ca_file", Text, true, "Authorities that are trusted in place of the system's."),
+    ("project[].hook[].client_certificate", Text, true, "A certificate to show to it."),
+    ("project[].hook[].client_key", Text, true, "The key of that certificate."),
+    ("project[].hook[].allow_private", Switch, true, "Whether it may be in a private network or on this machine."),
     ("project[].settings.unreachable_after", Text, true, "Silence after which a user is unreachable."),
     ("project[].settings.offline_after", Text, true, "Silence after which a user is offline."),
     ("project[].settings.resume_within", Text, true, "Silence after which a session cannot be resumed."),
