@@ -24,6 +24,7 @@ export async function startProxies(rtm) {
     start({ ...common, name: "nginx that does not pass Host on", kind: nginx, advertise: true, leaveOut: /^ *proxy_set_header Host .*\n/m }),
     start({ ...common, name: "nginx with HTTP/1.0", kind: nginx, leaveOut: /^ *proxy_http_version .*\n/m, upgrades: false }),
     start({ ...common, name: "haproxy", kind: haproxy }),
+    start({ ...common, name: "haproxy that sends PROXY headers", kind: haproxy, proxyHeader: true, leaveOut: /^ *option forwardfor\n/m }),
     start({ ...common, name: "caddy", kind: caddy }),
   ]);
   return {
@@ -44,9 +45,10 @@ function put(text, replacements) {
   return text;
 }
 
-async function start({ rtm, folder, block, certificate, name, kind, advertise = false, leaveOut, upgrades = true }) {
+async function start({ rtm, folder, block, certificate, name, kind, advertise = false, proxyHeader = false, leaveOut, upgrades = true }) {
   const home = await mkdtemp(join(folder, `${kind.name}-`)), port = await freePort();
   let config = put(block("toml"), [['"127.0.0.1:8080"', '"127.0.0.1:0"']]);
+  if (proxyHeader) config = put(config, [['["127.0.0.1:0"]', '[{ address = "127.0.0.1:0", proxy_protocol = "required" }]']]);
   if (advertise) config = `advertise = "localhost:${port}"\n${config}`;
   config += `\n[[project]]\napp_id = "${APP_ID}"\n\n[[project]]\napp_id = "${SECURE_APP_ID}"\ncertificates = ["${CERTIFICATE}"]\n`;
   const file = join(home, "rtm.toml");
@@ -57,6 +59,7 @@ async function start({ rtm, folder, block, certificate, name, kind, advertise = 
   let text = await kind.configure(block(kind.name), given);
   if (leaveOut && !leaveOut.test(text)) throw new Error(`docs/proxies.md has no line like ${leaveOut}`);
   if (leaveOut) text = text.replace(leaveOut, "");
+  if (proxyHeader) text = put(text, [[" check", " check send-proxy-v2"]]);
   const path = join(home, kind.file);
   await writeFile(path, text);
   const log = [];

@@ -235,7 +235,7 @@ impl Args {
     fn configuration(&self) -> anyhow::Result<(ServerConfig, Vec<String>)> {
         let (mut config, unknown) = read(self.config.as_deref())?;
         if !self.listen.is_empty() {
-            config.listen.clone_from(&self.listen);
+            config.listen = self.listen.iter().cloned().map(Into::into).collect();
         }
         if config.listen.is_empty() {
             config.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)).into());

@@ -9,6 +9,7 @@ use super::{
     Core, Now, StateKey, StateValue, StoreWork,
     arena::SessionKey,
     attributes::{Edit, Kept, SizedAttributes, Written},
+    channel::too_many_channels,
     jobs::Waiting,
     notes::Asker,
 };
@@ -115,6 +116,9 @@ impl Core {
         let in_all = self.channel_attribute_bytes + self.writes.bytes - old_bytes + bytes;
         if in_all > self.config.settings.channel_attributes_bytes && bytes > old_bytes {
             return Err(Refusal::new(ErrorKind::Failure, "the project holds as many channel attributes as it may"));
+        }
+        if bytes > old_bytes && self.has_no_room_for(&channel_id) {
+            return Err(too_many_channels());
         }
         let value = ChannelAttributes::new(attributes, revision.next());
         let work = StoreWork::Put {

@@ -15,6 +15,7 @@ use super::{
     attributes::SizedAttributes,
     away::ChannelNews,
     cluster::Mark,
+    counters::Quota,
     directory::{Directory, Named},
     jobs::Waiting,
     memberships::Memberships,
@@ -98,6 +99,10 @@ impl Core {
         if session.memberships.len() >= limits::JOINED_CHANNELS {
             return Some(Err(Refusal::new(ErrorKind::ExceedLimit, "a client can be in at most 20 channels")));
         }
+        if self.has_no_room_for(&join.channel_id) {
+            return Some(Err(too_many_channels()));
+        }
+        let session = self.hub.sessions.get_mut(key)?;
         // A client that comes back joins its channels again by itself: that was not asked for.
         if !session.awaits_join(&join.channel_id) {
             let allowed = session.budgets.try_same_channel(&self.config.limits, &join.channel_id, now_since_start);
@@ -112,6 +117,16 @@ impl Core {
             None => self.become_member(now, asker, channel),
         }
         None
+    }
+
+    /// Whether the project has as many channels as it may have, and this would be one more.
+    pub(super) fn has_no_room_for(&mut self, channel_id: &ChannelId) -> bool {
+        let most = self.config.quotas.max_channels;
+        let is_beyond = most != 0 && self.channels.len() >= most && self.channels.find(channel_id).is_none();
+        if is_beyond {
+            self.hub.counters.beyond(Quota::Channels);
+        }
+        is_beyond
     }
 
     /// A session that is a member becomes one for all others too.
@@ -525,4 +540,9 @@ impl Core {
             self.forget_channel_attributes(channel.id, &store);
         }
     }
+}
+
+/// The project has as many channels as it may have.
+pub(super) fn too_many_channels() -> Refusal {
+    Refusal::new(ErrorKind::ExceedLimit, "the project has as many channels as it may have (max_channels)")
 }

@@ -27,6 +27,8 @@ pub struct ProjectConfig {
     pub rest: RestAccess,
     /// What the log of events has.
     pub events: EventSettings,
+    /// How much of a server the project may take.
+    pub quotas: Quotas,
 }
 
 /// What the log of events has, and for how long.
@@ -52,6 +54,16 @@ impl Default for EventSettings {
             keep_count: 1_000_000,
         }
     }
+}
+
+/// How much of a server a project may take; of each server, where several serve it. 0, the default: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Quotas {
+    /// The most connections. Beyond them a login is refused, unless its user has a session already.
+    pub max_connections: usize,
+    /// The most channels with members or attributes. Beyond them nobody joins another, and none gets attributes.
+    pub max_channels: usize,
 }
 
 /// Who may use the REST API of a project, and how often. Without a key nobody may.
@@ -140,6 +152,7 @@ impl ProjectConfig {
             settings: Settings::default(),
             rest: RestAccess::default(),
             events: EventSettings::default(),
+            quotas: Quotas::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub struct Counters {
     calls: Counts<{ CallName::ALL.len() }>,
     refused_calls: Counts<{ RefusedCall::ALL.len() }>,
     logins: Counts<{ LoginResult::ALL.len() }>,
+    quotas: Counts<{ Quota::ALL.len() }>,
     outcomes: Counts<{ OUTCOMES.len() }>,
     receipts: Histogram,
     members: Histogram,
@@ -64,6 +65,29 @@ pub enum RefusedCall {
     Failure,
     /// Anything else.
     Other,
+}
+
+/// What a project may have so much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Quota {
+    /// Connections.
+    Connections,
+    /// Channels.
+    Channels,
+}
+
+impl Quota {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Connections, Self::Channels];
+
+    /// Its name, as metrics have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Channels => "channels",
+        }
+    }
 }
 
 /// How many values there were of each size. The upper bound of each class is twice that of the one before.
@@ -214,6 +238,19 @@ impl Counters {
     /// Calls that were answered with a refusal.
     pub fn refused_calls(&self) -> impl Iterator<Item = (RefusedCall, u64)> {
         RefusedCall::ALL.into_iter().zip(self.refused_calls.0)
+    }
+
+    /// What was refused since the project has as much of it as it may have.
+    pub fn quotas(&self) -> impl Iterator<Item = (Quota, u64)> {
+        Quota::ALL.into_iter().zip(self.quotas.0)
+    }
+
+    /// Something is refused for a quota.
+    pub(super) fn beyond(&mut self, quota: Quota) {
+        let place = Quota::ALL.iter().position(|known| *known == quota);
+        if let Some(count) = place.and_then(|place| self.quotas.0.get_mut(place)) {
+            *count += 1;
+        }
     }
 
     /// Logins by what became of them.

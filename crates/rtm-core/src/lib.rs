@@ -152,8 +152,8 @@ use self::{
 };
 
 pub use admin_calls::{AdminAnswer, AdminCall, DeletedData, Restriction};
-pub use config::{EventSettings, InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings};
-pub use counters::{Counters, Histogram, LoginResult, RefusedCall};
+pub use config::{EventSettings, InvalidRestKey, ProjectConfig, Quotas, RestAccess, RestKey, RestRights, Settings};
+pub use counters::{Counters, Histogram, LoginResult, Quota, RefusedCall};
 pub use draining::Remaining;
 pub use event_log::{EventFigures, EventLogStart};
 pub use event_reads::{EventAnswer, EventPage, EventQuery, NumberedEvent};

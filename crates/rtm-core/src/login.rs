@@ -16,7 +16,7 @@ use super::{
     ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
     auth::TokenLife,
-    counters::LoginResult,
+    counters::{LoginResult, Quota},
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
     session::Session,
@@ -301,6 +301,12 @@ impl Core {
             }
             result => result?,
         };
+        let most = self.config.quotas.max_connections;
+        if most != 0 && self.hub.conns.len() > most && self.session_of(&user_id).is_none() {
+            self.hub.counters.beyond(Quota::Connections);
+            let what = "the project has as many connections as it may have (max_connections)";
+            return Err(Refusal::new(ErrorKind::TooOften, what));
+        }
         Ok((user_id, life))
     }
 

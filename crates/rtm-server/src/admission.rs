@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -147,7 +147,21 @@ impl Admission {
         slot: OwnedSemaphorePermit,
         now: Instant,
     ) -> Option<Admitted> {
-        let address = address.map(|address| address.to_canonical());
+        self.count(address, Some(slot), now)
+    }
+
+    /// Counts a client whose connection has its room already, as one of a proxy.
+    pub(crate) fn admit_behind(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Admitted> {
+        self.count(Some(address), None, now)
+    }
+
+    fn count(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        slot: Option<OwnedSemaphorePermit>,
+        now: Instant,
+    ) -> Option<Admitted> {
+        let address = address.map(counted);
         let since_start = now.saturating_duration_since(self.start);
         let mut addresses = self.addresses();
         let limits = addresses.limits;
@@ -165,7 +179,7 @@ impl Admission {
         }
         history.open += 1;
         drop(addresses);
-        Some(Admitted { admission: Arc::clone(self), address, slot: Some(slot) })
+        Some(Admitted { admission: Arc::clone(self), address, slot })
     }
 
     fn addresses(&self) -> MutexGuard<'_, Addresses> {
@@ -196,7 +210,7 @@ impl Admission {
 }
 
 impl Admitted {
-    /// The address, as people write it.
+    /// The address that is counted, as people write it: of IPv6 the first 64 bits.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address
     }
@@ -243,6 +257,14 @@ impl Admitted {
     /// What [`Admission::unlocked`] waits at.
     pub(crate) fn admission(&self) -> Weak<Admission> {
         Arc::downgrade(&self.admission)
+    }
+}
+
+/// The address that a client counts as. A network of IPv6 has at least as many as `/64`: who has one has all of them.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
     }
 }
 
@@ -415,6 +437,16 @@ mod tests {
         assert_eq!(refused, News { suppressed: Some(0), locks: None });
         assert_eq!(first.login_refused(ErrorKind::InvalidToken, now), News::default());
         assert!(second.may_login(now));
+    }
+
+    #[tokio::test]
+    async fn a_network_of_ipv6_counts_as_one_address() {
+        let now = Instant::now();
+        let admission = Arc::new(Admission::new(AdmissionLimits { connections_per_address: 1, ..OPEN }, now));
+        let first = connect(&admission, "2001:db8:1:2::1", now).await.unwrap();
+        assert_eq!(first.address(), Some("2001:db8:1:2::".parse().unwrap()));
+        assert!(connect(&admission, "2001:db8:1:2:ffff::2", now).await.is_none());
+        assert!(connect(&admission, "2001:db8:1:3::1", now).await.is_some());
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ mod watch;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use rtm_codec::AppId;
 use rtm_core::cluster::{MembershipConfig, Node, NodeConfig, NodeName, PostConfig};
 use tokio::{
     sync::{
@@ -60,15 +61,17 @@ pub(crate) use figures::Figures;
 pub(crate) struct Mail {
     parcels: (UnboundedSender<Parcels>, UnboundedReceiver<Parcels>),
     jobs: (UnboundedSender<Job>, UnboundedReceiver<Job>),
+    orders: (UnboundedSender<Order>, UnboundedReceiver<Order>),
     /// How many cores each project has.
     workers: u16,
 }
 
 /// The way to the node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mailbox {
     parcels: UnboundedSender<Parcels>,
     jobs: UnboundedSender<Job>,
+    orders: UnboundedSender<Order>,
 }
 
 /// The node that a server is.
@@ -83,12 +86,13 @@ pub(crate) struct Member {
 
 impl Mail {
     pub(crate) fn new(workers: u16) -> Self {
-        Self { parcels: unbounded_channel(), jobs: unbounded_channel(), workers }
+        Self { parcels: unbounded_channel(), jobs: unbounded_channel(), orders: unbounded_channel(), workers }
     }
 
     /// Where it is put.
     pub(crate) fn mailbox(&self) -> Mailbox {
-        Mailbox { parcels: self.parcels.0.clone(), jobs: self.jobs.0.clone() }
+        let (parcels, jobs, orders) = (self.parcels.0.clone(), self.jobs.0.clone(), self.orders.0.clone());
+        Mailbox { parcels, jobs, orders }
     }
 }
 
@@ -96,6 +100,21 @@ impl Mailbox {
     /// The way for the core in this place.
     pub(crate) fn link(&self, place: usize) -> Link {
         Link::Node { place, parcels: self.parcels.clone(), jobs: self.jobs.clone() }
+    }
+
+    /// The node serves one project more: its cores have the places behind all others.
+    pub(crate) fn serve(&self, cores: Vec<Arc<Project>>) {
+        let _ = self.orders.send(Order::Serve(cores));
+    }
+
+    /// The node does not serve a project any more.
+    pub(crate) fn forget(&self, app_id: AppId) {
+        let _ = self.orders.send(Order::Forget(app_id));
+    }
+
+    /// Projects go by other terms.
+    pub(crate) fn say_terms(&self) {
+        let _ = self.orders.send(Order::SayTerms);
     }
 }
 
@@ -147,10 +166,10 @@ impl Member {
         membership.workers = mail.workers;
         let mut post = PostConfig::default();
         post.payload_bytes = post.payload_bytes.min(connections.payload_bytes());
-        let (orders, obeyed) = unbounded_channel();
+        let (orders, obeyed) = mail.orders;
         let (place, seen) = latest::channel(Place::Joining);
         let figures = Arc::<Figures>::default();
-        let jobs = serve_jobs(mail.jobs.1, projects.clone(), Arc::clone(&engine));
+        let jobs = serve_jobs(mail.jobs.1, Arc::clone(&engine));
         let driver = Driver::new(Gear {
             node: Node::new(NodeConfig { membership, post }, seed, now()),
             bus,

@@ -13,6 +13,7 @@ mod values;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
+use ipnet::IpNet;
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 #[cfg(feature = "cluster")]
@@ -29,6 +30,7 @@ use crate::cluster::config::ClusterConfig;
 use crate::webhooks::config::HookConfig;
 use crate::{
     address::{InvalidAddress, ListenAddress, host_and_port},
+    client_address::ClientAddress,
     error::ConfigError,
     tls::TlsConfig,
 };
@@ -59,7 +61,7 @@ pub use keys::{ConfigKey, ConfigKind};
 #[non_exhaustive]
 pub struct ServerConfig {
     /// The addresses to listen on. Each serves everything.
-    pub listen: Vec<ListenAddress>,
+    pub listen: Vec<ListenerConfig>,
     /// The public address that the gateway of the vendor's wire sends clients to. By default the one that they
     /// asked.
     pub advertise: Option<Advertise>,
@@ -104,10 +106,43 @@ pub struct ServerConfig {
     /// After this many refused logins from one address, the server refuses all logins from it for a while, so that
     /// nobody can try out tokens (120 in 60 s).
     pub refused_logins_per_address: CallLimit,
+    /// From so much resident memory of the process on, logins are refused until it is less: clients come back later, and others stay.
+    /// Looked at each second, on Linux. By default there is no limit.
+    pub max_memory: Option<usize>,
+    /// The networks of proxies that are believed what they say of their clients. By default nobody is.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What of a request that comes from them tells the address of its client ([`ClientAddress::Peer`]). Limits by address, the
+    /// log and the admin API go by that address.
+    pub client_address: ClientAddress,
     /// How the program logs, which is the program's to do.
     pub log: LogConfig,
     /// The projects, each with its own users, channels and rules.
     pub projects: Vec<ProjectConfig>,
+}
+
+/// Where a server listens, and what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerConfig {
+    /// The address.
+    pub address: ListenAddress,
+    /// Whether TLS is spoken there: if there is a certificate ([`ServerConfig::tls`]), unless this says otherwise.
+    pub tls: Option<bool>,
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2. Then only
+    /// [trusted proxies](ServerConfig::trusted_proxies) may connect.
+    pub proxy_protocol: bool,
+}
+
+impl From<ListenAddress> for ListenerConfig {
+    fn from(address: ListenAddress) -> Self {
+        Self { address, tls: None, proxy_protocol: false }
+    }
+}
+
+impl From<SocketAddr> for ListenerConfig {
+    fn from(address: SocketAddr) -> Self {
+        ListenAddress::from(address).into()
+    }
 }
 
 /// How a program logs.
@@ -229,6 +264,18 @@ impl ServerConfig {
 
 impl ServerConfig {
     fn check_tls(&self) -> Result<(), ConfigError> {
+        for (at, listener) in self.listen.iter().enumerate() {
+            if listener.tls == Some(true) && self.tls.is_none() {
+                return Err(ConfigError::value(format!("listen[{at}].tls"), "there is no certificate: add [tls]"));
+            }
+            if listener.proxy_protocol && self.trusted_proxies.is_empty() {
+                let what = "only proxies in trusted_proxies may connect there, and there is none";
+                return Err(ConfigError::value(format!("listen[{at}].proxy_protocol"), what));
+            }
+        }
+        if self.client_address != ClientAddress::Peer && self.trusted_proxies.is_empty() {
+            return Err(ConfigError::value("client_address", "only trusted_proxies are believed, and there is none"));
+        }
         let all = [("tls", self.tls.as_ref())];
         #[cfg(feature = "admin")]
         let all = all.into_iter().chain([("admin.tls", self.admin.tls.as_ref())]);
@@ -242,7 +289,7 @@ impl ServerConfig {
 
     /// Nothing listens twice at one port.
     fn check_ports(&self) -> Result<(), ConfigError> {
-        let all = self.listen.iter().enumerate().map(|(at, address)| (format!("listen[{at}]"), address));
+        let all = self.listen.iter().enumerate().map(|(at, listener)| (format!("listen[{at}]"), &listener.address));
         #[cfg(feature = "admin")]
         let all = {
             let admin = self.admin.listen.iter().enumerate();
@@ -284,6 +331,9 @@ impl Default for ServerConfig {
             max_connections_per_address: 0,
             connects_per_address: CallLimit::UNLIMITED,
             refused_logins_per_address: CallLimit::new(120, Duration::from_secs(60)),
+            max_memory: None,
+            trusted_proxies: Vec::new(),
+            client_address: ClientAddress::default(),
             log: LogConfig::default(),
             projects: Vec::new(),
         }

@@ -68,7 +68,7 @@ impl ServerHandle {
             debug!(%remote, "too many connections from this address");
             return Err(NotServed::TooMany);
         };
-        let guest = Arc::new(Guest { remote, is_spare: false, admitted });
+        let guest = Arc::new(Guest { remote, is_spare: false, admitted, carrier: None });
         let connection = Arc::clone(shared);
         let is_running = shared.tasks.spawn(async move {
             http::serve(Stream::Other(Box::pin(io)), connection, guest).await;

@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     error::Error,
+    net::IpAddr,
     pin::pin,
     sync::{Arc, OnceLock, atomic::Ordering},
 };
@@ -37,6 +38,7 @@ use crate::{
     counted::Counted,
     project::Project,
     refusals::{login_refused, too_many_refused},
+    remote::Remote,
     shared::{Guest, Shared},
     socket::Socket,
     stream::Stream,
@@ -104,6 +106,7 @@ fn is_kept<B>(_: &Response<B>) -> bool {
 /// One request and its answer: what a connection is before it is a WebSocket one, or all that it is.
 pub(crate) struct Exchange {
     shared: Arc<Shared>,
+    /// The other side of the connection.
     guest: Arc<Guest>,
     /// The answer that holds stored messages, if it does.
     handed_out: OnceLock<(Arc<Project>, HttpId)>,
@@ -125,27 +128,52 @@ impl Exchange {
         B: Body + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let behind = match self.client(&request) {
+            Ok(client) => client,
+            Err(address) => {
+                debug!(remote = %address, "too many connections from this address");
+                let mut response =
+                    text(StatusCode::TOO_MANY_REQUESTS, "there are too many connections from this address\n");
+                response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                return response;
+            }
+        };
+        let guest = behind.as_ref().unwrap_or(&self.guest);
         let mut response = match check(&request) {
             Err((status, what)) => {
-                debug!(remote = %self.guest.remote, %status, "a request is refused: {}", what.trim_end());
+                debug!(remote = %guest.remote, %status, "a request is refused: {}", what.trim_end());
                 text(status, what)
             }
-            Ok(()) if self.guest.is_spare && request.uri().path() != HEALTH => {
+            Ok(()) if guest.is_spare && request.uri().path() != HEALTH => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "the server has no descriptors left for this connection\n")
             }
-            Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request),
+            Ok(()) if is_websocket(request.headers()) => return self.open_websocket(request, guest),
             #[cfg(feature = "rest")]
             Ok(()) if request.method() != Method::OPTIONS && rest::is_for(&self.shared, &request) => {
-                rest::answer(&self.shared, &self.guest, request).await
+                rest::answer(&self.shared, guest, request).await
             }
-            Ok(()) => self.request(request).await,
+            Ok(()) => self.request(request, guest).await,
         };
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
     }
 
+    /// The client of a request that comes by a trusted proxy, if it names that; or its address, if it may not come in.
+    fn client<B>(&self, request: &Request<B>) -> Result<Option<Arc<Guest>>, IpAddr> {
+        let Some(peer) = self.guest.remote.address else { return Ok(None) };
+        let live = self.shared.live();
+        if !live.proxies.asks_headers_of(peer.ip()) {
+            return Ok(None);
+        }
+        let client = live.proxies.client(peer.ip(), request.headers());
+        let admitted = self.shared.admission.admit_behind(client, instant()).ok_or(client)?;
+        let remote = Remote { address: Some((client, 0).into()), ..self.guest.remote };
+        let is_spare = self.guest.is_spare;
+        Ok(Some(Arc::new(Guest { remote, is_spare, admitted, carrier: Some(Arc::clone(&self.guest)) })))
+    }
+
     /// Turns the connection into a WebSocket one, with a task of its own.
-    fn open_websocket<B>(&self, mut request: Request<B>) -> Response<Full<Bytes>> {
+    fn open_websocket<B>(&self, mut request: Request<B>, guest: &Arc<Guest>) -> Response<Full<Bytes>> {
         // The HTTP server of an application may not be able to.
         let is_possible = request.extensions().get::<OnUpgrade>().is_some();
         let upgrade = hyper::upgrade::on(&mut request);
@@ -153,16 +181,16 @@ impl Exchange {
         let asked = if is_possible { asked } else { asked.and(Err((StatusCode::UPGRADE_REQUIRED, CANNOT_UPGRADE))) };
         match asked {
             Ok((wire, accept)) => {
-                let (shared, guest) = (Arc::clone(&self.shared), Arc::clone(&self.guest));
+                let (shared, guest) = (Arc::clone(&self.shared), Arc::clone(guest));
                 self.shared.tasks.spawn(upgraded(upgrade, wire, shared, guest));
                 switch(wire, accept)
             }
             Err((status, what)) => {
                 if request.version() < Version::HTTP_11 {
                     // A proxy's fault, which nobody but the operator can heal.
-                    self.shared.old_handshakes.warn(format_args!("{}: {}", self.guest.remote, what.trim_end()));
+                    self.shared.old_handshakes.warn(format_args!("{}: {}", guest.remote, what.trim_end()));
                 }
-                debug!(remote = %self.guest.remote, %status, "a handshake is refused: {}", what.trim_end());
+                debug!(remote = %guest.remote, %status, "a handshake is refused: {}", what.trim_end());
                 let mut response = text(status, what);
                 let headers = response.headers_mut();
                 if status == StatusCode::UPGRADE_REQUIRED {
@@ -174,7 +202,7 @@ impl Exchange {
         }
     }
 
-    async fn request<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    async fn request<B>(&self, request: Request<B>, guest: &Guest) -> Response<Full<Bytes>>
     where
         B: Body + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -193,14 +221,14 @@ impl Exchange {
                 }
                 Ok(()) => text(StatusCode::OK, "ok\n"),
             },
-            (&Method::POST, Some(endpoint)) => self.gateway(endpoint, request).await,
+            (&Method::POST, Some(endpoint)) => self.gateway(endpoint, request, guest).await,
             (_, Some(_)) => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
                 response
             }
             (&Method::GET, None) if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) => {
-                self.shared.old_handshakes.warn(format_args!("{}: {}", self.guest.remote, NO_UPGRADE.trim_end()));
+                self.shared.old_handshakes.warn(format_args!("{}: {}", guest.remote, NO_UPGRADE.trim_end()));
                 let mut response = text(StatusCode::UPGRADE_REQUIRED, NO_UPGRADE);
                 response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 response
@@ -210,7 +238,7 @@ impl Exchange {
     }
 
     /// Reads the body, whatever its type is said to be, and answers with a code.
-    async fn gateway<B>(&self, endpoint: Endpoint, request: Request<B>) -> Response<Full<Bytes>>
+    async fn gateway<B>(&self, endpoint: Endpoint, request: Request<B>, guest: &Guest) -> Response<Full<Bytes>>
     where
         B: Body + Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -231,16 +259,16 @@ impl Exchange {
         let answer = match GatewayRequest::decode(endpoint, &body) {
             Ok(request) => {
                 login = Asker::of(&request, &self.shared);
-                self.ask(request, host.as_deref()).await
+                self.ask(request, host.as_deref(), guest).await
             }
             Err(refusal) => Err(refusal),
         };
         let answer = answer.unwrap_or_else(|refusal| {
-            debug!(remote = %self.guest.remote, "a request is refused: {refusal}");
+            debug!(remote = %guest.remote, "a request is refused: {refusal}");
             if endpoint == Endpoint::Gateway {
                 let Asker { project, user_id } = &login;
                 let user_id = user_id.as_ref().map(UserId::as_str);
-                login_refused(&self.shared, &self.guest, project.as_deref(), user_id, &refusal);
+                login_refused(&self.shared, guest, project.as_deref(), user_id, &refusal);
             }
             GatewayAnswer::Refused(refusal.kind)
         });
@@ -252,23 +280,24 @@ impl Exchange {
     }
 
     /// Asks the project, and adds to its answer what only a listener knows: where clients reach this server.
-    async fn ask(&self, request: GatewayRequest, host: Option<&str>) -> Result<GatewayAnswer, Refusal> {
-        if !self.guest.admitted.may_login(instant()) {
+    async fn ask(&self, request: GatewayRequest, host: Option<&str>, guest: &Guest) -> Result<GatewayAnswer, Refusal> {
+        if !guest.admitted.may_login(instant()) {
             return Err(too_many_refused());
         }
         let Some(project) = self.shared.project(request.app_id(), user_of(&request)) else {
             return Err(ErrorKind::InvalidAppId.into());
         };
-        if !self.shared.is_serving() {
+        let is_full = matches!(request, GatewayRequest::Connect { .. }) && self.shared.memory.refuses();
+        if !self.shared.is_serving() || !project.is_open() || is_full {
             return Ok(GatewayAnswer::TryAgain);
         }
-        let tls = self.guest.remote.is_tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
+        let tls = guest.remote.is_tls || matches!(request, GatewayRequest::Connect { tls: true, .. });
         let (id, mut answer) = project.ask(request).await;
         match &mut answer {
             Ok(GatewayAnswer::Connect { addresses, .. }) => {
                 let advertise = self.shared.live().advertise.clone();
                 let advertise = advertise.or_else(|| Advertise::from_host(host, tls));
-                let advertise = advertise.or_else(|| self.guest.remote.local.map(Advertise::from));
+                let advertise = advertise.or_else(|| guest.remote.local.map(Advertise::from));
                 let Some(Advertise { host, port }) = advertise else {
                     return Err(Refusal::new(ErrorKind::InvalidArgument, "the request does not name a host"));
                 };

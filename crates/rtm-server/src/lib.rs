@@ -33,6 +33,8 @@ mod address;
 mod admin;
 mod admission;
 mod bind;
+#[doc(hidden)]
+pub mod client_address;
 mod clock;
 #[cfg(feature = "cluster")]
 mod cluster;
@@ -50,6 +52,7 @@ mod http;
 mod link;
 mod listener;
 mod live;
+mod memory;
 #[cfg(feature = "http")]
 mod mounted;
 mod outbox;
@@ -81,6 +84,7 @@ pub use admin::{
     config::{AdminConfig, AdminKey, AdminRole, UnknownRole},
     log::LogControl,
 };
+pub use client_address::{ClientAddress, UnknownClientAddress};
 #[cfg(feature = "cluster")]
 pub use cluster::{
     ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, ClusterProbe, ClusterStatus, ClusterStore,
@@ -88,9 +92,12 @@ pub use cluster::{
 };
 #[cfg(feature = "rest")]
 pub use config::RestConfig;
-pub use config::{Advertise, ConfigKey, ConfigKind, LogConfig, LogFormat, ServerConfig, UnknownLogFormat};
+pub use config::{
+    Advertise, ConfigKey, ConfigKind, ListenerConfig, LogConfig, LogFormat, ServerConfig, UnknownLogFormat,
+};
 pub use error::{ConfigError, ConfigErrorKind, NotChanged, NotServed, ReloadError, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
+pub use ipnet::IpNet;
 #[cfg(feature = "http")]
 pub use mounted::ResponseBody;
 #[cfg(feature = "tower-service")]
@@ -105,7 +112,7 @@ pub use rtm_core as core;
 #[cfg(feature = "cluster")]
 pub use rtm_core::cluster::{InvalidNodeName, NodeName};
 pub use rtm_core::{
-    DeletedData, InvalidRestKey, ProjectConfig, RestAccess, RestKey, RestRights, Settings, store::BackendError,
+    InvalidRestKey, ProjectConfig, Quotas, RestAccess, RestKey, RestRights, Settings, store::BackendError,
 };
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats, reload::Reloaded};

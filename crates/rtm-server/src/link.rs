@@ -1,6 +1,8 @@
 //! The way from a project's core to others of the project: to the node that the server is in a cluster, or to the cores beside
 //! it, where the server is alone.
 
+use std::sync::Arc;
+
 use rtm_codec::UserId;
 use rtm_core::{
     Core,
@@ -8,13 +10,13 @@ use rtm_core::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::floor::Desk;
+use crate::{floor::Desk, project::Project};
 
 /// What the core of the project in this place says to others.
 pub(crate) type Parcels = (usize, Vec<Posting>);
 
 /// What it asks of the engine.
-pub(crate) type Job = (usize, EngineJob);
+pub(crate) type Job = (Arc<Project>, EngineJob);
 
 /// What a project's core has for others goes here, under the project's lock, so that it stays in order.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(crate) enum FromCluster {
 
 impl Link {
     /// Passes on what a core has for others.
-    pub(crate) fn pass_on(&self, core: &mut Core) {
+    pub(crate) fn pass_on(&self, project: &Arc<Project>, core: &mut Core) {
         let mut postings = Vec::new();
         core.take_parcels(&mut postings);
         let mut engine_jobs = Vec::new();
@@ -65,7 +67,7 @@ impl Link {
                     let _ = parcels.send((*place, postings));
                 }
                 for job in engine_jobs {
-                    let _ = jobs.send((*place, job));
+                    let _ = jobs.send((Arc::clone(project), job));
                 }
             }
             Self::Floor(desk) => {

@@ -13,13 +13,16 @@ use std::{
 
 use futures::FutureExt as _;
 use tokio::{
+    io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
 use crate::{
     admission::Admitted,
+    client_address::proxy_header::{ProxyHeader, read as read_proxy_header},
     clock::instant,
     http,
     remote::Remote,
@@ -32,19 +35,51 @@ use crate::{
 pub(crate) fn listen(
     listener: TcpListener,
     accepted: Arc<AtomicU64>,
-    tls: Option<Tls>,
+    door: Door,
     shared: Arc<Shared>,
 ) -> impl Future<Output = ()> {
-    accept(listener, accepted, tls, shared, Reserve::new())
+    accept(listener, accepted, door, shared, Reserve::new())
 }
 
-async fn accept(
-    listener: TcpListener,
-    accepted: Arc<AtomicU64>,
-    tls: Option<Tls>,
-    shared: Arc<Shared>,
-    reserve: Reserve,
-) {
+/// What a listener speaks.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) tls: Option<Tls>,
+    /// Each connection begins with a header of the PROXY protocol.
+    pub(crate) has_proxy_header: bool,
+}
+
+impl Door {
+    /// Lets a connection in that has its room. Those of proxies that name their clients count by these.
+    fn admit(&self, shared: &Shared, peer: SocketAddr, slot: OwnedSemaphorePermit) -> Option<Admitted> {
+        let live = shared.live();
+        let is_trusted = live.proxies.trusts(peer.ip());
+        if self.has_proxy_header && !is_trusted {
+            let what = format_args!("a connection of {peer} is closed: it is not in trusted_proxies");
+            shared.without_proxy_header.warn(what);
+            return None;
+        }
+        let names_clients = self.has_proxy_header || live.proxies.asks_headers_of(peer.ip());
+        shared.admission.admit(Some(peer.ip()).filter(|_| !names_clients), slot, instant())
+    }
+}
+
+/// Reads the header of the PROXY protocol, and nothing behind it. Gives the client, and where it connected to.
+async fn proxy_header(stream: &mut TcpStream) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+    let mut bytes = Vec::new();
+    loop {
+        match read_proxy_header(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+            ProxyHeader::Of(both) => return Ok(both),
+            ProxyHeader::Needs(more) => {
+                let have = bytes.len();
+                bytes.resize(have + more, 0);
+                stream.read_exact(&mut bytes[have..]).await?;
+            }
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, shared: Arc<Shared>, reserve: Reserve) {
     let mut pause = ACCEPT_PAUSE;
     loop {
         if shared.admission.is_full() {
@@ -64,13 +99,13 @@ async fn accept(
                 let spare = reserve.lend();
                 if spare.is_some()
                     && let Some(Ok((stream, address))) = listener.accept().now_or_never()
-                    && let Some(admitted) = shared.admission.admit(Some(address.ip()), slot, instant())
+                    && let Some(admitted) = door.admit(&shared, address, slot)
                 {
-                    let (tls, connection) = (tls.clone(), Arc::clone(&shared));
+                    let (door, connection) = (door.clone(), Arc::clone(&shared));
                     shared.tasks.spawn(async move {
                         // Its descriptor is spare again when it has ended, so it may not take long.
                         let _ =
-                            timeout(SPARE_TIMEOUT, Box::pin(serve(stream, address, admitted, true, tls, connection)))
+                            timeout(SPARE_TIMEOUT, Box::pin(serve(stream, address, admitted, true, door, connection)))
                                 .await;
                         drop(spare);
                     });
@@ -85,30 +120,49 @@ async fn accept(
         pause = ACCEPT_PAUSE;
         shared.has_no_descriptors.store(false, Ordering::Relaxed);
         reserve.refill();
-        let Some(admitted) = shared.admission.admit(Some(address.ip()), slot, instant()) else {
+        let Some(admitted) = door.admit(&shared, address, slot) else {
             debug!(remote = %address, "too many connections from this address");
             continue;
         };
         accepted.fetch_add(1, Ordering::Relaxed);
-        let (tls, connection) = (tls.clone(), Arc::clone(&shared));
+        let (door, connection) = (door.clone(), Arc::clone(&shared));
         shared.tasks.spawn(async move {
-            serve(stream, address, admitted, false, tls, connection).await;
+            serve(stream, address, admitted, false, door, connection).await;
         });
     }
 }
 
 async fn serve(
-    stream: TcpStream,
-    address: SocketAddr,
-    admitted: Admitted,
+    mut stream: TcpStream,
+    mut address: SocketAddr,
+    mut admitted: Admitted,
     is_spare: bool,
-    tls: Option<Tls>,
+    door: Door,
     shared: Arc<Shared>,
 ) {
     // Batches are made here; the kernel's would only delay them.
     let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
-    let Ok(local) = prepared else { return };
-    let stream = match tls {
+    let Ok(mut local) = prepared else { return };
+    let mut carrier = None;
+    if door.has_proxy_header {
+        match timeout(PROXY_TIMEOUT, proxy_header(&mut stream)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some((client, server)))) => {
+                let Some(behind) = shared.admission.admit_behind(client.ip(), instant()) else {
+                    return debug!(remote = %client, "too many connections from this address");
+                };
+                let proxy = std::mem::replace(&mut admitted, behind);
+                let remote = Remote::at(address);
+                carrier = Some(Arc::new(Guest { remote, is_spare, admitted: proxy, carrier: None }));
+                (address, local) = (client, server);
+            }
+            Ok(Err(error)) => {
+                return shared.without_proxy_header.warn(format_args!("a connection of {address} is closed: {error}"));
+            }
+            Err(_) => return debug!(remote = %address, "the header of the PROXY protocol takes too long"),
+        }
+    }
+    let stream = match door.tls {
         None => Stream::Plain(stream),
         Some(tls) => match timeout(shared.live().handshake_timeout, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
@@ -117,7 +171,7 @@ async fn serve(
         },
     };
     let remote = Remote::at(address).local(local).tls(stream.is_tls());
-    http::serve(stream, shared, Arc::new(Guest { remote, is_spare, admitted })).await;
+    http::serve(stream, shared, Arc::new(Guest { remote, is_spare, admitted, carrier })).await;
 }
 
 /// Descriptors that are kept for when there are no others, so that whoever looks after the server still gets an answer.
@@ -172,6 +226,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// How long accepting pauses, at first and at most, when there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How long a proxy may take to say whose a connection is.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many descriptors each listener keeps, how long a connection may use one of them, and what holds them.
 const SPARE: usize = 4;
 const SPARE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ use crate::config::RestConfig;
 #[cfg(feature = "webhooks")]
 use crate::webhooks::endpoints::Webhooks;
 use crate::{
+    client_address::Proxies,
     config::{Advertise, ServerConfig},
     gate::Judges,
     workers::Workers,
@@ -20,6 +21,7 @@ pub(crate) struct Live {
     pub(crate) handshake_timeout: Duration,
     pub(crate) login_timeout: Duration,
     pub(crate) advertise: Option<Advertise>,
+    pub(crate) proxies: Proxies,
     #[cfg(feature = "rest")]
     pub(crate) rest: RestConfig,
     pub(crate) projects: BTreeMap<AppId, Arc<Workers>>,
@@ -37,6 +39,7 @@ impl Live {
             handshake_timeout: config.handshake_timeout,
             login_timeout: config.login_timeout,
             advertise: config.advertise.clone(),
+            proxies: Proxies { trusted: config.trusted_proxies.clone(), told_by: config.client_address },
             #[cfg(feature = "rest")]
             rest: config.rest.clone(),
             projects,

@@ -67,7 +67,8 @@ impl ServerHandle {
         let Some(admitted) = shared.admission.admit(ip, slot, instant()) else {
             return refusal(StatusCode::TOO_MANY_REQUESTS, "there are too many connections from this address\n");
         };
-        let exchange = Exchange::new(Arc::clone(shared), Arc::new(Guest { remote, is_spare: false, admitted }));
+        let exchange =
+            Exchange::new(Arc::clone(shared), Arc::new(Guest { remote, is_spare: false, admitted, carrier: None }));
         let (answer, answered) = oneshot::channel();
         // A task of the server, which ends with it.
         shared.tasks.spawn(async move {

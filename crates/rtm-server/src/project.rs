@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Waker,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -61,6 +64,8 @@ pub(crate) struct Project {
     /// The last event that the core wrote.
     #[cfg(any(feature = "admin", feature = "webhooks"))]
     event_news: watch::Sender<u64>,
+    /// Whether it is served: in a cluster one that was added is when all nodes have it.
+    is_open: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -122,6 +127,7 @@ impl Project {
             refused_logins: AtomicU64::new(0),
             #[cfg(any(feature = "admin", feature = "webhooks"))]
             event_news: watch::Sender::new(0),
+            is_open: AtomicBool::new(true),
         }
     }
 
@@ -144,6 +150,23 @@ impl Project {
     #[cfg(feature = "webhooks")]
     pub(crate) fn is_home_of(&self, name: &str) -> bool {
         self.state().core.is_home_of(name)
+    }
+
+    /// Whether it is served.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// It is served from now on.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
+    }
+
+    /// It is not served before it is opened.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn keep_shut(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
     }
 
     /// The project as one of the same on several nodes.
@@ -492,7 +515,7 @@ impl Project {
             state.answer_event_readers(&self.event_news);
             #[cfg(feature = "cluster")]
             if let Some(link) = &self.link {
-                link.pass_on(&mut state.core);
+                link.pass_on(self, &mut state.core);
             }
             state.wake_all_but(None);
             let next = state.core.next_timeout();

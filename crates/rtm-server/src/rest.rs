@@ -111,7 +111,7 @@ where
     let sender = sender(&route).and_then(|user_id| UserId::new(user_id).ok());
     let project = AppId::new(app_id).ok().and_then(|app_id| shared.project(&app_id, sender.as_ref()));
     let project = project.ok_or_else(|| Refusal::from(ErrorKind::InvalidAppId))?;
-    if !shared.is_serving() {
+    if !shared.is_serving() || !project.is_open() {
         return Err(RestRefusal::Unavailable);
     }
     let caller = caller(request.headers(), &route)?;

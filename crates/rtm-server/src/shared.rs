@@ -18,6 +18,7 @@ use crate::{
     admission::{Admission, Admitted},
     clock::instant,
     live::Live,
+    memory::Memory,
     project::Project,
     remote::Remote,
     tasks::Tasks,
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) draining: Draining,
+    pub(crate) memory: Arc<Memory>,
     /// Whether logins are looked at: in a cluster only while the server is a member.
     pub(crate) is_serving: AtomicBool,
     /// In a cluster: whether it is a member for certain.
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     /// For handshakes that a proxy has spoilt.
     pub(crate) old_handshakes: Seldom,
     pub(crate) out_of_descriptors: Seldom,
+    /// For connections of proxies that do not say whose they are, and of others who are none.
+    pub(crate) without_proxy_header: Seldom,
     /// The number of the next call of the REST API.
     #[cfg(feature = "rest")]
     pub(crate) rest_requests: AtomicU64,
@@ -73,6 +77,9 @@ pub(crate) struct Guest {
     /// It has a descriptor of the last: it may only ask how the server is.
     pub(crate) is_spare: bool,
     pub(crate) admitted: Admitted,
+    /// The proxy's connection that it came on, which takes up the room.
+    #[expect(dead_code, reason = "it is held as long as the client is there")]
+    pub(crate) carrier: Option<Arc<Guest>>,
 }
 
 impl Shared {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::exhaustive_structs, reason = "it is not published")]
 
+mod addresses;
 mod call;
 mod cluster_decode;
 mod connection;
@@ -15,6 +16,7 @@ mod session;
 mod websocket;
 mod websocket_read;
 
+pub use addresses::{forwarded, proxy_header};
 pub use cluster_decode::cluster_decode;
 pub use connection::connection;
 pub use decoders::{
@@ -36,13 +38,15 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "native_client_decode", run: native_client_decode },
     Target { name: "native_server_decode", run: native_server_decode },
     Target { name: "vendor_client_decode", run: vendor_client_decode },
     Target { name: "vendor_server_decode", run: vendor_server_decode },
     Target { name: "vendor_gateway_decode", run: vendor_gateway_decode },
     Target { name: "rest_decode", run: rest_decode },
+    Target { name: "proxy_header", run: proxy_header },
+    Target { name: "forwarded", run: forwarded },
     Target { name: "token", run: token },
     Target { name: "cluster_decode", run: cluster_decode },
     Target { name: "connection", run: connection },

@@ -1,12 +1,14 @@
 //! `rtm` from outside, as people and scripts use it.
 #![allow(clippy::unwrap_used, reason = "a panic is the failure itself")]
 
+mod addresses;
 mod admin;
 mod bench;
 mod config;
 #[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]
 mod nats;
+mod quotas;
 mod reload;
 mod serve;
 mod store;

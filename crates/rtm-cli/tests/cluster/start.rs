@@ -199,3 +199,70 @@ async fn nodes_that_serve_different_projects_say_so() {
     says(third, "does not serve").await;
     assert_eq!(nodes.log(0).matches("serves something else").count(), 1);
 }
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn an_added_project_is_served_when_all_nodes_have_it() {
+    let other = "fedcba9876543210fedcba9876543210";
+    let mut nodes = Nodes::new(1).await;
+    let files: Vec<_> = (0..2).map(|at| nodes.nats.directory().join(format!("node-{at}.toml"))).collect();
+    let urls = nodes.nats.urls();
+    for file in &files {
+        std::fs::write(file, "drain_time = '5s'\n").unwrap();
+        nodes.add(&urls, &["--config", file.to_str().unwrap()]).await;
+    }
+    let add = |nodes: &Nodes, at: usize| {
+        std::fs::write(&files[at], format!("[[project]]\napp_id = \"{other}\"\n")).unwrap();
+        nodes.signal(at, "HUP");
+    };
+    let logs = async |nodes: &Nodes, at: usize, line: &str| {
+        for _ in 0..200 {
+            if nodes.log(at).contains(line) {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{line:?} is not in the log of node {at}: {}", nodes.log(at));
+    };
+    add(&nodes, 0);
+    logs(&nodes, 0, &format!("the project {other} is not served before these nodes have it too: node-1")).await;
+    let send = |nodes: &Nodes, at: usize, patience: &str| {
+        let gateway = format!("http://127.0.0.1:{}", nodes.port(at));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+        command.args(["send", "--gateway", &gateway, "--app-id", other, "--uid", "alice", "--timeout", patience]);
+        command.args(["--offline", "--to", "bob", "hi"]).env_remove("RTM_LOG").output().unwrap()
+    };
+    says(&send(&nodes, 0, "1s"), &["alice cannot log in"]);
+    add(&nodes, 1);
+    for at in 0..2 {
+        logs(&nodes, at, &format!("the project {other} is served: all members of the cluster have it")).await;
+    }
+    let sent = send(&nodes, 0, "10s");
+    assert!(sent.status.success(), "{sent:?}");
+    // Each node knows what the other does for it.
+    let gateway = format!("http://127.0.0.1:{}", nodes.port(1));
+    let mut bob = Command::new("timeout");
+    bob.args([
+        "-s",
+        "KILL",
+        "5",
+        env!("CARGO_BIN_EXE_rtm"),
+        "listen",
+        "--gateway",
+        &gateway,
+        "--app-id",
+        other,
+        "--uid",
+        "bob",
+    ]);
+    let heard = spawn_blocking(move || bob.output().unwrap()).await.unwrap();
+    assert!(String::from_utf8_lossy(&heard.stdout).contains("\"hi\""), "{heard:?}");
+
+    std::fs::write(&files[0], "drain_time = '5s'\n").unwrap();
+    nodes.signal(0, "HUP");
+    logs(&nodes, 0, "with another project[fedcba98").await;
+    let refused = send(&nodes, 0, "2s");
+    assert!(!refused.status.success(), "{refused:?}");
+    let sent = send(&nodes, 1, "10s");
+    assert!(sent.status.success(), "the other node still serves it: {sent:?}");
+}

@@ -19,6 +19,7 @@ mod messages;
 mod moving;
 mod offline;
 mod presence;
+mod quotas;
 mod random;
 mod reconfigure;
 mod rest;

@@ -56,6 +56,7 @@ impl Admin {
             (is_failing, "store"),
             (has_no_descriptors, "fds"),
             (is_refused, "tls"),
+            (shared.memory.is_short(), "memory"),
             (!is_certain, "cluster"),
         ];
         reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()

@@ -12,7 +12,7 @@ use axum::{
 };
 use rtm_codec::{AppId, SendOutcome, Wire};
 use rtm_core::store::BackendStats;
-use rtm_core::{Census, Counters, EventFigures, Histogram, Stats};
+use rtm_core::{Census, Counters, EventFigures, Histogram, Quotas, Stats};
 use tokio::{task::yield_now, time::timeout};
 
 use super::{
@@ -56,6 +56,7 @@ pub(super) struct Look {
     refused_logins: u64,
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
+    quotas: Quotas,
 }
 
 impl Admin {
@@ -76,6 +77,7 @@ impl Admin {
                 refused_logins: 0,
                 event_log: core.event_figures(),
                 cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
+                quotas: core.config().quotas,
             });
             look.stats.users = census.online + census.unreachable;
             look.refused_logins = project.refused_logins().load(Ordering::Relaxed);
@@ -146,6 +148,11 @@ impl Admin {
             "rtm_logins_locked",
             "Logins refused unseen, since too many others from their address had been",
             [one(turned_away.locked)],
+        );
+        page.counter(
+            "rtm_logins_refused_for_memory",
+            "Logins refused unseen, since the process had max_memory",
+            [one(shared.memory.refused())],
         );
         page.counter(
             "rtm_logins_without_project",
@@ -236,6 +243,20 @@ fn add_projects(page: &mut Page, all: &[Look]) {
         all.iter().flat_map(|it| {
             let kinds = [("peer", it.stats.peer_messages), ("channel", it.stats.channel_messages)];
             kinds.map(|(kind, count)| labelled(it, "kind", kind, count as f64))
+        }),
+    );
+    page.counter(
+        "rtm_quota_refused",
+        "Logins and channels that were refused, since the project has as much as it may have",
+        all.iter()
+            .flat_map(|it| it.counters.quotas().map(|(quota, n)| labelled(it, "quota", quota.as_str(), n as f64))),
+    );
+    page.gauge(
+        "rtm_quota_limit",
+        "How much a project may have; 0: no limit",
+        all.iter().flat_map(|it| {
+            let limits = [("connections", it.quotas.max_connections), ("channels", it.quotas.max_channels)];
+            limits.map(|(quota, most)| labelled(it, "quota", quota, most as f64))
         }),
     );
     page.counter(

@@ -60,10 +60,16 @@ pub(crate) enum Place {
 }
 
 /// What an operator wants of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Order {
     /// It gives away what it is the home of.
     Drain,
+    /// It serves one project more, with these cores.
+    Serve(Vec<Arc<Project>>),
+    /// It does not serve a project any more.
+    Forget(AppId),
+    /// Projects go by other terms, which the other nodes are to know.
+    SayTerms,
     /// It goes.
     Leave,
 }
@@ -77,6 +83,8 @@ enum Input {
     Restored(task::Id),
     /// What a node says of itself.
     About(NodeName, About),
+    /// An added project has what the store has of it.
+    RestoredProject(AppId),
     /// Another node says that it is a member, while this one is out of touch.
     OthersGoOn(NodeName),
 }
@@ -127,6 +135,12 @@ pub(crate) struct Driver {
     /// Where other nodes say whether they are members.
     addresses: BTreeMap<NodeName, Vec<String>>,
     served: Served,
+    /// Projects that were added, until all members serve them, with whether what the store has of them is read.
+    unopened: BTreeMap<AppId, bool>,
+    /// Which nodes were named as those that an added project waits for.
+    told_to_wait: BTreeMap<AppId, String>,
+    /// What other nodes say that they serve, and in which of their lives.
+    served_by: BTreeMap<NodeName, (u64, Served)>,
     /// In what other nodes differ from this one in what they serve, and whether that was said.
     differences: BTreeMap<NodeName, (Vec<String>, bool)>,
     /// Looks for one that is, while this node has been out of touch for too long.
@@ -170,6 +184,9 @@ impl Driver {
             outside_at: now().instant,
             addresses: BTreeMap::new(),
             served,
+            unopened: BTreeMap::new(),
+            told_to_wait: BTreeMap::new(),
+            served_by: BTreeMap::new(),
             differences: BTreeMap::new(),
             search: None,
             nodes_watch: nodes_watch.abort_handle(),
@@ -235,8 +252,17 @@ impl Driver {
                     self.stand(self.place.clone());
                 }
             }
+            Input::RestoredProject(app_id) => {
+                if let Some(is_restored) = self.unopened.get_mut(&app_id) {
+                    *is_restored = true;
+                    self.open_projects();
+                }
+            }
             Input::About(node, about) => {
-                let different = about.served.map(|served| differences(&self.served, &served)).unwrap_or_default();
+                let different =
+                    about.served.as_ref().map(|served| differences(&self.served, served)).unwrap_or_default();
+                self.served_by.insert(node.clone(), (about.incarnation, about.served.unwrap_or_default()));
+                self.open_projects();
                 if self.differences.get(&node).is_none_or(|(known, _)| *known != different) {
                     self.differences.insert(node.clone(), (different, false));
                 }
@@ -252,7 +278,80 @@ impl Driver {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Drain => self.gear.node.drain(now()),
+            Order::Serve(cores) => self.serve(cores),
+            Order::Forget(app_id) => {
+                self.places.remove(&app_id);
+                self.unopened.remove(&app_id);
+                self.said_at = None;
+            }
+            Order::SayTerms => self.said_at = None,
             Order::Leave => self.leaves_by = Some(now().instant + LAST_WORDS),
+        }
+    }
+
+    /// Serves one project more.
+    fn serve(&mut self, cores: Vec<Arc<Project>>) {
+        let Some(app_id) = cores.first().map(|core| core.app_id().clone()) else { return };
+        let first = self.gear.projects.len();
+        self.places.insert(app_id.clone(), first);
+        self.for_projects.extend(cores.iter().map(|_| Vec::new()));
+        self.gear.projects.extend(cores.iter().cloned());
+        // The other nodes are to know.
+        self.said_at = None;
+        self.unopened.insert(app_id.clone(), self.gear.store.is_none());
+        if self.is_member {
+            let (me, view) = (self.gear.node.id().clone(), self.gear.node.view().by_worker());
+            for (number, events) in (0..self.gear.workers).zip(&mut self.for_projects[first..]) {
+                events.push(FromCluster::Joined(me.worker(number), view.clone()));
+            }
+            self.hand_over();
+            // Cores that know an entry pass it over.
+            self.watch_users();
+        }
+        if let Some(store) = self.gear.store.clone() {
+            let input = self.input.clone();
+            tokio::spawn(async move {
+                store.restore(&cores).await;
+                // The driver may have ended.
+                let _ = input.send(Input::RestoredProject(app_id));
+            });
+        }
+        self.open_projects();
+    }
+
+    /// Opens the projects that were added and that all members serve, in the lives that they have now.
+    fn open_projects(&mut self) {
+        if self.unopened.is_empty() || !self.is_member {
+            return;
+        }
+        let view = self.gear.node.view();
+        let me = self.gear.node.id();
+        let lacks = |app_id: &AppId| -> Vec<String> {
+            let others = view.members().iter().filter(|member| member.id != *me);
+            let serves = |member: &&Member| {
+                let served = self.served_by.get(&member.id.name);
+                served.is_some_and(|(life, served)| {
+                    *life == member.id.incarnation && served.contains_key(app_id.as_str())
+                })
+            };
+            others.filter(|member| !serves(member)).map(|member| member.id.name.to_string()).collect()
+        };
+        let is_ready = |(app_id, is_restored): &(&AppId, &bool)| **is_restored && lacks(app_id).is_empty();
+        let ready: Vec<_> = self.unopened.iter().filter(is_ready).map(|(app_id, _)| app_id.clone()).collect();
+        for app_id in ready {
+            self.unopened.remove(&app_id);
+            self.told_to_wait.remove(&app_id);
+            let Some(place) = self.places.get(&app_id) else { continue };
+            let cores = self.gear.projects.iter().skip(*place).take(usize::from(self.gear.workers));
+            cores.for_each(|core| core.open());
+            info!("the project {app_id} is served: all members of the cluster have it");
+        }
+        for app_id in self.unopened.keys() {
+            let missing = lacks(app_id).join(", ");
+            if !missing.is_empty() && self.told_to_wait.get(app_id) != Some(&missing) {
+                warn!("the project {app_id} is not served before these nodes have it too: {missing}");
+                self.told_to_wait.insert(app_id.clone(), missing);
+            }
         }
     }
 
@@ -367,6 +466,14 @@ impl Driver {
         self.say_differences();
         let sessions = self.gear.projects.iter().map(|project| project.stats().sessions).sum();
         let (version, addresses) = (env!("CARGO_PKG_VERSION").to_owned(), self.gear.addresses.clone());
+        let terms = |(app_id, place): (&AppId, &usize)| (app_id.to_string(), self.gear.projects[*place].terms());
+        self.served = self.places.iter().map(terms).collect();
+        for (node, (_, served)) in &self.served_by {
+            let different = differences(&self.served, served);
+            if self.differences.get(node).is_some_and(|(known, _)| *known != different) {
+                self.differences.insert(node.clone(), (different, false));
+            }
+        }
         let served = Some(self.served.clone());
         let about = About { incarnation, version, sessions, addresses, served };
         let subject = About::subject(&self.gear.names, &self.gear.node.id().name);
@@ -445,6 +552,7 @@ impl Driver {
                     self.restore();
                 }
                 self.stand_as_member();
+                self.open_projects();
             }
             MembershipEvent::LeftOut(why) => {
                 self.is_member = false;
@@ -575,7 +683,9 @@ impl Driver {
                 }
             }
         });
-        self.users_watch = Some(tokio::spawn(task).abort_handle());
+        if let Some(before) = self.users_watch.replace(tokio::spawn(task).abort_handle()) {
+            before.abort();
+        }
     }
 
     /// While the computer slept, others may have gone on.
@@ -598,13 +708,13 @@ impl Drop for Driver {
 }
 
 /// Does what the cores ask of the engine, until they are gone.
-pub(crate) async fn serve_jobs(mut jobs: UnboundedReceiver<Job>, projects: Vec<Arc<Project>>, engine: Arc<Engine>) {
+pub(crate) async fn serve_jobs(mut jobs: UnboundedReceiver<Job>, engine: Arc<Engine>) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             job = jobs.recv() => {
-                let Some((place, job)) = job else { return };
-                let (project, engine) = (Arc::clone(&projects[place]), Arc::clone(&engine));
+                let Some((project, job)) = job else { return };
+                let engine = Arc::clone(&engine);
                 open.spawn(async move {
                     let answer = engine.users(project.app_id(), &job.user_id, &job.work).await;
                     project.handle_cluster(vec![FromCluster::Answer(job.id, answer)]);

@@ -11,10 +11,10 @@ use rtm_codec::LimitedCall;
 use rtm_core::{EventSettings, ProjectConfig};
 
 use super::{
-    LogConfig, ServerConfig,
+    ListenerConfig, LogConfig, ServerConfig,
     events::words,
     project::settings,
-    values::{Limit, Time, quoted},
+    values::{Limit, Size, Time, quoted},
 };
 #[cfg(feature = "admin")]
 use crate::admin::config::AdminConfig;
@@ -88,11 +88,14 @@ impl Entries {
             max_connections_per_address,
             connects_per_address,
             refused_logins_per_address,
+            max_memory,
+            trusted_proxies,
+            client_address,
             log,
             projects,
         } = config;
         let mut all = Self(Vec::new());
-        all.list("listen", listen);
+        all.listeners(listen);
         all.some("advertise", advertise.as_ref().map(quoted));
         all.some("data_dir", data_dir.as_deref().map(path));
         all.add("handshake_timeout", Time::show(*handshake_timeout));
@@ -106,6 +109,9 @@ impl Entries {
         all.add("refused_logins_per_address", Limit::show(*refused_logins_per_address));
         #[cfg(feature = "cluster")]
         all.add("workers", workers);
+        all.some("max_memory", max_memory.map(Size::show));
+        all.list("trusted_proxies", trusted_proxies);
+        all.add("client_address", quoted(client_address));
         let LogConfig { format, level } = log;
         all.add("log.format", quoted(format));
         all.some("log.level", level.as_ref().map(quoted));
@@ -158,6 +164,17 @@ impl Entries {
         let values: Vec<_> = values.into_iter().map(quoted).collect();
         if !values.is_empty() {
             self.add(key, format!("[{}]", values.join(", ")));
+        }
+    }
+
+    fn listeners(&mut self, listeners: &[ListenerConfig]) {
+        if listeners.iter().all(|listener| listener.tls.is_none() && !listener.proxy_protocol) {
+            return self.list("listen", listeners.iter().map(|listener| &listener.address));
+        }
+        for (at, ListenerConfig { address, tls, proxy_protocol }) in listeners.iter().enumerate() {
+            self.add(format!("listen[{at}].address"), quoted(address));
+            self.some(format!("listen[{at}].tls"), tls.map(|tls| tls.to_string()));
+            self.add(format!("listen[{at}].proxy_protocol"), quoted(if *proxy_protocol { "required" } else { "off" }));
         }
     }
 
@@ -269,6 +286,8 @@ impl Entries {
             self.add(at("certificates"), format!("[{}]", certificates.join(", ")));
         }
         self.add(at("honour_privilege_expiry"), project.token_policy.honours_privilege_expiry());
+        self.add(at("max_connections"), project.quotas.max_connections);
+        self.add(at("max_channels"), project.quotas.max_channels);
         for call in LimitedCall::ALL {
             self.add(at(&format!("limits.{}", call.as_str())), Limit::show(project.limits.get(call)));
         }

@@ -141,6 +141,14 @@ const KEYS: &[Row] = &[
         false,
         "The addresses to listen on. A host name stands for all its addresses, port 0 for a free port.",
     ),
+    ("listen[].address", Text, false, "An address of which more is said. listen is then a list of tables."),
+    ("listen[].tls", Switch, false, "Whether TLS is spoken there; otherwise where there is a certificate."),
+    (
+        "listen[].proxy_protocol",
+        Text,
+        false,
+        "Whether each connection there begins with a PROXY header, version 1 or 2, of a trusted proxy: off or required.",
+    ),
     (
         "advertise",
         Text,
@@ -176,6 +184,14 @@ const KEYS: &[Row] = &[
         Text,
         true,
         "After so many refused logins from one address all its logins are refused for a while.",
+    ),
+    ("max_memory", Size, false, "From so much resident memory of the process on, logins are refused until it is less."),
+    ("trusted_proxies", List, true, "The networks of proxies that are believed what they say of their clients."),
+    (
+        "client_address",
+        Text,
+        true,
+        "What of their requests tells a client's address: peer, x-forwarded-for, forwarded or x-real-ip.",
     ),
     (
         "workers",
@@ -245,6 +261,8 @@ const KEYS: &[Row] = &[
         "The certificates that sign its tokens: none for an open project, two while you replace one.",
     ),
     ("project[].honour_privilege_expiry", Switch, true, "Whether a 006 token ends when its login privilege does."),
+    ("project[].max_connections", Number, true, "The most connections of the project to this server; 0: no limit."),
+    ("project[].max_channels", Number, true, "The most channels of the project on this server; 0: no limit."),
     (LIMITS, Text, true, "How often one client may make this call."),
     ("project[].rest", Text, true, "How many messages back ends may send."),
     ("project[].rest_key[].id", Text, true, "The id of a back end's key."),

@@ -26,6 +26,8 @@ pub(super) struct ProjectSection {
     #[serde(default)]
     certificates: OneOrMore<Parsed<Certificate>>,
     honour_privilege_expiry: Option<Switch>,
+    max_connections: Option<usize>,
+    max_channels: Option<usize>,
     #[serde(default)]
     limits: BTreeMap<Budget, Limit>,
     #[cfg(feature = "rest")]
@@ -116,6 +118,8 @@ impl ProjectSection {
             config.limits.set(call, limit);
         }
         config.settings = self.settings.into_settings();
+        config.quotas.max_connections = self.max_connections.unwrap_or_default();
+        config.quotas.max_channels = self.max_channels.unwrap_or_default();
         #[cfg(feature = "rest")]
         {
             config.rest.keys = self.rest_key.into_iter().map(|key| key.0).collect();

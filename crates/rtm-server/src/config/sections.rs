@@ -1,7 +1,8 @@
 //! The sections of the file, and the settings that they make.
 
-use std::path::PathBuf;
+use std::{fmt, net::IpAddr, path::PathBuf};
 
+use ipnet::IpNet;
 #[cfg(feature = "admin")]
 use rtm_codec::AppId;
 #[cfg(feature = "rest")]
@@ -12,19 +13,18 @@ use rtm_core::ProjectConfig;
 use rtm_core::RestRights;
 #[cfg(feature = "cluster")]
 use rtm_core::cluster::NodeName;
-use serde::Deserialize;
-#[cfg(any(feature = "admin", feature = "cluster"))]
-use serde::{Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 
 #[cfg(feature = "rest")]
 use super::RestConfig;
-#[cfg(feature = "rest")]
-use super::values::Switch;
 use super::{
-    Advertise, LogConfig, LogFormat, ServerConfig,
+    Advertise, ListenerConfig, LogConfig, LogFormat, ServerConfig,
     events::EventsSection,
     project::{ProjectSection, Projects},
-    values::{Count, Limit, OneOrMore, Parsed, Time},
+    values::{Count, Limit, OneOrMore, Parsed, Size, Switch, Time},
 };
 #[cfg(feature = "admin")]
 use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
@@ -32,6 +32,7 @@ use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
 use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
 use crate::{
     address::ListenAddress,
+    client_address::ClientAddress,
     tls::{TlsConfig, TlsFiles, TlsVersion},
 };
 
@@ -39,7 +40,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     #[serde(default)]
-    listen: OneOrMore<Parsed<ListenAddress>>,
+    listen: OneOrMore<ListenEntry>,
     advertise: Option<Parsed<Advertise>>,
     data_dir: Option<PathBuf>,
     tls: Option<TlsSection>,
@@ -62,6 +63,10 @@ pub(super) struct File {
     max_connections_per_address: Option<u32>,
     connects_per_address: Option<Limit>,
     refused_logins_per_address: Option<Limit>,
+    max_memory: Option<Size>,
+    #[serde(default)]
+    trusted_proxies: OneOrMore<Network>,
+    client_address: Option<Parsed<ClientAddress>>,
     #[serde(default)]
     log: LogSection,
     #[serde(default)]
@@ -85,7 +90,7 @@ impl File {
             rest,
             #[cfg(feature = "webhooks")]
             hooks,
-            listen: self.listen.0.into_iter().map(|address| address.0).collect(),
+            listen: self.listen.0.into_iter().map(|listener| listener.0).collect(),
             advertise: self.advertise.map(|address| address.0),
             tls: self.tls.map(TlsSection::into_config),
             data_dir: self.data_dir,
@@ -108,12 +113,75 @@ impl File {
             refused_logins_per_address: self
                 .refused_logins_per_address
                 .map_or(default.refused_logins_per_address, |limit| limit.0),
+            max_memory: self.max_memory.map(|size| size.0),
+            trusted_proxies: self.trusted_proxies.0.into_iter().map(|network| network.0).collect(),
+            client_address: self.client_address.map(|told_by| told_by.0).unwrap_or_default(),
             log: LogConfig {
                 format: self.log.format.map(|format| format.0).unwrap_or_default(),
                 level: self.log.level,
             },
             projects,
         }
+    }
+}
+
+/// An address, or a table with an address and what is spoken there.
+struct ListenEntry(ListenerConfig);
+
+impl<'de> Deserialize<'de> for ListenEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Section {
+            address: Parsed<ListenAddress>,
+            tls: Option<Switch>,
+            proxy_protocol: Option<ProxyProtocol>,
+        }
+
+        #[derive(Deserialize, PartialEq, Eq)]
+        #[serde(rename_all = "snake_case")]
+        enum ProxyProtocol {
+            Off,
+            Required,
+        }
+
+        struct Entry;
+
+        impl<'de> Visitor<'de> for Entry {
+            type Value = ListenerConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or a table with an address")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ListenerConfig, E> {
+                text.parse::<ListenAddress>().map(ListenerConfig::from).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListenerConfig, A::Error> {
+                let section = Section::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(ListenerConfig {
+                    tls: section.tls.map(|tls| tls.0),
+                    proxy_protocol: section.proxy_protocol == Some(ProxyProtocol::Required),
+                    ..section.address.0.into()
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Entry).map(Self)
+    }
+}
+
+/// A network, or one address.
+struct Network(IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        network.map(Self).ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is not a network: write 10.0.0.0/8, 2001:db8::/32 or 10.0.0.1"))
+        })
     }
 }
 

@@ -38,13 +38,22 @@ use crate::{
     bind,
     config::{Advertise, ServerConfig},
     error::ServerError,
-    listener,
+    listener::{self, Door},
     live::Live,
+    memory,
     project::now,
     shared::{Draining, Seldom, Shared},
     store::Store,
     tls::{Tls, TlsConfig},
 };
+
+/// A socket that listens.
+struct Socket {
+    address: SocketAddr,
+    socket: TcpListener,
+    is_tls: bool,
+    has_proxy_header: bool,
+}
 
 /// Sets up a [`Server`].
 #[derive(Default)]
@@ -109,7 +118,10 @@ impl ServerBuilder {
     pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, ServerError> {
         let tls = self.check()?;
         let named = format!("{address:?}");
-        let listeners = bind::all(address, &[], &named).await?;
+        let bound = bind::all(address, &[], &named).await?.into_iter();
+        let is_tls = tls.is_some();
+        let listeners = bound.map(|(address, socket)| Socket { address, socket, is_tls, has_proxy_header: false });
+        let listeners = listeners.collect();
         self.start_at(listeners, tls).await
     }
 
@@ -122,8 +134,15 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<Server, ServerError> {
         let tls = self.check()?;
         let mut listeners = Vec::new();
-        for address in &self.config.listen {
-            listeners.extend(bind::at(address).await?);
+        for listener in &self.config.listen {
+            let is_tls = tls.is_some() && listener.tls != Some(false);
+            let bound = bind::at(&listener.address).await?;
+            listeners.extend(bound.into_iter().map(|(address, socket)| Socket {
+                address,
+                socket,
+                is_tls,
+                has_proxy_header: listener.proxy_protocol,
+            }));
         }
         if listeners.is_empty() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");
@@ -148,11 +167,7 @@ impl ServerBuilder {
         self.config.tls.as_ref().map(Tls::load).transpose()
     }
 
-    async fn start_at(
-        self,
-        listeners: Vec<(SocketAddr, TcpListener)>,
-        tls: Option<Tls>,
-    ) -> Result<Server, ServerError> {
+    async fn start_at(self, listeners: Vec<Socket>, tls: Option<Tls>) -> Result<Server, ServerError> {
         let Self { config, backend, source } = self;
         let data_dir = config.data_dir.clone();
         let is_in_memory = backend.is_none() && data_dir.is_none();
@@ -213,24 +228,28 @@ impl ServerBuilder {
             tasks: Arc::default(),
             admission: Arc::new(Admission::new(AdmissionLimits::from(&config), now.instant)),
             draining: Draining::default(),
+            memory: Arc::default(),
             is_serving: AtomicBool::new(is_alone),
             is_certain: AtomicBool::new(is_alone),
             refused_logins: AtomicU64::new(0),
             old_handshakes: Seldom::default(),
             out_of_descriptors: Seldom::default(),
+            without_proxy_header: Seldom::default(),
             // No number of one that ran before.
             #[cfg(feature = "rest")]
             rest_requests: AtomicU64::new(now.unix_ms.saturating_mul(1000)),
-            accepted: listeners.iter().map(|(address, _)| (*address, Arc::default())).collect(),
+            accepted: listeners.iter().map(|listener| (listener.address, Arc::default())).collect(),
             without_descriptor: AtomicU64::new(0),
             has_no_descriptors: AtomicBool::new(false),
             found_full: AtomicU64::new(0),
             tls: tls.clone(),
         });
-        let addresses: Vec<_> = listeners.iter().map(|(address, _)| *address).collect();
-        let listen = |((address, socket), (_, accepted)): (_, &(SocketAddr, Arc<AtomicU64>))| {
-            info!(%address, tls = tls.is_some(), "listening");
-            tokio::spawn(listener::listen(socket, Arc::clone(accepted), tls.clone(), Arc::clone(&shared)))
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+        let listen = |(listener, (_, accepted)): (Socket, &(SocketAddr, Arc<AtomicU64>))| {
+            let Socket { address, socket, is_tls, has_proxy_header } = listener;
+            info!(%address, tls = is_tls, "listening");
+            let door = Door { tls: tls.clone().filter(|_| is_tls), has_proxy_header };
+            tokio::spawn(listener::listen(socket, Arc::clone(accepted), door, Arc::clone(&shared)))
         };
         let listeners = listeners.into_iter().zip(&shared.accepted).map(listen).collect();
         #[cfg(feature = "admin")]
@@ -243,7 +262,9 @@ impl ServerBuilder {
         let admin_tls = admin.tls.clone();
         #[cfg(not(feature = "admin"))]
         let admin_tls = None;
-        let timers = tls.clone().into_iter().chain(admin_tls).map(|tls: Tls| tokio::spawn(tls.watch())).collect();
+        let memory = config.max_memory.map(|most| tokio::spawn(memory::watch(Arc::clone(&shared.memory), most)));
+        let timers =
+            tls.clone().into_iter().chain(admin_tls).map(|tls: Tls| tokio::spawn(tls.watch())).chain(memory).collect();
         let reloader = Arc::new(Reloader::new(
             Arc::clone(&shared),
             source,

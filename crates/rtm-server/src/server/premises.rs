@@ -77,6 +77,17 @@ impl Premises {
         Workers::new(projects, tasks)
     }
 
+    /// Puts the cores of a project to work that was not there before. In a cluster it is not served before all nodes have it.
+    pub(crate) fn add(&mut self, cores: Vec<Core>) -> Workers {
+        let workers = self.put_to_work(cores);
+        #[cfg(feature = "cluster")]
+        if let Some(mailbox) = &self.mailbox {
+            workers.all().for_each(|core| core.keep_shut());
+            mailbox.serve(workers.all().cloned().collect());
+        }
+        workers
+    }
+
     /// The cores of a project that is added, with what the store kept of it.
     pub(crate) async fn open(&self, project: &ProjectConfig) -> Result<Vec<Core>, BackendError> {
         let kept = self.store.read_state(project.app_id.clone()).await?;

@@ -19,6 +19,8 @@ use tracing::{info, warn};
 
 #[cfg(feature = "admin")]
 use crate::admin::{keys::AdminKeys, log::LogControl};
+#[cfg(feature = "cluster")]
+use crate::cluster::Mailbox;
 #[cfg(feature = "webhooks")]
 use crate::webhooks::endpoints::Endpoints;
 use crate::{
@@ -216,7 +218,7 @@ impl Reloader {
             }
         }
         for (app_id, cores) in added {
-            projects.insert(app_id, Arc::new(state.premises.put_to_work(cores)));
+            projects.insert(app_id, Arc::new(state.premises.add(cores)));
         }
         let removed = before.projects.iter().filter(|(app_id, _)| !projects.contains_key(*app_id));
         let removed: Vec<_> = removed.map(|(_, workers)| Arc::clone(workers)).collect();
@@ -229,8 +231,21 @@ impl Reloader {
         });
         while state.closing.try_join_next().is_some() {}
         for workers in removed {
+            #[cfg(feature = "cluster")]
+            if let Some(mailbox) = state.premises.mailbox.clone() {
+                let within = config.drain_time.unwrap_or(CLUSTER_DRAIN_TIME);
+                state.closing.spawn(async move {
+                    leave(&workers, within).await;
+                    let app_id = workers.all().next().map(|core| core.app_id().clone());
+                    app_id.into_iter().for_each(|app_id| mailbox.forget(app_id));
+                    close(workers, false).await;
+                });
+                continue;
+            }
             state.closing.spawn(close(workers, state.premises.is_alone));
         }
+        #[cfg(feature = "cluster")]
+        state.premises.mailbox.iter().for_each(Mailbox::say_terms);
         state.config = config;
         Ok(Reloaded { changed, needs_restart })
     }
@@ -242,6 +257,7 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
     config.listen.clone_from(&before.listen);
     config.data_dir.clone_from(&before.data_dir);
     config.log.format = before.log.format;
+    config.max_memory = before.max_memory;
     if config.tls.is_some() != before.tls.is_some() {
         config.tls.clone_from(&before.tls);
     }
@@ -271,6 +287,16 @@ async fn read(config: Option<&TlsConfig>) -> Result<Option<Loaded>, ReloadError>
 fn replace(tls: Option<&Tls>, loaded: Option<Loaded>) {
     if let (Some(tls), Some(loaded)) = (tls, loaded) {
         tls.replace(loaded);
+    }
+}
+
+/// Sends the clients of a project to other nodes, as far as these serve it.
+#[cfg(feature = "cluster")]
+async fn leave(workers: &Workers, within: Duration) {
+    workers.all().for_each(Project::drain_cluster);
+    let until = instant() + within;
+    while !workers.all().all(|core| core.remaining().is_nothing()) && instant() < until {
+        sleep(CLOSE_LOOK).await;
     }
 }
 

@@ -54,6 +54,12 @@ impl Socket {
             return self.close(CloseReason::Draining, detail, scratch);
         }
         let project = self.shared.project(&login.app_id, login.user_id.as_ref());
+        if self.shared.memory.refuses() {
+            return self.close(CloseReason::Draining, Some(SHORT_OF_MEMORY), scratch);
+        }
+        if project.as_ref().is_some_and(|project| !project.is_open()) {
+            return self.close(CloseReason::Draining, Some(OPENING), scratch);
+        }
         let refusal = if !self.guest.admitted.may_login(instant()) {
             too_many_refused()
         } else if let Some(project) = &project {
@@ -145,6 +151,12 @@ impl Socket {
 
 /// What a client is told that comes before the server is a member of its cluster.
 const JOINING: &str = "the server is joining its cluster: come back in a moment";
+
+/// What a client is told for which there is no memory.
+const SHORT_OF_MEMORY: &str = "the server has as much memory as it may have (max_memory): come back later";
+
+/// What a client is told whose project other nodes do not serve yet.
+const OPENING: &str = "the project is not served by all nodes yet: come back in a moment";
 
 /// Frames other than a login that are answered before it.
 const FRAMES_BEFORE_LOGIN: usize = 16;

@@ -13,7 +13,7 @@ const APP_LINE: &str = "[[project]]\napp_id = '0123456789abcdef0123456789abcdef'
 #[test]
 fn every_key_is_read() {
     let config = ServerConfig::from_toml_str(EXAMPLE).unwrap();
-    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    let listen: Vec<_> = config.listen.iter().map(|listener| listener.address.to_string()).collect();
     assert_eq!(listen, ["127.0.0.1:8080", "[::1]:8080"]);
     assert_eq!(config.advertise, Some("rtm.example.com:443".parse().unwrap()));
     assert_eq!(config.data_dir.unwrap().to_str(), Some("/var/lib/rtm"));
