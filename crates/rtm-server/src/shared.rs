@@ -79,7 +79,7 @@ pub(crate) struct Guest {
     pub(crate) admitted: Admitted,
     /// The proxy's connection that it came on, which takes up the room.
     #[expect(dead_code, reason = "it is held as long as the client is there")]
-    pub(crate) carrier: Option<Arc<Guest>>,
+    pub(crate) carrier: Option<Arc<Self>>,
 }
 
 impl Shared {

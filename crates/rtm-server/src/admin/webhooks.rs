@@ -59,7 +59,7 @@ pub(super) async fn list(
 ) -> Result<Json<List<WebhookAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
     let live = admin.shared.live();
-    let items = live.webhooks.get(project.app_id()).into_iter().flatten().map(|webhook| answer(webhook)).collect();
+    let items = live.webhooks.get(project.app_id()).into_iter().flatten().map(answer).collect();
     Ok(Json(List { items, next: None }))
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What is there of a header so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProxyHeader {
     /// At least so many more bytes belong to it.
     Needs(usize),
@@ -16,6 +17,7 @@ pub enum ProxyHeader {
 /// This is no header of the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no header of the PROXY protocol")]
+#[non_exhaustive]
 pub struct InvalidProxyHeader;
 
 /// Reads the first bytes of a connection. With [`ProxyHeader::Needs`] it is to be called again with so many more.

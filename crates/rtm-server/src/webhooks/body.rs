@@ -91,7 +91,7 @@ impl Writer {
                 id: format!("{}-{}", self.app_id, event.seq),
                 source: format!("/projects/{}", self.app_id),
                 r#type,
-                subject: channel.map(|id| format!("channels/{id}")).or(user.map(|id| format!("users/{id}"))),
+                subject: channel.map(|id| format!("channels/{id}")).or_else(|| user.map(|id| format!("users/{id}"))),
                 time: timestamp,
                 sequence: event.seq.to_string(),
                 datacontenttype: "application/json",

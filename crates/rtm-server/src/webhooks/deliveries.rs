@@ -312,16 +312,17 @@ impl Event {
 /// The schedule of the Standard Webhooks, after the first try.
 const RETRIES: [Duration; 9] = [
     Duration::from_secs(5),
-    Duration::from_mins(5),
-    Duration::from_mins(30),
-    Duration::from_hours(2),
-    Duration::from_hours(5),
-    Duration::from_hours(10),
-    Duration::from_hours(14),
-    Duration::from_hours(20),
-    Duration::from_hours(24),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * HOUR),
+    Duration::from_secs(5 * HOUR),
+    Duration::from_secs(10 * HOUR),
+    Duration::from_secs(14 * HOUR),
+    Duration::from_secs(20 * HOUR),
+    Duration::from_secs(24 * HOUR),
 ];
-const AFTERWARDS: Duration = Duration::from_hours(1);
+const HOUR: u64 = 60 * 60;
+const AFTERWARDS: Duration = Duration::from_secs(HOUR);
 /// Each delay is longer by up to this share, so that not all come back at once.
 const SPREAD: f64 = 0.1;
 /// So many requests are on their way at once, or wait to be tried again before nothing new is tried.
@@ -330,8 +331,8 @@ const MOST_AT_ONCE: usize = 16;
 const MOST_OPEN: usize = 10_000;
 /// The standard wants bodies below 20 kB. One event alone may be larger.
 const MOST_BYTES: usize = 18_000;
-const SHORT_PAUSE: Duration = Duration::from_mins(1);
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+const SHORT_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(HOUR);
 /// What failed is tried again within this once the endpoint works.
 const HURRY: Duration = Duration::from_secs(1);
 
@@ -377,7 +378,7 @@ mod tests {
         let (start, mut all) = (Instant::now(), deliveries(1));
         all.take(start, (1..=40).map(|seq| event(seq, seq % 20, None)), 40);
         let (mut now, mut tries) = (start, Vec::new());
-        let back = start + Duration::from_hours(24 * 5);
+        let back = start + Duration::from_secs(5 * 24 * HOUR);
         while now < back {
             while let Some(delivery) = all.poll(now) {
                 if delivery.events[0].seq == 1 {
@@ -423,7 +424,7 @@ mod tests {
         all.take(start, (1..=400).map(|seq| event(seq, seq % 100, None)), 400);
         let mut taken = Vec::new();
         let mut now = start;
-        while now < start + Duration::from_hours(2) {
+        while now < start + Duration::from_secs(2 * HOUR) {
             while let Some(delivery) = all.poll(now) {
                 let is_bad = seqs(&delivery).contains(&bad);
                 taken.extend(seqs(&delivery).into_iter().filter(|_| !is_bad));
@@ -449,7 +450,7 @@ mod tests {
         let again = all.poll(start + Duration::from_secs(90)).unwrap();
         assert_eq!((again.attempt, seqs(&again)), (1, vec![1]));
         all.handle_answer(start, again.id, Answer::Gone);
-        assert!(all.poll(start + Duration::from_hours(100)).is_none());
+        assert!(all.poll(start + Duration::from_secs(100 * HOUR)).is_none());
         assert_eq!((all.health(), all.room(), all.next_timeout(), all.settled_to()), (Health::Gone, 0, None, 0));
     }
 
@@ -458,7 +459,7 @@ mod tests {
         let (start, mut all) = (Instant::now(), deliveries(1));
         all.take(start, [event(1, 1, None)], 1);
         let first = all.poll(start).unwrap();
-        all.handle_answer(start, first.id, Answer::Busy(Some(Duration::from_hours(1000))));
+        all.handle_answer(start, first.id, Answer::Busy(Some(Duration::from_secs(1000 * HOUR))));
         assert_eq!(all.next_timeout(), Some(start + LONGEST_PAUSE));
     }
 

@@ -256,7 +256,7 @@ impl Worker {
             match after {
                 Health::Working => info!(webhook = %name, %app_id, "the endpoint takes events again"),
                 Health::Retrying => {
-                    warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}")
+                    warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}");
                 }
                 Health::Failing => {
                     warn!(webhook = %name, %app_id, "the endpoint has not taken events for days, which are sent again each hour: {last}");
@@ -361,7 +361,7 @@ async fn wait_for_home(
             () = sleep(KEEP_EVERY) => {}
         }
         match project.is_home_of(cursor) {
-            true => since = since.or(Some(Instant::now())),
+            true => since = since.or_else(|| Some(Instant::now())),
             false => (since, was_away) = (None, true),
         }
     }
