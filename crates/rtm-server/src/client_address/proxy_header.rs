@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What is there of a header so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "whoever reads a header goes on with either")]
 pub enum ProxyHeader {
     /// At least so many more bytes belong to it.
     Needs(usize),
