@@ -146,7 +146,7 @@ fn events_are_taken_along() {
 fn an_old_store_is_brought_up_with_one_line() {
     let old = DataDir::old();
     let output = old.run("check", &[]);
-    let counts = "stored messages     11\nhistory             63\nevents              0\nchannel attributes  5\nsubscriptions       0\n";
+    let counts = "stored messages     11\nhistory             63\nevents              0\nchannel attributes  5\nsubscriptions       0\nrestrictions        0\n";
     assert_eq!(succeeded(&output), counts);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((said.lines().count(), said.contains("brought up")), (1, true), "{said}");
@@ -214,7 +214,7 @@ fn subscriptions_are_taken_elsewhere_and_the_newer_ones_stay() {
     let said = succeeded(&other.import(&lines));
     assert_eq!(said, "1 imported, 0 already in the store, 1 not newer than the store's\n");
     assert_eq!(other.export(), values(&[kept("object-1", 9, &["erin"]), kept("object-2", 8, &["dave"])].concat()));
-    assert!(succeeded(&other.run("check", &[])).ends_with("subscriptions       2\n"));
+    assert!(succeeded(&other.run("check", &[])).contains("subscriptions       2\n"));
     for (line, why) in [
         (kept("", 7, &["bob"]), "instance"),
         (kept("object-1", 7, &[]), "peers are not 1 to 512"),
