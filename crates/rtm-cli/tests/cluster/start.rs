@@ -260,7 +260,8 @@ async fn an_added_project_is_served_when_all_nodes_have_it() {
 
     std::fs::write(&files[0], "drain_time = '5s'\n").unwrap();
     nodes.signal(0, "HUP");
-    logs(&nodes, 0, "with another project[fedcba98").await;
+    logs(&nodes, 1, &format!("node-0 serves something else than this node: it does not serve the project {other}"))
+        .await;
     let refused = send(&nodes, 0, "2s");
     assert!(!refused.status.success(), "{refused:?}");
     let sent = send(&nodes, 1, "10s");

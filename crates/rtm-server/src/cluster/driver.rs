@@ -258,6 +258,8 @@ impl Driver {
                     self.open_projects();
                 }
             }
+            // What it said itself it may have said before it served something else.
+            Input::About(node, _) if node == self.gear.node.id().name => {}
             Input::About(node, about) => {
                 let different =
                     about.served.as_ref().map(|served| differences(&self.served, served)).unwrap_or_default();
