@@ -90,7 +90,7 @@
 //! ```text
 //! cargo run --release -p rtm-sim -- --seeds 10000
 //! cargo run --release -p rtm-sim -- --seed 4711 --trace
-//! cargo run --release -p rtm-sim -- --nodes 2..5 --seeds 1000
+//! cargo run --release -p rtm-sim -- --nodes 2..5 --seeds 120
 //! ```
 //!
 //! The simulation itself is tested too: each file in `mutations` breaks one guarantee, and

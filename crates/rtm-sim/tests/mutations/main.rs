@@ -195,4 +195,4 @@ impl Tree {
 const SEEDS: u64 = 2000;
 
 /// In so many the code as it is has to hold here: that it does in ten thousand is seen by running the simulation itself.
-const HOLDS: u64 = 200;
+const HOLDS: u64 = 100;
