@@ -1,6 +1,7 @@
 //! `rtm admin`: the calls of a server's admin API, and the keys for it.
 
 mod events;
+mod top;
 
 use std::{io::Write as _, time::Duration};
 
@@ -65,8 +66,14 @@ enum Call {
     },
     /// Show the server: version, connections, whether it is ready.
     Server,
+    /// List the nodes of its cluster.
+    Cluster,
     /// List its projects.
     Projects,
+    /// Print the description of the admin API in OpenAPI, without a server.
+    Openapi,
+    /// Watch the server: rates, connections, and the sessions for which most waits. Ctrl-C ends it.
+    Top(top::Args),
     /// List the sessions of a project.
     Sessions {
         #[command(flatten)]
@@ -77,9 +84,27 @@ enum Call {
         /// Only users whose ids begin so.
         #[arg(long)]
         prefix: Option<String>,
+        /// Only clients on this wire: native or vendor.
+        #[arg(long)]
+        wire: Option<String>,
+        /// Only clients at this address.
+        #[arg(long)]
+        address: Option<std::net::IpAddr>,
+        /// Those that have most of it: queued_bytes, queued_events, silent_ms, channels or subscriptions.
+        #[arg(long, conflicts_with = "cursor")]
+        sort: Option<String>,
     },
     /// List the last connections of a project that have ended, newest first, with the reason.
-    Closed(List),
+    Closed {
+        #[command(flatten)]
+        list: List,
+        /// Only those that ended for this reason: kicked, banned, slow_consumer, gone …
+        #[arg(long)]
+        reason: Option<String>,
+        /// Only users whose ids begin so.
+        #[arg(long)]
+        prefix: Option<String>,
+    },
     /// Show a user: state, connection, channels, attributes, ban.
     User(User),
     /// End a user's session. Its client may log in again.
@@ -113,6 +138,52 @@ enum Call {
         /// The time: 2030-01-31T12:00:00Z, or now. An earlier one than before takes back what was revoked since.
         #[arg(long, value_name = "TIME", default_value = "now")]
         issued_before: String,
+    },
+    /// Send a text to a user, in the name of any user.
+    Send {
+        #[command(flatten)]
+        user: User,
+        /// The text.
+        text: String,
+        /// In whose name.
+        #[arg(long, value_name = "USER")]
+        from: String,
+        /// Store it if the user does not get it now.
+        #[arg(long)]
+        offline: bool,
+        /// Keep it in the history.
+        #[arg(long)]
+        history: bool,
+    },
+    /// Send a text to a channel, in the name of any user.
+    SendChannel {
+        #[command(flatten)]
+        channel: Channel,
+        /// The text.
+        text: String,
+        /// In whose name.
+        #[arg(long, value_name = "USER")]
+        from: String,
+        /// Keep it in the history.
+        #[arg(long)]
+        history: bool,
+    },
+    /// List messages of histories that a user sent. It is written down that you read them.
+    History {
+        #[command(flatten)]
+        user: User,
+        #[command(flatten)]
+        history: History,
+        /// Those that it received from users instead.
+        #[arg(long)]
+        received: bool,
+    },
+    /// List messages of a channel's history. It is written down that you read them.
+    ChannelHistory {
+        #[command(flatten)]
+        channel: Channel,
+        #[command(flatten)]
+        history: History,
     },
     /// Count the messages that wait for a user.
     Stored(User),
@@ -168,6 +239,21 @@ struct Part {
 }
 
 #[derive(Debug, clap::Args)]
+struct History {
+    #[command(flatten)]
+    part: Part,
+    /// Only messages from this time on: 2030-01-31T12:00:00Z.
+    #[arg(long = "since", value_name = "TIME")]
+    since: Option<String>,
+    /// Only messages before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The newest first.
+    #[arg(long)]
+    newest_first: bool,
+}
+
+#[derive(Debug, clap::Args)]
 struct User {
     /// The project.
     #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
@@ -195,6 +281,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Call::NewRestKey { id } = call {
         return new_rest_key(id);
     }
+    if let Call::Openapi = call {
+        return Ok(writeln!(std::io::stdout(), "{:#}", rtm_server::admin_openapi())?);
+    }
     let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
     if let Call::Events(wanted) = call {
         let ask = async |path: String| {
@@ -202,6 +291,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             timeout(PATIENCE, answer).await.with_context(|| format!("{url} does not answer"))?
         };
         return events::run(wanted, format == Format::Json, ask).await;
+    }
+    if let Call::Top(args) = call {
+        return top::run(args, &url, &key).await;
     }
     let (method, path, body) = request(&call);
     let answer = timeout(PATIENCE, ask(&url, &key, method, &path, body))
@@ -245,17 +337,38 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
     };
     let list = |List { app_id, part }: &List, what: &str| get(project(app_id, &format!("{what}?{}", query(part))));
     match call {
-        // The first two need no server, and events are asked for again and again.
-        Call::NewKey { .. } | Call::NewRestKey { .. } | Call::Events(_) | Call::Server => get("/server".into()),
+        // Most of these need no server, and events are asked for again and again.
+        Call::NewKey { .. }
+        | Call::NewRestKey { .. }
+        | Call::Events(_)
+        | Call::Openapi
+        | Call::Top(_)
+        | Call::Server => get("/server".into()),
+        Call::Cluster => get("/cluster".into()),
         Call::Projects => get("/projects".into()),
-        Call::Sessions { list: List { app_id, part }, state, prefix } => {
-            let more = |name: &str, value: &Option<String>| {
-                value.as_ref().map(|value| format!("&{name}={}", encoded(value))).unwrap_or_default()
-            };
-            let (state, prefix) = (more("state", state), more("prefix", prefix));
-            get(project(app_id, &format!("sessions?{}{state}{prefix}", query(part))))
+        Call::Sessions { list: List { app_id, part }, state, prefix, wire, address, sort } => {
+            let address = address.map(|address| address.to_string());
+            let filters = [("state", state), ("prefix", prefix), ("wire", wire), ("address", &address), ("sort", sort)];
+            get(project(app_id, &format!("sessions?{}{}", query(part), more(&filters))))
         }
-        Call::Closed(of_project) => list(of_project, "closed"),
+        Call::Closed { list: List { app_id, part }, reason, prefix } => {
+            let filters = [("reason", reason), ("prefix", prefix)];
+            get(project(app_id, &format!("closed?{}{}", query(part), more(&filters))))
+        }
+        Call::Send { user: named, text, from, offline, history } => {
+            let body = json!({ "from": from, "text": text, "offline": offline, "history": history });
+            (Method::POST, user(named, "/messages"), Some(body))
+        }
+        Call::SendChannel { channel: named, text, from, history } => {
+            let body = json!({ "from": from, "text": text, "history": history });
+            (Method::POST, channel(named, "/messages"), Some(body))
+        }
+        Call::History { user: named, history, received } => {
+            get(user(named, &format!("/history?{}&received={received}", history.query())))
+        }
+        Call::ChannelHistory { channel: named, history } => {
+            get(channel(named, &format!("/history?{}", history.query())))
+        }
         Call::Bans(of_project) => list(of_project, "bans"),
         Call::Channels(of_project) => list(of_project, "channels"),
         Call::User(named) => get(user(named, "")),
@@ -292,6 +405,20 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
 fn query(Part { limit, cursor }: &Part) -> String {
     let cursor = cursor.as_ref().map(|cursor| format!("&cursor={}", encoded(cursor)));
     format!("limit={limit}{}", cursor.unwrap_or_default())
+}
+
+/// Those filters of a list that were given.
+fn more(filters: &[(&str, &Option<String>)]) -> String {
+    let given = filters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    given.map(|(name, value)| format!("&{name}={}", encoded(value))).collect()
+}
+
+impl History {
+    fn query(&self) -> String {
+        let Self { part, since, until, newest_first } = self;
+        let times = more(&[("from", since), ("until", until)]);
+        format!("{}{times}&newest_first={newest_first}", query(part))
+    }
 }
 
 /// A text as a part of a path or a query.
@@ -361,14 +488,39 @@ fn line(value: &Value, between: &str) -> String {
     match value {
         Value::Object(values) => {
             let pair = |(name, value): (&String, &Value)| match value {
-                Value::String(text) => format!("{name}={text}"),
+                Value::String(text) => format!("{name}={}", shown(text)),
                 value => format!("{name}={value}"),
             };
             values.iter().filter(|(_, value)| !value.is_null()).map(pair).collect::<Vec<_>>().join(between)
         }
-        Value::String(text) => text.clone(),
+        Value::String(text) => shown(text),
         value => value.to_string(),
     }
+}
+
+/// A text as it is, or in quotes where it could be taken for something else: a terminal must not obey what users call
+/// themselves.
+fn shown(text: &str) -> String {
+    let is_plain =
+        |letter: char| !letter.is_control() && !letter.is_whitespace() && !matches!(letter, '"' | '\\' | '=');
+    if !text.is_empty() && text.chars().all(is_plain) && !text.chars().any(is_format) {
+        return text.to_owned();
+    }
+    let mut shown = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => shown.extend(['\\', letter]),
+            letter if letter.is_control() || is_format(letter) => shown.extend(letter.escape_unicode()),
+            letter => shown.push(letter),
+        }
+    }
+    shown.push('"');
+    shown
+}
+
+/// Letters that are not seen and turn others around.
+fn is_format(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// How long an id is that nobody chose.
@@ -377,3 +529,25 @@ const ID_CHARS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What an answer may have.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_users_call_themselves_steers_no_terminal() {
+        for (text, wanted) in [
+            ("alice", "alice"),
+            ("城市", "城市"),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a=b", "\"a=b\""),
+            ("say \"hi\"", "\"say \\\"hi\\\"\""),
+            ("\u{1b}[2J", "\"\\u{1b}[2J\""),
+            ("a\nb", "\"a\\u{a}b\""),
+            ("\u{202e}evil", "\"\\u{202e}evil\""),
+        ] {
+            assert_eq!(shown(text), wanted);
+        }
+    }
+}

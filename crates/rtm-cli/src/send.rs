@@ -110,6 +110,9 @@ impl Args {
         let sent = Sent::from(sender.send(text.as_str().into()).await);
         Report { line: None, sent: &sent }.print()?;
         match sent {
+            Sent::Failed(error) if report::is_unknown(&error) => {
+                Err(anyhow::Error::new(error).context("it is not known whether the message was sent"))
+            }
             Sent::Failed(error) => Err(anyhow::Error::new(error).context("the message was not sent")),
             _ if self.is_met(&sent) => Ok(()),
             _ => Err(Unmet("the message was not received").into()),

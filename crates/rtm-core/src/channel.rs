@@ -288,6 +288,7 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.channel_messages += 1;
+        self.hub.counters.channel_message(send.message.len());
         self.log_channel_message(now, &member_id, &send.channel_id, send.message_id);
         let others = self.channels.get(channel).map_or(0, |channel| channel.members.len().saturating_sub(1));
         self.hub.counters.fanned_out(others);

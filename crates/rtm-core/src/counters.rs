@@ -19,6 +19,8 @@ pub struct Counters {
     outcomes: Counts<{ OUTCOMES.len() }>,
     receipts: Histogram,
     members: Histogram,
+    peer_bytes: Histogram,
+    channel_bytes: Histogram,
 }
 
 /// What became of a login.
@@ -273,6 +275,28 @@ impl Counters {
     #[must_use]
     pub fn members(&self) -> &Histogram {
         &self.members
+    }
+
+    /// How many bytes messages to users had.
+    #[must_use]
+    pub fn peer_bytes(&self) -> &Histogram {
+        &self.peer_bytes
+    }
+
+    /// How many bytes messages to channels had.
+    #[must_use]
+    pub fn channel_bytes(&self) -> &Histogram {
+        &self.channel_bytes
+    }
+
+    #[inline]
+    pub(super) fn peer_message(&mut self, bytes: usize) {
+        self.peer_bytes.add(bytes as u64);
+    }
+
+    #[inline]
+    pub(super) fn channel_message(&mut self, bytes: usize) {
+        self.channel_bytes.add(bytes as u64);
     }
 
     #[inline]

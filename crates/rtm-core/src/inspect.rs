@@ -33,7 +33,7 @@ pub struct SessionInfo {
 }
 
 /// A user, as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct UserInfo {
     /// The session, if the user has one here.

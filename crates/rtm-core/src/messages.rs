@@ -45,6 +45,7 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.peer_messages += 1;
+        self.hub.counters.peer_message(send.message.len());
         self.log_peer_message(now, &from, &send.peer_id, send.message_id);
         if send.enable_historical_messaging {
             let message = StoredMessage::new(send.message_id, from.clone(), send.message.clone().detach(), now.unix_ms);

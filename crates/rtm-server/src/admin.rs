@@ -12,7 +12,9 @@ mod health;
 pub(crate) mod keys;
 mod listener;
 pub(crate) mod log;
+mod messages;
 mod metrics;
+pub(crate) mod openapi;
 mod page;
 mod process;
 mod users;
@@ -21,11 +23,11 @@ mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::info;
 
-use self::{access::Access, audit::Audit, config::AdminConfig, log::LogControl};
+use self::{access::Access, answers::ApiError, audit::Audit, config::AdminConfig, log::LogControl};
 use crate::{bind, error::ServerError, server::reload::Reloader, shared::Shared, store::StoreQueue};
 
 /// What all requests to the admin listener share.
@@ -97,7 +99,9 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::healthy))
-        .route("/metrics", get(metrics::show))
-        .nest("/admin/v1", calls::router(&admin))
+        .route("/metrics", get(metrics::show).layer(from_fn_with_state(Arc::clone(&admin), access::check_host)))
+        .nest("/admin/v1", openapi::router().layer(from_fn_with_state(Arc::clone(&admin), access::check)))
+        .fallback(async || ApiError::not_found("there is nothing here"))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(admin)
 }

@@ -52,9 +52,9 @@ pub use probe::{ClusterProbe, ClusterStatus, NodeState, NodeStatus, Whereabouts}
 pub use store::ClusterStore;
 
 pub(crate) use driver::Place;
-#[cfg(feature = "admin")]
-pub(crate) use figures::ClusterFigures;
 pub(crate) use figures::Figures;
+#[cfg(feature = "admin")]
+pub(crate) use figures::{ClusterFigures, ClusterNode, ClusterNodes};
 
 /// Where the projects of a server put what they have for other nodes, until there is a node.
 #[derive(Debug)]

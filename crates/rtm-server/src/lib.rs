@@ -83,6 +83,7 @@ pub use address::{InvalidAddress, ListenAddress};
 pub use admin::{
     config::{AdminConfig, AdminKey, AdminRole, UnknownRole},
     log::LogControl,
+    openapi::admin_openapi,
 };
 pub use client_address::{ClientAddress, UnknownClientAddress};
 #[cfg(feature = "cluster")]

@@ -11,13 +11,15 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-#[cfg(feature = "rest")]
+#[cfg(any(feature = "rest", feature = "admin"))]
 use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
 use rtm_codec::{
-    AppId, ClientFrame, CloseReason, ErrorKind, Login, Refusal, UserId, Wire,
+    AppId, ClientFrame, CloseReason, ErrorKind, Login, Refusal, Wire,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
-#[cfg(feature = "rest")]
+#[cfg(feature = "admin")]
+use rtm_core::Histogram;
+#[cfg(any(feature = "rest", feature = "admin"))]
 use rtm_core::RestCaller;
 #[cfg(feature = "webhooks")]
 use rtm_core::store::EventCursor;
@@ -68,6 +70,23 @@ pub(crate) struct Project {
     is_open: AtomicBool,
 }
 
+/// How long the lock was waited for and held, in microseconds: of some of its uses, since asking for the time has its price.
+#[cfg(feature = "admin")]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LockTimes {
+    pub(crate) waited: Histogram,
+    pub(crate) held: Histogram,
+}
+
+#[cfg(feature = "admin")]
+impl LockTimes {
+    fn add(&mut self, waited: std::time::Duration, held: std::time::Duration) {
+        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.waited.add(micros(waited));
+        self.held.add(micros(held));
+    }
+}
+
 #[derive(Debug)]
 struct State {
     core: Core,
@@ -76,7 +95,7 @@ struct State {
     http: HashMap<HttpId, oneshot::Sender<Result<GatewayAnswer, Refusal>>>,
     /// Operators that wait for an answer.
     admin: HashMap<HttpId, oneshot::Sender<Result<AdminAnswer, Refusal>>>,
-    #[cfg(feature = "rest")]
+    #[cfg(any(feature = "rest", feature = "admin"))]
     rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
     #[cfg(feature = "admin")]
     peers: Peers,
@@ -84,13 +103,15 @@ struct State {
     event_reads: HashMap<HttpId, oneshot::Sender<Result<EventAnswer, Refusal>>>,
     #[cfg(any(feature = "admin", feature = "webhooks"))]
     event_answers: Vec<(HttpId, Result<EventAnswer, Refusal>)>,
+    #[cfg(feature = "admin")]
+    lock_times: LockTimes,
     /// The deadline that the timer's task waits for.
     armed: Option<Instant>,
     wakes: Vec<ConnId>,
     wakers: Vec<Waker>,
     jobs: Vec<StoreJob>,
     answers: Vec<(HttpId, Result<GatewayAnswer, Refusal>)>,
-    #[cfg(feature = "rest")]
+    #[cfg(any(feature = "rest", feature = "admin"))]
     rest_answers: Vec<(HttpId, Result<RestAnswer, Refusal>)>,
 }
 
@@ -104,9 +125,9 @@ impl Project {
                 sleepers: Vec::new(),
                 http: HashMap::new(),
                 admin: HashMap::new(),
-                #[cfg(feature = "rest")]
+                #[cfg(any(feature = "rest", feature = "admin"))]
                 rest: HashMap::new(),
-                #[cfg(feature = "rest")]
+                #[cfg(any(feature = "rest", feature = "admin"))]
                 rest_answers: Vec::new(),
                 #[cfg(feature = "admin")]
                 peers: Peers::default(),
@@ -114,6 +135,8 @@ impl Project {
                 event_reads: HashMap::new(),
                 #[cfg(any(feature = "admin", feature = "webhooks"))]
                 event_answers: Vec::new(),
+                #[cfg(feature = "admin")]
+                lock_times: LockTimes::default(),
                 armed: None,
                 wakes: Vec::new(),
                 wakers: Vec::new(),
@@ -359,7 +382,7 @@ impl Project {
 
     /// A connection has its session.
     #[cfg(feature = "admin")]
-    pub(crate) fn logged_in(&self, conn: ConnId, user_id: UserId) {
+    pub(crate) fn logged_in(&self, conn: ConnId, user_id: rtm_codec::UserId) {
         self.state().peers.logged_in(conn, user_id);
     }
 
@@ -397,8 +420,20 @@ impl Project {
         self.with(|state, now| state.core.check_rest_caller(now, caller))
     }
 
-    /// Answers a call of a back end; `None` when the server goes down.
+    /// How long its lock was waited for and held.
+    #[cfg(feature = "admin")]
+    pub(crate) fn lock_times(&self) -> LockTimes {
+        self.state().lock_times
+    }
+
+    /// The signature under the handle of a search.
     #[cfg(feature = "rest")]
+    pub(crate) fn sign_search(&self, handle: &str) -> String {
+        self.state().core.sign_search(handle)
+    }
+
+    /// Answers a call of a back end; `None` when the server goes down.
+    #[cfg(any(feature = "rest", feature = "admin"))]
     pub(crate) async fn rest(
         self: &Arc<Self>,
         caller: &RestCaller,
@@ -465,6 +500,12 @@ impl Project {
         look(&state.core, &state.peers, now())
     }
 
+    /// The figures without the users, which are counted by a look at every session.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn figures(&self) -> Stats {
+        self.state().core.figures()
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.state().core.stats()
     }
@@ -493,8 +534,12 @@ impl Project {
     /// Runs `f` on the core, and then passes on what came of it. Nobody is woken under the lock.
     fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, Now) -> R) -> R {
         let (result, wakers) = {
+            #[cfg(feature = "admin")]
+            let sampled = is_sampled().then(instant);
             let mut state = self.state();
             let state = &mut *state;
+            #[cfg(feature = "admin")]
+            let sampled = sampled.map(|asked| (asked, instant()));
             // Read under the lock, so that the core never sees time go back.
             let result = f(state, now());
             state.core.take_store_jobs(&mut state.jobs);
@@ -509,7 +554,7 @@ impl Project {
                 }
             }
             state.answer_operators();
-            #[cfg(feature = "rest")]
+            #[cfg(any(feature = "rest", feature = "admin"))]
             state.answer_back_ends();
             #[cfg(any(feature = "admin", feature = "webhooks"))]
             state.answer_event_readers(&self.event_news);
@@ -522,6 +567,10 @@ impl Project {
             if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
                 state.armed = next;
                 self.timer.notify_one();
+            }
+            #[cfg(feature = "admin")]
+            if let Some((asked, locked)) = sampled {
+                state.lock_times.add(locked.duration_since(asked), locked.elapsed());
             }
             (result, std::mem::take(&mut state.wakers))
         };
@@ -576,7 +625,7 @@ impl State {
     }
 
     /// Passes on what back ends are answered.
-    #[cfg(feature = "rest")]
+    #[cfg(any(feature = "rest", feature = "admin"))]
     fn answer_back_ends(&mut self) {
         self.core.take_rest_answers(&mut self.rest_answers);
         for (id, answer) in self.rest_answers.drain(..) {
@@ -614,6 +663,15 @@ impl State {
             }
         }
     }
+}
+
+/// Whether this use of a lock is looked at: one in sixteen of each thread.
+#[cfg(feature = "admin")]
+fn is_sampled() -> bool {
+    thread_local!(static USES: std::cell::Cell<u8> = const { std::cell::Cell::new(0) });
+    let uses = USES.get().wrapping_add(1);
+    USES.set(uses);
+    uses.is_multiple_of(16)
 }
 
 /// The current time, on both clocks.

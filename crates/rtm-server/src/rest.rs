@@ -1,6 +1,14 @@
 //! The vendor's REST API for back ends, on the port that everything is served on. Its connections are kept.
 
-use std::{error::Error, net::IpAddr, pin::pin, sync::atomic::Ordering};
+use std::{
+    error::Error,
+    net::IpAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use base64::{
     Engine as _, alphabet,
@@ -26,7 +34,7 @@ use tracing::debug;
 
 use crate::{
     gate::{Decision, Judge, denied},
-    project::now,
+    project::{Project, now},
     random::random_bytes,
     shared::{Guest, Shared},
 };
@@ -41,6 +49,28 @@ pub fn new_rest_secret() -> Result<(String, String), BackendError> {
     let secret = hex(random_bytes()?);
     let digest = hex(Sha256::digest(&secret).into());
     Ok((secret, digest))
+}
+
+/// How often each call of the REST API was answered with each status.
+#[derive(Debug, Default)]
+pub(crate) struct RestCounts([[AtomicU64; STATUSES.len()]; CALLS.len()]);
+
+impl RestCounts {
+    fn count(&self, call: usize, status: u16) {
+        let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        if let Some(count) = self.0.get(call).and_then(|counts| counts.get(status)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Calls, statuses, and how often that was.
+    #[cfg(feature = "admin")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u16, u64)> {
+        CALLS.iter().zip(&self.0).flat_map(|(call, counts)| {
+            let count = |(status, count): (&u16, &AtomicU64)| (*call, *status, count.load(Ordering::Relaxed));
+            STATUSES.iter().zip(counts).map(count)
+        })
+    }
 }
 
 /// Marks an answer after which the connection stays open.
@@ -59,10 +89,13 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let request_id = shared.rest_requests.fetch_add(1, Ordering::Relaxed);
+    let call_place = place(request.uri().path());
     let done = call(shared, guest, request).await;
     let (status, body) = match &done {
-        Ok(answer) => {
-            (StatusCode::OK, answer.encode(request_id, now().unix_ms, shared.live().rest.channel_message_type))
+        Ok((project, answer)) => {
+            let kind = shared.live().rest.channel_message_type;
+            let sign = |handle: &str| project.sign_search(handle);
+            (StatusCode::OK, answer.encode(request_id, now().unix_ms, kind, sign))
         }
         Err(refusal) => {
             debug!(remote = %guest.remote, request_id, ?refusal, "a call of the REST API is refused");
@@ -70,6 +103,7 @@ where
             (status, refusal.encode(request_id))
         }
     };
+    shared.rest_counts.count(call_place, status.as_u16());
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -92,18 +126,18 @@ where
         _ => {}
     }
     // What is left of a body that nobody wants would have to be read.
-    if !shared.draining.has_begun() && status != StatusCode::PAYLOAD_TOO_LARGE {
+    if !shared.draining.has_begun() && !matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
         response.extensions_mut().insert(Kept);
     }
     response
 }
 
-async fn call<B>(shared: &Shared, guest: &Guest, request: Request<B>) -> Result<RestAnswer, RestRefusal>
+async fn call<B>(shared: &Shared, guest: &Guest, request: Request<B>) -> Result<(Arc<Project>, RestAnswer), RestRefusal>
 where
     B: Body + Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let (app_id, route) = RestRoute::find(request.uri().path()).ok_or(RestRefusal::NotFound)?;
+    let (app_id, mut route) = RestRoute::find(request.uri().path()).ok_or(RestRefusal::NotFound)?;
     let method = route.method();
     if request.method().as_str() != method {
         return Err(RestRefusal::Method(method));
@@ -115,7 +149,22 @@ where
         return Err(RestRefusal::Unavailable);
     }
     let caller = caller(request.headers(), &route)?;
-    project.check_rest_caller(&caller)?;
+    project.check_rest_caller(&caller).inspect_err(|refusal| {
+        if let RestCaller::Key { id, .. } = &caller {
+            let id = id.chars().take(64).collect::<String>();
+            shared
+                .wrong_rest_keys
+                .warn(format_args!("a wrong key of the REST API, {id:?}, came from {}: {refusal}", guest.remote));
+        }
+    })?;
+    if let RestRoute::HistoryPage { handle } = &mut route {
+        let handle_and_signature = handle.trim_end_matches('=').split_once('.');
+        let (signed, signature) = handle_and_signature.ok_or(RestRefusal::Gone)?;
+        if project.sign_search(signed) != signature {
+            return Err(RestRefusal::Gone);
+        }
+        *handle = signed.to_owned();
+    }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let body = if method == "POST" { read_body(shared, request).await? } else { Bytes::new() };
     let mut call = RestCall::decode(route, &query, &body, now().unix_ms)?.ok_or(RestRefusal::Gone)?;
@@ -126,7 +175,7 @@ where
         filter(&*judge, &mut call, guest.remote.address.map(|address| address.ip())).await?;
     }
     match project.rest(&caller, call).await {
-        Some(answer) => Ok(answer?),
+        Some(answer) => Ok((project, answer?)),
         None => Err(RestRefusal::Unavailable),
     }
 }
@@ -225,10 +274,10 @@ fn user(token: &str, uid: Option<&str>, route: &RestRoute) -> Result<RestCaller,
         _ => None,
     };
     let uid = named.or_else(|| sender(route).cloned()).or_else(held);
-    let uid = uid.ok_or_else(|| unauthorized("the token does not name its user: x-ar-uid is needed"))?;
+    let uid = uid.ok_or_else(|| no_token("the token does not name its user: x-ar-uid is needed"))?;
     match (UserId::new(uid), Token::new(token)) {
         (Ok(user_id), Ok(token)) => Ok(RestCaller::User { user_id, token }),
-        _ => Err(unauthorized("the token or its user id is none")),
+        _ => Err(no_token("the token or its user id is none")),
     }
 }
 
@@ -240,10 +289,31 @@ fn sender(route: &RestRoute) -> Option<&String> {
     }
 }
 
-fn unauthorized(what: &str) -> Refusal {
+fn no_token(what: &str) -> Refusal {
     Refusal::new(ErrorKind::InvalidToken, what)
 }
 
+fn unauthorized(what: &str) -> Refusal {
+    Refusal::new(ErrorKind::NotAuthorized, what)
+}
+
+/// Which call a path is for, by its place in [`CALLS`].
+fn place(path: &str) -> usize {
+    match RestRoute::find(path) {
+        Some((_, RestRoute::PeerMessages { .. })) => 0,
+        Some((_, RestRoute::ChannelMessages { .. })) => 1,
+        Some((_, RestRoute::Events(_))) => 2,
+        Some((_, RestRoute::HistoryQuery)) => 3,
+        Some((_, RestRoute::HistoryPage { .. })) => 4,
+        Some((_, RestRoute::HistoryCount)) => 5,
+        _ => 6,
+    }
+}
+
+const CALLS: [&str; 7] =
+    ["peer_messages", "channel_messages", "events", "history_query", "history_page", "history_count", "unknown"];
+/// What is answered; anything else counts as the last.
+const STATUSES: [u16; 12] = [200, 400, 401, 404, 405, 408, 410, 413, 429, 501, 503, 500];
 /// A token, and the user whose it is.
 const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
     (HeaderName::from_static("x-ar-token"), HeaderName::from_static("x-ar-uid")),

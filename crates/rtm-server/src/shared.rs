@@ -14,6 +14,8 @@ use rtm_codec::{AppId, UserId};
 use tokio::sync::{Notify, futures::OwnedNotified};
 use tracing::warn;
 
+#[cfg(feature = "rest")]
+use crate::rest::RestCounts;
 use crate::{
     admission::{Admission, Admitted},
     clock::instant,
@@ -47,6 +49,10 @@ pub(crate) struct Shared {
     /// The number of the next call of the REST API.
     #[cfg(feature = "rest")]
     pub(crate) rest_requests: AtomicU64,
+    #[cfg(feature = "rest")]
+    pub(crate) wrong_rest_keys: Seldom,
+    #[cfg(feature = "rest")]
+    pub(crate) rest_counts: RestCounts,
     /// How many connections each listener has accepted.
     pub(crate) accepted: Vec<(SocketAddr, Arc<AtomicU64>)>,
     /// Connections that were turned away for want of descriptors.

@@ -101,7 +101,8 @@ pub fn rest_decode(bytes: &[u8]) {
         Ok(Some(RestCall::QueryHistory(search) | RestCall::HistoryPage(search))) => {
             let handle = HistoryHandle { search, asked_ms: NOW_MS };
             assert_eq!(HistoryHandle::decode(&handle.encode()), Some(handle.clone()));
-            let _ = RestAnswer::Query(handle.search).encode(1, NOW_MS, ChannelMessageType::default());
+            let _ =
+                RestAnswer::Query(handle.search).encode(1, NOW_MS, ChannelMessageType::default(), |_| String::new());
         }
         Ok(_) => {}
         Err(refusal) => drop(RestRefusal::from(refusal).encode(1)),

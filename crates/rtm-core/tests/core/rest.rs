@@ -149,10 +149,37 @@ fn without_a_key_nobody_may_call() {
     let mut world = World::with(rest_config());
     let unknown = RestCaller::Key { id: "other".into(), secret: Token::new("secret").unwrap() };
     let user = RestCaller::User { user_id: uid("alice"), token: Token::new("006x").unwrap() };
-    for caller in [key("secreT"), unknown, user] {
+    // A wrong key is not called a wrong token.
+    let kinds = [
+        (key("secreT"), ErrorKind::NotAuthorized),
+        (unknown, ErrorKind::NotAuthorized),
+        (user, ErrorKind::InvalidToken),
+    ];
+    for (caller, kind) in kinds {
         let refused = try_call(&mut world, &caller, RestCall::SendToPeer(to_bob("hello"))).unwrap().unwrap_err();
-        assert_eq!(refused.kind, ErrorKind::InvalidToken);
+        assert_eq!(refused.kind, kind, "{caller:?}");
     }
+}
+
+#[test]
+fn an_operator_needs_no_key_and_has_no_limit() {
+    let mut world = World::new();
+    let bob = world.login("bob");
+    for _ in 0..600 {
+        let answer = try_call(&mut world, &RestCaller::Operator, RestCall::SendToPeer(to_bob("hello")));
+        assert!(matches!(answer, Some(Ok(RestAnswer::PeerMessage(_)))), "{answer:?}");
+    }
+    assert_eq!(world.texts(bob).len(), 600);
+}
+
+#[test]
+fn a_search_is_signed_alike_by_all_cores_with_the_same_keys() {
+    let signed = |config: ProjectConfig| World::with(config).core.sign_search("handle");
+    assert_eq!(signed(rest_config()), signed(rest_config()));
+    assert_ne!(signed(rest_config()), World::with(rest_config()).core.sign_search("Handle"));
+    let mut other = rest_config();
+    other.rest.keys.pop();
+    assert_ne!(signed(rest_config()), signed(other));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use axum::{
 use rtm_codec::{AppId, CallLimit, CallLimiter};
 
 use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys};
-use crate::{clock::instant, project::Project};
+use crate::{clock::instant, project::Project, shared::Seldom};
 
 /// The keys, and what keeps others from guessing them.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct Access {
     start: Instant,
     /// Wrong keys by the addresses they came from.
     wrong: Mutex<HashMap<IpAddr, CallLimiter>>,
+    told: Seldom,
 }
 
 /// Who calls.
@@ -38,7 +39,7 @@ pub(super) struct Caller {
 
 impl Access {
     pub(crate) fn new(keys: Arc<AdminKeys>) -> Self {
-        Self { keys, start: instant(), wrong: Mutex::default() }
+        Self { keys, start: instant(), wrong: Mutex::default(), told: Seldom::default() }
     }
 
     /// Whether the request was meant for this listener. A page in a browser can reach it by a name of its own, which it lets
@@ -91,6 +92,7 @@ impl Access {
             }
             // It is within the limit, as was seen above.
             let _ = wrong.entry(address).or_default().try_call(WRONG_KEYS, now);
+            self.told.warn(format_args!("a wrong key of the admin API came from {address}"));
             return Err(ApiError::unauthorized("this key is not known"));
         };
         Ok(Caller { name: key.name.clone(), address, role: key.role, projects: key.projects.clone() })
@@ -113,6 +115,14 @@ pub(super) async fn check(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Lets a request through that was meant for this listener, whoever sent it.
+pub(super) async fn check_host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    match admin.access.check_origin(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct RestrictedUser {
 #[derive(Debug, Serialize)]
 pub(super) struct Done {
     /// Whether there was anything to be done.
-    done: bool,
+    pub(super) done: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -270,7 +270,8 @@ fn time(unix_ms: u64) -> Option<String> {
     (unix_ms > 0).then(|| rfc3339(time.unwrap_or(UNIX_EPOCH + FAR)))
 }
 
-fn unix_ms(time: SystemTime) -> u64 {
+/// A time in milliseconds since the Unix epoch.
+pub(super) fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

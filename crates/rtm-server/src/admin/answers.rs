@@ -68,6 +68,11 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, code: "not_found", message: message.into() }
     }
 
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "this call has another method".to_owned();
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "method_not_allowed", message }
+    }
+
     pub(super) fn too_often() -> Self {
         let message = "too many wrong keys came from this address: try again in a minute".into();
         Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_often", message }

@@ -1,7 +1,7 @@
 //! What was changed, by whom and from where: in the log, and the last of it to be read.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     sync::{Mutex, PoisonError},
     time::SystemTime,
@@ -20,6 +20,7 @@ pub(crate) struct Audit(Mutex<Entries>);
 struct Entries {
     last: VecDeque<Entry>,
     count: u64,
+    by_action: BTreeMap<&'static str, u64>,
 }
 
 /// One change.
@@ -40,12 +41,19 @@ impl Audit {
         info!(target: "rtm::audit", key = caller.name, address = %caller.address, action, on = target, "changed by an operator");
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.count += 1;
+        *entries.by_action.entry(action).or_default() += 1;
         let number = entries.count;
         if entries.last.len() >= ENTRIES {
             entries.last.pop_front();
         }
         let (time, key, address) = (rfc3339(SystemTime::now()), caller.name.clone(), caller.address);
         entries.last.push_back(Entry { number, time, key, address, action, target });
+    }
+
+    /// How often each thing was done.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ACTIONS.map(|action| (action, entries.by_action.get(action).copied().unwrap_or_default())).into_iter()
     }
 
     /// Changes before a number, newest first.
@@ -56,5 +64,8 @@ impl Audit {
     }
 }
 
+/// All that operators do and is written down.
+const ACTIONS: [&str; 10] =
+    ["drain", "reload", "log_level", "kick", "ban", "unban", "revoke_tokens", "delete_data", "send", "read_history"];
 /// How many changes can be read; the log has all.
 const ENTRIES: usize = 1024;

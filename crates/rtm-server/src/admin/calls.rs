@@ -3,24 +3,17 @@
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Json,
     extract::{Query, State},
-    middleware,
-    routing::{delete, get, post, put},
 };
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "webhooks")]
-use super::webhooks;
 use super::{
     Admin,
-    access::{self, Caller},
-    actions,
+    access::Caller,
     answers::{ApiError, Checked, List, rfc3339},
     audit::Entry,
-    channels,
     config::AdminRole,
-    events, users,
 };
 use crate::{error::ReloadError, server::reload::Reloaded};
 
@@ -46,7 +39,7 @@ impl Part {
 }
 
 #[derive(Debug, Serialize)]
-struct ServerAnswer {
+pub(super) struct ServerAnswer {
     version: &'static str,
     started: String,
     ready: bool,
@@ -59,7 +52,7 @@ struct ServerAnswer {
 }
 
 #[derive(Debug, Serialize)]
-struct ProjectAnswer {
+pub(super) struct ProjectAnswer {
     app_id: String,
     connections: usize,
     sessions: usize,
@@ -68,17 +61,35 @@ struct ProjectAnswer {
     invitations: usize,
     peer_messages: u64,
     channel_messages: u64,
+    events: u64,
+    calls: u64,
+    refused_calls: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct DrainAnswer {
+pub(super) struct ClusterAnswer {
+    node: String,
+    epoch: u64,
+    nodes: Vec<NodeAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeAnswer {
+    node: String,
+    role: &'static str,
+    version: Option<String>,
+    sessions: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DrainAnswer {
     draining: bool,
     connections: usize,
     sessions: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct ReloadAnswer {
+pub(super) struct ReloadAnswer {
     changed: Vec<String>,
     needs_restart: Vec<String>,
 }
@@ -88,40 +99,7 @@ pub(super) struct LogLevel {
     level: String,
 }
 
-/// All routes below `/admin/v1`.
-pub(super) fn router(admin: &Arc<Admin>) -> Router<Arc<Admin>> {
-    let router = Router::new();
-    #[cfg(feature = "webhooks")]
-    let router = router
-        .route("/projects/{app_id}/webhooks", get(webhooks::list))
-        .route("/projects/{app_id}/webhooks/{name}/replay", post(webhooks::replay));
-    router
-        .route("/server", get(server))
-        .route("/projects", get(projects))
-        .route("/drain", get(drain_progress).post(drain))
-        .route("/log", get(log_level).put(set_log_level))
-        .route("/reload", post(reload))
-        .route("/audit", get(audit))
-        .route("/projects/{app_id}/sessions", get(users::sessions))
-        .route("/projects/{app_id}/closed", get(users::closed))
-        .route("/projects/{app_id}/bans", get(actions::restrictions))
-        .route("/projects/{app_id}/events", get(events::read))
-        .route("/projects/{app_id}/users/{user_id}", get(users::user))
-        .route("/projects/{app_id}/users/{user_id}/kick", post(actions::kick))
-        .route("/projects/{app_id}/users/{user_id}/ban", put(actions::ban).delete(actions::unban))
-        .route("/projects/{app_id}/users/{user_id}/revoke-tokens", post(actions::revoke_tokens))
-        .route("/projects/{app_id}/users/{user_id}/data", delete(actions::delete_data))
-        .route("/projects/{app_id}/users/{user_id}/stored", get(actions::stored))
-        .route("/projects/{app_id}/revoke-tokens", post(actions::revoke_all_tokens))
-        .route("/projects/{app_id}/channels", get(channels::list))
-        .route("/projects/{app_id}/channels/{channel_id}", get(channels::channel))
-        .route("/projects/{app_id}/channels/{channel_id}/members", get(channels::members))
-        .fallback(async || ApiError::not_found("there is no such call"))
-        .method_not_allowed_fallback(async || ApiError::not_found("there is no such call"))
-        .layer(middleware::from_fn_with_state(Arc::clone(admin), access::check))
-}
-
-async fn server(
+pub(super) async fn server(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ServerAnswer>, ApiError> {
@@ -140,7 +118,18 @@ async fn server(
     }))
 }
 
-async fn projects(State(admin): State<Arc<Admin>>, Extension(caller): Extension<Caller>) -> Json<List<ProjectAnswer>> {
+pub(super) async fn cluster(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ClusterAnswer>, ApiError> {
+    caller.check(AdminRole::Read)?;
+    admin.cluster_answer().map(Json).ok_or_else(|| ApiError::unavailable("this server is in no cluster"))
+}
+
+pub(super) async fn projects(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Json<List<ProjectAnswer>> {
     let mut items = Vec::new();
     for look in admin.look_at_projects().await {
         if !caller.sees(&look.app_id) {
@@ -156,12 +145,15 @@ async fn projects(State(admin): State<Arc<Admin>>, Extension(caller): Extension<
             invitations: stats.invitations,
             peer_messages: stats.peer_messages,
             channel_messages: stats.channel_messages,
+            events: stats.events,
+            calls: look.calls(),
+            refused_calls: look.refused_calls(),
         });
     }
     Json(List { items, next: None })
 }
 
-async fn drain_progress(
+pub(super) async fn drain_progress(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<DrainAnswer>, ApiError> {
@@ -169,7 +161,7 @@ async fn drain_progress(
     Ok(Json(admin.drain_answer(admin.shared.draining.is_announced())))
 }
 
-async fn drain(
+pub(super) async fn drain(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<DrainAnswer>, ApiError> {
@@ -179,7 +171,7 @@ async fn drain(
     Ok(Json(admin.drain_answer(true)))
 }
 
-async fn reload(
+pub(super) async fn reload(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ReloadAnswer>, ApiError> {
@@ -197,7 +189,7 @@ async fn reload(
     }
 }
 
-async fn log_level(
+pub(super) async fn log_level(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<LogLevel>, ApiError> {
@@ -206,19 +198,28 @@ async fn log_level(
     Ok(Json(LogLevel { level: log.level() }))
 }
 
-async fn set_log_level(
+pub(super) async fn set_log_level(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
     Checked(Json(LogLevel { level })): Checked<Json<LogLevel>>,
 ) -> Result<Json<LogLevel>, ApiError> {
     caller.check(AdminRole::Admin)?;
     let log = admin.log.as_ref().ok_or_else(no_log)?;
+    let before = log.level();
     log.set_level(&level).map_err(ApiError::bad_request)?;
+    // A log that is turned down still has who did that.
+    let is_hidden = !tracing::enabled!(target: "rtm::audit", tracing::Level::INFO);
+    if is_hidden {
+        log.set_level(&before).map_err(ApiError::bad_request)?;
+    }
     admin.audit.record(&caller, "log_level", level.as_str());
+    if is_hidden {
+        log.set_level(&level).map_err(ApiError::bad_request)?;
+    }
     Ok(Json(LogLevel { level }))
 }
 
-async fn audit(
+pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
     Checked(Query(part)): Checked<Query<Part>>,
@@ -234,6 +235,24 @@ fn no_log() -> ApiError {
 }
 
 impl Admin {
+    #[cfg(feature = "cluster")]
+    fn cluster_answer(&self) -> Option<ClusterAnswer> {
+        let crate::cluster::ClusterNodes { node, epoch, nodes } = self.cluster.get()?.nodes();
+        let answer = |node: crate::cluster::ClusterNode| NodeAnswer {
+            node: node.name,
+            role: node.role,
+            version: node.version,
+            sessions: node.sessions,
+        };
+        Some(ClusterAnswer { node, epoch, nodes: nodes.into_iter().map(answer).collect() })
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    #[expect(clippy::unused_self, reason = "with clusters it is used")]
+    fn cluster_answer(&self) -> Option<ClusterAnswer> {
+        None
+    }
+
     fn drain_answer(&self, draining: bool) -> DrainAnswer {
         let cores = self.shared.cores();
         let sessions = cores.iter().map(|project| project.look(|core, _, _| core.figures().sessions));

@@ -115,7 +115,8 @@ fn answer(info: &ChannelInfo) -> ChannelAnswer {
     }
 }
 
-fn read_channel(text: &str) -> Result<ChannelId, ApiError> {
+/// The channel of this name.
+pub(super) fn read_channel(text: &str) -> Result<ChannelId, ApiError> {
     ChannelId::new(text).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 

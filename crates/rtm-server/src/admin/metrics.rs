@@ -20,7 +20,10 @@ use super::{
     page::{Labels, Page},
     process,
 };
-use crate::{peers::End, project::Project};
+use crate::{
+    peers::End,
+    project::{LockTimes, Project},
+};
 
 pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let mut page = Page::default();
@@ -29,6 +32,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) ->
     admin.add_server(&mut page, &projects);
     add_projects(&mut page, &projects);
     admin.add_store(&mut page, kept, &projects);
+    admin.add_calls(&mut page);
     #[cfg(feature = "cluster")]
     if let Some(cluster) = admin.cluster.get() {
         let is_isolated = admin.shared.is_serving() && !admin.shared.is_certain.load(Ordering::Relaxed);
@@ -57,6 +61,19 @@ pub(super) struct Look {
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
     quotas: Quotas,
+    lock_times: LockTimes,
+}
+
+impl Look {
+    /// How many calls came in.
+    pub(super) fn calls(&self) -> u64 {
+        self.counters.calls().map(|(_, count)| count).sum()
+    }
+
+    /// How many of them were refused.
+    pub(super) fn refused_calls(&self) -> u64 {
+        self.counters.refused_calls().map(|(_, count)| count).sum()
+    }
 }
 
 impl Admin {
@@ -78,9 +95,11 @@ impl Admin {
                 event_log: core.event_figures(),
                 cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
                 quotas: core.config().quotas,
+                lock_times: LockTimes::default(),
             });
             look.stats.users = census.online + census.unreachable;
             look.refused_logins = project.refused_logins().load(Ordering::Relaxed);
+            look.lock_times = project.lock_times();
             looks.push(look);
         }
         looks
@@ -161,6 +180,20 @@ impl Admin {
         );
     }
 
+    /// What back ends and operators call.
+    fn add_calls(&self, page: &mut Page) {
+        let actions = self.audit.counts().map(|(action, count)| (vec![("action", action.to_owned())], count as f64));
+        page.counter("rtm_admin_actions", "What operators did, as the audit log has it", actions);
+        #[cfg(feature = "rest")]
+        page.counter(
+            "rtm_rest_calls",
+            "Calls of the REST API, by the status of the answer",
+            self.shared.rest_counts.all().map(|(call, status, count)| {
+                (vec![("call", call.to_owned()), ("status", status.to_string())], count as f64)
+            }),
+        );
+    }
+
     fn add_store(&self, page: &mut Page, kept: Option<BackendStats>, projects: &[Look]) {
         page.gauge("rtm_store_queue_bytes", "Messages that wait for the store", [one(self.store.queued_bytes())]);
         if let Some(batches) = self.store.batches() {
@@ -179,6 +212,11 @@ impl Admin {
                 "rtm_stored_messages",
                 "Messages in the store",
                 kinds.map(|(kind, count)| (vec![("kind", kind.to_owned())], count as f64)),
+            );
+            page.gauge(
+                "rtm_store_restricted_users",
+                "Users that are banned or have revoked tokens, also those whose bans are over",
+                [one(kept.restricted)],
             );
             page.counter("rtm_store_damaged", "Places of the store that were found damaged", [one(kept.damaged)]);
         }
@@ -277,6 +315,27 @@ fn add_projects(page: &mut Page, all: &[Look]) {
         1.0,
         all.iter().map(|it| (app(it), *it.counters.members())),
     );
+    page.histogram(
+        "rtm_message_size_bytes",
+        "How large messages were that were taken",
+        1.0,
+        all.iter().flat_map(|it| {
+            let kinds = [("peer", it.counters.peer_bytes()), ("channel", it.counters.channel_bytes())];
+            kinds.map(|(kind, sizes)| (vec![("app_id", it.app_id.to_string()), ("kind", kind.to_owned())], *sizes))
+        }),
+    );
+    page.histogram(
+        "rtm_core_lock_wait_seconds",
+        "How long a project's lock was waited for, of one use in sixteen",
+        MICRO,
+        all.iter().map(|it| (app(it), it.lock_times.waited)),
+    );
+    page.histogram(
+        "rtm_core_held_seconds",
+        "How long a project's lock was held, of one use in sixteen",
+        MICRO,
+        all.iter().map(|it| (app(it), it.lock_times.held)),
+    );
     page.counter("rtm_events_queued", "Events put into sessions", per(all, |it| it.stats.events));
     page.counter(
         "rtm_events_lost",
@@ -332,6 +391,15 @@ fn add_cluster(page: &mut Page, figures: &crate::cluster::ClusterFigures, is_iso
         figures.nodes().map(|(state, count)| (vec![("state", state.to_owned())], count as f64)),
     );
     page.gauge("rtm_cluster_post_bytes", "What waits for other nodes to take it", [one(figures.post_bytes)]);
+    let [sent, received, unreadable] = figures.parcels;
+    let parcels = [("sent", "taken", sent), ("received", "taken", received), ("received", "refused", unreadable)];
+    page.counter(
+        "rtm_cluster_parcels",
+        "What projects say to each other over nodes",
+        parcels.map(|(direction, result, count)| {
+            (vec![("direction", direction.to_owned()), ("result", result.to_owned())], count as f64)
+        }),
+    );
     page.gauge("rtm_cluster_isolated", "Whether this node is out of touch", [one(is_isolated)]);
 }
 

@@ -1,13 +1,13 @@
 //! The calls of the API on sessions and users.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Json,
     extract::{Path, Query, State},
 };
 use rtm_codec::PeerOnlineState;
-use rtm_core::SessionInfo;
+use rtm_core::{SessionInfo, UserInfo};
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
 
@@ -19,7 +19,7 @@ use super::{
     calls::{Part, after},
     config::AdminRole,
 };
-use crate::peers::{Peer, Peers};
+use crate::peers::{ClosedPeer, End, Peer, Peers};
 
 #[derive(Debug, Serialize)]
 pub(super) struct SessionAnswer {
@@ -51,6 +51,8 @@ pub(super) struct ClosedAnswer {
 #[derive(Debug, Serialize)]
 pub(super) struct UserAnswer {
     user_id: String,
+    /// The node of the session, if that is another one.
+    node: Option<String>,
     session: Option<SessionAnswer>,
     channels: Vec<String>,
     subscriptions: Vec<String>,
@@ -70,6 +72,62 @@ pub(super) struct SessionFilter {
     state: Option<String>,
     /// Only users whose ids begin so.
     prefix: Option<String>,
+    /// Only clients on this wire.
+    wire: Option<String>,
+    /// Only clients at this address.
+    address: Option<IpAddr>,
+    /// The sessions that have most of this.
+    sort: Option<String>,
+}
+
+/// What part of the connections that have ended is wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct ClosedFilter {
+    limit: Option<usize>,
+    cursor: Option<String>,
+    /// Only those that ended for this reason.
+    reason: Option<String>,
+    /// Only users whose ids begin so.
+    prefix: Option<String>,
+}
+
+impl SessionFilter {
+    fn check(&self) -> Result<(), ApiError> {
+        let one_of = |name: &str, value: &Option<String>, known: &[&str]| match value {
+            Some(value) if !known.contains(&value.as_str()) => {
+                Err(ApiError::bad_request(format!("{name} is one of {}", known.join(", "))))
+            }
+            _ => Ok(()),
+        };
+        one_of("state", &self.state, &STATES)?;
+        one_of("wire", &self.wire, &WIRES)?;
+        one_of("sort", &self.sort, &SORTS)?;
+        if self.sort.is_some() && self.cursor.is_some() {
+            return Err(ApiError::bad_request("a list with sort has no cursor"));
+        }
+        Ok(())
+    }
+
+    fn wants(&self, info: &SessionInfo, peers: &Peers) -> bool {
+        let peer = info.conn.and_then(|conn| peers.get(conn));
+        self.state.as_deref().is_none_or(|state| state == state_name(info.state))
+            && self.prefix.as_deref().is_none_or(|prefix| info.user_id.as_str().starts_with(prefix))
+            && self.wire.as_deref().is_none_or(|wire| peer.is_some_and(|peer| peer.wire.to_string() == wire))
+            && self.address.is_none_or(|address| {
+                peer.and_then(|peer| peer.address).is_some_and(|at| at.ip().to_canonical() == address.to_canonical())
+            })
+    }
+
+    /// By what a session is sorted, most first.
+    fn weight(&self, session: &SessionAnswer) -> u64 {
+        match self.sort.as_deref() {
+            Some("queued_bytes") => session.queued_bytes as u64,
+            Some("queued_events") => session.queued_events as u64,
+            Some("silent_ms") => session.silent_ms,
+            Some("channels") => session.channels as u64,
+            _ => session.subscriptions as u64,
+        }
+    }
 }
 
 pub(super) async fn sessions(
@@ -79,26 +137,25 @@ pub(super) async fn sessions(
     Checked(Query(filter)): Checked<Query<SessionFilter>>,
 ) -> Result<Json<List<SessionAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
-    let SessionFilter { limit, cursor, state, prefix } = filter;
-    let part = Part { limit, cursor };
-    if state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(ApiError::bad_request(format!("a state is one of {}", STATES.join(", "))));
-    }
-    let is_wanted = |info: &SessionInfo| {
-        state.as_deref().is_none_or(|state| state == state_name(info.state))
-            && prefix.as_deref().is_none_or(|prefix| info.user_id.as_str().starts_with(prefix))
-    };
-    let mut items = Vec::new();
+    filter.check()?;
+    let part = Part { limit: filter.limit, cursor: filter.cursor.clone() };
+    let is_sorted = filter.sort.is_some();
+    let mut items: Vec<SessionAnswer> = Vec::new();
     let mut from = Some(part.number()?.unwrap_or(0));
-    while let Some(at) = from.filter(|_| items.len() < part.limit()) {
+    while let Some(at) = from.filter(|_| is_sorted || items.len() < part.limit()) {
         from = project.look(|core, peers, now| {
-            let room = part.limit() - items.len();
+            let room = if is_sorted { SLICE } else { part.limit() - items.len() };
             core.inspect_sessions(now, at, room.min(SLICE), |info| {
-                if is_wanted(&info) {
+                if filter.wants(&info, peers) {
                     items.push(answer(&info, peers));
                 }
             })
         });
+        if is_sorted {
+            // No more than what is wanted is kept.
+            items.sort_by_key(|session| std::cmp::Reverse(filter.weight(session)));
+            items.truncate(part.limit());
+        }
         yield_now().await;
     }
     Ok(Json(List { items, next: from.map(|at| at.to_string()) }))
@@ -108,14 +165,26 @@ pub(super) async fn closed(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
     Checked(Path(app_id)): Checked<Path<String>>,
-    Checked(Query(part)): Checked<Query<Part>>,
+    Checked(Query(filter)): Checked<Query<ClosedFilter>>,
 ) -> Result<Json<List<ClosedAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let ClosedFilter { limit, cursor, reason, prefix } = filter;
+    if reason.as_deref().is_some_and(|reason| End::ALL.iter().all(|end| end.as_str() != reason)) {
+        let known: Vec<_> = End::ALL.iter().map(|end| end.as_str()).collect();
+        return Err(ApiError::bad_request(format!("reason is one of {}", known.join(", "))));
+    }
+    let part = Part { limit, cursor };
     let before = part.number()?;
-    let closed: Vec<_> = project.look(|_, peers, _| peers.closed(before).take(part.limit()).cloned().collect());
+    let is_wanted = |closed: &&ClosedPeer| {
+        let user_id = closed.peer.user_id.as_ref().map_or("", |user_id| user_id.as_str());
+        reason.as_deref().is_none_or(|reason| reason == closed.end.as_str())
+            && prefix.as_deref().is_none_or(|prefix| user_id.starts_with(prefix))
+    };
+    let closed: Vec<_> =
+        project.look(|_, peers, _| peers.closed(before).filter(is_wanted).take(part.limit()).cloned().collect());
     let next = closed.last().filter(|last| closed.len() == part.limit() && last.number > 1);
     let next = next.map(|last| last.number.to_string());
-    let answer = |closed: crate::peers::ClosedPeer| {
+    let answer = |closed: ClosedPeer| {
         let Peer { address, wire, since, user_id } = closed.peer;
         ClosedAnswer {
             user_id: user_id.map(|user_id| user_id.to_string()),
@@ -136,15 +205,21 @@ pub(super) async fn user(
 ) -> Result<Json<UserAnswer>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
     let user_id = read_user(&user_id)?;
-    let found = project.look(|core, peers, now| {
-        let info = core.inspect_user(now, &user_id)?;
-        let session = info.session.as_ref().map(|session| answer(session, peers));
-        Some((info, session))
+    let project = admin.shared.project(project.app_id(), Some(&user_id)).unwrap_or(project);
+    let (info, session, node) = project.look(|core, peers, now| {
+        let info = core.inspect_user(now, &user_id);
+        let session = info.as_ref().and_then(|info| info.session.as_ref()).map(|session| answer(session, peers));
+        (info, session, core.node_of(&user_id).map(|node| node.name.to_string()))
     });
-    let (info, session) = found.ok_or_else(|| ApiError::not_found("nothing is known of this user here"))?;
+    let info = match info {
+        Some(info) => info,
+        None if node.is_some() => UserInfo::default(),
+        None => return Err(ApiError::not_found("nothing is known of this user here")),
+    };
     let attribute = |(key, value): (String, rtm_codec::Text)| (key, serde_json::Value::from(value.as_str()));
     Ok(Json(UserAnswer {
         user_id: user_id.to_string(),
+        node,
         session,
         channels: info.channels.iter().map(ToString::to_string).collect(),
         subscriptions: info.subscriptions.iter().map(ToString::to_string).collect(),
@@ -183,5 +258,7 @@ fn state_name(state: PeerOnlineState) -> &'static str {
 }
 
 const STATES: [&str; 3] = ["online", "unreachable", "offline"];
+const WIRES: [&str; 2] = ["native", "vendor"];
+const SORTS: [&str; 5] = ["queued_bytes", "queued_events", "silent_ms", "channels", "subscriptions"];
 /// How many places are looked at under one lock.
 const SLICE: usize = 256;

@@ -32,7 +32,7 @@ use super::{
     bus::Bus,
     engine::{Engine, watched_node, watched_user},
     error::{ClusterError, ClusterErrorKind},
-    figures::{ClusterFigures, Figures},
+    figures::{ClusterFigures, ClusterNode, ClusterNodes, Figures},
     names::{NODES, Names, USERS},
     others::find_member,
     served::{Served, differences},
@@ -134,6 +134,10 @@ pub(crate) struct Driver {
     outside_at: Instant,
     /// Where other nodes say whether they are members.
     addresses: BTreeMap<NodeName, Vec<String>>,
+    /// The versions of other nodes, and how many sessions they had at last.
+    said: BTreeMap<NodeName, (String, usize)>,
+    /// How many parcels were sent and came.
+    parcels: [u64; 2],
     served: Served,
     /// Projects that were added, until all members serve them, with whether what the store has of them is read.
     unopened: BTreeMap<AppId, bool>,
@@ -183,6 +187,8 @@ impl Driver {
             said_at: None,
             outside_at: now().instant,
             addresses: BTreeMap::new(),
+            said: BTreeMap::new(),
+            parcels: [0; 2],
             served,
             unopened: BTreeMap::new(),
             told_to_wait: BTreeMap::new(),
@@ -268,6 +274,7 @@ impl Driver {
                 if self.differences.get(&node).is_none_or(|(known, _)| *known != different) {
                     self.differences.insert(node.clone(), (different, false));
                 }
+                self.said.insert(node.clone(), (about.version, about.sessions));
                 self.addresses.insert(node, about.addresses);
             }
             Input::OthersGoOn(node) => {
@@ -372,6 +379,7 @@ impl Driver {
         let instant = now().instant;
         let app_id = self.gear.projects[place].app_id();
         let worker = self.worker(place);
+        self.parcels[0] += postings.len() as u64;
         for posting in postings {
             self.router.post_from(worker, &mut self.gear.node, instant, app_id, posting);
         }
@@ -459,14 +467,23 @@ impl Driver {
         }
         self.said_at = Some(time.instant);
         let view = self.gear.node.view();
-        let mut figures = ClusterFigures { epoch: view.epoch(), ..ClusterFigures::default() };
+        let sessions: usize = self.gear.projects.iter().map(|project| project.figures().sessions).sum();
+        let [sent, received] = self.parcels;
+        let parcels = [sent, received, self.router.refused()];
+        let mut figures = ClusterFigures { epoch: view.epoch(), parcels, ..ClusterFigures::default() };
+        let mut nodes = Vec::new();
+        let me = &self.gear.node.id().name;
         for member in view.members() {
             figures.count(member.role);
             figures.post_bytes += self.gear.node.waiting_bytes(&member.id);
+            let name = &member.id.name;
+            let own = (name == me).then(|| (env!("CARGO_PKG_VERSION").to_owned(), sessions));
+            let (version, sessions) = own.or_else(|| self.said.get(name).cloned()).unzip();
+            nodes.push(ClusterNode { name: name.to_string(), role: role_name(member.role), version, sessions });
         }
-        self.gear.figures.set(figures);
+        let nodes = ClusterNodes { node: me.to_string(), epoch: view.epoch(), nodes };
+        self.gear.figures.set(figures, nodes);
         self.say_differences();
-        let sessions = self.gear.projects.iter().map(|project| project.stats().sessions).sum();
         let (version, addresses) = (env!("CARGO_PKG_VERSION").to_owned(), self.gear.addresses.clone());
         let terms = |(app_id, place): (&AppId, &usize)| (app_id.to_string(), self.gear.projects[*place].terms());
         self.served = self.places.iter().map(terms).collect();
@@ -502,7 +519,10 @@ impl Driver {
     fn sort(&mut self) {
         while let Some(for_core) = self.router.take() {
             let (app_id, worker, event) = match for_core {
-                ForCore::Parcel { app_id, worker, from, parcel } => (app_id, worker, FromCluster::Parcel(from, parcel)),
+                ForCore::Parcel { app_id, worker, from, parcel } => {
+                    self.parcels[1] += 1;
+                    (app_id, worker, FromCluster::Parcel(from, parcel))
+                }
                 ForCore::Posted { app_id, worker, ticket, posted } => {
                     (app_id, worker, FromCluster::Posted(ticket, posted))
                 }
@@ -724,6 +744,14 @@ pub(crate) async fn serve_jobs(mut jobs: UnboundedReceiver<Job>, engine: Arc<Eng
             }
             Some(_) = open.join_next() => {}
         }
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Edge => "edge",
+        Role::Home => "home",
+        Role::Draining => "draining",
     }
 }
 

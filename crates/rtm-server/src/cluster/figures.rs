@@ -6,7 +6,29 @@ use rtm_core::cluster::Role;
 
 /// The figures at the last look.
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Mutex<ClusterFigures>);
+pub(crate) struct Figures {
+    figures: Mutex<ClusterFigures>,
+    nodes: Mutex<ClusterNodes>,
+}
+
+/// The nodes of the cluster, as this one sees them.
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks who is there"))]
+pub(crate) struct ClusterNodes {
+    pub(crate) node: String,
+    pub(crate) epoch: u64,
+    pub(crate) nodes: Vec<ClusterNode>,
+}
+
+/// A member, with what it says of itself.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks who is there"))]
+pub(crate) struct ClusterNode {
+    pub(crate) name: String,
+    pub(crate) role: &'static str,
+    pub(crate) version: Option<String>,
+    pub(crate) sessions: Option<usize>,
+}
 
 /// The figures at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,16 +39,24 @@ pub(crate) struct ClusterFigures {
     pub(crate) draining: u64,
     /// What waits for other nodes to take it, in bytes.
     pub(crate) post_bytes: usize,
+    /// What cores said to other nodes, what came from those, and what of it could not be read.
+    pub(crate) parcels: [u64; 3],
 }
 
 impl Figures {
     #[cfg(feature = "admin")]
     pub(crate) fn get(&self) -> ClusterFigures {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set(&self, figures: ClusterFigures) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    #[cfg(feature = "admin")]
+    pub(crate) fn nodes(&self) -> ClusterNodes {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, figures: ClusterFigures, nodes: ClusterNodes) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
 }
 

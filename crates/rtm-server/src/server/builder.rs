@@ -31,6 +31,8 @@ use super::{
 use crate::admin::{Admin, AdminListener, keys::AdminKeys};
 #[cfg(feature = "cluster")]
 use crate::cluster::{Mail, store::NodeStore};
+#[cfg(feature = "rest")]
+use crate::rest::RestCounts;
 #[cfg(feature = "webhooks")]
 use crate::webhooks::endpoints::Endpoints;
 use crate::{
@@ -238,6 +240,10 @@ impl ServerBuilder {
             // No number of one that ran before.
             #[cfg(feature = "rest")]
             rest_requests: AtomicU64::new(now.unix_ms.saturating_mul(1000)),
+            #[cfg(feature = "rest")]
+            wrong_rest_keys: Seldom::default(),
+            #[cfg(feature = "rest")]
+            rest_counts: RestCounts::default(),
             accepted: listeners.iter().map(|listener| (listener.address, Arc::default())).collect(),
             without_descriptor: AtomicU64::new(0),
             has_no_descriptors: AtomicBool::new(false),

@@ -352,6 +352,167 @@ async fn an_operator_counts_and_removes_what_is_kept_of_a_user() {
     assert_eq!(call(admin, &read, "GET", &path, "").await.1["stored_messages"], 0);
 }
 
+#[cfg(feature = "webhooks")]
+/// What a value has to be by its schema. A test has no use for more of JSON Schema.
+fn fits(schema: &serde_json::Value, value: &serde_json::Value, path: &str) {
+    use serde_json::Value;
+    let named = match &schema["type"] {
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+        one => vec![one.as_str().unwrap()],
+    };
+    let name = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(named.contains(&name), "{path} is {value}, and should be {named:?}");
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| fits(&schema["items"], item, path)),
+        Value::Object(fields) => {
+            for needed in schema["required"].as_array().into_iter().flatten() {
+                assert!(fields.contains_key(needed.as_str().unwrap()), "{path} has no {needed}");
+            }
+            for (name, value) in fields {
+                let known = schema["properties"].get(name).unwrap_or_else(|| &schema["additionalProperties"]);
+                assert!(known.is_object(), "{path}.{name} is not described");
+                if known.get("type").is_some() {
+                    fits(known, value, &format!("{path}.{name}"));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(feature = "webhooks")]
+#[tokio::test]
+async fn every_call_answers_as_its_description_says() {
+    let kept: serde_json::Value = serde_json::from_str(include_str!("../../../../docs/admin-api.json")).unwrap();
+    let described = rtm_server::admin_openapi();
+    assert!(kept == described, "run: rtm admin openapi > docs/admin-api.json");
+    let (server, admin, [.., all, _]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.request(JoinChannel { channel_id: ChannelId::new("room").unwrap() }).await;
+    alice.next().await;
+    let _bob = Client::login(server.local_addr(), Wire::Vendor, "bob").await;
+    let bodies = [
+        ("set_log_level", r#"{"level":"debug"}"#),
+        ("ban", r#"{"for":"1h"}"#),
+        ("revoke_tokens", r#"{"issued_before":"now"}"#),
+        ("revoke_all_tokens", r#"{"issued_before":"2026-01-01T00:00:00Z"}"#),
+        ("send_to_user", r#"{"from":"support","text":"hello","offline":true,"history":true}"#),
+        ("replay_webhook", r#"{"after":0}"#),
+        ("send_to_channel", r#"{"from":"support","text":"hello","history":true}"#),
+    ];
+    let mut calls: Vec<_> = described["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(move |(method, call)| (path.clone(), method.to_uppercase(), call.clone()))
+        })
+        .collect();
+    // What ends something comes last, and a read sees what was sent before.
+    calls.sort_by_key(|(_, method, _)| ["POST", "PUT", "GET", "DELETE"].iter().position(|known| known == method));
+    calls.sort_by_key(|(path, ..)| path.ends_with("/kick") || path.ends_with("/ban") || path.ends_with("/drain"));
+    let all_calls = calls.len();
+    let mut answered = 0;
+    for (path, method, described) in calls {
+        let name = described["operationId"].as_str().unwrap();
+        let user = if name == "send_to_user" || name.ends_with("ban") { "bob" } else { "alice" };
+        let path = path
+            .replace("{app_id}", APP)
+            .replace("{user_id}", user)
+            .replace("{channel_id}", "room")
+            .replace("{name}", "none");
+        let path = path.strip_prefix("/admin/v1").unwrap();
+        let body = bodies.iter().find(|(known, _)| *known == name).map_or("", |(_, body)| *body);
+        assert_eq!(body.is_empty(), described.get("requestBody").is_none(), "{name}");
+        let (status, answer) = call(admin, &all, &method, path, body).await;
+        let schema = match status {
+            200 => &described["responses"]["200"]["content"]["application/json"]["schema"],
+            // Nobody gave it a configuration to read again, and it is in no cluster.
+            409 if ["reload", "cluster"].contains(&name) => continue,
+            // It has no webhook.
+            404 if name == "replay_webhook" => continue,
+            other => panic!("{name} is answered {other}: {answer}"),
+        };
+        fits(schema, &answer, name);
+        answered += 1;
+    }
+    assert_eq!(answered, all_calls - 3);
+}
+
+#[tokio::test]
+async fn lists_are_sorted_and_filtered() {
+    let (server, admin, [read, ..]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let _bob = Client::login(server.local_addr(), Wire::Vendor, "bob").await;
+    alice.request(JoinChannel { channel_id: ChannelId::new("room").unwrap() }).await;
+    alice.next().await;
+    let users = async |query: &str| {
+        let (status, found) = call(admin, &read, "GET", &format!("/projects/{APP}/sessions?{query}"), "").await;
+        assert_eq!(status, 200, "{found}");
+        let items = found["items"].as_array().unwrap().iter();
+        items.map(|item| item["user_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    for (query, wanted) in [
+        ("sort=channels", "alice bob"),
+        ("sort=channels&limit=1", "alice"),
+        ("wire=vendor", "bob"),
+        ("wire=native&prefix=b", ""),
+        ("address=127.0.0.1&state=online", "alice bob"),
+        ("address=127.0.0.2", ""),
+    ] {
+        assert_eq!(users(query).await, wanted, "{query}");
+    }
+    for query in ["sort=luck", "wire=tin", "address=here", "sort=channels&cursor=0"] {
+        let (status, _) = call(admin, &read, "GET", &format!("/projects/{APP}/sessions?{query}"), "").await;
+        assert_eq!(status, 400, "{query}");
+    }
+    let (status, _) = call(admin, &read, "GET", &format!("/projects/{APP}/closed?reason=boredom"), "").await;
+    assert_eq!(status, 400);
+    let (_, closed) = call(admin, &read, "GET", &format!("/projects/{APP}/closed?reason=kicked"), "").await;
+    assert_eq!(closed["items"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn an_operator_writes_to_users_and_channels_and_reads_histories() {
+    let (server, admin, [read, operate, ..]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.request(JoinChannel { channel_id: ChannelId::new("room").unwrap() }).await;
+    alice.next().await;
+    let path = format!("/projects/{APP}/channels/room/messages");
+    let body = r#"{"from":"support","text":"to all","history":true}"#;
+    assert_eq!(call(admin, &operate, "POST", &path, body).await.1["done"], true);
+    let path = |user: &str| format!("/projects/{APP}/users/{user}/messages");
+    let body = r#"{"from":"support","text":"later","offline":true,"history":true}"#;
+    assert_eq!(call(admin, &operate, "POST", &path("carol"), body).await.1["outcome"], "offline");
+    assert_eq!(call(admin, &read, "POST", &path("carol"), body).await.0, 403);
+    for body in [r#"{"from":"support","text":""}"#, r#"{"from":"","text":"x"}"#, r#"{"text":"x"}"#] {
+        assert_eq!(call(admin, &operate, "POST", &path("carol"), body).await.0, 400, "{body}");
+    }
+    let texts = async |path: &str| {
+        let (status, found) = call(admin, &operate, "GET", &format!("/projects/{APP}/{path}"), "").await;
+        assert_eq!(status, 200, "{found}");
+        let items = found["items"].as_array().unwrap().iter();
+        items.map(|item| item["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("users/support/history").await, ["to all", "later"]);
+    assert_eq!(texts("users/support/history?newest_first=true&limit=1").await, ["later"]);
+    assert_eq!(texts("users/carol/history?received=true").await, ["later"]);
+    assert_eq!(texts("channels/room/history").await, ["to all"]);
+    assert_eq!(call(admin, &read, "GET", &format!("/projects/{APP}/channels/room/history"), "").await.0, 403);
+}
+
 #[tokio::test]
 async fn each_role_may_do_so_much_and_a_key_of_a_project_sees_only_that() {
     let (_server, admin, [read, operate, all, other]) = with_keys().await;
@@ -365,7 +526,9 @@ async fn each_role_may_do_so_much_and_a_key_of_a_project_sees_only_that() {
         (&all, "GET", "/audit", 200),
         (&all, "GET", "/log", 200),
         (&all, "GET", "/nothing", 404),
-        (&all, "DELETE", "/server", 404),
+        (&all, "DELETE", "/server", 405),
+        (&all, "POST", "/audit", 405),
+        (&all, "GET", "/cluster", 409),
         (&all, "GET", "/projects/short/sessions", 404),
         (&all, "GET", "/audit?cursor=x", 400),
         (&all, "GET", "/audit?limit=x", 400),
@@ -427,6 +590,16 @@ async fn pages_in_a_browser_and_those_who_guess_are_kept_out() {
 
     let (_server, admin) = with_admin().await;
     assert_eq!(get(admin, "/admin/v1/server").await.0, 403, "without a key nobody gets in");
+    let ask = async |method: &str, path: &str, host: &str| {
+        http(admin, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
+    };
+    assert_eq!(ask("GET", "/metrics", "evil.example").await.status, 403);
+    assert_eq!(ask("GET", "/livez", "evil.example").await.status, 200);
+    for (method, path, status) in [("POST", "/metrics", 405), ("PUT", "/livez", 405), ("GET", "/nothing", 404)] {
+        let answer = ask(method, path, &admin.to_string()).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert!(answer.json()["error"]["code"].is_string());
+    }
 }
 
 const SERIES: &str = "
@@ -436,6 +609,7 @@ process_open_fds
 process_resident_memory_bytes
 process_start_time_seconds
 process_threads
+rtm_admin_actions_total action
 rtm_build_info version features
 rtm_calls_refused_total app_id reason
 rtm_calls_total app_id op
@@ -452,6 +626,10 @@ rtm_connections_accepted_total listener
 rtm_connections_closed_total app_id reason
 rtm_connections_limit
 rtm_connections_refused_total reason
+rtm_core_held_seconds_count app_id
+rtm_core_held_seconds_sum app_id
+rtm_core_lock_wait_seconds_count app_id
+rtm_core_lock_wait_seconds_sum app_id
 rtm_draining
 rtm_event_cursor_seq app_id reader
 rtm_event_log_last_seq app_id
@@ -465,6 +643,8 @@ rtm_logins_locked_total
 rtm_logins_refused_total app_id
 rtm_logins_total app_id result
 rtm_logins_without_project_total
+rtm_message_size_bytes_count app_id kind
+rtm_message_size_bytes_sum app_id kind
 rtm_messages_total app_id kind
 rtm_offline_evicted_total app_id
 rtm_peer_message_outcomes_total app_id outcome
@@ -473,6 +653,7 @@ rtm_peer_receipt_duration_seconds_sum app_id
 rtm_presence_subscriptions app_id
 rtm_project_connections app_id wire
 rtm_ready
+rtm_rest_calls_total call status
 rtm_session_queue_bytes app_id
 rtm_session_queue_bytes_max app_id
 rtm_sessions app_id state
@@ -486,6 +667,7 @@ rtm_store_batch_jobs_sum
 rtm_store_damaged_total
 rtm_store_failures_total app_id
 rtm_store_queue_bytes
+rtm_store_restricted_users
 rtm_stored_messages kind
 rtm_users_online app_id
 ";

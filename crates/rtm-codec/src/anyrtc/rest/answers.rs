@@ -26,9 +26,15 @@ pub enum RestRefusal {
 }
 
 impl RestAnswer {
-    /// The answer's body.
+    /// The answer's body. `sign` makes the signature under the handle of a search, which stands behind it and a dot.
     #[must_use]
-    pub fn encode(&self, request_id: u64, now_ms: u64, channel_messages: ChannelMessageType) -> String {
+    pub fn encode(
+        &self,
+        request_id: u64,
+        now_ms: u64,
+        channel_messages: ChannelMessageType,
+        sign: impl FnOnce(&str) -> String,
+    ) -> String {
         let mut out = begin("success", request_id);
         match self {
             Self::PeerMessage(code) => pair(
@@ -52,7 +58,8 @@ impl RestAnswer {
                 out.number(search.limit);
                 pair(&mut out, "order", if search.newest_first { "desc" } else { "asc" });
                 let handle = HistoryHandle { search: search.clone(), asked_ms: now_ms }.encode();
-                pair(&mut out, "location", &format!("~/rtm/message/history/query/{handle}"));
+                let signature = sign(&handle);
+                pair(&mut out, "location", &format!("~/rtm/message/history/query/{handle}.{signature}"));
             }
             Self::Messages(messages) => {
                 pair(&mut out, "code", "ok");

@@ -229,6 +229,9 @@ impl QueryBody<'_> {
             text => id(name, text).map(Some),
         };
         let at = |name, text: &Str<'_>| {
+            if text.as_str().is_empty() {
+                return Err(invalid(&format!("{name} is missing")));
+            }
             let at = time::read(text.as_str());
             at.ok_or_else(|| invalid(&format!("{name} is not a time like 2019-08-01T01:22:10Z")))
         };

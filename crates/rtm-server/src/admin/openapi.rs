@@ -1,0 +1,355 @@
+//! The calls of the API, once: the router is made of this table, and so is its description in OpenAPI.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{delete, get, post, put},
+};
+use serde_json::{Map, Value, json};
+
+#[cfg(feature = "webhooks")]
+use super::webhooks;
+use super::{Admin, actions, answers::ApiError, calls, channels, config::AdminRole, events, messages, users};
+
+/// One call.
+#[derive(Debug)]
+struct Call {
+    method: &'static str,
+    /// Below `/admin/v1`.
+    path: &'static str,
+    name: &'static str,
+    role: AdminRole,
+    summary: &'static str,
+    query: &'static [Field],
+    body: &'static [Field],
+    answer: Answer,
+}
+
+/// What is answered.
+#[derive(Debug)]
+enum Answer {
+    One(&'static [Field]),
+    List(&'static [Field]),
+    /// A list of texts.
+    Texts,
+}
+
+/// A value with a name; one that may be missing, or null, has a question mark behind it.
+type Field = (&'static str, Kind);
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Time,
+    Number,
+    Flag,
+    Texts,
+    /// Values of an application's own, by their names.
+    Map,
+    /// Values of any form, by their names.
+    Any,
+    Items(&'static [Field]),
+    Object(&'static [Field]),
+}
+
+use Kind::{Any, Flag, Items, Map as Names, Number, Object, Text, Texts, Time};
+
+macro_rules! calls {
+    ($($(#[$meta:meta])* $method:ident $path:literal $handler:path, $name:literal, $role:ident, $summary:literal, ($query:expr), ($body:expr), $answer:expr;)*) => {
+        const CALLS: &[Call] = &[$($(#[$meta])* Call {
+            method: stringify!($method),
+            path: $path,
+            name: $name,
+            role: AdminRole::$role,
+            summary: $summary,
+            query: $query,
+            body: $body,
+            answer: $answer,
+        }),*];
+
+        /// All routes below `/admin/v1`.
+        pub(super) fn router() -> Router<Arc<Admin>> {
+            let router = Router::new();
+            $($(#[$meta])* let router = router.route($path, $method($handler));)*
+            router
+                .fallback(async || ApiError::not_found("there is no such call"))
+                .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        }
+    };
+}
+
+calls! {
+    get "/server" calls::server, "server", Read, "The server: version, connections, whether it is ready",
+        (&[]), (&[]), Answer::One(SERVER);
+    get "/cluster" calls::cluster, "cluster", Read, "The nodes of the cluster, as this one sees them",
+        (&[]), (&[]), Answer::One(CLUSTER);
+    get "/drain" calls::drain_progress, "drain_progress", Read, "How far the server is with going down",
+        (&[]), (&[]), Answer::One(DRAIN);
+    post "/drain" calls::drain, "drain", Admin, "Shuts the server down, clients first",
+        (&[]), (&[]), Answer::One(DRAIN);
+    get "/log" calls::log_level, "log_level", Read, "The level of the log",
+        (&[]), (&[]), Answer::One(LEVEL);
+    put "/log" calls::set_log_level, "set_log_level", Admin, "Sets the level of the log while the server runs",
+        (&[]), (LEVEL), Answer::One(LEVEL);
+    post "/reload" calls::reload, "reload", Admin, "Reads the configuration again: all of it holds, or nothing",
+        (&[]), (&[]), Answer::One(&[("changed", Texts), ("needs_restart", Texts)]);
+    get "/audit" calls::audit, "audit", Admin, "What operators changed, newest first", (PAGE), (&[]),
+        Answer::List(&[("number", Number), ("time", Time), ("key", Text), ("address", Text), ("action", Text), ("target", Text)]);
+    get "/projects" calls::projects, "projects", Read, "The projects, with their figures", (&[]), (&[]), Answer::List(PROJECT);
+    get "/projects/{app_id}/sessions" users::sessions, "sessions", Read,
+        "The sessions on this server; with sort the first ones of that order, and no cursor",
+        (&[("limit?", Number), ("cursor?", Text), ("state?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text), ("sort?", Text)]),
+        (&[]), Answer::List(SESSION);
+    get "/projects/{app_id}/closed" users::closed, "closed", Read, "The last connections that ended, newest first, with the reason",
+        (&[("limit?", Number), ("cursor?", Text), ("reason?", Text), ("prefix?", Text)]), (&[]),
+        Answer::List(&[("user_id?", Text), ("address?", Text), ("wire", Text), ("connected_since", Time), ("ended", Time), ("reason", Text)]);
+    get "/projects/{app_id}/bans" actions::restrictions, "bans", Read, "Who is banned or has revoked tokens", (PAGE), (&[]),
+        Answer::List(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
+    get "/projects/{app_id}/events" events::read, "events", Read, "What happened, from the event log; as server-sent events where these are asked for",
+        (&[("after?", Number), ("types?", Text), ("limit?", Number), ("wait?", Text)]), (&[]),
+        Answer::One(&[("events", Items(&[("seq", Number), ("type", Text), ("time", Time), ("app_id", Text), ("data", Any)])), ("next", Number)]);
+    #[cfg(feature = "webhooks")]
+    get "/projects/{app_id}/webhooks" webhooks::list, "webhooks", Read, "The webhooks, and how far each is", (&[]), (&[]),
+        Answer::List(&[("name", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
+    #[cfg(feature = "webhooks")]
+    post "/projects/{app_id}/webhooks/{name}/replay" webhooks::replay, "replay_webhook", Operate, "Tells a webhook events once more",
+        (&[]), (&[("after?", Number), ("time?", Time)]), Answer::One(&[("after", Number)]);
+    post "/projects/{app_id}/revoke-tokens" actions::revoke_all_tokens, "revoke_all_tokens", Admin,
+        "Revokes the tokens of all users that were issued before a time", (&[]), (REVOKE), Answer::One(REVOKED);
+    get "/projects/{app_id}/users/{user_id}" users::user, "user", Read, "A user: session, channels, attributes, bans",
+        (&[]), (&[]), Answer::One(USER);
+    post "/projects/{app_id}/users/{user_id}/kick" actions::kick, "kick", Operate, "Ends a user's session, on whatever node it is",
+        (&[]), (&[]), Answer::One(DONE);
+    put "/projects/{app_id}/users/{user_id}/ban" actions::ban, "ban", Operate, "Ends a user's session and refuses its logins",
+        (&[]), (&[("until?", Text), ("for?", Text)]),
+        Answer::One(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
+    delete "/projects/{app_id}/users/{user_id}/ban" actions::unban, "unban", Operate, "Lets a banned user log in again",
+        (&[]), (&[]), Answer::One(DONE);
+    post "/projects/{app_id}/users/{user_id}/revoke-tokens" actions::revoke_tokens, "revoke_tokens", Operate,
+        "Revokes a user's tokens that were issued before a time", (&[]), (REVOKE), Answer::One(REVOKED);
+    get "/projects/{app_id}/users/{user_id}/stored" actions::stored, "stored", Read, "How many messages wait for a user",
+        (&[]), (&[]), Answer::One(&[("stored_messages", Number)]);
+    delete "/projects/{app_id}/users/{user_id}/data" actions::delete_data, "delete_data", Operate, "Removes what is kept of a user",
+        (&[]), (&[]), Answer::One(&[("stored_messages", Number), ("history_messages", Number), ("attributes", Number)]);
+    get "/projects/{app_id}/users/{user_id}/history" messages::of_user, "user_history", Operate,
+        "Messages of histories that a user sent, or received from users", (HISTORY), (&[]), Answer::List(MESSAGE);
+    post "/projects/{app_id}/users/{user_id}/messages" messages::send_to_user, "send_to_user", Operate,
+        "Sends a text to a user, in the name of any user", (&[]),
+        (&[("from", Text), ("text", Text), ("offline?", Flag), ("history?", Flag)]), Answer::One(&[("outcome", Text)]);
+    get "/projects/{app_id}/channels" channels::list, "channels", Read, "The channels with members or attributes on this server",
+        (PAGE), (&[]), Answer::List(CHANNEL);
+    get "/projects/{app_id}/channels/{channel_id}" channels::channel, "channel", Read, "A channel, with its attributes",
+        (&[]), (&[]), Answer::One(CHANNEL_DETAILS);
+    get "/projects/{app_id}/channels/{channel_id}/members" channels::members, "members", Read, "The members of a channel on this server",
+        (PAGE), (&[]), Answer::Texts;
+    get "/projects/{app_id}/channels/{channel_id}/history" messages::of_channel, "channel_history", Operate,
+        "Messages of a channel's history", (HISTORY), (&[]), Answer::List(MESSAGE);
+    post "/projects/{app_id}/channels/{channel_id}/messages" messages::send_to_channel, "send_to_channel", Operate,
+        "Sends a text to a channel, in the name of any user", (&[]),
+        (&[("from", Text), ("text", Text), ("history?", Flag)]), Answer::One(DONE);
+}
+
+const PAGE: &[Field] = &[("limit?", Number), ("cursor?", Text)];
+const HISTORY: &[Field] = &[
+    ("limit?", Number),
+    ("cursor?", Text),
+    ("from?", Time),
+    ("until?", Time),
+    ("received?", Flag),
+    ("newest_first?", Flag),
+];
+const LEVEL: &[Field] = &[("level", Text)];
+const DONE: &[Field] = &[("done", Flag)];
+const REVOKE: &[Field] = &[("issued_before", Text)];
+const REVOKED: &[Field] = &[("tokens_revoked_before?", Time)];
+const DRAIN: &[Field] = &[("draining", Flag), ("connections", Number), ("sessions", Number)];
+const SERVER: &[Field] = &[
+    ("version", Text),
+    ("started", Time),
+    ("ready", Flag),
+    ("reasons", Texts),
+    ("draining", Flag),
+    ("connections", Number),
+    ("connections_limit", Number),
+    ("listen", Texts),
+    ("projects", Number),
+];
+const CLUSTER: &[Field] = &[
+    ("node", Text),
+    ("epoch", Number),
+    ("nodes", Items(&[("node", Text), ("role", Text), ("version?", Text), ("sessions?", Number)])),
+];
+const PROJECT: &[Field] = &[
+    ("app_id", Text),
+    ("connections", Number),
+    ("sessions", Number),
+    ("users_online", Number),
+    ("channels", Number),
+    ("invitations", Number),
+    ("peer_messages", Number),
+    ("channel_messages", Number),
+    ("events", Number),
+    ("calls", Number),
+    ("refused_calls", Number),
+];
+const SESSION: &[Field] = &[
+    ("user_id", Text),
+    ("state", Text),
+    ("connected", Flag),
+    ("address?", Text),
+    ("wire?", Text),
+    ("connected_since?", Time),
+    ("instance", Text),
+    ("silent_ms", Number),
+    ("token_ends?", Time),
+    ("channels", Number),
+    ("subscriptions", Number),
+    ("queued_events", Number),
+    ("queued_bytes", Number),
+];
+const USER: &[Field] = &[
+    ("user_id", Text),
+    ("node?", Text),
+    ("session?", Object(SESSION)),
+    ("channels", Texts),
+    ("subscriptions", Texts),
+    ("watchers", Number),
+    ("invitations", Number),
+    ("attributes", Names),
+    ("banned_until?", Text),
+    ("tokens_revoked_before?", Time),
+];
+const CHANNEL: &[Field] =
+    &[("channel_id", Text), ("members", Number), ("members_elsewhere", Number), ("attributes", Number)];
+const CHANNEL_DETAILS: &[Field] = &[
+    ("channel_id", Text),
+    ("members", Number),
+    ("members_elsewhere", Number),
+    ("attributes", Number),
+    ("revision", Number),
+    (
+        "attribute_values",
+        Items(&[("key", Text), ("value", Text), ("last_update_user_id", Text), ("last_update", Time)]),
+    ),
+];
+const MESSAGE: &[Field] = &[
+    ("message_id", Number),
+    ("from", Text),
+    ("to_user?", Text),
+    ("to_channel?", Text),
+    ("time", Time),
+    ("text?", Text),
+    ("bytes", Number),
+];
+
+/// The description of the admin API, as OpenAPI 3.1 has it.
+#[must_use]
+pub fn admin_openapi() -> Value {
+    let mut paths = Map::new();
+    for call in CALLS {
+        let path = paths.entry(format!("/admin/v1{}", call.path)).or_insert_with(|| json!({}));
+        path[call.method] = call.describe();
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "RTM admin API", "version": "1", "description": "What operators see and do. docs/operations.md is its tour." },
+        "servers": [{ "url": "http://127.0.0.1:8090" }],
+        "security": [{ "key": [] }],
+        "components": {
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
+            "responses": { "error": { "description": "Why it is refused", "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["error"],
+                "properties": { "error": {
+                    "type": "object",
+                    "required": ["code", "message"],
+                    "properties": { "code": { "type": "string" }, "message": { "type": "string" } },
+                } },
+            } } } } },
+        },
+        "paths": paths,
+    })
+}
+
+impl Call {
+    fn describe(&self) -> Value {
+        let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let in_path =
+            in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        let in_query = self.query.iter().map(|(name, kind)| {
+            let (name, required) = required(name);
+            json!({ "name": name, "in": "query", "required": required, "schema": kind.schema(false) })
+        });
+        let answer = match self.answer {
+            Answer::One(fields) => object(fields),
+            Answer::List(fields) => list(&object(fields)),
+            Answer::Texts => list(&json!({ "type": "string" })),
+        };
+        let mut call = json!({
+            "operationId": self.name,
+            "summary": self.summary,
+            "description": format!("Needs a key with the role {} or a higher one.", self.role),
+            "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
+            "responses": {
+                "200": { "description": "Done", "content": { "application/json": { "schema": answer } } },
+                "default": { "$ref": "#/components/responses/error" },
+            },
+        });
+        if !self.body.is_empty() {
+            call["requestBody"] =
+                json!({ "required": true, "content": { "application/json": { "schema": object(self.body) } } });
+        }
+        call
+    }
+}
+
+impl Kind {
+    fn schema(self, may_be_null: bool) -> Value {
+        let kind = |name: &str| if may_be_null { json!([name, "null"]) } else { json!(name) };
+        match self {
+            Self::Text => json!({ "type": kind("string") }),
+            Self::Time => json!({ "type": kind("string"), "format": "date-time" }),
+            Self::Number => json!({ "type": kind("integer"), "minimum": 0 }),
+            Self::Flag => json!({ "type": kind("boolean") }),
+            Self::Texts => json!({ "type": kind("array"), "items": { "type": "string" } }),
+            Self::Map => json!({ "type": kind("object"), "additionalProperties": { "type": "string" } }),
+            Self::Any => json!({ "type": kind("object"), "additionalProperties": {} }),
+            Self::Items(fields) => json!({ "type": kind("array"), "items": object(fields) }),
+            Self::Object(fields) => {
+                let mut schema = object(fields);
+                schema["type"] = kind("object");
+                schema
+            }
+        }
+    }
+}
+
+fn object(fields: &[Field]) -> Value {
+    let mut properties = Map::new();
+    let mut needed = Vec::new();
+    for (name, kind) in fields {
+        let (name, is_required) = required(name);
+        properties.insert(name.to_owned(), kind.schema(!is_required));
+        if is_required {
+            needed.push(name);
+        }
+    }
+    json!({ "type": "object", "required": needed, "properties": properties })
+}
+
+fn list(item: &Value) -> Value {
+    json!({
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": { "items": { "type": "array", "items": item }, "next": { "type": ["string", "null"] } },
+    })
+}
+
+/// A field's name, and whether it has to be there.
+fn required(name: &str) -> (&str, bool) {
+    match name.strip_suffix('?') {
+        Some(name) => (name, false),
+        None => (name, true),
+    }
+}
