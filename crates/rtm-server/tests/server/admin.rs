@@ -640,6 +640,7 @@ rtm_events_lost_total app_id
 rtm_events_queued_total app_id
 rtm_invitations_open app_id
 rtm_logins_locked_total
+rtm_logins_refused_for_memory_total
 rtm_logins_refused_total app_id
 rtm_logins_total app_id result
 rtm_logins_without_project_total
@@ -652,6 +653,8 @@ rtm_peer_receipt_duration_seconds_count app_id
 rtm_peer_receipt_duration_seconds_sum app_id
 rtm_presence_subscriptions app_id
 rtm_project_connections app_id wire
+rtm_quota_limit app_id quota
+rtm_quota_refused_total app_id quota
 rtm_ready
 rtm_rest_calls_total call status
 rtm_session_queue_bytes app_id
