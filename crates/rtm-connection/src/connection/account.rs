@@ -34,6 +34,8 @@ pub(super) struct Account {
     pub(super) backoff: Backoff,
     /// Why the last link was lost, if the server said.
     pub(super) lost_by: Option<CloseReason>,
+    /// When a link was left last on which a login had no answer: the login may still come to the server.
+    pub(super) unanswered_at: Option<Instant>,
     pub(super) pending: Pending,
     pub(super) intent: Intent,
     pub(super) invitations: Invitations,
@@ -80,6 +82,7 @@ impl Account {
             attempt: 0,
             backoff: Backoff::default(),
             lost_by: None,
+            unanswered_at: None,
             pending: Pending::default(),
             intent: Intent::default(),
             invitations: Invitations::default(),

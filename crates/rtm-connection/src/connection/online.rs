@@ -94,10 +94,20 @@ impl Active<'_> {
         let hang_up = frame.then_some(reason.unwrap_or(CloseReason::Internal));
         let is_online = self.account.is_online();
         let is_login = self.account.login.is_some();
+        if reason.is_none() && matches!(self.account.link, LinkState::LoggingIn { .. }) {
+            self.account.unanswered_at = Some(self.now);
+        }
         match reason {
             Some(CloseReason::RemoteLogin) if !is_login => {
                 self.drop_link(hang_up);
                 self.abort(Reason::RemoteLogin)
+            }
+            // A login of before came late. Once for each: otherwise two processes could take a session from each other for ever.
+            Some(CloseReason::Replaced)
+                if is_online && self.account.unanswered_at.take().is_some_and(|at| self.now < at + COMES_LATE) =>
+            {
+                self.interrupted(None, hang_up);
+                ControlFlow::Continue(())
             }
             // This client has no other link: another process goes on with the session.
             Some(CloseReason::Replaced) if !is_login => {
@@ -215,3 +225,6 @@ impl Active<'_> {
 /// How long after a session was lost its messages may come again over the new one: as long as a server remembers
 /// what it took.
 const REPEATS: Duration = Duration::from_secs(60);
+
+/// So late may a login come to a server whose client has left the connection.
+const COMES_LATE: Duration = Duration::from_secs(60);

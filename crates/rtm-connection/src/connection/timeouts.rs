@@ -164,7 +164,11 @@ impl Active<'_> {
     /// Ends an attempt: nothing more is asked or dialled for it, and a link on which the login has no answer is left.
     pub(super) fn give_up_attempt(&mut self) {
         match self.account.link {
-            LinkState::Dialing { .. } | LinkState::LoggingIn { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
+            LinkState::LoggingIn { .. } => {
+                self.account.unanswered_at = Some(self.now);
+                self.drop_link(Some(CloseReason::LoginTimeout));
+            }
+            LinkState::Dialing { .. } => self.drop_link(Some(CloseReason::LoginTimeout)),
             LinkState::Asking { .. } => self.drop_link(None),
             LinkState::Lost | LinkState::Online(_) | LinkState::Waiting { .. } | LinkState::NeedsToken { .. } => {}
         }

@@ -359,3 +359,47 @@ fn a_client_whose_session_another_process_goes_on_with_ends() {
         peer.expect_no_event();
     }
 }
+
+/// The network may bring a login late that its client has given up: the server takes that for the newer one.
+#[test]
+fn a_client_comes_back_once_whose_own_late_login_took_its_session() {
+    for is_given_up in [true, false] {
+        let mut peer = Peer::online();
+        peer.cut_and_reopen();
+        if is_given_up {
+            peer.pass(SECOND * 6);
+            peer.expect_hangup(CloseReason::LoginTimeout);
+        } else {
+            peer.cut();
+        }
+        peer.until_dial();
+        peer.open();
+        peer.welcome(Resumption::Resumed);
+        peer.expect_state(State::Connected, Reason::LoginSuccess);
+        peer.close(CloseReason::Replaced);
+        peer.expect_state(State::Reconnecting, Reason::Interrupted);
+        peer.until_dial();
+        peer.open();
+        peer.welcome(Resumption::Resumed);
+        peer.expect_state(State::Connected, Reason::LoginSuccess);
+        peer.close(CloseReason::Replaced);
+        peer.expect_state(State::Aborted, Reason::RemoteLogin);
+    }
+}
+
+#[test]
+fn a_login_without_an_answer_explains_nothing_a_minute_later() {
+    let mut peer = Peer::online();
+    peer.cut_and_reopen();
+    peer.cut();
+    peer.until_dial();
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    peer.expect_state(State::Connected, Reason::LoginSuccess);
+    for _ in 0..12 {
+        peer.pass(SECOND * 5);
+        peer.frame(rtm_codec::ServerFrame::Pong);
+    }
+    peer.close(CloseReason::Replaced);
+    peer.expect_state(State::Aborted, Reason::RemoteLogin);
+}

@@ -424,6 +424,7 @@ mod tests {
         sleep(Duration::from_millis(1)).await;
         backend.life.store(2, Ordering::Relaxed);
         submit(&store, &project, [mail("carol")]);
+        sleep(Duration::from_millis(1)).await;
         backend.gates["bob"].add_permits(2);
         store.stop().await;
         assert_eq!(*backend.lives.lock().unwrap(), [0, 2, 0]);
