@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{
-    Core, EventSettings, EventType, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Reason, StoreAnswer,
-    StoreFailed, StoreWork,
+    Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Reason,
+    StoreAnswer, StoreFailed, StoreWork,
     event_duty::{EventDuty, PAUSE},
     event_replay::Replay,
     jobs::Waiting,
@@ -15,7 +15,9 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     stage: Stage,
-    pub(super) settings: EventSettings,
+    settings: EventSettings,
+    /// The types that are written now; each message looks here.
+    wanted: EventTypes,
     /// What the log calls this server.
     pub(super) server: Reason,
     /// What the store has yet to be given.
@@ -73,7 +75,18 @@ impl EventLog {
     /// Whether events of a type are written.
     #[inline]
     pub(super) fn wants(&self, event_type: EventType) -> bool {
-        self.is_on() && (self.settings.types.has(event_type) || event_type.is_needed())
+        self.wanted.has(event_type)
+    }
+
+    /// Goes by these settings from here on.
+    pub(super) fn set_settings(&mut self, settings: EventSettings) {
+        self.settings = settings;
+        self.see_what_is_wanted();
+    }
+
+    fn see_what_is_wanted(&mut self) {
+        let needed = EventType::ALL.iter().copied().filter(|event_type| event_type.is_needed()).collect();
+        self.wanted = if self.is_on() { self.settings.types.or(needed) } else { EventTypes::NONE };
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -121,7 +134,8 @@ impl Core {
         };
         let figures = self.event_log.figures;
         let server = Reason::Owned(server.to_owned());
-        self.event_log = EventLog { stage, settings, server, figures, ..EventLog::default() };
+        self.event_log = EventLog { stage, server, figures, ..EventLog::default() };
+        self.event_log.set_settings(settings);
         match start {
             EventLogStart::AfterRestart => self.read_to_recover(),
             EventLogStart::Held => {}
@@ -162,6 +176,7 @@ impl Core {
             self.write_some_events(usize::MAX);
         }
         self.event_log.stage = Stage::Off;
+        self.event_log.see_what_is_wanted();
     }
 
     /// Writes that the server is about to go down.

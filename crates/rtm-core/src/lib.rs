@@ -277,7 +277,7 @@ impl Core {
         let app_id = self.config.app_id.clone();
         self.config = ProjectConfig { app_id, ..config };
         self.hub.settings = self.config.settings;
-        self.event_log.settings = self.config.events;
+        self.event_log.set_settings(self.config.events);
         if self.edge.as_ref().is_some_and(|edge| edge.draining.is_some()) {
             self.hub.settings.away_channel_messages = draining::ALL;
         }

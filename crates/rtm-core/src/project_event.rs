@@ -423,8 +423,8 @@ impl fmt::Display for EventType {
     }
 }
 
-/// A set of types of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A set of types of events. The default is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EventTypes(u64);
 
 impl EventTypes {
@@ -440,6 +440,7 @@ impl EventTypes {
     }
 
     /// Whether a type is in it.
+    #[inline]
     #[must_use]
     pub fn has(self, event_type: EventType) -> bool {
         self.0 & 1 << event_type as u32 != 0
