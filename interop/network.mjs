@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 //   bytesPerSecond  what goes through each way, all connections together. What does not fit waits at its sender.
 //   narrow          a megabyte at most is on its way at a time, and not the four that the kernel takes within one machine.
 //   buffers         the network takes all that is sent at once and hands it on at its own pace, as a large proxy does.
+//   from            the address that clients come from; of this machine, as 127.0.0.2 is.
 //   roundTrip       milliseconds there and back; the opening of a connection costs one as well.
 export async function network(server, conditions = {}) {
   const one = new Network(server, conditions);
@@ -30,9 +31,9 @@ class Network {
   bytes = { up: 0, down: 0 };
   opened = 0;
 
-  constructor(server, { bytesPerSecond = Infinity, narrow = false, buffers = false, roundTrip = 0 }) {
+  constructor(server, { bytesPerSecond = Infinity, narrow = false, buffers = false, from, roundTrip = 0 }) {
     this.#server = server;
-    this.#conditions = { bytesPerSecond, narrow, buffers, roundTrip };
+    this.#conditions = { bytesPerSecond, narrow, buffers, from, roundTrip };
     // The name matters to a server that speaks TLS.
     this.host = server.tls ? server.host : "127.0.0.1";
     this.tls = server.tls;
@@ -94,6 +95,7 @@ class Network {
     let down;
     const far = connect({
       port: this.#server.port, host: this.#server.host.replace(/[[\]]/g, ""), allowHalfOpen: true, noDelay: true,
+      ...(this.#conditions.from && { localAddress: this.#conditions.from, family: 4 }),
       // A small buffer, so that what does not fit through the network is left with the server.
       onread: { buffer: Buffer.alloc(4096), callback: (length, buffer) => down.take(Buffer.from(buffer.subarray(0, length))) },
     });

@@ -10,12 +10,12 @@ use rtm_codec::{
 };
 
 use super::{
-    Conversation, Core, Now, StoredMessage,
+    Conversation, Core, EventType, Now, StoredMessage,
     arena::{ChannelKey, SessionKey},
     attributes::SizedAttributes,
     away::ChannelNews,
     cluster::Mark,
-    counters::Quota,
+    counters::{Quota, counts_size},
     directory::{Directory, Named},
     jobs::Waiting,
     memberships::Memberships,
@@ -288,8 +288,12 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.channel_messages += 1;
-        self.hub.counters.channel_message(send.message.len());
-        self.log_channel_message(now, &member_id, &send.channel_id, send.message_id);
+        if counts_size(self.hub.stats.channel_messages) {
+            self.hub.counters.channel_message(send.message.len());
+        }
+        if self.event_log.wants(EventType::ChannelMessage) {
+            self.log_channel_message(now, &member_id, &send.channel_id, send.message_id);
+        }
         let others = self.channels.get(channel).map_or(0, |channel| channel.members.len().saturating_sub(1));
         self.hub.counters.fanned_out(others);
         if send.enable_historical_messaging {

@@ -103,7 +103,7 @@ impl Core {
     }
 
     /// A user sent a message to another one.
-    #[inline]
+    #[cold]
     pub(super) fn log_peer_message(&mut self, now: Now, from: &UserId, to: &UserId, message_id: MessageId) {
         self.log(now, EventType::PeerMessage, |_| {
             Some(ProjectEvent::PeerMessage { from: from.clone(), to: to.clone(), message_id })
@@ -111,7 +111,7 @@ impl Core {
     }
 
     /// A user sent a message to a channel.
-    #[inline]
+    #[cold]
     pub(super) fn log_channel_message(
         &mut self,
         now: Now,

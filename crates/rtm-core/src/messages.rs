@@ -6,8 +6,9 @@ use rtm_codec::{
 };
 
 use super::{
-    Conversation, Core, Now, StoredMessage,
+    Conversation, Core, EventType, Now, StoredMessage,
     arena::SessionKey,
+    counters::counts_size,
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
@@ -45,8 +46,12 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.peer_messages += 1;
-        self.hub.counters.peer_message(send.message.len());
-        self.log_peer_message(now, &from, &send.peer_id, send.message_id);
+        if counts_size(self.hub.stats.peer_messages) {
+            self.hub.counters.peer_message(send.message.len());
+        }
+        if self.event_log.wants(EventType::PeerMessage) {
+            self.log_peer_message(now, &from, &send.peer_id, send.message_id);
+        }
         if send.enable_historical_messaging {
             let message = StoredMessage::new(send.message_id, from.clone(), send.message.clone().detach(), now.unix_ms);
             let conversation = Conversation::between(from.clone(), send.peer_id.clone());

@@ -317,7 +317,7 @@ fn add_projects(page: &mut Page, all: &[Look]) {
     );
     page.histogram(
         "rtm_message_size_bytes",
-        "How large messages were that were taken",
+        "How large messages were that were taken, of one in sixteen",
         1.0,
         all.iter().flat_map(|it| {
             let kinds = [("peer", it.counters.peer_bytes()), ("channel", it.counters.channel_bytes())];
