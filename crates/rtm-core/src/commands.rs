@@ -49,6 +49,7 @@ impl Core {
     }
 
     /// Counts a call of a session within its limit.
+    #[inline(always)]
     pub(super) fn check_limit(&mut self, now: Now, key: SessionKey, command: &Command) -> Result<(), Refusal> {
         let since_start = self.since_start(now);
         let session = self.hub.sessions.get_mut(key).ok_or(ErrorKind::NotLoggedIn)?;

@@ -136,6 +136,7 @@ impl Core {
 
     /// Answers the requests that repeated a message before its outcome was known. Later ones are told what is to be
     /// remembered, or send the message again if that is nothing.
+    #[inline(always)]
     pub(super) fn finish_repeated(
         &mut self,
         asker: Asker,

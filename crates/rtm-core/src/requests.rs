@@ -53,6 +53,7 @@ enum State {
 }
 
 impl Requests {
+    #[inline(always)]
     pub(super) fn begin(&mut self, id: RequestId) -> Begin {
         let at = match self.slots.back() {
             None => 0,
@@ -136,6 +137,7 @@ impl Requests {
     }
 
     /// The request has its result. Gives the answer if it is complete.
+    #[inline(always)]
     pub(super) fn finish(&mut self, id: RequestId, new: Result<Answer, Refusal>) -> Option<Result<Answer, Refusal>> {
         let at = self.find(id).ok()?;
         let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
