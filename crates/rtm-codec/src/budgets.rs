@@ -20,7 +20,6 @@ impl Budgets {
     /// # Errors
     ///
     /// [`ErrorKind::TooOften`]
-    #[inline]
     pub fn try_command(&mut self, limits: &CallLimits, command: &Command, now: Duration) -> Result<(), Refusal> {
         command.budget().map_or(Ok(()), |call| self.try_call(limits, call, now))
     }

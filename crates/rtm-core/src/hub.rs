@@ -331,7 +331,6 @@ impl Hub {
     }
 
     /// Sends an answer, if the session has a connection: without one, the client asks again.
-    #[inline(always)]
     pub(super) fn reply(&mut self, key: SessionKey, id: RequestId, result: Result<Answer, Refusal>) {
         if let Err(refusal) = &result {
             self.counters.call_refused(refusal.kind);
