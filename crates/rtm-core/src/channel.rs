@@ -15,7 +15,7 @@ use super::{
     attributes::SizedAttributes,
     away::ChannelNews,
     cluster::Mark,
-    counters::{Quota, counts_size},
+    counters::Quota,
     directory::{Directory, Named},
     jobs::Waiting,
     memberships::Memberships,
@@ -288,9 +288,6 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.channel_messages += 1;
-        if counts_size(self.hub.stats.channel_messages) {
-            self.hub.counters.channel_message(send.message.len());
-        }
         if self.event_log.wants(EventType::ChannelMessage) {
             self.log_channel_message(now, &member_id, &send.channel_id, send.message_id);
         }

@@ -19,8 +19,6 @@ pub struct Counters {
     outcomes: Counts<{ OUTCOMES.len() }>,
     receipts: Histogram,
     members: Histogram,
-    peer_bytes: Histogram,
-    channel_bytes: Histogram,
 }
 
 /// What became of a login.
@@ -277,28 +275,6 @@ impl Counters {
         &self.members
     }
 
-    /// How many bytes messages to users had, of one in sixteen.
-    #[must_use]
-    pub fn peer_bytes(&self) -> &Histogram {
-        &self.peer_bytes
-    }
-
-    /// How many bytes messages to channels had, of one in sixteen.
-    #[must_use]
-    pub fn channel_bytes(&self) -> &Histogram {
-        &self.channel_bytes
-    }
-
-    #[cold]
-    pub(super) fn peer_message(&mut self, bytes: usize) {
-        self.peer_bytes.add(bytes as u64);
-    }
-
-    #[cold]
-    pub(super) fn channel_message(&mut self, bytes: usize) {
-        self.channel_bytes.add(bytes as u64);
-    }
-
     #[inline]
     pub(super) fn called(&mut self, command: &Command) {
         self.calls.add(command.name() as usize);
@@ -341,12 +317,3 @@ impl Counters {
 
 /// In the order in which they are counted.
 const OUTCOMES: [SendOutcome; 3] = [SendOutcome::Delivered, SendOutcome::Stored, SendOutcome::NotReceived];
-
-/// The sizes of so many messages, less one, are passed over between two that are counted.
-const SIZES_COUNTED: u64 = 16;
-
-/// Whether the size of the message with this number is counted: each would cost those on the way of every message.
-#[inline]
-pub(super) fn counts_size(number: u64) -> bool {
-    number.is_multiple_of(SIZES_COUNTED)
-}

@@ -44,7 +44,6 @@ pub(super) struct MessageIds {
 }
 
 impl MessageIds {
-    #[inline(always)]
     pub(super) fn begin(&mut self, sent: Sent, request: RequestId, now: Instant, settings: &Settings) -> Known {
         for ids in [&mut self.to_peers, &mut self.to_channels] {
             while ids.entries.front().is_some_and(|oldest| oldest.at + settings.repeat_within <= now) {

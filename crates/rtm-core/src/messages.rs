@@ -8,7 +8,6 @@ use rtm_codec::{
 use super::{
     Conversation, Core, EventType, Now, StoredMessage,
     arena::SessionKey,
-    counters::counts_size,
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
@@ -46,9 +45,6 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.peer_messages += 1;
-        if counts_size(self.hub.stats.peer_messages) {
-            self.hub.counters.peer_message(send.message.len());
-        }
         if self.event_log.wants(EventType::PeerMessage) {
             self.log_peer_message(now, &from, &send.peer_id, send.message_id);
         }

@@ -19,7 +19,6 @@ use super::{
     Conversation, Core, HttpId, Now, StoreAnswer, StoreWork,
     back_end::Origin,
     config::RestRights,
-    counters::counts_size,
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     notes::{Asker, Note, Queued, event_bytes},
@@ -248,9 +247,6 @@ impl Core {
         let is_there = |core: &Self, key| core.hub.sessions.get(key).is_some_and(|session| session.is_there());
         let receiver = self.session_of(&to).filter(|key| is_there(self, *key));
         self.hub.stats.peer_messages += 1;
-        if counts_size(self.hub.stats.peer_messages) {
-            self.hub.counters.peer_message(payload.len());
-        }
         let asker = match waits || keep || store {
             true => self.await_back_end(now, Origin::Peer { id, to: to.clone(), waits }),
             false => self.hub.back_end.nobody(),
@@ -307,9 +303,6 @@ impl Core {
             self.jobs.check_room()?;
         }
         self.hub.stats.channel_messages += 1;
-        if counts_size(self.hub.stats.channel_messages) {
-            self.hub.counters.channel_message(payload.len());
-        }
         let message_id = MessageId(self.hub.back_end.message_number());
         self.log_channel_message(now, &from, &channel_id, message_id);
         let message = RtmMessage::Text(payload);

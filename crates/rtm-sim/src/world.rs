@@ -66,6 +66,8 @@ pub struct World {
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
+    /// A server was killed before its log of events said what the store had failed to keep.
+    pub(crate) is_gap_untold: bool,
 }
 
 impl World {
@@ -100,6 +102,7 @@ impl World {
             moving: Moving::new(seed),
             trace: Trace::default(),
             counts: Counts::default(),
+            is_gap_untold: false,
         };
         world.start_server(0);
         world
@@ -206,7 +209,7 @@ impl World {
     /// Looks through the log of events, where one server writes it and has written all.
     fn check_event_log(&mut self) {
         // A new core in the place of another one begins its log anew.
-        if self.cluster.is_some() || self.counts.moved_all > 0 {
+        if self.cluster.is_some() || self.counts.moved_all > 0 || self.is_gap_untold {
             return;
         }
         let Some(core) = self.servers[0].core.as_ref().filter(|core| core.event_figures().waiting == 0) else { return };

@@ -316,15 +316,6 @@ fn add_projects(page: &mut Page, all: &[Look]) {
         all.iter().map(|it| (app(it), *it.counters.members())),
     );
     page.histogram(
-        "rtm_message_size_bytes",
-        "How large messages were that were taken, of one in sixteen",
-        1.0,
-        all.iter().flat_map(|it| {
-            let kinds = [("peer", it.counters.peer_bytes()), ("channel", it.counters.channel_bytes())];
-            kinds.map(|(kind, sizes)| (vec![("app_id", it.app_id.to_string()), ("kind", kind.to_owned())], *sizes))
-        }),
-    );
-    page.histogram(
         "rtm_core_lock_wait_seconds",
         "How long a project's lock was waited for, of one use in sixteen",
         MICRO,

@@ -66,7 +66,7 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Adds a project: an [`AppId`] for an open one with default settings, or a [`ProjectConfig`].
+    /// Adds a project: an [`AppId`](crate::AppId) for an open one with default settings, or a [`ProjectConfig`].
     #[must_use]
     pub fn project(mut self, project: impl Into<ProjectConfig>) -> Self {
         self.config.projects.push(project.into());
@@ -87,7 +87,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Speaks TLS, and only TLS, on all addresses, with this certificate ([`TlsFiles`]) or these.
+    /// Speaks TLS, and only TLS, on all addresses, with this certificate ([`TlsFiles`](crate::TlsFiles)) or these.
     #[must_use]
     pub fn tls(mut self, tls: impl Into<TlsConfig>) -> Self {
         self.config.tls = Some(tls.into());

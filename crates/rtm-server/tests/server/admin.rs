@@ -644,8 +644,6 @@ rtm_logins_refused_for_memory_total
 rtm_logins_refused_total app_id
 rtm_logins_total app_id result
 rtm_logins_without_project_total
-rtm_message_size_bytes_count app_id kind
-rtm_message_size_bytes_sum app_id kind
 rtm_messages_total app_id kind
 rtm_offline_evicted_total app_id
 rtm_peer_message_outcomes_total app_id outcome
