@@ -282,7 +282,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return new_rest_key(id);
     }
     if let Call::Openapi = call {
-        return Ok(writeln!(std::io::stdout(), "{:#}", rtm_server::admin_openapi())?);
+        return Ok(writeln!(std::io::stdout(), "{}", rtm_server::admin_openapi())?);
     }
     let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
     if let Call::Events(wanted) = call {

@@ -8,6 +8,51 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use hyper::HeaderMap;
 use ipnet::IpNet;
 
+/// A network of addresses, or one address.
+///
+/// ```
+/// use rtm_server::Network;
+///
+/// let network: Network = "10.0.0.0/8".parse()?;
+/// assert!(network.contains([10, 1, 2, 3].into()) && !network.contains([11, 1, 2, 3].into()));
+/// let one: Network = "2001:db8::1".parse()?;
+/// assert_eq!(one.to_string(), "2001:db8::1/128");
+/// # Ok::<(), rtm_server::InvalidNetwork>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        network.map(Self).ok_or_else(|| InvalidNetwork { text: text.to_owned() })
+    }
+}
+
+/// A text is no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a network: write 10.0.0.0/8, 2001:db8::/32 or 10.0.0.1")]
+#[non_exhaustive]
+pub struct InvalidNetwork {
+    text: String,
+}
+
 /// What tells the address of a client behind a trusted proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -60,14 +105,14 @@ impl FromStr for ClientAddress {
 /// Which proxies are trusted, and what they say of their clients.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Proxies {
-    pub(crate) trusted: Vec<IpNet>,
+    pub(crate) trusted: Vec<Network>,
     pub(crate) told_by: ClientAddress,
 }
 
 impl Proxies {
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&address))
+        self.trusted.iter().any(|net| net.contains(address))
     }
 
     /// Whether requests of this peer say whose they are.

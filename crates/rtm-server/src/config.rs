@@ -13,7 +13,6 @@ mod values;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use ipnet::IpNet;
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 #[cfg(feature = "cluster")]
@@ -30,7 +29,7 @@ use crate::cluster::config::ClusterConfig;
 use crate::webhooks::config::HookConfig;
 use crate::{
     address::{InvalidAddress, ListenAddress, host_and_port},
-    client_address::ClientAddress,
+    client_address::{ClientAddress, Network},
     error::ConfigError,
     tls::TlsConfig,
 };
@@ -110,7 +109,7 @@ pub struct ServerConfig {
     /// Looked at each second, on Linux. By default there is no limit.
     pub max_memory: Option<usize>,
     /// The networks of proxies that are believed what they say of their clients. By default nobody is.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<Network>,
     /// What of a request that comes from them tells the address of its client ([`ClientAddress::Peer`]). Limits by address, the
     /// log and the admin API go by that address.
     pub client_address: ClientAddress,

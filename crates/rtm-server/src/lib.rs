@@ -85,7 +85,7 @@ pub use admin::{
     log::LogControl,
     openapi::admin_openapi,
 };
-pub use client_address::{ClientAddress, UnknownClientAddress};
+pub use client_address::{ClientAddress, InvalidNetwork, Network, UnknownClientAddress};
 #[cfg(feature = "cluster")]
 pub use cluster::{
     ClusterConfig, ClusterError, ClusterErrorKind, ClusterName, ClusterProbe, ClusterStatus, ClusterStore,
@@ -98,7 +98,6 @@ pub use config::{
 };
 pub use error::{ConfigError, ConfigErrorKind, NotChanged, NotServed, ReloadError, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;
-pub use ipnet::IpNet;
 #[cfg(feature = "http")]
 pub use mounted::ResponseBody;
 #[cfg(feature = "tower-service")]

@@ -243,9 +243,13 @@ const MESSAGE: &[Field] = &[
     ("bytes", Number),
 ];
 
-/// The description of the admin API, as OpenAPI 3.1 has it.
+/// The description of the admin API in JSON, as OpenAPI 3.1 has it.
 #[must_use]
-pub fn admin_openapi() -> Value {
+pub fn admin_openapi() -> String {
+    format!("{:#}", describe())
+}
+
+fn describe() -> Value {
     let mut paths = Map::new();
     for call in CALLS {
         let path = paths.entry(format!("/admin/v1{}", call.path)).or_insert_with(|| json!({}));

@@ -1,8 +1,7 @@
 //! The sections of the file, and the settings that they make.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
-use ipnet::IpNet;
 #[cfg(feature = "admin")]
 use rtm_codec::AppId;
 #[cfg(feature = "rest")]
@@ -32,7 +31,7 @@ use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
 use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
 use crate::{
     address::ListenAddress,
-    client_address::ClientAddress,
+    client_address::{ClientAddress, Network},
     tls::{TlsConfig, TlsFiles, TlsVersion},
 };
 
@@ -65,7 +64,7 @@ pub(super) struct File {
     refused_logins_per_address: Option<Limit>,
     max_memory: Option<Size>,
     #[serde(default)]
-    trusted_proxies: OneOrMore<Network>,
+    trusted_proxies: OneOrMore<Parsed<Network>>,
     client_address: Option<Parsed<ClientAddress>>,
     #[serde(default)]
     log: LogSection,
@@ -169,19 +168,6 @@ impl<'de> Deserialize<'de> for ListenEntry {
         }
 
         deserializer.deserialize_any(Entry).map(Self)
-    }
-}
-
-/// A network, or one address.
-struct Network(IpNet);
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        network.map(Self).ok_or_else(|| {
-            de::Error::custom(format!("{text:?} is not a network: write 10.0.0.0/8, 2001:db8::/32 or 10.0.0.1"))
-        })
     }
 }
 
