@@ -15,9 +15,11 @@ export const tokens = {
     }
   },
   async "a token that runs out is announced to A, then ends its session"(t) {
-    const uid = t.uid("user"), a = await t.login("a", { uid, token: await t.token(uid, { ttl: "3s" }), secure: true });
-    const other = t.uid("user"), b = await t.login("b", { uid: other, token: await t.token(other), secure: true });
+    const uid = t.uid("user"), other = t.uid("user");
+    const b = await t.login("b", { uid: other, token: await t.token(other), secure: true });
     await b.call("subscribe_peers_online_status", { peer_ids: [uid] });
+    await b.expects({ type: "PeersOnlineStatusChanged", peers: { [uid]: "OFFLINE" } });
+    const a = await t.login("a", { uid, token: await t.token(uid, { ttl: "4s" }), secure: true });
     await b.expects({ type: "PeersOnlineStatusChanged", peers: { [uid]: "ONLINE" } });
     await a.expects({ type: "TokenWillExpire" });
     a.never({ type: "TokenDidExpire" });
@@ -25,10 +27,10 @@ export const tokens = {
     await b.expects({ type: "PeersOnlineStatusChanged", peers: { [uid]: "OFFLINE" } });
   },
   async "a renewed token keeps A's session alive past the first one's end"(t) {
-    const uid = t.uid("user"), a = await t.login("a", { uid, token: await t.token(uid, { ttl: "3s" }), secure: true });
+    const uid = t.uid("user"), a = await t.login("a", { uid, token: await t.token(uid, { ttl: "6s" }), secure: true });
     await a.expects({ type: "TokenWillExpire" });
     await a.call("renew_token", { token: await t.token(uid) });
-    await t.sleep(3_000);
+    await t.sleep(6_000);
     a.never({ type: "TokenDidExpire" });
     assert.deepEqual(await a.call("query_peers_online_status", { peer_ids: [uid] }), { [uid]: true });
   },
