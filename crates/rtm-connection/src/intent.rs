@@ -61,6 +61,11 @@ impl Intent {
         self.channels.get(channel) == Some(&Membership::Joined)
     }
 
+    /// Whether the server has the user in no channel of this name for certain: nothing is to be undone there.
+    pub(crate) fn is_out_of(&self, channel: &ChannelId) -> bool {
+        !self.channels.contains_key(channel) && !self.errands.contains_key(&Errand::Leave(channel.clone()))
+    }
+
     /// Marks the memberships and the attributes as to be restored: the user was away for too long. `writes`: there are
     /// writes of attributes without an answer, which the server may have done before that.
     pub(crate) fn restore_lapsed(&mut self, writes: bool) {

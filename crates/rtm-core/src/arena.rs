@@ -154,6 +154,11 @@ impl<K: Key, T> Arena<K, T> {
         self.slots.iter().filter_map(|(_, (_, value))| value.as_ref())
     }
 
+    /// The values to change, in the order of their slots.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|(_, (_, value))| value.as_mut())
+    }
+
     /// The values in so many slots, and the slot after those, if there is any.
     pub(super) fn slice(&self, from: usize, slots: usize) -> (impl Iterator<Item = &T>, Option<usize>) {
         let end = from.saturating_add(slots).min(self.slots.capacity());

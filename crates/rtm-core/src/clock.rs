@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rtm_codec::ServerFrame;
+
 use super::{Core, Now};
 
 /// Where the core's time is.
@@ -32,32 +34,25 @@ impl Clock {
         self.last
     }
 
-    /// The core's time at a time of its caller's. `due` is the next deadline.
+    /// The core's time at a time of its caller's, unless the server stood still until now.
     #[inline]
-    pub(super) fn read(&mut self, now: Now, due: Option<Instant>) -> Now {
-        let mut instant = now.instant;
-        if !self.behind.is_zero() {
-            instant = instant.checked_sub(self.behind).unwrap_or(self.last);
-        }
-        instant = instant.max(self.last);
-        if let Some(due) = due
-            && instant > due
-        {
-            instant = self.look_for_standstill(instant, due);
-        }
-        self.last = instant;
-        Now { instant, ..now }
+    fn read(&self, instant: Instant) -> Instant {
+        let instant = match self.behind.is_zero() {
+            true => instant,
+            false => instant.checked_sub(self.behind).unwrap_or(self.last),
+        };
+        instant.max(self.last)
     }
 
-    #[cold]
-    fn look_for_standstill(&mut self, instant: Instant, due: Instant) -> Instant {
+    /// At which time the core goes on if the server stood still: a deadline, `due`, is over for too long.
+    fn look_for_standstill(&mut self, instant: Instant, due: Instant) -> Option<Instant> {
         let expected = self.hold.unwrap_or(due).max(due).max(self.last);
         if instant <= expected + STANDSTILL {
-            return instant;
+            return None;
         }
         self.behind += instant - expected;
         self.hold = Some(expected + READING);
-        expected
+        Some(expected)
     }
 
     /// Whether nothing is due yet, whatever its deadline is.
@@ -91,7 +86,27 @@ impl Core {
     /// The core's time, which every input begins with.
     #[inline]
     pub(super) fn time(&mut self, now: Now) -> Now {
-        self.clock.read(now, self.hub.timers.next())
+        let mut instant = self.clock.read(now.instant);
+        if let Some(due) = self.hub.timers.next()
+            && instant > due
+        {
+            instant = self.time_when_late(instant, due);
+        }
+        self.clock.last = instant;
+        Now { instant, ..now }
+    }
+
+    #[cold]
+    fn time_when_late(&mut self, instant: Instant, due: Instant) -> Instant {
+        let Some(expected) = self.clock.look_for_standstill(instant, due) else { return instant };
+        // A client that is pinged has heard nothing all the while, and does not wait until the rest is due.
+        let pinged = self.hub.sessions.values_mut().filter_map(|session| {
+            let conn = session.conn?;
+            session.liveness.takes_late_ping(expected, instant).then_some(conn)
+        });
+        let pinged: Vec<_> = pinged.collect();
+        pinged.into_iter().for_each(|conn| self.hub.send(conn, ServerFrame::Ping));
+        expected
     }
 
     /// Stored messages that the server took before this, in milliseconds since the Unix epoch, are over.

@@ -114,6 +114,17 @@ impl Liveness {
         true
     }
 
+    /// Whether the client is to be pinged when the server goes on, `now`, after it stood still. `instant` is what the
+    /// time would be if it had not.
+    pub(super) fn takes_late_ping(&mut self, now: Instant, instant: Instant) -> bool {
+        let KeepAlive::Server { interval_ms } = self.keep_alive else { return false };
+        let is_due = self.ping_at.is_some_and(|at| at <= instant);
+        if is_due {
+            self.ping_at = Some(now + Duration::from_millis(interval_ms.into()));
+        }
+        is_due
+    }
+
     /// The client is answered a ping, or shown without one that it is heard.
     pub(super) fn show(&mut self, now: Instant) {
         self.show_at = self.shown_every().map(|interval| now + interval);

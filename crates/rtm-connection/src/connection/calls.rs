@@ -174,7 +174,7 @@ impl Active<'_> {
     pub(super) fn note(&mut self, id: RequestId, command: &Command) {
         match command {
             Command::JoinChannel(join) => {
-                let left = !self.account.intent.channels.contains_key(&join.channel_id);
+                let left = self.account.intent.is_out_of(&join.channel_id);
                 self.account.intent.channels.insert(join.channel_id.clone(), Membership::Joining { id, left });
             }
             Command::LeaveChannel(leave) => {

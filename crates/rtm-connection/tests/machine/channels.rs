@@ -1,8 +1,8 @@
 //! Channels: joining, leaving, what needs membership, and coming back.
 
 use rtm_codec::{
-    Answer, ChannelId, Command, ErrorKind, Event, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption,
-    SendChannelMessage,
+    Answer, ChannelId, CloseReason, Command, ErrorKind, Event, GetMembers, JoinChannel, LeaveChannel, MessageId,
+    Resumption, SendChannelMessage, ServerFrame,
 };
 use rtm_connection::{ConnectionChangeReason as Reason, ConnectionState as State, GapReason, Restored, RtmEvent};
 
@@ -310,6 +310,28 @@ fn a_join_that_is_wanted_again_is_not_undone() {
     peer.welcome(Resumption::Resumed);
     peer.expect_request(id);
     peer.expect_no_request();
+}
+
+#[test]
+fn a_join_that_is_wanted_again_in_vain_is_undone() {
+    let mut peer = Peer::online();
+    let id = peer.request(join("room"));
+    peer.pass(SECOND * 5);
+    peer.expect_err(id, ErrorKind::Timeout);
+    peer.forget_all();
+    peer.cut();
+    let again = peer.request(join("room"));
+    peer.until_dial();
+    peer.open();
+    // The link ends with the welcome: the second join is never sent.
+    let welcome = peer.welcome_frame(|welcome| welcome.resumption = Resumption::Resumed);
+    peer.frames([welcome, ServerFrame::Close(CloseReason::Draining)]);
+    peer.pass(SECOND * 5);
+    peer.expect_err(again, ErrorKind::Timeout);
+    peer.until_dial();
+    peer.open();
+    peer.welcome(Resumption::Resumed);
+    assert_eq!(peer.expect_any_request().1, leave("room").into());
 }
 
 #[test]

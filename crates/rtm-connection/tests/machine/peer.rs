@@ -194,6 +194,11 @@ impl Peer {
     }
 
     pub(crate) fn welcome_with(&mut self, change: impl FnOnce(&mut Welcome)) {
+        let welcome = self.welcome_frame(change);
+        self.frame(welcome);
+    }
+
+    pub(crate) fn welcome_frame(&mut self, change: impl FnOnce(&mut Welcome)) -> ServerFrame {
         let mut welcome = Welcome {
             user_id: user("bob"),
             ticket: Some(ticket(1)),
@@ -206,7 +211,7 @@ impl Peer {
         if welcome.resumption == Resumption::New {
             self.seq = 0;
         }
-        self.frame(ServerFrame::Welcome(Box::new(welcome)));
+        ServerFrame::Welcome(Box::new(welcome))
     }
 
     pub(crate) fn frame(&mut self, frame: ServerFrame) {

@@ -1,7 +1,7 @@
 //! Time as the core takes it: pauses of the whole server, and a clock that is set.
 
 use rtm_codec::{
-    ClientFrame, ErrorKind, Event, GetChannelMemberCount, JoinChannel,
+    ClientFrame, ErrorKind, Event, GetChannelMemberCount, JoinChannel, KeepAlive, Login,
     PeerOnlineState::{self, *},
     SendOutcome, SubscribePeersOnlineStatus,
 };
@@ -56,6 +56,30 @@ fn after_a_pause_of_its_own_the_server_reads_before_it_judges() {
         world.advance(secs(2));
         assert_eq!(changes(&world.events(alice)), [("carol".to_owned(), Offline)]);
         assert_eq!(members(&mut world, alice, "room"), 1, "bob was never out");
+    }
+}
+
+#[test]
+fn a_client_that_is_pinged_is_pinged_first_after_a_pause() {
+    for timer_first in [true, false] {
+        let mut world = World::new();
+        let alice = world.login("alice");
+        let bob = world.login_with(Login { keep_alive: KeepAlive::Server { interval_ms: 2000 }, ..login_of("bob") });
+        world.silence(bob);
+        world.advance(millis(1500));
+        assert_eq!(world.pings(bob), 0);
+        // It was to be pinged half a second from here, and gives its link up after four seconds without a word.
+        world.stand_still(millis(2400));
+        match timer_first {
+            true => world.core.handle_timeout(world.now),
+            false => world.frame(alice, ClientFrame::Ping),
+        }
+        world.pump();
+        assert_eq!(world.pings(bob), 1, "{timer_first}");
+        world.advance(millis(1900));
+        assert_eq!(world.pings(bob), 1, "{timer_first}");
+        world.advance(millis(200));
+        assert_eq!(world.pings(bob), 2, "{timer_first}: in step again");
     }
 }
 

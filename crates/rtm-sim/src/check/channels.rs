@@ -111,6 +111,10 @@ impl Channels {
             ClientFrame::Request { id, command: Command::JoinChannel(join) } => {
                 self.joins.insert((device, *id), join.channel_id.clone());
             }
+            // The answer to a join that is followed by a leave makes nobody a member, not even of a later join.
+            ClientFrame::Request { command: Command::LeaveChannel(leave), .. } => {
+                self.joins.retain(|(owner, _), channel_id| *owner != device || *channel_id != leave.channel_id);
+            }
             _ => {}
         }
     }

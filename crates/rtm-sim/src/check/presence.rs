@@ -81,7 +81,9 @@ impl Presence {
 
     pub(super) fn told(&mut self, facts: &Facts, now: Duration, device: usize, event: &RtmEvent) -> Verdict {
         match event {
-            RtmEvent::Gap { channel_id: None, reason, .. } if *reason != GapReason::Dropped => {
+            RtmEvent::Gap { channel_id: None, reason, .. }
+                if !matches!(reason, GapReason::Dropped | GapReason::Missing) =>
+            {
                 self.told.retain(|(owner, _), _| *owner != device);
                 if facts.devices[device].has_sdk_habits {
                     self.sdk_returned(facts, now, device);
