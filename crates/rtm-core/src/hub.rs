@@ -399,17 +399,10 @@ impl Hub {
         }
     }
 
-    /// Takes a device's acknowledgement. Appends the events that somebody waits for; `false` if it
-    /// acknowledges what was never sent.
-    pub(super) fn acknowledge(
-        &mut self,
-        key: SessionKey,
-        received: Seq,
-        consumed: Seq,
-        done: &mut Vec<Queued>,
-    ) -> bool {
+    /// Takes a device's acknowledgement. `false` if it acknowledges what was never sent.
+    pub(super) fn acknowledge(&mut self, key: SessionKey, received: Seq, consumed: Seq) -> bool {
         let Some(session) = self.sessions.get_mut(key) else { return true };
-        if session.stream.acknowledge(received, consumed, done).is_err() {
+        if session.stream.acknowledge(received, consumed).is_err() {
             return false;
         }
         if session.stream.has_output()

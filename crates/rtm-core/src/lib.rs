@@ -144,7 +144,6 @@ use self::{
     jobs::Jobs,
     kept_subscriptions::{KeptSubscriptions, Subscriber},
     login::Logins,
-    notes::Queued,
     rest::Rest,
     restrictions::RestrictedUsers,
     timer::Due,
@@ -213,8 +212,6 @@ pub struct Core {
     is_draining: bool,
     event_log: EventLog,
     event_reads: EventReads,
-    /// Room for events that were acknowledged, used again and again.
-    done: Vec<Queued>,
 }
 
 impl Core {
@@ -254,7 +251,6 @@ impl Core {
             is_draining: false,
             event_log: EventLog::default(),
             event_reads: EventReads::default(),
-            done: Vec::new(),
         }
     }
 
@@ -390,13 +386,16 @@ impl Core {
 
     /// Events have reached the session's device. Of those that were never sent that cannot be: the connection ends.
     fn acknowledge(&mut self, now: Now, conn: ConnId, key: SessionKey, received: Seq, consumed: Seq) {
-        let mut done = std::mem::take(&mut self.done);
-        let is_good = self.hub.acknowledge(key, received, consumed, &mut done);
-        self.settle_notes(now, key, &mut done);
-        self.done = done;
-        if !is_good {
-            self.break_off(now, conn);
+        if !self.hub.acknowledge(key, received, consumed) {
+            return self.break_off(now, conn);
         }
+        let mut stored = Vec::new();
+        while let Some(queued) =
+            self.hub.sessions.get_mut(key).and_then(|session| session.stream.take_received(received))
+        {
+            self.settle_note(now, key, queued, &mut stored);
+        }
+        self.settle_stored(now, key, stored);
     }
 
     fn break_off(&mut self, now: Now, conn: ConnId) {

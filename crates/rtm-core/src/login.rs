@@ -405,14 +405,15 @@ impl Core {
             Start::Resume => self.hub.counters.logged_in(LoginResult::Resumed),
             Start::Restart => self.hub.counters.logged_in(LoginResult::Returned),
         }
-        let mut done = std::mem::take(&mut self.done);
+        let mut received = Vec::new();
         match start {
             Start::New => {}
             Start::Resume => {
                 if let Some(resume) = resume {
                     session.requests.forget_before(resume.answered);
                     // That it is good was checked above.
-                    let _ = session.stream.acknowledge(resume.received, resume.consumed, &mut done);
+                    let _ = session.stream.acknowledge(resume.received, resume.consumed);
+                    received.extend(std::iter::from_fn(|| session.stream.take_received(resume.received)));
                 }
                 session.stream.resume(login.window);
             }
@@ -458,8 +459,9 @@ impl Core {
         if let Some(conn) = self.hub.conns.get_mut(conn) {
             conn.session = Some(key);
         }
-        self.settle_notes(now, key, &mut done);
-        self.done = done;
+        let mut stored = Vec::new();
+        received.into_iter().for_each(|queued| self.settle_note(now, key, queued, &mut stored));
+        self.settle_stored(now, key, stored);
         if start != Start::New {
             self.log_return(now, key);
         }

@@ -45,9 +45,11 @@ pub(super) struct MessageIds {
 
 impl MessageIds {
     pub(super) fn begin(&mut self, sent: Sent, request: RequestId, now: Instant, settings: &Settings) -> Known {
-        for ids in [&mut self.to_peers, &mut self.to_channels] {
-            while ids.entries.front().is_some_and(|oldest| oldest.at + settings.repeat_within <= now) {
-                ids.forget_oldest();
+        if let Some(over) = now.checked_sub(settings.repeat_within) {
+            for ids in [&mut self.to_peers, &mut self.to_channels] {
+                while ids.entries.front().is_some_and(|oldest| oldest.at <= over) {
+                    ids.forget_oldest();
+                }
             }
         }
         let (ids, id) = self.ids(sent);
@@ -226,12 +228,19 @@ impl Ids {
     }
 
     /// The first id of the run that an id is in, and the run.
+    #[inline]
     fn run(&self, id: u64) -> Option<(u64, Run)> {
         let is_in = |(start, run): &(u64, Run)| id.checked_sub(*start).is_some_and(|offset| offset < run.len);
-        self.latest.filter(is_in).or_else(|| {
-            let (start, run) = self.earlier.range(..=id).next_back()?;
-            Some((*start, *run)).filter(is_in)
-        })
+        if self.earlier.is_empty() {
+            return self.latest.filter(is_in);
+        }
+        self.latest.filter(is_in).or_else(|| self.earlier_run(id).filter(is_in))
+    }
+
+    /// The last of the other runs that begins no later than an id.
+    #[cold]
+    fn earlier_run(&self, id: u64) -> Option<(u64, Run)> {
+        self.earlier.range(..=id).next_back().map(|(start, run)| (*start, *run))
     }
 
     fn get_mut(&mut self, id: MessageId) -> Option<&mut Entry> {

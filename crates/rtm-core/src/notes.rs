@@ -80,22 +80,27 @@ impl Note {
 }
 
 impl Core {
-    /// Does what somebody waits for now that events have reached their device.
-    pub(super) fn settle_notes(&mut self, now: Now, key: SessionKey, received: &mut Vec<Queued>) {
-        let mut stored = Vec::new();
-        for Queued { event, note, .. } in received.drain(..) {
-            match note {
-                Note::None => {}
-                Note::Receipt { asker, deadline, .. } => {
-                    let left = deadline.saturating_duration_since(now.instant);
-                    self.hub.counters.received_after(self.config.settings.receipt_within.saturating_sub(left));
-                    self.settle_message(asker, &event, Ok(SendOutcome::Delivered));
-                }
-                Note::Storing(job) => self.jobs.receive(job),
-                Note::Stored(place) => stored.push(place),
-                Note::Invitation(number) => self.invitation_event_received(now, event.event(), number, key),
+    /// Does what somebody waits for now that an event has reached its device. Where it was stored is appended, for
+    /// [`settle_stored`](Self::settle_stored).
+    #[inline]
+    pub(super) fn settle_note(&mut self, now: Now, key: SessionKey, received: Queued, stored: &mut Vec<Place>) {
+        let Queued { event, note, .. } = received;
+        match note {
+            Note::None => {}
+            Note::Receipt { asker, deadline, .. } => {
+                let left = deadline.saturating_duration_since(now.instant);
+                self.hub.counters.received_after(self.config.settings.receipt_within.saturating_sub(left));
+                self.settle_message(asker, &event, Ok(SendOutcome::Delivered));
             }
+            Note::Storing(job) => self.jobs.receive(job),
+            Note::Stored(place) => stored.push(place),
+            Note::Invitation(number) => self.invitation_event_received(now, event.event(), number, key),
         }
+    }
+
+    /// Events have reached their device that were stored in these places. There may be room for more.
+    #[inline]
+    pub(super) fn settle_stored(&mut self, now: Now, key: SessionKey, stored: Vec<Place>) {
         if !stored.is_empty() {
             self.remove_stored(key, stored);
         }

@@ -280,6 +280,7 @@ impl Core {
 
     /// Reads the next page, when the one before is received. The store does its removal before the reading, so that no
     /// more than one page comes again after a crash: so much a client recognises.
+    #[inline]
     pub(super) fn continue_offline(&mut self, now: Now, key: SessionKey) {
         if let Some(session) = self.hub.sessions.get_mut(key)
             && let Reading::Paused { after, until } = session.mail.reading
@@ -289,6 +290,7 @@ impl Core {
         }
     }
 
+    #[inline(never)]
     fn load_page(&mut self, now: Now, key: SessionKey, after: Option<Place>) {
         let Some(to) = self.user_id_of(key) else { return };
         if let Some(session) = self.hub.sessions.get_mut(key) {
@@ -375,6 +377,7 @@ impl Core {
     }
 
     /// Removes stored messages that a session's device has received, and those that the store failed to remove before.
+    #[inline(never)]
     pub(super) fn remove_stored(&mut self, key: SessionKey, mut places: Vec<Place>) {
         if places.is_empty() {
             return;

@@ -155,7 +155,9 @@ impl Requests {
             return;
         }
         self.answered = id;
-        self.reads.retain(|read| *read >= id);
+        if !self.reads.is_empty() {
+            self.reads.retain(|read| *read >= id);
+        }
         while self.slots.front().is_some_and(|slot| slot.id < id && matches!(slot.state, State::Done(_))) {
             self.slots.pop_front();
         }

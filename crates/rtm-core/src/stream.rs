@@ -115,22 +115,28 @@ impl Stream {
         budget
     }
 
-    /// Takes what a device has received and its application taken. Appends the events that somebody waits for.
-    pub(super) fn acknowledge(&mut self, received: Seq, consumed: Seq, done: &mut Vec<Queued>) -> Result<(), BogusAck> {
+    /// Takes what an application has taken of what its device has received, which is then to be
+    /// [taken out](Self::take_received).
+    pub(super) fn acknowledge(&mut self, received: Seq, consumed: Seq) -> Result<(), BogusAck> {
         if !self.knows(received, consumed) {
             return Err(BogusAck);
         }
         self.consumed = self.consumed.max(consumed.0);
+        Ok(())
+    }
+
+    /// Takes out the next event that the device has and that somebody waits for. Those before it are needed no more.
+    pub(super) fn take_received(&mut self, received: Seq) -> Option<Queued> {
         while self.first <= received.0 {
-            let Some(queued) = self.events.pop_front() else { break };
+            let queued = self.events.pop_front()?;
             self.first += 1;
             self.given = self.given.saturating_sub(1);
             self.bytes -= queued.bytes as usize;
             if queued.note != Note::None {
-                done.push(queued);
+                return Some(queued);
             }
         }
-        Ok(())
+        None
     }
 
     /// Takes little memory while nothing happens.
