@@ -255,7 +255,7 @@ fn undoing_a_join_goes_on_over_the_next_link() {
     peer.request(join("room"));
     // Nothing is answered over this link, however often it is asked.
     for _ in 0..40 {
-        peer.frame(rtm_codec::ServerFrame::Pong);
+        peer.frame(ServerFrame::Pong);
         peer.pass(SECOND);
     }
     peer.forget_all();
