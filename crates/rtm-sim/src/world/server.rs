@@ -379,7 +379,7 @@ impl World {
         let may_store = self.may_store(server);
         let process = &mut self.servers[server];
         // What the store failed to keep a moment ago is said of no more.
-        let figures = process.core.as_ref().map(rtm_core::Core::event_figures);
+        let figures = process.core.as_ref().map(Core::event_figures);
         self.is_gap_untold |= figures.is_some_and(|figures| figures.lost > 0 && figures.waiting > 0);
         if process.member.take().is_none() & process.core.take().is_none() {
             return;
