@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{ChannelId, Event, RtmMessage, SessionId, SharedEvent, UserId};
+use rtm_codec::{ChannelId, Event, Revision, RtmMessage, SessionId, SharedEvent, UserId};
 
 use super::{
     Core, Now,
@@ -50,13 +50,28 @@ struct CatchingUp {
     /// When all nodes know this change, they send nothing more to where it was.
     change: u64,
     has_asked: bool,
-    /// The last message of each node that it has.
-    last: BTreeMap<NodeId, u64>,
+    /// What it was given last.
+    last: Given,
     /// What came for it here, behind what comes from where it was.
     held: VecDeque<ForwardedNews>,
     until: Option<Instant>,
     /// It has waited for long enough: what comes here goes to it at once.
     is_open: bool,
+}
+
+/// How far a member has come in what reaches it over two ways.
+#[derive(Debug, Default)]
+struct Given {
+    /// The last message of each node.
+    messages: BTreeMap<NodeId, u64>,
+    /// The last attributes of the channel.
+    attributes: Option<Revision>,
+}
+
+impl Given {
+    fn heard(messages: Vec<(NodeId, u64)>) -> Self {
+        Self { messages: messages.into_iter().collect(), attributes: None }
+    }
 }
 
 impl Moves {
@@ -282,7 +297,7 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         if edge.node == *from {
             let out = edge.moves.take_out(channel_id, &user_id, session);
-            let mut last = heard.into_iter().collect();
+            let mut last = Given::heard(heard);
             for news in out.into_iter().flat_map(|out| out.kept) {
                 self.give(key, channel_id, &mut last, news);
             }
@@ -300,7 +315,7 @@ impl Core {
             from: from.clone(),
             change,
             has_asked: false,
-            last: heard.into_iter().collect(),
+            last: Given::heard(heard),
             held: VecDeque::new(),
             until: None,
             is_open: false,
@@ -395,11 +410,11 @@ impl Core {
     }
 
     /// Gives an event to a member, unless that has it already, and says what is missing before it.
-    fn give(&mut self, key: SessionKey, channel_id: &ChannelId, last: &mut BTreeMap<NodeId, u64>, news: ForwardedNews) {
+    fn give(&mut self, key: SessionKey, channel_id: &ChannelId, last: &mut Given, news: ForwardedNews) {
         let ForwardedNews { event, mark } = news;
         let Some(channel) = self.channels.find(channel_id) else { return };
         if let Some(Mark { origin, k, since }) = mark {
-            let before = last.get(&origin).copied();
+            let before = last.messages.get(&origin).copied();
             if before.is_some_and(|before| k <= before) {
                 return;
             }
@@ -407,7 +422,13 @@ impl Core {
                 let gap = Event::Gap { channel_id: Some(channel_id.clone()), lost: Some(k - next) };
                 self.push_news(key, channel, gap);
             }
-            last.insert(origin, k);
+            last.messages.insert(origin, k);
+        }
+        if let Event::AttributesUpdated { attributes, .. } = &event {
+            if last.attributes.is_some_and(|before| attributes.revision <= before) {
+                return;
+            }
+            last.attributes = Some(attributes.revision);
         }
         let own = self.user_id_of(key);
         let takes_binary = self.hub.sessions.get(key).is_some_and(|session| session.terms.abilities().binary);
@@ -448,7 +469,7 @@ impl Core {
         let Some(caught) = edge.moves.caught.get_mut(&place) else { return false };
         if !self.hub.sessions.get(key).is_some_and(|session| gets(key, session)) {
             match mark {
-                Some(mark) if caught.is_open => drop(caught.last.insert(mark.origin.clone(), mark.k)),
+                Some(mark) if caught.is_open => drop(caught.last.messages.insert(mark.origin.clone(), mark.k)),
                 // It counts behind what comes before it: nothing is missing there, and the member does not get it.
                 Some(mark) => caught.held.push_back(ForwardedNews { event: event.clone(), mark: Some(mark.clone()) }),
                 None => {}

@@ -21,10 +21,18 @@ mod users;
 #[cfg(feature = "webhooks")]
 mod webhooks;
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
+};
 use tracing::info;
 
 use self::{access::Access, answers::ApiError, audit::Audit, config::AdminConfig, log::LogControl};
@@ -51,6 +59,7 @@ pub(crate) struct Admin {
 pub(crate) struct AdminListener {
     pub(crate) addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
 }
 
 impl Admin {
@@ -80,11 +89,29 @@ impl AdminListener {
         let addresses = sockets.iter().map(|(address, _)| *address).collect();
         let tls = admin.reloader.admin.tls.clone();
         let router = router(admin);
+        let stop = watch::Sender::new(false);
         let listen = |(address, socket)| {
             info!(%address, "the admin listener is ready");
-            tokio::spawn(listener::listen(socket, tls.clone(), router.clone()))
+            tokio::spawn(listener::listen(socket, tls.clone(), router.clone(), stop.subscribe()))
         };
-        Ok(Self { addresses, tasks: sockets.into_iter().map(listen).collect() })
+        let tasks = sockets.into_iter().map(listen).collect();
+        Ok(Self { addresses, tasks, stop })
+    }
+
+    /// Takes no more requests, and answers those that it has, for as long as that takes no more than a moment: a stream of
+    /// events has no end.
+    pub(crate) async fn close(&mut self) {
+        self.stop.send_replace(true);
+        let tasks = std::mem::take(&mut self.tasks);
+        let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        let answered = async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        };
+        if timeout(ANSWERS_WITHIN, answered).await.is_err() {
+            aborts.iter().for_each(AbortHandle::abort);
+        }
     }
 }
 
@@ -105,3 +132,6 @@ fn router(admin: Arc<Admin>) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(admin)
 }
+
+/// How long answers may take when the server ends.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);

@@ -359,6 +359,11 @@ impl Ledger {
         self.facts.store_failed = Some(now);
     }
 
+    /// A node that may be out of the cluster has something for the store, which waits.
+    pub(crate) fn store_waited(&mut self, now: Duration) {
+        self.facts.store_waited = Some(now);
+    }
+
     pub(crate) fn narrow_network(&mut self) {
         self.facts.is_narrow = true;
     }

@@ -1,13 +1,13 @@
 //! Accepts the connections of those who run the server: few at a time, and none for ever.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
+    sync::{Semaphore, watch::Receiver},
     time::{sleep, timeout},
 };
 use tower_service::Service as _;
@@ -15,22 +15,30 @@ use tracing::debug;
 
 use crate::{stream::Stream, tls::Tls};
 
-/// Accepts connections until it is aborted; those that are there end with it.
-pub(super) async fn listen(listener: TcpListener, tls: Option<Tls>, router: Router) {
+/// Accepts connections until it is to stop, and then answers what was asked. When it is aborted, all of that ends at once.
+pub(super) async fn listen(listener: TcpListener, tls: Option<Tls>, router: Router, stop: Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
+        let accepted = async {
+            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+            Some((slot, listener.accept().await))
+        };
+        let accepted = tokio::select! {
+            accepted = accepted => accepted,
+            () = stopped(stop.clone()) => None,
+        };
+        let (slot, stream, address) = match accepted {
+            None => break,
+            Some((slot, Ok((stream, address)))) => (slot, stream, address),
+            Some((_, Err(error))) => {
                 debug!("the admin listener accepts nothing: {error}");
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        let (router, tls) = (router.clone(), tls.clone());
+        let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
         connections.spawn(async move {
             let _slot = slot;
             let stream = match tls {
@@ -51,11 +59,27 @@ pub(super) async fn listen(listener: TcpListener, tls: Option<Tls>, router: Rout
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(HEAD_BYTES)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let result = tokio::select! {
+                result = connection.as_mut() => result,
+                () = stopped(stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = result {
                 debug!(remote = %address, "{error}");
             }
         });
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Waits until the listener is to stop, or nobody is left to say so.
+async fn stopped(mut stop: Receiver<bool>) {
+    // Its sender is dropped with the server.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A router answers always.

@@ -77,6 +77,8 @@ impl Server {
         if let Some(store) = self.store.take() {
             store.stop().await;
         }
+        #[cfg(feature = "admin")]
+        self.admin_listener.close().await;
         info!("stopped");
     }
 

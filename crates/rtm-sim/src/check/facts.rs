@@ -130,6 +130,8 @@ pub(super) struct Facts {
     pub(super) devices: Vec<Fact>,
     /// When the store last failed.
     pub(super) store_failed: Option<Duration>,
+    /// When something last waited for the store, since its node may have been out of the cluster.
+    pub(super) store_waited: Option<Duration>,
     /// When the server's process ended, each time.
     pub(super) server_ends: Vec<Duration>,
     pub(super) server_started: Duration,
@@ -211,6 +213,7 @@ impl Facts {
             cluster_disturbed: None,
             devices: Vec::new(),
             store_failed: None,
+            store_waited: None,
             server_ends: Vec::new(),
             server_started: Duration::ZERO,
             clock_set_at: None,
@@ -506,6 +509,11 @@ impl Facts {
     /// Whether the store failed at or after this time.
     pub(super) fn store_failed_since(&self, at: Duration) -> bool {
         self.store_failed.is_some_and(|failed| failed >= at)
+    }
+
+    /// Whether something waited for the store at or after this time, since its node may have been out of the cluster.
+    pub(super) fn store_waited_since(&self, at: Duration) -> bool {
+        self.store_waited.is_some_and(|waited| waited >= at)
     }
 }
 

@@ -313,6 +313,7 @@ impl World {
             return;
         }
         if self.servers[server].queue.is_under_way() && !self.may_store(server) {
+            self.ledger.store_waited(self.now);
             return self.agenda.plan(self.now + SHUT_FOR, Step::StoreDone { server, run });
         }
         let fails = self.rng.chance(self.faults.store_failures) && self.servers[server].queue.is_under_way();
