@@ -6,7 +6,10 @@ use rtm_codec::{
     ChannelId, ClientFrame, CloseReason, ErrorKind, JoinChannel, MessageId, SendMessageToPeer, ServerFrame, Wire,
 };
 use rtm_server::{AdminKey, AdminRole, CallLimits, LogControl, Server};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{APP, Client, http, login, server_with, soon};
 
@@ -134,6 +137,31 @@ async fn a_server_that_goes_down_says_so_first_and_lives_on() {
     assert_eq!(sample(&metrics(admin).await, "rtm_draining"), 1.0);
     soon("the shutdown", shutdown).await.unwrap();
     assert!(TcpStream::connect(admin).await.is_err(), "its port is free");
+}
+
+#[tokio::test]
+async fn what_is_asked_while_the_server_ends_is_answered() {
+    let (server, admin, [_, _, key, _]) = with_keys().await;
+    let mut asking = TcpStream::connect(admin).await.unwrap();
+    let head = format!(
+        "POST /admin/v1/log-level HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{"
+    );
+    asking.write_all(head.as_bytes()).await.unwrap();
+    // It is heard, since a later one is answered.
+    assert_eq!(get(admin, "/livez").await.0, 200);
+    let ends = tokio::spawn(server.shutdown());
+    let refused = async {
+        while TcpStream::connect(admin).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the listener takes nothing more", refused).await;
+    asking.write_all(b"}").await.unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 4"), "the body is no level, and that is said: {answer}");
+    ends.await.unwrap();
 }
 
 #[tokio::test]
