@@ -3,7 +3,8 @@
 
     .ci/book.py preprocess            what mdBook runs, as book.toml says: links out of docs/ become the names of files
     .ci/book.py links BOOK            looks for each link of the rendered book
-    .ci/book.py commands BIN [PAGE…]  runs the commands of the pages, with rtm and nats-server in BIN or in PATH
+    .ci/book.py sdk FOLDER            looks in docs/moving-from-anyrtc.md for all that the vendor's SDK in FOLDER has
+    .ci/book.py commands BIN [PAGE…]  runs the commands of the pages, with the rtm in BIN and the nats-server of NATS_SERVER
 
 A block of `sh` is run as one script. In a block of `console` each line behind `$ ` is run, and the lines below it have to be among what
 it prints; `…` stands for anything. What does not end goes on to the end of the page, as in a terminal of its own. A block whose first
@@ -37,7 +38,7 @@ NOT_RUN = {
 ELSEWHERE = ("cargo ", "npm ", "systemctl ")
 
 # Addresses in the pages. Each run takes free ports in their place.
-ADDRESSES = re.compile(r"(?<=127\.0\.0\.1:|localhost:)\d{4,5}\b|(?<=--listen :)\d{4,5}\b|(?<=Port: )\d{4,5}\b")
+ADDRESSES = re.compile(r"(?<=127\.0\.0\.1:|localhost:)\d{4,5}\b|(?<=-p )\d{4,5}\b|(?<=Port: )\d{4,5}\b")
 
 # Where rtm serve listens unless it is told.
 PUBLIC = "127.0.0.1:8080"
@@ -114,6 +115,18 @@ def check_links(book):
         sys.exit("these lead nowhere:\n" + "\n".join(sorted(set(broken))))
 
 
+def check_sdk(folder):
+    declarations = "\n".join(path.read_text() for path in pathlib.Path(folder).rglob("*.d.ts"))
+    interfaces = re.findall(r"interface (?:I[A-Z]\w+|\w+Events) \{(.*?)\n\s*\}", re.sub(r"/\*.*?\*/", "", declarations, flags=re.S), re.S)
+    names = {name for interface in interfaces for name in re.findall(r"^\s+(\w+)\(", interface, re.M)}
+    if len(names) < 40:
+        sys.exit(f"{folder} declares {len(names)} calls and events")
+    page = (DOCS / "moving-from-anyrtc.md").read_text()
+    if missing := [name for name in sorted(names) if not re.search(rf"[`.]{name}[(`]", page)]:
+        sys.exit(f"docs/moving-from-anyrtc.md does not have {', '.join(missing)}")
+    print(f"{len(names)} calls and events of the SDK")
+
+
 def blocks(page):
     """The code blocks of a page: language and text."""
     return re.findall(r"^```(\w*)[^\n]*\n(.*?)^```$", page, re.M | re.S)
@@ -127,7 +140,8 @@ class Terminal:
         self.running, self.ports, self.seen = [], {}, {}
         self.settings = pathlib.Path(self.folder, ".settings")
         self.settings.touch()
-        self.environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "HOME": self.folder}
+        path = [binaries, os.path.dirname(os.environ.get("NATS_SERVER", "")), os.environ["PATH"]]
+        self.environment = {**os.environ, "PATH": ":".join(filter(None, path)), "HOME": self.folder}
         for name in list(self.environment):
             if name.startswith("RTM_"):
                 del self.environment[name]
@@ -183,7 +197,8 @@ class Terminal:
             if found is None:
                 return line
             for word, printed_word in zip(words[1::2], found.groups()):
-                if len(word) > 3 and "{" not in word:
+                # What has a name of its own, such as a key, is meant where the page has it again.
+                if re.fullmatch(r"[\w-]{4,}…", word):
                     self.seen[word] = printed_word
         return None
 
@@ -247,6 +262,8 @@ if __name__ == "__main__":
             preprocess()
         case ["links", book]:
             check_links(book)
+        case ["sdk", folder]:
+            check_sdk(folder)
         case ["commands", binaries, *names]:
             run_commands(binaries, names)
         case _:

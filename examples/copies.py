@@ -83,14 +83,23 @@ def bot():
     server = Program(*serve, "--listen", "127.0.0.1:0")
     gateway = server.line("listening on").split()[-1]
     address = gateway.removeprefix("http://")
-    its_bot = Program("rtm-bot", RTM_GATEWAY=gateway, RTM_UID="bot", RTM_ROOM="lobby")
+    its_bot = Program("rtm-bot", RTM_GATEWAY=gateway, RTM_UID="bot", RTM_ROOM="lobby", RTM_OWNER="alice")
     its_bot.line("bot is in lobby")
     alice = listen(gateway, "alice", token("alice"), "lobby")
+    alice.line("MessageFromPeer", '"peer_id":"bot"', "in lobby")
 
     send(gateway, "carol", token("carol"), "--channel", "lobby", "/hello")
     alice.line("ChannelMessage", "hello carol")
     send(gateway, "carol", token("carol"), "--channel", "lobby", "/who")
     alice.line("ChannelMessage", '"member_id":"bot"', "alice")
+    send(gateway, "carol", token("carol"), "--channel", "lobby", "/topic tea")
+    alice.line("AttributesUpdated", '"value":"tea"')
+    send(gateway, "carol", token("carol"), "--channel", "lobby", "/topic")
+    alice.line("ChannelMessage", "tea (set by bot)")
+    send(gateway, "carol", token("carol"), "--channel", "lobby", "/note buy milk")
+    alice.line("ChannelMessage", "carol notes: buy milk")
+    send(gateway, "carol", token("carol"), "--channel", "lobby", "/notes")
+    alice.line("ChannelMessage", '"text":"carol notes: buy milk"')
     send(gateway, "carol", token("carol"), "--to", "bot", "no command")
 
     # The server crashes, and another takes its place: everybody comes back.

@@ -1,12 +1,15 @@
-//! The links between the repository's pages lead to files and headings that exist.
+//! The links between the repository's pages lead to files and headings that exist, and what the pages say of names, numbers and texts
+//! is what the code has.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
+
+use rtm_codec::{CloseReason, Family};
 
 #[test]
 fn every_link_of_a_page_finds_its_file_and_its_heading() {
@@ -34,18 +37,116 @@ fn every_link_of_a_page_finds_its_file_and_its_heading() {
 }
 
 #[test]
-fn readme_lists_every_example_and_page() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    for (folder, kind) in [("examples", "rs"), ("docs", "md")] {
-        for path in files(&root().join(folder), kind) {
-            let name = match kind {
-                "rs" => format!("`{}`", path.file_stem().unwrap().to_str().unwrap()),
-                _ => format!("docs/{}", path.file_name().unwrap().to_str().unwrap()),
-            };
-            assert!(readme.contains(&name), "README.md does not mention {name}");
-        }
+fn the_book_has_every_page_once_and_its_guide_every_example() {
+    let entries = links(&read("docs/SUMMARY.md"));
+    let mut pages: Vec<_> = files(&root().join("docs"), "md").iter().map(|path| name(path)).collect();
+    pages.retain(|page| page != "SUMMARY.md");
+    pages.sort();
+    let mut listed = entries.clone();
+    listed.sort();
+    assert_eq!(listed, pages);
+    let guide = read("docs/client.md");
+    for example in files(&root().join("examples"), "rs") {
+        let name = format!("`{}`", example.file_stem().unwrap().to_str().unwrap());
+        assert!(guide.contains(&name), "docs/client.md does not mention the example {name}");
     }
 }
+
+/// A name such as `Client::login` or `RtmEvent::Gap` on these pages is one of the libraries.
+#[test]
+fn the_pages_about_moving_name_what_there_is() {
+    let source = sources(&["rtm-client", "rtm-connection", "rtm-codec"]);
+    let mut checked = 0;
+    for page in ["docs/moving-from-anyrtc.md", "docs/moving-from-agora.md", "docs/faq.md", "docs/client.md"] {
+        for word in read(page).split('`').skip(1).step_by(2) {
+            let Some((type_name, item)) = word.split_once("::").filter(|(_, item)| is_identifier(item)) else {
+                continue;
+            };
+            if !is_identifier(type_name) || type_name.chars().all(|c| c.is_lowercase() || c == '_') {
+                continue;
+            }
+            checked += 1;
+            let is_there = match item.starts_with(char::is_uppercase) {
+                true => source.lines().any(|line| line.trim().trim_end_matches([',', '{', '(']).trim() == item),
+                false => source.contains(&format!("fn {item}(")) || source.contains(&format!("fn {item}<")),
+            };
+            assert!(is_there && source.contains(type_name), "{page} names {word}");
+        }
+    }
+    assert!(checked > 80, "only {checked} names were found");
+}
+
+#[test]
+fn the_faq_has_every_error_with_its_numbers_and_every_close_code() {
+    let page = read("docs/faq.md");
+    let mut numbers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let codec = read("crates/rtm-codec/src/error.rs");
+    let kinds = codec.split("pub enum ErrorKind {").nth(1).unwrap().split("\n}").next().unwrap();
+    for kind in kinds.lines().filter_map(|line| line.trim().strip_suffix(',')).filter(|kind| is_identifier(kind)) {
+        numbers.insert(format!("`{kind}`"), Vec::new());
+    }
+    for family in FAMILIES {
+        for (code, kind) in family.codes() {
+            numbers.get_mut(&format!("`{kind:?}`")).unwrap().push(format!("{family:?} {code}"));
+        }
+    }
+    let rows = rows(&page, "## Errors, by name");
+    assert_eq!(rows.len(), numbers.len());
+    for row in rows {
+        let known = numbers.get(row[0]).unwrap_or_else(|| panic!("there is no error {}", row[0]));
+        let known = if known.is_empty() { "–".to_owned() } else { known.join(", ") };
+        assert_eq!(row[1], known, "{}", row[0]);
+        assert!(row[2..].iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+    let rows = crate::rows(&page, "## Close codes");
+    for reason in CloseReason::ALL {
+        let cells = [reason.websocket_code().to_string(), format!("`{reason:?}`")];
+        assert!(rows.iter().any(|row| row[..2] == cells), "docs/faq.md does not have {cells:?}");
+    }
+}
+
+#[test]
+fn what_the_faq_quotes_is_what_programs_say() {
+    let crates = fs::read_dir(root().join("crates")).unwrap().map(|entry| name(&entry.unwrap().path()));
+    let source = sources(&crates.collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>());
+    // What others say: the system, a browser's engine.
+    let others = ["Address already in use", "reading 'joined'"];
+    let page = read("docs/faq.md");
+    let first_cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let mut checked = 0;
+    for quoted in first_cells.flat_map(|cell| cell.split('"').skip(1).step_by(2)) {
+        // `…` and numbers stand for what differs.
+        for part in
+            quoted.split(|c: char| c == '…' || c.is_ascii_digit()).map(|part| part.trim_matches([' ', ':', '/']))
+        {
+            let part = part.strip_prefix("rtm.redb: ").unwrap_or(part);
+            if part.len() > 6 && !others.contains(&part) {
+                checked += 1;
+                assert!(source.contains(part), "docs/faq.md quotes {part:?}, and no program says it");
+            }
+        }
+    }
+    assert!(checked > 20, "only {checked} quotes were found");
+}
+
+const FAMILIES: [Family; 16] = [
+    Family::Login,
+    Family::Logout,
+    Family::RenewToken,
+    Family::PeerMessage,
+    Family::QueryPeersOnlineStatus,
+    Family::PeerSubscription,
+    Family::QueryPeersBySubscriptionOption,
+    Family::Attributes,
+    Family::CreateChannel,
+    Family::JoinChannel,
+    Family::LeaveChannel,
+    Family::ChannelMessage,
+    Family::GetMembers,
+    Family::GetChannelMemberCount,
+    Family::Invitation,
+    Family::History,
+];
 
 /// The Markdown files that people read.
 fn pages() -> Vec<PathBuf> {
@@ -55,6 +156,36 @@ fn pages() -> Vec<PathBuf> {
 fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.extension().is_some_and(|extension| extension == kind)).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The source of these crates, with texts over several lines in one.
+fn sources(crates: &[&str]) -> String {
+    let mut source = String::new();
+    let mut folders: Vec<_> = crates.iter().map(|name| root().join("crates").join(name).join("src")).collect();
+    while let Some(folder) = folders.pop() {
+        source.extend(files(&folder, "rs").iter().map(|file| fs::read_to_string(file).unwrap()));
+        folders.extend(fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
+    }
+    source.split("\\\n").map(str::trim_start).collect()
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The rows of the table below a heading.
+fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let section = page.split(&format!("\n{heading}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+    let lines = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
 /// The targets of `[text](target)`, outside of code.

@@ -13,7 +13,7 @@
 //! RTM_APP_ID=0123456789abcdef0123456789abcdef RTM_CERTIFICATE=5CFd2fd1755d40ecb72977518be15d3b cargo run
 //! ```
 //!
-//! As long as the crates are not published, `Cargo.toml` needs a `[patch.crates-io]` that says where they are: README.md of the
+//! As long as the crates are not published, `Cargo.toml` needs a `[patch.crates-io]` that says where they are: docs/client.md of the
 //! repository shows it. That goes for a copy too.
 //!
 //! Whoever reaches these routes may use them. Put your own authentication in front before you put it on a network.
