@@ -136,7 +136,7 @@ class Terminal:
     """A folder in which the commands of a page run, one after the other."""
 
     def __init__(self, page, binaries):
-        self.page, self.folder = page, tempfile.mkdtemp()
+        self.name, self.page, self.folder = page.name, page.read_text(), tempfile.mkdtemp()
         self.running, self.ports, self.seen = [], {}, {}
         self.settings = pathlib.Path(self.folder, ".settings")
         self.settings.touch()
@@ -188,23 +188,26 @@ class Terminal:
         """The first wanted line that is not there, in this order."""
         lines = iter(printed.splitlines())
         for line in wanted:
-            words = re.split("(\\S*…\\S*)", line)
-            pattern = "".join(
-                "(" + ".*".join(re.escape(part) for part in self.text(word).split("…")) + ")" if at % 2 else re.escape(self.text(word))
-                for at, word in enumerate(words)
-            )
+            parts = re.split(r"([\w-]{3,}…|…)", line)
+            pattern = "".join(self.pattern(part) if at % 2 else re.escape(self.text(part)) for at, part in enumerate(parts))
             found = next((match for text in lines if (match := re.fullmatch(pattern, text.rstrip()))), None)
             if found is None:
                 return line
-            for word, printed_word in zip(words[1::2], found.groups()):
-                # What has a name of its own, such as a key, is meant where the page has it again.
-                if re.fullmatch(r"[\w-]{4,}…", word):
-                    self.seen[word] = printed_word
+            self.seen |= {part: value for part, value in zip(parts[1::2], found.groups()) if self.is_name(part)}
         return None
+
+    def is_name(self, part):
+        """Whether a text with `…` stands for something that the page has again, such as a key."""
+        return part != "…" and self.page.count(part) > 1
+
+    def pattern(self, part):
+        if self.is_name(part):
+            return "(" + re.escape(self.seen.get(part, part[:-1])) + ("" if part in self.seen else r"[\w.=-]*") + ")"
+        return "(" + re.escape(self.text(part[:-1])) + ".*)"
 
     def fail(self, command, name, why):
         print(name.read_text(errors="replace"), name.with_suffix(".errors").read_text(errors="replace"), sep="\n")
-        raise SystemExit(f"{self.page}: {command.strip()}\n{why}")
+        raise SystemExit(f"{self.name}: {command.strip()}\n{why}")
 
     def end(self):
         for process, _ in self.running:
@@ -227,10 +230,17 @@ def joined(text):
     return re.sub(r"\\\n", "", text).splitlines()
 
 
+def session(text):
+    """The commands of a console, each with the lines below it. A command goes on in lines that begin with four spaces."""
+    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+        command = re.match(r"[^\n]*\n(?: {4}[^\n]*\n)*", part)[0]
+        yield re.sub(r"\\\n *", "", command).strip(), [line for line in part[len(command):].splitlines() if line.strip()]
+
+
 def run_page(path, binaries):
-    terminal, commands = Terminal(path.name, binaries), 0
+    terminal, commands = Terminal(path, binaries), 0
     try:
-        for language, text in blocks(path.read_text()):
+        for language, text in blocks(terminal.page):
             if name := re.match(r"# (\S+\.\w+)\n", text):
                 pathlib.Path(terminal.folder, name[1]).write_text(terminal.text(text))
             elif language == "sh":
@@ -239,11 +249,9 @@ def run_page(path, binaries):
                     terminal.run("\n".join(lines))
                     commands += len(lines)
             elif language == "console":
-                lines = joined(text)
-                starts = [at for at, line in enumerate(lines) if line.startswith("$ ")]
-                for at, end in zip(starts, starts[1:] + [len(lines)]):
-                    if not lines[at][2:].startswith(ELSEWHERE):
-                        terminal.run(lines[at][2:], [line for line in lines[at + 1 : end] if line.strip()])
+                for command, printed in session(text):
+                    if not command.startswith(ELSEWHERE):
+                        terminal.run(command, printed)
                         commands += 1
     finally:
         terminal.end()
