@@ -38,7 +38,7 @@ NOT_RUN = {
 ELSEWHERE = ("cargo ", "npm ", "systemctl ")
 
 # Addresses in the pages. Each run takes free ports in their place.
-ADDRESSES = re.compile(r"(?<=127\.0\.0\.1:|localhost:)\d{4,5}\b|(?<=-p )\d{4,5}\b|(?<=Port: )\d{4,5}\b")
+ADDRESSES = re.compile(r"(?<=127\.0\.0\.1:|localhost:)\d{4,5}\b|(?<=-p )\d{4,5}\b|(?<=127\.0\.0\.1\", )\d{4,5}\b")
 
 # Where rtm serve listens unless it is told.
 PUBLIC = "127.0.0.1:8080"

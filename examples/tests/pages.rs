@@ -78,7 +78,7 @@ fn network() -> Result<(), Box<dyn std::error::Error>> {
         .gateway("https://one.example.com")
         .gateway("https://two.example.com") // the next one, when one is gone
         .app_id(APP_ID)
-        .root_certificates(std::fs::read("ca.pem")?)
+        .root_certificates(fs::read("ca.pem")?)
         .proxy("socks5h://127.0.0.1:1080")
         .build()?;
     drop((client, events));

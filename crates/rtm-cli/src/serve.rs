@@ -18,9 +18,9 @@ use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, read_filter, 
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
-/// It prints "listening on ADDR" for each address when it is ready. Flags come before the environment (RTM_…, see `rtm config env`), and that before the config
-/// file. GET /healthz answers 200
-/// while the server accepts clients, and GET /readyz also only while it is in touch with its cluster.
+/// It prints "listening on ADDR" for each address when it is ready. Flags override the environment (RTM_…, see `rtm config env`),
+/// and the environment overrides the config file. GET /healthz answers 200 while the server accepts clients; in a cluster, GET
+/// /readyz answers 200 only while the server is also in touch with the others.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on [default: 127.0.0.1:8080]. A host name stands for all its addresses, port 0 for any free port.
@@ -39,28 +39,28 @@ pub(crate) struct Args {
     /// Directory for offline messages, history, channel attributes and the SDK's subscriptions. Without it they are lost on exit.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Be one of several servers that serve the same projects as one, on these servers of NATS. It is best to name all of them.
-    /// NATS keeps what lasts then, so that there is no --data-dir.
+    /// Join a cluster: several servers that serve the same projects as one, on these servers of NATS. Name all of them.
+    /// NATS then stores what would be in --data-dir.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
     cluster: Vec<String>,
     /// Name of the cluster [default: main]. Clusters with different names know nothing of each other.
     #[arg(long, value_name = "NAME")]
     cluster_name: Option<ClusterName>,
-    /// Name of this node, which no other node of the cluster has [default: host name and port].
+    /// Name of this node, unique in the cluster [default: host name and port].
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     node: Option<NodeName>,
-    /// How many servers of NATS keep what the cluster stores [default: 3 where there are so many, else 1].
+    /// How many servers of NATS store the cluster's data [default: 3 if there are three, otherwise 1].
     #[arg(long, value_name = "N")]
     cluster_replicas: Option<usize>,
-    /// Address for those who run the server: GET /metrics, /livez, /readyz, /healthz, and with a key of the config file the
-    /// admin API. Nothing of it is reached at the other addresses. Can be repeated.
+    /// Address of the admin listener, for operators: GET /metrics, /livez, /readyz, /healthz, and the admin API for those with a
+    /// key of the config file. Clients cannot connect there. Can be repeated.
     #[arg(long, value_name = "ADDR")]
     admin: Vec<ListenAddress>,
     /// How to write the log on standard error [default: text].
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
-    /// How many cores each project has, 1 to 64 [default: 1]. With several it uses more than one processor. Each user has one of
-    /// them; what users of different cores say to each other takes a little longer.
+    /// How many cores each project has, 1 to 64 [default: 1]. With several, a project uses more than one processor; messages
+    /// between users on different cores take a little longer.
     #[arg(long, value_name = "N")]
     workers: Option<u16>,
     /// Turn off the call limits of all projects, for measurements.

@@ -258,10 +258,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Shows this certificate to servers that want one of their clients: PEM text with the certificate, then those that
+    /// The client's own certificate, for servers that ask for one: PEM text with the certificate, then those that
     /// signed it, and PEM text with its private key, not encrypted.
     ///
-    /// A proxy is not shown it.
+    /// The client does not show it to a proxy.
     #[cfg(feature = "_tls")]
     pub fn client_certificate(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.tls.client = Some((certificates.into(), key.into()));
@@ -270,7 +270,7 @@ impl ClientBuilder {
 
     /// Uses this TLS configuration, in place of [`root_certificates`](Self::root_certificates),
     /// [`without_system_roots`](Self::without_system_roots) and [`client_certificate`](Self::client_certificate). Protocols
-    /// (ALPN) are to be none, or `http/1.1`.
+    /// (ALPN) must be none, or `http/1.1`.
     #[cfg(feature = "rustls")]
     pub fn tls_config(mut self, config: impl Into<Arc<crate::rustls::ClientConfig>>) -> Self {
         self.tls.config = Some(config.into());

@@ -22,9 +22,8 @@ use tokio::{
 /// A call to the server, as the methods of [`Client`](crate::Client) and [`Channel`](crate::Channel) return it: a future of
 /// its answer.
 ///
-/// The call is made when this is first awaited, and not before. It borrows nothing, so it may be spawned. Until it ends it
-/// is a handle of the client: a client whose handles are all dropped finishes the calls that are under way before it logs
-/// out.
+/// The client makes the call when the future is first awaited. The future borrows nothing, so you can spawn it. Until it ends, it
+/// counts as a handle of the client: if you drop all other handles, the client finishes its calls under way before it logs out.
 ///
 /// ```no_run
 /// # async fn example(client: rtm_client::Client) -> Result<(), rtm_client::RtmError> {
@@ -38,7 +37,7 @@ use tokio::{
 ///
 /// # Cancel safety
 ///
-/// Dropping it forgets the answer. It takes nothing back: what was handed to the client's task before goes on, unless the
+/// Dropping the future discards the answer, but cancels nothing: a call that was polled once continues, unless the
 /// method says otherwise.
 #[must_use = "a call is made when it is awaited"]
 pub struct Call<T> {
@@ -81,9 +80,8 @@ pub(crate) enum Reply<T> {
 }
 
 impl<T> Call<T> {
-    /// Gives the call at most so long, counted from when it is first awaited. It then ends with
-    /// [`ErrorKind::Timeout`]; what it asked for may happen all the same. It never waits longer than it does without a limit
-    /// of its own.
+    /// Sets a shorter time limit for this call, counted from when it is first awaited. At the limit it ends with
+    /// [`ErrorKind::Timeout`], but it may still have its effect. A limit longer than the usual one has no effect.
     pub fn timeout(self, limit: Duration) -> Self {
         Self { limit: Some(Limit::After(limit)), ..self }
     }

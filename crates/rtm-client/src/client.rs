@@ -137,8 +137,8 @@ impl Client {
         self.status.borrow().user_id.clone()
     }
 
-    /// The client's figures, for your metrics: bytes, events, calls, reconnects, the round trip to the server. Reading them
-    /// costs next to nothing. They were written together a moment ago, so two of them may differ by what happened in between.
+    /// Statistics for your metrics: bytes, events, calls, reconnects, the round trip to the server. Reading them
+    /// is cheap. They are a moment old, and not all from the same instant.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -25,10 +25,10 @@ pub enum BuildError {
         /// What is wrong with it.
         fault: AddressFault,
     },
-    /// What was given to [`proxy`](crate::ClientBuilder::proxy) is no proxy.
+    /// The argument of [`proxy`](crate::ClientBuilder::proxy) is not a valid proxy.
     #[error("the proxy {proxy:?} cannot be used: {fault}")]
     Proxy {
-        /// What was given, without its user and password.
+        /// The argument, without user and password.
         proxy: String,
         /// What is wrong with it.
         fault: ProxyFault,
@@ -42,10 +42,10 @@ pub enum BuildError {
     /// A certificate in [`root_certificates`](crate::ClientBuilder::root_certificates) is not valid.
     #[error("the root certificates cannot be used: {0}")]
     Certificates(CertificateFault),
-    /// What was given to [`client_certificate`](crate::ClientBuilder::client_certificate) cannot be used.
+    /// The certificate or key in [`client_certificate`](crate::ClientBuilder::client_certificate) is not valid.
     #[error("the client's certificate cannot be used: {0}")]
     ClientCertificate(CertificateFault),
-    /// A feature of this crate is needed that is not enabled.
+    /// The setting needs a feature of this crate that is not enabled.
     #[error("{what} is not built in: enable the feature {feature} of rtm-client")]
     NotBuiltIn {
         /// What needs it.
@@ -67,7 +67,7 @@ pub enum BuildError {
     NoRuntime,
 }
 
-/// Why a PEM text gives no certificate or key that can be used.
+/// Why a PEM text has no usable certificate or key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateFault {

@@ -24,18 +24,18 @@ use crate::{
     tls::Trust,
 };
 
-/// By which proxy a client reaches its server.
+/// The proxy through which a client reaches its server.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Proxy {
-    /// By none, whatever the environment says.
+    /// No proxy, whatever the environment says.
     None,
-    /// By this one: an `http`, `https`, `socks5` or `socks5h` URL, with user and password if it asks for them. With
+    /// This proxy: an `http`, `https`, `socks5` or `socks5h` URL, with user and password if it asks for them. With
     /// `socks5h`, `http` and `https` the proxy looks up the name of the server, with `socks5` this machine does.
     Url(String),
 }
 
-/// Why a text is not the URL of a proxy.
+/// Why a text is not a valid URL of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyFault {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-/// The figures of a client, as [`Client::stats`](crate::Client::stats) returns them. What is a sum counts from when the
+/// Statistics of a client, as [`Client::stats`](crate::Client::stats) returns them. Totals count from when the
 /// client was built, over all its logins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -14,7 +14,7 @@ pub struct ClientStats {
     pub bytes_in: u64,
     /// Bytes sent over WebSockets, without what TLS and TCP add.
     pub bytes_out: u64,
-    /// Events that the stream was given.
+    /// Events that arrived in the stream.
     pub events: u64,
     /// Of these, the events that the application has not read.
     pub events_waiting: u64,

@@ -63,7 +63,7 @@ use tokio::{sync::watch, time::timeout};
 pub use self::{link::Link, stream::Stream};
 use crate::Events;
 
-/// A network in memory that leads to one server. All clones are the same one.
+/// A network in memory that leads to one server. All clones are the same network.
 #[derive(Clone)]
 pub struct Network {
     inner: Arc<Inner>,
@@ -133,7 +133,7 @@ pub struct NoSuchEvent {
 }
 
 impl Network {
-    /// A network at whose end `serve` is called with each connection, in a task of its own.
+    /// Makes a network that calls `serve` with each connection, in a task of its own.
     ///
     /// For a server of this project's: `move |incoming| { let server = handle.clone(); async move {
     /// server.serve(incoming.stream, incoming.from).await } }`.
@@ -212,8 +212,8 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Takes events up to the first for which `choose` returns something, and returns that. Unlike
-/// [`Events::wait_for`], it says what came instead. It waits for one minute at most, which on a stopped clock is no time.
+/// Reads events until `choose` returns `Some` for one, and returns that. Unlike [`Events::wait_for`], its error lists the
+/// events that came instead. It waits for at most one minute, which takes no time on a stopped clock.
 ///
 /// # Errors
 ///
@@ -221,7 +221,7 @@ impl fmt::Debug for Network {
 ///
 /// # Cancel safety
 ///
-/// No event is lost when the future is dropped, but those that were passed over are.
+/// Dropping the future loses only the events that `choose` has seen.
 pub async fn wait_for<T>(
     events: &mut Events,
     mut choose: impl FnMut(&RtmEvent) -> Option<T>,

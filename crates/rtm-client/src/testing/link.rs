@@ -12,7 +12,7 @@ use crate::{
     network::{self, Io},
 };
 
-/// A device's way into a [`Network`]. All clones are the same one. Clients on one link share its fate.
+/// A device's way into a [`Network`]. All clones are the same link. All clients of a link are cut off together.
 #[derive(Clone)]
 pub struct Link {
     network: Network,
@@ -27,8 +27,8 @@ impl Link {
         Self { network, number, conditions, port: Arc::default() }
     }
 
-    /// Makes a client as [`ClientBuilder::build`] does, whose connections go through this link. Without a gateway of its
-    /// own it gets `http://rtm.test`. Nothing is encrypted, whatever the gateway's scheme is.
+    /// Makes a client as [`ClientBuilder::build`] does. Its connections go through this link. Its gateway is
+    /// `http://rtm.test` unless you set one. Nothing is encrypted, whatever the gateway's scheme is.
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl Link {
         self.conditions.send_modify(|conditions| conditions.cuts += 1);
     }
 
-    /// Stops everything without a word, as when a train is in a tunnel or a network is divided: connections stay open and
-    /// carry nothing, and new ones are not answered.
+    /// Stops all traffic silently, as when a train is in a tunnel or a network is divided: connections stay open and
+    /// carry nothing, and new ones get no answer.
     pub fn stall(&self) {
         self.conditions.send_modify(|conditions| conditions.state = State::Stalled);
     }
@@ -61,7 +61,7 @@ impl Link {
         self.conditions.send_modify(|conditions| conditions.state = State::Open);
     }
 
-    /// Delays all that is sent from now on, by so much in each direction. Making a connection takes twice as long.
+    /// Delays everything sent from now on by this time in each direction. Opening a connection takes twice as long.
     pub fn delay(&self, one_way: Duration) {
         self.conditions.send_modify(|conditions| conditions.delay = one_way);
     }
