@@ -8,7 +8,7 @@
 
 A block of `sh` is run as one script. In a block of `console` each line behind `$ ` is run, and the lines below it have to be among what
 it prints; `…` stands for anything. What does not end goes on to the end of the page, as in a terminal of its own. A block whose first
-line is `# FILE` is written to FILE.
+line is `# FILE` is written to FILE. A block of `toml` has to be a configuration that `rtm serve` takes, unless it is of a Cargo.toml.
 """
 
 import html.parser
@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import urllib.parse
 
@@ -129,7 +130,8 @@ def check_sdk(folder):
 
 def blocks(page):
     """The code blocks of a page: language and text."""
-    return re.findall(r"^```(\w*)[^\n]*\n(.*?)^```$", page, re.M | re.S)
+    found = re.findall(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", page, re.M | re.S)
+    return [(language, textwrap.dedent(text)) for _, language, text in found]
 
 
 class Terminal:
@@ -159,7 +161,7 @@ class Terminal:
 
     def start(self, command):
         name = pathlib.Path(self.folder, f".printed-{len(self.running)}")
-        script = f'. "{self.settings}"\n{command}\nexport -p >"{self.settings}"\n'
+        script = f'. "{self.settings}"\n{command}\nexport -p >"{name}.settings" && mv "{name}.settings" "{self.settings}"\n'
         process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", script], cwd=self.folder, env=self.environment, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=name.open("wb"), stderr=name.with_suffix(".errors").open("wb"),
@@ -243,6 +245,10 @@ def run_page(path, binaries):
         for language, text in blocks(terminal.page):
             if name := re.match(r"# (\S+\.\w+)\n", text):
                 pathlib.Path(terminal.folder, name[1]).write_text(terminal.text(text))
+            if language == "toml" and not re.match(r"\[(dev-dependencies|dependencies|patch)", text):
+                pathlib.Path(terminal.folder, ".shown.toml").write_text(text)
+                terminal.run("rtm config diff .shown.toml")
+                commands += 1
             elif language == "sh":
                 lines = [line for line in joined(text) if not line.startswith(ELSEWHERE)]
                 if any(line.strip() and not line.startswith("#") for line in lines):
