@@ -43,7 +43,7 @@ fn the_book_has_every_page_once_and_its_guide_every_example() {
     pages.retain(|page| page != "SUMMARY.md");
     pages.sort();
     listed.sort();
-    assert_eq!(listed, pages);
+    assert_eq!(listed, pages, "docs/SUMMARY.md lists every page of docs/ once");
     let guide = read("docs/client.md");
     for example in files(&root().join("examples"), "rs") {
         let name = format!("`{}`", example.file_stem().unwrap().to_str().unwrap());
