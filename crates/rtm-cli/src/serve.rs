@@ -1,5 +1,7 @@
 //! `rtm serve`: the server, by flags and a configuration file.
 
+mod systemd;
+
 use std::{
     io::Write as _,
     net::SocketAddr,
@@ -14,6 +16,7 @@ use rtm_server::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::systemd::Sockets;
 use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, read_filter, run_in_runtime};
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
@@ -94,6 +97,7 @@ impl FromStr for Project {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let sockets = Sockets::inherited()?;
     let (config, unknown) = args.configuration()?;
     let format = args.log_format.unwrap_or(match config.log.format {
         rtm_server::LogFormat::Json => LogFormat::Json,
@@ -103,10 +107,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     for variable in unknown {
         tracing::warn!("{variable} is no setting, and is passed over");
     }
-    if !config.admin.keys.is_empty() && config.admin.listen.is_empty() {
+    if !config.admin.keys.is_empty() && config.admin.listen.is_empty() && !sockets.has_admin() {
         tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");
     }
-    run_in_runtime(serve(args, config, log))
+    run_in_runtime(serve(args, config, log, sockets))
 }
 
 /// Reads a file and the environment, which comes before it. Gives also the variables that look like settings and are none.
@@ -132,7 +136,7 @@ pub(crate) fn check_files(config: &ServerConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow::Result<()> {
+async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: Sockets) -> anyhow::Result<()> {
     config.admin.log = Some(log);
     if args.check_config {
         check_files(&config)?;
@@ -146,7 +150,7 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow:
             "running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them"
         );
     }
-    let builder = ServerBuilder::from(config);
+    let builder = sockets.give_to(ServerBuilder::from(config));
     let builder = builder
         .config_source(move || args.configuration().map(|(config, _)| config).map_err(|error| format!("{error:#}")));
     // In a cluster this may take as long as NATS is away.
@@ -158,16 +162,23 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl) -> anyhow:
     let admin = server.admin_addrs().iter().map(|address| format!("admin on {address}\n"));
     // In one piece: whoever reads a line only has got what it wanted.
     std::io::stdout().write_all(listening.chain(admin).collect::<String>().as_bytes())?;
+    systemd::ready(&server.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    tokio::spawn(systemd::show_life(server.handle()));
     loop {
         tokio::select! {
             () = stop.asked() => break,
             () = server.drain_asked() => break,
             // The server logs what came of it.
             Some(()) = hangup.recv() => {
-                let _ = server.reload().await;
+                systemd::reloading();
+                match server.reload().await {
+                    Ok(_) => systemd::reloaded("the configuration is loaded anew"),
+                    Err(error) => systemd::reloaded(&format!("the configuration is not loaded anew: {error}")),
+                }
             }
         }
     }
+    systemd::stopping(server.shutdown_limit().await);
     tokio::select! {
         () = server.shutdown() => Ok(()),
         () = stop.asked() => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),

@@ -29,6 +29,7 @@ use std::{
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 use tokio::{
+    net::TcpListener,
     sync::{Notify, watch},
     task::{AbortHandle, JoinHandle},
     time::timeout,
@@ -80,10 +81,15 @@ impl Admin {
 }
 
 impl AdminListener {
-    /// Listens where the configuration says.
-    pub(crate) async fn start(config: &AdminConfig, admin: Arc<Admin>) -> Result<Self, ServerError> {
-        let mut sockets = Vec::new();
-        for address in &config.listen {
+    /// Listens on sockets that are open already, or else where the configuration says.
+    pub(crate) async fn start(
+        config: &AdminConfig,
+        opened: Vec<(SocketAddr, TcpListener)>,
+        admin: Arc<Admin>,
+    ) -> Result<Self, ServerError> {
+        let mut sockets = opened;
+        let configured = if sockets.is_empty() { config.listen.as_slice() } else { &[] };
+        for address in configured {
             sockets.extend(bind::at(address).await?);
         }
         let addresses = sockets.iter().map(|(address, _)| *address).collect();

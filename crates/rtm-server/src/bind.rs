@@ -50,6 +50,16 @@ pub(crate) async fn all(
     }
 }
 
+/// Takes over sockets that are open already.
+pub(crate) fn opened(sockets: Vec<std::net::TcpListener>) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+    let take = |socket: std::net::TcpListener| {
+        socket.set_nonblocking(true)?;
+        Ok((socket.local_addr()?, TcpListener::from_std(socket)?))
+    };
+    let fault = |source| ServerError::Listen { address: "a socket that was handed over".to_owned(), source };
+    sockets.into_iter().map(|socket| take(socket).map_err(fault)).collect()
+}
+
 async fn each(addresses: &[SocketAddr]) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
     let mut listeners: Vec<(SocketAddr, TcpListener)> = Vec::new();
     let mut missing = None;

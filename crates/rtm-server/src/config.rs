@@ -203,11 +203,8 @@ impl ServerConfig {
             return Err(ConfigError::value("workers", format!("it has to be 1 to {MOST_WORKERS}")));
         }
         #[cfg(all(feature = "cluster", feature = "admin"))]
-        if self.workers > 1 && !self.admin.listen.is_empty() {
-            return Err(ConfigError::value(
-                "workers",
-                "the admin listener shows one core of each project: leave out one of the two",
-            ));
+        if !self.admin.listen.is_empty() {
+            self.check_workers_with_admin()?;
         }
         #[cfg(feature = "cluster")]
         if let Some(cluster) = &self.cluster {
@@ -262,6 +259,18 @@ impl ServerConfig {
 }
 
 impl ServerConfig {
+    /// For a server with an admin listener.
+    #[cfg(all(feature = "cluster", feature = "admin"))]
+    pub(crate) fn check_workers_with_admin(&self) -> Result<(), ConfigError> {
+        match self.workers {
+            ..=1 => Ok(()),
+            _ => Err(ConfigError::value(
+                "workers",
+                "the admin listener shows one core of each project: leave out one of the two",
+            )),
+        }
+    }
+
     fn check_tls(&self) -> Result<(), ConfigError> {
         for (at, listener) in self.listen.iter().enumerate() {
             if listener.tls == Some(true) && self.tls.is_none() {

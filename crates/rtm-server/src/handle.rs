@@ -21,6 +21,13 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
+    /// Whether the server is alive: the runtime turns, all listeners accept and no project's lock is stuck. Whoever watches over
+    /// the process may restart it where this is false or does not answer; it does after 5 s. How the store or a cluster is does
+    /// not matter. Cancel safe.
+    pub async fn is_alive(&self) -> bool {
+        self.shared.is_alive().await
+    }
+
     /// Serves a client over any byte stream: a Unix socket, a tunnel, a stream in memory. The client speaks as it does
     /// on the server's port: HTTP, and after the handshake WebSocket. TLS must be removed before.
     ///

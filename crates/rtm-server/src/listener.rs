@@ -38,7 +38,7 @@ pub(crate) fn listen(
     door: Door,
     shared: Arc<Shared>,
 ) -> impl Future<Output = ()> {
-    accept(listener, accepted, door, shared, Reserve::new())
+    accept(listener, accepted, door, Accepting(shared), Reserve::new())
 }
 
 /// What a listener speaks.
@@ -79,7 +79,14 @@ async fn proxy_header(stream: &mut TcpStream) -> io::Result<Option<(SocketAddr, 
     }
 }
 
-async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, shared: Arc<Shared>, reserve: Reserve) {
+async fn accept(
+    listener: TcpListener,
+    accepted: Arc<AtomicU64>,
+    door: Door,
+    accepting: Accepting,
+    reserve: Reserve,
+) {
+    let shared = &accepting.0;
     let mut pause = ACCEPT_PAUSE;
     loop {
         if shared.admission.is_full() {
@@ -99,9 +106,9 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, sha
                 let spare = reserve.lend();
                 if spare.is_some()
                     && let Some(Ok((stream, address))) = listener.accept().now_or_never()
-                    && let Some(admitted) = door.admit(&shared, address, slot)
+                    && let Some(admitted) = door.admit(shared, address, slot)
                 {
-                    let (door, connection) = (door.clone(), Arc::clone(&shared));
+                    let (door, connection) = (door.clone(), Arc::clone(shared));
                     shared.tasks.spawn(async move {
                         // Its descriptor is spare again when it has ended, so it may not take long.
                         let _ =
@@ -120,12 +127,12 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, sha
         pause = ACCEPT_PAUSE;
         shared.has_no_descriptors.store(false, Ordering::Relaxed);
         reserve.refill();
-        let Some(admitted) = door.admit(&shared, address, slot) else {
+        let Some(admitted) = door.admit(shared, address, slot) else {
             debug!(remote = %address, "too many connections from this address");
             continue;
         };
         accepted.fetch_add(1, Ordering::Relaxed);
-        let (door, connection) = (door.clone(), Arc::clone(&shared));
+        let (door, connection) = (door.clone(), Arc::clone(shared));
         shared.tasks.spawn(async move {
             serve(stream, address, admitted, false, door, connection).await;
         });
@@ -172,6 +179,17 @@ async fn serve(
     };
     let remote = Remote::at(address).local(local).tls(stream.is_tls());
     http::serve(stream, shared, Arc::new(Guest { remote, is_spare, admitted, carrier })).await;
+}
+
+/// A listener that accepts. One that ends although the server does not go down leaves a server that nobody can reach.
+struct Accepting(Arc<Shared>);
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        if !self.0.draining.is_announced() {
+            self.0.has_lost_listener.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Descriptors that are kept for when there are no others, so that whoever looks after the server still gets an answer.

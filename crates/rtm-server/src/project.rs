@@ -578,6 +578,11 @@ impl Project {
         result
     }
 
+    /// Returns when its lock was free once.
+    pub(crate) fn wait_for_lock(&self) {
+        drop(self.state());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

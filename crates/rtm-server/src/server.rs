@@ -206,3 +206,55 @@ impl Drop for Server {
         self.shared.tasks.abort();
     }
 }
+
+#[cfg(all(test, feature = "admin"))]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use tokio::{task::yield_now, time::timeout};
+
+    use super::*;
+
+    async fn server() -> Server {
+        let app_id = AppId::new("0123456789abcdef0123456789abcdef").unwrap();
+        Server::builder().project(app_id).bind("127.0.0.1:0").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_is_not_alive_while_a_lock_is_stuck() {
+        let server = server().await;
+        let handle = server.handle();
+        assert!(handle.is_alive().await);
+        let project = server.shared.cores().swap_remove(0);
+        let ((taken, is_taken), (release, is_released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let holder = thread::spawn(move || {
+            project.look(|_, _, _| {
+                taken.send(()).unwrap();
+                let _ = is_released.recv();
+            });
+        });
+        is_taken.recv().unwrap();
+        assert!(timeout(Duration::from_millis(100), handle.is_alive()).await.is_err());
+        release.send(()).unwrap();
+        holder.join().unwrap();
+        assert!(handle.is_alive().await);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_lost_a_listener_is_not_alive() {
+        let server = server().await;
+        server.listeners[0].abort();
+        while !server.listeners[0].is_finished() {
+            yield_now().await;
+        }
+        assert!(!server.handle().is_alive().await);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_goes_down_is_alive_until_it_is_gone() {
+        let server = server().await;
+        let handle = server.handle();
+        server.shutdown().await;
+        assert!(handle.is_alive().await);
+    }
+}

@@ -11,7 +11,11 @@ use std::{
 };
 
 use rtm_codec::{AppId, UserId};
-use tokio::sync::{Notify, futures::OwnedNotified};
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    task::spawn_blocking,
+    time::timeout,
+};
 use tracing::warn;
 
 #[cfg(feature = "rest")]
@@ -55,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) rest_counts: RestCounts,
     /// How many connections each listener has accepted.
     pub(crate) accepted: Vec<(SocketAddr, Arc<AtomicU64>)>,
+    /// Whether a listener has ended before the server was told to go down.
+    pub(crate) has_lost_listener: AtomicBool,
     /// Connections that were turned away for want of descriptors.
     pub(crate) without_descriptor: AtomicU64,
     /// Whether the last connection was.
@@ -103,6 +109,16 @@ impl Shared {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether all its listeners accept and no project's lock is stuck. Answers after [`LOCK_TIMEOUT`] at the latest.
+    pub(crate) async fn is_alive(self: &Arc<Self>) -> bool {
+        if self.has_lost_listener.load(Ordering::Relaxed) {
+            return false;
+        }
+        let shared = Arc::clone(self);
+        let locked = spawn_blocking(move || shared.cores().iter().for_each(|project| project.wait_for_lock()));
+        timeout(LOCK_TIMEOUT, locked).await.is_ok()
     }
 
     /// What connections go by now. A reload leaves it as it is for whoever has it.
@@ -172,3 +188,5 @@ impl Draining {
 }
 
 const WARN_PAUSE: Duration = Duration::from_secs(60);
+/// How long a project's lock may be held before it counts as stuck.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -13,5 +13,6 @@ mod reload;
 mod serve;
 mod store;
 mod support;
+mod systemd;
 mod talk;
 mod token;

@@ -36,7 +36,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(args: &[&str]) -> Self {
-        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start(command(args).stderr(Stdio::piped()))
+    }
+
+    /// Starts a command that is ready but for its standard output.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
@@ -74,7 +79,9 @@ impl Running {
         }
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.lines.read_to_string(&mut stdout).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        if let Some(mut said) = self.child.stderr.take() {
+            said.read_to_string(&mut stderr).unwrap();
+        }
         (self.child.wait().unwrap(), stdout, stderr)
     }
 }

@@ -1,13 +1,9 @@
 //! Whether the server lives, and whether clients should be sent to it.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 
 use super::Admin;
 
@@ -18,13 +14,11 @@ pub(super) struct Readiness {
     reasons: Vec<&'static str>,
 }
 
-/// The runtime turns and no project's lock is stuck: whoever gets no answer may restart the server. The store is not asked.
+/// The runtime turns, the listeners accept and no project's lock is stuck: whoever gets no answer may restart the server. The store is not asked.
 pub(super) async fn live(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    let shared = Arc::clone(&admin.shared);
-    let locked = spawn_blocking(move || shared.cores().iter().for_each(|project| project.look(|_, _, _| ())));
-    match tokio::time::timeout(LOCK_TIMEOUT, locked).await {
-        Ok(_) => (StatusCode::OK, "ok\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "a project is stuck\n"),
+    match admin.shared.is_alive().await {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "a project is stuck, or a listener has ended\n"),
     }
 }
 
@@ -62,5 +56,3 @@ impl Admin {
         reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()
     }
 }
-
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

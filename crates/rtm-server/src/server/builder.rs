@@ -38,7 +38,7 @@ use crate::webhooks::endpoints::Endpoints;
 use crate::{
     admission::{Admission, AdmissionLimits},
     bind,
-    config::{Advertise, ServerConfig},
+    config::{Advertise, ListenerConfig, ServerConfig},
     error::ServerError,
     listener::{self, Door},
     live::Live,
@@ -63,6 +63,9 @@ pub struct ServerBuilder {
     config: ServerConfig,
     backend: Option<Box<dyn Backend>>,
     source: Option<Arc<Source>>,
+    listeners: Vec<std::net::TcpListener>,
+    #[cfg(feature = "admin")]
+    admin_listeners: Vec<std::net::TcpListener>,
 }
 
 impl ServerBuilder {
@@ -111,6 +114,23 @@ impl ServerBuilder {
         self
     }
 
+    /// Listens on this socket, which somebody else has opened and keeps open, in place of the addresses of the configuration: so a
+    /// service manager hands it over. [`start`](Self::start) does so. Can be repeated. `tls` and `proxy_protocol` are those of
+    /// the configuration's listener with the same port, if there is one.
+    #[must_use]
+    pub fn listener(mut self, socket: std::net::TcpListener) -> Self {
+        self.listeners.push(socket);
+        self
+    }
+
+    /// The same for the listener of those who run the server, in place of [`AdminConfig::listen`](crate::AdminConfig::listen).
+    #[cfg(feature = "admin")]
+    #[must_use]
+    pub fn admin_listener(mut self, socket: std::net::TcpListener) -> Self {
+        self.admin_listeners.push(socket);
+        self
+    }
+
     /// Listens at `address`, in place of those of the configuration, and runs. A name may have several addresses: it listens
     /// at all of them.
     ///
@@ -127,24 +147,27 @@ impl ServerBuilder {
         self.start_at(listeners, tls).await
     }
 
-    /// Listens at the addresses of the configuration, and runs on the tokio runtime that this is called in.
+    /// Listens at the addresses of the configuration or on the sockets that are open already, and runs on the tokio runtime that this is called in.
     ///
     /// # Errors
     ///
     /// [`ServerError`] when the configuration contradicts itself, an address cannot be listened at, the TLS
     /// files cannot be used or the store cannot be opened.
-    pub async fn start(self) -> Result<Server, ServerError> {
+    pub async fn start(mut self) -> Result<Server, ServerError> {
         let tls = self.check()?;
         let mut listeners = Vec::new();
-        for listener in &self.config.listen {
-            let is_tls = tls.is_some() && listener.tls != Some(false);
-            let bound = bind::at(&listener.address).await?;
-            listeners.extend(bound.into_iter().map(|(address, socket)| Socket {
-                address,
-                socket,
-                is_tls,
-                has_proxy_header: listener.proxy_protocol,
-            }));
+        let mut listen = |(address, socket), listener: Option<&ListenerConfig>| {
+            let is_tls = tls.is_some() && listener.and_then(|listener| listener.tls) != Some(false);
+            let has_proxy_header = listener.is_some_and(|listener| listener.proxy_protocol);
+            listeners.push(Socket { address, socket, is_tls, has_proxy_header });
+        };
+        let configured = if self.listeners.is_empty() { self.config.listen.as_slice() } else { &[] };
+        for listener in configured {
+            bind::at(&listener.address).await?.into_iter().for_each(|bound| listen(bound, Some(listener)));
+        }
+        for (address, socket) in bind::opened(std::mem::take(&mut self.listeners))? {
+            let listener = self.config.listen.iter().find(|listener| listener.address.port() == address.port());
+            listen((address, socket), listener);
         }
         if listeners.is_empty() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "no address is configured");
@@ -166,11 +189,17 @@ impl ServerBuilder {
 
     fn check(&self) -> Result<Option<Tls>, ServerError> {
         self.config.check()?;
+        #[cfg(all(feature = "cluster", feature = "admin"))]
+        if !self.admin_listeners.is_empty() {
+            self.config.check_workers_with_admin()?;
+        }
         self.config.tls.as_ref().map(Tls::load).transpose()
     }
 
     async fn start_at(self, listeners: Vec<Socket>, tls: Option<Tls>) -> Result<Server, ServerError> {
-        let Self { config, backend, source } = self;
+        #[cfg(feature = "admin")]
+        let admin_sockets = bind::opened(self.admin_listeners)?;
+        let Self { config, backend, source, .. } = self;
         let data_dir = config.data_dir.clone();
         let is_in_memory = backend.is_none() && data_dir.is_none();
         #[cfg(feature = "cluster")]
@@ -245,6 +274,7 @@ impl ServerBuilder {
             #[cfg(feature = "rest")]
             rest_counts: RestCounts::default(),
             accepted: listeners.iter().map(|listener| (listener.address, Arc::default())).collect(),
+            has_lost_listener: AtomicBool::new(false),
             without_descriptor: AtomicU64::new(0),
             has_no_descriptors: AtomicBool::new(false),
             found_full: AtomicU64::new(0),
@@ -284,7 +314,7 @@ impl ServerBuilder {
         #[cfg(feature = "admin")]
         let admin = Arc::new(Admin::new(Arc::clone(&shared), store.queue(), Arc::clone(&reloader)));
         #[cfg(feature = "admin")]
-        let admin_listener = AdminListener::start(&config.admin, Arc::clone(&admin)).await?;
+        let admin_listener = AdminListener::start(&config.admin, admin_sockets, Arc::clone(&admin)).await?;
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "it becomes a member"))]
         let mut server = Server {
             addresses,
@@ -310,7 +340,7 @@ impl ServerBuilder {
 
 impl From<ServerConfig> for ServerBuilder {
     fn from(config: ServerConfig) -> Self {
-        Self { config, backend: None, source: None }
+        Self { config, ..Self::default() }
     }
 }
 

@@ -153,8 +153,13 @@ impl Reloader {
 
     /// How the server is to go down. Nothing is reloaded any more.
     pub(super) async fn going_down(&self) -> Going {
-        let mut state = self.state.lock().await;
-        state.is_over = true;
+        self.state.lock().await.is_over = true;
+        self.going().await
+    }
+
+    /// How the server would go down.
+    pub(super) async fn going(&self) -> Going {
+        let state = self.state.lock().await;
         let is_alone = state.premises.is_alone;
         let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
         let ServerConfig { drain_delay, drain_time, drain_rate, .. } = state.config;

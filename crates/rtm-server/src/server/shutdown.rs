@@ -82,6 +82,12 @@ impl Server {
         info!("stopped");
     }
 
+    /// At most how long [`shutdown`](Self::shutdown) takes, by the configuration that the server goes by now. Cancel safe.
+    pub async fn shutdown_limit(&self) -> Duration {
+        let going = self.reloader.going().await;
+        going.delay + going.time + SHUTDOWN_MARGIN
+    }
+
     /// Sends clients away, waits until other nodes have their sessions, and leaves the cluster.
     #[cfg(feature = "cluster")]
     async fn leave(&mut self, within: Duration) {
@@ -141,3 +147,5 @@ fn shuffle<T>(list: &mut [T]) {
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// How long a shutdown waits for clients to confirm.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
+/// What a shutdown takes at most beyond the times of the configuration: until clients have confirmed, and the store is done.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
