@@ -79,13 +79,7 @@ async fn proxy_header(stream: &mut TcpStream) -> io::Result<Option<(SocketAddr, 
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    accepted: Arc<AtomicU64>,
-    door: Door,
-    accepting: Accepting,
-    reserve: Reserve,
-) {
+async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>, door: Door, accepting: Accepting, reserve: Reserve) {
     let shared = &accepting.0;
     let mut pause = ACCEPT_PAUSE;
     loop {
