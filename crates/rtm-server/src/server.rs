@@ -216,8 +216,8 @@ mod tests {
     use super::*;
 
     async fn server() -> Server {
-        let app_id = AppId::new("0123456789abcdef0123456789abcdef").unwrap();
-        Server::builder().project(app_id).bind("127.0.0.1:0").await.unwrap()
+        let app_id = AppId::new("0123456789abcdef0123456789abcdef").expect("it is an App ID");
+        Server::builder().project(app_id).bind("127.0.0.1:0").await.expect("it starts")
     }
 
     #[tokio::test]
