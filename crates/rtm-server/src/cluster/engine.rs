@@ -12,11 +12,12 @@ use humantime::parse_rfc3339;
 use rtm_codec::{AppId, UserId};
 use rtm_core::cluster::{EngineAnswer, EngineKey, EngineOp, EngineWork, Outcome, Revised, Stored, UserEntry};
 use serde::Deserialize;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{
     names::{NODES, Names, USERS, escape, unescape},
-    requests::{Requests, Unanswered},
+    requests::{NoAnswer, Requests},
     streams::MARKERS_STAY,
 };
 use crate::shared::Seldom;
@@ -34,7 +35,8 @@ pub(crate) struct Engine {
 enum Write {
     Done(u64),
     Conflict,
-    NoResponders,
+    /// Nobody was there: it was not done.
+    NotDone,
     Unknown,
 }
 
@@ -67,7 +69,7 @@ impl Engine {
                 match self.write(self.names.engine_key(&key), Some(value), expected).await {
                     Write::Done(revision) => Outcome::Written(revision),
                     Write::Conflict => Outcome::Conflict,
-                    Write::NoResponders => Outcome::NoResponders,
+                    Write::NotDone => Outcome::NoResponders,
                     Write::Unknown => Outcome::TimedOut,
                 }
             }
@@ -78,8 +80,8 @@ impl Engine {
                     Outcome::Found(Some(Stored { revision, value: Bytes::new() }))
                 }
                 Ok(None) => Outcome::Found(None),
-                Err(Unanswered::NoResponders) => Outcome::NoResponders,
-                Err(Unanswered::TimedOut) => Outcome::TimedOut,
+                Err(why) if why.is_not_done() => Outcome::NoResponders,
+                Err(_) => Outcome::TimedOut,
             },
         }
     }
@@ -90,23 +92,23 @@ impl Engine {
         for pause in PAUSES {
             let answer = match work {
                 EngineWork::Read => match self.read(USERS, &subject).await {
-                    Ok(found) => Ok(EngineAnswer::Read(found.as_ref().map_or_else(nothing, revised))),
-                    Err(unanswered) => Err(unanswered),
+                    Ok(found) => Some(EngineAnswer::Read(found.as_ref().map_or_else(nothing, revised))),
+                    Err(why) if why.is_not_done() => None,
+                    Err(_) => Some(EngineAnswer::Unknown),
                 },
                 EngineWork::Write { entry, expected } => {
                     let value = entry.as_ref().map(UserEntry::encode);
                     match self.write(subject.clone(), value, *expected).await {
-                        Write::Done(revision) => Ok(EngineAnswer::Written(revision)),
-                        Write::Conflict => Ok(EngineAnswer::Conflict),
-                        Write::NoResponders => Err(Unanswered::NoResponders),
-                        Write::Unknown => Err(Unanswered::TimedOut),
+                        Write::Done(revision) => Some(EngineAnswer::Written(revision)),
+                        Write::Conflict => Some(EngineAnswer::Conflict),
+                        Write::NotDone => None,
+                        Write::Unknown => Some(EngineAnswer::Unknown),
                     }
                 }
             };
             match answer {
-                Ok(answer) => return answer,
-                Err(Unanswered::TimedOut) => return EngineAnswer::Unknown,
-                Err(Unanswered::NoResponders) => tokio::time::sleep(pause).await,
+                Some(answer) => return answer,
+                None => tokio::time::sleep(pause).await,
             }
         }
         EngineAnswer::Unknown
@@ -115,39 +117,43 @@ impl Engine {
     /// Writes a key, whatever it has.
     pub(crate) async fn put(&self, subject: String, value: Bytes) {
         // It is said again soon.
-        let _ = self.requests.ask(subject, HeaderMap::new(), value, ANSWER).await;
+        let _ = self.ask(&subject, HeaderMap::new(), value).await;
     }
 
     /// The subjects of a bucket's keys, and what time it is for JetStream; `None` if there is no such bucket.
-    pub(crate) async fn keys(&self, bucket: &str) -> Result<Option<(Vec<String>, SystemTime)>, Unanswered> {
+    pub(crate) async fn keys(&self, bucket: &str) -> Result<Option<(Vec<String>, SystemTime)>, NoAnswer> {
         let asked = format!("$JS.API.STREAM.INFO.KV_{}", self.names.bucket(bucket));
         let question = serde_json::json!({ "subjects_filter": self.names.key(bucket, ">") }).to_string();
-        let answer = self.requests.ask(asked, HeaderMap::new(), question.into(), ANSWER).await?;
+        let answer = self.ask(&asked, HeaderMap::new(), question.into()).await?;
         match serde_json::from_slice(&answer.payload) {
             Ok(Info { error: Some(error), .. }) if error.err_code == NO_STREAM => Ok(None),
             Ok(Info { state: Some(state), ts: Some(time), error: None }) => {
-                let time = parse_rfc3339(&time).map_err(|_| Unanswered::TimedOut)?;
+                let time = parse_rfc3339(&time).map_err(|_| NoAnswer::TimedOut)?;
                 Ok(Some((state.subjects.unwrap_or_default().into_keys().collect(), time)))
             }
-            _ => Err(Unanswered::TimedOut),
+            _ => Err(NoAnswer::TimedOut),
         }
     }
 
     /// Reads a key where writes are decided.
-    pub(crate) async fn read(&self, bucket: &str, subject: &str) -> Result<Option<Kept>, Unanswered> {
+    pub(crate) async fn read(&self, bucket: &str, subject: &str) -> Result<Option<Kept>, NoAnswer> {
         let stream = format!("KV_{}", self.names.bucket(bucket));
         let question = serde_json::json!({ "last_by_subj": subject }).to_string();
         let asked = format!("$JS.API.STREAM.MSG.GET.{stream}");
-        let answer = self.requests.ask(asked, HeaderMap::new(), question.into(), ANSWER).await?;
+        let answer = self.ask(&asked, HeaderMap::new(), question.into()).await?;
         match serde_json::from_slice(&answer.payload) {
-            Ok(Got { message: Some(message), .. }) => message.open().map(Some).ok_or(Unanswered::TimedOut),
+            Ok(Got { message: Some(message), .. }) => message.open().map(Some).ok_or(NoAnswer::TimedOut),
             Ok(Got { error: Some(error), .. }) if error.err_code == NO_MESSAGE => Ok(None),
             Ok(Got { error: Some(error), .. }) => {
                 self.odd.warn(format_args!("JetStream cannot read {subject}: {}", error.description));
-                Err(Unanswered::TimedOut)
+                Err(NoAnswer::TimedOut)
             }
-            _ => Err(Unanswered::TimedOut),
+            _ => Err(NoAnswer::TimedOut),
         }
+    }
+
+    async fn ask(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Result<Message, NoAnswer> {
+        self.requests.ask(subject, headers, payload, Instant::now() + ANSWER).await
     }
 
     /// Writes a key, or puts the marker of a removed one there, if it has this revision; 0 if there is nothing.
@@ -158,10 +164,10 @@ impl Engine {
             headers.insert("KV-Operation", "DEL");
             headers.insert("Nats-TTL", format!("{}s", MARKERS_STAY.as_secs()));
         }
-        let answer = match self.requests.ask(subject.clone(), headers, value.unwrap_or_default(), ANSWER).await {
+        let answer = match self.ask(&subject, headers, value.unwrap_or_default()).await {
             Ok(answer) => answer,
-            Err(Unanswered::NoResponders) => return Write::NoResponders,
-            Err(Unanswered::TimedOut) => return Write::Unknown,
+            Err(why) if why.is_not_done() => return Write::NotDone,
+            Err(_) => return Write::Unknown,
         };
         match serde_json::from_slice(&answer.payload) {
             Ok(Acknowledged { seq: Some(revision), error: None }) => Write::Done(revision),

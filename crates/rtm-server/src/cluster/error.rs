@@ -1,5 +1,7 @@
 //! Why a server cannot be a node of its cluster.
 
+use super::requests::NoAnswer;
+
 /// Why a server cannot be a node of its cluster, or why nothing can be said of that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
@@ -49,4 +51,10 @@ pub(crate) enum NotDone {
     /// It may be done later.
     #[error("{0}")]
     NotNow(String),
+}
+
+impl From<NoAnswer> for NotDone {
+    fn from(why: NoAnswer) -> Self {
+        Self::NotNow(why.to_string())
+    }
 }

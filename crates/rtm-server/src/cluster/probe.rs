@@ -15,7 +15,7 @@ use super::{
     engine::{Engine, Kept, user_key},
     error::{ClusterError, ClusterErrorKind, NotDone},
     names::{NODE, NODES, Names, USERS, VIEW, unescape},
-    requests::{Requests, Unanswered},
+    requests::{NoAnswer, Requests},
 };
 
 /// Looks at a cluster without being a node of it.
@@ -110,7 +110,7 @@ impl ClusterProbe {
     pub async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
         let client = try_once(config, "rtm cluster").await.map_err(now_or_never)?;
         let names = Names::new(config.name.as_str());
-        let requests = Requests::new(client).await.map_err(now_or_never)?;
+        let requests = Requests::new(client).await.map_err(|why| now_or_never(why.into()))?;
         let probe = Self { engine: Engine::new(requests, names.clone()), names };
         probe.keys().await?;
         Ok(probe)
@@ -142,7 +142,7 @@ impl ClusterProbe {
     pub async fn find_user(&self, app_id: &AppId, user_id: &UserId) -> Result<Whereabouts, ClusterError> {
         let view = self.view().await?;
         let subject = self.names.key(USERS, user_key(app_id, user_id));
-        let kept = self.engine.read(USERS, &subject).await.map_err(unanswered)?;
+        let kept = self.engine.read(USERS, &subject).await.map_err(|why| unanswered(&why))?;
         let entry = kept.and_then(|kept| UserEntry::decode(&kept.value?).ok());
         let edge =
             entry.map(|entry| entry.node.node_and_worker().0).filter(|node| view.has(node)).map(|node| node.name);
@@ -161,11 +161,11 @@ impl ClusterProbe {
 
     /// The keys of the bucket of nodes, and what time it is there.
     async fn keys(&self) -> Result<(Vec<String>, SystemTime), ClusterError> {
-        self.engine.keys(NODES).await.map_err(unanswered)?.ok_or_else(|| self.missing())
+        self.engine.keys(NODES).await.map_err(|why| unanswered(&why))?.ok_or_else(|| self.missing())
     }
 
     async fn view(&self) -> Result<View, ClusterError> {
-        let kept = self.engine.read(NODES, &self.names.key(NODES, VIEW)).await.map_err(unanswered)?;
+        let kept = self.engine.read(NODES, &self.names.key(NODES, VIEW)).await.map_err(|why| unanswered(&why))?;
         let value = kept.and_then(|kept| kept.value).ok_or_else(|| self.missing())?;
         View::decode(&value).map_err(|error| {
             ClusterError::new(
@@ -177,8 +177,9 @@ impl ClusterProbe {
 
     async fn node(&self, view: &View, name: NodeName, time: SystemTime) -> Result<Option<NodeStatus>, ClusterError> {
         let lease = self.names.key(NODES, format_args!("{NODE}.{}", super::names::escape(name.as_str())));
-        let lease = self.engine.read(NODES, &lease).await.map_err(unanswered)?;
-        let about = self.engine.read(NODES, &About::subject(&self.names, &name)).await.map_err(unanswered)?;
+        let lease = self.engine.read(NODES, &lease).await.map_err(|why| unanswered(&why))?;
+        let about =
+            self.engine.read(NODES, &About::subject(&self.names, &name)).await.map_err(|why| unanswered(&why))?;
         let entry = lease.as_ref().and_then(|kept| LeaseEntry::decode(kept.value.as_ref()?).ok());
         let lease_age =
             lease.as_ref().and_then(Kept::time).map_or(Duration::MAX, |at| time.duration_since(at).unwrap_or_default());
@@ -215,12 +216,12 @@ fn home(view: &View, app_id: &AppId, name: &str) -> Option<NodeName> {
     view.home(partition(app_id.as_str(), name)).map(|member| member.id.name.clone())
 }
 
-fn unanswered(why: Unanswered) -> ClusterError {
+fn unanswered(why: &NoAnswer) -> ClusterError {
     let what = match why {
-        Unanswered::NoResponders => {
+        NoAnswer::NoResponders(_) => {
             "JetStream has no leader for the cluster's buckets: more than half of its servers are away"
         }
-        Unanswered::TimedOut => "JetStream does not answer",
+        NoAnswer::TimedOut | NoAnswer::NotSent(_) => "JetStream does not answer",
     };
     ClusterError::new(ClusterErrorKind::Unreachable, what)
 }

@@ -1,118 +1,216 @@
-//! Questions to NATS over one subscription. Those that nobody answers are forgotten, which async-nats does not do with its own.
+//! Requests over one subscription: what is no longer waited for leaves nothing behind, also when it was never answered.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_nats::{Client, HeaderMap, Message, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::{sync::oneshot, task::AbortHandle, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
 
-use super::error::NotDone;
-
-/// Asks questions. Cheap to clone; ends with its last clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Requests(Arc<Inner>);
-
+/// Asks over NATS.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Requests {
     client: Client,
     inbox: String,
-    next: AtomicU64,
-    open: Arc<Open>,
+    table: Arc<Table>,
     reader: AbortHandle,
 }
 
-#[derive(Debug, Default)]
-struct Open(Mutex<HashMap<u64, oneshot::Sender<Message>>>);
-
 /// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unanswered {
-    /// Nobody is there who could answer: it was not done.
-    NoResponders,
-    /// None came in time: nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// Nobody got the request: it has done nothing.
+    #[error("nobody answers at {0}")]
+    NoResponders(String),
+    /// Whether anybody got it is unknown.
+    #[error("no answer came in time")]
     TimedOut,
+    /// It was not sent.
+    #[error("it cannot be sent: {0}")]
+    NotSent(String),
+}
+
+#[derive(Debug, Default)]
+struct Table(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    open: HashMap<u64, Answers>,
+}
+
+/// Where answers to a request go.
+#[derive(Debug)]
+enum Answers {
+    One(oneshot::Sender<Message>),
+    Many(mpsc::UnboundedSender<Message>),
+}
+
+/// Strikes a request off when nobody waits for it any more.
+struct Open<'a> {
+    table: &'a Table,
+    number: u64,
 }
 
 impl Requests {
-    pub(crate) async fn new(client: Client) -> Result<Self, NotDone> {
+    /// Begins to listen for answers. Waits while NATS is away.
+    pub(crate) async fn new(client: Client) -> Result<Self, NoAnswer> {
         let inbox = client.new_inbox();
-        let subscribed = timeout(SUBSCRIBE_WITHIN, client.subscribe(format!("{inbox}.*"))).await;
-        let Ok(Ok(mut answers)) = subscribed else {
-            return Err(NotDone::NotNow("cannot subscribe to anything on NATS".to_owned()));
-        };
-        let open = Arc::new(Open::default());
-        let reader = tokio::spawn({
-            let open = Arc::clone(&open);
-            async move {
-                while let Some(answer) = answers.next().await {
-                    let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok());
-                    if let Some(asker) = number.and_then(|number: u64| open.lock().remove(&number)) {
-                        // Whoever asked may have gone.
-                        let _ = asker.send(answer);
-                    }
+        let subscribed = client.subscribe(format!("{inbox}.*")).await;
+        let mut answers = subscribed.map_err(|error| NoAnswer::NotSent(error.to_string()))?;
+        let table = Arc::<Table>::default();
+        let (reads, prefix) = (Arc::clone(&table), inbox.len() + 1);
+        let reader = tokio::spawn(async move {
+            while let Some(answer) = answers.next().await {
+                if let Some(number) = answer.subject.get(prefix..).and_then(|number| number.parse().ok()) {
+                    reads.hand_out(number, answer);
                 }
             }
         });
-        Ok(Self(Arc::new(Inner { client, inbox, next: AtomicU64::new(0), open, reader: reader.abort_handle() })))
+        Ok(Self { client, inbox, table, reader: reader.abort_handle() })
     }
 
-    /// Asks once. Cancel safe.
+    /// The one answer to a request, until a moment.
     pub(crate) async fn ask(
         &self,
-        subject: String,
+        subject: &str,
         headers: HeaderMap,
         payload: Bytes,
-        within: Duration,
-    ) -> Result<Message, Unanswered> {
-        let Inner { client, inbox, next, open, .. } = &*self.0;
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let (asker, answered) = oneshot::channel();
-        open.lock().insert(number, asker);
-        let _forget = Forget { open, number };
-        let reply = format!("{inbox}.{number}");
-        let exchange = async {
-            let publish = client.publish_with_reply_and_headers(subject, reply, headers, payload);
-            publish.await.map_err(|_| Unanswered::NoResponders)?;
-            answered.await.map_err(|_| Unanswered::TimedOut)
+        until: Instant,
+    ) -> Result<Message, NoAnswer> {
+        let (answer, answered) = oneshot::channel();
+        let open = self.table.open(Answers::One(answer));
+        let asking = async {
+            self.send(subject, open.number, headers, payload).await?;
+            answered.await.map_err(|_| NoAnswer::TimedOut)
         };
-        match timeout(within, exchange).await {
-            Ok(Ok(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => Err(Unanswered::NoResponders),
-            Ok(answered) => answered,
-            Err(_) => Err(Unanswered::TimedOut),
+        let answer = timeout_at(until, asking).await.map_err(|_| NoAnswer::TimedOut)??;
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(NoAnswer::NoResponders(subject.to_owned()));
+        }
+        Ok(answer)
+    }
+
+    /// All answers to a request up to one with a status, which is the last of them. Gives up at a moment: then the answers
+    /// that had come by then are all.
+    pub(crate) async fn ask_for_many(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        until: Instant,
+    ) -> Result<(Vec<Message>, Option<StatusCode>), NoAnswer> {
+        let (answer, mut answered) = mpsc::unbounded_channel();
+        let open = self.table.open(Answers::Many(answer));
+        let sent = timeout_at(until, self.send(subject, open.number, HeaderMap::new(), payload)).await;
+        sent.map_err(|_| NoAnswer::TimedOut)??;
+        let mut all = Vec::new();
+        while let Ok(Some(answer)) = timeout_at(until, answered.recv()).await {
+            match answer.status {
+                Some(StatusCode::NO_RESPONDERS) => return Err(NoAnswer::NoResponders(subject.to_owned())),
+                Some(status) => return Ok((all, Some(status))),
+                None => all.push(answer),
+            }
+        }
+        Ok((all, None))
+    }
+
+    async fn send(&self, subject: &str, number: u64, headers: HeaderMap, payload: Bytes) -> Result<(), NoAnswer> {
+        let (subject, reply) = (subject.to_owned(), format!("{}.{number}", self.inbox));
+        let sent = if headers.is_empty() {
+            self.client.publish_with_reply(subject, reply, payload).await
+        } else {
+            self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+        };
+        sent.map_err(|error| NoAnswer::NotSent(error.to_string()))
+    }
+}
+
+impl NoAnswer {
+    /// Whether nothing was done, for certain.
+    pub(crate) fn is_not_done(&self) -> bool {
+        match self {
+            Self::NoResponders(_) | Self::NotSent(_) => true,
+            Self::TimedOut => false,
         }
     }
 }
 
-impl Open {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Inner {
+impl Drop for Requests {
     fn drop(&mut self) {
         self.reader.abort();
     }
 }
 
-/// Forgets a question.
-struct Forget<'a> {
-    open: &'a Open,
-    number: u64,
-}
+impl Table {
+    fn open(&self, answers: Answers) -> Open<'_> {
+        let mut waiting = self.lock();
+        let number = waiting.next;
+        waiting.next += 1;
+        waiting.open.insert(number, answers);
+        Open { table: self, number }
+    }
 
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.open.lock().remove(&self.number);
+    fn hand_out(&self, number: u64, answer: Message) {
+        let mut waiting = self.lock();
+        // Whoever asked may have gone.
+        if let Some(Answers::Many(sender)) = waiting.open.get(&number) {
+            drop(sender.send(answer));
+        } else if let Some(Answers::One(sender)) = waiting.open.remove(&number) {
+            drop(sender.send(answer));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(2);
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.table.lock().open.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(subject: &str) -> Message {
+        let subject = subject.into();
+        Message {
+            subject,
+            reply: None,
+            payload: Bytes::new(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_request_that_nobody_waits_for() {
+        let table = Table::default();
+        let (one, mut answered) = oneshot::channel();
+        let (many, mut all) = mpsc::unbounded_channel();
+        let requests = [table.open(Answers::One(one)), table.open(Answers::Many(many))];
+        let [first, second] = requests.each_ref().map(|open| open.number);
+        for _ in 0..2 {
+            table.hand_out(first, answer("first"));
+            table.hand_out(second, answer("second"));
+        }
+        table.hand_out(7, answer("to nobody"));
+        assert_eq!(answered.try_recv().map(|answer| answer.subject.to_string()), Ok("first".to_owned()));
+        assert!(all.try_recv().is_ok() && all.try_recv().is_ok() && all.try_recv().is_err());
+        drop(requests);
+        assert!(table.lock().open.is_empty());
+        table.hand_out(second, answer("late"));
+    }
+}

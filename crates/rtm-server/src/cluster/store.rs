@@ -6,7 +6,6 @@ mod events;
 mod jetstream;
 mod logs;
 mod node;
-mod requests;
 mod scan;
 mod search;
 mod state;

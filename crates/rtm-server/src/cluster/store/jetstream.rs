@@ -16,8 +16,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::requests::{NoAnswer, Requests};
-use crate::cluster::permits::{NotAMember, Permits};
+use crate::cluster::{
+    permits::{NotAMember, Permits},
+    requests::{NoAnswer, Requests},
+};
 
 /// The way to JetStream.
 #[derive(Debug, Clone)]
