@@ -38,7 +38,10 @@ impl Gaps {
             GapReason::NewSession => {
                 // That may have happened before the answer to the last login was there.
                 let since = before.from.saturating_sub(UNDER_WAY);
-                before.absence >= facts.settings.resume_within || known.lost_at.is_some_and(|at| at >= since)
+                // In a cluster it may end while another node asks its own for it.
+                let asked =
+                    known.login_at.filter(|_| facts.is_cluster).map_or(Duration::ZERO, |at| now.saturating_sub(at));
+                before.absence + asked >= facts.settings.resume_within || known.lost_at.is_some_and(|at| at >= since)
             }
             GapReason::SlowConsumer => before.closed == Some(CloseReason::SlowConsumer),
             GapReason::LeftChannel => known.longest_absence >= facts.settings.offline_after,

@@ -150,9 +150,10 @@ impl Messages {
         }
         let apart = is_stored && known.wire == Wire::Vendor;
         let last = self.last.entry((sent.device, device, channel_id, apart)).or_insert(at);
-        // What a failing store gives late comes late, and so does what a node that may be out of the cluster could not store
-        // at once.
-        let was_late = facts.store_failed_since(sent.issued) || (is_stored && facts.store_waited_since(sent.issued));
+        // What a failing store gives late comes late. So does what a node that may be out of the cluster could not store at once,
+        // and what a node stored that was killed before the receiver's knew of it.
+        let was_cut_off = facts.store_waited_since(sent.issued) || facts.server_ended_since(sent.issued);
+        let was_late = facts.store_failed_since(sent.issued) || (is_stored && facts.is_cluster && was_cut_off);
         if at < *last && !was_late {
             let later = trace::message(&self.sent[*last].message);
             return Err(fault(Invariant::OrderPerSender, format!("got {text} after {later}, which was sent later")));
