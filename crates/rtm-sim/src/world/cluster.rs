@@ -219,6 +219,14 @@ impl World {
         }
     }
 
+    /// Whether a server is a node that was put out of the cluster, whatever it knows of that.
+    pub(crate) fn is_outside(&self, server: usize) -> bool {
+        match (&self.servers[server].member, &self.cluster) {
+            (Some(member), Some(cluster)) => !cluster.ledger.is_in_truth(member.node.id()),
+            _ => false,
+        }
+    }
+
     fn devices_in<'a>(&self, users: impl Iterator<Item = &'a UserId>) -> Vec<usize> {
         let of_user = |user_id: &'a UserId| (0..self.devices.len()).filter(|at| self.devices[*at].user_id == *user_id);
         users.flat_map(of_user).collect()
@@ -413,6 +421,13 @@ impl World {
         self.trace.line(self.now, "engine", || format!("{} {user_id} {work:?} -> {said:?}", self.servers[server].name));
         if let Some(kept) = answer.written {
             let heard = revised(Some(&kept));
+            // A node that is out of the cluster, and does not know that yet, has begun a session.
+            if let (Some(entry), Some(cluster)) = (&heard.entry, &self.cluster)
+                && !cluster.ledger.is_in_truth(&entry.node.node_and_worker().0)
+            {
+                let devices = self.devices_in(std::iter::once(&user_id));
+                self.ledger.node_gone(self.now, &devices);
+            }
             for server in 0..self.servers.len() {
                 if self.servers[server].core.is_some() {
                     self.plan_entry(server, user_id.clone(), heard.clone());

@@ -233,6 +233,7 @@ impl World {
         let server = self.links[link].server;
         self.links[link].is_writing = false;
         let now = self.server_now();
+        let is_outside = self.is_outside(server);
         let mut more = true;
         while more {
             let socket = &mut self.links[link];
@@ -252,6 +253,9 @@ impl World {
                         if matches!(frame, ServerFrame::Welcome(_)) {
                             socket.is_welcomed = true;
                             self.ledger.welcomed(self.now, socket.device);
+                            if is_outside {
+                                self.ledger.server_is_outside(&[socket.device]);
+                            }
                         }
                         socket.server_wire.encode(&frame);
                     }
