@@ -173,7 +173,7 @@ enum Call {
         #[command(flatten)]
         user: User,
         #[command(flatten)]
-        history: History,
+        history: HistoryPart,
         /// Those that it received from users instead.
         #[arg(long)]
         received: bool,
@@ -183,7 +183,7 @@ enum Call {
         #[command(flatten)]
         channel: Channel,
         #[command(flatten)]
-        history: History,
+        history: HistoryPart,
     },
     /// Count the messages that wait for a user.
     Stored(User),
@@ -239,7 +239,7 @@ struct Part {
 }
 
 #[derive(Debug, clap::Args)]
-struct History {
+struct HistoryPart {
     #[command(flatten)]
     part: Part,
     /// Only messages from this time on: 2030-01-31T12:00:00Z.
@@ -413,7 +413,7 @@ fn more(filters: &[(&str, &Option<String>)]) -> String {
     given.map(|(name, value)| format!("&{name}={}", encoded(value))).collect()
 }
 
-impl History {
+impl HistoryPart {
     fn query(&self) -> String {
         let Self { part, since, until, newest_first } = self;
         let times = more(&[("from", since), ("until", until)]);

@@ -42,7 +42,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Doc => page(),
         What::Check(File { file }) => {
             let (config, unknown) = serve::read(file.as_deref())?;
-            serve::check_files(&config)?;
+            serve::check(&config)?;
             unknown.iter().for_each(|variable| eprintln!("rtm: {variable} is no setting, and is passed over"));
             "the configuration is valid\n".to_owned()
         }

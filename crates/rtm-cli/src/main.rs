@@ -124,6 +124,8 @@ fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
     };
     let ansi = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    // Where the log cannot be written, that cannot be said there either: trying to would panic.
+    let log = log.log_internal_errors(false);
     // Either has a handle of its own type.
     let set: Box<SetFilter> = match format {
         LogFormat::Text => {

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, InvalidNodeName, ListenAddress,
-    LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig,
+    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, HookConfig, InvalidNodeName,
+    ListenAddress, LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -115,8 +115,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// Reads a file and the environment, which comes before it. Gives also the variables that look like settings and are none.
 pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<String>)> {
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // None of ours has another name.
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if name.starts_with("RTM_") => anyhow::bail!("{name} is not valid UTF-8"),
+            Err(_) => {}
+        }
+    }
     match file {
         Some(path) => {
             let name = path.display();
@@ -128,18 +136,22 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<Str
     }
 }
 
-/// Reads the files that a configuration names.
-pub(crate) fn check_files(config: &ServerConfig) -> anyhow::Result<()> {
+/// Checks what reading a configuration leaves open: the level of the log, and the files that it names.
+pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
+    if let Some(level) = &config.log.level {
+        read_filter(level).map_err(|error| anyhow::anyhow!("log.level = {level:?} is not a log level: {error}"))?;
+    }
     config.tls.as_ref().map(TlsConfig::check).transpose()?;
     config.admin.tls.as_ref().map(TlsConfig::check).transpose()?;
     config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
+    config.hooks.iter().try_for_each(HookConfig::check_files)?;
     Ok(())
 }
 
 async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: Sockets) -> anyhow::Result<()> {
     config.admin.log = Some(log);
     if args.check_config {
-        check_files(&config)?;
+        check(&config)?;
         return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
     }
     let mut stop = Stop::new()?;
@@ -164,10 +176,10 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     std::io::stdout().write_all(listening.chain(admin).collect::<String>().as_bytes())?;
     systemd::ready(&server.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     tokio::spawn(systemd::show_life(server.handle()));
-    loop {
+    let is_signalled = loop {
         tokio::select! {
-            () = stop.asked() => break,
-            () = server.drain_asked() => break,
+            () = stop.asked() => break true,
+            () = server.drain_asked() => break false,
             // The server logs what came of it.
             Some(()) = hangup.recv() => {
                 systemd::reloading();
@@ -177,11 +189,18 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
                 }
             }
         }
-    }
+    };
+    let second = async {
+        // Whoever drains it by the admin API may well send the first signal after that.
+        if !is_signalled {
+            stop.asked().await;
+        }
+        stop.asked().await;
+    };
     systemd::stopping(server.shutdown_limit().await);
     tokio::select! {
         () = server.shutdown() => Ok(()),
-        () = stop.asked() => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),
+        () = second => anyhow::bail!("stopped by a second signal, before all clients had disconnected"),
     }
 }
 

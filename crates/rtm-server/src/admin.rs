@@ -30,7 +30,7 @@ use std::{
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 use tokio::{
     net::TcpListener,
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::{AbortHandle, JoinHandle},
     time::timeout,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Admin {
     pub(crate) reloader: Arc<Reloader>,
     /// Somebody wants the server to go down.
     pub(crate) drain_asked: Notify,
+    /// Places for those who wait for events.
+    readers: Arc<Semaphore>,
     #[cfg(feature = "cluster")]
     pub(crate) cluster: std::sync::OnceLock<Arc<crate::cluster::Figures>>,
 }
@@ -74,6 +76,7 @@ impl Admin {
             log: reloader.admin.log.clone(),
             reloader,
             drain_asked: Notify::new(),
+            readers: Arc::new(Semaphore::new(events::READERS)),
             #[cfg(feature = "cluster")]
             cluster: std::sync::OnceLock::new(),
         }
@@ -89,8 +92,9 @@ impl AdminListener {
     ) -> Result<Self, ServerError> {
         let mut sockets = opened;
         let configured = if sockets.is_empty() { config.listen.as_slice() } else { &[] };
+        let all: Vec<_> = configured.iter().collect();
         for address in configured {
-            sockets.extend(bind::at(address).await?);
+            sockets.extend(bind::at(address, &all).await?);
         }
         let addresses = sockets.iter().map(|(address, _)| *address).collect();
         let tls = admin.reloader.admin.tls.clone();

@@ -40,6 +40,8 @@ pub(crate) enum Decision {
     Allow,
     /// No, and why not.
     Deny(String),
+    /// Nobody has decided, which counts as no here. Why not.
+    Undecided(String),
     /// Yes, with this text in place of the message's own.
     Text(Text),
 }
@@ -80,7 +82,7 @@ impl Gate {
                 match decision {
                     Decision::Allow => {}
                     Decision::Text(text) => pending.front_mut().into_iter().for_each(|frame| replace(frame, &text)),
-                    Decision::Deny(reason) => {
+                    Decision::Deny(reason) | Decision::Undecided(reason) => {
                         self.is_first_free = false;
                         if let Some(ClientFrame::Request { id, .. }) = pending.pop_front() {
                             answer(ServerFrame::Reply { id, result: Err(denied(ErrorKind::Rejected, &reason)) });

@@ -69,6 +69,7 @@ mod scratch;
 mod server;
 mod shared;
 mod socket;
+mod spare;
 mod store;
 mod stream;
 mod tasks;

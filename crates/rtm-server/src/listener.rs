@@ -1,11 +1,10 @@
 //! Accepts connections: within the limits, with TLS, until they speak HTTP.
 
 use std::{
-    fs::File,
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -27,6 +26,7 @@ use crate::{
     http,
     remote::Remote,
     shared::{Guest, Shared},
+    spare::{Reserve, SPARE_TIMEOUT},
     stream::Stream,
     tls::Tls,
 };
@@ -186,44 +186,6 @@ impl Drop for Accepting {
     }
 }
 
-/// Descriptors that are kept for when there are no others, so that whoever looks after the server still gets an answer.
-struct Reserve(Arc<Mutex<Vec<File>>>);
-
-/// One of them, in use; it comes back when this is dropped.
-struct Spare(Arc<Mutex<Vec<File>>>);
-
-impl Reserve {
-    fn new() -> Self {
-        let reserve = Self(Arc::default());
-        reserve.refill();
-        reserve
-    }
-
-    /// Takes what is missing.
-    fn refill(&self) {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while files.len() < SPARE
-            && let Ok(file) = File::open(PLACEHOLDER)
-        {
-            files.push(file);
-        }
-    }
-
-    fn lend(&self) -> Option<Spare> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        files.pop().map(|_| Spare(Arc::clone(&self.0)))
-    }
-}
-
-impl Drop for Spare {
-    fn drop(&mut self) {
-        // If somebody else has it by now, it is taken back when a connection can be accepted again.
-        if let Ok(file) = File::open(PLACEHOLDER) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
-        }
-    }
-}
-
 /// Whether accepting failed for a connection that was gone before, and not for want of something.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -240,7 +202,3 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a proxy may take to say whose a connection is.
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many descriptors each listener keeps, how long a connection may use one of them, and what holds them.
-const SPARE: usize = 4;
-const SPARE_TIMEOUT: Duration = Duration::from_millis(500);
-const PLACEHOLDER: &str = "/dev/null";

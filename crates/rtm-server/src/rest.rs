@@ -208,7 +208,9 @@ async fn filter(judge: &dyn Judge, call: &mut RestCall, address: Option<IpAddr>)
     if judge.judges(&frame) {
         match judge.judge(&frame, Some(from), address).await {
             Decision::Allow => {}
-            Decision::Deny(reason) => return Err(denied(ErrorKind::NotAuthorized, &reason)),
+            Decision::Deny(reason) | Decision::Undecided(reason) => {
+                return Err(denied(ErrorKind::NotAuthorized, &reason));
+            }
             Decision::Text(text) => *payload = text,
         }
     }

@@ -15,7 +15,7 @@ use futures::stream;
 use rtm_core::{EventTypes, NumberedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Admin,
@@ -66,8 +66,14 @@ pub(super) async fn read(
     let last = text("last-event-id").filter(|_| is_stream).map(read_before).transpose()?;
     // A browser that comes back asks with what it has, behind the address that it began with.
     let mut reader = EventReader::new(project, last.or(wanted.after), types);
+    let place = match is_stream || !wait.is_zero() {
+        false => None,
+        true => Some(Arc::clone(&admin.readers).try_acquire_owned().map_err(|_| {
+            ApiError::unavailable(&format!("{READERS} readers wait for events already: so many are served at once"))
+        })?),
+    };
     if is_stream {
-        return Ok(stream(reader, app_id).into_response());
+        return Ok(stream(reader, app_id, place).into_response());
     }
     let limit = wanted.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
     let page = reader.next(limit, Instant::now() + wait).await.map_err(|refusal| unreadable(&refusal))?;
@@ -76,11 +82,12 @@ pub(super) async fn read(
 }
 
 /// All events from now on, until the reader goes or the server cannot read them.
-fn stream(reader: EventReader, app_id: String) -> impl IntoResponse {
-    let events = stream::unfold((reader, Vec::new().into_iter(), app_id), |(mut reader, mut ready, app_id)| async {
+fn stream(reader: EventReader, app_id: String, place: Option<OwnedSemaphorePermit>) -> impl IntoResponse {
+    let start = (reader, Vec::new().into_iter(), app_id, place);
+    let events = stream::unfold(start, |(mut reader, mut ready, app_id, place)| async {
         loop {
             if let Some(event) = ready.next() {
-                return Some((Ok::<_, Infallible>(event), (reader, ready, app_id)));
+                return Some((Ok::<_, Infallible>(event), (reader, ready, app_id, place)));
             }
             let page = reader.next(LIMIT, Instant::now() + LONGEST_WAIT).await.ok()?;
             let event = |event: &NumberedEvent| {
@@ -126,6 +133,8 @@ fn unreadable(refusal: &rtm_codec::Refusal) -> ApiError {
     ApiError::unavailable(&refusal.to_string())
 }
 
+/// How many readers may wait for events at once, so that others are answered all the same.
+pub(super) const READERS: usize = 128;
 /// How many events an answer has at most.
 const LIMIT: usize = 1000;
 /// How long a call waits at most for the first event.

@@ -77,14 +77,20 @@ pub(super) async fn replay(
     if webhook.status().health.is_none() {
         return Err(ApiError::unavailable("another node tells this endpoint, or this one does not yet"));
     }
+    let settled = webhook.status().settled_to;
     let after = match from {
+        From { after: Some(after), time: None } if after > settled => {
+            let what = format!("after is not behind {settled}, up to which the endpoint has its events");
+            return Err(ApiError::bad_request(what));
+        }
         From { after: Some(after), time: None } => after,
         From { after: None, time: Some(time) } => {
             let time =
                 parse_rfc3339(&time).map_err(|_| ApiError::bad_request("time is one such as 2026-11-29T06:00:00Z"))?;
             let ms = time.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
             let before = number_before(&project, ms.try_into().unwrap_or(u64::MAX)).await;
-            before.map_err(|refusal| ApiError::unavailable(&refusal.to_string()))?
+            // What it has yet to get it gets anyway.
+            before.map_err(|refusal| ApiError::unavailable(&refusal.to_string()))?.min(settled)
         }
         _ => return Err(ApiError::bad_request("either after or time is needed")),
     };

@@ -140,7 +140,7 @@ impl ServerBuilder {
     pub async fn bind(self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Server, ServerError> {
         let tls = self.check()?;
         let named = format!("{address:?}");
-        let bound = bind::all(address, &[], &named).await?.into_iter();
+        let bound = bind::all(address, &named).await?.into_iter();
         let is_tls = tls.is_some();
         let listeners = bound.map(|(address, socket)| Socket { address, socket, is_tls, has_proxy_header: false });
         let listeners = listeners.collect();
@@ -162,8 +162,9 @@ impl ServerBuilder {
             listeners.push(Socket { address, socket, is_tls, has_proxy_header });
         };
         let configured = if self.listeners.is_empty() { self.config.listen.as_slice() } else { &[] };
+        let all: Vec<_> = configured.iter().map(|listener| &listener.address).collect();
         for listener in configured {
-            bind::at(&listener.address).await?.into_iter().for_each(|bound| listen(bound, Some(listener)));
+            bind::at(&listener.address, &all).await?.into_iter().for_each(|bound| listen(bound, Some(listener)));
         }
         for (address, socket) in bind::opened(std::mem::take(&mut self.listeners))? {
             let listener = self.config.listen.iter().find(|listener| listener.address.port() == address.port());

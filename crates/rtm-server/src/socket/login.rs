@@ -95,6 +95,10 @@ impl Socket {
             (project, Decision::Deny(reason)) => {
                 self.refuse_login(project.as_deref(), Some(&login), denied(ErrorKind::NotAuthorized, &reason), scratch);
             }
+            // Whoever is to decide is away, and the client has guessed nothing.
+            (Some(_), Decision::Undecided(reason)) => {
+                self.refuse(denied(ErrorKind::NotAuthorized, &reason), scratch);
+            }
             (None, _) => self.refuse_login(None, Some(&login), ErrorKind::InvalidAppId.into(), scratch),
         }
     }
@@ -124,6 +128,10 @@ impl Socket {
     ) {
         let user_id = login.and_then(|login| login.user_id.as_ref()).map(UserId::as_str);
         login_refused(&self.shared, &self.guest, project, user_id, &refusal);
+        self.refuse(refusal, scratch);
+    }
+
+    fn refuse(&mut self, refusal: Refusal, scratch: &mut Scratch) {
         let reason = refusal.to_string();
         self.wire.encode(&ServerFrame::Refused(refusal));
         // The sentence is there for whoever cannot read the frame, for its version or else.

@@ -10,7 +10,7 @@ use hyper::{
 
 use super::{
     client::{HttpClient, Reply, Route, fault},
-    config::HookTarget,
+    config::{HookConfig, HookTarget},
     signature::{WebhookSecret, signature},
 };
 use crate::error::ServerError;
@@ -31,6 +31,9 @@ impl HookTarget {
         if let Some(fault) = fault(&uri, self.allow_private) {
             return Some(("url", fault));
         }
+        if self.timeout.is_zero() {
+            return Some(("timeout", "nobody answers in no time".to_owned()));
+        }
         if self.client_certificate.is_some() != self.client_key.is_some() {
             return Some(("client_key", "client_certificate and client_key go together".to_owned()));
         }
@@ -39,6 +42,18 @@ impl HookTarget {
             1..=MOST_SECRETS => None,
             _ => Some(("secrets", format!("there are at most {MOST_SECRETS} secrets"))),
         }
+    }
+}
+
+impl HookConfig {
+    /// Reads the files that it names, as a server does at its start. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Tls`] when one of them cannot be used.
+    pub fn check_files(&self) -> Result<(), ServerError> {
+        let webhooks = self.webhooks.iter().map(|webhook| &webhook.target);
+        webhooks.chain(self.hooks.iter().map(|hook| &hook.target)).try_for_each(|target| Caller::new(target).map(drop))
     }
 }
 

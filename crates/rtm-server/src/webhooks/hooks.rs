@@ -108,7 +108,7 @@ impl Hooks {
         let number = self.questions.fetch_add(1, Ordering::Relaxed);
         let id = format!("hook-{:016x}-{number}", self.start);
         let body = serde_json::to_vec(question);
-        let asked = Arc::clone(asked);
+        let (asked, app_id) = (Arc::clone(asked), self.app_id.clone());
         Box::pin(async move {
             let answered = match body {
                 Ok(body) => asked.caller.call(&id, "application/json", 0, body.into()).await,
@@ -121,10 +121,10 @@ impl Hooks {
                 decision(&reply.body, kind)
             });
             decided.unwrap_or_else(|what| {
-                asked.failed.warn(format_args!("the hook {kind} does not decide: {what}"));
+                asked.failed.warn(format_args!("the hook {kind} of the project {app_id} does not decide: {what}"));
                 match asked.on_error {
                     OnError::Allow => Decision::Allow,
-                    OnError::Deny => Decision::Deny("whoever has to allow it does not answer".to_owned()),
+                    OnError::Deny => Decision::Undecided("whoever has to allow it does not answer".to_owned()),
                 }
             })
         })

@@ -270,6 +270,7 @@ impl Worker {
 
     #[cfg(feature = "admin")]
     fn replay(&mut self, after: u64) {
+        let after = after.min(self.deliveries.settled_to());
         let config = &self.webhook.config;
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };
         // What is on its way counts for nothing any more.
