@@ -162,3 +162,15 @@ fn run_in_runtime(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyho
     runtime.shutdown_background();
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn every_command_is_put_together_well() {
+        Cli::command().debug_assert();
+    }
+}

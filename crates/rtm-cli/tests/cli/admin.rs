@@ -59,6 +59,27 @@ fn a_new_rest_key_opens_the_project_that_has_its_table() {
 }
 
 #[test]
+fn a_signal_after_a_drain_is_the_first_one() {
+    let made = String::from_utf8(rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]).stdout).unwrap();
+    let (key, table) = made.split_once("\n\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\ndrain_delay = \"1s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{table}\n[[project]]\n\
+         app_id = \"{APP_ID}\"\n"
+    );
+    fs::write(&file, config).unwrap();
+    let mut server = Running::new(&["serve", "--config", file.to_str().unwrap()]);
+    server.line().unwrap();
+    let url = server.line().unwrap();
+    let url = format!("http://{}", url.strip_prefix("admin on ").unwrap());
+    assert_eq!(admin(&url, key, &["drain"]).0, Some(0));
+    server.signal("TERM");
+    let (status, _, stderr) = server.end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+#[test]
 fn a_new_key_opens_the_server_that_has_its_table() {
     let made = rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]);
     let made = String::from_utf8(made.stdout).unwrap();

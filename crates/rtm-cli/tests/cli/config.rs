@@ -170,3 +170,32 @@ fn what_contradicts_itself_is_refused() {
     let (code, _, stderr) = with(&[], &["serve", "--check-config", "--config", path.to_str().unwrap()]);
     assert!(code == Some(0) && stderr.contains("no address for it"), "{stderr}");
 }
+
+#[test]
+fn a_check_finds_what_would_keep_a_server_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rtm.toml");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let project = format!("[[project]]\napp_id = \"{APP_ID}\"\n");
+    let webhook = format!(
+        "{project}[[project.webhook]]\nname = \"a\"\nurl = \"https://example.com/\"\nsecrets = [\"{secret}\"]\n"
+    );
+    for (text, named) in [
+        (format!("[log]\nlevel = \"bogus=what\"\n{project}"), "log.level"),
+        (format!("{webhook}ca_file = \"/nowhere/ca.pem\"\n"), "/nowhere/ca.pem"),
+        (format!("{webhook}timeout = \"0s\"\n"), "timeout"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let output = rtm(&["config", "check", path.to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(named), "{named}: {said}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    let value = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/data/\xff");
+    let output = command(&["config", "check"]).env("RTM_DATA_DIR", value).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("RTM_DATA_DIR is not valid UTF-8"), "{said}");
+}

@@ -2,11 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
+    process::Stdio,
 };
 
-use crate::support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, rtm};
+use crate::support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, command, rtm};
 
 fn stderr_of(args: &[&str]) -> (Option<i32>, String) {
     let output = rtm(&[&["serve"], args].concat());
@@ -62,6 +63,45 @@ fn it_has_as_many_descriptors_as_the_system_allows() {
     child.wait().unwrap();
     assert!(line.starts_with("listening"), "{line}");
     assert_eq!(words[3], words[4], "the soft limit is not the hard one");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command(&["serve", "--listen", "127.0.0.1:0", "--project", APP_ID])
+        .stdout(Stdio::piped())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
+    let mut asking = std::net::TcpStream::connect(&address).unwrap();
+    write!(asking, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let killed = std::process::Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn one_port_serves_both_families_of_addresses() {
+    let Ok(free) = std::net::TcpListener::bind("[::1]:0") else { return };
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let listen = [format!("0.0.0.0:{port}"), format!("[::]:{port}")];
+    for [first, second] in [[&listen[0], &listen[1]], [&listen[1], &listen[0]]] {
+        let mut server = Running::new(&["serve", "--listen", first, "--listen", second, "--project", APP_ID]);
+        assert_eq!(server.line().unwrap(), format!("listening on {first}"));
+        assert_eq!(server.line().unwrap(), format!("listening on {second}"));
+        for host in ["127.0.0.1", "::1"] {
+            std::net::TcpStream::connect((host, port)).unwrap();
+        }
+        server.signal("TERM");
+        server.end();
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Access {
         if let Some(tries) = wrong.get(&address)
             && tries.clone().try_call(WRONG_KEYS, now).is_err()
         {
-            return Err(ApiError::too_often());
+            return Err(ApiError::too_often("too many wrong keys came from this address: try again in a minute"));
         }
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let text =

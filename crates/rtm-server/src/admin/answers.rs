@@ -73,9 +73,8 @@ impl ApiError {
         Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "method_not_allowed", message }
     }
 
-    pub(super) fn too_often() -> Self {
-        let message = "too many wrong keys came from this address: try again in a minute".into();
-        Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_often", message }
+    pub(super) fn too_often(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_often", message: message.into() }
     }
 
     /// An operation was refused, or failed.

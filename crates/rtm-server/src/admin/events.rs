@@ -69,7 +69,7 @@ pub(super) async fn read(
     let place = match is_stream || !wait.is_zero() {
         false => None,
         true => Some(Arc::clone(&admin.readers).try_acquire_owned().map_err(|_| {
-            ApiError::unavailable(&format!("{READERS} readers wait for events already: so many are served at once"))
+            ApiError::too_often(format!("{READERS} readers wait for events already: so many are served at once"))
         })?),
     };
     if is_stream {

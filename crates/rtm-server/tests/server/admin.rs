@@ -165,6 +165,32 @@ async fn what_is_asked_while_the_server_ends_is_answered() {
 }
 
 #[tokio::test]
+async fn those_who_wait_for_events_keep_nobody_else_out() {
+    let (_server, admin, [read, ..]) = with_keys().await;
+    let ask = async |more: &str| {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let request = format!(
+            "GET /admin/v1/projects/{APP}/events{more} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {read}\r\n\
+             Accept: text/event-stream\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = vec![0; "HTTP/1.1 200".len()];
+        soon("an answer", stream.read_exact(&mut head)).await.unwrap();
+        (stream, String::from_utf8(head).unwrap())
+    };
+    let mut readers = Vec::new();
+    for _ in 0..128 {
+        let (stream, head) = ask("").await;
+        assert_eq!(head, "HTTP/1.1 200");
+        readers.push(stream);
+    }
+    assert_eq!(ask("").await.1, "HTTP/1.1 429", "so many are enough");
+    assert_eq!(get(admin, "/livez").await.0, 200);
+    readers.pop();
+    soon("a place is free", async { while ask("").await.1 != "HTTP/1.1 200" {} }).await;
+}
+
+#[tokio::test]
 async fn clients_do_not_reach_it() {
     let (server, admin) = with_admin().await;
     assert_eq!(get(server.local_addr(), "/metrics").await.0, 404);

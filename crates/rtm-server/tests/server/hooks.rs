@@ -16,7 +16,7 @@ use rtm_codec::{
     ClientFrame, Command, ErrorKind, Event, JoinChannel, MessageId, RequestId, RtmMessage, SendChannelMessage,
     SendMessageToPeer, ServerFrame, Wire,
 };
-use rtm_server::{Hook, HookConfig, HookKind, HookTarget, OnError, Server, WebhookSecret};
+use rtm_server::{CallLimit, Hook, HookConfig, HookKind, HookTarget, OnError, Server, WebhookSecret};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 
@@ -261,6 +261,26 @@ async fn a_back_end_that_hangs_costs_its_timeout() {
     let mut alice = Client::connect(server.local_addr(), Wire::Native).await;
     alice.send(login("alice")).await;
     assert!(matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::NotAuthorized));
+}
+
+#[tokio::test]
+async fn a_back_end_that_does_not_answer_locks_nobody_out() {
+    let back_end = BackEnd::start(|_| (StatusCode::INTERNAL_SERVER_ERROR, String::new())).await;
+    let hook = back_end.hook(HookKind::AuthorizeLogin, OnError::Deny);
+    let server = server_with(|config| {
+        config.refused_logins_per_address = CallLimit::new(2, Duration::from_secs(3600));
+        let mut asked = HookConfig::new(app_id());
+        asked.hooks = vec![hook];
+        config.hooks = vec![asked];
+    })
+    .await;
+    for _ in 0..5 {
+        let mut alice = Client::connect(server.local_addr(), Wire::Native).await;
+        alice.send(login("alice")).await;
+        assert!(
+            matches!(alice.next().await, ServerFrame::Refused(refusal) if refusal.kind == ErrorKind::NotAuthorized)
+        );
+    }
 }
 
 #[tokio::test]

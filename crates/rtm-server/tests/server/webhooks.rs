@@ -345,6 +345,9 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
         }
     })
     .await;
+    // What it has yet to get cannot be passed over.
+    let (status, answer) = call("POST", "/one/replay", r#"{"after":1000000}"#).await;
+    assert_eq!((status, answer["error"]["code"].as_str()), (400, Some("invalid_argument")), "{answer}");
     let (_, list) = call("GET", "", "").await;
     let item = &list["items"][0];
     assert_eq!((&item["name"], item["last_failure"]["what"].as_str()), (&json!("one"), Some("410 Gone")));

@@ -12,6 +12,7 @@ mod mutation;
 mod switch;
 
 use std::{
+    collections::BTreeSet,
     fs,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -92,6 +93,19 @@ fn every_mutation_is_found() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes what another version of the workspace has left.
+fn remove_others(folder: &Path, kept: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, kept)?;
+        } else if !kept.contains(&path) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 #[expect(clippy::disallowed_methods, reason = "how long it took is for the person at the terminal")]
 fn clock() -> Instant {
     Instant::now()
@@ -128,17 +142,20 @@ impl Tree {
         let git = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let listed = Command::new("git").current_dir(root()).args(git).output().context("git")?;
         ensure!(listed.status.success(), "git does not list the files: {}", String::from_utf8_lossy(&listed.stderr));
+        let mut copied = BTreeSet::new();
         for file in String::from_utf8(listed.stdout)?.split_terminator('\0') {
             // One that is deleted, and still in git's index.
             let Ok(bytes) = fs::read(root().join(file)) else { continue };
             let bytes = texts.remove(file).map_or(bytes, String::into_bytes);
             let copy = tree.source.join(file);
+            copied.insert(copy.clone());
             if fs::read(&copy).is_ok_and(|old| old == bytes) {
                 continue;
             }
             fs::create_dir_all(copy.parent().context("a file is in a folder")?)?;
             fs::write(copy, bytes)?;
         }
+        remove_others(&tree.source, &copied)?;
         Ok(tree)
     }
 
