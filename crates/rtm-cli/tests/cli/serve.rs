@@ -50,8 +50,8 @@ fn it_has_as_many_descriptors_as_the_system_allows() {
     let mut child = std::process::Command::new("sh")
         .args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rtm"), "serve"])
         .args(["--listen", "127.0.0.1:0", "--project", APP_ID])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -88,7 +88,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
 
 #[test]
 fn one_port_serves_both_families_of_addresses() {
-    let Ok(free) = std::net::TcpListener::bind("[::1]:0") else { return };
+    let Ok(free) = TcpListener::bind("[::1]:0") else { return };
     let port = free.local_addr().unwrap().port();
     drop(free);
     let listen = [format!("0.0.0.0:{port}"), format!("[::]:{port}")];
