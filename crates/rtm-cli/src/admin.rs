@@ -1,34 +1,24 @@
 //! `rtm admin`: the calls of a server's admin API, and the keys for it.
 
 mod events;
+mod listener;
 mod top;
 
-use std::{io::Write as _, time::Duration};
+use std::io::Write as _;
 
-use anyhow::{Context as _, bail};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{
-    Method, Request, Uri,
-    body::Bytes,
-    client::conn::http1,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
-use hyper_util::rt::TokioIo;
+use anyhow::bail;
+use hyper::Method;
 use rtm_server::{AdminKey, AdminRole, AppId, RestKey, new_rest_secret};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
 
+use self::listener::{Listener, ListenerArgs};
 use super::exit::WrongArgument;
 
 /// Look into a running server and steer it, by its admin API.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Address of the server's admin listener.
-    #[arg(long, env = "RTM_ADMIN_URL", default_value = "http://127.0.0.1:8090", global = true)]
-    url: String,
-    /// Key for it.
-    #[arg(long, env = "RTM_ADMIN_KEY", hide_env_values = true, global = true)]
-    key: Option<String>,
+    #[command(flatten)]
+    listener: ListenerArgs,
     /// How to print answers.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     format: Format,
@@ -202,6 +192,29 @@ enum Call {
     },
     /// Print the log of events of a project, one in a line.
     Events(events::Args),
+    /// Print what happens to one user or in one channel, as it happens. Ctrl-C ends it.
+    Tap(events::TapArgs),
+    /// List the webhooks of a project: whether each works, how many events wait for it, and for how long.
+    Webhooks {
+        /// The project.
+        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+        app_id: AppId,
+    },
+    /// Send a webhook an event of the type webhook.test, and show what it answers.
+    TestWebhook(Webhook),
+    /// Send a webhook events once more.
+    ReplayWebhook {
+        #[command(flatten)]
+        webhook: Webhook,
+        /// Those since this time: 2030-01-31T12:00:00Z.
+        #[arg(long, value_name = "TIME", conflicts_with = "after", required_unless_present = "after")]
+        since: Option<String>,
+        /// Those behind this number.
+        #[arg(long, value_name = "SEQ")]
+        after: Option<u64>,
+    },
+    /// Send events again to a webhook whose endpoint has said that it is gone.
+    EnableWebhook(Webhook),
     /// Shut the server down, clients first. With --status, only show how far that is.
     Drain {
         /// Only show how many are left.
@@ -273,8 +286,18 @@ struct Channel {
     channel_id: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct Webhook {
+    /// The project.
+    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+    app_id: AppId,
+    /// The webhook.
+    #[arg(value_name = "WEBHOOK")]
+    name: String,
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { url, key, format, call } = args;
+    let Args { listener, format, call } = args;
     if let Call::NewKey { name, role, project } = call {
         return new_key(name, role, &project);
     }
@@ -284,22 +307,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if let Call::Openapi = call {
         return Ok(writeln!(std::io::stdout(), "{}", rtm_server::admin_openapi())?);
     }
-    let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
-    if let Call::Events(wanted) = call {
-        let ask = async |path: String| {
-            let answer = ask(&url, &key, Method::GET, &path, None);
-            timeout(PATIENCE, answer).await.with_context(|| format!("{url} does not answer"))?
-        };
-        return events::run(wanted, format == Format::Json, ask).await;
-    }
-    if let Call::Top(args) = call {
-        return top::run(args, &url, &key).await;
+    let listener = Listener::new(listener)?;
+    match call {
+        Call::Events(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
+        Call::Tap(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
+        Call::Top(args) => return top::run(args, &listener).await,
+        _ => {}
     }
     let (method, path, body) = request(&call);
-    let answer = timeout(PATIENCE, ask(&url, &key, method, &path, body))
-        .await
-        .with_context(|| format!("{url} does not answer"))??;
-    print(&answer, format)
+    let answer = listener.ask(method, &path, body).await?;
+    print(&answer, format)?;
+    if matches!(call, Call::TestWebhook(_)) && answer["taken"] != true {
+        bail!("the endpoint did not take the event");
+    }
+    Ok(())
 }
 
 fn new_key(name: String, role: AdminRole, projects: &[AppId]) -> anyhow::Result<()> {
@@ -335,12 +356,15 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
     let channel = |Channel { app_id, channel_id }: &Channel, rest: &str| {
         project(app_id, &format!("channels/{}{rest}", encoded(channel_id)))
     };
+    let webhook =
+        |Webhook { app_id, name }: &Webhook, rest: &str| project(app_id, &format!("webhooks/{}{rest}", encoded(name)));
     let list = |List { app_id, part }: &List, what: &str| get(project(app_id, &format!("{what}?{}", query(part))));
     match call {
         // Most of these need no server, and events are asked for again and again.
         Call::NewKey { .. }
         | Call::NewRestKey { .. }
         | Call::Events(_)
+        | Call::Tap(_)
         | Call::Openapi
         | Call::Top(_)
         | Call::Server => get("/server".into()),
@@ -369,6 +393,16 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::ChannelHistory { channel: named, history } => {
             get(channel(named, &format!("/history?{}", history.query())))
         }
+        Call::Webhooks { app_id } => get(project(app_id, "webhooks")),
+        Call::TestWebhook(named) => (Method::POST, webhook(named, "/test"), None),
+        Call::ReplayWebhook { webhook: named, since, after } => {
+            let body = match after {
+                Some(after) => json!({ "after": after }),
+                None => json!({ "time": since }),
+            };
+            (Method::POST, webhook(named, "/replay"), Some(body))
+        }
+        Call::EnableWebhook(named) => (Method::POST, webhook(named, "/enable"), None),
         Call::Bans(of_project) => list(of_project, "bans"),
         Call::Channels(of_project) => list(of_project, "channels"),
         Call::User(named) => get(user(named, "")),
@@ -433,36 +467,6 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-async fn ask(url: &str, key: &str, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let uri: Uri = url.parse().map_err(|error| WrongArgument(format!("{url:?} is not a URL: {error}")))?;
-    let Some(authority) = uri.authority().filter(|_| uri.scheme_str() == Some("http")) else {
-        return Err(WrongArgument(format!("{url:?} is not a URL like http://127.0.0.1:8090")).into());
-    };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let address = (host, authority.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {url}"))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("{}/admin/v1{path}", uri.path().trim_end_matches('/')))
-        .header(HOST, authority.as_str())
-        .header(AUTHORIZATION, format!("Bearer {key}"))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
-        .map_err(|error| WrongArgument(error.to_string()))?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
-    connection.abort();
-    let answer: Value = serde_json::from_slice(&bytes.to_bytes())
-        .with_context(|| format!("{url} is not the admin listener of a server: it answers {status}"))?;
-    match answer["error"]["message"].as_str() {
-        Some(message) => bail!("{message}"),
-        None => Ok(answer),
-    }
-}
-
 fn print(answer: &Value, format: Format) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     if format == Format::Json {
@@ -525,10 +529,6 @@ fn is_format(letter: char) -> bool {
 
 /// How long an id is that nobody chose.
 const ID_CHARS: usize = 16;
-/// How long a server may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// What an answer may have.
-const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,13 @@ use std::{env::VarError, ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
-use rtm_server::LogControl;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use rtm_server::{LogControl, LogCounts};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::LevelFilter,
+    layer::{Context, SubscriberExt as _},
+    util::SubscriberInitExt as _,
+};
 
 mod admin;
 mod bench;
@@ -123,6 +128,8 @@ fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
         Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
     };
     let ansi = std::io::stderr().is_terminal();
+    let counts = LogCounts::default();
+    let counted = Counted(counts.clone());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     // Where the log cannot be written, that cannot be said there either: trying to would panic.
     let log = log.log_internal_errors(false);
@@ -131,17 +138,31 @@ fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
         LogFormat::Text => {
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();
-            log.init();
+            log.finish().with(counted).init();
             Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
         }
         LogFormat::Json => {
             let log = log.json().with_filter_reloading();
             let handle = log.reload_handle();
-            log.init();
+            log.finish().with(counted).init();
             Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
         }
     };
-    Ok(LogControl::new(said.as_deref().unwrap_or(level), move |level| set(read_filter(level)?)))
+    let control = LogControl::new(said.as_deref().unwrap_or(level), move |level| set(read_filter(level)?));
+    Ok(control.with_counts(counts))
+}
+
+/// Counts the warnings and errors that the log has.
+struct Counted(LogCounts);
+
+impl<S: tracing::Subscriber> Layer<S> for Counted {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        match *event.metadata().level() {
+            tracing::Level::WARN => self.0.add_warning(),
+            tracing::Level::ERROR => self.0.add_error(),
+            _ => {}
+        }
+    }
 }
 
 /// Reads a level, or several with the modules that they are for. A word that is no level would turn everything else off.

@@ -74,6 +74,11 @@ impl Away {
         usize::try_from(self.lose(0, true)).unwrap_or(0)
     }
 
+    /// Whether something was lost.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost > 0
+    }
+
     /// All that is kept, with what was lost as an event of its own.
     pub(super) fn into_events(mut self, channel_id: &ChannelId) -> Vec<(Place, Queued)> {
         let mut events: Vec<_> = self.kept.drain(..).map(|(place, _, queued)| (place, queued)).collect();

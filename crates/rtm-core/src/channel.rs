@@ -15,7 +15,7 @@ use super::{
     attributes::SizedAttributes,
     away::ChannelNews,
     cluster::Mark,
-    counters::Quota,
+    counters::{GapReason, Quota},
     directory::{Directory, Named},
     jobs::Waiting,
     memberships::Memberships,
@@ -409,6 +409,8 @@ impl Core {
             None => Vec::new(),
         };
         let event = Event::Gap { channel_id: Some(channel_id), lost };
+        let told = channel.members.len().saturating_sub(moving.len());
+        self.hub.counters.told_gaps(GapReason::Cluster, told);
         self.tell_all(channel_key, ChannelNews::Message, event, |member, _| !moving.contains(&member));
     }
 

@@ -12,6 +12,7 @@ use rtm_codec::{ClientFrame, CloseReason, ErrorKind, InstanceId, ServerFrame, Se
 use super::{
     ConnId, Core, Now, Outgoing,
     cluster::{Ask, ChannelWord, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
+    counters::MoveResult,
     engine::Purpose,
     login::{Arrival, Entrant, Fresh},
     ousted::OustedSessions,
@@ -406,10 +407,14 @@ impl Core {
                 // Whatever happens to its client, the session is here now.
                 match self.unpack_in(now, &pack) {
                     Ok(_) => {
+                        self.hub.counters.moved(MoveResult::Taken);
                         self.log_move(now, &user_id);
                         self.receiver_moved(now, &user_id, &own_node, true);
                     }
-                    Err(_) => self.release_entry(&user_id),
+                    Err(_) => {
+                        self.hub.counters.moved(MoveResult::Lost);
+                        self.release_entry(&user_id);
+                    }
                 }
                 if let Some(Entrant { conn, login, .. }) = entrant {
                     self.login(now, conn, Box::new(login));

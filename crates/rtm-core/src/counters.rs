@@ -19,6 +19,9 @@ pub struct Counters {
     outcomes: Counts<{ OUTCOMES.len() }>,
     receipts: Histogram,
     members: Histogram,
+    gaps: Counts<{ GapReason::ALL.len() }>,
+    moves: Counts<{ MoveResult::ALL.len() }>,
+    pings: Histogram,
 }
 
 /// What became of a login.
@@ -89,6 +92,52 @@ impl Quota {
         }
     }
 }
+
+/// Why a client was told that events are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GapReason {
+    /// More came while it was away than is kept of a channel.
+    Away,
+    /// It was away for too long to stay in a channel.
+    Lapsed,
+    /// It came for a session that is not there any more.
+    NewSession,
+    /// What another node sent to a channel was lost on its way.
+    Cluster,
+}
+
+/// What became of a session that another node of the cluster asked for, or that this one asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MoveResult {
+    /// It came here.
+    Taken,
+    /// Another node has it.
+    Given,
+    /// It was packed for another node, and goes on here.
+    Kept,
+    /// Its bytes could not be read where they came to.
+    Lost,
+}
+
+macro_rules! names {
+    ($type:ident: $($variant:ident = $name:literal),*) => {
+        impl $type {
+            /// Every value, in the order of their discriminants.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
+
+            /// Its name, as metrics have it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+names!(GapReason: Away = "away", Lapsed = "lapsed", NewSession = "new_session", Cluster = "cluster");
+names!(MoveResult: Taken = "taken", Given = "given", Kept = "kept", Lost = "lost");
 
 /// How many values there were of each size. The upper bound of each class is twice that of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -275,6 +324,37 @@ impl Counters {
         &self.members
     }
 
+    /// Gaps that clients were told of, one for each client and channel.
+    pub fn gaps(&self) -> impl Iterator<Item = (GapReason, u64)> {
+        GapReason::ALL.into_iter().zip(self.gaps.0)
+    }
+
+    /// Sessions that went from node to node, as this server has seen it.
+    pub fn moves(&self) -> impl Iterator<Item = (MoveResult, u64)> {
+        MoveResult::ALL.into_iter().zip(self.moves.0)
+    }
+
+    /// How long clients took to answer a ping, in microseconds.
+    #[must_use]
+    pub fn pings(&self) -> &Histogram {
+        &self.pings
+    }
+
+    /// Clients are told of so many gaps.
+    pub(super) fn told_gaps(&mut self, reason: GapReason, gaps: usize) {
+        if let Some(count) = self.gaps.0.get_mut(reason as usize) {
+            *count += gaps as u64;
+        }
+    }
+
+    pub(super) fn moved(&mut self, result: MoveResult) {
+        self.moves.add(result as usize);
+    }
+
+    pub(super) fn ponged_after(&mut self, time: Duration) {
+        self.pings.add(micros(time));
+    }
+
     #[inline]
     pub(super) fn called(&mut self, command: &Command) {
         self.calls.add(command.name() as usize);
@@ -306,13 +386,18 @@ impl Counters {
 
     #[inline]
     pub(super) fn received_after(&mut self, time: Duration) {
-        self.receipts.add(time.as_secs() * 1_000_000 + u64::from(time.subsec_micros()));
+        self.receipts.add(micros(time));
     }
 
     #[inline]
     pub(super) fn fanned_out(&mut self, members: usize) {
         self.members.add(members as u64);
     }
+}
+
+#[inline]
+fn micros(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000 + u64::from(time.subsec_micros())
 }
 
 /// In the order in which they are counted.

@@ -12,6 +12,7 @@ use super::{
     ConnId, Core, NotPackable, Now, Outgoing,
     claim::CLAIMED_WITHIN,
     cluster::{Ask, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel, UserEntry, Verdict},
+    counters::MoveResult,
     delivery::Received,
     edge::Edge,
     engine::Purpose,
@@ -345,7 +346,9 @@ impl Core {
         let Some(frozen) = edge.frozen.take(user_id) else { return };
         edge.own(user_id, revision);
         // This core packed it.
-        if self.unpack_in(now, &frozen.pack).is_err() {
+        let is_here = self.unpack_in(now, &frozen.pack).is_ok();
+        self.hub.counters.moved(if is_here { MoveResult::Kept } else { MoveResult::Lost });
+        if !is_here {
             self.go_after(now, user_id, frozen.session, None);
             self.release_entry(user_id);
         }
@@ -355,6 +358,7 @@ impl Core {
 
     /// Another node has the session: it answers those who sent messages to it.
     fn taken(&mut self, now: Now, mut frozen: FrozenSession) {
+        self.hub.counters.moved(MoveResult::Given);
         let received = std::mem::take(&mut frozen.received);
         self.have_answered_by(now, &frozen.user_id, &frozen.to, frozen.drops_repeats, received);
         self.let_go(now, frozen);

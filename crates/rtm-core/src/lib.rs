@@ -152,7 +152,7 @@ use self::{
 
 pub use admin_calls::{AdminAnswer, AdminCall, DeletedData, Restriction};
 pub use config::{EventSettings, InvalidRestKey, ProjectConfig, Quotas, RestAccess, RestKey, RestRights, Settings};
-pub use counters::{Counters, Histogram, LoginResult, Quota, RefusedCall};
+pub use counters::{Counters, GapReason, Histogram, LoginResult, MoveResult, Quota, RefusedCall};
 pub use draining::Remaining;
 pub use event_log::{EventFigures, EventLogStart};
 pub use event_reads::{EventAnswer, EventPage, EventQuery, NumberedEvent};
@@ -377,7 +377,10 @@ impl Core {
                 self.hub.send(conn, ServerFrame::Pong);
                 self.count_sign(conn, key);
             }
-            ClientFrame::Pong => self.count_sign(conn, key),
+            ClientFrame::Pong => {
+                self.count_pong(now, key);
+                self.count_sign(conn, key);
+            }
             ClientFrame::Logout => self.end_session(now, key, CloseReason::Logout),
             // A second login, and what no client of this version sends.
             _ => self.break_off(now, conn),

@@ -8,6 +8,7 @@ use super::{
     ConnId, Core, Now, Outgoing, Settings,
     arena::{ChannelKey, SessionKey},
     away::gap,
+    counters::GapReason,
     invitations::Leaving,
     kept_subscriptions::Subscriber,
     pack::{
@@ -112,6 +113,13 @@ impl Liveness {
             self.ping_at = Some(if at + interval > now { at + interval } else { now + interval });
         }
         true
+    }
+
+    /// How long ago the client was pinged last, if the server pings it.
+    fn pinged_ago(&self, now: Instant) -> Option<Duration> {
+        let KeepAlive::Server { interval_ms } = self.keep_alive else { return None };
+        let pinged_at = self.ping_at?.checked_sub(Duration::from_millis(interval_ms.into()))?;
+        now.checked_duration_since(pinged_at)
     }
 
     /// Whether the client is to be pinged when the server goes on, `now`, after it stood still. `instant` is what the
@@ -258,6 +266,14 @@ impl Core {
         }
     }
 
+    /// A client has answered a ping.
+    pub(super) fn count_pong(&mut self, now: Now, key: SessionKey) {
+        let session = self.hub.sessions.get(key);
+        if let Some(time) = session.and_then(|session| session.liveness.pinged_ago(now.instant)) {
+            self.hub.counters.ponged_after(time);
+        }
+    }
+
     /// The user is offline: nothing was heard from it for too long. Its client may still resume the session.
     fn lapse(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.hub.sessions.get(key) else { return };
@@ -274,6 +290,7 @@ impl Core {
         session.liveness.has_lapsed = true;
         session.attributes.clear();
         let user = session.user;
+        self.hub.counters.told_gaps(GapReason::Lapsed, channels.len());
         for channel_id in channels {
             self.hub.push(key, gap(channel_id, None));
         }
@@ -328,7 +345,8 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let channels = &self.channels;
         let name = |channel: ChannelKey| channels.get(channel).map(|channel| &channel.id);
-        session.memberships.merge_away(&mut session.stream, name);
+        let gaps = session.memberships.merge_away(&mut session.stream, name);
+        self.hub.counters.told_gaps(GapReason::Away, gaps);
     }
 }
 

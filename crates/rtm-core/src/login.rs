@@ -16,7 +16,7 @@ use super::{
     ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
     auth::TokenLife,
-    counters::{LoginResult, Quota},
+    counters::{GapReason, LoginResult, Quota},
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
     session::Session,
@@ -401,7 +401,7 @@ impl Core {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let was_there = session.is_there();
         match start {
-            Start::New => {}
+            Start::New => self.hub.counters.told_gaps(GapReason::NewSession, usize::from(login.resume.is_some())),
             Start::Resume => self.hub.counters.logged_in(LoginResult::Resumed),
             Start::Restart => self.hub.counters.logged_in(LoginResult::Returned),
         }

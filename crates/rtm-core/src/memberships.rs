@@ -138,20 +138,26 @@ impl Memberships {
         self.channels.push(Membership { channel, told_count, away: away.map(Box::new) });
     }
 
-    /// Puts what is kept where it belongs in the session's stream.
-    pub(super) fn merge_away<'a>(&mut self, stream: &mut Stream, name: impl Fn(ChannelKey) -> Option<&'a ChannelId>) {
+    /// Puts what is kept where it belongs in the session's stream. Gives in how many channels something is missing.
+    pub(super) fn merge_away<'a>(
+        &mut self,
+        stream: &mut Stream,
+        name: impl Fn(ChannelKey) -> Option<&'a ChannelId>,
+    ) -> usize {
         self.keeps_all = false;
+        let mut gaps = 0;
         let mut news: Vec<(Place, Queued)> = Vec::new();
         for member in &mut self.channels {
             if let Some(away) = member.away.take()
                 && let Some(channel_id) = name(member.channel)
             {
+                gaps += usize::from(away.has_lost());
                 news.extend(away.into_events(channel_id));
             }
         }
         self.away_bytes = 0;
         if news.is_empty() {
-            return;
+            return gaps;
         }
         news.sort_by_key(|(place, _)| *place);
         let unsent = stream.take_unsent();
@@ -163,5 +169,6 @@ impl Memberships {
             stream.push(queued);
         }
         news.for_each(|(_, queued)| stream.push(queued));
+        gaps
     }
 }

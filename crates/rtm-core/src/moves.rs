@@ -13,6 +13,7 @@ use super::{
     arena::{ChannelKey, SessionKey},
     away::ChannelNews,
     cluster::{ChannelWord, ForwardedNews, Mark, MemberChange, NodeId, Part},
+    counters::GapReason,
     notes::event_bytes,
     roster::{MemberNews, Roster, Standing},
     session::Session,
@@ -389,6 +390,7 @@ impl Core {
         let (mut last, held) = (std::mem::take(&mut caught.last), std::mem::take(&mut caught.held));
         if is_lossy {
             let event = Event::Gap { channel_id: Some(channel_id.clone()), lost: None };
+            self.hub.counters.told_gaps(GapReason::Cluster, 1);
             self.give(key, channel_id, &mut last, ForwardedNews { event, mark: None });
         }
         for news in held {
@@ -420,6 +422,7 @@ impl Core {
             }
             if let Some(next) = before.map(|before| (before + 1).max(since)).filter(|next| *next < k) {
                 let gap = Event::Gap { channel_id: Some(channel_id.clone()), lost: Some(k - next) };
+                self.hub.counters.told_gaps(GapReason::Cluster, 1);
                 self.push_news(key, channel, gap);
             }
             last.messages.insert(origin, k);

@@ -4,6 +4,7 @@ mod access;
 mod actions;
 mod answers;
 mod audit;
+mod back_end_metrics;
 mod calls;
 mod channels;
 pub(crate) mod config;

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+#[cfg(feature = "admin")]
+use rtm_codec::{ChannelId, UserId};
 use rtm_codec::{ErrorKind, Refusal};
 use rtm_core::{EventPage, EventQuery, EventTypes, EventValue, ProjectEvent};
 use serde_json::{Map, Value};
@@ -15,12 +17,42 @@ use tokio::{
 
 use crate::project::Project;
 
+/// Whose events are read, and beside them what the log says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    All,
+    #[cfg(feature = "admin")]
+    User(UserId),
+    #[cfg(feature = "admin")]
+    Channel(ChannelId),
+}
+
+impl Subject {
+    fn has(&self, event: &ProjectEvent) -> bool {
+        #[cfg(feature = "admin")]
+        let is_named = |names: &[&str], id: &str| {
+            let mut data = event.data().into_iter();
+            let is_it = |value: &EventValue<'_>| matches!(value, EventValue::Text(text) if text == id);
+            data.any(|(name, value)| names.contains(&name) && is_it(&value))
+                || matches!(event, ProjectEvent::LogGap { .. } | ProjectEvent::LogTruncated { .. })
+        };
+        match self {
+            Self::All => true,
+            #[cfg(feature = "admin")]
+            Self::User(user_id) => is_named(&["user_id", "from", "to", "caller_id", "callee_id"], user_id.as_str()),
+            #[cfg(feature = "admin")]
+            Self::Channel(channel_id) => is_named(&["channel_id"], channel_id.as_str()),
+        }
+    }
+}
+
 /// A reader of the log, from where it has read to.
 #[derive(Debug)]
 pub(crate) struct EventReader {
     project: Arc<Project>,
     after: Option<u64>,
     types: EventTypes,
+    subject: Subject,
     /// It changes when this server has written.
     news: watch::Receiver<u64>,
 }
@@ -29,7 +61,13 @@ impl EventReader {
     /// A reader of events behind a number; `None` begins with the oldest that is kept.
     pub(crate) fn new(project: Arc<Project>, after: Option<u64>, types: EventTypes) -> Self {
         let news = project.event_news();
-        Self { project, after, types, news }
+        Self { project, after, types, subject: Subject::All, news }
+    }
+
+    /// The same for the events of one user or channel.
+    #[cfg(feature = "admin")]
+    pub(crate) fn about(self, subject: Subject) -> Self {
+        Self { subject, ..self }
     }
 
     /// The next events, at most so many. Waits until then for the first one; the page is empty where none came.
@@ -46,6 +84,9 @@ impl EventReader {
             let page = self.project.read_events(query).await;
             let gone = || Err(Refusal::new(ErrorKind::Failure, "the server is going down"));
             let mut page = page.unwrap_or_else(gone)?;
+            if self.subject != Subject::All {
+                page.events.retain(|event| self.subject.has(&event.logged.event));
+            }
             if page.events.len() > limit {
                 page.events.truncate(limit);
                 page.more = true;
@@ -64,6 +105,23 @@ impl EventReader {
                 // Other nodes write too, of which nothing is heard here.
                 let _ = timeout_at(until.min(now + LOOK_AGAIN), self.news.changed()).await;
             }
+        }
+    }
+}
+
+/// The number of the last event, as far as the log goes now.
+///
+/// # Errors
+///
+/// [`Refusal`] when the store cannot be read.
+pub(crate) async fn last_number(project: &Arc<Project>) -> Result<u64, Refusal> {
+    let mut last = 0;
+    let mut reader = EventReader::new(Arc::clone(project), None, EventTypes::NONE);
+    loop {
+        let page = reader.next(LOOKED_AT, Instant::now()).await?;
+        last = last.max(page.next);
+        if !page.more {
+            return Ok(last);
         }
     }
 }

@@ -6,11 +6,12 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
 use rtm_codec::{AppId, ClientFrame, Command, ErrorKind, Login, Refusal, RtmMessage, ServerFrame, Text, UserId};
+use rtm_core::Histogram;
 
 /// Who decides about what clients of a project do.
 pub(crate) trait Judge: fmt::Debug + Send + Sync {
@@ -23,9 +24,28 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
     /// Whether a frame has to be decided about.
     fn judges(&self, frame: &ClientFrame) -> bool;
 
+    /// What was asked so far.
+    fn questions(&self) -> Questions;
+
     /// Decides about such a frame.
     fn judge(&self, frame: &ClientFrame, user_id: Option<&UserId>, address: Option<IpAddr>) -> Verdict;
 }
+
+/// What somebody was asked, by what it was about. All clones are one.
+pub(crate) type Questions = Arc<Mutex<BTreeMap<&'static str, QuestionFigures>>>;
+
+/// How somebody answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct QuestionFigures {
+    /// How many answers there were of each kind, as [`ANSWERS`] has them.
+    pub(crate) answers: [u64; ANSWERS.len()],
+    /// How long they took, in microseconds.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks"))]
+    pub(crate) took: Histogram,
+}
+
+/// What comes of a question.
+pub(crate) const ANSWERS: [&str; 4] = ["allowed", "denied", "replaced", "failed"];
 
 /// Those who decide, by project.
 pub(crate) type Judges = BTreeMap<AppId, Arc<dyn Judge>>;

@@ -33,6 +33,8 @@ mod address;
 mod admin;
 mod admission;
 mod bind;
+#[cfg(feature = "admin")]
+mod call_times;
 #[doc(hidden)]
 pub mod client_address;
 mod clock;
@@ -83,7 +85,7 @@ pub use address::{InvalidAddress, ListenAddress};
 #[cfg(feature = "admin")]
 pub use admin::{
     config::{AdminConfig, AdminKey, AdminRole, UnknownRole},
-    log::LogControl,
+    log::{LogControl, LogCounts},
     openapi::admin_openapi,
 };
 pub use client_address::{ClientAddress, InvalidNetwork, Network, UnknownClientAddress};

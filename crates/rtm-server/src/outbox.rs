@@ -34,14 +34,14 @@ impl Outbox {
         self.is_empty() && !self.unflushed
     }
 
-    /// Writes `bytes` behind those that wait, and keeps what the socket does not take; says whether it took any.
-    /// Leaves `bytes` empty.
+    /// Writes `bytes` behind those that wait, and keeps what the socket does not take; says how many it took. Leaves `bytes`
+    /// empty.
     pub(crate) fn send(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
         bytes: &mut Vec<u8>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<usize> {
         let sent = if self.is_empty() { write(stream, cx, bytes)? } else { 0 };
         if self.sent > self.len() {
             self.bytes.drain(..self.sent);
@@ -52,11 +52,11 @@ impl Outbox {
         if self.is_empty() {
             self.flush(stream, cx)?;
         }
-        Ok(sent > 0)
+        Ok(sent)
     }
 
-    /// Writes what waits; says whether the socket took any of it.
-    pub(crate) fn go_on(&mut self, stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> io::Result<bool> {
+    /// Writes what waits; says how many bytes of it the socket took.
+    pub(crate) fn go_on(&mut self, stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> io::Result<usize> {
         let taken = write(stream, cx, &self.bytes[self.sent..])?;
         self.sent += taken;
         if self.is_empty() {
@@ -64,7 +64,7 @@ impl Outbox {
             self.sent = 0;
             self.flush(stream, cx)?;
         }
-        Ok(taken > 0)
+        Ok(taken)
     }
 
     /// Forgets what waits.

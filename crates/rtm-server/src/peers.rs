@@ -20,6 +20,16 @@ pub(crate) struct Peers {
     ended: u64,
     by_end: [u64; End::ALL.len()],
     lasted: Histogram,
+    /// How long logins took, in microseconds.
+    logins: Histogram,
+    traffic: [[u64; 2]; 2],
+}
+
+/// What went through a socket since that was last said, in bytes. So little comes between that no number overflows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    pub(crate) read: u32,
+    pub(crate) written: u32,
 }
 
 /// The other side of an open connection.
@@ -107,6 +117,28 @@ impl Peers {
             self.closed.pop_front();
         }
         self.closed.push_back(ClosedPeer { number: self.ended, peer, at, end });
+    }
+
+    /// A login was answered after this time.
+    pub(crate) fn login_took(&mut self, time: Duration) {
+        self.logins.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// How long logins took until they were answered, in microseconds.
+    pub(crate) fn logins(&self) -> Histogram {
+        self.logins
+    }
+
+    /// Bytes went through a socket.
+    pub(crate) fn went_through(&mut self, wire: Wire, traffic: Traffic) {
+        let [read, written] = &mut self.traffic[place(wire)];
+        *read += u64::from(traffic.read);
+        *written += u64::from(traffic.written);
+    }
+
+    /// How many bytes were read and written on each wire.
+    pub(crate) fn traffic(&self) -> [(Wire, [u64; 2]); 2] {
+        [(Wire::Native, self.traffic[0]), (Wire::Vendor, self.traffic[1])]
     }
 
     pub(crate) fn get(&self, conn: ConnId) -> Option<&Peer> {

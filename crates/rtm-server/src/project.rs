@@ -1,5 +1,7 @@
 //! A project at work: its core under one short lock, and who is to be woken when that has something to say.
 
+#[cfg(feature = "admin")]
+use std::time::Duration;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -11,6 +13,8 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(feature = "admin")]
+use rtm_codec::UserId;
 #[cfg(any(feature = "rest", feature = "admin"))]
 use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
 use rtm_codec::{
@@ -42,7 +46,7 @@ use tokio::{
 use crate::peers::Peers;
 use crate::{
     clock::instant,
-    peers::End,
+    peers::{End, Traffic},
     store::{Customer, StoreQueue},
 };
 #[cfg(feature = "cluster")]
@@ -80,8 +84,8 @@ pub(crate) struct LockTimes {
 
 #[cfg(feature = "admin")]
 impl LockTimes {
-    fn add(&mut self, waited: std::time::Duration, held: std::time::Duration) {
-        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    fn add(&mut self, waited: Duration, held: Duration) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.waited.add(micros(waited));
         self.held.add(micros(held));
     }
@@ -341,15 +345,19 @@ impl Project {
 
     /// Hands in what a connection received, takes some of what is to be written to it, and has `waker` woken
     /// when there is more. Without `has_room` only the last is taken. Says whether more can be taken right away.
+    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts bytes"))]
     pub(crate) fn exchange(
         self: &Arc<Self>,
         conn: ConnId,
+        traffic: (Wire, Traffic),
         frames: impl Iterator<Item = ClientFrame>,
         has_room: bool,
         out: &mut Vec<Outgoing>,
         waker: &Waker,
     ) -> bool {
         self.with(|state, now| {
+            #[cfg(feature = "admin")]
+            state.peers.went_through(traffic.0, traffic.1);
             state.sleep(conn, waker);
             for frame in frames {
                 state.core.handle_frame(now, conn, frame);
@@ -380,20 +388,25 @@ impl Project {
         self.with(|state, now| state.core.close(now, conn, reason));
     }
 
-    /// A connection has its session.
+    /// A login was answered after this time: with a session for this user, or not.
     #[cfg(feature = "admin")]
-    pub(crate) fn logged_in(&self, conn: ConnId, user_id: rtm_codec::UserId) {
-        self.state().peers.logged_in(conn, user_id);
+    pub(crate) fn login_answered(&self, conn: ConnId, took: Duration, user_id: Option<&UserId>) {
+        let mut state = self.state();
+        state.peers.login_took(took);
+        if let Some(user_id) = user_id {
+            state.peers.logged_in(conn, user_id.clone());
+        }
     }
 
     /// The connection's socket is gone.
     #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts the reasons"))]
-    pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId, end: End) {
+    pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId, end: End, traffic: (Wire, Traffic)) {
         self.with(|state, now| {
             #[cfg(feature = "admin")]
             {
                 let end = if state.core.is_kicked(conn) { End::Kicked } else { end };
                 state.peers.disconnected(conn, end);
+                state.peers.went_through(traffic.0, traffic.1);
             }
             state.core.disconnect(now, conn);
             if let Some(sleeper) = state.sleepers.get_mut(conn.slot()) {

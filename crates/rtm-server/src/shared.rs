@@ -18,6 +18,8 @@ use tokio::{
 };
 use tracing::warn;
 
+#[cfg(feature = "admin")]
+use crate::call_times::CallTimes;
 #[cfg(feature = "rest")]
 use crate::rest::RestCounts;
 use crate::{
@@ -68,6 +70,8 @@ pub(crate) struct Shared {
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,
+    #[cfg(feature = "admin")]
+    pub(crate) call_times: CallTimes,
 }
 
 /// A warning that is given once in a while, however often there is reason for it.

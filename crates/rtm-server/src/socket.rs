@@ -17,7 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -34,10 +34,12 @@ use tokio::{
 };
 use tracing::debug;
 
+#[cfg(feature = "admin")]
+use crate::call_times::TimedCall;
 use crate::{
     gate::{Gate, Verdict},
     outbox::Outbox,
-    peers::End,
+    peers::{End, Traffic},
     project::Project,
     scratch::Scratch,
     shared::{Guest, Shared},
@@ -62,6 +64,9 @@ pub(crate) struct Socket {
     outbox: Outbox,
     /// Whether the session has or may have more, but enough is unsent.
     more: bool,
+    /// A call whose answer is waited for, to know how long calls take.
+    #[cfg(feature = "admin")]
+    timed: Option<Box<TimedCall>>,
     /// The deadline of the phase: for the login, for a socket that takes nothing, or for the end.
     timer: Option<Pin<Box<Sleep>>>,
     shared: Arc<Shared>,
@@ -70,9 +75,9 @@ pub(crate) struct Socket {
 
 enum Phase {
     /// Before the login. `drain` is when the server goes down, unless that has begun.
-    LoggingIn { refused: usize, drain: Option<Pin<Box<OwnedNotified>>> },
+    LoggingIn { refused: usize, traffic: Traffic, drain: Option<Pin<Box<OwnedNotified>>> },
     /// Somebody outside decides about the login.
-    Judged { login: Box<Login>, verdict: Verdict },
+    Judged(Box<Judged>),
     /// In the hands of a project's core, which answers the login and all that follows.
     Handed(Handed),
     /// Our close frame is written, the client's is awaited.
@@ -88,8 +93,25 @@ struct Handed {
     project: Arc<Project>,
     conn: ConnId,
     /// Who logs in, until that is answered.
-    user: Option<Box<UserId>>,
+    visitor: Option<Box<Visitor>>,
+    wire: Wire,
     end: End,
+    traffic: Traffic,
+}
+
+/// A login about which somebody outside decides.
+struct Judged {
+    login: Box<Login>,
+    verdict: Verdict,
+    since: Instant,
+    traffic: Traffic,
+}
+
+/// Who logs in, and since when.
+struct Visitor {
+    user: Option<UserId>,
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how long it took"))]
+    since: Instant,
 }
 
 impl Socket {
@@ -101,13 +123,15 @@ impl Socket {
             stream,
             websocket: WebSocket::server(LOGIN_BYTES),
             wire: ServerWire::new(wire),
-            phase: Phase::LoggingIn { refused: 0, drain: Some(drain) },
+            phase: Phase::LoggingIn { refused: 0, traffic: Traffic::default(), drain: Some(drain) },
             early,
             pending: VecDeque::new(),
             gate: None,
             held: 0,
             outbox: Outbox::default(),
             more: false,
+            #[cfg(feature = "admin")]
+            timed: None,
             timer,
             shared,
             guest,
@@ -200,7 +224,7 @@ impl Socket {
         match self.phase {
             Phase::LoggingIn { drain: Some(_), .. } => self.close(CloseReason::LoginTimeout, None, scratch),
             Phase::LoggingIn { drain: None, .. } => self.close(CloseReason::Draining, None, scratch),
-            Phase::Judged { .. } => self.close(CloseReason::LoginTimeout, None, scratch),
+            Phase::Judged(_) => self.close(CloseReason::LoginTimeout, None, scratch),
             Phase::Handed(_) => {
                 debug!(remote = %self.guest.remote, "the client takes nothing any more");
                 self.abandon();
@@ -228,6 +252,9 @@ impl Socket {
         let filled = read.filled().len();
         if filled > 0 {
             self.held = self.held.saturating_add(filled);
+            if let Some(traffic) = self.traffic() {
+                traffic.read = traffic.read.saturating_add(filled as u32);
+            }
             self.receive(&buffer[..filled], scratch);
             if scratch.frames.is_empty()
                 && let Phase::Handed(Handed { project, conn, .. }) = &self.phase
@@ -318,7 +345,7 @@ impl Socket {
         }
         scratch.pending.extend(scratch.frames.drain(..));
         self.look_at_verdict(cx, scratch);
-        while let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
+        while let Phase::Handed(Handed { project, conn, wire, traffic, .. }) = &mut self.phase {
             let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
             let free = match &mut self.gate {
                 None => scratch.pending.len(),
@@ -329,16 +356,21 @@ impl Socket {
             if let Some(gate) = &mut self.gate {
                 gate.passed(count);
             }
+            #[cfg(feature = "admin")]
+            if self.timed.is_none() {
+                self.timed = TimedCall::among(scratch.pending.iter().take(count));
+            }
+            let traffic = (*wire, std::mem::take(traffic));
             let frames = scratch.ahead.drain(..).chain(scratch.pending.drain(..count));
             let out = &mut scratch.outgoing;
-            self.more = project.exchange(*conn, frames, has_room, out, cx.waker()) || !has_room;
+            self.more = project.exchange(*conn, traffic, frames, has_room, out, cx.waker()) || !has_room;
             self.encode(scratch);
             let is_done = scratch.pending.is_empty() || free == 0;
             if !has_room || (is_done && !self.more) {
                 return;
             }
         }
-        if !matches!(self.phase, Phase::Judged { .. }) {
+        if !matches!(self.phase, Phase::Judged(_)) {
             scratch.ahead.clear();
             scratch.pending.clear();
         }
@@ -352,6 +384,10 @@ impl Socket {
                 Outgoing::Frame(frame) => {
                     if matches!(frame, ServerFrame::Welcome(_) | ServerFrame::Refused(_)) {
                         self.login_answered(&frame);
+                    }
+                    #[cfg(feature = "admin")]
+                    if let Some(timed) = self.timed.take_if(|timed| timed.is_answered_by(&frame)) {
+                        self.shared.call_times.add(&timed);
                     }
                     self.wire.encode(&frame);
                 }
@@ -374,10 +410,20 @@ impl Socket {
 
     /// The same with a close frame that says more exactly what was wrong with the client's own.
     fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
-        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged { .. } | Phase::Handed(_)) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_) | Phase::Handed(_)) {
             self.ends(End::Closed(reason));
             self.wire.encode(&ServerFrame::Close(reason));
             self.hang_up(code, detail, scratch);
+        }
+    }
+
+    /// Where bytes are counted, as long as the connection may be one of a project.
+    fn traffic(&mut self) -> Option<&mut Traffic> {
+        match &mut self.phase {
+            Phase::Handed(handed) => Some(&mut handed.traffic),
+            Phase::LoggingIn { traffic, .. } => Some(traffic),
+            Phase::Judged(judged) => Some(&mut judged.traffic),
+            _ => None,
         }
     }
 
@@ -410,12 +456,16 @@ impl Socket {
 
     /// Writes what waits and then `bytes`; says whether the socket took any of it.
     fn write(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> io::Result<bool> {
-        let mut moved = false;
+        let mut written = 0;
         if !self.outbox.is_flushed() {
-            moved = self.outbox.go_on(&mut self.stream, cx)?;
+            written = self.outbox.go_on(&mut self.stream, cx)?;
         }
         if !bytes.is_empty() {
-            moved |= self.outbox.send(&mut self.stream, cx, bytes)?;
+            written += self.outbox.send(&mut self.stream, cx, bytes)?;
+        }
+        let moved = written > 0;
+        if let Some(traffic) = self.traffic() {
+            traffic.written = traffic.written.saturating_add(written as u32);
         }
         if matches!(self.phase, Phase::Handed(_)) && (moved || self.timer.is_none()) {
             // The time begins anew with everything that the socket takes.
@@ -450,7 +500,7 @@ impl Future for Socket {
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        self.project.disconnect(self.conn, self.end);
+        self.project.disconnect(self.conn, self.end, (self.wire, self.traffic));
     }
 }
 

@@ -168,6 +168,15 @@ impl Tls {
         chains.iter().find_map(|chain| warning(chain))
     }
 
+    /// When each certificate ends, in seconds since the Unix epoch, by its file.
+    #[cfg(feature = "admin")]
+    pub(crate) fn ends(&self) -> Vec<(String, u64)> {
+        let loaded = self.loaded();
+        let certificates = loaded.config.certificates.iter().zip(&loaded.chains);
+        let end = |(files, chain): (&TlsFiles, &Vec<_>)| Some((files.certificate.display().to_string(), end(chain)?));
+        certificates.filter_map(end).collect()
+    }
+
     /// Shows these from now on.
     pub(crate) fn replace(&self, loaded: Loaded) {
         *self.loaded() = loaded;
@@ -284,16 +293,7 @@ fn certified(
 
 /// Why clients would refuse a certificate, even if they trust its issuer.
 fn warning(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
-    let ((certificate, others), root) = (chain.split_first()?, chain.last()?);
-    let mut roots = RootCertStore::empty();
-    roots.add(root.clone()).ok()?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
-    // Which names it has to have only those know who know by which one the server is reached.
-    let name = ServerName::try_from("localhost").ok()?;
-    let verified = verifier.verify_server_cert(certificate, others, &name, &[], UnixTime::now());
-    let Err(rustls::Error::InvalidCertificate(fault)) = verified else { return None };
-    match fault {
+    match fault(chain, UnixTime::now())? {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("it has expired"),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Some("it is not valid yet"),
         CertificateError::Other(fault) if format!("{fault:?}").contains("CaUsedAsEndEntity") => Some(
@@ -302,6 +302,29 @@ fn warning(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
         ),
         _ => None,
     }
+}
+
+/// When a certificate ends, in seconds since the Unix epoch: who verifies it long after that is told.
+#[cfg(feature = "admin")]
+fn end(chain: &[CertificateDer<'static>]) -> Option<u64> {
+    match fault(chain, UnixTime::since_unix_epoch(LONG_AFTER))? {
+        CertificateError::ExpiredContext { not_after, .. } => Some(not_after.as_secs()),
+        _ => None,
+    }
+}
+
+/// What is wrong with a certificate at a time, for whoever trusts its issuer.
+fn fault(chain: &[CertificateDer<'static>], time: UnixTime) -> Option<CertificateError> {
+    let ((certificate, others), root) = (chain.split_first()?, chain.last()?);
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+    // Which names it has to have only those know who know by which one the server is reached.
+    let name = ServerName::try_from("localhost").ok()?;
+    let verified = verifier.verify_server_cert(certificate, others, &name, &[], time);
+    let Err(rustls::Error::InvalidCertificate(fault)) = verified else { return None };
+    Some(fault)
 }
 
 /// Reads the certificates of a file, of which there has to be one.
@@ -324,5 +347,8 @@ fn stamp(config: &TlsConfig) -> Stamp {
     pairs.chain(&config.client_ca).map(look).collect()
 }
 
+/// The end of the year 9999: no certificate ends later.
+#[cfg(feature = "admin")]
+const LONG_AFTER: Duration = Duration::from_secs(253_402_300_799);
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

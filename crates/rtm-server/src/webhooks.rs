@@ -4,7 +4,7 @@ mod body;
 mod caller;
 mod client;
 pub(crate) mod config;
-mod deliveries;
+pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 mod guard;
 pub(crate) mod hooks;

@@ -2,8 +2,11 @@
 
 use std::io::Write as _;
 
+use hyper::Method;
 use rtm_server::AppId;
 use serde_json::Value;
+
+use super::{listener::Listener, more, shown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,6 +16,12 @@ pub(super) struct Args {
     /// Only events behind this number. By default from the oldest that is kept.
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
+    /// Only what happens to this user.
+    #[arg(long, value_name = "USER", conflicts_with = "channel")]
+    user: Option<String>,
+    /// Only what happens in this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
     /// Only these types: user.online, user.*. Can be repeated.
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
@@ -21,25 +30,64 @@ pub(super) struct Args {
     follow: bool,
 }
 
-/// Prints events, one in a line. `ask` gets the server's answer to a path.
-pub(super) async fn run(
-    Args { app_id, mut after, types, follow }: Args,
-    is_json: bool,
-    ask: impl AsyncFn(String) -> anyhow::Result<Value>,
-) -> anyhow::Result<()> {
-    let types = types.join(",");
+/// What happens to one user, or in one channel.
+#[derive(Debug, clap::Args)]
+pub(super) struct TapArgs {
+    /// The project.
+    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+    app_id: AppId,
+    /// What happens to this user.
+    #[arg(long, value_name = "USER", conflicts_with = "channel", required_unless_present = "channel")]
+    user: Option<String>,
+    /// What happens in this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
+    /// Only these types: user.online, user.*. Can be repeated.
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    types: Vec<String>,
+}
+
+/// Which events are printed.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    app_id: AppId,
+    after: Option<u64>,
+    /// Without `after`: from now on.
+    live: bool,
+    follow: bool,
+    user: Option<String>,
+    channel: Option<String>,
+    types: Vec<String>,
+}
+
+impl From<Args> for Wanted {
+    fn from(Args { app_id, after, user, channel, types, follow }: Args) -> Self {
+        Self { app_id, after, live: false, follow, user, channel, types }
+    }
+}
+
+impl From<TapArgs> for Wanted {
+    fn from(TapArgs { app_id, user, channel, types }: TapArgs) -> Self {
+        Self { app_id, after: None, live: true, follow: true, user, channel, types }
+    }
+}
+
+/// Prints events, one in a line.
+pub(super) async fn run(wanted: Wanted, is_json: bool, listener: &Listener) -> anyhow::Result<()> {
+    let Wanted { app_id, mut after, live, follow, user, channel, types } = wanted;
+    let types = Some(types.join(",")).filter(|types| !types.is_empty());
+    let filters = more(&[("user_id", &user), ("channel_id", &channel), ("types", &types)]);
     loop {
-        let mut path = format!("/projects/{app_id}/events?limit={LIMIT}");
-        if let Some(after) = after {
-            path.push_str(&format!("&after={after}"));
-        }
-        if !types.is_empty() {
-            path.push_str(&format!("&types={types}"));
+        let mut path = format!("/projects/{app_id}/events?limit={LIMIT}{filters}");
+        match after {
+            Some(after) => path.push_str(&format!("&after={after}")),
+            None if live => path.push_str("&live=true"),
+            None => {}
         }
         if follow {
             path.push_str("&wait=20s");
         }
-        let answer = ask(path).await?;
+        let answer = listener.ask(Method::GET, &path, None).await?;
         let events = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
         {
             let mut stdout = std::io::stdout().lock();
@@ -61,7 +109,7 @@ pub(super) async fn run(
 
 /// The number, time and type of an event, and its data behind their names.
 fn line(event: &Value) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), shown);
     let mut line = format!("{} {} {}", event["seq"], text(&event["time"]), text(&event["type"]));
     for (name, value) in event["data"].as_object().into_iter().flatten() {
         line.push_str(&format!(" {name}={}", text(value)));

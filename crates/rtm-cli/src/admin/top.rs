@@ -10,9 +10,9 @@ use std::{
 use hyper::Method;
 use rtm_server::AppId;
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{PATIENCE, ask, shown};
+use super::{listener::Listener, shown};
 use crate::connect::Stop;
 
 /// What is watched.
@@ -39,13 +39,13 @@ struct Seen {
     counters: BTreeMap<String, [u64; COUNTERS.len()]>,
 }
 
-pub(super) async fn run(args: Args, url: &str, key: &str) -> anyhow::Result<()> {
+pub(super) async fn run(args: Args, listener: &Listener) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
     let is_terminal = std::io::stdout().is_terminal();
     let is_plain = !is_terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut before = None;
     loop {
-        let (picture, seen) = picture(&args, url, key, before.as_ref(), is_plain).await?;
+        let (picture, seen) = picture(&args, listener, before.as_ref(), is_plain).await?;
         let clear = if args.once || !is_terminal { "" } else { CLEAR };
         let mut stdout = std::io::stdout().lock();
         write!(stdout, "{clear}{picture}")?;
@@ -64,12 +64,11 @@ pub(super) async fn run(args: Args, url: &str, key: &str) -> anyhow::Result<()> 
 
 async fn picture(
     args: &Args,
-    url: &str,
-    key: &str,
+    listener: &Listener,
     before: Option<&Seen>,
     is_plain: bool,
 ) -> anyhow::Result<(String, Seen)> {
-    let get = async |path: &str| timeout(PATIENCE, ask(url, key, Method::GET, path, None)).await?;
+    let get = async |path: &str| listener.ask(Method::GET, path, None).await;
     let projects = get("/projects").await?;
     let mut seen = Seen { at: Instant::now(), counters: BTreeMap::new() };
     let [bold, red, plain] = if is_plain { [""; 3] } else { ["\x1b[1m", "\x1b[31m", "\x1b[0m"] };

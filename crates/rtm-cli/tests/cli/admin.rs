@@ -130,3 +130,153 @@ fn a_new_key_opens_the_server_that_has_its_table() {
     assert!(lines.iter().all(|line| line["timestamp"].as_str().unwrap().ends_with('Z')), "{stderr}");
     assert!(!stderr.contains(key), "no key in the log");
 }
+
+/// A server with a key, more settings and a project, and what goes with it.
+struct Steered {
+    _folder: tempfile::TempDir,
+    server: Running,
+    gateway: String,
+    url: String,
+    key: String,
+}
+
+impl Steered {
+    fn start(folder: tempfile::TempDir, scheme: &str, settings: &str, project: &str) -> Self {
+        let made = rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]);
+        let made = String::from_utf8(made.stdout).unwrap();
+        let (key, table) = made.split_once("\n\n").unwrap();
+        let file = folder.path().join("rtm.toml");
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n{settings}\n{table}\n[[project]]\napp_id = \"{APP_ID}\"\n{project}"
+        );
+        fs::write(&file, config).unwrap();
+        let mut server = Running::new(&["serve", "--config", file.to_str().unwrap()]);
+        let mut address = |prefix: &str| server.line().unwrap().strip_prefix(prefix).unwrap().to_owned();
+        let gateway = format!("http://{}", address("listening on "));
+        let admin = address("admin on ");
+        let port = admin.rsplit(':').next().unwrap();
+        let url = format!("{scheme}://localhost:{port}");
+        Self { _folder: folder, server, gateway, url, key: key.to_owned() }
+    }
+
+    fn admin(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        admin(&self.url, &self.key, args)
+    }
+
+    fn listen(&self, uid: &str, more: &[&str]) -> Running {
+        let args = ["listen", "--gateway", &self.gateway, "--app-id", APP_ID, "--uid", uid];
+        let mut running = Running::new(&[&args, more].concat());
+        running.event(|event| event["state"] == "CONNECTED");
+        running
+    }
+}
+
+#[test]
+fn an_admin_listener_with_tls_is_reached_with_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let [certificate, key, ca] = ["cert.pem", "key.pem", "junk.pem"].map(|name| folder.path().join(name));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    fs::write(&ca, "junk").unwrap();
+    let [certificate, key, junk] = [certificate, key, ca].map(|path| path.to_str().unwrap().to_owned());
+    let tls = format!("admin.tls.certificate = {certificate:?}\nadmin.tls.key = {key:?}");
+    let world = Steered::start(folder, "https", &tls, "");
+    let (status, text, error) = world.admin(&["server", "--ca", &certificate]);
+    assert!(status == Some(0) && text.contains("ready=true"), "{text}{error}");
+    let (status, text, error) = world.admin(&["top", "--once", "--ca", &certificate]);
+    assert!(status == Some(0) && text.contains(APP_ID), "{text}{error}");
+    let (status, _, error) = world.admin(&["server"]);
+    assert!(status == Some(1) && error.contains("--ca"), "{error}");
+    let (status, _, error) = world.admin(&["server", "--ca", &junk]);
+    assert!(status == Some(1) && error.contains("junk.pem"), "{error}");
+    let (status, _, error) = admin(&world.url.replace("https", "http"), &world.key, &["server"]);
+    assert!(status == Some(1) && error.contains("http://localhost"), "{error}");
+    let (status, _, error) = admin("ftp://localhost", &world.key, &["server"]);
+    assert!(status == Some(2) && error.contains("http://127.0.0.1:8090"), "{error}");
+}
+
+#[test]
+fn what_one_user_does_is_printed_as_it_happens() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
+    drop(world.listen("carol", &["--channel", "before"]));
+    let args = ["admin", "tap", "--url", &world.url, "--key", &world.key, "--app-id", APP_ID, "--format", "json"];
+    let mut of_alice = Running::new(&[&args[..], &["--user", "alice"]].concat());
+    let mut of_room = Running::new(&[&args[..], &["--channel", "room", "--types", "channel.*"]].concat());
+    let next = |tap: &mut Running| -> serde_json::Value { serde_json::from_str(&tap.line().unwrap()).unwrap() };
+    // Which of what follows they see first depends on when they have begun: so somebody comes and goes until they have.
+    let (done, is_done) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let first = next(&mut of_alice);
+        let in_room = next(&mut of_room);
+        done.send(()).unwrap();
+        (first, in_room)
+    });
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while is_done.try_recv().is_err() {
+        assert!(std::time::Instant::now() < deadline, "nothing is printed");
+        let _bob = world.listen("bob", &["--channel", "other"]);
+        let _alice = world.listen("alice", &["--channel", "room"]);
+    }
+    let (first, in_room) = reader.join().unwrap();
+    assert_eq!(first["data"]["user_id"], "alice", "{first}");
+    assert_eq!(in_room["data"]["channel_id"], "room", "{in_room}");
+    let (status, text, _) = world.admin(&["events", "--app-id", APP_ID, "--channel", "before"]);
+    assert!(
+        status == Some(0) && text.contains("channel.occupied channel_id=before") && !text.contains("room"),
+        "{text}"
+    );
+    let (status, _, error) = world.admin(&["tap", "--app-id", APP_ID]);
+    assert!(status == Some(2) && error.contains("--user"), "{error}");
+}
+
+#[test]
+fn a_webhook_is_seen_and_tried_out() {
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    // It takes what it gets first, and then nothing.
+    let answers = std::thread::spawn(move || {
+        for status in ["204 No Content", "500 Internal Server Error"] {
+            let (mut stream, _) = receiver.accept().unwrap();
+            let mut request = Vec::new();
+            let mut part = [0; 4096];
+            while !String::from_utf8_lossy(&request).contains("webhook.test") {
+                let read = stream.read(&mut part).unwrap();
+                assert!(read > 0);
+                request.extend_from_slice(&part[..read]);
+            }
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        }
+    });
+    let webhook = format!(
+        "[[project.webhook]]\nname = \"billing\"\nurl = \"http://{address}/\"\nallow_private = true\n\
+         types = [\"user.banned\"]\nsecrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]\n"
+    );
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", &webhook);
+    let call = |args: &[&str]| world.admin(&[args, &["--app-id", APP_ID]].concat());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let (status, text, error) = loop {
+        let listed = call(&["webhooks"]);
+        if !listed.1.contains("state=elsewhere") || std::time::Instant::now() > deadline {
+            break listed;
+        }
+    };
+    assert_eq!(status, Some(0), "{error}");
+    for part in ["name=billing", "state=working", "pending=0", "lag_ms=0"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let (status, text, error) = call(&["test-webhook", "billing"]);
+    assert!(status == Some(0) && text.contains("taken=true"), "{text}{error}");
+    let (status, text, error) = call(&["test-webhook", "billing"]);
+    assert!(status == Some(1) && text.contains("500") && error.contains("did not take"), "{text}{error}");
+    answers.join().unwrap();
+    let (status, text, error) = call(&["replay-webhook", "billing", "--since", "2026-01-01T00:00:00Z"]);
+    assert!(status == Some(0) && text.contains("after="), "{text}{error}");
+    let (status, text, error) = call(&["enable-webhook", "billing"]);
+    assert!(status == Some(0) && text.contains("done=false"), "{text}{error}");
+    let (status, _, error) = call(&["test-webhook", "other"]);
+    assert!(status == Some(1) && error.contains("no such webhook"), "{error}");
+    world.server.signal("TERM");
+    let (_, _, log) = world.server.end();
+    assert!(log.contains("action=\"test_webhook\"") || log.contains("test_webhook"), "{log}");
+}

@@ -3,8 +3,9 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
 use crate::support::{APP_ID, CERTIFICATE, Running, SECURE_APP_ID, Server, command, rtm};
@@ -29,6 +30,33 @@ fn it_says_where_it_listens_and_ends_well_on_both_signals() {
         bob.signal("INT");
         assert_eq!(bob.end().0.code(), Some(0));
     }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    // It would go on accepting for an hour.
+    let config = format!("listen = \"127.0.0.1:0\"\ndrain_delay = \"1h\"\n[[project]]\napp_id = \"{APP_ID}\"\n");
+    fs::write(&file, config).unwrap();
+    let mut running = Running::new(&["serve", "--config", file.to_str().unwrap()]);
+    let address = running.line().unwrap().strip_prefix("listening on ").unwrap().to_owned();
+    running.signal("TERM");
+    let ready = || {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !ready().starts_with("HTTP/1.1 503") {
+        assert!(Instant::now() < deadline, "it does not say that it goes down");
+    }
+    running.signal("TERM");
+    let (status, _, stderr) = running.end();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("stopped by a second signal"), "{stderr}");
 }
 
 #[test]

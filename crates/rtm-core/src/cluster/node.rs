@@ -106,6 +106,12 @@ impl Node {
         self.membership.standing(now)
     }
 
+    /// When the last renewal of its lease was sent that was acknowledged.
+    #[must_use]
+    pub fn renewed_at(&self) -> Option<Instant> {
+        self.membership.renewed_at()
+    }
+
     /// Until when it is certain to be a [`Member`](Standing::Member), as far as it is known at `now`.
     #[must_use]
     pub fn certain_until(&self, now: Now) -> Option<Instant> {

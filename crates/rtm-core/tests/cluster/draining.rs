@@ -4,6 +4,7 @@ use rtm_codec::{
     Answer, AttributeKey, CloseReason, Event, GetUserAttributes, PeerOnlineState, Resumption, SendOutcome,
     SetLocalUserAttributes, SubscribePeersOnlineStatus, Text, Wire,
 };
+use rtm_core::MoveResult;
 
 use crate::harness::*;
 
@@ -54,6 +55,9 @@ fn nobody_notices_that_a_node_is_drained() {
         come_back(&mut world, &mut clients, 2);
         assert!(number < 60, "{:?}", world.cores[0].remaining());
     }
+    let moves = |node: usize, wanted| world.cores[node].counters().moves().find(|(it, _)| *it == wanted).unwrap().1;
+    assert_eq!((moves(0, MoveResult::Given), moves(2, MoveResult::Taken)), (3, 3), "three of six were there");
+    assert_eq!((moves(0, MoveResult::Lost), moves(2, MoveResult::Lost)), (0, 0));
     world.leave_view(0);
     world.advance(secs(40));
     let texts: Vec<String> = (1..=number).map(|number| number.to_string()).collect();

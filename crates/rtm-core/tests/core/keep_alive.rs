@@ -1,6 +1,6 @@
 //! What a client is shown of the server's being there, beside the answers to its pings.
 
-use rtm_codec::{GetChannelMemberCount, KeepAlive, Login};
+use rtm_codec::{ClientFrame, GetChannelMemberCount, KeepAlive, Login};
 
 use crate::harness::*;
 
@@ -31,6 +31,23 @@ fn a_client_that_the_server_pings_is_shown_nothing_besides() {
     let alice = world.login_with(Login { keep_alive, ..login_of("alice") });
     assert_eq!(uploads(&mut world, alice, 30_000), 0);
     assert!(world.pings(alice) >= 2);
+}
+
+#[test]
+fn the_way_to_a_client_that_the_server_pings_is_measured() {
+    let mut world = World::new();
+    let keep_alive = KeepAlive::Server { interval_ms: 10_000 };
+    let alice = world.login_with(Login { keep_alive, ..login_of("alice") });
+    world.silence(alice);
+    world.advance(millis(10_000));
+    assert_eq!(world.pings(alice), 1);
+    world.advance(millis(70));
+    world.frame(alice, ClientFrame::Pong);
+    let pings = world.core.counters().pings();
+    assert_eq!((pings.sum(), pings.counts().iter().sum::<u64>()), (70_000, 1));
+    let bob = world.login("bob");
+    world.frame(bob, ClientFrame::Pong);
+    assert_eq!(world.core.counters().pings().counts().iter().sum::<u64>(), 1, "one that pings itself is not measured");
 }
 
 #[test]
@@ -67,7 +84,7 @@ fn a_client_that_pings_in_time_is_answered_that_and_no_more() {
     world.stop_acks(bob);
     world.silence(alice);
     for number in 1..=5 {
-        world.frame(alice, rtm_codec::ClientFrame::Ping);
+        world.frame(alice, ClientFrame::Ping);
         world.advance(millis(900));
         world.bytes(alice);
         world.advance(millis(1_000));

@@ -5,6 +5,7 @@ use rtm_codec::{
     QueryPeersOnlineStatus, RequestId, Resumption, SendChannelMessage, SendMessageToPeer, SendOutcome, Seq,
     SubscribePeersOnlineStatus,
 };
+use rtm_core::GapReason;
 
 use crate::harness::*;
 
@@ -139,6 +140,7 @@ fn after_30_s_a_user_has_left_its_channels_and_is_told_of_the_gap() {
     let events = world.events(again);
     assert_eq!(names(&events), ["ChannelMessage", "Gap"]);
     assert_eq!(events[1], Event::Gap { channel_id: Some(room("r")), lost: None });
+    assert_eq!(gaps(&world), [(GapReason::Lapsed, 1)]);
     assert!(world.call(again, GetMembers { channel_id: room("r") }).is_err());
     world.call(again, JoinChannel { channel_id: room("r") }).unwrap();
     assert!(names(&world.events(bob)).contains(&"MemberJoined".to_owned()));
@@ -206,6 +208,11 @@ fn a_client_that_is_silent_for_30_s_is_closed_and_lapsed() {
     assert_eq!(world.call(bob, query).unwrap()[0].1, PeerOnlineState::Offline);
 }
 
+/// The gaps that clients were told of.
+fn gaps(world: &World) -> Vec<(GapReason, u64)> {
+    world.core.counters().gaps().filter(|(_, count)| *count > 0).collect()
+}
+
 #[test]
 fn the_2_minutes_count_from_the_last_sign_of_life() {
     let mut world = World::new();
@@ -215,6 +222,9 @@ fn the_2_minutes_count_from_the_last_sign_of_life() {
     assert_eq!(world.core.stats().sessions, 1);
     world.advance(millis(1));
     assert_eq!(world.core.stats().sessions, 0);
+    // The client comes for it all the same, and is told that it is another one.
+    world.resume(alice);
+    assert_eq!(gaps(&world), [(GapReason::NewSession, 1)]);
 }
 
 #[test]
@@ -228,6 +238,7 @@ fn the_last_32_messages_of_each_channel_are_kept_and_the_others_are_told_of() {
     let again = world.resume(alice);
     let events = world.events(again);
     assert_eq!(events.len(), 32, "nothing is lost at the limit");
+    assert_eq!(gaps(&world), []);
     world.cut(again);
     for id in 101..=140 {
         say(&mut world, bob, id, &format!("m{id}"));
@@ -235,6 +246,7 @@ fn the_last_32_messages_of_each_channel_are_kept_and_the_others_are_told_of() {
     let again = world.resume(again);
     let events = world.events(again);
     assert_eq!(events[0], Event::Gap { channel_id: Some(room("r")), lost: Some(8) });
+    assert_eq!(gaps(&world), [(GapReason::Away, 1)]);
     let texts: Vec<_> = events[1..]
         .iter()
         .map(|event| match event {

@@ -65,7 +65,20 @@ impl Audit {
 }
 
 /// All that operators do and is written down.
-const ACTIONS: [&str; 10] =
-    ["drain", "reload", "log_level", "kick", "ban", "unban", "revoke_tokens", "delete_data", "send", "read_history"];
+const ACTIONS: [&str; 13] = [
+    "drain",
+    "reload",
+    "log_level",
+    "kick",
+    "ban",
+    "unban",
+    "revoke_tokens",
+    "delete_data",
+    "send",
+    "read_history",
+    "replay_webhook",
+    "enable_webhook",
+    "test_webhook",
+];
 /// How many changes can be read; the log has all.
 const ENTRIES: usize = 1024;

@@ -12,6 +12,7 @@ use axum::{
     },
 };
 use futures::stream;
+use rtm_codec::{ChannelId, InvalidId, UserId};
 use rtm_core::{EventTypes, NumberedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -23,12 +24,17 @@ use super::{
     answers::{ApiError, Checked},
     config::AdminRole,
 };
-use crate::events::{EventReader, data, time};
+use crate::events::{EventReader, Subject, data, last_number, time};
 
 /// What is read.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     after: Option<u64>,
+    /// Only what happens from now on, unless `after` says otherwise.
+    #[serde(default)]
+    live: bool,
+    user_id: Option<String>,
+    channel_id: Option<String>,
     types: Option<String>,
     limit: Option<usize>,
     wait: Option<String>,
@@ -60,18 +66,26 @@ pub(super) async fn read(
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
     let types = types(wanted.types.as_deref())?;
     let wait = wait(wanted.wait.as_deref())?;
+    let subject = subject(wanted.user_id.as_deref(), wanted.channel_id.as_deref())?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_stream = text(header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream"));
     let read_before = |id: &str| id.parse().map_err(|_| ApiError::bad_request("Last-Event-ID is not one of ours"));
     let last = text("last-event-id").filter(|_| is_stream).map(read_before).transpose()?;
     // A browser that comes back asks with what it has, behind the address that it began with.
-    let mut reader = EventReader::new(project, last.or(wanted.after), types);
     let place = match is_stream || !wait.is_zero() {
         false => None,
         true => Some(Arc::clone(&admin.readers).try_acquire_owned().map_err(|_| {
             ApiError::too_often(format!("{READERS} readers wait for events already: so many are served at once"))
         })?),
     };
+    let mut after = last.or(wanted.after);
+    if wanted.live && after.is_none() {
+        if !project.look(|core, _, _| core.config().events.enabled) {
+            return Err(ApiError::unavailable("the project has no log of events ([events] enabled)"));
+        }
+        after = Some(last_number(&project).await.map_err(|refusal| unreadable(&refusal))?);
+    }
+    let mut reader = EventReader::new(project, after, types).about(subject);
     if is_stream {
         return Ok(stream(reader, app_id, place).into_response());
     }
@@ -118,6 +132,17 @@ fn types(words: Option<&str>) -> Result<EventTypes, ApiError> {
         Some(more) => Ok(types.or(more)),
         None => Err(ApiError::bad_request(format!("no type of events is called {word:?}"))),
     })
+}
+
+/// Whose events are wanted.
+fn subject(user_id: Option<&str>, channel_id: Option<&str>) -> Result<Subject, ApiError> {
+    let invalid = |error: InvalidId| ApiError::bad_request(error.to_string());
+    match (user_id, channel_id) {
+        (None, None) => Ok(Subject::All),
+        (Some(user_id), None) => UserId::new(user_id).map(Subject::User).map_err(invalid),
+        (None, Some(channel_id)) => ChannelId::new(channel_id).map(Subject::Channel).map_err(invalid),
+        _ => Err(ApiError::bad_request("either user_id or channel_id is taken, not both")),
+    }
 }
 
 /// A time such as `30s`, or a number of seconds.

@@ -11,18 +11,24 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use rtm_codec::{AppId, SendOutcome, Wire};
+#[cfg(feature = "cluster")]
+use rtm_core::MoveResult;
 use rtm_core::store::BackendStats;
 use rtm_core::{Census, Counters, EventFigures, Histogram, Quotas, Stats};
 use tokio::{task::yield_now, time::timeout};
 
 use super::{
     Admin,
+    log::LogControl,
     page::{Labels, Page},
     process,
 };
+#[cfg(feature = "cluster")]
+use crate::clock::instant;
 use crate::{
     peers::End,
     project::{LockTimes, Project},
+    tls::Tls,
 };
 
 pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
@@ -33,10 +39,13 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) ->
     add_projects(&mut page, &projects);
     admin.add_store(&mut page, kept, &projects);
     admin.add_calls(&mut page);
+    admin.add_back_ends(&mut page);
+    admin.add_certificates(&mut page);
     #[cfg(feature = "cluster")]
     if let Some(cluster) = admin.cluster.get() {
         let is_isolated = admin.shared.is_serving() && !admin.shared.is_certain.load(Ordering::Relaxed);
-        add_cluster(&mut page, &cluster.get(), is_isolated);
+        let lease_age = cluster.renewed_at().map(|at| instant().saturating_duration_since(at));
+        add_cluster(&mut page, &cluster.get(), lease_age, is_isolated, &projects);
     }
     process::add_to(&mut page);
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
@@ -57,6 +66,8 @@ pub(super) struct Look {
     by_wire: [(Wire, usize); 2],
     by_end: Vec<(End, u64)>,
     lasted: Histogram,
+    logins: Histogram,
+    traffic: [(Wire, [u64; 2]); 2],
     refused_logins: u64,
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
@@ -91,6 +102,8 @@ impl Admin {
                 by_wire: peers.by_wire(),
                 by_end: peers.by_end().collect(),
                 lasted: peers.lasted(),
+                logins: peers.logins(),
+                traffic: peers.traffic(),
                 refused_logins: 0,
                 event_log: core.event_figures(),
                 cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
@@ -180,8 +193,37 @@ impl Admin {
         );
     }
 
-    /// What back ends and operators call.
+    fn add_certificates(&self, page: &mut Page) {
+        let listeners = [("public", self.shared.tls.as_ref()), ("admin", self.reloader.admin.tls.as_ref())];
+        let certificates = listeners.into_iter().flat_map(|(listener, tls)| {
+            let ends = tls.map(Tls::ends).unwrap_or_default().into_iter();
+            ends.map(move |(file, end)| (vec![("listener", listener.to_owned()), ("certificate", file)], end as f64))
+        });
+        page.gauge(
+            "rtm_tls_certificate_not_after_timestamp_seconds",
+            "When a certificate ends, since the Unix epoch",
+            certificates,
+        );
+    }
+
+    /// What clients, back ends and operators call.
     fn add_calls(&self, page: &mut Page) {
+        page.histogram(
+            "rtm_call_duration_seconds",
+            "From a call of a client until its answer; of messages one in sixteen",
+            MICRO,
+            self.shared
+                .call_times
+                .all()
+                .into_iter()
+                .map(|(call, times)| (vec![("op", snake_case(call.as_str()))], times)),
+        );
+        let logged = self.log.as_ref().map(LogControl::counts).cloned().unwrap_or_default();
+        page.counter(
+            "rtm_log_messages",
+            "Warnings and errors in the log",
+            logged.all().map(|(level, count)| (vec![("level", level.to_owned())], count as f64)),
+        );
         let actions = self.audit.counts().map(|(action, count)| (vec![("action", action.to_owned())], count as f64));
         page.counter("rtm_admin_actions", "What operators did, as the audit log has it", actions);
         #[cfg(feature = "rest")]
@@ -248,6 +290,37 @@ fn add_projects(page: &mut Page, all: &[Look]) {
             .flat_map(|it| it.counters.logins().map(|(result, n)| labelled(it, "result", result.as_str(), n as f64))),
     );
     page.counter("rtm_logins_refused", "Refused logins of either wire", per(all, |it| it.refused_logins));
+    page.histogram(
+        "rtm_login_duration_seconds",
+        "From a login until its answer, with what a hook took for it",
+        MICRO,
+        all.iter().map(|it| (app(it), it.logins)),
+    );
+    page.counter(
+        "rtm_wire_bytes",
+        "What was read from the connections of clients, and written to them, inside TLS",
+        all.iter().flat_map(|it| {
+            let both =
+                it.traffic.into_iter().flat_map(|(wire, [read, written])| [(wire, "in", read), (wire, "out", written)]);
+            both.map(|(wire, direction, bytes)| {
+                let mut labels = app(it);
+                labels.extend([("wire", wire.to_string()), ("direction", direction.to_owned())]);
+                (labels, bytes as f64)
+            })
+        }),
+    );
+    page.histogram(
+        "rtm_ping_rtt_seconds",
+        "How long clients took to answer a ping of the server, which pings those on the vendor's wire",
+        MICRO,
+        all.iter().map(|it| (app(it), *it.counters.pings())),
+    );
+    page.counter(
+        "rtm_gaps",
+        "Gaps that clients were told of, one for each client and channel",
+        all.iter()
+            .flat_map(|it| it.counters.gaps().map(|(reason, n)| labelled(it, "reason", reason.as_str(), n as f64))),
+    );
     page.gauge(
         "rtm_sessions",
         "Sessions, by how others see their users",
@@ -374,7 +447,27 @@ fn add_projects(page: &mut Page, all: &[Look]) {
 }
 
 #[cfg(feature = "cluster")]
-fn add_cluster(page: &mut Page, figures: &crate::cluster::ClusterFigures, is_isolated: bool) {
+fn add_cluster(
+    page: &mut Page,
+    figures: &crate::cluster::ClusterFigures,
+    lease_age: Option<Duration>,
+    is_isolated: bool,
+    projects: &[Look],
+) {
+    page.gauge(
+        "rtm_cluster_lease_age_seconds",
+        "Since this node sent the last renewal of its lease that was acknowledged",
+        lease_age.map(|age| one(age.as_secs_f64())),
+    );
+    let mut moves: Vec<(MoveResult, u64)> = MoveResult::ALL.into_iter().map(|result| (result, 0)).collect();
+    for (place, (_, count)) in projects.iter().flat_map(|it| it.counters.moves().enumerate()) {
+        moves[place].1 += count;
+    }
+    page.counter(
+        "rtm_cluster_sessions_moved",
+        "Sessions that went from node to node, as this one has seen it",
+        moves.into_iter().map(|(result, count)| (vec![("result", result.as_str().to_owned())], count as f64)),
+    );
     page.gauge("rtm_cluster_epoch", "The number of the view that this node knows", [one(figures.epoch)]);
     page.gauge(
         "rtm_cluster_nodes",

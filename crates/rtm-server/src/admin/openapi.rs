@@ -107,14 +107,21 @@ calls! {
     get "/projects/{app_id}/bans" actions::restrictions, "bans", Read, "Who is banned or has revoked tokens", (PAGE), (&[]),
         Answer::List(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
     get "/projects/{app_id}/events" events::read, "events", Read, "What happened, from the event log; as server-sent events where these are asked for",
-        (&[("after?", Number), ("types?", Text), ("limit?", Number), ("wait?", Text)]), (&[]),
+        (&[("after?", Number), ("live?", Flag), ("user_id?", Text), ("channel_id?", Text), ("types?", Text), ("limit?", Number), ("wait?", Text)]), (&[]),
         Answer::One(&[("events", Items(&[("seq", Number), ("type", Text), ("time", Time), ("app_id", Text), ("data", Any)])), ("next", Number)]);
     #[cfg(feature = "webhooks")]
     get "/projects/{app_id}/webhooks" webhooks::list, "webhooks", Read, "The webhooks, and how far each is", (&[]), (&[]),
-        Answer::List(&[("name", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
+        Answer::List(&[("name", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("pending", Number), ("lag_ms", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
     #[cfg(feature = "webhooks")]
     post "/projects/{app_id}/webhooks/{name}/replay" webhooks::replay, "replay_webhook", Operate, "Tells a webhook events once more",
         (&[]), (&[("after?", Number), ("time?", Time)]), Answer::One(&[("after", Number)]);
+    #[cfg(feature = "webhooks")]
+    post "/projects/{app_id}/webhooks/{name}/test" webhooks::test, "test_webhook", Operate,
+        "Sends a webhook an event of the type webhook.test, and says what became of it",
+        (&[]), (&[]), Answer::One(&[("taken", Flag), ("answer", Text), ("took_ms", Number)]);
+    #[cfg(feature = "webhooks")]
+    post "/projects/{app_id}/webhooks/{name}/enable" webhooks::enable, "enable_webhook", Operate,
+        "Tells a webhook events again that said that it is gone", (&[]), (&[]), Answer::One(DONE);
     post "/projects/{app_id}/revoke-tokens" actions::revoke_all_tokens, "revoke_all_tokens", Admin,
         "Revokes the tokens of all users that were issued before a time", (&[]), (REVOKE), Answer::One(REVOKED);
     get "/projects/{app_id}/users/{user_id}" users::user, "user", Read, "A user: session, channels, attributes, bans",

@@ -1,6 +1,9 @@
 //! The calls of the API on the endpoints that are told what happens.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     Extension, Json,
@@ -12,12 +15,17 @@ use serde::{Deserialize, Serialize};
 use super::{
     Admin,
     access::Caller,
+    actions::Done,
     answers::{ApiError, Checked, List, rfc3339},
     config::AdminRole,
 };
 use crate::{
     events::number_before,
-    webhooks::worker::{Order, Webhook},
+    project::Project,
+    webhooks::{
+        deliveries::Health,
+        worker::{Order, Tried, Webhook},
+    },
 };
 
 #[derive(Debug, Serialize)]
@@ -29,6 +37,10 @@ pub(super) struct WebhookAnswer {
     settled: u64,
     read: u64,
     events: u64,
+    /// How many events wait to be taken, as far as the log was read.
+    pending: usize,
+    /// How long ago the oldest of them happened.
+    lag_ms: u64,
     failures: u64,
     last_failure: Option<Failure>,
 }
@@ -45,6 +57,13 @@ struct Failure {
 pub(super) struct From {
     after: Option<u64>,
     time: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct TestAnswer {
+    taken: bool,
+    answer: String,
+    took_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,13 +89,8 @@ pub(super) async fn replay(
     Checked(Json(from)): Checked<Json<From>>,
 ) -> Result<Json<ReplayAnswer>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
-    let live = admin.shared.live();
-    let mut all = live.webhooks.get(project.app_id()).into_iter().flatten();
-    let webhook = all.find(|webhook| webhook.config.name == name);
-    let webhook = webhook.ok_or_else(|| ApiError::not_found("there is no such webhook"))?;
-    if webhook.status().health.is_none() {
-        return Err(ApiError::unavailable("another node tells this endpoint, or this one does not yet"));
-    }
+    let webhook = find(&admin, &project, &name)?;
+    check_is_here(&webhook)?;
     let settled = webhook.status().settled_to;
     let after = match from {
         From { after: Some(after), time: None } if after > settled => {
@@ -87,7 +101,7 @@ pub(super) async fn replay(
         From { after: None, time: Some(time) } => {
             let time =
                 parse_rfc3339(&time).map_err(|_| ApiError::bad_request("time is one such as 2026-11-29T06:00:00Z"))?;
-            let ms = time.duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+            let ms = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
             let before = number_before(&project, ms.try_into().unwrap_or(u64::MAX)).await;
             // What it has yet to get it gets anyway.
             before.map_err(|refusal| ApiError::unavailable(&refusal.to_string()))?.min(settled)
@@ -95,12 +109,59 @@ pub(super) async fn replay(
         _ => return Err(ApiError::bad_request("either after or time is needed")),
     };
     webhook.order(Order::Replay { after });
-    admin.audit.record(&caller, "replay", format!("{app_id}/{name} after {after}"));
+    admin.audit.record(&caller, "replay_webhook", format!("{app_id}/{name} after {after}"));
     Ok(Json(ReplayAnswer { after }))
+}
+
+/// Sends an endpoint an event that means nothing, and says what became of it.
+pub(super) async fn test(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Path((app_id, name))): Checked<Path<(String, String)>>,
+) -> Result<Json<TestAnswer>, ApiError> {
+    let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
+    let webhook = find(&admin, &project, &name)?;
+    admin.audit.record(&caller, "test_webhook", format!("{app_id}/{name}"));
+    let Tried { is_taken, what, took } = webhook.try_out().await;
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    Ok(Json(TestAnswer { taken: is_taken, answer: what, took_ms }))
+}
+
+/// Has an endpoint get events again that said that it wants no more.
+pub(super) async fn enable(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Path((app_id, name))): Checked<Path<(String, String)>>,
+) -> Result<Json<Done>, ApiError> {
+    let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
+    let webhook = find(&admin, &project, &name)?;
+    check_is_here(&webhook)?;
+    let done = webhook.status().health.is_some_and(Health::is_gone);
+    if done {
+        webhook.order(Order::Enable);
+        admin.audit.record(&caller, "enable_webhook", format!("{app_id}/{name}"));
+    }
+    Ok(Json(Done { done }))
+}
+
+fn find(admin: &Admin, project: &Project, name: &str) -> Result<Arc<Webhook>, ApiError> {
+    let live = admin.shared.live();
+    let mut all = live.webhooks.get(project.app_id()).into_iter().flatten();
+    let webhook = all.find(|webhook| webhook.config.name == name);
+    webhook.cloned().ok_or_else(|| ApiError::not_found("there is no such webhook"))
+}
+
+fn check_is_here(webhook: &Webhook) -> Result<(), ApiError> {
+    match webhook.status().health {
+        Some(_) => Ok(()),
+        None => Err(ApiError::unavailable("another node tells this endpoint, or this one does not yet")),
+    }
 }
 
 fn answer(webhook: &Arc<Webhook>) -> WebhookAnswer {
     let status = webhook.status();
+    let (pending, oldest) = status.pending;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     WebhookAnswer {
         name: webhook.config.name.clone(),
         url: webhook.config.target.url.clone(),
@@ -108,6 +169,8 @@ fn answer(webhook: &Arc<Webhook>) -> WebhookAnswer {
         settled: status.settled_to,
         read: status.read_to,
         events: status.taken,
+        pending,
+        lag_ms: oldest.map_or(0, |oldest| now.saturating_sub(oldest)),
         failures: status.failures,
         last_failure: status.last_failure.map(|(time, what)| Failure { time: rfc3339(time), what }),
     }

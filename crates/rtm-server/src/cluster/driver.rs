@@ -138,6 +138,8 @@ pub(crate) struct Driver {
     said: BTreeMap<NodeName, (String, usize)>,
     /// How many parcels were sent and came.
     parcels: [u64; 2],
+    /// The last acknowledged renewal of the lease, as those know who look.
+    renewed_at: Option<Instant>,
     served: Served,
     /// Projects that were added, until all members serve them, with whether what the store has of them is read.
     unopened: BTreeMap<AppId, bool>,
@@ -189,6 +191,7 @@ impl Driver {
             addresses: BTreeMap::new(),
             said: BTreeMap::new(),
             parcels: [0; 2],
+            renewed_at: None,
             served,
             unopened: BTreeMap::new(),
             told_to_wait: BTreeMap::new(),
@@ -391,6 +394,11 @@ impl Driver {
         self.look_at_the_boot_clock(time);
         if self.gear.node.next_timeout().is_some_and(|at| at <= time.instant) {
             self.gear.node.handle_timeout(time);
+        }
+        let renewed_at = self.gear.node.renewed_at();
+        if renewed_at != self.renewed_at {
+            self.renewed_at = renewed_at;
+            self.gear.figures.set_renewed_at(renewed_at);
         }
         self.say_about(time);
         self.say_that_it_waits(time);

@@ -1,12 +1,17 @@
 //! What a node says of its cluster for metrics: written now and then by its driver.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use rtm_core::cluster::Role;
 
 /// The figures at the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
+    /// When the last renewal of the node's lease was sent that was acknowledged.
+    renewed_at: Mutex<Option<Instant>>,
     figures: Mutex<ClusterFigures>,
     nodes: Mutex<ClusterNodes>,
 }
@@ -44,6 +49,16 @@ pub(crate) struct ClusterFigures {
 }
 
 impl Figures {
+    /// When the last renewal of the node's lease was sent that was acknowledged, if it has one.
+    #[cfg(feature = "admin")]
+    pub(crate) fn renewed_at(&self) -> Option<Instant> {
+        *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_renewed_at(&self, at: Option<Instant>) {
+        *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
     #[cfg(feature = "admin")]
     pub(crate) fn get(&self) -> ClusterFigures {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner)

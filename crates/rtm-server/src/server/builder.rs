@@ -29,6 +29,8 @@ use super::{
 };
 #[cfg(feature = "admin")]
 use crate::admin::{Admin, AdminListener, keys::AdminKeys};
+#[cfg(feature = "admin")]
+use crate::call_times::CallTimes;
 #[cfg(feature = "cluster")]
 use crate::cluster::{Mail, store::NodeStore};
 #[cfg(feature = "rest")]
@@ -40,6 +42,7 @@ use crate::{
     bind,
     config::{Advertise, ListenerConfig, ServerConfig},
     error::ServerError,
+    gate::Judges,
     listener::{self, Door},
     live::Live,
     memory,
@@ -243,7 +246,7 @@ impl ServerBuilder {
             projects.insert(project.app_id.clone(), Arc::new(workers));
         }
 
-        let judges = judges(&config).await?;
+        let judges = judges(&config, &Judges::new()).await?;
         #[cfg(feature = "webhooks")]
         let (endpoints, webhooks) = {
             let mut endpoints = Endpoints::default();
@@ -280,6 +283,8 @@ impl ServerBuilder {
             has_no_descriptors: AtomicBool::new(false),
             found_full: AtomicU64::new(0),
             tls: tls.clone(),
+            #[cfg(feature = "admin")]
+            call_times: CallTimes::default(),
         });
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
         let listen = |(listener, (_, accepted)): (Socket, &(SocketAddr, Arc<AtomicU64>))| {

@@ -191,10 +191,10 @@ impl Reloader {
         let tls = read(config.tls.as_ref().filter(|_| self.shared.tls.is_some())).await?;
         #[cfg(feature = "admin")]
         let admin_tls = read(config.admin.tls.as_ref().filter(|_| self.admin.tls.is_some())).await?;
-        let judges = judges(&config).await?;
+        let before = self.shared.live();
+        let judges = judges(&config, &before.judges).await?;
         #[cfg(feature = "webhooks")]
         let webhooks = Endpoints::prepare(config.hooks.clone()).await?;
-        let before = self.shared.live();
         let mut added: Vec<(AppId, Vec<Core>)> = Vec::new();
         for project in config.projects.iter().filter(|project| !before.projects.contains_key(&project.app_id)) {
             let cores = state.premises.open(project).await.map_err(ServerError::from)?;

@@ -3,11 +3,12 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, UserId};
 
-use super::{CODE_REFUSED, Handed, MESSAGE_BYTES, Phase, Socket};
+use super::{CODE_REFUSED, Handed, Judged, MESSAGE_BYTES, Phase, Socket, Visitor};
 use crate::{
     clock::instant,
     gate::{Decision, Gate, denied},
@@ -66,13 +67,14 @@ impl Socket {
             let live = self.shared.live();
             let judge = live.judges.get(&login.app_id).filter(|judge| judge.judges_logins());
             match judge {
-                None => return self.hand_over(project, login),
+                None => return self.hand_over(project, login, instant()),
                 // Nobody is asked about those who have no good token.
                 Some(judge) => match project.check_login(&login) {
                     Ok(()) => {
                         let address = self.guest.remote.address.map(|address| address.ip());
                         let verdict = judge.judge_login(&login, address);
-                        self.phase = Phase::Judged { login, verdict };
+                        let traffic = self.traffic().map(|traffic| *traffic).unwrap_or_default();
+                        self.phase = Phase::Judged(Box::new(Judged { login, verdict, since: instant(), traffic }));
                         return;
                     }
                     Err(refusal) => refusal,
@@ -86,12 +88,12 @@ impl Socket {
 
     /// Goes on with a login about which somebody outside has decided.
     pub(super) fn look_at_verdict(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
-        let Phase::Judged { login, verdict } = &mut self.phase else { return };
-        let Poll::Ready(decision) = verdict.as_mut().poll(cx) else { return };
-        let login = login.clone();
+        let Phase::Judged(judged) = &mut self.phase else { return };
+        let Poll::Ready(decision) = judged.verdict.as_mut().poll(cx) else { return };
+        let (login, since) = (judged.login.clone(), judged.since);
         let project = self.shared.project(&login.app_id, login.user_id.as_ref());
         match (project, decision) {
-            (Some(project), Decision::Allow | Decision::Text(_)) => self.hand_over(&project, login),
+            (Some(project), Decision::Allow | Decision::Text(_)) => self.hand_over(&project, login, since),
             (project, Decision::Deny(reason)) => {
                 self.refuse_login(project.as_deref(), Some(&login), denied(ErrorKind::NotAuthorized, &reason), scratch);
             }
@@ -104,16 +106,18 @@ impl Socket {
     }
 
     /// Gives a login to its project, whose core decides.
-    fn hand_over(&mut self, project: &Arc<Project>, login: Box<Login>) {
+    fn hand_over(&mut self, project: &Arc<Project>, login: Box<Login>, since: Instant) {
         let address = self.guest.remote.address;
         let ip = address.map(|address| address.ip());
         let judge = self.shared.live().judges.get(&login.app_id).cloned();
         self.gate = judge.map(|judge| Box::new(Gate::new(judge, login.user_id.clone(), ip)));
-        let user = login.user_id.clone().map(Box::new);
-        let conn = project.connect(login, address, self.wire.wire());
+        let visitor = Some(Box::new(Visitor { user: login.user_id.clone(), since }));
+        let (wire, traffic) = (self.wire.wire(), self.traffic().map(|traffic| *traffic).unwrap_or_default());
+        let conn = project.connect(login, address, wire);
         // There is the answer to take.
         self.more = true;
-        self.phase = Phase::Handed(Handed { project: Arc::clone(project), conn, user, end: End::Gone });
+        self.phase =
+            Phase::Handed(Handed { project: Arc::clone(project), conn, visitor, wire, end: End::Gone, traffic });
         self.timer = None;
         self.websocket.set_max_message(MESSAGE_BYTES);
     }
@@ -144,15 +148,16 @@ impl Socket {
         if let (Some(gate), ServerFrame::Welcome(welcome)) = (&mut self.gate, answer) {
             gate.set_user(&welcome.user_id);
         }
-        let user = handed.user.take();
-        match answer {
-            ServerFrame::Refused(refusal) => {
-                let user_id = user.as_deref().map(UserId::as_str);
-                login_refused(&self.shared, &self.guest, Some(&handed.project), user_id, refusal);
-            }
-            #[cfg(feature = "admin")]
-            ServerFrame::Welcome(welcome) => handed.project.logged_in(handed.conn, welcome.user_id.clone()),
-            _ => {}
+        let Some(visitor) = handed.visitor.take() else { return };
+        #[cfg(feature = "admin")]
+        {
+            let welcomed = if let ServerFrame::Welcome(welcome) = answer { Some(&welcome.user_id) } else { None };
+            let took = instant().saturating_duration_since(visitor.since);
+            handed.project.login_answered(handed.conn, took, welcomed);
+        }
+        if let ServerFrame::Refused(refusal) = answer {
+            let user_id = visitor.user.as_ref().map(UserId::as_str);
+            login_refused(&self.shared, &self.guest, Some(&handed.project), user_id, refusal);
         }
     }
 }

@@ -37,7 +37,8 @@ struct Standard<'a> {
     r#type: &'static str,
     timestamp: String,
     app_id: &'a str,
-    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
     data: Map<String, Value>,
 }
 
@@ -50,7 +51,8 @@ struct CloudEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     time: String,
-    sequence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<String>,
     datacontenttype: &'static str,
     data: Map<String, Value>,
 }
@@ -82,23 +84,48 @@ impl Writer {
         };
         let keys = [key(1, &user), key(2, &channel)];
         let (r#type, timestamp) = (event.logged.event.event_type().name(), time(event.logged.time));
-        let body = match self.format {
+        let subject = channel.map(|id| format!("channels/{id}")).or_else(|| user.map(|id| format!("users/{id}")));
+        let id = format!("{}-{}", self.app_id, event.seq);
+        let body = self.written(Some(event.seq), &id, r#type, timestamp, subject, data)?;
+        Some(Event { seq: event.seq, time: event.logged.time, keys, body })
+    }
+
+    /// A request with this id and one event that tells an endpoint nothing, as all others are written.
+    #[cfg(feature = "admin")]
+    pub(super) fn test(&self, id: &str, webhook: &str, now: u64) -> Option<Body> {
+        let data = Map::from_iter([("webhook".to_owned(), Value::from(webhook))]);
+        let body = self.written(None, id, TEST, time(now), None, data)?;
+        let event = Event { seq: 0, time: now, keys: [None, None], body };
+        Some(Body { id: id.to_owned(), ..self.body(&[event])? })
+    }
+
+    /// The bytes of an event.
+    fn written(
+        &self,
+        seq: Option<u64>,
+        id: &str,
+        r#type: &'static str,
+        timestamp: String,
+        subject: Option<String>,
+        data: Map<String, Value>,
+    ) -> Option<Bytes> {
+        let written = match self.format {
             WebhookFormat::Standard => {
-                serde_json::to_vec(&Standard { r#type, timestamp, app_id: &self.app_id, seq: event.seq, data })
+                serde_json::to_vec(&Standard { r#type, timestamp, app_id: &self.app_id, seq, data })
             }
             WebhookFormat::CloudEvents => serde_json::to_vec(&CloudEvent {
                 specversion: "1.0",
-                id: format!("{}-{}", self.app_id, event.seq),
+                id: id.to_owned(),
                 source: format!("/projects/{}", self.app_id),
                 r#type,
-                subject: channel.map(|id| format!("channels/{id}")).or_else(|| user.map(|id| format!("users/{id}"))),
+                subject,
                 time: timestamp,
-                sequence: event.seq.to_string(),
+                sequence: seq.map(|seq| seq.to_string()),
                 datacontenttype: "application/json",
                 data,
             }),
         };
-        Some(Event { seq: event.seq, time: event.logged.time, keys, body: body.ok()?.into() })
+        written.ok().map(Bytes::from)
     }
 
     /// The request with these events, of which there is at least one.
@@ -131,5 +158,8 @@ impl Writer {
     }
 }
 
+/// The type of an event that only tries an endpoint out.
+#[cfg(feature = "admin")]
+const TEST: &str = "webhook.test";
 /// The type of a request with several events.
 const BATCH: &str = "rtm.batch";

@@ -100,7 +100,26 @@ struct Batch {
     is_hurried: bool,
 }
 
+impl Answer {
+    /// Its place among the names that metrics have of them.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Taken => 0,
+            Self::Refused => 1,
+            Self::Busy(_) => 2,
+            Self::Gone => 3,
+            Self::Failed => 4,
+        }
+    }
+}
+
 impl Health {
+    /// Whether the endpoint wants no more.
+    #[cfg(feature = "admin")]
+    pub(crate) fn is_gone(self) -> bool {
+        self == Self::Gone
+    }
+
     /// Its name, in small letters.
     #[cfg(feature = "admin")]
     pub(crate) fn as_str(self) -> &'static str {
@@ -150,6 +169,24 @@ impl Deliveries {
         }
         let open: usize = self.batches.values().map(|batch| batch.events.len()).sum();
         MOST_OPEN.saturating_sub(open + self.waiting.len())
+    }
+
+    /// How many events were read and are not settled, and when the oldest of them happened, in milliseconds since the Unix
+    /// epoch.
+    pub(crate) fn pending(&self) -> (usize, Option<u64>) {
+        let open = self.batches.values().flat_map(|batch| batch.events.first());
+        let oldest = open.chain(self.waiting.values().next().map(|(_, event)| event)).map(|event| event.time).min();
+        (self.batches.values().map(|batch| batch.events.len()).sum::<usize>() + self.waiting.len(), oldest)
+    }
+
+    /// The endpoint that wanted no more gets events again.
+    #[cfg(feature = "admin")]
+    pub(crate) fn enable(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_gone) {
+            for batch in self.batches.values_mut() {
+                batch.due = batch.due.map(|_| now);
+            }
+        }
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -452,6 +489,24 @@ mod tests {
         all.handle_answer(start, again.id, Answer::Gone);
         assert!(all.poll(start + Duration::from_secs(100 * HOUR)).is_none());
         assert_eq!((all.health(), all.room(), all.next_timeout(), all.settled_to()), (Health::Gone, 0, None, 0));
+    }
+
+    #[cfg(feature = "admin")]
+    #[test]
+    fn an_endpoint_that_wanted_no_more_goes_on_where_it_was_once_it_is_enabled() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=3).map(|seq| event(seq, seq, None)), 3);
+        let [first, second] = std::array::from_fn(|_| all.poll(start).unwrap());
+        all.handle_answer(start, first.id, Answer::Gone);
+        all.handle_answer(start, second.id, Answer::Taken);
+        assert_eq!((all.pending(), all.poll(start).is_none()), ((2, Some(1)), true));
+        all.enable(start);
+        let again = all.poll(start).unwrap();
+        assert_eq!((seqs(&again), again.attempt, all.health()), (vec![1], 1, Health::Retrying));
+        all.handle_answer(start, again.id, Answer::Taken);
+        let last = all.poll(start).unwrap();
+        all.handle_answer(start, last.id, Answer::Taken);
+        assert_eq!((all.health(), all.settled_to(), all.pending()), (Health::Working, 3, (0, None)));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -20,8 +21,9 @@ use super::{
     config::{Hook, HookConfig, HookKind, OnError},
 };
 use crate::{
+    clock::instant,
     error::ServerError,
-    gate::{Decision, Judge, Judges, Verdict},
+    gate::{Decision, Judge, Judges, Questions, Verdict},
     random::random_bytes,
     shared::Seldom,
 };
@@ -31,6 +33,8 @@ use crate::{
 pub(crate) struct Hooks {
     app_id: AppId,
     hooks: BTreeMap<HookKind, Arc<Asked>>,
+    /// What was asked so far, also before a reload.
+    figures: Questions,
     /// The numbers of questions begin with this: no other start has it.
     start: u64,
     questions: AtomicU64,
@@ -69,12 +73,15 @@ struct Reply {
     text: Option<String>,
 }
 
-/// Those who decide about what clients do, by project.
-pub(crate) async fn judges(configs: Vec<HookConfig>) -> Result<Judges, ServerError> {
+/// Those who decide about what clients do, by project. They go on counting where those before them did.
+pub(crate) async fn judges(configs: Vec<HookConfig>, before: &Judges) -> Result<Judges, ServerError> {
+    let figures: BTreeMap<AppId, Questions> =
+        before.iter().map(|(app_id, judge)| (app_id.clone(), judge.questions())).collect();
     let reading = tokio::task::spawn_blocking(move || {
         let asking = configs.into_iter().filter(|config| !config.hooks.is_empty());
         let judge = |HookConfig { app_id, hooks, .. }: HookConfig| {
-            let judge: Arc<dyn Judge> = Arc::new(Hooks::new(app_id.clone(), hooks)?);
+            let figures = figures.get(&app_id).cloned().unwrap_or_default();
+            let judge: Arc<dyn Judge> = Arc::new(Hooks::new(app_id.clone(), hooks, figures)?);
             Ok((app_id, judge))
         };
         asking.map(judge).collect()
@@ -84,14 +91,20 @@ pub(crate) async fn judges(configs: Vec<HookConfig>) -> Result<Judges, ServerErr
 
 impl Hooks {
     /// Those of a project. Reads the files that they name. Blocks.
-    pub(crate) fn new(app_id: AppId, hooks: Vec<Hook>) -> Result<Self, ServerError> {
+    pub(crate) fn new(app_id: AppId, hooks: Vec<Hook>, figures: Questions) -> Result<Self, ServerError> {
         let asked = hooks.into_iter().map(|hook| {
             let caller = Caller::new(&hook.target)?;
             Ok((hook.kind, Arc::new(Asked { caller, on_error: hook.on_error, failed: Seldom::default() })))
         });
-        let hooks = asked.collect::<Result<_, ServerError>>()?;
+        let hooks: BTreeMap<HookKind, _> = asked.collect::<Result<_, ServerError>>()?;
+        {
+            let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+            for kind in hooks.keys() {
+                figures.entry(kind.as_str()).or_default();
+            }
+        }
         let start = u64::from_le_bytes(random_bytes()?);
-        Ok(Self { app_id, hooks, start, questions: AtomicU64::new(0) })
+        Ok(Self { app_id, hooks, figures, start, questions: AtomicU64::new(0) })
     }
 
     fn hook(&self, frame: &ClientFrame) -> Option<&Arc<Asked>> {
@@ -108,8 +121,9 @@ impl Hooks {
         let number = self.questions.fetch_add(1, Ordering::Relaxed);
         let id = format!("hook-{:016x}-{number}", self.start);
         let body = serde_json::to_vec(question);
-        let (asked, app_id) = (Arc::clone(asked), self.app_id.clone());
+        let (asked, app_id, figures) = (Arc::clone(asked), self.app_id.clone(), Arc::clone(&self.figures));
         Box::pin(async move {
+            let since = instant();
             let answered = match body {
                 Ok(body) => asked.caller.call(&id, "application/json", 0, body.into()).await,
                 Err(error) => Err(error.to_string()),
@@ -120,6 +134,7 @@ impl Hooks {
                 }
                 decision(&reply.body, kind)
             });
+            count(&figures, kind, &decided, instant().saturating_duration_since(since));
             decided.unwrap_or_else(|what| {
                 asked.failed.warn(format_args!("the hook {kind} of the project {app_id} does not decide: {what}"));
                 match asked.on_error {
@@ -132,6 +147,10 @@ impl Hooks {
 }
 
 impl Judge for Hooks {
+    fn questions(&self) -> Questions {
+        Arc::clone(&self.figures)
+    }
+
     fn judges_logins(&self) -> bool {
         self.hooks.contains_key(&HookKind::AuthorizeLogin)
     }
@@ -197,6 +216,20 @@ impl<'a> Question<'a> {
         };
         Self { text: message.as_text(), bytes, ..self }
     }
+}
+
+/// Counts an answer, or that there was none.
+fn count(figures: &Questions, kind: HookKind, decided: &Result<Decision, String>, took: Duration) {
+    let answer = match decided {
+        Ok(Decision::Allow) => 0,
+        Ok(Decision::Deny(_)) => 1,
+        Ok(Decision::Text(_)) => 2,
+        Ok(Decision::Undecided(_)) | Err(_) => 3,
+    };
+    let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+    let figures = figures.entry(kind.as_str()).or_default();
+    figures.answers[answer] += 1;
+    figures.took.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 }
 
 /// What an answer means.

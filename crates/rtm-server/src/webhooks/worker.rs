@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use rtm_core::{EventAnswer, EventPage, EventTypes};
+use rtm_core::{EventAnswer, EventPage, EventTypes, Histogram};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -23,7 +23,7 @@ use super::{
     deliveries::{Answer, Batching, Deliveries, Delivery, Health},
 };
 use crate::{
-    events::EventReader,
+    events::{EventReader, last_number},
     project::{Project, now as clocks},
     random::random_bytes,
 };
@@ -41,12 +41,32 @@ pub(crate) struct WebhookStatus {
     pub(crate) failures: u64,
     /// When a request failed last, and how.
     pub(crate) last_failure: Option<(SystemTime, String)>,
+    /// How many requests there were, by what was answered ([`Answer::place`]).
+    pub(crate) answers: [u64; ANSWERS.len()],
+    /// How long they took, in microseconds.
+    pub(crate) took: Histogram,
+    /// How many events wait to be taken, as far as the log was read, and when the oldest of them happened, in milliseconds since
+    /// the Unix epoch.
+    pub(crate) pending: (usize, Option<u64>),
+}
+
+/// What an endpoint made of a request that an operator had it sent.
+#[cfg(feature = "admin")]
+#[derive(Debug)]
+pub(crate) struct Tried {
+    /// Whether it was taken.
+    pub(crate) is_taken: bool,
+    /// What it said, or what went wrong, in a line.
+    pub(crate) what: String,
+    pub(crate) took: Duration,
 }
 
 /// An endpoint at work.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     pub(crate) config: WebhookConfig,
+    caller: Caller,
+    writer: Writer,
     status: Mutex<WebhookStatus>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -57,6 +77,9 @@ pub(crate) enum Order {
     /// It gets all events behind this one again, and whoever said that it is gone is asked again.
     #[cfg(feature = "admin")]
     Replay { after: u64 },
+    /// It gets events again where it was, though it said that it is gone.
+    #[cfg(feature = "admin")]
+    Enable,
     /// It keeps where it is, and ends.
     Stop,
 }
@@ -65,8 +88,6 @@ pub(crate) enum Order {
 struct Worker {
     webhook: Arc<Webhook>,
     project: Arc<Project>,
-    caller: Arc<Caller>,
-    writer: Writer,
     orders: mpsc::UnboundedReceiver<Order>,
     deliveries: Deliveries,
     on_their_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -80,6 +101,7 @@ struct Done {
     events: usize,
     answer: Answer,
     failure: Option<String>,
+    took: Duration,
 }
 
 /// The log, as it is read ahead.
@@ -96,12 +118,17 @@ impl Webhook {
         project: Arc<Project>,
         before: Option<JoinHandle<()>>,
     ) -> (Arc<Self>, JoinHandle<()>) {
-        let caller = Arc::new(caller);
+        let writer = Writer {
+            app_id: project.app_id().to_string(),
+            format: config.format,
+            is_batched: config.batch_max > 1,
+            channel_prefix: config.channel_prefix.clone(),
+        };
         // Without random numbers the time spreads what is sent again.
         let seed = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
         let (orders, taken) = mpsc::unbounded_channel();
-        let webhook = Arc::new(Self { config, status: Mutex::default(), orders });
-        let work = Worker::run(Arc::clone(&webhook), project, caller, taken, seed);
+        let webhook = Arc::new(Self { config, caller, writer, status: Mutex::default(), orders });
+        let work = Worker::run(Arc::clone(&webhook), project, taken, seed);
         let task = tokio::spawn(async move {
             if let Some(before) = before {
                 // It may have been ended by force.
@@ -123,6 +150,19 @@ impl Webhook {
         let _ = self.orders.send(order);
     }
 
+    /// Sends an event of the type `webhook.test`, past all others and in no log.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn try_out(&self) -> Tried {
+        let number = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
+        let since = Instant::now();
+        let called = match self.writer.test(&format!("test-{number:016x}"), &self.config.name, clocks().unix_ms) {
+            Some(body) => self.caller.call(&body.id, body.content_type, 0, body.bytes).await,
+            None => Err("the event cannot be written".to_owned()),
+        };
+        let is_taken = called.as_ref().is_ok_and(|reply| reply.status.is_success());
+        Tried { is_taken, what: called.as_ref().map_or_else(Clone::clone, said), took: since.elapsed() }
+    }
+
     fn tell(&self, change: impl FnOnce(&mut WebhookStatus)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -138,13 +178,7 @@ impl Webhook {
 }
 
 impl Worker {
-    async fn run(
-        webhook: Arc<Webhook>,
-        project: Arc<Project>,
-        caller: Arc<Caller>,
-        orders: mpsc::UnboundedReceiver<Order>,
-        seed: u64,
-    ) {
+    async fn run(webhook: Arc<Webhook>, project: Arc<Project>, orders: mpsc::UnboundedReceiver<Order>, seed: u64) {
         let (cursor, mut orders) = (webhook.cursor(), orders);
         loop {
             if !wait_for_home(&project, &cursor, webhook.config.target.timeout, &mut orders).await {
@@ -153,20 +187,12 @@ impl Worker {
             let after = first(&webhook, &project).await;
             let config = &webhook.config;
             let batching = Batching { most: config.batch_max, wait: config.batch_wait };
-            let writer = Writer {
-                app_id: project.app_id().to_string(),
-                format: config.format,
-                is_batched: config.batch_max > 1,
-                channel_prefix: config.channel_prefix.clone(),
-            };
             let mut worker = Self {
                 pages: Pages::start(&project, webhook.types(), after),
                 deliveries: Deliveries::new(batching, after, seed),
                 on_their_way: FuturesUnordered::new(),
                 webhook: Arc::clone(&webhook),
                 project: Arc::clone(&project),
-                caller: Arc::clone(&caller),
-                writer,
                 orders,
                 kept: after,
             };
@@ -174,7 +200,10 @@ impl Worker {
                 return;
             }
             orders = worker.orders;
-            webhook.tell(|status| status.health = None);
+            webhook.tell(|status| {
+                status.health = None;
+                status.pending = (0, None);
+            });
         }
     }
 
@@ -199,6 +228,8 @@ impl Worker {
                 order = self.orders.recv() => match order {
                     #[cfg(feature = "admin")]
                     Some(Order::Replay { after }) => self.replay(after),
+                    #[cfg(feature = "admin")]
+                    Some(Order::Enable) => self.deliveries.enable(now()),
                     Some(Order::Stop) | None => {
                         self.keep().await;
                         return true;
@@ -218,35 +249,40 @@ impl Worker {
     }
 
     fn take(&mut self, page: &EventPage) {
-        let events: Vec<_> = page.events.iter().filter_map(|event| self.writer.event(event)).collect();
+        let events: Vec<_> = page.events.iter().filter_map(|event| self.webhook.writer.event(event)).collect();
         self.deliveries.take(now(), events, page.next);
     }
 
     fn send(&self, delivery: &Delivery) -> BoxFuture<'static, Done> {
         let (id, events, attempt) = (delivery.id, delivery.events.len(), delivery.attempt);
-        let body = self.writer.body(&delivery.events);
-        let caller = Arc::clone(&self.caller);
+        let webhook = Arc::clone(&self.webhook);
+        let body = webhook.writer.body(&delivery.events);
         Box::pin(async move {
+            let since = Instant::now();
             let called = match body {
-                Some(body) => caller.call(&body.id, body.content_type, attempt, body.bytes).await,
+                Some(body) => webhook.caller.call(&body.id, body.content_type, attempt, body.bytes).await,
                 None => Err("the events cannot be written".to_owned()),
             };
             let (answer, failure) = match called {
-                Ok(reply) => (answer(&reply), (!reply.status.is_success()).then(|| failure(&reply))),
+                Ok(reply) => (answer(&reply), (!reply.status.is_success()).then(|| said(&reply))),
                 Err(what) => (Answer::Failed, Some(what)),
             };
-            Done { id, events, answer, failure }
+            Done { id, events, answer, failure, took: since.elapsed() }
         })
     }
 
-    fn done(&mut self, Done { id, events, answer, failure }: Done) {
+    fn done(&mut self, Done { id, events, answer, failure, took }: Done) {
         let before = self.deliveries.health();
         self.deliveries.handle_answer(now(), id, answer);
-        self.webhook.tell(|status| match failure {
-            None => status.taken += events as u64,
-            Some(failure) => {
-                status.failures += 1;
-                status.last_failure = Some((SystemTime::now(), failure));
+        self.webhook.tell(|status| {
+            status.answers[answer.place()] += 1;
+            status.took.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            match failure {
+                None => status.taken += events as u64,
+                Some(failure) => {
+                    status.failures += 1;
+                    status.last_failure = Some((SystemTime::now(), failure));
+                }
             }
         });
         let after = self.deliveries.health();
@@ -262,7 +298,7 @@ impl Worker {
                     warn!(webhook = %name, %app_id, "the endpoint has not taken events for days, which are sent again each hour: {last}");
                 }
                 Health::Gone => {
-                    warn!(webhook = %name, %app_id, "the endpoint says that it is gone: it gets no more events until the server starts again, or its events are replayed");
+                    warn!(webhook = %name, %app_id, "the endpoint says that it is gone: it gets no more events until it is enabled, or the server starts again");
                 }
             }
         }
@@ -282,7 +318,9 @@ impl Worker {
     fn show(&self) {
         let (health, settled_to, read_to) =
             (self.deliveries.health(), self.deliveries.settled_to(), self.deliveries.read_to());
+        let pending = self.deliveries.pending();
         self.webhook.tell(|status| {
+            status.pending = pending;
             status.health = Some(health);
             status.settled_to = settled_to;
             status.read_to = read_to;
@@ -373,7 +411,7 @@ async fn first(webhook: &Webhook, project: &Arc<Project>) -> u64 {
     let name = webhook.cursor();
     loop {
         let from = project.event_cursor(&name);
-        let after = if from.revision.0 > 0 { Some(from.read.0) } else { end_of_log(project).await };
+        let after = if from.revision.0 > 0 { Some(from.read.0) } else { last_number(project).await.ok() };
         if let Some(after) = after {
             match project.move_event_cursor(&name, from, after).await {
                 Some(Ok(EventAnswer::Moved(_))) => return after,
@@ -382,19 +420,6 @@ async fn first(webhook: &Webhook, project: &Arc<Project>) -> u64 {
             }
         }
         sleep(KEEP_EVERY).await;
-    }
-}
-
-/// The number of the last event, if the store says.
-async fn end_of_log(project: &Arc<Project>) -> Option<u64> {
-    let mut last = 0;
-    let mut reader = EventReader::new(Arc::clone(project), None, EventTypes::NONE);
-    loop {
-        let page = reader.next(PAGE, Instant::now()).await.ok()?;
-        last = last.max(page.next);
-        if !page.more {
-            return Some(last);
-        }
     }
 }
 
@@ -423,7 +448,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// An answer in a line.
-fn failure(reply: &Reply) -> String {
+fn said(reply: &Reply) -> String {
     let body = String::from_utf8_lossy(&reply.body);
     let start: String = body.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect();
     if start.is_empty() { reply.status.to_string() } else { format!("{}: {start}", reply.status) }
@@ -433,6 +458,8 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
+/// What comes of a request, in the order of [`Answer::place`].
+pub(crate) const ANSWERS: [&str; 5] = ["taken", "refused", "busy", "gone", "failed"];
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// How often it is kept how far an endpoint is: after a crash it gets what it got in this time once more.

@@ -1,12 +1,12 @@
 //! How a server goes down: clients are told to come back, and everything ends in time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtm_codec::{ClientFrame, ServerFrame, Wire};
 use rtm_server::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{APP, Client, GATEWAY, app_id, parse, server, server_with, soon};
+use crate::support::{APP, Client, GATEWAY, app_id, http, parse, server, server_with, soon};
 
 #[tokio::test]
 async fn every_client_is_sent_away_to_come_back() {
@@ -118,4 +118,51 @@ async fn its_port_is_free_when_shutdown_returns_and_soon_after_a_drop() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn during_the_delay_it_goes_on_accepting_and_nobody_is_sent_away() {
+    let delay = Duration::from_millis(600);
+    let server = server_with(|config| config.drain_delay = delay).await;
+    let address = server.local_addr();
+    let mut alice = Client::login(address, Wire::Native, "alice").await;
+    let begun = Instant::now();
+    let down = tokio::spawn(server.shutdown());
+    soon("the announcement", async {
+        while http(address, "GET /readyz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.status != 503 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut bob = Client::login(address, Wire::Vendor, "bob").await;
+    alice.talks_with("alice", &mut bob, "bob").await;
+    assert!(begun.elapsed() < delay, "this machine is too slow for the test");
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(client.closed().await.map(|(code, _)| code), Some(1012));
+        assert!(begun.elapsed() >= delay);
+    }
+    soon("shutting down", down).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_are_sent_away_at_the_rate_and_no_longer_than_the_time() {
+    // At 20 a second, 10 clients take half a second; there is time for it, or not.
+    for (time, least, most) in [(10_000, 400, 5_000), (100, 0, 400)] {
+        let server = server_with(|config| {
+            config.drain_rate = 20;
+            config.drain_time = Some(Duration::from_millis(time));
+        })
+        .await;
+        let address = server.local_addr();
+        let mut clients = Vec::new();
+        for i in 0..10 {
+            clients.push(Client::login(address, Wire::Native, &format!("user{i}")).await);
+        }
+        let begun = Instant::now();
+        let all = futures::future::join_all(clients.iter_mut().map(Client::closed));
+        let ((), closed) = soon("shutting down", async { tokio::join!(server.shutdown(), all) }).await;
+        assert!(closed.iter().all(|closed| closed.as_ref().is_some_and(|(code, _)| *code == 1012)), "{closed:?}");
+        let took = begun.elapsed().as_millis();
+        assert!((least..most).contains(&took), "{took} ms, of {time}");
+    }
 }

@@ -300,6 +300,41 @@ async fn nobody_is_asked_about_a_login_without_a_good_token() {
     assert_eq!(back_end.questions(), Vec::<Value>::new());
 }
 
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn what_was_asked_is_counted_also_over_a_reload() {
+    let back_end = BackEnd::start(|question| says(&json!({ "allow": question["channel_id"] == "room" }))).await;
+    let mut config = rtm_server::ServerConfig::default();
+    config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+    config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.projects = vec![app_id().into()];
+    let mut asked = HookConfig::new(app_id());
+    asked.hooks = vec![back_end.hook(HookKind::AuthorizeJoin, OnError::Deny)];
+    config.hooks = vec![asked];
+    let mut next = config.clone();
+    next.hooks[0].hooks.push(back_end.hook(HookKind::FilterMessage, OnError::Allow));
+    let server = rtm_server::ServerBuilder::from(config).config_source(move || Ok::<_, String>(next.clone()));
+    let server = server.start().await.unwrap();
+    let admin = server.admin_addrs()[0];
+    let calls = async |hook: &str, result: &str| {
+        let answer = http(admin, format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")).await;
+        let name = format!("rtm_hook_calls_total{{app_id=\"{APP}\",hook=\"{hook}\",result=\"{result}\"}} ");
+        answer.body.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok())
+    };
+    for result in ["allowed", "denied", "replaced", "failed"] {
+        assert_eq!(calls("authorize_join", result).await, Some(0.0), "{result} is there from the start");
+    }
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    alice.send(join(1, "room")).await;
+    assert_eq!(refused(&mut alice, 1).await, None);
+    alice.send(join(2, "other")).await;
+    assert!(refused(&mut alice, 2).await.is_some());
+    server.reload().await.unwrap();
+    assert_eq!(calls("authorize_join", "allowed").await, Some(1.0));
+    assert_eq!(calls("authorize_join", "denied").await, Some(1.0));
+    assert_eq!(calls("filter_message", "failed").await, Some(0.0));
+}
+
 #[tokio::test]
 async fn a_private_address_is_not_asked_unless_it_is_allowed() {
     let secrets = vec![WebhookSecret::new(SECRET).unwrap()];

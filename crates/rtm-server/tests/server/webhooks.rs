@@ -351,6 +351,39 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     let (_, list) = call("GET", "", "").await;
     let item = &list["items"][0];
     assert_eq!((&item["name"], item["last_failure"]["what"].as_str()), (&json!("one"), Some("410 Gone")));
+    // What metrics say of it.
+    let figure = async |name: &str| {
+        let answer = http(admin, format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")).await;
+        let name = name.replace('{', &format!("{{app_id=\"{APP}\",webhook=\"one\""));
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{}", answer.body)).parse::<f64>().unwrap()
+    };
+    assert_eq!(figure("rtm_webhook_enabled{}").await, 0.0);
+    assert_eq!(figure("rtm_webhook_attempts_total{,result=\"gone\"}").await, 1.0);
+    assert_eq!(figure("rtm_webhook_attempts_total{,result=\"failed\"}").await, 0.0);
+    assert!(figure("rtm_webhook_pending_events{}").await >= 1.0);
+    sleep(Duration::from_millis(20)).await;
+    assert!(figure("rtm_webhook_oldest_pending_seconds{}").await >= 0.02);
+    assert!(item["pending"].as_u64().unwrap() >= 1, "{item}");
+    // It can be tried out all the same, past what waits.
+    let (status, tried) = call("POST", "/one/test", "").await;
+    assert_eq!((status, &tried["taken"], &tried["answer"]), (200, &json!(true), &json!("200 OK")));
+    let test = endpoint.got().last().unwrap().clone();
+    assert!(test.id.starts_with("test-") && test.attempt == 1, "{test:?}");
+    assert_eq!(
+        (&test.events()[0]["type"], &test.events()[0]["data"]),
+        (&json!("webhook.test"), &json!({"webhook": "one"}))
+    );
+    assert_eq!(call("POST", "/one/enable", "").await, (200, json!({ "done": true })));
+    endpoint.until_taken("session.ended", "bob").await;
+    soon("it works", async {
+        while figure("rtm_webhook_enabled{}").await < 1.0 || figure("rtm_webhook_pending_events{}").await > 0.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(figure("rtm_webhook_oldest_pending_seconds{}").await, 0.0);
+    assert_eq!(call("POST", "/one/enable", "").await, (200, json!({ "done": false })), "it is already");
     let count = |endpoint: &Endpoint| endpoint.taken().iter().filter(|event| is(event, "user.online", "alice")).count();
     assert_eq!(count(&endpoint), 1);
     let answer = call("POST", "/one/replay", &format!(r#"{{"after":{}}}"#, first - 1)).await;
@@ -359,9 +392,13 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     let answer = call("POST", "/one/replay", r#"{"time":"2020-01-01T00:00:00Z"}"#).await;
     assert_eq!(answer.0, 200, "{answer:?}");
     endpoint.until("all events again", |endpoint| count(endpoint) == 3).await;
-    for (path, body, status) in
-        [("/two/replay", r#"{"after":1}"#, 404), ("/one/replay", "{}", 400), ("/one/replay", r#"{"time":"now"}"#, 400)]
-    {
+    for (path, body, status) in [
+        ("/two/replay", r#"{"after":1}"#, 404),
+        ("/two/test", "", 404),
+        ("/two/enable", "", 404),
+        ("/one/replay", "{}", 400),
+        ("/one/replay", r#"{"time":"now"}"#, 400),
+    ] {
         assert_eq!(call("POST", path, body).await.0, status, "{path} {body}");
     }
 }

@@ -47,6 +47,11 @@ impl Own {
         self.certain_until().is_some_and(|until| now < until)
     }
 
+    /// When the last renewal was sent that was acknowledged.
+    pub(super) fn renewed_at(&self) -> Option<Instant> {
+        self.renewed_at
+    }
+
     /// Until when that is so.
     pub(super) fn certain_until(&self) -> Option<Instant> {
         self.renewed_at.map(|at| at + CERTAIN)

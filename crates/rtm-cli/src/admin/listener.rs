@@ -1,0 +1,165 @@
+//! The admin listener of a server, as `rtm admin` reaches it: over http, or https.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request, Uri,
+    body::Bytes,
+    client::conn::http1,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    },
+};
+
+use crate::{connect::read, exit::WrongArgument};
+
+/// Where a server's admin listener is, and what it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListenerArgs {
+    /// Address of the server's admin listener.
+    #[arg(long, env = "RTM_ADMIN_URL", default_value = "http://127.0.0.1:8090", global = true)]
+    url: String,
+    /// Key for it.
+    #[arg(long, env = "RTM_ADMIN_KEY", hide_env_values = true, global = true)]
+    key: Option<String>,
+    /// PEM file with more certificates to trust, for an https address: the server's own, or that of its authority.
+    #[arg(long, value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
+    /// PEM file with a certificate to show, for a listener that asks for one; needs --cert-key.
+    #[arg(long, value_name = "FILE", requires = "cert_key", global = true)]
+    cert: Option<PathBuf>,
+    /// PEM file with the private key of --cert.
+    #[arg(long, value_name = "FILE", requires = "cert", global = true)]
+    cert_key: Option<PathBuf>,
+}
+
+/// An admin listener.
+pub(super) struct Listener {
+    url: String,
+    key: String,
+    /// Its host as requests name it, and what stands before the paths of calls.
+    authority: String,
+    path: String,
+    address: (String, u16),
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// Any stream of bytes.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
+impl Listener {
+    /// The one that the arguments name. Reads the files that they name.
+    pub(super) fn new(args: ListenerArgs) -> anyhow::Result<Self> {
+        let ListenerArgs { url, key, ca, cert, cert_key } = args;
+        let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
+        let uri: Uri = url.parse().map_err(|error| WrongArgument(format!("{url:?} is not a URL: {error}")))?;
+        let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
+        let Some(authority) = authority else {
+            return Err(WrongArgument(format!("{url:?} is not a URL like http://127.0.0.1:8090")).into());
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let is_tls = uri.scheme_str() == Some("https");
+        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let tls = match is_tls {
+            false => None,
+            true => {
+                let name = ServerName::try_from(host.clone());
+                let name = name.map_err(|error| WrongArgument(format!("{url:?} has no name of a host: {error}")))?;
+                let config = tls(ca.as_ref(), cert.as_ref().zip(cert_key.as_ref()))?;
+                Some((TlsConnector::from(Arc::new(config)), name))
+            }
+        };
+        let (authority, path) = (authority.to_string(), uri.path().trim_end_matches('/').to_owned());
+        Ok(Self { url, key, authority, path, address: (host, port), tls })
+    }
+
+    /// Makes a call. Gives the answer, or the error that it is.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        timeout(PATIENCE, self.answer(method, path, body))
+            .await
+            .with_context(|| format!("{} does not answer", self.url))?
+    }
+
+    async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let url = &self.url;
+        let (host, port) = &self.address;
+        let stream =
+            TcpStream::connect((host.as_str(), *port)).await.with_context(|| format!("cannot connect to {url}"))?;
+        let stream: Box<dyn Io> = match &self.tls {
+            None => Box::new(stream),
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), stream).await;
+                Box::new(stream.with_context(|| format!("{url} is not trusted: --ca FILE names its certificate"))?)
+            }
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/admin/v1{path}", self.path))
+            .header(HOST, &self.authority)
+            .header(AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
+            .map_err(|error| WrongArgument(error.to_string()))?;
+        let response = sender.send_request(request).await.with_context(|| format!("{url} does not answer"))?;
+        let status = response.status();
+        let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+        let bytes = bytes.map_err(anyhow::Error::from_boxed)?;
+        connection.abort();
+        let answer: Value = serde_json::from_slice(&bytes.to_bytes())
+            .with_context(|| format!("{url} is not the admin listener of a server: it answers {status}"))?;
+        match answer["error"]["message"].as_str() {
+            Some(message) => bail!("{message}"),
+            None => Ok(answer),
+        }
+    }
+}
+
+/// Trusts the system's authorities and those of a file, and shows a certificate where there is one.
+fn tls(ca: Option<&PathBuf>, identity: Option<(&PathBuf, &PathBuf)>) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(file) = ca {
+        let invalid = || format!("{} has no valid certificate in PEM", file.display());
+        let found =
+            CertificateDer::pem_slice_iter(&read(file)?).collect::<Result<Vec<_>, _>>().with_context(invalid)?;
+        if found.is_empty() {
+            bail!(invalid());
+        }
+        for certificate in found {
+            roots.add(certificate).with_context(invalid)?;
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
+    let invalid = |file: &PathBuf| format!("{} is no PEM file of a certificate and its key", file.display());
+    let chain = CertificateDer::pem_slice_iter(&read(certificate)?).collect::<Result<Vec<_>, _>>();
+    let chain = chain.with_context(|| invalid(certificate))?;
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).with_context(|| invalid(key))?;
+    builder.with_client_auth_cert(chain, private).with_context(|| invalid(certificate))
+}
+
+/// How long a server may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What an answer may have.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;
