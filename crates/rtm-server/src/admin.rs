@@ -8,6 +8,8 @@ mod back_end_metrics;
 mod calls;
 mod channels;
 pub(crate) mod config;
+#[cfg(feature = "console")]
+mod console;
 mod events;
 mod health;
 pub(crate) mod keys;
@@ -18,6 +20,8 @@ mod metrics;
 pub(crate) mod openapi;
 mod page;
 mod process;
+mod samples;
+mod tokens;
 mod users;
 #[cfg(feature = "webhooks")]
 mod webhooks;
@@ -37,7 +41,7 @@ use tokio::{
 };
 use tracing::info;
 
-use self::{access::Access, answers::ApiError, audit::Audit, config::AdminConfig, log::LogControl};
+use self::{access::Access, answers::ApiError, audit::Audit, config::AdminConfig, log::LogControl, samples::Samples};
 use crate::{bind, error::ServerError, server::reload::Reloader, shared::Shared, store::StoreQueue};
 
 /// What all requests to the admin listener share.
@@ -49,6 +53,7 @@ pub(crate) struct Admin {
     access: Access,
     audit: Audit,
     log: Option<LogControl>,
+    samples: Samples,
     pub(crate) reloader: Arc<Reloader>,
     /// Somebody wants the server to go down.
     pub(crate) drain_asked: Notify,
@@ -63,6 +68,7 @@ pub(crate) struct Admin {
 pub(crate) struct AdminListener {
     pub(crate) addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    sampler: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
@@ -75,6 +81,7 @@ impl Admin {
             access: Access::new(Arc::clone(&reloader.admin.keys)),
             audit: Audit::default(),
             log: reloader.admin.log.clone(),
+            samples: Samples::default(),
             reloader,
             drain_asked: Notify::new(),
             readers: Arc::new(Semaphore::new(events::READERS)),
@@ -99,6 +106,7 @@ impl AdminListener {
         }
         let addresses = sockets.iter().map(|(address, _)| *address).collect();
         let tls = admin.reloader.admin.tls.clone();
+        let sampler = (!sockets.is_empty()).then(|| tokio::spawn(Arc::clone(&admin).take_samples()));
         let router = router(admin);
         let stop = watch::Sender::new(false);
         let listen = |(address, socket)| {
@@ -106,7 +114,7 @@ impl AdminListener {
             tokio::spawn(listener::listen(socket, tls.clone(), router.clone(), stop.subscribe()))
         };
         let tasks = sockets.into_iter().map(listen).collect();
-        Ok(Self { addresses, tasks, stop })
+        Ok(Self { addresses, tasks, sampler, stop })
     }
 
     /// Takes no more requests, and answers those that it has, for as long as that takes no more than a moment: a stream of
@@ -128,12 +136,15 @@ impl AdminListener {
 
 impl Drop for AdminListener {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().chain(&self.sampler).for_each(JoinHandle::abort);
     }
 }
 
 fn router(admin: Arc<Admin>) -> Router {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "console")]
+    let router = router.merge(console::router(&admin));
+    router
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::healthy))

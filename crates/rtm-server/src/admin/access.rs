@@ -33,8 +33,8 @@ pub(crate) struct Access {
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) address: IpAddr,
-    role: AdminRole,
-    projects: Option<Vec<AppId>>,
+    pub(super) role: AdminRole,
+    pub(super) projects: Option<Vec<AppId>>,
 }
 
 impl Access {
@@ -147,6 +147,11 @@ impl Caller {
     /// Whether its key is for this project.
     pub(super) fn sees(&self, app_id: &AppId) -> bool {
         self.projects.as_ref().is_none_or(|projects| projects.contains(app_id))
+    }
+
+    /// Whether its key is for the server itself, and all projects.
+    pub(super) fn sees_server(&self) -> bool {
+        self.projects.is_none()
     }
 
     fn check_role(&self, role: AdminRole) -> Result<(), ApiError> {

@@ -65,7 +65,7 @@ impl Audit {
 }
 
 /// All that operators do and is written down.
-const ACTIONS: [&str; 13] = [
+const ACTIONS: [&str; 14] = [
     "drain",
     "reload",
     "log_level",
@@ -79,6 +79,7 @@ const ACTIONS: [&str; 13] = [
     "replay_webhook",
     "enable_webhook",
     "test_webhook",
+    "make_token",
 ];
 /// How many changes can be read; the log has all.
 const ENTRIES: usize = 1024;

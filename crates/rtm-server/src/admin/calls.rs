@@ -39,6 +39,14 @@ impl Part {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct KeyAnswer {
+    name: String,
+    role: &'static str,
+    /// The projects that it is for, where those are not all.
+    projects: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
 pub(super) struct ServerAnswer {
     version: &'static str,
     started: String,
@@ -48,6 +56,8 @@ pub(super) struct ServerAnswer {
     connections: usize,
     connections_limit: usize,
     listen: Vec<String>,
+    tls: bool,
+    cluster: bool,
     projects: usize,
 }
 
@@ -64,6 +74,8 @@ pub(super) struct ProjectAnswer {
     events: u64,
     calls: u64,
     refused_calls: u64,
+    /// The number of the last event in the log, as far as this server knows.
+    last_event: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +111,12 @@ pub(super) struct LogLevel {
     level: String,
 }
 
+pub(super) async fn key(Extension(caller): Extension<Caller>) -> Json<KeyAnswer> {
+    let Caller { name, role, projects, .. } = caller;
+    let projects = projects.map(|projects| projects.iter().map(ToString::to_string).collect());
+    Json(KeyAnswer { name, role: role.as_str(), projects })
+}
+
 pub(super) async fn server(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
@@ -114,6 +132,8 @@ pub(super) async fn server(
         connections: shared.tasks.len(),
         connections_limit: shared.admission.most_connections(),
         listen: shared.accepted.iter().map(|(address, _)| address.to_string()).collect(),
+        tls: shared.tls.is_some(),
+        cluster: admin.is_in_cluster(),
         projects: shared.live().projects.len(),
     }))
 }
@@ -148,6 +168,7 @@ pub(super) async fn projects(
             events: stats.events,
             calls: look.calls(),
             refused_calls: look.refused_calls(),
+            last_event: look.last_event(),
         });
     }
     Json(List { items, next: None })
@@ -235,6 +256,17 @@ fn no_log() -> ApiError {
 }
 
 impl Admin {
+    #[cfg(feature = "cluster")]
+    fn is_in_cluster(&self) -> bool {
+        self.cluster.get().is_some()
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    #[expect(clippy::unused_self, reason = "with clusters it is used")]
+    fn is_in_cluster(&self) -> bool {
+        false
+    }
+
     #[cfg(feature = "cluster")]
     fn cluster_answer(&self) -> Option<ClusterAnswer> {
         let crate::cluster::ClusterNodes { node, epoch, nodes } = self.cluster.get()?.nodes();

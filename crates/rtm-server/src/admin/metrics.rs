@@ -62,9 +62,9 @@ pub(super) struct Look {
     pub(super) app_id: AppId,
     pub(super) stats: Stats,
     counters: Counters,
-    census: Census,
-    by_wire: [(Wire, usize); 2],
-    by_end: Vec<(End, u64)>,
+    pub(super) census: Census,
+    pub(super) by_wire: [(Wire, usize); 2],
+    pub(super) by_end: Vec<(End, u64)>,
     lasted: Histogram,
     logins: Histogram,
     traffic: [(Wire, [u64; 2]); 2],
@@ -76,6 +76,16 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// The number of the last event in the log.
+    pub(super) fn last_event(&self) -> u64 {
+        self.event_log.last
+    }
+
+    /// How long messages took until their receivers had them.
+    pub(super) fn receipts(&self) -> &Histogram {
+        self.counters.receipts()
+    }
+
     /// How many calls came in.
     pub(super) fn calls(&self) -> u64 {
         self.counters.calls().map(|(_, count)| count).sum()

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 #[cfg(feature = "webhooks")]
 use super::webhooks;
-use super::{Admin, actions, answers::ApiError, calls, channels, config::AdminRole, events, messages, users};
+use super::{
+    Admin, actions, answers::ApiError, calls, channels, config::AdminRole, events, messages, samples, tokens, users,
+};
 
 /// One call.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ enum Kind {
     Time,
     Number,
     Flag,
+    /// A number with a fraction.
+    Decimal,
     Texts,
     /// Values of an application's own, by their names.
     Map,
@@ -53,7 +57,7 @@ enum Kind {
     Object(&'static [Field]),
 }
 
-use Kind::{Any, Flag, Items, Map as Names, Number, Object, Text, Texts, Time};
+use Kind::{Any, Decimal, Flag, Items, Map as Names, Number, Object, Text, Texts, Time};
 
 macro_rules! calls {
     ($($(#[$meta:meta])* $method:ident $path:literal $handler:path, $name:literal, $role:ident, $summary:literal, ($query:expr), ($body:expr), $answer:expr;)*) => {
@@ -80,6 +84,10 @@ macro_rules! calls {
 }
 
 calls! {
+    get "/key" calls::key, "key", Read, "What the key of this call may do", (&[]), (&[]),
+        Answer::One(&[("name", Text), ("role", Text), ("projects?", Texts)]);
+    get "/watch" samples::watch, "watch", Read, "Figures of the last ten minutes, every two seconds; as server-sent events, which go on, where these are asked for",
+        (&[]), (&[]), Answer::One(&[("samples", Items(SAMPLE))]);
     get "/server" calls::server, "server", Read, "The server: version, connections, whether it is ready",
         (&[]), (&[]), Answer::One(SERVER);
     get "/cluster" calls::cluster, "cluster", Read, "The nodes of the cluster, as this one sees them",
@@ -122,6 +130,11 @@ calls! {
     #[cfg(feature = "webhooks")]
     post "/projects/{app_id}/webhooks/{name}/enable" webhooks::enable, "enable_webhook", Operate,
         "Tells a webhook events again that said that it is gone", (&[]), (&[]), Answer::One(DONE);
+    post "/projects/{app_id}/tokens" tokens::make, "make_token", Admin, "Makes a token with which a user logs in",
+        (&[]), (&[("user_id", Text), ("for?", Text), ("version?", Text)]), Answer::One(&[("token", Text), ("ends", Time)]);
+    post "/projects/{app_id}/tokens/explain" tokens::explain_one, "explain_token", Read, "Says what a token holds, and whether a user may log in with it",
+        (&[]), (&[("token", Text), ("user_id?", Text)]),
+        Answer::One(&[("version?", Text), ("app_id?", Text), ("user_id?", Text), ("issued?", Time), ("ends?", Time), ("verdict", Text), ("reason?", Text)]);
     post "/projects/{app_id}/revoke-tokens" actions::revoke_all_tokens, "revoke_all_tokens", Admin,
         "Revokes the tokens of all users that were issued before a time", (&[]), (REVOKE), Answer::One(REVOKED);
     get "/projects/{app_id}/users/{user_id}" users::user, "user", Read, "A user: session, channels, attributes, bans",
@@ -180,6 +193,8 @@ const SERVER: &[Field] = &[
     ("connections", Number),
     ("connections_limit", Number),
     ("listen", Texts),
+    ("tls", Flag),
+    ("cluster", Flag),
     ("projects", Number),
 ];
 const CLUSTER: &[Field] = &[
@@ -199,6 +214,43 @@ const PROJECT: &[Field] = &[
     ("events", Number),
     ("calls", Number),
     ("refused_calls", Number),
+    ("last_event", Number),
+];
+const SAMPLE: &[Field] = &[
+    ("number", Number),
+    ("time", Time),
+    (
+        "server?",
+        Object(&[
+            ("connections", Number),
+            ("accepted", Number),
+            ("turned_away", Number),
+            ("store_queue_bytes", Number),
+        ]),
+    ),
+    (
+        "projects",
+        Items(&[
+            ("app_id", Text),
+            ("native", Number),
+            ("vendor", Number),
+            ("sessions", Number),
+            ("users_online", Number),
+            ("channels", Number),
+            ("invitations", Number),
+            ("peer_messages", Number),
+            ("channel_messages", Number),
+            ("events", Number),
+            ("calls", Number),
+            ("refused_calls", Number),
+            ("slow_consumers", Number),
+            ("closed", Number),
+            ("queued_bytes", Number),
+            ("sessions_behind", Number),
+            ("receipt_p50_ms?", Decimal),
+            ("receipt_p99_ms?", Decimal),
+        ]),
+    ),
 ];
 const SESSION: &[Field] = &[
     ("user_id", Text),
@@ -322,6 +374,7 @@ impl Kind {
             Self::Text => json!({ "type": kind("string") }),
             Self::Time => json!({ "type": kind("string"), "format": "date-time" }),
             Self::Number => json!({ "type": kind("integer"), "minimum": 0 }),
+            Self::Decimal => json!({ "type": kind("number"), "minimum": 0 }),
             Self::Flag => json!({ "type": kind("boolean") }),
             Self::Texts => json!({ "type": kind("array"), "items": { "type": "string" } }),
             Self::Map => json!({ "type": kind("object"), "additionalProperties": { "type": "string" } }),

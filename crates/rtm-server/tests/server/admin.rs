@@ -477,6 +477,8 @@ async fn every_call_answers_as_its_description_says() {
         ("revoke_all_tokens", r#"{"issued_before":"2026-01-01T00:00:00Z"}"#),
         ("send_to_user", r#"{"from":"support","text":"hello","offline":true,"history":true}"#),
         ("replay_webhook", r#"{"after":0}"#),
+        ("make_token", r#"{"user_id":"alice"}"#),
+        ("explain_token", r#"{"token":"006"}"#),
         ("send_to_channel", r#"{"from":"support","text":"hello","history":true}"#),
     ];
     let mut calls: Vec<_> = described["paths"]
@@ -512,6 +514,8 @@ async fn every_call_answers_as_its_description_says() {
             200 => &described["responses"]["200"]["content"]["application/json"]["schema"],
             // Nobody gave it a configuration to read again, and it is in no cluster.
             409 if ["reload", "cluster"].contains(&name) => continue,
+            // The project is open.
+            409 if name == "make_token" => continue,
             // It has no webhook.
             404 if ["replay_webhook", "test_webhook", "enable_webhook"].contains(&name) => continue,
             other => panic!("{name} is answered {other}: {answer}"),
@@ -519,7 +523,99 @@ async fn every_call_answers_as_its_description_says() {
         fits(schema, &answer, name);
         answered += 1;
     }
-    assert_eq!(answered, all_calls - 5);
+    assert_eq!(answered, all_calls - 6);
+}
+
+#[tokio::test]
+async fn a_token_is_made_for_those_who_may_and_explained_to_all() {
+    let (read, read_text) = AdminKey::generate("grafana", AdminRole::Read).unwrap();
+    let (all, all_text) = AdminKey::generate("root", AdminRole::Admin).unwrap();
+    let server = server_with(|config| {
+        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.admin.keys = vec![read, all];
+        config.projects[0].certificates = vec!["5CFd2fd1755d40ecb72977518be15d3b".parse().unwrap()];
+    })
+    .await;
+    let admin = server.admin_addrs()[0];
+    let tokens = format!("/projects/{APP}/tokens");
+    let make = async |key: &str, body: &str| call(admin, key, "POST", &tokens, body).await;
+    assert_eq!(make(&read_text, r#"{"user_id":"alice"}"#).await.0, 403);
+    for body in [
+        "{}",
+        r#"{"user_id":""}"#,
+        r#"{"user_id":"alice","for":"25h"}"#,
+        r#"{"user_id":"alice","for":"0s"}"#,
+        r#"{"user_id":"alice","version":"005"}"#,
+    ] {
+        assert_eq!(make(&all_text, body).await.0, 400, "{body}");
+    }
+    let explain = async |token: &serde_json::Value, user_id: &str| {
+        let body = serde_json::json!({ "token": token, "user_id": user_id }).to_string();
+        let (status, answer) = call(admin, &read_text, "POST", &format!("{tokens}/explain"), &body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    for version in ["006", "007"] {
+        let body = format!(r#"{{"user_id":"alice","for":"1h","version":"{version}"}}"#);
+        let (status, made) = make(&all_text, &body).await;
+        assert_eq!(status, 200, "{made}");
+        let token = &made["token"];
+        let mut client = Client::connect(server.local_addr(), Wire::Native).await;
+        let text = token.as_str().unwrap().to_owned();
+        client.log_in_with("alice", |login| login.token = Some(rtm_codec::Token::new(text).unwrap())).await;
+
+        let explained = explain(token, "alice").await;
+        assert_eq!((&explained["verdict"], &explained["version"]), (&"valid".into(), &version.into()));
+        assert_eq!(explained["ends"], made["ends"]);
+        assert_eq!(explain(token, "bob").await["verdict"], "refused");
+        // Only the newer format contains its user.
+        let without = if version == "006" { "undecided" } else { "valid" };
+        assert_eq!(explain(token, "").await["verdict"], without);
+    }
+    assert_eq!(explain(&"no token".into(), "alice").await["verdict"], "refused");
+    let (_, audit) = call(admin, &all_text, "GET", "/audit", "").await;
+    assert_eq!(audit["items"].as_array().unwrap().len(), 2);
+    assert_eq!(audit["items"][0]["action"], "make_token");
+}
+
+#[tokio::test]
+async fn whoever_watches_gets_what_was_and_then_what_is() {
+    let (server, admin, [read, _, _, other]) = with_keys().await;
+    let _alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let (_, key) = call(admin, &read, "GET", "/key", "").await;
+    assert_eq!(key, serde_json::json!({ "name": "grafana", "role": "read", "projects": null }));
+    let (_, key) = call(admin, &other, "GET", "/key", "").await;
+    assert_eq!(key["projects"], serde_json::json!(["f".repeat(32)]));
+
+    let mut stream = TcpStream::connect(admin).await.unwrap();
+    let request = format!(
+        "GET /admin/v1/watch HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {read}\r\nAccept: text/event-stream\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let mut seen: Vec<serde_json::Value> = Vec::new();
+    soon("two samples", async {
+        while seen.len() < 2 {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "the stream goes on");
+            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+            let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            let samples = events.filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok());
+            seen = samples.flat_map(|event| event["samples"].as_array().unwrap().clone()).collect();
+        }
+    })
+    .await;
+    let numbers: Vec<_> = seen.iter().map(|sample| sample["number"].as_u64().unwrap()).collect();
+    assert!(numbers.is_sorted_by(|one, next| one + 1 == *next), "{numbers:?}");
+    let last = seen.last().unwrap();
+    assert_eq!(last["projects"][0]["app_id"], APP);
+    assert_eq!((&last["projects"][0]["native"], &last["projects"][0]["users_online"]), (&1.into(), &1.into()));
+    assert_eq!(last["server"]["connections"], 1);
+
+    let (_, kept) = call(admin, &other, "GET", "/watch", "").await;
+    let sample = &kept["samples"][0];
+    assert_eq!((&sample["server"], &sample["projects"]), (&serde_json::Value::Null, &serde_json::json!([])));
 }
 
 #[tokio::test]

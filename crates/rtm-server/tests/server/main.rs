@@ -5,6 +5,8 @@
 mod admin;
 mod bad_input;
 mod config;
+#[cfg(feature = "console")]
+mod console;
 mod drain;
 #[cfg(all(feature = "admin", feature = "rest"))]
 mod events;

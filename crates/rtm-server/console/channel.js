@@ -1,0 +1,42 @@
+// One channel: who is in it, its attributes, its history.
+import { useSignal } from "@preact/signals";
+import { path } from "./api.js";
+import { Act, Dialog, Facts, Fault, Section, Table, Time, UserLink, attempt, html, number, useLoad, usePages } from "./parts.js";
+import { ask, project, route } from "./state.js";
+import { Channels as List } from "./lists.js";
+import { Feed } from "./events.js";
+import { History } from "./user.js";
+import { t } from "./words.js";
+
+export function Channels() {
+  const id = route.value.part;
+  return id ? html`<${Channel} id=${id} key=${`${project.value}/${id}`} />` : html`<${List} />`;
+}
+
+function Channel({ id }) {
+  const at = `/projects/${project.value}${path("channels", id)}`;
+  const load = useLoad((signal) => ask("GET", at, { signal }), [at], 2000);
+  const members = usePages(`${at}/members`, {}, 3000);
+  const isSending = useSignal(false);
+  const channel = load.value;
+  return html`
+    <div class="title"><h1><span class="faint">${t("Channel")}</span> <span class="id">${id}</span></h1></div>
+    <div class="buttons"><${Act} onClick=${() => { isSending.value = true; }}>${t("Send a message")}<//></div>
+    ${load.error?.status === 404 ? html`<p class="empty">${t("This channel has no members and no attributes here.")}</p>` : html`<${Fault} error=${load.error} />`}
+    ${channel && html`<div class="columns">
+      <${Section} title=${t("Members ({0})", number(channel.members))} aside=${channel.members_elsewhere > 0 && t("{0} more on other nodes", number(channel.members_elsewhere))}>
+        ${members.rows?.length ? html`<ul class="tags">${members.rows.map((user) => html`<li key=${user}><${UserLink} id=${user} /></li>`)}</ul>` : html`<p class="empty">${t("none")}</p>`}${members.more}<//>
+      <${Section} title=${t("Attributes ({0})", channel.attribute_values.length)} aside=${t("revision {0}", channel.revision)}>
+        <${Table} label=${t("Attributes")} rows=${channel.attribute_values} row=${(one) => one.key} empty=${t("none")} columns=${[
+          [t("Key"), (one) => html`<span class="id">${one.key}</span>`],
+          [t("Value"), (one) => html`<span class="id">${one.value}</span>`],
+          [t("Set by"), (one) => html`<${UserLink} id=${one.last_update_user_id} />`],
+          [t("Time"), (one) => html`<${Time} at=${one.last_update} />`],
+        ]} /><//>
+    </div>`}
+    <${Section} title=${t("What happens now")}><${Feed} about=${{ channel: id }} key=${id} /><//>
+    <${History} at=${`${at}/history`} />
+    ${isSending.value && html`<${Dialog} title=${t("Send a message to the channel {0}", id)} action=${t("Send")} onClose=${() => { isSending.value = false; }}
+      fields=${[{ name: "from", label: t("In whose name"), required: true, value: "support" }, { name: "text", label: t("Text"), type: "area", required: true }]}
+      onDone=${(body) => attempt(() => ask("POST", `${at}/messages`, { body }), t("The message was sent"))} />`}`;
+}
