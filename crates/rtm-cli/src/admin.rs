@@ -54,6 +54,8 @@ enum Call {
         #[arg(long)]
         id: Option<String>,
     },
+    /// Show what the key may do.
+    Key,
     /// Show the server: version, connections, whether it is ready.
     Server,
     /// List the nodes of its cluster.
@@ -128,6 +130,28 @@ enum Call {
         /// The time: 2030-01-31T12:00:00Z, or now. An earlier one than before takes back what was revoked since.
         #[arg(long, value_name = "TIME", default_value = "now")]
         issued_before: String,
+    },
+    /// Have the server make a token with which a user logs in. Who has the certificate can do without: rtm token.
+    Token {
+        #[command(flatten)]
+        user: User,
+        /// For how long, at most 24h.
+        #[arg(long, value_name = "TIME", default_value = "24h")]
+        r#for: String,
+        /// The format: 006, or 007, which contains the user id.
+        #[arg(long, default_value = "006")]
+        version: String,
+    },
+    /// Show what a token holds, and whether the server would let a user in with it.
+    ExplainToken {
+        /// The project.
+        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+        app_id: AppId,
+        /// The token.
+        token: String,
+        /// Who logs in with it. Tokens of the format 006 do not contain their user.
+        #[arg(long, env = "RTM_UID")]
+        uid: Option<String>,
     },
     /// Send a text to a user, in the name of any user.
     Send {
@@ -368,6 +392,7 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         | Call::Openapi
         | Call::Top(_)
         | Call::Server => get("/server".into()),
+        Call::Key => get("/key".into()),
         Call::Cluster => get("/cluster".into()),
         Call::Projects => get("/projects".into()),
         Call::Sessions { list: List { app_id, part }, state, prefix, wire, address, sort } => {
@@ -378,6 +403,14 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::Closed { list: List { app_id, part }, reason, prefix } => {
             let filters = [("reason", reason), ("prefix", prefix)];
             get(project(app_id, &format!("closed?{}{}", query(part), more(&filters))))
+        }
+        Call::Token { user: User { app_id, user_id }, r#for, version } => {
+            let body = json!({ "user_id": user_id, "for": r#for, "version": version });
+            (Method::POST, project(app_id, "tokens"), Some(body))
+        }
+        Call::ExplainToken { app_id, token, uid } => {
+            let body = json!({ "token": token, "user_id": uid });
+            (Method::POST, project(app_id, "tokens/explain"), Some(body))
         }
         Call::Send { user: named, text, from, offline, history } => {
             let body = json!({ "from": from, "text": text, "offline": offline, "history": history });

@@ -17,6 +17,7 @@ mod bench;
 mod cluster;
 mod config;
 mod connect;
+mod demo;
 mod exit;
 mod listen;
 mod readable;
@@ -41,6 +42,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Serve(serve::Args),
     Listen(listen::Args),
     Send(send::Args),
@@ -55,6 +57,7 @@ enum Command {
 fn main() -> ExitCode {
     say_nothing_of_panics_at_damaged_pages();
     let done = match Cli::parse_from(arguments()).command {
+        Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Config(args) => config::run(args),
         Command::Admin(args) => run("warn", admin::run(args)),

@@ -5,6 +5,7 @@ mod addresses;
 mod admin;
 mod bench;
 mod config;
+mod demo;
 #[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]
 mod nats;
