@@ -75,7 +75,7 @@ export const ChannelLink = ({ id }) => html`<a class="id" href=${href("channels"
 export function Table({ columns, rows, label, empty = t("There is nothing here"), row = (_, place) => place }) {
   if (!rows) return html`<p class="faint" aria-busy="true">${t("Loading…")}</p>`;
   if (!rows.length) return html`<p class="empty">${empty}</p>`;
-  return html`<div class="table"><table aria-label=${label} class=${columns.length > 6 ? "many" : ""}>
+  return html`<div class="table"><table aria-label=${label} class=${columns.length > 4 ? "many" : ""}>
     <thead><tr>${columns.map(([title, , kind]) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
     <tbody>${rows.map((one, place) => html`<tr key=${row(one, place)}>
       ${columns.map(([title, cell, kind]) => html`<td class=${kind} data-label=${title}><span class="cell">${cell(one)}</span></td>`)}

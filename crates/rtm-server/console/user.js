@@ -65,7 +65,7 @@ function User({ id }) {
         [t("Address"), html`<span class="id">${session.address ?? "–"}</span>`],
         [t("Wire"), session.wire ? t(session.wire) : "–"],
         [t("Client"), html`<span class="id">${session.instance}</span>`],
-        [t("Heard of"), t("{0} ago", span(session.silent_ms))],
+        [t("Last heard"), t("{0} ago", span(session.silent_ms))],
         [t("Waits for its client"), t("{0} events, {1}", number(session.queued_events), bytes(session.queued_bytes))],
         session.token_ends && [t("Token ends"), html`<${Time} at=${session.token_ends} />`],
       ]} />` : html`<p class="empty">${user.node ? t("It is on the node {0}", user.node) : t("Not logged in")}</p>`}<//>
