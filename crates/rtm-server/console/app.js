@@ -1,8 +1,8 @@
 // The frame of the console: the key, the way around, and the page that the address names.
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { html, number, render, since, Field, Pill } from "./parts.js";
-import { choose, forget, href, key, keyFault, link, lostAt, may, notices, project, projects, route, seesServer, server, start, use, who } from "./state.js";
+import { html, render, since, Field, Pill } from "./parts.js";
+import { choose, forget, href, key, keyFault, link, lostAt, notices, project, projects, route, seesServer, server, start, use, who } from "./state.js";
 import { Overview } from "./overview.js";
 import { Connections, Limits } from "./lists.js";
 import { Users } from "./user.js";
@@ -42,9 +42,8 @@ function Login() {
 function Frame() {
   const isOpen = useSignal(false), main = useRef();
   const { page } = route.value;
-  const [, title, Page] = PAGES.find(([name]) => name === page) ?? [null, "Not found", NotFound];
+  const [, title] = PAGES.find(([name]) => name === page) ?? [null, "Not found"];
   useEffect(() => { document.title = `${t(title)} · RTM`; isOpen.value = false; scrollTo(0, 0); }, [page, route.value.part]);
-  const isKnown = who.value !== null;
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>${t("To the content")}</a>
     <header class="bar">
@@ -60,8 +59,17 @@ function Frame() {
     <div class="frame">
       <nav id="nav" class=${isOpen.value ? "open" : ""} aria-label=${t("Pages")}><ul>${PAGES.map(([name, title]) => html`<li key=${name}>
         <a href=${href(name)} aria-current=${name === page ? "page" : undefined}>${t(title)}</a></li>`)}</ul></nav>
-      <main id="main" tabindex="-1" ref=${main}>${isKnown && (project.value || ["server", "audit", "overview"].includes(page)) ? html`<${Page} key=${page} />` : html`<p class="faint" aria-busy="true">${t("Loading…")}</p>`}</main>
+      <main id="main" tabindex="-1" ref=${main}><${Content} /></main>
     </div>`;
+}
+
+// The page that the address names, once it has what it needs.
+function Content() {
+  const { page } = route.value;
+  const [, , Page] = PAGES.find(([name]) => name === page) ?? [null, null, NotFound];
+  if (who.value && (project.value || ["server", "audit"].includes(page))) return html`<${Page} key=${page} />`;
+  if (link.value === "live") return html`<p class="empty">${t("This key sees no project that the server has")}</p>`;
+  return html`<p class="faint" aria-busy="true">${t("Loading…")}</p>`;
 }
 
 function Live() {

@@ -1,7 +1,7 @@
 // One channel: who is in it, its attributes, its history.
 import { useSignal } from "@preact/signals";
 import { path } from "./api.js";
-import { Act, Dialog, Facts, Fault, Section, Table, Time, UserLink, attempt, html, number, useLoad, usePages } from "./parts.js";
+import { Act, Dialog, Fault, Section, Table, Time, UserLink, attempt, html, number, useLoad, usePages } from "./parts.js";
 import { ask, project, route } from "./state.js";
 import { Channels as List } from "./lists.js";
 import { Feed } from "./events.js";

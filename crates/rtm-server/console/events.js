@@ -1,7 +1,7 @@
 // The tap: what happens in a project, as it happens, for ten minutes at most.
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { ChannelLink, Fault, Field, Section, Time, UserLink, html, number, span } from "./parts.js";
+import { ChannelLink, Fault, Field, Time, UserLink, html, number, span } from "./parts.js";
 import { ask, isVisible, listen, now, project } from "./state.js";
 import { t } from "./words.js";
 

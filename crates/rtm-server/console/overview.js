@@ -1,6 +1,6 @@
 // The first page: how the server is, what it does now, and what it did in the last ten minutes.
 import { Chart } from "./charts.js";
-import { Facts, Section, Table, Time, Pill, html, bytes, number, rate, since, span, useLoad } from "./parts.js";
+import { Section, Table, Pill, html, bytes, number, rate, since, span, useLoad } from "./parts.js";
 import { ask, choose, hasCluster, project, projects, rates, route, samples, seesServer, series, server, times } from "./state.js";
 import { reason, t } from "./words.js";
 

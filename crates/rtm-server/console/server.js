@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { path } from "./api.js";
 import { Act, Dialog, Facts, Fault, Pill, Section, State, Table, Time, attempt, html, number, since, useLoad, usePages } from "./parts.js";
-import { ask, hasCluster, may, project, refresh, seesServer, server, who } from "./state.js";
+import { ask, hasCluster, may, project, refresh, seesServer, server } from "./state.js";
 import { Cluster } from "./overview.js";
 import { reason, t } from "./words.js";
 

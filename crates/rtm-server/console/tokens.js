@@ -1,6 +1,6 @@
 // Access tokens: what is in one and what the server makes of it, and new ones.
 import { useSignal } from "@preact/signals";
-import { Act, Copy, Facts, Fault, Field, Pill, Section, Time, html } from "./parts.js";
+import { Copy, Facts, Fault, Field, Pill, Section, Time, html } from "./parts.js";
 import { ask, may, project } from "./state.js";
 import { t } from "./words.js";
 

@@ -1,10 +1,10 @@
 // Two users side by side, on either wire, with all that they are told as it comes.
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import { Copy, Fault, Field, Pill, Section, Time, attempt, html } from "./parts.js";
+import { Copy, Fault, Field, Pill, Section, Time, html } from "./parts.js";
 import { NativeUser } from "./native.js";
 import { VendorUser } from "./vendor-wire.js";
-import { ask, may, project, seesServer, server } from "./state.js";
+import { ask, project, seesServer, server } from "./state.js";
 import { t } from "./words.js";
 
 // Where clients reach the server, as the page's rules allow it: the one port that all of it is at.
