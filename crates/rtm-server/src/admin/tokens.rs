@@ -118,7 +118,7 @@ pub(super) async fn explain_one(
         Some(user_id) => {
             let (certificates, policy) = project.look(|core, _, _| {
                 let config = core.config();
-                (config.certificates.clone(), config.token_policy.clone())
+                (config.certificates.clone(), config.token_policy)
             });
             let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             match verify(token, &app_id, &certificates, &user_id, seconds, &policy) {
