@@ -104,7 +104,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
-    let mut asking = std::net::TcpStream::connect(&address).unwrap();
+    let mut asking = TcpStream::connect(&address).unwrap();
     write!(asking, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     asking.read_to_string(&mut answer).unwrap();
@@ -125,7 +125,7 @@ fn one_port_serves_both_families_of_addresses() {
         assert_eq!(server.line().unwrap(), format!("listening on {first}"));
         assert_eq!(server.line().unwrap(), format!("listening on {second}"));
         for host in ["127.0.0.1", "::1"] {
-            std::net::TcpStream::connect((host, port)).unwrap();
+            TcpStream::connect((host, port)).unwrap();
         }
         server.signal("TERM");
         server.end();
