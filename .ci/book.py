@@ -33,6 +33,7 @@ LIMIT = 60
 NOT_RUN = {
     "cli.md": "it lists forms of commands",
     "measurements.md": "they take an hour; CI builds what they run",
+    "packages.md": "they install on the machine; steps of their own do that",
 }
 
 # How a command begins that runs elsewhere in CI, or installs something.
