@@ -175,7 +175,9 @@ class Terminal:
         end, wanted = time.monotonic() + LIMIT, list(expected)
         while True:
             status = process.poll()
-            missing = self.missing(name.read_text(errors="replace"), wanted)
+            printed = name.read_text(errors="replace")
+            # A line that is not whole yet is none.
+            missing = self.missing(printed if status is not None else printed.rpartition("\n")[0], wanted)
             if (expected and not missing and status is None) or status is not None:
                 break
             if time.monotonic() > end:
