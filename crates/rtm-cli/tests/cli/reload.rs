@@ -138,7 +138,12 @@ fn a_bad_file_changes_nothing_and_its_fault_is_logged() {
     assert!(!world.can_log_in(SECURE_APP_ID) && world.can_log_in(APP_ID));
     let (code, said) = world.reload(ADMIN_KEY);
     assert!(code == Some(1) && said.contains("project[1].limits.login"), "{said}");
-    // TLS files that cannot be read keep the rest back too.
+    // TLS files that cannot be read keep the rest back too, also where they are of use from the next start on.
+    let tls = "[tls]\ncertificate = \"/nowhere.pem\"\nkey = \"/nowhere.pem\"\n";
+    world.write(&(head(ADMIN_KEY) + tls + &project(SECURE_APP_ID, "")));
+    let (code, said) = world.reload(ADMIN_KEY);
+    assert!(code == Some(1) && said.contains("/nowhere.pem"), "{said}");
+    assert!(world.can_log_in(APP_ID));
     fs::remove_file(world.file()).unwrap();
     assert_eq!(world.reload(ADMIN_KEY).0, Some(1));
     world.write(&(head(ADMIN_KEY) + &project(APP_ID, "")));
@@ -192,6 +197,9 @@ fn the_level_of_the_log_follows_the_file() {
     world.write(&with("loud"));
     let (code, said) = world.reload(ADMIN_KEY);
     assert!(code == Some(1) && said.contains("loud"), "{said}");
+    world.write(&(head(ADMIN_KEY) + "[log]\nformat = \"json\"\n" + &project(APP_ID, "")));
+    let (_, said) = world.reload(ADMIN_KEY);
+    assert!(said.contains(r#""changed":[],"needs_restart":["log.level"]"#), "{said}");
     world.server.signal("TERM");
     let (_, _, log) = world.server.end();
     assert!(log.contains("stopped") && !log.contains("\"listening\""), "{log}");

@@ -186,11 +186,12 @@ impl Reloader {
 
     /// Everything that can fail is done before anything is replaced.
     async fn take(&self, state: &mut State, mut config: ServerConfig) -> Result<Reloaded, ReloadError> {
+        // Also those that are used from the next start on: they would keep it from starting.
+        let tls = read(config.tls.as_ref()).await?;
+        #[cfg(feature = "admin")]
+        let admin_tls = read(config.admin.tls.as_ref()).await?;
         let needs_restart = keep_what_needs_a_restart(&state.config, &mut config);
         let changed = changes(&state.config, &config);
-        let tls = read(config.tls.as_ref().filter(|_| self.shared.tls.is_some())).await?;
-        #[cfg(feature = "admin")]
-        let admin_tls = read(config.admin.tls.as_ref().filter(|_| self.admin.tls.is_some())).await?;
         let before = self.shared.live();
         let judges = judges(&config, &before.judges).await?;
         #[cfg(feature = "webhooks")]
@@ -262,6 +263,10 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
     config.listen.clone_from(&before.listen);
     config.data_dir.clone_from(&before.data_dir);
     config.log.format = before.log.format;
+    // What it is then is the program's to say, at its start.
+    if config.log.level.is_none() {
+        config.log.level.clone_from(&before.log.level);
+    }
     config.max_memory = before.max_memory;
     if config.tls.is_some() != before.tls.is_some() {
         config.tls.clone_from(&before.tls);
