@@ -1,16 +1,19 @@
 //! Frames that wait until somebody outside has decided about them: in order, and everything behind them waits too.
 
+#[cfg(any(feature = "admin", feature = "webhooks"))]
+use std::sync::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use rtm_codec::{AppId, ClientFrame, Command, ErrorKind, Login, Refusal, RtmMessage, ServerFrame, Text, UserId};
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 use rtm_core::Histogram;
 
 /// Who decides about what clients of a project do.
@@ -25,6 +28,7 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
     fn judges(&self, frame: &ClientFrame) -> bool;
 
     /// What was asked so far.
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     fn questions(&self) -> Questions;
 
     /// Decides about such a frame.
@@ -32,19 +36,21 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
 }
 
 /// What somebody was asked, by what it was about. All clones are one.
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 pub(crate) type Questions = Arc<Mutex<BTreeMap<&'static str, QuestionFigures>>>;
 
 /// How somebody answers.
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct QuestionFigures {
     /// How many answers there were of each kind, as [`ANSWERS`] has them.
     pub(crate) answers: [u64; ANSWERS.len()],
     /// How long they took, in microseconds.
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks"))]
     pub(crate) took: Histogram,
 }
 
 /// What comes of a question.
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 pub(crate) const ANSWERS: [&str; 4] = ["allowed", "denied", "replaced", "failed"];
 
 /// Those who decide, by project.
