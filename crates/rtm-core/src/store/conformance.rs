@@ -121,6 +121,7 @@ const CHECKS: &[Check] = checks! {
     "a task sees what those before it did" => [logs::sequence];
     "histories are searched by who sent a message and to whom" => [search::filters];
     "what a search finds comes in order and in pages" => [search::pages];
+    "what was said within one millisecond is found in the order in which it was said" => [search::one_millisecond];
     "what is removed or too old is not found any more" => [search::removal];
     "events come in the order of their numbers and in pages" => [events::order_and_pages];
     "of events those go that are too old or too many, and their reader is told" => [events::dropped];

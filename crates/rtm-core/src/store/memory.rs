@@ -132,7 +132,9 @@ impl Memory {
         let key = |place| (Arc::clone(app_id), log.clone(), place);
         let place = if log.kind().is_by_time() {
             let same_time = self.logs.range(key(Place::first_at(time))..=key(Place::last_at(time)));
-            same_time.last().map_or_else(|| Place::first_at(time), |((_, _, last), _)| last.next())
+            let last_of_log = same_time.last().map(|((_, _, last), _)| *last);
+            let last = last_of_log.max(self.last_found_at(app_id, log, &entry));
+            last.map_or_else(|| Place::first_at(time), Place::next)
         } else {
             self.last_place += 1;
             Place(self.last_place)
@@ -190,6 +192,18 @@ impl Memory {
     }
 
     /// The messages that are meant, oldest first.
+    /// The last place at the time of an entry that a search for its sender or its receiver comes to, in whichever log:
+    /// messages of one millisecond are found in the order in which they came.
+    fn last_found_at(&self, app_id: &Arc<AppId>, log: &LogKey, entry: &LogEntry) -> Option<Place> {
+        let first = indexed(app_id, log, Place::first_at(entry.time()), entry)?;
+        let places =
+            [&self.by_source, &self.by_destination].into_iter().zip(first).map(|(index, (app_id, id, first, _))| {
+                let last = (Arc::clone(&app_id), id.clone(), Place::last_at(entry.time()).next(), None);
+                index.range((app_id, id, first, None)..last).next_back().map(|(_, _, place, _)| *place)
+            });
+        places.max()?
+    }
+
     fn matching(&self, app_id: &Arc<AppId>, span: &HistorySpan) -> Vec<(&Conversation, &StoredMessage)> {
         let HistorySpan { filter, times } = span;
         let (index, id) = match (&filter.source, filter.destination()) {

@@ -229,10 +229,9 @@ impl<'t> LogTables<'t> {
             Some(place) => place,
             None => {
                 let same_time = (app, log, Place::first_at(time).0)..=(app, log, Place::last_at(time).0);
-                match self.entries.range(same_time)?.next_back() {
-                    Some(last) => Place(last?.0.value().2).next(),
-                    None => Place::first_at(time),
-                }
+                let last_of_log = self.entries.range(same_time)?.next_back().transpose()?.map(|last| last.0.value().2);
+                let last = last_of_log.max(self.last_found_at(app, log, entry)?);
+                last.map_or_else(|| Place::first_at(time), |last| Place(last).next())
             }
         };
         self.entries.insert((app, log, place.0), entry.encode()?.as_slice())?;
@@ -255,6 +254,20 @@ impl<'t> LogTables<'t> {
             oldest.into_iter().try_for_each(|place| self.remove(app, log, place))?;
         }
         Ok(StoreAnswer::Appended { place, dropped })
+    }
+
+    /// The last place at the time of an entry that a search for its sender or its receiver comes to, in whichever log:
+    /// messages of one millisecond are found in the order in which they came.
+    fn last_found_at(&self, app: &str, log: &str, entry: &LogEntry) -> Result<Option<u64>, Fault> {
+        let Some(indexes) = &self.index else { return Ok(None) };
+        let Some((source, destination)) = indexed(log, entry) else { return Ok(None) };
+        let (first, end) = (Place::first_at(entry.time()).0, Place::last_at(entry.time()).next().0);
+        let mut latest = None;
+        for (index, id) in indexes.iter().zip([&*source, &*destination]) {
+            let last = index.range((app, id, first, "")..(app, id, end, ""))?.next_back().transpose()?;
+            latest = latest.max(last.map(|(key, _)| key.value().2));
+        }
+        Ok(latest)
     }
 
     fn read(

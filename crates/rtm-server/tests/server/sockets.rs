@@ -107,26 +107,26 @@ async fn a_client_whose_link_is_full_is_heard_all_the_same() {
         config.projects[0].limits = CallLimits::unlimited();
         let settings = &mut config.projects[0].settings;
         settings.session_bytes = 64 * 1024 * 1024;
-        settings.unreachable_after = Duration::from_millis(600);
-        settings.offline_after = Duration::from_secs(2);
+        settings.unreachable_after = Duration::from_secs(3);
+        settings.offline_after = Duration::from_secs(6);
     })
     .await;
     let address = server.local_addr();
     for wire in [Wire::Native, Wire::Vendor] {
         let (name, watcher) = (format!("slow-{wire:?}"), format!("watcher-{wire:?}"));
         let mut slow = Client::connect(address, wire).await;
-        slow.log_in_with(&name, |login| login.keep_alive = KeepAlive::Client { interval_ms: 100 }).await;
+        slow.log_in_with(&name, |login| login.keep_alive = KeepAlive::Client { interval_ms: 500 }).await;
         let mut watcher = Client::login(address, Wire::Native, &watcher).await;
         watcher.request(SubscribePeersOnlineStatus { peer_ids: vec![user(&name)] }).await;
         // More than the sockets take, and more than is kept for one.
         let text = "x".repeat(32 * 1024);
         for id in 1..=1000 {
             watcher.send(ClientFrame::Request { id: RequestId(1000 + id), command: to_peer(id, &name, &text) }).await;
-            if id % 16 == 0 {
+            if id % 4 == 0 {
                 slow.send(ClientFrame::Ping).await;
             }
         }
-        // As long as a silent one is online, and longer than that again.
+        // Longer than a silent one is online, and half as long as a socket may take nothing.
         for _ in 0..40 {
             slow.send(ClientFrame::Ping).await;
             watcher.send(ClientFrame::Ping).await;
@@ -138,7 +138,7 @@ async fn a_client_whose_link_is_full_is_heard_all_the_same() {
                 }
             }
             pause();
-            advance(Duration::from_millis(50)).await;
+            advance(Duration::from_millis(250)).await;
             resume();
         }
         // And what it sent meanwhile is done.

@@ -30,12 +30,21 @@ pub(super) fn fill(backend: &mut dyn Backend) -> Result<(), Fault> {
 }
 
 fn say(backend: &mut dyn Backend, app: char, number: u64, from: &str, to: &str) -> Result<(LogKey, Place), Fault> {
+    say_at(backend, app, number, START + number, (from, to))
+}
+
+fn say_at(
+    backend: &mut dyn Backend,
+    app: char,
+    number: u64,
+    time: u64,
+    (from, to): (&str, &str),
+) -> Result<(LogKey, Place), Fault> {
     let conversation = match to.strip_prefix('[').and_then(|to| to.strip_suffix(']')) {
         Some(name) => Conversation::Channel(channel(name)?),
         None => Conversation::between(user(from)?, user(to)?),
     };
-    let message =
-        StoredMessage::new(rtm_codec::MessageId(number), user(from)?, RtmMessage::text("hello"), START + number);
+    let message = StoredMessage::new(rtm_codec::MessageId(number), user(from)?, RtmMessage::text("hello"), time);
     let log = LogKey::History(conversation);
     let append = StoreWork::Append { log: log.clone(), entry: LogEntry::Message(message), keep: None };
     match run_in(backend, app, append)? {
@@ -114,6 +123,14 @@ pub(super) fn pages(backend: &mut dyn Backend) -> Result<(), Fault> {
         ("a span of nothing", search_for(3, 3, false, 0, 9)?, vec![]),
     ];
     cases.into_iter().try_for_each(|(what, work, wanted)| same(what, &search(backend, APPS[0], work)?, &wanted))
+}
+
+/// What was said within one millisecond is found in the order in which it was said, wherever that was.
+pub(super) fn one_millisecond(backend: &mut dyn Backend) -> Result<(), Fault> {
+    for (number, said) in (1..).zip(SAID) {
+        say_at(backend, APPS[0], number, START, said)?;
+    }
+    find(backend)
 }
 
 pub(super) fn removal(backend: &mut dyn Backend) -> Result<(), Fault> {
