@@ -8,7 +8,7 @@ use crate::support::{APP_ID, Running, SECURE_APP_ID, command};
 
 #[test]
 fn a_demo_says_where_its_console_is_and_has_users_on_both_wires() {
-    let mut demo = Running::new(&["demo", "--users", "8", "--seconds", "10"]);
+    let mut demo = Running::new(&["demo", "--users", "8", "--seconds", "14"]);
     let console = demo.line().unwrap();
     let (url, key) = console.strip_prefix("console: ").and_then(|url| url.split_once("/#key=")).unwrap();
     assert!(url.starts_with("http://127.0.0.1:") && key.starts_with("rtm_admin_"), "{console}");
@@ -37,7 +37,7 @@ fn a_demo_says_where_its_console_is_and_has_users_on_both_wires() {
             if ["native", "vendor"].iter().all(|wire| wires.contains(&&Value::from(*wire))) {
                 break;
             }
-            assert!(since.elapsed() < Duration::from_secs(9), "{app_id}: {wires:?}");
+            assert!(since.elapsed() < Duration::from_secs(13), "{app_id}: {wires:?}");
         }
     }
     // The certificate is the one that the server has.

@@ -75,7 +75,7 @@ impl Running {
         let deadline = Instant::now() + LIMIT;
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "rtm does not end");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.lines.read_to_string(&mut stdout).unwrap();

