@@ -391,6 +391,7 @@ fn size(work: &StoreWork) -> usize {
         | StoreWork::Delete { .. }
         | StoreWork::Search { .. }
         | StoreWork::Count { .. }
+        | StoreWork::Measure
         | StoreWork::List { .. } => 0,
     }
 }

@@ -261,9 +261,11 @@ pub(crate) fn lane(app_id: AppId, id: JobId, work: &StoreWork) -> Lane {
             Lane::Log(app_id, log.clone())
         }
         StoreWork::Put { key, .. } | StoreWork::Delete { key, .. } => Lane::State(app_id, key.clone()),
-        StoreWork::Expire { .. } | StoreWork::List { .. } | StoreWork::Search { .. } | StoreWork::Count { .. } => {
-            Lane::Alone(app_id, id)
-        }
+        StoreWork::Expire { .. }
+        | StoreWork::List { .. }
+        | StoreWork::Search { .. }
+        | StoreWork::Count { .. }
+        | StoreWork::Measure => Lane::Alone(app_id, id),
     }
 }
 
