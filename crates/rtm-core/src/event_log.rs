@@ -141,6 +141,7 @@ impl Core {
         let server = Reason::Owned(server.to_owned());
         self.event_log = EventLog { stage, server, figures, ..EventLog::default() };
         self.event_log.set_settings(settings, self.config.quotas);
+        self.measure_stored_bytes(now);
         match start {
             EventLogStart::AfterRestart => self.read_to_recover(),
             EventLogStart::Held => {}
@@ -296,6 +297,7 @@ impl Core {
         let before = now.unix_ms.saturating_sub(u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX));
         let kind = super::LogKind::Events;
         self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)), max_bytes });
+        self.measure_stored_bytes(now);
     }
 
     /// This core has left its cluster: nothing that it knows is true any more. It begins again when it has joined.

@@ -215,6 +215,19 @@ const PROJECT: &[Field] = &[
     ("calls", Number),
     ("refused_calls", Number),
     ("last_event", Number),
+    (
+        "quotas",
+        Object(&[
+            ("max_connections", Number),
+            ("max_channels", Number),
+            ("stored_bytes", Number),
+            ("event_log_bytes", Number),
+        ]),
+    ),
+    (
+        "stored_bytes?",
+        Object(&[("offline", Number), ("history", Number), ("channel_attributes", Number), ("events", Number)]),
+    ),
 ];
 const SAMPLE: &[Field] = &[
     ("number", Number),

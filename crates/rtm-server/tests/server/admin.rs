@@ -844,6 +844,7 @@ rtm_store_damaged_total
 rtm_store_failures_total app_id
 rtm_store_queue_bytes
 rtm_store_restricted_users
+rtm_stored_bytes app_id kind
 rtm_stored_messages kind
 rtm_users_online app_id
 rtm_wire_bytes_total app_id wire direction
