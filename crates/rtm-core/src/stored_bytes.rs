@@ -68,7 +68,8 @@ impl Core {
     pub(super) fn measure_stored_bytes(&mut self, now: Now) {
         let Quotas { stored_bytes, event_log_bytes, .. } = self.config.quotas;
         let kept = &mut self.kept_bytes;
-        if !kept.is_asked && (stored_bytes, event_log_bytes) != (0, 0) {
+        let is_rested = kept.asked_at.is_none_or(|at| now.instant.saturating_duration_since(at) >= kept.pause);
+        if !kept.is_asked && is_rested && (stored_bytes, event_log_bytes) != (0, 0) {
             (kept.is_asked, kept.asked_at) = (true, Some(now.instant));
             kept.given_before += std::mem::take(&mut kept.given_since);
             self.jobs.ask_aside(StoreWork::Measure, Waiting::Measuring);
