@@ -338,7 +338,7 @@ mod tests {
         ];
         for (route, body, wanted) in cases {
             let refusal = RestCall::decode(route, "", body.as_bytes(), 0).unwrap_err();
-            assert_eq!((refusal.kind, &*refusal.detail), (ErrorKind::InvalidArgument, wanted), "{body}");
+            assert_eq!((refusal.kind, refusal.detail.as_str()), (ErrorKind::InvalidArgument, wanted), "{body}");
         }
     }
 }
