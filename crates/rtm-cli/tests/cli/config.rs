@@ -73,6 +73,7 @@ fn secrets_of_webhooks_and_hooks_come_from_files_too() {
         ("RTM_PROJECT__0__WEBHOOK__0__SECRETS_FILE", secrets),
         ("RTM_PROJECT__0__HOOK__0__TYPE", "authorize_join"),
         ("RTM_PROJECT__0__HOOK__0__URL", "https://crm.example.com/may-join"),
+        ("RTM_PROJECT__0__HOOK__0__ON_ERROR", "deny"),
         ("RTM_PROJECT__0__HOOK__0__SECRETS_FILE", secrets),
     ];
     fs::write(secrets, format!("{new}\n{old}\n")).unwrap();
@@ -82,9 +83,9 @@ fn secrets_of_webhooks_and_hooks_come_from_files_too() {
         assert!(stdout.contains(&format!("project[0].{key}")), "{stdout}");
     }
     assert!(!stdout.contains(new) && !stdout.contains(old), "{stdout}");
-    fs::write(secrets, "no secret").unwrap();
+    fs::write(secrets, "whsec_dG9vIHNob3J0").unwrap();
     let (code, _, stderr) = with(&variables, &["config", "check"]);
-    assert!(code == Some(1) && stderr.contains("SECRETS_FILE") && !stderr.contains("no secret"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("SECRETS_FILE") && !stderr.contains("dG9vIHNob3J0"), "{stderr}");
 }
 
 #[test]
