@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{
-    Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas, Reason,
-    StoreAnswer, StoreFailed, StoreWork,
+    Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas,
+    Reason, StoreAnswer, StoreFailed, StoreWork,
     event_duty::{EventDuty, PAUSE},
     event_replay::Replay,
     jobs::Waiting,

@@ -51,7 +51,12 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
     let answer = run(StoreWork::Append { log: log.clone(), entry, keep: Some(3) });
     assert!(matches!(answer, StoreAnswer::Appended { place, dropped: 4 } if place > before[5].0), "{answer:?}");
     // What was there is found by its age.
-    run(StoreWork::Expire { kind: LogKind::Stored, before: before[5].1.server_received_ts, keep: None, max_bytes: None });
+    run(StoreWork::Expire {
+        kind: LogKind::Stored,
+        before: before[5].1.server_received_ts,
+        keep: None,
+        max_bytes: None,
+    });
     assert_eq!(run(all(log)).into_messages().unwrap().0.len(), 1, "the last of the old ones");
     for kind in LogKind::ALL {
         run(StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None });

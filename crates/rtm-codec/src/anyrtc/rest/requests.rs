@@ -332,7 +332,11 @@ mod tests {
             (RestRoute::HistoryQuery, query(r#""offset":[1]"#), "offset is not a whole number from 0 to 1000000"),
             (RestRoute::HistoryQuery, query(r#""limit":-1"#), "limit is not a whole number from 1 to 100"),
             (RestRoute::HistoryQuery, query(r#""limit":0"#), "limit is not a whole number from 1 to 100"),
-            (peer(), r#"{"destination":["bob"],"payload":"hi"}"#.to_owned(), "destination is missing, or is not a text"),
+            (
+                peer(),
+                r#"{"destination":["bob"],"payload":"hi"}"#.to_owned(),
+                "destination is missing, or is not a text",
+            ),
             (peer(), r#"{"payload":"hi"}"#.to_owned(), "destination is missing, or is not a text"),
             (channel(), r#"{"channel_name":7,"payload":"hi"}"#.to_owned(), "channel_name is missing, or is not a text"),
         ];

@@ -62,7 +62,8 @@ pub(super) fn no_room(backend: &mut dyn Backend) -> Result<(), Fault> {
     }
     let all = measure(backend, APPS[0])?.events;
     holds("what is measured", &all, "what six events take", all >= 6 * 8)?;
-    let room = |max_bytes| StoreWork::Expire { kind: LogKind::Events, before: 0, keep: None, max_bytes: Some(max_bytes) };
+    let room =
+        |max_bytes| StoreWork::Expire { kind: LogKind::Events, before: 0, keep: None, max_bytes: Some(max_bytes) };
     run(backend, room(all))?;
     same("what has room", &read(backend, APPS[0], None, 9)?.0.len(), &6)?;
     // A little less than four have.
