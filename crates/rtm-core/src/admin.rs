@@ -55,7 +55,7 @@ impl Core {
     pub(super) fn expire_stored(&mut self, now: Now) {
         let (stored, history) = (self.oldest_offline(now), self.oldest_history(now));
         for (kind, before) in [(LogKind::Stored, stored), (LogKind::History, history)] {
-            self.jobs.tell(StoreWork::Expire { kind, before, keep: None });
+            self.jobs.tell(StoreWork::Expire { kind, before, keep: None, max_bytes: None });
         }
         self.expire_events(now);
         self.keep_forgotten_revision();

@@ -117,8 +117,12 @@ impl Core {
         if in_all > self.config.settings.channel_attributes_bytes && bytes > old_bytes {
             return Err(Refusal::new(ErrorKind::Failure, "the project holds as many channel attributes as it may"));
         }
-        if bytes > old_bytes && self.has_no_room_for(&channel_id) {
-            return Err(too_many_channels());
+        if bytes > old_bytes {
+            if self.has_no_room_for(&channel_id) {
+                return Err(too_many_channels());
+            }
+            self.check_stored_bytes(now, bytes - old_bytes)?;
+            self.count_stored_bytes(bytes - old_bytes);
         }
         let value = ChannelAttributes::new(attributes, revision.next());
         let work = StoreWork::Put {

@@ -266,7 +266,7 @@ impl Core {
             return Some(Err(ErrorKind::NotInChannel.into()));
         };
         if send.enable_historical_messaging
-            && let Err(refusal) = self.jobs.check_room()
+            && let Err(refusal) = self.jobs.check_room().and_then(|()| self.check_stored_bytes(now, send.message.len()))
         {
             return Some(Err(refusal));
         }

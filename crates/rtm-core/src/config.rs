@@ -56,7 +56,7 @@ impl Default for EventSettings {
     }
 }
 
-/// How much of a server a project may take; of each server, where several serve it. 0, the default: no limit.
+/// How much of a server a project may take; of each server, unless said otherwise. 0, the default: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Quotas {
@@ -64,6 +64,12 @@ pub struct Quotas {
     pub max_connections: usize,
     /// The most channels with members or attributes. Beyond them nobody joins another, and none gets attributes.
     pub max_channels: usize,
+    /// The most bytes that the store keeps of what users send and write: messages that wait, history and attributes of channels, as
+    /// [`StoredBytes`](crate::store::StoredBytes) has them. Of the whole cluster, about: nodes measure from time to time. Beyond them
+    /// nothing is stored, and its sender is told so.
+    pub stored_bytes: u64,
+    /// The most bytes of the log of events, about; of the whole cluster. Beyond them the oldest events go, and readers are told so.
+    pub event_log_bytes: u64,
 }
 
 /// Who may use the REST API of a project, and how often. Without a key nobody may.

@@ -77,11 +77,13 @@ pub enum Quota {
     Connections,
     /// Channels.
     Channels,
+    /// Bytes of messages and attributes in the store.
+    StoredBytes,
 }
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Connections, Self::Channels];
+    pub const ALL: [Self; 3] = [Self::Connections, Self::Channels, Self::StoredBytes];
 
     /// Its name, as metrics have it.
     #[must_use]
@@ -89,6 +91,7 @@ impl Quota {
         match self {
             Self::Connections => "connections",
             Self::Channels => "channels",
+            Self::StoredBytes => "stored_bytes",
         }
     }
 }

@@ -124,7 +124,7 @@ impl Core {
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
             }
-            self.give_up_lane_messages(key, to, unrepeatable);
+            self.give_up_lane_messages(now, key, to, unrepeatable);
             return self.go_on_with_lane(now, key, to);
         }
         let Some(node) = elsewhere else {
@@ -135,7 +135,7 @@ impl Core {
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
             }
-            return self.give_up_lane_messages(key, to, waiting);
+            return self.give_up_lane_messages(now, key, to, waiting);
         };
         // What this node stores for the receiver is read first.
         if edge.rereading.is_storing_for(to) {
@@ -172,9 +172,9 @@ impl Core {
         }
     }
 
-    fn give_up_lane_messages(&mut self, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
+    fn give_up_lane_messages(&mut self, now: Now, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
         for LaneMessage { numbering, request, event, store, .. } in messages {
-            self.store_or_give_up(to, Asker { session: key, numbering, request }, store, &event, None);
+            self.store_or_give_up(now, to, Asker { session: key, numbering, request }, store, &event, None);
         }
     }
 
@@ -220,7 +220,7 @@ impl Core {
         if store {
             self.store_what_waits(now, to);
         }
-        self.store_or_give_up(to, asker, store, &event, None);
+        self.store_or_give_up(now, to, asker, store, &event, None);
     }
 
     /// A message from a session on another node.

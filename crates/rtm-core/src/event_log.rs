@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{
-    Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Reason,
-    StoreAnswer, StoreFailed, StoreWork,
+    Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas,
+    Reason, StoreAnswer, StoreFailed, StoreWork,
     event_duty::{EventDuty, PAUSE},
     event_replay::Replay,
     jobs::Waiting,
+    store::EVENT_BYTES,
     timer::Due,
 };
 
@@ -24,8 +25,11 @@ pub(super) struct EventLog {
     waiting: VecDeque<LoggedEvent>,
     /// How many events the store has that are not written.
     under_way: usize,
-    /// How many were written since the store was told to drop those that are too many.
+    /// How many were written since the store was told to drop those that are too many, and what they take.
     since_expiry: usize,
+    bytes_since_expiry: u64,
+    /// How many bytes the log may have, about; 0 for no limit.
+    max_bytes: u64,
     /// A session takes the place of another one, whose user was there: nobody comes online by that.
     pub(super) is_takeover: bool,
     pub(super) duty: EventDuty,
@@ -79,8 +83,9 @@ impl EventLog {
     }
 
     /// Goes by these settings from here on.
-    pub(super) fn set_settings(&mut self, settings: EventSettings) {
+    pub(super) fn set_settings(&mut self, settings: EventSettings, quotas: Quotas) {
         self.settings = settings;
+        self.max_bytes = quotas.event_log_bytes;
         self.see_what_is_wanted();
     }
 
@@ -135,7 +140,8 @@ impl Core {
         let figures = self.event_log.figures;
         let server = Reason::Owned(server.to_owned());
         self.event_log = EventLog { stage, server, figures, ..EventLog::default() };
-        self.event_log.set_settings(settings);
+        self.event_log.set_settings(settings, self.config.quotas);
+        self.measure_stored_bytes(now);
         match start {
             EventLogStart::AfterRestart => self.read_to_recover(),
             EventLogStart::Held => {}
@@ -250,7 +256,9 @@ impl Core {
                 log.figures.written += 1;
                 log.figures.last = log.figures.last.max(*number);
                 log.since_expiry += 1;
-                if log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {
+                log.bytes_since_expiry += EVENT_BYTES as u64;
+                let is_over = log.max_bytes > 0 && log.bytes_since_expiry > log.max_bytes / EXPIRED_PARTS as u64;
+                if is_over || log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {
                     self.expire_events(now);
                 }
             }
@@ -283,11 +291,13 @@ impl Core {
         if !self.event_log.is_on() {
             return;
         }
-        self.event_log.since_expiry = 0;
+        (self.event_log.since_expiry, self.event_log.bytes_since_expiry) = (0, 0);
+        let max_bytes = Some(self.event_log.max_bytes).filter(|most| *most > 0);
         let EventSettings { keep_for, keep_count, .. } = self.event_log.settings;
         let before = now.unix_ms.saturating_sub(u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX));
         let kind = super::LogKind::Events;
-        self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)) });
+        self.jobs.tell(StoreWork::Expire { kind, before, keep: Some(keep_count.max(1)), max_bytes });
+        self.measure_stored_bytes(now);
     }
 
     /// This core has left its cluster: nothing that it knows is true any more. It begins again when it has joined.

@@ -88,6 +88,8 @@ pub(super) enum Waiting {
     /// A back end that reads events in the vendor's way, and whose cursor has to move before it is answered.
     RestEvents(Box<RestReading>),
     RestEventsTaken(Box<RestRead>),
+    /// A core that has to know how much is kept.
+    Measuring,
 }
 
 impl Waiting {
@@ -102,6 +104,7 @@ impl Waiting {
                 | Self::EventCursor { .. }
                 | Self::RestEvents(_)
                 | Self::RestEventsTaken(_)
+                | Self::Measuring
         )
     }
 }
@@ -175,7 +178,8 @@ impl Jobs {
             | Waiting::Events { .. }
             | Waiting::EventCursor { .. }
             | Waiting::RestEvents(_)
-            | Waiting::RestEventsTaken(_) => false,
+            | Waiting::RestEventsTaken(_)
+            | Waiting::Measuring => false,
         })
     }
 
@@ -275,6 +279,7 @@ impl Core {
             Waiting::EventCursor { id, name, cursor } => self.event_cursor_moved(id, name, cursor, &done.result),
             Waiting::RestEvents(reading) => self.rest_events_read(*reading, done.result),
             Waiting::RestEventsTaken(read) => self.rest_events_taken(*read, &done.result),
+            Waiting::Measuring => self.stored_bytes_measured(now, done.result),
         }
     }
 
@@ -287,6 +292,7 @@ impl Core {
         waiting: Waiting,
     ) {
         let log = LogKey::History(conversation);
+        self.count_stored_bytes(message.message.len());
         self.clock.keeps(message.server_received_ts);
         self.jobs.ask(StoreWork::Append { log, entry: LogEntry::Message(message), keep: None }, waiting);
         self.hub.promise(asker);

@@ -29,6 +29,7 @@ impl Core {
         self.jobs.forget();
         self.restrictions.forget();
         self.forget_event_log();
+        self.forget_stored_bytes();
         self.forget_requests();
         self.forget_admin_calls();
     }

@@ -115,6 +115,7 @@ mod restrictions;
 mod roster;
 mod session;
 pub mod store;
+mod stored_bytes;
 mod stream;
 mod subscriptions;
 mod terms;
@@ -146,6 +147,7 @@ use self::{
     login::Logins,
     rest::Rest,
     restrictions::RestrictedUsers,
+    stored_bytes::KeptBytes,
     timer::Due,
     users::User,
 };
@@ -212,6 +214,7 @@ pub struct Core {
     is_draining: bool,
     event_log: EventLog,
     event_reads: EventReads,
+    kept_bytes: KeptBytes,
 }
 
 impl Core {
@@ -251,6 +254,7 @@ impl Core {
             is_draining: false,
             event_log: EventLog::default(),
             event_reads: EventReads::default(),
+            kept_bytes: KeptBytes::default(),
         }
     }
 
@@ -273,7 +277,7 @@ impl Core {
         let app_id = self.config.app_id.clone();
         self.config = ProjectConfig { app_id, ..config };
         self.hub.settings = self.config.settings;
-        self.event_log.set_settings(self.config.events);
+        self.event_log.set_settings(self.config.events, self.config.quotas);
         if self.edge.as_ref().is_some_and(|edge| edge.draining.is_some()) {
             self.hub.settings.away_channel_messages = draining::ALL;
         }

@@ -335,7 +335,7 @@ impl Core {
                 let instance = session.terms.instance().clone();
                 self.leave_subscriptions(now, &Subscriber { user_id: user_id.clone(), instance }, reason);
             }
-            self.return_receipts(&user_id, session.stream, session.mail);
+            self.return_receipts(now, &user_id, session.stream, session.mail);
         }
         self.users.release(user);
     }

@@ -39,6 +39,11 @@ impl Core {
         {
             return Some(Err(refusal));
         }
+        if send.enable_historical_messaging
+            && let Err(refusal) = self.check_stored_bytes(now, send.message.len())
+        {
+            return Some(Err(refusal));
+        }
         match self.begin_message(now, asker, Sent::ToPeer(send.message_id)) {
             Known::Fresh => {}
             Known::Done(outcome) => return Some(Ok(Answer::SendMessageToPeer(outcome))),
@@ -77,7 +82,7 @@ impl Core {
                 if store {
                     self.store_what_waits(now, &send.peer_id);
                 }
-                self.store_or_give_up(&send.peer_id, asker, store, &event, None);
+                self.store_or_give_up(now, &send.peer_id, asker, store, &event, None);
             }
         }
         None

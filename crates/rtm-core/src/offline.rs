@@ -182,6 +182,7 @@ impl Core {
     /// is told. `receiver` is the session that may still receive it. Gives the note of what is being stored.
     pub(super) fn store_or_give_up(
         &mut self,
+        now: Now,
         to: &UserId,
         asker: Asker,
         store: bool,
@@ -193,7 +194,12 @@ impl Core {
             self.settle_message(asker, event, Ok(SendOutcome::NotReceived));
             return None;
         }
+        if let Err(refusal) = self.check_stored_bytes(now, message.message.len()) {
+            self.settle_message(asker, event, Err(refusal));
+            return None;
+        }
         let message = StoredMessage::from(message);
+        self.count_stored_bytes(message.message.len());
         self.clock.keeps(message.server_received_ts);
         let keep = self.config.settings.offline_messages.max(1);
         let (log, entry) = (LogKey::Stored(to.clone()), LogEntry::Message(message));

@@ -62,7 +62,7 @@ impl Receipts {
 impl Core {
     /// Gives up on the messages that a session's device has not received in time.
     pub(super) fn expire_receipts(&mut self, now: Now, key: SessionKey) {
-        self.give_up_receipts(key, now.instant);
+        self.give_up_receipts(now, key, now.instant);
     }
 
     /// The server ends, and its sessions with it: what senders wait for, and devices have not received, is stored or given up
@@ -71,7 +71,7 @@ impl Core {
         let now = self.time(now);
         let until = now.instant + self.config.settings.receipt_within;
         let sessions: Vec<SessionKey> = self.hub.sessions.keys().collect();
-        sessions.into_iter().for_each(|key| self.give_up_receipts(key, until));
+        sessions.into_iter().for_each(|key| self.give_up_receipts(now, key, until));
         self.hub.close_overfull(now);
     }
 
@@ -79,23 +79,23 @@ impl Core {
     /// before it, as far as it may be: a later login reads all of it in the order in which it was sent.
     pub(super) fn store_what_waits(&mut self, now: Now, to: &UserId) {
         let Some(key) = self.session_of(to) else { return };
-        self.give_up_receipts(key, now.instant + self.config.settings.receipt_within);
+        self.give_up_receipts(now, key, now.instant + self.config.settings.receipt_within);
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.mail.leave_to_store(session.terms.abilities().fetches_stored);
         }
     }
 
     /// A session has ended: tells the senders of what its device has not received what becomes of it.
-    pub(super) fn return_receipts(&mut self, user_id: &UserId, stream: Stream, mail: Mail) {
+    pub(super) fn return_receipts(&mut self, now: Now, user_id: &UserId, stream: Stream, mail: Mail) {
         for queued in stream.into_events().into_iter().chain(mail.into_held()) {
             if let Note::Receipt { asker, store, .. } = queued.note {
-                self.store_or_give_up(user_id, asker, store, &queued.event, None);
+                self.store_or_give_up(now, user_id, asker, store, &queued.event, None);
             }
         }
     }
 
     /// Gives up on the messages whose senders wait until then at most.
-    fn give_up_receipts(&mut self, key: SessionKey, until: Instant) {
+    fn give_up_receipts(&mut self, now: Now, key: SessionKey, until: Instant) {
         let Some(session) = self.hub.sessions.get(key) else { return };
         if session.receipts.due.is_none_or(|due| due > until) {
             return;
@@ -103,7 +103,7 @@ impl Core {
         let Some(to) = self.user_id(session.user) else { return };
         let mut from = session.receipts.from.max(session.stream.first());
         let mut due = None;
-        while let Some(wait) = self.give_up_receipt(key, &to, until, |stream, _| stream.get_mut(from)) {
+        while let Some(wait) = self.give_up_receipt(now, key, &to, until, |stream, _| stream.get_mut(from)) {
             if let Wait::Until(deadline) = wait {
                 due = Some(deadline);
                 break;
@@ -111,7 +111,7 @@ impl Core {
             from += 1;
         }
         let mut index = 0;
-        while let Some(wait) = self.give_up_receipt(key, &to, until, |_, mail| mail.held_mut(index)) {
+        while let Some(wait) = self.give_up_receipt(now, key, &to, until, |_, mail| mail.held_mut(index)) {
             if let Wait::Until(deadline) = wait {
                 due = Some(due.map_or(deadline, |due| deadline.min(due)));
             }
@@ -125,6 +125,7 @@ impl Core {
     /// Gives up on one message, if its sender waits until then at most. `None` if there is no such event.
     fn give_up_receipt(
         &mut self,
+        now: Now,
         key: SessionKey,
         to: &UserId,
         until: Instant,
@@ -138,7 +139,7 @@ impl Core {
         }
         queued.note = Note::None;
         let event = queued.event.clone();
-        let note = self.store_or_give_up(to, asker, store, &event, Some(key));
+        let note = self.store_or_give_up(now, to, asker, store, &event, Some(key));
         if let Some(note) = note
             && let Some(session) = self.hub.sessions.get_mut(key)
             && let Some(queued) = find(&mut session.stream, &mut session.mail)

@@ -244,6 +244,9 @@ impl Core {
         if keep || store {
             self.jobs.check_room()?;
         }
+        if keep {
+            self.check_stored_bytes(now, payload.len())?;
+        }
         let is_there = |core: &Self, key| core.hub.sessions.get(key).is_some_and(|session| session.is_there());
         let receiver = self.session_of(&to).filter(|key| is_there(self, *key));
         self.hub.stats.peer_messages += 1;
@@ -280,7 +283,7 @@ impl Core {
             if store {
                 self.store_what_waits(now, &to);
             }
-            self.store_or_give_up(&to, asker, store, &event, None);
+            self.store_or_give_up(now, &to, asker, store, &event, None);
             !store
         };
         if !waits && is_taken {
@@ -301,6 +304,7 @@ impl Core {
         let RestChannelMessage { from, channel_id, payload, enable_historical_messaging: keep } = send;
         if keep {
             self.jobs.check_room()?;
+            self.check_stored_bytes(now, payload.len())?;
         }
         self.hub.stats.channel_messages += 1;
         let message_id = MessageId(self.hub.back_end.message_number());

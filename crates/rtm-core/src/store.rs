@@ -26,7 +26,7 @@ use super::project_event::LoggedEvent;
 pub use rtm_codec::StoredMessage;
 
 pub use self::{
-    backend::{Backend, BackendError, BackendStats, Page, Task, read_state},
+    backend::{Backend, BackendError, BackendStats, Page, StoredBytes, Task, read_state},
     keys::{Conversation, LogKey, LogKind, Place, StateKey, StateKind},
     memory::Memory,
     search::{HistoryFilter, HistorySpan},
@@ -92,7 +92,12 @@ pub enum StoreWork {
         /// How many entries each log may have afterwards, at least 1: the oldest go. Only for logs of a
         /// [counted](LogKind::is_counted) kind.
         keep: Option<usize>,
+        /// How many bytes the project's entries of this kind may have afterwards, as [`StoreWork::Measure`] counts them: the
+        /// oldest go. Only for a kind of which a project has [one log](LogKind::only_log).
+        max_bytes: Option<u64>,
     },
+    /// Says how many bytes are kept of the project. Answered with [`StoreAnswer::Measured`].
+    Measure,
     /// Reads messages of all histories, in the order of their times. Answered with [`StoreAnswer::Found`].
     Search {
         /// Which.
@@ -143,7 +148,7 @@ impl StoreWork {
     #[must_use]
     pub fn is_read(&self) -> bool {
         match self {
-            Self::Read { .. } | Self::List { .. } | Self::Search { .. } | Self::Count { .. } => true,
+            Self::Read { .. } | Self::List { .. } | Self::Search { .. } | Self::Count { .. } | Self::Measure => true,
             Self::Append { .. }
             | Self::Remove { .. }
             | Self::Expire { .. }
@@ -299,6 +304,8 @@ pub enum StoreAnswer {
     Found(Vec<(Conversation, StoredMessage)>),
     /// To [`StoreWork::Count`].
     Counted(u64),
+    /// To [`StoreWork::Measure`].
+    Measured(StoredBytes),
     /// To [`StoreWork::Put`] and [`StoreWork::Delete`]: the key has another revision than expected.
     Conflict {
         /// The value that it has.
@@ -328,4 +335,4 @@ impl StoreAnswer {
 #[error("the store failed")]
 pub struct StoreFailed;
 
-const EVENT_BYTES: usize = 160;
+pub(crate) const EVENT_BYTES: usize = 160;

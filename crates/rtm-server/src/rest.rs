@@ -315,7 +315,7 @@ fn place(path: &str) -> usize {
 const CALLS: [&str; 7] =
     ["peer_messages", "channel_messages", "events", "history_query", "history_page", "history_count", "unknown"];
 /// What is answered; anything else counts as the last.
-const STATUSES: [u16; 12] = [200, 400, 401, 404, 405, 408, 410, 413, 429, 501, 503, 500];
+const STATUSES: [u16; 13] = [200, 400, 401, 404, 405, 408, 410, 413, 429, 501, 503, 507, 500];
 /// A token, and the user whose it is.
 const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
     (HeaderName::from_static("x-ar-token"), HeaderName::from_static("x-ar-uid")),

@@ -19,7 +19,7 @@ use std::{
 use rtm_codec::AppId;
 use rtm_core::{
     Histogram, JobId, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
-    store::{Backend, BackendError, BackendStats, StateKind, Task, read_state},
+    store::{Backend, BackendError, BackendStats, StateKind, StoredBytes, Task, read_state},
 };
 use tokio::{
     runtime::Handle,
@@ -87,6 +87,9 @@ enum Order {
     Jobs(CustomerJobs),
     /// Says how much is kept.
     Stats(oneshot::Sender<Option<BackendStats>>),
+    /// Says how much is kept of a project.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks for it"))]
+    Measure(AppId, oneshot::Sender<Option<StoredBytes>>),
     /// Does what came before, and ends.
     Stop,
 }
@@ -204,6 +207,14 @@ impl StoreQueue {
         answered.await.ok().flatten()
     }
 
+    /// How much is kept of a project now; `None` when the backend cannot say.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn measure(&self, app_id: AppId) -> Option<StoredBytes> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Order::Measure(app_id, answer));
+        answered.await.ok().flatten()
+    }
+
     /// What is kept of a project's state.
     pub(crate) async fn read_state(&self, app_id: AppId) -> Result<Kept, BackendError> {
         let (answer, answered) = oneshot::channel();
@@ -276,6 +287,12 @@ impl Bench {
                     // Whoever asked may have gone.
                     let _ = answer.send(stats);
                 }
+                Order::Measure(app_id, answer) => {
+                    let task = Task { app_id: &app_id, work: StoreWork::Measure };
+                    let measured = outcomes(backend.as_mut(), vec![task], told).pop();
+                    // Whoever asked may have gone.
+                    let _ = answer.send(measured.and_then(measured_bytes));
+                }
                 Order::Stop => {
                     stop = true;
                     break;
@@ -286,6 +303,14 @@ impl Bench {
         apply(backend.as_mut(), batch, batches, told);
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// How much there is, if that is what was answered.
+fn measured_bytes<E>(answer: Result<StoreAnswer, E>) -> Option<StoredBytes> {
+    match answer {
+        Ok(StoreAnswer::Measured(measured)) => Some(measured),
+        _ => None,
     }
 }
 
@@ -391,6 +416,7 @@ fn size(work: &StoreWork) -> usize {
         | StoreWork::Delete { .. }
         | StoreWork::Search { .. }
         | StoreWork::Count { .. }
+        | StoreWork::Measure
         | StoreWork::List { .. } => 0,
     }
 }

@@ -153,6 +153,7 @@ fn kept(store: &mut Redb) -> (Vec<u64>, Vec<u64>, u64) {
 
 fn clear(store: &mut Redb) {
     let app = app();
-    let expire = |kind| Task { app_id: &app, work: StoreWork::Expire { kind, before: u64::MAX, keep: None } };
+    let expire =
+        |kind| Task { app_id: &app, work: StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None } };
     store.apply(LogKind::ALL.map(expire).into()).into_iter().for_each(|answer| drop(answer.unwrap()));
 }

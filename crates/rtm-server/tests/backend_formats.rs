@@ -28,7 +28,7 @@ fn a_store_of_format_1_is_brought_up_and_holds_what_it_held() {
     old_store(directory.path());
     let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=5"), "{log}");
+    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=6"), "{log}");
     let wanted: Vec<_> = include_str!("fixtures/store-1.jsonl").lines().map(record).collect();
     assert_eq!(first, wanted);
     let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
@@ -51,10 +51,15 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
     let answer = run(StoreWork::Append { log: log.clone(), entry, keep: Some(3) });
     assert!(matches!(answer, StoreAnswer::Appended { place, dropped: 4 } if place > before[5].0), "{answer:?}");
     // What was there is found by its age.
-    run(StoreWork::Expire { kind: LogKind::Stored, before: before[5].1.server_received_ts, keep: None });
+    run(StoreWork::Expire {
+        kind: LogKind::Stored,
+        before: before[5].1.server_received_ts,
+        keep: None,
+        max_bytes: None,
+    });
     assert_eq!(run(all(log)).into_messages().unwrap().0.len(), 1, "the last of the old ones");
     for kind in LogKind::ALL {
-        run(StoreWork::Expire { kind, before: u64::MAX, keep: None });
+        run(StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None });
     }
     let stats = store.stats().unwrap();
     assert_eq!((stats.offline_messages, stats.history_messages, stats.channels), (1, 2, 5), "of the other project");
@@ -92,11 +97,11 @@ fn a_store_of_a_later_version_is_refused_with_both_numbers() {
     let database = redb::Database::open(&file).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", 6).unwrap();
+    transaction.open_table(meta).unwrap().insert("version", 7).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("it has format 6") && error.contains("formats up to 5"), "{error}");
+    assert!(error.contains("it has format 7") && error.contains("formats up to 6"), "{error}");
 }
 
 #[test]

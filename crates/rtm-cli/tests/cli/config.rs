@@ -61,6 +61,34 @@ fn secrets_come_from_files_and_are_not_shown() {
 }
 
 #[test]
+fn secrets_of_webhooks_and_hooks_come_from_files_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets");
+    let secrets = secrets.to_str().unwrap();
+    let [new, old] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"];
+    let variables = [
+        ("RTM_PROJECT__0__APP_ID", APP_ID),
+        ("RTM_PROJECT__0__WEBHOOK__0__NAME", "crm"),
+        ("RTM_PROJECT__0__WEBHOOK__0__URL", "https://crm.example.com/rtm"),
+        ("RTM_PROJECT__0__WEBHOOK__0__SECRETS_FILE", secrets),
+        ("RTM_PROJECT__0__HOOK__0__TYPE", "authorize_join"),
+        ("RTM_PROJECT__0__HOOK__0__URL", "https://crm.example.com/may-join"),
+        ("RTM_PROJECT__0__HOOK__0__ON_ERROR", "deny"),
+        ("RTM_PROJECT__0__HOOK__0__SECRETS_FILE", secrets),
+    ];
+    fs::write(secrets, format!("{new}\n{old}\n")).unwrap();
+    let (code, stdout, stderr) = with(&variables, &["config", "diff"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    for key in ["webhook[0].secrets = ", "hook[0].secrets = "] {
+        assert!(stdout.contains(&format!("project[0].{key}")), "{stdout}");
+    }
+    assert!(!stdout.contains(new) && !stdout.contains(old), "{stdout}");
+    fs::write(secrets, "whsec_dG9vIHNob3J0").unwrap();
+    let (code, _, stderr) = with(&variables, &["config", "check"]);
+    assert!(code == Some(1) && stderr.contains("SECRETS_FILE") && !stderr.contains("dG9vIHNob3J0"), "{stderr}");
+}
+
+#[test]
 fn other_variables_are_named_and_do_no_harm() {
     let variables = [
         ("RTM_PROJECT__0__APP_ID", APP_ID),

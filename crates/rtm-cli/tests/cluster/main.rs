@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
 mod accounts;
+mod back_ends;
 mod failures;
 mod nats;
 mod nodes;

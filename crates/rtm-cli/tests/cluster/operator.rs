@@ -12,20 +12,25 @@ use crate::{
 };
 
 /// Nodes with admin listeners, and a key for them.
-struct Operated {
-    nodes: Nodes,
+pub(crate) struct Operated {
+    pub(crate) nodes: Nodes,
     admin: Vec<u16>,
     config: String,
     key: String,
 }
 
 impl Operated {
-    async fn start(nodes: usize) -> Self {
+    pub(crate) async fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, "").await
+    }
+
+    /// The same with more in the configuration of each.
+    pub(crate) async fn start_with(nodes: usize, more: &str) -> Self {
         let all = Nodes::new(1).await;
         let output = rtm(&["admin", "new-key", "--name", "support", "--role", "admin"]);
         let (key, config) = output.split_once('\n').unwrap();
         let path = all.nats.directory().join("admin.toml");
-        fs::write(&path, config).unwrap();
+        fs::write(&path, format!("{config}\n{more}")).unwrap();
         let (config, key) = (path.to_str().unwrap().to_owned(), key.to_owned());
         let mut all = Self { nodes: all, admin: Vec::new(), config, key };
         for _ in 0..nodes {
@@ -41,11 +46,21 @@ impl Operated {
         self.nodes.add(&urls, &["--config", &self.config, "--admin", &admin]).await
     }
 
+    /// The port of a node's admin listener.
+    pub(crate) fn port(&self, node: usize) -> u16 {
+        self.admin[node]
+    }
+
     /// `rtm admin` at a node.
-    fn admin(&self, node: usize, args: &[&str]) -> Value {
+    pub(crate) fn admin(&self, node: usize, args: &[&str]) -> Value {
+        serde_json::from_str(&self.admin_text(node, args)).unwrap()
+    }
+
+    /// The same of commands that do not print one value.
+    pub(crate) fn admin_text(&self, node: usize, args: &[&str]) -> String {
         let url = format!("http://127.0.0.1:{}", self.admin[node]);
         let all = [&["admin", "--url", &url, "--key", &self.key, "--format", "json"], args].concat();
-        serde_json::from_str(&rtm(&all)).unwrap()
+        rtm(&all)
     }
 
     async fn is_refused(&self, node: usize, user: &str) -> bool {

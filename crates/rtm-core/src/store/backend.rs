@@ -19,7 +19,8 @@ pub trait Backend: Send {
     /// Executes `tasks` in order and returns an answer for each. [`StoreWork`] describes each task and its [`StoreAnswer`].
     ///
     /// - Tasks on one log, and tasks on one key, are executed in order: each sees the effects of those before it.
-    ///   [`StoreWork::Expire`], [`StoreWork::List`], [`StoreWork::Search`] and [`StoreWork::Count`] see the effects of all tasks before them.
+    ///   [`StoreWork::Expire`], [`StoreWork::List`], [`StoreWork::Search`], [`StoreWork::Count`] and
+    ///   [`StoreWork::Measure`] see the effects of all tasks before them.
     /// - Projects never see each other's data.
     /// - A failed task changes nothing, or its change appears later: nobody relies on either. The tasks after it are executed all
     ///   the same.
@@ -120,6 +121,49 @@ impl BackendStats {
             StateKind::Restrictions => &mut self.restricted,
             StateKind::EventCursor => &mut self.event_cursors,
         }
+    }
+}
+
+/// How many bytes a backend keeps of a project: the records, as the backend writes them or holds them in memory. Every text counts in
+/// full. What keys and indexes take besides is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "whoever shows how much is kept shows all of it")]
+pub struct StoredBytes {
+    /// Messages that wait for their receivers.
+    pub offline: u64,
+    /// Messages kept for history.
+    pub history: u64,
+    /// Attributes of channels.
+    pub channel_attributes: u64,
+    /// Events.
+    pub events: u64,
+}
+
+impl StoredBytes {
+    /// What entries of logs of a kind take.
+    pub fn log(&mut self, kind: LogKind) -> &mut u64 {
+        match kind {
+            LogKind::Stored => &mut self.offline,
+            LogKind::History => &mut self.history,
+            LogKind::Events => &mut self.events,
+        }
+    }
+
+    /// What values of a kind take; `None` for a kind that is not counted.
+    pub fn state(&mut self, kind: StateKind) -> Option<&mut u64> {
+        match kind {
+            StateKind::ChannelAttributes => Some(&mut self.channel_attributes),
+            StateKind::ForgottenRevision
+            | StateKind::Subscriptions
+            | StateKind::Restrictions
+            | StateKind::EventCursor => None,
+        }
+    }
+
+    /// What users have the server keep: all but the events.
+    #[must_use]
+    pub fn of_users(&self) -> u64 {
+        self.offline.saturating_add(self.history).saturating_add(self.channel_attributes)
     }
 }
 

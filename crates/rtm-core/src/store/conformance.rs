@@ -12,6 +12,7 @@
 //! # Ok::<(), conformance::Failure>(())
 //! ```
 
+mod bytes;
 mod events;
 mod logs;
 mod restart;
@@ -117,6 +118,7 @@ const CHECKS: &[Check] = checks! {
     "no entry is lost to a clock that goes back" => [logs::clock_back];
     "conversations, users and projects are apart" => [logs::apart];
     "what is too old goes and nothing else" => [logs::expiry];
+    "what is kept of a project is measured" => [bytes::measured];
     "every form of message comes back as it was" => [logs::forms];
     "a task sees what those before it did" => [logs::sequence];
     "histories are searched by who sent a message and to whom" => [search::filters];
@@ -125,6 +127,7 @@ const CHECKS: &[Check] = checks! {
     "what is removed or too old is not found any more" => [search::removal];
     "events come in the order of their numbers and in pages" => [events::order_and_pages];
     "of events those go that are too old or too many, and their reader is told" => [events::dropped];
+    "of events those go for which there is no room, and their reader is told" => [events::no_room];
     "events of projects are apart" => [events::apart];
     "a value is what was put last" => [state::last_put];
     "values come in the order of their keys and in pages" => [state::pages];
@@ -137,6 +140,7 @@ const CHECKS: &[Check] = checks! {
     "cursors of readers of events are apart" => [events::cursors];
     "everything is there after a restart" => [restart::fill, restart::find];
     "histories are searched after a restart" => [search::fill, search::find];
+    "what is kept is measured after a restart" => [bytes::fill, bytes::find];
     "events and what is known of those that went are there after a restart" => [events::fill, events::find];
     "places rise over restarts" => [restart::take_places, restart::take_places, restart::find_places];
 };

@@ -122,6 +122,15 @@ impl LogKind {
         }
     }
 
+    /// The log of this kind, if a project has one alone.
+    #[must_use]
+    pub fn only_log(self) -> Option<LogKey> {
+        match self {
+            Self::Events => Some(LogKey::Events),
+            Self::Stored | Self::History => None,
+        }
+    }
+
     /// Whether a reader is told up to which place entries went that were too old or too many.
     #[must_use]
     pub fn tells_dropped(self) -> bool {

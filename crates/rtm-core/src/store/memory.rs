@@ -10,7 +10,7 @@ use rtm_codec::{AppId, Revision};
 
 use super::{
     Backend, BackendError, BackendStats, Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page, Place, StateKey,
-    StateKind, StateValue, StoreAnswer, StoreWork, StoredMessage, Task,
+    StateKind, StateValue, StoreAnswer, StoreWork, StoredBytes, StoredMessage, Task,
 };
 
 /// Keeps everything in memory: it is gone when the server ends.
@@ -28,7 +28,8 @@ pub struct Memory {
     state: BTreeMap<(Arc<AppId>, StateKey), StateValue>,
     /// Up to which place entries went, of logs that tell it.
     dropped_to: BTreeMap<(Arc<AppId>, LogKey), Place>,
-    projects: BTreeSet<Arc<AppId>>,
+    /// Each project, and how much is kept of it.
+    projects: BTreeMap<Arc<AppId>, StoredBytes>,
     stats: BackendStats,
     last_place: u64,
     bytes: usize,
@@ -52,7 +53,7 @@ impl Memory {
             by_destination: BTreeSet::new(),
             state: BTreeMap::new(),
             dropped_to: BTreeMap::new(),
-            projects: BTreeSet::new(),
+            projects: BTreeMap::new(),
             stats: BackendStats::default(),
             last_place: 0,
             bytes: 0,
@@ -72,7 +73,7 @@ impl Memory {
                 }
                 StoreAnswer::Done
             }
-            StoreWork::Expire { kind, before, keep } => {
+            StoreWork::Expire { kind, before, keep, max_bytes } => {
                 let old = self.ages.iter().take_while(|(time, ..)| *time < before);
                 let old: Vec<_> = old.filter(|(_, app, log, _)| app == app_id && log.kind() == kind).cloned().collect();
                 for (_, _, log, place) in old {
@@ -82,18 +83,26 @@ impl Memory {
                     let most = if kind == LogKind::Events { Self::MOST_EVENTS } else { usize::MAX };
                     self.drop_excess(app_id, kind, keep.clamp(1, most));
                 }
+                if let (Some(max_bytes), Some(log)) = (max_bytes, kind.only_log()) {
+                    self.drop_bytes(app_id, &log, max_bytes);
+                }
                 StoreAnswer::Done
             }
             StoreWork::Put { key, value, expected } => {
                 let kind = key.kind();
                 let key = (Arc::clone(app_id), key);
+                let bytes = state_size(&value);
                 let kept = self.state.get(&key);
                 let revision = kept.map_or(Revision(0), StateValue::revision);
                 if expected.is_some_and(|expected| expected != revision) {
                     return StoreAnswer::Conflict { kept: kept.cloned() };
                 }
-                if self.state.insert(key, value).is_none() {
+                let old = self.state.insert(key, value);
+                if old.is_none() {
                     *self.stats.values(kind) += 1;
+                }
+                if let Some(all) = self.bytes_of(app_id).state(kind) {
+                    *all = (*all + bytes).saturating_sub(old.as_ref().map_or(0, state_size));
                 }
                 StoreAnswer::Done
             }
@@ -105,8 +114,11 @@ impl Memory {
                 {
                     return StoreAnswer::Conflict { kept: Some(kept.clone()) };
                 }
-                if self.state.remove(&key).is_some() {
+                if let Some(old) = self.state.remove(&key) {
                     *self.stats.values(kind) -= 1;
+                    if let Some(all) = self.bytes_of(app_id).state(kind) {
+                        *all = all.saturating_sub(state_size(&old));
+                    }
                 }
                 StoreAnswer::Done
             }
@@ -120,6 +132,7 @@ impl Memory {
                     page.map(|(conversation, message)| (conversation.clone(), message.clone())).collect(),
                 )
             }
+            StoreWork::Measure => StoreAnswer::Measured(*self.bytes_of(app_id)),
             StoreWork::Count { span } => StoreAnswer::Counted(self.matching(app_id, &span).len() as u64),
             StoreWork::List { kind, after, max_bytes } => {
                 self.list(app_id, kind, after.as_ref(), Page::new(usize::MAX, max_bytes))
@@ -140,6 +153,7 @@ impl Memory {
             Place(self.last_place)
         };
         self.bytes += size(&entry);
+        *self.bytes_of(app_id).log(log.kind()) += size(&entry) as u64;
         *self.stats.entries(log.kind()) += 1;
         self.ages.insert((time, Arc::clone(app_id), log.clone(), place));
         if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
@@ -229,6 +243,7 @@ impl Memory {
     fn remove(&mut self, app_id: &Arc<AppId>, log: &LogKey, place: Place) {
         if let Some(entry) = self.logs.remove(&(Arc::clone(app_id), log.clone(), place)) {
             self.bytes -= size(&entry);
+            *self.bytes_of(app_id).log(log.kind()) -= size(&entry) as u64;
             *self.stats.entries(log.kind()) -= 1;
             self.ages.remove(&(entry.time(), Arc::clone(app_id), log.clone(), place));
             if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
@@ -261,6 +276,28 @@ impl Memory {
         }
     }
 
+    /// Drops the oldest entries of a log that is the only one of its kind, until the rest has at most so many bytes.
+    fn drop_bytes(&mut self, app_id: &Arc<AppId>, log: &LogKey, max_bytes: u64) {
+        let mut excess = self.bytes_of(app_id).log(log.kind()).saturating_sub(max_bytes);
+        let key = |place| (Arc::clone(app_id), log.clone(), place);
+        let mut oldest = Vec::new();
+        for ((_, _, place), entry) in self.logs.range(key(Place(0))..=key(Place(u64::MAX))) {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(size(entry) as u64);
+            oldest.push(*place);
+        }
+        for place in oldest {
+            self.drop_entry(app_id, log, place);
+        }
+    }
+
+    /// How much is kept of a project.
+    fn bytes_of(&mut self, app_id: &Arc<AppId>) -> &mut StoredBytes {
+        self.projects.entry(Arc::clone(app_id)).or_default()
+    }
+
     fn list(
         &self,
         app_id: &Arc<AppId>,
@@ -289,11 +326,11 @@ impl Memory {
 
     /// The project's shared name.
     fn project(&mut self, app_id: &AppId) -> Arc<AppId> {
-        if let Some(project) = self.projects.get(app_id) {
+        if let Some((project, _)) = self.projects.get_key_value(app_id) {
             return Arc::clone(project);
         }
         let project = Arc::new(app_id.clone());
-        self.projects.insert(Arc::clone(&project));
+        self.projects.insert(Arc::clone(&project), StoredBytes::default());
         project
     }
 }
@@ -333,4 +370,9 @@ fn indexed(app_id: &Arc<AppId>, log: &LogKey, place: Place, entry: &LogEntry) ->
 /// What a kept entry costs: its text, and about as much again for its bookkeeping as a short text has.
 fn size(entry: &LogEntry) -> usize {
     entry.bytes() + 2 * size_of::<(Arc<AppId>, LogKey, LogEntry)>()
+}
+
+/// The same of a value.
+fn state_size(value: &StateValue) -> u64 {
+    (value.bytes() + 2 * size_of::<(Arc<AppId>, StateKey, StateValue)>()) as u64
 }

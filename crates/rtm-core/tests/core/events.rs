@@ -291,6 +291,24 @@ fn a_reader_is_told_what_went_before_it_was_read() {
 }
 
 #[test]
+fn a_log_with_a_quota_of_bytes_drops_its_oldest_events_and_says_so() {
+    let mut small = config();
+    small.quotas.event_log_bytes = 10_000;
+    let mut world = logging(small);
+    let first = page(&mut world, Some(0), EventTypes::ALL, 100);
+    for number in 0..100 {
+        world.login(&format!("user{number}"));
+    }
+    let behind = page(&mut world, Some(first.next), EventTypes::ALL, 1000);
+    let (truncated, left) = behind.events.split_first().unwrap();
+    assert_eq!(line(truncated), format!("log.truncated from={} to={}", first.next + 1, truncated.seq));
+    assert!((10..100).contains(&left.len()), "{}", left.len());
+    assert_eq!(line(&left[left.len() - 1]), "user.online user_id=user99");
+    let kept = world.core.stored_bytes().unwrap().events;
+    assert!((1_000..=10_000).contains(&kept), "{kept}");
+}
+
+#[test]
 fn a_cursor_moves_from_where_it_is_and_is_there_after_a_restart() {
     let mut world = logging(config());
     let start = world.core.event_cursor("hook");

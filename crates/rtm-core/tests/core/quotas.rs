@@ -1,7 +1,10 @@
 //! How much of a server a project may take.
 
-use rtm_codec::{CallLimits, ChannelAttributeTarget, ErrorKind, JoinChannel, LeaveChannel, SetChannelAttributes};
-use rtm_core::{Quota, Quotas};
+use rtm_codec::{
+    CallLimits, ChannelAttributeTarget, ErrorKind, JoinChannel, LeaveChannel, MessageId, Refusal, SendChannelMessage,
+    SendMessageToPeer, SendOutcome, SetChannelAttributes,
+};
+use rtm_core::{Quota, Quotas, store::StoredBytes};
 
 use crate::harness::*;
 
@@ -51,4 +54,96 @@ fn a_channel_beyond_the_channels_is_refused_by_their_name() {
         world.call(client, LeaveChannel { channel_id: room("first") }).unwrap();
     }
     world.call(bob, join("second")).unwrap();
+}
+
+/// The most that fits are four of these.
+const LARGE: usize = 20_000;
+const ROOM: u64 = 100_000;
+
+fn large(name: &str) -> String {
+    name.repeat(LARGE)
+}
+
+fn is_beyond_stored_bytes(refusal: &Refusal) -> bool {
+    refusal.kind == ErrorKind::ExceedLimit && refusal.to_string().contains("stored_bytes")
+}
+
+#[test]
+fn a_message_for_which_the_store_has_no_room_is_refused_until_there_is_some() {
+    let mut world = with(|quotas| quotas.stored_bytes = ROOM);
+    let alice = world.login("alice");
+    for id in 1..=4 {
+        assert_eq!(world.call(alice, stored_to_peer(id, "bob", &large("b"))).unwrap(), SendOutcome::Stored);
+    }
+    let refusal = world.call(alice, stored_to_peer(5, "bob", &large("b"))).unwrap_err();
+    assert!(is_beyond_stored_bytes(&refusal), "{refusal}");
+    assert_eq!(refused(&world, Quota::StoredBytes), 1);
+    assert_eq!(world.store.waiting("bob").len(), 4);
+    // What is not to be stored goes as before, and so does what need not be.
+    assert_eq!(world.call(alice, to_peer(6, "bob", "hello")).unwrap(), SendOutcome::NotReceived);
+    let bob = world.login("bob");
+    assert_eq!(world.texts(bob).len(), 4);
+    assert_eq!(world.call(alice, stored_to_peer(7, "bob", &large("b"))).unwrap(), SendOutcome::Delivered);
+    world.logout(bob);
+    // The store has said how much it has a moment ago.
+    world.advance(secs(1));
+    let _ = world.call(alice, stored_to_peer(8, "bob", &large("b")));
+    assert_eq!(world.call(alice, stored_to_peer(9, "bob", &large("b"))).unwrap(), SendOutcome::Stored);
+}
+
+#[test]
+fn a_message_without_room_in_the_history_is_refused_before_anybody_has_it() {
+    let mut world = with(|quotas| quotas.stored_bytes = ROOM);
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    for client in [alice, bob] {
+        world.call(client, JoinChannel { channel_id: room("room") }).unwrap();
+    }
+    let to_bob = |id| SendMessageToPeer { enable_historical_messaging: true, ..to_peer(id, "bob", &large("h")) };
+    let to_room = |id, is_kept| SendChannelMessage {
+        message_id: MessageId(id),
+        channel_id: room("room"),
+        message: large("h").as_str().into(),
+        enable_historical_messaging: is_kept,
+    };
+    for id in 1..=2 {
+        world.call(alice, to_bob(id)).unwrap();
+        world.call(alice, to_room(id, true)).unwrap();
+    }
+    world.events(bob);
+    assert!(is_beyond_stored_bytes(&world.call(alice, to_bob(3)).unwrap_err()));
+    assert!(is_beyond_stored_bytes(&world.call(alice, to_room(3, true)).unwrap_err()));
+    assert_eq!(world.events(bob).len(), 0);
+    world.call(alice, to_room(4, false)).unwrap();
+    assert_eq!((world.events(bob).len(), refused(&world, Quota::StoredBytes)), (1, 2));
+}
+
+#[test]
+fn attributes_of_channels_count_and_smaller_ones_may_be_written() {
+    let mut world = with(|quotas| quotas.stored_bytes = ROOM);
+    let alice = world.login("alice");
+    let set = |channel: &str, text: &str| SetChannelAttributes {
+        target: ChannelAttributeTarget { channel_id: room(channel), notify: false, expected_revision: None },
+        attributes: attributes(&[("a", text), ("b", text), ("c", text)]),
+    };
+    let long = "v".repeat(8_000);
+    for channel in ["r1", "r2", "r3", "r4"] {
+        world.call(alice, set(channel, &long)).unwrap();
+    }
+    assert!(is_beyond_stored_bytes(&world.call(alice, set("r5", &long)).unwrap_err()));
+    world.call(alice, set("r1", "short")).unwrap();
+}
+
+#[test]
+fn what_is_kept_is_measured_where_there_is_a_quota() {
+    let mut world = with(|quotas| quotas.stored_bytes = ROOM);
+    let alice = world.login("alice");
+    world.call(alice, stored_to_peer(1, "bob", &large("b"))).unwrap();
+    world.advance(secs(31));
+    world.call(alice, stored_to_peer(2, "bob", "hello")).unwrap();
+    let StoredBytes { offline, history, .. } = world.core.stored_bytes().unwrap();
+    assert!(offline >= LARGE as u64 && history == 0, "{offline} {history}");
+    let mut without = with(|_| {});
+    let alice = without.login("alice");
+    without.call(alice, stored_to_peer(1, "bob", "hello")).unwrap();
+    assert_eq!(without.core.stored_bytes(), None);
 }

@@ -6,6 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Query, State},
 };
+use rtm_core::{Quotas, store::StoredBytes};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -76,6 +77,25 @@ pub(super) struct ProjectAnswer {
     refused_calls: u64,
     /// The number of the last event in the log, as far as this server knows.
     last_event: u64,
+    quotas: QuotasAnswer,
+    /// What the store keeps; `None` where that is not measured.
+    stored_bytes: Option<StoredBytesAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+struct QuotasAnswer {
+    max_connections: usize,
+    max_channels: usize,
+    stored_bytes: u64,
+    event_log_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct StoredBytesAnswer {
+    offline: u64,
+    history: u64,
+    channel_attributes: u64,
+    events: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,6 +189,18 @@ pub(super) async fn projects(
             calls: look.calls(),
             refused_calls: look.refused_calls(),
             last_event: look.last_event(),
+            quotas: {
+                let Quotas { max_connections, max_channels, stored_bytes, event_log_bytes, .. } = look.quotas;
+                QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes }
+            },
+            stored_bytes: admin.measure(&look).await.map(
+                |StoredBytes { offline, history, channel_attributes, events }| StoredBytesAnswer {
+                    offline,
+                    history,
+                    channel_attributes,
+                    events,
+                },
+            ),
         });
     }
     Json(List { items, next: None })

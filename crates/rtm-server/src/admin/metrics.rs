@@ -13,7 +13,7 @@ use axum::{
 use rtm_codec::{AppId, SendOutcome, Wire};
 #[cfg(feature = "cluster")]
 use rtm_core::MoveResult;
-use rtm_core::store::BackendStats;
+use rtm_core::store::{BackendStats, StoredBytes};
 use rtm_core::{Census, Counters, EventFigures, Histogram, Quotas, Stats};
 use tokio::{task::yield_now, time::timeout};
 
@@ -38,6 +38,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) ->
     admin.add_server(&mut page, &projects);
     add_projects(&mut page, &projects);
     admin.add_store(&mut page, kept, &projects);
+    admin.add_stored_bytes(&mut page, &projects).await;
     admin.add_calls(&mut page);
     admin.add_back_ends(&mut page);
     admin.add_certificates(&mut page);
@@ -71,7 +72,9 @@ pub(super) struct Look {
     refused_logins: u64,
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
-    quotas: Quotas,
+    pub(super) quotas: Quotas,
+    #[cfg(feature = "cluster")]
+    measured: Option<StoredBytes>,
     lock_times: LockTimes,
 }
 
@@ -118,6 +121,8 @@ impl Admin {
                 event_log: core.event_figures(),
                 cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
                 quotas: core.config().quotas,
+                #[cfg(feature = "cluster")]
+                measured: core.stored_bytes(),
                 lock_times: LockTimes::default(),
             });
             look.stats.users = census.online + census.unreachable;
@@ -126,6 +131,31 @@ impl Admin {
             looks.push(look);
         }
         looks
+    }
+
+    /// How much the store keeps of a project. In a cluster, where that takes a while, it is what the project knows for its quotas.
+    pub(super) async fn measure(&self, look: &Look) -> Option<StoredBytes> {
+        #[cfg(feature = "cluster")]
+        if self.cluster.get().is_some() {
+            return look.measured;
+        }
+        timeout(STORE_TIMEOUT, self.store.measure(look.app_id.clone())).await.ok().flatten()
+    }
+
+    async fn add_stored_bytes(&self, page: &mut Page, projects: &[Look]) {
+        let mut samples = Vec::new();
+        for look in projects {
+            if let Some(StoredBytes { offline, history, channel_attributes, events }) = self.measure(look).await {
+                let kinds = [
+                    ("offline", offline),
+                    ("history", history),
+                    ("channel_attributes", channel_attributes),
+                    ("events", events),
+                ];
+                samples.extend(kinds.map(|(kind, bytes)| labelled(look, "kind", kind, bytes as f64)));
+            }
+        }
+        page.gauge("rtm_stored_bytes", "What the store keeps of a project", samples);
     }
 
     fn add_server(&self, page: &mut Page, projects: &[Look]) {
@@ -368,7 +398,7 @@ fn add_projects(page: &mut Page, all: &[Look]) {
     );
     page.counter(
         "rtm_quota_refused",
-        "Logins and channels that were refused, since the project has as much as it may have",
+        "What was refused, since the project has as much of it as it may have",
         all.iter()
             .flat_map(|it| it.counters.quotas().map(|(quota, n)| labelled(it, "quota", quota.as_str(), n as f64))),
     );
@@ -376,8 +406,11 @@ fn add_projects(page: &mut Page, all: &[Look]) {
         "rtm_quota_limit",
         "How much a project may have; 0: no limit",
         all.iter().flat_map(|it| {
-            let limits = [("connections", it.quotas.max_connections), ("channels", it.quotas.max_channels)];
-            limits.map(|(quota, most)| labelled(it, "quota", quota, most as f64))
+            let Quotas { max_connections, max_channels, stored_bytes, event_log_bytes, .. } = it.quotas;
+            let counts = [("connections", max_connections), ("channels", max_channels)];
+            let counts = counts.map(|(quota, most)| labelled(it, "quota", quota, most as f64));
+            let bytes = [("stored_bytes", stored_bytes), ("event_log_bytes", event_log_bytes)];
+            counts.into_iter().chain(bytes.map(|(quota, most)| labelled(it, "quota", quota, most as f64)))
         }),
     );
     page.counter(

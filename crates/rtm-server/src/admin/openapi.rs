@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::{Query, Request},
+    middleware::{Next, from_fn},
+    response::Response,
     routing::{delete, get, post, put},
 };
 use serde_json::{Map, Value, json};
@@ -75,7 +78,13 @@ macro_rules! calls {
         /// All routes below `/admin/v1`.
         pub(super) fn router() -> Router<Arc<Admin>> {
             let router = Router::new();
-            $($(#[$meta])* let router = router.route($path, $method($handler));)*
+            $(
+                $(#[$meta])*
+                let router = router.route(
+                    $path,
+                    $method($handler).route_layer(from_fn(|request: Request, next: Next| check_query($query, request, next))),
+                );
+            )*
             router
                 .fallback(async || ApiError::not_found("there is no such call"))
                 .method_not_allowed_fallback(async || ApiError::method_not_allowed())
@@ -170,6 +179,18 @@ calls! {
         (&[("from", Text), ("text", Text), ("history?", Flag)]), Answer::One(DONE);
 }
 
+/// Refuses a request with a parameter in its query that its call does not know: a misspelt one would change nothing unseen.
+async fn check_query(known: &'static [Field], request: Request, next: Next) -> Result<Response, ApiError> {
+    let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let known: Vec<&str> = known.iter().map(|(name, _)| required(name).0).collect();
+    if let Some((name, _)) = given.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        let names = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(ApiError::bad_request(format!("unknown query parameter {name:?}: this call takes {names}")));
+    }
+    Ok(next.run(request).await)
+}
+
 const PAGE: &[Field] = &[("limit?", Number), ("cursor?", Text)];
 const HISTORY: &[Field] = &[
     ("limit?", Number),
@@ -215,6 +236,19 @@ const PROJECT: &[Field] = &[
     ("calls", Number),
     ("refused_calls", Number),
     ("last_event", Number),
+    (
+        "quotas",
+        Object(&[
+            ("max_connections", Number),
+            ("max_channels", Number),
+            ("stored_bytes", Number),
+            ("event_log_bytes", Number),
+        ]),
+    ),
+    (
+        "stored_bytes?",
+        Object(&[("offline", Number), ("history", Number), ("channel_attributes", Number), ("events", Number)]),
+    ),
 ];
 const SAMPLE: &[Field] = &[
     ("number", Number),

@@ -1,6 +1,7 @@
 //! The store of a cluster: logs and state in streams of JetStream, which several nodes write and read at the same time. What
 //! decides something is read at the stream's leader, and nothing is kept here that another node may have changed.
 
+mod bytes;
 mod damage;
 mod events;
 mod jetstream;
@@ -100,13 +101,14 @@ impl NatsStore {
                 self.read(app_id, &log, Span { after, times, limit, max_bytes }, until).await
             }
             StoreWork::Remove { log, places } => self.remove(app_id, &log, places, until).await,
-            StoreWork::Expire { kind: LogKind::Events, before, keep } => {
-                self.expire_events(app_id, before, keep, until).await
+            StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes } => {
+                self.expire_events(app_id, before, keep, max_bytes, until).await
             }
             StoreWork::Expire { kind, before, .. } => self.expire(app_id, kind, before).await,
             StoreWork::Search { span, newest_first, offset, limit } => {
                 self.search(app_id, &span, newest_first, offset, limit.max(1), until).await
             }
+            StoreWork::Measure => self.measure(app_id, until).await,
             StoreWork::Count { span } => self.count_found(app_id, &span, until).await,
             StoreWork::Put { key, value, expected } => self.put(app_id, &key, &value, expected, until).await,
             StoreWork::Delete { key, expected } => self.delete(app_id, &key, expected, until).await,

@@ -288,6 +288,9 @@ impl Entries {
         self.add(at("honour_privilege_expiry"), project.token_policy.honours_privilege_expiry());
         self.add(at("max_connections"), project.quotas.max_connections);
         self.add(at("max_channels"), project.quotas.max_channels);
+        let size = |bytes: u64| Size::show(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.add(at("stored_bytes"), size(project.quotas.stored_bytes));
+        self.add(at("event_log_bytes"), size(project.quotas.event_log_bytes));
         for call in LimitedCall::ALL {
             self.add(at(&format!("limits.{}", call.as_str())), Limit::show(project.limits.get(call)));
         }

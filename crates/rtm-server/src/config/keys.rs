@@ -263,6 +263,13 @@ const KEYS: &[Row] = &[
     ("project[].honour_privilege_expiry", Switch, true, "Whether a 006 token ends when its login privilege does."),
     ("project[].max_connections", Number, true, "The most connections of the project to this server; 0: no limit."),
     ("project[].max_channels", Number, true, "The most channels of the project on this server; 0: no limit."),
+    (
+        "project[].stored_bytes",
+        Size,
+        true,
+        "The most bytes that the store keeps of its waiting messages, history and channel attributes; 0: no limit.",
+    ),
+    ("project[].event_log_bytes", Size, true, "The most bytes of its log of events, about; 0: no limit."),
     (LIMITS, Text, true, "How often one client may make this call."),
     ("project[].rest", Text, true, "How many messages back ends may send."),
     ("project[].rest_key[].id", Text, true, "The id of a back end's key."),

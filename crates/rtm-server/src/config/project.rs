@@ -28,6 +28,8 @@ pub(super) struct ProjectSection {
     honour_privilege_expiry: Option<Switch>,
     max_connections: Option<usize>,
     max_channels: Option<usize>,
+    stored_bytes: Option<Size>,
+    event_log_bytes: Option<Size>,
     #[serde(default)]
     limits: BTreeMap<Budget, Limit>,
     #[cfg(feature = "rest")]
@@ -120,6 +122,8 @@ impl ProjectSection {
         config.settings = self.settings.into_settings();
         config.quotas.max_connections = self.max_connections.unwrap_or_default();
         config.quotas.max_channels = self.max_channels.unwrap_or_default();
+        config.quotas.stored_bytes = self.stored_bytes.map_or(0, |Size(bytes)| bytes as u64);
+        config.quotas.event_log_bytes = self.event_log_bytes.map_or(0, |Size(bytes)| bytes as u64);
         #[cfg(feature = "rest")]
         {
             config.rest.keys = self.rest_key.into_iter().map(|key| key.0).collect();

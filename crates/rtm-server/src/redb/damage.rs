@@ -53,6 +53,7 @@ pub(super) fn place(app: &str, work: &StoreWork) -> String {
             format!("{} {app} {:?}", key.kind().name(), key.to_text())
         }
         StoreWork::Search { span, .. } | StoreWork::Count { span } => format!("history {app}, of {:?}", span.filter),
+        StoreWork::Measure => format!("bytes {app}"),
         StoreWork::List { kind, .. } => format!("{} {app}", kind.name()),
     }
 }

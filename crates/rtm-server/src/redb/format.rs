@@ -1,12 +1,14 @@
 //! The format of the file: a new one is laid out, an older one is brought up, a newer one is refused.
 
+use std::collections::BTreeMap;
+
 use ::redb::{Database, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
-use rtm_core::store::{LogEntry, LogKind, Place, StateKind};
+use rtm_core::store::{LogEntry, LogKind, Place, StateKind, StoredBytes};
 
 use super::{
     Fault,
     tables::{
-        BY_DESTINATION, BY_SOURCE, DROPPED, META, META_LAST_PLACE, META_VERSION, indexed, log_table, state_table,
+        BY_DESTINATION, BY_SOURCE, BYTES, DROPPED, META, META_LAST_PLACE, META_VERSION, indexed, log_table, state_table,
     },
 };
 
@@ -25,13 +27,17 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             from_1_to_2(&transaction)?;
             Some(1)
         }
-        // Format 3 has two tables more, format 4 finds history in two more ways, and format 5 keeps events.
-        Some(found @ 2..=4) => Some(found),
+        // Format 3 has two tables more, format 4 finds history in two more ways, format 5 keeps events, and format 6 knows how
+        // many bytes projects have.
+        Some(found @ 2..=5) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;
     if old.is_some_and(|old| old < 4) {
         index_history(&transaction)?;
+    }
+    if old.is_some() {
+        count_bytes(&transaction)?;
     }
     transaction.commit()?;
     Ok(old)
@@ -67,6 +73,7 @@ fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(BY_SOURCE)?;
     transaction.open_table(BY_DESTINATION)?;
     transaction.open_table(DROPPED)?;
+    transaction.open_table(BYTES)?;
     transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
     Ok(())
 }
@@ -84,6 +91,31 @@ fn index_history(transaction: &WriteTransaction) -> Result<(), Fault> {
             by_source.insert((app, &*source, place, log), ())?;
             by_destination.insert((app, &*destination, place, log), ())?;
         }
+    }
+    Ok(())
+}
+
+/// Counts what the records of each project take.
+fn count_bytes(transaction: &WriteTransaction) -> Result<(), Fault> {
+    let mut all: BTreeMap<(String, &str), u64> = BTreeMap::new();
+    for kind in LogKind::ALL {
+        for entry in transaction.open_table(log_table(kind).entries)?.iter()? {
+            let (key, record) = entry?;
+            *all.entry((key.value().0.to_owned(), kind.name())).or_default() += record.value().len() as u64;
+        }
+    }
+    for kind in StateKind::ALL {
+        if StoredBytes::default().state(kind).is_none() {
+            continue;
+        }
+        for value in transaction.open_table(state_table(kind))?.iter()? {
+            let (key, record) = value?;
+            *all.entry((key.value().0.to_owned(), kind.name())).or_default() += record.value().len() as u64;
+        }
+    }
+    let mut bytes = transaction.open_table(BYTES)?;
+    for ((app, kind), count) in all {
+        bytes.insert((app.as_str(), kind), count)?;
     }
     Ok(())
 }
@@ -121,7 +153,7 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 5;
+pub(super) const VERSION: u64 = 6;
 
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");

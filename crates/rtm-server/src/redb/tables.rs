@@ -1,12 +1,12 @@
 //! The tables of the file, and what each kind of work does to them.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use rtm_codec::Revision;
 use rtm_core::store::{
     Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer,
-    StoreWork, record::RecordError,
+    StoreWork, StoredBytes, record::RecordError,
 };
 
 use super::{DamagedRecord, Fault, damage::Damage};
@@ -19,6 +19,8 @@ pub(super) struct Tables<'t> {
     states: [Option<StateTable<'t>>; StateKind::ALL.len()],
     /// The last place that was given in a log that is not by time, once it is needed.
     last_place: Option<u64>,
+    /// What the values of each project have become larger by.
+    state_growth: BTreeMap<(String, StateKind), i64>,
     changed: bool,
 }
 
@@ -30,6 +32,7 @@ impl<'t> Tables<'t> {
             logs: Default::default(),
             states: Default::default(),
             last_place: None,
+            state_growth: BTreeMap::new(),
             changed: false,
         }
     }
@@ -39,7 +42,49 @@ impl<'t> Tables<'t> {
         if let Some(last) = self.last_place {
             self.transaction.open_table(META)?.insert(META_LAST_PLACE, last)?;
         }
+        self.write_growth()
+    }
+
+    /// Writes what records have become larger by.
+    fn write_growth(&mut self) -> Result<(), Fault> {
+        let mut all = Vec::new();
+        for tables in self.logs.iter_mut().flatten() {
+            let name = tables.kind.name();
+            all.extend(std::mem::take(&mut tables.growth).into_iter().map(|(app, grown)| (app, name, grown)));
+        }
+        let of_states = std::mem::take(&mut self.state_growth).into_iter();
+        all.extend(of_states.map(|((app, kind), grown)| (app, kind.name(), grown)));
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = self.transaction.open_table(BYTES)?;
+        for (app, kind, grown) in all {
+            let old = bytes.get((app.as_str(), kind))?.map_or(0, |bytes| bytes.value());
+            bytes.insert((app.as_str(), kind), old.saturating_add_signed(grown))?;
+        }
         Ok(())
+    }
+
+    fn measure(&mut self, app: &str) -> Result<StoredBytes, Fault> {
+        self.write_growth()?;
+        let bytes = self.transaction.open_table(BYTES)?;
+        let mut measured = StoredBytes::default();
+        for kind in LogKind::ALL {
+            *measured.log(kind) = bytes.get((app, kind.name()))?.map_or(0, |bytes| bytes.value());
+        }
+        for kind in StateKind::ALL {
+            if let Some(of_kind) = measured.state(kind) {
+                *of_kind = bytes.get((app, kind.name()))?.map_or(0, |bytes| bytes.value());
+            }
+        }
+        Ok(measured)
+    }
+
+    /// A value takes so many bytes in place of so many.
+    fn replaced(&mut self, app: &str, kind: StateKind, new: usize, old: usize) {
+        if StoredBytes::default().state(kind).is_some() {
+            *self.state_growth.entry((app.to_owned(), kind)).or_default() += new as i64 - old as i64;
+        }
     }
 
     /// Whether anything was changed.
@@ -63,10 +108,15 @@ impl<'t> Tables<'t> {
                 places.iter().try_for_each(|place| tables.remove(app, &key, place.0))?;
                 Ok(StoreAnswer::Done)
             }
-            StoreWork::Expire { kind, before, keep } => {
+            StoreWork::Expire { kind, before, keep, max_bytes } => {
                 self.log(*kind)?.expire(app, *before, *keep)?;
+                if let (Some(max_bytes), Some(log)) = (max_bytes, kind.only_log()) {
+                    let excess = self.measure(app)?.log(*kind).saturating_sub(*max_bytes);
+                    self.log(*kind)?.drop_bytes(app, &log.to_text(), excess)?;
+                }
                 Ok(StoreAnswer::Done)
             }
+            StoreWork::Measure => Ok(StoreAnswer::Measured(self.measure(app)?)),
             StoreWork::Search { span, newest_first, offset, limit } => {
                 self.log(LogKind::History)?.search(app, span, *newest_first, *offset, (*limit).max(1))
             }
@@ -123,8 +173,11 @@ impl<'t> Tables<'t> {
                 return Ok(StoreAnswer::Conflict { kept });
             }
         }
-        let was_there = table.remove((app, &*key))?.is_some();
-        self.changed |= was_there;
+        let old = table.remove((app, &*key))?.map(|old| old.value().len());
+        if let Some(old) = old {
+            self.changed = true;
+            self.replaced(app, kind, 0, old);
+        }
         Ok(StoreAnswer::Done)
     }
 
@@ -145,8 +198,10 @@ impl<'t> Tables<'t> {
                 return Ok(StoreAnswer::Conflict { kept });
             }
         }
-        table.insert((app, &*key), value.encode().as_slice())?;
+        let value = value.encode();
+        let old = table.insert((app, &*key), value.as_slice())?.map_or(0, |old| old.value().len());
         self.changed = true;
+        self.replaced(app, kind, value.len(), old);
         Ok(StoreAnswer::Done)
     }
 
@@ -190,6 +245,8 @@ struct LogTables<'t> {
     counts: Option<Table<'t, (&'static str, &'static str), u64>>,
     /// For a kind that tells it: up to which place entries went.
     dropped: Option<Table<'t, (&'static str, &'static str), u64>>,
+    /// What the entries of each project have become larger by.
+    growth: BTreeMap<String, i64>,
     changed: bool,
 }
 
@@ -210,6 +267,7 @@ impl<'t> LogTables<'t> {
             },
             counts: if kind.is_counted() { Some(transaction.open_table(counts)?) } else { None },
             dropped: if kind.tells_dropped() { Some(transaction.open_table(DROPPED)?) } else { None },
+            growth: BTreeMap::new(),
             changed: false,
         })
     }
@@ -234,7 +292,9 @@ impl<'t> LogTables<'t> {
                 last.map_or_else(|| Place::first_at(time), |last| Place(last).next())
             }
         };
-        self.entries.insert((app, log, place.0), entry.encode()?.as_slice())?;
+        let record = entry.encode()?;
+        self.entries.insert((app, log, place.0), record.as_slice())?;
+        self.grow(app, record.len() as i64);
         self.ages.insert((app, time, place.0, log), ())?;
         if let Some([by_source, by_destination]) = &mut self.index
             && let Some((source, destination)) = indexed(log, entry)
@@ -333,8 +393,9 @@ impl<'t> LogTables<'t> {
         };
         self.changed = true;
         // What a damaged entry leaves among the ages goes when its time has come.
-        let entry = LogEntry::decode(self.kind, record.value());
+        let (entry, bytes) = (LogEntry::decode(self.kind, record.value()), record.value().len());
         drop(record);
+        self.grow(app, -(bytes as i64));
         if let Ok(entry) = entry {
             self.ages.remove((app, entry.time(), place, log))?;
             if let Some([by_source, by_destination]) = &mut self.index
@@ -353,6 +414,13 @@ impl<'t> LogTables<'t> {
             }
         }
         Ok(())
+    }
+
+    fn grow(&mut self, app: &str, bytes: i64) {
+        match self.growth.get_mut(app) {
+            Some(grown) => *grown += bytes,
+            None => _ = self.growth.insert(app.to_owned(), bytes),
+        }
     }
 
     /// Shows `see` the messages that are meant, as long as it wants more.
@@ -464,6 +532,26 @@ impl<'t> LogTables<'t> {
         Ok(())
     }
 
+    /// Drops the oldest entries of a log, until so many bytes are gone.
+    fn drop_bytes(&mut self, app: &str, log: &str, excess: u64) -> Result<(), Fault> {
+        let (mut gone, mut oldest) = (0, Vec::new());
+        if excess > 0 {
+            for entry in self.entries.range((app, log, 0)..=(app, log, u64::MAX))? {
+                let (key, record) = entry?;
+                oldest.push(key.value().2);
+                gone += record.value().len() as u64;
+                if gone >= excess {
+                    break;
+                }
+            }
+        }
+        for place in oldest {
+            self.remove(app, log, place)?;
+            self.tell_dropped(app, log, place)?;
+        }
+        Ok(())
+    }
+
     /// An entry went that was too old, or one too many.
     fn tell_dropped(&mut self, app: &str, log: &str, place: u64) -> Result<(), Fault> {
         let Some(dropped) = &mut self.dropped else { return Ok(()) };
@@ -527,6 +615,9 @@ pub(super) fn log_table(kind: LogKind) -> LogTable {
 /// (project, log) to the last place whose entry went, of events.
 pub(super) const DROPPED: TableDefinition<'static, (&'static str, &'static str), u64> =
     TableDefinition::new("dropped_events");
+
+/// (project, name of a kind) to how many bytes its records have.
+pub(super) const BYTES: TableDefinition<'static, (&'static str, &'static str), u64> = TableDefinition::new("bytes");
 
 /// (project, key) to value.
 pub(super) fn state_table(kind: StateKind) -> TableDefinition<'static, (&'static str, &'static str), &'static [u8]> {

@@ -20,7 +20,7 @@ use rtm_core::{
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::{Customer, CustomerJobs, Order, Told, size, told_refused};
+use super::{Customer, CustomerJobs, Order, Told, measured_bytes, size, told_refused};
 use crate::clock::instant;
 
 /// For how long work may be done.
@@ -86,6 +86,14 @@ pub(super) async fn run(
                         let stats = stats.await.map_err(|error| error!("{error}")).ok();
                         // Whoever asked may have gone.
                         let _ = answer.send(stats);
+                    });
+                }
+                Some(Order::Measure(app_id, answer)) => {
+                    let term = Term { until: instant() + WAIT, life: jobs.backend.life() };
+                    let measured = Arc::clone(&jobs.backend).apply(app_id, vec![StoreWork::Measure], term);
+                    tokio::spawn(async move {
+                        // Whoever asked may have gone.
+                        let _ = answer.send(measured.await.pop().and_then(measured_bytes));
                     });
                 }
                 Some(Order::Stop) | None => is_stopping = true,
@@ -261,9 +269,11 @@ pub(crate) fn lane(app_id: AppId, id: JobId, work: &StoreWork) -> Lane {
             Lane::Log(app_id, log.clone())
         }
         StoreWork::Put { key, .. } | StoreWork::Delete { key, .. } => Lane::State(app_id, key.clone()),
-        StoreWork::Expire { .. } | StoreWork::List { .. } | StoreWork::Search { .. } | StoreWork::Count { .. } => {
-            Lane::Alone(app_id, id)
-        }
+        StoreWork::Expire { .. }
+        | StoreWork::List { .. }
+        | StoreWork::Search { .. }
+        | StoreWork::Count { .. }
+        | StoreWork::Measure => Lane::Alone(app_id, id),
     }
 }
 

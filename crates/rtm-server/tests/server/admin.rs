@@ -649,6 +649,17 @@ async fn lists_are_sorted_and_filtered() {
     assert_eq!(status, 400);
     let (_, closed) = call(admin, &read, "GET", &format!("/projects/{APP}/closed?reason=kicked"), "").await;
     assert_eq!(closed["items"], serde_json::json!([]));
+    // A misspelt name would change nothing unseen.
+    for (path, named, takes) in [
+        (format!("/projects/{APP}/closed?limit=1&reasn=kicked"), "\"reasn\"", "limit, cursor, reason, prefix"),
+        (format!("/projects/{APP}/users/alice?verbose"), "\"verbose\"", "none"),
+        (format!("/projects/{APP}/events?after=0&type=user.*"), "\"type\"", "after, live, user_id"),
+    ] {
+        let (status, answer) = call(admin, &read, "GET", &path, "").await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert_eq!((status, &answer["error"]["code"]), (400, &"invalid_argument".into()));
+        assert!(message.contains(named) && message.contains(takes), "{message}");
+    }
 }
 
 #[tokio::test]
@@ -844,6 +855,7 @@ rtm_store_damaged_total
 rtm_store_failures_total app_id
 rtm_store_queue_bytes
 rtm_store_restricted_users
+rtm_stored_bytes app_id kind
 rtm_stored_messages kind
 rtm_users_online app_id
 rtm_wire_bytes_total app_id wire direction

@@ -118,6 +118,7 @@ impl RestRefusal {
                 ErrorKind::TooOften => (429, "too_often", "too_often"),
                 ErrorKind::Timeout => (408, "timeout", "timeout"),
                 ErrorKind::Unsupported => (501, "internal", "unsupported"),
+                ErrorKind::ExceedLimit => (507, "internal", "exceed_limit"),
                 _ => (500, "internal", "internal"),
             },
             Self::Gone => (410, INVALID, "gone"),

@@ -50,7 +50,7 @@ impl RestCall {
                 let body: MessageBody<'_> = read(body)?;
                 Self::SendToPeer(RestPeerMessage {
                     from,
-                    to: id("destination", body.destination.as_str())?,
+                    to: id("destination", required("destination", &body.destination)?)?,
                     payload: payload(&body.payload)?,
                     enable_offline_messaging: body.enable_offline_messaging.0,
                     enable_historical_messaging: body.enable_historical_messaging.0,
@@ -62,7 +62,7 @@ impl RestCall {
                 let body: MessageBody<'_> = read(body)?;
                 Self::SendToChannel(RestChannelMessage {
                     from,
-                    channel_id: ChannelId::new(body.channel_name.as_str())
+                    channel_id: ChannelId::new(required("channel_name", &body.channel_name)?)
                         .map_err(|error| invalid(&format!("channel_name: {error}")))?,
                     payload: payload(&body.payload)?,
                     enable_historical_messaging: body.enable_historical_messaging.0,
@@ -230,7 +230,7 @@ impl QueryBody<'_> {
         };
         let at = |name, text: &Str<'_>| {
             if text.as_str().is_empty() {
-                return Err(invalid(&format!("{name} is missing")));
+                return Err(invalid(&format!("{name} is missing, or is not a text")));
             }
             let at = time::read(text.as_str());
             at.ok_or_else(|| invalid(&format!("{name} is not a time like 2019-08-01T01:22:10Z")))
@@ -254,13 +254,13 @@ impl QueryBody<'_> {
             },
         };
         let fault = if search.source.is_none() && search.destination.is_none() {
-            "source and destination are both missing"
+            "source and destination are both missing, or are no texts"
         } else if search.from_ts >= search.until_ts {
             "start_time is not before end_time"
         } else if search.offset > MOST_OFFSET {
-            "offset is more than 1000000"
+            "offset is not a whole number from 0 to 1000000"
         } else if !search.is_good() {
-            "limit is not from 1 to 100"
+            "limit is not a whole number from 1 to 100"
         } else {
             return Ok(search);
         };
@@ -289,6 +289,10 @@ fn id(name: &str, text: &str) -> Result<UserId, Refusal> {
     UserId::new(text).map_err(|error| invalid(&format!("{name}: {error}")))
 }
 
+fn required<'a>(name: &str, text: &'a Str<'_>) -> Result<&'a str, Refusal> {
+    text.0.as_deref().ok_or_else(|| invalid(&format!("{name} is missing, or is not a text")))
+}
+
 fn payload(text: &Str<'_>) -> Result<Text, Refusal> {
     let refuse = |what| Err(Refusal::new(ErrorKind::InvalidMessage, what));
     match &text.0 {
@@ -311,3 +315,34 @@ fn invalid(detail: &str) -> Refusal {
 const USUAL_LIMIT: u32 = 20;
 /// How many messages a search passes over at most.
 const MOST_OFFSET: u32 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_a_value_of_another_kind_is_told_what_it_should_have() {
+        let times = r#""start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z""#;
+        let query = |rest: &str| format!(r#"{{"filter":{{"source":"a",{times}}},{rest}}}"#);
+        let peer = || RestRoute::PeerMessages { user_id: "alice".to_owned() };
+        let channel = || RestRoute::ChannelMessages { user_id: "alice".to_owned() };
+        let cases = [
+            (RestRoute::HistoryQuery, query(r#""offset":-1"#), "offset is not a whole number from 0 to 1000000"),
+            (RestRoute::HistoryQuery, query(r#""offset":1000001"#), "offset is not a whole number from 0 to 1000000"),
+            (RestRoute::HistoryQuery, query(r#""offset":[1]"#), "offset is not a whole number from 0 to 1000000"),
+            (RestRoute::HistoryQuery, query(r#""limit":-1"#), "limit is not a whole number from 1 to 100"),
+            (RestRoute::HistoryQuery, query(r#""limit":0"#), "limit is not a whole number from 1 to 100"),
+            (
+                peer(),
+                r#"{"destination":["bob"],"payload":"hi"}"#.to_owned(),
+                "destination is missing, or is not a text",
+            ),
+            (peer(), r#"{"payload":"hi"}"#.to_owned(), "destination is missing, or is not a text"),
+            (channel(), r#"{"channel_name":7,"payload":"hi"}"#.to_owned(), "channel_name is missing, or is not a text"),
+        ];
+        for (route, body, wanted) in cases {
+            let refusal = RestCall::decode(route, "", body.as_bytes(), 0).unwrap_err();
+            assert_eq!((refusal.kind, refusal.detail.as_str()), (ErrorKind::InvalidArgument, wanted), "{body}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use rtm_codec::Revision;
 
 use super::{
     Fault,
+    bytes::measure,
     support::{APPS, START, holds, run, run_in, same, user, wrong_answer},
 };
 use crate::{
@@ -35,7 +36,7 @@ pub(super) fn dropped(backend: &mut dyn Backend) -> Result<(), Fault> {
     for number in 1..=6 {
         places.push(add(backend, APPS[0], number, START + number)?);
     }
-    let expire = |before, keep| StoreWork::Expire { kind: LogKind::Events, before, keep };
+    let expire = |before, keep| StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes: None };
     run(backend, expire(START + 1, Some(6)))?;
     same("nothing was too old or too many", &read(backend, APPS[0], None, 100)?.2, &Place(0))?;
     run(backend, expire(START + 3, Some(100)))?;
@@ -53,11 +54,34 @@ pub(super) fn dropped(backend: &mut dyn Backend) -> Result<(), Fault> {
     same("the next event", &read(backend, APPS[0], after, 9)?, &(vec![(next, 7)], false, places[5]))
 }
 
+pub(super) fn no_room(backend: &mut dyn Backend) -> Result<(), Fault> {
+    let mut places = Vec::new();
+    for number in 1..=6 {
+        places.push(add(backend, APPS[0], number, START)?);
+        add(backend, APPS[1], number, START)?;
+    }
+    let all = measure(backend, APPS[0])?.events;
+    holds("what is measured", &all, "what six events take", all >= 6 * 8)?;
+    let room =
+        |max_bytes| StoreWork::Expire { kind: LogKind::Events, before: 0, keep: None, max_bytes: Some(max_bytes) };
+    run(backend, room(all))?;
+    same("what has room", &read(backend, APPS[0], None, 9)?.0.len(), &6)?;
+    // A little less than four have.
+    run(backend, room(all / 6 * 4 - 1))?;
+    let (left, _, dropped_to) = read(backend, APPS[0], None, 9)?;
+    same("what has room", &left.iter().map(|(_, number)| *number).collect(), &vec![4, 5, 6])?;
+    same("up to where events went", &dropped_to, &places[2])?;
+    same("what they take", &measure(backend, APPS[0])?.events, &(all / 2))?;
+    same("the events of the other project", &read(backend, APPS[1], None, 9)?.0.len(), &6)?;
+    run(backend, room(0))?;
+    same("what has no room at all", &read(backend, APPS[0], None, 9)?, &(vec![], false, places[5]))
+}
+
 pub(super) fn apart(backend: &mut dyn Backend) -> Result<(), Fault> {
     for (app, number) in APPS.into_iter().zip(1..) {
         add(backend, app, number, START)?;
     }
-    let work = StoreWork::Expire { kind: LogKind::Events, before: u64::MAX, keep: Some(1) };
+    let work = StoreWork::Expire { kind: LogKind::Events, before: u64::MAX, keep: Some(1), max_bytes: None };
     run_in(backend, APPS[1], work)?;
     let (first, _, dropped_to) = read(backend, APPS[0], None, 9)?;
     same("the event of one project", &first.iter().map(|(_, number)| *number).collect(), &vec![1])?;
@@ -90,7 +114,7 @@ pub(super) fn fill(backend: &mut dyn Backend) -> Result<(), Fault> {
     for number in 1..=4 {
         add(backend, APPS[0], number, START + number)?;
     }
-    run(backend, StoreWork::Expire { kind: LogKind::Events, before: START + 3, keep: Some(9) })?;
+    run(backend, StoreWork::Expire { kind: LogKind::Events, before: START + 3, keep: Some(9), max_bytes: None })?;
     run(backend, move_to("users", 7, 1, 0))?;
     Ok(())
 }
@@ -105,7 +129,7 @@ pub(super) fn find(backend: &mut dyn Backend) -> Result<(), Fault> {
         "before the first",
         Place(0) < dropped_to && dropped_to < first,
     )?;
-    run(backend, StoreWork::Expire { kind: LogKind::Events, before: 0, keep: Some(1) })?;
+    run(backend, StoreWork::Expire { kind: LogKind::Events, before: 0, keep: Some(1), max_bytes: None })?;
     same("what is left of too many", &read(backend, APPS[0], None, 9)?.0.len(), &1)?;
     same("the next put", &run(backend, move_to("users", 8, 2, 1))?, &StoreAnswer::Done)
 }

@@ -12,12 +12,13 @@ use super::{
 };
 
 impl NatsStore {
-    /// Drops events that are too old or too many. Nodes that do so at the same time drop the same ones.
+    /// Drops events that are too old, too many or too large together. Nodes that do so at the same time drop the same ones.
     pub(super) async fn expire_events(
         &self,
         app_id: &AppId,
         before: u64,
         keep: Option<usize>,
+        max_bytes: Option<u64>,
         until: Instant,
     ) -> Result<StoreAnswer, Failure> {
         let until = until.max(Instant::now() + EXPIRY);
@@ -27,14 +28,19 @@ impl NatsStore {
             Some(keep) => self.jetstream.count(stream, &subject, until).await?.saturating_sub(keep.max(1) as u64),
             None => 0,
         };
+        let mut excess_bytes = match max_bytes {
+            Some(max_bytes) => self.event_bytes(app_id, until).await?.saturating_sub(max_bytes),
+            None => 0,
+        };
         let mut scan = Scan::new(&self.jetstream, stream, &subject, Start::At(1), last.seq, until);
         let (mut seen, mut old) = (0, Vec::new());
         while let Some(found) = scan.next().await? {
             seen += 1;
             let time = LogEntry::decode(LogKind::Events, &found.payload).map_or(0, |entry| entry.time());
-            if seen > excess && time >= before {
+            if seen > excess && time >= before && excess_bytes == 0 {
                 break;
             }
+            excess_bytes = excess_bytes.saturating_sub(found.payload.len() as u64);
             old.push(found.seq);
             if old.len() >= EXPIRED_AT_ONCE {
                 self.drop_events(app_id, stream, std::mem::take(&mut old), until).await?;

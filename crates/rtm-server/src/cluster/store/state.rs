@@ -203,6 +203,11 @@ impl NatsStore {
     }
 }
 
+/// What the record in a message has.
+pub(super) fn record_bytes(found: &Found) -> usize {
+    Written::decode(&found.payload).map_or(found.payload.len(), |written| written.record.len())
+}
+
 impl Written {
     fn encode(&self) -> Bytes {
         let mut message = vec![VERSION, self.writes.len() as u8];

@@ -188,6 +188,7 @@ impl Backend for ClusterStore {
                         | StoreWork::List { .. }
                         | StoreWork::Search { .. }
                         | StoreWork::Count { .. }
+                        | StoreWork::Measure
                 );
                 if is_alone {
                     answers.extend(do_at_once(store, std::mem::take(&mut batch)).await);
