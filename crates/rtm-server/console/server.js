@@ -148,7 +148,7 @@ function Attempts({ at }) {
   const which = (one) => (one.first === one.last ? number(one.first) : `${number(one.first)} … ${number(one.last)}`);
   return html`<${Fault} error=${load.error} /><${Table} label=${t("Last requests")} rows=${load.value?.items} row=${(one) => `${one.time}${one.first}`} empty=${t("It was sent nothing yet")} columns=${[
     [t("Time"), (one) => html`<${Time} at=${one.time} />`],
-    [t("Answer"), (one) => html`<${Pill} kind=${one.taken ? "good" : "bad"}>${one.status ?? t("none")}<//> ${(!one.taken || !/^\d+ \w+$/.test(one.answer)) && html`<span class="id">${one.answer.replace(/^\d+ [^:]*:? ?/, "") || one.answer}</span>`}`],
+    [t("Answer"), (one) => html`<${Pill} kind=${one.taken ? "good" : "bad"}>${one.status ?? t("none")}<//> <span class="id">${one.answer.replace(/^\d+ /, "")}</span>`],
     [t("Events"), (one) => html`${number(one.events)} <span class="faint">(${which(one)})</span>`, "num"],
     [t("Try"), (one) => number(one.attempt), "num"],
     [t("Took"), (one) => span(one.took_ms), "num"],

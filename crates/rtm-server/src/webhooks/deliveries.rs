@@ -530,6 +530,21 @@ mod tests {
     }
 
     #[test]
+    fn a_paused_endpoint_gets_nothing_until_it_is_enabled() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=2).map(|seq| event(seq, seq, None)), 2);
+        let first = all.poll(start).unwrap();
+        all.pause();
+        assert!(all.health().is_off() && all.poll(start).is_none() && all.next_timeout().is_none());
+        // What was on its way is not sent again.
+        all.handle_answer(start, first.id, Answer::Taken);
+        assert_eq!((all.settled_to(), all.health()), (1, Health::Paused));
+        all.enable(start);
+        let second = all.poll(start).unwrap();
+        assert_eq!((seqs(&second), all.health()), (vec![2], Health::Working));
+    }
+
+    #[test]
     fn a_long_pause_that_an_endpoint_asks_for_is_cut() {
         let (start, mut all) = (Instant::now(), deliveries(1));
         all.take(start, [event(1, 1, None)], 1);
