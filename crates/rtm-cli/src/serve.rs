@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig, InvalidNodeName,
-    ListenAddress, LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig,
+    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
+    InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig,
+    TlsConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -9,9 +9,10 @@ use foldhash::fast::FixedState;
 use rtm_codec::{AttributeKey, Budgets, ChannelId, Login, SessionId, Text};
 
 use super::{
-    ConnId, ProjectConfig, Settings, arena::UserKey, counters::SessionCounts, lanes::Lanes, liveness::Liveness, memberships::Memberships,
-    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts, presence::Watching,
-    receipts::Receipts, rejoining::Rejoining, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
+    ConnId, ProjectConfig, Settings, arena::UserKey, counters::SessionCounts, lanes::Lanes, liveness::Liveness,
+    memberships::Memberships, message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts,
+    presence::Watching, receipts::Receipts, rejoining::Rejoining, requests::Requests, stream::Stream, terms::Terms,
+    timer::Alarm,
 };
 
 /// One session. Its user is *there* until nothing was heard from it for

@@ -29,7 +29,7 @@ function Channel({ id }) {
     <div class="title"><h1><span class="faint">${t("Channel")}</span> <span class="id">${id}</span></h1></div>
     <div class="buttons"><${Act} onClick=${() => { isSending.value = true; }}>${t("Send a message")}<//></div>
     ${load.error?.status === 404 ? html`<p class="empty">${t("This channel has no members and no attributes here.")}</p>` : html`<${Fault} error=${load.error} />`}
-    ${channel && html`<div class="figures">
+    ${channel && html`<div class="figures three">
       <${Figure} name=${t("Members")} value=${number(channel.members + channel.members_elsewhere)} note=${t("{0} more on other nodes", number(channel.members_elsewhere))} />
       <${Figure} name=${t("Messages per second")} value=${rate(perSecond)} note=${t("{0} messages since it has members", number(channel.messages))} />
       <${Figure} name=${t("Attributes")} value=${number(channel.attribute_values.length)} note=${t("revision {0}", channel.revision)} />

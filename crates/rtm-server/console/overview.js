@@ -97,8 +97,6 @@ function Machine() {
     [t("Configuration read"), html`<${Reloaded} last=${said.last_reload} />`],
     [t("Certificate"), said.certificate_ends ? html`<${Pill} kind=${certificateKind(days)}>${t("{0} days left", number(Math.max(0, days)))}<//>` : t("none: it does not speak TLS")],
     [t("Disk"), said.disk ? html`<${Disk} disk=${said.disk} />` : hasCluster.value ? t("none: NATS keeps everything") : t("none: all is in memory")],
-    [t("Waits for the store"), bytes(samples.value.at(-1)?.server?.store_queue_bytes)],
-    [t("Connections turned away"), number(samples.value.at(-1)?.server?.turned_away)],
   ]} /><//>`;
 }
 

@@ -76,7 +76,12 @@ fn a_session_says_what_went_wrong_for_it_and_a_channel_how_much_is_said() {
     world.cut(bob);
     for id in 1..=5 {
         let message_id = MessageId(id);
-        let said = SendChannelMessage { message_id, channel_id: room("r"), message: "x".into(), enable_historical_messaging: false };
+        let said = SendChannelMessage {
+            message_id,
+            channel_id: room("r"),
+            message: "x".into(),
+            enable_historical_messaging: false,
+        };
         world.call(alice, said).unwrap();
     }
     let session = world.core.inspect_user(world.now, &uid("bob")).unwrap().session.unwrap();
@@ -84,6 +89,9 @@ fn a_session_says_what_went_wrong_for_it_and_a_channel_how_much_is_said() {
     let refused: Vec<_> = session.counts.refused_calls().filter(|(_, count)| *count > 0).collect();
     assert_eq!(refused, [(RefusedCall::NotThere, 1)]);
     let session = world.core.inspect_user(world.now, &uid("alice")).unwrap().session.unwrap();
-    assert_eq!((session.counts.away_dropped(), session.counts.refused_calls().map(|(_, count)| count).sum::<u64>()), (0, 0));
+    assert_eq!(
+        (session.counts.away_dropped(), session.counts.refused_calls().map(|(_, count)| count).sum::<u64>()),
+        (0, 0)
+    );
     assert_eq!(world.core.inspect_channel(&room("r")).unwrap().0.messages, 5);
 }

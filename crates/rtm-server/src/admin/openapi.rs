@@ -304,8 +304,13 @@ const USER: &[Field] = &[
     ("banned_until?", Text),
     ("tokens_revoked_before?", Time),
 ];
-const CHANNEL: &[Field] =
-    &[("channel_id", Text), ("members", Number), ("members_elsewhere", Number), ("attributes", Number), ("messages", Number)];
+const CHANNEL: &[Field] = &[
+    ("channel_id", Text),
+    ("members", Number),
+    ("members_elsewhere", Number),
+    ("attributes", Number),
+    ("messages", Number),
+];
 const CHANNEL_DETAILS: &[Field] = &[
     ("channel_id", Text),
     ("members", Number),

@@ -282,7 +282,12 @@ fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
         window: info.window,
         rtt_ms: info.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
         refused_calls: info.counts.refused_calls().map(|(_, count)| count).sum(),
-        limited_calls: info.counts.refused_calls().filter(|(why, _)| *why == RefusedCall::TooOften).map(|(_, count)| count).sum(),
+        limited_calls: info
+            .counts
+            .refused_calls()
+            .filter(|(why, _)| *why == RefusedCall::TooOften)
+            .map(|(_, count)| count)
+            .sum(),
         away_dropped: info.counts.away_dropped(),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{ServerConfig, keys::ConfigKey};
+use super::ServerConfig;
+#[cfg(feature = "admin")]
+use super::keys::ConfigKey;
 
 /// Where the value of a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

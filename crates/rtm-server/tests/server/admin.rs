@@ -517,7 +517,11 @@ async fn every_call_answers_as_its_description_says() {
             // The project is open.
             409 if name == "make_token" => continue,
             // It has no webhook.
-            404 if ["webhook_attempts", "replay_webhook", "test_webhook", "pause_webhook", "enable_webhook"].contains(&name) => continue,
+            404 if ["webhook_attempts", "replay_webhook", "test_webhook", "pause_webhook", "enable_webhook"]
+                .contains(&name) =>
+            {
+                continue;
+            }
             other => panic!("{name} is answered {other}: {answer}"),
         };
         fits(schema, &answer, name);
