@@ -1,4 +1,5 @@
 // The server itself: what it listens to, its log, its configuration, its end; webhooks and the audit log beside it.
+import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { path } from "./api.js";
 import { Act, Dialog, Facts, Fault, Field, Pill, Section, Table, Time, attempt, html, number, since, span, useLoad, usePages } from "./parts.js";
@@ -77,7 +78,8 @@ const SOURCES = { default: "", file: "good", environment: "warn", flag: "warn", 
 // The settings that the server goes by, and who said each. `read`: when the server took them.
 function Configuration({ read }) {
   const prefix = useSignal(""), isAll = useSignal(false);
-  const pages = usePages("/config", { prefix: prefix.value, set: isAll.value ? undefined : true, read });
+  const pages = usePages("/config", { prefix: prefix.value, set: isAll.value ? undefined : true });
+  useEffect(pages.again, [read]);
   return html`<${Section} title=${t("Configuration")}>
     <p class="hint">${t("What the server goes by. A flag comes before the environment, that before the file, and that before the default. Secrets are not shown.")}</p>
     <form class="filters" onSubmit=${(event) => event.preventDefault()}>
