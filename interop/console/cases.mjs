@@ -1,5 +1,7 @@
 // What a person does in the console, and what has to come of it.
 import { strict as assert } from "node:assert";
+import { once } from "node:events";
+import { createServer, request as forward } from "node:http";
 import { at, faults, PAGES, visit, WIDTHS } from "./looks.mjs";
 import { demo, open, OPEN, SECURE, server } from "./programs.mjs";
 
@@ -194,10 +196,23 @@ export const cases = {
     const { page, close } = await open(browser, main.url);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await visit(page, at("webhooks", OPEN));
-    await page.locator("tbody tr", { hasText: "demo" }).getByText(/working|retrying/).waitFor();
+    const hook = page.locator(".panel", { hasText: "demo" });
+    await hook.locator("h2 .pill", { hasText: /working|retrying/ }).waitFor();
     await button(page, "Send again…").click();
     await button(page, "Send again").click();
     await notice(page, "are sent again");
+    await hook.locator("details tbody tr", { hasText: "204" }).first().waitFor();
+    await button(page, "Send a test event").click();
+    await notice(page, "the test event");
+    await button(page, "Pause").click();
+    await hook.locator("h2 .pill", { hasText: "paused" }).waitFor();
+    await button(page, "Send again…").click();
+    await page.getByLabel("Or from this time on").fill("2020-01-01T00:00");
+    await button(page, "Send again").click();
+    await notice(page, "Events behind number 0 are sent again");
+    await hook.locator("h2 .pill", { hasText: "paused" }).waitFor();
+    await button(page, "Go on").click();
+    await hook.locator("h2 .pill", { hasText: /working|retrying/ }).waitFor();
     await visit(page, "#/server");
     await button(page, "Set the log's level").click();
     await page.getByRole("textbox", { name: "Level" }).fill("nonsense");
@@ -208,6 +223,80 @@ export const cases = {
     await button(page, "Read the configuration again").click();
     await page.getByText("Nothing has changed.").waitFor();
     await close();
+  },
+
+  async "a server says where each of its settings comes from"({ browser, rtm }) {
+    const one = await server(rtm, ROLES);
+    const { page, complaints, close } = await open(browser, `${one.base}#key=${one.keys.reader}`);
+    await page.locator(".bar .pill", { hasText: "Ready" }).waitFor();
+    await page.locator(".panel", { hasText: "Configuration read" }).getByText("none: all is in memory").waitFor();
+    await visit(page, "#/server");
+    const settings = page.locator(".panel", { hasText: "What the server goes by" });
+    await settings.locator("tr", { hasText: "project[1].certificates" }).getByText("file", { exact: true }).waitFor();
+    assert.equal(await settings.getByText("5cfd2fd1755d40ecb72977518be15d3b").count(), 0, "a secret is shown");
+    assert.equal(await settings.locator("tr", { hasText: "handshake_timeout" }).count(), 0);
+    await page.getByLabel("Defaults too").check();
+    await settings.locator("tr", { hasText: "handshake_timeout" }).getByText("default", { exact: true }).waitFor();
+    await page.getByLabel("Key begins with").fill("project[0].limits");
+    await settings.locator("tr", { hasText: "handshake_timeout" }).waitFor({ state: "detached" });
+    await page.locator(".panel", { hasText: "Certificates" }).getByText("No listener speaks TLS").waitFor();
+    assert.deepEqual(complaints, []);
+    await close();
+    await one.end();
+  },
+
+  async "what a user was refused is counted, and what waits for one is deleted"({ browser, main }) {
+    const { page, close } = await open(browser, main.url);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await visit(page, at("try", OPEN));
+    const one = page.locator(".person").first();
+    await one.getByLabel("User ID").fill("nobody-else");
+    await one.getByRole("button", { name: "Log in" }).click();
+    await one.locator(".pill", { hasText: "CONNECTED" }).waitFor();
+    const { page: other, close: closeOther } = await open(browser, main.url);
+    await other.getByRole("heading", { level: 1 }).waitFor();
+    await visit(other, at("users/nobody-else", OPEN));
+    await other.locator(".facts > div", { hasText: "Refused calls" }).getByText("none").waitFor();
+    assert.equal(await button(other, "Delete stored messages…").isDisabled(), true);
+    await closeOther();
+    await one.getByRole("button", { name: "Log out" }).click();
+    await visit(page, at("users/nobody-else", OPEN));
+    await button(page, "Send a message").click();
+    await page.getByLabel("Text").fill("for later");
+    await page.getByLabel("Store it if the user is away").check();
+    await button(page, "Send").click();
+    await notice(page, "Message: offline");
+    await button(page, "Delete stored messages…").click();
+    await button(page, "Delete").click();
+    await notice(page, "Deleted: 1 waiting messages");
+    await visit(page, at("channels/lobby", OPEN));
+    const rate = page.locator(".figure", { hasText: "Messages per second" }).locator(".value");
+    await rate.filter({ hasText: /^[\d.]+$/ }).waitFor();
+    await close();
+  },
+
+  async "it works below another path of a proxy"({ browser, main }) {
+    const target = new URL(main.base);
+    const proxy = createServer((request, response) => {
+      if (!request.url.startsWith("/ops/rtm/")) { response.writeHead(404); return response.end(); }
+      const onwards = forward({ host: target.hostname, port: target.port, method: request.method, path: request.url.slice("/ops/rtm".length), headers: { ...request.headers, host: target.host } },
+        (answer) => { response.writeHead(answer.statusCode, answer.headers); answer.pipe(response); });
+      onwards.on("error", () => response.destroy());
+      response.on("close", () => onwards.destroy());
+      request.pipe(onwards);
+    }).listen(0, "127.0.0.1");
+    await once(proxy, "listening");
+    const { page, complaints, close } = await open(browser, `http://127.0.0.1:${proxy.address().port}/ops/rtm/#key=${main.key}`);
+    await page.locator(".bar .pill", { hasText: "Ready" }).waitFor();
+    for (const name of PAGES) {
+      await visit(page, at(name, OPEN));
+      assert.equal(await page.locator("main .fault").count(), 0, name);
+    }
+    assert.ok(page.url().includes("/ops/rtm/"), page.url());
+    assert.deepEqual(complaints, []);
+    await close();
+    proxy.close();
+    proxy.closeAllConnections();
   },
 
   async "it is used by keyboard, and on a phone"({ browser, main }) {
@@ -252,7 +341,7 @@ export const cases = {
     const { page, complaints, close } = await open(browser, `${one.base}#key=${one.keys.reader}`);
     await page.locator(".bar .pill", { hasText: "Ready" }).waitFor();
     await visit(page, at("users/alice", OPEN));
-    for (const name of ["Send a message", "Ban…", "Delete data…", "Read the history"]) {
+    for (const name of ["Send a message", "Ban…", "Delete data…", "Delete stored messages…", "Read the history"]) {
       assert.equal(await button(page, name).isDisabled(), true, name);
       assert.equal(await button(page, name).getAttribute("title"), "This needs a key with the role operate");
     }

@@ -58,6 +58,19 @@ enum Call {
     Key,
     /// Show the server: version, connections, whether it is ready.
     Server,
+    /// List its settings, with where each value comes from: default, file, environment, flag or program. Without secrets.
+    Config {
+        #[command(flatten)]
+        part: Part,
+        /// Only keys that begin so: log, project[0].settings.
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Only those that have not their default.
+        #[arg(long)]
+        set: bool,
+    },
+    /// List the TLS certificates of all listeners: names, and how long each is valid.
+    Certificates,
     /// List the nodes of its cluster.
     Cluster,
     /// List its projects.
@@ -82,7 +95,8 @@ enum Call {
         /// Only clients at this address.
         #[arg(long)]
         address: Option<std::net::IpAddr>,
-        /// Those that have most of it: queued_bytes, queued_events, silent_ms, channels or subscriptions.
+        /// Those that have most of it: queued_bytes, queued_events, silent_ms, channels, subscriptions, refused_calls,
+        /// limited_calls, away_dropped, rtt_ms or connected_ms.
         #[arg(long, conflicts_with = "cursor")]
         sort: Option<String>,
     },
@@ -96,6 +110,12 @@ enum Call {
         /// Only users whose ids begin so.
         #[arg(long)]
         prefix: Option<String>,
+        /// Only clients on this wire: native or vendor.
+        #[arg(long)]
+        wire: Option<String>,
+        /// Only clients at this address.
+        #[arg(long)]
+        address: Option<std::net::IpAddr>,
     },
     /// Show a user: state, connection, channels, attributes, ban.
     User(User),
@@ -201,6 +221,8 @@ enum Call {
     },
     /// Count the messages that wait for a user.
     Stored(User),
+    /// Remove the messages that wait for a user.
+    DeleteStored(User),
     /// Remove what is kept of a user: messages that wait for it, messages in histories that it sent, subscriptions, attributes.
     DeleteData(User),
     /// List the channels of a project.
@@ -237,7 +259,11 @@ enum Call {
         #[arg(long, value_name = "SEQ")]
         after: Option<u64>,
     },
-    /// Send events again to a webhook whose endpoint has said that it is gone.
+    /// List the last requests to a webhook, newest first, and what came of each.
+    WebhookAttempts(Webhook),
+    /// Send a webhook nothing until it is enabled, or the server starts again. The events wait in the log.
+    PauseWebhook(Webhook),
+    /// Send events again to a webhook that is paused, or whose endpoint has said that it is gone.
     EnableWebhook(Webhook),
     /// Shut the server down, clients first. With --status, only show how far that is.
     Drain {
@@ -393,6 +419,11 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         | Call::Top(_)
         | Call::Server => get("/server".into()),
         Call::Key => get("/key".into()),
+        Call::Config { part, prefix, set } => {
+            let set = if *set { "&set=true" } else { "" };
+            get(format!("/config?{}{}{set}", query(part), more(&[("prefix", prefix)])))
+        }
+        Call::Certificates => get("/certificates".into()),
         Call::Cluster => get("/cluster".into()),
         Call::Projects => get("/projects".into()),
         Call::Sessions { list: List { app_id, part }, state, prefix, wire, address, sort } => {
@@ -400,8 +431,9 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
             let filters = [("state", state), ("prefix", prefix), ("wire", wire), ("address", &address), ("sort", sort)];
             get(project(app_id, &format!("sessions?{}{}", query(part), more(&filters))))
         }
-        Call::Closed { list: List { app_id, part }, reason, prefix } => {
-            let filters = [("reason", reason), ("prefix", prefix)];
+        Call::Closed { list: List { app_id, part }, reason, prefix, wire, address } => {
+            let address = address.map(|address| address.to_string());
+            let filters = [("reason", reason), ("prefix", prefix), ("wire", wire), ("address", &address)];
             get(project(app_id, &format!("closed?{}{}", query(part), more(&filters))))
         }
         Call::Token { user: User { app_id, user_id }, r#for, version } => {
@@ -435,6 +467,8 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
             };
             (Method::POST, webhook(named, "/replay"), Some(body))
         }
+        Call::WebhookAttempts(named) => get(webhook(named, "/attempts")),
+        Call::PauseWebhook(named) => (Method::POST, webhook(named, "/pause"), None),
         Call::EnableWebhook(named) => (Method::POST, webhook(named, "/enable"), None),
         Call::Bans(of_project) => list(of_project, "bans"),
         Call::Channels(of_project) => list(of_project, "channels"),
@@ -457,6 +491,7 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
             (Method::POST, project(app_id, &path), Some(body))
         }
         Call::Stored(named) => get(user(named, "/stored")),
+        Call::DeleteStored(named) => (Method::DELETE, user(named, "/stored"), None),
         Call::DeleteData(named) => (Method::DELETE, user(named, "/data"), None),
         Call::Channel(named) => get(channel(named, "")),
         Call::Members { channel: named, part } => get(channel(named, &format!("/members?{}", query(part)))),

@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 use rtm_server::{
-    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, HookConfig, InvalidNodeName,
-    ListenAddress, LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig,
+    Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
+    InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig,
+    TlsConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -230,6 +231,7 @@ impl Args {
                 Some(cluster) => cluster.nats = nats,
                 none => *none = Some(ClusterConfig::new(nats)),
             }
+            config.set_source("cluster.nats", flag("--cluster"));
         }
         let Some(cluster) = &mut config.cluster else {
             return match [self.cluster_name.is_some(), self.node.is_some(), self.cluster_replicas.is_some()] {
@@ -258,6 +260,15 @@ impl Args {
         if self.cluster_replicas.is_some() {
             cluster.replicas = self.cluster_replicas;
         }
+        for (is_given, key, name) in [
+            (self.cluster_name.is_some(), "cluster.name", "--cluster-name"),
+            (self.node.is_some(), "cluster.node", "--node"),
+            (self.cluster_replicas.is_some(), "cluster.replicas", "--cluster-replicas"),
+        ] {
+            if is_given {
+                config.set_source(key, flag(name));
+            }
+        }
         Ok(())
     }
 
@@ -266,21 +277,34 @@ impl Args {
         let (mut config, unknown) = read(self.config.as_deref())?;
         if !self.listen.is_empty() {
             config.listen = self.listen.iter().cloned().map(Into::into).collect();
+            config.set_source("listen", flag("--listen"));
         }
         if config.listen.is_empty() {
+            config.set_source("listen", ConfigSource::Default);
             config.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)).into());
         }
         if !self.admin.is_empty() {
             config.admin.listen.clone_from(&self.admin);
+            config.set_source("admin.listen", flag("--admin"));
         }
         if self.advertise.is_some() {
             config.advertise.clone_from(&self.advertise);
+            config.set_source("advertise", flag("--advertise"));
         }
         if self.data_dir.is_some() {
             config.data_dir.clone_from(&self.data_dir);
+            config.set_source("data_dir", flag("--data-dir"));
         }
         if let Some(workers) = self.workers {
             config.workers = workers;
+            config.set_source("workers", flag("--workers"));
+        }
+        if let Some(format) = self.log_format {
+            config.log.format = match format {
+                LogFormat::Json => rtm_server::LogFormat::Json,
+                LogFormat::Text => rtm_server::LogFormat::Text,
+            };
+            config.set_source("log.format", flag("--log-format"));
         }
         self.configure_cluster(&mut config)?;
         // A project of the file keeps its limits and settings, and has the flags' certificates instead of its own.
@@ -296,13 +320,17 @@ impl Args {
                     return Err(WrongArgument(fault).into());
                 }
                 Some(project) => project.certificates.clear(),
-                None => config.projects.push(ProjectConfig::new(app_id.clone())),
+                None => {
+                    config.set_source(&format!("project[{}].app_id", config.projects.len()), flag("--project"));
+                    config.projects.push(ProjectConfig::new(app_id.clone()));
+                }
             }
         }
         for Project { app_id, certificate } in &self.project {
-            let named = config.projects.iter_mut().find(|project| project.app_id == *app_id);
-            if let (Some(project), Some(certificate)) = (named, certificate) {
-                project.certificates.push(certificate.clone());
+            let named = config.projects.iter().position(|project| project.app_id == *app_id);
+            if let (Some(at), Some(certificate)) = (named, certificate) {
+                config.projects[at].certificates.push(certificate.clone());
+                config.set_source(&format!("project[{at}].certificates"), flag("--project"));
             }
         }
         if self.no_limits {
@@ -310,11 +338,16 @@ impl Args {
                 project.limits = CallLimits::unlimited();
                 project.rest.limit = CallLimit::UNLIMITED;
             }
+            for at in 0..config.projects.len() {
+                config.set_source(&format!("project[{at}].limits"), flag("--no-limits"));
+                config.set_source(&format!("project[{at}].rest"), flag("--no-limits"));
+            }
         }
         if let Ok(level) = std::env::var("RTM_LOG")
             && !level.is_empty()
         {
             config.log.level = Some(level);
+            config.set_source("log.level", ConfigSource::Environment("RTM_LOG".to_owned()));
         } else if let Some(level) = &config.log.level {
             read_filter(level).map_err(|error| anyhow::anyhow!("log.level: {error}"))?;
         }
@@ -331,6 +364,10 @@ impl Args {
         }
         Ok((config, unknown))
     }
+}
+
+fn flag(name: &str) -> ConfigSource {
+    ConfigSource::Flag(name.to_owned())
 }
 
 /// What is logged unless something else is said.

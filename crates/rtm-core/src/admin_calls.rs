@@ -30,6 +30,8 @@ pub enum AdminCall {
     },
     /// Counts the messages that wait for a user. Answered with [`AdminAnswer::StoredMessages`].
     CountStored(UserId),
+    /// Removes the messages that wait for a user. Answered with [`AdminAnswer::Deleted`].
+    DeleteStored(UserId),
     /// Removes what is kept of a user: messages that wait for it, messages in histories that it sent, its subscriptions and its
     /// attributes. Answered with [`AdminAnswer::Deleted`].
     DeleteData(UserId),
@@ -64,7 +66,7 @@ pub enum AdminAnswer {
     },
     /// To [`AdminCall::CountStored`].
     StoredMessages(u64),
-    /// To [`AdminCall::DeleteData`].
+    /// To [`AdminCall::DeleteStored`] and [`AdminCall::DeleteData`].
     Deleted(DeletedData),
 }
 
@@ -102,6 +104,8 @@ enum Open {
 #[derive(Debug)]
 struct Deletion {
     user_id: UserId,
+    /// Nothing but the messages that wait for the user.
+    is_stored_only: bool,
     deleted: DeletedData,
     /// Where messages of the user are that were found.
     found: VecDeque<(Conversation, u64)>,
@@ -159,20 +163,27 @@ impl Core {
                 if let Some(node) = self.node_of(&user_id).cloned() {
                     self.tell(&node, ProjectParcel::ForgetUser { user_id: user_id.clone() });
                 }
-                // Also what is too old for the user, and is not gone yet.
-                let work = read_all(LogKey::Stored(user_id.clone()), 0..u64::MAX);
-                let deletion = Deletion {
-                    user_id,
-                    deleted: DeletedData { attributes, ..DeletedData::default() },
-                    found: VecDeque::new(),
-                    passed_over: 0,
-                    removed_in_round: 0,
-                    step: Step::ReadStored,
-                };
-                self.admin_calls.open.insert(id, Open::Deletion(Box::new(deletion)));
-                self.ask_store(id, work);
+                self.delete(id, user_id, false, attributes);
             }
+            AdminCall::DeleteStored(user_id) => self.delete(id, user_id, true, 0),
         }
+    }
+
+    /// Begins with the messages that wait for the user.
+    fn delete(&mut self, id: HttpId, user_id: UserId, is_stored_only: bool, attributes: u64) {
+        // Also what is too old for the user, and is not gone yet.
+        let work = read_all(LogKey::Stored(user_id.clone()), 0..u64::MAX);
+        let deletion = Deletion {
+            user_id,
+            is_stored_only,
+            deleted: DeletedData { attributes, ..DeletedData::default() },
+            found: VecDeque::new(),
+            passed_over: 0,
+            removed_in_round: 0,
+            step: Step::ReadStored,
+        };
+        self.admin_calls.open.insert(id, Open::Deletion(Box::new(deletion)));
+        self.ask_store(id, work);
     }
 
     pub(super) fn answer_admin(&mut self, id: HttpId, answer: Result<AdminAnswer, Refusal>) {
@@ -287,8 +298,9 @@ impl Deletion {
             }
             (Step::RemoveStored(count), _) => {
                 self.deleted.stored_messages += count as u64;
-                Some(self.search())
+                (!self.is_stored_only).then(|| self.search())
             }
+            (Step::ReadStored, _) if self.is_stored_only => None,
             (Step::Search, StoreAnswer::Found(found)) if !found.is_empty() => {
                 self.removed_in_round = 0;
                 let moment =

@@ -41,6 +41,8 @@ pub(super) struct Channel {
     told_at: Option<Instant>,
     tell_at: Option<Instant>,
     alarm: Alarm,
+    /// How many messages members here were told.
+    pub(super) messages: u64,
 }
 
 impl Named for Channel {
@@ -77,6 +79,7 @@ impl Directory<ChannelKey, Channel> {
                 told_at: None,
                 tell_at: None,
                 alarm: Alarm::default(),
+                messages: 0,
             })
         })
     }
@@ -421,7 +424,8 @@ impl Core {
         event: Event,
         gets: impl Fn(SessionKey, &Session) -> bool,
     ) {
-        let Some(channel) = self.channels.get(channel_key) else { return };
+        let Some(channel) = self.channels.get_mut(channel_key) else { return };
+        channel.messages += u64::from(matches!(event, Event::ChannelMessage { .. }));
         let bytes = event_bytes(&event);
         let event = SharedEvent::new(event);
         for &member in &channel.members {

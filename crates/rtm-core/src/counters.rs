@@ -24,6 +24,36 @@ pub struct Counters {
     pings: Histogram,
 }
 
+/// What went wrong for a session since it began, or came to this node of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionCounts {
+    refused_calls: Counts<{ RefusedCall::ALL.len() }>,
+    away_dropped: u64,
+}
+
+impl SessionCounts {
+    /// Its calls that were answered with a refusal.
+    pub fn refused_calls(&self) -> impl Iterator<Item = (RefusedCall, u64)> {
+        RefusedCall::ALL.into_iter().zip(self.refused_calls.0)
+    }
+
+    /// Events of channels that were lost while its client was away.
+    #[must_use]
+    pub fn away_dropped(&self) -> u64 {
+        self.away_dropped
+    }
+
+    #[cold]
+    pub(super) fn call_refused(&mut self, kind: ErrorKind) {
+        self.refused_calls.add(RefusedCall::of(kind) as usize);
+    }
+
+    #[cold]
+    pub(super) fn dropped(&mut self, events: u64) {
+        self.away_dropped += events;
+    }
+}
+
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoginResult {

@@ -203,7 +203,10 @@ impl Hub {
         let most = self.settings.away_channel_messages;
         let Some(lost) = session.memberships.keep(channel, before, news, queued, most) else { return };
         self.stats.events += 1;
-        self.stats.away_dropped += lost;
+        if lost > 0 {
+            self.stats.away_dropped += lost;
+            session.counts_mut().dropped(lost);
+        }
         self.has_room(key, 0);
     }
 
@@ -240,6 +243,7 @@ impl Hub {
             if !session.rejoining.as_mut().is_some_and(|rejoining| rejoining.lose_oldest()) {
                 return;
             }
+            session.counts_mut().dropped(1);
             self.stats.away_dropped += 1;
         }
     }
@@ -267,6 +271,7 @@ impl Hub {
             if !session.memberships.lose_oldest() {
                 return false;
             }
+            session.counts_mut().dropped(1);
             self.stats.away_dropped += 1;
         }
         true
@@ -334,6 +339,9 @@ impl Hub {
     pub(super) fn reply(&mut self, key: SessionKey, id: RequestId, result: Result<Answer, Refusal>) {
         if let Err(refusal) = &result {
             self.counters.call_refused(refusal.kind);
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.counts_mut().call_refused(refusal.kind);
+            }
         }
         if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
             self.send(conn, ServerFrame::Reply { id, result });

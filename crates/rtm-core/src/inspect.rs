@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rtm_codec::{ChannelAttributes, ChannelId, PeerOnlineState, Text, UserId};
 
-use super::{ConnId, Core, Now, session::Session, store::Restrictions};
+use super::{ConnId, Core, Now, SessionCounts, session::Session, store::Restrictions};
 
 /// A session, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub struct SessionInfo {
     pub queued_events: usize,
     /// What the session holds for its client, in bytes.
     pub queued_bytes: usize,
+    /// How many events the server may send beyond the last one that the application took; 0: no such limit.
+    pub window: u32,
+    /// How long the way to the client and back took last, where the server pings it.
+    pub rtt: Option<Duration>,
+    /// What went wrong for it.
+    pub counts: SessionCounts,
 }
 
 /// A user, as an operator sees it.
@@ -64,6 +70,8 @@ pub struct ChannelInfo {
     pub members_elsewhere: usize,
     /// How many attributes it has.
     pub attributes: usize,
+    /// How many messages there were since it has had members or attributes here.
+    pub messages: u64,
 }
 
 /// Figures that only a look at all sessions gives.
@@ -113,6 +121,7 @@ impl Core {
             members: channel.members.len(),
             members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
             attributes: channel.attributes.as_ref().map_or(0, |attributes| attributes.value().attributes.len()),
+            messages: channel.messages,
         };
         channels.map(info).for_each(&mut take);
         next
@@ -171,6 +180,7 @@ impl Core {
             members: channel.members.len(),
             members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
             attributes: attributes.attributes.len(),
+            messages: channel.messages,
         };
         Some((info, attributes))
     }
@@ -196,6 +206,9 @@ impl Core {
             subscriptions: session.watching.len(),
             queued_events: session.stream.len(),
             queued_bytes: session.bytes(),
+            window: session.stream.window(),
+            rtt: session.liveness.rtt(),
+            counts: session.counts(),
         })
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Liveness {
     /// When the client is to be shown that the server hears it, if what came is a whole frame. A client that the server
     /// pings sees that all the while.
     show_at: Option<Instant>,
+    /// How long the client took for its last pong, in microseconds; 0 without one.
+    rtt: u32,
 }
 
 /// What a session's silence means.
@@ -46,7 +48,7 @@ impl Liveness {
     /// Of a session whose client has not been heard yet.
     pub(super) fn new(now: Instant, keep_alive: KeepAlive) -> Self {
         let state = PeerOnlineState::Offline;
-        Self { state, has_lapsed: false, heard: now, keep_alive, ping_at: None, show_at: None }
+        Self { state, has_lapsed: false, heard: now, keep_alive, ping_at: None, show_at: None, rtt: 0 }
     }
 
     /// When the last frame came, or the socket was lost.
@@ -120,6 +122,11 @@ impl Liveness {
         let KeepAlive::Server { interval_ms } = self.keep_alive else { return None };
         let pinged_at = self.ping_at?.checked_sub(Duration::from_millis(interval_ms.into()))?;
         now.checked_duration_since(pinged_at)
+    }
+
+    /// How long the client took for its last pong.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        (self.rtt > 0).then(|| Duration::from_micros(self.rtt.into()))
     }
 
     /// Whether the client is to be pinged when the server goes on, `now`, after it stood still. `instant` is what the
@@ -216,6 +223,7 @@ impl Liveness {
             },
             ping_at: None,
             show_at: None,
+            rtt: 0,
         };
         liveness.show(time.0);
         liveness
@@ -268,8 +276,9 @@ impl Core {
 
     /// A client has answered a ping.
     pub(super) fn count_pong(&mut self, now: Now, key: SessionKey) {
-        let session = self.hub.sessions.get(key);
-        if let Some(time) = session.and_then(|session| session.liveness.pinged_ago(now.instant)) {
+        let Some(session) = self.hub.sessions.get_mut(key) else { return };
+        if let Some(time) = session.liveness.pinged_ago(now.instant) {
+            session.liveness.rtt = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
             self.hub.counters.ponged_after(time);
         }
     }

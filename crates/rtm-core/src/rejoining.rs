@@ -118,6 +118,7 @@ impl Core {
                 session.stream.push(queued);
             } else if rejoining.is_full() {
                 rejoining.lose_oldest();
+                session.counts_mut().dropped(1);
                 self.hub.stats.away_dropped += 1;
             }
         }

@@ -9,9 +9,10 @@ use foldhash::fast::FixedState;
 use rtm_codec::{AttributeKey, Budgets, ChannelId, Login, SessionId, Text};
 
 use super::{
-    ConnId, ProjectConfig, Settings, arena::UserKey, lanes::Lanes, liveness::Liveness, memberships::Memberships,
-    message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts, presence::Watching,
-    receipts::Receipts, rejoining::Rejoining, requests::Requests, stream::Stream, terms::Terms, timer::Alarm,
+    ConnId, ProjectConfig, Settings, arena::UserKey, counters::SessionCounts, lanes::Lanes, liveness::Liveness,
+    memberships::Memberships, message_ids::MessageIds, offline::Mail, ousted::OustedSessions, pack::open::Parts,
+    presence::Watching, receipts::Receipts, rejoining::Rejoining, requests::Requests, stream::Stream, terms::Terms,
+    timer::Alarm,
 };
 
 /// One session. Its user is *there* until nothing was heard from it for
@@ -40,6 +41,8 @@ pub(super) struct Session {
     /// The sessions of this user that this one put an end to.
     pub(super) ousted: OustedSessions,
     pub(super) alarm: Alarm,
+    /// Most sessions have nothing to count.
+    counts: Option<Box<SessionCounts>>,
     /// How many bytes the session may hold while it is connected.
     limit: usize,
     /// Whether it is to be closed as a slow consumer.
@@ -75,6 +78,7 @@ impl Session {
             attributes: BTreeMap::new(),
             ousted,
             alarm: Alarm::default(),
+            counts: None,
             limit: settings.session_bytes,
             is_overfull: false,
         }
@@ -114,6 +118,7 @@ impl Session {
             attributes,
             ousted,
             alarm: Alarm::default(),
+            counts: None,
             limit: settings.session_bytes,
             is_overfull: false,
         }
@@ -127,6 +132,14 @@ impl Session {
     /// Whether the user counts as logged in.
     pub(super) fn is_there(&self) -> bool {
         self.liveness.is_there()
+    }
+
+    pub(super) fn counts(&self) -> SessionCounts {
+        self.counts.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(super) fn counts_mut(&mut self) -> &mut SessionCounts {
+        self.counts.get_or_insert_default()
     }
 
     /// How many bytes the session holds.

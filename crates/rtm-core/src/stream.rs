@@ -97,6 +97,10 @@ impl Stream {
         self.given < self.events.len() && self.in_window()
     }
 
+    pub(super) fn window(&self) -> u32 {
+        self.window
+    }
+
     fn in_window(&self) -> bool {
         self.window == 0 || self.first + (self.given as u64) <= self.consumed.saturating_add(self.window.into())
     }

@@ -1,7 +1,7 @@
 // The first page: how the server is, what it does now, and what it did in the last ten minutes.
 import { Chart } from "./charts.js";
-import { Section, Table, Pill, html, bytes, number, rate, since, span, useLoad } from "./parts.js";
-import { ask, choose, hasCluster, project, projects, rates, route, samples, seesServer, series, server, times } from "./state.js";
+import { Facts, Section, Table, Time, Pill, html, bytes, number, rate, since, span, useLoad } from "./parts.js";
+import { ask, choose, hasCluster, href, now, project, projects, rates, route, samples, seesServer, series, server, times } from "./state.js";
 import { reason, t } from "./words.js";
 
 const last = (values) => values.at(-1) ?? null;
@@ -10,7 +10,7 @@ const worst = (figure, id) => samples.value.map((sample) => {
   return all.length ? Math.max(...all) : null;
 });
 
-const Figure = ({ name, value, note, kind = "" }) => html`<div class="figure ${kind}"><span class="name">${name}</span>
+export const Figure = ({ name, value, note, kind = "" }) => html`<div class="figure ${kind}"><span class="name">${name}</span>
   <span class="value">${value}</span><span class="note">${note}</span></div>`;
 
 export function Overview() {
@@ -52,6 +52,7 @@ export function Overview() {
     <div class="columns">
       ${project.value && html`<${Ends} />`}
       <${Projects} />
+      <${Machine} />
     </div>
     ${hasCluster.value && html`<${Cluster} />`}`;
 }
@@ -77,6 +78,26 @@ function Ends() {
     ${rows.length ? html`<ul class="bars">${rows.map(([name, count]) => html`<li key=${name}><span>${reason(name)}</span>
       <meter min="0" max=${most} value=${count}></meter><b>${number(count)}</b></li>`)}</ul>` : html`<p class="empty">${t("None has ended yet")}</p>`}
   <//>`;
+}
+
+// How long a certificate is still valid.
+export const daysLeft = (time) => Math.floor((Date.parse(time) - now.value) / 86_400_000);
+export const certificateKind = (days) => (days < 1 ? "bad" : days < 14 ? "warn" : "good");
+
+export const Reloaded = ({ last }) => html`<${Time} at=${last.succeeded} />${last.fault && html` <${Pill} kind="bad">${t("the last one failed")}<//> <span class="text">${last.fault}</span>`}`;
+export const Disk = ({ disk }) => html`${t("{0} used, {1} free", bytes(disk.used_bytes), bytes(disk.free_bytes))} ${
+  disk.free_bytes !== null && disk.free_bytes < 1024 ** 3 && html`<${Pill} kind="warn">${t("nearly full")}<//>`} <span class="id faint">${disk.data_dir}</span>`;
+
+// What the server stands on.
+function Machine() {
+  const said = server.value;
+  if (!said) return null;
+  const days = said.certificate_ends && daysLeft(said.certificate_ends);
+  return html`<${Section} title=${t("The server")} aside=${html`<a href=${href("server")}>${t("More")}</a>`}><${Facts} facts=${[
+    [t("Configuration read"), html`<${Reloaded} last=${said.last_reload} />`],
+    [t("Certificate"), said.certificate_ends ? html`<${Pill} kind=${certificateKind(days)}>${t("{0} days left", number(Math.max(0, days)))}<//>` : t("none: it does not speak TLS")],
+    [t("Disk"), said.disk ? html`<${Disk} disk=${said.disk} />` : hasCluster.value ? t("none: NATS keeps everything") : t("none: all is in memory")],
+  ]} /><//>`;
 }
 
 function Projects() {

@@ -5,7 +5,7 @@ import { Act, ChannelLink, Dialog, Facts, Fault, Section, State, Table, Time, Us
 import { ask, may, project, route } from "./state.js";
 import { Find, KickDialog } from "./lists.js";
 import { Feed } from "./events.js";
-import { t } from "./words.js";
+import { refusal, t } from "./words.js";
 
 export function Users() {
   const id = route.value.part;
@@ -41,6 +41,8 @@ function User({ id }) {
     send: () => html`<${Dialog} title=${t("Send a message to {0}", id)} action=${t("Send")} onClose=${close}
       fields=${[{ name: "from", label: t("In whose name"), required: true, value: "support" }, { name: "text", label: t("Text"), type: "area", required: true }, { name: "offline", label: t("Store it if the user is away"), type: "checkbox" }]}
       onDone=${(values) => done(() => ask("POST", `${at}/messages`, { body: values }), ({ outcome }) => t(`Message: ${outcome}`))} />`,
+    unstore: () => html`<${Dialog} title=${t("Delete the messages that wait for {0}?", id)} text=${t("{0} messages. Their senders were told that they are stored, and are not told that they are gone.", number(stored.value?.stored_messages))} action=${t("Delete")} kind="danger" onClose=${close}
+      onDone=${() => done(() => ask("DELETE", `${at}/stored`), (gone) => t("Deleted: {0} waiting messages", number(gone.stored_messages)))} />`,
     remove: () => html`<${Dialog} title=${t("Delete what is kept of {0}?", id)} text=${t("Messages that wait for it, messages in histories that it sent, its subscriptions and attributes. This cannot be undone.")} action=${t("Delete")} kind="danger" onClose=${close}
       onDone=${() => done(() => ask("DELETE", `${at}/data`), (gone) => t("Deleted: {0} waiting messages, {1} in histories", gone.stored_messages, gone.history_messages))} />`,
   };
@@ -55,6 +57,7 @@ function User({ id }) {
       <${Act} onClick=${show("kick")} disabled=${!session && !user?.node}>${t("Disconnect")}<//>
       ${isBanned ? html`<${Act} onClick=${unban}>${t("Lift the ban")}<//>` : html`<${Act} kind="danger" onClick=${show("ban")}>${t("Ban…")}<//>`}
       <${Act} onClick=${show("revoke")}>${t("Revoke tokens…")}<//>
+      <${Act} onClick=${show("unstore")} disabled=${!stored.value?.stored_messages}>${t("Delete stored messages…")}<//>
       <${Act} onClick=${show("remove")}>${t("Delete data…")}<//>
     </div>
     ${load.error?.status === 404 ? html`<p class="empty">${t("This server knows nothing of this user now: no session, no attributes, no ban.")}</p>` : html`<${Fault} error=${load.error} />`}
@@ -66,7 +69,11 @@ function User({ id }) {
         [t("Wire"), session.wire ? t(session.wire) : "–"],
         [t("Client"), html`<span class="id">${session.instance}</span>`],
         [t("Last heard"), t("{0} ago", span(session.silent_ms))],
+        session.rtt_ms !== null && [t("Round trip"), span(session.rtt_ms)],
         [t("Waits for its client"), t("{0} events, {1}", number(session.queued_events), bytes(session.queued_bytes))],
+        [t("On the way at once"), session.window ? t("at most {0} events", number(session.window)) : t("as many events as there are")],
+        [t("Refused calls"), session.refused_calls ? html`${number(session.refused_calls)} <ul class="plain">${Object.entries(user.refused).map(([why, count]) => html`<li key=${why}>${refusal(why)}: ${number(count)}</li>`)}</ul>` : t("none")],
+        session.away_dropped > 0 && [t("Lost while away"), t("{0} events of channels", number(session.away_dropped))],
         session.token_ends && [t("Token ends"), html`<${Time} at=${session.token_ends} />`],
       ]} />` : html`<p class="empty">${user.node ? t("It is on the node {0}", user.node) : t("Not logged in")}</p>`}<//>
       <${Section} title=${t("What is known")}><${Facts} facts=${[

@@ -20,6 +20,13 @@ const REASONS = {
 };
 export const reason = (name) => t(REASONS[name] ?? name);
 
+// Why a call was refused.
+const REFUSALS = {
+  invalid_argument: "an argument breaks the rules", too_often: "above a call limit", too_much: "too many or too large", not_there: "the user or channel is not there",
+  revision_conflict: "the attributes have another revision", timeout: "no answer in time", failure: "the server or its store failed", other: "for another reason",
+};
+export const refusal = (name) => t(REFUSALS[name] ?? name);
+
 // What went wrong, for a person.
 const FAULTS = {
   unreachable: "The server does not answer",

@@ -9,6 +9,7 @@ mod hooks;
 mod keys;
 mod project;
 mod sections;
+pub(crate) mod sources;
 mod values;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub use keys::{ConfigKey, ConfigKind};
+pub use sources::ConfigSource;
 
 /// The settings of a server. The [`Default`] has no projects and no addresses. Each field names its default.
 ///
@@ -117,6 +119,8 @@ pub struct ServerConfig {
     pub log: LogConfig,
     /// The projects, each with its own users, channels and rules.
     pub projects: Vec<ProjectConfig>,
+    /// Who said what.
+    pub(crate) sources: sources::Sources,
 }
 
 /// Where a server listens, and what is spoken there.
@@ -344,6 +348,7 @@ impl Default for ServerConfig {
             client_address: ClientAddress::default(),
             log: LogConfig::default(),
             projects: Vec::new(),
+            sources: sources::Sources::default(),
         }
     }
 }

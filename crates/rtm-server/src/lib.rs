@@ -97,7 +97,8 @@ pub use cluster::{
 #[cfg(feature = "rest")]
 pub use config::RestConfig;
 pub use config::{
-    Advertise, ConfigKey, ConfigKind, ListenerConfig, LogConfig, LogFormat, ServerConfig, UnknownLogFormat,
+    Advertise, ConfigKey, ConfigKind, ConfigSource, ListenerConfig, LogConfig, LogFormat, ServerConfig,
+    UnknownLogFormat,
 };
 pub use error::{ConfigError, ConfigErrorKind, NotChanged, NotServed, ReloadError, ServerError, ServerErrorKind};
 pub use handle::ServerHandle;

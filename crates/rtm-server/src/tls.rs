@@ -1,5 +1,7 @@
 //! TLS for listeners: certificates by name, loaded anew when their files change.
 
+#[cfg(feature = "admin")]
+use std::{collections::BTreeSet, net::IpAddr};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -177,6 +179,14 @@ impl Tls {
         certificates.filter_map(end).collect()
     }
 
+    /// What stands in each certificate that is in use, and for which of these addresses it is.
+    #[cfg(feature = "admin")]
+    pub(crate) fn certificates(&self, addresses: &BTreeSet<IpAddr>) -> Vec<CertificateInfo> {
+        let loaded = self.loaded();
+        let all = loaded.config.certificates.iter().zip(&loaded.chains);
+        all.map(|(files, chain)| CertificateInfo::new(files, chain, addresses)).collect()
+    }
+
     /// Shows these from now on.
     pub(crate) fn replace(&self, loaded: Loaded) {
         *self.loaded() = loaded;
@@ -217,6 +227,41 @@ impl Tls {
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What stands in a certificate, as far as it could be read.
+#[cfg(feature = "admin")]
+#[derive(Debug)]
+pub(crate) struct CertificateInfo {
+    pub(crate) file: String,
+    /// The host names that it is for, and those of the addresses asked about.
+    pub(crate) names: Vec<String>,
+    /// From when until when it is valid.
+    pub(crate) from: Option<SystemTime>,
+    pub(crate) until: Option<SystemTime>,
+    /// Why clients would refuse it now.
+    pub(crate) fault: Option<&'static str>,
+}
+
+#[cfg(feature = "admin")]
+impl CertificateInfo {
+    fn new(files: &TlsFiles, chain: &[CertificateDer<'static>], addresses: &BTreeSet<IpAddr>) -> Self {
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let read = chain.first().and_then(|der| webpki::EndEntityCert::try_from(der).ok());
+        let names = read.iter().flat_map(|certificate| certificate.valid_dns_names()).map(ToOwned::to_owned);
+        let parsed = chain.first().and_then(|der| ParsedCertificate::try_from(der).ok());
+        let is_for = |address: &&IpAddr| {
+            let name = ServerName::IpAddress((**address).into());
+            parsed.as_ref().is_some_and(|certificate| verify_server_name(certificate, &name).is_ok())
+        };
+        Self {
+            file: files.certificate.display().to_string(),
+            names: names.chain(addresses.iter().filter(is_for).map(ToString::to_string)).collect(),
+            from: start(chain).map(time),
+            until: end(chain).map(time),
+            fault: warning(chain),
+        }
     }
 }
 
@@ -309,6 +354,15 @@ fn warning(chain: &[CertificateDer<'static>]) -> Option<&'static str> {
 fn end(chain: &[CertificateDer<'static>]) -> Option<u64> {
     match fault(chain, UnixTime::since_unix_epoch(LONG_AFTER))? {
         CertificateError::ExpiredContext { not_after, .. } => Some(not_after.as_secs()),
+        _ => None,
+    }
+}
+
+/// From when on a certificate is valid, found out in the same way.
+#[cfg(feature = "admin")]
+fn start(chain: &[CertificateDer<'static>]) -> Option<u64> {
+    match fault(chain, UnixTime::since_unix_epoch(Duration::ZERO))? {
+        CertificateError::NotValidYetContext { not_before, .. } => Some(not_before.as_secs()),
         _ => None,
     }
 }

@@ -282,6 +282,23 @@ fn a_webhook_is_seen_and_tried_out() {
     assert!(status == Some(0) && text.contains("after="), "{text}{error}");
     let (status, text, error) = call(&["enable-webhook", "billing"]);
     assert!(status == Some(0) && text.contains("done=false"), "{text}{error}");
+    let (status, text, error) = call(&["webhook-attempts", "billing"]);
+    assert!(status == Some(0) && text.is_empty(), "a test stands in no log: {text}{error}");
+    let (status, text, error) = call(&["pause-webhook", "billing"]);
+    assert!(status == Some(0) && text.contains("done=true"), "{text}{error}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !call(&["webhooks"]).1.contains("state=paused") {
+        assert!(std::time::Instant::now() < deadline, "it is not paused");
+    }
+    let (status, text, error) = call(&["enable-webhook", "billing"]);
+    assert!(status == Some(0) && text.contains("done=true"), "{text}{error}");
+    let (status, text, error) = world.admin(&["config", "--set"]);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(text.lines().any(|line| line.contains("webhook[0].url") && line.contains("source=file")), "{text}");
+    let (status, text, error) = world.admin(&["certificates"]);
+    assert!(status == Some(0) && text.is_empty(), "{text}{error}");
+    let (status, text, error) = call(&["delete-stored", "alice"]);
+    assert!(status == Some(0) && text.contains("stored_messages=0"), "{text}{error}");
     let (status, _, error) = call(&["test-webhook", "other"]);
     assert!(status == Some(1) && error.contains("no such webhook"), "{error}");
     world.server.signal("TERM");

@@ -1,6 +1,7 @@
 //! What an operator does: draining, figures.
 
-use rtm_codec::{CloseReason, GetMembers, JoinChannel, Resumption};
+use rtm_codec::{CloseReason, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage};
+use rtm_core::RefusedCall;
 
 use crate::harness::*;
 
@@ -60,4 +61,37 @@ fn the_figures_say_what_is_there() {
     world.advance(secs(40));
     let stats = world.core.stats();
     assert_eq!((stats.connections, stats.users, stats.sessions), (2, 1, 2));
+}
+
+#[test]
+fn a_session_says_what_went_wrong_for_it_and_a_channel_how_much_is_said() {
+    let mut config = config();
+    config.settings.away_channel_messages = 2;
+    let mut world = World::with(config);
+    let (alice, bob) = (world.login("alice"), world.login("bob"));
+    for client in [alice, bob] {
+        world.call(client, JoinChannel { channel_id: room("r") }).unwrap();
+    }
+    assert!(world.call(bob, LeaveChannel { channel_id: room("other") }).is_err());
+    world.cut(bob);
+    for id in 1..=5 {
+        let message_id = MessageId(id);
+        let said = SendChannelMessage {
+            message_id,
+            channel_id: room("r"),
+            message: "x".into(),
+            enable_historical_messaging: false,
+        };
+        world.call(alice, said).unwrap();
+    }
+    let session = world.core.inspect_user(world.now, &uid("bob")).unwrap().session.unwrap();
+    assert_eq!(session.counts.away_dropped(), 3);
+    let refused: Vec<_> = session.counts.refused_calls().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [(RefusedCall::NotThere, 1)]);
+    let session = world.core.inspect_user(world.now, &uid("alice")).unwrap().session.unwrap();
+    assert_eq!(
+        (session.counts.away_dropped(), session.counts.refused_calls().map(|(_, count)| count).sum::<u64>()),
+        (0, 0)
+    );
+    assert_eq!(world.core.inspect_channel(&room("r")).unwrap().0.messages, 5);
 }

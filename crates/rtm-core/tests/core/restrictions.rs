@@ -293,6 +293,14 @@ fn the_data_of_a_user_go_and_those_of_others_stay() {
     let Ok(AdminAnswer::Deleted(deleted)) = world.admin(AdminCall::DeleteData(uid("carol"))) else { panic!() };
     assert_eq!((deleted.stored_messages, deleted.history_messages), (150, 0));
     assert_eq!(world.admin(carols), Ok(AdminAnswer::StoredMessages(0)));
+    // Nothing but what waits.
+    let Ok(AdminAnswer::Deleted(deleted)) = world.admin(AdminCall::DeleteStored(uid("alice"))) else { panic!() };
+    assert_eq!(deleted, DeletedData::default());
+    world.call(alice, stored_to_peer(302, "carol", "waits")).unwrap();
+    let Ok(AdminAnswer::Deleted(deleted)) = world.admin(AdminCall::DeleteStored(uid("carol"))) else { panic!() };
+    assert_eq!((deleted.stored_messages, deleted.history_messages, deleted.attributes), (1, 0, 0));
+    assert_eq!(world.store.stats().history_messages, 2);
+    assert!(world.store.waiting("carol").is_empty());
     assert_eq!(world.store.waiting("bob"), ["waits"]);
 }
 

@@ -191,6 +191,20 @@ pub(super) async fn delete_data(
     }))
 }
 
+/// Removes the messages that wait for a user.
+pub(super) async fn delete_stored(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Path((app_id, user_id))): Checked<Path<(String, String)>>,
+) -> Result<Json<StoredAnswer>, ApiError> {
+    let user_id = read_user(&user_id)?;
+    caller.project(&admin, &app_id, AdminRole::Operate)?;
+    admin.audit.record(&caller, "delete_stored", format!("{app_id}/{user_id}"));
+    let answer = admin.operate(&caller, &app_id, &user_id, AdminCall::DeleteStored(user_id.clone())).await?;
+    let AdminAnswer::Deleted(deleted) = answer else { return Err(ApiError::internal()) };
+    Ok(Json(StoredAnswer { stored_messages: deleted.stored_messages }))
+}
+
 pub(super) async fn stored(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,

@@ -80,9 +80,9 @@ fn add_webhooks<'a>(page: &mut Page, all: impl Iterator<Item = (Labels, &'a Webh
     );
     page.gauge(
         "rtm_webhook_enabled",
-        "0 for an endpoint that said that it wants no more events",
+        "0 for an endpoint that gets no events, since it said so or an operator paused it",
         all.iter().map(|(labels, status)| {
-            let is_enabled = status.health.is_none_or(|health| !health.is_gone());
+            let is_enabled = status.health.is_none_or(|health| !health.is_off());
             (labels.clone(), f64::from(u8::from(is_enabled)))
         }),
     );

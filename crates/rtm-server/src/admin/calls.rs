@@ -1,6 +1,12 @@
 //! The calls of the API on the server itself.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    fs::Metadata,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use axum::{
     Extension, Json,
@@ -8,6 +14,7 @@ use axum::{
 };
 use rtm_core::{Quotas, store::StoredBytes};
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use super::{
     Admin,
@@ -16,7 +23,12 @@ use super::{
     audit::Entry,
     config::AdminRole,
 };
-use crate::{error::ReloadError, server::reload::Reloaded};
+use crate::{
+    config::sources::{ConfigSource, Setting},
+    error::ReloadError,
+    server::reload::Reloaded,
+    tls::CertificateInfo,
+};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Deserialize)]
@@ -60,6 +72,60 @@ pub(super) struct ServerAnswer {
     tls: bool,
     cluster: bool,
     projects: usize,
+    /// When the first of its certificates ends.
+    certificate_ends: Option<String>,
+    last_reload: ReloadState,
+    disk: Option<Disk>,
+}
+
+/// How the last reload ended; the start counts as one.
+#[derive(Debug, Serialize)]
+struct ReloadState {
+    succeeded: String,
+    fault: Option<String>,
+}
+
+/// What the store takes, and what is left for it.
+#[derive(Debug, Serialize)]
+struct Disk {
+    data_dir: String,
+    used_bytes: u64,
+    free_bytes: Option<u64>,
+}
+
+/// A setting, and who has said it.
+#[derive(Debug, Serialize)]
+pub(super) struct SettingAnswer {
+    key: String,
+    value: String,
+    source: &'static str,
+    /// The variable or the flag.
+    from: Option<String>,
+    /// Whether a reload takes another value.
+    reload: bool,
+    about: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CertificateAnswer {
+    listener: &'static str,
+    file: String,
+    names: Vec<String>,
+    valid_from: Option<String>,
+    valid_until: Option<String>,
+    days_left: Option<u64>,
+    fault: Option<&'static str>,
+}
+
+/// Which settings are wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct SettingFilter {
+    limit: Option<usize>,
+    cursor: Option<String>,
+    /// Only keys that begin so.
+    prefix: Option<String>,
+    /// Only those that somebody has set, or only the others.
+    set: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,6 +209,12 @@ pub(super) async fn server(
 ) -> Result<Json<ServerAnswer>, ApiError> {
     caller.check(AdminRole::Read)?;
     let (shared, reasons) = (&admin.shared, admin.unready());
+    let ends = admin.certificates().filter_map(|(_, certificate)| certificate.until).min();
+    let last = admin.reloader.last();
+    let disk = match admin.reloader.data_dir.clone() {
+        Some(data_dir) => spawn_blocking(move || Disk::of(&data_dir)).await.ok(),
+        None => None,
+    };
     Ok(Json(ServerAnswer {
         version: env!("CARGO_PKG_VERSION"),
         started: rfc3339(admin.started),
@@ -155,7 +227,56 @@ pub(super) async fn server(
         tls: shared.tls.is_some(),
         cluster: admin.is_in_cluster(),
         projects: shared.live().projects.len(),
+        certificate_ends: ends.map(rfc3339),
+        last_reload: ReloadState { succeeded: rfc3339(last.succeeded), fault: last.fault },
+        disk,
     }))
+}
+
+/// The configuration that the server goes by.
+pub(super) async fn config(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Query(filter)): Checked<Query<SettingFilter>>,
+) -> Result<Json<List<SettingAnswer>>, ApiError> {
+    caller.check(AdminRole::Read)?;
+    let SettingFilter { limit, cursor, prefix, set } = filter;
+    let part = Part { limit, cursor };
+    let from = part.number()?.unwrap_or(0_usize);
+    let is_wanted = |setting: &Setting| {
+        prefix.as_deref().is_none_or(|prefix| setting.key.starts_with(prefix))
+            && set.is_none_or(|set| set == (setting.source != ConfigSource::Default))
+    };
+    let settings: Vec<_> = admin.reloader.settings().await.into_iter().filter(is_wanted).collect();
+    let end = from.saturating_add(part.limit());
+    let next = (settings.len() > end).then(|| end.to_string());
+    let answer = |Setting { key, value, source, is_live, about }| SettingAnswer {
+        key,
+        value,
+        source: source.as_str(),
+        from: source.name().map(ToOwned::to_owned),
+        reload: is_live,
+        about,
+    };
+    Ok(Json(List { items: settings.into_iter().skip(from).take(part.limit()).map(answer).collect(), next }))
+}
+
+pub(super) async fn certificates(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<List<CertificateAnswer>>, ApiError> {
+    caller.check(AdminRole::Read)?;
+    let days = |until: SystemTime| until.duration_since(SystemTime::now()).map_or(0, |left| left.as_secs() / DAY);
+    let answer = |(listener, info): (&'static str, CertificateInfo)| CertificateAnswer {
+        listener,
+        file: info.file,
+        names: info.names,
+        valid_from: info.from.map(rfc3339),
+        valid_until: info.until.map(rfc3339),
+        days_left: info.until.map(days),
+        fault: info.fault,
+    };
+    Ok(Json(List { items: admin.certificates().map(answer).collect(), next: None }))
 }
 
 pub(super) async fn cluster(
@@ -283,11 +404,43 @@ pub(super) async fn audit(
     Ok(Json(List { next: next.map(|last| last.number.to_string()), items }))
 }
 
+impl Disk {
+    /// Blocks.
+    fn of(data_dir: &Path) -> Self {
+        let files = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
+        let sizes = files.filter_map(|file| file.metadata().ok()).filter(Metadata::is_file).map(|file| file.len());
+        Self { data_dir: data_dir.display().to_string(), used_bytes: sizes.sum(), free_bytes: free_bytes(data_dir) }
+    }
+}
+
+/// How many bytes whoever runs the server may still write.
+#[cfg(unix)]
+fn free_bytes(directory: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
 fn no_log() -> ApiError {
     ApiError::unavailable("the log of this program is not the server's to change")
 }
 
 impl Admin {
+    /// The certificates of all listeners.
+    fn certificates(&self) -> impl Iterator<Item = (&'static str, CertificateInfo)> {
+        let addresses = self.shared.accepted.iter().map(|(address, _)| address.ip().to_canonical());
+        let addresses = addresses.chain([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]).collect();
+        let listeners = [("public", self.shared.tls.as_ref()), ("admin", self.reloader.admin.tls.as_ref())];
+        listeners.into_iter().flat_map(move |(listener, tls)| {
+            let certificates = tls.map(|tls| tls.certificates(&addresses)).unwrap_or_default();
+            certificates.into_iter().map(move |certificate| (listener, certificate))
+        })
+    }
+
     #[cfg(feature = "cluster")]
     fn is_in_cluster(&self) -> bool {
         self.cluster.get().is_some()
@@ -328,3 +481,5 @@ impl Admin {
 pub(super) fn after(left: std::time::Duration) -> String {
     SystemTime::now().checked_add(left).map_or_else(|| "never".to_owned(), rfc3339)
 }
+
+const DAY: u64 = 24 * 60 * 60;

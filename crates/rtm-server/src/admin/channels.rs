@@ -28,6 +28,8 @@ pub(super) struct ChannelAnswer {
     members: usize,
     members_elsewhere: usize,
     attributes: usize,
+    /// How many messages there were since it has had members or attributes here.
+    messages: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +114,7 @@ fn answer(info: &ChannelInfo) -> ChannelAnswer {
         members: info.members,
         members_elsewhere: info.members_elsewhere,
         attributes: info.attributes,
+        messages: info.messages,
     }
 }
 

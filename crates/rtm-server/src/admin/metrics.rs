@@ -173,7 +173,7 @@ impl Admin {
         page.gauge(
             "rtm_config_last_reload_successful",
             "Whether the server goes by the last configuration that it was given",
-            [one(last.is_success)],
+            [one(last.fault.is_none())],
         );
         let succeeded = last.succeeded.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         page.gauge(

@@ -99,6 +99,11 @@ calls! {
         (&[]), (&[]), Answer::One(&[("samples", Items(SAMPLE))]);
     get "/server" calls::server, "server", Read, "The server: version, connections, whether it is ready",
         (&[]), (&[]), Answer::One(SERVER);
+    get "/config" calls::config, "config", Read, "The configuration that the server goes by, and where each value comes from; without secrets",
+        (&[("limit?", Number), ("cursor?", Text), ("prefix?", Text), ("set?", Flag)]), (&[]),
+        Answer::List(&[("key", Text), ("value", Text), ("source", Text), ("from?", Text), ("reload", Flag), ("about", Text)]);
+    get "/certificates" calls::certificates, "certificates", Read, "The TLS certificates of all listeners", (&[]), (&[]),
+        Answer::List(&[("listener", Text), ("file", Text), ("names", Texts), ("valid_from?", Time), ("valid_until?", Time), ("days_left?", Number), ("fault?", Text)]);
     get "/cluster" calls::cluster, "cluster", Read, "The nodes of the cluster, as this one sees them",
         (&[]), (&[]), Answer::One(CLUSTER);
     get "/drain" calls::drain_progress, "drain_progress", Read, "How far the server is with going down",
@@ -119,7 +124,7 @@ calls! {
         (&[("limit?", Number), ("cursor?", Text), ("state?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text), ("sort?", Text)]),
         (&[]), Answer::List(SESSION);
     get "/projects/{app_id}/closed" users::closed, "closed", Read, "The last connections that ended, newest first, with the reason",
-        (&[("limit?", Number), ("cursor?", Text), ("reason?", Text), ("prefix?", Text)]), (&[]),
+        (&[("limit?", Number), ("cursor?", Text), ("reason?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text)]), (&[]),
         Answer::List(&[("user_id?", Text), ("address?", Text), ("wire", Text), ("connected_since", Time), ("ended", Time), ("reason", Text)]);
     get "/projects/{app_id}/bans" actions::restrictions, "bans", Read, "Who is banned or has revoked tokens", (PAGE), (&[]),
         Answer::List(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
@@ -137,8 +142,15 @@ calls! {
         "Sends a webhook an event of the type webhook.test, and says what became of it",
         (&[]), (&[]), Answer::One(&[("taken", Flag), ("answer", Text), ("took_ms", Number)]);
     #[cfg(feature = "webhooks")]
+    get "/projects/{app_id}/webhooks/{name}/attempts" webhooks::attempts, "webhook_attempts", Read,
+        "The last requests to a webhook, newest first, and what came of each", (&[]), (&[]),
+        Answer::List(&[("time", Time), ("attempt", Number), ("first", Number), ("last", Number), ("events", Number), ("taken", Flag), ("status?", Number), ("answer", Text), ("took_ms", Number)]);
+    #[cfg(feature = "webhooks")]
+    post "/projects/{app_id}/webhooks/{name}/pause" webhooks::pause, "pause_webhook", Operate,
+        "Tells a webhook nothing until it is enabled; the events wait in the log", (&[]), (&[]), Answer::One(DONE);
+    #[cfg(feature = "webhooks")]
     post "/projects/{app_id}/webhooks/{name}/enable" webhooks::enable, "enable_webhook", Operate,
-        "Tells a webhook events again that said that it is gone", (&[]), (&[]), Answer::One(DONE);
+        "Tells a webhook events again that is paused, or said that it is gone", (&[]), (&[]), Answer::One(DONE);
     post "/projects/{app_id}/tokens" tokens::make, "make_token", Admin, "Makes a token with which a user logs in",
         (&[]), (&[("user_id", Text), ("for?", Text), ("version?", Text)]), Answer::One(&[("token", Text), ("ends", Time)]);
     post "/projects/{app_id}/tokens/explain" tokens::explain_one, "explain_token", Read, "Says what a token holds, and whether a user may log in with it",
@@ -158,6 +170,8 @@ calls! {
     post "/projects/{app_id}/users/{user_id}/revoke-tokens" actions::revoke_tokens, "revoke_tokens", Operate,
         "Revokes a user's tokens that were issued before a time", (&[]), (REVOKE), Answer::One(REVOKED);
     get "/projects/{app_id}/users/{user_id}/stored" actions::stored, "stored", Read, "How many messages wait for a user",
+        (&[]), (&[]), Answer::One(&[("stored_messages", Number)]);
+    delete "/projects/{app_id}/users/{user_id}/stored" actions::delete_stored, "delete_stored", Operate, "Removes the messages that wait for a user",
         (&[]), (&[]), Answer::One(&[("stored_messages", Number)]);
     delete "/projects/{app_id}/users/{user_id}/data" actions::delete_data, "delete_data", Operate, "Removes what is kept of a user",
         (&[]), (&[]), Answer::One(&[("stored_messages", Number), ("history_messages", Number), ("attributes", Number)]);
@@ -217,6 +231,9 @@ const SERVER: &[Field] = &[
     ("tls", Flag),
     ("cluster", Flag),
     ("projects", Number),
+    ("certificate_ends?", Time),
+    ("last_reload", Object(&[("succeeded", Time), ("fault?", Text)])),
+    ("disk?", Object(&[("data_dir", Text), ("used_bytes", Number), ("free_bytes?", Number)])),
 ];
 const CLUSTER: &[Field] = &[
     ("node", Text),
@@ -278,6 +295,7 @@ const SAMPLE: &[Field] = &[
             ("calls", Number),
             ("refused_calls", Number),
             ("slow_consumers", Number),
+            ("away_dropped", Number),
             ("closed", Number),
             ("queued_bytes", Number),
             ("sessions_behind", Number),
@@ -293,6 +311,7 @@ const SESSION: &[Field] = &[
     ("address?", Text),
     ("wire?", Text),
     ("connected_since?", Time),
+    ("connected_ms?", Number),
     ("instance", Text),
     ("silent_ms", Number),
     ("token_ends?", Time),
@@ -300,11 +319,17 @@ const SESSION: &[Field] = &[
     ("subscriptions", Number),
     ("queued_events", Number),
     ("queued_bytes", Number),
+    ("window", Number),
+    ("rtt_ms?", Decimal),
+    ("refused_calls", Number),
+    ("limited_calls", Number),
+    ("away_dropped", Number),
 ];
 const USER: &[Field] = &[
     ("user_id", Text),
     ("node?", Text),
     ("session?", Object(SESSION)),
+    ("refused", Any),
     ("channels", Texts),
     ("subscriptions", Texts),
     ("watchers", Number),
@@ -313,13 +338,19 @@ const USER: &[Field] = &[
     ("banned_until?", Text),
     ("tokens_revoked_before?", Time),
 ];
-const CHANNEL: &[Field] =
-    &[("channel_id", Text), ("members", Number), ("members_elsewhere", Number), ("attributes", Number)];
+const CHANNEL: &[Field] = &[
+    ("channel_id", Text),
+    ("members", Number),
+    ("members_elsewhere", Number),
+    ("attributes", Number),
+    ("messages", Number),
+];
 const CHANNEL_DETAILS: &[Field] = &[
     ("channel_id", Text),
     ("members", Number),
     ("members_elsewhere", Number),
     ("attributes", Number),
+    ("messages", Number),
     ("revision", Number),
     (
         "attribute_values",

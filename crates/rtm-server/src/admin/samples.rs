@@ -65,6 +65,8 @@ struct ProjectSample {
     calls: u64,
     refused_calls: u64,
     slow_consumers: u64,
+    /// How many events were lost of channels whose members were away.
+    away_dropped: u64,
     /// How many connections have ended.
     closed: u64,
     queued_bytes: usize,
@@ -223,6 +225,7 @@ impl ProjectSample {
             calls: look.calls(),
             refused_calls: look.refused_calls(),
             slow_consumers: stats.slow_consumers,
+            away_dropped: stats.away_dropped,
             closed: look.by_end.iter().map(|(_, count)| count).sum(),
             queued_bytes: look.census.queued_bytes,
             sessions_behind: look.census.behind,
@@ -290,6 +293,7 @@ mod tests {
             calls: 0,
             refused_calls: 0,
             slow_consumers: 0,
+            away_dropped: 0,
             closed: 0,
             queued_bytes: 0,
             sessions_behind: 0,

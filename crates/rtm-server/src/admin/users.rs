@@ -1,13 +1,13 @@
 //! The calls of the API on sessions and users.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Json,
     extract::{Path, Query, State},
 };
 use rtm_codec::PeerOnlineState;
-use rtm_core::{SessionInfo, UserInfo};
+use rtm_core::{RefusedCall, SessionInfo, UserInfo};
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
 
@@ -29,6 +29,7 @@ pub(super) struct SessionAnswer {
     address: Option<String>,
     wire: Option<String>,
     connected_since: Option<String>,
+    connected_ms: Option<u64>,
     instance: String,
     silent_ms: u64,
     token_ends: Option<String>,
@@ -36,6 +37,15 @@ pub(super) struct SessionAnswer {
     subscriptions: usize,
     queued_events: usize,
     queued_bytes: usize,
+    /// How many events may be on their way to the client at once; 0: as many as there are.
+    window: u32,
+    /// Where the server pings the client.
+    rtt_ms: Option<f64>,
+    /// Calls that were refused since the session began, and how many of them for a limit.
+    refused_calls: u64,
+    limited_calls: u64,
+    /// Events of channels that were lost while the client was away.
+    away_dropped: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,6 +64,8 @@ pub(super) struct UserAnswer {
     /// The node of the session, if that is another one.
     node: Option<String>,
     session: Option<SessionAnswer>,
+    /// How many calls of the session were refused, by the reason.
+    refused: BTreeMap<&'static str, u64>,
     channels: Vec<String>,
     subscriptions: Vec<String>,
     watchers: usize,
@@ -89,16 +101,24 @@ pub(super) struct ClosedFilter {
     reason: Option<String>,
     /// Only users whose ids begin so.
     prefix: Option<String>,
+    /// Only clients on this wire.
+    wire: Option<String>,
+    /// Only clients at this address.
+    address: Option<IpAddr>,
+}
+
+/// Whether a filter asks for something that there can be.
+fn one_of(name: &str, value: &Option<String>, known: &[&str]) -> Result<(), ApiError> {
+    match value {
+        Some(value) if !known.contains(&value.as_str()) => {
+            Err(ApiError::bad_request(format!("{name} is one of {}", known.join(", "))))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl SessionFilter {
     fn check(&self) -> Result<(), ApiError> {
-        let one_of = |name: &str, value: &Option<String>, known: &[&str]| match value {
-            Some(value) if !known.contains(&value.as_str()) => {
-                Err(ApiError::bad_request(format!("{name} is one of {}", known.join(", "))))
-            }
-            _ => Ok(()),
-        };
         one_of("state", &self.state, &STATES)?;
         one_of("wire", &self.wire, &WIRES)?;
         one_of("sort", &self.sort, &SORTS)?;
@@ -113,9 +133,7 @@ impl SessionFilter {
         self.state.as_deref().is_none_or(|state| state == state_name(info.state))
             && self.prefix.as_deref().is_none_or(|prefix| info.user_id.as_str().starts_with(prefix))
             && self.wire.as_deref().is_none_or(|wire| peer.is_some_and(|peer| peer.wire.to_string() == wire))
-            && self.address.is_none_or(|address| {
-                peer.and_then(|peer| peer.address).is_some_and(|at| at.ip().to_canonical() == address.to_canonical())
-            })
+            && self.address.is_none_or(|address| peer.is_some_and(|peer| is_at(peer, address)))
     }
 
     /// By what a session is sorted, most first.
@@ -125,6 +143,11 @@ impl SessionFilter {
             Some("queued_events") => session.queued_events as u64,
             Some("silent_ms") => session.silent_ms,
             Some("channels") => session.channels as u64,
+            Some("refused_calls") => session.refused_calls,
+            Some("limited_calls") => session.limited_calls,
+            Some("away_dropped") => session.away_dropped,
+            Some("rtt_ms") => session.rtt_ms.map_or(0, |ms| (ms * 1000.0) as u64),
+            Some("connected_ms") => session.connected_ms.unwrap_or(0),
             _ => session.subscriptions as u64,
         }
     }
@@ -168,7 +191,8 @@ pub(super) async fn closed(
     Checked(Query(filter)): Checked<Query<ClosedFilter>>,
 ) -> Result<Json<List<ClosedAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
-    let ClosedFilter { limit, cursor, reason, prefix } = filter;
+    let ClosedFilter { limit, cursor, reason, prefix, wire, address } = filter;
+    one_of("wire", &wire, &WIRES)?;
     if reason.as_deref().is_some_and(|reason| End::ALL.iter().all(|end| end.as_str() != reason)) {
         let known: Vec<_> = End::ALL.iter().map(|end| end.as_str()).collect();
         return Err(ApiError::bad_request(format!("reason is one of {}", known.join(", "))));
@@ -179,6 +203,8 @@ pub(super) async fn closed(
         let user_id = closed.peer.user_id.as_ref().map_or("", |user_id| user_id.as_str());
         reason.as_deref().is_none_or(|reason| reason == closed.end.as_str())
             && prefix.as_deref().is_none_or(|prefix| user_id.starts_with(prefix))
+            && wire.as_deref().is_none_or(|wire| closed.peer.wire.to_string() == wire)
+            && address.is_none_or(|address| is_at(&closed.peer, address))
     };
     let closed: Vec<_> =
         project.look(|_, peers, _| peers.closed(before).filter(is_wanted).take(part.limit()).cloned().collect());
@@ -216,11 +242,14 @@ pub(super) async fn user(
         None if node.is_some() => UserInfo::default(),
         None => return Err(ApiError::not_found("nothing is known of this user here")),
     };
+    let refused = info.session.iter().flat_map(|session| session.counts.refused_calls());
+    let refused = refused.filter(|(_, count)| *count > 0).map(|(reason, count)| (reason.as_str(), count)).collect();
     let attribute = |(key, value): (String, rtm_codec::Text)| (key, serde_json::Value::from(value.as_str()));
     Ok(Json(UserAnswer {
         user_id: user_id.to_string(),
         node,
         session,
+        refused,
         channels: info.channels.iter().map(ToString::to_string).collect(),
         subscriptions: info.subscriptions.iter().map(ToString::to_string).collect(),
         watchers: info.watchers,
@@ -239,6 +268,10 @@ fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
         address: peer.and_then(|peer| peer.address).map(|address| address.to_string()),
         wire: peer.map(|peer| peer.wire.to_string()),
         connected_since: peer.map(|peer| rfc3339(peer.since)),
+        connected_ms: peer.map(|peer| {
+            let since = peer.since.elapsed().unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        }),
         instance: info.instance.clone(),
         silent_ms: info.silent_for.as_millis().try_into().unwrap_or(u64::MAX),
         token_ends: info.token_left.map(after),
@@ -246,7 +279,21 @@ fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
         subscriptions: info.subscriptions,
         queued_events: info.queued_events,
         queued_bytes: info.queued_bytes,
+        window: info.window,
+        rtt_ms: info.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        refused_calls: info.counts.refused_calls().map(|(_, count)| count).sum(),
+        limited_calls: info
+            .counts
+            .refused_calls()
+            .filter(|(why, _)| *why == RefusedCall::TooOften)
+            .map(|(_, count)| count)
+            .sum(),
+        away_dropped: info.counts.away_dropped(),
     }
+}
+
+fn is_at(peer: &Peer, address: IpAddr) -> bool {
+    peer.address.is_some_and(|at| at.ip().to_canonical() == address.to_canonical())
 }
 
 fn state_name(state: PeerOnlineState) -> &'static str {
@@ -259,6 +306,17 @@ fn state_name(state: PeerOnlineState) -> &'static str {
 
 const STATES: [&str; 3] = ["online", "unreachable", "offline"];
 const WIRES: [&str; 2] = ["native", "vendor"];
-const SORTS: [&str; 5] = ["queued_bytes", "queued_events", "silent_ms", "channels", "subscriptions"];
+const SORTS: [&str; 10] = [
+    "queued_bytes",
+    "queued_events",
+    "silent_ms",
+    "channels",
+    "subscriptions",
+    "refused_calls",
+    "limited_calls",
+    "away_dropped",
+    "rtt_ms",
+    "connected_ms",
+];
 /// How many places are looked at under one lock.
 const SLICE: usize = 256;

@@ -24,7 +24,7 @@ use crate::{
     project::Project,
     webhooks::{
         deliveries::Health,
-        worker::{Order, Tried, Webhook},
+        worker::{Attempt, Order, Tried, Webhook},
     },
 };
 
@@ -62,6 +62,20 @@ pub(super) struct From {
 #[derive(Debug, Serialize)]
 pub(super) struct TestAnswer {
     taken: bool,
+    answer: String,
+    took_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AttemptAnswer {
+    time: String,
+    /// Which try it was of these events, from 1 on.
+    attempt: u32,
+    first: u64,
+    last: u64,
+    events: usize,
+    taken: bool,
+    status: Option<u16>,
     answer: String,
     took_ms: u64,
 }
@@ -127,7 +141,46 @@ pub(super) async fn test(
     Ok(Json(TestAnswer { taken: is_taken, answer: what, took_ms }))
 }
 
-/// Has an endpoint get events again that said that it wants no more.
+/// The last requests to an endpoint, newest first.
+pub(super) async fn attempts(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Path((app_id, name))): Checked<Path<(String, String)>>,
+) -> Result<Json<List<AttemptAnswer>>, ApiError> {
+    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let status = find(&admin, &project, &name)?.status();
+    let answer = |attempt: Attempt| AttemptAnswer {
+        time: rfc3339(attempt.time),
+        attempt: attempt.number,
+        first: attempt.first,
+        last: attempt.last,
+        events: attempt.events,
+        taken: attempt.is_taken,
+        status: attempt.status,
+        answer: attempt.what,
+        took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+    };
+    Ok(Json(List { items: status.attempts.into_iter().rev().map(answer).collect(), next: None }))
+}
+
+/// Has an endpoint get nothing until it is enabled.
+pub(super) async fn pause(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Checked(Path((app_id, name))): Checked<Path<(String, String)>>,
+) -> Result<Json<Done>, ApiError> {
+    let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
+    let webhook = find(&admin, &project, &name)?;
+    check_is_here(&webhook)?;
+    let done = webhook.status().health.is_some_and(|health| !health.is_off());
+    if done {
+        webhook.order(Order::Pause);
+        admin.audit.record(&caller, "pause_webhook", format!("{app_id}/{name}"));
+    }
+    Ok(Json(Done { done }))
+}
+
+/// Has an endpoint get events again that said that it wants no more, or was paused.
 pub(super) async fn enable(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
@@ -136,7 +189,7 @@ pub(super) async fn enable(
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
     check_is_here(&webhook)?;
-    let done = webhook.status().health.is_some_and(Health::is_gone);
+    let done = webhook.status().health.is_some_and(Health::is_off);
     if done {
         webhook.order(Order::Enable);
         admin.audit.record(&caller, "enable_webhook", format!("{app_id}/{name}"));

@@ -93,6 +93,7 @@ impl Entries {
             client_address,
             log,
             projects,
+            sources: _,
         } = config;
         let mut all = Self(Vec::new());
         all.listeners(listen);

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::{
     ServerConfig,
     keys::{ConfigKey, ConfigKind},
+    sources::{ConfigSource, Sources},
 };
 use crate::error::{ConfigError, ConfigErrorKind};
 
@@ -80,6 +81,21 @@ impl Environment {
             *place = setting.value.clone();
         }
         Ok(())
+    }
+
+    /// Says which settings come from variables.
+    pub(super) fn put_sources_into(&self, sources: &mut Sources) {
+        for (parts, setting) in &self.settings {
+            let mut key = String::new();
+            for part in parts {
+                match part {
+                    Part::Number(number) => key.push_str(&format!("[{number}]")),
+                    Part::Name(name) if key.is_empty() => key.push_str(name),
+                    Part::Name(name) => key.extend([".", name]),
+                }
+            }
+            sources.set(&key, ConfigSource::Environment(setting.variable.clone()));
+        }
     }
 
     /// The variable that a fault in this key is about.

@@ -5,7 +5,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{ServerConfig, env::Environment, sections::File};
+use super::{ServerConfig, env::Environment, sections::File, sources::Sources};
 use crate::error::{ConfigError, ConfigErrorKind};
 
 impl ServerConfig {
@@ -61,21 +61,25 @@ fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
         let line = error.inner().span().map(|span| line_at(text, span.start));
         ConfigError { line, ..wrong(error) }
     })?;
-    let config = file.into_config();
+    let mut config = file.into_config();
+    config.sources = Sources::of_file(&toml::from_str(text).map_err(|error| syntax(text, &error))?);
     config.check().map_err(|error| ConfigError { line: line_of(text, &error.key), ..error })?;
     Ok(config)
 }
 
 fn parse_with(text: &str, environment: &Environment) -> Result<ServerConfig, ConfigError> {
     let mut table: Table = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+    let mut sources = Sources::of_file(&table);
     environment.put_into(&mut table)?;
+    environment.put_sources_into(&mut sources);
     // A fault of the file has its line, and one of a variable its name.
     let placed = |error: ConfigError| match environment.variable_of(&error.key) {
         Some(variable) => ConfigError { key: variable.to_owned(), ..error },
         None => ConfigError { line: line_of(text, &error.key), ..error },
     };
     let file: File = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| placed(wrong(error)))?;
-    let config = file.into_config();
+    let mut config = file.into_config();
+    config.sources = sources;
     config.check().map_err(placed)?;
     Ok(config)
 }

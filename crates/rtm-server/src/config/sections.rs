@@ -120,6 +120,7 @@ impl File {
                 level: self.log.level,
             },
             projects,
+            sources: super::sources::Sources::default(),
         }
     }
 }

@@ -21,6 +21,8 @@ use tracing::{info, warn};
 use crate::admin::{keys::AdminKeys, log::LogControl};
 #[cfg(feature = "cluster")]
 use crate::cluster::Mailbox;
+#[cfg(feature = "admin")]
+use crate::config::sources::Setting;
 #[cfg(feature = "webhooks")]
 use crate::webhooks::endpoints::Endpoints;
 use crate::{
@@ -56,6 +58,9 @@ pub(crate) struct Reloader {
     source: Option<Arc<Source>>,
     #[cfg(feature = "admin")]
     pub(crate) admin: AdminParts,
+    /// Where the store is. That needs a restart.
+    #[cfg(feature = "admin")]
+    pub(crate) data_dir: Option<std::path::PathBuf>,
     state: AsyncMutex<State>,
     last: Mutex<LastReload>,
 }
@@ -69,9 +74,10 @@ pub(crate) struct AdminParts {
 }
 
 /// How the last reload ended. The start of the server counts as one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct LastReload {
-    pub(crate) is_success: bool,
+    /// Why it failed.
+    pub(crate) fault: Option<String>,
     /// When the last one succeeded.
     pub(crate) succeeded: SystemTime,
 }
@@ -105,6 +111,8 @@ impl Reloader {
         #[cfg(feature = "webhooks")] endpoints: Endpoints,
         #[cfg(feature = "admin")] admin: AdminParts,
     ) -> Self {
+        #[cfg(feature = "admin")]
+        let data_dir = config.data_dir.clone();
         let state = AsyncMutex::new(State {
             config,
             premises,
@@ -113,12 +121,14 @@ impl Reloader {
             closing: JoinSet::new(),
             is_over: false,
         });
-        let last = Mutex::new(LastReload { is_success: true, succeeded: SystemTime::now() });
+        let last = Mutex::new(LastReload { fault: None, succeeded: SystemTime::now() });
         Self {
             shared,
             source,
             #[cfg(feature = "admin")]
             admin,
+            #[cfg(feature = "admin")]
+            data_dir,
             state,
             last,
         }
@@ -128,7 +138,7 @@ impl Reloader {
     pub(crate) async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let done = self.read_and_take().await;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_success = done.is_ok();
+        last.fault = done.as_ref().err().map(ToString::to_string);
         match &done {
             Ok(Reloaded { changed, needs_restart }) => {
                 last.succeeded = SystemTime::now();
@@ -148,7 +158,13 @@ impl Reloader {
     /// How the last reload ended.
     #[cfg(feature = "admin")]
     pub(crate) fn last(&self) -> LastReload {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the server goes by.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn settings(&self) -> Vec<Setting> {
+        self.state.lock().await.config.settings()
     }
 
     /// How the server is to go down. Nothing is reloaded any more.
@@ -284,7 +300,9 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
         config.cluster.clone_from(&before.cluster);
         config.workers = before.workers;
     }
-    changes(config, &wanted)
+    let changed = changes(config, &wanted);
+    changed.iter().for_each(|key| config.sources.keep(key, &before.sources));
+    changed
 }
 
 /// Reads the files of a listener that speaks TLS.

@@ -56,6 +56,8 @@ pub(crate) enum Health {
     Failing,
     /// It said that it wants no more.
     Gone,
+    /// An operator wants it to get nothing for now.
+    Paused,
 }
 
 /// How events are put together.
@@ -84,6 +86,8 @@ pub(crate) struct Deliveries {
     taken: u64,
     paused_until: Option<Instant>,
     is_gone: bool,
+    /// An operator wants it to get nothing for now.
+    is_paused: bool,
     /// When events that wait for others have waited long enough, as of the last look.
     full_at: Option<Instant>,
 }
@@ -114,10 +118,16 @@ impl Answer {
 }
 
 impl Health {
-    /// Whether the endpoint wants no more.
+    /// Whether the endpoint gets nothing until it is enabled.
     #[cfg(feature = "admin")]
-    pub(crate) fn is_gone(self) -> bool {
-        self == Self::Gone
+    pub(crate) fn is_off(self) -> bool {
+        matches!(self, Self::Gone | Self::Paused)
+    }
+
+    /// Whether an operator has paused it.
+    #[cfg(feature = "admin")]
+    pub(crate) fn is_paused(self) -> bool {
+        self == Self::Paused
     }
 
     /// Its name, in small letters.
@@ -128,6 +138,7 @@ impl Health {
             Self::Retrying => "retrying",
             Self::Failing => "failing",
             Self::Gone => "gone",
+            Self::Paused => "paused",
         }
     }
 }
@@ -146,6 +157,7 @@ impl Deliveries {
             taken: 0,
             paused_until: None,
             is_gone: false,
+            is_paused: false,
             full_at: None,
         }
     }
@@ -179,9 +191,16 @@ impl Deliveries {
         (self.batches.values().map(|batch| batch.events.len()).sum::<usize>() + self.waiting.len(), oldest)
     }
 
-    /// The endpoint that wanted no more gets events again.
+    /// The endpoint gets nothing more until it is enabled. What is on its way is not taken back.
+    #[cfg(feature = "admin")]
+    pub(crate) fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// The endpoint that wanted no more, or was paused, gets events again.
     #[cfg(feature = "admin")]
     pub(crate) fn enable(&mut self, now: Instant) {
+        self.is_paused = false;
         if std::mem::take(&mut self.is_gone) {
             for batch in self.batches.values_mut() {
                 batch.due = batch.due.map(|_| now);
@@ -193,6 +212,7 @@ impl Deliveries {
         let attempts = self.batches.values().filter(|batch| batch.failed_at.is_some()).map(|batch| batch.attempts);
         match attempts.max() {
             _ if self.is_gone => Health::Gone,
+            _ if self.is_paused => Health::Paused,
             None => Health::Working,
             Some(attempts) if attempts as usize <= RETRIES.len() => Health::Retrying,
             Some(_) => Health::Failing,
@@ -208,7 +228,7 @@ impl Deliveries {
     /// What is to be sent now, if anything. Ask again until there is nothing.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Delivery> {
         self.full_at = None;
-        if self.is_gone || self.paused_until.is_some_and(|until| now < until) {
+        if self.is_gone || self.is_paused || self.paused_until.is_some_and(|until| now < until) {
             return None;
         }
         let on_their_way = self.batches.values().filter(|batch| batch.due.is_none()).count();
@@ -234,7 +254,7 @@ impl Deliveries {
 
     /// When something is due, unless something comes before.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        if self.is_gone {
+        if self.is_gone || self.is_paused {
             return None;
         }
         let due = self.batches.values().filter_map(|batch| batch.due).min();
@@ -507,6 +527,21 @@ mod tests {
         let last = all.poll(start).unwrap();
         all.handle_answer(start, last.id, Answer::Taken);
         assert_eq!((all.health(), all.settled_to(), all.pending()), (Health::Working, 3, (0, None)));
+    }
+
+    #[test]
+    fn a_paused_endpoint_gets_nothing_until_it_is_enabled() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, (1..=2).map(|seq| event(seq, seq, None)), 2);
+        let first = all.poll(start).unwrap();
+        all.pause();
+        assert!(all.health().is_off() && all.poll(start).is_none() && all.next_timeout().is_none());
+        // What was on its way is not sent again.
+        all.handle_answer(start, first.id, Answer::Taken);
+        assert_eq!((all.settled_to(), all.health()), (1, Health::Paused));
+        all.enable(start);
+        let second = all.poll(start).unwrap();
+        assert_eq!((seqs(&second), all.health()), (vec![2], Health::Working));
     }
 
     #[test]

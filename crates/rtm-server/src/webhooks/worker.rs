@@ -1,6 +1,7 @@
 //! The task of one endpoint: it reads the log of events, sends what the machine says, and keeps how far that came.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -20,7 +21,7 @@ use super::{
     caller::Caller,
     client::Reply,
     config::WebhookConfig,
-    deliveries::{Answer, Batching, Deliveries, Delivery, Health},
+    deliveries::{Answer, Batching, Deliveries, Delivery, Event, Health},
 };
 use crate::{
     events::{EventReader, last_number},
@@ -39,6 +40,8 @@ pub(crate) struct WebhookStatus {
     /// How many events it took since the start, and how many requests failed.
     pub(crate) taken: u64,
     pub(crate) failures: u64,
+    /// The last requests, oldest first.
+    pub(crate) attempts: VecDeque<Attempt>,
     /// When a request failed last, and how.
     pub(crate) last_failure: Option<(SystemTime, String)>,
     /// How many requests there were, by what was answered ([`Answer::place`]).
@@ -48,6 +51,25 @@ pub(crate) struct WebhookStatus {
     /// How many events wait to be taken, as far as the log was read, and when the oldest of them happened, in milliseconds since
     /// the Unix epoch.
     pub(crate) pending: (usize, Option<u64>),
+}
+
+/// What came of a request.
+#[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody looks at all of it"))]
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) time: SystemTime,
+    /// Which try it was of these events, from 1 on.
+    pub(crate) number: u32,
+    /// The first and the last of its events.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) events: usize,
+    pub(crate) is_taken: bool,
+    /// The status, if there was an answer.
+    pub(crate) status: Option<u16>,
+    /// What was said, or what went wrong, in a line.
+    pub(crate) what: String,
+    pub(crate) took: Duration,
 }
 
 /// What an endpoint made of a request that an operator had it sent.
@@ -80,6 +102,9 @@ pub(crate) enum Order {
     /// It gets events again where it was, though it said that it is gone.
     #[cfg(feature = "admin")]
     Enable,
+    /// It gets nothing until it is enabled.
+    #[cfg(feature = "admin")]
+    Pause,
     /// It keeps where it is, and ends.
     Stop,
 }
@@ -98,10 +123,8 @@ struct Worker {
 /// What came of a delivery.
 struct Done {
     id: u64,
-    events: usize,
     answer: Answer,
-    failure: Option<String>,
-    took: Duration,
+    attempt: Attempt,
 }
 
 /// The log, as it is read ahead.
@@ -230,6 +253,8 @@ impl Worker {
                     Some(Order::Replay { after }) => self.replay(after),
                     #[cfg(feature = "admin")]
                     Some(Order::Enable) => self.deliveries.enable(now()),
+                    #[cfg(feature = "admin")]
+                    Some(Order::Pause) => self.deliveries.pause(),
                     Some(Order::Stop) | None => {
                         self.keep().await;
                         return true;
@@ -255,6 +280,8 @@ impl Worker {
 
     fn send(&self, delivery: &Delivery) -> BoxFuture<'static, Done> {
         let (id, events, attempt) = (delivery.id, delivery.events.len(), delivery.attempt);
+        let seq = |event: Option<&Event>| event.map_or(0, |event| event.seq);
+        let (first, last) = (seq(delivery.events.first()), seq(delivery.events.last()));
         let webhook = Arc::clone(&self.webhook);
         let body = webhook.writer.body(&delivery.events);
         Box::pin(async move {
@@ -263,33 +290,47 @@ impl Worker {
                 Some(body) => webhook.caller.call(&body.id, body.content_type, attempt, body.bytes).await,
                 None => Err("the events cannot be written".to_owned()),
             };
-            let (answer, failure) = match called {
-                Ok(reply) => (answer(&reply), (!reply.status.is_success()).then(|| said(&reply))),
-                Err(what) => (Answer::Failed, Some(what)),
+            let answer = called.as_ref().map_or(Answer::Failed, answer);
+            let attempt = Attempt {
+                time: SystemTime::now(),
+                number: attempt.saturating_add(1),
+                first,
+                last,
+                events,
+                is_taken: called.as_ref().is_ok_and(|reply| reply.status.is_success()),
+                status: called.as_ref().ok().map(|reply| reply.status.as_u16()),
+                what: called.as_ref().map_or_else(Clone::clone, said),
+                took: since.elapsed(),
             };
-            Done { id, events, answer, failure, took: since.elapsed() }
+            Done { id, answer, attempt }
         })
     }
 
-    fn done(&mut self, Done { id, events, answer, failure, took }: Done) {
+    fn done(&mut self, Done { id, answer, attempt }: Done) {
         let before = self.deliveries.health();
         self.deliveries.handle_answer(now(), id, answer);
         self.webhook.tell(|status| {
             status.answers[answer.place()] += 1;
-            status.took.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-            match failure {
-                None => status.taken += events as u64,
-                Some(failure) => {
+            status.took.add(u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX));
+            match attempt.is_taken {
+                true => status.taken += attempt.events as u64,
+                false => {
                     status.failures += 1;
-                    status.last_failure = Some((SystemTime::now(), failure));
+                    status.last_failure = Some((attempt.time, attempt.what.clone()));
                 }
             }
+            if status.attempts.len() >= ATTEMPTS {
+                status.attempts.pop_front();
+            }
+            status.attempts.push_back(attempt);
         });
         let after = self.deliveries.health();
         if before != after {
             let (name, app_id) = (&self.webhook.config.name, self.project.app_id());
             let last = self.webhook.status().last_failure.map(|(_, what)| what).unwrap_or_default();
             match after {
+                // Whoever paused it stands in the audit log.
+                Health::Paused => {}
                 Health::Working => info!(webhook = %name, %app_id, "the endpoint takes events again"),
                 Health::Retrying => {
                     warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}");
@@ -307,12 +348,16 @@ impl Worker {
     #[cfg(feature = "admin")]
     fn replay(&mut self, after: u64) {
         let after = after.min(self.deliveries.settled_to());
+        let is_paused = self.deliveries.health().is_paused();
         let config = &self.webhook.config;
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };
         // What is on its way counts for nothing any more.
         self.on_their_way.clear();
         self.pages = Pages::start(&self.project, self.webhook.types(), after);
         self.deliveries = Deliveries::new(batching, after, after);
+        if is_paused {
+            self.deliveries.pause();
+        }
     }
 
     fn show(&self) {
@@ -465,5 +510,7 @@ const PAGE: usize = 1000;
 /// How often it is kept how far an endpoint is: after a crash it gets what it got in this time once more.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(60);
+/// How many of the last requests are remembered.
+const ATTEMPTS: usize = 50;
 /// So much is shown of what an endpoint says.
 const SHOWN: usize = 200;

@@ -517,13 +517,74 @@ async fn every_call_answers_as_its_description_says() {
             // The project is open.
             409 if name == "make_token" => continue,
             // It has no webhook.
-            404 if ["replay_webhook", "test_webhook", "enable_webhook"].contains(&name) => continue,
+            404 if ["webhook_attempts", "replay_webhook", "test_webhook", "pause_webhook", "enable_webhook"]
+                .contains(&name) =>
+            {
+                continue;
+            }
             other => panic!("{name} is answered {other}: {answer}"),
         };
         fits(schema, &answer, name);
         answered += 1;
     }
-    assert_eq!(answered, all_calls - 6);
+    assert_eq!(answered, all_calls - 8);
+}
+
+#[tokio::test]
+async fn a_setting_is_shown_with_where_it_comes_from_and_without_secrets() {
+    let (key, text) = AdminKey::generate("root", AdminRole::Read).unwrap();
+    let file = format!(
+        "listen = '127.0.0.1:0'\ndrain_rate = 100\n[admin]\nlisten = '127.0.0.1:0'\n[[admin.key]]\nname = 'root'\nrole = 'read'\n\
+         sha256 = '{}'\n[[project]]\napp_id = '{APP}'\ncertificates = ['5CFd2fd1755d40ecb72977518be15d3b']\n",
+        key.sha256_hex()
+    );
+    let variables = [("RTM_LOGIN_TIMEOUT".to_owned(), "7s".to_owned())];
+    let (mut config, _) = rtm_server::ServerConfig::from_toml_and_env(&file, variables).unwrap();
+    config.set_source("admin.listen", rtm_server::ConfigSource::Flag("--admin".to_owned()));
+    let server = rtm_server::Server::start(config).await.unwrap();
+    let admin = server.admin_addrs()[0];
+    let (status, set) = call(admin, &text, "GET", "/config?set=true", "").await;
+    assert_eq!(status, 200, "{set}");
+    let found = |key: &str| {
+        let all = set["items"].as_array().unwrap().iter();
+        let said = all.clone().find(|one| one["key"] == key).unwrap_or_else(|| panic!("no {key} in {set}"));
+        (said["value"].as_str().unwrap().to_owned(), said["source"].clone(), said["from"].clone())
+    };
+    let null = serde_json::Value::Null;
+    assert_eq!(found("drain_rate"), ("100".to_owned(), "file".into(), null.clone()));
+    assert_eq!(found("login_timeout"), ("\"7s\"".to_owned(), "environment".into(), "RTM_LOGIN_TIMEOUT".into()));
+    assert_eq!(found("admin.listen").1, "flag");
+    assert_eq!(found("admin.listen").2, "--admin");
+    let whole = set.to_string();
+    assert!(!whole.contains("5CFd2fd1755d40ecb72977518be15d3b") && !whole.contains(&key.sha256_hex()), "{whole}");
+    assert!(!whole.contains("\"default\""), "{whole}");
+    // All of them, page by page.
+    let (mut keys, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (_, page) = call(admin, &text, "GET", &format!("/config?limit=7{cursor}"), "").await;
+        keys.extend(page["items"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert!(keys.len() > 30 && keys.iter().any(|key| key == "handshake_timeout"), "{keys:?}");
+    let (_, of_limits) = call(admin, &text, "GET", "/config?prefix=project%5B0%5D.limits", "").await;
+    let all_of_limits = of_limits["items"].as_array().unwrap();
+    assert!(!all_of_limits.is_empty() && all_of_limits.iter().all(|one| one["source"] == "default"), "{of_limits}");
+}
+
+#[tokio::test]
+async fn refused_calls_are_counted_for_their_session() {
+    let (server, admin, [read, _, _, _]) = with_keys().await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    for _ in 0..3 {
+        alice.request(rtm_codec::LeaveChannel { channel_id: ChannelId::new("nowhere").unwrap() }).await;
+        alice.next().await;
+    }
+    let (_, user) = call(admin, &read, "GET", &format!("/projects/{APP}/users/alice"), "").await;
+    assert_eq!(user["session"]["refused_calls"], 3, "{user}");
+    assert_eq!((&user["refused"]["not_there"], &user["session"]["limited_calls"]), (&3.into(), &0.into()), "{user}");
+    let (_, most) = call(admin, &read, "GET", &format!("/projects/{APP}/sessions?sort=refused_calls"), "").await;
+    assert_eq!(most["items"][0]["user_id"], "alice");
 }
 
 #[tokio::test]
