@@ -14,7 +14,7 @@ use rtm_client::{RtmMessage, Wire};
 use tokio::sync::oneshot;
 
 use crate::{
-    candidate::Candidate,
+    candidate::{Candidate, package_version},
     ours,
     process::{Server, installed, process_cpu, this_thread, thread_cpu, version},
     rival::runtime,
@@ -53,9 +53,7 @@ impl Sdk {
     /// With both versions.
     fn name(&self) -> String {
         let unknown = || "of unknown version".to_owned();
-        let package = std::fs::read(self.folder.join(SDK_PACKAGE)).ok();
-        let package = package.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
-        let sdk = package.and_then(|package| Some(package["version"].as_str()?.to_owned())).unwrap_or_else(unknown);
+        let sdk = package_version(&self.folder.join(SDK_PACKAGE)).unwrap_or_else(unknown);
         format!("{NODE} {sdk} on Node {}", version(&self.node).unwrap_or_else(unknown))
     }
 }
