@@ -25,7 +25,7 @@ pub(crate) struct Candidate {
     /// With its version if it is a program of others.
     pub(crate) name: String,
     /// The server's program; `None` if that is this one.
-    program: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
     pub(crate) throughput: fn(&Server, Load) -> anyhow::Result<Throughput>,
     pub(crate) round_trips: fn(&Server, usize, u64) -> anyhow::Result<Latency>,
     pub(crate) idle: fn(&Server, usize, usize) -> anyhow::Result<(f64, f64)>,

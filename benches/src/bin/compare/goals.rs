@@ -12,9 +12,10 @@ use crate::{
     report::Report,
     scenario::{
         ALL_NS, CHANNEL_GROWS, CLUSTER_FAN_OUT, CLUSTER_LOCAL, CLUSTER_LOGINS, CLUSTER_PEERS, CLUSTER_ROUND_TRIP,
-        DELIVERIES, FRESH, IDLE, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, SERVER_GROWS, SERVER_NS, USED,
-        VENDOR_WIRE, WAKE_UPS, grown,
+        DELIVERIES, FRESH, IDLE, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, SERVER_GROWS, SERVER_NS, STORED_MESSAGES,
+        USED, VENDOR_WIRE, WAKE_UPS, grown,
     },
+    stored::{JETSTREAM_SYNCED, STORED},
     summary::Summary,
     vendor::{EVENTS_PER_SECOND, NODE, RUST},
     wakeups::FUTEX,
@@ -156,6 +157,7 @@ fn goals() -> Vec<Goal> {
     goals.push(goal(CLUSTER_LOGINS, LOGINS, OVER_THREE, Some(OURS), Bound::AtLeast(0.5)));
     goals.push(goal(LOGINS_PLAIN, LOGINS, OURS, Some(NATS), Bound::AtLeast(1.0)));
     goals.push(goal(LOGINS_TLS, LOGINS, OURS_TLS, Some(NATS_TLS), Bound::AtLeast(1.0)));
+    goals.push(goal(STORED_MESSAGES, STORED, OURS, Some(JETSTREAM_SYNCED), Bound::AtLeast(2.0)));
     goals.push(goal(VENDOR_WIRE, EVENTS_PER_SECOND, RUST, Some(NODE), Bound::AtLeast(15.0)));
     goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(4.0)));
     goals.push(goal(IDLE, USED, OURS, None, Bound::AtMost(12.0)));

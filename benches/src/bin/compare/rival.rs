@@ -305,4 +305,4 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a server may take to give back what it does not need.
 const SETTLE: Duration = Duration::from_secs(1);
 const RECEIVER: &str = "receiver";
-const ROOM: &str = "room";
+pub(crate) const ROOM: &str = "room";

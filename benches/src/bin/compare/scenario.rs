@@ -14,10 +14,10 @@ use crate::{
             OnOneOfThree, Ours, OursTls, OverThree, Raw, Redis, Rumqttd, SocketIo, Zenoh,
         },
     },
-    codec, ours,
+    codec, ours, presence,
     rival::{Clients, Load, Throughput, runtime},
     run::{Recorder, Run},
-    vendor, wakeups,
+    slow, stored, storm, vendor, wakeups,
 };
 
 /// Something to compare.
@@ -30,7 +30,12 @@ enum Kind {
     Messages { bytes: usize, members: usize, window: u64, deliveries: u64, between: &'static [System] },
     RoundTrip { bytes: usize, between: &'static [System] },
     Logins { users: usize, between: &'static [System] },
+    Stored,
+    Presence,
+    SlowReader,
     VendorWire,
+    VendorSends,
+    Storm,
     Idle,
     GrowingChannel,
     GrowingServer,
@@ -71,7 +76,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000, between };
         all.push(scenario(format!("peer to peer over TLS, {bytes} B"), kind));
     }
+    all.push(scenario(STORED_MESSAGES.into(), Kind::Stored));
+    all.push(scenario("presence, 10,000 users and 20 who watch".into(), Kind::Presence));
+    all.push(scenario("one slow reader among 1000, 1024 B".into(), Kind::SlowReader));
     all.push(scenario(VENDOR_WIRE.into(), Kind::VendorWire));
+    all.push(scenario("messages on the vendor's wire".into(), Kind::VendorSends));
+    all.push(scenario("10,000 connections lost at once".into(), Kind::Storm));
     all.push(scenario(IDLE.into(), Kind::Idle));
     all.push(scenario(CHANNEL_GROWS.into(), Kind::GrowingChannel));
     all.push(scenario(SERVER_GROWS.into(), Kind::GrowingServer));
@@ -127,7 +137,12 @@ impl Scenario {
                     })
                 })
                 .collect(),
-            Kind::VendorWire => vendor::runs(&those(&[Ours])),
+            Kind::Stored => stored::runs(&those(&[Ours, JetStream])),
+            Kind::Presence => presence::runs(those(&[Ours])),
+            Kind::SlowReader => slow::runs(those(&[Ours, Nats, Raw])),
+            Kind::VendorWire => vendor::consumers(&those(&[Ours])),
+            Kind::VendorSends => vendor::senders(&those(&[Ours])),
+            Kind::Storm => storm::runs(those(&[Ours])),
             Kind::Idle => those(&[Ours, Nats, Batched, Raw])
                 .into_iter()
                 .map(|candidate| {
@@ -170,14 +185,14 @@ pub(crate) fn grown(candidate: &str, count: usize, what: &str) -> String {
 }
 
 /// The run of a candidate under a load.
-fn load(name: String, candidate: Candidate, load: Load) -> Run {
+pub(crate) fn load(name: String, candidate: Candidate, load: Load) -> Run {
     Run::new(name, move |recorder| {
         record(recorder, (candidate.throughput)(&candidate.start()?, load)?);
         Ok(())
     })
 }
 
-fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
+pub(crate) fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
     let Throughput { per_second, server, server_user, clients } = measured;
     recorder.add(DELIVERIES, per_second);
     recorder.add(ALL_NS, measured.all());
@@ -229,6 +244,7 @@ pub(crate) const CLUSTER_FAN_OUT: &str = "cluster, fan-out 1 to 1000 over nodes,
 pub(crate) const CLUSTER_LOGINS: &str = "cluster, logins";
 pub(crate) const LOGINS_PLAIN: &str = "logins, plain";
 pub(crate) const LOGINS_TLS: &str = "logins, TLS";
+pub(crate) const STORED_MESSAGES: &str = "messages stored for absent users, 64 B";
 pub(crate) const VENDOR_WIRE: &str = "events on the vendor's wire";
 pub(crate) const IDLE: &str = "10,000 idle connections";
 pub(crate) const CHANNEL_GROWS: &str = "a channel that grows";

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A program with a client, or several; ended when dropped.
-struct Side {
+pub(crate) struct Side {
     process: Process,
     stdin: ChildStdin,
     lines: mpsc::Receiver<String>,
@@ -29,7 +29,7 @@ struct Side {
 
 impl Side {
     /// Starts it, and waits until it is ready.
-    fn start(command: &mut Command) -> anyhow::Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let process = Process(child);
@@ -49,7 +49,7 @@ impl Side {
     }
 
     /// Has it do something, and waits for the nanoseconds that it took, each time.
-    fn ask(&mut self, what: &str, count: u64) -> anyhow::Result<Vec<u64>> {
+    pub(crate) fn ask(&mut self, what: &str, count: u64) -> anyhow::Result<Vec<u64>> {
         writeln!(self.stdin, "{what} {count}")?;
         let line = self.line()?;
         line.split_whitespace().map(|ns| ns.parse().with_context(|| format!("no time: {ns:?}"))).collect()
@@ -59,7 +59,7 @@ impl Side {
         self.lines.recv_timeout(PATIENCE).context("not done in time, or the clients ended")
     }
 
-    fn cpu(&self) -> anyhow::Result<f64> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
         Ok(process_cpu(self.process.0.id())?.total)
     }
 }
