@@ -142,7 +142,7 @@ pub fn goals() -> Vec<Goal> {
     }
     for (size, at_most) in [
         (Size::Ascii(32), 0.75),
-        (Size::Ascii(256), 0.75),
+        (Size::Ascii(256), 0.6),
         (Size::Ascii(4096), 0.5),
         (Size::Ascii(32_768), 0.5),
         (Size::Chinese(4096), 0.12),
@@ -177,6 +177,7 @@ fn encoders(size: Size) -> Vec<Candidate> {
     let (mut slice, mut prost, mut once, mut twice) = (vec![0; 64 * 1024], vec![], vec![], vec![]);
     vec![
         written(NATIVE, Wire::Native, frames.clone(), encoded),
+        copied(&messages),
         written(NATIVE_TAKEN, Wire::Native, frames.clone(), taken),
         written(NATIVE_SHARED, Wire::Native, events.clone(), shared),
         written(VENDOR, Wire::Vendor, frames, encoded),
@@ -212,6 +213,7 @@ fn decoders(size: Size) -> Vec<Candidate> {
         .collect();
     vec![
         read(NATIVE, Wire::Native, &messages),
+        copied(&messages),
         read(VENDOR, Wire::Vendor, &messages),
         each(BINCODE, bincode.clone(), move |bytes| {
             _ = black_box(bincode::decode_from_slice::<BincodeEvent, _>(bytes, standard));
@@ -235,6 +237,16 @@ fn decoders(size: Size) -> Vec<Candidate> {
             }
         }),
     ]
+}
+
+/// The texts alone, each copied into the same memory.
+fn copied(messages: &[Message]) -> Candidate {
+    let mut copy = Vec::new();
+    each(MEMCPY, messages.iter().map(|message| message.text().to_owned()), move |text| {
+        copy.clear();
+        copy.extend_from_slice(text.as_bytes());
+        black_box(&copy);
+    })
 }
 
 /// `run` on one input after the other.
@@ -320,6 +332,8 @@ fn packets(wire: Wire, messages: &[Message]) -> Vec<Packet> {
     packets
 }
 
+/// The text copied, and nothing else.
+pub const MEMCPY: &str = "memcpy of the text";
 /// A server's native frame into a buffer that is used again and again.
 pub const NATIVE: &str = "native";
 /// The same, each packet handed out with its own bytes.

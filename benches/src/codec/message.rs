@@ -34,6 +34,10 @@ impl Message {
         }
     }
 
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn event(&self) -> Event {
         Event::MessageFromPeer(PeerMessage {
             message_id: MessageId(self.message_id),

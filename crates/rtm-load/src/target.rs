@@ -102,7 +102,20 @@ impl Target {
     ///
     /// A dropped future drops the client.
     pub async fn log_in(&self, user_id: &str) -> Result<User, LoadError> {
-        let (client, events) = self.client().build()?;
+        self.log_in_with(self.client(), user_id).await
+    }
+
+    /// Logs a user in with a client that was set up further.
+    ///
+    /// # Errors
+    ///
+    /// As [`log_in`](Self::log_in).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future drops the client.
+    pub async fn log_in_with(&self, builder: ClientBuilder, user_id: &str) -> Result<User, LoadError> {
+        let (client, events) = builder.build()?;
         self.log_in_again(&client, user_id).await?;
         Ok(User { client, events })
     }

@@ -6,12 +6,15 @@ use anyhow::Context as _;
 use rtm_load::Latency;
 
 use crate::{
+    jetstream::JetStream,
+    mqtt::Mqtt,
     nats::Nats,
     ours::Ours,
-    process::{Server, installed, version},
+    process::{Server, installed, version, version_said},
     raw::Raw,
     redis_pubsub::Redis,
     rival::{Load, Rival, Throughput, idle, logins, round_trips, throughput},
+    side, tls,
     websocket::{Batched, Naive},
 };
 
@@ -22,7 +25,7 @@ pub(crate) struct Candidate {
     /// With its version if it is a program of others.
     pub(crate) name: String,
     /// The server's program; `None` if that is this one.
-    program: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
     pub(crate) throughput: fn(&Server, Load) -> anyhow::Result<Throughput>,
     pub(crate) round_trips: fn(&Server, usize, u64) -> anyhow::Result<Latency>,
     pub(crate) idle: fn(&Server, usize, usize) -> anyhow::Result<(f64, f64)>,
@@ -32,6 +35,7 @@ pub(crate) struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum System {
     Ours,
+    OursTls,
     /// Three nodes on one server of NATS, and all users on the first.
     OnOneOfThree,
     /// Two nodes on one server of NATS, which is between a sender and its receiver.
@@ -46,13 +50,20 @@ pub(crate) enum System {
     Nats,
     /// Two servers that are one, and a sender and its receiver at different ones.
     NatsAcrossTwo,
+    NatsTls,
     Redis,
+    JetStream,
+    Mosquitto,
+    Rumqttd,
+    SocketIo,
+    Zenoh,
 }
 
 /// All of them that are installed, and the names of the rest. The first NATS is the one that goals are held against.
 pub(crate) fn candidates() -> (Vec<Candidate>, Vec<&'static str>) {
     let mut all = vec![
-        candidate::<Ours>(System::Ours, None),
+        candidate::<Ours<false>>(System::Ours, None),
+        candidate::<Ours<true>>(System::OursTls, None),
         candidate::<Batched>(System::Batched, None),
         candidate::<Naive>(System::Naive, None),
         candidate::<Raw>(System::Raw, None),
@@ -68,12 +79,17 @@ pub(crate) fn candidates() -> (Vec<Candidate>, Vec<&'static str>) {
     }
     if let Some(program) = &recent {
         for system in [System::OnOneOfThree, System::AcrossTwo, System::AcrossTwoAndNats, System::OverThree] {
-            all.push(Candidate { name: system.name().to_owned(), ..candidate::<Ours>(system, Some(program.clone())) });
+            all.push(Candidate {
+                name: system.name().to_owned(),
+                ..candidate::<Ours<false>>(system, Some(program.clone()))
+            });
         }
-        all.push(candidate::<Nats>(System::NatsAcrossTwo, Some(program.clone())));
+        all.push(candidate::<Nats<false>>(System::NatsAcrossTwo, Some(program.clone())));
+        all.push(candidate::<Nats<true>>(System::NatsTls, Some(program.clone())));
+        all.push(candidate::<JetStream>(System::JetStream, Some(program.clone())));
     }
     for program in recent.into_iter().chain(debian) {
-        let nats = candidate::<Nats>(System::Nats, Some(program));
+        let nats = candidate::<Nats<false>>(System::Nats, Some(program));
         // The same one may be found in both places.
         if all.iter().all(|known| known.name != nats.name) {
             all.push(nats);
@@ -82,6 +98,24 @@ pub(crate) fn candidates() -> (Vec<Candidate>, Vec<&'static str>) {
     match installed("redis-server") {
         Some(program) => all.push(candidate::<Redis>(System::Redis, Some(program))),
         None => missing.push("redis-server"),
+    }
+    match installed("mosquitto") {
+        Some(program) => all.push(candidate::<Mqtt>(System::Mosquitto, Some(program))),
+        None => missing.push("mosquitto"),
+    }
+    if Path::new(side::RIVALS).is_file() {
+        all.push(candidate::<Mqtt>(System::Rumqttd, Some(side::RIVALS.into())));
+        let (throughput, round_trips) = (side::zenoh_throughput, side::zenoh_round_trips);
+        all.push(played(System::Zenoh, side::RIVALS.into(), throughput, round_trips));
+    } else {
+        missing.push("the program with zenoh and rumqttd");
+    }
+    match installed("node").filter(|_| Path::new(side::SOCKET_IO).join(SOCKET_IO_PACKAGE).is_file()) {
+        Some(node) => {
+            let (throughput, round_trips) = (side::socket_io_throughput, side::socket_io_round_trips);
+            all.push(played(System::SocketIo, node, throughput, round_trips));
+        }
+        None => missing.push("Socket.IO"),
     }
     (all, missing)
 }
@@ -107,6 +141,33 @@ impl Candidate {
                     ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxclients", "15000", "--port"];
                 fixed.map(String::from).into_iter().chain([port.to_string()]).collect()
             }),
+            System::OursTls => Server::ours(|folder| {
+                let (certificate, key) = tls::write(folder)?;
+                let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+                Ok(vec!["--certificate".into(), certificate, "--key".into(), key])
+            }),
+            System::NatsTls => Server::configured(program()?, |port, folder| {
+                let (certificate, key) = tls::write(folder)?;
+                let files = [
+                    "--tlscert".into(),
+                    certificate.display().to_string(),
+                    "--tlskey".into(),
+                    key.display().to_string(),
+                ];
+                let at = ["-a", "127.0.0.1", "--tls", "-p"].map(String::from);
+                Ok(at.into_iter().chain([port.to_string()]).chain(files).collect())
+            }),
+            System::JetStream => Server::nats_cluster(program()?, 1),
+            System::Mosquitto => Server::configured(program()?, |port, folder| {
+                let file = folder.join("mosquitto.conf");
+                std::fs::write(&file, format!("listener {port} 127.0.0.1\n{MOSQUITTO}"))?;
+                Ok(vec!["-c".into(), file.display().to_string()])
+            }),
+            System::Rumqttd => Server::other(program()?, |port| vec!["mqtt-broker".into(), port.to_string()]),
+            System::Zenoh => Server::other(program()?, |port| vec!["zenoh-router".into(), port.to_string()]),
+            System::SocketIo => Server::other(program()?, |port| {
+                vec![Path::new(side::SOCKET_IO).join("server.mjs").display().to_string(), port.to_string()]
+            }),
         }
     }
 }
@@ -122,9 +183,16 @@ impl System {
             Self::NatsAcrossTwo => NATS_ACROSS_TWO,
             Self::Batched => BATCHED,
             Self::Naive => "WebSocket relay, naive",
-            Self::Raw => "raw TCP relay",
+            Self::Raw => RAW,
             Self::Nats => NATS,
             Self::Redis => "Redis",
+            Self::OursTls => OURS_TLS,
+            Self::NatsTls => NATS_TLS,
+            Self::JetStream => JETSTREAM,
+            Self::Mosquitto => MOSQUITTO_QOS_1,
+            Self::Rumqttd => RUMQTTD_QOS_1,
+            Self::SocketIo => "Socket.IO, acknowledged",
+            Self::Zenoh => ZENOH,
         }
     }
 }
@@ -145,11 +213,43 @@ fn candidate<R: Rival>(system: System, program: Option<PathBuf>) -> Candidate {
     }
 }
 
+/// A candidate whose clients are programs of their own.
+fn played(
+    system: System,
+    program: PathBuf,
+    throughput: fn(&Server, Load) -> anyhow::Result<Throughput>,
+    round_trips: fn(&Server, usize, u64) -> anyhow::Result<Latency>,
+) -> Candidate {
+    let name = named(system, &program);
+    Candidate {
+        system,
+        name,
+        program: Some(program),
+        throughput,
+        round_trips,
+        idle: |_, _, _| anyhow::bail!("not measured"),
+        logins: |_, _, _| anyhow::bail!("not measured"),
+    }
+}
+
 fn named(system: System, program: &Path) -> String {
-    match version(program) {
+    let version = match system {
+        System::Mosquitto => version_said(program, &["-h"]),
+        System::Rumqttd => version_said(program, &["version", "rumqttd"]),
+        System::Zenoh => version_said(program, &["version", "zenoh"]),
+        System::SocketIo => package_version(&Path::new(side::SOCKET_IO).join(SOCKET_IO_PACKAGE)),
+        _ => version(program),
+    };
+    match version {
         Some(version) => format!("{} {version}", system.name()),
         None => format!("{} of unknown version", system.name()),
     }
+}
+
+/// The version in a `package.json`.
+pub(crate) fn package_version(package: &Path) -> Option<String> {
+    let package: serde_json::Value = serde_json::from_slice(&std::fs::read(package).ok()?).ok()?;
+    Some(package["version"].as_str()?.to_owned())
 }
 
 pub(crate) const OURS: &str = "RTM for Rust";
@@ -160,6 +260,22 @@ pub(crate) const OVER_THREE: &str = "RTM, over three nodes";
 pub(crate) const BATCHED: &str = "WebSocket relay, batched";
 pub(crate) const NATS: &str = "NATS";
 pub(crate) const NATS_ACROSS_TWO: &str = "two servers of NATS";
+pub(crate) const OURS_TLS: &str = "RTM for Rust over TLS";
+pub(crate) const NATS_TLS: &str = "NATS over TLS";
+pub(crate) const RAW: &str = "raw TCP relay";
+pub(crate) const JETSTREAM: &str = "JetStream";
+pub(crate) const MOSQUITTO_QOS_1: &str = "MQTT QoS 1, mosquitto";
+pub(crate) const RUMQTTD_QOS_1: &str = "MQTT QoS 1, rumqttd";
+pub(crate) const ZENOH: &str = "zenoh";
+
+/// Nothing on disk, and no limit below what the load has under way.
+const MOSQUITTO: &str = "allow_anonymous true
+persistence false
+set_tcp_nodelay true
+max_inflight_messages 1024
+max_queued_messages 0
+";
+const SOCKET_IO_PACKAGE: &str = "node_modules/socket.io/package.json";
 
 /// Where benches/setup.sh installs the release that it names.
 const RECENT_NATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/nats-server/bin/nats-server");

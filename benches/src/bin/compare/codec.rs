@@ -21,6 +21,10 @@ pub(crate) fn runs(way: Way, size: Size) -> Vec<Run> {
                 let took = candidate.run(*times).as_nanos() as f64 / *times as f64;
                 let round = recorder.round * TURNS + turn;
                 recorder.report.add(recorder.scenario, candidate.name, round, NS, took);
+                if size.bytes() >= LARGE {
+                    let rate = size.bytes() as f64 / took * 1000.0;
+                    recorder.report.add(recorder.scenario, candidate.name, round, PAYLOAD, rate);
+                }
             }
         }
         Ok(())
@@ -29,6 +33,10 @@ pub(crate) fn runs(way: Way, size: Size) -> Vec<Run> {
 }
 
 pub(crate) const NS: &str = "CPU ns/message";
+
+/// How fast the text goes through, where that is most of the work.
+pub(crate) const PAYLOAD: &str = "payload MB/s";
+const LARGE: usize = 4096;
 
 const TURN: Duration = Duration::from_millis(3);
 const TURNS: usize = 10;

@@ -1,16 +1,21 @@
 //! What the project wants to reach, held against a run.
 
-use benches::codec;
+use benches::codec::{self, MEMCPY, NATIVE, Size, Way};
 
 use crate::{
-    candidate::{ACROSS_TWO, ACROSS_TWO_AND_NATS, BATCHED, NATS, NATS_ACROSS_TWO, ON_ONE_OF_THREE, OURS, OVER_THREE},
-    codec::{NS, name},
+    candidate::{
+        ACROSS_TWO, ACROSS_TWO_AND_NATS, BATCHED, JETSTREAM, MOSQUITTO_QOS_1, NATS, NATS_ACROSS_TWO, NATS_TLS,
+        ON_ONE_OF_THREE, OURS, OURS_TLS, OVER_THREE, RAW, RUMQTTD_QOS_1, ZENOH,
+    },
+    codec::{NS, PAYLOAD, name},
     pairs,
     report::Report,
     scenario::{
         ALL_NS, CHANNEL_GROWS, CLUSTER_FAN_OUT, CLUSTER_LOCAL, CLUSTER_LOGINS, CLUSTER_PEERS, CLUSTER_ROUND_TRIP,
-        DELIVERIES, FRESH, IDLE, LOGINS, P50, P99, SERVER_GROWS, SERVER_NS, USED, VENDOR_WIRE, WAKE_UPS, grown,
+        DELIVERIES, FRESH, IDLE, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, SERVER_GROWS, SERVER_NS, STORED_MESSAGES,
+        USED, VENDOR_WIRE, WAKE_UPS, grown,
     },
+    stored::{JETSTREAM_SYNCED, STORED},
     summary::Summary,
     vendor::{EVENTS_PER_SECOND, NODE, RUST},
     wakeups::FUTEX,
@@ -20,9 +25,18 @@ struct Goal {
     scenario: String,
     metric: &'static str,
     ours: String,
-    /// What it is divided by, without its version; `None` for a figure of its own.
-    theirs: Option<String>,
+    against: Against,
     bound: Bound,
+}
+
+/// What a figure is divided by.
+enum Against {
+    /// Nothing: it counts by itself.
+    Nothing,
+    /// The same figure of a candidate, whose version does not matter.
+    Candidate(String),
+    /// It is a growth, from `small` to ours, and what it is divided by is another's.
+    Growth { small: String, theirs: [String; 2] },
 }
 
 enum Bound {
@@ -30,22 +44,41 @@ enum Bound {
     AtMost(f64),
 }
 
-/// The table of the goals whose scenarios were measured.
-pub(crate) fn table(report: &Report) -> String {
+/// The table of the goals of these scenarios. One of them is not measured if its rival is missing, or a run failed.
+pub(crate) fn table(report: &Report, scenarios: &[&str]) -> String {
     let mut table = "### Goals\n\n| what | against | goal | measured | |\n|---|---|---:|---:|---|\n".to_owned();
-    for goal in goals() {
-        let Goal { scenario, metric, ours, theirs, bound } = goal;
-        let against = theirs.as_deref().map(|theirs| report.candidate(&scenario, theirs));
-        let measured = match against {
-            Some(theirs) => theirs.and_then(|theirs| report.ratio(&scenario, metric, &ours, theirs)),
-            None => report.summary(&scenario, &ours, metric),
+    for goal in goals().into_iter().filter(|goal| scenarios.contains(&goal.scenario.as_str())) {
+        let Goal { scenario, metric, bound, .. } = &goal;
+        let against = goal.against(report);
+        let (measured, verdict) = match goal.measured(report) {
+            Some(measured) => (measured.to_string(), bound.verdict(measured)),
+            None => ("–".to_owned(), "not measured"),
         };
-        let Some(measured) = measured else { continue };
-        let against = against.flatten().unwrap_or("");
-        let verdict = bound.verdict(measured);
         table += &format!("| {scenario}: {metric} | {against} | {bound} | {measured} | {verdict} |\n");
     }
     table
+}
+
+impl Goal {
+    fn measured(&self, report: &Report) -> Option<Summary> {
+        let Self { scenario, metric, ours, against, .. } = self;
+        match against {
+            Against::Nothing => report.summary(scenario, ours, metric),
+            Against::Candidate(theirs) => report.ratio(scenario, metric, ours, report.candidate(scenario, theirs)?),
+            Against::Growth { small, theirs } => {
+                report.growth(scenario, metric, &[small.clone(), ours.clone()], theirs)
+            }
+        }
+    }
+
+    /// What stands in the table, with its version if it was measured.
+    fn against(&self, report: &Report) -> String {
+        match &self.against {
+            Against::Nothing => String::new(),
+            Against::Candidate(theirs) => report.candidate(&self.scenario, theirs).unwrap_or(theirs).to_owned(),
+            Against::Growth { theirs: [small, large], .. } => format!("growth from {small} to {large}"),
+        }
+    }
 }
 
 /// The table of what may not get worse from one checkout to the next; `None` if nothing of it was measured.
@@ -89,19 +122,29 @@ fn goals() -> Vec<Goal> {
         scenario: scenario.into(),
         metric,
         ours: ours.into(),
-        theirs: theirs.map(Into::into),
+        against: theirs.map_or(Against::Nothing, |theirs| Against::Candidate(theirs.into())),
         bound,
     };
     let mut goals = Vec::new();
-    for bytes in [64, 1024] {
+    for (bytes, nats, raw) in [(64, 1.3, 3.3), (1024, 1.1, 1.7)] {
         let scenario = format!("peer to peer, {bytes} B");
-        goals.push(goal(&scenario, DELIVERIES, OURS, Some(NATS), Bound::AtLeast(1.0)));
-        for members in [100, 1000] {
-            let scenario = format!("fan-out 1 to {members}, {bytes} B");
-            goals.push(goal(&scenario, DELIVERIES, OURS, Some(BATCHED), Bound::AtLeast(0.9)));
-            goals.push(goal(&scenario, DELIVERIES, OURS, Some(NATS), Bound::AtLeast(1.8)));
+        goals.push(goal(&scenario, DELIVERIES, OURS, Some(NATS), Bound::AtLeast(nats)));
+        goals.push(goal(&scenario, DELIVERIES, OURS, Some(ZENOH), Bound::AtLeast(1.0)));
+        for acknowledged in [JETSTREAM, MOSQUITTO_QOS_1, RUMQTTD_QOS_1] {
+            goals.push(goal(&scenario, DELIVERIES, OURS, Some(acknowledged), Bound::AtLeast(25.0)));
         }
+        goals.push(goal(&scenario, ALL_NS, OURS, Some(RAW), Bound::AtMost(raw)));
+    }
+    for (members, bytes, raw) in [(100, 64, 1.7), (100, 1024, 1.4), (1000, 64, 1.5), (1000, 1024, 1.3)] {
+        let scenario = format!("fan-out 1 to {members}, {bytes} B");
+        goals.push(goal(&scenario, DELIVERIES, OURS, Some(BATCHED), Bound::AtLeast(0.9)));
+        goals.push(goal(&scenario, DELIVERIES, OURS, Some(NATS), Bound::AtLeast(1.8)));
+        goals.push(goal(&scenario, DELIVERIES, OURS, Some(ZENOH), Bound::AtLeast(1.0)));
+        goals.push(goal(&scenario, ALL_NS, OURS, Some(RAW), Bound::AtMost(raw)));
+    }
+    for bytes in [64, 1024] {
         let scenario = format!("round trip, {bytes} B");
+        goals.push(goal(&scenario, P50, OURS, Some(RAW), Bound::AtMost(1.1)));
         goals.push(goal(&scenario, P50, OURS, Some(NATS), Bound::AtMost(0.65)));
         goals.push(goal(&scenario, P99, OURS, Some(NATS), Bound::AtMost(0.65)));
     }
@@ -112,19 +155,35 @@ fn goals() -> Vec<Goal> {
     goals.push(goal(CLUSTER_ROUND_TRIP, P50, ACROSS_TWO, Some(NATS), Bound::AtMost(1.6)));
     goals.push(goal(CLUSTER_FAN_OUT, ALL_NS, OVER_THREE, Some(OURS), Bound::AtMost(1.15)));
     goals.push(goal(CLUSTER_LOGINS, LOGINS, OVER_THREE, Some(OURS), Bound::AtLeast(0.5)));
-    goals.push(goal(VENDOR_WIRE, EVENTS_PER_SECOND, RUST, Some(NODE), Bound::AtLeast(10.0)));
-    goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(8.0)));
+    goals.push(goal(LOGINS_PLAIN, LOGINS, OURS, Some(NATS), Bound::AtLeast(1.0)));
+    goals.push(goal(LOGINS_TLS, LOGINS, OURS_TLS, Some(NATS_TLS), Bound::AtLeast(1.0)));
+    goals.push(goal(STORED_MESSAGES, STORED, OURS, Some(JETSTREAM_SYNCED), Bound::AtLeast(2.0)));
+    goals.push(goal(VENDOR_WIRE, EVENTS_PER_SECOND, RUST, Some(NODE), Bound::AtLeast(15.0)));
+    goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(4.0)));
     goals.push(goal(IDLE, USED, OURS, None, Bound::AtMost(12.0)));
     goals.push(goal(WAKE_UPS, FUTEX, OURS, None, Bound::AtMost(0.1)));
-    for (scenario, what, small, large, bound) in
-        [(CHANNEL_GROWS, "members", 100, 10_000, 1.3), (SERVER_GROWS, "users", 10, 10_000, 1.2)]
-    {
-        let (small, large) = (grown(OURS, small, what), grown(OURS, large, what));
-        goals.push(goal(scenario, SERVER_NS, &large, Some(&small), Bound::AtMost(bound)));
-    }
+    let from = |candidate| grown(candidate, 100, "members");
+    let to = |candidate| grown(candidate, 10_000, "members");
+    let against = Against::Growth { small: from(OURS), theirs: [from(RAW), to(RAW)] };
+    goals.push(Goal {
+        scenario: CHANNEL_GROWS.into(),
+        metric: ALL_NS,
+        ours: to(OURS),
+        against,
+        bound: Bound::AtMost(1.1),
+    });
+    let (small, large) = (grown(OURS, 10, "users"), grown(OURS, 10_000, "users"));
+    goals.push(goal(SERVER_GROWS, SERVER_NS, &large, Some(&small), Bound::AtMost(1.2)));
     for codec::Goal { way, size, ours, theirs, at_most } in codec::goals() {
         goals.push(goal(&name(way, size), NS, ours, Some(theirs), Bound::AtMost(at_most)));
     }
+    for size in [Size::Ascii(4096), Size::Ascii(32_768)] {
+        for (way, bound) in [(Way::Encode, 0.9), (Way::Decode, 1.0)] {
+            goals.push(goal(&name(way, size), PAYLOAD, NATIVE, Some(MEMCPY), Bound::AtLeast(bound)));
+        }
+    }
+    let chinese = name(Way::Decode, Size::Chinese(4096));
+    goals.push(goal(&chinese, PAYLOAD, NATIVE, Some(MEMCPY), Bound::AtLeast(0.3)));
     goals
 }
 
@@ -133,13 +192,36 @@ const IDLE_MEMORY: f64 = 1.03;
 
 #[cfg(test)]
 mod tests {
-    use super::{FRESH, IDLE, OURS, Report, against};
+    use super::{DELIVERIES, FRESH, IDLE, OURS, Report, against, goals, table};
+    use crate::scenario::scenarios;
 
     fn idle(kib: f64) -> Report {
         let mut report = Report::default();
         report.add(IDLE, OURS, 0, FRESH, kib);
         report.add(IDLE, "raw TCP relay", 0, FRESH, kib);
         report
+    }
+
+    #[test]
+    fn a_goal_whose_rival_is_missing_is_not_measured() {
+        let mut report = Report::default();
+        report.add("peer to peer, 64 B", OURS, 0, DELIVERIES, 26.0);
+        report.add("peer to peer, 64 B", "JetStream 2.15.1", 0, DELIVERIES, 1.0);
+        report.add("peer to peer, 64 B", "raw TCP relay", 0, DELIVERIES, 1.0);
+        let table = table(&report, &["peer to peer, 64 B"]);
+        let row = |against: &str| table.lines().find(|line| line.contains(against)).unwrap().to_owned();
+        assert!(row("JetStream").ends_with("| JetStream 2.15.1 | ≥ 25 | 26.0 (26.0..26.0) | met |"), "{table}");
+        assert!(row("| NATS").ends_with("| NATS | ≥ 1.3 | – | not measured |"), "{table}");
+        assert!(row("raw TCP relay").ends_with("| ≤ 3.3 | – | not measured |"), "{table}");
+        assert!(!table.contains("fan-out"), "a scenario that nobody asked for: {table}");
+    }
+
+    #[test]
+    fn every_goal_has_a_scenario() {
+        let scenarios: Vec<String> = scenarios().into_iter().map(|scenario| scenario.name).collect();
+        for goal in goals() {
+            assert!(scenarios.contains(&goal.scenario), "{}", goal.scenario);
+        }
     }
 
     #[test]

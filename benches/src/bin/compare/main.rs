@@ -15,11 +15,14 @@ mod candidate;
 mod checkout;
 mod codec;
 mod goals;
+mod jetstream;
 mod machine;
+mod mqtt;
 mod nats;
 mod ours;
 mod pairs;
 mod plot;
+mod presence;
 mod process;
 mod raw;
 mod redis_pubsub;
@@ -28,7 +31,12 @@ mod report;
 mod rival;
 mod run;
 mod scenario;
+mod side;
+mod slow;
+mod stored;
+mod storm;
 mod summary;
+mod tls;
 mod vendor;
 mod wakeups;
 mod websocket;
@@ -72,14 +80,14 @@ enum Role {
     Serve {
         kind: relay::Kind,
         #[command(flatten)]
-        node: relay::Node,
+        settings: relay::Settings,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    if let Some(Role::Serve { kind, node }) = args.role {
-        return relay::serve(kind, &node);
+    if let Some(Role::Serve { kind, settings }) = args.role {
+        return relay::serve(kind, &settings);
     }
     let mut out = std::io::stdout();
     let mut scenarios = scenario::scenarios();
@@ -128,7 +136,8 @@ fn main() -> anyhow::Result<()> {
             report.write(file)?;
         }
     }
-    writeln!(out, "\n{}", goals::table(&report))?;
+    let asked: Vec<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    writeln!(out, "\n{}", goals::table(&report, &asked))?;
     if let Some(folder) = &args.plots {
         plot::write(&report, folder)?;
     }

@@ -5,20 +5,26 @@ use bytes::Bytes;
 use rtm_client::{Channel, RtmMessage, Wire};
 use rtm_load::{Latency, Target, User, Window};
 
-use crate::rival::Rival;
+use crate::{rival::Rival, tls};
 
-pub(crate) struct Ours;
+/// With TLS or without.
+pub(crate) struct Ours<const TLS: bool>;
 
 pub(crate) struct Connection {
     user: User,
     channel: Option<Channel>,
 }
 
-impl Rival for Ours {
+impl<const TLS: bool> Rival for Ours<TLS> {
     type Connection = Connection;
 
     async fn connect(port: u16, user: &str, room: Option<&str>) -> anyhow::Result<Connection> {
-        let user = target(port, Wire::Native).log_in(user).await?;
+        let user = if TLS {
+            let target = Target::new(format!("https://127.0.0.1:{port}"), APP_ID, Wire::Native);
+            target.log_in_with(target.client().tls_config(tls::client()?), user).await?
+        } else {
+            target(port, Wire::Native).log_in(user).await?
+        };
         let channel = room.map(|room| user.client.channel(room)).transpose()?;
         if let Some(channel) = &channel {
             channel.join().await?;

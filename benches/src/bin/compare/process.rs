@@ -21,8 +21,9 @@ pub(crate) struct Server {
     _folder: Option<TempDir>,
 }
 
+/// Ended when dropped.
 #[derive(Debug)]
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 /// CPU time. Of a process its threads that have ended count as well.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,11 +41,30 @@ impl Server {
         Ok(Self { processes: vec![process], ports: vec![port], _folder: None })
     }
 
+    /// Starts our server with a folder of its own, of which `args` makes how it is set up.
+    pub(crate) fn ours(args: impl Fn(&Path) -> anyhow::Result<Vec<String>>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let args = args(folder.path())?;
+        let args: Vec<&str> = std::iter::once("rtm").chain(args.iter().map(String::as_str)).collect();
+        let (process, port) = Process::own(&args)?;
+        Ok(Self { processes: vec![process], ports: vec![port], _folder: Some(folder) })
+    }
+
     /// Starts another program, which is given the port to listen at.
     pub(crate) fn other(program: &Path, args: impl Fn(u16) -> Vec<String>) -> anyhow::Result<Self> {
         let port = free_port()?;
         let process = Process::other(program, &args(port), port)?;
         Ok(Self { processes: vec![process], ports: vec![port], _folder: None })
+    }
+
+    /// Starts another program with a folder of its own, for which `args` also writes the configuration.
+    pub(crate) fn configured(
+        program: &Path,
+        args: impl Fn(u16, &Path) -> anyhow::Result<Vec<String>>,
+    ) -> anyhow::Result<Self> {
+        let (port, folder) = (free_port()?, tempfile::tempdir()?);
+        let process = Process::other(program, &args(port, folder.path())?, port)?;
+        Ok(Self { processes: vec![process], ports: vec![port], _folder: Some(folder) })
     }
 
     /// Starts so many servers of NATS that are a cluster. Clients connect to each in turn.
@@ -224,7 +244,12 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
 
 /// The version that a program says it is, called with `--version`.
 pub(crate) fn version(program: &Path) -> Option<String> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
+    version_said(program, &["--version"])
+}
+
+/// The version that a program says it is, called with these arguments.
+pub(crate) fn version_said(program: &Path, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
     version_in(&String::from_utf8_lossy(&output.stdout))
 }
 

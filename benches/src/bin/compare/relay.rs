@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io::Write as _,
+    path::PathBuf,
     sync::{Arc, RwLock},
 };
 
@@ -15,7 +16,9 @@ use async_tungstenite::{
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use clap::ValueEnum;
 use futures::{SinkExt as _, StreamExt as _};
-use rtm_server::{AppId, CallLimits, ClusterConfig, NodeName, ProjectConfig, ServerBuilder, ServerConfig};
+use rtm_server::{
+    AppId, CallLimits, ClusterConfig, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig, TlsFiles,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
@@ -32,9 +35,36 @@ pub(crate) enum Kind {
     Raw,
 }
 
+/// How a server of ours is set up.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Settings {
+    #[command(flatten)]
+    node: Node,
+    /// Speaks TLS with this certificate.
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Keeps what is stored in this folder.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+}
+
+impl Settings {
+    fn config(&self) -> anyhow::Result<ServerConfig> {
+        let mut config = self.node.config()?;
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            config.tls = Some(TlsConfig::new(vec![TlsFiles::new(certificate, key)]));
+        }
+        config.data_dir.clone_from(&self.data_dir);
+        Ok(config)
+    }
+}
+
 /// The node of a cluster that a server of ours is to be.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Node {
+struct Node {
     /// The port of its server of NATS.
     #[arg(long, requires = "node")]
     nats: Option<u16>,
@@ -56,13 +86,13 @@ impl Node {
 }
 
 /// Runs a server until it is killed. It first prints its port. The runtime is the one that `rtm serve` has.
-pub(crate) fn serve(kind: Kind, node: &Node) -> anyhow::Result<()> {
+pub(crate) fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         if let Kind::Rtm = kind {
             let app_id: AppId = ours::APP_ID.parse()?;
             let mut project = ProjectConfig::new(app_id);
             project.limits = CallLimits::unlimited();
-            let server = ServerBuilder::from(node.config()?).project(project).bind("127.0.0.1:0").await?;
+            let server = ServerBuilder::from(settings.config()?).project(project).bind("127.0.0.1:0").await?;
             announce(server.local_addr().port())?;
             return std::future::pending().await;
         }

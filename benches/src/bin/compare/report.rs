@@ -76,7 +76,7 @@ impl Report {
 
     /// The candidate of this name, or the first whose name is this and a version.
     pub(crate) fn candidate(&self, scenario: &str, name: &str) -> Option<&str> {
-        let is_version = |rest: &str| rest.is_empty() || rest.starts_with(' ');
+        let is_version = |rest: &str| rest.is_empty() || rest.strip_prefix(' ').is_some_and(is_version);
         self.candidates(scenario).into_iter().find(|candidate| candidate.strip_prefix(name).is_some_and(is_version))
     }
 
@@ -96,6 +96,22 @@ impl Report {
             let (_, base) = self.values(scenario, other, metric).find(|&(other, _)| other == round)?;
             Some(value / base)
         }))
+    }
+
+    /// `large / small` of `ours`, divided by that of `theirs`, in each round in which all four were measured.
+    pub(crate) fn growth(
+        &self,
+        scenario: &str,
+        metric: &str,
+        ours: &[String; 2],
+        theirs: &[String; 2],
+    ) -> Option<Summary> {
+        let growth = |[small, large]: &[String; 2], round: usize| {
+            let value = |candidate: &str| self.values(scenario, candidate, metric).find(|&(other, _)| other == round);
+            Some(value(large)?.1 / value(small)?.1)
+        };
+        let rounds = self.values(scenario, &ours[0], metric).map(|(round, _)| round);
+        Summary::new(rounds.filter_map(|round| Some(growth(ours, round)? / growth(theirs, round)?)))
     }
 
     /// The values of a metric with their rounds.
@@ -132,6 +148,10 @@ impl Report {
         }
         table
     }
+}
+
+fn is_version(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit()) || text.starts_with("of unknown version")
 }
 
 fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -194,9 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn growth_is_held_against_the_growth_of_another_in_the_same_round() {
+        let (ours, theirs) = (["RTM, 1", "RTM, 9"].map(String::from), ["raw, 1", "raw, 9"].map(String::from));
+        let mut report = Report::default();
+        for (candidate, values) in [("RTM, 1", [2.0, 4.0]), ("RTM, 9", [6.0, 8.0]), ("raw, 1", [1.0, 1.0])] {
+            for (round, value) in values.into_iter().enumerate() {
+                report.add("grows", candidate, round, "ns", value);
+            }
+        }
+        assert_eq!(report.growth("grows", "ns", &ours, &theirs), None);
+        report.add("grows", "raw, 9", 0, "ns", 2.0);
+        assert_eq!(report.growth("grows", "ns", &ours, &theirs).unwrap().median, 1.5);
+    }
+
+    #[test]
     fn a_candidate_is_found_by_its_name_without_its_version() {
         let mut report = Report::default();
-        for candidate in ["NATS 2.15.1", "NATS 2.9.10", "native, shared", "native"] {
+        for candidate in ["NATS over TLS 2.15.1", "NATS 2.15.1", "NATS 2.9.10", "native, shared", "native"] {
             report.add("peer", candidate, 0, "p50 µs", 1.0);
         }
         assert_eq!(report.candidate("peer", "NATS"), Some("NATS 2.15.1"));

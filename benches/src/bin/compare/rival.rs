@@ -27,6 +27,11 @@ pub(crate) trait Rival: 'static {
     /// Connects a user, who receives what is sent to its name, or else to the room.
     async fn connect(port: u16, user: &str, room: Option<&str>) -> anyhow::Result<Self::Connection>;
 
+    /// Connects a user who need not receive anything yet.
+    async fn log_in(port: u16, user: &str) -> anyhow::Result<Self::Connection> {
+        Self::connect(port, user, None).await
+    }
+
     /// Sends copies of a message to a user or a room, and flushes.
     async fn send(connection: &mut Self::Connection, to: &str, message: &Bytes, copies: u64) -> anyhow::Result<()>;
 
@@ -105,8 +110,29 @@ pub(crate) struct Throughput {
     /// All in nanoseconds per delivery.
     pub(crate) server: f64,
     pub(crate) server_user: f64,
-    pub(crate) publisher: f64,
-    pub(crate) receiver: f64,
+    pub(crate) clients: Clients,
+}
+
+/// What publisher and receivers cost, in nanoseconds per delivery.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Clients {
+    Apart {
+        publisher: f64,
+        receiver: f64,
+    },
+    /// They share threads.
+    Together(f64),
+}
+
+impl Throughput {
+    /// All processes, in nanoseconds per delivery.
+    pub(crate) fn all(&self) -> f64 {
+        self.server
+            + match self.clients {
+                Clients::Apart { publisher, receiver } => publisher + receiver,
+                Clients::Together(clients) => clients,
+            }
+    }
 }
 
 /// Measures a load: publisher and receivers on a thread each, the server in its process. A tenth of the messages goes
@@ -154,8 +180,10 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
         per_second: deliveries / took.as_secs_f64(),
         server: cpu(|cpu| cpu.total),
         server_user: cpu(|cpu| cpu.user),
-        publisher: (after.1 - before.1) / deliveries,
-        receiver: (after.2 - before.2) / deliveries,
+        clients: Clients::Apart {
+            publisher: (after.1 - before.1) / deliveries,
+            receiver: (after.2 - before.2) / deliveries,
+        },
     })
 }
 
@@ -220,7 +248,7 @@ pub(crate) fn logins<R: Rival>(server: &Server, users: usize, at_once: usize) ->
     runtime()?.block_on(async {
         let start = Instant::now();
         let connect =
-            |number: usize| async move { R::connect(server.user_port(number), &format!("user-{number}"), None).await };
+            |number: usize| async move { R::log_in(server.user_port(number), &format!("user-{number}")).await };
         let users: Vec<_> =
             futures::stream::iter(0..users).map(connect).buffer_unordered(at_once).try_collect().await?;
         Ok(users.len() as f64 / start.elapsed().as_secs_f64())
@@ -270,11 +298,11 @@ fn receive_all<R: Rival>(
 }
 
 /// How many messages a batching client sends with one flush.
-const BATCH: u64 = 64;
-const WARM_UP_ROUNDS: u64 = 200;
+pub(crate) const BATCH: u64 = 64;
+pub(crate) const WARM_UP_ROUNDS: u64 = 200;
 /// A load that takes longer than this has hung.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a server may take to give back what it does not need.
 const SETTLE: Duration = Duration::from_secs(1);
 const RECEIVER: &str = "receiver";
-const ROOM: &str = "room";
+pub(crate) const ROOM: &str = "room";

@@ -10,14 +10,14 @@ use crate::{
     candidate::{
         Candidate,
         System::{
-            self, AcrossTwo, AcrossTwoAndNats, Batched, Naive, Nats, NatsAcrossTwo, OnOneOfThree, Ours, OverThree, Raw,
-            Redis,
+            self, AcrossTwo, AcrossTwoAndNats, Batched, JetStream, Mosquitto, Naive, Nats, NatsAcrossTwo, NatsTls,
+            OnOneOfThree, Ours, OursTls, OverThree, Raw, Redis, Rumqttd, SocketIo, Zenoh,
         },
     },
-    codec, ours,
-    rival::{Load, Throughput, runtime},
+    codec, ours, presence,
+    rival::{Clients, Load, Throughput, runtime},
     run::{Recorder, Run},
-    vendor, wakeups,
+    slow, stored, storm, vendor, wakeups,
 };
 
 /// Something to compare.
@@ -29,8 +29,13 @@ pub(crate) struct Scenario {
 enum Kind {
     Messages { bytes: usize, members: usize, window: u64, deliveries: u64, between: &'static [System] },
     RoundTrip { bytes: usize, between: &'static [System] },
-    Logins,
+    Logins { users: usize, between: &'static [System] },
+    Stored,
+    Presence,
+    SlowReader,
     VendorWire,
+    VendorSends,
+    Storm,
     Idle,
     GrowingChannel,
     GrowingServer,
@@ -43,7 +48,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let scenario = |name: String, kind| Scenario { name, kind };
     let mut all = Vec::new();
     for bytes in [64, 1024] {
-        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000, between: ALL };
+        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000, between: PEERS };
         all.push(scenario(format!("peer to peer, {bytes} B"), kind));
     }
     for (members, window) in [(100, 64), (1000, 16)] {
@@ -63,8 +68,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let kind =
         Kind::Messages { bytes: 64, members: 1000, window: 16, deliveries: 1_000_000, between: &[Ours, OverThree] };
     all.push(scenario(CLUSTER_FAN_OUT.into(), kind));
-    all.push(scenario(CLUSTER_LOGINS.into(), Kind::Logins));
+    all.push(scenario(CLUSTER_LOGINS.into(), Kind::Logins { users: 5000, between: &[Ours, OverThree] }));
+    all.push(scenario(LOGINS_PLAIN.into(), Kind::Logins { users: 5000, between: &[Ours, Nats] }));
+    all.push(scenario(LOGINS_TLS.into(), Kind::Logins { users: 2000, between: &[OursTls, NatsTls] }));
+    for bytes in [64, 1024] {
+        let between = &[OursTls, NatsTls];
+        let kind = Kind::Messages { bytes, members: 0, window: 1024, deliveries: 1_000_000, between };
+        all.push(scenario(format!("peer to peer over TLS, {bytes} B"), kind));
+    }
+    all.push(scenario(STORED_MESSAGES.into(), Kind::Stored));
+    all.push(scenario("presence, 10,000 users and 20 who watch".into(), Kind::Presence));
+    all.push(scenario("one slow reader among 1000, 1024 B".into(), Kind::SlowReader));
     all.push(scenario(VENDOR_WIRE.into(), Kind::VendorWire));
+    all.push(scenario("messages on the vendor's wire".into(), Kind::VendorSends));
+    all.push(scenario("10,000 connections lost at once".into(), Kind::Storm));
     all.push(scenario(IDLE.into(), Kind::Idle));
     all.push(scenario(CHANNEL_GROWS.into(), Kind::GrowingChannel));
     all.push(scenario(SERVER_GROWS.into(), Kind::GrowingServer));
@@ -87,8 +104,12 @@ impl Scenario {
             Kind::Messages { bytes, members, window, deliveries, between } => those(between)
                 .into_iter()
                 .map(|candidate| {
-                    // One that flushes each message needs fewer of them to take as long.
-                    let share = if candidate.system == Naive { 5 } else { 1 };
+                    // One that flushes or acknowledges each message needs fewer of them to take as long.
+                    let share = match candidate.system {
+                        Naive => 5,
+                        JetStream | Mosquitto | Rumqttd | SocketIo => 25,
+                        _ => 1,
+                    };
                     let messages = deliveries / share / members.max(1) as u64;
                     load(candidate.name.clone(), candidate, Load { bytes, members, window, messages })
                 })
@@ -104,16 +125,24 @@ impl Scenario {
                     })
                 })
                 .collect(),
-            Kind::Logins => those(&[Ours, OverThree])
+            Kind::Logins { users, between } => those(between)
                 .into_iter()
                 .map(|candidate| {
                     Run::new(candidate.name.clone(), move |recorder| {
-                        recorder.add(LOGINS, (candidate.logins)(&candidate.start()?, USERS, LOGINS_AT_ONCE)?);
+                        let server = candidate.start()?;
+                        let before = server.cpu()?.total;
+                        recorder.add(LOGINS, (candidate.logins)(&server, users, LOGINS_AT_ONCE)?);
+                        recorder.add("server µs/login", (server.cpu()?.total - before) / users as f64 / 1000.0);
                         Ok(())
                     })
                 })
                 .collect(),
-            Kind::VendorWire => vendor::runs(&those(&[Ours])),
+            Kind::Stored => stored::runs(&those(&[Ours, JetStream])),
+            Kind::Presence => presence::runs(those(&[Ours])),
+            Kind::SlowReader => slow::runs(those(&[Ours, Nats, Raw])),
+            Kind::VendorWire => vendor::consumers(&those(&[Ours])),
+            Kind::VendorSends => vendor::senders(&those(&[Ours])),
+            Kind::Storm => storm::runs(those(&[Ours])),
             Kind::Idle => those(&[Ours, Nats, Batched, Raw])
                 .into_iter()
                 .map(|candidate| {
@@ -156,21 +185,23 @@ pub(crate) fn grown(candidate: &str, count: usize, what: &str) -> String {
 }
 
 /// The run of a candidate under a load.
-fn load(name: String, candidate: Candidate, load: Load) -> Run {
+pub(crate) fn load(name: String, candidate: Candidate, load: Load) -> Run {
     Run::new(name, move |recorder| {
         record(recorder, (candidate.throughput)(&candidate.start()?, load)?);
         Ok(())
     })
 }
 
-fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
-    let Throughput { per_second, server, server_user, publisher, receiver } = measured;
+pub(crate) fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
+    let Throughput { per_second, server, server_user, clients } = measured;
     recorder.add(DELIVERIES, per_second);
-    recorder.add(ALL_NS, server + publisher + receiver);
+    recorder.add(ALL_NS, measured.all());
     recorder.add(SERVER_NS, server);
     recorder.add("of it user ns", server_user);
-    recorder.add("publisher ns/delivery", publisher);
-    recorder.add("receiver ns/delivery", receiver);
+    if let Clients::Apart { publisher, receiver } = clients {
+        recorder.add("publisher ns/delivery", publisher);
+        recorder.add("receiver ns/delivery", receiver);
+    }
 }
 
 /// Messages between two users while others are logged in, whose signs of life the server answers meanwhile.
@@ -201,14 +232,19 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
 }
 
 /// What most scenarios compare.
-const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis];
-const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats];
+const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, Redis];
+/// Those of them with a way from one user to another that is acknowledged too.
+const PEERS: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, Redis, JetStream, Mosquitto, Rumqttd, SocketIo];
+const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, JetStream, Mosquitto, Rumqttd, SocketIo];
 
 pub(crate) const CLUSTER_LOCAL: &str = "cluster, users of one node, 64 B";
 pub(crate) const CLUSTER_PEERS: &str = "cluster, user to user across nodes, 64 B";
 pub(crate) const CLUSTER_ROUND_TRIP: &str = "cluster, round trip across nodes, 64 B";
 pub(crate) const CLUSTER_FAN_OUT: &str = "cluster, fan-out 1 to 1000 over nodes, 64 B";
 pub(crate) const CLUSTER_LOGINS: &str = "cluster, logins";
+pub(crate) const LOGINS_PLAIN: &str = "logins, plain";
+pub(crate) const LOGINS_TLS: &str = "logins, TLS";
+pub(crate) const STORED_MESSAGES: &str = "messages stored for absent users, 64 B";
 pub(crate) const VENDOR_WIRE: &str = "events on the vendor's wire";
 pub(crate) const IDLE: &str = "10,000 idle connections";
 pub(crate) const CHANNEL_GROWS: &str = "a channel that grows";
@@ -226,6 +262,5 @@ pub(crate) const FRESH: &str = "KiB each, fresh";
 pub(crate) const USED: &str = "KiB each, after 8 KiB";
 
 const ROUND_TRIPS: u64 = 10_000;
-const USERS: usize = 5_000;
 const LOGINS_AT_ONCE: usize = 64;
 const IDLE_CONNECTIONS: usize = 10_000;

@@ -1,4 +1,5 @@
-//! How fast events are consumed on the vendor's wire: by this project's client, and by the vendor's SDK under Node.
+//! How fast events are consumed and messages are sent on the vendor's wire: by this project's client, and by the vendor's SDK
+//! under Node.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -14,11 +15,12 @@ use rtm_client::{RtmMessage, Wire};
 use tokio::sync::oneshot;
 
 use crate::{
-    candidate::Candidate,
+    candidate::{Candidate, package_version},
     ours,
     process::{Server, installed, process_cpu, this_thread, thread_cpu, version},
     rival::runtime,
     run::{Recorder, Run},
+    side::Side,
 };
 
 /// The vendor's SDK and what runs it.
@@ -28,8 +30,8 @@ pub(crate) struct Sdk {
     folder: PathBuf,
 }
 
-/// The runs; without Node or the SDK ours alone.
-pub(crate) fn runs(candidates: &[Candidate]) -> Vec<Run> {
+/// The runs that consume; without Node or the SDK ours alone.
+pub(crate) fn consumers(candidates: &[Candidate]) -> Vec<Run> {
     let mut runs = Vec::new();
     for candidate in candidates {
         let server = candidate.clone();
@@ -37,6 +39,20 @@ pub(crate) fn runs(candidates: &[Candidate]) -> Vec<Run> {
         if let Some(sdk) = Sdk::installed() {
             let server = candidate.clone();
             runs.push(Run::new(sdk.name(), move |recorder| consume_in_node(&sdk, &server.start()?, recorder)));
+        }
+    }
+    runs
+}
+
+/// The runs that send; without Node or the SDK ours alone.
+pub(crate) fn senders(candidates: &[Candidate]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for candidate in candidates {
+        let server = candidate.clone();
+        runs.push(Run::new(RUST, move |recorder| send_to_receiver(&server.start()?, None, recorder)));
+        if let Some(sdk) = Sdk::installed() {
+            let server = candidate.clone();
+            runs.push(Run::new(sdk.name(), move |recorder| send_to_receiver(&server.start()?, Some(&sdk), recorder)));
         }
     }
     runs
@@ -53,9 +69,7 @@ impl Sdk {
     /// With both versions.
     fn name(&self) -> String {
         let unknown = || "of unknown version".to_owned();
-        let package = std::fs::read(self.folder.join(SDK_PACKAGE)).ok();
-        let package = package.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
-        let sdk = package.and_then(|package| Some(package["version"].as_str()?.to_owned())).unwrap_or_else(unknown);
+        let sdk = package_version(&self.folder.join(SDK_PACKAGE)).unwrap_or_else(unknown);
         format!("{NODE} {sdk} on Node {}", version(&self.node).unwrap_or_else(unknown))
     }
 }
@@ -104,6 +118,61 @@ fn consume_in_node(sdk: &Sdk, server: &Server, recorder: &mut Recorder<'_>) -> a
     measured
 }
 
+/// Sends with this client, or with the SDK, to a receiver on the native wire that has time to spare.
+fn send_to_receiver(server: &Server, sdk: Option<&Sdk>, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
+    let port = server.port();
+    let messages = if sdk.is_some() { EVENTS / 10 } else { EVENTS };
+    let (ready, wait_ready) = mpsc::channel();
+    let (over, wait_over) = oneshot::channel::<()>();
+    let receiving = thread::spawn(move || {
+        runtime()?.block_on(async {
+            let mut user = ours::target(port, Wire::Native).log_in(RECEIVER).await?;
+            ready.send(())?;
+            rtm_load::receive(&mut user.events, WARM_UP + messages, |_| {}).await?;
+            let _ = wait_over.await;
+            anyhow::Ok(())
+        })
+    });
+    if wait_ready.recv().is_err() {
+        receiving.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))??;
+        anyhow::bail!("the receiver ended early");
+    }
+    let (took, cpu) = match sdk {
+        Some(sdk) => send_in_node(sdk, port, messages)?,
+        None => send_here(port, messages)?,
+    };
+    drop(over);
+    receiving.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))??;
+    recorder.add(SENT_PER_SECOND, messages as f64 / took);
+    recorder.add("sender ns/message", cpu / messages as f64);
+    Ok(())
+}
+
+/// Seconds and nanoseconds of CPU.
+fn send_here(port: u16, messages: u64) -> anyhow::Result<(f64, f64)> {
+    let thread = this_thread()?;
+    runtime()?.block_on(async {
+        let sender = ours::target(port, Wire::Vendor).log_in(SENDER).await?.client;
+        let message = RtmMessage::text("x".repeat(64));
+        rtm_load::send_to_peer(&sender, RECEIVER, &message, WARM_UP, WINDOW, None, || {}).await?;
+        let (cpu, start) = (thread_cpu(&thread)?, Instant::now());
+        rtm_load::send_to_peer(&sender, RECEIVER, &message, messages, WINDOW, None, || {}).await?;
+        Ok((start.elapsed().as_secs_f64(), thread_cpu(&thread)? - cpu))
+    })
+}
+
+fn send_in_node(sdk: &Sdk, port: u16, messages: u64) -> anyhow::Result<(f64, f64)> {
+    let (gateway, window) = (format!("127.0.0.1:{port}"), WINDOW.to_string());
+    let mut command = Command::new(&sdk.node);
+    command.arg(sdk.folder.join("produce.mjs")).args([&gateway, ours::APP_ID, SENDER, RECEIVER, &window]);
+    let mut sender = Side::start(&mut command)?;
+    sender.ask("send", WARM_UP)?;
+    let cpu = sender.cpu()?;
+    let took = sender.ask("send", messages)?;
+    let [took] = took[..] else { anyhow::bail!("not one time: {took:?}") };
+    Ok((took as f64 / 1e9, sender.cpu()? - cpu))
+}
+
 /// Sends events that the consumer confirms. The sender speaks the native wire and has time to spare.
 fn publish(
     server: &Server,
@@ -127,8 +196,11 @@ fn publish(
 pub(crate) const RUST: &str = "Rust client";
 pub(crate) const NODE: &str = "vendor SDK";
 pub(crate) const EVENTS_PER_SECOND: &str = "events/s";
+pub(crate) const SENT_PER_SECOND: &str = "messages/s";
 const SDK_PACKAGE: &str = "node_modules/ar-rtm-sdk/package.json";
 const CONSUMER: &str = "consumer";
+const SENDER: &str = "sender";
+const RECEIVER: &str = "receiver";
 const EVENTS: u64 = 200_000;
 /// Node compiles what it runs often.
 const WARM_UP: u64 = 5000;
