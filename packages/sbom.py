@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What `rtm` is made of, as a CycloneDX document on standard output: each crate of its build, as Cargo.lock has it, and the modules
-of the console.
+of the console. Or the copyright notices and licences of all that is linked into it, each text once.
 
     packages/sbom.py [--target TRIPLE] >rtm.cdx.json
+    packages/sbom.py [--target TRIPLE] --licences >third-party-licences.txt
 
 It needs Cargo and the crates. A crate that only the build runs has the scope "excluded": nothing of it is in the program. The same
 Cargo.lock gives the same document, but for the time of the build, which SOURCE_DATE_EPOCH may set.
@@ -17,6 +18,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import time
 import tomllib
 import urllib.parse
@@ -25,6 +27,8 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONSOLE = ROOT / "crates/rtm-server/console/vendor"
 PROGRAM = "rtm-cli"
+LINKED = "normal,no-proc-macro"
+NOTICE = re.compile(r"(un)?licen[cs]e|copying|notice|copyright", re.IGNORECASE)
 
 
 def cargo(*arguments):
@@ -50,7 +54,7 @@ def crates(target):
     """The components of Rust, and what each depends on."""
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
     hashes = {(one["name"], one["version"]): one.get("checksum") for one in lock["package"]}
-    linked = {crate for _, crate, _ in tree("normal,no-proc-macro", target)}
+    linked = {crate for _, crate, _ in tree(LINKED, target)}
     licences, needs, above = {}, {}, []
     for depth, crate, licence in tree("normal,build", target):
         del above[depth:]
@@ -96,8 +100,17 @@ def modules():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--target", help="the target that the program is built for; otherwise that of this machine")
-    target = parser.parse_args().target or re.search(r"^host: (.+)$", subprocess.run(
+    parser.add_argument("--licences", action="store_true", help="print notices and licences instead")
+    arguments = parser.parse_args()
+    target = arguments.target or re.search(r"^host: (.+)$", subprocess.run(
         ["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout, re.MULTILINE)[1]
+    if arguments.licences:
+        licences(target)
+    else:
+        document(target)
+
+
+def document(target):
     components, needs = crates(target)
     console = list(modules())
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
@@ -105,7 +118,7 @@ def main():
     needs[server] = sorted([*needs[server], *(one["bom-ref"] for one in console)])
     needs |= {one["bom-ref"]: [] for one in console}
     built = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
-    document = {
+    made_of = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json", "bomFormat": "CycloneDX", "specVersion": "1.6",
         "serialNumber": "", "version": 1,
         "metadata": {
@@ -121,8 +134,32 @@ def main():
         "dependencies": [{"ref": ref, "dependsOn": needs[ref]} for ref in sorted(needs)],
     }
     # Two documents have the same number if and only if they say the same.
-    document["serialNumber"] = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document)).urn
-    print(json.dumps(document, indent=1, ensure_ascii=False))
+    made_of["serialNumber"] = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(made_of)).urn
+    print(json.dumps(made_of, indent=1, ensure_ascii=False))
 
 
+
+def licences(target):
+    linked = {crate for _, crate, _ in tree(LINKED, target)}
+    texts, without = {}, []
+    for package in json.loads(cargo("metadata", "--quiet", "--locked", "--format-version", "1"))["packages"]:
+        name = f"{package['name']} {package['version']}"
+        if (package["name"], package["version"]) not in linked or package["source"] is None:
+            continue
+        folder = pathlib.Path(package["manifest_path"]).parent
+        found = [file for file in sorted(folder.rglob("*")) if NOTICE.match(file.name) and file.suffix in ("", ".md", ".txt")]
+        for file in filter(pathlib.Path.is_file, found):
+            texts.setdefault(file.read_text(errors="replace").strip(), set()).add(name)
+        if not found:
+            without.append(f"{name}: {package['license']}, {package['repository'] or 'no address'}")
+    for file in CONSOLE.glob("LICENSE.*"):
+        texts.setdefault(file.read_text().strip(), set()).add(file.suffix.removeprefix("."))
+    line = "=" * 78
+    for text, names in sorted((text, sorted(names)) for text, names in texts.items()):
+        print(f"{line}\n{', '.join(names)}\n{line}\n\n{text}\n")
+    if without:
+        print(f"{line}\nWithout such a file: what the crate says of itself\n{line}\n\n" + "\n".join(sorted(without)))
+
+
+sys.stdout.reconfigure(encoding="utf-8")
 main()
