@@ -16,10 +16,12 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -246,6 +248,179 @@ def certificate(file, key):
         check=True, stderr=subprocess.DEVNULL)
 
 
+SINGLE = """
+listen = "127.0.0.1:0"
+data_dir = "data"
+admin.listen = "127.0.0.1:0"
+tls = { certificate = "tls.crt", key = "tls.key" }
+[[project]]
+app_id = "%s"
+[[project.webhook]]
+name = "billing"
+url = "https://127.0.0.1:1/"
+allow_private = true
+secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+[[project.hook]]
+type = "filter_message"
+url = "https://127.0.0.1:1/"
+allow_private = true
+secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+on_error = "allow"
+"""
+
+# What Prometheus adds to what a server says, and the operator of Kubernetes.
+SCRAPED = {"job", "instance", "pod"}
+
+
+def metrics(nats):
+    tools = pathlib.Path(os.environ["PROMETHEUS"])
+    rules = PACKAGES / "prometheus/rtm.rules.yml"
+    for arguments in (["check", "config", PACKAGES / "prometheus/prometheus.yml"], ["test", "rules", rules.with_name("rtm.rules.test.yml")]):
+        run = subprocess.run([tools / "promtool", *arguments], capture_output=True, text=True)
+        check(run.returncode == 0, run.stdout + run.stderr)
+    import yaml
+
+    alerts = [rule for group in yaml.safe_load(rules.read_text())["groups"] for rule in group["rules"]]
+    names = [rule["alert"] for rule in alerts]
+    check(len(set(names)) == len(names), "two alerts have one name")
+    tested = rules.with_name("rtm.rules.test.yml").read_text()
+    check(all(f'alertname="{name}"}}\', value: 1' in tested for name in names), "an alert is not tested")
+    page = (ROOT / "docs/operations.md").read_text()
+    check(re.findall(r"^\| `(Rtm\w+)` \|", page, re.MULTILINE) == names, "docs/operations.md has other alerts, or in another order")
+    dashboard = json.loads((PACKAGES / "grafana/rtm.json").read_text())
+    panels = [(panel["title"], target) for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    queries = [(rule["alert"], rule["expr"], rule["annotations"]["summary"]) for rule in alerts]
+    queries += [(title, target["expr"], target["legendFormat"]) for title, target in panels]
+    queries = [(title, expr.replace("$__rate_interval", "1m").replace("$instance", ".*").replace("$app_id", ".*").replace("$job", "rtm"), text)
+               for title, expr, text in queries]
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        folder = pathlib.Path(folder)
+        admins = start_servers(folder, nats, running)
+        texts = [ask(f"http://{admin}/metrics").decode() for admin in admins]
+        for text in texts:
+            run = subprocess.run([tools / "promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+            check(run.returncode == 0 and not run.stdout + run.stderr, run.stdout + run.stderr)
+        known = samples("\n".join(texts))
+        for title, expr, text in queries:
+            look_up(title, expr, text, known)
+        evaluate(folder, tools, admins, queries, running)
+    print(f"{len(alerts)} alerts, {len(panels)} queries of panels, {len(known)} series by name")
+
+
+def start_servers(folder, nats, running):
+    """One server with all that has metrics, and one of a cluster. Gives where their admin listeners are."""
+    certificate(folder / "tls.crt", folder / "tls.key")
+    (folder / "one.toml").write_text(SINGLE % APP_ID)
+    start(running, folder, [nats, "-js", "-sd", folder / "nats", "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder])
+    ports = wait_for(lambda: next(folder.glob("*.ports"), None), "NATS does not start")
+    url = wait_for(lambda: ports.read_text() and json.loads(ports.read_text())["nats"][0], "NATS says no port")
+    one = start(running, folder, [RTM, "serve", "--config", "one.toml"], stdout=subprocess.PIPE, text=True)
+    node = start(running, folder, [RTM, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--project", APP_ID, "--cluster", url],
+                 stdout=subprocess.PIPE, text=True)
+    admins = []
+    for server in (one, node):
+        gateway = server.stdout.readline().strip().removeprefix("listening on ")
+        admins.append(server.stdout.readline().strip().removeprefix("admin on "))
+        tls = ["--ca", folder / "tls.crt"] if server is one else []
+        scheme = "https" if server is one else "http"
+        at = [f"--gateway={scheme}://localhost:{gateway.rsplit(':', 1)[1]}" if tls else f"--gateway={scheme}://{gateway}", f"--app-id={APP_ID}"]
+        subprocess.run([RTM, "send", *at, *tls, "--uid", "alice", "--to", "bob", "hello"], check=True, stdout=subprocess.DEVNULL)
+    return admins
+
+
+def start(running, folder, command, **more):
+    more = {"stdout": subprocess.DEVNULL, **more}
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **more)
+
+    def end():
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+    running.callback(end)
+    return process
+
+
+def wait_for(what, complaint, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, ValueError):
+            if found := what():
+                return found
+        time.sleep(0.2)
+    sys.exit(complaint)
+
+
+def ask(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read()
+
+
+def samples(text):
+    """Of each series' name the values of each of its labels."""
+    known = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, labels = re.match(r"(\w+)(?:\{(.*)\})? ", line).groups()
+            values = known.setdefault(name, {})
+            for label, value in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or ""):
+                values.setdefault(label, set()).add(value)
+    return known
+
+
+def look_up(title, expr, text, known):
+    """Whether what a query names is there: metrics, their labels, and those values of labels that the server lists."""
+    labels = {*SCRAPED}
+    for name, selector in re.findall(r"\b((?:rtm|process|up)(?:_\w+)?)\b(?!\")(?:\{([^}]*)\})?", expr):
+        if name == "up":
+            continue
+        check(name in known, f"{title}: no server says {name}")
+        labels |= known[name].keys()
+        for label, operator, value in re.findall(r'(\w+)\s*(=~|!=|!~|=)\s*"([^"]*)"', selector):
+            check(label in known[name].keys() | SCRAPED, f"{title}: {name} has no label {label}")
+            if label not in SCRAPED and value != ".*":
+                wrong = set(value.split("|")) - known[name][label]
+                check(not wrong, f"{title}: {name} has no {label} {', '.join(wrong)}")
+    for grouped in re.findall(r"\b(?:by|without|on|ignoring) \(([^)]*)\)", expr):
+        check({one.strip() for one in grouped.split(",")} <= labels, f"{title}: no metric there has all of {grouped}")
+    named = set(re.findall(r"\{\{(?: \$labels\.)?(\w+)", text))
+    check(named <= labels, f"{title}: {text} names a label that is not there")
+
+
+def evaluate(folder, tools, admins, queries, running):
+    """Prometheus itself, with these servers, these rules and the queries of the dashboard."""
+    config = (PACKAGES / "prometheus/prometheus.yml").read_text().replace("15s", "1s").replace('"rtm:8090"', json.dumps(admins)[1:-1])
+    (folder / "prometheus.yml").write_text(config)
+    shutil.copy(PACKAGES / "prometheus/rtm.rules.yml", folder)
+    port = free_port()
+    start(running, folder, [tools / "prometheus", f"--web.listen-address=127.0.0.1:{port}", "--log.level=error", "--config.file=prometheus.yml",
+                            "--storage.tsdb.path=prometheus"])
+    api = f"http://127.0.0.1:{port}/api/v1"
+
+    def query(expr):
+        return json.loads(ask(f"{api}/query?{urllib.parse.urlencode({'query': expr})}"))["data"]["result"]
+
+    def rules():
+        groups = json.loads(ask(f"{api}/rules"))["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    wait_for(lambda: len(query('count_over_time(up{job="rtm"}[1m]) > 3')) == len(admins), "Prometheus does not reach the servers")
+    wait_for(lambda: all(rule["health"] != "unknown" for rule in rules()), "Prometheus does not judge the rules")
+    for rule in rules():
+        check(rule["health"] == "ok", f"{rule['name']}: {rule.get('lastError')}")
+        # Nobody has received the webhook, whose endpoint is not there; that the server says so in its log, alerts nobody.
+        check(rule["state"] != "firing", f"{rule['name']} alerts, and all is well: {rule['alerts']}")
+    for title, expr, _ in queries:
+        query(expr)
+    empty = {title for title, expr, _ in queries[len(rules()):] if not query(expr)} - {"REST", "Log"}
+    check(not empty, f"these panels show nothing: {', '.join(sorted(empty))}")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 if __name__ == "__main__":
-    checks = {"sbom": sbom, "compose": compose, "helm": helm}
+    checks = {"sbom": sbom, "compose": compose, "helm": helm, "metrics": metrics}
     checks[sys.argv[1]](*sys.argv[2:])
