@@ -59,12 +59,14 @@ packages/sbom.py >"$work/sbom" && put 644 "$work/sbom" "$doc/rtm.cdx.json"
 packages/sbom.py --licences >"$work/licences" && put 644 "$work/licences" "$doc/third-party-licences.txt"
 gzip -9n "$root/$doc"/{changelog,changelog.Debian,third-party-licences.txt} "$root"/usr/share/man/man1/*
 
+mkdir -p "$root/DEBIAN" "$root/usr/share/lintian/overrides"
+put 644 "$here/lintian-overrides" usr/share/lintian/overrides/rtm
+
 # What dpkg-shlibdeps reads is a source package.
 mkdir -p "$work/source/debian"
 printf 'Source: rtm\n\nPackage: rtm\nArchitecture: any\n' >"$work/source/debian/control"
 libraries=$(cd "$work/source" && dpkg-shlibdeps -O --warnings=0 "$root/usr/bin/rtm" | sed -n 's/^shlibs:Depends=//p')
 
-mkdir "$root/DEBIAN"
 cat >"$root/DEBIAN/control" <<END
 Package: rtm
 Version: $debian_version
