@@ -221,6 +221,25 @@ fn a_check_finds_what_would_keep_a_server_from_starting() {
 }
 
 #[test]
+fn a_credentials_file_of_nats_is_read_however_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nats.creds");
+    let file = path.to_str().unwrap();
+    let credentials = "-----BEGIN NATS USER JWT-----\ne30.e30.e30\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\nSUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEQ\n\
+         ------END USER NKEY SEED------";
+    let variables = [("RTM_CLUSTER__NATS", "nats://127.0.0.1:4222"), ("RTM_CLUSTER__NATS_CREDENTIALS", file)];
+    for end in ["", "\n", "\r\n\n"] {
+        fs::write(&path, format!("{credentials}{end}")).unwrap();
+        let (code, _, stderr) = with(&variables, &["config", "check"]);
+        assert_eq!((code, &*stderr), (Some(0), ""), "{end:?}");
+    }
+    fs::write(&path, "-----BEGIN NATS USER JWT-----\n").unwrap();
+    let (code, _, stderr) = with(&variables, &["config", "check"]);
+    assert!(code == Some(1) && stderr.contains("cannot use") && stderr.contains("nats.creds"), "{stderr}");
+}
+
+#[test]
 fn a_variable_that_is_no_text_is_named() {
     let value = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/data/\xff");
     let output = command(&["config", "check"]).env("RTM_DATA_DIR", value).output().unwrap();

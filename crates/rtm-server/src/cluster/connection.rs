@@ -129,7 +129,8 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterE
         options = options.user_and_password(user.clone(), read(file)?);
     }
     if let Some(file) = &config.nats_credentials {
-        options = options.credentials(&read(file)?).map_err(|error| unusable(file, error))?;
+        // It wants the line break behind the last line.
+        options = options.credentials(&format!("{}\n", read(file)?)).map_err(|error| unusable(file, error))?;
     }
     if let Some(file) = &config.nats_nkey_file {
         options = options.nkey(read(file)?);
