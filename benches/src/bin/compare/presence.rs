@@ -46,7 +46,7 @@ fn watch(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
         let hear = futures::future::try_join_all(
             watchers.iter_mut().map(|watcher| changes(&mut watcher.events, 2 * USERS / WATCHERS)),
         );
-        let all = async { tokio::try_join!(leave_and_come, async { Ok(hear.await?) }) };
+        let all = async { tokio::try_join!(leave_and_come, async { anyhow::Ok(hear.await?) }) };
         tokio::time::timeout(PATIENCE, all).await.context("not done in time")??;
         let changes = (2 * USERS) as f64;
         recorder.add("changes seen/s", changes / start.elapsed().as_secs_f64());
