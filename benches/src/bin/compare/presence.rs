@@ -12,7 +12,7 @@ use crate::{
     ours,
     process::Server,
     rival::{PATIENCE, runtime},
-    run::{Recorder, Run},
+    run::{Recorder, Run, scaled},
 };
 
 /// The runs.
@@ -25,14 +25,14 @@ pub(crate) fn runs(candidates: Vec<Candidate>) -> Vec<Run> {
 
 fn watch(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let target = ours::target(server.port(), Wire::Native);
-        let users = target.log_in_many("user", USERS, AT_ONCE, || {}).await?;
+        let (target, count) = (ours::target(server.port(), Wire::Native), scaled(USERS) as usize);
+        let users = target.log_in_many("user", count, AT_ONCE, || {}).await?;
         let mut watchers = target.log_in_many("watcher", WATCHERS, AT_ONCE, || {}).await?;
         for (number, watcher) in watchers.iter_mut().enumerate() {
-            let watched = (number..USERS).step_by(WATCHERS).map(|user| format!("user-{user}"));
+            let watched = (number..count).step_by(WATCHERS).map(|user| format!("user-{user}"));
             watcher.client.subscribe_peers_online_status(watched).await?;
             // At first it hears of all of them.
-            changes(&mut watcher.events, USERS / WATCHERS).await?;
+            changes(&mut watcher.events, count / WATCHERS).await?;
         }
         let (before, start) = (server.cpu()?.total, Instant::now());
         let leave_and_come = futures::stream::iter(users.into_iter().enumerate())
@@ -44,11 +44,11 @@ fn watch(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<_>>();
         let hear = futures::future::try_join_all(
-            watchers.iter_mut().map(|watcher| changes(&mut watcher.events, 2 * USERS / WATCHERS)),
+            watchers.iter_mut().map(|watcher| changes(&mut watcher.events, 2 * count / WATCHERS)),
         );
-        let all = async { tokio::try_join!(leave_and_come, async { Ok(hear.await?) }) };
+        let all = async { tokio::try_join!(leave_and_come, async { anyhow::Ok(hear.await?) }) };
         tokio::time::timeout(PATIENCE, all).await.context("not done in time")??;
-        let changes = (2 * USERS) as f64;
+        let changes = (2 * count) as f64;
         recorder.add("changes seen/s", changes / start.elapsed().as_secs_f64());
         recorder.add("server µs/change", (server.cpu()?.total - before) / changes / 1000.0);
         Ok(())
@@ -68,7 +68,7 @@ async fn changes(events: &mut Events, count: usize) -> Result<(), LoadError> {
     Ok(())
 }
 
-const USERS: usize = 10_000;
+const USERS: u64 = 10_000;
 /// Each watches as many as a client may, so that together they watch all.
 const WATCHERS: usize = 20;
 const AT_ONCE: usize = 64;

@@ -282,6 +282,7 @@ mod tests {
             found("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64").as_deref(),
             Some("7.0.15")
         );
+        assert_eq!(found("mosquitto version 2.0.11\n").as_deref(), Some("2.0.11"));
         assert_eq!(found("v20.20.0").as_deref(), Some("20.20.0"));
         assert_eq!(found("usage: 3 arguments"), None);
     }

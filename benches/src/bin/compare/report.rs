@@ -76,7 +76,7 @@ impl Report {
 
     /// The candidate of this name, or the first whose name is this and a version.
     pub(crate) fn candidate(&self, scenario: &str, name: &str) -> Option<&str> {
-        let is_version = |rest: &str| rest.is_empty() || rest.strip_prefix(' ').is_some_and(is_version);
+        let is_version = |rest: &str| rest.is_empty() || rest.strip_prefix(' ').is_some_and(starts_with_version);
         self.candidates(scenario).into_iter().find(|candidate| candidate.strip_prefix(name).is_some_and(is_version))
     }
 
@@ -150,7 +150,7 @@ impl Report {
     }
 }
 
-fn is_version(text: &str) -> bool {
+fn starts_with_version(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit()) || text.starts_with("of unknown version")
 }
 

@@ -1,5 +1,7 @@
 //! One run: a candidate in a scenario, measured once, and where its figures go.
 
+use std::sync::OnceLock;
+
 use crate::report::Report;
 
 /// A candidate in a scenario.
@@ -20,6 +22,19 @@ pub(crate) struct Recorder<'a> {
 trait Measure: Fn(&mut Recorder<'_>) -> anyhow::Result<()> {}
 
 impl<F: Fn(&mut Recorder<'_>) -> anyhow::Result<()>> Measure for F {}
+
+/// How many there are in a run: as many as this, or a hundredth if all is only to be tried.
+pub(crate) fn scaled(count: u64) -> u64 {
+    if IS_TRIAL.get().copied().unwrap_or(false) { (count / 100).max(1) } else { count }
+}
+
+/// From now on all is only tried.
+pub(crate) fn only_try() {
+    // Once is enough.
+    let _ = IS_TRIAL.set(true);
+}
+
+static IS_TRIAL: OnceLock<bool> = OnceLock::new();
 
 impl Run {
     pub(crate) fn new(

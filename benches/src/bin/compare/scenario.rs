@@ -16,7 +16,7 @@ use crate::{
     },
     codec, ours, presence,
     rival::{Clients, Load, Throughput, runtime},
-    run::{Recorder, Run},
+    run::{Recorder, Run, scaled},
     slow, stored, storm, vendor, wakeups,
 };
 
@@ -110,7 +110,7 @@ impl Scenario {
                         JetStream | Mosquitto | Rumqttd | SocketIo => 25,
                         _ => 1,
                     };
-                    let messages = deliveries / share / members.max(1) as u64;
+                    let messages = scaled(deliveries / share / members.max(1) as u64);
                     load(candidate.name.clone(), candidate, Load { bytes, members, window, messages })
                 })
                 .collect(),
@@ -118,7 +118,7 @@ impl Scenario {
                 .into_iter()
                 .map(|candidate| {
                     Run::new(candidate.name.clone(), move |recorder| {
-                        let latency = (candidate.round_trips)(&candidate.start()?, bytes, ROUND_TRIPS)?;
+                        let latency = (candidate.round_trips)(&candidate.start()?, bytes, scaled(ROUND_TRIPS))?;
                         recorder.add(P50, latency.percentile(50.0).as_secs_f64() * 1e6);
                         recorder.add(P99, latency.percentile(99.0).as_secs_f64() * 1e6);
                         Ok(())
@@ -129,7 +129,7 @@ impl Scenario {
                 .into_iter()
                 .map(|candidate| {
                     Run::new(candidate.name.clone(), move |recorder| {
-                        let server = candidate.start()?;
+                        let (server, users) = (candidate.start()?, scaled(users as u64) as usize);
                         let before = server.cpu()?.total;
                         recorder.add(LOGINS, (candidate.logins)(&server, users, LOGINS_AT_ONCE)?);
                         recorder.add("server µs/login", (server.cpu()?.total - before) / users as f64 / 1000.0);
@@ -147,7 +147,8 @@ impl Scenario {
                 .into_iter()
                 .map(|candidate| {
                     Run::new(candidate.name.clone(), move |recorder| {
-                        let (fresh, used) = (candidate.idle)(&candidate.start()?, IDLE_CONNECTIONS, 8 * 1024)?;
+                        let connections = scaled(IDLE_CONNECTIONS) as usize;
+                        let (fresh, used) = (candidate.idle)(&candidate.start()?, connections, 8 * 1024)?;
                         recorder.add(FRESH, fresh / 1024.0);
                         recorder.add(USED, used / 1024.0);
                         Ok(())
@@ -158,7 +159,7 @@ impl Scenario {
                 .into_iter()
                 .flat_map(|candidate| {
                     [100, 1000, 10_000].map(|members| {
-                        let messages = 400_000 / members as u64;
+                        let messages = scaled(400_000 / members as u64);
                         let name = grown(&candidate.name, members, "members");
                         load(name, candidate.clone(), Load { bytes: 64, members, window: 16, messages })
                     })
@@ -223,7 +224,7 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
             }
         });
         if there.1.recv().is_ok() {
-            let load = Load { bytes: 64, members: 0, window: 1024, messages: 1_000_000 };
+            let load = Load { bytes: 64, members: 0, window: 1024, messages: scaled(1_000_000) };
             record(recorder, (candidate.throughput)(&server, load)?);
         }
         over.notify_one();
@@ -263,4 +264,4 @@ pub(crate) const USED: &str = "KiB each, after 8 KiB";
 
 const ROUND_TRIPS: u64 = 10_000;
 const LOGINS_AT_ONCE: usize = 64;
-const IDLE_CONNECTIONS: usize = 10_000;
+const IDLE_CONNECTIONS: u64 = 10_000;

@@ -138,3 +138,37 @@ fn round_trips(mut publisher: Side, receiver: Option<Side>, rounds: u64) -> anyh
 /// Where benches/setup.sh builds the program with the rivals that are crates of others.
 pub(crate) const RIVALS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/rivals/release/rivals");
 pub(crate) const SOCKET_IO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/socket-io");
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Side, round_trips};
+
+    fn shell(script: &str) -> anyhow::Result<Side> {
+        Side::start(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn a_program_says_how_long_each_message_took() {
+        let mut side = shell("echo ready; read line; echo 12; read line; echo 1 2 3").unwrap();
+        assert_eq!(side.ask("send", 5).unwrap(), [12]);
+        assert_eq!(side.ask("ping", 3).unwrap(), [1, 2, 3]);
+        assert!(side.cpu().unwrap() >= 0.0);
+    }
+
+    #[test]
+    fn round_trips_after_the_warm_up_count() {
+        let publisher = shell("echo ready; read line; echo 9000; read line; echo 100 100").unwrap();
+        let latency = round_trips(publisher, None, 2).unwrap();
+        assert_eq!((latency.count(), latency.max().as_nanos()), (2, 100));
+    }
+
+    #[test]
+    fn a_program_that_ends_or_says_something_else_is_an_error() {
+        assert!(shell("exit 1").is_err());
+        assert!(shell("echo Error: no module").is_err());
+        let mut side = shell("echo ready; read line").unwrap();
+        assert!(side.ask("send", 5).is_err());
+        let mut side = shell("echo ready; read line; echo failed").unwrap();
+        assert!(side.ask("send", 5).is_err());
+    }
+}

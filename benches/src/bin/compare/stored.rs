@@ -1,6 +1,6 @@
 //! Messages stored for users who are away, as fast as they are confirmed, and what a login then reads of them.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, pin::pin, time::Instant};
 
 use anyhow::Context as _;
 use async_nats::jetstream::{
@@ -19,7 +19,7 @@ use crate::{
     ours,
     process::Server,
     rival::{payload, runtime},
-    run::{Recorder, Run},
+    run::{Recorder, Run, scaled},
 };
 
 /// Ours, and JetStream with a file: once as it says that it writes each message to the disk, and once as it comes.
@@ -34,7 +34,7 @@ pub(crate) fn runs(candidates: &[Candidate]) -> Vec<Run> {
             (System::JetStream, Some(program)) => {
                 let version = candidate.name.strip_prefix(JETSTREAM).unwrap_or_default();
                 for (name, sync, users) in
-                    [(JETSTREAM_SYNCED, "sync_interval: always", USERS_SYNCED), (JETSTREAM_CACHED, "", USERS)]
+                    [(JETSTREAM_SYNCED, "sync_interval: always", USERS_SYNCED), (JETSTREAM_CACHED, "", users())]
                 {
                     let program = program.clone();
                     runs.push(Run::new(format!("{name}{version}"), move |recorder| {
@@ -60,19 +60,20 @@ fn ours_stores(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<(
         let sender = target.log_in("sender").await?.client;
         let message = RtmMessage::text("x".repeat(BYTES));
         let (before, start) = (server.cpu()?.total, Instant::now());
-        let stored = futures::stream::iter(0..USERS * EACH)
-            .map(|number| {
-                let options = SendMessageOptions::new().enable_offline_messaging(true);
-                sender.send_message_to_peer_with(user(number % USERS), message.clone(), options)
-            })
-            .buffered(WINDOW)
-            .try_for_each(async |outcome| {
-                // A user who is there would take it without the disk.
-                assert_eq!(outcome, SendOutcome::Stored);
-                Ok(())
-            });
-        stored.await?;
-        record(recorder, server, USERS, before, start)?;
+        let users = users();
+        let mut stored = pin!(
+            futures::stream::iter(0..users * EACH)
+                .map(|number| {
+                    let options = SendMessageOptions::new().enable_offline_messaging(true);
+                    sender.send_message_to_peer_with(user(number % users), message.clone(), options)
+                })
+                .buffered(WINDOW)
+        );
+        while let Some(outcome) = stored.next().await {
+            let outcome = outcome?;
+            anyhow::ensure!(outcome == SendOutcome::Stored, "a message was {outcome}");
+        }
+        record(recorder, server, users, before, start)?;
         let mut latency = Latency::new();
         for number in 0..READERS {
             let start = Instant::now();
@@ -147,6 +148,10 @@ fn record(
     Ok(())
 }
 
+fn users() -> usize {
+    (scaled(USERS) as usize).max(READERS)
+}
+
 fn user(number: usize) -> String {
     format!("user-{number}")
 }
@@ -163,7 +168,7 @@ const STREAM: &str = "stored";
 const BYTES: usize = 64;
 /// As many as the server keeps for a user.
 const EACH: usize = 200;
-const USERS: usize = 200;
+const USERS: u64 = 200;
 /// Who waits for the disk at each message needs fewer of them.
 const USERS_SYNCED: usize = 10;
 const READERS: usize = 10;

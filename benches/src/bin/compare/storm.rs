@@ -22,7 +22,7 @@ use crate::{
     ours,
     process::Server,
     rival::{PATIENCE, runtime},
-    run::{Recorder, Run},
+    run::{Recorder, Run, scaled},
 };
 
 /// The runs.
@@ -35,9 +35,9 @@ pub(crate) fn runs(candidates: Vec<Candidate>) -> Vec<Run> {
 
 fn storm(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let target = ours::target(server.port(), Wire::Native);
+        let (target, count) = (ours::target(server.port(), Wire::Native), scaled(USERS));
         let (cut, is_cut) = watch::channel(());
-        let mut users: Vec<User> = futures::stream::iter(0..USERS)
+        let mut users: Vec<User> = futures::stream::iter(0..count)
             .map(|number| {
                 let (target, is_cut) = (&target, is_cut.clone());
                 let client = target.client().connector(move |host, port| connect(host, port, is_cut.clone()));
@@ -61,7 +61,7 @@ fn storm(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
         took.into_iter().for_each(|took| latency.record(took));
         recorder.add("s until all are back", latency.max().as_secs_f64());
         recorder.add("p50 s", latency.percentile(50.0).as_secs_f64());
-        recorder.add("server µs/user", (server.cpu()?.total - before) / USERS as f64 / 1000.0);
+        recorder.add("server µs/user", (server.cpu()?.total - before) / count as f64 / 1000.0);
         Ok(())
     })
 }
@@ -125,5 +125,5 @@ impl AsyncWrite for Cuttable {
     }
 }
 
-const USERS: usize = 10_000;
+const USERS: u64 = 10_000;
 const AT_ONCE: usize = 64;

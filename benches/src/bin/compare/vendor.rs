@@ -19,7 +19,7 @@ use crate::{
     ours,
     process::{Server, installed, process_cpu, this_thread, thread_cpu, version},
     rival::runtime,
-    run::{Recorder, Run},
+    run::{Recorder, Run, scaled},
     side::Side,
 };
 
@@ -82,7 +82,7 @@ fn consume_here(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<
         runtime()?.block_on(async {
             let mut user = ours::target(port, Wire::Vendor).log_in(CONSUMER).await?;
             ready.send(this_thread()?)?;
-            rtm_load::receive(&mut user.events, WARM_UP + EVENTS, |_| {}).await?;
+            rtm_load::receive(&mut user.events, warm_up() + events(), |_| {}).await?;
             // Its receipts may still have to go out.
             let _ = wait_over.await;
             anyhow::Ok(())
@@ -92,13 +92,13 @@ fn consume_here(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<
         consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
         anyhow::bail!("the consumer ended early");
     };
-    publish(server, EVENTS, || thread_cpu(&consumer), recorder)?;
+    publish(server, events(), || thread_cpu(&consumer), recorder)?;
     drop(over);
     consuming.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))?
 }
 
 fn consume_in_node(sdk: &Sdk, server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
-    let events = EVENTS / 10;
+    let events = events() / 10;
     let mut node = Command::new(&sdk.node)
         .arg(sdk.folder.join("consume.mjs"))
         .args([&format!("127.0.0.1:{}", server.port()), ours::APP_ID, CONSUMER])
@@ -121,14 +121,14 @@ fn consume_in_node(sdk: &Sdk, server: &Server, recorder: &mut Recorder<'_>) -> a
 /// Sends with this client, or with the SDK, to a receiver on the native wire that has time to spare.
 fn send_to_receiver(server: &Server, sdk: Option<&Sdk>, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
     let port = server.port();
-    let messages = if sdk.is_some() { EVENTS / 10 } else { EVENTS };
+    let messages = if sdk.is_some() { events() / 10 } else { events() };
     let (ready, wait_ready) = mpsc::channel();
     let (over, wait_over) = oneshot::channel::<()>();
     let receiving = thread::spawn(move || {
         runtime()?.block_on(async {
             let mut user = ours::target(port, Wire::Native).log_in(RECEIVER).await?;
             ready.send(())?;
-            rtm_load::receive(&mut user.events, WARM_UP + messages, |_| {}).await?;
+            rtm_load::receive(&mut user.events, warm_up() + messages, |_| {}).await?;
             let _ = wait_over.await;
             anyhow::Ok(())
         })
@@ -154,7 +154,7 @@ fn send_here(port: u16, messages: u64) -> anyhow::Result<(f64, f64)> {
     runtime()?.block_on(async {
         let sender = ours::target(port, Wire::Vendor).log_in(SENDER).await?.client;
         let message = RtmMessage::text("x".repeat(64));
-        rtm_load::send_to_peer(&sender, RECEIVER, &message, WARM_UP, WINDOW, None, || {}).await?;
+        rtm_load::send_to_peer(&sender, RECEIVER, &message, warm_up(), WINDOW, None, || {}).await?;
         let (cpu, start) = (thread_cpu(&thread)?, Instant::now());
         rtm_load::send_to_peer(&sender, RECEIVER, &message, messages, WINDOW, None, || {}).await?;
         Ok((start.elapsed().as_secs_f64(), thread_cpu(&thread)? - cpu))
@@ -166,11 +166,19 @@ fn send_in_node(sdk: &Sdk, port: u16, messages: u64) -> anyhow::Result<(f64, f64
     let mut command = Command::new(&sdk.node);
     command.arg(sdk.folder.join("produce.mjs")).args([&gateway, ours::APP_ID, SENDER, RECEIVER, &window]);
     let mut sender = Side::start(&mut command)?;
-    sender.ask("send", WARM_UP)?;
+    sender.ask("send", warm_up())?;
     let cpu = sender.cpu()?;
     let took = sender.ask("send", messages)?;
     let [took] = took[..] else { anyhow::bail!("not one time: {took:?}") };
     Ok((took as f64 / 1e9, sender.cpu()? - cpu))
+}
+
+fn events() -> u64 {
+    scaled(EVENTS)
+}
+
+fn warm_up() -> u64 {
+    scaled(WARM_UP)
 }
 
 /// Sends events that the consumer confirms. The sender speaks the native wire and has time to spare.
@@ -183,7 +191,7 @@ fn publish(
     runtime()?.block_on(async {
         let sender = ours::target(server.port(), Wire::Native).log_in("sender").await?.client;
         let message = RtmMessage::text("x".repeat(64));
-        rtm_load::send_to_peer(&sender, CONSUMER, &message, WARM_UP, WINDOW, None, || {}).await?;
+        rtm_load::send_to_peer(&sender, CONSUMER, &message, warm_up(), WINDOW, None, || {}).await?;
         let (cpu, start) = (consumer_cpu()?, Instant::now());
         rtm_load::send_to_peer(&sender, CONSUMER, &message, events, WINDOW, None, || {}).await?;
         let took = start.elapsed().as_secs_f64();
