@@ -17,7 +17,7 @@ use rtm_server::{
     DamagedRecord, Redb, StoreRecord,
     core::{
         Conversation, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreWork, StoredMessage,
-        store::{Backend, Task},
+        store::{Backend, StoredBytes, Task},
     },
 };
 use serde_json::Value;
@@ -46,6 +46,14 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
     let all = |log| StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: 999, max_bytes: usize::MAX };
     let (before, _) = run(all(log.clone())).into_messages().unwrap();
     assert_eq!(before.len(), 6);
+    let measured = |answer| match answer {
+        StoreAnswer::Measured(StoredBytes { offline, history, channel_attributes, events }) => {
+            [offline, history, channel_attributes, events]
+        }
+        other => panic!("{other:?}"),
+    };
+    let [offline, history, channel_attributes, events] = measured(run(StoreWork::Measure));
+    assert!(offline > 0 && history > 0 && channel_attributes > 0 && events == 0);
     // The limit counts what was there, and places rise above all that were given.
     let entry = LogEntry::Message(before[0].1.clone());
     let answer = run(StoreWork::Append { log: log.clone(), entry, keep: Some(3) });
@@ -61,6 +69,7 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
     for kind in LogKind::ALL {
         run(StoreWork::Expire { kind, before: u64::MAX, keep: None, max_bytes: None });
     }
+    assert_eq!(measured(run(StoreWork::Measure)), [0, 0, channel_attributes, 0], "nothing is counted that is gone");
     let stats = store.stats().unwrap();
     assert_eq!((stats.offline_messages, stats.history_messages, stats.channels), (1, 2, 5), "of the other project");
 }
