@@ -3,8 +3,8 @@
 # "Upgrade: websocket, find/1", which RFC 9110 (7.8) allows, to a server that chooses the first.
 #
 # guess: the server's 101 with "Upgrade: websocket" passes, and the WebSocket opens.
-# seen:  so it does through nginx and haproxy. caddy compares the two fields as texts, drops the server's 101 and answers "200 OK" with
-#        an empty body. The server has an open WebSocket for a moment, the client never had one.
+# seen:  so it does through nginx and haproxy. caddy drops the server's 101 and answers "200 OK" with an empty body. The server
+#        has an open WebSocket for a moment, the client never had one.
 # so:    a client offers "websocket" alone; sessions that end at once on the server may have been refused on the way.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

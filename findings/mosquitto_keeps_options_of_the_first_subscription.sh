@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # mosquitto 2.0.11 (Debian 12), MQTT 5: a second SUBSCRIBE with the same filter and other options.
 #
-# guess: it replaces the first one, as the standard demands (3.8.4): quality of service, identifier, No Local, Retain As Published.
+# guess: it replaces the first one, as the standard demands (3.8.4): quality of service, identifier, No Local and Retain As
+#        Published.
 # seen:  the quality of service and the identifier are the new ones. No Local and Retain As Published stay as the first SUBSCRIBE
 #        had them, and the SUBACK says success.
 # so:    unsubscribe first when these two change, also after a reconnect into a session that is still there.
