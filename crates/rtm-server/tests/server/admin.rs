@@ -541,7 +541,7 @@ async fn a_setting_is_shown_with_where_it_comes_from_and_without_secrets() {
     let variables = [("RTM_LOGIN_TIMEOUT".to_owned(), "7s".to_owned())];
     let (mut config, _) = rtm_server::ServerConfig::from_toml_and_env(&file, variables).unwrap();
     config.set_source("admin.listen", rtm_server::ConfigSource::Flag("--admin".to_owned()));
-    let server = rtm_server::Server::start(config).await.unwrap();
+    let server = Server::start(config).await.unwrap();
     let admin = server.admin_addrs()[0];
     let (status, set) = call(admin, &text, "GET", "/config?set=true", "").await;
     assert_eq!(status, 200, "{set}");
