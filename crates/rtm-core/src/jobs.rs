@@ -279,7 +279,7 @@ impl Core {
             Waiting::EventCursor { id, name, cursor } => self.event_cursor_moved(id, name, cursor, &done.result),
             Waiting::RestEvents(reading) => self.rest_events_read(*reading, done.result),
             Waiting::RestEventsTaken(read) => self.rest_events_taken(*read, &done.result),
-            Waiting::Measuring => self.stored_bytes_measured(now, done.result),
+            Waiting::Measuring => self.stored_bytes_measured(now, &done.result),
         }
     }
 

@@ -77,14 +77,14 @@ impl Core {
     }
 
     /// The store has said how much it has, or failed to.
-    pub(super) fn stored_bytes_measured(&mut self, now: Now, result: Result<StoreAnswer, StoreFailed>) {
+    pub(super) fn stored_bytes_measured(&mut self, now: Now, result: &Result<StoreAnswer, StoreFailed>) {
         let kept = &mut self.kept_bytes;
         kept.is_asked = false;
         if let Some(at) = kept.asked_at {
             kept.pause = now.instant.saturating_duration_since(at) * RESTS;
         }
         if let Ok(StoreAnswer::Measured(measured)) = result {
-            (kept.measured, kept.given_before) = (Some(measured), 0);
+            (kept.measured, kept.given_before) = (Some(*measured), 0);
         }
     }
 
