@@ -81,7 +81,7 @@ export async function open(browser, url, options = {}) {
   page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
   page.on("console", (message) => { if (message.type() === "error" && !/Failed to load resource|WebSocket connection|ERR_/.test(message.text())) complaints.push(message.text()); });
   // Files that were changed since the program was built.
-  if (files) await page.route(/\/console\/[\w.\/-]+$/, (route) => route.fulfill({ path: join(files, new URL(route.request().url()).pathname.replace("/console/", "")) }));
+  if (files) await page.route(/\/console\/[\w.\/-]+$/, (route) => route.fulfill({ path: join(files, new URL(route.request().url()).pathname.replace(/^.*\/console\//, "")) }));
   if (options.clock) await page.clock.install();
   await page.goto(url);
   return { page, complaints, close: () => context.close() };

@@ -34,8 +34,9 @@ function User({ id }) {
   const dialogs = {
     kick: () => html`<${KickDialog} user=${id} onClose=${close} onDone=${load.again} />`,
     ban: () => html`<${Dialog} title=${t("Ban {0}?", id)} text=${t("Its session ends and its logins are refused. The ban survives a restart if the server keeps a store.")} action=${t("Ban")} kind="danger" onClose=${close}
-      fields=${[{ name: "for", label: t("For how long"), options: [["10m", t("10 minutes")], ["1h", t("1 hour")], ["24h", t("1 day")], ["7d", t("7 days")], ["forever", t("for ever")]], value: "1h" }]}
-      onDone=${(values) => done(() => ask("PUT", `${at}/ban`, { body: values.for === "forever" ? { until: "forever" } : { for: values.for } }), t("{0} is banned", id))} />`,
+      fields=${[{ name: "for", label: t("For how long"), options: [["10m", t("10 minutes")], ["1h", t("1 hour")], ["24h", t("1 day")], ["7d", t("7 days")], ["forever", t("for ever")]], value: "1h" },
+        { name: "until", label: t("Or until this time"), type: "datetime-local" }]}
+      onDone=${({ until, for: span }) => done(() => ask("PUT", `${at}/ban`, { body: until ? { until: new Date(until).toISOString() } : span === "forever" ? { until: span } : { for: span } }), t("{0} is banned", id))} />`,
     revoke: () => html`<${Dialog} title=${t("Revoke the tokens of {0}?", id)} text=${t("Tokens that were issued until now are refused, and sessions that use them end.")} action=${t("Revoke")} kind="danger" onClose=${close}
       onDone=${() => done(() => ask("POST", `${at}/revoke-tokens`, { body: { issued_before: "now" } }), t("Tokens are revoked"))} />`,
     send: () => html`<${Dialog} title=${t("Send a message to {0}", id)} action=${t("Send")} onClose=${close}
