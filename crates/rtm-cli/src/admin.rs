@@ -54,8 +54,6 @@ enum Call {
         #[arg(long)]
         id: Option<String>,
     },
-    /// Ask whether the server is ready for clients, without a key. If not, prints why, and the exit status is 1.
-    Ready,
     /// Show what the key may do.
     Key,
     /// Show the server: version, connections, whether it is ready.
@@ -364,7 +362,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Call::Events(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
         Call::Tap(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
         Call::Top(args) => return top::run(args, &listener).await,
-        Call::Ready => return ready(&listener, format).await,
         _ => {}
     }
     let (method, path, body) = request(&call);
@@ -374,20 +371,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("the endpoint did not take the event");
     }
     Ok(())
-}
-
-async fn ready(listener: &Listener, format: Format) -> anyhow::Result<()> {
-    let reasons = listener.is_ready().await?.err();
-    let answer = json!({ "ready": reasons.is_none(), "reasons": reasons.as_deref().unwrap_or_default() });
-    match (&reasons, format) {
-        (_, Format::Json) => writeln!(std::io::stdout(), "{answer}")?,
-        (None, Format::Text) => writeln!(std::io::stdout(), "ready")?,
-        (Some(_), Format::Text) => {}
-    }
-    match reasons {
-        Some(reasons) => bail!("the server is not ready: {}", reasons.join(", ")),
-        None => Ok(()),
-    }
 }
 
 fn new_key(name: String, role: AdminRole, projects: &[AppId]) -> anyhow::Result<()> {
@@ -433,7 +416,6 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         | Call::Events(_)
         | Call::Tap(_)
         | Call::Openapi
-        | Call::Ready
         | Call::Top(_)
         | Call::Server => get("/server".into()),
         Call::Key => get("/key".into()),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Method, Request, StatusCode, Uri,
+    Method, Request, Uri,
     body::Bytes,
     client::conn::http1,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
@@ -51,7 +51,7 @@ pub(super) struct ListenerArgs {
 /// An admin listener.
 pub(super) struct Listener {
     url: String,
-    key: Option<String>,
+    key: String,
     /// Its host as requests name it, and what stands before the paths of calls.
     authority: String,
     path: String,
@@ -68,6 +68,7 @@ impl Listener {
     /// The one that the arguments name. Reads the files that they name.
     pub(super) fn new(args: ListenerArgs) -> anyhow::Result<Self> {
         let ListenerArgs { url, key, ca, cert, cert_key } = args;
+        let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
         let uri: Uri = url.parse().map_err(|error| WrongArgument(format!("{url:?} is not a URL: {error}")))?;
         let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let Some(authority) = authority else {
@@ -89,37 +90,14 @@ impl Listener {
         Ok(Self { url, key, authority, path, address: (host, port), tls })
     }
 
-    /// Makes a call of the admin API. Gives the answer, or the error that it is.
+    /// Makes a call. Gives the answer, or the error that it is.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        if self.key.is_none() {
-            return Err(WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()).into());
-        }
-        let (_, answer) = self.answer(method, &format!("/admin/v1{path}"), body).await?;
-        match answer["error"]["message"].as_str() {
-            Some(message) => bail!("{message}"),
-            None => Ok(answer),
-        }
-    }
-
-    /// Whether clients should be sent to the server. If not, gives the reasons.
-    pub(super) async fn is_ready(&self) -> anyhow::Result<Result<(), Vec<String>>> {
-        let (status, answer) = self.answer(Method::GET, "/readyz", None).await?;
-        match (status, answer["ready"].as_bool(), answer["reasons"].as_array()) {
-            (StatusCode::OK, Some(true), _) => Ok(Ok(())),
-            (StatusCode::SERVICE_UNAVAILABLE, Some(false), Some(reasons)) => {
-                Ok(Err(reasons.iter().filter_map(|reason| reason.as_str().map(str::to_owned)).collect()))
-            }
-            _ => bail!("{} is not the admin listener of a server: it answers {status}", self.url),
-        }
-    }
-
-    async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, Value)> {
-        timeout(PATIENCE, self.exchange(method, path, body))
+        timeout(PATIENCE, self.answer(method, path, body))
             .await
             .with_context(|| format!("{} does not answer", self.url))?
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, Value)> {
+    async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let url = &self.url;
         let (host, port) = &self.address;
         let stream =
@@ -133,15 +111,12 @@ impl Listener {
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let mut request = Request::builder()
+        let request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.path))
+            .uri(format!("{}/admin/v1{path}", self.path))
             .header(HOST, &self.authority)
-            .header(CONTENT_TYPE, "application/json");
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, format!("Bearer {key}"));
-        }
-        let request = request
+            .header(AUTHORIZATION, format!("Bearer {}", self.key))
+            .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
             .map_err(|error| WrongArgument(error.to_string()))?;
         let response = sender.send_request(request).await.with_context(|| format!("{url} does not answer"))?;
@@ -149,9 +124,12 @@ impl Listener {
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
         let bytes = bytes.map_err(anyhow::Error::from_boxed)?;
         connection.abort();
-        let answer = serde_json::from_slice(&bytes.to_bytes())
+        let answer: Value = serde_json::from_slice(&bytes.to_bytes())
             .with_context(|| format!("{url} is not the admin listener of a server: it answers {status}"))?;
-        Ok((status, answer))
+        match answer["error"]["message"].as_str() {
+            Some(message) => bail!("{message}"),
+            None => Ok(answer),
+        }
     }
 }
 

@@ -226,7 +226,7 @@ fn a_credentials_file_of_nats_is_read_however_it_ends() {
     let path = folder.path().join("nats.creds");
     let file = path.to_str().unwrap();
     let credentials = "-----BEGIN NATS USER JWT-----\ne30.e30.e30\n------END NATS USER JWT------\n\n\
-         -----BEGIN USER NKEY SEED-----\nSUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEQ\n\
+         -----BEGIN USER NKEY SEED-----\nSUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEQ\n\
          ------END USER NKEY SEED------";
     let variables = [("RTM_CLUSTER__NATS", "nats://127.0.0.1:4222"), ("RTM_CLUSTER__NATS_CREDENTIALS", file)];
     for end in ["", "\n", "\r\n\n"] {
