@@ -4,15 +4,13 @@ mod events;
 mod listener;
 mod top;
 
-use std::io::Write as _;
-
 use anyhow::bail;
 use hyper::Method;
 use rtm_server::{AdminKey, AdminRole, AppId, RestKey, new_rest_secret};
 use serde_json::{Value, json};
 
 use self::listener::{Listener, ListenerArgs};
-use super::exit::WrongArgument;
+use crate::{exit::WrongArgument, output};
 
 /// Look into a running server and steer it, by its admin API.
 #[derive(Debug, clap::Args)]
@@ -24,6 +22,17 @@ pub(crate) struct Args {
     format: Format,
     #[command(subcommand)]
     call: Call,
+}
+
+/// Watch a server: rates, connections, and the sessions for which most waits. Ctrl-C ends it.
+///
+/// It asks the server's admin listener, as `rtm admin top` does.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    listener: ListenerArgs,
+    #[command(flatten)]
+    top: top::Args,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +63,9 @@ enum Call {
         #[arg(long)]
         id: Option<String>,
     },
+    /// Ask without a key whether clients should be sent to the server. Exits with status 1 unless it is ready: for the health checks of
+    /// containers.
+    Ready,
     /// Show what the key may do.
     Key,
     /// Show the server: version, connections, whether it is ready.
@@ -75,8 +87,6 @@ enum Call {
     Cluster,
     /// List its projects.
     Projects,
-    /// Print the description of the admin API in OpenAPI, without a server.
-    Openapi,
     /// Watch the server: rates, connections, and the sessions for which most waits. Ctrl-C ends it.
     Top(top::Args),
     /// List the sessions of a project.
@@ -280,6 +290,8 @@ enum Call {
     },
     /// List what operators changed, newest first.
     Audit(Part),
+    /// Print the description of the admin API in OpenAPI, without a server.
+    Openapi,
 }
 
 #[derive(Debug, clap::Args)]
@@ -355,9 +367,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return new_rest_key(id);
     }
     if let Call::Openapi = call {
-        return Ok(writeln!(std::io::stdout(), "{}", rtm_server::admin_openapi())?);
+        return output::line(rtm_server::admin_openapi());
     }
     let listener = Listener::new(listener)?;
+    if let Call::Ready = call {
+        return ready(&listener, format).await;
+    }
     match call {
         Call::Events(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
         Call::Tap(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
@@ -373,15 +388,36 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn new_key(name: String, role: AdminRole, projects: &[AppId]) -> anyhow::Result<()> {
-    let (key, text) = AdminKey::generate(name, role)?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}\n\n[[admin.key]]")?;
-    writeln!(stdout, "name = {}\nrole = \"{role}\"\nsha256 = \"{}\"", json!(key.name), key.sha256_hex())?;
-    if !projects.is_empty() {
-        writeln!(stdout, "projects = {}", json!(projects.iter().map(ToString::to_string).collect::<Vec<_>>()))?;
+pub(crate) async fn run_top(args: TopArgs) -> anyhow::Result<()> {
+    top::run(args.top, &Listener::new(args.listener)?).await
+}
+
+async fn ready(listener: &Listener, format: Format) -> anyhow::Result<()> {
+    let (is_ready, answer) = listener.ready().await?;
+    let reasons = answer["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+    match format {
+        Format::Json => output::line(json!({ "ready": is_ready, "reasons": reasons }))?,
+        Format::Text if is_ready => output::line("ready")?,
+        Format::Text => {}
+    }
+    if !is_ready {
+        bail!(
+            "the server is not ready: {}",
+            if reasons.is_empty() { "it does not say why".to_owned() } else { reasons.join(", ") }
+        );
     }
     Ok(())
+}
+
+fn new_key(name: String, role: AdminRole, projects: &[AppId]) -> anyhow::Result<()> {
+    let (key, text) = AdminKey::generate(name, role)?;
+    let (name, sha256) = (json!(key.name), key.sha256_hex());
+    let mut text = format!("{text}\n\n[[admin.key]]\nname = {name}\nrole = \"{role}\"\nsha256 = \"{sha256}\"\n");
+    if !projects.is_empty() {
+        let projects = json!(projects.iter().map(ToString::to_string).collect::<Vec<_>>());
+        text.push_str(&format!("projects = {projects}\n"));
+    }
+    output::text(&text)
 }
 
 fn new_rest_key(id: Option<String>) -> anyhow::Result<()> {
@@ -391,10 +427,11 @@ fn new_rest_key(id: Option<String>) -> anyhow::Result<()> {
     };
     let (secret, digest) = new_rest_secret()?;
     let key = RestKey::new(&id, &digest).map_err(|error| WrongArgument(format!("--id: {error}")))?;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}:{secret}\n\n[[project.rest_key]]", key.id)?;
-    writeln!(stdout, "id = {}\nsecret_sha256 = \"{digest}\"", json!(key.id))?;
-    Ok(())
+    output::line(format_args!(
+        "{}:{secret}\n\n[[project.rest_key]]\nid = {}\nsecret_sha256 = \"{digest}\"",
+        key.id,
+        json!(key.id)
+    ))
 }
 
 /// What to send for a call.
@@ -416,6 +453,7 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         | Call::Events(_)
         | Call::Tap(_)
         | Call::Openapi
+        | Call::Ready
         | Call::Top(_)
         | Call::Server => get("/server".into()),
         Call::Key => get("/key".into()),
@@ -536,21 +574,13 @@ fn encoded(text: &str) -> String {
 }
 
 fn print(answer: &Value, format: Format) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
     if format == Format::Json {
-        writeln!(stdout, "{answer}")?;
-        return Ok(());
+        return output::line(answer);
     }
-    match answer.get("items").and_then(Value::as_array) {
-        Some(items) => {
-            for item in items {
-                writeln!(stdout, "{}", line(item, " "))?;
-            }
-            if let Some(next) = answer["next"].as_str() {
-                eprintln!("there is more: --cursor {next}");
-            }
-        }
-        None => writeln!(stdout, "{}", line(answer, "\n"))?,
+    let Some(items) = answer.get("items").and_then(Value::as_array) else { return output::line(line(answer, "\n")) };
+    output::text(&items.iter().map(|item| line(item, " ") + "\n").collect::<String>())?;
+    if let Some(next) = answer["next"].as_str() {
+        output::note(format_args!("there is more: --cursor {next}"));
     }
     Ok(())
 }

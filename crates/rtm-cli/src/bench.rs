@@ -1,8 +1,12 @@
 //! `rtm bench`: load-tests a server.
 
+mod figures;
+mod plot;
+mod progress;
+mod server;
+
 use std::{
     hash::{BuildHasher as _, RandomState},
-    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,20 +16,24 @@ use std::{
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
-use indicatif::{ProgressBar, ProgressStyle};
 use rtm_client::RtmMessage;
 use rtm_load::{Latency, Target, Window, publish_to_channel, receive, send_to_peer};
-use rtm_token::{Builder, Certificate};
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
-use crate::connect::{Project, Stop, read};
+use self::{
+    figures::Figures,
+    plot::Plot,
+    progress::{Course, Sample, bar},
+    server::Server,
+};
+use crate::{connect::Stop, output};
 
 /// Load-test a server.
 ///
-/// Users get random ids that start with bench-, so they disturb nobody else. The server's call limits apply: the test stays below
-/// them and says so. To measure more, start the server with --no-limits, or set limits in its config file.
+/// Without --gateway it starts a server of its own. Users get random ids that start with bench-, so they disturb nobody else. The
+/// call limits of a server apply: the test stays below them and says so. To measure more, start the server with --no-limits, or set
+/// limits in its config file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -79,18 +87,6 @@ enum Load {
 }
 
 #[derive(Debug, clap::Args)]
-struct Server {
-    #[command(flatten)]
-    project: Project,
-    /// Certificate of the project, to make tokens; required if the project has one.
-    #[arg(long, value_name = "CERT", env = "RTM_CERTIFICATE", hide_env_values = true)]
-    certificate: Option<Certificate>,
-    /// Print one line of JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
 struct Messages {
     /// Number of messages per sender.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -103,35 +99,45 @@ struct Messages {
     window: u32,
 }
 
+/// What a load measured.
+struct Measured {
+    figures: Figures,
+    /// What was counted, and how that went.
+    counted: &'static str,
+    samples: Vec<Sample>,
+    /// What was timed one by one.
+    timed: Option<(&'static str, Latency)>,
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
-    let (server, figures) = tokio::select! {
-        done = args.load.run() => done?,
+    let (name, server) = args.load.server();
+    if let Some(file) = &server.plot {
+        // Better now than after minutes of load.
+        std::fs::File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let measured = async {
+        let running = server.start().await?;
+        args.load.run(&running.target).await
+    };
+    let measured = tokio::select! {
+        measured = measured => measured?,
         () = stop.asked() => anyhow::bail!("interrupted"),
     };
-    let mut stdout = std::io::stdout();
-    let written = if server.json {
-        writeln!(stdout, "{}", serde_json::to_string(&figures)?)
-    } else {
-        figures.0.iter().try_for_each(|(name, value)| writeln!(stdout, "{:24} {value}", name.replace('_', " ")))
-    };
-    written.context("cannot write to standard output")
-}
-
-/// What was measured, in the order in which it is printed.
-#[derive(Debug, Default)]
-struct Figures(Vec<(String, Value)>);
-
-impl Figures {
-    fn add(&mut self, name: impl Into<String>, value: Value) {
-        self.0.push((name.into(), value));
+    let mut figures = Figures::default();
+    figures.add("load", json!(name));
+    figures.add("wire", json!(server.transport.wire.name()));
+    figures.extend(measured.figures);
+    if let Some(file) = &server.plot {
+        let plot = Plot {
+            title: format!("rtm bench {name}, {} wire", server.transport.wire.name()),
+            counted: measured.counted,
+            samples: &measured.samples,
+            timed: measured.timed.as_ref().map(|(what, latency)| (*what, latency)),
+        };
+        plot.draw(file).with_context(|| format!("cannot write {}", file.display()))?;
     }
-}
-
-impl Serialize for Figures {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
+    if server.json { output::json(&figures) } else { output::text(&figures.table()) }
 }
 
 /// Prints once that the server's limits slow the test down.
@@ -141,52 +147,49 @@ struct Held(Arc<AtomicBool>);
 impl Held {
     fn tell(&self) {
         if !self.0.swap(true, Ordering::Relaxed) {
-            eprintln!(
+            output::note(
                 "rtm: limited by the server, by default to 180 messages in 3 s per user: to measure more, start it with \
-                 --no-limits, or set limits in its config file"
+                 --no-limits, or set limits in its config file",
             );
         }
     }
 }
 
 impl Load {
-    async fn run(self) -> anyhow::Result<(Server, Figures)> {
+    /// Its name, and the server that is measured.
+    fn server(&self) -> (&'static str, &Server) {
         match self {
-            Self::Peers { server, messages, pairs } => {
-                let figures = peers(&server, &messages, pairs).await?;
-                Ok((server, figures))
-            }
-            Self::Channel { server, messages, members } => {
-                let figures = channel(&server, &messages, members).await?;
-                Ok((server, figures))
-            }
-            Self::Idle { server, users, stay } => {
-                let figures = idle(&server, users, stay).await?;
-                Ok((server, figures))
-            }
-            Self::Logins { server, users, at_once } => {
-                let figures = logins(&server, users, at_once).await?;
-                Ok((server, figures))
-            }
+            Self::Peers { server, .. } => ("peers", server),
+            Self::Channel { server, .. } => ("channel", server),
+            Self::Idle { server, .. } => ("idle", server),
+            Self::Logins { server, .. } => ("logins", server),
+        }
+    }
+
+    async fn run(&self, target: &Target) -> anyhow::Result<Measured> {
+        match self {
+            Self::Peers { messages, pairs, .. } => peers(target, messages, *pairs).await,
+            Self::Channel { messages, members, .. } => channel(target, messages, *members).await,
+            Self::Idle { users, stay, .. } => idle(target, *users, *stay).await,
+            Self::Logins { users, at_once, .. } => logins(target, *users, *at_once).await,
         }
     }
 }
 
-async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Result<Figures> {
-    let (target, run) = (server.target()?, run_name());
-    let bar = progress("users", u64::from(2 * pairs));
+async fn peers(target: &Target, messages: &Messages, pairs: u32) -> anyhow::Result<Measured> {
+    let run = run_name();
+    let bar = bar("users", u64::from(2 * pairs));
     let users = |role: &str| format!("bench-{run}-{role}");
     let senders = target.log_in_many(&users("from"), pairs as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
     let receivers = target.log_in_many(&users("to"), pairs as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
     bar.finish_and_clear();
 
     let total = messages.messages * u64::from(pairs);
-    let bar = progress("messages", total);
-    let start = Instant::now();
+    let course = Course::start("messages", total);
     let receivers: Vec<_> = receivers
         .into_iter()
         .map(|mut user| {
-            let (bar, count) = (bar.clone(), messages.messages);
+            let (bar, count) = (course.bar().clone(), messages.messages);
             tokio::spawn(async move {
                 receive(&mut user.events, count, |batch| bar.inc(batch)).await?;
                 // Kept until the end: the last receipt may still have to go out.
@@ -213,20 +216,21 @@ async fn peers(server: &Server, messages: &Messages, pairs: u32) -> anyhow::Resu
     for sender in senders {
         latency.add(&sender.await??);
     }
-    let took = start.elapsed();
-    bar.finish_and_clear();
+    let (took, samples) = course.end();
     for receiver in receivers {
         receiver.await??;
     }
-    let mut figures = rate("messages", total, took);
-    percentiles(&mut figures, "receipt", &latency);
-    Ok(figures)
+    let mut figures = Figures::default();
+    figures.add("pairs", json!(pairs));
+    messages.add_to(&mut figures);
+    figures.add_rate("messages", total, took);
+    figures.add_percentiles("receipt", &latency);
+    Ok(Measured { figures, counted: "messages", samples, timed: Some(("receipt", latency)) })
 }
 
-async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::Result<Figures> {
-    let (target, run) = (server.target()?, run_name());
-    let room = format!("bench-{run}");
-    let bar = progress("members", u64::from(members));
+async fn channel(target: &Target, messages: &Messages, members: u32) -> anyhow::Result<Measured> {
+    let room = format!("bench-{}", run_name());
+    let bar = bar("members", u64::from(members));
     let users = target.log_in_many(&format!("{room}-to"), members as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
     bar.finish_and_clear();
     try_join_all(users.iter().map(async |user| user.client.channel(&room)?.join().await)).await?;
@@ -235,13 +239,12 @@ async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::
     channel.join().await?;
 
     let deliveries = messages.messages * u64::from(members);
-    let bar = progress("deliveries", deliveries);
     let window = Arc::new(Window::new(u64::from(messages.window), u64::from(members)));
-    let start = Instant::now();
+    let course = Course::start("deliveries", deliveries);
     let receivers: Vec<_> = users
         .into_iter()
         .map(|mut user| {
-            let (bar, window, count) = (bar.clone(), Arc::clone(&window), messages.messages);
+            let (bar, window, count) = (course.bar().clone(), Arc::clone(&window), messages.messages);
             tokio::spawn(async move {
                 receive(&mut user.events, count, |batch| {
                     window.delivered(batch);
@@ -258,19 +261,22 @@ async fn channel(server: &Server, messages: &Messages, members: u32) -> anyhow::
     for receiver in receivers {
         receiver.await??;
     }
-    let took = start.elapsed();
-    bar.finish_and_clear();
-    Ok(rate("deliveries", deliveries, took))
+    let (took, samples) = course.end();
+    let mut figures = Figures::default();
+    figures.add("members", json!(members));
+    messages.add_to(&mut figures);
+    figures.add_rate("deliveries", deliveries, took);
+    Ok(Measured { figures, counted: "deliveries", samples, timed: None })
 }
 
-async fn idle(server: &Server, users: u32, stay: Duration) -> anyhow::Result<Figures> {
-    let bar = progress("users", u64::from(users));
-    let start = Instant::now();
+async fn idle(target: &Target, users: u32, stay: Duration) -> anyhow::Result<Measured> {
+    let course = Course::start("users", u64::from(users));
     let prefix = format!("bench-{}", run_name());
-    let users = server.target()?.log_in_many(&prefix, users as usize, LOGINS_AT_ONCE, || bar.inc(1)).await?;
-    let mut figures = rate("logins", users.len() as u64, start.elapsed());
-    bar.finish_and_clear();
-    let bar = progress("seconds", stay.as_secs());
+    let users = target.log_in_many(&prefix, users as usize, LOGINS_AT_ONCE, || course.bar().inc(1)).await?;
+    let (took, samples) = course.end();
+    let mut figures = Figures::default();
+    figures.add_rate("logins", users.len() as u64, took);
+    let bar = bar("seconds", stay.as_secs());
     for _ in 0..stay.as_secs() {
         sleep(Duration::from_secs(1)).await;
         bar.inc(1);
@@ -279,96 +285,48 @@ async fn idle(server: &Server, users: u32, stay: Duration) -> anyhow::Result<Fig
     bar.finish_and_clear();
     let there = users.iter().filter(|user| user.client.connection_state() == rtm_client::ConnectionState::Connected);
     figures.add("still_connected", json!(there.count()));
-    Ok(figures)
+    Ok(Measured { figures, counted: "logins", samples, timed: None })
 }
 
-async fn logins(server: &Server, users: u32, at_once: u32) -> anyhow::Result<Figures> {
-    let (target, run) = (server.target()?, run_name());
-    let bar = progress("logins", u64::from(users));
-    let start = Instant::now();
+async fn logins(target: &Target, users: u32, at_once: u32) -> anyhow::Result<Measured> {
+    let run = run_name();
+    let course = Course::start("logins", u64::from(users));
     let latencies: Vec<Duration> = stream::iter(0..users)
         .map(async |number| {
             let start = Instant::now();
             let user = target.log_in(&format!("bench-{run}-{number}")).await?;
             let took = start.elapsed();
             user.client.logout().await?;
-            bar.inc(1);
+            course.bar().inc(1);
             anyhow::Ok(took)
         })
         .buffer_unordered(at_once as usize)
         .try_collect()
         .await?;
-    let took = start.elapsed();
-    bar.finish_and_clear();
+    let (took, samples) = course.end();
     let mut latency = Latency::new();
     latencies.into_iter().for_each(|took| latency.record(took));
-    let mut figures = rate("logins", u64::from(users), took);
-    percentiles(&mut figures, "login", &latency);
-    Ok(figures)
-}
-
-impl Server {
-    fn target(&self) -> anyhow::Result<Target> {
-        let Project { app_id, wire, ca, .. } = &self.project;
-        let (first, others) = self.project.gateways()?.split_first().context("no gateway is given")?;
-        let mut target = others.iter().fold(Target::new(first, app_id.as_str(), wire.wire()), Target::with_gateway);
-        if let Some(file) = ca {
-            target = target.with_root_certificates(read(file)?);
-        }
-        if let Some((certificates, key)) = self.project.client_certificate()? {
-            target = target.with_client_certificate(certificates, key);
-        }
-        Ok(match self.certificate.clone() {
-            Some(certificate) => {
-                let app_id = app_id.clone();
-                target.with_tokens(move |user_id| token(app_id.as_str(), &certificate, user_id))
-            }
-            None => target,
-        })
-    }
+    let mut figures = Figures::default();
+    figures.add("at_once", json!(at_once));
+    figures.add_rate("logins", u64::from(users), took);
+    figures.add_percentiles("login", &latency);
+    Ok(Measured { figures, counted: "logins", samples, timed: Some(("login", latency)) })
 }
 
 impl Messages {
     fn text(&self) -> RtmMessage {
         RtmMessage::text("x".repeat(self.size as usize))
     }
-}
 
-/// A token; empty for an App ID that no token can hold, which the login then complains of.
-fn token(app_id: &str, certificate: &Certificate, user_id: &str) -> String {
-    Builder::for_now(app_id, certificate, user_id).build().unwrap_or_default()
+    fn add_to(&self, figures: &mut Figures) {
+        figures.add("size_bytes", json!(self.size));
+        figures.add("window", json!(self.window));
+    }
 }
 
 /// What keeps the users of two runs apart.
 fn run_name() -> String {
     format!("{:08x}", RandomState::new().hash_one("run") as u32)
-}
-
-fn rate(what: &str, count: u64, took: Duration) -> Figures {
-    let seconds = took.as_secs_f64();
-    let mut figures = Figures::default();
-    figures.add(what, json!(count));
-    figures.add("seconds", json!((seconds * 1e3).round() / 1e3));
-    figures.add(format!("{what}_per_second"), json!((count as f64 / seconds).round()));
-    figures
-}
-
-fn percentiles(figures: &mut Figures, what: &str, latency: &Latency) {
-    let ms = |took: Duration| json!((took.as_secs_f64() * 1e6).round() / 1e3);
-    for (name, percent) in [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9)] {
-        figures.add(format!("{what}_{name}_ms"), ms(latency.percentile(percent)));
-    }
-    figures.add(format!("{what}_max_ms"), ms(latency.max()));
-}
-
-/// Progress on standard error, if that is a terminal.
-fn progress(what: &'static str, total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total);
-    // The template is fixed; were it wrong, the bar would look as by default.
-    if let Ok(style) = ProgressStyle::with_template("{msg:12} {wide_bar} {pos}/{len} {per_sec}") {
-        bar.set_style(style);
-    }
-    bar.with_message(what)
 }
 
 const LOGINS_AT_ONCE: usize = 64;

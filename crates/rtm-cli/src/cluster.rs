@@ -1,13 +1,11 @@
 //! `rtm cluster`: who is in a cluster, and where somebody is.
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 use rtm_codec::ChannelId;
 use rtm_server::{AppId, ClusterConfig, ClusterName, ClusterProbe, ClusterStatus, NatsUrl, UserId};
 use serde::Serialize;
 
-use crate::exit::WrongArgument;
+use crate::{exit::WrongArgument, output};
 
 /// Look at a cluster of servers.
 #[derive(Debug, clap::Args)]
@@ -84,7 +82,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn status(args: Status) -> anyhow::Result<()> {
     let status = probe(args.cluster).await?.status().await?;
-    print(&match args.format {
+    output::line(match args.format {
         Format::Json => serde_json::to_string(&Printed::from(&status)).context("cannot write JSON")?,
         Format::Text => table(&status),
     })?;
@@ -100,7 +98,7 @@ async fn whereabouts(args: Where) -> anyhow::Result<()> {
         (None, None) => anyhow::bail!("neither a user nor a channel is named"),
     };
     let name = |node: &Option<rtm_server::NodeName>| node.as_ref().map(ToString::to_string);
-    print(&serde_json::json!({ "home": name(&found.home), "edge": name(&found.edge) }).to_string())
+    output::line(serde_json::json!({ "home": name(&found.home), "edge": name(&found.edge) }))
 }
 
 async fn probe(cluster: Cluster) -> anyhow::Result<ClusterProbe> {
@@ -114,10 +112,6 @@ pub(crate) fn config(nats: &[String], name: ClusterName) -> anyhow::Result<Clust
     let mut config = ClusterConfig::new(nats.map_err(|error| WrongArgument(error.to_string()))?);
     config.name = name;
     Ok(config)
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
 }
 
 /// A status as it is printed as JSON.

@@ -1,11 +1,10 @@
 //! `rtm config`: what a configuration may say, and what one says.
 
-use std::{fmt::Write as _, io::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 
-use anyhow::Context as _;
 use rtm_server::{ConfigKey, ServerConfig};
 
-use crate::serve;
+use crate::{output, serve};
 
 /// Show what a configuration may say, and check one.
 #[derive(Debug, clap::Args)]
@@ -43,12 +42,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Check(File { file }) => {
             let (config, unknown) = serve::read(file.as_deref())?;
             serve::check(&config)?;
-            unknown.iter().for_each(|variable| eprintln!("rtm: {variable} is no setting, and is passed over"));
+            unknown
+                .iter()
+                .for_each(|variable| output::note(format_args!("rtm: {variable} is no setting, and is passed over")));
             "the configuration is valid\n".to_owned()
         }
         What::Diff(File { file }) => difference(&serve::read(file.as_deref())?.0),
     };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+    output::text(&text)
 }
 
 /// The section that a key stands in, as its header says it, and the rest of the key.

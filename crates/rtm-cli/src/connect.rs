@@ -1,14 +1,16 @@
-//! What `listen` and `send` have in common: which server, which project, who logs in, and how a run ends.
+//! What all commands have in common that log in: which server, which project, who logs in, and how a run ends.
 
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use rtm_client::{Client, ClientBuilder, ErrorKind, Events, UserId, Wire};
+use futures::FutureExt as _;
+use rtm_client::{Client, ClientBuilder, ConnectionState, ErrorKind, Events, RtmEvent, UserId, Wire};
 use rtm_codec::AppId;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -42,6 +44,13 @@ pub(crate) struct Project {
     /// App ID of the project: 32 letters and digits.
     #[arg(long, value_name = "APPID", env = "RTM_APP_ID")]
     pub(crate) app_id: AppId,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
+}
+
+/// How a server is reached.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Transport {
     /// Wire protocol to use.
     #[arg(long, value_enum, default_value_t = WireName::Native)]
     pub(crate) wire: WireName,
@@ -65,6 +74,14 @@ pub(crate) enum WireName {
 }
 
 impl WireName {
+    /// As --wire has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Vendor => "vendor",
+        }
+    }
+
     pub(crate) fn wire(self) -> Wire {
         match self {
             Self::Native => Wire::Native,
@@ -77,6 +94,65 @@ impl User {
     /// A client that is not logged in yet. Its calls wait for their limits or are refused.
     pub(crate) fn client(&self, wait_for_limits: bool) -> anyhow::Result<(Client, Events)> {
         Ok(self.project.client()?.login_timeout(self.timeout).wait_for_limits(wait_for_limits).build()?)
+    }
+
+    /// Logs in, acts, and logs out whatever came of it. The calls wait for the limits of calls.
+    pub(crate) async fn act(&self, act: impl AsyncFnOnce(&Client) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut stop = Stop::new()?;
+        let (client, events) = self.client(true)?;
+        drop(events);
+        let done = tokio::select! {
+            done = self.log_in_and_act(&client, act) => done,
+            () = stop.asked() => Err(anyhow::anyhow!("interrupted")),
+        };
+        let _ = client.logout().await;
+        done
+    }
+
+    /// Logs in, acts, and stays until SIGINT or SIGTERM. `happened` gets all events.
+    pub(crate) async fn stay(
+        &self,
+        act: impl AsyncFnOnce(&Client) -> anyhow::Result<()>,
+        happened: impl FnMut(&RtmEvent) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut stop = Stop::new()?;
+        let (client, events) = self.client(true)?;
+        let done = tokio::select! {
+            done = self.stay_until_over(&client, events, act, happened) => done,
+            () = stop.asked() => Ok(()),
+        };
+        let _ = client.logout().await;
+        done
+    }
+
+    async fn stay_until_over(
+        &self,
+        client: &Client,
+        mut events: Events,
+        act: impl AsyncFnOnce(&Client) -> anyhow::Result<()>,
+        mut happened: impl FnMut(&RtmEvent) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut acting = pin!(self.log_in_and_act(client, act).fuse());
+        loop {
+            tokio::select! {
+                biased;
+                event = events.recv() => {
+                    let event = event.context("the client has ended")?;
+                    happened(&event)?;
+                    goes_on(&event)?;
+                }
+                done = &mut acting => done?,
+            }
+        }
+    }
+
+    async fn log_in_and_act(
+        &self,
+        client: &Client,
+        act: impl AsyncFnOnce(&Client) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.login(client).await?;
+        act(client).await
     }
 
     /// Logs in. If a script logs in more often than the limit allows, it waits here, at most for some seconds.
@@ -98,27 +174,21 @@ impl User {
 impl Project {
     /// A client of this project that is not built yet.
     pub(crate) fn client(&self) -> anyhow::Result<ClientBuilder> {
-        let builder = self.gateways()?.iter().fold(Client::builder(), ClientBuilder::gateway);
-        let builder = builder.app_id(self.app_id.as_str()).wire(self.wire.wire());
-        let builder = match &self.ca {
+        let Transport { wire, ca, .. } = &self.transport;
+        let builder = gateways(&self.gateway)?.iter().fold(Client::builder(), ClientBuilder::gateway);
+        let builder = builder.app_id(self.app_id.as_str()).wire(wire.wire());
+        let builder = match ca {
             Some(file) => builder.root_certificates(read(file)?),
             None => builder,
         };
-        Ok(match self.client_certificate()? {
+        Ok(match self.transport.client_certificate()? {
             Some((certificates, key)) => builder.client_certificate(certificates, key),
             None => builder,
         })
     }
+}
 
-    /// The URLs of the servers.
-    pub(crate) fn gateways(&self) -> Result<&[String], WrongArgument> {
-        // A password may have a comma: an error about one part would then show some of it.
-        if self.gateway.len() > 1 && self.gateway.iter().any(|part| part.contains('@')) {
-            return Err(WrongArgument("--gateway has a user or a password: remove them".to_owned()));
-        }
-        Ok(&self.gateway)
-    }
-
+impl Transport {
     /// The client's certificate and its key, as PEM.
     pub(crate) fn client_certificate(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
@@ -126,8 +196,28 @@ impl Project {
     }
 }
 
+/// The URLs of --gateway.
+pub(crate) fn gateways(urls: &[String]) -> Result<&[String], WrongArgument> {
+    // A password may have a comma: an error about one part would then show some of it.
+    if urls.len() > 1 && urls.iter().any(|part| part.contains('@')) {
+        return Err(WrongArgument("--gateway has a user or a password: remove them".to_owned()));
+    }
+    Ok(urls)
+}
+
+/// An error, if the event says that the session has ended, or that it will without a new token.
+pub(crate) fn goes_on(event: &RtmEvent) -> anyhow::Result<()> {
+    match event {
+        RtmEvent::ConnectionStateChanged { state: ConnectionState::Aborted, reason, .. } => {
+            anyhow::bail!("the server ended the session: {reason}")
+        }
+        RtmEvent::TokenNeeded { error, .. } => anyhow::bail!("a new token is required: {error}"),
+        _ => Ok(()),
+    }
+}
+
 /// One of several texts, after whose commas there may be spaces.
-fn trimmed(text: &str) -> Result<String, Infallible> {
+pub(crate) fn trimmed(text: &str) -> Result<String, Infallible> {
     Ok(text.trim().to_owned())
 }
 

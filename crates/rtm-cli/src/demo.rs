@@ -4,7 +4,6 @@ mod receiver;
 mod user;
 
 use std::{
-    io::Write as _,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -14,7 +13,7 @@ use rtm_server::{AdminKey, AdminRole, Certificate, ListenAddress, ServerBuilder,
 use tokio::{task::JoinSet, time::sleep};
 
 use self::user::{Demo, Person};
-use crate::{LogFormat, connect::Stop, log_in, run_in_runtime};
+use crate::{LogFormat, connect::Stop, log_in, output, run_in_runtime};
 
 /// Run a server with two projects and users who chat, call each other and lose their connections now and then, to be watched in
 /// its console.
@@ -62,7 +61,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         let said = format!(
             "console: {url}\ngateway: {gateway}\nproject: {OPEN} (no tokens)\nproject: {SECURE} (tokens; certificate {certificate})\n"
         );
-        std::io::stdout().write_all(said.as_bytes()).context("cannot write to standard output")?;
+        output::text(&said)?;
         if args.open {
             open(&url);
         }

@@ -1,8 +1,10 @@
 //! How a command ends: with which status, and what is said on standard error.
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, process::ExitCode};
 
 use rtm_client::BuildError;
+
+use crate::output::{self, OutputError};
 
 /// The command did what it should, and what was required of the outcome is not met.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +32,10 @@ impl std::error::Error for WrongArgument {}
 
 /// Says why a command failed, and gives its status. Whoever closes the standard output has read enough: that is no failure.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
-    let own = error.chain().next().and_then(|error| error.downcast_ref::<io::Error>());
-    if own.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+    if error.downcast_ref::<OutputError>().is_some_and(OutputError::is_closed) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("rtm: {}", causes(error));
+    output::note(format_args!("rtm: {}", causes(error)));
     if error.downcast_ref::<Unmet>().is_some() {
         ExitCode::from(UNMET)
     } else if error
@@ -70,10 +71,12 @@ Exit status:
 Environment:
   RTM_GATEWAY, RTM_APP_ID, RTM_UID, RTM_TOKEN, RTM_CERTIFICATE
             replace the options of these names
+  RTM_ADMIN_URL, RTM_ADMIN_KEY
+            replace --url and --key of rtm admin and rtm top
   RTM_LOG   log level on standard error: error, warn, info, debug or trace; also per module, as in
             warn,rtm_server=debug
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY
-            proxies of listen, send and bench, as curl reads them
+            proxies of bench and of all commands that log in, as curl reads them
   NO_COLOR  turns colours off";
 
 const WRONG_ARGUMENTS: u8 = 2;
@@ -81,6 +84,8 @@ const UNMET: u8 = 3;
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

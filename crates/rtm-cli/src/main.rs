@@ -1,6 +1,6 @@
 //! `rtm`: a server and tools for it, for terminals and scripts.
 
-use std::{env::VarError, ffi::OsString, io::IsTerminal as _, process::ExitCode};
+use std::{env::VarError, ffi::OsString, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -13,18 +13,27 @@ use tracing_subscriber::{
 };
 
 mod admin;
+mod attributes;
 mod bench;
+mod chat;
 mod cluster;
 mod config;
 mod connect;
 mod demo;
 mod exit;
+mod generate;
+mod history;
+mod input;
 mod listen;
+mod members;
+mod online;
+mod output;
 mod readable;
 mod send;
 mod serve;
 mod store;
 mod token;
+mod version;
 
 use self::exit::WrongArgument;
 
@@ -34,46 +43,74 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Real-time messaging: a server, and tools to talk to it.
 #[derive(Debug, Parser)]
-#[command(name = "rtm", version, after_help = exit::HELP)]
+#[command(name = "rtm", version, disable_version_flag = true, arg_required_else_help = true, after_help = exit::HELP)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
+    /// Print the version.
+    #[arg(short = 'V', long, required = true)]
+    version: bool,
+    /// With --version: print also what this program was built from.
+    #[arg(long)]
+    verbose: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
+/// In the order in which somebody comes to use them.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
     Listen(listen::Args),
     Send(send::Args),
+    Chat(chat::Args),
+    History(history::Args),
+    Members(members::Args),
+    Online(online::Args),
+    Attributes(attributes::Args),
     Token(token::Args),
     Bench(bench::Args),
-    Store(store::Args),
-    Cluster(cluster::Args),
+    Top(admin::TopArgs),
     Admin(admin::Args),
     Config(config::Args),
+    Store(store::Args),
+    Cluster(cluster::Args),
+    Completions(generate::Completions),
+    Man(generate::Man),
 }
 
 fn main() -> ExitCode {
     say_nothing_of_panics_at_damaged_pages();
-    let done = match Cli::parse_from(arguments()).command {
+    let Cli { command, verbose, .. } = Cli::parse_from(arguments());
+    match command.map_or_else(|| version::print(verbose), execute) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::failed(&error),
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
-        Command::Config(args) => config::run(args),
-        Command::Admin(args) => run("warn", admin::run(args)),
         Command::Listen(args) => run("warn", listen::run(args)),
         Command::Send(args) => run("warn", send::run(args)),
+        Command::Chat(args) => run("warn", chat::run(args)),
+        Command::History(args) => run("warn", history::run(args)),
+        Command::Members(args) => run("warn", members::run(args)),
+        Command::Online(args) => run("warn", online::run(args)),
+        Command::Attributes(args) => run("warn", attributes::run(args)),
         Command::Token(args) => token::run(args),
         Command::Bench(args) => run("warn", bench::run(args)),
-        Command::Cluster(args) => run("warn,async_nats=off", cluster::run(args)),
+        Command::Top(args) => run("warn", admin::run_top(args)),
+        Command::Admin(args) => run("warn", admin::run(args)),
+        Command::Config(args) => config::run(args),
         // The store of a cluster waits for a runtime of its own.
         Command::Store(args) => {
             run("info,async_nats=off", async { tokio::task::spawn_blocking(|| store::run(args)).await? })
         }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failed(&error),
+        Command::Cluster(args) => run("warn,async_nats=off", cluster::run(args)),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
     }
 }
 
@@ -83,7 +120,7 @@ fn arguments() -> Vec<OsString> {
     if let Some(last) = arguments.last().filter(|last| *last == "--help" || *last == "-h").cloned() {
         let before = arguments.len() - 1;
         arguments[before] = "text".into();
-        let is_text = matches!(Cli::try_parse_from(&arguments), Ok(Cli { command: Command::Send(_) }));
+        let is_text = matches!(Cli::try_parse_from(&arguments), Ok(Cli { command: Some(Command::Send(_)), .. }));
         arguments.truncate(before);
         if is_text && arguments.last().is_none_or(|last| last != "--") {
             arguments.push("--".into());
@@ -130,7 +167,7 @@ fn log_in(format: LogFormat, level: &str) -> anyhow::Result<LogControl> {
         Ok(_) | Err(VarError::NotPresent) => EnvFilter::new(level),
         Err(error) => return Err(WrongArgument(format!("RTM_LOG: {error}")).into()),
     };
-    let ansi = std::io::stderr().is_terminal();
+    let ansi = output::has_colours(&std::io::stderr());
     let counts = LogCounts::default();
     let counted = Counted(counts.clone());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);

@@ -5,7 +5,9 @@ mod report;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use rtm_client::{ChannelId, Client, RtmError, RtmMessage, SendMessageOptions, SendOutcome, UserId};
+use rtm_client::{
+    ChannelId, Client, RtmError, RtmMessage, SendChannelMessageOptions, SendMessageOptions, SendOutcome, UserId,
+};
 
 use self::report::{Report, Sent};
 use crate::{
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     /// Store the message on the server if the user is offline.
     #[arg(long, conflicts_with = "channel")]
     offline: bool,
+    /// Keep the message in the history of the channel, or in that of both users.
+    #[arg(long)]
+    history: bool,
     /// Exit with status 3 unless every message has this outcome. delivered satisfies stored too.
     #[arg(long, value_name = "OUTCOME", value_enum, conflicts_with = "channel")]
     require: Option<Required>,
@@ -80,7 +85,7 @@ struct Sender {
 #[derive(Debug, Clone)]
 enum To {
     Peer(UserId, SendMessageOptions),
-    Channel(rtm_client::Channel),
+    Channel(rtm_client::Channel, SendChannelMessageOptions),
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -122,13 +127,15 @@ impl Args {
     async fn sender(&self, client: &Client) -> anyhow::Result<Sender> {
         let to = match (&self.to.peer, &self.to.channel) {
             (Some(peer), _) => {
-                let options = SendMessageOptions::new().enable_offline_messaging(self.offline);
+                let options = SendMessageOptions::new()
+                    .enable_offline_messaging(self.offline)
+                    .enable_historical_messaging(self.history);
                 To::Peer(peer.clone(), options)
             }
             (None, Some(room)) => {
                 let channel = client.channel(room)?;
                 channel.join().await.with_context(|| format!("cannot join {room}"))?;
-                To::Channel(channel)
+                To::Channel(channel, SendChannelMessageOptions::new().enable_historical_messaging(self.history))
             }
             (None, None) => anyhow::bail!("use --to or --channel"),
         };
@@ -149,7 +156,7 @@ impl Sender {
     async fn send(&self, message: RtmMessage) -> Result<Option<SendOutcome>, RtmError> {
         match &self.to {
             To::Peer(peer, options) => self.client.send_message_to_peer_with(peer, message, *options).await.map(Some),
-            To::Channel(channel) => channel.send_message(message).await.map(|()| None),
+            To::Channel(channel, options) => channel.send_message_with(message, *options).await.map(|()| None),
         }
     }
 }

@@ -3,7 +3,6 @@
 mod systemd;
 
 use std::{
-    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
@@ -18,7 +17,7 @@ use rtm_server::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::systemd::Sockets;
-use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, read_filter, run_in_runtime};
+use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime};
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
@@ -153,7 +152,7 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     config.admin.log = Some(log);
     if args.check_config {
         check(&config)?;
-        return writeln!(std::io::stdout(), "the configuration is valid").context("cannot write to standard output");
+        return output::line("the configuration is valid");
     }
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -174,7 +173,7 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     let listening = server.local_addrs().iter().map(|address| format!("listening on {address}\n"));
     let admin = server.admin_addrs().iter().map(|address| format!("admin on {address}\n"));
     // In one piece: whoever reads a line only has got what it wanted.
-    std::io::stdout().write_all(listening.chain(admin).collect::<String>().as_bytes())?;
+    output::text(&listening.chain(admin).collect::<String>())?;
     systemd::ready(&server.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     tokio::spawn(systemd::show_life(server.handle()));
     let is_signalled = loop {
@@ -206,7 +205,7 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
 }
 
 /// Allows as many open descriptors as the system does.
-fn raise_descriptors(connections: usize) {
+pub(crate) fn raise_descriptors(connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(descriptors) if descriptors < connections as u64 => tracing::info!(
             descriptors,

@@ -20,7 +20,7 @@ use rtm_server::{
     },
 };
 
-use crate::cluster;
+use crate::{cluster, output};
 
 use self::line::Line;
 
@@ -129,7 +129,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
                 None => Box::new(ClusterStore::open(&store.cluster()?)?),
             };
             let done = import::import(store.as_mut(), lines)?;
-            say(&format!("{done}\n"))
+            output::line(done)
         }
     }
 }
@@ -140,7 +140,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
     let mut damages = 0;
     let mut damaged = |damage: &DamagedRecord| {
         damages += 1;
-        eprintln!("damaged: {damage}");
+        output::note(format_args!("damaged: {damage}"));
     };
     let [mut stored, mut history, mut events, mut values, mut subscribers, mut restricted] = [0_u64; 6];
     store.records(|record| {
@@ -159,7 +159,7 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
         ControlFlow::Continue(())
     })?;
     store.check(|damage| damaged(&damage))?;
-    say(&format!(
+    output::text(&format!(
         "stored messages     {stored}\nhistory             {history}\nevents              {events}\nchannel attributes  {values}\n\
          subscriptions       {subscribers}\nrestrictions        {restricted}\n"
     ))?;
@@ -179,7 +179,7 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
             }
             Err(damage) => {
                 damages += 1;
-                eprintln!("left out: {damage}");
+                output::note(format_args!("left out: {damage}"));
             }
         }
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -195,8 +195,4 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn say(text: &str) -> anyhow::Result<()> {
-    io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }

@@ -2,14 +2,13 @@
 
 mod explain;
 
-use std::{
-    io::Write as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use rtm_codec::{AppId, UserId};
 use rtm_token::{Builder, Certificate, Version};
+
+use crate::output;
 
 /// Make a token for a user, or explain one.
 #[derive(Debug, clap::Args)]
@@ -51,10 +50,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is set before 1970")?.as_secs();
             explain::run(&args, now)
         }
-        None => {
-            let token = args.make.token()?;
-            writeln!(std::io::stdout(), "{token}").context("cannot write to standard output")
-        }
+        None => output::line(args.make.token()?),
     }
 }
 

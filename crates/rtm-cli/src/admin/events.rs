@@ -1,12 +1,11 @@
 //! `rtm admin events`: the log of events of a project, as far as it goes or as it grows.
 
-use std::io::Write as _;
-
 use hyper::Method;
 use rtm_server::AppId;
 use serde_json::Value;
 
 use super::{listener::Listener, more, shown};
+use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -90,14 +89,8 @@ pub(super) async fn run(wanted: Wanted, is_json: bool, listener: &Listener) -> a
         let answer = listener.ask(Method::GET, &path, None).await?;
         let events = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
         {
-            let mut stdout = std::io::stdout().lock();
-            for event in events {
-                match is_json {
-                    true => writeln!(stdout, "{event}")?,
-                    false => writeln!(stdout, "{}", line(event))?,
-                }
-            }
-            stdout.flush()?;
+            let lines = events.iter().map(|event| if is_json { event.to_string() } else { line(event) });
+            output::text(&lines.map(|line| line + "\n").collect::<String>())?;
         }
         let next = answer["next"].as_u64();
         if events.is_empty() && !follow {

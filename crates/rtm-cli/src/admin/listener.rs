@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Method, Request, Uri,
+    Method, Request, StatusCode, Uri,
     body::Bytes,
     client::conn::http1,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -51,7 +51,7 @@ pub(super) struct ListenerArgs {
 /// An admin listener.
 pub(super) struct Listener {
     url: String,
-    key: String,
+    key: Option<String>,
     /// Its host as requests name it, and what stands before the paths of calls.
     authority: String,
     path: String,
@@ -68,7 +68,6 @@ impl Listener {
     /// The one that the arguments name. Reads the files that they name.
     pub(super) fn new(args: ListenerArgs) -> anyhow::Result<Self> {
         let ListenerArgs { url, key, ca, cert, cert_key } = args;
-        let key = key.ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
         let uri: Uri = url.parse().map_err(|error| WrongArgument(format!("{url:?} is not a URL: {error}")))?;
         let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let Some(authority) = authority else {
@@ -92,13 +91,41 @@ impl Listener {
 
     /// Makes a call. Gives the answer, or the error that it is.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        timeout(PATIENCE, self.answer(method, path, body))
-            .await
-            .with_context(|| format!("{} does not answer", self.url))?
+        let key = self.key.as_ref().ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/admin/v1{path}", self.path))
+            .header(AUTHORIZATION, format!("Bearer {key}"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())));
+        let (status, bytes) = self.answer(request).await?;
+        let answer: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is not the admin listener of a server: it answers {status}", self.url))?;
+        match answer["error"]["message"].as_str() {
+            Some(message) => bail!("{message}"),
+            None => Ok(answer),
+        }
     }
 
-    async fn answer(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    /// Whether the server is ready for clients, and what it answers: null unless that is JSON. Needs no key.
+    pub(super) async fn ready(&self) -> anyhow::Result<(bool, Value)> {
+        let request = Request::builder().uri(format!("{}/readyz", self.path)).body(Full::default());
+        let (status, bytes) = self.answer(request).await?;
+        if !matches!(status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE) {
+            bail!("{} is no listener of a server: it answers {status}", self.url);
+        }
+        Ok((status == StatusCode::OK, serde_json::from_slice(&bytes).unwrap_or_default()))
+    }
+
+    async fn answer(&self, request: hyper::http::Result<Request<Full<Bytes>>>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = request.map_err(|error| WrongArgument(error.to_string()))?;
+        timeout(PATIENCE, self.send(request)).await.with_context(|| format!("{} does not answer", self.url))?
+    }
+
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
         let url = &self.url;
+        let host_header = HeaderValue::from_str(&self.authority).map_err(|error| WrongArgument(error.to_string()))?;
+        request.headers_mut().insert(HOST, host_header);
         let (host, port) = &self.address;
         let stream =
             TcpStream::connect((host.as_str(), *port)).await.with_context(|| format!("cannot connect to {url}"))?;
@@ -111,25 +138,12 @@ impl Listener {
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}/admin/v1{path}", self.path))
-            .header(HOST, &self.authority)
-            .header(AUTHORIZATION, format!("Bearer {}", self.key))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
-            .map_err(|error| WrongArgument(error.to_string()))?;
         let response = sender.send_request(request).await.with_context(|| format!("{url} does not answer"))?;
         let status = response.status();
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
         let bytes = bytes.map_err(anyhow::Error::from_boxed)?;
         connection.abort();
-        let answer: Value = serde_json::from_slice(&bytes.to_bytes())
-            .with_context(|| format!("{url} is not the admin listener of a server: it answers {status}"))?;
-        match answer["error"]["message"].as_str() {
-            Some(message) => bail!("{message}"),
-            None => Ok(answer),
-        }
+        Ok((status, bytes.to_bytes()))
     }
 }
 

@@ -1,9 +1,9 @@
-//! `rtm admin top`: a server at a glance, again and again.
+//! `rtm top`: a server at a glance, again and again.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    io::{IsTerminal as _, Write as _},
+    io::IsTerminal as _,
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{listener::Listener, shown};
-use crate::connect::Stop;
+use crate::{connect::Stop, output};
 
 /// What is watched.
 #[derive(Debug, clap::Args)]
@@ -42,15 +42,16 @@ struct Seen {
 pub(super) async fn run(args: Args, listener: &Listener) -> anyhow::Result<()> {
     let mut stop = Stop::new()?;
     let is_terminal = std::io::stdout().is_terminal();
-    let is_plain = !is_terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_plain = !output::has_colours(&std::io::stdout());
     let mut before = None;
     loop {
         let (picture, seen) = picture(&args, listener, before.as_ref(), is_plain).await?;
-        let clear = if args.once || !is_terminal { "" } else { CLEAR };
-        let mut stdout = std::io::stdout().lock();
-        write!(stdout, "{clear}{picture}")?;
-        stdout.flush()?;
-        drop(stdout);
+        if args.once || !is_terminal {
+            output::text(&picture)?;
+        } else {
+            // Each line is drawn over the one before and the rest cleared, so that nothing flickers.
+            output::bytes(format!("{HOME}{}{CLEAR_REST}", picture.replace('\n', CLEAR_LINE)).as_bytes())?;
+        }
         if args.once {
             return Ok(());
         }
@@ -164,5 +165,9 @@ const COUNTERS: [(&str, &str); 5] = [
     ("calls", "calls"),
     ("refused_calls", "refused calls"),
 ];
-/// Clears the screen and goes to its first line.
-const CLEAR: &str = "\x1b[H\x1b[2J";
+/// Goes to the first line of the screen.
+const HOME: &str = "\x1b[H";
+/// Clears what stands right of the cursor, and goes to the next line.
+const CLEAR_LINE: &str = "\x1b[K\n";
+/// Clears what stands below the cursor.
+const CLEAR_REST: &str = "\x1b[J";

@@ -1,27 +1,17 @@
 //! Sends each line of standard input as a message: many under way at once, in their order.
 
-use std::{
-    io::{BufRead as _, Read as _},
-    sync::Arc,
-    task::Poll,
-};
+use std::{sync::Arc, task::Poll};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, stream::FuturesOrdered};
 use rtm_client::{ConnectionState, Events, RtmEvent};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, watch};
 
 use super::{
     Sender,
     report::{Report, Sent, is_unknown},
 };
-use crate::exit::Unmet;
-
-/// A line that is not empty.
-struct Line {
-    number: u64,
-    text: String,
-}
+use crate::{exit::Unmet, input, output};
 
 /// Whose message goes out next: in the order of asking, and only over a connection.
 struct Turn {
@@ -39,7 +29,7 @@ struct Count {
 
 /// Sends until standard input ends, and prints what became of each message. The client waits for the limits of calls.
 pub(super) async fn send(sender: &Sender, mut events: Events, is_met: impl Fn(&Sent) -> bool) -> anyhow::Result<()> {
-    let mut lines = read_lines();
+    let mut lines = input::lines();
     let (state, connected) = watch::channel(ConnectionState::Connected);
     let turn = Arc::new(Turn { order: Mutex::new(()), state: connected });
     let mut under_way = FuturesOrdered::new();
@@ -54,8 +44,8 @@ pub(super) async fn send(sender: &Sender, mut events: Events, is_met: impl Fn(&S
                 RtmEvent::ConnectionStateChanged { state: now, .. } => {
                     let before = state.send_replace(now);
                     match (before, now) {
-                        (_, ConnectionState::Reconnecting) => eprintln!("rtm: connection lost, waiting for the server"),
-                        (ConnectionState::Reconnecting, ConnectionState::Connected) => eprintln!("rtm: reconnected"),
+                        (_, ConnectionState::Reconnecting) => output::note("rtm: connection lost, waiting for the server"),
+                        (ConnectionState::Reconnecting, ConnectionState::Connected) => output::note("rtm: reconnected"),
                         _ => {}
                     }
                 }
@@ -117,37 +107,5 @@ impl Count {
     }
 }
 
-/// Reads lines on a thread of its own: standard input knows no other way to wait.
-fn read_lines() -> mpsc::Receiver<std::io::Result<Line>> {
-    let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let mut bytes = Vec::new();
-        for number in 1.. {
-            bytes.clear();
-            // What is longer than any message is cut, so that it is refused for its length.
-            let read = stdin.by_ref().take(LINE_BYTES).read_until(b'\n', &mut bytes);
-            let line = match read {
-                Ok(0) => return,
-                Ok(_) if !bytes.ends_with(b"\n") => stdin.skip_until(b'\n').map(|_| ()),
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
-            let text = String::from_utf8_lossy(&bytes);
-            let text = text.strip_suffix('\n').unwrap_or(&text);
-            let text = text.strip_suffix('\r').unwrap_or(text);
-            let line = line.map(|()| Line { number, text: text.to_owned() });
-            let has_failed = line.is_err();
-            let is_empty = text.is_empty() && !has_failed;
-            if !is_empty && sender.blocking_send(line).is_err() || has_failed {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
 /// How many messages may be under way.
 const UNDER_WAY: usize = 256;
-/// More than a message may have.
-const LINE_BYTES: u64 = 64 * 1024;

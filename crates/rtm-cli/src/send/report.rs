@@ -1,10 +1,9 @@
 //! What became of a message, as a line of JSON.
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
 use rtm_client::{ErrorKind, RtmError, SendOutcome};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use crate::output;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -37,8 +36,7 @@ impl From<Result<Option<SendOutcome>, RtmError>> for Sent {
 
 impl Report<'_> {
     pub(super) fn print(&self) -> anyhow::Result<()> {
-        let line = serde_json::to_string(self)?;
-        writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
+        output::line(serde_json::to_string(self)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rtm token explain`: shows the content of a token, and whether a server would accept it.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::Read as _,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use rtm_codec::{AppId, UserId};
 use rtm_token::{Certificate, Explained, Grant, Holder, Permission, Policy, Signature, TokenError, Version, verify};
 use serde_json::{Value, json};
+
+use crate::output;
 
 /// Show the content of a token, and whether a server would accept it now.
 ///
@@ -65,7 +67,7 @@ pub(super) fn run(args: &Args, now: u64) -> anyhow::Result<()> {
         let text = explained.as_ref().map(|explained| args.text(explained, now)).unwrap_or_default();
         format!("{text}{}", line("verdict", &verdict.text()))
     };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    output::text(&text)?;
     match verdict {
         Verdict::Refused(why) => Err(anyhow::anyhow!(why).context("the token is refused")),
         Verdict::Valid(_) | Verdict::Undecided(_) => Ok(()),

@@ -223,6 +223,44 @@ fn an_admin_listener_with_tls_is_reached_with_its_certificate() {
 }
 
 #[test]
+fn whether_a_server_is_ready_is_told_without_a_key_by_the_status() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "drain_delay = \"60s\"", "");
+    let ready = |url: &str, more: &[&str]| {
+        let output = rtm(&[&["admin", "ready", "--url", url], more].concat());
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(ready(&world.url, &[]), (Some(0), "ready\n".to_owned(), String::new()));
+    // The listener of clients says it too.
+    assert_eq!(ready(&world.gateway, &[]).0, Some(0));
+    assert_eq!(world.admin(&["drain"]).0, Some(0));
+    let (status, text, error) = ready(&world.url, &["--format", "json"]);
+    assert_eq!((status, text.as_str()), (Some(1), "{\"ready\":false,\"reasons\":[\"draining\"]}\n"), "{error}");
+    assert_eq!(error, "rtm: the server is not ready: draining\n");
+    let (status, text, error) = ready("http://127.0.0.1:1", &[]);
+    assert!(status == Some(1) && text.is_empty() && error.contains("http://127.0.0.1:1"), "{error}");
+    // Everything else needs a key.
+    let output = rtm(&["admin", "server", "--url", &world.url]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("no key: use --key or RTM_ADMIN_KEY"), "{error}");
+}
+
+#[test]
+fn top_is_one_command_under_two_names() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
+    let _bob = world.listen("bob", &[]);
+    let (status, picture, error) = world.admin(&["top", "--once"]);
+    assert!(status == Some(0) && picture.contains("bob") && picture.contains("sessions 1"), "{picture}{error}");
+    let output = rtm(&["top", "--once", "--url", &world.url, "--key", &world.key]);
+    let same = String::from_utf8(output.stdout).unwrap();
+    let heads = |text: &str| -> Vec<Option<String>> {
+        text.lines().map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+    };
+    assert_eq!((output.status.code(), heads(&same)), (Some(0), heads(&picture)), "{same}");
+    assert!(!same.contains('\u{1b}'), "{same}");
+}
+
+#[test]
 fn what_one_user_does_is_printed_as_it_happens() {
     let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
     let carol = world.listen("carol", &["--channel", "before"]);

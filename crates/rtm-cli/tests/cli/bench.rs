@@ -86,3 +86,43 @@ fn a_certificate_makes_the_users_tokens() {
     assert_eq!((code, figures), (Some(1), Value::Null));
     assert!(stderr.contains("login") && !stderr.contains(CERTIFICATE), "{stderr}");
 }
+
+#[test]
+fn without_a_gateway_it_measures_a_server_of_its_own_and_ends_with_a_table() {
+    let output = rtm(&["bench", "peers", "--messages", "300", "--size", "100"]);
+    let (table, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("a server of its own"), "{stderr}");
+    let rows: Vec<_> = table.lines().map(|line| line.split("  ").next().unwrap()).collect();
+    let order = ["load", "wire", "pairs", "size", "window", "messages", "time", "messages"];
+    assert_eq!(rows[..8], order, "{table}");
+    let last = ["receipt p50", "receipt p90", "receipt p99", "receipt p99.9", "receipt max"];
+    assert_eq!(rows[8..], last, "{table}");
+    // Its users need tokens where there is a certificate; and it has no limits, which 300 messages at once would meet.
+    for (load, name, count) in LOADS {
+        let certificate = ["--certificate", CERTIFICATE, "--wire", "vendor", "--json"];
+        let output = rtm(&[&["bench"], load, &certificate].concat());
+        let figures: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert_eq!(figures[name], count, "{load:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_plot_is_an_svg_of_what_was_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("load.svg");
+    for (load, _, _) in LOADS {
+        let output = rtm(&[&["bench"], load, &["--plot", file.to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let picture = std::fs::read_to_string(&file).unwrap();
+        assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"), "{picture}");
+        assert!(picture.contains(&format!("rtm bench {}", load[0])) && picture.contains("per second"), "{picture}");
+        assert_eq!(picture.contains("in milliseconds"), matches!(load[0], "peers" | "logins"), "{}", load[0]);
+    }
+    // A place where nothing can be written is told before the load.
+    let output = rtm(&["bench", "peers", "--plot", directory.path().join("no/such.svg").to_str().unwrap()]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let output = rtm(&["bench", "peers", "--gateway", "http://127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}

@@ -4,11 +4,14 @@
 mod addresses;
 mod admin;
 mod bench;
+mod chat;
 mod config;
 mod demo;
+mod help;
 #[allow(dead_code, reason = "other tests kill its servers")]
 #[path = "../../../rtm-server/tests/nats/mod.rs"]
 mod nats;
+mod pipes;
 mod quotas;
 mod reload;
 mod serve;
@@ -17,3 +20,4 @@ mod support;
 mod systemd;
 mod talk;
 mod token;
+mod values;

@@ -41,7 +41,13 @@ impl Running {
 
     /// Starts a command that is ready but for its standard output.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with(command, |_| {})
+    }
+
+    /// As [`start`](Self::start), for who takes more from it than its standard output.
+    pub(crate) fn start_with(command: &mut Command, take: impl FnOnce(&mut Child)) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        take(&mut child);
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
