@@ -61,18 +61,25 @@ impl Core {
             return;
         }
         let is_there = self.hub.sessions.get(key).is_some_and(|session| session.is_there());
-        let reason_name = || Reason::from(reason.name());
+        let name = self.end_name(now, key, reason);
         // The session that takes its place keeps the user there.
         if is_there && reason != CloseReason::RemoteLogin {
             self.log(now, EventType::UserOffline, |core| {
                 let (user_id, session) = core.named(key)?;
-                Some(ProjectEvent::UserOffline { user_id, session, reason: reason_name() })
+                Some(ProjectEvent::UserOffline { user_id, session, reason: name.into() })
             });
         }
         self.log(now, EventType::SessionEnded, |core| {
             let (user_id, session) = core.named(key)?;
-            Some(ProjectEvent::SessionEnded { user_id, session, reason: reason_name() })
+            Some(ProjectEvent::SessionEnded { user_id, session, reason: name.into() })
         });
+    }
+
+    /// How the log names the end of a session. A kicked client is told what a banned one is told; back ends are not.
+    fn end_name(&self, now: Now, key: SessionKey, reason: CloseReason) -> &'static str {
+        let is_banned =
+            || self.user_id_of(key).is_some_and(|user_id| self.restrictions.is_banned(now.instant, &user_id));
+        if reason == CloseReason::Banned && !is_banned() { "kicked" } else { reason.name() }
     }
 
     /// A session joined a channel, which has so many members now.
@@ -177,11 +184,17 @@ impl Core {
 
     /// Something is refused to a user, or not any more.
     pub(super) fn log_restriction(&mut self, now: Now, user_id: Option<&UserId>, change: Restriction) {
-        let Some(user_id) = user_id.cloned() else { return };
-        let event = match change {
-            Restriction::BannedUntil(until) => ProjectEvent::UserBanned { user_id, until: Moment(until) },
-            Restriction::Unbanned => ProjectEvent::UserUnbanned { user_id },
-            Restriction::TokensFrom(from) => ProjectEvent::TokensRevoked { user_id, issued_before: Moment(from) },
+        let event = match (user_id.cloned(), change) {
+            (Some(user_id), Restriction::BannedUntil(until)) => {
+                ProjectEvent::UserBanned { user_id, until: Moment(until) }
+            }
+            (Some(user_id), Restriction::Unbanned) => ProjectEvent::UserUnbanned { user_id },
+            (Some(user_id), Restriction::TokensFrom(from)) => {
+                ProjectEvent::TokensRevoked { user_id, issued_before: Moment(from) }
+            }
+            (None, Restriction::TokensFrom(from)) => ProjectEvent::AllTokensRevoked { issued_before: Moment(from) },
+            // Nobody bans all users.
+            (None, Restriction::BannedUntil(_) | Restriction::Unbanned) => return,
         };
         self.log(now, event.event_type(), |_| Some(event));
     }

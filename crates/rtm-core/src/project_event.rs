@@ -382,6 +382,11 @@ project_events! {
         /// The time.
         issued_before: Moment,
     }
+    /// Tokens of all users are refused that were issued before a time.
+    32 "project.tokens_revoked" AllTokensRevoked on {
+        /// The time.
+        issued_before: Moment,
+    }
     /// A user that was unreachable is heard again.
     30 "user.reachable" UserReachable off {
         /// Who.

@@ -310,6 +310,20 @@ impl Core {
         users.filter_map(|(user_id, user)| Some((user_id.clone(), in_force(now, user)?))).take(most).collect()
     }
 
+    /// Whether a user may log in with a token that was issued at this time, in milliseconds since the Unix epoch, as far as an
+    /// operator has a say.
+    ///
+    /// # Errors
+    ///
+    /// What a login is refused with: the user is banned, or the token was revoked.
+    pub fn check_restrictions(&self, now: Now, user_id: &UserId, issued_at_ms: u64) -> Result<(), Refusal> {
+        self.check_ban(now, user_id)?;
+        if issued_at_ms < self.restrictions.tokens_from(user_id) {
+            return Err(Refusal::new(ErrorKind::TokenExpired, "the token was revoked"));
+        }
+        Ok(())
+    }
+
     /// From when on tokens of all users are good, in milliseconds since the Unix epoch; 0 if none was revoked.
     #[must_use]
     pub fn tokens_from(&self) -> u64 {

@@ -95,7 +95,10 @@ fn who_asks_whether_a_server_is_ready_needs_no_key() {
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
     assert_eq!(ready(), (Some(0), "ready\n".to_owned(), String::new()));
-    assert_eq!(rtm(&["admin", "--url", &url, "--format", "json", "ready"]).stdout, b"{\"ready\":true,\"reasons\":[]}\n");
+    assert_eq!(
+        rtm(&["admin", "--url", &url, "--format", "json", "ready"]).stdout,
+        b"{\"ready\":true,\"reasons\":[]}\n"
+    );
     let keyless = rtm(&["admin", "--url", &url, "server"]);
     assert_eq!(keyless.status.code(), Some(2), "{}", String::from_utf8_lossy(&keyless.stderr));
 

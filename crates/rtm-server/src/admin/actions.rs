@@ -279,7 +279,7 @@ pub(super) fn read_time(name: &str, text: &str) -> Result<SystemTime, ApiError> 
 }
 
 /// A time in milliseconds since the Unix epoch, as people read it; none for 0.
-fn time(unix_ms: u64) -> Option<String> {
+pub(super) fn time(unix_ms: u64) -> Option<String> {
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms));
     (unix_ms > 0).then(|| rfc3339(time.unwrap_or(UNIX_EPOCH + FAR)))
 }

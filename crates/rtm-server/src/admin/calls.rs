@@ -143,6 +143,8 @@ pub(super) struct ProjectAnswer {
     refused_calls: u64,
     /// The number of the last event in the log, as far as this server knows.
     last_event: u64,
+    /// Tokens of all users are refused that were issued before.
+    tokens_revoked_before: Option<String>,
     quotas: QuotasAnswer,
     /// What the store keeps; `None` where that is not measured.
     stored_bytes: Option<StoredBytesAnswer>,
@@ -310,6 +312,7 @@ pub(super) async fn projects(
             calls: look.calls(),
             refused_calls: look.refused_calls(),
             last_event: look.last_event(),
+            tokens_revoked_before: super::actions::time(look.tokens_from),
             quotas: {
                 let Quotas { max_connections, max_channels, stored_bytes, event_log_bytes, .. } = look.quotas;
                 QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes }

@@ -73,6 +73,8 @@ pub(super) struct Look {
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
     pub(super) quotas: Quotas,
+    /// From when on tokens of all users are good, in milliseconds since the Unix epoch; 0 if none was revoked.
+    pub(super) tokens_from: u64,
     #[cfg(feature = "cluster")]
     measured: Option<StoredBytes>,
     lock_times: LockTimes,
@@ -121,6 +123,7 @@ impl Admin {
                 event_log: core.event_figures(),
                 cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
                 quotas: core.config().quotas,
+                tokens_from: core.tokens_from(),
                 #[cfg(feature = "cluster")]
                 measured: core.stored_bytes(),
                 lock_times: LockTimes::default(),

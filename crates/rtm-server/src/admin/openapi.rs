@@ -253,6 +253,7 @@ const PROJECT: &[Field] = &[
     ("calls", Number),
     ("refused_calls", Number),
     ("last_event", Number),
+    ("tokens_revoked_before?", Time),
     (
         "quotas",
         Object(&[

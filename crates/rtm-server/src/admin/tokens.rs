@@ -120,12 +120,22 @@ pub(super) async fn explain_one(
                 let config = core.config();
                 (config.certificates.clone(), config.token_policy)
             });
+            let restricted = |issued_at_ms| {
+                let user_id = read_user(&user_id)?;
+                let checked = project.look(|core, _, now| core.check_restrictions(now, &user_id, issued_at_ms));
+                Ok::<_, ApiError>(checked.err().map(|refusal| refusal.detail.to_string()))
+            };
             let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             match verify(token, &app_id, &certificates, &user_id, seconds, &policy) {
-                _ if certificates.is_empty() => {
-                    ("valid", Some("this project is open: tokens are not looked at".to_owned()))
-                }
-                Ok(_) => ("valid", None),
+                // Without tokens there is none to revoke, and still there are bans.
+                _ if certificates.is_empty() => match restricted(u64::MAX)? {
+                    None => ("valid", Some("this project is open: tokens are not looked at".to_owned())),
+                    refused => ("refused", refused),
+                },
+                Ok(verified) => match restricted(verified.issued_at.saturating_mul(1000))? {
+                    None => ("valid", None),
+                    refused => ("refused", refused),
+                },
                 Err(error) if error.kind() == TokenErrorKind::Expired => {
                     let ago = Duration::from_secs(seconds.saturating_sub(explained.ends_at));
                     ("refused", Some(format!("it ended {} ago", humantime::format_duration(ago))))

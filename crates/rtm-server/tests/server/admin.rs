@@ -343,6 +343,10 @@ async fn an_operator_kicks_bans_and_unbans_and_all_of_it_is_written_down() {
     let (_, closed) = call(admin, &operate, "GET", &format!("/projects/{APP}/closed"), "").await;
     let reasons = closed["items"].as_array().unwrap().iter().map(|closed| closed["reason"].as_str().unwrap());
     assert_eq!(reasons.filter(|reason| *reason != "gone").collect::<Vec<_>>(), ["refused", "banned", "kicked"]);
+    // Back ends are told a kick from a ban, though clients are not.
+    let (_, log) = call(admin, &operate, "GET", &format!("/projects/{APP}/events?types=session.ended"), "").await;
+    let reasons = log["events"].as_array().unwrap().iter().map(|event| &event["data"]["reason"]);
+    assert_eq!(reasons.collect::<Vec<_>>(), ["kicked", "banned"]);
     // The longest time that can be written.
     let (status, ban) = call(admin, &operate, "PUT", &format!("{user}/ban"), r#"{"for":"100000000000s"}"#).await;
     assert_eq!(status, 200, "{ban}");
@@ -637,6 +641,27 @@ async fn a_token_is_made_for_those_who_may_and_explained_to_all() {
     let (_, audit) = call(admin, &all_text, "GET", "/audit", "").await;
     assert_eq!(audit["items"].as_array().unwrap().len(), 2);
     assert_eq!(audit["items"][0]["action"], "make_token");
+    let (_, made) = make(&all_text, r#"{"user_id":"alice","version":"007"}"#).await;
+    let verdict = async || {
+        let explained = explain(&made["token"], "alice").await;
+        (explained["verdict"].as_str().unwrap().to_owned(), explained["reason"].as_str().map(str::to_owned))
+    };
+    let refused = |reason: &str| ("refused".to_owned(), Some(reason.to_owned()));
+    let ban = format!("/projects/{APP}/users/alice/ban");
+    assert_eq!(call(admin, &all_text, "PUT", &ban, r#"{"until":"forever"}"#).await.0, 200);
+    assert_eq!(verdict().await, refused("the user is banned"));
+    assert_eq!(call(admin, &all_text, "DELETE", &ban, "").await.0, 200);
+    assert_eq!(verdict().await, ("valid".to_owned(), None));
+    // The tokens of everybody, which stands nowhere among the users.
+    let body = r#"{"issued_before":"2100-01-01T00:00:00Z"}"#;
+    assert_eq!(call(admin, &all_text, "POST", &format!("/projects/{APP}/revoke-tokens"), body).await.0, 200);
+    assert_eq!(verdict().await, refused("the token was revoked"));
+    let (_, projects) = call(admin, &read_text, "GET", "/projects", "").await;
+    assert_eq!(projects["items"][0]["tokens_revoked_before"], "2100-01-01T00:00:00.000Z");
+    let (_, log) =
+        call(admin, &read_text, "GET", &format!("/projects/{APP}/events?types=project.tokens_revoked&wait=20s"), "")
+            .await;
+    assert_eq!(log["events"][0]["data"]["issued_before"], "2100-01-01T00:00:00.000Z");
 }
 
 #[tokio::test]
