@@ -291,7 +291,7 @@ impl Bench {
                     let task = Task { app_id: &app_id, work: StoreWork::Measure };
                     let measured = outcomes(backend.as_mut(), vec![task], told).pop();
                     // Whoever asked may have gone.
-                    let _ = answer.send(measured.and_then(measured_bytes));
+                    let _ = answer.send(measured.as_ref().and_then(measured_bytes));
                 }
                 Order::Stop => {
                     stop = true;
@@ -307,9 +307,9 @@ impl Bench {
 }
 
 /// How much there is, if that is what was answered.
-fn measured_bytes<E>(answer: Result<StoreAnswer, E>) -> Option<StoredBytes> {
+fn measured_bytes<E>(answer: &Result<StoreAnswer, E>) -> Option<StoredBytes> {
     match answer {
-        Ok(StoreAnswer::Measured(measured)) => Some(measured),
+        Ok(StoreAnswer::Measured(measured)) => Some(*measured),
         _ => None,
     }
 }
