@@ -291,7 +291,7 @@ impl Bench {
                     let task = Task { app_id: &app_id, work: StoreWork::Measure };
                     let measured = outcomes(backend.as_mut(), vec![task], told).pop();
                     // Whoever asked may have gone.
-                    let _ = answer.send(measured.and_then(|answer| measured_bytes(&answer)));
+                    let _ = answer.send(measured.as_ref().and_then(measured_bytes));
                 }
                 Order::Stop => {
                     stop = true;

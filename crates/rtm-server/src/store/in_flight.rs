@@ -93,7 +93,7 @@ pub(super) async fn run(
                     let measured = Arc::clone(&jobs.backend).apply(app_id, vec![StoreWork::Measure], term);
                     tokio::spawn(async move {
                         // Whoever asked may have gone.
-                        let _ = answer.send(measured.await.pop().and_then(|answer| measured_bytes(&answer)));
+                        let _ = answer.send(measured.await.pop().as_ref().and_then(measured_bytes));
                     });
                 }
                 Some(Order::Stop) | None => is_stopping = true,
