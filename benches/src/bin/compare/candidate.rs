@@ -54,9 +54,7 @@ pub(crate) enum System {
     Redis,
     JetStream,
     Mosquitto,
-    Rumqttd,
     SocketIo,
-    Zenoh,
 }
 
 /// All of them that are installed, and the names of the rest. The first NATS is the one that goals are held against.
@@ -102,13 +100,6 @@ pub(crate) fn candidates() -> (Vec<Candidate>, Vec<&'static str>) {
     match installed("mosquitto") {
         Some(program) => all.push(candidate::<Mqtt>(System::Mosquitto, Some(program))),
         None => missing.push("mosquitto"),
-    }
-    if Path::new(side::RIVALS).is_file() {
-        all.push(candidate::<Mqtt>(System::Rumqttd, Some(side::RIVALS.into())));
-        let (throughput, round_trips) = (side::zenoh_throughput, side::zenoh_round_trips);
-        all.push(played(System::Zenoh, side::RIVALS.into(), throughput, round_trips));
-    } else {
-        missing.push("the program with zenoh and rumqttd");
     }
     match installed("node").filter(|_| Path::new(side::SOCKET_IO).join(SOCKET_IO_PACKAGE).is_file()) {
         Some(node) => {
@@ -163,8 +154,6 @@ impl Candidate {
                 std::fs::write(&file, format!("listener {port} 127.0.0.1\n{MOSQUITTO}"))?;
                 Ok(vec!["-c".into(), file.display().to_string()])
             }),
-            System::Rumqttd => Server::other(program()?, |port| vec!["mqtt-broker".into(), port.to_string()]),
-            System::Zenoh => Server::other(program()?, |port| vec!["zenoh-router".into(), port.to_string()]),
             System::SocketIo => Server::other(program()?, |port| {
                 vec![Path::new(side::SOCKET_IO).join("server.mjs").display().to_string(), port.to_string()]
             }),
@@ -190,9 +179,7 @@ impl System {
             Self::NatsTls => NATS_TLS,
             Self::JetStream => JETSTREAM,
             Self::Mosquitto => MOSQUITTO_QOS_1,
-            Self::Rumqttd => RUMQTTD_QOS_1,
             Self::SocketIo => "Socket.IO, acknowledged",
-            Self::Zenoh => ZENOH,
         }
     }
 }
@@ -235,8 +222,6 @@ fn played(
 fn named(system: System, program: &Path) -> String {
     let version = match system {
         System::Mosquitto => version_said(program, &["-h"]),
-        System::Rumqttd => version_said(program, &["version", "rumqttd"]),
-        System::Zenoh => version_said(program, &["version", "zenoh"]),
         System::SocketIo => package_version(&Path::new(side::SOCKET_IO).join(SOCKET_IO_PACKAGE)),
         _ => version(program),
     };

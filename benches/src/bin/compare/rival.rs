@@ -110,29 +110,8 @@ pub(crate) struct Throughput {
     /// All in nanoseconds per delivery.
     pub(crate) server: f64,
     pub(crate) server_user: f64,
-    pub(crate) clients: Clients,
-}
-
-/// What publisher and receivers cost, in nanoseconds per delivery.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Clients {
-    Apart {
-        publisher: f64,
-        receiver: f64,
-    },
-    /// They share threads.
-    Together(f64),
-}
-
-impl Throughput {
-    /// All processes, in nanoseconds per delivery.
-    pub(crate) fn all(&self) -> f64 {
-        self.server
-            + match self.clients {
-                Clients::Apart { publisher, receiver } => publisher + receiver,
-                Clients::Together(clients) => clients,
-            }
-    }
+    pub(crate) publisher: f64,
+    pub(crate) receiver: f64,
 }
 
 /// Measures a load: publisher and receivers on a thread each, the server in its process. A tenth of the messages goes
@@ -180,10 +159,8 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
         per_second: deliveries / took.as_secs_f64(),
         server: cpu(|cpu| cpu.total),
         server_user: cpu(|cpu| cpu.user),
-        clients: Clients::Apart {
-            publisher: (after.1 - before.1) / deliveries,
-            receiver: (after.2 - before.2) / deliveries,
-        },
+        publisher: (after.1 - before.1) / deliveries,
+        receiver: (after.2 - before.2) / deliveries,
     })
 }
 

@@ -11,11 +11,11 @@ use crate::{
         Candidate,
         System::{
             self, AcrossTwo, AcrossTwoAndNats, Batched, JetStream, Mosquitto, Naive, Nats, NatsAcrossTwo, NatsTls,
-            OnOneOfThree, Ours, OursTls, OverThree, Raw, Redis, Rumqttd, SocketIo, Zenoh,
+            OnOneOfThree, Ours, OursTls, OverThree, Raw, Redis, SocketIo,
         },
     },
     codec, ours, presence,
-    rival::{Clients, Load, Throughput, runtime},
+    rival::{Load, Throughput, runtime},
     run::{Recorder, Run, scaled},
     slow, stored, storm, vendor, wakeups,
 };
@@ -107,7 +107,7 @@ impl Scenario {
                     // One that flushes or acknowledges each message needs fewer of them to take as long.
                     let share = match candidate.system {
                         Naive => 5,
-                        JetStream | Mosquitto | Rumqttd | SocketIo => 25,
+                        JetStream | Mosquitto | SocketIo => 25,
                         _ => 1,
                     };
                     let messages = scaled(deliveries / share / members.max(1) as u64);
@@ -194,15 +194,13 @@ pub(crate) fn load(name: String, candidate: Candidate, load: Load) -> Run {
 }
 
 pub(crate) fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
-    let Throughput { per_second, server, server_user, clients } = measured;
+    let Throughput { per_second, server, server_user, publisher, receiver } = measured;
     recorder.add(DELIVERIES, per_second);
-    recorder.add(ALL_NS, measured.all());
+    recorder.add(ALL_NS, server + publisher + receiver);
     recorder.add(SERVER_NS, server);
     recorder.add("of it user ns", server_user);
-    if let Clients::Apart { publisher, receiver } = clients {
-        recorder.add("publisher ns/delivery", publisher);
-        recorder.add("receiver ns/delivery", receiver);
-    }
+    recorder.add("publisher ns/delivery", publisher);
+    recorder.add("receiver ns/delivery", receiver);
 }
 
 /// Messages between two users while others are logged in, whose signs of life the server answers meanwhile.
@@ -233,10 +231,10 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
 }
 
 /// What most scenarios compare.
-const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, Redis];
+const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis];
 /// Those of them with a way from one user to another that is acknowledged too.
-const PEERS: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, Redis, JetStream, Mosquitto, Rumqttd, SocketIo];
-const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, JetStream, Mosquitto, Rumqttd, SocketIo];
+const PEERS: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis, JetStream, Mosquitto, SocketIo];
+const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats, JetStream, Mosquitto, SocketIo];
 
 pub(crate) const CLUSTER_LOCAL: &str = "cluster, users of one node, 64 B";
 pub(crate) const CLUSTER_PEERS: &str = "cluster, user to user across nodes, 64 B";

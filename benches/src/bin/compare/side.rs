@@ -17,10 +17,10 @@ use rtm_load::Latency;
 
 use crate::{
     process::{Process, Server, installed, process_cpu},
-    rival::{Clients, Load, PATIENCE, Throughput, WARM_UP_ROUNDS},
+    rival::{Load, PATIENCE, Throughput, WARM_UP_ROUNDS},
 };
 
-/// A program with a client, or several; ended when dropped.
+/// A program with a client; ended when dropped.
 pub(crate) struct Side {
     process: Process,
     stdin: ChildStdin,
@@ -68,28 +68,13 @@ impl Side {
 pub(crate) fn socket_io_throughput(server: &Server, load: Load) -> anyhow::Result<Throughput> {
     anyhow::ensure!(load.members == 0, "there is no room");
     let (publisher, receiver) = socket_io(server, load.bytes, load.window, false)?;
-    throughput(server, publisher, Some(receiver), load)
+    throughput(server, publisher, &receiver, load)
 }
 
 /// The same, one message at a time.
 pub(crate) fn socket_io_round_trips(server: &Server, bytes: usize, rounds: u64) -> anyhow::Result<Latency> {
     let (publisher, receiver) = socket_io(server, bytes, 1, true)?;
-    round_trips(publisher, Some(receiver), rounds)
-}
-
-/// zenoh: all clients are one process, with zenoh's threads.
-pub(crate) fn zenoh_throughput(server: &Server, load: Load) -> anyhow::Result<Throughput> {
-    let mut command = Command::new(RIVALS);
-    command.args(["zenoh-clients", "--port", &server.port().to_string(), "--bytes", &load.bytes.to_string()]);
-    command.args(["--receivers", &load.members.max(1).to_string(), "--window", &load.window.to_string()]);
-    throughput(server, Side::start(&mut command)?, None, load)
-}
-
-/// The same, one message at a time.
-pub(crate) fn zenoh_round_trips(server: &Server, bytes: usize, rounds: u64) -> anyhow::Result<Latency> {
-    let mut command = Command::new(RIVALS);
-    command.args(["zenoh-clients", "--echo", "--port", &server.port().to_string(), "--bytes", &bytes.to_string()]);
-    round_trips(Side::start(&mut command)?, None, rounds)
+    round_trips(publisher, receiver, rounds)
 }
 
 fn socket_io(server: &Server, bytes: usize, window: u64, echo: bool) -> anyhow::Result<(Side, Side)> {
@@ -103,29 +88,24 @@ fn socket_io(server: &Server, bytes: usize, window: u64, echo: bool) -> anyhow::
     Ok((Side::start(&mut publisher)?, receiver))
 }
 
-fn throughput(server: &Server, mut publisher: Side, receiver: Option<Side>, load: Load) -> anyhow::Result<Throughput> {
+fn throughput(server: &Server, mut publisher: Side, receiver: &Side, load: Load) -> anyhow::Result<Throughput> {
     publisher.ask("send", load.messages.div_ceil(10))?;
-    let snapshot = |publisher: &Side| -> anyhow::Result<_> {
-        Ok((server.cpu()?, publisher.cpu()?, receiver.as_ref().map(Side::cpu).transpose()?))
-    };
+    let snapshot = |publisher: &Side| -> anyhow::Result<_> { Ok((server.cpu()?, publisher.cpu()?, receiver.cpu()?)) };
     let before = snapshot(&publisher)?;
     let took = publisher.ask("send", load.messages)?;
     let after = snapshot(&publisher)?;
     let [took] = took[..] else { anyhow::bail!("not one time: {took:?}") };
     let deliveries = (load.messages * load.members.max(1) as u64) as f64;
-    let publisher = (after.1 - before.1) / deliveries;
     Ok(Throughput {
         per_second: deliveries / (took as f64 / 1e9),
         server: (after.0.total - before.0.total) / deliveries,
         server_user: (after.0.user - before.0.user) / deliveries,
-        clients: match before.2.zip(after.2) {
-            Some((before, after)) => Clients::Apart { publisher, receiver: (after - before) / deliveries },
-            None => Clients::Together(publisher),
-        },
+        publisher: (after.1 - before.1) / deliveries,
+        receiver: (after.2 - before.2) / deliveries,
     })
 }
 
-fn round_trips(mut publisher: Side, receiver: Option<Side>, rounds: u64) -> anyhow::Result<Latency> {
+fn round_trips(mut publisher: Side, receiver: Side, rounds: u64) -> anyhow::Result<Latency> {
     publisher.ask("ping", WARM_UP_ROUNDS)?;
     let mut latency = Latency::new();
     for took in publisher.ask("ping", rounds)? {
@@ -135,8 +115,6 @@ fn round_trips(mut publisher: Side, receiver: Option<Side>, rounds: u64) -> anyh
     Ok(latency)
 }
 
-/// Where benches/setup.sh builds the program with the rivals that are crates of others.
-pub(crate) const RIVALS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/rivals/release/rivals");
 pub(crate) const SOCKET_IO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/socket-io");
 
 #[cfg(test)]
@@ -158,7 +136,7 @@ mod tests {
     #[test]
     fn round_trips_after_the_warm_up_count() {
         let publisher = shell("echo ready; read line; echo 9000; read line; echo 100 100").unwrap();
-        let latency = round_trips(publisher, None, 2).unwrap();
+        let latency = round_trips(publisher, shell("echo ready; read line").unwrap(), 2).unwrap();
         assert_eq!((latency.count(), latency.max().as_nanos()), (2, 100));
     }
 

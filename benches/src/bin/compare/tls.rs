@@ -18,8 +18,13 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((certificate, key))
 }
 
-/// What every client uses, so that none reads the system's certificates. Each makes a whole handshake, as users on their own
-/// devices do.
+/// The certificate as a text, which clients of ours trust, and no other.
+pub(crate) fn certificate() -> anyhow::Result<String> {
+    Ok(identity()?.cert.pem())
+}
+
+/// The same for clients of NATS, which would otherwise read the system's certificates whenever they connect. Each makes a whole
+/// handshake, as users on devices of their own do.
 pub(crate) fn client() -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(identity()?.cert.der().clone())?;
