@@ -36,7 +36,7 @@ serves() {
     sleep 0.1
   done
   [ -n "$line" ] || { cat "$scratch/err" >&2; fail "the service does not start"; }
-  [ "$(ps -o user= -p "$server")" = rtm ] || fail "the service runs as another user"
+  [ "$(stat -c %U "/proc/$server")" = rtm ] || fail "the service runs as another user"
   timeout 60 node interop/login.mjs --server "$line" --app-id "$(sed -n 's/^app_id = "\(.*\)"/\1/p' /etc/rtm/rtm.toml)"
   /usr/bin/rtm admin --url "http://$(sed -n 's/^admin on //p' "$scratch/out")" ready >"$scratch/ready"
   grep -qx ready "$scratch/ready" || fail "the service is not ready"

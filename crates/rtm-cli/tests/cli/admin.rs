@@ -74,38 +74,9 @@ fn a_signal_after_a_drain_is_the_first_one() {
     let url = server.line().unwrap();
     let url = format!("http://{}", url.strip_prefix("admin on ").unwrap());
     assert_eq!(admin(&url, key, &["drain"]).0, Some(0));
-    let (status, stdout, stderr) = admin(&url, key, &["ready"]);
-    assert_eq!((status, &*stdout), (Some(1), ""));
-    assert!(stderr.contains("the server is not ready: draining"), "{stderr}");
     server.signal("TERM");
     let (status, _, stderr) = server.end();
     assert_eq!(status.code(), Some(0), "{stderr}");
-}
-
-#[test]
-fn who_asks_whether_a_server_is_ready_needs_no_key() {
-    let project = ["--project", APP_ID, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let mut server = Running::new(&[&["serve"], &project[..]].concat());
-    server.line().unwrap();
-    let url = server.line().unwrap();
-    let url = format!("http://{}", url.strip_prefix("admin on ").unwrap());
-    let ready = || {
-        let output = rtm(&["admin", "--url", &url, "ready"]);
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
-    assert_eq!(ready(), (Some(0), "ready\n".to_owned(), String::new()));
-    assert_eq!(
-        rtm(&["admin", "--url", &url, "--format", "json", "ready"]).stdout,
-        b"{\"ready\":true,\"reasons\":[]}\n"
-    );
-    let keyless = rtm(&["admin", "--url", &url, "server"]);
-    assert_eq!(keyless.status.code(), Some(2), "{}", String::from_utf8_lossy(&keyless.stderr));
-
-    server.signal("TERM");
-    server.end();
-    let (status, stdout, stderr) = ready();
-    assert!(status == Some(1) && stdout.is_empty() && stderr.contains("cannot connect to"), "{stderr}");
 }
 
 #[test]
