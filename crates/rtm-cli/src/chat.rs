@@ -207,7 +207,7 @@ impl Chat<'_> {
                 }
             }
             Command::Help if self.args.format == Format::Json => {
-                self.print(&json!({ "help": command::HELP }).to_string())?
+                self.print(&json!({ "help": command::HELP }).to_string())?;
             }
             Command::Help => command::HELP.lines().try_for_each(|line| self.print(line))?,
             Command::Quit => return Ok(false),

@@ -15,7 +15,7 @@ use crate::{
     exit::Unmet,
 };
 
-/// Send a message to a user or to a channel, or one message per line of standard input.
+/// Send a message to a user or to a channel, or one message per line of standard input
 ///
 /// Prints the outcome of each message as a line of JSON:
 ///

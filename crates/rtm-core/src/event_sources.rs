@@ -5,7 +5,7 @@ use rtm_codec::{
 };
 
 use super::{
-    Core, EventType, Moment, Now, ProjectEvent, Reason, Restriction, SessionName,
+    Core, EventType, Moment, Now, ProjectEvent, Restriction, SessionName,
     arena::{InvitationKey, SessionKey},
 };
 

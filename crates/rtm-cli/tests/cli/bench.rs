@@ -14,7 +14,7 @@ fn bench(server: &Server, load: &[&str], more: &[&str]) -> (Option<i32>, Value, 
 const LOADS: [(&[&str], &str, u64); 4] = [
     (&["peers", "--pairs", "3", "--messages", "20", "--size", "100", "--window", "4"], "messages", 60),
     (&["channel", "--members", "5", "--messages", "20", "--window", "2"], "deliveries", 100),
-    (&["idle", "--users", "10", "--stay", "10ms"], "still_connected", 10),
+    (&["idle", "--users", "10", "--stay", "200ms"], "still_connected", 10),
     (&["logins", "--users", "10", "--at-once", "3"], "logins", 10),
 ];
 
