@@ -317,6 +317,9 @@ impl Facts {
         let silence = self.silence(now, &self.devices[device].user_id).filter(|_| self.is_cluster);
         let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
         let known = &mut self.devices[device];
+        if let Some(heard) = known.heard.filter(|_| self.is_cluster) {
+            known.longest_absence = known.longest_absence.max(now - heard);
+        }
         if silence.is_some_and(|silence| silence >= offline_after) {
             known.offline_at = Some(now);
         }
