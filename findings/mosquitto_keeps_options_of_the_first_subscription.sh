@@ -8,7 +8,7 @@
 # so:    unsubscribe first when these two change, also after a reconnect into a session that is still there.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-debian_packages mosquitto libdlt2 libwrap0
+debian_packages mosquitto libdlt2 libwrap0 libnsl2 libtirpc3
 run_python <<'PYTHON'
 from find import seen
 from mqtt import Client, mosquitto

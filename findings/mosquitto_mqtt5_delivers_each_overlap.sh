@@ -7,7 +7,7 @@
 # so:    a client that goes from 3.1.1 to 5 may see everything twice: let filters not overlap, or put an id into the message.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-debian_packages mosquitto libdlt2 libwrap0
+debian_packages mosquitto libdlt2 libwrap0 libnsl2 libtirpc3
 run_python <<'PYTHON'
 from find import seen
 from mqtt import Client, mosquitto

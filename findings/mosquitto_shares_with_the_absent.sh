@@ -7,7 +7,7 @@
 # so:    workers of a shared subscription take clean sessions, or sessions that expire soon.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-debian_packages mosquitto libdlt2 libwrap0
+debian_packages mosquitto libdlt2 libwrap0 libnsl2 libtirpc3
 run_python <<'PYTHON'
 import time
 

@@ -6,7 +6,7 @@
 # so:    two devices with one id that reconnect by themselves throw each other out for ever, and neither log says why.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-debian_packages mosquitto libdlt2 libwrap0
+debian_packages mosquitto libdlt2 libwrap0 libnsl2 libtirpc3
 run_python <<'PYTHON'
 from find import seen
 from mqtt import LASTING_SESSION, Client, mosquitto

@@ -7,7 +7,7 @@
 # so:    a client that hangs after its handshake has probably not offered "mqtt"; give CONNACK a deadline of your own.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-debian_packages mosquitto libdlt2 libwrap0
+debian_packages mosquitto libdlt2 libwrap0 libnsl2 libtirpc3
 run_python <<'PYTHON'
 import socket
 
