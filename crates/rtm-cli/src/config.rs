@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use rtm_server::{ConfigKey, ServerConfig};
 
-use crate::{output, serve};
+use crate::{LogFormat, log_in, output, serve};
 
 /// Show what a configuration may say, and check one.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Doc => page(),
         What::Check(File { file }) => {
             let (config, unknown) = serve::read(file.as_deref())?;
+            // What the check warns of is written to the log.
+            log_in(LogFormat::Text, "warn")?;
             serve::check(&config)?;
+            if config.projects.is_empty() {
+                output::note(format_args!("rtm: there is no project here: rtm serve needs --project too"));
+            }
             unknown
                 .iter()
                 .for_each(|variable| output::note(format_args!("rtm: {variable} is no setting, and is passed over")));

@@ -136,6 +136,11 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<Str
     }
 }
 
+/// What to add where something is missing that a mistyped variable may have been meant for.
+fn no_settings(variables: &[String]) -> String {
+    variables.iter().map(|variable| format!(" ({variable} is no setting)")).collect()
+}
+
 /// Checks what reading a configuration leaves open: the level of the log, and the files that it names.
 pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
     if let Some(level) = &config.log.level {
@@ -354,11 +359,12 @@ impl Args {
         match &self.config {
             _ if !config.projects.is_empty() => {}
             Some(path) => {
-                anyhow::bail!("{} has no project: add a [[project]] section or use --project", path.display())
+                let ways = "add a [[project]] section, or use --project or RTM_PROJECT__0__APP_ID";
+                anyhow::bail!("{} has no project: {ways}{}", path.display(), no_settings(&unknown))
             }
             None => {
-                let fault = "no project to serve: use --project, --config or RTM_PROJECT__0__APP_ID".to_owned();
-                return Err(WrongArgument(fault).into());
+                let ways = "use --project, --config or RTM_PROJECT__0__APP_ID";
+                return Err(WrongArgument(format!("no project to serve: {ways}{}", no_settings(&unknown))).into());
             }
         }
         Ok((config, unknown))

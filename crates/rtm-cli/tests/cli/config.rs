@@ -228,7 +228,8 @@ fn a_credentials_file_of_nats_is_read_however_it_ends() {
     let credentials = "-----BEGIN NATS USER JWT-----\ne30.e30.e30\n------END NATS USER JWT------\n\n\
          -----BEGIN USER NKEY SEED-----\nSUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEQ\n\
          ------END USER NKEY SEED------";
-    let variables = [("RTM_CLUSTER__NATS", "nats://127.0.0.1:4222"), ("RTM_CLUSTER__NATS_CREDENTIALS", file)];
+    let app_id = ("RTM_PROJECT__0__APP_ID", APP_ID);
+    let variables = [app_id, ("RTM_CLUSTER__NATS", "nats://127.0.0.1:4222"), ("RTM_CLUSTER__NATS_CREDENTIALS", file)];
     for end in ["", "\n", "\r\n\n"] {
         fs::write(&path, format!("{credentials}{end}")).unwrap();
         let (code, _, stderr) = with(&variables, &["config", "check"]);
@@ -237,6 +238,18 @@ fn a_credentials_file_of_nats_is_read_however_it_ends() {
     fs::write(&path, "-----BEGIN NATS USER JWT-----\n").unwrap();
     let (code, _, stderr) = with(&variables, &["config", "check"]);
     assert!(code == Some(1) && stderr.contains("cannot use") && stderr.contains("nats.creds"), "{stderr}");
+}
+
+#[test]
+fn without_a_project_it_is_said_what_may_have_been_meant() {
+    let mistyped = [("RTM_PROJECT__0__APPID", APP_ID)];
+    let (code, _, stderr) = with(&mistyped, &["config", "check"]);
+    assert!(code == Some(0) && stderr.contains("RTM_PROJECT__0__APPID is no setting"), "{stderr}");
+    let mistyped = [("RTM_APPID", APP_ID)];
+    let (code, _, stderr) = with(&mistyped, &["serve"]);
+    assert!(code == Some(2) && stderr.contains("RTM_APPID is no setting"), "{stderr}");
+    let (code, _, stderr) = with(&[], &["config", "check"]);
+    assert!(code == Some(0) && stderr.contains("there is no project here"), "{stderr}");
 }
 
 #[test]

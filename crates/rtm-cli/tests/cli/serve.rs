@@ -249,6 +249,9 @@ fn a_configuration_file_is_checked_and_its_faults_are_named() {
     let (code, stdout, stderr) = tls("authority.pem", "authority.key");
     assert_eq!((code, stdout.as_str()), (Some(0), "the configuration is valid\n"));
     assert!(stderr.contains("authority.pem") && stderr.contains("CA:FALSE"), "{stderr}");
+    let checked = rtm(&["config", "check", file]);
+    let stderr = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && stderr.contains("CA:FALSE"), "the same is said of the file alone: {stderr}");
     for (certificate, key, names) in [
         ("missing.pem", "good.key", "missing.pem"),
         ("empty.pem", "good.key", "empty.pem"),
