@@ -8,7 +8,7 @@ package=$1
 scratch=$(mktemp -d)
 server=
 end() {
-  [ -z "$server" ] || kill "$server" || true
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
   dpkg --purge rtm >/dev/null 2>&1 || true
   rm -rf "$scratch"
 }
@@ -26,6 +26,8 @@ serves() {
   local unit=/usr/lib/systemd/system/rtm.service command user line=
   command=$(sed -n 's/^ExecStart=//p' "$unit")
   user=$(sed -n 's/^User=//p' "$unit")
+  # Not what the last one said.
+  : >"$scratch/out"
   # shellcheck disable=SC2086
   (umask "$(sed -n 's/^UMask=//p' "$unit")" && exec env -i PATH=/usr/bin:/bin RTM_LISTEN=127.0.0.1:0 RTM_ADMIN__LISTEN=127.0.0.1:0 \
     setpriv --reuid="$user" --regid="$user" --init-groups --no-new-privs $command) >"$scratch/out" 2>"$scratch/err" &
