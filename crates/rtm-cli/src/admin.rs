@@ -151,7 +151,7 @@ enum Call {
         /// The project.
         #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
         app_id: AppId,
-        /// The user. Without one, the tokens of all users.
+        /// The user; in its place --all is possible.
         #[arg(value_name = "USER", required_unless_present = "all")]
         user_id: Option<String>,
         /// Revoke the tokens of all users of the project.
