@@ -14,6 +14,7 @@ use super::{
     far_requests::{Elsewhere, FarRequests},
     handed_out::{Confirmation, HandedOut},
     jobs::{Waiting, history_page},
+    offline::take_repeated,
     timer::Due,
 };
 
@@ -231,12 +232,21 @@ impl Core {
     }
 
     /// Stored messages for a session's user, which are removed when the client is known to have them.
-    fn hand_out(&mut self, id: HttpId, owner: Owner, is_page: bool, messages: Vec<(Place, StoredMessage)>, more: bool) {
+    fn hand_out(
+        &mut self,
+        id: HttpId,
+        owner: Owner,
+        is_page: bool,
+        mut messages: Vec<(Place, StoredMessage)>,
+        more: bool,
+    ) {
         let last = messages.last().map(|(place, _)| *place);
+        let mut repeated = if self.edge.is_some() { take_repeated(&mut messages) } else { Vec::new() };
         // The wire cannot carry a binary message: it stays for another login.
         let readable = messages.into_iter().filter(|(_, message)| !matches!(message.message, RtmMessage::Binary(_)));
-        let (places, messages): (Vec<_>, Vec<_>) =
+        let (mut places, messages): (Vec<_>, Vec<_>) =
             readable.map(|(place, message)| (place, message.into_peer_message())).unzip();
+        places.append(&mut repeated);
         let next = last.filter(|_| is_page && (more || !places.is_empty())).map(Into::into);
         let page = StoredPage { messages, next };
         match owner {

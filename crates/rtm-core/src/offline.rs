@@ -2,11 +2,11 @@
 //! the device has them.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
-use rtm_codec::{Event, PeerMessage, RtmMessage, SendOutcome, SharedEvent, UserId};
+use rtm_codec::{Event, MessageId, PeerMessage, RtmMessage, SendOutcome, SharedEvent, UserId};
 
 use super::{
     Core, JobId, LogEntry, LogKey, Now, Place, StoreWork, StoredMessage,
@@ -327,6 +327,7 @@ impl Core {
         }
         messages.truncate(PAGE);
         let last = messages.last().map(|(place, _)| *place);
+        let mut repeated = if self.edge.is_some() { take_repeated(&mut messages) } else { Vec::new() };
         let stored = |queued: &Queued| match queued.note {
             Note::Stored(place) => Some(place),
             _ => None,
@@ -343,14 +344,29 @@ impl Core {
         known.sort_unstable();
         let takes_binary = session.terms.abilities().binary;
         let mut new = Vec::new();
+        let mut found = Vec::new();
         for (place, message) in messages {
             if known.binary_search(&place).is_ok() {
                 continue;
             }
-            // The store had it, and seemed to have failed.
-            let is_it = |queued: &&mut Queued| queued.note == Note::None && is_same(&message, queued.event.event());
+            // Without a number one message looks like another.
+            let may_be_twice = self.edge.is_some() && message.message_id != MessageId(0);
+            let is_it = |queued: &&mut Queued| {
+                (may_be_twice || queued.note == Note::None) && is_same(&message, queued.event.event())
+            };
             if let Some(queued) = session.stream.iter_mut().chain(&mut session.mail.held).find(is_it) {
-                queued.note = Note::Stored(place);
+                match queued.note {
+                    // The store had it, and seemed to have failed.
+                    Note::None | Note::Invitation(_) => queued.note = Note::Stored(place),
+                    // A node that was lost had stored it, and its sender's sent it again.
+                    Note::Receipt { asker, .. } => {
+                        queued.note = Note::Stored(place);
+                        found.push((asker, queued.event.clone()));
+                    }
+                    Note::Stored(_) => repeated.push(place),
+                    // It is read once more when it is known whether that succeeds.
+                    Note::Storing(_) => {}
+                }
                 continue;
             }
             if !takes_binary && matches!(message.message, RtmMessage::Binary(_)) {
@@ -361,6 +377,10 @@ impl Core {
             new.push(Queued { event: SharedEvent::for_one(event), note: Note::Stored(place), bytes });
         }
         new.into_iter().for_each(|queued| self.hub.push(key, queued));
+        self.remove_stored(key, repeated);
+        for (asker, event) in found {
+            self.settle_message(asker, &event, Ok(SendOutcome::Stored));
+        }
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         if let Some(after) = last {
             session.mail.reading = Reading::Paused { after, until: session.stream.end() };
@@ -398,6 +418,24 @@ impl Core {
             session.mail.unremoved.append(&mut places);
         }
     }
+}
+
+/// Takes messages out that come again among these, and gives their places: who stored them first was lost before it could
+/// say so.
+pub(super) fn take_repeated(messages: &mut Vec<(Place, StoredMessage)>) -> Vec<Place> {
+    let mut seen = BTreeSet::new();
+    let mut repeated = Vec::new();
+    for (place, message) in messages.iter() {
+        // Without a number one message looks like another.
+        let is_known = !seen.insert((message.message_id, message.server_received_ts, &message.from));
+        if is_known && message.message_id != MessageId(0) {
+            repeated.push(*place);
+        }
+    }
+    if !repeated.is_empty() {
+        messages.retain(|(place, _)| !repeated.contains(place));
+    }
+    repeated
 }
 
 /// Whether an event is this message.

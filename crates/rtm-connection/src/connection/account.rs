@@ -39,7 +39,7 @@ pub(super) struct Account {
     pub(super) pending: Pending,
     pub(super) intent: Intent,
     pub(super) invitations: Invitations,
-    /// Until when messages may come again that came over an earlier session.
+    /// Until when messages may come again: that came over an earlier session, or out of the store.
     pub(super) repeats_until: Option<Instant>,
     /// Events of a saved session that were received in another process and never consumed.
     pub(super) unconsumed: u64,

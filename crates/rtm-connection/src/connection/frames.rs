@@ -155,8 +155,12 @@ impl Active<'_> {
 
     /// Whether a message came before, over the session that this one took the place of. A stored one may come again
     /// over any session: its server kept it until it heard that it arrived, and may not have heard, or have failed to
-    /// let it go.
+    /// let it go. In a cluster it may also come as one that is not stored: a server that was lost had stored it, and its
+    /// sender's did not know that.
     fn is_repeat(&mut self, message: &Message<'_>, is_stored: bool) -> bool {
+        if is_stored {
+            self.expect_repeats();
+        }
         let may_repeat = is_stored || self.account.repeats_until.is_some_and(|until| self.now < until);
         self.lasting.recent.insert(message, may_repeat)
     }

@@ -64,7 +64,7 @@ impl Active<'_> {
         self.lasting.stream.told(answered);
         // Also behind a logout: where the session's server was lost, that was not heard.
         if returns || !self.lasting.recent.is_empty() {
-            self.account.repeats_until = Some(self.now + REPEATS);
+            self.expect_repeats();
         }
         if !returns {
             return;
@@ -87,6 +87,11 @@ impl Active<'_> {
             // Such a wire does not say that the session is a new one: its server may keep the calls going.
             effects.cancels.into_iter().for_each(|cancel| self.send_unasked(cancel));
         }
+    }
+
+    /// Messages that came before may come again for a while.
+    pub(super) fn expect_repeats(&mut self) {
+        self.account.repeats_until = Some(self.now + REPEATS);
     }
 
     /// The link is gone, by the server's word (`frame`) or by its close code, or just so.

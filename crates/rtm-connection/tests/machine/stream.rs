@@ -112,6 +112,20 @@ fn a_message_that_comes_from_the_store_again_is_shown_once() {
 }
 
 #[test]
+fn a_message_that_came_from_the_store_and_is_sent_again_is_shown_once() {
+    let mut peer = Peer::online();
+    let message = |is_offline_message| {
+        let mut message = peer_message("kept by a server that was lost");
+        (message.message_id, message.is_offline_message) = (MessageId(1), is_offline_message);
+        Event::MessageFromPeer(message)
+    };
+    peer.event(message(true));
+    peer.expect_any_event();
+    peer.event(message(false));
+    peer.expect_no_event();
+}
+
+#[test]
 fn a_server_that_ignores_the_window_loses_the_link_and_nothing_else() {
     let mut config = Config::native();
     config.window = 10;

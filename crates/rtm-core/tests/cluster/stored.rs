@@ -1,6 +1,7 @@
 //! Stored mail over nodes: nothing that was stored stays unread.
 
 use rtm_codec::{Answer, SendMessageToPeer, SendOutcome, Wire};
+use rtm_core::store::LogKey;
 
 use crate::harness::*;
 
@@ -160,4 +161,47 @@ fn a_session_that_moves_reads_what_was_stored_meanwhile() {
     assert_eq!(world.texts(bob), ["late"]);
     world.advance(secs(30));
     assert_eq!(world.texts(bob), [] as [&str; 0]);
+}
+
+/// Node 1 has stored a message for bob, was lost before alice's node heard so, and bob is about to be on node 2.
+fn stored_by_a_lost_node(world: &mut World) -> (C, rtm_codec::RequestId) {
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    let sent = world.request(alice, stored(1, "bob", "once"));
+    world.stall(1, 0);
+    world.advance(secs(10));
+    assert_eq!(world.stored(&LogKey::Stored(uid("bob"))), 1);
+    assert_eq!(world.reply(alice, sent), None, "node 1 cannot tell it");
+    (alice, sent)
+}
+
+#[test]
+fn what_a_lost_node_had_stored_and_comes_again_is_there_once() {
+    let mut world = World::new(3);
+    let (alice, sent) = stored_by_a_lost_node(&mut world);
+    let bob = world.start_login(2, login_of("bob"));
+    world.kill(1);
+    world.advance(secs(1));
+    assert_eq!(world.reply(alice, sent), Some(&STORED));
+    assert_eq!(world.texts(bob), ["once"]);
+    world.advance(secs(20));
+    assert_eq!(world.texts(bob), [] as [&str; 0]);
+    assert_eq!(world.stored(&LogKey::Stored(uid("bob"))), 0);
+}
+
+#[test]
+fn what_a_lost_node_had_stored_and_its_sender_stores_again_is_there_once() {
+    for wire in [Wire::Native, Wire::Vendor] {
+        let mut world = World::new(3);
+        let (alice, sent) = stored_by_a_lost_node(&mut world);
+        world.kill(1);
+        world.advance(secs(1));
+        assert_eq!(world.reply(alice, sent), Some(&STORED), "{wire}");
+        assert_eq!(world.stored(&LogKey::Stored(uid("bob"))), 2, "{wire}");
+        let login = rtm_codec::Login { abilities: wire.abilities(), ..login_of("bob") };
+        let bob = world.login_with(2, login);
+        world.advance(secs(20));
+        assert_eq!(world.texts(bob), ["once"], "{wire}");
+        assert_eq!(world.stored(&LogKey::Stored(uid("bob"))), 0, "{wire}");
+    }
 }
