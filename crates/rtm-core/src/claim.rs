@@ -14,7 +14,7 @@ use super::{
     cluster::{Ask, ChannelWord, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
     counters::MoveResult,
     engine::Purpose,
-    login::{Arrival, Entrant, Fresh},
+    login::{Arrival, Entrant, Fresh, Visitor},
     ousted::OustedSessions,
 };
 
@@ -31,6 +31,8 @@ struct Claim {
     user_id: UserId,
     /// Who wants to come in; `None` when its connection is gone, or there is none.
     entrant: Option<Entrant>,
+    /// It comes back to a session here, if that is still its user's.
+    is_returning: bool,
     /// The client of a session that this node is to fetch from one that is about to leave.
     absent: Option<(InstanceId, SessionTicket)>,
     /// The session that the entry is to name.
@@ -86,6 +88,7 @@ impl Claim {
         Self {
             user_id,
             entrant: None,
+            is_returning: false,
             absent: None,
             session,
             stage: Stage::Reading,
@@ -178,6 +181,10 @@ impl Claims {
 impl Core {
     /// A login needs its user's entry: the user has no session here, or one that is to end.
     pub(super) fn claim(&mut self, now: Now, entrant: Entrant, ousted: OustedSessions) {
+        self.begin_claim(now, entrant, ousted, false);
+    }
+
+    fn begin_claim(&mut self, now: Now, entrant: Entrant, ousted: OustedSessions, is_returning: bool) {
         let session = self.secrets.session_id();
         let Some(edge) = &mut self.edge else { return };
         let user_id = entrant.user_id.clone();
@@ -187,12 +194,13 @@ impl Core {
         if edge.frozen.has(&user_id) {
             return self.claim_frozen(now, entrant);
         }
+        let owned = edge.owned(&user_id).filter(|_| !is_returning);
         let id = edge.claims.next;
         edge.claims.next += 1;
         let known = edge.entry_of(&user_id).and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
-        let claim = Claim { entrant: Some(entrant), known, ..Claim::new(user_id.clone(), session, now.instant) };
-        edge.claims.open.insert(id, claim);
-        match edge.owned(&user_id) {
+        let claim = Claim::new(user_id, session, now.instant);
+        edge.claims.open.insert(id, Claim { entrant: Some(entrant), is_returning, known, ..claim });
+        match owned {
             Some(revision) => self.write_claim(id, revision, Gain::New(ousted)),
             None => {
                 if let Some(claim) = self.claim_mut(id) {
@@ -202,6 +210,12 @@ impl Core {
             }
         }
         self.arm_edge(now.instant + CLAIMED_WITHIN);
+    }
+
+    /// A client object comes back to its session here, and names another one. If it had that elsewhere, the others took this
+    /// node for lost, and the session here is none any more: the engine knows.
+    pub(super) fn claim_returning(&mut self, now: Now, entrant: Entrant) {
+        self.begin_claim(now, entrant, OustedSessions::default(), true);
     }
 
     /// Fetches a session without a client, unless somebody comes for it already.
@@ -286,6 +300,8 @@ impl Core {
     /// What an entry means for a claim.
     fn judge_entry(&mut self, now: Now, id: u64, heard: &Revised) {
         let Some(edge) = &mut self.edge else { return };
+        let is_owned = |claim: &Claim| edge.owned(&claim.user_id) == Some(heard.revision);
+        let is_current = edge.claims.open.get(&id).is_some_and(is_owned);
         let Some(claim) = edge.claims.open.get_mut(&id) else { return };
         let Some(ask) = claim.ask(now, id) else { return self.drop_claim(now, id) };
         let revision = heard.revision;
@@ -294,6 +310,9 @@ impl Core {
         if entry.epoch > edge.view.epoch() {
             claim.stage = Stage::View(entry.epoch);
             return;
+        }
+        if claim.is_returning && is_current {
+            return self.return_confirmed(now, id);
         }
         if entry.node == edge.node || !edge.view.has(&entry.node) {
             claim.lost = Some(entry.session).filter(|_| entry.node != edge.node);
@@ -308,6 +327,20 @@ impl Core {
         claim.asked = Some(entry.node.clone());
         let node = entry.node.clone();
         edge.tell(&node, ProjectParcel::Ask(ask));
+    }
+
+    /// The session here is the user's: its client has it again.
+    fn return_confirmed(&mut self, now: Now, id: u64) {
+        let Some(claim) = self.edge.as_mut().and_then(|edge| edge.claims.open.remove(&id)) else { return };
+        if let Some(entrant) = claim.entrant {
+            let user = self.users.find(&entrant.user_id);
+            match user.map(|user| self.arrival(user, Visitor::of(&entrant.login))) {
+                Some(arrival @ Arrival::Returning(_)) => self.let_in(now, arrival, entrant),
+                // Something has changed meanwhile.
+                _ => self.login(now, entrant.conn, Box::new(entrant.login)),
+            }
+        }
+        self.go_on_behind(now, claim.behind, claim.asks);
     }
 
     /// Nobody has the user.

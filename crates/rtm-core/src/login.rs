@@ -119,7 +119,7 @@ pub(super) struct Visitor<'a> {
 }
 
 impl<'a> Visitor<'a> {
-    fn of(login: &'a Login) -> Self {
+    pub(super) fn of(login: &'a Login) -> Self {
         Self { instance: &login.instance, ticket: login.resume.as_ref().map(|resume| resume.ticket) }
     }
 }
@@ -210,12 +210,27 @@ impl Core {
             Arrival::New(_) | Arrival::Overfull(_) if self.edge.is_some() => {
                 let ousted = self.end_overfull(now, arrival);
                 self.claim(now, entrant, ousted);
-                return self.users.release(user);
+                self.users.release(user);
             }
-            _ => self.enter(now, arrival, entrant, None),
+            Arrival::Returning(key) if self.edge.is_some() && self.had_another(key, &entrant.login) => {
+                self.claim_returning(now, entrant);
+            }
+            _ => self.let_in(now, arrival, entrant),
         }
+    }
+
+    /// Whether a client of this session names another one: the one that it had before, or one that it had elsewhere since.
+    fn had_another(&self, key: SessionKey, login: &Login) -> bool {
+        let session = self.hub.sessions.get(key);
+        let named = login.resume.as_ref().map(|resume| resume.ticket.session);
+        named.is_some_and(|named| session.is_some_and(|session| session.id != named))
+    }
+
+    /// Gives a client its session, also where all are about to be sent away: only one that has been let in comes back.
+    pub(super) fn let_in(&mut self, now: Now, arrival: Arrival, entrant: Entrant) {
+        let conn = entrant.conn;
+        self.enter(now, arrival, entrant, None);
         if self.is_draining {
-            // Only a client that has been let in comes back.
             self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
     }
