@@ -198,6 +198,12 @@ impl Core {
             Ok(pack) => Bytes::from(pack),
             Err(NotPackable::StoreAtWork | NotPackable::OnTheirWay) => {
                 let at = now.instant + AGAIN;
+                if let Some(key) = self.session_of(&ask.user_id)
+                    && let Some(session) = self.hub.sessions.get_mut(key)
+                {
+                    // Its client came in time, and waits.
+                    session.liveness.put_lapse_off(at + AGAIN, &self.config.settings);
+                }
                 if let Some(edge) = &mut self.edge {
                     edge.frozen.waiting.push(PutOff { at, from: from.clone(), ask, since });
                 }

@@ -74,6 +74,15 @@ impl Liveness {
         self.state != PeerOnlineState::Online
     }
 
+    /// The user stays what it is at least until then.
+    pub(super) fn put_lapse_off(&mut self, until: Instant, settings: &Settings) {
+        if self.is_there()
+            && let Some(heard) = until.checked_sub(settings.offline_after)
+        {
+            self.heard = self.heard.max(heard);
+        }
+    }
+
     /// The client speaks, so it has heard the answer to its login, and with it whether it was away for too long.
     pub(super) fn forget_lapse(&mut self) {
         self.has_lapsed = false;

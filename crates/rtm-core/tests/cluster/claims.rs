@@ -342,3 +342,57 @@ fn the_entries_of_a_node_that_left_are_removed_after_two_minutes() {
     let back = world.login(1, "alice");
     assert_eq!(world.closed(back), None);
 }
+
+#[test]
+fn a_session_that_waits_to_be_packed_for_its_client_does_not_lapse() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(1, "alice"), world.login(1, "bob"));
+    world.cut(bob);
+    world.advance(secs(20));
+    world.is_store_held = true;
+    let sent = world.request(alice, stored_to_peer(1, "bob", "for bob"));
+    world.advance(millis(9500));
+    let back = world.start_resume(0, bob);
+    world.advance(secs(1));
+    assert!(world.welcome(back).is_none(), "the store is at work for his session");
+    world.is_store_held = false;
+    world.advance(secs(1));
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+    assert_eq!(world.texts(back), ["for bob"]);
+    assert!(world.reply(alice, sent).is_some());
+}
+
+#[test]
+fn a_client_that_had_a_session_elsewhere_gets_none_that_is_void() {
+    let mut world = World::new(2);
+    let bob = world.login(1, "bob");
+    // Node 1 stands still, and the others go on without it.
+    world.put_out(1);
+    world.blind(1);
+    world.cut(bob);
+    let elsewhere = world.resume(0, bob);
+    assert_eq!(world.welcome(elsewhere).unwrap().resumption, Resumption::New);
+    world.cut(elsewhere);
+    // It goes on, and does not know yet.
+    let back = world.start_resume(1, elsewhere);
+    world.advance(secs(1));
+    assert!(world.welcome(back).is_none(), "the session there is over");
+    world.leave_cluster(1);
+    assert_eq!(world.closed(back), Some(CloseReason::Draining));
+    let back = world.resume(0, elsewhere);
+    assert_eq!(world.welcome(back).unwrap().resumption, Resumption::Resumed);
+}
+
+#[test]
+fn a_client_that_did_not_hear_of_its_new_session_comes_back_to_it() {
+    let mut world = World::new(2);
+    let bob = world.login(0, "bob");
+    world.kill(0);
+    let unheard = world.resume(1, bob);
+    let session = world.welcome(unheard).unwrap().ticket.unwrap().session;
+    world.cut(unheard);
+    let back = world.resume(1, bob);
+    let welcome = world.welcome(back).unwrap();
+    assert_eq!((welcome.resumption, welcome.ticket.unwrap().session), (Resumption::New, session));
+    assert_eq!(world.sessions(), 1);
+}

@@ -48,7 +48,8 @@ pub enum Invariant {
     /// There is a gap only where events may have been lost. *Native*: a new session only if the server was
     /// restarted, if a login that the device had given up arrived late, if the session was closed because its
     /// client read too slowly, or after an absence of more than [`Settings::resume_within`]; `LeftChannel` only after
-    /// [`Settings::offline_after`] or one of these; `Dropped` only after a break; `Missing` never.
+    /// [`Settings::offline_after`] or one of these; `Dropped` only after a break; `Missing` never. *Several servers*: the time
+    /// counts as absence in which a login waits until its server has found the session.
     NeedlessGap,
     /// Nobody receives a message that was never sent or was refused.
     NoInvention,
@@ -317,6 +318,9 @@ impl Facts {
         let silence = self.silence(now, &self.devices[device].user_id).filter(|_| self.is_cluster);
         let (offline_after, unreachable_after) = (self.settings.offline_after, self.settings.unreachable_after);
         let known = &mut self.devices[device];
+        if let Some(heard) = known.heard.filter(|_| self.is_cluster) {
+            known.longest_absence = known.longest_absence.max(now - heard);
+        }
         if silence.is_some_and(|silence| silence >= offline_after) {
             known.offline_at = Some(now);
         }
