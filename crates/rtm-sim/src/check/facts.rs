@@ -48,7 +48,8 @@ pub enum Invariant {
     /// There is a gap only where events may have been lost. *Native*: a new session only if the server was
     /// restarted, if a login that the device had given up arrived late, if the session was closed because its
     /// client read too slowly, or after an absence of more than [`Settings::resume_within`]; `LeftChannel` only after
-    /// [`Settings::offline_after`] or one of these; `Dropped` only after a break; `Missing` never.
+    /// [`Settings::offline_after`] or one of these; `Dropped` only after a break; `Missing` never. *Several servers*: the time
+    /// counts as absence in which a login waits until its server has found the session.
     NeedlessGap,
     /// Nobody receives a message that was never sent or was refused.
     NoInvention,
