@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 use super::{
-    caller::Caller,
+    caller::{Caller, Try},
     config::{Hook, HookConfig, HookKind, OnError},
 };
 use crate::{
@@ -125,7 +125,7 @@ impl Hooks {
         Box::pin(async move {
             let since = instant();
             let answered = match body {
-                Ok(body) => asked.caller.call(&id, "application/json", 0, body.into()).await,
+                Ok(body) => asked.caller.call(&id, "application/json", Try::default(), body.into()).await,
                 Err(error) => Err(error.to_string()),
             };
             let decided = answered.and_then(|reply| {
