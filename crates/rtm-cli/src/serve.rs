@@ -164,7 +164,7 @@ async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: S
     raise_descriptors(config.max_connections);
     if config.data_dir.is_none() && config.cluster.is_none() {
         tracing::warn!(
-            "running in memory: messages, history and attributes are lost on exit; use --data-dir to keep them"
+            "running in memory: messages, history, attributes, the log of events with the positions of webhooks, bans and revoked tokens are lost on exit; use --data-dir to keep them"
         );
     }
     let builder = sockets.give_to(ServerBuilder::from(config));

@@ -87,9 +87,38 @@ impl Core {
     /// Takes in a call of a back end. [`take_rest_answers`](Self::take_rest_answers) gives its answer, at once or later, but
     /// within [`Settings::receipt_within`](super::Settings::receipt_within) and half a second.
     pub fn rest(&mut self, now: Now, caller: &RestCaller, call: RestCall) -> HttpId {
+        let is_counted = *caller != RestCaller::Operator;
+        self.take_rest(now, caller, call, is_counted)
+    }
+
+    /// Takes in a call that [`admit_rest`](Self::admit_rest) has let pass: whether the caller may make it is looked at again, and it
+    /// is not counted again.
+    pub fn rest_admitted(&mut self, now: Now, caller: &RestCaller, call: RestCall) -> HttpId {
+        self.take_rest(now, caller, call, false)
+    }
+
+    /// Whether a caller may make a call now, before somebody else is asked about it. The call counts.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
+    pub fn admit_rest(&mut self, now: Now, caller: &RestCaller, call: &RestCall) -> Result<(), Refusal> {
+        let now = self.time(now);
+        self.check_caller(now, caller, call)?;
+        self.count_rest(now, call)
+    }
+
+    /// Whether a user is in a channel, with a session here that is not away.
+    #[must_use]
+    pub fn is_member(&self, user_id: &UserId, channel_id: &ChannelId) -> bool {
+        let key = self.session_of(user_id);
+        let key = key.filter(|key| self.hub.sessions.get(*key).is_some_and(|session| session.is_there()));
+        key.is_some_and(|key| self.channel_of(key, channel_id).is_some())
+    }
+
+    fn take_rest(&mut self, now: Now, caller: &RestCaller, call: RestCall, is_counted: bool) -> HttpId {
         let now = self.time(now);
         let id = self.http.number();
-        let is_counted = *caller != RestCaller::Operator;
         let done = self
             .check_caller(now, caller, &call)
             .and_then(|user| self.serve_rest(now, id, user.as_ref(), call, is_counted));
@@ -186,6 +215,15 @@ impl Core {
         Ok(Some(user_id))
     }
 
+    fn count_rest(&mut self, now: Now, call: &RestCall) -> Result<(), Refusal> {
+        let (calls, limit) = match call {
+            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => (&mut self.rest.messages, self.config.rest.limit),
+            RestCall::Events(_) => (&mut self.rest.events, EVENTS_LIMIT),
+            _ => (&mut self.rest.history, HISTORY_LIMIT),
+        };
+        calls.count(now.instant, limit)
+    }
+
     fn serve_rest(
         &mut self,
         now: Now,
@@ -197,18 +235,8 @@ impl Core {
         if self.is_outside {
             return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
         }
-        let limit = match &call {
-            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => &mut self.rest.messages,
-            RestCall::Events(_) => &mut self.rest.events,
-            _ => &mut self.rest.history,
-        };
-        let allowed = match &call {
-            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => self.config.rest.limit,
-            RestCall::Events(_) => EVENTS_LIMIT,
-            _ => HISTORY_LIMIT,
-        };
         if is_counted {
-            limit.count(now.instant, allowed)?;
+            self.count_rest(now, &call)?;
         }
         match call {
             RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send),

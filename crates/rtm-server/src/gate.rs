@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use rtm_codec::{AppId, ClientFrame, Command, ErrorKind, Login, Refusal, RtmMessage, ServerFrame, Text, UserId};
+use rtm_codec::{AppId, ClientFrame, Command, ErrorKind, Refusal, RtmMessage, ServerFrame, Text, UserId};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use rtm_core::Histogram;
 
@@ -21,8 +21,8 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
     /// Whether a login has to be decided about.
     fn judges_logins(&self) -> bool;
 
-    /// Decides about a login.
-    fn judge_login(&self, login: &Login, address: Option<IpAddr>) -> Verdict;
+    /// Decides about a login; without a user about one that has no name yet.
+    fn judge_login(&self, user_id: Option<&UserId>, address: Option<IpAddr>) -> Verdict;
 
     /// Whether a frame has to be decided about.
     fn judges(&self, frame: &ClientFrame) -> bool;

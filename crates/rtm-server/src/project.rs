@@ -13,7 +13,9 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-#[cfg(feature = "admin")]
+#[cfg(feature = "rest")]
+use rtm_codec::ChannelId;
+#[cfg(any(feature = "rest", feature = "admin"))]
 use rtm_codec::UserId;
 #[cfg(any(feature = "rest", feature = "admin"))]
 use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
@@ -433,6 +435,18 @@ impl Project {
         self.with(|state, now| state.core.check_rest_caller(now, caller))
     }
 
+    /// Whether a back end may make this call now, which is counted.
+    #[cfg(feature = "rest")]
+    pub(crate) fn admit_rest(self: &Arc<Self>, caller: &RestCaller, call: &RestCall) -> Result<(), Refusal> {
+        self.with(|state, now| state.core.admit_rest(now, caller, call))
+    }
+
+    /// Whether a user is in a channel, with a session here that is not away.
+    #[cfg(feature = "rest")]
+    pub(crate) fn is_member(&self, user_id: &UserId, channel_id: &ChannelId) -> bool {
+        self.state().core.is_member(user_id, channel_id)
+    }
+
     /// How long its lock was waited for and held.
     #[cfg(feature = "admin")]
     pub(crate) fn lock_times(&self) -> LockTimes {
@@ -452,8 +466,26 @@ impl Project {
         caller: &RestCaller,
         call: RestCall,
     ) -> Option<Result<RestAnswer, Refusal>> {
+        self.rest_answer(|core, now| core.rest(now, caller, call)).await
+    }
+
+    /// Answers a call that [`admit_rest`](Self::admit_rest) has counted.
+    #[cfg(feature = "rest")]
+    pub(crate) async fn rest_admitted(
+        self: &Arc<Self>,
+        caller: &RestCaller,
+        call: RestCall,
+    ) -> Option<Result<RestAnswer, Refusal>> {
+        self.rest_answer(|core, now| core.rest_admitted(now, caller, call)).await
+    }
+
+    #[cfg(any(feature = "rest", feature = "admin"))]
+    async fn rest_answer(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&mut Core, Now) -> HttpId,
+    ) -> Option<Result<RestAnswer, Refusal>> {
         let answered = self.with(|state, now| {
-            let id = state.core.rest(now, caller, call);
+            let id = ask(&mut state.core, now);
             state.core.take_rest_answers(&mut state.rest_answers);
             // Most are answered at once.
             match state.rest_answers.pop_if(|(answered, _)| *answered == id) {

@@ -22,8 +22,8 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 use rtm_codec::{
-    AppId, ClientFrame, Command, ErrorKind, MessageId, Refusal, RequestId, RtmMessage, SendChannelMessage,
-    SendMessageToPeer, Token, UserId,
+    AppId, ClientFrame, Command, ErrorKind, JoinChannel, MessageId, Refusal, RequestId, RtmMessage, SendChannelMessage,
+    SendMessageToPeer, Text, Token, UserId,
     anyrtc::rest::{RestAnswer, RestCall, RestChannelMessage, RestPeerMessage, RestRefusal, RestRoute},
 };
 use rtm_core::{RestCaller, store::BackendError};
@@ -168,22 +168,38 @@ where
     let query = request.uri().query().unwrap_or_default().to_owned();
     let body = if method == "POST" { read_body(shared, request).await? } else { Bytes::new() };
     let mut call = RestCall::decode(route, &query, &body, now().unix_ms)?.ok_or(RestRefusal::Gone)?;
-    // What has a back end's key is the application's own word.
-    if matches!(caller, RestCaller::User { .. })
-        && let Some(judge) = shared.live().judges.get(project.app_id()).cloned()
-    {
-        filter(&*judge, &mut call, guest.remote.address.map(|address| address.ip())).await?;
-    }
-    match project.rest(&caller, call).await {
+    let judge = shared.live().judges.get(project.app_id()).cloned();
+    let answer = match (&caller, judge) {
+        (RestCaller::User { user_id, .. }, Some(judge)) => {
+            // Nobody is asked about calls that would be refused anyway, and each call counts, whatever is decided.
+            project.admit_rest(&caller, &call)?;
+            let address = guest.remote.address.map(|address| address.ip());
+            judge_call(&*judge, &project, user_id, &mut call, address).await?;
+            project.rest_admitted(&caller, call).await
+        }
+        // What has a back end's key is the application's own word.
+        _ => project.rest(&caller, call).await,
+    };
+    match answer {
         Some(answer) => Ok((project, answer?)),
         None => Err(RestRefusal::Unavailable),
     }
 }
 
-/// Has somebody outside decide about a message of a user, as about those that come over its connection.
-async fn filter(judge: &dyn Judge, call: &mut RestCall, address: Option<IpAddr>) -> Result<(), Refusal> {
-    let (from, command, payload) = match call {
-        RestCall::SendToPeer(RestPeerMessage { from, to, payload, .. }) => {
+/// Has somebody outside decide about a call of a user, as about what comes over a connection: its login, joining the channel
+/// that it sends to, and its message.
+async fn judge_call(
+    judge: &dyn Judge,
+    project: &Arc<Project>,
+    user_id: &UserId,
+    call: &mut RestCall,
+    address: Option<IpAddr>,
+) -> Result<(), Refusal> {
+    if judge.judges_logins() {
+        decided(judge.judge_login(Some(user_id), address).await)?;
+    }
+    let (command, payload) = match call {
+        RestCall::SendToPeer(RestPeerMessage { to, payload, .. }) => {
             let command = Command::SendMessageToPeer(SendMessageToPeer {
                 message_id: MessageId(0),
                 peer_id: to.clone(),
@@ -191,30 +207,43 @@ async fn filter(judge: &dyn Judge, call: &mut RestCall, address: Option<IpAddr>)
                 enable_offline_messaging: false,
                 enable_historical_messaging: false,
             });
-            (from, command, payload)
+            (command, payload)
         }
-        RestCall::SendToChannel(RestChannelMessage { from, channel_id, payload, .. }) => {
+        RestCall::SendToChannel(RestChannelMessage { channel_id, payload, .. }) => {
+            let join = request(Command::JoinChannel(JoinChannel { channel_id: channel_id.clone() }));
+            if judge.judges(&join) && !project.is_member(user_id, channel_id) {
+                decided(judge.judge(&join, Some(user_id), address).await)?;
+            }
             let command = Command::SendChannelMessage(SendChannelMessage {
                 message_id: MessageId(0),
                 channel_id: channel_id.clone(),
                 message: RtmMessage::Text(payload.clone()),
                 enable_historical_messaging: false,
             });
-            (from, command, payload)
+            (command, payload)
         }
         _ => return Ok(()),
     };
-    let frame = ClientFrame::Request { id: RequestId(0), command };
-    if judge.judges(&frame) {
-        match judge.judge(&frame, Some(from), address).await {
-            Decision::Allow => {}
-            Decision::Deny(reason) | Decision::Undecided(reason) => {
-                return Err(denied(ErrorKind::NotAuthorized, &reason));
-            }
-            Decision::Text(text) => *payload = text,
-        }
+    let frame = request(command);
+    if judge.judges(&frame)
+        && let Some(text) = decided(judge.judge(&frame, Some(user_id), address).await)?
+    {
+        *payload = text;
     }
     Ok(())
+}
+
+fn request(command: Command) -> ClientFrame {
+    ClientFrame::Request { id: RequestId(0), command }
+}
+
+/// The text that takes the place of a message's own, if there is one.
+fn decided(decision: Decision) -> Result<Option<Text>, Refusal> {
+    match decision {
+        Decision::Allow => Ok(None),
+        Decision::Text(text) => Ok(Some(text)),
+        Decision::Deny(reason) | Decision::Undecided(reason) => Err(denied(ErrorKind::Rejected, &reason)),
+    }
 }
 
 async fn read_body<B>(shared: &Shared, request: Request<B>) -> Result<Bytes, RestRefusal>
@@ -315,7 +344,7 @@ fn place(path: &str) -> usize {
 const CALLS: [&str; 7] =
     ["peer_messages", "channel_messages", "events", "history_query", "history_page", "history_count", "unknown"];
 /// What is answered; anything else counts as the last.
-const STATUSES: [u16; 13] = [200, 400, 401, 404, 405, 408, 410, 413, 429, 501, 503, 507, 500];
+const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 410, 413, 429, 501, 503, 507, 500];
 /// A token, and the user whose it is.
 const TOKEN_HEADERS: [(HeaderName, HeaderName); 2] = [
     (HeaderName::from_static("x-ar-token"), HeaderName::from_static("x-ar-uid")),

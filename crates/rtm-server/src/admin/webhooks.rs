@@ -180,7 +180,7 @@ pub(super) async fn pause(
     Ok(Json(Done { done }))
 }
 
-/// Has an endpoint get events again that said that it wants no more, or was paused.
+/// Has an endpoint get events again that said that it wants no more, or was paused, and at once what it did not take.
 pub(super) async fn enable(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
@@ -189,7 +189,7 @@ pub(super) async fn enable(
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
     check_is_here(&webhook)?;
-    let done = webhook.status().health.is_some_and(Health::is_off);
+    let done = webhook.status().health.is_some_and(|health| health != Health::Working);
     if done {
         webhook.order(Order::Enable);
         admin.audit.record(&caller, "enable_webhook", format!("{app_id}/{name}"));

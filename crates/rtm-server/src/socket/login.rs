@@ -72,7 +72,7 @@ impl Socket {
                 Some(judge) => match project.check_login(&login) {
                     Ok(()) => {
                         let address = self.guest.remote.address.map(|address| address.ip());
-                        let verdict = judge.judge_login(&login, address);
+                        let verdict = judge.judge_login(login.user_id.as_ref(), address);
                         let traffic = self.traffic().map(|traffic| *traffic).unwrap_or_default();
                         self.phase = Phase::Judged(Box::new(Judged { login, verdict, since: instant(), traffic }));
                         return;

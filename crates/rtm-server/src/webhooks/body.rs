@@ -75,14 +75,15 @@ impl Writer {
     pub(super) fn event(&self, event: &NumberedEvent) -> Option<Event> {
         let data = data(&event.logged.event);
         let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
-        let (user, channel) = (text("user_id"), text("channel_id"));
+        let channel = text("channel_id");
         if channel.as_ref().is_some_and(|channel| !channel.starts_with(&self.channel_prefix)) {
             return None;
         }
-        let key = |kind: u8, text: &Option<String>| {
-            text.as_ref().map(|text| FixedState::with_seed(kind.into()).hash_one(text.as_str()))
-        };
-        let keys = [key(1, &user), key(2, &channel)];
+        let key = |kind: u8, text: &String| FixedState::with_seed(kind.into()).hash_one(text.as_str());
+        let mut users = USERS.iter().filter_map(|name| text(name));
+        let (user, other) = (users.next(), users.next());
+        let keys =
+            [user.as_ref().map(|id| key(1, id)), other.as_ref().map(|id| key(1, id)), channel.as_ref().map(|id| key(2, id))];
         let (r#type, timestamp) = (event.logged.event.event_type().name(), time(event.logged.time));
         let subject = channel.map(|id| format!("channels/{id}")).or_else(|| user.map(|id| format!("users/{id}")));
         let id = format!("{}-{}", self.app_id, event.seq);
@@ -158,6 +159,8 @@ impl Writer {
     }
 }
 
+/// The names under which events have users, of whom each event has at most two.
+const USERS: [&str; 5] = ["user_id", "from", "to", "caller_id", "callee_id"];
 /// The type of an event that only tries an endpoint out.
 #[cfg(feature = "admin")]
 const TEST: &str = "webhook.test";

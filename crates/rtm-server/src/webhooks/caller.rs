@@ -22,6 +22,15 @@ pub(crate) struct Caller {
     secrets: Vec<WebhookSecret>,
 }
 
+/// Which try of a request it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Try {
+    /// How often it failed before.
+    pub(crate) failures: u32,
+    /// Whether an operator wants the back end to have it again.
+    pub(crate) is_replay: bool,
+}
+
 impl HookTarget {
     /// What is wrong with it, if anything is, and with which key.
     pub(crate) fn fault(&self) -> Option<(&'static str, String)> {
@@ -74,7 +83,7 @@ impl Caller {
         &self,
         id: &str,
         content_type: &'static str,
-        attempt: u32,
+        delivery: Try,
         body: Bytes,
     ) -> Result<Reply, String> {
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()).to_string();
@@ -87,7 +96,10 @@ impl Caller {
             let value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        headers.insert(HeaderName::from_static("rtm-attempt"), HeaderValue::from(attempt + 1));
+        headers.insert(HeaderName::from_static("rtm-attempt"), HeaderValue::from(delivery.failures.saturating_add(1)));
+        if delivery.is_replay {
+            headers.insert(HeaderName::from_static("rtm-replay"), HeaderValue::from_static("1"));
+        }
         self.client.post(headers, body).await
     }
 }

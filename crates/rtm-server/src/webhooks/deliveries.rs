@@ -18,8 +18,8 @@ pub(crate) struct Event {
     pub(crate) seq: u64,
     /// When it happened, in milliseconds since the Unix epoch.
     pub(crate) time: u64,
-    /// Whom and what it concerns: a hash of the user and one of the channel.
-    pub(crate) keys: [Option<u64>; 2],
+    /// Whom and what it concerns: hashes of its users, of whom there are at most two, and of its channel.
+    pub(crate) keys: [Option<u64>; 3],
     /// How it is written in the body of a request.
     pub(crate) body: Bytes,
 }
@@ -80,6 +80,8 @@ pub(crate) struct Deliveries {
     waiting: BTreeMap<u64, (Instant, Event)>,
     batches: BTreeMap<u64, Batch>,
     last_id: u64,
+    /// The last event that was on its way.
+    sent_to: u64,
     /// Whom and what the batches concern: no two have a key in common.
     busy: HashSet<u64, foldhash::fast::FixedState>,
     /// How many deliveries were taken.
@@ -153,6 +155,7 @@ impl Deliveries {
             waiting: BTreeMap::new(),
             batches: BTreeMap::new(),
             last_id: 0,
+            sent_to: settled_to,
             busy: HashSet::default(),
             taken: 0,
             paused_until: None,
@@ -172,6 +175,12 @@ impl Deliveries {
         let waiting = self.waiting.keys().next().copied();
         let batches = self.batches.values().filter_map(|batch| batch.events.first()).map(|event| event.seq);
         batches.chain(waiting).min().map_or(self.read_to, |first| first - 1)
+    }
+
+    /// Up to here the endpoint may have got events, though not all of them.
+    #[cfg(feature = "admin")]
+    pub(crate) fn sent_to(&self) -> u64 {
+        self.sent_to
     }
 
     /// How many more events it takes.
@@ -197,14 +206,20 @@ impl Deliveries {
         self.is_paused = true;
     }
 
-    /// The endpoint that wanted no more, or was paused, gets events again.
+    /// The endpoint that wanted no more, or was paused, gets events again, and what failed is tried again at once.
     #[cfg(feature = "admin")]
     pub(crate) fn enable(&mut self, now: Instant) {
         self.is_paused = false;
-        if std::mem::take(&mut self.is_gone) {
-            for batch in self.batches.values_mut() {
-                batch.due = batch.due.map(|_| now);
-            }
+        self.is_gone = false;
+        self.wake(now);
+    }
+
+    /// The endpoint works as far as somebody knows: what failed is tried again at once.
+    #[cfg(feature = "admin")]
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.paused_until = None;
+        for batch in self.batches.values_mut() {
+            batch.due = batch.due.map(|due| due.min(now));
         }
     }
 
@@ -246,6 +261,7 @@ impl Deliveries {
         }
         let events = self.gather(now)?;
         self.busy.extend(events.iter().flat_map(Event::keys));
+        self.sent_to = events.last().map_or(self.sent_to, |last| self.sent_to.max(last.seq));
         self.last_id += 1;
         let batch = Batch { events: Arc::clone(&events), attempts: 0, due: None, failed_at: None, is_hurried: false };
         self.batches.insert(self.last_id, batch);
@@ -401,7 +417,7 @@ mod tests {
         Event {
             seq,
             time: seq,
-            keys: [Some(user), channel.map(|channel| 1_000_000 + channel)],
+            keys: [Some(user), None, channel.map(|channel| 1_000_000 + channel)],
             body: Bytes::from_static(b"{}"),
         }
     }
@@ -542,6 +558,25 @@ mod tests {
         all.enable(start);
         let second = all.poll(start).unwrap();
         assert_eq!((seqs(&second), all.health()), (vec![2], Health::Working));
+    }
+
+    #[cfg(feature = "admin")]
+    #[test]
+    fn what_failed_is_tried_at_once_when_the_endpoint_is_known_to_work() {
+        for answer in [Answer::Failed, Answer::Busy(Some(Duration::from_secs(HOUR)))] {
+            let (start, mut all) = (Instant::now(), deliveries(1));
+            all.take(start, (1..=2).map(|seq| event(seq, 1, None)), 2);
+            let first = all.poll(start).unwrap();
+            all.handle_answer(start, first.id, answer);
+            assert!(all.poll(start).is_none());
+            all.wake(start);
+            let again = all.poll(start).unwrap();
+            assert_eq!((again.attempt, seqs(&again)), (1, vec![1]));
+            // Whoever wanted no more is not asked again before an operator says so.
+            all.handle_answer(start, again.id, Answer::Gone);
+            all.wake(start);
+            assert_eq!((all.poll(start).is_none(), all.health()), (true, Health::Gone));
+        }
     }
 
     #[test]

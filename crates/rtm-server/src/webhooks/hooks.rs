@@ -11,13 +11,13 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rtm_codec::{AppId, ClientFrame, Command, Login, RtmMessage, Text, UserId, limits::MESSAGE_BYTES};
+use rtm_codec::{AppId, ClientFrame, Command, RtmMessage, Text, UserId, limits::MESSAGE_BYTES};
 use rtm_core::store::BackendError;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 use super::{
-    caller::Caller,
+    caller::{Caller, Try},
     config::{Hook, HookConfig, HookKind, OnError},
 };
 use crate::{
@@ -125,7 +125,7 @@ impl Hooks {
         Box::pin(async move {
             let since = instant();
             let answered = match body {
-                Ok(body) => asked.caller.call(&id, "application/json", 0, body.into()).await,
+                Ok(body) => asked.caller.call(&id, "application/json", Try::default(), body.into()).await,
                 Err(error) => Err(error.to_string()),
             };
             let decided = answered.and_then(|reply| {
@@ -155,8 +155,8 @@ impl Judge for Hooks {
         self.hooks.contains_key(&HookKind::AuthorizeLogin)
     }
 
-    fn judge_login(&self, login: &Login, address: Option<IpAddr>) -> Verdict {
-        let user_id = login.user_id.as_ref().map(UserId::as_str);
+    fn judge_login(&self, user_id: Option<&UserId>, address: Option<IpAddr>) -> Verdict {
+        let user_id = user_id.map(UserId::as_str);
         let kind = HookKind::AuthorizeLogin;
         match self.hooks.get(&kind) {
             Some(asked) => self.ask(asked, kind, &Question::new(kind, &self.app_id, user_id, address)),

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     body::Writer,
-    caller::Caller,
+    caller::{Caller, Try},
     client::Reply,
     config::WebhookConfig,
     deliveries::{Answer, Batching, Deliveries, Delivery, Event, Health},
@@ -99,9 +99,12 @@ pub(crate) enum Order {
     /// It gets all events behind this one again, and whoever said that it is gone is asked again.
     #[cfg(feature = "admin")]
     Replay { after: u64 },
-    /// It gets events again where it was, though it said that it is gone.
+    /// It gets events again where it was, though it said that it is gone, and at once what it did not take.
     #[cfg(feature = "admin")]
     Enable,
+    /// It takes events, so it gets at once what it did not take before.
+    #[cfg(feature = "admin")]
+    Wake,
     /// It gets nothing until it is enabled.
     #[cfg(feature = "admin")]
     Pause,
@@ -118,6 +121,8 @@ struct Worker {
     on_their_way: FuturesUnordered<BoxFuture<'static, Done>>,
     pages: Pages,
     kept: u64,
+    /// What is sent up to this event may have been sent before: an operator wants it so.
+    replayed_to: u64,
 }
 
 /// What came of a delivery.
@@ -179,10 +184,13 @@ impl Webhook {
         let number = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
         let since = Instant::now();
         let called = match self.writer.test(&format!("test-{number:016x}"), &self.config.name, clocks().unix_ms) {
-            Some(body) => self.caller.call(&body.id, body.content_type, 0, body.bytes).await,
+            Some(body) => self.caller.call(&body.id, body.content_type, Try::default(), body.bytes).await,
             None => Err("the event cannot be written".to_owned()),
         };
         let is_taken = called.as_ref().is_ok_and(|reply| reply.status.is_success());
+        if is_taken {
+            self.order(Order::Wake);
+        }
         Tried { is_taken, what: called.as_ref().map_or_else(Clone::clone, said), took: since.elapsed() }
     }
 
@@ -218,6 +226,7 @@ impl Worker {
                 project: Arc::clone(&project),
                 orders,
                 kept: after,
+                replayed_to: 0,
             };
             if worker.work().await {
                 return;
@@ -254,6 +263,8 @@ impl Worker {
                     #[cfg(feature = "admin")]
                     Some(Order::Enable) => self.deliveries.enable(now()),
                     #[cfg(feature = "admin")]
+                    Some(Order::Wake) => self.deliveries.wake(now()),
+                    #[cfg(feature = "admin")]
                     Some(Order::Pause) => self.deliveries.pause(),
                     Some(Order::Stop) | None => {
                         self.keep().await;
@@ -283,11 +294,15 @@ impl Worker {
         let seq = |event: Option<&Event>| event.map_or(0, |event| event.seq);
         let (first, last) = (seq(delivery.events.first()), seq(delivery.events.last()));
         let webhook = Arc::clone(&self.webhook);
+        let is_replay = first <= self.replayed_to;
         let body = webhook.writer.body(&delivery.events);
         Box::pin(async move {
             let since = Instant::now();
             let called = match body {
-                Some(body) => webhook.caller.call(&body.id, body.content_type, attempt, body.bytes).await,
+                Some(body) => {
+                    let delivery = Try { failures: attempt, is_replay };
+                    webhook.caller.call(&body.id, body.content_type, delivery, body.bytes).await
+                }
                 None => Err("the events cannot be written".to_owned()),
             };
             let answer = called.as_ref().map_or(Answer::Failed, answer);
@@ -351,6 +366,7 @@ impl Worker {
         let is_paused = self.deliveries.health().is_paused();
         let config = &self.webhook.config;
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };
+        self.replayed_to = self.replayed_to.max(self.deliveries.sent_to());
         // What is on its way counts for nothing any more.
         self.on_their_way.clear();
         self.pages = Pages::start(&self.project, self.webhook.types(), after);

@@ -353,3 +353,152 @@ async fn a_private_address_is_not_asked_unless_it_is_allowed() {
     let error = config.check().unwrap_err().to_string();
     assert!(error.contains("project[0].hook[0].url") && error.contains("allow_private"), "{error}");
 }
+
+#[cfg(feature = "rest")]
+const CERTIFICATE: &str = "5CFd2fd1755d40ecb72977518be15d3b";
+
+/// A server whose users log in with tokens and may use them over REST.
+#[cfg(feature = "rest")]
+async fn rest_server_with_hooks(hooks: Vec<Hook>) -> Server {
+    server_with(|config| {
+        let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        config.projects[0].certificates = vec![CERTIFICATE.parse().unwrap()];
+        config.projects[0].rest.keys = vec![rtm_server::RestKey::new("back-end", digest).unwrap()];
+        let mut asked = HookConfig::new(app_id());
+        asked.hooks = hooks;
+        config.hooks = vec![asked];
+    })
+    .await
+}
+
+#[cfg(feature = "rest")]
+fn token(name: &str) -> String {
+    rtm_token::Builder::for_now(APP, &CERTIFICATE.parse().unwrap(), name).build().unwrap()
+}
+
+/// Sends over REST with the user's own token.
+#[cfg(feature = "rest")]
+async fn posts(server: &Server, name: &str, call: &str, body: &Value) -> Answer {
+    let (address, body) = (server.local_addr(), body.to_string());
+    let request = format!(
+        "POST /dev/v2/project/{APP}/rtm/users/{name}/{call} HTTP/1.1\r\nHost: rtm\r\nConnection: close\r\nx-ar-token: {}\r\n\
+         x-ar-uid: {name}\r\nContent-Length: {}\r\n\r\n{body}",
+        token(name),
+        body.len()
+    );
+    http(address, request).await
+}
+
+#[cfg(feature = "rest")]
+fn assert_forbidden(answer: &Answer, reason: &str) {
+    let body = answer.json();
+    assert_eq!((answer.status, &body["result"], &body["code"]), (403, &json!("failed"), &json!("forbidden")), "{body}");
+    assert_eq!(body["reason"], "rejected");
+    assert!(body["message"].as_str().unwrap().contains(reason), "{body}");
+}
+
+#[cfg(feature = "rest")]
+#[tokio::test]
+async fn a_token_over_rest_passes_by_no_hook() {
+    let back_end = BackEnd::start(|question| {
+        let is = |name: &str, value: &str| question[name] == value;
+        let allow = match question["type"].as_str().unwrap() {
+            "authorize_login" => !is("user_id", "evil"),
+            "authorize_join" => is("user_id", "bob"),
+            _ => !is("text", "bad"),
+        };
+        says(&json!({ "allow": allow, "reason": "not paid" }))
+    })
+    .await;
+    let kinds = [HookKind::AuthorizeLogin, HookKind::AuthorizeJoin, HookKind::FilterMessage];
+    let server = rest_server_with_hooks(kinds.map(|kind| back_end.hook(kind, OnError::Allow)).to_vec()).await;
+    let mut bob = Client::connect(server.local_addr(), Wire::Native).await;
+    bob.log_in_with("bob", |login| login.token = Some(token("bob").parse().unwrap())).await;
+    bob.send(join(1, "room")).await;
+    assert_eq!(refused(&mut bob, 1).await, None);
+    let asked = back_end.questions().len();
+
+    // Who may not log in sends nothing, to nobody, and finds nothing.
+    let to_room = |text: &str| json!({ "channel_name": "room", "payload": text });
+    let to_bob = |text: &str| json!({ "destination": "bob", "payload": text });
+    assert_forbidden(&posts(&server, "evil", "channel_messages", &to_room("evil")).await, "not paid");
+    assert_forbidden(&posts(&server, "evil", "peer_messages", &to_bob("evil")).await, "not paid");
+    let question = json!({ "type": "authorize_login", "app_id": APP, "user_id": "evil", "address": "127.0.0.1" });
+    assert_eq!(back_end.questions()[asked..], [question.clone(), question], "as at a login, and nothing else");
+
+    // Who may not join does not write there either, but to others.
+    assert_forbidden(&posts(&server, "alice", "channel_messages", &to_room("alice")).await, "not paid");
+    assert_forbidden(&posts(&server, "alice", "peer_messages", &to_bob("bad")).await, "not paid");
+    assert_eq!(posts(&server, "alice", "peer_messages", &to_bob("good")).await.status, 200);
+
+    // A member is not asked about again; one that has left is.
+    let asked = back_end.questions().len();
+    assert_eq!(posts(&server, "bob", "channel_messages", &to_room("mine")).await.status, 200);
+    let types = || -> Vec<String> {
+        back_end.questions()[asked..].iter().map(|question| question["type"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(types(), ["authorize_login", "filter_message"]);
+    assert_eq!(texts(&mut bob, 1).await, ["good"], "nothing else came before");
+    bob.send(ClientFrame::Logout).await;
+    bob.closed().await;
+    assert_eq!(posts(&server, "bob", "channel_messages", &to_room("mine")).await.status, 200);
+    assert_eq!(types()[2..], ["authorize_login", "authorize_join", "filter_message"]);
+    let join = json!({ "type": "authorize_join", "app_id": APP, "user_id": "bob", "channel_id": "room", "address": "127.0.0.1" });
+    assert_eq!(back_end.questions()[asked + 3], join);
+
+    // A key is the application's own word.
+    let asked = back_end.questions().len();
+    let (path, body) = (format!("/dev/v2/project/{APP}/rtm/users/evil/channel_messages"), to_room("evil").to_string());
+    let head = format!("POST {path} HTTP/1.1\r\nHost: rtm\r\nConnection: close\r\nAuthorization: Basic YmFjay1lbmQ6c2VjcmV0\r\n");
+    let answer = http(server.local_addr(), format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+    assert_eq!((answer.status, back_end.questions().len()), (200, asked));
+}
+
+#[cfg(feature = "rest")]
+#[tokio::test]
+async fn over_rest_too_on_error_holds_without_an_answer() {
+    let back_end = BackEnd::start(|_| (StatusCode::INTERNAL_SERVER_ERROR, String::new())).await;
+    let body = json!({ "channel_name": "room", "payload": "hello" });
+    for kind in [HookKind::AuthorizeLogin, HookKind::AuthorizeJoin, HookKind::FilterMessage] {
+        let server = rest_server_with_hooks(vec![back_end.hook(kind, OnError::Deny)]).await;
+        assert_forbidden(&posts(&server, "alice", "channel_messages", &body).await, "");
+        let server = rest_server_with_hooks(vec![back_end.hook(kind, OnError::Allow)]).await;
+        assert_eq!(posts(&server, "alice", "channel_messages", &body).await.status, 200, "{kind}");
+    }
+}
+
+#[cfg(feature = "rest")]
+#[tokio::test]
+async fn nobody_is_asked_about_calls_that_are_refused_anyway() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": false }))).await;
+    let server = rest_server_with_hooks(vec![back_end.hook(HookKind::AuthorizeLogin, OnError::Allow)]).await;
+    server.ban(&app_id(), &user("mallory"), Duration::from_secs(60)).await.unwrap();
+    let body = json!({ "destination": "bob", "payload": "hello" });
+    let banned = posts(&server, "mallory", "peer_messages", &body).await;
+    assert_eq!((banned.status, banned.json()["reason"].as_str()), (403, Some("banned")), "{banned:?}");
+    assert_eq!(posts(&server, "alice", "peer_messages", &json!({ "destination": "bob", "payload": 5 })).await.status, 400);
+    assert_eq!(back_end.questions(), Vec::<Value>::new());
+}
+
+#[cfg(feature = "rest")]
+#[tokio::test]
+async fn calls_that_a_hook_refuses_count_too() {
+    let back_end = BackEnd::start(|_| says(&json!({ "allow": false }))).await;
+    let hook = back_end.hook(HookKind::AuthorizeLogin, OnError::Allow);
+    let server = server_with(|config| {
+        let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        config.projects[0].certificates = vec![CERTIFICATE.parse().unwrap()];
+        config.projects[0].rest.keys = vec![rtm_server::RestKey::new("back-end", digest).unwrap()];
+        config.projects[0].rest.limit = CallLimit::new(2, Duration::from_secs(3600));
+        let mut asked = HookConfig::new(app_id());
+        asked.hooks = vec![hook];
+        config.hooks = vec![asked];
+    })
+    .await;
+    let body = json!({ "destination": "bob", "payload": "hello" });
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(posts(&server, "alice", "peer_messages", &body).await.status);
+    }
+    assert_eq!((statuses, back_end.questions().len()), (vec![403, 403, 429], 2));
+}

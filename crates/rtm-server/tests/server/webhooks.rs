@@ -10,7 +10,10 @@ use std::{
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, StatusCode, header::LOCATION},
+    http::{
+        HeaderMap, StatusCode,
+        header::{LOCATION, RETRY_AFTER},
+    },
     response::IntoResponse,
     routing::post,
 };
@@ -28,6 +31,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 struct Got {
     id: String,
     attempt: u32,
+    is_replay: bool,
     content_type: String,
     body: Value,
     status: u16,
@@ -67,6 +71,7 @@ impl Endpoint {
                 let mut request = Got {
                     id: text("webhook-id"),
                     attempt: text("rtm-attempt").parse().unwrap(),
+                    is_replay: headers.get("rtm-replay").is_some_and(|value| value == "1"),
                     content_type: text("content-type"),
                     body: serde_json::from_slice(&body).unwrap(),
                     status: 0,
@@ -78,7 +83,7 @@ impl Endpoint {
                 if status == 0 {
                     std::future::pending::<()>().await;
                 }
-                (StatusCode::from_u16(status).unwrap(), [(LOCATION, "/told")]).into_response()
+                (StatusCode::from_u16(status).unwrap(), [(LOCATION, "/told"), (RETRY_AFTER, "3600")]).into_response()
             }
         };
         let app = axum::Router::new().route("/told", post(answer));
@@ -392,12 +397,21 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     assert_eq!(call("POST", "/one/enable", "").await, (200, json!({ "done": false })), "it is already");
     let count = |endpoint: &Endpoint| endpoint.taken().iter().filter(|event| is(event, "user.online", "alice")).count();
     assert_eq!(count(&endpoint), 1);
+    assert!(!endpoint.got().iter().any(|got| got.is_replay));
+    let before = endpoint.got().len();
     let answer = call("POST", "/one/replay", &format!(r#"{{"after":{}}}"#, first - 1)).await;
     assert_eq!(answer, (200, json!({ "after": first - 1 })));
     endpoint.until("the events again", |endpoint| count(endpoint) == 2).await;
+    // Under the same numbers, so that only the header tells a receiver to take them again.
+    let again = endpoint.got()[before..].iter().find(|got| got.events().iter().any(|one| is(one, "user.online", "alice"))).cloned();
+    assert!(again.is_some_and(|again| again.is_replay && again.attempt == 1));
     let answer = call("POST", "/one/replay", r#"{"time":"2020-01-01T00:00:00Z"}"#).await;
     assert_eq!(answer.0, 200, "{answer:?}");
     endpoint.until("all events again", |endpoint| count(endpoint) == 3).await;
+    // What happens from now on is new.
+    comes_and_goes(&server, "carol", "room").await;
+    endpoint.until_taken("session.ended", "carol").await;
+    assert!(!endpoint.got().iter().any(|got| got.is_replay && got.events().iter().all(|one| one["data"]["user_id"] == "carol")));
     for (path, body, status) in [
         ("/two/replay", r#"{"after":1}"#, 404),
         ("/two/test", "", 404),
@@ -407,4 +421,80 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     ] {
         assert_eq!(call("POST", path, body).await.0, status, "{path} {body}");
     }
+}
+
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn a_repaired_endpoint_gets_at_once_what_it_did_not_take() {
+    for order in ["test", "enable"] {
+        let is_broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let broken = Arc::clone(&is_broken);
+        // It asks for an hour, so nothing comes by itself while this test waits.
+        let mut endpoint =
+            Endpoint::start(move |_| if broken.load(std::sync::atomic::Ordering::Relaxed) { 503 } else { 200 }).await;
+        let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
+        let webhook = endpoint.webhook("one");
+        let server = server_with(|config| {
+            config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+            config.admin.keys = vec![key];
+            let mut told = HookConfig::new(app_id());
+            told.webhooks = vec![webhook];
+            config.hooks = vec![told];
+        })
+        .await;
+        comes_and_goes(&server, "alice", "room").await;
+        endpoint.until("a try", |endpoint| !endpoint.got().is_empty()).await;
+        let admin = server.admin_addrs()[0];
+        let call = async |method: &str, path: &str| {
+            let head = format!("{method} /admin/v1/projects/{APP}/webhooks{path} HTTP/1.1\r\nHost: {admin}\r\n");
+            let rest = format!("Authorization: Bearer {text}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            http(admin, head + &rest).await.json()
+        };
+        soon("the state is shown", async {
+            while call("GET", "").await["items"][0]["state"] != "retrying" {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        if order == "test" {
+            assert_eq!(call("POST", "/one/test").await["taken"], false, "it is not repaired yet");
+            assert!(endpoint.taken().is_empty());
+        }
+        is_broken.store(false, std::sync::atomic::Ordering::Relaxed);
+        let answer = call("POST", &format!("/one/{order}")).await;
+        assert!(answer["taken"] == true || answer["done"] == true, "{order}: {answer}");
+        endpoint.until_taken("session.ended", "alice").await;
+    }
+}
+
+#[tokio::test]
+async fn what_concerns_a_user_comes_in_order_under_whatever_name_it_stands() {
+    let was_asked = std::sync::atomic::AtomicBool::new(false);
+    let mut endpoint = Endpoint::start(move |events| {
+        let is_first = is(&events[0], "session.started", "alice");
+        if is_first && !was_asked.swap(true, std::sync::atomic::Ordering::Relaxed) { 500 } else { 200 }
+    })
+    .await;
+    let mut webhook = endpoint.webhook("one");
+    webhook.batch_max = 1;
+    let server = server_with(|config| {
+        config.projects[0].events.types = rtm_server::EventTypes::ALL;
+        let mut told = HookConfig::new(app_id());
+        told.webhooks = vec![webhook];
+        config.hooks = vec![told];
+    })
+    .await;
+    let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
+    let mut bob = Client::login(server.local_addr(), Wire::Native, "bob").await;
+    alice.talks_with("alice", &mut bob, "bob").await;
+    alice.send(ClientFrame::Logout).await;
+    alice.closed().await;
+    endpoint.until_taken("session.ended", "alice").await;
+    let names = ["user_id", "from", "to"];
+    let taken = endpoint.taken();
+    let of_alice: Vec<_> = taken.iter().filter(|one| names.iter().any(|name| one["data"][*name] == "alice")).collect();
+    let seqs: Vec<_> = of_alice.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.is_sorted(), "{of_alice:?}");
+    let messages = of_alice.iter().filter(|event| event["type"] == "message.peer").count();
+    assert_eq!((messages, &of_alice[0]["type"]), (2, &json!("session.started")), "{of_alice:?}");
 }

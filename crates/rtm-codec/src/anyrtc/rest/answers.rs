@@ -113,7 +113,9 @@ impl RestRefusal {
                 ErrorKind::InvalidToken => (401, UNAUTHORIZED, "invalid_token"),
                 ErrorKind::TokenExpired => (401, UNAUTHORIZED, "token_expired"),
                 ErrorKind::NotAuthorized => (401, UNAUTHORIZED, "not_authorized"),
-                ErrorKind::Banned => (401, UNAUTHORIZED, "banned"),
+                // A new token would change nothing.
+                ErrorKind::Banned => (403, "forbidden", "banned"),
+                ErrorKind::Rejected => (403, "forbidden", "rejected"),
                 ErrorKind::InvalidAppId => (404, INVALID, "unknown_app_id"),
                 ErrorKind::TooOften => (429, "too_often", "too_often"),
                 ErrorKind::Timeout => (408, "timeout", "timeout"),
