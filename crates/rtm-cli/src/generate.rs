@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::{Cli, output};
+use crate::output;
 
 /// Print completions for a shell.
 ///
@@ -27,18 +27,18 @@ pub(crate) struct Man {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn completions(args: &Completions) -> anyhow::Result<()> {
+pub(crate) fn completions(args: &Completions, mut rtm: Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "rtm", &mut script);
+    clap_complete::generate(args.shell, &mut rtm, "rtm", &mut script);
     output::bytes(&script)
 }
 
-pub(crate) fn man(args: &Man) -> anyhow::Result<()> {
+pub(crate) fn man(args: &Man, rtm: Command) -> anyhow::Result<()> {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command().disable_help_subcommand(true)).render(&mut page)?;
+        clap_mangen::Man::new(rtm.disable_help_subcommand(true)).render(&mut page)?;
         return output::bytes(&page);
     };
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    clap_mangen::generate_to(Cli::command(), dir).with_context(|| format!("cannot write to {}", dir.display()))
+    clap_mangen::generate_to(rtm, dir).with_context(|| format!("cannot write to {}", dir.display()))
 }

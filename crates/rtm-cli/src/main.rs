@@ -3,7 +3,7 @@
 use std::{env::VarError, ffi::OsString, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use rtm_server::{LogControl, LogCounts};
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -109,8 +109,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             run("info,async_nats=off", async { tokio::task::spawn_blocking(|| store::run(args)).await? })
         }
         Command::Cluster(args) => run("warn,async_nats=off", cluster::run(args)),
-        Command::Completions(args) => generate::completions(&args),
-        Command::Man(args) => generate::man(&args),
+        Command::Completions(args) => generate::completions(&args, Cli::command()),
+        Command::Man(args) => generate::man(&args, Cli::command()),
     }
 }
 

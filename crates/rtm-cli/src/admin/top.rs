@@ -132,8 +132,9 @@ async fn picture(
             writeln!(
                 out,
                 "  {:>12} {:>8} {:>8.1}s {:>11}  {:<22} {}",
-                session["queued_bytes"],
-                session["queued_events"],
+                // A value takes no notice of a width.
+                session["queued_bytes"].to_string(),
+                session["queued_events"].to_string(),
                 session["silent_ms"].as_f64().unwrap_or_default() / 1000.0,
                 text(&session["state"]),
                 text(&session["address"]),

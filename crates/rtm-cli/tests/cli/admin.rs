@@ -232,6 +232,8 @@ fn top_is_one_command_under_two_names() {
     };
     assert_eq!((output.status.code(), heads(&same)), (Some(0), heads(&picture)), "{same}");
     assert!(!same.contains('\u{1b}'), "{same}");
+    let column = |line: &str| picture.lines().find(|text| text.contains(line)).and_then(|text| text.find(line));
+    assert_eq!(column("USER"), column("bob"), "{picture}");
 }
 
 #[test]
