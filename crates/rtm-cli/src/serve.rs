@@ -106,7 +106,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     });
     let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?;
     for variable in unknown {
-        tracing::warn!("{variable} is no setting, and is passed over");
+        tracing::warn!("{variable} is not a setting, and is ignored");
     }
     if !config.admin.keys.is_empty() && config.admin.listen.is_empty() && !sockets.has_admin() {
         tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");

@@ -105,7 +105,7 @@ fn other_variables_are_named_and_do_no_harm() {
     let named: Vec<_> = stderr.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(named, ["RTM_DATA_DIR_FILE", "RTM_PORT", "RTM_PROJECT__0__APPID"]);
     let (code, _, stderr) = with(&variables, &["serve", "--check-config"]);
-    assert!(code == Some(0) && stderr.contains("WARN") && stderr.contains("RTM_PORT is no setting"), "{stderr}");
+    assert!(code == Some(0) && stderr.contains("WARN") && stderr.contains("RTM_PORT is not a setting"), "{stderr}");
 }
 
 #[test]
