@@ -99,7 +99,7 @@ impl Writer {
     pub(super) fn test(&self, id: &str, webhook: &str, now: u64) -> Option<Body> {
         let data = Map::from_iter([("webhook".to_owned(), Value::from(webhook))]);
         let body = self.written(None, id, TEST, time(now), None, data)?;
-        let event = Event { seq: 0, time: now, keys: [None, None], body };
+        let event = Event { seq: 0, time: now, keys: [None; 3], body };
         Some(Body { id: id.to_owned(), ..self.body(&[event])? })
     }
 
