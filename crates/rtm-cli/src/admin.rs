@@ -273,7 +273,7 @@ enum Call {
     WebhookAttempts(Webhook),
     /// Send a webhook nothing until it is enabled, or the server starts again. The events wait in the log.
     PauseWebhook(Webhook),
-    /// Send events again to a webhook that is paused, or whose endpoint has said that it is gone.
+    /// Send events again to a webhook that is paused, or whose endpoint has said that it is gone. What failed is tried at once.
     EnableWebhook(Webhook),
     /// Shut the server down, clients first. With --status, only show how far that is.
     Drain {

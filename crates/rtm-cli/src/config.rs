@@ -49,7 +49,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             }
             unknown
                 .iter()
-                .for_each(|variable| output::note(format_args!("rtm: {variable} is no setting, and is passed over")));
+                .for_each(|variable| output::note(format_args!("rtm: {variable} is not a setting, and is ignored")));
             "the configuration is valid\n".to_owned()
         }
         What::Diff(File { file }) => difference(&serve::read(file.as_deref())?.0),
@@ -163,7 +163,7 @@ a file looks.
 - A secret may be in a file: `RTM_PROJECT__0__CERTIFICATES_FILE=/run/secrets/certificates`. This is so for `certificates`, `sha256`, `secret_sha256`, and the
   `secrets` of webhooks and hooks (`RTM_PROJECT__0__WEBHOOK__0__SECRETS_FILE`). A file with several of them has one in each line. A reload reads it again.
 - `RTM_GATEWAY`, `RTM_APP_ID`, `RTM_UID`, `RTM_TOKEN`, `RTM_CERTIFICATE`, `RTM_ADMIN_URL` and `RTM_ADMIN_KEY` are for the other commands of `rtm`. `RTM_LOG` is
-  the level of the log of every command. Any other variable that begins with `RTM_` is passed over with a warning: Kubernetes sets some.
+  the level of the log of every command. Any other variable that begins with `RTM_` is ignored with a warning: Kubernetes sets some.
 - *Reload* says whether SIGHUP and `rtm admin reload` take another value. The others need a restart, and a reload names them in a warning.
 - Times are written as `500ms`, `10s`, `5m`, `24h` or `7d`, limits as `CALLS/TIME` or `unlimited`, sizes as bytes or `64KiB`, `4MiB`, `1GiB`.
 

@@ -105,7 +105,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     });
     let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?;
     for variable in unknown {
-        tracing::warn!("{variable} is no setting, and is passed over");
+        tracing::warn!("{variable} is not a setting, and is ignored");
     }
     if !config.admin.keys.is_empty() && config.admin.listen.is_empty() && !sockets.has_admin() {
         tracing::warn!("there are keys for the admin API, but no address for it: use --admin or admin.listen");
@@ -138,7 +138,7 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<(ServerConfig, Vec<Str
 
 /// What to add where something is missing that a mistyped variable may have been meant for.
 fn no_settings(variables: &[String]) -> String {
-    variables.iter().map(|variable| format!(" ({variable} is no setting)")).collect()
+    variables.iter().map(|variable| format!(" ({variable} is not a setting)")).collect()
 }
 
 /// Checks what reading a configuration leaves open: the level of the log, and the files that it names.

@@ -105,7 +105,7 @@ fn other_variables_are_named_and_do_no_harm() {
     let named: Vec<_> = stderr.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(named, ["RTM_DATA_DIR_FILE", "RTM_PORT", "RTM_PROJECT__0__APPID"]);
     let (code, _, stderr) = with(&variables, &["serve", "--check-config"]);
-    assert!(code == Some(0) && stderr.contains("WARN") && stderr.contains("RTM_PORT is no setting"), "{stderr}");
+    assert!(code == Some(0) && stderr.contains("WARN") && stderr.contains("RTM_PORT is not a setting"), "{stderr}");
 }
 
 #[test]
@@ -244,10 +244,10 @@ fn a_credentials_file_of_nats_is_read_however_it_ends() {
 fn without_a_project_it_is_said_what_may_have_been_meant() {
     let mistyped = [("RTM_PROJECT__0__APPID", APP_ID)];
     let (code, _, stderr) = with(&mistyped, &["config", "check"]);
-    assert!(code == Some(0) && stderr.contains("RTM_PROJECT__0__APPID is no setting"), "{stderr}");
+    assert!(code == Some(0) && stderr.contains("RTM_PROJECT__0__APPID is not a setting"), "{stderr}");
     let mistyped = [("RTM_APPID", APP_ID)];
     let (code, _, stderr) = with(&mistyped, &["serve"]);
-    assert!(code == Some(2) && stderr.contains("RTM_APPID is no setting"), "{stderr}");
+    assert!(code == Some(2) && stderr.contains("RTM_APPID is not a setting"), "{stderr}");
     let (code, _, stderr) = with(&[], &["config", "check"]);
     assert!(code == Some(0) && stderr.contains("there is no project here"), "{stderr}");
 }

@@ -26,7 +26,7 @@ impl ServerConfig {
     /// Reads a configuration in TOML and the variables of the environment, which come before it: `RTM_` and the key in capitals,
     /// with two underscores between its levels (`RTM_ADMIN__LISTEN`, `RTM_PROJECT__0__APP_ID`; [`ServerConfig::keys`] has all). Lists
     /// have commas. With `_FILE` behind its name a variable says which file has a secret. Empty variables and those that do not
-    /// begin with `RTM_` are passed over.
+    /// begin with `RTM_` are ignored.
     ///
     /// Gives also the variables that begin with `RTM_` and are no settings.
     ///

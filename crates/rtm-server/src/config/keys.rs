@@ -316,7 +316,7 @@ const KEYS: &[Row] = &[
     ("project[].hook[].url", Text, true, "Where it is."),
     ("project[].hook[].secrets", SecretList, true, "What requests are signed with."),
     ("project[].hook[].timeout", Text, true, "How long an answer may take, at most 5s."),
-    ("project[].hook[].on_error", Text, true, "What holds without an answer: allow or deny."),
+    ("project[].hook[].on_error", Text, true, "What to do if the back end gives no valid answer: allow or deny."),
     ("project[].hook[].ca_file", Text, true, "Authorities that are trusted in place of the system's."),
     ("project[].hook[].client_certificate", Text, true, "A certificate to show to it."),
     ("project[].hook[].client_key", Text, true, "The key of that certificate."),

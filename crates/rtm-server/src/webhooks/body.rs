@@ -82,8 +82,11 @@ impl Writer {
         let key = |kind: u8, text: &String| FixedState::with_seed(kind.into()).hash_one(text.as_str());
         let mut users = USERS.iter().filter_map(|name| text(name));
         let (user, other) = (users.next(), users.next());
-        let keys =
-            [user.as_ref().map(|id| key(1, id)), other.as_ref().map(|id| key(1, id)), channel.as_ref().map(|id| key(2, id))];
+        let keys = [
+            user.as_ref().map(|id| key(1, id)),
+            other.as_ref().map(|id| key(1, id)),
+            channel.as_ref().map(|id| key(2, id)),
+        ];
         let (r#type, timestamp) = (event.logged.event.event_type().name(), time(event.logged.time));
         let subject = channel.map(|id| format!("channels/{id}")).or_else(|| user.map(|id| format!("users/{id}")));
         let id = format!("{}-{}", self.app_id, event.seq);
@@ -96,7 +99,7 @@ impl Writer {
     pub(super) fn test(&self, id: &str, webhook: &str, now: u64) -> Option<Body> {
         let data = Map::from_iter([("webhook".to_owned(), Value::from(webhook))]);
         let body = self.written(None, id, TEST, time(now), None, data)?;
-        let event = Event { seq: 0, time: now, keys: [None, None], body };
+        let event = Event { seq: 0, time: now, keys: [None; 3], body };
         Some(Body { id: id.to_owned(), ..self.body(&[event])? })
     }
 

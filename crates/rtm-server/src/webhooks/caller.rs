@@ -41,7 +41,7 @@ impl HookTarget {
             return Some(("url", fault));
         }
         if self.timeout.is_zero() {
-            return Some(("timeout", "nobody answers in no time".to_owned()));
+            return Some(("timeout", "it has to be longer than 0".to_owned()));
         }
         if self.client_certificate.is_some() != self.client_key.is_some() {
             return Some(("client_key", "client_certificate and client_key go together".to_owned()));

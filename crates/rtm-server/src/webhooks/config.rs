@@ -82,7 +82,7 @@ pub struct Hook {
     pub kind: HookKind,
     /// Who is asked.
     pub target: HookTarget,
-    /// What holds if there is no answer that says so.
+    /// What is done if the back end gives no valid answer.
     pub on_error: OnError,
 }
 
@@ -98,7 +98,7 @@ pub enum HookKind {
     FilterMessage,
 }
 
-/// What holds where nobody has answered.
+/// What is done if a back end gives no valid answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError {
@@ -137,7 +137,7 @@ impl HookConfig {
             let fault = if self.hooks[..i].iter().any(|other| other.kind == hook.kind) {
                 Some(("type", format!("two hooks are {}", hook.kind)))
             } else if hook.target.timeout > LONGEST_HOOK {
-                Some(("timeout", format!("a user does not wait longer than {LONGEST_HOOK:?}")))
+                Some(("timeout", format!("it is at most {LONGEST_HOOK:?}, because the user waits for the answer")))
             } else {
                 hook.target.fault()
             };

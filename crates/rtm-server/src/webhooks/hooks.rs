@@ -139,7 +139,9 @@ impl Hooks {
                 asked.failed.warn(format_args!("the hook {kind} of the project {app_id} does not decide: {what}"));
                 match asked.on_error {
                     OnError::Allow => Decision::Allow,
-                    OnError::Deny => Decision::Undecided("whoever has to allow it does not answer".to_owned()),
+                    OnError::Deny => {
+                        Decision::Undecided("the application's back end did not say whether this is allowed".to_owned())
+                    }
                 }
             })
         })

@@ -449,7 +449,9 @@ async fn a_token_over_rest_passes_by_no_hook() {
     // A key is the application's own word.
     let asked = back_end.questions().len();
     let (path, body) = (format!("/dev/v2/project/{APP}/rtm/users/evil/channel_messages"), to_room("evil").to_string());
-    let head = format!("POST {path} HTTP/1.1\r\nHost: rtm\r\nConnection: close\r\nAuthorization: Basic YmFjay1lbmQ6c2VjcmV0\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: rtm\r\nConnection: close\r\nAuthorization: Basic YmFjay1lbmQ6c2VjcmV0\r\n"
+    );
     let answer = http(server.local_addr(), format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await;
     assert_eq!((answer.status, back_end.questions().len()), (200, asked));
 }
@@ -476,7 +478,10 @@ async fn nobody_is_asked_about_calls_that_are_refused_anyway() {
     let body = json!({ "destination": "bob", "payload": "hello" });
     let banned = posts(&server, "mallory", "peer_messages", &body).await;
     assert_eq!((banned.status, banned.json()["reason"].as_str()), (403, Some("banned")), "{banned:?}");
-    assert_eq!(posts(&server, "alice", "peer_messages", &json!({ "destination": "bob", "payload": 5 })).await.status, 400);
+    assert_eq!(
+        posts(&server, "alice", "peer_messages", &json!({ "destination": "bob", "payload": 5 })).await.status,
+        400
+    );
     assert_eq!(back_end.questions(), Vec::<Value>::new());
 }
 

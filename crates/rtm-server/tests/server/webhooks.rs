@@ -403,7 +403,10 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     assert_eq!(answer, (200, json!({ "after": first - 1 })));
     endpoint.until("the events again", |endpoint| count(endpoint) == 2).await;
     // Under the same numbers, so that only the header tells a receiver to take them again.
-    let again = endpoint.got()[before..].iter().find(|got| got.events().iter().any(|one| is(one, "user.online", "alice"))).cloned();
+    let again = endpoint.got()[before..]
+        .iter()
+        .find(|got| got.events().iter().any(|one| is(one, "user.online", "alice")))
+        .cloned();
     assert!(again.is_some_and(|again| again.is_replay && again.attempt == 1));
     let answer = call("POST", "/one/replay", r#"{"time":"2020-01-01T00:00:00Z"}"#).await;
     assert_eq!(answer.0, 200, "{answer:?}");
@@ -411,7 +414,12 @@ async fn an_operator_sees_endpoints_and_has_events_sent_again() {
     // What happens from now on is new.
     comes_and_goes(&server, "carol", "room").await;
     endpoint.until_taken("session.ended", "carol").await;
-    assert!(!endpoint.got().iter().any(|got| got.is_replay && got.events().iter().all(|one| one["data"]["user_id"] == "carol")));
+    assert!(
+        !endpoint
+            .got()
+            .iter()
+            .any(|got| got.is_replay && got.events().iter().all(|one| one["data"]["user_id"] == "carol"))
+    );
     for (path, body, status) in [
         ("/two/replay", r#"{"after":1}"#, 404),
         ("/two/test", "", 404),
@@ -478,7 +486,7 @@ async fn what_concerns_a_user_comes_in_order_under_whatever_name_it_stands() {
     let mut webhook = endpoint.webhook("one");
     webhook.batch_max = 1;
     let server = server_with(|config| {
-        config.projects[0].events.types = rtm_server::EventTypes::ALL;
+        config.projects[0].events.types = rtm_server::core::EventTypes::ALL;
         let mut told = HookConfig::new(app_id());
         told.webhooks = vec![webhook];
         config.hooks = vec![told];
