@@ -81,7 +81,8 @@ impl ServerConfig {
             let default = known.get(&pattern).and_then(|key| key.default.as_ref());
             let source = match self.sources.of(&key) {
                 Some(source) => source.clone(),
-                None if default == Some(&value) => ConfigSource::Default,
+                // An empty text says nothing.
+                None if default == Some(&value) || value == "\"\"" => ConfigSource::Default,
                 None => ConfigSource::Program,
             };
             Setting {
