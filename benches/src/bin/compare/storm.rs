@@ -46,10 +46,6 @@ fn storm(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        for user in &mut users {
-            // What the login told.
-            while user.events.try_recv().is_some() {}
-        }
         let (before, start) = (server.cpu()?.total, Instant::now());
         cut.send(())?;
         let back = futures::future::try_join_all(users.iter_mut().map(async |user| {
@@ -66,11 +62,14 @@ fn storm(server: &Server, recorder: &mut Recorder<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// Waits until a user has its session again.
+/// Waits until a user has lost its connection, and has its session again.
 async fn is_back(user: &mut User) -> Result<(), LoadError> {
+    let mut is_lost = false;
     loop {
         match user.events.recv().await.ok_or(LoadError::Lost)? {
-            RtmEvent::ConnectionStateChanged { state: ConnectionState::Connected, .. } => return Ok(()),
+            RtmEvent::ConnectionStateChanged { state: ConnectionState::Reconnecting, .. } => is_lost = true,
+            // The first login told of itself too.
+            RtmEvent::ConnectionStateChanged { state: ConnectionState::Connected, .. } if is_lost => return Ok(()),
             RtmEvent::Gap { .. } => return Err(LoadError::Lost),
             _ => {}
         }
