@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use rtm_codec::{Answer, CloseReason, Event, Refusal, RequestId, Seq, ServerFrame, SessionId, SharedEvent};
+use rtm_codec::{Answer, CloseReason, ErrorKind, Event, Refusal, RequestId, Seq, ServerFrame, SessionId, SharedEvent};
 
 use super::{
     ConnId, Now, Outgoing, Settings, Stats,
@@ -338,13 +338,18 @@ impl Hub {
     /// Sends an answer, if the session has a connection: without one, the client asks again.
     pub(super) fn reply(&mut self, key: SessionKey, id: RequestId, result: Result<Answer, Refusal>) {
         if let Err(refusal) = &result {
-            self.counters.call_refused(refusal.kind);
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.counts_mut().call_refused(refusal.kind);
-            }
+            self.count_refusal(key, refusal.kind);
         }
         if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
             self.send(conn, ServerFrame::Reply { id, result });
+        }
+    }
+
+    #[cold]
+    fn count_refusal(&mut self, key: SessionKey, kind: ErrorKind) {
+        self.counters.call_refused(kind);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.counts_mut().call_refused(kind);
         }
     }
 

@@ -115,10 +115,13 @@ impl MessageIds {
         if is_to_channel { self.to_channels.forget_oldest() } else { self.to_peers.forget_oldest() }
     }
 
+    #[inline]
     fn take_repeats(&mut self, sent: Sent) -> Vec<RequestId> {
-        if self.repeats.is_empty() {
-            return Vec::new();
-        }
+        if self.repeats.is_empty() { Vec::new() } else { self.take_some_repeats(sent) }
+    }
+
+    #[cold]
+    fn take_some_repeats(&mut self, sent: Sent) -> Vec<RequestId> {
         self.repeats.extract_if(.., |(repeated, _)| *repeated == sent).map(|(_, request)| request).collect()
     }
 }

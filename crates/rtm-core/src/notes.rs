@@ -99,7 +99,7 @@ impl Core {
     }
 
     /// Events have reached their device that were stored in these places. There may be room for more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle_stored(&mut self, now: Now, key: SessionKey, stored: Vec<Place>) {
         if !stored.is_empty() {
             self.remove_stored(key, stored);
