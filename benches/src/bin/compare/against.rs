@@ -135,14 +135,14 @@ mod tests {
 
     #[test]
     fn scenarios_that_one_side_lacks_are_told() {
-        let theirs = names(&["peer to peer, 64 B", "an old scenario with peers"]);
-        let (known, unknown) = sort(&names(&["peer"]), &theirs).unwrap();
-        assert_eq!(known, ["peer to peer, 64 B"]);
+        let theirs = names(&["fan-out 1 to 100, 64 B", "an old fan-out 1 to 100, in bytes"]);
+        let (known, unknown) = sort(&names(&["fan-out 1 to 100,"]), &theirs).unwrap();
+        assert_eq!(known, ["fan-out 1 to 100, 64 B"]);
         assert_eq!(
             unknown,
             [
-                "only this checkout has the scenario \"peer to peer, 1024 B\"",
-                "only the other checkout has the scenario \"an old scenario with peers\"",
+                "only this checkout has the scenario \"fan-out 1 to 100, 1024 B\"",
+                "only the other checkout has the scenario \"an old fan-out 1 to 100, in bytes\"",
             ]
         );
     }
