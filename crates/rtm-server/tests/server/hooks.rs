@@ -413,7 +413,7 @@ async fn a_token_over_rest_passes_by_no_hook() {
     let kinds = [HookKind::AuthorizeLogin, HookKind::AuthorizeJoin, HookKind::FilterMessage];
     let server = rest_server_with_hooks(kinds.map(|kind| back_end.hook(kind, OnError::Allow)).to_vec()).await;
     let mut bob = Client::connect(server.local_addr(), Wire::Native).await;
-    bob.log_in_with("bob", |login| login.token = Some(token("bob").parse().unwrap())).await;
+    bob.log_in_with("bob", |login| login.token = Some(rtm_codec::Token::new(token("bob")).unwrap())).await;
     bob.send(join(1, "room")).await;
     assert_eq!(refused(&mut bob, 1).await, None);
     let asked = back_end.questions().len();
