@@ -74,7 +74,7 @@ enum Call {
     Config {
         #[command(flatten)]
         part: Part,
-        /// Only keys that begin so: log, project[0].settings.
+        /// Only keys that begin so: log, admin.tls.
         #[arg(long)]
         prefix: Option<String>,
         /// Only those that have not their default.

@@ -45,7 +45,7 @@ pub(crate) fn line(line: impl fmt::Display) -> anyhow::Result<()> {
     text(&format!("{line}\n"))
 }
 
-/// Prints a text at once, as [`line`] does.
+/// Prints a text at once, as [`line()`] does.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();
     Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(OutputError)?)
