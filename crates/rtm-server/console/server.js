@@ -88,10 +88,10 @@ function Configuration({ read }) {
     </form>
     <${Fault} error=${pages.error} />
     <${Table} label=${t("Configuration")} rows=${pages.rows} row=${(one) => one.key} empty=${t("There is no such setting")} columns=${[
-      [t("Key"), (one) => html`<code title=${one.about}>${one.key}</code>`],
-      [t("Value"), (one) => html`<span class="id">${one.value}</span>`],
-      [t("From"), (one) => html`<${Pill} kind=${SOURCES[one.source]}>${t(one.source)}<//>${one.from && html` <code>${one.from}</code>`}`],
-      [t("Takes effect"), (one) => (one.reload ? t("with a reload") : t("with a restart"))],
+      [t("Key"), (one) => html`<code title=${one.about}>${one.key}</code>`, "fixed"],
+      [t("Value"), (one) => html`<span class="id">${one.value}</span>`, "flowing"],
+      [t("From"), (one) => html`<${Pill} kind=${SOURCES[one.source]}>${t(one.source)}<//>${one.from && html` <code>${one.from}</code>`}`, "flowing"],
+      [t("Takes effect"), (one) => (one.reload ? t("with a reload") : t("with a restart")), "fixed"],
     ]} />${pages.more}<//>`;
 }
 
