@@ -279,7 +279,7 @@ export const cases = {
     const target = new URL(main.base);
     const proxy = createServer((request, response) => {
       if (!request.url.startsWith("/ops/rtm/")) { response.writeHead(404); return response.end(); }
-      const onwards = forward({ host: target.hostname, port: target.port, method: request.method, path: request.url.slice("/ops/rtm".length), headers: { ...request.headers, host: target.host } },
+      const onwards = forward({ host: target.hostname, port: target.port, method: request.method, path: request.url.slice("/ops/rtm".length), headers: request.headers },
         (answer) => { response.writeHead(answer.statusCode, answer.headers); answer.pipe(response); });
       onwards.on("error", () => response.destroy());
       response.on("close", () => onwards.destroy());
