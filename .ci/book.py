@@ -8,7 +8,8 @@
 
 A block of `sh` is run as one script. In a block of `console` each line behind `$ ` is run, and the lines below it have to be among what
 it prints; `…` stands for anything. What does not end goes on to the end of the page, as in a terminal of its own. A block whose first
-line is `# FILE` is written to FILE. A block of `toml` has to be a configuration that `rtm serve` takes, unless it is of a Cargo.toml.
+line is `# FILE` is written to FILE. A block of `js` runs in Node with the vendor's SDK, which interop/ has. A block of `toml` has to be a
+configuration that `rtm serve` takes, unless it is of a Cargo.toml.
 """
 
 import html.parser
@@ -27,6 +28,7 @@ import time
 import urllib.parse
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
+SNIPPET = DOCS.parent / "interop" / "snippet.mjs"
 LIMIT = 60
 
 # Pages whose blocks are no commands, or run elsewhere, with the reason.
@@ -40,7 +42,7 @@ NOT_RUN = {
 ELSEWHERE = ("cargo ", "npm ", "systemctl ")
 
 # Addresses in the pages. Each run takes free ports in their place.
-ADDRESSES = re.compile(r"(?<=127\.0\.0\.1:|localhost:)\d{4,5}\b|(?<=-p )\d{4,5}\b|(?<=127\.0\.0\.1\", )\d{4,5}\b")
+ADDRESSES = re.compile(r"(?<=127\.0\.0\.1:|localhost:)\d{4,5}\b|(?<=-p )\d{4,5}\b|(?<=127\.0\.0\.1\", )\d{4,5}\b|(?<=Port: )\d{4,5}\b")
 
 # Where rtm serve listens unless it is told.
 PUBLIC = "127.0.0.1:8080"
@@ -251,6 +253,10 @@ def run_page(path, binaries):
             if language == "toml" and not re.match(r"\[(dev-dependencies|dependencies|patch)", text):
                 pathlib.Path(terminal.folder, ".shown.toml").write_text(text)
                 terminal.run("rtm config diff .shown.toml")
+                commands += 1
+            elif language == "js":
+                pathlib.Path(terminal.folder, ".shown.mjs").write_text(terminal.text(text))
+                terminal.run(f"node '{SNIPPET}' .shown.mjs")
                 commands += 1
             elif language == "sh":
                 lines = [line for line in joined(text) if not line.startswith(ELSEWHERE)]
