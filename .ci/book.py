@@ -8,7 +8,8 @@
 
 A block of `sh` is run as one script. In a block of `console` each line behind `$ ` is run, and the lines below it have to be among what
 it prints; `…` stands for anything. What does not end goes on to the end of the page, as in a terminal of its own. A block whose first
-line is `# FILE` is written to FILE. A block of `js` runs in Node with the vendor's SDK, which interop/ has. A block of `toml` has to be a
+line is `# FILE` is written to FILE. A block of `js` runs in Node with the vendor's SDK, which interop/ has; one of `python` has
+to be a program. A block of `toml` has to be a
 configuration that `rtm serve` takes, unless it is of a Cargo.toml.
 """
 
@@ -254,6 +255,8 @@ def run_page(path, binaries):
                 pathlib.Path(terminal.folder, ".shown.toml").write_text(text)
                 terminal.run("rtm config diff .shown.toml")
                 commands += 1
+            elif language == "python":
+                compile(text, path.name, "exec")
             elif language == "js":
                 pathlib.Path(terminal.folder, ".shown.mjs").write_text(terminal.text(text))
                 terminal.run(f"node '{SNIPPET}' .shown.mjs")
