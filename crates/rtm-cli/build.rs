@@ -5,11 +5,11 @@ use std::{env, process::Command};
 fn main() {
     println!("cargo::rerun-if-env-changed=RTM_COMMIT");
     let commit = env::var("RTM_COMMIT").ok().filter(|commit| !commit.is_empty()).or_else(checked_out);
-    set("RTM_BUILD_COMMIT", commit.as_deref());
+    set("BUILD_COMMIT", commit.as_deref());
     let compiler = env::var("RUSTC").ok().and_then(|rustc| output(Command::new(rustc).arg("--version")));
-    set("RTM_BUILD_RUSTC", compiler.as_deref().map(|version| version.trim_start_matches("rustc ")));
-    set("RTM_BUILD_TARGET", env::var("TARGET").ok().as_deref());
-    set("RTM_BUILD_PROFILE", env::var("PROFILE").ok().as_deref());
+    set("BUILD_RUSTC", compiler.as_deref().map(|version| version.trim_start_matches("rustc ")));
+    set("BUILD_TARGET", env::var("TARGET").ok().as_deref());
+    set("BUILD_PROFILE", env::var("PROFILE").ok().as_deref());
 }
 
 fn set(name: &str, value: Option<&str>) {

@@ -8,10 +8,10 @@ const FEATURES: [&str; 4] = ["admin", "cluster", "console", "webhooks"];
 pub(crate) fn print(verbose: bool) -> anyhow::Result<()> {
     let mut text = concat!("rtm ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
     if verbose {
-        text.push_str(concat!("commit: ", env!("RTM_BUILD_COMMIT"), "\n"));
-        text.push_str(concat!("target: ", env!("RTM_BUILD_TARGET"), "\n"));
-        text.push_str(concat!("rustc: ", env!("RTM_BUILD_RUSTC"), "\n"));
-        text.push_str(concat!("profile: ", env!("RTM_BUILD_PROFILE"), "\n"));
+        text.push_str(concat!("commit: ", env!("BUILD_COMMIT"), "\n"));
+        text.push_str(concat!("target: ", env!("BUILD_TARGET"), "\n"));
+        text.push_str(concat!("rustc: ", env!("BUILD_RUSTC"), "\n"));
+        text.push_str(concat!("profile: ", env!("BUILD_PROFILE"), "\n"));
         text.push_str(&format!("features: {}\n", FEATURES.join(" ")));
     }
     output::text(&text)
