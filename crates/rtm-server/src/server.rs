@@ -220,7 +220,8 @@ mod tests {
         Server::builder().project(app_id).bind("127.0.0.1:0").await.expect("it starts")
     }
 
-    #[tokio::test]
+    // On threads of its own: what else the server does with the project meanwhile waits for the lock too.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn a_server_is_not_alive_while_a_lock_is_stuck() {
         let server = server().await;
         let handle = server.handle();
@@ -230,7 +231,7 @@ mod tests {
         let holder = thread::spawn(move || {
             project.look(|_, _, _| {
                 taken.send(()).unwrap();
-                let _ = is_released.recv();
+                let _ = is_released.recv_timeout(Duration::from_secs(20));
             });
         });
         is_taken.recv().unwrap();
