@@ -138,15 +138,12 @@ impl Candidate {
                 Ok(vec!["--certificate".into(), certificate, "--key".into(), key])
             }),
             System::NatsTls => Server::configured(program()?, |port, folder| {
-                let (certificate, key) = tls::write(folder)?;
-                let files = [
-                    "--tlscert".into(),
-                    certificate.display().to_string(),
-                    "--tlskey".into(),
-                    key.display().to_string(),
-                ];
-                let at = ["-a", "127.0.0.1", "--tls", "-p"].map(String::from);
-                Ok(at.into_iter().chain([port.to_string()]).chain(files).collect())
+                let ((certificate, key), file) = (tls::write(folder)?, folder.join("nats.conf"));
+                let files = format!("cert_file: \"{}\", key_file: \"{}\"", certificate.display(), key.display());
+                // A handshake has 2 s unless set; ours has 10 s.
+                let config = format!("listen: \"127.0.0.1:{port}\"\ntls {{ {files}, timeout: 10 }}\n");
+                std::fs::write(&file, config)?;
+                Ok(vec!["-c".into(), file.display().to_string()])
             }),
             System::JetStream => Server::nats_cluster(program()?, 1),
             System::Mosquitto => Server::configured(program()?, |port, folder| {

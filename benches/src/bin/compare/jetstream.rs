@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use rtm_load::Window;
 
-use crate::rival::{BATCH, Rival};
+use crate::rival::{BATCH, PATIENCE, Rival};
 
 pub(crate) struct JetStream;
 
@@ -34,7 +34,8 @@ impl Rival for JetStream {
             .subscription_capacity(1 << 20)
             .connect(format!("nats://127.0.0.1:{port}"))
             .await?;
-        let context = jetstream::context::ContextBuilder::new().max_ack_inflight(MOST_UNDER_WAY).build(client);
+        let context =
+            jetstream::context::ContextBuilder::new().timeout(PATIENCE).max_ack_inflight(MOST_UNDER_WAY).build(client);
         let stream = stream::Config {
             name: "messages".into(),
             subjects: vec!["messages.*".into()],

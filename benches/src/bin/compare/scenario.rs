@@ -206,7 +206,7 @@ pub(crate) fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
 /// Messages between two users while others are logged in, whose signs of life the server answers meanwhile.
 fn growing_server(candidate: Candidate, users: usize) -> Run {
     Run::new(grown(&candidate.name, users, "users"), move |recorder| {
-        let server = candidate.start()?;
+        let (server, users) = (candidate.start()?, scaled(users as u64) as usize);
         let (there, port) = (std::sync::mpsc::channel(), server.port());
         let over = Arc::new(Notify::new());
         let crowd = thread::spawn({

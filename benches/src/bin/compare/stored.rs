@@ -18,7 +18,7 @@ use crate::{
     candidate::{Candidate, JETSTREAM, OURS, System},
     ours,
     process::Server,
-    rival::{payload, runtime},
+    rival::{PATIENCE, payload, runtime},
     run::{Recorder, Run, scaled},
 };
 
@@ -132,7 +132,7 @@ fn jetstream_stores(server: &Server, users: usize, recorder: &mut Recorder<'_>) 
 
 async fn connect(port: u16) -> anyhow::Result<jetstream::Context> {
     let client = async_nats::connect(format!("nats://127.0.0.1:{port}")).await?;
-    Ok(jetstream::context::ContextBuilder::new().max_ack_inflight(WINDOW).build(client))
+    Ok(jetstream::context::ContextBuilder::new().timeout(PATIENCE).max_ack_inflight(WINDOW).build(client))
 }
 
 fn record(
