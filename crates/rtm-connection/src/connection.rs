@@ -275,7 +275,8 @@ impl Connection {
                 self.lasting.unsend(|_| {});
                 self.logged_out(false);
             }
-            State::Out { .. } | State::Aborted => {}
+            // A goodbye may wait to be handed to it.
+            State::Out { .. } | State::Aborted => self.lasting.unsend(|_| {}),
         }
     }
 

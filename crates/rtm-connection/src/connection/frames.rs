@@ -52,11 +52,15 @@ impl Active<'_> {
             LinkState::Dialing { asked: true, .. } | LinkState::LoggingIn { .. } | LinkState::Online(_) => {
                 self.link_lost(reason, false)
             }
+            // The link of the login before: its goodbye may wait to be handed to it.
             LinkState::Dialing { asked: false, .. }
             | LinkState::Lost
             | LinkState::Asking { .. }
             | LinkState::Waiting { .. }
-            | LinkState::NeedsToken { .. } => ControlFlow::Continue(()),
+            | LinkState::NeedsToken { .. } => {
+                self.lasting.unsend(|_| {});
+                ControlFlow::Continue(())
+            }
         }
     }
 

@@ -149,10 +149,23 @@ fn what_an_old_link_reports_before_the_new_dial_is_known_does_not_count() {
         connection.handle_opened(now);
     });
     peer.expect_logout_ok();
-    peer.forget_sent();
+    // The goodbye was not handed to the old link in time, and is none for the new one.
+    peer.expect_nothing_sent();
     peer.open();
     peer.welcome(Resumption::New);
     peer.expect_login_ok();
+}
+
+#[test]
+fn a_goodbye_that_the_link_did_not_live_to_take_goes_nowhere() {
+    let mut peer = Peer::online();
+    peer.with(|connection, now| {
+        connection.logout(now).unwrap();
+        connection.handle_frame(now, rtm_codec::ServerFrame::Close(CloseReason::Logout));
+        connection.handle_closed(now, None);
+    });
+    peer.expect_logout_ok();
+    peer.expect_nothing_sent();
 }
 
 #[test]
