@@ -219,6 +219,8 @@ impl<N: Network> Driver<N> {
                 }
                 Output::LoginResult(result) => {
                     self.events.flush();
+                    // Whoever awaited the login and asks for the state is to see where it led.
+                    self.tell_status();
                     if let Some(done) = self.logins.pop_front() {
                         // Whoever dropped the future does not want to know.
                         let _ = done.send(result);
@@ -241,16 +243,9 @@ impl<N: Network> Driver<N> {
                 }
             }
         }
-        let (state, user_id) = (self.connection.state(), self.connection.user_id());
-        self.status.send_if_modified(|status| {
-            let modified = status.state != state || status.user_id.as_ref() != user_id;
-            if modified {
-                *status = Status { state, user_id: user_id.cloned() };
-            }
-            modified
-        });
+        self.tell_status();
         self.publish();
-        if matches!(state, ConnectionState::Disconnected | ConnectionState::Aborted) {
+        if matches!(self.connection.state(), ConnectionState::Disconnected | ConnectionState::Aborted) {
             self.tokens.abort_all();
             for Delayable { command, done, .. } in self.delayed.take_all() {
                 let error = RtmError::new(ErrorKind::NotLoggedIn, command.family());
@@ -262,6 +257,17 @@ impl<N: Network> Driver<N> {
                 let _ = done.send(result);
             }
         }
+    }
+
+    fn tell_status(&self) {
+        let (state, user_id) = (self.connection.state(), self.connection.user_id());
+        self.status.send_if_modified(|status| {
+            let modified = status.state != state || status.user_id.as_ref() != user_id;
+            if modified {
+                *status = Status { state, user_id: user_id.cloned() };
+            }
+            modified
+        });
     }
 
     fn state_changed(&mut self, now: Instant, state: ConnectionState, reason: ConnectionChangeReason) {

@@ -35,7 +35,7 @@ function Channel({ id }) {
       <${Figure} name=${t("Attributes")} value=${number(channel.attribute_values.length)} note=${t("revision {0}", channel.revision)} />
     </div>`}
     ${channel && html`<div class="columns">
-      <${Section} title=${t("Members ({0})", number(channel.members))} aside=${channel.members_elsewhere > 0 && t("{0} more on other nodes", number(channel.members_elsewhere))}>
+      <${Section} title=${t("Members ({0})", number(channel.members + channel.members_elsewhere))}>
         ${members.rows?.length ? html`<ul class="tags">${members.rows.map((user) => html`<li key=${user}><${UserLink} id=${user} /></li>`)}</ul>` : html`<p class="empty">${t("none")}</p>`}${members.more}<//>
       <${Section} title=${t("Attributes ({0})", channel.attribute_values.length)} aside=${t("revision {0}", channel.revision)}>
         <${Table} label=${t("Attributes")} rows=${channel.attribute_values} row=${(one) => one.key} empty=${t("none")} columns=${[

@@ -1,7 +1,7 @@
 // The lists of connections and channels, and who is slow or refused.
 import { useSignal } from "@preact/signals";
 import { Chart } from "./charts.js";
-import { Act, ChannelLink, Dialog, Fault, Field, Section, State, Table, Time, UserLink, attempt, bytes, html, number, rate, since, span, usePages, useLoad } from "./parts.js";
+import { Act, ChannelLink, Dialog, Fault, Field, Section, State, Table, Time, UserLink, attempt, bytes, html, number, ofNode, rate, since, span, usePages, useLoad } from "./parts.js";
 import { ask, go, project, rates, route, series, times } from "./state.js";
 import { path } from "./api.js";
 import { reason, t } from "./words.js";
@@ -41,6 +41,7 @@ function Open() {
     <${Fault} error=${pages.error} />
     <${Table} label=${t("Open connections")} rows=${pages.rows} row=${(one) => one.user_id} empty=${t("Nobody is connected, or nobody fits")} columns=${[
       [t("User"), (one) => html`<${UserLink} id=${one.user_id} />`],
+      ...ofNode(pages.rows),
       [t("State"), (one) => html`<${State} state=${one.state} />`],
       [t("Wire"), (one) => (one.wire ? t(one.wire) : "–")],
       [t("Address"), (one) => html`<span class="id">${one.address ?? "–"}</span>`],
@@ -72,9 +73,10 @@ function Ended() {
     <${EndedTable} rows=${pages.rows} />${pages.more}`;
 }
 
-export const EndedTable = ({ rows }) => html`<${Table} label=${t("Connections that ended")} rows=${rows} row=${(one) => `${one.ended}${one.address}`} empty=${t("No connection has ended yet")} columns=${[
+export const EndedTable = ({ rows }) => html`<${Table} label=${t("Connections that ended")} rows=${rows} row=${(one) => `${one.node ?? ""} ${one.number}`} empty=${t("No connection has ended yet")} columns=${[
   [t("Ended"), (one) => html`<${Time} at=${one.ended} />`],
   [t("User"), (one) => html`<${UserLink} id=${one.user_id} />`],
+  ...ofNode(rows),
   [t("Reason"), (one) => reason(one.reason)],
   [t("Lasted"), (one) => span(Date.parse(one.ended) - Date.parse(one.connected_since)), "num"],
   [t("Wire"), (one) => t(one.wire)],
@@ -112,8 +114,9 @@ export function Channels() {
   return html`<div class="title"><h1>${t("Channels")}</h1></div>
     <${Find} what="channels" label=${t("Channel")} />
     <${Fault} error=${pages.error} />
-    <${Table} label=${t("Channels")} rows=${pages.rows} row=${(one) => one.channel_id} empty=${t("No channel has members or attributes")} columns=${[
+    <${Table} label=${t("Channels")} rows=${pages.rows} row=${(one) => `${one.node ?? ""} ${one.channel_id}`} empty=${t("No channel has members or attributes")} columns=${[
       [t("Channel"), (one) => html`<${ChannelLink} id=${one.channel_id} />`],
+      ...ofNode(pages.rows),
       [t("Members here"), (one) => number(one.members), "num"],
       [t("Members elsewhere"), (one) => number(one.members_elsewhere), "num"],
       [t("Messages"), (one) => number(one.messages), "num"],

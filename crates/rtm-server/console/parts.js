@@ -83,6 +83,9 @@ export function Table({ columns, rows, label, empty = t("There is nothing here")
   </table></div>`;
 }
 
+// In a cluster: the node of each row.
+export const ofNode = (rows) => (rows?.some((one) => one.node) ? [[t("Node"), (one) => html`<span class="id">${one.node}</span>`]] : []);
+
 export const Fault = ({ error }) => error && html`<p class="fault" role="alert">${fault(error)}</p>`;
 
 export const Section = ({ title, aside, children, kind = "" }) => html`<section class="panel ${kind}">

@@ -68,6 +68,7 @@ function User({ id }) {
         [t("Connected"), session.connected ? t("yes, for {0}", since(session.connected_since)) : t("no: its session waits for it")],
         [t("Address"), html`<span class="id">${session.address ?? "–"}</span>`],
         [t("Wire"), session.wire ? t(session.wire) : "–"],
+        user.node && [t("Node"), html`<span class="id">${user.node}</span>`],
         [t("Client"), html`<span class="id">${session.instance}</span>`],
         [t("Last heard"), t("{0} ago", span(session.silent_ms))],
         session.rtt_ms !== null && [t("Round trip"), span(session.rtt_ms)],

@@ -1,6 +1,8 @@
 //! The listener for those who run the server: health, metrics and the admin API, apart from what clients use.
 
 mod access;
+#[cfg(feature = "cluster")]
+pub(crate) mod across;
 mod actions;
 mod answers;
 mod audit;
@@ -60,7 +62,7 @@ pub(crate) struct Admin {
     /// Places for those who wait for events.
     readers: Arc<Semaphore>,
     #[cfg(feature = "cluster")]
-    pub(crate) cluster: std::sync::OnceLock<Arc<crate::cluster::Figures>>,
+    pub(crate) cluster: std::sync::OnceLock<Arc<across::Nodes>>,
 }
 
 /// The listener at work. It ends when this is dropped.
@@ -144,12 +146,15 @@ fn router(admin: Arc<Admin>) -> Router {
     let router = Router::new();
     #[cfg(feature = "console")]
     let router = router.merge(console::router(&admin));
+    let api = openapi::router();
+    #[cfg(feature = "cluster")]
+    let api = api.layer(from_fn_with_state(Arc::clone(&admin), across::spread));
     router
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::healthy))
         .route("/metrics", get(metrics::show).layer(from_fn_with_state(Arc::clone(&admin), access::check_host)))
-        .nest("/admin/v1", openapi::router().layer(from_fn_with_state(Arc::clone(&admin), access::check)))
+        .nest("/admin/v1", api.layer(from_fn_with_state(Arc::clone(&admin), access::check)))
         .fallback(async || ApiError::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(admin)

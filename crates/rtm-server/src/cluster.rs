@@ -2,6 +2,8 @@
 
 mod about;
 mod bus;
+#[cfg(feature = "admin")]
+mod calls;
 pub(crate) mod config;
 mod connection;
 mod driver;
@@ -51,6 +53,8 @@ pub use error::{ClusterError, ClusterErrorKind};
 pub use probe::{ClusterProbe, ClusterStatus, NodeState, NodeStatus, Whereabouts};
 pub use store::ClusterStore;
 
+#[cfg(feature = "admin")]
+pub(crate) use calls::{Answerer, NodeCalls};
 pub(crate) use driver::Place;
 pub(crate) use figures::Figures;
 #[cfg(feature = "admin")]
@@ -81,6 +85,12 @@ pub(crate) struct Member {
     place: Receiver<Place>,
     #[cfg(feature = "admin")]
     figures: Arc<Figures>,
+    #[cfg(feature = "admin")]
+    calls: NodeCalls,
+    #[cfg(feature = "admin")]
+    name: NodeName,
+    #[cfg(feature = "admin")]
+    workers: u16,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -161,7 +171,9 @@ impl Member {
             }
         };
         let engine = Arc::new(Engine::new(requests, names.clone()));
-        let mut membership = MembershipConfig::new(name);
+        #[cfg(feature = "admin")]
+        let calls = NodeCalls::new(connections.bulk.clone(), names.clone());
+        let mut membership = MembershipConfig::new(name.clone());
         membership.isolated_for = config.isolated_for;
         membership.workers = mail.workers;
         let mut post = PostConfig::default();
@@ -191,6 +203,12 @@ impl Member {
             place: seen,
             #[cfg(feature = "admin")]
             figures,
+            #[cfg(feature = "admin")]
+            calls,
+            #[cfg(feature = "admin")]
+            name,
+            #[cfg(feature = "admin")]
+            workers: mail.workers,
             tasks,
         })
     }
@@ -199,6 +217,26 @@ impl Member {
     #[cfg(feature = "admin")]
     pub(crate) fn figures(&self) -> Arc<Figures> {
         Arc::clone(&self.figures)
+    }
+
+    #[cfg(feature = "admin")]
+    pub(crate) fn name(&self) -> NodeName {
+        self.name.clone()
+    }
+
+    /// The way to the other nodes.
+    #[cfg(feature = "admin")]
+    pub(crate) fn calls(&self) -> NodeCalls {
+        self.calls.clone()
+    }
+
+    /// Has what other nodes ask of this one answered, until it is dropped.
+    #[cfg(feature = "admin")]
+    pub(crate) fn answer_calls(&mut self, answerer: Answerer) {
+        // With several cores a list would be of the users of one of them.
+        if self.workers == 1 {
+            self.tasks.push(self.calls.answer(&self.name, answerer));
+        }
     }
 
     /// Where the node stands, now and when that changes.

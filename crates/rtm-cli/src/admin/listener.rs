@@ -26,6 +26,7 @@ use tokio_rustls::{
     },
 };
 
+use super::encoded;
 use crate::{connect::read, exit::WrongArgument};
 
 /// Where a server's admin listener is, and what it is shown.
@@ -37,6 +38,9 @@ pub(super) struct ListenerArgs {
     /// Key for it.
     #[arg(long, env = "RTM_ADMIN_KEY", hide_env_values = true, global = true)]
     key: Option<String>,
+    /// In a cluster: the node that answers. By default lists are of all nodes, and the rest is that of the node at --url.
+    #[arg(long, value_name = "NAME", global = true)]
+    node: Option<String>,
     /// PEM file with more certificates to trust, for an https address: the server's own, or that of its authority.
     #[arg(long, value_name = "FILE", global = true)]
     ca: Option<PathBuf>,
@@ -52,6 +56,7 @@ pub(super) struct ListenerArgs {
 pub(super) struct Listener {
     url: String,
     key: Option<String>,
+    node: Option<String>,
     /// Its host as requests name it, and what stands before the paths of calls.
     authority: String,
     path: String,
@@ -67,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 impl Listener {
     /// The one that the arguments name. Reads the files that they name.
     pub(super) fn new(args: ListenerArgs) -> anyhow::Result<Self> {
-        let ListenerArgs { url, key, ca, cert, cert_key } = args;
+        let ListenerArgs { url, key, node, ca, cert, cert_key } = args;
         let uri: Uri = url.parse().map_err(|error| WrongArgument(format!("{url:?} is not a URL: {error}")))?;
         let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let Some(authority) = authority else {
@@ -86,15 +91,18 @@ impl Listener {
             }
         };
         let (authority, path) = (authority.to_string(), uri.path().trim_end_matches('/').to_owned());
-        Ok(Self { url, key, authority, path, address: (host, port), tls })
+        Ok(Self { url, key, node, authority, path, address: (host, port), tls })
     }
 
     /// Makes a call. Gives the answer, or the error that it is.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let key = self.key.as_ref().ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;
+        let node = self.node.as_deref().map_or(String::new(), |node| {
+            format!("{}node={}", if path.contains('?') { '&' } else { '?' }, encoded(node))
+        });
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}/admin/v1{path}", self.path))
+            .uri(format!("{}/admin/v1{path}{node}", self.path))
             .header(AUTHORIZATION, format!("Bearer {key}"))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())));

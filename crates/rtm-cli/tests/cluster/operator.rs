@@ -63,6 +63,34 @@ impl Operated {
         rtm(&all)
     }
 
+    /// What it says where it fails.
+    fn admin_fault(&self, node: usize, args: &[&str]) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}", self.admin[node]);
+        let command = [&["admin", "--url", &url, "--key", &self.key], args].concat();
+        let output = Command::new(env!("CARGO_BIN_EXE_rtm")).args(command).output().unwrap();
+        (!output.status.success()).then(|| String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// All of a list, read `limit` items at once: of each its node, and the value that it is named by.
+    fn whole_list(&self, node: usize, args: &[&str], limit: usize, named_by: &str) -> Vec<[String; 2]> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let limit = limit.to_string();
+            let go_on: Vec<_> = cursor.iter().flat_map(|cursor: &String| ["--cursor", cursor]).collect();
+            let part = self.admin(node, &[args, &["--app-id", APP_ID, "--limit", &limit], &go_on].concat());
+            let items = part["items"].as_array().unwrap();
+            assert!(items.len() <= limit.parse().unwrap(), "{part}");
+            all.extend(items.iter().map(|item| {
+                [&item["node"], &item[named_by]].map(|value| value.as_str().unwrap_or_default().to_owned())
+            }));
+            assert!(all.len() < 100, "a list ends");
+            cursor = match part["next"].as_str() {
+                Some(next) => Some(next.to_owned()),
+                None => return all,
+            };
+        }
+    }
+
     async fn is_refused(&self, node: usize, user: &str) -> bool {
         let gateway = &self.nodes.gateways(&[node])[0];
         let (client, _events) = Client::builder().app_id(APP_ID).gateway(gateway).build().unwrap();
@@ -115,4 +143,96 @@ async fn a_ban_at_one_node_holds_on_all_of_them_and_outlives_them() {
     assert_eq!(bans["items"].as_array().unwrap().len(), 2, "{bans}");
     assert_eq!(nodes.admin(node, &[&["unban"], &of_alice[..]].concat())["done"], true);
     nodes.nodes.log_in(Wire::Native, "alice", &[node]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn lists_at_one_node_are_those_of_all_nodes() {
+    let nodes = Operated::start(3).await;
+    let users = ["alice", "bob", "carol", "dave", "erin"];
+    let mut there = Vec::new();
+    for (number, name) in users.into_iter().enumerate() {
+        let wire = if number % 2 == 0 { Wire::Native } else { Wire::Vendor };
+        let user = nodes.nodes.log_in(wire, name, &[number % 3]).await;
+        user.client.channel("room").unwrap().join().await.unwrap();
+        there.push(user);
+    }
+    let at = |number: usize| format!("node-{}", number % 3);
+    let mut wanted: Vec<_> = users.into_iter().enumerate().map(|(number, name)| [at(number), name.into()]).collect();
+    wanted.sort();
+    for node in 0..3 {
+        for limit in [1, 2, 100] {
+            let mut sessions = nodes.whole_list(node, &["sessions"], limit, "user_id");
+            sessions.sort();
+            assert_eq!(sessions, wanted, "node {node}, {limit} at once");
+        }
+    }
+    let sorted = nodes.admin(1, &["sessions", "--app-id", APP_ID, "--sort", "connected_ms", "--limit", "2"]);
+    let oldest: Vec<_> = sorted["items"].as_array().unwrap().iter().map(|item| item["user_id"].as_str()).collect();
+    assert_eq!(oldest, [Some("alice"), Some("bob")], "{sorted}");
+    assert_eq!(sorted["next"], Value::Null);
+    let rooms = nodes.whole_list(2, &["channels"], 100, "channel_id");
+    assert_eq!(rooms, [0, 1, 2].map(|node| [at(node), "room".to_owned()]));
+    for limit in ["1", "100"] {
+        let (mut members, mut cursor) = (Vec::new(), None);
+        loop {
+            let go_on: Vec<_> = cursor.iter().flat_map(|cursor: &String| ["--cursor", cursor]).collect();
+            let part =
+                nodes.admin(1, &[&["members", "--app-id", APP_ID, "room", "--limit", limit], &go_on[..]].concat());
+            members.extend(part["items"].as_array().unwrap().iter().map(|member| member.as_str().unwrap().to_owned()));
+            match part["next"].as_str() {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        members.sort();
+        assert_eq!(members, users);
+    }
+    // A user is found wherever it is, and so is the node's own list.
+    for node in 0..3 {
+        let bob = nodes.admin(node, &["user", "--app-id", APP_ID, "bob"]);
+        assert_eq!((&bob["session"]["connected"], &bob["channels"][0]), (&true.into(), &"room".into()), "{bob}");
+    }
+    let of_one = nodes.admin(0, &["sessions", "--app-id", APP_ID, "--node", "node-2"]);
+    assert_eq!(of_one["items"].as_array().unwrap().len(), 1, "{of_one}");
+    assert_eq!(of_one["items"][0]["user_id"], "carol");
+    assert_eq!(nodes.admin(0, &["cluster", "--node", "node-1"])["node"], "node-1");
+    let level = ["log-level", "--node", "node-1", "debug"];
+    assert_eq!(nodes.admin(2, &level)["level"], "debug");
+    assert_eq!(nodes.admin(1, &["log-level"])["level"], "debug");
+    assert_eq!(nodes.admin(1, &["audit"])["items"][0]["key"], "support", "the change is on record where it was made");
+    let unknown = nodes.admin_fault(0, &["sessions", "--app-id", APP_ID, "--node", "node-9"]).unwrap();
+    assert!(unknown.contains("no node \"node-9\""), "{unknown}");
+
+    // The last that went is the first in the list, wherever it was.
+    for user in there.drain(..).take(4) {
+        user.client.logout().await.unwrap();
+    }
+    for limit in [1, 3, 100] {
+        let closed = nodes.whole_list(1, &["closed"], limit, "user_id");
+        let gone: Vec<_> = closed.iter().map(|[_, user]| user.as_str()).filter(|user| users.contains(user)).collect();
+        assert_eq!(gone[..4], ["dave", "carol", "bob", "alice"], "{limit} at once: {closed:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_list_that_misses_a_node_says_so() {
+    let nodes = Operated::start(2).await;
+    let _alice = nodes.nodes.log_in(Wire::Native, "alice", &[0]).await;
+    nodes.nodes.signal(1, "STOP");
+    let sessions = ["sessions", "--app-id", APP_ID];
+    let fault = nodes.admin_fault(0, &sessions).unwrap();
+    assert!(fault.contains("the node node-1 does not answer"), "{fault}");
+    let own = nodes.admin(0, &[&sessions[..], &["--node", "node-0"]].concat());
+    assert_eq!(own["items"][0]["user_id"], "alice");
+    nodes.nodes.signal(1, "CONT");
+    // It may have to connect to NATS again, and to be let in.
+    for _ in 0..300 {
+        if nodes.admin_fault(0, &sessions).is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(nodes.whole_list(0, &["sessions"], 100, "user_id"), [["node-0".to_owned(), "alice".to_owned()]]);
 }

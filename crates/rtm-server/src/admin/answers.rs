@@ -99,6 +99,12 @@ impl ApiError {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "internal", message }
     }
 
+    /// Another node did not do what it was to.
+    #[cfg(feature = "cluster")]
+    pub(super) fn no_answer(message: String) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "failed", message }
+    }
+
     pub(super) fn unavailable(message: &str) -> Self {
         Self { status: StatusCode::CONFLICT, code: "unavailable", message: message.into() }
     }

@@ -457,7 +457,7 @@ impl Admin {
 
     #[cfg(feature = "cluster")]
     fn cluster_answer(&self) -> Option<ClusterAnswer> {
-        let crate::cluster::ClusterNodes { node, epoch, nodes } = self.cluster.get()?.nodes();
+        let crate::cluster::ClusterNodes { node, epoch, nodes } = self.cluster.get()?.figures.nodes();
         let answer = |node: crate::cluster::ClusterNode| NodeAnswer {
             node: node.name,
             role: node.role,

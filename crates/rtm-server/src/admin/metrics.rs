@@ -43,7 +43,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>, headers: HeaderMap) ->
     admin.add_back_ends(&mut page);
     admin.add_certificates(&mut page);
     #[cfg(feature = "cluster")]
-    if let Some(cluster) = admin.cluster.get() {
+    if let Some(cluster) = admin.cluster.get().map(|nodes| &nodes.figures) {
         let is_isolated = admin.shared.is_serving() && !admin.shared.is_certain.load(Ordering::Relaxed);
         let lease_age = cluster.renewed_at().map(|at| instant().saturating_duration_since(at));
         add_cluster(&mut page, &cluster.get(), lease_age, is_isolated, &projects);

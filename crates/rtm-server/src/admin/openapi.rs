@@ -120,12 +120,12 @@ calls! {
         Answer::List(&[("number", Number), ("time", Time), ("key", Text), ("address", Text), ("action", Text), ("target", Text)]);
     get "/projects" calls::projects, "projects", Read, "The projects, with their figures", (&[]), (&[]), Answer::List(PROJECT);
     get "/projects/{app_id}/sessions" users::sessions, "sessions", Read,
-        "The sessions on this server; with sort the first ones of that order, and no cursor",
+        "The sessions, in a cluster of all nodes; with sort the first ones of that order, and no cursor",
         (&[("limit?", Number), ("cursor?", Text), ("state?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text), ("sort?", Text)]),
         (&[]), Answer::List(SESSION);
     get "/projects/{app_id}/closed" users::closed, "closed", Read, "The last connections that ended, newest first, with the reason",
         (&[("limit?", Number), ("cursor?", Text), ("reason?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text)]), (&[]),
-        Answer::List(&[("user_id?", Text), ("address?", Text), ("wire", Text), ("connected_since", Time), ("ended", Time), ("reason", Text)]);
+        Answer::List(&[("number", Number), ("node?", Text), ("user_id?", Text), ("address?", Text), ("wire", Text), ("connected_since", Time), ("ended", Time), ("reason", Text)]);
     get "/projects/{app_id}/bans" actions::restrictions, "bans", Read, "Who is banned or has revoked tokens", (PAGE), (&[]),
         Answer::List(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
     get "/projects/{app_id}/events" events::read, "events", Read, "What happened, from the event log; as server-sent events where these are asked for",
@@ -180,11 +180,11 @@ calls! {
     post "/projects/{app_id}/users/{user_id}/messages" messages::send_to_user, "send_to_user", Operate,
         "Sends a text to a user, in the name of any user", (&[]),
         (&[("from", Text), ("text", Text), ("offline?", Flag), ("history?", Flag)]), Answer::One(&[("outcome", Text)]);
-    get "/projects/{app_id}/channels" channels::list, "channels", Read, "The channels with members or attributes on this server",
+    get "/projects/{app_id}/channels" channels::list, "channels", Read, "The channels with members or attributes; in a cluster once for each node that has some",
         (PAGE), (&[]), Answer::List(CHANNEL);
     get "/projects/{app_id}/channels/{channel_id}" channels::channel, "channel", Read, "A channel, with its attributes",
         (&[]), (&[]), Answer::One(CHANNEL_DETAILS);
-    get "/projects/{app_id}/channels/{channel_id}/members" channels::members, "members", Read, "The members of a channel on this server",
+    get "/projects/{app_id}/channels/{channel_id}/members" channels::members, "members", Read, "The members of a channel",
         (PAGE), (&[]), Answer::Texts;
     get "/projects/{app_id}/channels/{channel_id}/history" messages::of_channel, "channel_history", Operate,
         "Messages of a channel's history", (HISTORY), (&[]), Answer::List(MESSAGE);
@@ -205,6 +205,8 @@ async fn check_query(known: &'static [Field], request: Request, next: Next) -> R
     Ok(next.run(request).await)
 }
 
+/// In a cluster: which node answers. Whatever passes calls on takes it out of the query.
+const NODE: Field = ("node?", Text);
 const PAGE: &[Field] = &[("limit?", Number), ("cursor?", Text)];
 const HISTORY: &[Field] = &[
     ("limit?", Number),
@@ -307,6 +309,7 @@ const SAMPLE: &[Field] = &[
 ];
 const SESSION: &[Field] = &[
     ("user_id", Text),
+    ("node?", Text),
     ("state", Text),
     ("connected", Flag),
     ("address?", Text),
@@ -341,6 +344,7 @@ const USER: &[Field] = &[
 ];
 const CHANNEL: &[Field] = &[
     ("channel_id", Text),
+    ("node?", Text),
     ("members", Number),
     ("members_elsewhere", Number),
     ("attributes", Number),
@@ -348,6 +352,7 @@ const CHANNEL: &[Field] = &[
 ];
 const CHANNEL_DETAILS: &[Field] = &[
     ("channel_id", Text),
+    ("node?", Text),
     ("members", Number),
     ("members_elsewhere", Number),
     ("attributes", Number),
@@ -406,7 +411,8 @@ impl Call {
         let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path =
             in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-        let in_query = self.query.iter().map(|(name, kind)| {
+        let of_node = (self.name != "events").then_some(&NODE);
+        let in_query = self.query.iter().chain(of_node).map(|(name, kind)| {
             let (name, required) = required(name);
             json!({ "name": name, "in": "query", "required": required, "schema": kind.schema(false) })
         });

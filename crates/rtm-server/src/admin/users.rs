@@ -50,6 +50,8 @@ pub(super) struct SessionAnswer {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ClosedAnswer {
+    /// Its number on its node: later ones have higher ones.
+    number: u64,
     user_id: Option<String>,
     address: Option<String>,
     wire: String,
@@ -213,6 +215,7 @@ pub(super) async fn closed(
     let answer = |closed: ClosedPeer| {
         let Peer { address, wire, since, user_id } = closed.peer;
         ClosedAnswer {
+            number: closed.number,
             user_id: user_id.map(|user_id| user_id.to_string()),
             address: address.map(|address| address.to_string()),
             wire: wire.to_string(),

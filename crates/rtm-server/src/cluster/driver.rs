@@ -659,6 +659,8 @@ impl Driver {
             let names: Vec<_> = members.iter().map(|id| id.name.as_str()).collect();
             info!(epoch = view.epoch(), "the cluster's members are {}", names.join(", "));
             self.members = members;
+            // Whoever asks for all nodes is to ask these.
+            self.said_at = None;
         }
     }
 

@@ -48,6 +48,12 @@ impl Names {
     pub(crate) fn bulk(&self, name: &NodeName) -> String {
         format!("rtm.{}.node.{}", self.cluster, escape(name.as_str()))
     }
+
+    /// The subject of calls that other nodes pass on to it.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody calls"))]
+    pub(crate) fn calls(&self, name: &NodeName) -> String {
+        format!("rtm.{}.calls.{}", self.cluster, escape(name.as_str()))
+    }
 }
 
 /// The bucket of leases and of the view.

@@ -3,6 +3,8 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::Server;
+#[cfg(feature = "admin")]
+use crate::admin::across::{Nodes, answerer};
 use crate::{
     cluster::{self, Mail, Member, Place, config::ClusterConfig, store::NodeStore},
     error::ServerError,
@@ -26,9 +28,14 @@ impl Server {
         let own = self.addresses.iter().filter(|address| !is_tls && !address.ip().is_unspecified());
         let advertise = self.shared.live().advertise.clone().filter(|_| !is_tls).map(|address| address.to_string());
         let addresses = own.map(ToString::to_string).chain(advertise).collect();
-        let member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
+        #[cfg_attr(not(feature = "admin"), expect(unused_mut, reason = "nobody asks it"))]
+        let mut member = Member::start(config, name, addresses, projects, mail, store, seed).await?;
         #[cfg(feature = "admin")]
-        let _ = self.admin.cluster.set(member.figures());
+        {
+            let nodes = Nodes { me: member.name(), figures: member.figures(), calls: member.calls() };
+            let _ = self.admin.cluster.set(Arc::new(nodes));
+            member.answer_calls(answerer(Arc::clone(&self.admin)));
+        }
         let (mut place, shared) = (member.place(), Arc::clone(&self.shared));
         self.timers.push(tokio::spawn(async move {
             loop {

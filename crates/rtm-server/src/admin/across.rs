@@ -1,0 +1,485 @@
+//! Calls that concern the other nodes of a cluster too: a list is one of all nodes, and `node` has a call answered by the
+//! node that it names.
+
+use std::{cmp::Ordering, fmt::Display, future::ready, net::IpAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{Query, Request, State},
+    http::{Method, StatusCode, Uri, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures::{
+    StreamExt as _,
+    future::{BoxFuture, join_all},
+};
+use rtm_codec::AppId;
+use rtm_core::cluster::NodeName;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tower_service::Service as _;
+
+use super::{Admin, access::Caller, answers::ApiError, config::AdminRole, openapi};
+use crate::cluster::{
+    Answerer, Figures, NodeCalls,
+    names::{escape, unescape},
+};
+
+/// The cluster, as the admin API sees it.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    pub(crate) me: NodeName,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) calls: NodeCalls,
+}
+
+/// A call on its way to another node, which does not ask for a key again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Forwarded {
+    method: String,
+    /// With the query.
+    path: String,
+    body: String,
+    key: String,
+    address: IpAddr,
+    role: String,
+    projects: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Answered {
+    status: u16,
+    body: Value,
+}
+
+/// Whose answer a call wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// This node's.
+    Here,
+    /// The lists of all nodes, one after the other.
+    InTurn,
+    /// The lists of all nodes, the newest items first.
+    Newest,
+    /// The answer of the node that knows most.
+    WhoKnows,
+}
+
+/// A node's part of a list, and where it goes on; or another answer, where there is none.
+type Part = Result<(Vec<Value>, Option<u64>), Answered>;
+
+type Asked = BoxFuture<'static, Result<Answered, ApiError>>;
+
+/// How far a list of several nodes has been read: nodes that are not here have no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Cursor(Vec<(NodeName, Option<u64>)>);
+
+/// Has a call answered by whom it concerns.
+pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    match try_spread(admin, request, next).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let Query(mut query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let named = query.iter().position(|(name, _)| name == NODE).map(|at| query.remove(at).1);
+    let Some(nodes) = admin.cluster.get().cloned() else {
+        return match named {
+            Some(_) => Err(ApiError::unavailable("this server is in no cluster")),
+            None => Ok(next.run(Request::from_parts(parts, body)).await),
+        };
+    };
+    let me = nodes.me.clone();
+    let seen = nodes.figures.nodes().nodes;
+    let mut all: Vec<NodeName> = seen.iter().filter_map(|node| NodeName::new(&node.name).ok()).collect();
+    all.sort();
+    let Some(caller) = parts.extensions.get::<Caller>().cloned() else { return Err(ApiError::internal()) };
+    if let Some(named) = named {
+        let node = all.iter().find(|node| node.as_str() == named).cloned();
+        let node = node.ok_or_else(|| ApiError::not_found(&format!("there is no node {named:?} in the cluster")))?;
+        parts.uri = with_query(&parts.uri, &query)?;
+        if node == me {
+            return Ok(next.run(Request::from_parts(parts, body)).await);
+        }
+        if parts.uri.path().ends_with("/events") {
+            return Err(ApiError::bad_request("the log of events is the cluster's: ask without node"));
+        }
+        let body = to_bytes(body, MOST_BODY_BYTES).await.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let body = String::from_utf8(body.into()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        return Ok(nodes.ask(&node, &caller, &parts.uri, &parts.method, body).await?.into_response());
+    }
+    let scope = if parts.method == Method::GET { Scope::of(parts.uri.path()) } else { Scope::Here };
+    if scope == Scope::Here || all.iter().all(|node| *node == me) {
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
+    let everybody = Everybody { nodes, all, caller, parts, next };
+    let answered = match scope {
+        Scope::InTurn if query.iter().any(|(name, _)| name == SORT) => everybody.sorted(query).await?,
+        Scope::InTurn => everybody.in_turn(query).await?,
+        Scope::Newest => everybody.newest(query).await?,
+        Scope::Here | Scope::WhoKnows => everybody.who_knows(query).await?,
+    };
+    Ok(answered.into_response())
+}
+
+/// A call that is asked of several nodes.
+struct Everybody {
+    nodes: Arc<Nodes>,
+    all: Vec<NodeName>,
+    caller: Caller,
+    parts: Parts,
+    next: Next,
+}
+
+type Pairs = Vec<(String, String)>;
+
+impl Everybody {
+    fn ask(&self, node: &NodeName, query: &[(String, String)]) -> Asked {
+        let uri = match with_query(&self.parts.uri, query) {
+            Ok(uri) => uri,
+            Err(error) => return Box::pin(ready(Err(error))),
+        };
+        if *node != self.nodes.me {
+            return self.nodes.ask(node, &self.caller, &uri, &self.parts.method, String::new());
+        }
+        let mut parts = self.parts.clone();
+        parts.uri = uri;
+        let next = self.next.clone();
+        Box::pin(async move { answered(next.run(Request::from_parts(parts, Body::empty())).await).await })
+    }
+
+    /// A node's part of a list, each item with its node.
+    fn list(&self, node: &NodeName, query: &[(String, String)]) -> BoxFuture<'static, Result<Part, ApiError>> {
+        let (asked, node) = (self.ask(node, query), node.clone());
+        Box::pin(async move {
+            let mut answer = asked.await?;
+            if answer.status != StatusCode::OK {
+                return Ok(Err(answer));
+            }
+            let Some(Value::Array(mut items)) = answer.body.get_mut("items").map(Value::take) else {
+                return Err(ApiError::internal());
+            };
+            for item in items.iter_mut().filter_map(Value::as_object_mut) {
+                item.insert(NODE.to_owned(), node.as_str().into());
+            }
+            let next = answer.body.get("next").and_then(Value::as_str).and_then(|next| next.parse().ok());
+            Ok(Ok((items, next)))
+        })
+    }
+
+    /// All at once, in the order that they are asked for.
+    async fn sorted(self, query: Pairs) -> Result<Answered, ApiError> {
+        let key = query.iter().find(|(name, _)| name == SORT).map(|(_, value)| value.clone()).unwrap_or_default();
+        let lists = join_all(self.all.iter().map(|node| self.list(node, &query))).await;
+        let (mut items, refused) = gather(lists)?;
+        if let Some(refused) = refused.filter(|_| items.is_empty()) {
+            return Ok(refused);
+        }
+        let weight = |item: &Value| item.get(&key).and_then(Value::as_f64).unwrap_or(0.0);
+        items.sort_by(|one, other| weight(other).partial_cmp(&weight(one)).unwrap_or(Ordering::Equal));
+        items.truncate(limit(&query)?);
+        Ok(Answered::list(items, &Cursor::default()))
+    }
+
+    /// One after the other, until there are enough.
+    async fn in_turn(self, mut query: Pairs) -> Result<Answered, ApiError> {
+        let (mut left, read) = (limit(&query)?, take_cursor(&mut query)?);
+        let begins = read.and_then(|Cursor(read)| read.into_iter().next());
+        let mut to_ask = self.all.clone();
+        to_ask.retain(|node| begins.as_ref().is_none_or(|(first, _)| node >= first));
+        let mut items = Vec::new();
+        let mut refused = Vec::new();
+        for (at, node) in to_ask.clone().into_iter().enumerate() {
+            let from = begins.as_ref().filter(|(first, _)| *first == node).and_then(|(_, from)| *from);
+            match self.list(&node, &part(&query, left, from)).await? {
+                Ok((mut more, next)) => {
+                    left = left.saturating_sub(more.len());
+                    items.append(&mut more);
+                    let cursor = match (next, left, to_ask.get(at + 1)) {
+                        (Some(_), ..) => Some((node, next)),
+                        (None, 0, Some(next)) => Some((next.clone(), None)),
+                        _ => None,
+                    };
+                    if let Some(cursor) = cursor {
+                        return Ok(Answered::list(items, &Cursor(vec![cursor])));
+                    }
+                }
+                Err(answer) => refused.push(answer),
+            }
+        }
+        let nobody_knows = items.is_empty() && begins.is_none() && refused.len() == self.all.len();
+        match refused.into_iter().find(|answer| nobody_knows || answer.status != StatusCode::NOT_FOUND) {
+            Some(answer) => Ok(answer),
+            None => Ok(Answered::list(items, &Cursor::default())),
+        }
+    }
+
+    /// All at once, the newest of all first.
+    async fn newest(self, mut query: Pairs) -> Result<Answered, ApiError> {
+        let (limit, read) = (limit(&query)?, take_cursor(&mut query)?);
+        let Cursor(read) = read.unwrap_or_else(|| Cursor(self.all.iter().map(|node| (node.clone(), None)).collect()));
+        let read: Vec<_> = read.into_iter().filter(|(node, _)| self.all.contains(node)).collect();
+        let asked = read.iter().map(|(node, from)| self.list(node, &part(&query, limit, *from)));
+        let lists = join_all(asked).await;
+        let ends: Vec<_> = lists.iter().map(|list| list.as_ref().ok().and_then(|list| list.as_ref().ok())).collect();
+        let ends: Vec<_> = ends.into_iter().map(|list| list.is_none_or(|(_, next)| next.is_none())).collect();
+        let (mut items, refused) = gather(lists)?;
+        if let Some(refused) = refused.filter(|_| items.is_empty()) {
+            return Ok(refused);
+        }
+        let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        items.sort_by_cached_key(|item| std::cmp::Reverse(text(item, "ended")));
+        let later = items.split_off(limit.min(items.len()));
+        let mut cursor = Cursor::default();
+        for ((node, from), is_end) in read.into_iter().zip(ends) {
+            let is_of = |item: &&Value| text(item, NODE) == node.as_str();
+            if is_end && !later.iter().any(|item| is_of(&item)) {
+                continue;
+            }
+            let last = items.iter().rfind(is_of).and_then(|item| item.get("number")).and_then(Value::as_u64);
+            cursor.0.push((node, last.or(from)));
+        }
+        Ok(Answered::list(items, &cursor))
+    }
+
+    /// The answer of the node that has the session, or else of one that knows anything.
+    async fn who_knows(self, query: Pairs) -> Result<Answered, ApiError> {
+        let here = self.ask(&self.nodes.me, &query).await?;
+        let is_whole = |answer: &Answered| {
+            answer.status == StatusCode::OK && answer.body.get("session").is_none_or(|session| !session.is_null())
+        };
+        if is_whole(&here) {
+            return Ok(here);
+        }
+        let others: Vec<_> = self.all.iter().filter(|node| **node != self.nodes.me).collect();
+        let answers = join_all(others.iter().map(|node| self.ask(node, &query))).await;
+        let (mut best, mut silent) = (here, None);
+        for (node, answer) in others.into_iter().zip(answers) {
+            match answer {
+                Ok(mut answer) if is_whole(&answer) => {
+                    if let Some(body) = answer.body.as_object_mut() {
+                        body.insert(NODE.to_owned(), node.as_str().into());
+                    }
+                    return Ok(answer);
+                }
+                Ok(answer) if best.status != StatusCode::OK && answer.status == StatusCode::OK => best = answer,
+                Ok(_) => {}
+                Err(error) => silent = Some(error),
+            }
+        }
+        match silent {
+            // A node that does not answer may be the one that knows.
+            Some(error) if best.status != StatusCode::OK => Err(error),
+            _ => Ok(best),
+        }
+    }
+}
+
+impl Nodes {
+    /// Passes a call on.
+    fn ask(&self, node: &NodeName, caller: &Caller, uri: &Uri, method: &Method, body: String) -> Asked {
+        let forwarded = Forwarded {
+            method: method.to_string(),
+            path: uri.path_and_query().map_or_else(|| uri.path(), |path| path.as_str()).to_owned(),
+            body,
+            key: caller.name.clone(),
+            address: caller.address,
+            role: caller.role.to_string(),
+            projects: caller.projects.as_ref().map(|projects| projects.iter().map(ToString::to_string).collect()),
+        };
+        let (calls, node) = (self.calls.clone(), node.clone());
+        Box::pin(async move {
+            let does_not = |why: &dyn Display| {
+                ApiError::no_answer(format!("the node {node} does not answer: {why}. `node` asks one node alone"))
+            };
+            let request = serde_json::to_vec(&forwarded).map_err(|error| does_not(&error))?;
+            let answer = calls.call(&node, request.into()).await.map_err(|error| does_not(&error))?;
+            serde_json::from_slice(&answer).map_err(|error| does_not(&error))
+        })
+    }
+}
+
+/// What answers the calls that other nodes pass on. They have seen the key; and whoever may write to the subjects of a cluster
+/// on NATS can do all that anyway.
+pub(crate) fn answerer(admin: Arc<Admin>) -> Answerer {
+    let router: Router = openapi::router().with_state(admin);
+    Arc::new(move |request| {
+        let router = router.clone();
+        Box::pin(async move {
+            let answer = match answer(router, &request).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    answered(error.into_response()).await.unwrap_or(Answered { status: 500, body: Value::Null })
+                }
+            };
+            serde_json::to_vec(&answer).unwrap_or_default()
+        })
+    })
+}
+
+async fn answer(mut router: Router, request: &Bytes) -> Result<Answered, ApiError> {
+    let unreadable = |error: &dyn Display| ApiError::bad_request(format!("this is no call of a node: {error}"));
+    let Forwarded { method, path, body, key, address, role, projects } =
+        serde_json::from_slice(request).map_err(|error| unreadable(&error))?;
+    let role: AdminRole = role.parse().map_err(|error| unreadable(&error))?;
+    let read = |projects: Vec<String>| projects.iter().map(|app_id| app_id.parse::<AppId>()).collect::<Result<_, _>>();
+    let projects = projects.map(read).transpose().map_err(|error| unreadable(&error))?;
+    let mut request = Request::builder().method(method.as_str()).uri(path);
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    let mut request = request.body(Body::from(body)).map_err(|error| unreadable(&error))?;
+    request.extensions_mut().insert(Caller { name: key, address, role, projects });
+    match router.call(request).await {
+        Ok(response) => answered(response).await,
+        Err(never) => match never {},
+    }
+}
+
+/// An answer as it goes from node to node.
+async fn answered(response: Response) -> Result<Answered, ApiError> {
+    let status = response.status().as_u16();
+    let mut body = response.into_body().into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(part) = body.next().await {
+        bytes.extend_from_slice(&part.map_err(|error| ApiError::no_answer(error.to_string()))?);
+        if bytes.len() > MOST_ANSWER_BYTES {
+            return Err(ApiError::bad_request("the answer is too long to be passed on: ask for less at once"));
+        }
+    }
+    Ok(Answered { status, body: serde_json::from_slice(&bytes).map_err(|_| ApiError::internal())? })
+}
+
+impl Answered {
+    fn list(items: Vec<Value>, next: &Cursor) -> Self {
+        let body = Map::from_iter([("items".to_owned(), items.into()), ("next".to_owned(), next.text().into())]);
+        Self { status: 200, body: body.into() }
+    }
+
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.body)).into_response()
+    }
+}
+
+impl Scope {
+    /// Whom a call with GET concerns.
+    fn of(path: &str) -> Self {
+        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+        match parts[..] {
+            ["projects", _, "sessions" | "channels"] | ["projects", _, "channels", _, "members"] => Self::InTurn,
+            ["projects", _, "closed"] => Self::Newest,
+            ["projects", _, "users" | "channels", _] => Self::WhoKnows,
+            _ => Self::Here,
+        }
+    }
+}
+
+impl Cursor {
+    /// As it stands in a list: `NODE.NUMBER`, and commas between. There is none where nothing is left.
+    fn text(&self) -> Option<String> {
+        let one = |(node, number): &(NodeName, Option<u64>)| {
+            format!("{}.{}", escape(node.as_str()), number.map_or(String::new(), |n| n.to_string()))
+        };
+        (!self.0.is_empty()).then(|| self.0.iter().map(one).collect::<Vec<_>>().join(","))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let one = |text: &str| {
+            let (node, number) = text.split_once('.')?;
+            let node = NodeName::new(&unescape(node)?).ok()?;
+            let number = if number.is_empty() { None } else { Some(number.parse().ok()?) };
+            Some((node, number))
+        };
+        text.split(',').map(one).collect::<Option<_>>().map(Self)
+    }
+}
+
+/// What is in all lists, and an answer that was none. Only of what nobody knows is there no list at all.
+fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<(Vec<Value>, Option<Answered>), ApiError> {
+    let (mut items, mut refused) = (Vec::new(), None);
+    for list in lists {
+        match list? {
+            Ok((mut more, _)) => items.append(&mut more),
+            Err(answer) => refused = Some(answer),
+        }
+    }
+    Ok((items, refused))
+}
+
+fn take_cursor(query: &mut Vec<(String, String)>) -> Result<Option<Cursor>, ApiError> {
+    let at = query.iter().position(|(name, _)| name == CURSOR);
+    let Some((_, text)) = at.map(|at| query.remove(at)) else { return Ok(None) };
+    Cursor::read(&text).map(Some).ok_or_else(|| ApiError::bad_request("this cursor is not one of ours"))
+}
+
+/// How many items are wanted: what each node makes of it too.
+fn limit(query: &[(String, String)]) -> Result<usize, ApiError> {
+    let Some((_, value)) = query.iter().find(|(name, _)| name == LIMIT) else { return Ok(100) };
+    let value: usize = value.parse().map_err(|_| ApiError::bad_request("limit is a number"))?;
+    Ok(value.clamp(1, 1000))
+}
+
+/// The query for a node's part of a list.
+fn part(query: &[(String, String)], limit: usize, from: Option<u64>) -> Vec<(String, String)> {
+    let others = query.iter().filter(|(name, _)| name != LIMIT).cloned();
+    let limit = (LIMIT.to_owned(), limit.to_string());
+    others.chain([limit]).chain(from.map(|from| (CURSOR.to_owned(), from.to_string()))).collect()
+}
+
+fn with_query(uri: &Uri, query: &[(String, String)]) -> Result<Uri, ApiError> {
+    let query = serde_urlencoded::to_string(query).map_err(|_| ApiError::internal())?;
+    let path = if query.is_empty() { uri.path().to_owned() } else { format!("{}?{query}", uri.path()) };
+    path.parse().map_err(|_| ApiError::internal())
+}
+
+/// The parameters of queries that this looks at.
+const NODE: &str = "node";
+const SORT: &str = "sort";
+const LIMIT: &str = "limit";
+const CURSOR: &str = "cursor";
+/// How long a body may be that is passed on: NATS takes no longer message everywhere.
+const MOST_BODY_BYTES: usize = 48 * 1024;
+const MOST_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_whatever_nodes_are_called() {
+        let name = |name| NodeName::new(name).unwrap();
+        let cursor = Cursor(vec![(name("host:8080"), Some(7)), (name("a,b.c"), None)]);
+        let text = cursor.text().unwrap();
+        assert_eq!(text, "host=3A8080.7,a=2Cb=2Ec.");
+        assert_eq!(Cursor::read(&text), Some(cursor));
+        assert_eq!(Cursor::default().text(), None);
+        for wrong in ["", "7", "rtm-1", "rtm-1.x", "rtm-1.7,", ".7", "rtm 1.7"] {
+            assert_eq!(Cursor::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lists_are_of_all_nodes_and_what_is_a_nodes_own_is_not() {
+        for (path, scope) in [
+            ("/projects/APP/sessions", Scope::InTurn),
+            ("/projects/APP/channels", Scope::InTurn),
+            ("/projects/APP/channels/room/members", Scope::InTurn),
+            ("/projects/APP/closed", Scope::Newest),
+            ("/projects/APP/users/alice", Scope::WhoKnows),
+            ("/projects/APP/channels/room", Scope::WhoKnows),
+            ("/projects/APP/users/alice/stored", Scope::Here),
+            ("/projects/APP/events", Scope::Here),
+            ("/server", Scope::Here),
+        ] {
+            assert_eq!(Scope::of(path), scope, "{path}");
+        }
+    }
+}
