@@ -97,9 +97,10 @@ impl Core {
 
     /// Moves a reader's cursor from where it is known to be to behind an event. The move outlives this core when it is
     /// answered. In a cluster another node may have moved it: [`EventAnswer::Elsewhere`]. A name has 1 to 64 characters.
-    pub fn move_event_cursor(&mut self, name: &str, from: EventCursor, read: u64) -> HttpId {
+    /// `is_paused` is kept for the reader: the core gives it what it asks for all the same.
+    pub fn move_event_cursor(&mut self, name: &str, from: EventCursor, read: u64, is_paused: bool) -> HttpId {
         let id = self.http.number();
-        let (work, cursor) = moving(name, from, Place(read));
+        let (work, cursor) = moving(name, EventCursor { is_paused, ..from }, Place(read));
         self.event_reads.open.insert(id);
         self.jobs.ask_aside(work, Waiting::EventCursor { id, name: name.to_owned(), cursor });
         id
@@ -169,7 +170,7 @@ pub(super) fn read(after: Option<u64>, limit: usize) -> StoreWork {
 
 /// The work of moving a cursor, and where it is then.
 pub(super) fn moving(name: &str, from: EventCursor, read: Place) -> (StoreWork, EventCursor) {
-    let cursor = EventCursor { read, revision: Revision(from.revision.0 + 1) };
+    let cursor = EventCursor { read, revision: Revision(from.revision.0 + 1), ..from };
     let key = StateKey::EventCursor(name.to_owned());
     (StoreWork::Put { key, value: StateValue::EventCursor(cursor), expected: Some(from.revision) }, cursor)
 }

@@ -228,6 +228,8 @@ pub struct Restrictions {
 pub struct EventCursor {
     /// The last event that it has read; place 0 for none.
     pub read: Place,
+    /// An operator wants it to read nothing for now.
+    pub is_paused: bool,
     /// It rises by one with each write.
     pub revision: Revision,
 }

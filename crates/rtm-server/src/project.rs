@@ -318,10 +318,11 @@ impl Project {
         name: &str,
         from: EventCursor,
         read: u64,
+        is_paused: bool,
     ) -> Option<Result<EventAnswer, Refusal>> {
         let answered = self.with(|state, _| {
             let (answer, answered) = oneshot::channel();
-            state.event_reads.insert(state.core.move_event_cursor(name, from, read), answer);
+            state.event_reads.insert(state.core.move_event_cursor(name, from, read, is_paused), answer);
             answered
         });
         answered.await.ok()

@@ -52,10 +52,11 @@ impl BackEnd {
         self.got.lock().unwrap().clone()
     }
 
-    /// The numbers of all events that it was told, with their types and users, in the order in which they came.
+    /// The numbers of all events of the log that it was told, with their types and users, in the order in which they came.
     fn told(&self) -> Vec<(u64, String)> {
         let of_request = |body: Value| body["data"]["events"].as_array().cloned().unwrap_or_else(|| vec![body]);
-        self.got().into_iter().flat_map(of_request).map(|event| named(&event)).collect()
+        let of_log = self.got().into_iter().flat_map(of_request).filter(|event| event["seq"].is_u64());
+        of_log.map(|event| named(&event)).collect()
     }
 }
 
@@ -115,8 +116,9 @@ impl Operated {
         lines.lines().map(|line| named(&serde_json::from_str(line).unwrap())).collect()
     }
 
+    /// What a node says of the endpoint, from what it knows itself.
     fn webhook(&self, node: usize) -> Value {
-        self.admin(node, &["webhooks", "--app-id", APP_ID])["items"][0].clone()
+        self.admin(node, &["webhooks", "--app-id", APP_ID, "--node", &format!("node-{node}")])["items"][0].clone()
     }
 
     /// Which of these nodes tells the endpoint.
@@ -177,6 +179,38 @@ async fn an_endpoint_gets_each_event_once_also_when_the_node_is_killed_that_told
         told == nodes.log(left[0])
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn an_operator_steers_an_endpoint_from_any_node_and_a_paused_one_stays_so() {
+    let endpoint = BackEnd::start(|_| json!({}));
+    let webhook = format!("{}name = \"crm\"\ntypes = [\"user.*\"]\n", endpoint.table("webhook"));
+    let mut nodes = Operated::start_with(3, &format!("[[project]]\napp_id = \"{APP_ID}\"\n{webhook}")).await;
+    until("one node tells the endpoint", || nodes.teller(&[0, 1, 2]).is_some()).await;
+    let teller = nodes.teller(&[0, 1, 2]).unwrap();
+    let left: Vec<usize> = (0..3).filter(|node| *node != teller).collect();
+    let call = |nodes: &Operated, node: usize, call: &str| nodes.admin(node, &[call, "--app-id", APP_ID, "crm"]);
+    for node in 0..3 {
+        let listed = nodes.admin(node, &["webhooks", "--app-id", APP_ID])["items"][0].clone();
+        assert_eq!((listed["state"].as_str(), &listed["name"]), (Some("working"), &json!("crm")), "node {node}");
+        assert_eq!(call(&nodes, node, "test-webhook")["taken"], true, "node {node}");
+    }
+    assert_eq!(call(&nodes, left[0], "pause-webhook")["done"], true);
+    until("it is paused", || nodes.webhook(teller)["state"] == "paused").await;
+    nodes.nodes.stop(teller, Duration::from_secs(70)).await;
+    until("another node tells the endpoint", || nodes.teller(&left).is_some()).await;
+    assert_eq!(nodes.webhook(nodes.teller(&left).unwrap())["state"], "paused");
+    let _alice = nodes.nodes.log_in(Wire::Native, "alice", &[left[0]]).await;
+    let is_online = |(_, event): &(u64, String)| event == "user.online alice";
+    until("it waits in the log", || nodes.log(left[0]).iter().any(is_online)).await;
+    assert!(!endpoint.told().iter().any(is_online));
+    assert_eq!(call(&nodes, left[1], "enable-webhook")["done"], true);
+    until("the endpoint is told", || endpoint.told().iter().any(is_online)).await;
+    for node in left {
+        let attempts = call(&nodes, node, "webhook-attempts");
+        assert_eq!(attempts["items"][0]["taken"], true, "node {node}: {attempts}");
+    }
 }
 
 #[tokio::test]

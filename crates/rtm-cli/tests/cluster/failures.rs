@@ -101,6 +101,7 @@ async fn servers_of_nats_are_killed_and_started_again_and_nobody_goes_out() {
     let alice = nodes.log_in(Wire::Native, "alice", &[1]).await;
     let sender = Sender::start(alice.client.clone(), "bob".to_owned(), Duration::from_millis(20));
     for at in 0..3 {
+        nodes.nats.settled().await;
         nodes.nats.kill(at);
         sleep(Duration::from_secs(10)).await;
         nodes.nats.restart(at).await;

@@ -9,7 +9,11 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 /// A cluster of servers of NATS, or a single one. Killed when it is dropped.
 pub(crate) struct Nats {
@@ -19,6 +23,7 @@ pub(crate) struct Nats {
 
 struct NatsServer {
     port: u16,
+    monitor: u16,
     config: PathBuf,
     child: Option<Child>,
 }
@@ -32,22 +37,24 @@ impl Nats {
     /// The same with other lines in their configuration.
     pub(crate) async fn start_with(servers: usize, lines: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let ports: Vec<u16> = free_ports(2 * servers);
-        let (clients, routes) = ports.split_at(servers);
+        let ports: Vec<u16> = free_ports(3 * servers);
+        let (clients, rest) = ports.split_at(servers);
+        let (routes, monitors) = rest.split_at(servers);
         let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let mut nats = Self { servers: Vec::new(), directory };
-        for (at, (port, route)) in clients.iter().zip(routes).enumerate() {
+        for (at, ((port, route), monitor)) in clients.iter().zip(routes).zip(monitors).enumerate() {
             let config = nats.directory.path().join(format!("{at}.conf"));
             let store = nats.directory.path().join(format!("store-{at}"));
             let mut text =
                 format!("server_name: s{at}\nlisten: 127.0.0.1:{port}\nping_interval: \"2s\"\nping_max: 2\n");
+            text += &format!("http: \"127.0.0.1:{monitor}\"\n");
             text += &lines.replace("DIRECTORY", store.to_str().unwrap());
             if servers > 1 {
                 let routes = all.join(", ");
                 text += &format!("\ncluster {{ name: c, listen: \"127.0.0.1:{route}\", routes: [{routes}] }}\n");
             }
             fs::write(&config, text).unwrap();
-            nats.servers.push(NatsServer { port: *port, config, child: None });
+            nats.servers.push(NatsServer { port: *port, monitor: *monitor, config, child: None });
             nats.restart(at).await;
         }
         nats
@@ -67,6 +74,18 @@ impl Nats {
     /// The directory in which tests may put files.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Waits until all servers that run have all that JetStream keeps on them: before that, a cluster does not outlive the loss of
+    /// one of them.
+    pub(crate) async fn settled(&self) {
+        let until = Instant::now() + SETTLED_WITHIN;
+        for server in self.servers.iter().filter(|server| server.child.is_some()) {
+            while !is_healthy(server.monitor).await.unwrap_or(false) {
+                assert!(Instant::now() < until, "a server of NATS does not get well");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 
     /// A server is gone at once.
@@ -95,6 +114,17 @@ impl Drop for Nats {
         (0..self.servers.len()).for_each(|at| self.kill(at));
     }
 }
+
+/// Whether a server says that it has all that it should have.
+async fn is_healthy(monitor: u16) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, monitor)).await?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
+}
+
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Ports that nobody used a moment ago.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {

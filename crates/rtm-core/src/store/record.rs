@@ -163,10 +163,11 @@ impl StateValue {
                 let numbers = [revision.0, *banned_until, *tokens_from];
                 std::iter::once(VERSION).chain(numbers.into_iter().flat_map(u64::to_le_bytes)).collect()
             }
-            Self::EventCursor(EventCursor { read, revision }) => {
+            Self::EventCursor(EventCursor { read, is_paused, revision }) => {
                 let mut record = vec![VERSION];
                 record.extend(read.0.to_le_bytes());
                 record.extend(revision.0.to_le_bytes());
+                record.extend(is_paused.then_some(PAUSED));
                 record
             }
         }
@@ -210,11 +211,12 @@ impl StateValue {
             StateKind::EventCursor => {
                 let mut reader = Reader::new(record)?;
                 let (read, revision) = (Place(reader.u64()?), Revision(reader.u64()?));
-                if reader.rest().is_empty() {
-                    Ok(Self::EventCursor(EventCursor { read, revision }))
-                } else {
-                    Err(RecordError::Damaged)
-                }
+                let is_paused = match reader.rest() {
+                    [] => false,
+                    [PAUSED] => true,
+                    _ => return Err(RecordError::Damaged),
+                };
+                Ok(Self::EventCursor(EventCursor { read, is_paused, revision }))
             }
         }
     }
@@ -347,6 +349,8 @@ impl<'a> Reader<'a> {
 }
 
 const VERSION: u8 = 1;
+/// What stands behind the cursor of a reader that is paused.
+const PAUSED: u8 = 1;
 /// The one key of its kind.
 const FORGOTTEN_REVISION: &str = "channels";
 /// The key of what is refused to all users.
@@ -407,8 +411,10 @@ mod tests {
         assert_eq!(StateValue::decode(StateKind::Subscriptions, &value.encode()), Ok(value));
         let entry = LogEntry::Event(banned());
         assert_eq!(LogEntry::decode(LogKind::Events, &entry.encode().unwrap()), Ok(entry));
-        let value = StateValue::EventCursor(EventCursor { read: Place(7), revision: Revision(3) });
-        assert_eq!(StateValue::decode(StateKind::EventCursor, &value.encode()), Ok(value));
+        for is_paused in [false, true] {
+            let value = StateValue::EventCursor(EventCursor { read: Place(7), is_paused, revision: Revision(3) });
+            assert_eq!(StateValue::decode(StateKind::EventCursor, &value.encode()), Ok(value));
+        }
     }
 
     #[test]

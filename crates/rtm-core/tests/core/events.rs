@@ -430,7 +430,7 @@ fn page(world: &mut World, after: Option<u64>, types: EventTypes, limit: usize) 
 }
 
 fn moved(world: &mut World, name: &str, from: EventCursor, read: u64) -> EventAnswer {
-    world.core.move_event_cursor(name, from, read);
+    world.core.move_event_cursor(name, from, read, false);
     answer(world)
 }
 

@@ -66,6 +66,10 @@ enum Scope {
     Newest,
     /// The answer of the node that knows most.
     WhoKnows,
+    /// The answer of the node that tells an endpoint what happens.
+    WhoTells,
+    /// Of each endpoint what the node says that tells it.
+    Webhooks,
 }
 
 /// A node's part of a list, and where it goes on; or another answer, where there is none.
@@ -111,19 +115,21 @@ async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<R
         if parts.uri.path().ends_with("/events") {
             return Err(ApiError::bad_request("the log of events is the cluster's: ask without node"));
         }
-        let body = to_bytes(body, MOST_BODY_BYTES).await.map_err(|error| ApiError::bad_request(error.to_string()))?;
-        let body = String::from_utf8(body.into()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let body = read_body(body).await?;
         return Ok(nodes.ask(&node, &caller, &parts.uri, &parts.method, body).await?.into_response());
     }
-    let scope = if parts.method == Method::GET { Scope::of(parts.uri.path()) } else { Scope::Here };
+    let scope = Scope::of(&parts.method, parts.uri.path());
     if scope == Scope::Here || all.iter().all(|node| *node == me) {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
-    let everybody = Everybody { nodes, all, caller, parts, next };
+    let body = read_body(body).await?;
+    let everybody = Everybody { nodes, all, caller, parts, body, next };
     let answered = match scope {
         Scope::InTurn if query.iter().any(|(name, _)| name == SORT) => everybody.sorted(query).await?,
         Scope::InTurn => everybody.in_turn(query).await?,
         Scope::Newest => everybody.newest(query).await?,
+        Scope::WhoTells => everybody.who_tells(query).await?,
+        Scope::Webhooks => everybody.webhooks(query).await?,
         Scope::Here | Scope::WhoKnows => everybody.who_knows(query).await?,
     };
     Ok(answered.into_response())
@@ -135,6 +141,7 @@ struct Everybody {
     all: Vec<NodeName>,
     caller: Caller,
     parts: Parts,
+    body: String,
     next: Next,
 }
 
@@ -147,12 +154,12 @@ impl Everybody {
             Err(error) => return Box::pin(ready(Err(error))),
         };
         if *node != self.nodes.me {
-            return self.nodes.ask(node, &self.caller, &uri, &self.parts.method, String::new());
+            return self.nodes.ask(node, &self.caller, &uri, &self.parts.method, self.body.clone());
         }
         let mut parts = self.parts.clone();
         parts.uri = uri;
-        let next = self.next.clone();
-        Box::pin(async move { answered(next.run(Request::from_parts(parts, Body::empty())).await).await })
+        let (next, body) = (self.next.clone(), Body::from(self.body.clone()));
+        Box::pin(async move { answered(next.run(Request::from_parts(parts, body)).await).await })
     }
 
     /// A node's part of a list, each item with its node.
@@ -247,6 +254,41 @@ impl Everybody {
             cursor.0.push((node, last.or(from)));
         }
         Ok(Answered::list(items, &cursor))
+    }
+
+    /// The answer of the node that does not say that another one tells the endpoint.
+    async fn who_tells(self, query: Pairs) -> Result<Answered, ApiError> {
+        let here = self.ask(&self.nodes.me, &query).await?;
+        if here.status != StatusCode::CONFLICT {
+            return Ok(here);
+        }
+        for node in self.all.iter().filter(|node| **node != self.nodes.me) {
+            let answer = self.ask(node, &query).await?;
+            if answer.status != StatusCode::CONFLICT {
+                return Ok(answer);
+            }
+        }
+        Ok(here)
+    }
+
+    /// The list of this node, with what others say of the endpoints that they tell.
+    async fn webhooks(self, query: Pairs) -> Result<Answered, ApiError> {
+        let (mut here, _) = match self.list(&self.nodes.me, &query).await? {
+            Ok(here) => here,
+            Err(answer) => return Ok(answer),
+        };
+        let is_elsewhere = |webhook: &Value| webhook.get("state").is_some_and(|state| state == "elsewhere");
+        if here.iter().any(is_elsewhere) {
+            let others = self.all.iter().filter(|node| **node != self.nodes.me);
+            let (theirs, _) = gather(join_all(others.map(|node| self.list(node, &query))).await)?;
+            for webhook in here.iter_mut().filter(|webhook| is_elsewhere(webhook)) {
+                let is_it = |one: &&Value| one.get("name") == webhook.get("name") && !is_elsewhere(one);
+                if let Some(told) = theirs.iter().find(is_it) {
+                    *webhook = told.clone();
+                }
+            }
+        }
+        Ok(Answered::list(here, &Cursor::default()))
     }
 
     /// The answer of the node that has the session, or else of one that knows anything.
@@ -370,10 +412,12 @@ impl Answered {
 }
 
 impl Scope {
-    /// Whom a call with GET concerns.
-    fn of(path: &str) -> Self {
+    fn of(method: &Method, path: &str) -> Self {
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
         match parts[..] {
+            ["projects", _, "webhooks", _, _] => Self::WhoTells,
+            _ if method != Method::GET => Self::Here,
+            ["projects", _, "webhooks"] => Self::Webhooks,
             ["projects", _, "sessions" | "channels"] | ["projects", _, "channels", _, "members"] => Self::InTurn,
             ["projects", _, "closed"] => Self::Newest,
             ["projects", _, "users" | "channels", _] => Self::WhoKnows,
@@ -412,6 +456,11 @@ fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<(Vec<Value>, Option<Answ
         }
     }
     Ok((items, refused))
+}
+
+async fn read_body(body: Body) -> Result<String, ApiError> {
+    let body = to_bytes(body, MOST_BODY_BYTES).await.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    String::from_utf8(body.into()).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 fn take_cursor(query: &mut Vec<(String, String)>) -> Result<Option<Cursor>, ApiError> {
@@ -479,7 +528,12 @@ mod tests {
             ("/projects/APP/events", Scope::Here),
             ("/server", Scope::Here),
         ] {
-            assert_eq!(Scope::of(path), scope, "{path}");
+            assert_eq!(Scope::of(&Method::GET, path), scope, "{path}");
+        }
+        for (path, scope) in
+            [("/projects/APP/webhooks/crm/pause", Scope::WhoTells), ("/projects/APP/users/alice/kick", Scope::Here)]
+        {
+            assert_eq!(Scope::of(&Method::POST, path), scope, "{path}");
         }
     }
 }

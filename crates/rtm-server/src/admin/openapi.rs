@@ -133,7 +133,7 @@ calls! {
         Answer::One(&[("events", Items(&[("seq", Number), ("type", Text), ("time", Time), ("app_id", Text), ("data", Any)])), ("next", Number)]);
     #[cfg(feature = "webhooks")]
     get "/projects/{app_id}/webhooks" webhooks::list, "webhooks", Read, "The webhooks, and how far each is", (&[]), (&[]),
-        Answer::List(&[("name", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("pending", Number), ("lag_ms", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
+        Answer::List(&[("name", Text), ("node?", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("pending", Number), ("lag_ms", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
     #[cfg(feature = "webhooks")]
     post "/projects/{app_id}/webhooks/{name}/replay" webhooks::replay, "replay_webhook", Operate, "Tells a webhook events once more",
         (&[]), (&[("after?", Number), ("time?", Time)]), Answer::One(&[("after", Number)]);

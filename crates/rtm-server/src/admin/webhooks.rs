@@ -135,6 +135,7 @@ pub(super) async fn test(
 ) -> Result<Json<TestAnswer>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
+    check_is_here(&webhook)?;
     admin.audit.record(&caller, "test_webhook", format!("{app_id}/{name}"));
     let Tried { is_taken, what, took } = webhook.try_out().await;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -148,7 +149,9 @@ pub(super) async fn attempts(
     Checked(Path((app_id, name))): Checked<Path<(String, String)>>,
 ) -> Result<Json<List<AttemptAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
-    let status = find(&admin, &project, &name)?.status();
+    let webhook = find(&admin, &project, &name)?;
+    check_is_here(&webhook)?;
+    let status = webhook.status();
     let answer = |attempt: Attempt| AttemptAnswer {
         time: rfc3339(attempt.time),
         attempt: attempt.number,

@@ -126,12 +126,6 @@ impl Health {
         matches!(self, Self::Gone | Self::Paused)
     }
 
-    /// Whether an operator has paused it.
-    #[cfg(feature = "admin")]
-    pub(crate) fn is_paused(self) -> bool {
-        self == Self::Paused
-    }
-
     /// Its name, in small letters.
     #[cfg(feature = "admin")]
     pub(crate) fn as_str(self) -> &'static str {
@@ -201,9 +195,13 @@ impl Deliveries {
     }
 
     /// The endpoint gets nothing more until it is enabled. What is on its way is not taken back.
-    #[cfg(feature = "admin")]
     pub(crate) fn pause(&mut self) {
         self.is_paused = true;
+    }
+
+    /// Whether an operator has paused it.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// The endpoint that wanted no more, or was paused, gets events again, and what failed is tried again at once.

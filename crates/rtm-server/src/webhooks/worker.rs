@@ -120,7 +120,8 @@ struct Worker {
     deliveries: Deliveries,
     on_their_way: FuturesUnordered<BoxFuture<'static, Done>>,
     pages: Pages,
-    kept: u64,
+    /// What is kept: up to where the endpoint has all events, and whether it is paused.
+    kept: (u64, bool),
     /// What is sent up to this event may have been sent before: an operator wants it so.
     replayed_to: u64,
 }
@@ -215,7 +216,7 @@ impl Worker {
             if !wait_for_home(&project, &cursor, webhook.config.target.timeout, &mut orders).await {
                 return;
             }
-            let after = first(&webhook, &project).await;
+            let kept @ (after, is_paused) = first(&webhook, &project).await;
             let config = &webhook.config;
             let batching = Batching { most: config.batch_max, wait: config.batch_wait };
             let mut worker = Self {
@@ -225,9 +226,12 @@ impl Worker {
                 webhook: Arc::clone(&webhook),
                 project: Arc::clone(&project),
                 orders,
-                kept: after,
+                kept,
                 replayed_to: 0,
             };
+            if is_paused {
+                worker.deliveries.pause();
+            }
             if worker.work().await {
                 return;
             }
@@ -261,11 +265,17 @@ impl Worker {
                     #[cfg(feature = "admin")]
                     Some(Order::Replay { after }) => self.replay(after),
                     #[cfg(feature = "admin")]
-                    Some(Order::Enable) => self.deliveries.enable(now()),
+                    Some(Order::Enable) => {
+                        self.deliveries.enable(now());
+                        self.keep().await;
+                    }
                     #[cfg(feature = "admin")]
                     Some(Order::Wake) => self.deliveries.wake(now()),
                     #[cfg(feature = "admin")]
-                    Some(Order::Pause) => self.deliveries.pause(),
+                    Some(Order::Pause) => {
+                        self.deliveries.pause();
+                        self.keep().await;
+                    }
                     Some(Order::Stop) | None => {
                         self.keep().await;
                         return true;
@@ -363,7 +373,7 @@ impl Worker {
     #[cfg(feature = "admin")]
     fn replay(&mut self, after: u64) {
         let after = after.min(self.deliveries.settled_to());
-        let is_paused = self.deliveries.health().is_paused();
+        let is_paused = self.deliveries.is_paused();
         let config = &self.webhook.config;
         let batching = Batching { most: config.batch_max, wait: config.batch_wait };
         self.replayed_to = self.replayed_to.max(self.deliveries.sent_to());
@@ -390,16 +400,16 @@ impl Worker {
 
     /// Keeps where the endpoint is, so that it goes on there after a restart.
     async fn keep(&mut self) {
-        let settled_to = self.deliveries.settled_to();
-        if settled_to == self.kept {
+        let here @ (settled_to, is_paused) = (self.deliveries.settled_to(), self.deliveries.is_paused());
+        if here == self.kept {
             return;
         }
         let name = self.webhook.cursor();
         for _ in 0..2 {
             let from = self.project.event_cursor(&name);
-            match self.project.move_event_cursor(&name, from, settled_to).await {
+            match self.project.move_event_cursor(&name, from, settled_to, is_paused).await {
                 Some(Ok(EventAnswer::Moved(_))) => {
-                    self.kept = settled_to;
+                    self.kept = here;
                     return;
                 }
                 // Known from now on: once more.
@@ -467,15 +477,16 @@ async fn wait_for_home(
     }
 }
 
-/// Where an endpoint begins: where it was, or with what happens from now on. What another node has written counts too.
-async fn first(webhook: &Webhook, project: &Arc<Project>) -> u64 {
+/// Where an endpoint begins: where it was, or with what happens from now on; and whether it is paused. What another node has
+/// written counts too.
+async fn first(webhook: &Webhook, project: &Arc<Project>) -> (u64, bool) {
     let name = webhook.cursor();
     loop {
         let from = project.event_cursor(&name);
         let after = if from.revision.0 > 0 { Some(from.read.0) } else { last_number(project).await.ok() };
         if let Some(after) = after {
-            match project.move_event_cursor(&name, from, after).await {
-                Some(Ok(EventAnswer::Moved(_))) => return after,
+            match project.move_event_cursor(&name, from, after, from.is_paused).await {
+                Some(Ok(EventAnswer::Moved(_))) => return (after, from.is_paused),
                 Some(Ok(_)) => continue,
                 _ => {}
             }

@@ -296,6 +296,56 @@ async fn after_a_restart_an_endpoint_goes_on_where_it_was() {
     assert!(!after.iter().any(|event| event["data"]["user_id"] == "alice"), "{after:?}");
 }
 
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn a_paused_endpoint_stays_so_when_the_server_starts_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut endpoint = Endpoint::start(|_| 200).await;
+    let (key, text) = rtm_server::AdminKey::generate("operator", rtm_server::AdminRole::Operate).unwrap();
+    let start = async || {
+        let (key, webhook) = (key.clone(), endpoint.webhook("one"));
+        server_with(|config| {
+            config.data_dir = Some(directory.path().into());
+            config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+            config.admin.keys = vec![key];
+            let mut told = HookConfig::new(app_id());
+            told.webhooks = vec![webhook];
+            config.hooks = vec![told];
+        })
+        .await
+    };
+    let call = async |server: &Server, method: &str, path: &str| {
+        let admin = server.admin_addrs()[0];
+        let head = format!(
+            "{method} /admin/v1/projects/{APP}/webhooks{path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        http(admin, head).await.json()
+    };
+    let is = async |server: &Server, state: &str| {
+        soon("the state is shown", async {
+            while call(server, "GET", "").await["items"][0]["state"] != state {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    let server = start().await;
+    is(&server, "working").await;
+    assert_eq!(call(&server, "POST", "/one/pause").await["done"], true);
+    is(&server, "paused").await;
+    server.shutdown().await;
+    let server = start().await;
+    is(&server, "paused").await;
+    comes_and_goes(&server, "alice", "room").await;
+    assert_eq!(call(&server, "POST", "/one/enable").await["done"], true);
+    is(&server, "working").await;
+    server.shutdown().await;
+    let server = start().await;
+    is(&server, "working").await;
+    endpoint.until_taken("session.ended", "alice").await;
+}
+
 #[tokio::test]
 async fn a_new_endpoint_begins_with_what_happens_from_then_on() {
     let directory = tempfile::tempdir().unwrap();

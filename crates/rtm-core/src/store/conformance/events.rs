@@ -95,7 +95,7 @@ pub(super) fn cursors(backend: &mut dyn Backend) -> Result<(), Fault> {
     for (name, read) in [("users", 7), ("hook.a b>c", 9)] {
         same("the answer to the first put", &run(backend, move_to(name, read, 1, 0))?, &StoreAnswer::Done)?;
     }
-    let kept = Some(StateValue::EventCursor(EventCursor { read: Place(7), revision: Revision(1) }));
+    let kept = Some(StateValue::EventCursor(EventCursor { read: Place(7), is_paused: false, revision: Revision(1) }));
     same("who comes late", &run(backend, move_to("users", 8, 1, 0))?, &StoreAnswer::Conflict { kept })?;
     same("who comes next", &run(backend, move_to("users", 8, 2, 1))?, &StoreAnswer::Done)?;
     let work = StoreWork::List { kind: StateKind::EventCursor, after: None, max_bytes: usize::MAX };
@@ -104,7 +104,7 @@ pub(super) fn cursors(backend: &mut dyn Backend) -> Result<(), Fault> {
         other => return Err(wrong_answer(&other, "Values")),
     };
     let cursor = |name: &str, read, revision| {
-        let cursor = EventCursor { read: Place(read), revision: Revision(revision) };
+        let cursor = EventCursor { read: Place(read), is_paused: read == 9, revision: Revision(revision) };
         (StateKey::EventCursor(name.to_owned()), StateValue::EventCursor(cursor))
     };
     same("all cursors", &values, &vec![cursor("hook.a b>c", 9, 1), cursor("users", 8, 2)])
@@ -158,7 +158,7 @@ fn read(backend: &mut dyn Backend, app: char, after: Option<Place>, limit: usize
 }
 
 fn move_to(name: &str, read: u64, revision: u64, expected: u64) -> StoreWork {
-    let cursor = EventCursor { read: Place(read), revision: Revision(revision) };
+    let cursor = EventCursor { read: Place(read), is_paused: read == 9, revision: Revision(revision) };
     let key = StateKey::EventCursor(name.to_owned());
     StoreWork::Put { key, value: StateValue::EventCursor(cursor), expected: Some(Revision(expected)) }
 }
