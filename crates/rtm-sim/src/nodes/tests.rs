@@ -103,18 +103,6 @@ fn after_all_was_away_for_long_all_go_on_as_they_were() {
 }
 
 #[test]
-fn who_was_cut_off_is_no_witness_against_a_node_that_does_not_reach_the_engine() {
-    for seed in 1..=10 {
-        let mut world = calm(seed, 4);
-        world.ways.places[1].engine_cut_until = world.now + Duration::from_secs(40);
-        pass(&mut world, 20);
-        world.ways.places[2].cut = (world.now, world.now + Duration::from_millis(2_700 + 100 * seed));
-        pass(&mut world, 10);
-        assert_eq!((members(&world).len(), world.counts.put_out), (4, 0));
-    }
-}
-
-#[test]
 fn whom_all_hear_stays_though_it_does_not_reach_the_engine() {
     let mut world = calm(2, 3);
     world.ways.places[1].engine_cut_until = world.now + Duration::from_secs(25);
