@@ -12,7 +12,7 @@ use super::{
     Core, Now,
     arena::UserKey,
     by_partition::{ByPartition, Spot},
-    cluster::{NodeId, PagedUser, PresenceParcel, Revised, Sighting, View, partition},
+    cluster::{NodeId, PagedUser, PresenceParcel, Revised, Role, Sighting, View, partition},
     timer::{Alarm, Due},
     watch_home::{Query, WatchHome},
 };
@@ -28,7 +28,7 @@ pub(super) struct FarPresence {
     /// Pulls of nodes that have a newer view.
     pulls: BTreeMap<NodeId, Pull>,
     /// The nodes that left, until their users count as offline.
-    left: BTreeMap<NodeId, Instant>,
+    left: BTreeMap<NodeId, Departure>,
     /// The last watched user that was looked at since a node left, while all are.
     sweep: Option<Option<Spot>>,
     /// The last partition that was tidied since the users of a node became offline, while all are.
@@ -44,6 +44,15 @@ struct Known {
     sighting: Option<Sighting>,
     /// Whether its home has said anything.
     is_told: bool,
+}
+
+/// A node that left.
+#[derive(Debug)]
+struct Departure {
+    /// When its users count as offline.
+    until: Instant,
+    /// It was handing its users over: they are somewhere else, though that may not have been said here yet.
+    was_draining: bool,
 }
 
 /// A home asks for what is known of some partitions.
@@ -157,10 +166,11 @@ impl Core {
             // Where a newer entry names a node that has said nothing yet, the user is on its way.
             return sighting.map(|sighting| sighting.state);
         }
-        Some(match edge.presence.left.contains_key(node) {
-            true => PeerOnlineState::Unreachable,
-            false => PeerOnlineState::Offline,
-        })
+        match edge.presence.left.get(node) {
+            Some(departure) if departure.was_draining => sighting.map(|sighting| sighting.state),
+            Some(_) => Some(PeerOnlineState::Unreachable),
+            None => Some(PeerOnlineState::Offline),
+        }
     }
 
     fn spot_of(&self, user_id: &UserId) -> Spot {
@@ -384,7 +394,8 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         let presence = &mut edge.presence;
         for member in old.members().iter().filter(|member| !edge.view.has(&member.id)) {
-            presence.left.insert(member.id.clone(), until);
+            let was_draining = member.role == Role::Draining;
+            presence.left.insert(member.id.clone(), Departure { until, was_draining });
             presence.sweep = Some(None);
         }
         presence.pulls.retain(|from, _| edge.view.has(from));
@@ -424,7 +435,7 @@ impl Core {
             return;
         }
         let before = edge.presence.left.len();
-        edge.presence.left.retain(|_, until| now.instant < *until);
+        edge.presence.left.retain(|_, departure| now.instant < departure.until);
         if edge.presence.left.len() < before {
             edge.presence.sweep = Some(None);
             edge.presence.tidying = Some(None);
@@ -444,8 +455,8 @@ impl Core {
         let next = presence
             .left
             .values()
+            .map(|departure| departure.until)
             .min()
-            .copied()
             .into_iter()
             .chain(edge.reads.next_due())
             .chain(edge.calls.next_due())

@@ -58,6 +58,11 @@ impl HandedOut {
     pub(super) fn places(&self, session: SessionKey) -> &[Place] {
         self.0.get(&session).map_or(&[], |answer| &answer.places)
     }
+
+    /// What was handed out to a session did not arrive. Says whether there was something.
+    pub(super) fn forget(&mut self, session: SessionKey) -> bool {
+        self.0.remove(&session).is_some()
+    }
 }
 
 impl Core {

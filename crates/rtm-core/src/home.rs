@@ -178,7 +178,9 @@ impl Homes {
             sayings.push((node.clone(), channel_id.clone(), word));
         }
         if is_new && home.parts.contains_key(from) {
-            sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, false)));
+            // One that left and is back may not have said what it knew before: it takes nothing in but this.
+            let confirm = home.awaits(from);
+            sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, confirm)));
         }
         if said.settle {
             told.remove(from);
@@ -209,7 +211,7 @@ impl Homes {
         let partition = self.partitions.get(&number).filter(|it| it.awaited.is_empty());
         let home = partition.and_then(|it| Some((it.term, it.channels.get(channel_id)?)));
         let Some((term, home)) = home.filter(|(_, home)| home.parts.contains_key(to)) else { return Vec::new() };
-        let confirm = home.unsettled.iter().any(|unsettled| unsettled.awaited.contains(to));
+        let confirm = home.awaits(to);
         vec![(to.clone(), channel_id.clone(), home.snapshot(Version { term, n: home.n }, to, confirm))]
     }
 
@@ -291,6 +293,11 @@ impl Home {
         let others = self.parts.iter().filter(|(node, _)| *node != to);
         let parts = others.map(|(node, part)| (node.clone(), part.clone())).collect();
         ChannelWord::Snapshot { version, parts, confirm }
+    }
+
+    /// Whether a node is to say that it knows a change.
+    fn awaits(&self, node: &NodeId) -> bool {
+        self.unsettled.iter().any(|unsettled| unsettled.awaited.contains(node))
     }
 
     fn await_settled(&mut self, node: &NodeId, change: u64) {

@@ -156,7 +156,15 @@ impl Core {
         if let Some(after) = after {
             self.confirm_page(session, after);
         }
-        self.hub.sessions.get_mut(session).is_none_or(|session| session.mail.fetch())
+        let Some(mail) = self.hub.sessions.get_mut(session).map(|session| &mut session.mail) else { return true };
+        if mail.fetch() {
+            return true;
+        }
+        // It gets its messages as events now, also those that it was handed out before and has to ask for again.
+        if self.http.handed_out.forget(session) {
+            mail.read_again();
+        }
+        false
     }
 
     /// What the store is to read for a client that asks for its stored messages.

@@ -123,6 +123,11 @@ impl Mail {
         }
     }
 
+    /// What was left out of the reading under way is to be read after it.
+    pub(super) fn read_again(&mut self) {
+        self.reads_again = matches!(self.reading, Reading::Loading | Reading::Paused { .. });
+    }
+
     /// A connection begins: what it missed may have come between, and the numbers of the stream, which now ends with
     /// `end`, may be new ones.
     pub(super) fn attach(&mut self, end: u64) {

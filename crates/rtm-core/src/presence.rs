@@ -103,10 +103,11 @@ impl Watching {
         told.state.replace(state) != Some(state) || again
     }
 
-    /// Where a user is is not known for the moment: the session is told when it is.
-    fn tell_later(&mut self, user: UserKey) {
+    /// Where a user is is not known for the moment: the session is told when it is, also `again` what it was told before.
+    fn tell_later(&mut self, user: UserKey, again: bool) {
         if let Some(told) = self.subscriptions.get_mut(&user) {
             told.is_changed = false;
+            told.state = told.state.filter(|_| !again);
         }
     }
 }
@@ -409,7 +410,7 @@ impl Core {
             let state = self.seen_state(user);
             let Some(session) = self.hub.sessions.get_mut(key) else { return };
             let Some(state) = state else {
-                session.watching.tell_later(user);
+                session.watching.tell_later(user, all);
                 continue;
             };
             if session.watching.tell(user, state, all)

@@ -50,6 +50,25 @@ fn a_message_sent_behind_a_join_goes_to_the_members_on_the_channels_home() {
 }
 
 #[test]
+fn a_node_that_left_a_channel_and_is_back_before_it_hears_of_another_one_keeps_nobody_waiting() {
+    let mut world = World::new(3);
+    world.pump();
+    let channel = world.channel_at(0);
+    let (carol, dave) = (world.login(1, "carol"), world.login(2, "dave"));
+    world.join_channel(dave, &channel);
+    world.stall(0, 2);
+    let joined = world.request(carol, join(&channel));
+    assert_eq!(world.reply(carol, joined), None, "dave's node does not know that she is there");
+    world.leave(dave, &channel);
+    let again = world.request(dave, join(&channel));
+    world.unstall();
+    for (client, joined) in [(carol, joined), (dave, again)] {
+        assert_eq!(world.reply(client, joined), Some(&Ok(Answer::JoinChannel(()))));
+        assert_eq!(world.members(client, &channel), ["carol", "dave"]);
+    }
+}
+
+#[test]
 fn a_user_that_is_about_to_be_a_member_is_one_still_when_another_has_left() {
     for stays in [true, false] {
         let mut world = World::new(2);

@@ -129,6 +129,72 @@ fn a_user_of_whom_nothing_was_known_is_told_of_also_where_others_were_subscribed
 }
 
 #[test]
+fn a_user_that_comes_and_goes_while_a_subscription_waits_is_told_of() {
+    let mut world = World::new(4);
+    let names = (0..10_000).map(|at| format!("user-{at}")).filter(|user| home(&world, user) == node(1));
+    let users: Vec<_> = names.take(2).collect();
+    world.login(3, &users[0]);
+    world.kill(3);
+    world.advance(secs(32));
+    let alice = world.login(0, "alice");
+    world.stall(1, 0);
+    // The first one is offline by its entry, and of the other one nothing is known.
+    let sent = world.request(alice, subscribe(&[&users[0], &users[1]]));
+    let client = world.login(2, &users[0]);
+    world.advance(millis(2_500));
+    assert!(world.reply(alice, sent).unwrap().is_ok());
+    assert_eq!(told(&mut world, alice), []);
+    world.logout(client);
+    world.unstall();
+    world.advance(secs(1));
+    let mut states = told(&mut world, alice);
+    states.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut all: Vec<_> = users.into_iter().map(|user| (user, Offline)).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(states, all);
+}
+
+#[test]
+fn users_of_a_node_that_drained_are_elsewhere_though_nothing_was_heard_of_it() {
+    let mut world = World::new(3);
+    let user = user_of(&world, 2);
+    let (watcher, client) = (world.login(2, "watcher"), world.login(0, &user));
+    world.request(watcher, subscribe(&[&user]));
+    assert_eq!(told(&mut world, watcher), one(&user, Online));
+    world.drain(0);
+    world.advance(millis(200));
+    assert!(!world.is_open(client));
+    world.blind(2);
+    world.stall(1, 2);
+    world.resume(1, client);
+    world.advance(secs(1));
+    assert!(world.cores[0].remaining().is_nothing());
+    world.leave_view(0);
+    world.advance(secs(8));
+    assert_eq!(told(&mut world, watcher), []);
+    world.see(2);
+    world.unstall();
+    world.advance(secs(40));
+    assert_eq!(told(&mut world, watcher), []);
+}
+
+#[test]
+fn users_of_a_node_that_was_killed_while_it_drained_are_offline_in_the_end() {
+    let mut world = World::new(3);
+    let user = user_of(&world, 2);
+    let watcher = world.login(2, "watcher");
+    world.login(0, &user);
+    world.request(watcher, subscribe(&[&user]));
+    assert_eq!(told(&mut world, watcher), one(&user, Online));
+    world.drain(0);
+    world.leave_view(0);
+    world.advance(secs(29));
+    assert_eq!(told(&mut world, watcher), []);
+    world.advance(secs(2));
+    assert_eq!(told(&mut world, watcher), one(&user, Offline));
+}
+
+#[test]
 fn a_query_asks_the_homes_of_users_that_are_not_here() {
     let mut world = World::new(3);
     let users: Vec<_> = (0..3).map(|number| user_of(&world, number)).collect();

@@ -139,6 +139,22 @@ fn pages_go_on_through_any_node() {
 }
 
 #[test]
+fn a_page_that_did_not_arrive_comes_as_events_to_who_asks_again_while_messages_are_read() {
+    for node in 0..2 {
+        let (mut world, bob) = with_stored(&["one", "two"]);
+        assert_eq!(texts(&ask(&mut world, node, page("bob", None)).1), ["one"]);
+        // His session reads once more a while after his login.
+        world.is_store_held = true;
+        world.advance(secs(16));
+        assert_eq!(texts(&ask(&mut world, node, page("bob", None)).1), Vec::<String>::new());
+        world.is_store_held = false;
+        world.advance(secs(1));
+        assert_eq!(world.texts(bob), ["one", "two"]);
+        assert_eq!(waiting(&mut world), 0);
+    }
+}
+
+#[test]
 fn who_proves_no_session_gets_nothing() {
     let (mut world, _) = with_stored(&["one"]);
     let forged = Caller { session: Text::from("guessed"), ..caller("bob") };

@@ -292,6 +292,10 @@ impl World {
             }
             self.take_frames(device, frames);
         }
+        if self.devices[device].link() != Some(link) {
+            // What comes over a link that it has left reaches no process, which may stand still.
+            return;
+        }
         self.drive(device);
         if let Some(code) = close
             && self.devices[device].link() == Some(link)

@@ -106,6 +106,10 @@ impl Membership {
     }
 
     pub(super) fn own_outcome(&mut self, op: Op, outcome: Outcome) {
+        if matches!(outcome, Outcome::TimedOut | Outcome::NoResponders) {
+            // It may be this node that reaches nobody: that others are silent says something from its next answer on.
+            self.contacts.begin_anew(self.now);
+        }
         match (op.what, outcome) {
             (Asked::Take, Outcome::Written(revision)) => self.taken(revision, op.sent_at),
             (Asked::Renew, Outcome::Written(revision)) => self.renewed(revision, op.sent_at),
