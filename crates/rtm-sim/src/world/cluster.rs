@@ -32,7 +32,7 @@ impl World {
         let process = &mut self.servers[server];
         process.process += 1;
         let (node, router) = (Node::new(config, seed, now), Router::default());
-        process.member = Some(Member { node, router, timer: None, drains_since: None, leaves: false });
+        process.member = Some(Member { node, core_id: None, router, timer: None, drains_since: None, leaves: false });
         for (key, stored) in all {
             self.plan_watched(server, key, stored);
         }
@@ -162,8 +162,10 @@ impl World {
         let seed = self.rng.bytes();
         let mut core = self.new_core(server, seed);
         let process = &mut self.servers[server];
-        if let Some(member) = &process.member {
-            core.join_cluster(member.node.id().clone(), view.clone());
+        if let Some(member) = &mut process.member {
+            let id = member.node.id().clone();
+            member.core_id = Some(id.clone());
+            core.join_cluster(id, view.clone());
         }
         process.core = Some(core);
         process.run += 1;
@@ -214,7 +216,10 @@ impl World {
     /// The devices of users whose entries name a server's node.
     pub(crate) fn devices_with_entry(&self, server: usize) -> Vec<usize> {
         match (&self.servers[server].member, &self.cluster) {
-            (Some(member), Some(cluster)) => self.devices_in(cluster.users_of(member.node.id())),
+            (Some(member), Some(cluster)) => {
+                let id = member.core_id.as_ref().unwrap_or(member.node.id());
+                self.devices_in(cluster.users_of(id))
+            }
             _ => Vec::new(),
         }
     }
