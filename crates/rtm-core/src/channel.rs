@@ -412,9 +412,8 @@ impl Core {
     pub(super) fn tell_gap(&mut self, channel_key: ChannelKey, lost: Option<u64>, newcomers: &[SessionKey]) {
         let Some(channel) = self.channels.get(channel_key) else { return };
         let (channel_id, moves) = (channel.id.clone(), self.edge.as_ref().map(|edge| &edge.moves));
-        let is_left_out = |key: &&SessionKey| {
-            newcomers.contains(key) || moves.is_some_and(|moves| moves.is_catching_up(**key))
-        };
+        let is_left_out =
+            |key: &&SessionKey| newcomers.contains(key) || moves.is_some_and(|moves| moves.is_catching_up(**key));
         let left_out: Vec<SessionKey> = channel.members.iter().filter(is_left_out).copied().collect();
         let event = Event::Gap { channel_id: Some(channel_id), lost };
         let told = channel.members.len().saturating_sub(left_out.len());
