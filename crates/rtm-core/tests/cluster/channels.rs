@@ -883,8 +883,8 @@ fn with_messages_that_wait(members: &[(usize, &str)]) -> (World, String, Vec<C>)
     let members: Vec<C> = members.iter().map(join).collect();
     world.stall(2, 1);
     world.stall(2, 3);
-    let last = world.login(0, "the last");
-    world.join_channel(last, &channel);
+    let carol = world.login(0, "carol");
+    world.join_channel(carol, &channel);
     (world, channel, members)
 }
 
