@@ -228,7 +228,7 @@ impl World {
     /// The users whose entries name a server's node, if it is one.
     fn users_of(&self, server: usize) -> Option<impl Iterator<Item = &UserId>> {
         let (cluster, member) = (self.cluster.as_ref()?, self.servers[server].member.as_ref()?);
-        Some(cluster.users_of(member.core_id.as_ref().unwrap_or(member.node.id())))
+        Some(cluster.users_of(member.core_id.as_ref().unwrap_or_else(|| member.node.id())))
     }
 
     /// Whether a server is a node that was put out of the cluster, whatever it knows of that.
