@@ -147,6 +147,7 @@ impl Core {
         if let Some(channel) = self.channels.get_mut(channel_key) {
             channel.members.insert(key);
         }
+        self.join_behind_early(&channel_id, key);
         self.log_join(now, key, &channel_id, count);
         self.hub.finish(asker, Ok(Answer::JoinChannel(())));
         self.joined(key, &channel_id);
@@ -341,6 +342,9 @@ impl Core {
         gets: impl Fn(SessionKey, &Session) -> bool,
     ) -> bool {
         let Some(channel_id) = self.channels.get(channel).map(|channel| channel.id.clone()) else { return false };
+        if let Event::ChannelMessage { member_id, .. } = &event {
+            self.deliver_early_of(&channel_id, member_id);
+        }
         let Some(mark) = self.next_mark(&channel_id) else { return false };
         let is_going_out = self.fan_out(asker, sent, &channel_id, &mark, &event);
         self.tell_marked(channel, ChannelNews::Message, event, Some(&mark), gets);
@@ -404,17 +408,17 @@ impl Core {
     }
 
     /// Tells the members here that some messages are missing; not those whose sessions move, who see that by themselves.
-    pub(super) fn tell_gap(&mut self, channel_key: ChannelKey, lost: Option<u64>) {
+    /// Nor the newcomers, for whom they were not.
+    pub(super) fn tell_gap(&mut self, channel_key: ChannelKey, lost: Option<u64>, newcomers: &[SessionKey]) {
         let Some(channel) = self.channels.get(channel_key) else { return };
         let (channel_id, moves) = (channel.id.clone(), self.edge.as_ref().map(|edge| &edge.moves));
-        let moving: Vec<SessionKey> = match moves {
-            Some(moves) => channel.members.iter().filter(|key| moves.is_catching_up(**key)).copied().collect(),
-            None => Vec::new(),
-        };
+        let is_left_out =
+            |key: &&SessionKey| newcomers.contains(key) || moves.is_some_and(|moves| moves.is_catching_up(**key));
+        let left_out: Vec<SessionKey> = channel.members.iter().filter(is_left_out).copied().collect();
         let event = Event::Gap { channel_id: Some(channel_id), lost };
-        let told = channel.members.len().saturating_sub(moving.len());
+        let told = channel.members.len().saturating_sub(left_out.len());
         self.hub.counters.told_gaps(GapReason::Cluster, told);
-        self.tell_all(channel_key, ChannelNews::Message, event, |member, _| !moving.contains(&member));
+        self.tell_all(channel_key, ChannelNews::Message, event, |member, _| !left_out.contains(&member));
     }
 
     fn tell_all(

@@ -229,6 +229,7 @@ impl Core {
         let Some(key) = self.session_of(&to) else {
             return self.tell(from, ProjectParcel::NotHere { session: lane, user_id: message.peer_id, to, n });
         };
+        let is_overtaken = self.is_overtaken(key, lane, &message.peer_id);
         let hasher = self.hasher.clone();
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let drops_repeats = session.terms.abilities().resume;
@@ -239,6 +240,8 @@ impl Core {
                 return self.tell(from, ProjectParcel::Missing { session: lane, user_id: sender, to, n });
             }
             Hearing::Known => {}
+            // Its call has ended with its session, without an answer.
+            Hearing::Next if is_overtaken => {}
             Hearing::Next => {
                 let asker = Asker { session: self.hub.absent_key(now.instant, lane), numbering, request };
                 let event = SharedEvent::for_one(Event::MessageFromPeer(message));
@@ -246,6 +249,22 @@ impl Core {
             }
         }
         self.tell(from, ProjectParcel::Placed { session: lane, user_id: sender, to, n, drops_repeats });
+    }
+
+    /// Whether a session of a sender is over, and messages of the one that followed it may have come here already: one of the
+    /// old session would come after later ones of its sender.
+    fn is_overtaken(&self, receiver: SessionKey, lane: SessionId, sender: &UserId) -> bool {
+        let Some(edge) = &self.edge else { return false };
+        let here = self.session_of(sender).and_then(|key| self.hub.sessions.get(key));
+        if let Some(session) = here {
+            let has_sent = session.message_ids.as_ref().is_some_and(|ids| ids.has_any_to_peers());
+            return session.id != lane && has_sent && edge.is_followed(sender, lane, session.id);
+        }
+        let entry = edge.entry_of(sender).and_then(|heard| heard.entry.as_ref());
+        let Some(entry) = entry.filter(|entry| entry.session != lane) else { return false };
+        let lanes = self.hub.sessions.get(receiver).and_then(|session| session.lanes.as_ref());
+        let has_heard = lanes.is_some_and(|lanes| lanes.has_heard(entry.session, 0));
+        has_heard && edge.is_followed(sender, lane, entry.session)
     }
 
     /// What another node says of a message that was sent to it.

@@ -95,6 +95,8 @@ pub(super) struct Edge {
 #[derive(Debug)]
 struct Known {
     heard: Revised,
+    /// The session before the one that it names, or that it named last.
+    before: Option<SessionId>,
     /// It says that the user is nowhere, and did so the last time that it was looked at.
     is_over: bool,
 }
@@ -309,12 +311,26 @@ impl Edge {
 
     /// Takes note of an entry. What was heard before with a higher revision stays.
     fn learn(&mut self, user_id: &UserId, heard: &Revised) -> bool {
-        let known = self.entries.get(user_id).map_or(0, |known| known.heard.revision);
-        if heard.revision <= known {
+        let known = self.entries.get(user_id);
+        if heard.revision <= known.map_or(0, |known| known.heard.revision) {
             return false;
         }
-        self.entries.insert(user_id.clone(), Known { heard: heard.clone(), is_over: false });
+        let named = |heard: &Revised| heard.entry.as_ref().map(|entry| entry.session);
+        let last = known.and_then(|known| named(&known.heard));
+        let before = last.filter(|last| named(heard) != Some(*last)).or_else(|| known?.before);
+        self.entries.insert(user_id.clone(), Known { heard: heard.clone(), before, is_over: false });
         true
+    }
+
+    /// Whether a session of a user is known to be over since the user has the other one.
+    pub(super) fn is_followed(&self, user_id: &UserId, session: SessionId, by: SessionId) -> bool {
+        let Some(known) = self.entries.get(user_id).filter(|_| session != by) else { return false };
+        let named = known.heard.entry.as_ref().map(|entry| entry.session);
+        match named == Some(by) {
+            true => known.before == Some(session),
+            // The other one is here, and its entry has not been heard of.
+            false => self.own.contains_key(user_id) && (named == Some(session) || known.before == Some(session)),
+        }
     }
 
     /// This node has the user from now on, under this revision.

@@ -1,12 +1,13 @@
 //! Messages to a channel with members on several nodes: one parcel to each node, in order, and its sender is answered when
 //! all have it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use rtm_codec::{Answer, ChannelId, Event, RtmMessage, SendOutcome};
+use rtm_codec::{Answer, ChannelId, Event, RtmMessage, SendOutcome, UserId};
 
 use super::{
     Core, Now,
+    arena::SessionKey,
     away::ChannelNews,
     cluster::{ChannelParcel, ChannelWord, FanOut, Mark, NodeId, Posted, ProjectParcel, Ticket},
     edge::Posted as Awaited,
@@ -123,28 +124,29 @@ impl Core {
     pub(super) fn fan_out_came(&mut self, now: Now, from: &NodeId, channel_id: &ChannelId, fan_out: FanOut) {
         let Some(edge) = &mut self.edge else { return };
         let Some(roster) = edge.rosters.get_mut(channel_id) else {
-            return self.deliver_fan_out(from, channel_id, fan_out);
+            return self.deliver_fan_out(from, channel_id, fan_out, &[]);
         };
         if roster.early.is_empty() && !is_ahead(roster, from, &fan_out) {
-            return self.deliver_fan_out(from, channel_id, fan_out);
+            return self.deliver_fan_out(from, channel_id, fan_out, &[]);
         }
         let bytes = fan_out.event.as_ref().map_or(0, |event| event_bytes(event) as usize);
         let until = now.instant + EARLY_WITHIN;
         roster.early_bytes += bytes;
-        roster.early.push_back(Early { until, from: from.clone(), fan_out, bytes });
+        roster.early.push_back(Early { until, from: from.clone(), fan_out, bytes, newcomers: Vec::new() });
         edge.channels_with_early.insert(channel_id.clone());
         self.arm_edge(until);
         self.look_at_early(now, channel_id);
     }
 
-    /// Delivers the messages that are not ahead any more, or have waited for too long.
+    /// Delivers the messages that are not ahead any more, or have waited for too long. None overtakes one of the same node, nor
+    /// one of the same sender, who may have moved.
     pub(super) fn look_at_early(&mut self, now: Now, channel_id: &ChannelId) {
         while let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) {
             let is_full = roster.early_bytes > EARLY_BYTES;
-            let mut behind: Vec<&NodeId> = Vec::new();
+            let (mut nodes, mut senders) = (BTreeSet::new(), BTreeSet::new());
             let ready = roster.early.iter().position(|early| {
-                let is_first = !behind.contains(&&early.from);
-                behind.push(&early.from);
+                let is_first_of_node = nodes.insert(&early.from);
+                let is_first = early.sender().is_none_or(|sender| senders.insert(sender)) && is_first_of_node;
                 is_first && (is_full || early.until <= now.instant || !is_ahead(roster, &early.from, &early.fan_out))
             });
             let early = ready.and_then(|at| roster.early.remove(at));
@@ -157,7 +159,28 @@ impl Core {
                 edge.rosters.forget_if_over(channel_id);
             }
             let Some(early) = early else { return };
-            self.deliver_fan_out(&early.from, channel_id, early.fan_out);
+            self.deliver_fan_out(&early.from, channel_id, early.fan_out, &early.newcomers);
+        }
+    }
+
+    /// A member is about to send from here: what it has sent before from another node, and waits, goes first.
+    pub(super) fn deliver_early_of(&mut self, channel_id: &ChannelId, sender: &UserId) {
+        let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
+        let Some(last) = roster.early.iter().rposition(|early| early.sender() == Some(sender)) else { return };
+        for early in roster.early.drain(..=last).collect::<Vec<_>>() {
+            let roster = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id));
+            if let Some(roster) = roster {
+                roster.early_bytes -= early.bytes;
+            }
+            self.deliver_fan_out(&early.from, channel_id, early.fan_out, &early.newcomers);
+        }
+    }
+
+    /// A session is a member from now on. What came before it joined is not for it.
+    pub(super) fn join_behind_early(&mut self, channel_id: &ChannelId, key: SessionKey) {
+        let roster = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id));
+        for early in roster.into_iter().flat_map(|roster| &mut roster.early) {
+            early.newcomers.push(key);
         }
     }
 
@@ -166,11 +189,11 @@ impl Core {
         let Some(roster) = self.edge.as_mut().and_then(|edge| edge.rosters.get_mut(channel_id)) else { return };
         roster.early_bytes = 0;
         for early in std::mem::take(&mut roster.early) {
-            self.deliver_fan_out(&early.from, channel_id, early.fan_out);
+            self.deliver_fan_out(&early.from, channel_id, early.fan_out, &early.newcomers);
         }
     }
 
-    fn deliver_fan_out(&mut self, from: &NodeId, channel_id: &ChannelId, fan_out: FanOut) {
+    fn deliver_fan_out(&mut self, from: &NodeId, channel_id: &ChannelId, fan_out: FanOut, newcomers: &[SessionKey]) {
         let Some(edge) = &mut self.edge else { return };
         let FanOut { k, after, since, event, .. } = fan_out;
         let roster = edge.rosters.get_mut(channel_id).filter(|roster| roster.standing != Standing::Out);
@@ -187,7 +210,7 @@ impl Core {
         }
         let channel = self.channels.find(channel_id);
         if let (Some(lost), Some(channel)) = (hole, channel) {
-            self.tell_gap(channel, lost);
+            self.tell_gap(channel, lost, newcomers);
         }
         let Some(event) = event else { return };
         let mark = Mark { origin: from.clone(), k, since };
@@ -196,7 +219,9 @@ impl Core {
         let sender = self.session_of(member_id);
         match channel {
             Some(channel) => self.tell_marked(channel, ChannelNews::Message, event, Some(&mark), |member, session| {
-                Some(member) != sender && (!is_binary || session.terms.abilities().binary)
+                Some(member) != sender
+                    && !newcomers.contains(&member)
+                    && (!is_binary || session.terms.abilities().binary)
             }),
             None => self.forward(channel_id, &event, Some(&mark)),
         }

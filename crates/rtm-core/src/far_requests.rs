@@ -156,7 +156,7 @@ impl Core {
                 Ok(GatewayWord::May)
             }
             Wanted::StoredMessages { after } => {
-                if !self.may_fetch(session, after.map(Place)) {
+                if !self.may_fetch(now, session, after.map(Place)) {
                     return Ok(GatewayWord::Nothing);
                 }
                 let answer = self.http.number();

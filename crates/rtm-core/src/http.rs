@@ -127,7 +127,7 @@ impl Core {
             GatewayRequest::OfflineMessages { caller, page } => {
                 let session = self.callers_session(&caller)?;
                 let after = page.and_then(|page| page.after).map(Place::from);
-                if !self.may_fetch(session, after) {
+                if !self.may_fetch(now, session, after) {
                     return Ok(Some(GatewayAnswer::OfflineMessages(StoredPage::default())));
                 }
                 self.read_stored(now, caller.user_id, page, Owner::Here(session))
@@ -152,12 +152,12 @@ impl Core {
     }
 
     /// A client asks for its stored messages, and has those up to a place. Says whether there may be some for it.
-    pub(super) fn may_fetch(&mut self, session: SessionKey, after: Option<Place>) -> bool {
+    pub(super) fn may_fetch(&mut self, now: Now, session: SessionKey, after: Option<Place>) -> bool {
         if let Some(after) = after {
             self.confirm_page(session, after);
         }
         let Some(mail) = self.hub.sessions.get_mut(session).map(|session| &mut session.mail) else { return true };
-        if mail.fetch() {
+        if mail.fetch(now.instant) {
             return true;
         }
         // It gets its messages as events now, also those that it was handed out before and has to ask for again.

@@ -75,6 +75,11 @@ impl MessageIds {
         is_over(&self.to_peers) && is_over(&self.to_channels) && self.repeats.is_empty()
     }
 
+    /// Whether a message to a user is remembered.
+    pub(super) fn has_any_to_peers(&self) -> bool {
+        !self.to_peers.entries.is_empty()
+    }
+
     /// The outcome is known. Gives the requests that repeated the message meanwhile.
     pub(super) fn finish(&mut self, sent: Sent, outcome: SendOutcome) -> Vec<RequestId> {
         self.set(sent, State::Done(outcome));

@@ -125,12 +125,16 @@ impl Core {
         !edge.moves.is_catching_up(key) && !rosters.any(is_busy)
     }
 
-    /// The last messages of all nodes to a channel that its members here have.
-    pub(super) fn heard_of(&self, channel_id: &ChannelId) -> Vec<(NodeId, u64)> {
+    /// The last messages of all nodes to a channel that a member here has, or that are not for it.
+    pub(super) fn heard_of(&self, channel_id: &ChannelId, key: SessionKey) -> Vec<(NodeId, u64)> {
         let Some(edge) = &self.edge else { return Vec::new() };
         let Some(roster) = edge.rosters.get(channel_id) else { return Vec::new() };
         let own = (edge.node.clone(), roster.k);
-        roster.heard.iter().map(|(node, k)| (node.clone(), *k)).chain([own]).collect()
+        let mut heard = roster.heard.clone();
+        for early in roster.early.iter().filter(|early| early.newcomers.contains(&key)) {
+            heard.insert(early.from.clone(), early.fan_out.k);
+        }
+        heard.into_iter().chain([own]).collect()
     }
 
     /// A member's session was packed for another node.

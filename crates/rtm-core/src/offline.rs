@@ -33,6 +33,8 @@ pub(super) struct Mail {
     /// Messages from users that have to wait until older, stored ones are read.
     held: VecDeque<Queued>,
     held_bytes: usize,
+    /// When the client last asked for messages itself, which may be on their way since.
+    fetched_at: Option<Instant>,
 }
 
 /// How far the reading of stored messages is.
@@ -66,7 +68,8 @@ impl Mail {
     }
 
     /// The client fetches its messages. `false` if it gets them as events, since it did not come in time.
-    pub(super) fn fetch(&mut self) -> bool {
+    pub(super) fn fetch(&mut self, now: Instant) -> bool {
+        self.fetched_at = Some(now);
         self.await_no_more();
         self.is_read()
     }
@@ -278,9 +281,16 @@ impl Core {
 
     /// More may be stored for a session's user than it has read.
     pub(super) fn read_once_more(&mut self, now: Now, key: SessionKey) {
+        let is_given = !self.http.handed_out.places(key).is_empty();
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let is_connected = session.conn.is_some();
+        let is_fetching = session.mail.fetched_at.is_some_and(|at| now.instant < at + FETCH_WITHIN);
         match session.mail.reading {
+            // What it has fetched may be on its way: as events, newer ones would overtake that. It asks for what follows.
+            Reading::Done if is_connected && (is_fetching || is_given) => {
+                session.mail.await_fetch(now.instant);
+                self.hub.arm(key);
+            }
             Reading::Done if is_connected => self.load_page(now, key, None),
             Reading::Done if !session.terms.abilities().fetches_stored => session.mail.reading = Reading::Due,
             Reading::Loading => session.mail.reads_again = true,

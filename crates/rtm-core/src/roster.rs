@@ -7,7 +7,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use rtm_codec::{ChannelId, GetMembers, SendChannelMessage, UserId};
+use rtm_codec::{ChannelId, Event, GetMembers, SendChannelMessage, UserId};
 
 use super::{
     arena::SessionKey,
@@ -110,6 +110,18 @@ pub(super) struct Early {
     pub(super) from: NodeId,
     pub(super) fan_out: FanOut,
     pub(super) bytes: usize,
+    /// Members that joined here after it had come. It is not for them: one may have had it in a stay before.
+    pub(super) newcomers: Vec<SessionKey>,
+}
+
+impl Early {
+    /// Who sent it.
+    pub(super) fn sender(&self) -> Option<&UserId> {
+        match &self.fan_out.event {
+            Some(Event::ChannelMessage { member_id, .. }) => Some(member_id),
+            _ => None,
+        }
+    }
 }
 
 /// A change of members that those on this node are told.

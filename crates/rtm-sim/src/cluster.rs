@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) node: Node,
+    /// Under which id its core has sessions. The node has forgotten that when it says that it is put out.
+    pub(crate) core_id: Option<NodeId>,
     pub(crate) router: Router,
     pub(crate) timer: Option<Duration>,
     /// Since when it hands its sessions over.

@@ -69,7 +69,7 @@ impl<'a> Packer<'a> {
         let (edge, session) = (self.core.edge.as_ref()?, self.core.hub.sessions.get(key)?);
         let node = |node: &NodeId| NodeV1(node.name.as_str().to_owned(), node.incarnation);
         let heard = |channel: ChannelKey| {
-            let heard = self.core.channels.get(channel).map(|channel| self.core.heard_of(&channel.id));
+            let heard = self.core.channels.get(channel).map(|channel| self.core.heard_of(&channel.id, key));
             heard.iter().flatten().map(|(from, k)| (node(from), *k)).collect()
         };
         Some(ChannelsV1 { node: node(&edge.node), heard: session.memberships.channels().map(heard).collect() })

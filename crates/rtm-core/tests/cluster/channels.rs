@@ -889,3 +889,55 @@ fn attributes_stay_while_anybody_is_in_the_channel_and_go_everywhere_after_it() 
     let written = world.call(bob, set(&channel, "topic", "again", None));
     assert_eq!(written, Ok(Answer::AddOrUpdateChannelAttributes(Revision(2))), "it never had that revision");
 }
+
+/// A channel at node 2 with these members, of whose next one node 1 and node 3 do not hear: what is said from then on waits there.
+fn with_messages_that_wait(members: &[(usize, &str)]) -> (World, String, Vec<C>) {
+    let mut world = World::new(4);
+    let channel = world.channel_at(2);
+    let join = |(node, user): &(usize, &str)| {
+        let client = world.login(*node, user);
+        world.join_channel(client, &channel);
+        client
+    };
+    let members: Vec<C> = members.iter().map(join).collect();
+    world.stall(2, 1);
+    world.stall(2, 3);
+    let carol = world.login(0, "carol");
+    world.join_channel(carol, &channel);
+    (world, channel, members)
+}
+
+#[test]
+fn a_member_that_moves_does_not_overtake_what_it_has_said_before() {
+    for moves_to in [1, 3] {
+        let (mut world, channel, members) = with_messages_that_wait(&[(0, "alice"), (1, "bob"), (3, "dave")]);
+        let [alice, bob, dave] = members[..] else { panic!("{members:?}") };
+        say(&mut world, alice, &channel, "first");
+        assert_eq!(world.heard(bob), Vec::<String>::new(), "it waits");
+        world.cut(alice);
+        let alice = world.resume(moves_to, alice);
+        say(&mut world, alice, &channel, "second");
+        world.advance(secs(3));
+        assert_eq!(world.heard(bob), ["first", "second"], "moves to {moves_to}");
+        assert_eq!(world.heard(dave), ["first", "second"], "moves to {moves_to}");
+    }
+}
+
+#[test]
+fn a_member_that_moves_and_joins_anew_does_not_get_again_what_it_had() {
+    let (mut world, channel, members) = with_messages_that_wait(&[(0, "alice"), (0, "frank"), (1, "bob")]);
+    let [alice, frank, bob] = members[..] else { panic!("{members:?}") };
+    say(&mut world, alice, &channel, "once");
+    assert_eq!(world.heard(frank), ["once"]);
+    world.cut(frank);
+    let frank = world.resume(1, frank);
+    world.leave(frank, &channel);
+    world.join_channel(frank, &channel);
+    assert_eq!(world.heard(bob), Vec::<String>::new(), "it waits");
+    world.advance(secs(3));
+    assert_eq!(world.heard(bob), ["once"]);
+    assert_eq!(world.heard(frank), Vec::<String>::new());
+    say(&mut world, alice, &channel, "then");
+    world.advance(secs(3));
+    assert_eq!(world.heard(frank), ["then"]);
+}

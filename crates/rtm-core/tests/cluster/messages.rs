@@ -188,3 +188,34 @@ fn messages_of_a_busy_lane_stay_in_order() {
     world.unstall();
     assert_eq!(world.texts(bob), (0..200).map(|number| number.to_string()).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_message_of_a_session_that_is_over_does_not_come_after_those_of_the_next_one() {
+    for next_on in [1, 2] {
+        let mut world = World::new(3);
+        let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+        world.stall(0, 1);
+        world.request(alice, to_peer(1, "bob", "old"));
+        world.logout(alice);
+        let alice = world.login(next_on, "alice");
+        let new = world.request(alice, to_peer(2, "bob", "new"));
+        assert_eq!(world.texts(bob), ["new"], "next on {next_on}");
+        assert_eq!(outcome(&world, alice, new), Some(SendOutcome::Delivered), "next on {next_on}");
+        world.unstall();
+        world.advance(secs(1));
+        assert_eq!(world.texts(bob), Vec::<String>::new(), "next on {next_on}");
+    }
+}
+
+#[test]
+fn a_message_of_a_session_that_is_over_arrives_before_those_of_the_next_one() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.stall(0, 1);
+    world.request(alice, to_peer(1, "bob", "old"));
+    world.logout(alice);
+    let alice = world.login(1, "alice");
+    world.unstall();
+    world.request(alice, to_peer(2, "bob", "new"));
+    assert_eq!(world.texts(bob), ["old", "new"]);
+}

@@ -4,7 +4,7 @@ use rtm_codec::{
     AppId, ClientFrame, ErrorKind, HistoryOf, KeepAlive, Login, QueryHistory, Refusal, SendMessageToPeer, Text, Wire,
     anyrtc::gateway::{Caller, GatewayAnswer, GatewayRequest, StoredCursor, StoredQuery},
 };
-use rtm_core::{HttpId, store::LogKey};
+use rtm_core::{HttpId, cluster::ProjectParcel, store::LogKey};
 
 use crate::harness::*;
 
@@ -214,4 +214,26 @@ fn what_a_node_took_with_it_that_left_is_fetched_again() {
     world.kill(0);
     world.pump();
     assert_eq!(texts(&ask(&mut world, 1, stored("bob")).1), ["one"]);
+}
+
+#[test]
+fn what_another_node_stores_while_a_client_fetches_does_not_overtake_what_it_fetches() {
+    for asks_for_more in [true, false] {
+        let (mut world, bob) = with_stored(&["one", "two"]);
+        let (_, first) = ask(&mut world, 1, page("bob", None));
+        assert_eq!(texts(&first), ["one"], "it may be on its way for a while");
+        let told = ProjectParcel::StoredFor { user_id: uid("bob") };
+        world.cores[1].handle_parcel(world.now, &node(0), told);
+        world.advance(secs(1));
+        assert_eq!(world.texts(bob), Vec::<String>::new());
+        if asks_for_more {
+            let Ok(GatewayAnswer::OfflineMessages(first)) = first else { panic!("{first:?}") };
+            assert_eq!(texts(&ask(&mut world, 1, page("bob", first.next)).1), ["two"]);
+            world.advance(secs(25));
+            assert_eq!(world.texts(bob), Vec::<String>::new());
+        } else {
+            world.advance(secs(3));
+            assert_eq!(world.texts(bob), ["two"], "it comes as an event");
+        }
+    }
 }

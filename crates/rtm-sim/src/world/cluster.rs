@@ -32,7 +32,7 @@ impl World {
         let process = &mut self.servers[server];
         process.process += 1;
         let (node, router) = (Node::new(config, seed, now), Router::default());
-        process.member = Some(Member { node, router, timer: None, drains_since: None, leaves: false });
+        process.member = Some(Member { node, core_id: None, router, timer: None, drains_since: None, leaves: false });
         for (key, stored) in all {
             self.plan_watched(server, key, stored);
         }
@@ -162,8 +162,10 @@ impl World {
         let seed = self.rng.bytes();
         let mut core = self.new_core(server, seed);
         let process = &mut self.servers[server];
-        if let Some(member) = &process.member {
-            core.join_cluster(member.node.id().clone(), view.clone());
+        if let Some(member) = &mut process.member {
+            let id = member.node.id().clone();
+            member.core_id = Some(id.clone());
+            core.join_cluster(id, view.clone());
         }
         process.core = Some(core);
         process.run += 1;
@@ -213,10 +215,20 @@ impl World {
 
     /// The devices of users whose entries name a server's node.
     pub(crate) fn devices_with_entry(&self, server: usize) -> Vec<usize> {
-        match (&self.servers[server].member, &self.cluster) {
-            (Some(member), Some(cluster)) => self.devices_in(cluster.users_of(member.node.id())),
-            _ => Vec::new(),
-        }
+        self.users_of(server).map_or_else(Vec::new, |users| self.devices_in(users))
+    }
+
+    /// Whether a server has the session of a device's user. Of several, another may have it by now, and does not hear what
+    /// one reads that stood still.
+    pub(crate) fn has_session(&self, server: usize, device: usize) -> bool {
+        let user_id = &self.devices[device].user_id;
+        self.users_of(server).is_none_or(|mut users| users.any(|user| user == user_id))
+    }
+
+    /// The users whose entries name a server's node, if it is one.
+    fn users_of(&self, server: usize) -> Option<impl Iterator<Item = &UserId>> {
+        let (cluster, member) = (self.cluster.as_ref()?, self.servers[server].member.as_ref()?);
+        Some(cluster.users_of(member.core_id.as_ref().unwrap_or_else(|| member.node.id())))
     }
 
     /// Whether a server is a node that was put out of the cluster, whatever it knows of that.

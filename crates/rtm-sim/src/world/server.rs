@@ -126,7 +126,7 @@ impl World {
         if is_heard && self.links[link].conn.is_some() {
             self.has_to_show(link);
         }
-        let now = self.server_now();
+        let (now, has_session) = (self.server_now(), self.has_session(server, self.links[link].device));
         if is_heard
             && arrivals.is_empty()
             && let (Some(core), Some(conn)) = (&mut self.servers[server].core, self.links[link].conn)
@@ -144,7 +144,8 @@ impl World {
                 Arrival::Packet(packet) => {
                     let mut frames = Vec::new();
                     let decoded = socket.server_wire.decode(packet, &mut frames);
-                    self.ledger.heard(self.now, socket.device, &frames, !socket.is_held, socket.is_welcomed);
+                    let is_welcomed = socket.is_welcomed && has_session;
+                    self.ledger.heard(self.now, socket.device, &frames, !socket.is_held, is_welcomed);
                     if let Err(error) = &decoded {
                         let what = format!("the client sent what is not the protocol: {error}");
                         self.ledger.broke_protocol(self.now, socket.device, &what);
