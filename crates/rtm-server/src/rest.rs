@@ -141,7 +141,7 @@ fn trace<B>(span: &mut Span, call_place: usize, request_id: u64, request: &Reque
     if !span.is_recorded() {
         return;
     }
-    if let Some((_, Some(route))) = CALLS.get(call_place) {
+    if let Some((_, Some(route))) = CALLS.get(call_place).copied() {
         span.is_of(request.method(), route);
     }
     if let Some(app_id) = RestRoute::find(request.uri().path()).and_then(|(app_id, _)| AppId::new(app_id).ok()) {

@@ -71,7 +71,10 @@ pub(crate) struct Shared {
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,
-    #[cfg_attr(not(any(feature = "rest", feature = "admin", feature = "otlp")), expect(dead_code, reason = "nobody calls"))]
+    #[cfg_attr(
+        not(any(feature = "rest", feature = "admin", feature = "otlp")),
+        expect(dead_code, reason = "nobody calls")
+    )]
     pub(crate) traces: Traces,
     #[cfg(feature = "admin")]
     pub(crate) call_times: CallTimes,

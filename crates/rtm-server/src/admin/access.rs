@@ -120,7 +120,7 @@ pub(super) async fn check(
         }
         Err(error) => error.into_response(),
     };
-    if let Some(Route(route)) = response.extensions().get() {
+    if let Some(&Route(route)) = response.extensions().get() {
         span.is_of(&method, route);
     }
     span.answered(response.status().as_u16(), response.status().is_server_error());
