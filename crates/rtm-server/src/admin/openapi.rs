@@ -441,7 +441,10 @@ impl Call {
             let (name, required) = required(name);
             let mut parameter =
                 json!({ "name": name, "in": "query", "required": required, "schema": kind.schema(false) });
-            if let Some(example) = example(name, *kind) {
+            // Events are of a user or of a channel: the examples of a call are used together.
+            if name != "channel_id"
+                && let Some(example) = example(name, *kind)
+            {
                 parameter["example"] = example;
             }
             parameter
