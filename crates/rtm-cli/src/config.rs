@@ -99,7 +99,7 @@ fn environment() -> String {
     for key in ServerConfig::keys() {
         let variable = key.variable();
         let _ = match &key.default {
-            Some(default) if !variable.contains("__N__") => writeln!(text, "{variable}={}", bare(default)),
+            Some(default) if is_given(&section(&key).0) => writeln!(text, "{variable}={}", bare(default)),
             default => writeln!(text, "# {variable}={}", default.as_deref().map(bare).unwrap_or_default()),
         };
         if key.is_secret() {
@@ -160,8 +160,8 @@ a file looks.
 - In the environment a key is written in capitals behind `RTM_`, with two underscores between its levels: `RTM_ADMIN__LISTEN`. Where the table
   has `N`, a number from 0 on stands: `RTM_PROJECT__0__APP_ID`. Lists have commas: `RTM_LISTEN=127.0.0.1:8080,[::1]:8080`. An empty variable is as one that is
   not there.
-- A secret may be in a file: `RTM_PROJECT__0__CERTIFICATES_FILE=/run/secrets/certificates`. This is so for `certificates`, `sha256`, `secret_sha256`, and the
-  `secrets` of webhooks and hooks (`RTM_PROJECT__0__WEBHOOK__0__SECRETS_FILE`). A file with several of them has one in each line. A reload reads it again.
+- A secret may be in a file: `RTM_PROJECT__0__CERTIFICATES_FILE=/run/secrets/certificates`. This is so for `certificates`, `sha256`, `secret_sha256`, the
+  `headers` of `otlp`, and the `secrets` of webhooks and hooks (`RTM_PROJECT__0__WEBHOOK__0__SECRETS_FILE`). A file with several of them has one in each line. A reload reads it again.
 - `RTM_GATEWAY`, `RTM_APP_ID`, `RTM_UID`, `RTM_TOKEN`, `RTM_CERTIFICATE`, `RTM_ADMIN_URL` and `RTM_ADMIN_KEY` are for the other commands of `rtm`. `RTM_LOG` is
   the level of the log of every command. Any other variable that begins with `RTM_` is ignored with a warning: Kubernetes sets some.
 - *Reload* says whether SIGHUP and `rtm admin reload` take another value. The others need a restart, and a reload names them in a warning.

@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context as _;
 use rtm_server::{
     Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
-    InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, ProjectConfig, ServerBuilder, ServerConfig,
-    TlsConfig,
+    InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ProjectConfig, ServerBuilder,
+    ServerConfig, TlsConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -150,6 +150,7 @@ pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
     config.admin.tls.as_ref().map(TlsConfig::check).transpose()?;
     config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
     config.hooks.iter().try_for_each(HookConfig::check_files)?;
+    config.otlp.as_ref().map(OtlpConfig::check_files).transpose()?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use crate::output;
 
 /// What the server of this program has, as the features of `rtm-server` are called.
-const FEATURES: [&str; 4] = ["admin", "cluster", "console", "webhooks"];
+const FEATURES: [&str; 5] = ["admin", "cluster", "console", "otlp", "webhooks"];
 
 pub(crate) fn print(verbose: bool) -> anyhow::Result<()> {
     let mut text = concat!("rtm ", env!("CARGO_PKG_VERSION"), "\n").to_owned();

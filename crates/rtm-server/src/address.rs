@@ -104,3 +104,15 @@ pub(crate) fn host_and_port(text: &str) -> Option<(&str, u16)> {
     };
     is_host.then(|| (bare.unwrap_or(host), port))
 }
+
+/// What tells this server from others: its host's name, and the port that it listens at.
+#[cfg(any(feature = "cluster", feature = "otlp"))]
+pub(crate) fn host_and_port_here(address: Option<&SocketAddr>) -> String {
+    let system = rustix::system::uname();
+    let host: String = system.nodename().to_string_lossy().chars().filter(char::is_ascii_graphic).take(58).collect();
+    let host = if host.is_empty() { "localhost".to_owned() } else { host };
+    match address {
+        Some(address) => format!("{host}:{}", address.port()),
+        None => host,
+    }
+}

@@ -44,6 +44,7 @@ use self::{
     streams::{Streams, bucket},
 };
 use crate::{
+    address::host_and_port_here,
     link::{Job, Link, Parcels},
     project::{Project, now},
 };
@@ -284,12 +285,5 @@ impl Drop for Member {
 
 /// The name of a node that was given none: the host's, and the port that it listens at.
 pub(crate) fn usual_name(address: Option<&SocketAddr>) -> NodeName {
-    let system = rustix::system::uname();
-    let host: String = system.nodename().to_string_lossy().chars().filter(char::is_ascii_graphic).take(58).collect();
-    let host = if host.is_empty() { "localhost".to_owned() } else { host };
-    let name = match address {
-        Some(address) => format!("{host}:{}", address.port()),
-        None => host,
-    };
-    NodeName::new(&name).expect("visible characters, and not too many")
+    NodeName::new(&host_and_port_here(address)).expect("visible characters, and not too many")
 }

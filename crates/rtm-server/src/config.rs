@@ -7,6 +7,8 @@ mod file;
 #[cfg(feature = "webhooks")]
 mod hooks;
 mod keys;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod project;
 mod sections;
 pub(crate) mod sources;
@@ -26,6 +28,8 @@ use rtm_codec::anyrtc::rest::ChannelMessageType;
 use crate::admin::config::AdminConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::ClusterConfig;
+#[cfg(feature = "otlp")]
+use crate::traces::config::OtlpConfig;
 #[cfg(feature = "webhooks")]
 use crate::webhooks::config::HookConfig;
 use crate::{
@@ -117,6 +121,9 @@ pub struct ServerConfig {
     pub client_address: ClientAddress,
     /// How the program logs, which is the program's to do.
     pub log: LogConfig,
+    /// The collector that gets traces. By default there is none.
+    #[cfg(feature = "otlp")]
+    pub otlp: Option<OtlpConfig>,
     /// The projects, each with its own users, channels and rules.
     pub projects: Vec<ProjectConfig>,
     /// Who said what.
@@ -222,6 +229,8 @@ impl ServerConfig {
         }
         self.check_tls()?;
         self.check_ports()?;
+        #[cfg(feature = "otlp")]
+        self.otlp.as_ref().map(OtlpConfig::check).transpose()?;
         #[cfg(feature = "admin")]
         for (at, key) in self.admin.keys.iter().enumerate() {
             let name = format!("admin.key[{at}].name");
@@ -347,6 +356,8 @@ impl Default for ServerConfig {
             trusted_proxies: Vec::new(),
             client_address: ClientAddress::default(),
             log: LogConfig::default(),
+            #[cfg(feature = "otlp")]
+            otlp: None,
             projects: Vec::new(),
             sources: sources::Sources::default(),
         }

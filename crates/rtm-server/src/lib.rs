@@ -22,6 +22,7 @@
 //! | serve connections that your program accepted | [`ServerHandle::serve`]; with the feature `tower-service`, in an axum application |
 //! | be one of several servers that serve as one, on NATS | `ClusterConfig` in [`ServerConfig`], with the feature `cluster` |
 //! | have Prometheus scrape it, look into it and steer it | `AdminConfig` in [`ServerConfig`], with the feature `admin` |
+//! | send traces to a collector of OpenTelemetry | `OtlpConfig` in [`ServerConfig`], with the feature `otlp` |
 //! | ban or kick a user, revoke tokens, delete a user's data | [`Server::ban`], [`Server::kick`], [`Server::revoke_tokens`], [`Server::delete_data`] |
 //! | read figures | [`Server::stats`] |
 //!
@@ -76,6 +77,7 @@ mod store;
 mod stream;
 mod tasks;
 mod tls;
+mod traces;
 #[cfg(feature = "webhooks")]
 mod webhooks;
 mod workers;
@@ -121,6 +123,8 @@ pub use rtm_core::{
 pub use rtm_token::{Certificate, Policy};
 pub use server::{Server, ServerBuilder, ServerStats, reload::Reloaded};
 pub use tls::{TlsConfig, TlsFiles, TlsVersion, UnknownTlsVersion};
+#[cfg(feature = "otlp")]
+pub use traces::config::{InvalidNameValue, OtlpAttribute, OtlpConfig, OtlpHeader};
 #[cfg(feature = "webhooks")]
 pub use webhooks::{
     Hook, HookConfig, HookKind, HookTarget, InvalidSecret, OnError, UnknownWord, WebhookConfig, WebhookFormat,

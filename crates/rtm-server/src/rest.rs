@@ -37,6 +37,7 @@ use crate::{
     project::{Project, now},
     random::random_bytes,
     shared::{Guest, Shared},
+    traces::Span,
 };
 
 /// A new secret for a [`RestKey`](rtm_core::RestKey), which is nowhere else, and its SHA-256 in hexadecimal digits.
@@ -67,7 +68,7 @@ impl RestCounts {
     #[cfg(feature = "admin")]
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u16, u64)> {
         CALLS.iter().zip(&self.0).flat_map(|(call, counts)| {
-            let count = |(status, count): (&u16, &AtomicU64)| (*call, *status, count.load(Ordering::Relaxed));
+            let count = |(status, count): (&u16, &AtomicU64)| (call.0, *status, count.load(Ordering::Relaxed));
             STATUSES.iter().zip(counts).map(count)
         })
     }
@@ -90,6 +91,8 @@ where
 {
     let request_id = shared.rest_requests.fetch_add(1, Ordering::Relaxed);
     let call_place = place(request.uri().path());
+    let mut span = shared.traces.served(request.method(), request.headers());
+    trace(&mut span, call_place, request_id, &request);
     let done = call(shared, guest, request).await;
     let (status, body) = match &done {
         Ok((project, answer)) => {
@@ -104,6 +107,7 @@ where
         }
     };
     shared.rest_counts.count(call_place, status.as_u16());
+    span.answered(status.as_u16(), status.is_server_error());
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -130,6 +134,20 @@ where
         response.extensions_mut().insert(Kept);
     }
     response
+}
+
+/// Says in a trace which call it is. Users are not named there.
+fn trace<B>(span: &mut Span, call_place: usize, request_id: u64, request: &Request<B>) {
+    if !span.is_recorded() {
+        return;
+    }
+    if let Some((_, Some(route))) = CALLS.get(call_place).copied() {
+        span.is_of(request.method(), route);
+    }
+    if let Some(app_id) = RestRoute::find(request.uri().path()).and_then(|(app_id, _)| AppId::new(app_id).ok()) {
+        span.text("rtm.app_id", app_id.as_str());
+    }
+    span.number("rtm.request_id", request_id);
 }
 
 async fn call<B>(shared: &Shared, guest: &Guest, request: Request<B>) -> Result<(Arc<Project>, RestAnswer), RestRefusal>
@@ -341,8 +359,16 @@ fn place(path: &str) -> usize {
     }
 }
 
-const CALLS: [&str; 7] =
-    ["peer_messages", "channel_messages", "events", "history_query", "history_page", "history_count", "unknown"];
+/// What calls are named in metrics, and their paths in traces.
+const CALLS: [(&str, Option<&str>); 7] = [
+    ("peer_messages", Some("/dev/v2/project/{app_id}/rtm/users/{user_id}/peer_messages")),
+    ("channel_messages", Some("/dev/v2/project/{app_id}/rtm/users/{user_id}/channel_messages")),
+    ("events", Some("/dev/v2/project/{app_id}/rtm/vendor/events")),
+    ("history_query", Some("/dev/v2/project/{app_id}/rtm/message/history/query")),
+    ("history_page", Some("/dev/v2/project/{app_id}/rtm/message/history/query/{handle}")),
+    ("history_count", Some("/dev/v2/project/{app_id}/rtm/message/history/count")),
+    ("unknown", None),
+];
 /// What is answered; anything else counts as the last.
 const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 410, 413, 429, 501, 503, 507, 500];
 /// A token, and the user whose it is.

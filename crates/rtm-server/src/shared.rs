@@ -31,6 +31,7 @@ use crate::{
     remote::Remote,
     tasks::Tasks,
     tls::Tls,
+    traces::Traces,
 };
 
 /// What all connections of a server share.
@@ -70,6 +71,11 @@ pub(crate) struct Shared {
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,
+    #[cfg_attr(
+        not(any(feature = "rest", feature = "admin", feature = "otlp")),
+        expect(dead_code, reason = "nobody calls")
+    )]
+    pub(crate) traces: Traces,
     #[cfg(feature = "admin")]
     pub(crate) call_times: CallTimes,
 }

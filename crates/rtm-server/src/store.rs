@@ -28,7 +28,7 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-use crate::clock::instant;
+use crate::{clock::instant, traces::Traces};
 
 #[cfg(feature = "cluster")]
 pub(crate) use in_flight::{AsyncBackend, Lane, TOGETHER, Term, lane};
@@ -103,8 +103,8 @@ struct CustomerJobs {
 
 impl Store {
     /// Starts a thread for a backend.
-    pub(crate) fn on_thread(backend: Box<dyn Backend>) -> Result<Self, BackendError> {
-        let (queue, mut incoming, mut bench) = Self::parts(backend);
+    pub(crate) fn on_thread(backend: Box<dyn Backend>, traces: Traces) -> Result<Self, BackendError> {
+        let (queue, mut incoming, mut bench) = Self::parts(backend, traces);
         // Its customers read the runtime's clock.
         let runtime = Handle::try_current().ok();
         let thread = thread::Builder::new()
@@ -122,8 +122,8 @@ impl Store {
     }
 
     /// Starts a task for a backend that never blocks.
-    pub(crate) fn as_task(backend: Box<dyn Backend>) -> Self {
-        let (queue, mut incoming, mut bench) = Self::parts(backend);
+    pub(crate) fn as_task(backend: Box<dyn Backend>, traces: Traces) -> Self {
+        let (queue, mut incoming, mut bench) = Self::parts(backend, traces);
         let task = tokio::spawn(async move {
             while let Some(first) = incoming.recv().await {
                 if bench.batch(first, &mut incoming).is_break() {
@@ -143,12 +143,17 @@ impl Store {
         Self { queue: StoreQueue { orders, queued, batches: None }, worker: Some(Worker::Task(task)) }
     }
 
-    fn parts(backend: Box<dyn Backend>) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
+    fn parts(backend: Box<dyn Backend>, traces: Traces) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
         let (orders, incoming) = mpsc::unbounded_channel();
         let queued = Arc::default();
         let batches = Arc::default();
-        let bench =
-            Bench { backend, queued: Arc::clone(&queued), batches: Arc::clone(&batches), told: Told::default() };
+        let bench = Bench {
+            backend,
+            queued: Arc::clone(&queued),
+            batches: Arc::clone(&batches),
+            told: Told::default(),
+            traces,
+        };
         (StoreQueue { orders, queued, batches: Some(batches) }, incoming, bench)
     }
 
@@ -257,12 +262,13 @@ struct Bench {
     queued: Arc<AtomicUsize>,
     batches: Arc<Mutex<Batches>>,
     told: Told,
+    traces: Traces,
 }
 
 impl Bench {
     /// Does the first order and those that have gathered behind it, as one batch.
     fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
-        let Self { backend, queued, batches, told } = self;
+        let Self { backend, queued, batches, told, traces } = self;
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut stop = false;
@@ -300,7 +306,7 @@ impl Bench {
             }
             next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
         }
-        apply(backend.as_mut(), batch, batches, told);
+        apply(backend.as_mut(), batch, batches, told, traces);
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -324,7 +330,13 @@ pub(crate) fn read_kept(backend: &mut dyn Backend, app_id: &AppId) -> Result<Kep
 }
 
 /// Does a batch and tells each customer what came of its jobs.
-fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, batches: &Mutex<Batches>, told: &mut Told) {
+fn apply(
+    backend: &mut dyn Backend,
+    batch: Vec<CustomerJobs>,
+    batches: &Mutex<Batches>,
+    told: &mut Told,
+    traces: &Traces,
+) {
     let mut works = Vec::new();
     let mut taken = Vec::new();
     for CustomerJobs { customer, jobs, .. } in batch {
@@ -339,6 +351,7 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, batches: &Mutex<Ba
     let customers: Vec<_> = works.iter().map(|(customer, _)| Arc::clone(customer)).collect();
     let tasks = works.into_iter().zip(&customers);
     let tasks = tasks.map(|((_, work), customer)| Task { app_id: customer.app_id(), work }).collect();
+    let span = (count > 0).then(|| traces.batch());
     let begun = Instant::now();
     let outcomes = outcomes(backend, tasks, told);
     if count > 0 {
@@ -346,6 +359,14 @@ fn apply(backend: &mut dyn Backend, batch: Vec<CustomerJobs>, batches: &Mutex<Ba
         batches.jobs.add(count as u64);
         batches.times.add(begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
         batches.is_failing = outcomes.iter().any(Result::is_err);
+    }
+    if let Some(mut span) = span {
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        span.number("rtm.store.jobs", count as u64);
+        span.number("rtm.store.failed", failed as u64);
+        if failed > 0 {
+            span.failed("store");
+        }
     }
     let mut outcomes = outcomes.into_iter();
     for (customer, ids) in taken {

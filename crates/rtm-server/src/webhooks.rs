@@ -2,7 +2,7 @@
 
 mod body;
 mod caller;
-mod client;
+pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;

@@ -15,7 +15,7 @@ use axum::{
 };
 use rtm_codec::{AppId, CallLimit, CallLimiter};
 
-use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys};
+use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys, openapi::Route};
 use crate::{clock::instant, project::Project, shared::Seldom};
 
 /// The keys, and what keeps others from guessing them.
@@ -107,16 +107,24 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     let access = &admin.access;
+    let method = request.method().clone();
+    let mut span = admin.shared.traces.served(&method, request.headers());
     let caller = access
         .check_origin(request.uri(), request.headers())
         .and_then(|()| access.caller(request.headers(), address.ip().to_canonical()));
-    match caller {
+    let response = match caller {
         Ok(caller) => {
+            span.text("rtm.admin.key", &caller.name);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => error.into_response(),
+    };
+    if let Some(&Route(route)) = response.extensions().get() {
+        span.is_of(&method, route);
     }
+    span.answered(response.status().as_u16(), response.status().is_server_error());
+    response
 }
 
 /// Lets a request through that was meant for this listener, whoever sent it.

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{Query, Request},
     middleware::{Next, from_fn},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::{delete, get, post, put},
 };
 use serde_json::{Map, Value, json};
@@ -82,7 +82,7 @@ macro_rules! calls {
                 $(#[$meta])*
                 let router = router.route(
                     $path,
-                    $method($handler).route_layer(from_fn(|request: Request, next: Next| check_query($query, request, next))),
+                    $method($handler).route_layer(from_fn(|request: Request, next: Next| answer(concat!("/admin/v1", $path), $query, request, next))),
                 );
             )*
             router
@@ -193,6 +193,16 @@ calls! {
         (&[("from", Text), ("text", Text), ("history?", Flag)]), Answer::One(DONE);
 }
 
+/// The path of the call that gave an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route(pub(super) &'static str);
+
+async fn answer(path: &'static str, query: &'static [Field], request: Request, next: Next) -> Response {
+    let mut response = check_query(query, request, next).await.into_response();
+    response.extensions_mut().insert(Route(path));
+    response
+}
+
 /// Refuses a request with a parameter in its query that its call does not know: a misspelt one would change nothing unseen.
 async fn check_query(known: &'static [Field], request: Request, next: Next) -> Result<Response, ApiError> {
     let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
@@ -207,6 +217,16 @@ async fn check_query(known: &'static [Field], request: Request, next: Next) -> R
 
 /// In a cluster: which node answers. Whatever passes calls on takes it out of the query.
 const NODE: Field = ("node?", Text);
+/// How a call is refused.
+const REFUSALS: &[(&str, &str)] = &[
+    ("400", "Something in the request is wrong"),
+    ("401", "There is no key, or one that is not known"),
+    ("403", "The key may not do this, or the request was not meant for this address"),
+    ("404", "What the path names is not there"),
+    ("409", "It cannot be done as things are"),
+    ("429", "It is done too often"),
+    ("503", "The server or its store cannot do it now"),
+];
 const PAGE: &[Field] = &[("limit?", Number), ("cursor?", Text)];
 const HISTORY: &[Field] = &[
     ("limit?", Number),
@@ -385,6 +405,10 @@ fn describe() -> Value {
         let path = paths.entry(format!("/admin/v1{}", call.path)).or_insert_with(|| json!({}));
         path[call.method] = call.describe();
     }
+    let error = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/error" } } });
+    let refusal =
+        |(status, why): &(&str, &str)| ((*status).to_owned(), json!({ "description": why, "content": error }));
+    let responses: Map<_, _> = REFUSALS.iter().map(refusal).collect();
     json!({
         "openapi": "3.1.0",
         "info": { "title": "RTM admin API", "version": "1", "description": "What operators see and do. docs/operations.md is its tour." },
@@ -392,7 +416,7 @@ fn describe() -> Value {
         "security": [{ "key": [] }],
         "components": {
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
-            "responses": { "error": { "description": "Why it is refused", "content": { "application/json": { "schema": {
+            "schemas": { "error": {
                 "type": "object",
                 "required": ["error"],
                 "properties": { "error": {
@@ -400,7 +424,8 @@ fn describe() -> Value {
                     "required": ["code", "message"],
                     "properties": { "code": { "type": "string" }, "message": { "type": "string" } },
                 } },
-            } } } } },
+            } },
+            "responses": responses,
         },
         "paths": paths,
     })
@@ -410,30 +435,48 @@ impl Call {
     fn describe(&self) -> Value {
         let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path =
-            in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+            in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" }, "example": example(name, Text) }));
         let of_node = (self.name != "events").then_some(&NODE);
         let in_query = self.query.iter().chain(of_node).map(|(name, kind)| {
             let (name, required) = required(name);
-            json!({ "name": name, "in": "query", "required": required, "schema": kind.schema(false) })
+            let mut parameter =
+                json!({ "name": name, "in": "query", "required": required, "schema": kind.schema(false) });
+            // Events are of a user or of a channel: the examples of a call are used together.
+            if name != "channel_id"
+                && let Some(example) = example(name, *kind)
+            {
+                parameter["example"] = example;
+            }
+            parameter
         });
         let answer = match self.answer {
             Answer::One(fields) => object(fields),
             Answer::List(fields) => list(&object(fields)),
             Answer::Texts => list(&json!({ "type": "string" })),
         };
+        let mut responses = Map::new();
+        let content = json!({ "application/json": { "schema": answer } });
+        responses.insert("200".to_owned(), json!({ "description": "Done", "content": content }));
+        // What is in a path may not be there.
+        for (status, _) in REFUSALS.iter().filter(|(status, _)| *status != "404" || self.path.contains('{')) {
+            let refusal = format!("#/components/responses/{status}");
+            responses.insert((*status).to_owned(), json!({ "$ref": refusal }));
+        }
         let mut call = json!({
             "operationId": self.name,
             "summary": self.summary,
             "description": format!("Needs a key with the role {} or a higher one.", self.role),
             "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
-            "responses": {
-                "200": { "description": "Done", "content": { "application/json": { "schema": answer } } },
-                "default": { "$ref": "#/components/responses/error" },
-            },
+            "responses": responses,
         });
         if !self.body.is_empty() {
-            call["requestBody"] =
-                json!({ "required": true, "content": { "application/json": { "schema": object(self.body) } } });
+            let examples = self.body.iter().filter_map(|(name, kind)| {
+                let (name, _) = required(name);
+                example(name, *kind).map(|example| (name.to_owned(), example))
+            });
+            let example: Map<_, _> = examples.collect();
+            let content = json!({ "application/json": { "schema": object(self.body), "example": example } });
+            call["requestBody"] = json!({ "required": true, "content": content });
         }
         call
     }
@@ -479,6 +522,27 @@ fn list(item: &Value) -> Value {
         "type": "object",
         "required": ["items", "next"],
         "properties": { "items": { "type": "array", "items": item }, "next": { "type": ["string", "null"] } },
+    })
+}
+
+/// A value that somebody may send, where one helps more than what kind of value it is.
+fn example(name: &str, kind: Kind) -> Option<Value> {
+    Some(match name {
+        "from" if matches!(kind, Time) => json!("2026-01-01T00:00:00Z"),
+        "app_id" => json!("0123456789abcdef0123456789abcdef"),
+        "user_id" => json!("alice"),
+        "from" => json!("bob"),
+        "channel_id" => json!("lobby"),
+        "name" => json!("shop"),
+        "text" => json!("hello"),
+        "level" => json!("info"),
+        "issued_before" => json!("2026-01-01T00:00:00Z"),
+        "for" | "wait" => json!("1s"),
+        "types" => json!("user.*"),
+        "limit" => json!(100),
+        "after" => json!(0),
+        "token" => json!("006…"),
+        _ => return None,
     })
 }
 

@@ -10,6 +10,8 @@ use std::{
 use rtm_codec::LimitedCall;
 use rtm_core::{EventSettings, ProjectConfig};
 
+#[cfg(feature = "otlp")]
+use super::values::Decimal;
 use super::{
     ListenerConfig, LogConfig, ServerConfig,
     events::words,
@@ -21,6 +23,8 @@ use crate::admin::config::AdminConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::{ClusterConfig, NatsTls};
 use crate::tls::TlsConfig;
+#[cfg(feature = "otlp")]
+use crate::traces::config::{OtlpConfig, OtlpHeader};
 #[cfg(feature = "webhooks")]
 use crate::webhooks::config::{Hook, HookConfig, HookTarget, WebhookConfig};
 
@@ -92,6 +96,8 @@ impl Entries {
             trusted_proxies,
             client_address,
             log,
+            #[cfg(feature = "otlp")]
+            otlp,
             projects,
             sources: _,
         } = config;
@@ -116,6 +122,8 @@ impl Entries {
         let LogConfig { format, level } = log;
         all.add("log.format", quoted(format));
         all.some("log.level", level.as_ref().map(quoted));
+        #[cfg(feature = "otlp")]
+        all.otlp(otlp.as_ref());
         all.tls("tls", tls.as_ref());
         #[cfg(feature = "admin")]
         all.admin(admin);
@@ -188,6 +196,19 @@ impl Entries {
         }
         self.some(format!("{key}.client_ca"), client_ca.as_deref().map(path));
         self.add(format!("{key}.min_version"), quoted(min_version));
+    }
+
+    #[cfg(feature = "otlp")]
+    fn otlp(&mut self, otlp: Option<&OtlpConfig>) {
+        let Some(otlp) = otlp else { return };
+        let OtlpConfig { endpoint, headers, sample_ratio, service_name, resource_attributes, timeout, ca_file } = otlp;
+        self.add("otlp.endpoint", quoted(endpoint));
+        self.list("otlp.headers", headers.iter().map(OtlpHeader::shown));
+        self.add("otlp.sample_ratio", Decimal::show(*sample_ratio));
+        self.add("otlp.service_name", quoted(service_name));
+        self.list("otlp.resource_attributes", resource_attributes);
+        self.add("otlp.timeout", Time::show(*timeout));
+        self.some("otlp.ca_file", ca_file.as_deref().map(path));
     }
 
     #[cfg(feature = "admin")]

@@ -142,6 +142,7 @@ fn value(kind: ConfigKind, text: &str) -> Result<Value, String> {
     match kind {
         ConfigKind::Text | ConfigKind::Secret => Ok(Value::String(text.to_owned())),
         ConfigKind::Number => text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a number")),
+        ConfigKind::Decimal => text.parse().map(Value::Float).map_err(|_| format!("{text:?} is not a number")),
         ConfigKind::Size => Ok(text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer)),
         ConfigKind::Switch => text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is not true or false")),
         ConfigKind::List | ConfigKind::SecretList => {

@@ -2,7 +2,7 @@
 
 use rtm_codec::LimitedCall;
 
-use self::ConfigKind::{List, Number, Secret, SecretList, Size, Switch, Text};
+use self::ConfigKind::{Decimal, List, Number, Secret, SecretList, Size, Switch, Text};
 use super::ServerConfig;
 #[cfg(feature = "cluster")]
 use crate::cluster::config::ClusterConfig;
@@ -35,6 +35,8 @@ pub enum ConfigKind {
     Secret,
     /// A number.
     Number,
+    /// A number that may have a fraction.
+    Decimal,
     /// A size in bytes.
     Size,
     /// `true` or `false`.
@@ -87,6 +89,7 @@ fn is_compiled(name: &str) -> bool {
     let is_in = |sections: &[&str]| sections.iter().any(|section| name.starts_with(section));
     (cfg!(feature = "admin") || !is_in(&["admin."]))
         && (cfg!(feature = "cluster") || !is_in(&["cluster.", "workers"]))
+        && (cfg!(feature = "otlp") || !is_in(&["otlp."]))
         && (cfg!(feature = "webhooks") || !is_in(&["project[].webhook", "project[].hook"]))
         && (cfg!(feature = "rest") || !is_in(&["rest.", "project[].rest"]))
 }
@@ -105,6 +108,10 @@ fn defaults() -> Vec<(String, String)> {
     {
         config.cluster = Some(ClusterConfig::new(Vec::new()));
     }
+    #[cfg(feature = "otlp")]
+    {
+        config.otlp = Some(crate::traces::config::OtlpConfig::new(""));
+    }
     #[cfg(feature = "webhooks")]
     for project in &config.projects {
         let mut told = HookConfig::new(project.app_id.clone());
@@ -121,7 +128,8 @@ fn defaults() -> Vec<(String, String)> {
 type Row = (&'static str, ConfigKind, bool, &'static str);
 
 /// What each of its tables has to say.
-const NEEDED: [&str; 7] = [
+const NEEDED: [&str; 8] = [
+    "otlp.endpoint",
     "project[0].app_id",
     "project[0].webhook[0].name",
     "project[0].webhook[0].url",
@@ -201,6 +209,28 @@ const KEYS: &[Row] = &[
     ),
     ("log.format", Text, false, "How the log is written: text, or json with an object on each line."),
     ("log.level", Text, true, "The level of the log, as info or info,rtm_server=debug. RTM_LOG comes before it."),
+    (
+        "otlp.endpoint",
+        Text,
+        false,
+        "The collector that gets traces as OTLP over HTTP: http://127.0.0.1:4318. /v1/traces is added to its path.",
+    ),
+    ("otlp.headers", SecretList, false, "Headers that it wants: authorization=Bearer TOKEN."),
+    (
+        "otlp.sample_ratio",
+        Decimal,
+        false,
+        "Which part of the traces is sent, 0 to 1. A call with a traceparent does as its caller does.",
+    ),
+    ("otlp.service_name", Text, false, "What the server is called in traces."),
+    (
+        "otlp.resource_attributes",
+        List,
+        false,
+        "What else they say of the server: deployment.environment.name=production.",
+    ),
+    ("otlp.timeout", Text, false, "How long the collector may take for an answer."),
+    ("otlp.ca_file", Text, false, "Authorities that are trusted in place of the system's."),
     (
         "tls.certificate",
         Text,

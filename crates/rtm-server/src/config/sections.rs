@@ -19,6 +19,8 @@ use serde::{
 
 #[cfg(feature = "rest")]
 use super::RestConfig;
+#[cfg(feature = "otlp")]
+use super::otlp::OtlpSection;
 use super::{
     Advertise, ListenerConfig, LogConfig, LogFormat, ServerConfig,
     events::EventsSection,
@@ -68,6 +70,8 @@ pub(super) struct File {
     client_address: Option<Parsed<ClientAddress>>,
     #[serde(default)]
     log: LogSection,
+    #[cfg(feature = "otlp")]
+    otlp: Option<OtlpSection>,
     #[serde(default)]
     project: Projects,
 }
@@ -119,6 +123,8 @@ impl File {
                 format: self.log.format.map(|format| format.0).unwrap_or_default(),
                 level: self.log.level,
             },
+            #[cfg(feature = "otlp")]
+            otlp: self.otlp.map(OtlpSection::into_config),
             projects,
             sources: super::sources::Sources::default(),
         }

@@ -116,6 +116,25 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// A number that may have a fraction.
+#[cfg(feature = "otlp")]
+pub(super) struct Decimal(pub(super) f64);
+
+#[cfg(feature = "otlp")]
+impl Decimal {
+    /// How it is written: always as one.
+    pub(super) fn show(number: f64) -> String {
+        format!("{number:?}")
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        f64::deserialize(deserializer).map(Self)
+    }
+}
+
 /// A size in bytes, written as a number or as `64KiB`, `4MiB`, `1GiB`.
 pub(super) struct Size(pub(super) usize);
 

@@ -17,6 +17,8 @@ use rtm_core::{
     store::{Backend, BackendError},
 };
 use tokio::net::{TcpListener, ToSocketAddrs};
+#[cfg(feature = "otlp")]
+use tokio::runtime::Handle;
 use tracing::info;
 
 #[cfg(feature = "admin")]
@@ -27,6 +29,8 @@ use super::{
     premises::{Premises, open},
     reload::{Reloader, Source},
 };
+#[cfg(feature = "otlp")]
+use crate::address::host_and_port_here;
 #[cfg(feature = "admin")]
 use crate::admin::{Admin, AdminListener, keys::AdminKeys};
 #[cfg(feature = "admin")]
@@ -50,6 +54,7 @@ use crate::{
     shared::{Draining, Seldom, Shared},
     store::Store,
     tls::{Tls, TlsConfig},
+    traces::Traces,
 };
 
 /// A socket that listens.
@@ -220,10 +225,14 @@ impl ServerBuilder {
         let shared = shared_store.clone().map(|shared| Store::as_async(shared));
         #[cfg(not(feature = "cluster"))]
         let shared = None;
+        #[cfg(feature = "otlp")]
+        let traces = traces(&config, listeners.first().map(|listener| listener.address)).await?;
+        #[cfg(not(feature = "otlp"))]
+        let traces = Traces::default();
         let store = match shared {
             Some(store) => store,
-            None if is_in_memory => Store::as_task(backend),
-            None => Store::on_thread(backend)?,
+            None if is_in_memory => Store::as_task(backend, traces.clone()),
+            None => Store::on_thread(backend, traces.clone())?,
         };
         #[cfg(feature = "cluster")]
         let mail = config.cluster.as_ref().map(|_| Mail::new(workers));
@@ -249,7 +258,7 @@ impl ServerBuilder {
         let judges = judges(&config, &Judges::new()).await?;
         #[cfg(feature = "webhooks")]
         let (endpoints, webhooks) = {
-            let mut endpoints = Endpoints::default();
+            let mut endpoints = Endpoints::new(traces.clone());
             let webhooks = endpoints.replace(Endpoints::prepare(config.hooks.clone()).await?, &projects);
             (endpoints, webhooks)
         };
@@ -283,6 +292,7 @@ impl ServerBuilder {
             has_no_descriptors: AtomicBool::new(false),
             found_full: AtomicU64::new(0),
             tls: tls.clone(),
+            traces,
             #[cfg(feature = "admin")]
             call_times: CallTimes::default(),
         });
@@ -342,6 +352,20 @@ impl ServerBuilder {
         }
         Ok(server)
     }
+}
+
+/// Traces, if there is a collector.
+#[cfg(feature = "otlp")]
+async fn traces(config: &ServerConfig, address: Option<SocketAddr>) -> Result<Traces, ServerError> {
+    let Some(otlp) = config.otlp.clone() else { return Ok(Traces::default()) };
+    #[cfg(feature = "cluster")]
+    let node = config.cluster.as_ref().and_then(|cluster| cluster.node.as_ref()).map(|node| node.as_str().to_owned());
+    #[cfg(not(feature = "cluster"))]
+    let node = None;
+    let instance = node.unwrap_or_else(|| host_and_port_here(address.as_ref()));
+    let runtime = Handle::current();
+    let starting = tokio::task::spawn_blocking(move || Traces::start(&otlp, instance, runtime));
+    starting.await.map_err(|error| BackendError::new("read the files for traces", error))?
 }
 
 impl From<ServerConfig> for ServerBuilder {

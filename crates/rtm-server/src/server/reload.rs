@@ -283,6 +283,8 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
     if config.log.level.is_none() {
         config.log.level.clone_from(&before.log.level);
     }
+    #[cfg(feature = "otlp")]
+    config.otlp.clone_from(&before.otlp);
     config.max_memory = before.max_memory;
     if config.tls.is_some() != before.tls.is_some() {
         config.tls.clone_from(&before.tls);

@@ -79,6 +79,8 @@ impl Server {
         }
         #[cfg(feature = "admin")]
         self.admin_listener.close().await;
+        #[cfg(feature = "otlp")]
+        self.shared.traces.close().await;
         info!("stopped");
     }
 

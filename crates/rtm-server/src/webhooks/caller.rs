@@ -23,12 +23,14 @@ pub(crate) struct Caller {
 }
 
 /// Which try of a request it is.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Try {
     /// How often it failed before.
     pub(crate) failures: u32,
     /// Whether an operator wants the back end to have it again.
     pub(crate) is_replay: bool,
+    /// Of which trace it is.
+    pub(crate) traceparent: Option<HeaderValue>,
 }
 
 impl HookTarget {
@@ -99,6 +101,9 @@ impl Caller {
         headers.insert(HeaderName::from_static("rtm-attempt"), HeaderValue::from(delivery.failures.saturating_add(1)));
         if delivery.is_replay {
             headers.insert(HeaderName::from_static("rtm-replay"), HeaderValue::from_static("1"));
+        }
+        if let Some(traceparent) = delivery.traceparent {
+            headers.insert(HeaderName::from_static("traceparent"), traceparent);
         }
         self.client.post(headers, body).await
     }

@@ -14,14 +14,17 @@ use super::{
     config::{HookConfig, WebhookConfig},
     worker::{Order, Webhook},
 };
-use crate::{error::ServerError, project::Project, workers::Workers};
+use crate::{error::ServerError, project::Project, traces::Traces, workers::Workers};
 
 /// The endpoints that are told what happens, by project.
 pub(crate) type Webhooks = BTreeMap<AppId, Vec<Arc<Webhook>>>;
 
 /// The tasks of the endpoints.
-#[derive(Debug, Default)]
-pub(crate) struct Endpoints(Vec<Running>);
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    running: Vec<Running>,
+    traces: Traces,
+}
 
 #[derive(Debug)]
 struct Running {
@@ -39,6 +42,11 @@ pub(crate) struct Prepared {
 }
 
 impl Endpoints {
+    /// None yet.
+    pub(crate) fn new(traces: Traces) -> Self {
+        Self { running: Vec::new(), traces }
+    }
+
     /// Reads the files that the endpoints need.
     pub(crate) async fn prepare(configs: Vec<HookConfig>) -> Result<Vec<Prepared>, ServerError> {
         let reading = spawn_blocking(move || {
@@ -53,7 +61,7 @@ impl Endpoints {
     /// Starts what is new, and ends what is not wanted any more. Those that stay as they were notice nothing; one that changes
     /// goes on where it was.
     pub(crate) fn replace(&mut self, wanted: Vec<Prepared>, projects: &BTreeMap<AppId, Arc<Workers>>) -> Webhooks {
-        let mut before = std::mem::take(&mut self.0);
+        let mut before = std::mem::take(&mut self.running);
         let mut webhooks = Webhooks::new();
         for Prepared { app_id, config, caller } in wanted {
             let Some(project) = projects.get(&app_id).and_then(|workers| workers.all().next()) else { continue };
@@ -67,12 +75,12 @@ impl Endpoints {
                         old.webhook.order(Order::Stop);
                         old.task
                     });
-                    let (webhook, task) = Webhook::start(config, caller, Arc::clone(project), old);
+                    let (webhook, task) = Webhook::start(config, caller, self.traces.clone(), Arc::clone(project), old);
                     Running { project: Arc::clone(project), webhook, task }
                 }
             };
             webhooks.entry(app_id).or_default().push(Arc::clone(&running.webhook));
-            self.0.push(running);
+            self.running.push(running);
         }
         // They keep where they are, and end.
         before.iter().for_each(|old| old.webhook.order(Order::Stop));
@@ -81,8 +89,8 @@ impl Endpoints {
 
     /// Ends all of them, which keep where they are.
     pub(crate) async fn stop(&mut self) {
-        self.0.iter().for_each(|running| running.webhook.order(Order::Stop));
-        for running in std::mem::take(&mut self.0) {
+        self.running.iter().for_each(|running| running.webhook.order(Order::Stop));
+        for running in std::mem::take(&mut self.running) {
             let _ = timeout(STOP_WITHIN, running.task).await;
         }
     }

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    body::Writer,
+    body::{Body, Writer},
     caller::{Caller, Try},
     client::Reply,
     config::WebhookConfig,
@@ -27,6 +27,7 @@ use crate::{
     events::{EventReader, last_number},
     project::{Project, now as clocks},
     random::random_bytes,
+    traces::Traces,
 };
 
 /// How an endpoint is, for those who look.
@@ -88,6 +89,7 @@ pub(crate) struct Tried {
 pub(crate) struct Webhook {
     pub(crate) config: WebhookConfig,
     caller: Caller,
+    traces: Traces,
     writer: Writer,
     status: Mutex<WebhookStatus>,
     orders: mpsc::UnboundedSender<Order>,
@@ -144,6 +146,7 @@ impl Webhook {
     pub(crate) fn start(
         config: WebhookConfig,
         caller: Caller,
+        traces: Traces,
         project: Arc<Project>,
         before: Option<JoinHandle<()>>,
     ) -> (Arc<Self>, JoinHandle<()>) {
@@ -156,7 +159,7 @@ impl Webhook {
         // Without random numbers the time spreads what is sent again.
         let seed = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
         let (orders, taken) = mpsc::unbounded_channel();
-        let webhook = Arc::new(Self { config, caller, writer, status: Mutex::default(), orders });
+        let webhook = Arc::new(Self { config, caller, traces, writer, status: Mutex::default(), orders });
         let work = Worker::run(Arc::clone(&webhook), project, taken, seed);
         let task = tokio::spawn(async move {
             if let Some(before) = before {
@@ -185,7 +188,7 @@ impl Webhook {
         let number = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
         let since = Instant::now();
         let called = match self.writer.test(&format!("test-{number:016x}"), &self.config.name, clocks().unix_ms) {
-            Some(body) => self.caller.call(&body.id, body.content_type, Try::default(), body.bytes).await,
+            Some(body) => self.call(body, 1, Try::default()).await,
             None => Err("the event cannot be written".to_owned()),
         };
         let is_taken = called.as_ref().is_ok_and(|reply| reply.status.is_success());
@@ -193,6 +196,25 @@ impl Webhook {
             self.order(Order::Wake);
         }
         Tried { is_taken, what: called.as_ref().map_or_else(Clone::clone, said), took: since.elapsed() }
+    }
+
+    /// Sends a body with so many events.
+    async fn call(&self, body: Body, events: usize, delivery: Try) -> Result<Reply, String> {
+        let mut span = self.traces.delivery("webhook");
+        span.text("rtm.app_id", &self.writer.app_id);
+        span.text("rtm.webhook.name", &self.config.name);
+        span.text("rtm.webhook.id", &body.id);
+        span.number("rtm.webhook.attempt", u64::from(delivery.failures) + 1);
+        span.number("rtm.webhook.events", events as u64);
+        span.text("http.request.method", "POST");
+        let delivery = Try { traceparent: span.traceparent(), ..delivery };
+        let called = self.caller.call(&body.id, body.content_type, delivery, body.bytes).await;
+        match &called {
+            Ok(reply) => span.answered(reply.status.as_u16(), !reply.status.is_success()),
+            // What went wrong may be long, and names addresses.
+            Err(_) => span.failed("no answer"),
+        }
+        called
     }
 
     fn tell(&self, change: impl FnOnce(&mut WebhookStatus)) {
@@ -310,8 +332,8 @@ impl Worker {
             let since = Instant::now();
             let called = match body {
                 Some(body) => {
-                    let delivery = Try { failures: attempt, is_replay };
-                    webhook.caller.call(&body.id, body.content_type, delivery, body.bytes).await
+                    let delivery = Try { failures: attempt, is_replay, ..Try::default() };
+                    webhook.call(body, events, delivery).await
                 }
                 None => Err("the events cannot be written".to_owned()),
             };

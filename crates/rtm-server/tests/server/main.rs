@@ -17,6 +17,8 @@ mod limits;
 mod log;
 #[cfg(feature = "tower-service")]
 mod mounted;
+#[cfg(all(feature = "admin", feature = "otlp", feature = "rest"))]
+mod otlp;
 mod process;
 #[cfg(feature = "rest")]
 mod rest;

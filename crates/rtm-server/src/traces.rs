@@ -1,0 +1,16 @@
+//! Traces of what is done for back ends and operators: calls, deliveries to webhooks, batches of the store. A message to a user
+//! has none. Without the feature `otlp`, or a collector to send them to, nothing is done.
+
+#[cfg(feature = "otlp")]
+pub(crate) mod config;
+#[cfg(feature = "otlp")]
+mod exporter;
+#[cfg(not(feature = "otlp"))]
+mod off;
+#[cfg(feature = "otlp")]
+mod spans;
+
+#[cfg(not(feature = "otlp"))]
+pub(crate) use off::{Span, Traces};
+#[cfg(feature = "otlp")]
+pub(crate) use spans::{Span, Traces};
