@@ -10,7 +10,11 @@ mod off;
 #[cfg(feature = "otlp")]
 mod spans;
 
+#[cfg(all(not(feature = "otlp"), feature = "rest"))]
+pub(crate) use off::Span;
 #[cfg(not(feature = "otlp"))]
-pub(crate) use off::{Span, Traces};
+pub(crate) use off::Traces;
+#[cfg(all(feature = "otlp", feature = "rest"))]
+pub(crate) use spans::Span;
 #[cfg(feature = "otlp")]
-pub(crate) use spans::{Span, Traces};
+pub(crate) use spans::Traces;
