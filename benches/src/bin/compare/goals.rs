@@ -3,6 +3,7 @@
 use benches::codec::{self, MEMCPY, NATIVE, Size, Way};
 
 use crate::{
+    back_ends::{self, FULL_LOG, HTTP, NOT_LOGGED, POSTED_PER_SECOND, SERVER_NS_POSTED, USUAL_LOG},
     candidate::{
         ACROSS_TWO, ACROSS_TWO_AND_NATS, BATCHED, JETSTREAM, MOSQUITTO_QOS_1, NATS, NATS_ACROSS_TWO, NATS_TLS,
         ON_ONE_OF_THREE, OURS, OURS_TLS, OVER_THREE, RAW, RUMQTTD_QOS_1, ZENOH,
@@ -12,8 +13,8 @@ use crate::{
     report::Report,
     scenario::{
         ALL_NS, CHANNEL_GROWS, CLUSTER_FAN_OUT, CLUSTER_LOCAL, CLUSTER_LOGINS, CLUSTER_PEERS, CLUSTER_ROUND_TRIP,
-        DELIVERIES, FRESH, IDLE, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, SERVER_GROWS, SERVER_NS, STORED_MESSAGES,
-        USED, VENDOR_WIRE, WAKE_UPS, grown,
+        DELIVERIES, EVENT_LOG, FRESH, IDLE, LOGINS, LOGINS_PLAIN, LOGINS_TLS, P50, P99, REST_MESSAGES, SERVER_GROWS,
+        SERVER_NS, STORED_MESSAGES, USED, VENDOR_WIRE, WAKE_UPS, WEBHOOK_EVENTS, grown,
     },
     stored::{JETSTREAM_SYNCED, STORED},
     summary::Summary,
@@ -159,6 +160,11 @@ fn goals() -> Vec<Goal> {
     goals.push(goal(LOGINS_TLS, LOGINS, OURS_TLS, Some(NATS_TLS), Bound::AtLeast(1.0)));
     goals.push(goal(STORED_MESSAGES, STORED, OURS, Some(JETSTREAM_SYNCED), Bound::AtLeast(2.0)));
     goals.push(goal(VENDOR_WIRE, EVENTS_PER_SECOND, RUST, Some(NODE), Bound::AtLeast(15.0)));
+    goals.push(goal(REST_MESSAGES, POSTED_PER_SECOND, OURS, None, Bound::AtLeast(20_000.0)));
+    goals.push(goal(REST_MESSAGES, SERVER_NS_POSTED, OURS, Some(HTTP), Bound::AtMost(1.5)));
+    goals.push(goal(WEBHOOK_EVENTS, back_ends::EVENTS_PER_SECOND, OURS, None, Bound::AtLeast(20_000.0)));
+    goals.push(goal(EVENT_LOG, DELIVERIES, USUAL_LOG, Some(NOT_LOGGED), Bound::AtLeast(0.97)));
+    goals.push(goal(EVENT_LOG, DELIVERIES, FULL_LOG, Some(NOT_LOGGED), Bound::AtLeast(0.9)));
     goals.push(goal(IDLE, FRESH, OURS, None, Bound::AtMost(4.0)));
     goals.push(goal(IDLE, USED, OURS, None, Bound::AtMost(12.0)));
     goals.push(goal(WAKE_UPS, FUTEX, OURS, None, Bound::AtMost(0.1)));

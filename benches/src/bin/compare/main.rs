@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{candidate::System, scenario::is_named};
 
 mod against;
+mod back_ends;
 mod candidate;
 mod checkout;
 mod codec;

@@ -17,7 +17,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use clap::ValueEnum;
 use futures::{SinkExt as _, StreamExt as _};
 use rtm_server::{
-    AppId, CallLimits, ClusterConfig, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig, TlsFiles,
+    CallLimits, ClusterConfig, NodeName, ProjectConfig, ServerBuilder, ServerConfig, TlsConfig, TlsFiles,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -25,7 +25,7 @@ use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
 };
 
-use crate::{ours, raw};
+use crate::{back_ends, ours, raw};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Kind {
@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     Batched,
     Naive,
     Raw,
+    Http,
 }
 
 /// How a server of ours is set up.
@@ -49,10 +50,16 @@ pub(crate) struct Settings {
     /// Keeps what is stored in this folder.
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// Begins with the configuration in this file.
+    #[arg(long, conflicts_with_all = ["nats", "certificate", "data_dir"])]
+    config: Option<PathBuf>,
 }
 
 impl Settings {
     fn config(&self) -> anyhow::Result<ServerConfig> {
+        if let Some(file) = &self.config {
+            return Ok(ServerConfig::from_toml_str(&std::fs::read_to_string(file)?)?);
+        }
         let mut config = self.node.config()?;
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
             config.tls = Some(TlsConfig::new(vec![TlsFiles::new(certificate, key)]));
@@ -89,15 +96,20 @@ impl Node {
 pub(crate) fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         if let Kind::Rtm = kind {
-            let app_id: AppId = ours::APP_ID.parse()?;
-            let mut project = ProjectConfig::new(app_id);
-            project.limits = CallLimits::unlimited();
-            let server = ServerBuilder::from(settings.config()?).project(project).bind("127.0.0.1:0").await?;
+            let mut config = settings.config()?;
+            if config.projects.is_empty() {
+                config.projects.push(ProjectConfig::new(ours::APP_ID.parse()?));
+            }
+            config.projects.iter_mut().for_each(|project| project.limits = CallLimits::unlimited());
+            let server = ServerBuilder::from(config).bind("127.0.0.1:0").await?;
             announce(server.local_addr().port())?;
             return std::future::pending().await;
         }
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         announce(listener.local_addr()?.port())?;
+        if let Kind::Http = kind {
+            return back_ends::serve_http(listener).await;
+        }
         let hub = Arc::new(Hub::default());
         loop {
             let (stream, _) = listener.accept().await?;
@@ -107,7 +119,7 @@ pub(crate) fn serve(kind: Kind, settings: &Settings) -> anyhow::Result<()> {
             tokio::spawn(async move {
                 match kind {
                     Kind::Raw => raw_client(stream, &hub).await,
-                    Kind::Rtm | Kind::Batched => web_socket_client(stream, &hub, true).await,
+                    Kind::Rtm | Kind::Http | Kind::Batched => web_socket_client(stream, &hub, true).await,
                     Kind::Naive => web_socket_client(stream, &hub, false).await,
                 }
             });

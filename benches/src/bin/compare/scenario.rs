@@ -7,6 +7,7 @@ use rtm_client::Wire;
 use tokio::sync::Notify;
 
 use crate::{
+    back_ends,
     candidate::{
         Candidate,
         System::{
@@ -36,6 +37,9 @@ enum Kind {
     VendorWire,
     VendorSends,
     Storm,
+    Rest,
+    Webhook,
+    EventLog,
     Idle,
     GrowingChannel,
     GrowingServer,
@@ -82,6 +86,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     all.push(scenario(VENDOR_WIRE.into(), Kind::VendorWire));
     all.push(scenario("messages on the vendor's wire".into(), Kind::VendorSends));
     all.push(scenario("10,000 connections lost at once".into(), Kind::Storm));
+    all.push(scenario(REST_MESSAGES.into(), Kind::Rest));
+    all.push(scenario(WEBHOOK_EVENTS.into(), Kind::Webhook));
+    all.push(scenario(EVENT_LOG.into(), Kind::EventLog));
     all.push(scenario(IDLE.into(), Kind::Idle));
     all.push(scenario(CHANNEL_GROWS.into(), Kind::GrowingChannel));
     all.push(scenario(SERVER_GROWS.into(), Kind::GrowingServer));
@@ -143,6 +150,9 @@ impl Scenario {
             Kind::VendorWire => vendor::consumers(&those(&[Ours])),
             Kind::VendorSends => vendor::senders(&those(&[Ours])),
             Kind::Storm => storm::runs(those(&[Ours])),
+            Kind::Rest => back_ends::rest(),
+            Kind::Webhook => back_ends::webhook(),
+            Kind::EventLog => back_ends::logs(&those(&[Ours])),
             Kind::Idle => those(&[Ours, Nats, Batched, Raw])
                 .into_iter()
                 .map(|candidate| {
@@ -245,6 +255,9 @@ pub(crate) const LOGINS_PLAIN: &str = "logins, plain";
 pub(crate) const LOGINS_TLS: &str = "logins, TLS";
 pub(crate) const STORED_MESSAGES: &str = "messages stored for absent users, 64 B";
 pub(crate) const VENDOR_WIRE: &str = "events on the vendor's wire";
+pub(crate) const REST_MESSAGES: &str = "messages over REST, 64 B";
+pub(crate) const WEBHOOK_EVENTS: &str = "events to a webhook";
+pub(crate) const EVENT_LOG: &str = "messages and a log of events on disk, 64 B";
 pub(crate) const IDLE: &str = "10,000 idle connections";
 pub(crate) const CHANNEL_GROWS: &str = "a channel that grows";
 pub(crate) const SERVER_GROWS: &str = "a server that fills";

@@ -119,7 +119,8 @@ async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<R
         return Ok(nodes.ask(&node, &caller, &parts.uri, &parts.method, body).await?.into_response());
     }
     let scope = Scope::of(&parts.method, parts.uri.path());
-    if scope == Scope::Here || all.iter().all(|node| *node == me) {
+    // Before it has joined, a node knows nobody.
+    if scope == Scope::Here || all.is_empty() {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
     let body = read_body(body).await?;
