@@ -143,9 +143,9 @@ fn a_page_that_did_not_arrive_comes_as_events_to_who_asks_again_while_messages_a
     for node in 0..2 {
         let (mut world, bob) = with_stored(&["one", "two"]);
         assert_eq!(texts(&ask(&mut world, node, page("bob", None)).1), ["one"]);
-        // His session reads once more a while after his login.
+        // His session reads once more a while after his login, where he does not go on fetching.
         world.is_store_held = true;
-        world.advance(secs(16));
+        world.advance(secs(20));
         assert_eq!(texts(&ask(&mut world, node, page("bob", None)).1), Vec::<String>::new());
         world.is_store_held = false;
         world.advance(secs(1));

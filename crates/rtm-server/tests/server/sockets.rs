@@ -107,8 +107,8 @@ async fn a_client_whose_link_is_full_is_heard_all_the_same() {
         config.projects[0].limits = CallLimits::unlimited();
         let settings = &mut config.projects[0].settings;
         settings.session_bytes = 64 * 1024 * 1024;
-        settings.unreachable_after = Duration::from_secs(3);
-        settings.offline_after = Duration::from_secs(6);
+        settings.unreachable_after = Duration::from_secs(8);
+        settings.offline_after = Duration::from_secs(9);
     })
     .await;
     let address = server.local_addr();
