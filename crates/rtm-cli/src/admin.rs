@@ -271,7 +271,7 @@ enum Call {
     },
     /// List the last requests to a webhook, newest first, and what came of each.
     WebhookAttempts(Webhook),
-    /// Send a webhook nothing until it is enabled, or the server starts again. The events wait in the log.
+    /// Send a webhook nothing until it is enabled. The events wait in the log.
     PauseWebhook(Webhook),
     /// Send events again to a webhook that is paused, or whose endpoint has said that it is gone. What failed is tried at once.
     EnableWebhook(Webhook),

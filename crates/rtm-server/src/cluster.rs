@@ -55,7 +55,7 @@ pub use probe::{ClusterProbe, ClusterStatus, NodeState, NodeStatus, Whereabouts}
 pub use store::ClusterStore;
 
 #[cfg(feature = "admin")]
-pub(crate) use calls::{Answerer, NodeCalls};
+pub(crate) use calls::{Answerer, NodeCalls, NotAnswered};
 pub(crate) use driver::Place;
 pub(crate) use figures::Figures;
 #[cfg(feature = "admin")]

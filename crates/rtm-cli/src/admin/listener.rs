@@ -117,6 +117,12 @@ impl Listener {
 
     /// Whether the server is ready for clients, and what it answers: null unless that is JSON. Needs no key.
     pub(super) async fn ready(&self) -> anyhow::Result<(bool, Value)> {
+        if self.node.is_some() {
+            return Err(WrongArgument(
+                "only the server at --url says whether it is ready: leave out --node".to_owned(),
+            )
+            .into());
+        }
         let request = Request::builder().uri(format!("{}/readyz", self.path)).body(Full::default());
         let (status, bytes) = self.answer(request).await?;
         if !matches!(status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE) {

@@ -201,6 +201,8 @@ async fn lists_at_one_node_are_those_of_all_nodes() {
     assert_eq!(nodes.admin(2, &level)["level"], "debug");
     assert_eq!(nodes.admin(1, &["log-level"])["level"], "debug");
     assert_eq!(nodes.admin(1, &["audit"])["items"][0]["key"], "support", "the change is on record where it was made");
+    let twice = ["closed", "--app-id", APP_ID, "--cursor", "node-0.,node-0."];
+    assert!(nodes.admin_fault(0, &twice).unwrap().contains("not one of ours"), "each node stands once in a cursor");
     let unknown = nodes.admin_fault(0, &["sessions", "--app-id", APP_ID, "--node", "node-9"]).unwrap();
     assert!(unknown.contains("no node \"node-9\""), "{unknown}");
 
@@ -224,6 +226,9 @@ async fn a_list_that_misses_a_node_says_so() {
     let sessions = ["sessions", "--app-id", APP_ID];
     let fault = nodes.admin_fault(0, &sessions).unwrap();
     assert!(fault.contains("the node node-1 does not answer"), "{fault}");
+    // What nobody waits for any more is not done later.
+    let fault = nodes.admin_fault(0, &["drain", "--node", "node-1"]).unwrap();
+    assert!(fault.contains("the node node-1 does not answer"), "{fault}");
     let own = nodes.admin(0, &[&sessions[..], &["--node", "node-0"]].concat());
     assert_eq!(own["items"][0]["user_id"], "alice");
     nodes.nodes.signal(1, "CONT");
@@ -235,4 +240,5 @@ async fn a_list_that_misses_a_node_says_so() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(nodes.whole_list(0, &["sessions"], 100, "user_id"), [["node-0".to_owned(), "alice".to_owned()]]);
+    assert_eq!(nodes.admin(0, &["drain", "--status", "--node", "node-1"])["draining"], false);
 }

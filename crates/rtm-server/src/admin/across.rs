@@ -1,13 +1,13 @@
 //! Calls that concern the other nodes of a cluster too: a list is one of all nodes, and `node` has a call answered by the
 //! node that it names.
 
-use std::{cmp::Ordering, fmt::Display, future::ready, net::IpAddr, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeSet, fmt::Display, future::ready, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{Query, Request, State},
-    http::{Method, StatusCode, Uri, request::Parts},
+    http::{Method, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -24,7 +24,7 @@ use tower_service::Service as _;
 
 use super::{Admin, access::Caller, answers::ApiError, config::AdminRole, openapi};
 use crate::cluster::{
-    Answerer, Figures, NodeCalls,
+    Answerer, Figures, NodeCalls, NotAnswered,
     names::{escape, unescape},
 };
 
@@ -60,6 +60,8 @@ struct Answered {
 enum Scope {
     /// This node's.
     Here,
+    /// This node's, which may go on for as long as somebody reads.
+    Stream,
     /// The lists of all nodes, one after the other.
     InTurn,
     /// The lists of all nodes, the newest items first.
@@ -83,10 +85,16 @@ struct Cursor(Vec<(NodeName, Option<u64>)>);
 
 /// Has a call answered by whom it concerns.
 pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    match try_spread(admin, request, next).await {
+    let route = openapi::route(request.uri().path());
+    let mut response = match try_spread(admin, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
+    };
+    // What other nodes answer too is a call of this kind.
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
     }
+    response
 }
 
 async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<Response, ApiError> {
@@ -105,23 +113,27 @@ async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<R
     let mut all: Vec<NodeName> = seen.iter().filter_map(|node| NodeName::new(&node.name).ok()).collect();
     all.sort();
     let Some(caller) = parts.extensions.get::<Caller>().cloned() else { return Err(ApiError::internal()) };
+    let scope = Scope::of(&parts.method, parts.uri.path());
+    if named.is_some() {
+        parts.uri = with_query(&parts.uri, &query)?;
+        if scope == Scope::Stream {
+            return Err(ApiError::bad_request(
+                "this call goes on for as long as it is read: ask the node itself, without node",
+            ));
+        }
+    }
+    if named.as_deref().map_or(matches!(scope, Scope::Here | Scope::Stream), |named| named == me.as_str()) {
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
+    if !all.contains(&me) {
+        let why = format!("this node is not a member of its cluster now: node={me} asks it alone");
+        return Err(ApiError::no_answer(why));
+    }
     if let Some(named) = named {
         let node = all.iter().find(|node| node.as_str() == named).cloned();
         let node = node.ok_or_else(|| ApiError::not_found(&format!("there is no node {named:?} in the cluster")))?;
-        parts.uri = with_query(&parts.uri, &query)?;
-        if node == me {
-            return Ok(next.run(Request::from_parts(parts, body)).await);
-        }
-        if parts.uri.path().ends_with("/events") {
-            return Err(ApiError::bad_request("the log of events is the cluster's: ask without node"));
-        }
         let body = read_body(body).await?;
         return Ok(nodes.ask(&node, &caller, &parts.uri, &parts.method, body).await?.into_response());
-    }
-    let scope = Scope::of(&parts.method, parts.uri.path());
-    // Before it has joined, a node knows nobody.
-    if scope == Scope::Here || all.is_empty() {
-        return Ok(next.run(Request::from_parts(parts, body)).await);
     }
     let body = read_body(body).await?;
     let everybody = Everybody { nodes, all, caller, parts, body, next };
@@ -131,7 +143,7 @@ async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<R
         Scope::Newest => everybody.newest(query).await?,
         Scope::WhoTells => everybody.who_tells(query).await?,
         Scope::Webhooks => everybody.webhooks(query).await?,
-        Scope::Here | Scope::WhoKnows => everybody.who_knows(query).await?,
+        Scope::Here | Scope::Stream | Scope::WhoKnows => everybody.who_knows(query).await?,
     };
     Ok(answered.into_response())
 }
@@ -186,10 +198,10 @@ impl Everybody {
     async fn sorted(self, query: Pairs) -> Result<Answered, ApiError> {
         let key = query.iter().find(|(name, _)| name == SORT).map(|(_, value)| value.clone()).unwrap_or_default();
         let lists = join_all(self.all.iter().map(|node| self.list(node, &query))).await;
-        let (mut items, refused) = gather(lists)?;
-        if let Some(refused) = refused.filter(|_| items.is_empty()) {
-            return Ok(refused);
-        }
+        let mut items = match gather(lists)? {
+            Ok(items) => items,
+            Err(answer) => return Ok(answer),
+        };
         let weight = |item: &Value| item.get(&key).and_then(Value::as_f64).unwrap_or(0.0);
         items.sort_by(|one, other| weight(other).partial_cmp(&weight(one)).unwrap_or(Ordering::Equal));
         items.truncate(limit(&query)?);
@@ -203,7 +215,7 @@ impl Everybody {
         let mut to_ask = self.all.clone();
         to_ask.retain(|node| begins.as_ref().is_none_or(|(first, _)| node >= first));
         let mut items = Vec::new();
-        let mut refused = Vec::new();
+        let mut unknown = Vec::new();
         for (at, node) in to_ask.clone().into_iter().enumerate() {
             let from = begins.as_ref().filter(|(first, _)| *first == node).and_then(|(_, from)| *from);
             match self.list(&node, &part(&query, left, from)).await? {
@@ -219,11 +231,12 @@ impl Everybody {
                         return Ok(Answered::list(items, &Cursor(vec![cursor])));
                     }
                 }
-                Err(answer) => refused.push(answer),
+                Err(answer) if answer.status == StatusCode::NOT_FOUND => unknown.push(answer),
+                Err(answer) => return Ok(answer),
             }
         }
-        let nobody_knows = items.is_empty() && begins.is_none() && refused.len() == self.all.len();
-        match refused.into_iter().find(|answer| nobody_knows || answer.status != StatusCode::NOT_FOUND) {
+        let nobody_knows = begins.is_none() && unknown.len() == self.all.len();
+        match unknown.pop().filter(|_| nobody_knows) {
             Some(answer) => Ok(answer),
             None => Ok(Answered::list(items, &Cursor::default())),
         }
@@ -238,10 +251,10 @@ impl Everybody {
         let lists = join_all(asked).await;
         let ends: Vec<_> = lists.iter().map(|list| list.as_ref().ok().and_then(|list| list.as_ref().ok())).collect();
         let ends: Vec<_> = ends.into_iter().map(|list| list.is_none_or(|(_, next)| next.is_none())).collect();
-        let (mut items, refused) = gather(lists)?;
-        if let Some(refused) = refused.filter(|_| items.is_empty()) {
-            return Ok(refused);
-        }
+        let mut items = match gather(lists)? {
+            Ok(items) => items,
+            Err(answer) => return Ok(answer),
+        };
         let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         items.sort_by_cached_key(|item| std::cmp::Reverse(text(item, "ended")));
         let later = items.split_off(limit.min(items.len()));
@@ -281,7 +294,10 @@ impl Everybody {
         let is_elsewhere = |webhook: &Value| webhook.get("state").is_some_and(|state| state == "elsewhere");
         if here.iter().any(is_elsewhere) {
             let others = self.all.iter().filter(|node| **node != self.nodes.me);
-            let (theirs, _) = gather(join_all(others.map(|node| self.list(node, &query))).await)?;
+            let theirs = match gather(join_all(others.map(|node| self.list(node, &query))).await)? {
+                Ok(theirs) => theirs,
+                Err(answer) => return Ok(answer),
+            };
             for webhook in here.iter_mut().filter(|webhook| is_elsewhere(webhook)) {
                 let is_it = |one: &&Value| one.get("name") == webhook.get("name") && !is_elsewhere(one);
                 if let Some(told) = theirs.iter().find(is_it) {
@@ -298,29 +314,32 @@ impl Everybody {
         let is_whole = |answer: &Answered| {
             answer.status == StatusCode::OK && answer.body.get("session").is_none_or(|session| !session.is_null())
         };
+        let known_by = |mut answer: Answered, node: &NodeName| {
+            if let Some(body) = answer.body.as_object_mut() {
+                body.insert(NODE.to_owned(), node.as_str().into());
+            }
+            answer
+        };
         if is_whole(&here) {
-            return Ok(here);
+            return Ok(known_by(here, &self.nodes.me));
         }
         let others: Vec<_> = self.all.iter().filter(|node| **node != self.nodes.me).collect();
         let answers = join_all(others.iter().map(|node| self.ask(node, &query))).await;
-        let (mut best, mut silent) = (here, None);
+        let (mut best, mut silent) = (here, Vec::new());
         for (node, answer) in others.into_iter().zip(answers) {
             match answer {
-                Ok(mut answer) if is_whole(&answer) => {
-                    if let Some(body) = answer.body.as_object_mut() {
-                        body.insert(NODE.to_owned(), node.as_str().into());
-                    }
-                    return Ok(answer);
-                }
+                Ok(answer) if is_whole(&answer) => return Ok(known_by(answer, node)),
                 Ok(answer) if best.status != StatusCode::OK && answer.status == StatusCode::OK => best = answer,
                 Ok(_) => {}
-                Err(error) => silent = Some(error),
+                Err(error) => silent.push((node, error)),
             }
         }
-        match silent {
-            // A node that does not answer may be the one that knows.
-            Some(error) if best.status != StatusCode::OK => Err(error),
-            _ => Ok(best),
+        // A node that does not answer may be the one that knows.
+        let is_there = |node: &NodeName| best.body.get(NODE).is_some_and(|there| there == node.as_str());
+        let is_missed = |(node, _): &(&NodeName, ApiError)| best.status != StatusCode::OK || is_there(node);
+        match silent.into_iter().find(is_missed) {
+            Some((_, error)) => Err(error),
+            None => Ok(best),
         }
     }
 }
@@ -329,7 +348,8 @@ impl Nodes {
     /// Passes a call on.
     fn ask(&self, node: &NodeName, caller: &Caller, uri: &Uri, method: &Method, body: String) -> Asked {
         let forwarded = Forwarded {
-            method: method.to_string(),
+            // An answer's head is what is left of it where that is all that is wanted.
+            method: if *method == Method::HEAD { Method::GET } else { method.clone() }.to_string(),
             path: uri.path_and_query().map_or_else(|| uri.path(), |path| path.as_str()).to_owned(),
             body,
             key: caller.name.clone(),
@@ -338,12 +358,16 @@ impl Nodes {
             projects: caller.projects.as_ref().map(|projects| projects.iter().map(ToString::to_string).collect()),
         };
         let (calls, node) = (self.calls.clone(), node.clone());
+        let may_be_done = if method.is_safe() { "" } else { ". It may be done all the same" };
+        let within = if uri.path().ends_with("/test") { TEST_WITHIN } else { ANSWER_WITHIN };
         Box::pin(async move {
-            let does_not = |why: &dyn Display| {
-                ApiError::no_answer(format!("the node {node} does not answer: {why}. `node` asks one node alone"))
-            };
+            let does_not =
+                |why: &dyn Display| ApiError::no_answer(format!("the node {node} does not answer: {why}{may_be_done}"));
             let request = serde_json::to_vec(&forwarded).map_err(|error| does_not(&error))?;
-            let answer = calls.call(&node, request.into()).await.map_err(|error| does_not(&error))?;
+            let answer = calls.call(&node, request.into(), within).await.map_err(|error| match error {
+                NotAnswered::TooLong(_) => ApiError::bad_request(format!("this cannot be passed on: {error}")),
+                error => does_not(&error),
+            })?;
             serde_json::from_slice(&answer).map_err(|error| does_not(&error))
         })
     }
@@ -374,10 +398,7 @@ async fn answer(mut router: Router, request: &Bytes) -> Result<Answered, ApiErro
     let role: AdminRole = role.parse().map_err(|error| unreadable(&error))?;
     let read = |projects: Vec<String>| projects.iter().map(|app_id| app_id.parse::<AppId>()).collect::<Result<_, _>>();
     let projects = projects.map(read).transpose().map_err(|error| unreadable(&error))?;
-    let mut request = Request::builder().method(method.as_str()).uri(path);
-    if !body.is_empty() {
-        request = request.header("content-type", "application/json");
-    }
+    let request = Request::builder().method(method.as_str()).uri(path).header(CONTENT_TYPE, "application/json");
     let mut request = request.body(Body::from(body)).map_err(|error| unreadable(&error))?;
     request.extensions_mut().insert(Caller { name: key, address, role, projects });
     match router.call(request).await {
@@ -417,6 +438,7 @@ impl Scope {
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
         match parts[..] {
             ["projects", _, "webhooks", _, _] => Self::WhoTells,
+            ["watch"] | ["projects", _, "events"] => Self::Stream,
             _ if method != Method::GET => Self::Here,
             ["projects", _, "webhooks"] => Self::Webhooks,
             ["projects", _, "sessions" | "channels"] | ["projects", _, "channels", _, "members"] => Self::InTurn,
@@ -443,20 +465,29 @@ impl Cursor {
             let number = if number.is_empty() { None } else { Some(number.parse().ok()?) };
             Some((node, number))
         };
-        text.split(',').map(one).collect::<Option<_>>().map(Self)
+        let read: Vec<(NodeName, Option<u64>)> = text.split(',').map(one).collect::<Option<_>>()?;
+        let mut nodes = BTreeSet::new();
+        read.iter().all(|(node, _)| nodes.insert(node)).then_some(Self(read.clone()))
     }
 }
 
-/// What is in all lists, and an answer that was none. Only of what nobody knows is there no list at all.
-fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<(Vec<Value>, Option<Answered>), ApiError> {
-    let (mut items, mut refused) = (Vec::new(), None);
+/// What is in all lists. What a node does not know is not missing, unless nobody knows it.
+fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<Result<Vec<Value>, Answered>, ApiError> {
+    let (mut items, mut unknown, mut is_known) = (Vec::new(), None, false);
     for list in lists {
         match list? {
-            Ok((mut more, _)) => items.append(&mut more),
-            Err(answer) => refused = Some(answer),
+            Ok((mut more, _)) => {
+                items.append(&mut more);
+                is_known = true;
+            }
+            Err(answer) if answer.status == StatusCode::NOT_FOUND => unknown = Some(answer),
+            Err(answer) => return Ok(Err(answer)),
         }
     }
-    Ok((items, refused))
+    match unknown.filter(|_| !is_known) {
+        Some(answer) => Ok(Err(answer)),
+        None => Ok(Ok(items)),
+    }
 }
 
 async fn read_body(body: Body) -> Result<String, ApiError> {
@@ -497,6 +528,9 @@ const LIMIT: &str = "limit";
 const CURSOR: &str = "cursor";
 /// How long a body may be that is passed on: NATS takes no longer message everywhere.
 const MOST_BODY_BYTES: usize = 48 * 1024;
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// An endpoint that is tried out may take its time.
+const TEST_WITHIN: Duration = Duration::from_secs(20);
 const MOST_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 #[cfg(test)]
@@ -511,9 +545,17 @@ mod tests {
         assert_eq!(text, "host=3A8080.7,a=2Cb=2Ec.");
         assert_eq!(Cursor::read(&text), Some(cursor));
         assert_eq!(Cursor::default().text(), None);
-        for wrong in ["", "7", "rtm-1", "rtm-1.x", "rtm-1.7,", ".7", "rtm 1.7"] {
+        for wrong in ["rtm-1.7,rtm-1.8", "", "7", "rtm-1", "rtm-1.x", "rtm-1.7,", ".7", "rtm 1.7"] {
             assert_eq!(Cursor::read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_call_that_others_answer_too_has_its_route() {
+        let route = |path| openapi::route(path).map(|openapi::Route(route)| route);
+        assert_eq!(route("/projects/APP/users/alice"), Some("/admin/v1/projects/{app_id}/users/{user_id}"));
+        assert_eq!(route("/server"), Some("/admin/v1/server"));
+        assert_eq!(route("/nowhere"), None);
     }
 
     #[test]
@@ -526,7 +568,8 @@ mod tests {
             ("/projects/APP/users/alice", Scope::WhoKnows),
             ("/projects/APP/channels/room", Scope::WhoKnows),
             ("/projects/APP/users/alice/stored", Scope::Here),
-            ("/projects/APP/events", Scope::Here),
+            ("/projects/APP/events", Scope::Stream),
+            ("/projects/APP/users/events", Scope::WhoKnows),
             ("/server", Scope::Here),
         ] {
             assert_eq!(Scope::of(&Method::GET, path), scope, "{path}");

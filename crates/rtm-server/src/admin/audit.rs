@@ -65,7 +65,7 @@ impl Audit {
 }
 
 /// All that operators do and is written down.
-const ACTIONS: [&str; 14] = [
+const ACTIONS: [&str; 16] = [
     "drain",
     "reload",
     "log_level",
@@ -74,10 +74,12 @@ const ACTIONS: [&str; 14] = [
     "unban",
     "revoke_tokens",
     "delete_data",
+    "delete_stored",
     "send",
     "read_history",
     "replay_webhook",
     "enable_webhook",
+    "pause_webhook",
     "test_webhook",
     "make_token",
 ];

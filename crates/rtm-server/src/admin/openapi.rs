@@ -75,6 +75,10 @@ macro_rules! calls {
             answer: $answer,
         }),*];
 
+        /// The paths of all calls, below `/admin/v1` and whole.
+        #[cfg(feature = "cluster")]
+        const PATHS: &[(&str, &str)] = &[$($(#[$meta])* ($path, concat!("/admin/v1", $path))),*];
+
         /// All routes below `/admin/v1`.
         pub(super) fn router() -> Router<Arc<Admin>> {
             let router = Router::new();
@@ -196,6 +200,16 @@ calls! {
 /// The path of the call that gave an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route(pub(super) &'static str);
+
+/// The call that a path below `/admin/v1` is of.
+#[cfg(feature = "cluster")]
+pub(super) fn route(path: &str) -> Option<Route> {
+    let is_it = |known: &str| {
+        known.split('/').count() == path.split('/').count()
+            && known.split('/').zip(path.split('/')).all(|(known, part)| known == part || known.starts_with('{'))
+    };
+    PATHS.iter().find(|(known, _)| is_it(known)).map(|(_, whole)| Route(whole))
+}
 
 async fn answer(path: &'static str, query: &'static [Field], request: Request, next: Next) -> Response {
     let mut response = check_query(query, request, next).await.into_response();
@@ -436,7 +450,7 @@ impl Call {
         let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let in_path =
             in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" }, "example": example(name, Text) }));
-        let of_node = (self.name != "events").then_some(&NODE);
+        let of_node = (!["events", "watch"].contains(&self.name)).then_some(&NODE);
         let in_query = self.query.iter().chain(of_node).map(|(name, kind)| {
             let (name, required) = required(name);
             let mut parameter =

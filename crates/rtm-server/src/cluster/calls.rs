@@ -23,10 +23,12 @@ pub(crate) struct NodeCalls {
 pub(crate) enum NotAnswered {
     #[error("nobody listens there")]
     Nobody,
-    #[error("no answer came within {} s", ANSWER_WITHIN.as_secs())]
-    TimedOut,
+    #[error("no answer came within {} s", .0.as_secs())]
+    TimedOut(Duration),
     #[error("a part of the answer was lost")]
     Torn,
+    #[error("NATS takes no call of {0} bytes")]
+    TooLong(usize),
     #[error("{0}")]
     NotSent(String),
 }
@@ -39,9 +41,12 @@ impl NodeCalls {
         Self { client, names }
     }
 
-    /// The answer of a node.
-    pub(crate) async fn call(&self, node: &NodeName, request: Bytes) -> Result<Vec<u8>, NotAnswered> {
-        timeout(ANSWER_WITHIN, self.call_patiently(node, request)).await.unwrap_or(Err(NotAnswered::TimedOut))
+    /// The answer of a node, if it comes in time. A node does not begin with a call for which nobody waits any more.
+    pub(crate) async fn call(&self, node: &NodeName, request: Bytes, within: Duration) -> Result<Vec<u8>, NotAnswered> {
+        if request.len() > self.client.max_payload() {
+            return Err(NotAnswered::TooLong(request.len()));
+        }
+        timeout(within, self.call_patiently(node, request)).await.unwrap_or(Err(NotAnswered::TimedOut(within)))
     }
 
     async fn call_patiently(&self, node: &NodeName, request: Bytes) -> Result<Vec<u8>, NotAnswered> {
@@ -51,10 +56,16 @@ impl NodeCalls {
         let subject = self.names.calls(node);
         self.client.publish_with_reply(subject, inbox, request).await.map_err(|error| not_sent(&error))?;
         let mut answer = Vec::new();
-        for expected in 0.. {
+        let mut expected = 0;
+        loop {
             let part = parts.next().await.ok_or(NotAnswered::Torn)?;
             if part.status == Some(StatusCode::NO_RESPONDERS) {
                 return Err(NotAnswered::Nobody);
+            }
+            // The node asks whether it is waited for.
+            if let Some(asks) = part.reply {
+                self.client.publish(asks, Bytes::new()).await.map_err(|error| not_sent(&error))?;
+                continue;
             }
             let (number, is_last, bytes) = read_part(&part.payload).ok_or(NotAnswered::Torn)?;
             if number != expected || answer.len() + bytes.len() > MOST_BYTES {
@@ -64,8 +75,8 @@ impl NodeCalls {
             if is_last {
                 return Ok(answer);
             }
+            expected += 1;
         }
-        Err(NotAnswered::Torn)
     }
 
     /// Answers what other nodes ask of this one, until the task is aborted.
@@ -87,8 +98,14 @@ impl NodeCalls {
 
 async fn answer(client: &Client, call: Message, answerer: &Answerer) {
     let Some(reply) = call.reply else { return };
-    // Whoever asks does not wait longer.
-    let Ok(answer) = timeout(ANSWER_WITHIN, answerer(call.payload)).await else { return };
+    // It may have waited here, or this process have stood still.
+    let is_waited_for = timeout(CONFIRM_WITHIN, client.request(reply.clone(), Bytes::new())).await;
+    if !matches!(is_waited_for, Ok(Ok(_))) {
+        return;
+    }
+    // What has begun is done to its end.
+    let done = tokio::spawn(answerer(call.payload));
+    let Ok(Ok(answer)) = timeout(ANSWER_WITHIN, done).await else { return };
     let room = client.max_payload().saturating_sub(HEAD_BYTES).max(1);
     let count = answer.len().div_ceil(room).max(1);
     for number in 0..count {
@@ -117,11 +134,14 @@ fn read_part(part: &[u8]) -> Option<(u32, bool, &[u8])> {
 }
 
 const HEAD_BYTES: usize = 5;
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long somebody who waits takes to say so.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
+/// Nobody waits longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer may be.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// How many calls of other nodes are answered at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 #[cfg(test)]
 mod tests {
