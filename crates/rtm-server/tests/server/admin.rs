@@ -105,7 +105,7 @@ async fn each_series_has_its_name_and_labels_from_the_start() {
         ("rtm_gaps_total{", 4),
         ("rtm_log_messages_total{", 2),
         ("rtm_wire_bytes_total{", 4),
-        ("rtm_admin_actions_total{", 14),
+        ("rtm_admin_actions_total{", 16),
         ("rtm_logins_total{", 10),
         ("rtm_peer_message_outcomes_total{", 3),
     ] {
