@@ -85,15 +85,14 @@ struct Cursor(Vec<(NodeName, Option<u64>)>);
 
 /// Has a call answered by whom it concerns.
 pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let route = openapi::route(request.uri().path());
+    // What is no call is no other node's either.
+    let Some(route) = openapi::route(request.method(), request.uri().path()) else { return next.run(request).await };
     let mut response = match try_spread(admin, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
     // What other nodes answer too is a call of this kind.
-    if let Some(route) = route {
-        response.extensions_mut().insert(route);
-    }
+    response.extensions_mut().insert(route);
     response
 }
 
@@ -552,10 +551,12 @@ mod tests {
 
     #[test]
     fn a_call_that_others_answer_too_has_its_route() {
-        let route = |path| openapi::route(path).map(|openapi::Route(route)| route);
+        let route = |path| openapi::route(&Method::GET, path).map(|openapi::Route(route)| route);
         assert_eq!(route("/projects/APP/users/alice"), Some("/admin/v1/projects/{app_id}/users/{user_id}"));
         assert_eq!(route("/server"), Some("/admin/v1/server"));
         assert_eq!(route("/nowhere"), None);
+        assert!(openapi::route(&Method::HEAD, "/server").is_some());
+        assert!(openapi::route(&Method::TRACE, "/server").is_none());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
+use axum::http::Method;
 use axum::{
     Router,
     extract::{Query, Request},
@@ -75,9 +77,9 @@ macro_rules! calls {
             answer: $answer,
         }),*];
 
-        /// The paths of all calls, below `/admin/v1` and whole.
+        /// The methods and paths of all calls, below `/admin/v1` and whole.
         #[cfg(feature = "cluster")]
-        const PATHS: &[(&str, &str)] = &[$($(#[$meta])* ($path, concat!("/admin/v1", $path))),*];
+        const ROUTES: &[(&str, &str, &str)] = &[$($(#[$meta])* (stringify!($method), $path, concat!("/admin/v1", $path))),*];
 
         /// All routes below `/admin/v1`.
         pub(super) fn router() -> Router<Arc<Admin>> {
@@ -201,14 +203,16 @@ calls! {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route(pub(super) &'static str);
 
-/// The call that a path below `/admin/v1` is of.
+/// The call that a method and a path below `/admin/v1` are of.
 #[cfg(feature = "cluster")]
-pub(super) fn route(path: &str) -> Option<Route> {
+pub(super) fn route(method: &Method, path: &str) -> Option<Route> {
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
     let is_it = |known: &str| {
         known.split('/').count() == path.split('/').count()
             && known.split('/').zip(path.split('/')).all(|(known, part)| known == part || known.starts_with('{'))
     };
-    PATHS.iter().find(|(known, _)| is_it(known)).map(|(_, whole)| Route(whole))
+    let mut routes = ROUTES.iter().filter(|(known, ..)| method.as_str().eq_ignore_ascii_case(known));
+    routes.find(|(_, known, _)| is_it(known)).map(|(.., whole)| Route(whole))
 }
 
 async fn answer(path: &'static str, query: &'static [Field], request: Request, next: Next) -> Response {
