@@ -12,7 +12,7 @@ use super::{
     back_end::node_of_back_end,
     cluster::{Deliver, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel},
     engine::Purpose,
-    lanes::{Hearing, LaneMessage, Lanes, Place, Settled},
+    lanes::{GRACE, Hearing, LaneMessage, Lanes, Place, Settled},
     notes::{Asker, Note, Queued, event_bytes},
 };
 
@@ -108,7 +108,7 @@ impl Core {
             return;
         }
         if let Some(receiver) = here {
-            let waiting = lane.take_waiting();
+            let waiting = lanes.take_waiting(to);
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
             }
@@ -119,8 +119,8 @@ impl Core {
             edge.ask(to, EngineWork::Read, Purpose::Where(key));
             return;
         }
-        let unrepeatable = lane.take_unrepeatable();
-        if !unrepeatable.is_empty() {
+        if lane.has_unrepeatable() {
+            let unrepeatable = lanes.take_unrepeatable(to);
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
             }
@@ -131,7 +131,7 @@ impl Core {
             if lane.awaits_return(now.instant) {
                 return;
             }
-            let waiting = lane.take_waiting();
+            let waiting = lanes.take_waiting(to);
             if lanes.close_if_empty(to) {
                 edge.close_lane(key, to);
             }
@@ -142,34 +142,25 @@ impl Core {
             return;
         }
         // What was sent to another place is answered first.
-        if lane.messages().any(|message| matches!(&message.place, Place::Sent(other) if *other != node)) {
+        if lane.has_sent_elsewhere(&node) {
             return;
         }
         lane.sent_to = known;
-        let mut after = 0;
-        for message in lane.messages_mut() {
-            if message.is_here()
-                && let Event::MessageFromPeer(content) = message.event.event()
-            {
-                message.place = Place::Sent(node.clone());
-                let left = message.deadline.saturating_duration_since(now.instant);
-                let deliver = Deliver {
-                    session: from,
-                    to: to.clone(),
-                    n: message.n,
-                    after,
-                    numbering: message.numbering,
-                    request: message.request,
-                    message: content.clone(),
-                    store: message.store,
-                    within: left,
-                };
-                edge.tell(&node, ProjectParcel::Deliver(Box::new(deliver)));
-            }
-            if !matches!(message.place, Place::Placed { .. }) {
-                after = message.n;
-            }
-        }
+        lane.send_waiting(&node, |message, after| {
+            let Event::MessageFromPeer(content) = message.event.event() else { return };
+            let deliver = Deliver {
+                session: from,
+                to: to.clone(),
+                n: message.n,
+                after,
+                numbering: message.numbering,
+                request: message.request,
+                message: content.clone(),
+                store: message.store,
+                within: message.deadline.saturating_duration_since(now.instant),
+            };
+            edge.tell(&node, ProjectParcel::Deliver(Box::new(deliver)));
+        });
     }
 
     fn give_up_lane_messages(&mut self, now: Now, key: SessionKey, to: &UserId, messages: Vec<LaneMessage>) {
@@ -277,18 +268,15 @@ impl Core {
         // The receiver's session may have moved since.
         let moved_to = entry.filter(|(session, _)| lane.sent_to == Some(*session)).map(|(_, node)| node);
         let node = moved_to.unwrap_or_else(|| from.clone());
-        let sent = lane.messages_mut().find(|message| message.n == *n);
-        let Some(message) = sent.filter(|message| message.place == Place::Sent(from.clone())) else { return };
-        match answer {
-            LaneAnswer::Placed { drops_repeats } => {
-                message.place = Place::Placed { node, drops_repeats };
-            }
-            LaneAnswer::Missing => message.place = Place::Waiting,
-            LaneAnswer::NotHere => {
-                message.place = Place::Waiting;
-                lane.is_lost = true;
-            }
+        if lane.place(*n) != Some(&Place::Sent(from.clone())) {
+            return;
         }
+        let place = match answer {
+            LaneAnswer::Placed { drops_repeats } => Place::Placed { node, drops_repeats },
+            LaneAnswer::Missing | LaneAnswer::NotHere => Place::Waiting,
+        };
+        lane.set_place(*n, place);
+        lane.is_lost |= answer == LaneAnswer::NotHere;
         self.go_on_with_lane(now, key, to);
     }
 
@@ -380,7 +368,7 @@ impl Core {
 
     fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
         if let Some(lanes) = self.hub.lanes_mut(asker.session)
-            && let Some(Settled { to, is_last }) = lanes.settle(message_id)
+            && let Some(Settled { to, is_last }) = lanes.settle(asker.numbering, asker.request)
             && let Some(edge) = &mut self.edge
         {
             match is_last {
@@ -418,22 +406,21 @@ impl Core {
         let Some(edge) = &self.edge else { return };
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
         let mut is_lost = false;
-        for message in lane.messages_mut() {
-            let placed = match &mut message.place {
+        lane.replace(|place| {
+            let placed = match place {
                 Place::Sent(node) if !edge.view.has(node) => None,
                 Place::Placed { node, drops_repeats } if !edge.view.has(node) => match &elsewhere {
                     // It was in a session that ended before: nobody says any more what became of it.
                     Some(other) => {
-                        *node = other.clone();
-                        continue;
+                        return Some(Place::Placed { node: other.clone(), drops_repeats: *drops_repeats });
                     }
                     None => Some(*drops_repeats),
                 },
-                _ => continue,
+                _ => return None,
             };
-            message.place = Place::GivenBack { placed };
             is_lost = true;
-        }
+            Some(Place::GivenBack { placed })
+        });
         lane.is_lost |= is_lost;
     }
 
@@ -443,20 +430,24 @@ impl Core {
         for (key, to) in lanes {
             let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(&to)) else { continue };
             let sent = Place::Sent(node.clone());
-            lane.messages_mut().filter(|it| it.place == sent).for_each(|message| message.place = Place::Waiting);
+            lane.replace(|place| (*place == sent).then_some(Place::Waiting));
             self.go_on_with_lane(now, key, &to);
         }
     }
 
     /// Nobody says what became of a message in the time that any session may take for that.
     fn expire_lane(&mut self, now: Now, key: SessionKey, to: &UserId) {
-        let Some(lane) = self.hub.lanes(key).and_then(|lanes| lanes.lane(to)) else { return };
-        let is_over = |message: &&LaneMessage| message.deadline + GRACE <= now.instant;
-        let over: Vec<_> = lane.messages().filter(is_over).cloned().collect();
-        for message in over {
+        let Some(lanes) = self.hub.lanes_mut(key) else { return };
+        let overdue = lanes.take_overdue(to, now.instant);
+        if lanes.close_if_empty(to)
+            && let Some(edge) = &mut self.edge
+        {
+            edge.close_lane(key, to);
+        }
+        for message in overdue {
             let asker = Asker { session: key, numbering: message.numbering, request: message.request };
             if let Some(message_id) = message.message_id() {
-                self.settle_on_lane(asker, message_id, Err(ErrorKind::Timeout.into()));
+                self.settle_sent(asker, message_id, Err(ErrorKind::Timeout.into()));
             }
         }
     }
@@ -560,15 +551,14 @@ impl Core {
         let Some(edge) = &self.edge else { return };
         for key in edge.lanes_to(user_id) {
             let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(user_id)) else { continue };
-            for message in lane.messages_mut() {
-                match &mut message.place {
-                    Place::Placed { node: placed, .. } if is_same_session => *placed = node.clone(),
-                    Place::GivenBack { placed: Some(drops_repeats) } if is_same_session => {
-                        message.place = Place::Placed { node: node.clone(), drops_repeats: *drops_repeats };
-                    }
-                    _ => {}
+            lane.replace(|place| match place {
+                Place::Placed { drops_repeats, .. } | Place::GivenBack { placed: Some(drops_repeats) }
+                    if is_same_session =>
+                {
+                    Some(Place::Placed { node: node.clone(), drops_repeats: *drops_repeats })
                 }
-            }
+                _ => None,
+            });
             self.go_on_with_lane(now, key, user_id);
         }
     }
@@ -578,8 +568,6 @@ impl Core {
 const LOST_PAUSE: Duration = Duration::from_millis(100);
 /// How often open lanes are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How much later than a session gives a message up its sender stops waiting to hear of it.
-const GRACE: Duration = Duration::from_secs(6);
 /// So many outcomes wait to be said again. Who is not told gives its message up.
 const LOST_OUTCOMES: usize = 16 * 1024;
 /// So many nodes pass an outcome on that have not its sender.

@@ -1,0 +1,296 @@
+//! The messages on one lane, and how far each has come. What is asked for each message is counted, and not looked up among all.
+
+use std::{
+    collections::{VecDeque, vec_deque},
+    time::{Duration, Instant},
+};
+
+use rtm_codec::{Event, MessageId, RequestId, SessionId, SharedEvent};
+
+use crate::{cluster::NodeId, notes::Asker};
+
+/// The messages to one receiver of which it is not known what became of them, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    /// Their numbers rise.
+    messages: VecDeque<LaneMessage>,
+    counts: Counts,
+    /// Where the receiver is has to be asked before anything goes on.
+    pub(crate) is_lost: bool,
+    /// Whether that is being asked.
+    pub(crate) is_asking: bool,
+    /// The receiver's session, as it was known when something was sent last.
+    pub(crate) sent_to: Option<SessionId>,
+    /// Nothing goes on before this.
+    pub(crate) wait_until: Option<Instant>,
+}
+
+/// How many of the messages are where.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// On no other node.
+    here: usize,
+    /// Those of them that may have reached a device which would not recognise them.
+    unrepeatable: usize,
+    /// Sent, and not answered.
+    sent: usize,
+    /// In a session on a node, which stores them if their receiver does not take them. Nodes without any are left out.
+    to_be_stored: Vec<(NodeId, usize)>,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneMessage {
+    /// Its number among those of its sender's session.
+    pub(crate) n: u64,
+    pub(crate) numbering: u32,
+    pub(crate) request: RequestId,
+    pub(crate) event: SharedEvent,
+    pub(crate) store: bool,
+    /// When its receiver's session gives it up.
+    pub(crate) deadline: Instant,
+    pub(super) place: Place,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is here.
+    Waiting,
+    /// It is here again: the node that it was sent to left, and its receiver may come back soon. If the receiver's session
+    /// had it, whether its device recognises repeats.
+    GivenBack { placed: Option<bool> },
+    /// It was sent to a node, which has not said yet whether the receiver's session took it.
+    Sent(NodeId),
+    /// The receiver's session has it, on this node, and says what becomes of it.
+    Placed { node: NodeId, drops_repeats: bool },
+}
+
+impl Lane {
+    pub(crate) fn messages(&self) -> vec_deque::Iter<'_, LaneMessage> {
+        self.messages.iter()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Puts a message behind the others, whose numbers are lower.
+    pub(super) fn push(&mut self, message: LaneMessage) {
+        self.counts.add(&message);
+        self.messages.push_back(message);
+    }
+
+    /// Takes the message with this number out.
+    pub(super) fn remove(&mut self, n: u64) -> Option<LaneMessage> {
+        let message = self.messages.remove(self.index(n)?)?;
+        self.counts.remove(&message);
+        Some(message)
+    }
+
+    /// Where the message with this number is.
+    pub(crate) fn place(&self, n: u64) -> Option<&Place> {
+        Some(&self.messages[self.index(n)?].place)
+    }
+
+    /// The message with this number has come so far.
+    pub(crate) fn set_place(&mut self, n: u64, place: Place) {
+        if let Some(index) = self.index(n) {
+            let message = &mut self.messages[index];
+            self.counts.remove(message);
+            message.place = place;
+            self.counts.add(message);
+        }
+    }
+
+    /// Gives each message another place for which `place` says one.
+    pub(crate) fn replace(&mut self, mut place: impl FnMut(&Place) -> Option<Place>) {
+        for message in &mut self.messages {
+            if let Some(place) = place(&message.place) {
+                self.counts.remove(message);
+                message.place = place;
+                self.counts.add(message);
+            }
+        }
+    }
+
+    /// Whether a message was sent and not answered.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.counts.sent > 0
+    }
+
+    /// Whether one was sent to another node than this, and not answered.
+    pub(crate) fn has_sent_elsewhere(&self, node: &NodeId) -> bool {
+        // Nothing goes to a node before all that was sent to another one is answered: one tells of all.
+        let sent = |message: &LaneMessage| match &message.place {
+            Place::Sent(to) => Some(to != node),
+            _ => None,
+        };
+        self.has_sent() && self.messages.iter().rev().find_map(sent) == Some(true)
+    }
+
+    /// Whether a message waits to be sent.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.counts.here > 0
+    }
+
+    /// Whether a message waits for its receiver to come back.
+    pub(crate) fn awaits_return(&self, now: Instant) -> bool {
+        self.messages.iter().any(|message| matches!(message.place, Place::GivenBack { .. }) && now < message.deadline)
+    }
+
+    /// Whether it is known of each message that the receiver's session has it.
+    pub(super) fn is_all_placed(&self) -> bool {
+        self.counts.here == 0 && self.counts.sent == 0
+    }
+
+    /// Whether the next message has one before it that may be stored yet by a node other than the receiver's: it would
+    /// overtake that.
+    pub(crate) fn awaits_outcome(&self, receiver: Option<&NodeId>) -> bool {
+        let mut stored_elsewhere = self.counts.to_be_stored.iter();
+        if !stored_elsewhere.any(|(node, _)| Some(node) != receiver) {
+            return false;
+        }
+        let before = self.messages.iter().take_while(|message| !message.is_here());
+        before.into_iter().any(|message| message.stored_by().is_some_and(|node| Some(node) != receiver))
+    }
+
+    /// Whether a message may have reached a device which would not recognise it.
+    pub(crate) fn has_unrepeatable(&self) -> bool {
+        self.counts.unrepeatable > 0
+    }
+
+    /// Takes those messages out.
+    pub(super) fn take_unrepeatable(&mut self) -> Vec<LaneMessage> {
+        self.take(LaneMessage::is_unrepeatable)
+    }
+
+    /// Takes the messages out that wait to be sent.
+    pub(super) fn take_waiting(&mut self) -> Vec<LaneMessage> {
+        self.take(LaneMessage::is_here)
+    }
+
+    /// Takes the messages out of which nobody says any more what became of them.
+    pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<LaneMessage> {
+        let is_overdue = |message: &LaneMessage| message.deadline + GRACE <= now;
+        if self.messages.iter().any(is_overdue) { self.take(is_overdue) } else { Vec::new() }
+    }
+
+    /// Those that wait are sent to a node. It is told of each, with the number of the last one before it that no session has
+    /// yet, or 0.
+    pub(crate) fn send_waiting(&mut self, node: &NodeId, mut tell: impl FnMut(&LaneMessage, u64)) {
+        let is_before = |message: &&LaneMessage| !matches!(message.place, Place::Placed { .. });
+        let first = self.first_waiting();
+        let sent_before = if self.has_sent() { self.messages.range(..first).rfind(is_before) } else { None };
+        let mut after = sent_before.map_or(0, |message| message.n);
+        for message in self.messages.range_mut(first..) {
+            if message.is_here() {
+                self.counts.remove(message);
+                message.place = Place::Sent(node.clone());
+                self.counts.add(message);
+                tell(message, after);
+            }
+            if is_before(&&*message) {
+                after = message.n;
+            }
+        }
+    }
+
+    /// The index of the first message that waits. Most often it is the last of all.
+    fn first_waiting(&self) -> usize {
+        let mut index = self.messages.len();
+        let mut left = self.counts.here;
+        while left > 0 && index > 0 {
+            index -= 1;
+            left -= usize::from(self.messages[index].is_here());
+        }
+        index
+    }
+
+    fn take(&mut self, is_it: impl Fn(&LaneMessage) -> bool) -> Vec<LaneMessage> {
+        let (taken, kept) = std::mem::take(&mut self.messages).into_iter().partition(is_it);
+        self.messages = kept;
+        let taken = Vec::from(taken);
+        taken.iter().for_each(|message| self.counts.remove(message));
+        taken
+    }
+
+    fn index(&self, n: u64) -> Option<usize> {
+        self.messages.binary_search_by_key(&n, |message| message.n).ok()
+    }
+}
+
+impl Counts {
+    fn add(&mut self, message: &LaneMessage) {
+        self.here += usize::from(message.is_here());
+        self.unrepeatable += usize::from(message.is_unrepeatable());
+        self.sent += usize::from(message.is_sent());
+        if let Some(node) = message.stored_by() {
+            match self.to_be_stored.iter_mut().find(|(other, _)| other == node) {
+                Some((_, count)) => *count += 1,
+                None => self.to_be_stored.push((node.clone(), 1)),
+            }
+        }
+    }
+
+    fn remove(&mut self, message: &LaneMessage) {
+        self.here -= usize::from(message.is_here());
+        self.unrepeatable -= usize::from(message.is_unrepeatable());
+        self.sent -= usize::from(message.is_sent());
+        if let Some(node) = message.stored_by()
+            && let Some(at) = self.to_be_stored.iter().position(|(other, _)| other == node)
+        {
+            self.to_be_stored[at].1 -= 1;
+            if self.to_be_stored[at].1 == 0 {
+                self.to_be_stored.swap_remove(at);
+            }
+        }
+    }
+}
+
+impl LaneMessage {
+    /// A message that gets its number on its lane.
+    pub(crate) fn new(asker: Asker, event: SharedEvent, store: bool, deadline: Instant, place: Place) -> Self {
+        Self { n: 0, numbering: asker.numbering, request: asker.request, event, store, deadline, place }
+    }
+
+    pub(crate) fn message_id(&self) -> Option<MessageId> {
+        match self.event.event() {
+            Event::MessageFromPeer(message) => Some(message.message_id),
+            _ => None,
+        }
+    }
+
+    /// Its sender's request.
+    pub(super) fn asked_by(&self) -> (u32, RequestId) {
+        (self.numbering, self.request)
+    }
+
+    /// Whether it is on no other node.
+    fn is_here(&self) -> bool {
+        matches!(self.place, Place::Waiting | Place::GivenBack { .. })
+    }
+
+    fn is_unrepeatable(&self) -> bool {
+        self.place == Place::GivenBack { placed: Some(false) }
+    }
+
+    fn is_sent(&self) -> bool {
+        matches!(self.place, Place::Sent(_))
+    }
+
+    /// The node that stores it if its receiver does not take it.
+    fn stored_by(&self) -> Option<&NodeId> {
+        match &self.place {
+            Place::Placed { node, .. } if self.store => Some(node),
+            _ => None,
+        }
+    }
+}
+
+/// How much later than a session gives a message up its sender stops waiting to hear of it.
+pub(crate) const GRACE: Duration = Duration::from_secs(6);

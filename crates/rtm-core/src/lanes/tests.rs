@@ -1,0 +1,173 @@
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use proptest::{prelude::*, sample::Index};
+use rtm_codec::{Event, MessageId, PeerMessage, RequestId, RtmMessage, SharedEvent, UserId};
+
+use super::{LaneMessage, Lanes, Place};
+use crate::{
+    arena::SessionKey,
+    cluster::{NodeId, NodeName},
+    notes::Asker,
+};
+
+fn node(number: u8) -> NodeId {
+    NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation: 1 }
+}
+
+#[expect(clippy::disallowed_methods, reason = "any moment will do")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A message that this request asked for, and whose time is over so many seconds after `start`.
+fn message(start: Instant, request: u64, store: bool, seconds: u64, place: Place) -> LaneMessage {
+    let asker = Asker { session: SessionKey::LOWEST, numbering: 1, request: RequestId(request) };
+    let event = Event::MessageFromPeer(PeerMessage {
+        // A sender may use an id again.
+        message_id: MessageId(7),
+        peer_id: UserId::new("alice").unwrap(),
+        message: RtmMessage::from("hello"),
+        is_offline_message: false,
+        server_received_ts: 1,
+    });
+    LaneMessage::new(asker, SharedEvent::for_one(event), store, start + Duration::from_secs(seconds), place)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push { store: bool, placed: Option<(u8, bool)> },
+    Settle(Index),
+    Answer(Index, Option<(u8, bool)>),
+    Send(u8),
+    GiveBack(u8),
+    TakeWaiting,
+    TakeUnrepeatable,
+    TakeOverdue(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let placed = || proptest::option::of((0..3u8, any::<bool>()));
+    prop_oneof![
+        4 => (any::<bool>(), placed()).prop_map(|(store, placed)| Step::Push { store, placed }),
+        2 => any::<Index>().prop_map(Step::Settle),
+        3 => (any::<Index>(), placed()).prop_map(|(index, placed)| Step::Answer(index, placed)),
+        4 => (0..3u8).prop_map(Step::Send),
+        1 => (0..3u8).prop_map(Step::GiveBack),
+        1 => Just(Step::TakeWaiting),
+        1 => Just(Step::TakeUnrepeatable),
+        1 => (0..60u64).prop_map(Step::TakeOverdue),
+    ]
+}
+
+fn place(placed: Option<(u8, bool)>) -> Place {
+    placed.map_or(Place::Waiting, |(number, drops_repeats)| Place::Placed { node: node(number), drops_repeats })
+}
+
+fn is_here(place: &Place) -> bool {
+    matches!(place, Place::Waiting | Place::GivenBack { .. })
+}
+
+proptest! {
+    /// What a lane counts is what one finds by looking at all of its messages.
+    #[test]
+    fn a_lane_knows_of_all_its_messages(steps in proptest::collection::vec(step(), 1..80)) {
+        let start = now();
+        let to = UserId::new("bob").unwrap();
+        let mut lanes = Lanes::new(FixedState::default());
+        // The number, the request, whether it is to be stored, when its time is over, and where it is.
+        let mut all: Vec<(u64, u64, bool, u64, Place)> = Vec::new();
+        for (number, step) in (1u64..).zip(steps) {
+            match step {
+                Step::Push { store, placed } => {
+                    lanes.push(&to, message(start, number, store, number, place(placed)));
+                    all.push((lanes.last, number, store, number, place(placed)));
+                }
+                Step::Settle(index) if !all.is_empty() => {
+                    let (_, request, ..) = all.remove(index.index(all.len()));
+                    let settled = lanes.settle(1, RequestId(request)).unwrap();
+                    prop_assert_eq!((settled.to, settled.is_last), (to.clone(), all.is_empty()));
+                    prop_assert!(lanes.settle(1, RequestId(request)).is_none());
+                }
+                Step::Answer(index, placed) if !all.is_empty() => {
+                    let at = index.index(all.len());
+                    let (n, .., known) = &mut all[at];
+                    *known = place(placed);
+                    let lane = lanes.lane_mut(&to).unwrap();
+                    lane.set_place(*n, place(placed));
+                    prop_assert_eq!(lane.place(*n), Some(&*known));
+                }
+                Step::Send(number) if !all.is_empty() => {
+                    let lane = lanes.lane_mut(&to).unwrap();
+                    let elsewhere = all.iter().any(|(.., place)| matches!(place, Place::Sent(other) if *other != node(number)));
+                    prop_assert_eq!(lane.has_sent_elsewhere(&node(number)), elsewhere);
+                    if elsewhere {
+                        continue;
+                    }
+                    let mut sent = Vec::new();
+                    lane.send_waiting(&node(number), |message, after| sent.push((message.n, after)));
+                    let (mut expected, mut after) = (Vec::new(), 0);
+                    for (n, .., place) in &mut all {
+                        if is_here(place) {
+                            *place = Place::Sent(node(number));
+                            expected.push((*n, after));
+                        }
+                        if !matches!(place, Place::Placed { .. }) {
+                            after = *n;
+                        }
+                    }
+                    prop_assert_eq!(sent, expected);
+                }
+                Step::GiveBack(number) => {
+                    let given_back = |place: &Place| match place {
+                        Place::Sent(of) if *of == node(number) => Some(Place::GivenBack { placed: None }),
+                        Place::Placed { node: of, drops_repeats } if *of == node(number) => {
+                            Some(Place::GivenBack { placed: Some(*drops_repeats) })
+                        }
+                        _ => None,
+                    };
+                    if let Some(lane) = lanes.lane_mut(&to) {
+                        lane.replace(given_back);
+                    }
+                    all.iter_mut().for_each(|(.., place)| *place = given_back(place).unwrap_or(place.clone()));
+                }
+                Step::TakeWaiting | Step::TakeUnrepeatable | Step::TakeOverdue(_) => {
+                    let taken = match step {
+                        Step::TakeWaiting => lanes.take_waiting(&to),
+                        Step::TakeUnrepeatable => lanes.take_unrepeatable(&to),
+                        Step::TakeOverdue(seconds) => lanes.take_overdue(&to, start + Duration::from_secs(seconds)),
+                        _ => unreachable!(),
+                    };
+                    lanes.close_if_empty(&to);
+                    let is_taken = |(_, _, _, until, place): &(u64, u64, bool, u64, Place)| match step {
+                        Step::TakeWaiting => is_here(place),
+                        Step::TakeUnrepeatable => *place == Place::GivenBack { placed: Some(false) },
+                        Step::TakeOverdue(seconds) => until + super::GRACE.as_secs() <= seconds,
+                        _ => unreachable!(),
+                    };
+                    let expected: Vec<u64> = all.iter().filter(|it| is_taken(it)).map(|(n, ..)| *n).collect();
+                    all.retain(|it| !is_taken(it));
+                    prop_assert_eq!(taken.iter().map(|message| message.n).collect::<Vec<_>>(), expected);
+                }
+                Step::Settle(_) | Step::Answer(..) | Step::Send(_) => {}
+            }
+            prop_assert_eq!(lanes.by_request.len(), all.len(), "what is gone is not kept by its request");
+            prop_assert_eq!(lanes.are_unsettled(), all.iter().any(|(.., place)| !matches!(place, Place::Placed { .. })));
+            let Some(lane) = lanes.lane(&to) else {
+                prop_assert!(all.is_empty());
+                continue;
+            };
+            prop_assert_eq!(lane.messages().map(|message| message.n).collect::<Vec<_>>(), all.iter().map(|(n, ..)| *n).collect::<Vec<_>>());
+            prop_assert_eq!(lane.has_waiting(), all.iter().any(|(.., place)| is_here(place)));
+            prop_assert_eq!(lane.has_sent(), all.iter().any(|(.., place)| matches!(place, Place::Sent(_))));
+            prop_assert_eq!(lane.has_unrepeatable(), all.iter().any(|(.., place)| *place == Place::GivenBack { placed: Some(false) }));
+            for receiver in [None, Some(node(0)), Some(node(1))] {
+                let before = all.iter().take_while(|(.., place)| !is_here(place));
+                let awaits = before.into_iter().any(|(_, _, store, _, place)| {
+                    *store && matches!(place, Place::Placed { node, .. } if Some(node) != receiver.as_ref())
+                });
+                prop_assert_eq!(lane.awaits_outcome(receiver.as_ref()), awaits);
+            }
+        }
+    }
+}
