@@ -140,6 +140,7 @@ impl Claims {
     pub(super) fn await_session(&mut self, from: &NodeId, parcel: ProjectParcel) -> Option<ProjectParcel> {
         let (user_id, session) = match &parcel {
             ProjectParcel::Outcome(outcome) => (&outcome.user_id, outcome.session),
+            ProjectParcel::Delivered(delivered) => (&delivered.user_id, delivered.session),
             ProjectParcel::Channel(channel) => match &channel.word {
                 ChannelWord::Forwarded { user_id, session, .. } | ChannelWord::ForwardEnd { user_id, session } => {
                     (user_id, *session)

@@ -239,7 +239,9 @@ impl Core {
                 self.receive(now, key, &to, asker, store, event, now.instant + within);
             }
         }
-        self.tell(from, ProjectParcel::Placed { session: lane, user_id: sender, to, n, drops_repeats });
+        if let Some(edge) = &mut self.edge {
+            edge.tell_placed(from, Numbered { session: lane, sender, to, n }, drops_repeats);
+        }
     }
 
     /// Whether a session of a sender is over, and messages of the one that followed it may have come here already: one of the
@@ -268,14 +270,13 @@ impl Core {
         // The receiver's session may have moved since.
         let moved_to = entry.filter(|(session, _)| lane.sent_to == Some(*session)).map(|(_, node)| node);
         let node = moved_to.unwrap_or_else(|| from.clone());
-        if lane.place(*n) != Some(&Place::Sent(from.clone())) {
+        let is_news = match answer {
+            LaneAnswer::Placed { drops_repeats } => lane.place_up_to(*n, from, &Place::Placed { node, drops_repeats }),
+            LaneAnswer::Missing | LaneAnswer::NotHere => lane.take_back(*n, from),
+        };
+        if !is_news {
             return;
         }
-        let place = match answer {
-            LaneAnswer::Placed { drops_repeats } => Place::Placed { node, drops_repeats },
-            LaneAnswer::Missing | LaneAnswer::NotHere => Place::Waiting,
-        };
-        lane.set_place(*n, place);
         lane.is_lost |= answer == LaneAnswer::NotHere;
         self.go_on_with_lane(now, key, to);
     }

@@ -9,15 +9,16 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use rtm_codec::{ChannelId, Revision, SessionId, UserId};
+use rtm_codec::{ChannelId, Revision, SendOutcome, SessionId, UserId};
 
 use super::{
     Core, HttpId, Now,
     arena::SessionKey,
     claim::Claims,
     cluster::{
-        ChannelParcel, ChannelWord, EngineAnswer, EngineJob, EngineJobId, EngineWork, HomeParcel, MessageOutcome,
-        NodeId, Posting, PresenceParcel, ProjectParcel, Revised, Ticket, UserEntry, View, partition,
+        ChannelParcel, ChannelWord, Delivered, EngineAnswer, EngineJob, EngineJobId, EngineWork, HomeParcel,
+        MessageOutcome, NodeId, PROTO_OF_MANY, Posting, PresenceParcel, ProjectParcel, Revised, Ticket, UserEntry,
+        View, partition,
     },
     delivery::{LaneAnswer, Numbered},
     draining::Draining,
@@ -117,6 +118,8 @@ pub(super) enum Posted {
     FanOut(ChannelId, NodeId, u64),
     /// What became of a message.
     Outcome(Box<MessageOutcome>),
+    /// Messages have arrived.
+    Delivered(Box<Delivered>),
     /// New attributes of a channel, and who wrote them.
     Attributes(Asker),
     /// Something is refused to users; an operator waits until this node knows.
@@ -200,8 +203,52 @@ impl Edge {
 
     /// Tells a sender's node what became of a message.
     pub(super) fn post_outcome(&mut self, node: &NodeId, outcome: MessageOutcome) {
+        if outcome.outcome == Ok(SendOutcome::Delivered) && self.knows_of_many(node) {
+            return self.post_delivered(node, outcome);
+        }
         let outcome = Box::new(outcome);
         self.post_with(node, ProjectParcel::Outcome(outcome.clone()), Posted::Outcome(outcome));
+    }
+
+    /// Tells a sender's node that a message has arrived, together with those that it was told of just before.
+    fn post_delivered(&mut self, node: &NodeId, outcome: MessageOutcome) {
+        let MessageOutcome { session, user_id, numbering, request, message_id, hops, .. } = outcome;
+        if let Some(Posting { to, parcel: ProjectParcel::Delivered(last), ticket: Some(ticket) }) =
+            self.parcels.last_mut()
+            && to == node
+            && (last.session, last.numbering, last.hops) == (session, numbering, hops)
+            && last.user_id == user_id
+            && last.messages.len() < SAID_AT_ONCE
+            && let Some(Posted::Delivered(awaited)) = self.tickets.get_mut(ticket)
+        {
+            last.messages.push((request, message_id));
+            awaited.messages.push((request, message_id));
+            return;
+        }
+        let messages = vec![(request, message_id)];
+        let delivered = Box::new(Delivered { session, user_id, numbering, messages, hops });
+        self.post_with(node, ProjectParcel::Delivered(delivered.clone()), Posted::Delivered(delivered));
+    }
+
+    /// Tells a node that a session has a message of a lane from there, and all before it.
+    pub(super) fn tell_placed(&mut self, node: &NodeId, numbered: Numbered, drops_repeats: bool) {
+        let Numbered { session, sender: user_id, to, n } = numbered;
+        if self.knows_of_many(node)
+            && let Some(Posting {
+                to: last,
+                parcel: ProjectParcel::Placed { session: of, to: receiver, n: up_to, drops_repeats: drops, .. },
+                ..
+            }) = self.parcels.last_mut()
+            && (&*last, *of, &*receiver, *drops) == (node, session, &to, drops_repeats)
+        {
+            *up_to = n.max(*up_to);
+            return;
+        }
+        self.tell(node, ProjectParcel::Placed { session, user_id, to, n, drops_repeats });
+    }
+
+    fn knows_of_many(&self, node: &NodeId) -> bool {
+        self.view.member(node).is_some_and(|member| member.proto >= PROTO_OF_MANY)
     }
 
     /// Tells a node of new attributes of a channel, whose writer is answered when all nodes have them.
@@ -492,6 +539,7 @@ impl Core {
                 self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
             }
             ProjectParcel::Outcome(outcome) => self.outcome_came(*outcome),
+            ProjectParcel::Delivered(delivered) => delivered.outcomes().for_each(|outcome| self.outcome_came(outcome)),
             ProjectParcel::ReadAttributes { read, user_id, keys } => {
                 self.asked_for_attributes(from, read, &user_id, keys.as_deref());
             }
@@ -682,3 +730,6 @@ const REMOVED_AT_ONCE: usize = 32;
 const TIDY_STEP: Duration = Duration::from_millis(10);
 /// So many parcels of a node wait for the view that it has.
 const EARLY_PARCELS: usize = 16 * 1024;
+
+/// Of so many messages a node is told at once that they have arrived.
+const SAID_AT_ONCE: usize = 1024;

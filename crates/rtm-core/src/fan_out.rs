@@ -64,6 +64,9 @@ impl Core {
         let (channel_id, node, k) = match edge.take_ticket(ticket) {
             Some(Awaited::FanOut(channel_id, node, k)) => (channel_id, node, k),
             Some(Awaited::Outcome(outcome)) if posted != Posted::Taken => return self.outcome_lost(now, *outcome),
+            Some(Awaited::Delivered(delivered)) if posted != Posted::Taken => {
+                return delivered.outcomes().for_each(|outcome| self.outcome_lost(now, outcome));
+            }
             Some(Awaited::Attributes(asker)) => {
                 edge.attributes_posted(asker.session);
                 return self.hub.kept(asker, Ok(()));
@@ -77,7 +80,7 @@ impl Core {
             }
             Some(Awaited::Kick(call)) => return self.kick_posted(call, posted),
             Some(Awaited::StoredFor(to, senders)) => return self.reader_told(now, &to, senders, posted),
-            Some(Awaited::Outcome(_)) | None => return,
+            Some(Awaited::Outcome(_) | Awaited::Delivered(_)) | None => return,
         };
         if posted == Posted::Dropped {
             // Its receiver sees by the next message that some are missing. If none comes, it is told.

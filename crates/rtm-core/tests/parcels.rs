@@ -11,7 +11,7 @@ use rtm_codec::{
     SendOutcome, SessionId, SessionTicket, Text, UserId,
 };
 use rtm_core::cluster::{
-    Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, FanOut, ForwardedNews, GatewayWord,
+    Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, Delivered, FanOut, ForwardedNews, GatewayWord,
     HeldChannel, HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession, PagedUser, Parcel,
     ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Relay, Said, Sighting, Verdict, Version, Wanted,
 };
@@ -273,6 +273,13 @@ fn examples() -> Vec<ProjectParcel> {
         ProjectParcel::Restricted { user_id: None, revision: Revision(12), banned_until: 0, tokens_from: 300 },
         ProjectParcel::Kick { user_id: user("a") },
         ProjectParcel::ForgetUser { user_id: user("a") },
+        ProjectParcel::Delivered(Box::new(Delivered {
+            session: SESSION,
+            user_id: user("a"),
+            numbering: 1,
+            messages: vec![(RequestId(2), MessageId(9)), (RequestId(3), MessageId(300))],
+            hops: 1,
+        })),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! is there is a new tag.
 
 use bincode::{
-    Decode, Encode,
+    BorrowDecode, Decode, Encode,
     config::{Configuration, Limit, LittleEndian, Varint},
     error::DecodeError,
 };
@@ -128,12 +128,27 @@ pub(super) fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, ParcelError> {
 
 /// Reads the value that `bytes` begin with, and says how long it is.
 pub(super) fn decode_first<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), ParcelError> {
-    bincode::decode_from_slice(bytes, CONFIG).map_err(|error| {
-        ParcelError::from(match error {
-            DecodeError::LimitExceeded => ParcelErrorKind::TooLarge,
-            DecodeError::UnexpectedVariant { .. } => ParcelErrorKind::Unknown,
-            _ => ParcelErrorKind::Damaged,
-        })
+    bincode::decode_from_slice(bytes, CONFIG).map_err(|error| unreadable(&error))
+}
+
+/// Reads a value that is all of `bytes`, and whose parts stay there.
+pub(super) fn decode_borrowed<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, ParcelError> {
+    match decode_first_borrowed(bytes)? {
+        (value, read) if read == bytes.len() => Ok(value),
+        _ => Err(ParcelErrorKind::Damaged.into()),
+    }
+}
+
+/// Reads the value that `bytes` begin with, and whose parts stay there; says how long it is.
+pub(super) fn decode_first_borrowed<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(T, usize), ParcelError> {
+    bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &DecodeError) -> ParcelError {
+    ParcelError::from(match error {
+        DecodeError::LimitExceeded => ParcelErrorKind::TooLarge,
+        DecodeError::UnexpectedVariant { .. } => ParcelErrorKind::Unknown,
+        _ => ParcelErrorKind::Damaged,
     })
 }
 

@@ -1,15 +1,16 @@
 //! What nodes say to each other, and the payloads of the bus that it goes in.
 
-use bincode::{Decode, Encode};
+use bincode::{BorrowDecode, Decode, Encode};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use rtm_codec::AppId;
 
 use super::{
-    bytes::{NodeIdV1, PAYLOAD_BYTES, ParcelError, ParcelErrorKind, decode, decode_first, encode, tags},
+    bytes::{
+        NodeIdV1, PAYLOAD_BYTES, ParcelError, ParcelErrorKind, decode_borrowed, decode_first, encode, encode_to, tags,
+    },
     kept::ViewV1,
     view::{NodeId, View},
 };
-use crate::binary::Id;
 
 /// One payload of the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,17 +122,24 @@ impl Parcel {
     #[must_use]
     pub fn seal(self) -> Sealed {
         match self {
-            Self::Project { app_id, head, body } => {
-                Sealed { head: encode(&ParcelV1::Project(Id(app_id), head.to_vec())).into(), body }
-            }
-            Self::Workers { from, to, app_id, head, body } => {
-                Sealed { head: encode(&ParcelV1::Workers(from, to, Id(app_id), head.to_vec())).into(), body }
-            }
+            Self::Project { app_id, head, body } => Sealed::new(&app_id, None, &head, body),
+            Self::Workers { from, to, app_id, head, body } => Sealed::new(&app_id, Some((from, to)), &head, body),
         }
     }
 }
 
 impl Sealed {
+    /// A parcel of a project, or of two of its cores.
+    pub(super) fn new(app_id: &AppId, between: Option<(u16, u16)>, head: &[u8], body: Bytes) -> Self {
+        let parcel = match between {
+            None => ParcelV1::Project(app_id.as_str(), head),
+            Some((from, to)) => ParcelV1::Workers(from, to, app_id.as_str(), head),
+        };
+        let mut bytes = Vec::with_capacity(head.len() + app_id.as_str().len() + PARCEL_BYTES);
+        encode_to(&parcel, &mut bytes);
+        Self { head: bytes.into(), body }
+    }
+
     /// How many bytes it takes in a payload.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -144,10 +152,14 @@ impl Sealed {
     ///
     /// [`ParcelError`] for bytes that no node of a known version writes.
     pub fn open(self) -> Result<Parcel, ParcelError> {
-        match decode(&self.head)? {
-            ParcelV1::Project(Id(app_id), head) => Ok(Parcel::Project { app_id, head: head.into(), body: self.body }),
-            ParcelV1::Workers(from, to, Id(app_id), head) => {
-                Ok(Parcel::Workers { from, to, app_id, head: head.into(), body: self.body })
+        let Self { head: bytes, body } = self;
+        let app_id = |text| AppId::new(text).map_err(|_| ParcelErrorKind::Damaged);
+        match decode_borrowed(&bytes)? {
+            ParcelV1::Project(text, head) => {
+                Ok(Parcel::Project { app_id: app_id(text)?, head: bytes.slice_ref(head), body })
+            }
+            ParcelV1::Workers(from, to, text, head) => {
+                Ok(Parcel::Workers { from, to, app_id: app_id(text)?, head: bytes.slice_ref(head), body })
             }
         }
     }
@@ -248,10 +260,11 @@ struct DataV1 {
     sizes: Vec<(u32, u32)>,
 }
 
-#[derive(Debug, Encode, Decode)]
-enum ParcelV1 {
-    Project(Id<AppId>, Vec<u8>),
-    Workers(u16, u16, Id<AppId>, Vec<u8>),
+/// The id of its project, and its head.
+#[derive(Debug, Encode, BorrowDecode)]
+enum ParcelV1<'a> {
+    Project(&'a str, &'a [u8]),
+    Workers(u16, u16, &'a str, &'a [u8]),
 }
 
 tags! {
@@ -287,6 +300,9 @@ fn take(payload: &mut Bytes, bytes: u32) -> Result<Bytes, ParcelError> {
 fn length(bytes: &Bytes) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
+
+/// What a parcel has beside its project's id and its head, at most.
+const PARCEL_BYTES: usize = 16;
 
 /// What the lengths of a parcel take at most.
 const SIZES_BYTES: usize = 10;

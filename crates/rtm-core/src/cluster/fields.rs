@@ -14,10 +14,10 @@ use rtm_codec::{
 };
 
 use super::{
-    bytes::{ParcelError, ParcelErrorKind, decode_first, encode_to},
+    bytes::{ParcelError, ParcelErrorKind, decode_first, decode_first_borrowed, encode_to},
     view::{NodeId, NodeName},
 };
-use crate::binary::{Id, StateV1, answer, answer_bytes, event, event_bytes};
+use crate::binary::{StateV1, answer, answer_bytes, event, event_bytes};
 
 /// A value that parcels have.
 pub(super) trait Field: Sized {
@@ -29,7 +29,7 @@ pub(super) trait Field: Sized {
 }
 
 /// A parcel that is written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Output {
     pub(super) head: Vec<u8>,
     /// The event, answer or packed session of the parcel. It has one at most.
@@ -41,6 +41,12 @@ pub(super) struct Output {
 pub(super) struct Input<'a> {
     head: &'a [u8],
     body: Option<Bytes>,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { head: Vec::with_capacity(HEAD_BYTES), body: Bytes::new() }
+    }
 }
 
 impl Output {
@@ -68,6 +74,12 @@ impl<'a> Input<'a> {
         let (value, read) = decode_first(self.head)?;
         self.head = self.head.get(read..).unwrap_or_default();
         Ok(value)
+    }
+
+    fn text(&mut self) -> Result<&'a str, ParcelError> {
+        let (text, read) = decode_first_borrowed(self.head)?;
+        self.head = self.head.get(read..).unwrap_or_default();
+        Ok(text)
     }
 
     /// The variant of an enum.
@@ -191,8 +203,7 @@ macro_rules! ids {
             }
 
             fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
-                let Id(id) = input.value()?;
-                Ok(id)
+                Self::new(input.text()?).map_err(|_| ParcelErrorKind::Damaged.into())
             }
         }
     )*};
@@ -210,8 +221,7 @@ impl Field for NodeName {
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
-        let name: String = input.value()?;
-        Self::told(&name).map_err(|_| ParcelErrorKind::Damaged.into())
+        Self::told(input.text()?).map_err(|_| ParcelErrorKind::Damaged.into())
     }
 }
 
@@ -221,7 +231,7 @@ impl Field for Text {
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
-        input.value::<String>().map(Self::from)
+        input.text().map(Self::from)
     }
 }
 
@@ -337,7 +347,7 @@ impl Field for Event {
 /// The body, as the native wire tells the receiver of it.
 impl Field for PeerMessage {
     fn put(&self, out: &mut Output) {
-        Event::MessageFromPeer(self.clone()).put(out);
+        out.body = event_bytes(&SharedEvent::for_one(Event::MessageFromPeer(self.clone())));
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
@@ -395,3 +405,6 @@ impl Field for ChannelAttributes {
         attributes.map_err(|_| ParcelErrorKind::Damaged.into())
     }
 }
+
+/// Room for the head of a parcel of a message: ids of two users and numbers.
+const HEAD_BYTES: usize = 160;

@@ -203,5 +203,9 @@ fn workers_of(number: u16) -> u16 {
     (number >> 8) + 1
 }
 
-/// The newest version of what nodes say that this code understands.
-pub const PROTO: u16 = 1;
+/// The newest version of what nodes say that this code understands. Since version 2, `ProjectParcel::Placed` speaks of all
+/// messages up to one, and there is `ProjectParcel::Delivered`.
+pub const PROTO: u16 = 2;
+
+/// The first version that knows these parcels.
+pub(crate) const PROTO_OF_MANY: u16 = 2;

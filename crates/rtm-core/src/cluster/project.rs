@@ -47,7 +47,8 @@ pub enum ProjectParcel {
     },
     /// A message for a user whose session is there.
     Deliver(Box<Deliver>),
-    /// The receiver's session has the message with this number, and says what becomes of it.
+    /// The receiver's session has the message with this number, and says what becomes of it: and so of all before it that were
+    /// sent there.
     Placed {
         /// The sender's session.
         session: SessionId,
@@ -173,6 +174,8 @@ pub enum ProjectParcel {
         /// What.
         word: Box<GatewayWord>,
     },
+    /// Messages of one session have arrived: what [`Outcome`](Self::Outcome) says, of many.
+    Delivered(Box<Delivered>),
 }
 
 /// A parcel for another node.
@@ -218,6 +221,21 @@ pub struct Deliver {
     pub store: bool,
     /// How long its sender waits for the device.
     pub within: Duration,
+}
+
+/// Messages of a session that arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivered {
+    /// The sender's session.
+    pub session: SessionId,
+    /// The sender.
+    pub user_id: UserId,
+    /// Which numbering of the sender's requests the requests belong to.
+    pub numbering: u32,
+    /// The sender's requests, with the ids of their messages.
+    pub messages: Vec<(RequestId, MessageId)>,
+    /// How many nodes have passed this on that had not its sender.
+    pub hops: u8,
 }
 
 /// What became of a message.
@@ -284,4 +302,20 @@ pub struct OustedSession {
     pub instance: InstanceId,
     /// Whether its client has been told, or could be.
     pub was_told: bool,
+}
+
+impl Delivered {
+    /// The same, said of each message.
+    pub(crate) fn outcomes(self) -> impl Iterator<Item = MessageOutcome> {
+        let Self { session, user_id, numbering, messages, hops } = self;
+        messages.into_iter().map(move |(request, message_id)| MessageOutcome {
+            session,
+            user_id: user_id.clone(),
+            numbering,
+            request,
+            message_id,
+            outcome: Ok(SendOutcome::Delivered),
+            hops,
+        })
+    }
 }

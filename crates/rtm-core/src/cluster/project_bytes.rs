@@ -11,34 +11,30 @@ use super::{
         ChannelParcel, ChannelWord, FanOut, ForwardedNews, HeldChannel, HomeParcel, Mark, MemberChange, Part, Relay,
         Said, Version,
     },
-    envelope::{Parcel, Sealed},
+    envelope::Sealed,
     fields::{Field as _, Input, Output, enums, structs},
     gateway::{GatewayWord, Wanted},
     presence::{PagedUser, PresenceParcel, Sighting},
-    project::{Ask, Deliver, MessageOutcome, OustedSession, ProjectParcel, Verdict},
+    project::{Ask, Deliver, Delivered, MessageOutcome, OustedSession, ProjectParcel, Verdict},
 };
 
 impl ProjectParcel {
     /// The parcel in bytes, for the core of this project on other nodes.
     #[must_use]
     pub fn seal(&self, app_id: &AppId) -> Sealed {
-        let mut out = Output::default();
-        self.put(&mut out);
-        Parcel::Project { app_id: app_id.clone(), head: out.head.into(), body: out.body }.seal()
+        self.seal_between(app_id, 0, 0)
     }
 
     /// The same between two cores of their nodes' several: from which, to which.
     #[must_use]
     pub fn seal_between(&self, app_id: &AppId, from: u16, to: u16) -> Sealed {
-        if (from, to) == (0, 0) {
-            return self.seal(app_id);
-        }
         let mut out = Output::default();
         self.put(&mut out);
-        Parcel::Workers { from, to, app_id: app_id.clone(), head: out.head.into(), body: out.body }.seal()
+        let between = Some((from, to)).filter(|between| *between != (0, 0));
+        Sealed::new(app_id, between, &out.head, out.body)
     }
 
-    /// Reads what [`Parcel::Project`] has.
+    /// Reads what a [`Parcel`](super::Parcel) of a project has.
     ///
     /// # Errors
     ///
@@ -76,6 +72,7 @@ enums! {
         20 Restricted { user_id revision banned_until tokens_from }
         21 Kick { user_id }
         22 ForgetUser { user_id }
+        23 Delivered(delivered)
     }
     Verdict {
         0 NotHere
@@ -165,6 +162,7 @@ structs! {
     OustedSession { session instance was_told }
     Deliver { session to n after numbering request message store within }
     MessageOutcome { session user_id numbering request message_id outcome hops }
+    Delivered { session user_id numbering messages hops }
     Sighting { state revision node }
     PagedUser { user_id here watched }
     ChannelParcel { channel_id epoch word }

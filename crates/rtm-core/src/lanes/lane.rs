@@ -15,6 +15,8 @@ pub(crate) struct Lane {
     /// Their numbers rise.
     messages: VecDeque<LaneMessage>,
     counts: Counts,
+    /// No message with a lower number is sent and not answered.
+    unanswered_from: u64,
     /// Where the receiver is has to be asked before anything goes on.
     pub(crate) is_lost: bool,
     /// Whether that is being asked.
@@ -92,19 +94,38 @@ impl Lane {
         Some(message)
     }
 
-    /// Where the message with this number is.
-    pub(crate) fn place(&self, n: u64) -> Option<&Place> {
-        Some(&self.messages[self.index(n)?].place)
+    /// A node has placed all up to this number that were sent there. Says whether there was any.
+    pub(crate) fn place_up_to(&mut self, n: u64, by: &NodeId, place: &Place) -> bool {
+        let first = self.messages.partition_point(|message| message.n < self.unanswered_from);
+        let end = self.messages.partition_point(|message| message.n <= n);
+        let (mut is_any, mut is_all) = (false, true);
+        for message in self.messages.range_mut(first.min(end)..end).filter(|message| message.is_sent()) {
+            if message.place == Place::Sent(by.clone()) {
+                self.counts.remove(message);
+                message.place = place.clone();
+                self.counts.add(message);
+                is_any = true;
+            } else {
+                is_all = false;
+            }
+        }
+        if is_all {
+            self.unanswered_from = self.unanswered_from.max(n + 1);
+        }
+        is_any
     }
 
-    /// The message with this number has come so far.
-    pub(crate) fn set_place(&mut self, n: u64, place: Place) {
-        if let Some(index) = self.index(n) {
-            let message = &mut self.messages[index];
-            self.counts.remove(message);
-            message.place = place;
-            self.counts.add(message);
+    /// A node does not have the message with this number, which was sent there: it waits here again. Says whether it was.
+    pub(crate) fn take_back(&mut self, n: u64, from: &NodeId) -> bool {
+        let Some(index) = self.index(n) else { return false };
+        let message = &mut self.messages[index];
+        if message.place != Place::Sent(from.clone()) {
+            return false;
         }
+        self.counts.remove(message);
+        message.place = Place::Waiting;
+        self.counts.add(message);
+        true
     }
 
     /// Gives each message another place for which `place` says one.
@@ -192,6 +213,7 @@ impl Lane {
                 self.counts.remove(message);
                 message.place = Place::Sent(node.clone());
                 self.counts.add(message);
+                self.unanswered_from = self.unanswered_from.min(message.n);
                 tell(message, after);
             }
             if is_before(&&*message) {

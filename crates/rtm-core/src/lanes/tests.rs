@@ -38,7 +38,8 @@ fn message(start: Instant, request: u64, store: bool, seconds: u64, place: Place
 enum Step {
     Push { store: bool, placed: Option<(u8, bool)> },
     Settle(Index),
-    Answer(Index, Option<(u8, bool)>),
+    Placed(Index, u8, bool),
+    NotTaken(Index, u8),
     Send(u8),
     GiveBack(u8),
     TakeWaiting,
@@ -51,7 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (any::<bool>(), placed()).prop_map(|(store, placed)| Step::Push { store, placed }),
         2 => any::<Index>().prop_map(Step::Settle),
-        3 => (any::<Index>(), placed()).prop_map(|(index, placed)| Step::Answer(index, placed)),
+        3 => (any::<Index>(), 0..3u8, any::<bool>()).prop_map(|(index, by, drops)| Step::Placed(index, by, drops)),
+        2 => (any::<Index>(), 0..3u8).prop_map(|(index, by)| Step::NotTaken(index, by)),
         4 => (0..3u8).prop_map(Step::Send),
         1 => (0..3u8).prop_map(Step::GiveBack),
         1 => Just(Step::TakeWaiting),
@@ -89,13 +91,26 @@ proptest! {
                     prop_assert_eq!((settled.to, settled.is_last), (to.clone(), all.is_empty()));
                     prop_assert!(lanes.settle(1, RequestId(request)).is_none());
                 }
-                Step::Answer(index, placed) if !all.is_empty() => {
+                Step::Placed(index, by, drops_repeats) if !all.is_empty() => {
+                    let at = index.index(all.len());
+                    let sent = |it: &&mut (u64, u64, bool, u64, Place)| it.4 == Place::Sent(node(by));
+                    let n = all[at].0;
+                    let mut placed = 0;
+                    for (.., known) in all[..=at].iter_mut().filter(sent) {
+                        *known = place(Some((by, drops_repeats)));
+                        placed += 1;
+                    }
+                    let lane = lanes.lane_mut(&to).unwrap();
+                    prop_assert_eq!(lane.place_up_to(n, &node(by), &place(Some((by, drops_repeats)))), placed > 0);
+                }
+                Step::NotTaken(index, by) if !all.is_empty() => {
                     let at = index.index(all.len());
                     let (n, .., known) = &mut all[at];
-                    *known = place(placed);
-                    let lane = lanes.lane_mut(&to).unwrap();
-                    lane.set_place(*n, place(placed));
-                    prop_assert_eq!(lane.place(*n), Some(&*known));
+                    let was_there = *known == Place::Sent(node(by));
+                    if was_there {
+                        *known = Place::Waiting;
+                    }
+                    prop_assert_eq!(lanes.lane_mut(&to).unwrap().take_back(*n, &node(by)), was_there);
                 }
                 Step::Send(number) if !all.is_empty() => {
                     let lane = lanes.lane_mut(&to).unwrap();
@@ -129,7 +144,7 @@ proptest! {
                     if let Some(lane) = lanes.lane_mut(&to) {
                         lane.replace(given_back);
                     }
-                    all.iter_mut().for_each(|(.., place)| *place = given_back(place).unwrap_or(place.clone()));
+                    all.iter_mut().for_each(|(.., place)| *place = given_back(place).unwrap_or_else(|| place.clone()));
                 }
                 Step::TakeWaiting | Step::TakeUnrepeatable | Step::TakeOverdue(_) => {
                     let taken = match step {
@@ -149,7 +164,7 @@ proptest! {
                     all.retain(|it| !is_taken(it));
                     prop_assert_eq!(taken.iter().map(|message| message.n).collect::<Vec<_>>(), expected);
                 }
-                Step::Settle(_) | Step::Answer(..) | Step::Send(_) => {}
+                Step::Settle(_) | Step::Placed(..) | Step::NotTaken(..) | Step::Send(_) => {}
             }
             prop_assert_eq!(lanes.by_request.len(), all.len(), "what is gone is not kept by its request");
             prop_assert_eq!(lanes.are_unsettled(), all.iter().any(|(.., place)| !matches!(place, Place::Placed { .. })));
@@ -157,7 +172,9 @@ proptest! {
                 prop_assert!(all.is_empty());
                 continue;
             };
-            prop_assert_eq!(lane.messages().map(|message| message.n).collect::<Vec<_>>(), all.iter().map(|(n, ..)| *n).collect::<Vec<_>>());
+            let known: Vec<_> = lane.messages().map(|message| (message.n, message.place.clone())).collect();
+            let expected: Vec<_> = all.iter().map(|(n, .., place)| (*n, place.clone())).collect();
+            prop_assert_eq!(known, expected);
             prop_assert_eq!(lane.has_waiting(), all.iter().any(|(.., place)| is_here(place)));
             prop_assert_eq!(lane.has_sent(), all.iter().any(|(.., place)| matches!(place, Place::Sent(_))));
             prop_assert_eq!(lane.has_unrepeatable(), all.iter().any(|(.., place)| *place == Place::GivenBack { placed: Some(false) }));

@@ -14,7 +14,7 @@ use rtm_core::{
     ConnId, Core, EventLogStart, EventValue, LogEntry, LoggedEvent, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer,
     StoreDone, StoreFailed, StoreJob, StoreWork,
     cluster::{
-        Change, EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, NodeName, Parcel, Posted, Posting,
+        Change, EngineAnswer, EngineJob, EngineJobId, EngineWork, NodeId, NodeName, PROTO, Parcel, Posted, Posting,
         ProjectParcel, Revised, Ticket, UserEntry, View, partition,
     },
     store::{Backend, LogKey, Memory, StateKind, Task, read_state},
@@ -197,10 +197,15 @@ impl Engine {
 }
 
 impl World {
-    #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
     pub(crate) fn new(nodes: usize) -> Self {
+        Self::of_version(PROTO, nodes)
+    }
+
+    /// Nodes that speak an earlier version.
+    #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
+    pub(crate) fn of_version(proto: u16, nodes: usize) -> Self {
         let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
-        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), 1, 1)).collect();
+        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), proto, 1)).collect();
         let homes: Vec<_> = (0..nodes).map(|number| Change::Home(node(number))).collect();
         let mut view = View::empty(0).next(&joins).next(&homes);
         while view.is_unbalanced() {
@@ -563,7 +568,7 @@ impl World {
     }
 
     fn set_view_of_joining(&mut self, number: usize) {
-        let view = self.view.next(&[Change::Join(self.id(number), 1, 1)]);
+        let view = self.view.next(&[Change::Join(self.id(number), PROTO, 1)]);
         let id = self.id(number);
         self.cores[number].join_cluster(id, view.clone());
         // What its watch of the entries brings first.
