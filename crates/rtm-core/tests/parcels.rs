@@ -11,9 +11,10 @@ use rtm_codec::{
     SendOutcome, SessionId, SessionTicket, Text, UserId,
 };
 use rtm_core::cluster::{
-    Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, Delivered, FanOut, ForwardedNews, GatewayWord,
-    HeldChannel, HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession, PagedUser, Parcel,
-    ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Relay, Said, Sighting, Verdict, Version, Wanted,
+    Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, Delivered, FanOut, ForwardedNews,
+    GatewayWord, HeldChannel, HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession,
+    PagedUser, Parcel, ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Relay, Said, Sighting, Verdict, Version,
+    Wanted,
 };
 
 const SESSION: SessionId = SessionId([7; 16]);

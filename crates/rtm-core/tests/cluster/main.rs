@@ -11,6 +11,7 @@ mod converge;
 mod drain_worlds;
 mod draining;
 mod events;
+mod growth;
 mod harness;
 mod invitations;
 mod leaving;
