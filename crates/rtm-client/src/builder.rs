@@ -432,7 +432,7 @@ impl ClientBuilder {
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
         let (event_sender, events) = EventSender::new((self.window / 4).max(1));
         let figures = Arc::<Figures>::default();
-        let client = Client::new(call_sender, watched, Arc::clone(&figures));
+        let client = Client::new(Arc::new(call_sender), watched, Arc::clone(&figures));
         let ends = TaskEnds { calls, status, figures, events: event_sender, token_provider: self.token_provider };
         Ok((client, events, Driver::new(settings, connection, network, ends)))
     }

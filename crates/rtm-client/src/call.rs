@@ -56,18 +56,18 @@ enum Stage<T> {
     /// It will not be made.
     Refused(RtmError),
     New {
-        task: mpsc::Sender<Order>,
+        task: Task,
         order: Order,
         reply: Reply<T>,
     },
     /// Many others wait for the task already.
     HandingOver {
-        handing_over: BoxFuture<'static, Option<mpsc::Sender<Order>>>,
+        handing_over: BoxFuture<'static, Option<Task>>,
         reply: Reply<T>,
     },
     /// The sender keeps the client from ending before the call.
     Waiting {
-        _task: mpsc::Sender<Order>,
+        _task: Task,
         reply: Reply<T>,
     },
     Ended,
@@ -86,7 +86,7 @@ impl<T> Call<T> {
         Self { limit: Some(Limit::After(limit)), ..self }
     }
 
-    pub(crate) fn new(task: mpsc::Sender<Order>, family: Family, order: Order, reply: Reply<T>) -> Self {
+    pub(crate) fn new(task: Task, family: Family, order: Order, reply: Reply<T>) -> Self {
         Self { stage: Stage::New { task, order, reply }, family, limit: None }
     }
 
@@ -186,13 +186,22 @@ pub(crate) fn gone(family: Family) -> RtmError {
 }
 
 /// What a handle wants of the task. The senders are shadows of what the connection keeps: each call ends there, by its
-/// deadline at the latest, whether or not somebody still waits for it.
+/// deadline at the latest, whether or not somebody still waits for it. Small, since many wait at once and each is moved a
+/// few times.
 #[derive(Debug)]
 pub(crate) enum Order {
+    Request { command: Arc<Command>, done: oneshot::Sender<Result<Answer, RtmError>> },
+    Rare(Box<RareOrder>),
+}
+
+const _: () = assert!(size_of::<Order>() <= 2 * size_of::<usize>(), "an order is a request, or a pointer");
+
+/// The orders of which there are never many.
+#[derive(Debug)]
+pub(crate) enum RareOrder {
     Login { user_id: UserId, token: Option<Token>, done: oneshot::Sender<Result<(), RtmError>> },
     Logout { done: oneshot::Sender<Result<(), RtmError>> },
     RenewToken { token: Token, done: oneshot::Sender<Result<Answer, RtmError>> },
-    Request { command: Arc<Command>, done: oneshot::Sender<Result<Answer, RtmError>> },
     Invite { callee_id: UserId, content: Text, done: oneshot::Sender<Result<LocalInvitation, RtmError>> },
     CancelInvitation { invitation: LocalInvitation, content: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
     AcceptInvitation { invitation: RemoteInvitation, response: Text, done: oneshot::Sender<Result<Answer, RtmError>> },
@@ -200,6 +209,16 @@ pub(crate) enum Order {
     Session { done: oneshot::Sender<Option<Session>> },
     NetworkChanged,
 }
+
+impl From<RareOrder> for Order {
+    fn from(order: RareOrder) -> Self {
+        Self::Rare(Box::new(order))
+    }
+}
+
+/// How handles reach the task. Shared as a whole: a call that keeps the task counts one reference, where a clone of the
+/// sender would count two.
+pub(crate) type Task = Arc<mpsc::Sender<Order>>;
 
 /// What handles see of the connection without asking the task.
 #[derive(Debug, Clone, PartialEq, Eq)]

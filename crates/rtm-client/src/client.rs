@@ -8,17 +8,17 @@ use rtm_codec::{
     SubscribePeersOnlineStatus, Text, Token, UnsubscribePeersOnlineStatus, UserId,
 };
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, Session};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::{
-    call::{Call, Order, Reply, Status},
+    call::{Call, Order, RareOrder, Reply, Status, Task},
     stats::{ClientStats, Figures},
 };
 
 #[doc = include_str!("guide.md")]
 #[derive(Debug, Clone)]
 pub struct Client {
-    task: mpsc::Sender<Order>,
+    task: Task,
     status: watch::Receiver<Status>,
     figures: Arc<Figures>,
 }
@@ -53,7 +53,7 @@ impl SendMessageOptions {
 }
 
 impl Client {
-    pub(crate) fn new(task: mpsc::Sender<Order>, status: watch::Receiver<Status>, figures: Arc<Figures>) -> Self {
+    pub(crate) fn new(task: Task, status: watch::Receiver<Status>, figures: Arc<Figures>) -> Self {
         Self { task, status, figures }
     }
 
@@ -84,7 +84,7 @@ impl Client {
         let arguments = UserId::new(user_id)
             .map_err(|error| invalid(Family::Login, error))
             .and_then(|user_id| Ok((user_id, token.map(|token| token_of(token, Family::Login)).transpose()?)));
-        self.ask(Family::Login, arguments, |(user_id, token), done| Order::Login { user_id, token, done })
+        self.ask(Family::Login, arguments, |(user_id, token), done| RareOrder::Login { user_id, token, done })
     }
 
     /// Logs the user out. The user leaves its channels and loses its subscriptions and attributes at once.
@@ -96,7 +96,7 @@ impl Client {
     ///
     /// [`ErrorKind::NotLoggedIn`] in the state `DISCONNECTED`.
     pub fn logout(&self) -> Call<()> {
-        self.ask(Family::Logout, Ok(()), |(), done| Order::Logout { done })
+        self.ask(Family::Logout, Ok(()), |(), done| RareOrder::Logout { done })
     }
 
     /// Replaces the token of this session and of later reconnects. A refused token changes nothing.
@@ -122,7 +122,7 @@ impl Client {
     /// server does not answer: `Ok` then means that the token was sent.
     pub fn renew_token(&self, token: &str) -> Call<()> {
         let token = token_of(token, Family::RenewToken);
-        self.ask_answer(Family::RenewToken, token, |token, done| Order::RenewToken { token, done })
+        self.ask_answer(Family::RenewToken, token, |token, done| RareOrder::RenewToken { token, done })
     }
 
     /// The current state of the connection. Each change is also an event.
@@ -164,7 +164,7 @@ impl Client {
     /// in, and always on the vendor's wire, which cannot resume.
     pub async fn session(&self) -> Option<Session> {
         let (done, session) = oneshot::channel();
-        self.task.send(Order::Session { done }).await.ok()?;
+        self.task.send(RareOrder::Session { done }.into()).await.ok()?;
         session.await.ok().flatten()
     }
 
@@ -187,7 +187,7 @@ impl Client {
     #[doc(alias = "force_reconnect")]
     pub async fn network_changed(&self) {
         // A client whose task has ended has no network.
-        let _ = self.task.send(Order::NetworkChanged).await;
+        let _ = self.task.send(RareOrder::NetworkChanged.into()).await;
     }
 
     /// Sends a message (text, bytes or a [value](RtmMessage::value)) to a user. The outcome says whether the user's device has
@@ -302,7 +302,7 @@ impl Client {
     pub fn send_invitation(&self, callee_id: impl AsRef<str>, content: impl Into<Text>) -> Call<LocalInvitation> {
         let callee_id = UserId::new(callee_id).map_err(|error| invalid(Family::Invitation, error));
         let content = content.into();
-        self.ask(Family::Invitation, callee_id, |callee_id, done| Order::Invite { callee_id, content, done })
+        self.ask(Family::Invitation, callee_id, |callee_id, done| RareOrder::Invite { callee_id, content, done })
     }
 
     /// Cancels an invitation. `content` is a text for the callee, of up to 8,192 bytes.
@@ -313,7 +313,11 @@ impl Client {
     /// ended, [`ErrorKind::InvalidArgument`] for a text that is too long.
     pub fn cancel_invitation(&self, invitation: &LocalInvitation, content: impl Into<Text>) -> Call<()> {
         let (invitation, content) = (invitation.clone(), content.into());
-        self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::CancelInvitation { invitation, content, done })
+        self.ask_answer(Family::Invitation, Ok(()), |(), done| RareOrder::CancelInvitation {
+            invitation,
+            content,
+            done,
+        })
     }
 
     /// Accepts an invitation. `response` is a text for the caller, of up to 8,192 bytes. The event
@@ -325,7 +329,11 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for a text that is too long.
     pub fn accept_invitation(&self, invitation: &RemoteInvitation, response: impl Into<Text>) -> Call<()> {
         let (invitation, response) = (invitation.clone(), response.into());
-        self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::AcceptInvitation { invitation, response, done })
+        self.ask_answer(Family::Invitation, Ok(()), |(), done| RareOrder::AcceptInvitation {
+            invitation,
+            response,
+            done,
+        })
     }
 
     /// Refuses an invitation. `response` is a text for the caller, of up to 8,192 bytes.
@@ -335,7 +343,11 @@ impl Client {
     /// [`ErrorKind::AlreadyEnd`] if it has ended or is unknown, [`ErrorKind::InvalidArgument`] for a text that is too long.
     pub fn refuse_invitation(&self, invitation: &RemoteInvitation, response: impl Into<Text>) -> Call<()> {
         let (invitation, response) = (invitation.clone(), response.into());
-        self.ask_answer(Family::Invitation, Ok(()), |(), done| Order::RefuseInvitation { invitation, response, done })
+        self.ask_answer(Family::Invitation, Ok(()), |(), done| RareOrder::RefuseInvitation {
+            invitation,
+            response,
+            done,
+        })
     }
 
     /// Asks how many members each of 1 to 32 channels has. The client need not be a member. A channel without members has 0.
@@ -373,19 +385,24 @@ impl Client {
             Err(error) => return Call::refused(O::FAMILY, error),
         };
         let (done, answer) = oneshot::channel();
-        Call::new(self.task.clone(), O::FAMILY, Order::Request { command, done }, Reply::Answer(answer, read))
+        Call::new(Arc::clone(&self.task), O::FAMILY, Order::Request { command, done }, Reply::Answer(answer, read))
     }
 
     fn ask_answer<A>(
         &self,
         family: Family,
         arguments: Result<A, RtmError>,
-        order: impl FnOnce(A, oneshot::Sender<Result<Answer, RtmError>>) -> Order,
+        order: impl FnOnce(A, oneshot::Sender<Result<Answer, RtmError>>) -> RareOrder,
     ) -> Call<()> {
         match arguments {
             Ok(arguments) => {
                 let (done, answer) = oneshot::channel();
-                Call::new(self.task.clone(), family, order(arguments, done), Reply::Answer(answer, |_| Some(())))
+                Call::new(
+                    Arc::clone(&self.task),
+                    family,
+                    order(arguments, done).into(),
+                    Reply::Answer(answer, |_| Some(())),
+                )
             }
             Err(error) => Call::refused(family, error),
         }
@@ -395,12 +412,12 @@ impl Client {
         &self,
         family: Family,
         arguments: Result<A, RtmError>,
-        order: impl FnOnce(A, oneshot::Sender<Result<T, RtmError>>) -> Order,
+        order: impl FnOnce(A, oneshot::Sender<Result<T, RtmError>>) -> RareOrder,
     ) -> Call<T> {
         match arguments {
             Ok(arguments) => {
                 let (done, answer) = oneshot::channel();
-                Call::new(self.task.clone(), family, order(arguments, done), Reply::Itself(answer))
+                Call::new(Arc::clone(&self.task), family, order(arguments, done).into(), Reply::Itself(answer))
             }
             Err(error) => Call::refused(family, error),
         }

@@ -2,9 +2,10 @@
 
 mod delayed;
 mod relogin;
+mod replies;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     error::Error,
     future::poll_fn,
     pin::pin,
@@ -13,12 +14,9 @@ use std::{
     time::Instant,
 };
 
-use foldhash::fast::RandomState;
 use futures::{FutureExt, future::BoxFuture};
 use rtm_codec::{Answer, ErrorKind, Family, RequestId, Token, Wire};
-use rtm_connection::{
-    Connection, ConnectionChangeReason, ConnectionState, Credentials, LocalInvitation, Output, RtmError, RtmEvent,
-};
+use rtm_connection::{Connection, ConnectionChangeReason, ConnectionState, Credentials, Output, RtmError, RtmEvent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinSet, yield_now},
@@ -27,11 +25,12 @@ use tokio::{
 use self::{
     delayed::{Delayable, DelayedCalls},
     relogin::Relogin,
+    replies::{Invited, Replies, Waiting},
 };
 #[cfg(feature = "vendor")]
 use crate::gateway::{Asked, Gateway};
 use crate::{
-    call::{Order, Status},
+    call::{Order, RareOrder, Status},
     events::EventSender,
     link::{Link, Progress},
     network::Network,
@@ -59,7 +58,7 @@ pub(crate) struct Driver<N> {
     logins: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
     logouts: VecDeque<oneshot::Sender<Result<(), RtmError>>>,
     logged_out: Vec<LoggedOut>,
-    replies: HashMap<RequestId, Waiting, RandomState>,
+    replies: Replies,
     /// What is made too often and may wait.
     delayed: DelayedCalls,
     next_call: u64,
@@ -96,15 +95,6 @@ struct LoggedOut {
     result: Result<(), RtmError>,
 }
 
-/// Who waits for a reply.
-#[derive(Debug)]
-enum Waiting {
-    Answer(oneshot::Sender<Result<Answer, RtmError>>),
-    /// An answer, or the time at which the call is allowed.
-    Delayable(Box<Delayable>),
-    Invitation(LocalInvitation, oneshot::Sender<Result<LocalInvitation, RtmError>>),
-}
-
 impl<N: Network> Driver<N> {
     pub(crate) fn new(settings: Settings, connection: Connection, network: N, ends: TaskEnds) -> Self {
         let TaskEnds { calls, status, figures, events, token_provider } = ends;
@@ -124,7 +114,7 @@ impl<N: Network> Driver<N> {
             logins: VecDeque::new(),
             logouts: VecDeque::new(),
             logged_out: Vec::new(),
-            replies: HashMap::default(),
+            replies: Replies::default(),
             delayed: DelayedCalls::default(),
             next_call: 0,
             relogin,
@@ -339,7 +329,7 @@ impl<N: Network> Driver<N> {
             }
             if let Poll::Ready(0) = taken {
                 self.abandoned = true;
-                self.carry_out(now, Order::Logout { done: oneshot::channel().0 });
+                self.carry_out_rare(now, RareOrder::Logout { done: oneshot::channel().0 });
             }
         }
         self.taken_orders = calls;
@@ -408,29 +398,6 @@ impl<N: Network> Driver<N> {
 
     fn carry_out(&mut self, now: Instant, order: Order) {
         match order {
-            Order::Login { user_id, token, done } => {
-                let app_id = self.settings.app_id.clone();
-                match self.connection.login(now, Credentials { app_id, user_id: user_id.clone(), token: token.clone() })
-                {
-                    Ok(()) => {
-                        self.relogin.logged_in(user_id, token);
-                        self.logins.push_back(done);
-                    }
-                    Err(error) => drop(done.send(Err(error))),
-                }
-            }
-            Order::Logout { done } => {
-                self.relogin.stop();
-                match self.connection.logout(now) {
-                    Ok(()) => self.logouts.push_back(done),
-                    Err(error) => drop(done.send(Err(error))),
-                }
-            }
-            Order::RenewToken { token, done } => {
-                self.relogin.renewed(&token);
-                let id = self.connection.renew_token(now, token);
-                self.replies.insert(id, Waiting::Answer(done));
-            }
             Order::Request { command, done } if self.settings.waits_for_limits => {
                 let number = self.next_call;
                 self.next_call += 1;
@@ -442,24 +409,53 @@ impl<N: Network> Driver<N> {
                 let id = self.connection.request_shared(now, command);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Order::Invite { callee_id, content, done } => {
-                let (invitation, id) = self.connection.send_invitation(now, callee_id, content);
-                self.replies.insert(id, Waiting::Invitation(invitation, done));
+            Order::Rare(order) => self.carry_out_rare(now, *order),
+        }
+    }
+
+    fn carry_out_rare(&mut self, now: Instant, order: RareOrder) {
+        match order {
+            RareOrder::Login { user_id, token, done } => {
+                let app_id = self.settings.app_id.clone();
+                match self.connection.login(now, Credentials { app_id, user_id: user_id.clone(), token: token.clone() })
+                {
+                    Ok(()) => {
+                        self.relogin.logged_in(user_id, token);
+                        self.logins.push_back(done);
+                    }
+                    Err(error) => drop(done.send(Err(error))),
+                }
             }
-            Order::CancelInvitation { invitation, content, done } => {
+            RareOrder::Logout { done } => {
+                self.relogin.stop();
+                match self.connection.logout(now) {
+                    Ok(()) => self.logouts.push_back(done),
+                    Err(error) => drop(done.send(Err(error))),
+                }
+            }
+            RareOrder::RenewToken { token, done } => {
+                self.relogin.renewed(&token);
+                let id = self.connection.renew_token(now, token);
+                self.replies.insert(id, Waiting::Answer(done));
+            }
+            RareOrder::Invite { callee_id, content, done } => {
+                let (invitation, id) = self.connection.send_invitation(now, callee_id, content);
+                self.replies.insert(id, Waiting::Invitation(Box::new(Invited { invitation, done })));
+            }
+            RareOrder::CancelInvitation { invitation, content, done } => {
                 let id = self.connection.cancel_invitation(now, &invitation, content);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Order::AcceptInvitation { invitation, response, done } => {
+            RareOrder::AcceptInvitation { invitation, response, done } => {
                 let id = self.connection.accept_invitation(now, &invitation, response);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Order::RefuseInvitation { invitation, response, done } => {
+            RareOrder::RefuseInvitation { invitation, response, done } => {
                 let id = self.connection.refuse_invitation(now, &invitation, response);
                 self.replies.insert(id, Waiting::Answer(done));
             }
-            Order::NetworkChanged => self.connection.network_changed(now),
-            Order::Session { done } => {
+            RareOrder::NetworkChanged => self.connection.network_changed(now),
+            RareOrder::Session { done } => {
                 // A session says what of its events was consumed: to the last one.
                 self.connection.consumed(now, self.events.take_taken().unwrap_or(0));
                 drop(done.send(self.connection.session()));
@@ -487,7 +483,7 @@ impl<N: Network> Driver<N> {
     fn reply(&mut self, now: Instant, id: RequestId, result: Result<Answer, RtmError>) {
         // What came before the reply is in the stream before it.
         self.events.flush();
-        match self.replies.remove(&id) {
+        match self.replies.remove(id) {
             Some(Waiting::Answer(done)) => drop(done.send(result)),
             Some(Waiting::Delayable(call)) => {
                 let call = match &result {
@@ -498,7 +494,10 @@ impl<N: Network> Driver<N> {
                     drop(done.send(result));
                 }
             }
-            Some(Waiting::Invitation(invitation, done)) => drop(done.send(result.map(|_| invitation))),
+            Some(Waiting::Invitation(invited)) => {
+                let Invited { invitation, done } = *invited;
+                drop(done.send(result.map(|_| invitation)));
+            }
             None => {}
         }
     }

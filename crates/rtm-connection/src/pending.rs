@@ -156,11 +156,14 @@ struct Queue {
 
 impl Queue {
     fn insert(&mut self, id: RequestId, request: Request) {
-        let at = match self.slots.back() {
-            Some((last, _)) if *last >= id => self.slots.partition_point(|(earlier, _)| *earlier < id),
-            _ => self.slots.len(),
-        };
-        self.slots.insert(at, (id, Some(request)));
+        let slot = (id, Some(request));
+        match self.slots.back() {
+            Some((last, _)) if *last >= id => {
+                let at = self.slots.partition_point(|(earlier, _)| *earlier < id);
+                self.slots.insert(at, slot);
+            }
+            _ => self.slots.push_back(slot),
+        }
         self.len += 1;
     }
 
@@ -179,8 +182,13 @@ impl Queue {
     }
 
     fn remove(&mut self, id: RequestId) -> Option<Request> {
-        let at = self.find(id)?;
-        let request = self.slots[at].1.take()?;
+        let (first, _) = self.slots.front()?;
+        let request = if *first == id {
+            self.slots.pop_front()?.1?
+        } else {
+            let at = self.find(id)?;
+            self.slots[at].1.take()?
+        };
         self.len -= 1;
         self.close_holes();
         Some(request)
