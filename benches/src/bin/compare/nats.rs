@@ -33,7 +33,7 @@ impl<const TLS: bool> Rival for Nats<TLS> {
     async fn log_in(port: u16, _user: &str) -> anyhow::Result<Connection> {
         let mut options = async_nats::ConnectOptions::new().subscription_capacity(1 << 20);
         if TLS {
-            options = options.require_tls(true).tls_client_config(tls::client()?);
+            options = options.require_tls(true).add_root_certificates(tls::certificate_file()?);
         }
         let client = options.connect(format!("nats://127.0.0.1:{port}")).await?;
         Ok(Connection { client, subscriber: None })

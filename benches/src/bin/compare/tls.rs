@@ -1,13 +1,16 @@
 //! TLS on both sides: a certificate of this process, and what clients trust.
 
 use std::{
+    fs::File,
+    io::Write as _,
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
 };
 
 use anyhow::Context as _;
 use rcgen::{CertifiedKey, KeyPair};
-use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::ring};
+use rustls::crypto::ring;
 
 /// Writes certificate and key for a server into a folder.
 pub(crate) fn write(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
@@ -23,17 +26,21 @@ pub(crate) fn certificate() -> anyhow::Result<String> {
     Ok(identity()?.cert.pem())
 }
 
-/// The same for clients of NATS, which would otherwise read the system's certificates whenever they connect. Each makes a whole
-/// handshake, as users on devices of their own do.
-pub(crate) fn client() -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(identity()?.cert.der().clone())?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    Ok(config)
+/// A file with the same for clients of NATS. Only those that are given a file do not read the system's certificates whenever they
+/// connect: with a configuration of one's own they read them, and throw them away. Each makes a whole handshake, as users on
+/// devices of their own do.
+pub(crate) fn certificate_file() -> anyhow::Result<PathBuf> {
+    static FILE: OnceLock<Option<File>> = OnceLock::new();
+    // It has no name that would have to be removed.
+    let make = || {
+        let mut file = tempfile::tempfile().ok()?;
+        file.write_all(certificate().ok()?.as_bytes()).ok()?;
+        // Another one may be there already.
+        let _ = ring::default_provider().install_default();
+        Some(file)
+    };
+    let file = FILE.get_or_init(make).as_ref().context("cannot write a certificate")?;
+    Ok(format!("/proc/self/fd/{}", file.as_raw_fd()).into())
 }
 
 fn identity() -> anyhow::Result<&'static CertifiedKey<KeyPair>> {
