@@ -12,7 +12,7 @@ use super::{
     back_end::node_of_back_end,
     cluster::{Deliver, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel},
     engine::Purpose,
-    lanes::{GRACE, Hearing, LaneMessage, Lanes, Place, Settled},
+    lanes::{GRACE, Hearing, LaneMessage, Lanes, MessageKey, Place, Settled},
     notes::{Asker, Note, Queued, event_bytes},
 };
 
@@ -369,7 +369,7 @@ impl Core {
 
     fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
         if let Some(lanes) = self.hub.lanes_mut(asker.session)
-            && let Some(Settled { to, is_last }) = lanes.settle(asker.numbering, asker.request)
+            && let Some(Settled { to, is_last }) = lanes.settle(MessageKey::new(asker, message_id))
             && let Some(edge) = &mut self.edge
         {
             match is_last {

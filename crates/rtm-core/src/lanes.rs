@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use rtm_codec::{Event, RequestId, SessionId, SharedEvent, UserId};
 
-pub(super) use self::lane::{GRACE, Lane, LaneMessage, Place};
+pub(super) use self::lane::{GRACE, Lane, LaneMessage, MessageKey, Place};
 use super::{
     binary,
     cluster::{NodeId, NodeName},
@@ -30,8 +30,8 @@ use super::{
 pub(super) struct Lanes {
     last: u64,
     open: BTreeMap<UserId, Lane>,
-    /// The receiver and the number of each message on them, by its request.
-    by_request: HashMap<(u32, RequestId), (UserId, u64), FixedState>,
+    /// The receiver and the number of each message on them.
+    by_key: HashMap<MessageKey, (UserId, u64), FixedState>,
     heard: IndexMap<[u8; 16], u64, FixedState>,
 }
 
@@ -56,8 +56,8 @@ pub(super) enum Hearing {
 
 impl Lanes {
     pub(super) fn new(hasher: FixedState) -> Self {
-        let by_request = HashMap::with_hasher(hasher.clone());
-        Self { last: 0, open: BTreeMap::new(), by_request, heard: IndexMap::with_hasher(hasher) }
+        let by_key = HashMap::with_hasher(hasher.clone());
+        Self { last: 0, open: BTreeMap::new(), by_key, heard: IndexMap::with_hasher(hasher) }
     }
 
     pub(super) fn lane(&self, to: &UserId) -> Option<&Lane> {
@@ -73,17 +73,25 @@ impl Lanes {
         self.open.keys().cloned().collect()
     }
 
-    /// Puts a message behind those to the same receiver.
+    /// Puts a message behind those to the same receiver. One that is there already, since its receiver was here meanwhile, only
+    /// gets another place.
     pub(super) fn push(&mut self, to: &UserId, mut message: LaneMessage) {
+        let known = self.by_key.get(&message.key()).filter(|(receiver, _)| receiver == to);
+        if let Some((_, n)) = known
+            && let Some(lane) = self.open.get_mut(to)
+            && lane.move_to(*n, &message.place)
+        {
+            return;
+        }
         self.last += 1;
         message.n = self.last;
-        self.by_request.insert(message.asked_by(), (to.clone(), message.n));
+        self.by_key.insert(message.key(), (to.clone(), message.n));
         self.open.entry(to.clone()).or_default().push(message);
     }
 
     /// It is known what became of a message.
-    pub(super) fn settle(&mut self, numbering: u32, request: RequestId) -> Option<Settled> {
-        let (to, n) = self.by_request.remove(&(numbering, request))?;
+    pub(super) fn settle(&mut self, key: MessageKey) -> Option<Settled> {
+        let (to, n) = self.by_key.remove(&key)?;
         self.open.get_mut(&to)?.remove(n)?;
         let is_last = self.close_if_empty(&to);
         Some(Settled { to, is_last })
@@ -110,7 +118,7 @@ impl Lanes {
     fn forget(&mut self, taken: Option<Vec<LaneMessage>>) -> Vec<LaneMessage> {
         let taken = taken.unwrap_or_default();
         for message in &taken {
-            self.by_request.remove(&message.asked_by());
+            self.by_key.remove(&message.key());
         }
         taken
     }
@@ -134,6 +142,8 @@ impl Lanes {
                 *last = n;
                 Hearing::Next
             }
+            // What was sent before it was refused, or is lost: it comes again, and would be taken for known.
+            None if after > 0 => Hearing::Missing,
             None => {
                 if self.heard.len() >= HEARD_LANES {
                     self.heard.shift_remove_index(0);
@@ -203,7 +213,7 @@ impl Lanes {
                     deadline: time.instant(message.deadline),
                     place,
                 };
-                lanes.by_request.insert(message.asked_by(), (to.clone(), n));
+                lanes.by_key.insert(message.key(), (to.clone(), n));
                 lane.push(message);
             }
             lanes.open.insert(to, lane);

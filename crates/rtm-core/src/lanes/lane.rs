@@ -54,6 +54,20 @@ pub(crate) struct LaneMessage {
     pub(super) place: Place,
 }
 
+/// By what a message of a session is known: a client may use the numbers of its requests or its messages again, but not both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct MessageKey {
+    numbering: u32,
+    request: RequestId,
+    message_id: Option<MessageId>,
+}
+
+impl MessageKey {
+    pub(crate) fn new(asker: Asker, message_id: MessageId) -> Self {
+        Self { numbering: asker.numbering, request: asker.request, message_id: Some(message_id) }
+    }
+}
+
 /// How far a message has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -94,6 +108,16 @@ impl Lane {
         Some(message)
     }
 
+    /// The message with this number is there now. Says whether it is on this lane.
+    pub(super) fn move_to(&mut self, n: u64, place: &Place) -> bool {
+        let Some(index) = self.index(n) else { return false };
+        let message = &mut self.messages[index];
+        self.counts.remove(message);
+        message.place = place.clone();
+        self.counts.add(message);
+        true
+    }
+
     /// A node has placed all up to this number that were sent there. Says whether there was any.
     pub(crate) fn place_up_to(&mut self, n: u64, by: &NodeId, place: &Place) -> bool {
         let first = self.messages.partition_point(|message| message.n < self.unanswered_from);
@@ -110,7 +134,7 @@ impl Lane {
             }
         }
         if is_all {
-            self.unanswered_from = self.unanswered_from.max(n + 1);
+            self.unanswered_from = self.unanswered_from.max(n.saturating_add(1));
         }
         is_any
     }
@@ -287,9 +311,8 @@ impl LaneMessage {
         }
     }
 
-    /// Its sender's request.
-    pub(super) fn asked_by(&self) -> (u32, RequestId) {
-        (self.numbering, self.request)
+    pub(super) fn key(&self) -> MessageKey {
+        MessageKey { numbering: self.numbering, request: self.request, message_id: self.message_id() }
     }
 
     /// Whether it is on no other node.

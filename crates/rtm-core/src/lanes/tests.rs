@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 use proptest::{prelude::*, sample::Index};
-use rtm_codec::{Event, MessageId, PeerMessage, RequestId, RtmMessage, SharedEvent, UserId};
+use rtm_codec::{Event, MessageId, PeerMessage, RequestId, RtmMessage, SessionId, SharedEvent, UserId};
 
-use super::{LaneMessage, Lanes, Place};
+use super::{Hearing, LaneMessage, Lanes, MessageKey, Place};
 use crate::{
     arena::SessionKey,
     cluster::{NodeId, NodeName},
@@ -20,9 +20,17 @@ fn now() -> Instant {
     Instant::now()
 }
 
+fn asker(request: u64) -> Asker {
+    Asker { session: SessionKey::LOWEST, numbering: 1, request: RequestId(request) }
+}
+
+/// By what the message of this request is known.
+fn key(request: u64) -> MessageKey {
+    MessageKey::new(asker(request), MessageId(7))
+}
+
 /// A message that this request asked for, and whose time is over so many seconds after `start`.
 fn message(start: Instant, request: u64, store: bool, seconds: u64, place: Place) -> LaneMessage {
-    let asker = Asker { session: SessionKey::LOWEST, numbering: 1, request: RequestId(request) };
     let event = Event::MessageFromPeer(PeerMessage {
         // A sender may use an id again.
         message_id: MessageId(7),
@@ -31,12 +39,13 @@ fn message(start: Instant, request: u64, store: bool, seconds: u64, place: Place
         is_offline_message: false,
         server_received_ts: 1,
     });
-    LaneMessage::new(asker, SharedEvent::for_one(event), store, start + Duration::from_secs(seconds), place)
+    LaneMessage::new(asker(request), SharedEvent::for_one(event), store, start + Duration::from_secs(seconds), place)
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     Push { store: bool, placed: Option<(u8, bool)> },
+    PushAgain(Index, Option<(u8, bool)>),
     Settle(Index),
     Placed(Index, u8, bool),
     NotTaken(Index, u8),
@@ -51,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
     let placed = || proptest::option::of((0..3u8, any::<bool>()));
     prop_oneof![
         4 => (any::<bool>(), placed()).prop_map(|(store, placed)| Step::Push { store, placed }),
+        1 => (any::<Index>(), placed()).prop_map(|(index, placed)| Step::PushAgain(index, placed)),
         2 => any::<Index>().prop_map(Step::Settle),
         3 => (any::<Index>(), 0..3u8, any::<bool>()).prop_map(|(index, by, drops)| Step::Placed(index, by, drops)),
         2 => (any::<Index>(), 0..3u8).prop_map(|(index, by)| Step::NotTaken(index, by)),
@@ -85,11 +95,17 @@ proptest! {
                     lanes.push(&to, message(start, number, store, number, place(placed)));
                     all.push((lanes.last, number, store, number, place(placed)));
                 }
+                Step::PushAgain(index, placed) if !all.is_empty() => {
+                    let at = index.index(all.len());
+                    let (_, request, store, until, known) = &mut all[at];
+                    lanes.push(&to, message(start, *request, *store, *until, place(placed)));
+                    *known = place(placed);
+                }
                 Step::Settle(index) if !all.is_empty() => {
                     let (_, request, ..) = all.remove(index.index(all.len()));
-                    let settled = lanes.settle(1, RequestId(request)).unwrap();
+                    let settled = lanes.settle(key(request)).unwrap();
                     prop_assert_eq!((settled.to, settled.is_last), (to.clone(), all.is_empty()));
-                    prop_assert!(lanes.settle(1, RequestId(request)).is_none());
+                    prop_assert!(lanes.settle(key(request)).is_none());
                 }
                 Step::Placed(index, by, drops_repeats) if !all.is_empty() => {
                     let at = index.index(all.len());
@@ -164,9 +180,9 @@ proptest! {
                     all.retain(|it| !is_taken(it));
                     prop_assert_eq!(taken.iter().map(|message| message.n).collect::<Vec<_>>(), expected);
                 }
-                Step::Settle(_) | Step::Placed(..) | Step::NotTaken(..) | Step::Send(_) => {}
+                Step::PushAgain(..) | Step::Settle(_) | Step::Placed(..) | Step::NotTaken(..) | Step::Send(_) => {}
             }
-            prop_assert_eq!(lanes.by_request.len(), all.len(), "what is gone is not kept by its request");
+            prop_assert_eq!(lanes.by_key.len(), all.len(), "what is gone is not kept by its key");
             prop_assert_eq!(lanes.are_unsettled(), all.iter().any(|(.., place)| !matches!(place, Place::Placed { .. })));
             let Some(lane) = lanes.lane(&to) else {
                 prop_assert!(all.is_empty());
@@ -187,4 +203,14 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_lane_that_is_new_to_a_session_begins_with_the_first_message_that_nobody_has() {
+    let mut lanes = Lanes::new(FixedState::default());
+    let from = SessionId([1; 16]);
+    assert_eq!(lanes.hear(from, 2, 1), Hearing::Missing, "the one before it comes again");
+    assert_eq!(lanes.hear(from, 1, 0), Hearing::Next);
+    assert_eq!(lanes.hear(from, 2, 1), Hearing::Next);
+    assert_eq!(lanes.hear(from, 1, 0), Hearing::Known);
 }
