@@ -1,5 +1,5 @@
 //! What the benchmarks measure: `benches/*.rs` hand it to criterion, the programs in `src/bin` compare and count.
 
-mod clock;
+pub mod clock;
 pub mod codec;
 pub mod machines;
