@@ -221,7 +221,13 @@ impl Cluster {
 
     /// Does all that the cores want, until they want nothing more for now.
     fn pump(&mut self) {
-        while (0..self.nodes.len()).fold(false, |moved, at| self.serve(at) || moved) {}
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for at in 0..self.nodes.len() {
+                moved |= self.serve(at);
+            }
+        }
     }
 
     fn serve(&mut self, at: usize) -> bool {
