@@ -230,7 +230,7 @@ impl Edge {
         self.post_with(node, ProjectParcel::Delivered(delivered.clone()), Posted::Delivered(delivered));
     }
 
-    /// Tells a node that a session has a message of a lane from there, and all before it.
+    /// Tells a sender's node that the receiver's session has a message, and all that came before it on its lane.
     pub(super) fn tell_placed(&mut self, node: &NodeId, numbered: Numbered, drops_repeats: bool) {
         let Numbered { session, sender: user_id, to, n } = numbered;
         if self.knows_of_many(node)

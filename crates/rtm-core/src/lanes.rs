@@ -73,8 +73,8 @@ impl Lanes {
         self.open.keys().cloned().collect()
     }
 
-    /// Puts a message behind those to the same receiver. One that is there already, since its receiver was here meanwhile, only
-    /// gets another place.
+    /// Puts a message behind those to the same receiver. A message may be there already, if its receiver came to this node and left
+    /// it again: then only its place changes.
     pub(super) fn push(&mut self, to: &UserId, mut message: LaneMessage) {
         let known = self.by_key.get(&message.key()).filter(|(receiver, _)| receiver == to);
         if let Some((_, n)) = known
@@ -109,7 +109,7 @@ impl Lanes {
         self.forget(taken)
     }
 
-    /// Takes the messages out that nobody says anything of any more.
+    /// Takes the messages out whose outcome nobody tells in time.
     pub(super) fn take_overdue(&mut self, to: &UserId, now: Instant) -> Vec<LaneMessage> {
         let taken = self.open.get_mut(to).map(|lane| lane.take_overdue(now));
         self.forget(taken)
@@ -142,7 +142,7 @@ impl Lanes {
                 *last = n;
                 Hearing::Next
             }
-            // What was sent before it was refused, or is lost: it comes again, and would be taken for known.
+            // The message before it was refused or lost, and comes again. It must not be taken for a repeat then.
             None if after > 0 => Hearing::Missing,
             None => {
                 if self.heard.len() >= HEARD_LANES {

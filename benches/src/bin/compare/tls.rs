@@ -26,9 +26,8 @@ pub(crate) fn certificate() -> anyhow::Result<String> {
     Ok(identity()?.cert.pem())
 }
 
-/// A file with the same for clients of NATS. Only those that are given a file do not read the system's certificates whenever they
-/// connect: with a configuration of one's own they read them, and throw them away. Each makes a whole handshake, as users on
-/// devices of their own do.
+/// A file with this certificate, for clients of NATS. With a file they read no other certificate; with a TLS configuration they would
+/// read the system's whenever they connect. Each makes a whole handshake, as users on devices of their own do.
 pub(crate) fn certificate_file() -> anyhow::Result<PathBuf> {
     static FILE: OnceLock<Option<File>> = OnceLock::new();
     // It has no name that would have to be removed.

@@ -47,8 +47,8 @@ pub enum ProjectParcel {
     },
     /// A message for a user whose session is there.
     Deliver(Box<Deliver>),
-    /// The receiver's session has the message with this number, and says what becomes of it: and so of all before it that were
-    /// sent there.
+    /// The receiver's session has the message with this number, and all before it that were sent to the node that says so. That node says what
+    /// becomes of them.
     Placed {
         /// The sender's session.
         session: SessionId,
@@ -174,7 +174,7 @@ pub enum ProjectParcel {
         /// What.
         word: Box<GatewayWord>,
     },
-    /// Messages of one session have arrived: what [`Outcome`](Self::Outcome) says, of many.
+    /// Messages of one session have arrived: the same as an [`Outcome`](Self::Outcome) for each.
     Delivered(Box<Delivered>),
 }
 
@@ -305,7 +305,7 @@ pub struct OustedSession {
 }
 
 impl Delivered {
-    /// The same, said of each message.
+    /// An outcome for each message.
     pub(crate) fn outcomes(self) -> impl Iterator<Item = MessageOutcome> {
         let Self { session, user_id, numbering, messages, hops } = self;
         messages.into_iter().map(move |(request, message_id)| MessageOutcome {

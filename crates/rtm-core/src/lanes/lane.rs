@@ -219,7 +219,7 @@ impl Lane {
         self.take(LaneMessage::is_here)
     }
 
-    /// Takes the messages out of which nobody says any more what became of them.
+    /// Takes the messages out whose outcome nobody tells in time.
     pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<LaneMessage> {
         let is_overdue = |message: &LaneMessage| message.deadline + GRACE <= now;
         if self.messages.iter().any(is_overdue) { self.take(is_overdue) } else { Vec::new() }
