@@ -47,8 +47,8 @@ pub enum ProjectParcel {
     },
     /// A message for a user whose session is there.
     Deliver(Box<Deliver>),
-    /// The receiver's session has the message with this number, and all before it that were sent to the node that says so. That node says what
-    /// becomes of them.
+    /// The receiver's session has the message with this number, and all before it that were sent to the node that says so. That node
+    /// says what becomes of them.
     Placed {
         /// The sender's session.
         session: SessionId,
