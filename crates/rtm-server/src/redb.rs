@@ -3,7 +3,9 @@
 mod check;
 mod damage;
 mod format;
+mod logs;
 mod records;
+mod runs;
 mod tables;
 mod walk;
 
@@ -401,6 +403,7 @@ from_redb!(
     ::redb::TransactionError,
     ::redb::TableError,
     ::redb::CommitError,
+    ::redb::CursorError,
     ::redb::SetDurabilityError
 );
 

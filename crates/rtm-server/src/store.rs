@@ -339,18 +339,17 @@ fn apply(
 ) {
     let mut works = Vec::new();
     let mut taken = Vec::new();
-    for CustomerJobs { customer, jobs, .. } in batch {
+    for (at, CustomerJobs { customer, jobs, .. }) in batch.into_iter().enumerate() {
         let mut ids = Vec::with_capacity(jobs.len());
         for (id, work) in jobs {
             ids.push((id, work.is_ok()));
-            works.extend(work.ok().map(|work| (Arc::clone(&customer), work)));
+            works.extend(work.ok().map(|work| (at, work)));
         }
         taken.push((customer, ids));
     }
     let count = works.len();
-    let customers: Vec<_> = works.iter().map(|(customer, _)| Arc::clone(customer)).collect();
-    let tasks = works.into_iter().zip(&customers);
-    let tasks = tasks.map(|((_, work), customer)| Task { app_id: customer.app_id(), work }).collect();
+    let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].0.app_id(), work };
+    let tasks = works.into_iter().map(task).collect();
     let span = (count > 0).then(|| traces.batch());
     let begun = Instant::now();
     let outcomes = outcomes(backend, tasks, told);

@@ -28,7 +28,7 @@ fn a_store_of_format_1_is_brought_up_and_holds_what_it_held() {
     old_store(directory.path());
     let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=6"), "{log}");
+    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=7"), "{log}");
     let wanted: Vec<_> = include_str!("fixtures/store-1.jsonl").lines().map(record).collect();
     assert_eq!(first, wanted);
     let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
@@ -106,11 +106,11 @@ fn a_store_of_a_later_version_is_refused_with_both_numbers() {
     let database = redb::Database::open(&file).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", 7).unwrap();
+    transaction.open_table(meta).unwrap().insert("version", 8).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("it has format 7") && error.contains("formats up to 6"), "{error}");
+    assert!(error.contains("it has format 8") && error.contains("formats up to 7"), "{error}");
 }
 
 #[test]

@@ -75,7 +75,9 @@ impl LogEntry {
         match self {
             Self::Message(message) => encode_message(message),
             Self::Event(LoggedEvent { time, event }) => {
-                let mut record = vec![VERSION];
+                // Most are shorter.
+                let mut record = Vec::with_capacity(64);
+                record.push(VERSION);
                 record.extend(time.to_le_bytes());
                 event.write(&mut record);
                 Ok(record)

@@ -8,7 +8,7 @@ use rtm_core::store::{BackendError, LogEntry, LogKind};
 use super::{
     DamagedRecord, Fault, Redb,
     damage::guard,
-    records::{own_age, raw_entries},
+    records::{EntryKey, own_age, raw_entries},
     tables::log_table,
     walk::{Walked, walk},
 };
@@ -51,20 +51,39 @@ fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMu
     let entries = transaction.open_table(table.entries)?;
     let ages = transaction.open_table(table.ages)?;
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let has_age = |(app, log, place): &EntryKey, time| {
+        let age = guard(|| Ok(ages.get((app.as_str(), time, *place, log.as_str()))?.is_some()));
+        matches!(age, Ok(true))
+    };
+    let mut see_age = |key: &EntryKey, time| {
+        if !has_age(key, time) {
+            visit(DamagedRecord::entry(kind, &key.0, &key.1, key.2, "it is not found by its age"));
+        }
+    };
+    // In the one log of a project, the last of those that follow each other and have one time has their age.
+    let mut run: Option<(EntryKey, u64)> = None;
     // What cannot be read of the entries is shown with the records.
     let _ = raw_entries(transaction, kind, &mut |entry| {
-        let Ok(((app, log, place), record)) = entry else { return ControlFlow::Continue(()) };
+        let Ok((key, record)) = entry else { return ControlFlow::Continue(()) };
         if let Ok(entry) = LogEntry::decode(kind, &record) {
-            let age = guard(|| Ok(ages.get((app.as_str(), entry.time(), place, log.as_str()))?.is_some()));
-            if !matches!(age, Ok(true)) {
-                visit(DamagedRecord::entry(kind, &app, &log, place, "it is not found by its age"));
+            let time = entry.time();
+            if kind.only_log().is_none() {
+                see_age(&key, time);
+            } else if let Some((last, of_run)) = run.replace((key.clone(), time))
+                && (&last.0, &last.1, of_run) != (&key.0, &key.1, time)
+            {
+                see_age(&last, of_run);
             }
         }
+        let (app, log, _) = key;
         if kind.is_counted() {
             *counts.entry((app, log)).or_default() += 1;
         }
         ControlFlow::Continue(())
     });
+    if let Some((last, time)) = run {
+        see_age(&last, time);
+    }
     if ages.len()? > entries.len()? {
         let more = ages.len()? - entries.len()?;
         visit(DamagedRecord::new(kind.name(), format!("{more} ages have no entry")));

@@ -7,9 +7,8 @@ use rtm_core::store::{LogEntry, LogKind, Place, StateKind, StoredBytes};
 
 use super::{
     Fault,
-    tables::{
-        BY_DESTINATION, BY_SOURCE, BYTES, DROPPED, META, META_LAST_PLACE, META_VERSION, indexed, log_table, state_table,
-    },
+    logs::indexed,
+    tables::{BY_DESTINATION, BY_SOURCE, BYTES, DROPPED, META, META_LAST_PLACE, META_VERSION, log_table, state_table},
 };
 
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
@@ -27,17 +26,20 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             from_1_to_2(&transaction)?;
             Some(1)
         }
-        // Format 3 has two tables more, format 4 finds history in two more ways, format 5 keeps events, and format 6 knows how
-        // many bytes projects have.
-        Some(found @ 2..=5) => Some(found),
+        // Format 3 has two tables more, format 4 finds history in two more ways, format 5 keeps events, format 6 knows how many
+        // bytes projects have, and format 7 has one age for events of one time.
+        Some(found @ 2..=6) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;
     if old.is_some_and(|old| old < 4) {
         index_history(&transaction)?;
     }
-    if old.is_some() {
+    if old.is_some_and(|old| old < 6) {
         count_bytes(&transaction)?;
+    }
+    if old.is_some_and(|old| old < 7) {
+        join_ages_of_events(&transaction)?;
     }
     transaction.commit()?;
     Ok(old)
@@ -120,6 +122,25 @@ fn count_bytes(transaction: &WriteTransaction) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Each event had an age of its own: the last of those that follow each other and have one time keeps it.
+fn join_ages_of_events(transaction: &WriteTransaction) -> Result<(), Fault> {
+    let table = log_table(LogKind::Events);
+    let mut ages = transaction.open_table(table.ages)?;
+    let mut before: Option<(String, String, u64, u64)> = None;
+    for entry in transaction.open_table(table.entries)?.iter()? {
+        let (key, record) = entry?;
+        let (app, log, place) = key.value();
+        let Ok(entry) = LogEntry::decode(LogKind::Events, record.value()) else { continue };
+        if let Some((of_app, of_log, place, time)) = &before
+            && (of_app.as_str(), of_log.as_str(), *time) == (app, log, entry.time())
+        {
+            ages.remove((app, *time, *place, log))?;
+        }
+        before = Some((app.to_owned(), log.to_owned(), place, entry.time()));
+    }
+    Ok(())
+}
+
 /// Format 1 had tables for each thing that was kept, and found ages of the two kinds of messages in two ways. Entries
 /// and values have stayed as they were.
 fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
@@ -153,7 +174,7 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 6;
+pub(super) const VERSION: u64 = 7;
 
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");

@@ -135,7 +135,9 @@ pub(super) fn raw_entries(
     let is_between =
         |key: &EntryKey| after.as_ref().is_none_or(|after| key > after) && end.as_ref().is_none_or(|end| key < end);
     let mut is_named = false;
-    for key in ages(transaction, kind).into_iter().filter(is_between) {
+    // Not each entry of a run has an age.
+    let keys = if kind.only_log().is_none() { ages(transaction, kind) } else { BTreeSet::new() };
+    for key in keys.into_iter().filter(is_between) {
         let (app, log, place) = &key;
         let found = guard(|| Ok(table.get((app.as_str(), log.as_str(), *place))?.map(|entry| entry.value().to_vec())));
         let fault = match found {

@@ -5,12 +5,13 @@ use rtm_codec::Revision;
 use super::{
     Fault,
     bytes::measure,
-    support::{APPS, START, holds, run, run_in, same, user, wrong_answer},
+    support::{APPS, START, app_id, holds, run, run_in, same, user, wrong_answer},
 };
 use crate::{
     project_event::{LoggedEvent, Moment, ProjectEvent},
     store::{
-        Backend, EventCursor, LogEntry, LogKey, LogKind, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork,
+        Backend, EventCursor, LogEntry, LogKey, LogKind, Place, StateKey, StateKind, StateValue, StoreAnswer,
+        StoreWork, Task,
     },
 };
 
@@ -52,6 +53,36 @@ pub(super) fn dropped(backend: &mut dyn Backend) -> Result<(), Fault> {
     let next = add(backend, APPS[0], 7, START)?;
     holds("the places", &(places[5], next), "rising ones", places[5] < next)?;
     same("the next event", &read(backend, APPS[0], after, 9)?, &(vec![(next, 7)], false, places[5]))
+}
+
+/// Events that come at once, some of them at one time, go one by one all the same.
+pub(super) fn at_once(backend: &mut dyn Backend) -> Result<(), Fault> {
+    let times = [1, 1, 1, 2, 2, 3, 3];
+    let app_id = app_id(APPS[0])?;
+    let works = (1..).zip(times).map(|(number, time)| append(number, START + time));
+    let tasks = works.map(|work| Ok(Task { app_id: &app_id, work: work? })).collect::<Result<_, Fault>>()?;
+    let mut places = Vec::new();
+    for answer in backend.apply(tasks) {
+        match answer? {
+            StoreAnswer::Appended { place, .. } => places.push(place),
+            other => return Err(wrong_answer(&other, "Appended")),
+        }
+    }
+    places.push(add(backend, APPS[0], 8, START + 3)?);
+    holds("the places", &places, "rising ones", places.is_sorted_by(|one, next| one < next))?;
+    let all = places.iter().copied().zip(1..).collect();
+    same("all", &read(backend, APPS[0], None, 100)?, &(all, false, Place(0)))?;
+    let mut left_after = |what: &str, before, keep, wanted: &[u64]| {
+        run(backend, StoreWork::Expire { kind: LogKind::Events, before: START + before, keep, max_bytes: None })?;
+        let (left, _, dropped_to) = read(backend, APPS[0], None, 100)?;
+        same(what, &left.into_iter().map(|(_, number)| number).collect(), &wanted.to_vec())?;
+        same("up to where they went", &dropped_to, &places[places.len() - wanted.len() - 1])?;
+        same("how many are counted", &backend.stats()?.events, &(wanted.len() as u64))
+    };
+    left_after("what is not too many", 0, Some(6), &[3, 4, 5, 6, 7, 8])?;
+    left_after("what is not too old", 2, None, &[4, 5, 6, 7, 8])?;
+    left_after("what is not too many", 2, Some(2), &[7, 8])?;
+    left_after("what is not too old", 4, Some(2), &[])
 }
 
 pub(super) fn no_room(backend: &mut dyn Backend) -> Result<(), Fault> {
@@ -136,12 +167,15 @@ pub(super) fn find(backend: &mut dyn Backend) -> Result<(), Fault> {
 
 /// An event that is known by its number.
 fn add(backend: &mut dyn Backend, app: char, number: u64, time: u64) -> Result<Place, Fault> {
-    let event = ProjectEvent::UserBanned { user_id: user("alice")?, until: Moment(number) };
-    let entry = LogEntry::Event(LoggedEvent { time, event });
-    match run_in(backend, app, StoreWork::Append { log: LogKey::Events, entry, keep: None })? {
+    match run_in(backend, app, append(number, time)?)? {
         StoreAnswer::Appended { place, .. } => Ok(place),
         other => Err(wrong_answer(&other, "Appended")),
     }
+}
+
+fn append(number: u64, time: u64) -> Result<StoreWork, Fault> {
+    let event = ProjectEvent::UserBanned { user_id: user("alice")?, until: Moment(number) };
+    Ok(StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(LoggedEvent { time, event }), keep: None })
 }
 
 fn read(backend: &mut dyn Backend, app: char, after: Option<Place>, limit: usize) -> Result<Events, Fault> {
