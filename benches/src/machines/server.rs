@@ -6,7 +6,7 @@ use rtm_codec::{
     AppId, CallLimits, ChannelId, ClientFrame, Command, InstanceId, JoinChannel, KeepAlive, Login, MessageId,
     RequestId, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Wire,
 };
-use rtm_server::core::{ConnId, Core, Now, Outgoing, Place, ProjectConfig, StoreAnswer, StoreDone};
+use rtm_core::{ConnId, Core, Now, Outgoing, Place, ProjectConfig, StoreAnswer, StoreDone};
 
 use super::{Case, Work, codec::message};
 

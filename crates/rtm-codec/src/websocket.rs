@@ -6,7 +6,7 @@
 
 #![expect(clippy::exhaustive_structs, clippy::exhaustive_enums, reason = "RFC 6455 has these and no other")]
 
-mod frame;
+pub(crate) mod frame;
 mod handshake;
 mod violation;
 

@@ -188,6 +188,26 @@ impl ServerWire {
         }
     }
 
+    /// How many bytes are encoded and not taken, about; 0 on the vendor's wire.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        match self {
+            Self::Native(codec) => codec.waiting(),
+            Self::Vendor(_) => 0,
+        }
+    }
+
+    /// Takes every packet that is to be written as messages of a WebSocket's server, without copying it out of the buffer.
+    /// They are overwritten by the next frame. `None`, with nothing taken, where that is not possible, and always on the
+    /// vendor's wire: [`drain`](Self::drain) shows them all.
+    #[inline]
+    pub fn take_messages(&mut self) -> Option<&[u8]> {
+        match self {
+            Self::Native(codec) => codec.take_messages(),
+            Self::Vendor(_) => None,
+        }
+    }
+
     /// Exchanges the buffer that frames are written into for `buffer`, if nothing waits in it. Called before a batch
     /// and after it with one buffer for many sockets, it leaves none at a socket that is silent. Does nothing on the
     /// vendor's wire.

@@ -34,13 +34,12 @@ impl Outbox {
         self.is_empty() && !self.unflushed
     }
 
-    /// Writes `bytes` behind those that wait, and keeps what the socket does not take; says how many it took. Leaves `bytes`
-    /// empty.
+    /// Writes `bytes` behind those that wait, and keeps what the socket does not take; says how many it took.
     pub(crate) fn send(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
-        bytes: &mut Vec<u8>,
+        bytes: &[u8],
     ) -> io::Result<usize> {
         let sent = if self.is_empty() { write(stream, cx, bytes)? } else { 0 };
         if self.sent > self.len() {
@@ -48,7 +47,6 @@ impl Outbox {
             self.sent = 0;
         }
         self.bytes.extend_from_slice(&bytes[sent..]);
-        bytes.clear();
         if self.is_empty() {
             self.flush(stream, cx)?;
         }
@@ -111,10 +109,9 @@ mod tests {
         let mut read = vec![0; 600];
         let mut received = Vec::new();
         for n in 0..1000u32 {
-            let mut bytes: Vec<u8> = (0..600).map(|i| (n + i) as u8).collect();
+            let bytes: Vec<u8> = (0..600).map(|i| (n + i) as u8).collect();
             written.extend_from_slice(&bytes);
-            outbox.send(&mut near, &mut cx, &mut bytes).unwrap();
-            assert!(bytes.is_empty());
+            outbox.send(&mut near, &mut cx, &bytes).unwrap();
             outbox.go_on(&mut near, &mut cx).unwrap();
             // The reader keeps up, but is always behind.
             if n > 5 {
@@ -139,11 +136,11 @@ mod tests {
         let (mut near, far) = duplex(10);
         let mut cx = Context::from_waker(Waker::noop());
         let mut outbox = Outbox::default();
-        outbox.send(&mut near, &mut cx, &mut vec![0; 20]).unwrap();
+        outbox.send(&mut near, &mut cx, &[0; 20]).unwrap();
         assert_eq!((outbox.len(), outbox.is_empty()), (10, false));
         drop(far);
         assert!(outbox.go_on(&mut near, &mut cx).is_err());
         outbox.clear();
-        assert!(outbox.send(&mut near, &mut cx, &mut vec![0; 20]).is_err());
+        assert!(outbox.send(&mut near, &mut cx, &[0; 20]).is_err());
     }
 }

@@ -162,7 +162,7 @@ impl Socket {
             self.receive(&early, scratch);
         }
         for round in 0..ROUNDS {
-            let Ok(mut moved) = self.write(cx, &mut scratch.write) else { return Poll::Ready(()) };
+            let Ok(mut moved) = self.write(cx, scratch) else { return Poll::Ready(()) };
             if matches!(self.phase, Phase::Ending) && self.outbox.is_flushed() {
                 return Poll::Ready(());
             }
@@ -177,8 +177,8 @@ impl Socket {
             if round == 0 || !scratch.frames.is_empty() || (is_held && self.outbox.len() < UNSENT_BYTES) {
                 self.exchange(cx, scratch);
             }
-            if !scratch.write.is_empty() {
-                let Ok(written) = self.write(cx, &mut scratch.write) else { return Poll::Ready(()) };
+            if !scratch.write.is_empty() || self.wire.waiting() > 0 {
+                let Ok(written) = self.write(cx, scratch) else { return Poll::Ready(()) };
                 moved |= written;
             }
             if self.outbox.is_flushed() {
@@ -288,6 +288,7 @@ impl Socket {
                     let farewell = scratch.write.split_off(written);
                     self.take_frames(scratch);
                     self.finish(scratch);
+                    self.pack(scratch);
                     scratch.write.extend(farewell);
                     self.phase = Phase::Ending;
                     self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
@@ -337,7 +338,7 @@ impl Socket {
 
     /// Hands frames to the core, and makes bytes of what it has for this connection.
     fn exchange(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
-        if (self.more || !scratch.pending.is_empty() || self.outbox.len() + scratch.write.len() >= UNSENT_BYTES)
+        if (self.more || !scratch.pending.is_empty() || self.unsent(scratch) >= UNSENT_BYTES)
             && let Phase::Handed(Handed { project, conn, .. }) = &self.phase
             && overtake(scratch)
         {
@@ -346,7 +347,7 @@ impl Socket {
         scratch.pending.extend(scratch.frames.drain(..));
         self.look_at_verdict(cx, scratch);
         while let Phase::Handed(Handed { project, conn, wire, traffic, .. }) = &mut self.phase {
-            let has_room = self.outbox.len() + scratch.write.len() < UNSENT_BYTES;
+            let has_room = self.outbox.len() + scratch.write.len() + self.wire.waiting() < UNSENT_BYTES;
             let free = match &mut self.gate {
                 None => scratch.pending.len(),
                 Some(gate) => gate.open(cx, &mut scratch.pending, |answer| self.wire.encode(&answer)),
@@ -400,7 +401,10 @@ impl Socket {
             }
         }
         scratch.outgoing = outgoing;
-        self.pack(scratch);
+        // What the native wire has stays where it is until it is written.
+        if matches!(self.wire, ServerWire::Vendor(_)) {
+            self.pack(scratch);
+        }
     }
 
     /// Ends the connection from this side: says so on the wire and in the close frame.
@@ -454,14 +458,29 @@ impl Socket {
         self.wire.drain(|packet| websocket.write(packet, &mut scratch.write));
     }
 
-    /// Writes what waits and then `bytes`; says whether the socket took any of it.
-    fn write(&mut self, cx: &mut Context<'_>, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    /// How many bytes the socket has not taken yet.
+    fn unsent(&self, scratch: &Scratch) -> usize {
+        self.outbox.len() + scratch.write.len() + self.wire.waiting()
+    }
+
+    /// Writes what waits and then what is new; says whether the socket took any of it.
+    fn write(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<bool> {
         let mut written = 0;
         if !self.outbox.is_flushed() {
             written = self.outbox.go_on(&mut self.stream, cx)?;
         }
-        if !bytes.is_empty() {
-            written += self.outbox.send(&mut self.stream, cx, bytes)?;
+        if scratch.write.is_empty()
+            && let Some(messages) = self.wire.take_messages()
+        {
+            if !messages.is_empty() {
+                written += self.outbox.send(&mut self.stream, cx, messages)?;
+            }
+        } else {
+            self.pack(scratch);
+            if !scratch.write.is_empty() {
+                written += self.outbox.send(&mut self.stream, cx, &scratch.write)?;
+                scratch.write.clear();
+            }
         }
         let moved = written > 0;
         if let Some(traffic) = self.traffic() {

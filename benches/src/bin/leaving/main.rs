@@ -13,7 +13,7 @@ use rtm_codec::{
     AppId, CallLimits, ClientFrame, Command, InstanceId, KeepAlive, Login, QueryPeersOnlineStatus, RequestId,
     ServerFrame, UserId, Wire, limits::ONLINE_QUERY_PEERS,
 };
-use rtm_server::core::{
+use rtm_core::{
     ConnId, Core, Now, Outgoing, ProjectConfig, StoreDone, StoreFailed,
     cluster::{
         Change, EngineAnswer, EngineJob, EngineWork, NodeId, NodeName, PARTITIONS, PROTO, Posted, Posting, Revised,

@@ -8,7 +8,7 @@ use rtm_codec::{
     AppId, CallLimits, ChannelId, ClientFrame, Command, InstanceId, JoinChannel, KeepAlive, Login, RequestId, UserId,
     Wire,
 };
-use rtm_server::core::{AdminCall, Census, Core, Now, ProjectConfig, Restriction, StoreAnswer, StoreDone};
+use rtm_core::{AdminCall, Census, Core, Now, ProjectConfig, Restriction, StoreAnswer, StoreDone};
 
 /// Reads a slice of a list from a place on, and gives where to go on.
 type Read = dyn Fn(&Core, usize) -> Option<usize>;

@@ -216,6 +216,19 @@ impl ServerCodec {
         self.outbox.drain(write);
     }
 
+    /// How many bytes wait to be written, about.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Takes every packet that is to be written as messages of a WebSocket's server, without copying it out of the buffer.
+    /// They are overwritten by the next frame. `None`, with nothing taken, where a packet has 64 KiB or more:
+    /// [`drain`](Self::drain) shows them all.
+    pub fn take_messages(&mut self) -> Option<&[u8]> {
+        self.outbox.messages()
+    }
+
     /// Swaps the buffer that frames are written into with `buffer`, unless something waits in it. Many sockets share
     /// one buffer this way: each borrows it before a batch and gives it back afterwards, so a silent socket holds none.
     /// Only the buffer's length matters, which is its room; its content is overwritten.

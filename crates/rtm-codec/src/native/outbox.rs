@@ -5,12 +5,15 @@ use std::{collections::VecDeque, mem};
 use bytes::Bytes;
 
 use super::{Output, U16, VERSION, number_bytes};
-use crate::{Packet, PacketRef, limits};
+use crate::{
+    Packet, PacketRef, limits,
+    websocket::frame::{OPCODE_BINARY, head},
+};
 
 /// Writes frames back to back into one buffer, and cuts packets from it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
-    /// The packets being built, and room for more.
+    /// The packets being built, room for a WebSocket's head before each, and room for more.
     buffer: Vec<u8>,
     /// Where each of them but the last ends.
     ends: Vec<usize>,
@@ -41,6 +44,20 @@ impl<F: Fn(&mut Output<'_>)> Fields for Closure<F> {
     #[inline(always)]
     fn write(&self, out: &mut Output<'_>) {
         self.0(out);
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            buffer: Vec::new(),
+            ends: Vec::new(),
+            start: GAP,
+            end: GAP,
+            frames: 0,
+            ready: VecDeque::new(),
+            expected: 0,
+        }
     }
 }
 
@@ -132,27 +149,37 @@ impl Outbox {
             self.end = if self.frames == 0 { self.start } else { head };
             return Err(TooLarge);
         }
-        if self.buffer.len() == self.end {
-            self.grow(self.end + 1);
+        let (end, moved) = (self.end, GAP + 1);
+        if self.buffer.len() < end + moved {
+            self.grow(end + moved);
         }
-        self.buffer.copy_within(head..self.end, head + 1);
-        self.buffer[head] = VERSION;
-        self.end += 1;
+        self.buffer.copy_within(head..end, head + moved);
         self.cut(head);
+        self.buffer[self.start] = VERSION;
+        self.end = end + moved;
         Ok(())
     }
 
+    /// Ends the last packet there, and begins another one.
     #[cold]
     fn cut(&mut self, end: usize) {
         self.ends.push(end);
-        self.start = end;
-        self.frames = 0;
+        (self.start, self.end, self.frames) = (end + GAP, end + GAP, 0);
+    }
+
+    /// How many bytes wait to be taken, about.
+    pub(super) fn len(&self) -> usize {
+        self.end - GAP + self.ready.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.end == GAP
     }
 
     /// Shows every packet in order, and keeps the buffer they are in.
     #[inline]
     pub(super) fn drain(&mut self, mut write: impl FnMut(PacketRef<'_>)) {
-        let mut start = 0;
+        let mut start = GAP;
         // One look for both, since most often there is neither.
         if self.ready.len() | self.ends.len() != 0 {
             while let Some(packet) = self.ready.pop_front() {
@@ -160,7 +187,7 @@ impl Outbox {
             }
             for end in self.ends.drain(..) {
                 write(PacketRef::Binary(&self.buffer[start..end]));
-                start = end;
+                start = end + GAP;
             }
         }
         if start < self.end {
@@ -169,20 +196,50 @@ impl Outbox {
         self.clear();
     }
 
+    /// Makes of all packets, where they lie, the messages of a WebSocket's server, which masks nothing. `None` where a message
+    /// needs a longer head than there is room for: then nothing is taken.
+    pub(super) fn messages(&mut self) -> Option<&[u8]> {
+        let last = (self.start < self.end).then_some(self.end);
+        let ends = || self.ends.iter().copied().chain(last);
+        let mut starts = std::iter::once(GAP).chain(ends().map(|end| end + GAP));
+        let has_room = ends().zip(&mut starts).all(|(end, start)| end - start <= usize::from(u16::MAX));
+        if !has_room || !self.ready.is_empty() {
+            return None;
+        }
+        let (mut from, mut to, mut start) = (None, 0, GAP);
+        for end in self.ends.drain(..).chain(last) {
+            let (head, len) = head(OPCODE_BINARY, false, end - start);
+            // A short head leaves a gap before the first message, and no other.
+            if from.is_none() {
+                to = start - len;
+                from = Some(to);
+            }
+            self.buffer[to..to + len].copy_from_slice(&head[..len]);
+            to += len;
+            if to < start {
+                self.buffer.copy_within(start..end, to);
+            }
+            to += end - start;
+            start = end + GAP;
+        }
+        self.clear();
+        Some(&self.buffer[from.unwrap_or(to)..to])
+    }
+
     fn clear(&mut self) {
-        (self.start, self.end, self.frames) = (0, 0, 0);
+        (self.start, self.end, self.frames) = (GAP, GAP, 0);
     }
 
     /// Exchanges the buffer, if nothing is in it, for the one to write into from now on.
     pub(super) fn lend(&mut self, buffer: &mut Vec<u8>) {
-        if self.end == 0 {
+        if self.is_empty() {
             mem::swap(&mut self.buffer, buffer);
         }
     }
 
     /// Gives back a large buffer.
     pub(super) fn rest(&mut self) {
-        if self.end == 0 && self.buffer.len() > KEPT_BUFFER {
+        if self.is_empty() && self.buffer.len() > KEPT_BUFFER {
             self.buffer = Vec::new();
             self.ends = Vec::new();
         }
@@ -196,13 +253,13 @@ impl Outbox {
             }
             return Some(Packet::Binary(packet));
         }
-        if self.end == 0 {
+        if self.is_empty() {
             return None;
         }
         let written = self.end;
         self.clear();
         if self.buffer.len() <= KEPT_BUFFER && self.ends.is_empty() {
-            return Some(Packet::Binary(Bytes::copy_from_slice(&self.buffer[..written])));
+            return Some(Packet::Binary(Bytes::copy_from_slice(&self.buffer[GAP..written])));
         }
         // A large buffer is given away and not copied, so a quiet connection holds none.
         self.expected = written + HEADS;
@@ -210,12 +267,12 @@ impl Outbox {
         buffer.truncate(written);
         let packets = Bytes::from(buffer);
         if self.ends.is_empty() {
-            return Some(Packet::Binary(packets));
+            return Some(Packet::Binary(packets.slice(GAP..)));
         }
-        let mut start = 0;
+        let mut start = GAP;
         for end in mem::take(&mut self.ends) {
             self.ready.push_back(packets.slice(start..end));
-            start = end;
+            start = end + GAP;
         }
         if start < packets.len() {
             self.ready.push_back(packets.slice(start..));
@@ -227,6 +284,9 @@ impl Outbox {
 /// A packet that has this many bytes is closed. A receiver takes a packet as a whole, so that over a slow link that
 /// breaks again and again no more than one is received in vain each time: 2 s at 4 KB/s.
 const PACKET_TARGET: usize = 8 * 1024;
+/// Room before each packet for the head of a WebSocket's message: that of a server has so many bytes unless the message has less
+/// than 126 bytes, or more than 65,535.
+const GAP: usize = 4;
 /// Room for what is around the text of a message: numbers, ids and lengths.
 const HEADS: usize = 192;
 /// The largest buffer that is kept while there is nothing to send.

@@ -67,22 +67,36 @@ fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
     Ok(Some(((first & OPCODE, first & FINAL != 0, key, length), len)))
 }
 
+/// The head of a whole message or control frame without the key of its mask, and how long that head is.
+#[inline]
+pub(crate) fn head(opcode: u8, is_masked: bool, payload: usize) -> ([u8; UNMASKED_HEAD], usize) {
+    let mut head = [0; UNMASKED_HEAD];
+    let masked = if is_masked { MASKED } else { 0 };
+    head[0] = FINAL | opcode;
+    let len = match payload {
+        0..126 => {
+            head[1] = masked | payload as u8;
+            2
+        }
+        126..65_536 => {
+            head[1] = masked | 126;
+            head[2..4].copy_from_slice(&(payload as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            head[1] = masked | 127;
+            head[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+            UNMASKED_HEAD
+        }
+    };
+    (head, len)
+}
+
 /// Appends a whole frame to `output`.
 pub(super) fn write(opcode: u8, key: Option<[u8; 4]>, payload: &[u8], output: &mut Vec<u8>) {
-    let masked = if key.is_some() { MASKED } else { 0 };
     output.reserve(payload.len() + MAX_HEAD);
-    output.push(FINAL | opcode);
-    match payload.len() {
-        len @ 0..126 => output.push(masked | len as u8),
-        len @ 126..65_536 => {
-            output.push(masked | 126);
-            output.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-        len => {
-            output.push(masked | 127);
-            output.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
+    let (head, len) = head(opcode, key.is_some(), payload.len());
+    output.extend_from_slice(&head[..len]);
     output.extend_from_slice(&key.unwrap_or_default()[..if key.is_some() { 4 } else { 0 }]);
     let start = output.len();
     output.extend_from_slice(payload);
@@ -104,7 +118,7 @@ pub(super) fn mask(bytes: &mut [u8], key: [u8; 4]) {
 
 pub(super) const OPCODE_CONTINUATION: u8 = 0;
 pub(super) const OPCODE_TEXT: u8 = 1;
-pub(super) const OPCODE_BINARY: u8 = 2;
+pub(crate) const OPCODE_BINARY: u8 = 2;
 pub(super) const OPCODE_CLOSE: u8 = 8;
 pub(super) const OPCODE_PING: u8 = 9;
 pub(super) const OPCODE_PONG: u8 = 10;
@@ -112,5 +126,7 @@ const FINAL: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
 const MASKED: u8 = 0x80;
-/// Two bytes, a length of eight and a key of four.
-const MAX_HEAD: usize = 14;
+/// Two bytes and a length of eight.
+const UNMASKED_HEAD: usize = 10;
+/// The same and a key of four.
+const MAX_HEAD: usize = UNMASKED_HEAD + 4;

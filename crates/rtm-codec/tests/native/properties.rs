@@ -5,8 +5,9 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rtm_codec::{
-    ClientFrame, ClientWire, Packet, PacketRef, Seq, ServerFrame, ServerWire, SharedEvent, Wire,
+    ClientFrame, ClientWire, ErrorKind, Packet, PacketRef, Refusal, Seq, ServerFrame, ServerWire, SharedEvent, Wire,
     native::{ClientCodec, ServerCodec},
+    websocket::WebSocket,
 };
 
 use crate::frames;
@@ -62,6 +63,44 @@ proptest! {
             drained.rest();
             let expected: Vec<Packet> = std::iter::from_fn(|| taken.take_packet()).collect();
             prop_assert_eq!(packets, expected);
+        }
+    }
+
+    #[test]
+    fn messages_of_a_websocket_are_what_it_makes_of_the_packets(
+        sent in vec(vec((frames::server_frame(), 0..40_000_usize), 0..30), 1..4),
+        buffer in vec(any::<u8>(), 0..500),
+    ) {
+        let (mut drained, mut taken) = (ServerWire::new(Wire::Native), ServerWire::new(Wire::Native));
+        let mut socket = WebSocket::server(0);
+        taken.lend(&mut buffer.clone());
+        for frames in &sent {
+            for (frame, len) in frames {
+                // Some make a packet full, most are short.
+                let long = ServerFrame::Refused(Refusal::new(ErrorKind::Failure, &"x".repeat(len / 1000 * 1000)));
+                for frame in [frame, &long] {
+                    drained.encode(frame);
+                    taken.encode(frame);
+                }
+            }
+            prop_assert_eq!(taken.waiting() > 0, !frames.is_empty());
+            let (mut wanted, mut longest) = (Vec::new(), 0);
+            drained.drain(|packet| {
+                let PacketRef::Binary(bytes) = packet else { panic!("{packet:?}") };
+                longest = longest.max(bytes.len());
+                socket.write(packet, &mut wanted);
+            });
+            match taken.take_messages() {
+                Some(messages) => prop_assert_eq!(messages, &wanted),
+                None => {
+                    prop_assert!(longest > 0xffff);
+                    let mut drained = Vec::new();
+                    taken.drain(|packet| socket.write(packet, &mut drained));
+                    prop_assert_eq!(drained, wanted);
+                }
+            }
+            prop_assert_eq!(taken.waiting(), 0);
+            prop_assert_eq!(taken.take_packet(), None);
         }
     }
 
