@@ -1,9 +1,13 @@
 //! A project at work: its core under one short lock, and who is to be woken when that has something to say.
 
+mod asked;
+mod asks;
+#[cfg(feature = "cluster")]
+mod cluster;
+
 #[cfg(feature = "admin")]
 use std::time::Duration;
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,48 +17,25 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-#[cfg(feature = "rest")]
-use rtm_codec::ChannelId;
-#[cfg(any(feature = "rest", feature = "admin"))]
+#[cfg(feature = "admin")]
 use rtm_codec::UserId;
-#[cfg(any(feature = "rest", feature = "admin"))]
-use rtm_codec::anyrtc::rest::{RestAnswer, RestCall};
-use rtm_codec::{
-    AppId, ClientFrame, CloseReason, ErrorKind, Login, Refusal, Wire,
-    anyrtc::gateway::{GatewayAnswer, GatewayRequest},
-};
+use rtm_codec::{AppId, ClientFrame, CloseReason, Login, Refusal, Wire};
 #[cfg(feature = "admin")]
 use rtm_core::Histogram;
-#[cfg(any(feature = "rest", feature = "admin"))]
-use rtm_core::RestCaller;
-#[cfg(feature = "webhooks")]
-use rtm_core::store::EventCursor;
-use rtm_core::{
-    AdminAnswer, AdminCall, ConnId, Core, EventLogStart, HttpId, Now, Outgoing, ProjectConfig, Stats, StoreDone,
-    StoreJob,
-};
-#[cfg(any(feature = "admin", feature = "webhooks"))]
-use rtm_core::{EventAnswer, EventPage, EventQuery};
-#[cfg(feature = "cluster")]
-use rtm_core::{Remaining, StateKey, StateValue};
+use rtm_core::{ConnId, Core, EventLogStart, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use tokio::sync::watch;
-use tokio::{
-    sync::{Notify, oneshot},
-    time::sleep_until,
-};
+use tokio::{sync::Notify, time::sleep_until};
 
+use self::asks::Askers;
+#[cfg(feature = "cluster")]
+use crate::link::Link;
 #[cfg(feature = "admin")]
 use crate::peers::Peers;
 use crate::{
     clock::instant,
     peers::{End, Traffic},
     store::{Customer, StoreQueue},
-};
-#[cfg(feature = "cluster")]
-use crate::{
-    cluster::served::Terms,
-    link::{FromCluster, Link},
 };
 
 /// A project at work.
@@ -98,17 +79,9 @@ struct State {
     core: Core,
     /// By the slots of their connections, those who are to be woken: once, and again after the next exchange.
     sleepers: Vec<Option<Waker>>,
-    http: HashMap<HttpId, oneshot::Sender<Result<GatewayAnswer, Refusal>>>,
-    /// Operators that wait for an answer.
-    admin: HashMap<HttpId, oneshot::Sender<Result<AdminAnswer, Refusal>>>,
-    #[cfg(any(feature = "rest", feature = "admin"))]
-    rest: HashMap<HttpId, oneshot::Sender<Result<RestAnswer, Refusal>>>,
+    askers: Askers,
     #[cfg(feature = "admin")]
     peers: Peers,
-    #[cfg(any(feature = "admin", feature = "webhooks"))]
-    event_reads: HashMap<HttpId, oneshot::Sender<Result<EventAnswer, Refusal>>>,
-    #[cfg(any(feature = "admin", feature = "webhooks"))]
-    event_answers: Vec<(HttpId, Result<EventAnswer, Refusal>)>,
     #[cfg(feature = "admin")]
     lock_times: LockTimes,
     /// The deadline that the timer's task waits for.
@@ -116,9 +89,6 @@ struct State {
     wakes: Vec<ConnId>,
     wakers: Vec<Waker>,
     jobs: Vec<StoreJob>,
-    answers: Vec<(HttpId, Result<GatewayAnswer, Refusal>)>,
-    #[cfg(any(feature = "rest", feature = "admin"))]
-    rest_answers: Vec<(HttpId, Result<RestAnswer, Refusal>)>,
 }
 
 impl Project {
@@ -129,25 +99,15 @@ impl Project {
             state: Mutex::new(State {
                 core,
                 sleepers: Vec::new(),
-                http: HashMap::new(),
-                admin: HashMap::new(),
-                #[cfg(any(feature = "rest", feature = "admin"))]
-                rest: HashMap::new(),
-                #[cfg(any(feature = "rest", feature = "admin"))]
-                rest_answers: Vec::new(),
+                askers: Askers::default(),
                 #[cfg(feature = "admin")]
                 peers: Peers::default(),
-                #[cfg(any(feature = "admin", feature = "webhooks"))]
-                event_reads: HashMap::new(),
-                #[cfg(any(feature = "admin", feature = "webhooks"))]
-                event_answers: Vec::new(),
                 #[cfg(feature = "admin")]
                 lock_times: LockTimes::default(),
                 armed: None,
                 wakes: Vec::new(),
                 wakers: Vec::new(),
                 jobs: Vec::new(),
-                answers: Vec::new(),
             }),
             timer: Notify::new(),
             store,
@@ -186,82 +146,9 @@ impl Project {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// It is served from now on.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn open(&self) {
-        self.is_open.store(true, Ordering::Relaxed);
-    }
-
-    /// It is not served before it is opened.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn keep_shut(&self) {
-        self.is_open.store(false, Ordering::Relaxed);
-    }
-
-    /// The project as one of the same on several nodes.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn linked(self, link: Option<Link>) -> Self {
-        Self { link, ..self }
-    }
-
     /// The project's App ID.
     pub(crate) fn app_id(&self) -> &AppId {
         &self.app_id
-    }
-
-    /// What it is served on.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn terms(&self) -> Terms {
-        Terms::new(self.state().core.config())
-    }
-
-    /// Takes what the cluster has for the core, in order.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn handle_cluster(self: &Arc<Self>, events: Vec<FromCluster>) {
-        self.with(|state, now| {
-            for event in events {
-                match event {
-                    FromCluster::Joined(node, view) => {
-                        let name = node.to_string();
-                        state.core.join_cluster(node, view);
-                        state.core.begin_event_log(now, &name, EventLogStart::AsNode);
-                    }
-                    FromCluster::LeftOut => state.core.leave_cluster(now),
-                    FromCluster::View(view) => state.core.handle_view(now, view),
-                    FromCluster::Parcel(from, parcel) => state.core.handle_parcel(now, &from, parcel),
-                    FromCluster::Posted(ticket, posted) => state.core.handle_posted(now, ticket, posted),
-                    FromCluster::Restarted(from) => state.core.handle_restarted(now, &from),
-                    FromCluster::Entry(user_id, entry) => state.core.handle_entry(now, &user_id, &entry),
-                    FromCluster::Answer(job, answer) => state.core.handle_engine(now, job, answer),
-                }
-            }
-        });
-    }
-
-    /// Refuses logins from now on, and has the sessions go to other nodes.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn drain_cluster(self: &Arc<Self>) {
-        self.with(|state, now| state.core.drain_cluster(now));
-    }
-
-    /// What has not gone to other nodes yet.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn remaining(&self) -> Remaining {
-        self.state().core.remaining()
-    }
-
-    /// Takes in what the store has, once the core has joined.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn restore(self: &Arc<Self>, values: Vec<(StateKey, StateValue)>) {
-        let mut values = values.into_iter().peekable();
-        while values.peek().is_some() {
-            // Others have their turn.
-            self.with(|state, now| {
-                for (key, value) in values.by_ref().take(RESTORED_AT_ONCE) {
-                    state.core.restore(now, key, value);
-                }
-            });
-        }
     }
 
     /// How many logins to this project were refused.
@@ -287,51 +174,6 @@ impl Project {
     /// Writes the ends of all sessions, and nothing after them.
     pub(crate) fn end_event_log(self: &Arc<Self>) {
         self.with(|state, now| state.core.end_event_log(now));
-    }
-
-    /// Reads a part of the log of events; `None` when the server goes down.
-    #[cfg(any(feature = "admin", feature = "webhooks"))]
-    pub(crate) async fn read_events(self: &Arc<Self>, query: EventQuery) -> Option<Result<EventPage, Refusal>> {
-        let answered = self.with(|state, _| {
-            let (answer, answered) = oneshot::channel();
-            state.event_reads.insert(state.core.read_events(query), answer);
-            answered
-        });
-        match answered.await.ok()? {
-            Ok(EventAnswer::Page(page)) => Some(Ok(page)),
-            // No other answer is given to that.
-            Ok(_) => None,
-            Err(refusal) => Some(Err(refusal)),
-        }
-    }
-
-    /// Where a reader of events is, as far as this server knows.
-    #[cfg(feature = "webhooks")]
-    pub(crate) fn event_cursor(&self, name: &str) -> EventCursor {
-        self.state().core.event_cursor(name)
-    }
-
-    /// Moves the cursor of a reader of events; `None` when the server goes down.
-    #[cfg(feature = "webhooks")]
-    pub(crate) async fn move_event_cursor(
-        self: &Arc<Self>,
-        name: &str,
-        from: EventCursor,
-        read: u64,
-        is_paused: bool,
-    ) -> Option<Result<EventAnswer, Refusal>> {
-        let answered = self.with(|state, _| {
-            let (answer, answered) = oneshot::channel();
-            state.event_reads.insert(state.core.move_event_cursor(name, from, read, is_paused), answer);
-            answered
-        });
-        answered.await.ok()
-    }
-
-    /// Changes when this server has written events.
-    #[cfg(any(feature = "admin", feature = "webhooks"))]
-    pub(crate) fn event_news(&self) -> watch::Receiver<u64> {
-        self.event_news.subscribe()
     }
 
     /// A new connection, with its login. The answer is there to be taken.
@@ -418,95 +260,10 @@ impl Project {
         });
     }
 
-    /// Answers a request of the vendor's HTTP endpoints; but the addresses are the caller's to add.
-    pub(crate) async fn ask(self: &Arc<Self>, request: GatewayRequest) -> (HttpId, Result<GatewayAnswer, Refusal>) {
-        let (id, answered) = self.with(|state, now| {
-            let id = state.core.ask(now, request);
-            let (answer, answered) = oneshot::channel();
-            state.http.insert(id, answer);
-            (id, answered)
-        });
-        // Nobody answers any more when the server goes down.
-        (id, answered.await.unwrap_or(Ok(GatewayAnswer::TryAgain)))
-    }
-
-    /// Whether a back end is who it says.
-    #[cfg(feature = "rest")]
-    pub(crate) fn check_rest_caller(self: &Arc<Self>, caller: &RestCaller) -> Result<(), Refusal> {
-        self.with(|state, now| state.core.check_rest_caller(now, caller))
-    }
-
-    /// Whether a back end may make this call now, which is counted.
-    #[cfg(feature = "rest")]
-    pub(crate) fn admit_rest(self: &Arc<Self>, caller: &RestCaller, call: &RestCall) -> Result<(), Refusal> {
-        self.with(|state, now| state.core.admit_rest(now, caller, call))
-    }
-
-    /// Whether a user is in a channel, with a session here that is not away.
-    #[cfg(feature = "rest")]
-    pub(crate) fn is_member(&self, user_id: &UserId, channel_id: &ChannelId) -> bool {
-        self.state().core.is_member(user_id, channel_id)
-    }
-
     /// How long its lock was waited for and held.
     #[cfg(feature = "admin")]
     pub(crate) fn lock_times(&self) -> LockTimes {
         self.state().lock_times
-    }
-
-    /// The signature under the handle of a search.
-    #[cfg(feature = "rest")]
-    pub(crate) fn sign_search(&self, handle: &str) -> String {
-        self.state().core.sign_search(handle)
-    }
-
-    /// Answers a call of a back end; `None` when the server goes down.
-    #[cfg(any(feature = "rest", feature = "admin"))]
-    pub(crate) async fn rest(
-        self: &Arc<Self>,
-        caller: &RestCaller,
-        call: RestCall,
-    ) -> Option<Result<RestAnswer, Refusal>> {
-        self.rest_answer(|core, now| core.rest(now, caller, call)).await
-    }
-
-    /// Answers a call that [`admit_rest`](Self::admit_rest) has counted.
-    #[cfg(feature = "rest")]
-    pub(crate) async fn rest_admitted(
-        self: &Arc<Self>,
-        caller: &RestCaller,
-        call: RestCall,
-    ) -> Option<Result<RestAnswer, Refusal>> {
-        self.rest_answer(|core, now| core.rest_admitted(now, caller, call)).await
-    }
-
-    #[cfg(any(feature = "rest", feature = "admin"))]
-    async fn rest_answer(
-        self: &Arc<Self>,
-        ask: impl FnOnce(&mut Core, Now) -> HttpId,
-    ) -> Option<Result<RestAnswer, Refusal>> {
-        let answered = self.with(|state, now| {
-            let id = ask(&mut state.core, now);
-            state.core.take_rest_answers(&mut state.rest_answers);
-            // Most are answered at once.
-            match state.rest_answers.pop_if(|(answered, _)| *answered == id) {
-                Some((_, answer)) => Ok(answer),
-                None => {
-                    let (answer, answered) = oneshot::channel();
-                    state.rest.insert(id, answer);
-                    Err(answered)
-                }
-            }
-        });
-        match answered {
-            Ok(answer) => Some(answer),
-            Err(answered) => answered.await.ok(),
-        }
-    }
-
-    /// The answer to an HTTP request was written as a whole, or not.
-    pub(crate) fn http_answer_ended(self: &Arc<Self>, id: HttpId, is_written: bool) {
-        self.with(|state, now| state.core.http_answer_ended(now, id, is_written));
     }
 
     /// Goes by another configuration from now on.
@@ -527,29 +284,11 @@ impl Project {
         self.with(|state, now| state.core.store_unreceived(now));
     }
 
-    /// Answers a call of an operator.
-    pub(crate) async fn admin(self: &Arc<Self>, call: AdminCall) -> Result<AdminAnswer, Refusal> {
-        let answered = self.with(|state, now| {
-            let id = state.core.admin(now, call);
-            let (answer, answered) = oneshot::channel();
-            state.admin.insert(id, answer);
-            answered
-        });
-        let gone = || Err(Refusal::new(ErrorKind::Failure, "the server goes down: it may be done or not"));
-        answered.await.unwrap_or_else(|_| gone())
-    }
-
     /// Looks at the core and at who is connected, under the lock, for a short time.
     #[cfg(feature = "admin")]
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Core, &Peers, Now) -> R) -> R {
         let state = self.state();
         look(&state.core, &state.peers, now())
-    }
-
-    /// The figures without the users, which are counted by a look at every session.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn figures(&self) -> Stats {
-        self.state().core.figures()
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -592,18 +331,9 @@ impl Project {
             if !state.jobs.is_empty() {
                 self.store.submit(Arc::<Self>::clone(self), state.jobs.drain(..));
             }
-            state.core.take_http_answers(&mut state.answers);
-            for (id, answer) in state.answers.drain(..) {
-                if let Some(waiting) = state.http.remove(&id) {
-                    // Whoever asked may have gone.
-                    let _ = waiting.send(answer);
-                }
-            }
-            state.answer_operators();
-            #[cfg(any(feature = "rest", feature = "admin"))]
-            state.answer_back_ends();
+            state.askers.answer(&mut state.core);
             #[cfg(any(feature = "admin", feature = "webhooks"))]
-            state.answer_event_readers(&self.event_news);
+            self.tell_event_news(&state.core);
             #[cfg(feature = "cluster")]
             if let Some(link) = &self.link {
                 link.pass_on(self, &mut state.core);
@@ -660,49 +390,6 @@ impl State {
         }
     }
 
-    /// Passes on what operators are answered.
-    fn answer_operators(&mut self) {
-        if self.admin.is_empty() {
-            return;
-        }
-        let mut answers = Vec::new();
-        self.core.take_admin_answers(&mut answers);
-        for (id, answer) in answers {
-            if let Some(waiting) = self.admin.remove(&id) {
-                // Whoever asked may have gone.
-                let _ = waiting.send(answer);
-            }
-        }
-    }
-
-    /// Passes on what back ends are answered.
-    #[cfg(any(feature = "rest", feature = "admin"))]
-    fn answer_back_ends(&mut self) {
-        self.core.take_rest_answers(&mut self.rest_answers);
-        for (id, answer) in self.rest_answers.drain(..) {
-            if let Some(waiting) = self.rest.remove(&id) {
-                // Whoever asked may have gone.
-                let _ = waiting.send(answer);
-            }
-        }
-    }
-
-    /// Passes on what readers of events are answered, and that there are some.
-    #[cfg(any(feature = "admin", feature = "webhooks"))]
-    fn answer_event_readers(&mut self, news: &watch::Sender<u64>) {
-        self.core.take_event_answers(&mut self.event_answers);
-        for (id, answer) in self.event_answers.drain(..) {
-            if let Some(waiting) = self.event_reads.remove(&id) {
-                // Whoever asked may have gone.
-                let _ = waiting.send(answer);
-            }
-        }
-        let last = self.core.event_figures().last;
-        if *news.borrow() != last {
-            news.send_replace(last);
-        }
-    }
-
     /// Gathers whom the core wants woken, except one.
     fn wake_all_but(&mut self, but: Option<ConnId>) {
         self.core.take_wakes(&mut self.wakes);
@@ -730,7 +417,3 @@ pub(crate) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: instant(), unix_ms: unix.as_millis() as u64 }
 }
-
-/// How many values are taken in before others have their turn.
-#[cfg(feature = "cluster")]
-const RESTORED_AT_ONCE: usize = 256;
