@@ -1,11 +1,13 @@
 //! `rtm cluster`: who is in a cluster, and where somebody is.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use rtm_codec::ChannelId;
 use rtm_server::{AppId, ClusterConfig, ClusterName, ClusterProbe, ClusterStatus, NatsUrl, UserId};
 use serde::Serialize;
 
-use crate::{exit::WrongArgument, output};
+use crate::{exit::WrongArgument, output, serve};
 
 /// Look at a cluster of servers.
 #[derive(Debug, clap::Args)]
@@ -27,11 +29,14 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Cluster {
     /// Servers of NATS that the cluster is on.
-    #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',', required_unless_present = "config")]
     cluster: Vec<String>,
-    /// Name of the cluster.
-    #[arg(long, value_name = "NAME", default_value = "main")]
-    cluster_name: ClusterName,
+    /// Name of the cluster [default: main].
+    #[arg(long, value_name = "NAME")]
+    cluster_name: Option<ClusterName>,
+    /// Config file of a node: its [cluster] says where NATS is, and how to log in there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,15 +107,28 @@ async fn whereabouts(args: Where) -> anyhow::Result<()> {
 }
 
 async fn probe(cluster: Cluster) -> anyhow::Result<ClusterProbe> {
-    let config = config(&cluster.cluster, cluster.cluster_name)?;
+    let config = config(&cluster.cluster, cluster.cluster_name, cluster.config.as_deref())?;
     Ok(ClusterProbe::connect(&config).await?)
 }
 
-/// The cluster of this name on these servers of NATS. Clap would show an address that is none with its password.
-pub(crate) fn config(nats: &[String], name: ClusterName) -> anyhow::Result<ClusterConfig> {
-    let nats = nats.iter().map(|url| url.parse::<NatsUrl>()).collect::<Result<_, _>>();
-    let mut config = ClusterConfig::new(nats.map_err(|error| WrongArgument(error.to_string()))?);
-    config.name = name;
+/// The cluster of a config file; what the flags say of it comes first. Clap would show an address that is none with its password.
+pub(crate) fn config(nats: &[String], name: Option<ClusterName>, file: Option<&Path>) -> anyhow::Result<ClusterConfig> {
+    let nats = nats.iter().map(|url| url.parse::<NatsUrl>()).collect::<Result<Vec<_>, _>>();
+    let nats = nats.map_err(|error| WrongArgument(error.to_string()))?;
+    let mut config = match file {
+        Some(file) => {
+            let (config, _) = serve::read(Some(file))?;
+            config.check().with_context(|| format!("{} is not a valid configuration", file.display()))?;
+            config.cluster.with_context(|| format!("{} has no [cluster]", file.display()))?
+        }
+        None => ClusterConfig::new(Vec::new()),
+    };
+    if !nats.is_empty() {
+        config.nats = nats;
+    }
+    if let Some(name) = name {
+        config.name = name;
+    }
     Ok(config)
 }
 

@@ -83,19 +83,22 @@ struct DataDir {
 #[derive(Debug, clap::Args)]
 struct Place {
     /// Data directory of the server.
-    #[arg(long, value_name = "DIR", required_unless_present = "cluster", conflicts_with = "cluster")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["cluster", "config"], conflicts_with_all = ["cluster", "config"])]
     data_dir: Option<PathBuf>,
     /// Servers of NATS that the cluster is on.
     #[arg(long, value_name = "nats://HOST:PORT[,nats://…]", value_delimiter = ',')]
     cluster: Vec<String>,
-    /// Name of the cluster.
-    #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "data_dir")]
-    cluster_name: ClusterName,
+    /// Name of the cluster [default: main].
+    #[arg(long, value_name = "NAME", conflicts_with = "data_dir")]
+    cluster_name: Option<ClusterName>,
+    /// Config file of a node: its [cluster] says where NATS is, and how to log in there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl Place {
     fn cluster(&self) -> anyhow::Result<ClusterConfig> {
-        cluster::config(&self.cluster, self.cluster_name.clone())
+        cluster::config(&self.cluster, self.cluster_name.clone(), self.config.as_deref())
     }
 }
 

@@ -33,6 +33,8 @@ struct Claim {
     entrant: Option<Entrant>,
     /// It comes back to a session here, if that is still its user's.
     is_returning: bool,
+    /// Its client has that session if the engine says nothing: a node that is out of touch goes on with what it has.
+    goes_on_alone: bool,
     /// The client of a session that this node is to fetch from one that is about to leave.
     absent: Option<(InstanceId, SessionTicket)>,
     /// The session that the entry is to name.
@@ -89,6 +91,7 @@ impl Claim {
             user_id,
             entrant: None,
             is_returning: false,
+            goes_on_alone: false,
             absent: None,
             session,
             stage: Stage::Reading,
@@ -200,7 +203,8 @@ impl Core {
         edge.claims.next += 1;
         let known = edge.entry_of(&user_id).and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
         let claim = Claim::new(user_id, session, now.instant);
-        edge.claims.open.insert(id, Claim { entrant: Some(entrant), is_returning, known, ..claim });
+        let goes_on_alone = is_returning && entrant.login.resume.is_none();
+        edge.claims.open.insert(id, Claim { entrant: Some(entrant), is_returning, goes_on_alone, known, ..claim });
         match owned {
             Some(revision) => self.write_claim(id, revision, Gain::New(ousted)),
             None => {
@@ -213,8 +217,8 @@ impl Core {
         self.arm_edge(now.instant + CLAIMED_WITHIN);
     }
 
-    /// A client object comes back to its session here, and names another one. If it had that elsewhere, the others took this
-    /// node for lost, and the session here is none any more: the engine knows.
+    /// A client object comes back to its session here, and may have had another one since. If it had that elsewhere, the others took
+    /// this node for lost, and the session here is none any more: the engine knows.
     pub(super) fn claim_returning(&mut self, now: Now, entrant: Entrant) {
         self.begin_claim(now, entrant, OustedSessions::default(), true);
     }
@@ -290,6 +294,7 @@ impl Core {
                 claim.stage = Stage::ReadingBack { expected, gain };
                 self.ask_engine(id, EngineWork::Read);
             }
+            (Stage::Reading, _) if claim.goes_on_alone => self.return_confirmed(now, id),
             (Stage::Reading, _) => {
                 claim.stage = Stage::Pausing(now.instant + PAUSE);
                 self.arm_edge(now.instant + PAUSE);
@@ -306,7 +311,7 @@ impl Core {
         let Some(claim) = edge.claims.open.get_mut(&id) else { return };
         let Some(ask) = claim.ask(now, id) else { return self.drop_claim(now, id) };
         let revision = heard.revision;
-        claim.lost = None;
+        (claim.lost, claim.goes_on_alone) = (None, false);
         let Some(entry) = &heard.entry else { return self.claim_free(now, id, revision) };
         if entry.epoch > edge.view.epoch() {
             claim.stage = Stage::View(entry.epoch);
@@ -330,7 +335,7 @@ impl Core {
         edge.tell(&node, ProjectParcel::Ask(ask));
     }
 
-    /// The session here is the user's: its client has it again.
+    /// The session here is the user's, as far as is known: its client has it again.
     fn return_confirmed(&mut self, now: Now, id: u64) {
         let Some(claim) = self.edge.as_mut().and_then(|edge| edge.claims.open.remove(&id)) else { return };
         if let Some(entrant) = claim.entrant {

@@ -44,6 +44,8 @@ use super::{
 pub(super) struct Edge {
     pub(super) node: NodeId,
     pub(super) view: View,
+    /// Whether this node speaks a version in which parcels speak of many messages.
+    speaks_of_many: bool,
     /// The entries of users as they were last heard of, by whatever way.
     entries: IndexMap<UserId, Known, FixedState>,
     /// The next entry to be looked at, and those after it, while all are; else when that begins.
@@ -143,6 +145,7 @@ impl Edge {
         let mut presence = FarPresence::new(node.clone(), &view);
         let presence_parcels = presence.take_out_for_others(&node).into_iter();
         Self {
+            speaks_of_many: has_proto_of_many(&view, &node),
             node,
             view,
             entries: IndexMap::with_hasher(hasher.clone()),
@@ -247,8 +250,9 @@ impl Edge {
         self.tell(node, ProjectParcel::Placed { session, user_id, to, n, drops_repeats });
     }
 
+    /// Whether parcels to this node may speak of many messages: both nodes are to speak a version that has them.
     fn knows_of_many(&self, node: &NodeId) -> bool {
-        self.view.member(node).is_some_and(|member| member.proto >= PROTO_OF_MANY)
+        self.speaks_of_many && has_proto_of_many(&self.view, node)
     }
 
     /// Tells a node of new attributes of a channel, whose writer is answered when all nodes have them.
@@ -719,6 +723,10 @@ impl Core {
             self.edge.iter().flat_map(|edge| edge.channels_with_early.iter().cloned()).collect();
         early.iter().for_each(|channel_id| self.look_at_early(now, channel_id));
     }
+}
+
+fn has_proto_of_many(view: &View, node: &NodeId) -> bool {
+    view.member(node).is_some_and(|member| member.proto >= PROTO_OF_MANY)
 }
 
 /// How long entries of a node that left are kept: an older client whose session was lost is known by them.

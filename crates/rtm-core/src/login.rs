@@ -212,18 +212,19 @@ impl Core {
                 self.claim(now, entrant, ousted);
                 self.users.release(user);
             }
-            Arrival::Returning(key) if self.edge.is_some() && self.had_another(key, &entrant.login) => {
+            Arrival::Returning(key) if self.edge.is_some() && self.may_have_had_another(key, &entrant.login) => {
                 self.claim_returning(now, entrant);
             }
             _ => self.let_in(now, arrival, entrant),
         }
     }
 
-    /// Whether a client of this session names another one: the one that it had before, or one that it had elsewhere since.
-    fn had_another(&self, key: SessionKey, login: &Login) -> bool {
+    /// Whether a client of this session may have had another one elsewhere since. It names that one, or the one before; without a
+    /// ticket it cannot say.
+    fn may_have_had_another(&self, key: SessionKey, login: &Login) -> bool {
         let session = self.hub.sessions.get(key);
         let named = login.resume.as_ref().map(|resume| resume.ticket.session);
-        named.is_some_and(|named| session.is_some_and(|session| session.id != named))
+        session.is_some_and(|session| named != Some(session.id))
     }
 
     /// Gives a client its session, also where all are about to be sent away: only one that has been let in comes back.

@@ -326,7 +326,7 @@ impl ResolvesServerCert for ByName {
 }
 
 /// Reads the key of a certificate, and sees whether it is.
-fn certified(
+pub(crate) fn certified(
     files: &TlsFiles,
     chain: Vec<CertificateDer<'static>>,
     provider: &CryptoProvider,
@@ -382,7 +382,7 @@ fn fault(chain: &[CertificateDer<'static>], time: UnixTime) -> Option<Certificat
 }
 
 /// Reads the certificates of a file, of which there has to be one.
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
+pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
     let fault = |what: String| ServerError::Tls { path: path.to_owned(), what };
     let chain: Vec<_> =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| fault(error.to_string()))?;

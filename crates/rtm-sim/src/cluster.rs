@@ -22,6 +22,8 @@ pub(crate) struct Cluster {
     /// What nodes promise.
     pub(crate) ledger: Ledger,
     pub(crate) post: PostConfig,
+    /// Whether the first process of each server is of the version before, as at the beginning of a rolling update.
+    pub(crate) begins_old: bool,
     /// Whether isolated nodes give up when they may.
     pub(crate) gives_up: bool,
     /// What goes wrong, and how often.
@@ -34,6 +36,8 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) node: Node,
+    /// The version that it speaks.
+    pub(crate) proto: u16,
     /// Under which id its core has sessions. The node has forgotten that when it says that it is put out.
     pub(crate) core_id: Option<NodeId>,
     pub(crate) router: Router,
@@ -88,6 +92,7 @@ impl Cluster {
             users: Engine::default(),
             ledger: Ledger::default(),
             post: PostConfig::default(),
+            begins_old: false,
             gives_up: false,
             mishaps: Vec::new(),
             mishap_every: Duration::from_secs(10),

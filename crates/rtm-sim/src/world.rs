@@ -113,7 +113,9 @@ impl World {
         let mut world = Self::with_project(seed, project, true);
         world.servers = (0..nodes).map(|node| Server::new(&format!("n{node}"))).collect();
         world.agenda = Agenda::default();
-        world.cluster = Some(Box::new(Cluster::new(nodes)));
+        let mut cluster = Cluster::new(nodes);
+        cluster.begins_old = seed.is_multiple_of(3);
+        world.cluster = Some(Box::new(cluster));
         world.ledger.is_cluster();
         for server in 0..nodes {
             world.plan_start(server);

@@ -11,6 +11,7 @@ mod nodes;
 mod operator;
 mod relay;
 mod rolling;
+mod security;
 mod start;
 mod together;
 #[path = "../users/mod.rs"]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// `rtm serve` with these arguments, which has to end by itself.
-async fn ends(args: Vec<String>) -> Output {
+pub(crate) async fn ends(args: Vec<String>) -> Output {
     // Whatever does not end by itself is ended.
     let mut command = Command::new("timeout");
     command.args(["-s", "KILL", "25", env!("CARGO_BIN_EXE_rtm")]).args(args).env_remove("RTM_LOG").stdin(Stdio::null());
@@ -26,7 +26,7 @@ async fn ends(args: Vec<String>) -> Output {
 }
 
 /// It ends with 1, and one line that says why.
-fn says(output: &Output, what: &[&str]) {
+pub(crate) fn says(output: &Output, what: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let (last, before) =
@@ -49,7 +49,7 @@ async fn what_cannot_be_is_said_in_one_line() {
     let nats =
         Nats::start_with(1, "authorization { user: rtm, password: secret }\njetstream { store_dir: \"DIRECTORY\" }")
             .await;
-    says(&ends(node(&nats.urls())).await, &["NATS refuses the credentials"]);
+    says(&ends(node(&nats.urls())).await, &["NATS refuses who has no credentials, and none are configured"]);
     let nats = Nats::start_with(1, "").await;
     says(&ends(node(&nats.urls())).await, &["s0", "has JetStream off"]);
     let nats = Nats::start_with(1, "max_payload: 32768\njetstream { store_dir: \"DIRECTORY\" }").await;

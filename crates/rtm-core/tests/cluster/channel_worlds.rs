@@ -68,7 +68,7 @@ fn name(user: usize) -> String {
 impl History {
     fn new(seed: u64) -> Self {
         Self {
-            world: World::new(NODES),
+            world: World::of_seed(seed, NODES),
             random: Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             users: (0..USERS).map(|_| User::default()).collect(),
             next: 1,

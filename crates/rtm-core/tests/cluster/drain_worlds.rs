@@ -1,11 +1,12 @@
 //! Random histories of nodes that are drained one after the other, and replaced by new ones, while users talk: nobody misses
-//! anything, gets anything twice, or is reported to have left.
+//! anything, gets anything twice, or is reported to have left. With every other seed they are replaced by nodes of a newer version.
 
 use std::collections::BTreeMap;
 
 use rtm_codec::{
     Answer, CloseReason, Event, PeerOnlineState, RequestId, Resumption, SendOutcome, SubscribePeersOnlineStatus,
 };
+use rtm_core::cluster::PROTO;
 
 use crate::harness::*;
 
@@ -51,7 +52,8 @@ fn name(user: usize) -> String {
 
 impl History {
     fn new(seed: u64) -> Self {
-        let (mut world, mut random) = (World::new(NODES), Random(seed));
+        let before = if seed.is_multiple_of(2) { PROTO } else { 1 };
+        let (mut world, mut random) = (World::of_versions(&[before; NODES]), Random(seed));
         let mut users = Vec::new();
         for user in 0..USERS {
             let client = world.login(random.below(NODES), &name(user));
@@ -139,7 +141,7 @@ impl History {
 
     /// A node is drained, leaves, and another one joins in its place.
     fn drain(&mut self) {
-        let drained = self.node(usize::MAX);
+        let drained = self.world.oldest().unwrap_or_else(|| self.node(usize::MAX));
         self.world.drain(drained);
         let since = self.world.now.instant;
         while !self.world.cores[drained].remaining().is_nothing() {
@@ -171,6 +173,7 @@ impl History {
         self.world.advance(secs(15));
         (0..USERS).for_each(|user| self.read(user));
         assert_eq!(self.world.sessions(), USERS, "seed {seed}");
+        assert_eq!(self.world.view().proto(), PROTO, "seed {seed}");
         for user in &self.users {
             let resumption = self.world.welcome(user.client).map(|welcome| welcome.resumption);
             assert!(matches!(resumption, Some(Resumption::Resumed | Resumption::New)), "seed {seed}: {resumption:?}");

@@ -1,14 +1,14 @@
 //! Several cores of one project, the bus between them, an engine, and clients that may log in anywhere.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use rtm_codec::{
     Answer, AppId, CallLimits, ChannelId, ClientFrame, CloseReason, Command, Event, GetChannelMemberCount, GetMembers,
     InstanceId, JoinChannel, KeepAlive, LeaveChannel, Login, MessageId, Refusal, RequestId, Resume, Resumption,
-    SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, UserId, Welcome, Wire,
+    SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, SessionId, UserId, Welcome, Wire,
 };
 use rtm_core::{
     ConnId, Core, EventLogStart, EventValue, LogEntry, LoggedEvent, Now, Outgoing, ProjectConfig, RestKey, StoreAnswer,
@@ -65,6 +65,9 @@ pub(crate) struct Engine {
     late: Vec<(usize, EngineJobId, EngineAnswer)>,
 }
 
+/// The sender's session, the receiver and the number of a message.
+type Numbered = (SessionId, UserId, u64);
+
 /// A parcel, and what its sender is told of it.
 type OnTheWay = (ProjectParcel, Option<Ticket>);
 
@@ -73,6 +76,10 @@ pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) now: Now,
     view: View,
+    /// Which version each node speaks.
+    protos: Vec<u16>,
+    /// For each way from a node of the first version to another: the messages that the other has, and has not answered.
+    unanswered: BTreeMap<(usize, usize), BTreeSet<Numbered>>,
     clients: Vec<Client>,
     bus: BTreeMap<(usize, usize), VecDeque<OnTheWay>>,
     /// Links over which nothing comes for now.
@@ -100,6 +107,9 @@ pub(crate) struct World {
     /// How many parcels were sent.
     pub(crate) parcels: usize,
 }
+
+/// The highest tag that version 1 knows.
+const TAGS_OF_FIRST: u8 = 22;
 
 pub(crate) fn uid(text: &str) -> UserId {
     UserId::new(text).unwrap()
@@ -140,11 +150,13 @@ fn life_of(number: usize, incarnation: u64) -> NodeId {
     NodeId { name: NodeName::new(&format!("rtm-{number}")).unwrap(), incarnation }
 }
 
-/// The parcel as it is read from its bytes.
-fn over_the_bus(parcel: &ProjectParcel) -> ProjectParcel {
+/// The parcel as a node of this version reads it from its bytes.
+fn over_the_bus(parcel: &ProjectParcel, proto: u16) -> ProjectParcel {
     let Parcel::Project { head, body, .. } = parcel.seal(&AppId::new(APP_ID).unwrap()).open().unwrap() else {
         panic!("of another core")
     };
+    let known = if proto == 1 { TAGS_OF_FIRST } else { u8::MAX };
+    assert!(head[0] <= known, "a node of version {proto} does not know {parcel:?}");
     let read = ProjectParcel::open(&head, body).unwrap();
     assert_eq!(read, *parcel);
     read
@@ -198,14 +210,15 @@ impl Engine {
 
 impl World {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self::of_version(PROTO, nodes)
+        Self::of_versions(&vec![PROTO; nodes])
     }
 
-    /// Nodes that speak an earlier version.
+    /// Nodes that speak these versions.
     #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
-    pub(crate) fn of_version(proto: u16, nodes: usize) -> Self {
+    pub(crate) fn of_versions(protos: &[u16]) -> Self {
+        let nodes = protos.len();
         let now = Now { instant: Instant::now(), unix_ms: 1_700_000_000_000 };
-        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), proto, 1)).collect();
+        let joins: Vec<_> = (0..nodes).map(|number| Change::Join(node(number), protos[number], 1)).collect();
         let homes: Vec<_> = (0..nodes).map(|number| Change::Home(node(number))).collect();
         let mut view = View::empty(0).next(&joins).next(&homes);
         while view.is_unbalanced() {
@@ -221,6 +234,8 @@ impl World {
             engine: Engine::default(),
             now,
             view,
+            protos: protos.to_vec(),
+            unanswered: BTreeMap::new(),
             clients: Vec::new(),
             bus: BTreeMap::new(),
             stalled: Vec::new(),
@@ -237,6 +252,18 @@ impl World {
             jobs: Vec::new(),
             parcels: 0,
         }
+    }
+
+    /// With every other seed, nodes speak one version or the other.
+    pub(crate) fn of_seed(seed: u64, nodes: usize) -> Self {
+        let is_new = |number: usize| seed.is_multiple_of(2) || (seed >> (number + 1)).is_multiple_of(2);
+        let protos: Vec<_> = (0..nodes).map(|number| if is_new(number) { PROTO } else { 1 }).collect();
+        Self::of_versions(&protos)
+    }
+
+    /// The first node that speaks an older version than others might.
+    pub(crate) fn oldest(&self) -> Option<usize> {
+        (0..self.cores.len()).find(|number| !self.dead.contains(number) && self.protos[*number] < PROTO)
     }
 
     pub(crate) fn start_login(&mut self, node: usize, login: Login) -> C {
@@ -482,6 +509,7 @@ impl World {
     /// A node joins, as a home.
     pub(crate) fn join(&mut self) {
         self.lives.push(1);
+        self.protos.push(PROTO);
         self.cores.push(new_core(self.cores.len(), self.now));
         self.set_view_of_joining(self.cores.len() - 1);
     }
@@ -523,6 +551,7 @@ impl World {
                 self.cores[from].handle_posted(self.now, ticket, Posted::Dropped);
             }
         }
+        self.forget_unanswered(|way| way == (from, to) || way == (to, from));
         let id = self.id(from);
         self.cores[to].handle_restarted(self.now, &id);
         self.pump();
@@ -560,15 +589,16 @@ impl World {
         self.pump();
     }
 
-    /// It joins again, as a new life.
+    /// It joins again, as a new life of the newest version.
     pub(crate) fn join_again(&mut self, number: usize) {
         self.out.retain(|out| *out != number);
         self.lives[number] += 1;
+        self.protos[number] = PROTO;
         self.set_view_of_joining(number);
     }
 
     fn set_view_of_joining(&mut self, number: usize) {
-        let view = self.view.next(&[Change::Join(self.id(number), PROTO, 1)]);
+        let view = self.view.next(&[Change::Join(self.id(number), self.protos[number], 1)]);
         let id = self.id(number);
         self.cores[number].join_cluster(id, view.clone());
         // What its watch of the entries brings first.
@@ -581,6 +611,11 @@ impl World {
             kept.into_iter().for_each(|(key, value)| self.cores[number].restore(self.now, key, value));
         }
         self.set_view(self.view.next(&[Change::Home(self.id(number))]));
+    }
+
+    /// Answers on these ways are lost.
+    fn forget_unanswered(&mut self, is_lost: impl Fn((usize, usize)) -> bool) {
+        self.unanswered.retain(|way, _| !is_lost(*way));
     }
 
     fn show_view(&mut self, number: usize) {
@@ -596,6 +631,7 @@ impl World {
                 }
             }
         }
+        self.forget_unanswered(|(from, to)| gone.contains(&from) || gone.contains(&to));
         // Nobody believes what comes from a node that left.
         self.bus.retain(|(from, to), _| *to != number || !gone.contains(from));
     }
@@ -742,7 +778,11 @@ impl World {
                 };
                 match (refused, ticket) {
                     (Some(posted), Some(ticket)) => self.cores[number].handle_posted(self.now, ticket, posted),
-                    _ => self.bus.entry((number, to)).or_default().push_back((over_the_bus(&parcel), ticket)),
+                    _ => self
+                        .bus
+                        .entry((number, to))
+                        .or_default()
+                        .push_back((over_the_bus(&parcel, self.protos[to]), ticket)),
                 }
             }
             moved |= self.deliver(number);
@@ -803,6 +843,7 @@ impl World {
             }
             while let Some((parcel, ticket)) = self.bus.get_mut(&(from, to)).and_then(VecDeque::pop_front) {
                 let id = self.id(from);
+                self.look_at_version(from, to, &parcel);
                 self.cores[to].handle_parcel(self.now, &id, parcel);
                 if let Some(ticket) = ticket.filter(|_| !self.dead.contains(&from)) {
                     self.cores[from].handle_posted(self.now, ticket, Posted::Taken);
@@ -811,6 +852,29 @@ impl World {
             }
         }
         moved
+    }
+
+    /// A node of the first version is told of each message by itself: it takes what is said of one for that one only.
+    fn look_at_version(&mut self, from: usize, to: usize, parcel: &ProjectParcel) {
+        if let ProjectParcel::Deliver(deliver) = parcel
+            && self.protos[from] < 2
+        {
+            let message = (deliver.session, deliver.to.clone(), deliver.n);
+            self.unanswered.entry((from, to)).or_default().insert(message);
+        }
+        if self.protos[to] >= 2 {
+            return;
+        }
+        let of = match parcel {
+            ProjectParcel::Placed { session, to, n, .. }
+            | ProjectParcel::NotHere { session, to, n, .. }
+            | ProjectParcel::Missing { session, to, n, .. } => (*session, to.clone(), *n),
+            _ => return,
+        };
+        let unanswered = self.unanswered.entry((to, from)).or_default();
+        unanswered.remove(&of);
+        let passed_over = unanswered.range((of.0, of.1.clone(), 0)..of).next();
+        assert_eq!(passed_over, None, "{to} is not told of it by {parcel:?}");
     }
 
     fn read(&mut self, at: usize) -> bool {

@@ -167,3 +167,45 @@ fn a_frozen_node_that_goes_on_before_it_hears_that_it_is_out_harms_nobody() {
     world.advance(secs(3));
     assert_eq!((world.sessions(), world.closed(other)), (1, None));
 }
+
+/// The login of a client that has no ticket to name its session with.
+fn vendor_login_of(user: &str) -> rtm_codec::Login {
+    rtm_codec::Login { abilities: rtm_codec::Wire::Vendor.abilities(), ..login_of(user) }
+}
+
+#[test]
+fn a_client_without_a_ticket_does_not_come_back_to_a_session_that_is_over() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login_with(0, vendor_login_of("alice")), world.login(0, "bob"));
+    world.cut(alice);
+    world.request(bob, to_peer(1, "alice", "before"));
+    world.blind(0);
+    world.put_out(0);
+    let there = world.login_with(1, vendor_login_of("alice"));
+    let session = world.engine.entry("alice").unwrap().session;
+    world.cut(there);
+    // The node has not heard that it is out.
+    let back = world.start_login(0, vendor_login_of("alice"));
+    world.advance(secs(1));
+    assert!(world.welcome(back).is_none());
+    assert_eq!(world.texts(back), Vec::<String>::new());
+    world.leave_cluster(0);
+    assert_eq!(world.closed(back), Some(CloseReason::Draining));
+    world.login_with(1, vendor_login_of("alice"));
+    assert_eq!(world.engine.entry("alice").unwrap().session, session);
+}
+
+#[test]
+fn a_client_without_a_ticket_comes_back_to_its_node_while_the_engine_is_away() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login_with(0, vendor_login_of("alice")), world.login(0, "bob"));
+    world.cut(alice);
+    world.request(bob, to_peer(1, "alice", "before"));
+    world.engine.is_deaf = 1000;
+    let back = world.start_login(0, vendor_login_of("alice"));
+    world.advance(secs(1));
+    assert_eq!((world.texts(back), world.closed(back)), (vec!["before".to_owned()], None));
+    world.engine.is_deaf = 0;
+    world.advance(secs(30));
+    assert_eq!((world.sessions(), world.closed(back)), (2, None));
+}

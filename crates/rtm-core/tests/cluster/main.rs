@@ -23,3 +23,4 @@ mod rest;
 mod restarted;
 mod restrictions;
 mod stored;
+mod versions;

@@ -24,31 +24,6 @@ fn a_message_goes_to_another_node_and_its_sender_is_told() {
     assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
 }
 
-/// How many parcels it takes that 100 messages which were under way at once arrive.
-fn parcels_for_100(proto: u16) -> usize {
-    let mut world = World::of_version(proto, 2);
-    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
-    let before = world.parcels;
-    world.stall(0, 1);
-    let texts: Vec<String> = (1..=100).map(|id| id.to_string()).collect();
-    let sent: Vec<_> = (1..).zip(&texts).map(|(id, text)| world.request(alice, to_peer(id, "bob", text))).collect();
-    world.unstall();
-    assert_eq!(world.texts(bob), texts);
-    assert!(sent.iter().all(|sent| outcome(&world, alice, *sent) == Some(SendOutcome::Delivered)));
-    world.parcels - before
-}
-
-#[test]
-fn what_became_of_many_messages_is_said_at_once() {
-    let parcels = parcels_for_100(2);
-    assert!(parcels <= 110, "{parcels}");
-}
-
-#[test]
-fn a_node_of_the_first_version_is_told_of_each_message() {
-    assert_eq!(parcels_for_100(1), 300);
-}
-
 #[test]
 fn what_was_said_of_many_messages_and_was_lost_is_said_again_of_each() {
     let mut world = World::new(2);

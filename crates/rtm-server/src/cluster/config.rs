@@ -18,6 +18,8 @@ pub struct ClusterConfig {
     pub nats_user: Option<String>,
     /// The file with that password. White space around it is left out.
     pub nats_password_file: Option<PathBuf>,
+    /// The file with a token to log in to NATS with. White space around it is left out.
+    pub nats_token_file: Option<PathBuf>,
     /// A credentials file (`.creds`) to log in to NATS with.
     pub nats_credentials: Option<PathBuf>,
     /// The file with the seed of an NKey to log in to NATS with.
@@ -54,10 +56,13 @@ pub struct InvalidNatsUrl {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct NatsTls {
-    /// A PEM file with the certificate authorities to trust beside the system's.
+    /// A PEM file with the certificate authorities to trust, in place of the system's.
     pub ca: Option<PathBuf>,
     /// PEM files with a certificate to show, and its key.
     pub client: Option<(PathBuf, PathBuf)>,
+    /// Whether TLS begins before NATS says anything, as with `handshake_first` in its configuration. By default NATS says first
+    /// who it is, and that without TLS.
+    pub handshake_first: bool,
 }
 
 /// The name of a cluster: 1 to 32 letters, digits, `-` and `_`.
@@ -78,6 +83,7 @@ impl ClusterConfig {
             nats,
             nats_user: None,
             nats_password_file: None,
+            nats_token_file: None,
             nats_credentials: None,
             nats_nkey_file: None,
             nats_tls: None,
@@ -97,13 +103,18 @@ impl ClusterConfig {
             return fault("nats_user", "nats_user and nats_password_file belong together");
         }
         let is_in_address = self.nats.iter().any(|url| url.login().is_some());
-        let ways =
-            [is_in_address, self.nats_user.is_some(), self.nats_credentials.is_some(), self.nats_nkey_file.is_some()];
+        let ways = [
+            is_in_address,
+            self.nats_user.is_some(),
+            self.nats_token_file.is_some(),
+            self.nats_credentials.is_some(),
+            self.nats_nkey_file.is_some(),
+        ];
         if ways.into_iter().filter(|given| *given).count() > 1 {
             return fault(
                 "nats_user",
-                "there is more than one way to log in: use one of nats_user, nats_credentials, nats_nkey_file and what \
-                 stands in an address",
+                "there is more than one way to log in: use one of nats_user, nats_token_file, nats_credentials, \
+                 nats_nkey_file and what stands in an address",
             );
         }
         if self.replicas.is_some_and(|replicas| !(1..=MOST_REPLICAS).contains(&replicas)) {

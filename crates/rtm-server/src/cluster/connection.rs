@@ -2,7 +2,8 @@
 
 use std::{error::Error, fs, io, path::Path, time::Duration};
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use nkeys::{KeyPair, KeyPairType};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
@@ -10,7 +11,11 @@ use super::{
     config::{ClusterConfig, NatsTls, NatsUrl},
     error::{ClusterError, ClusterErrorKind, NotDone},
 };
-use crate::shared::Seldom;
+use crate::{
+    error::ServerError,
+    shared::Seldom,
+    tls::{TlsFiles, certified, chain},
+};
 
 /// The connections of a node. What must not wait has one of its own.
 #[derive(Debug, Clone)]
@@ -49,6 +54,30 @@ impl ClusterConfig {
     pub fn check_files(&self) -> Result<(), ClusterError> {
         options(self, "rtm").map(drop)
     }
+
+    /// With what it logs in, without secrets.
+    fn login(&self) -> String {
+        let in_file = |what: &str, file: &Path| format!("{what} in {}", file.display());
+        let client = self.nats_tls.as_ref().and_then(|tls| tls.client.as_ref());
+        if let Some(login) = self.nats.iter().find_map(NatsUrl::login) {
+            match login {
+                (user, Some(_)) => format!("the user {user}, or the password that stands in the address"),
+                (_, None) => "the token that stands in the address".to_owned(),
+            }
+        } else if let (Some(user), Some(file)) = (&self.nats_user, &self.nats_password_file) {
+            in_file(&format!("the user {user}, or the password"), file)
+        } else if let Some(file) = &self.nats_token_file {
+            in_file("the token", file)
+        } else if let Some(file) = &self.nats_credentials {
+            in_file("the credentials", file)
+        } else if let Some(file) = &self.nats_nkey_file {
+            in_file("the NKey", file)
+        } else if let Some((certificate, _)) = client {
+            in_file("the certificate", certificate)
+        } else {
+            "who has no credentials, and none are configured".to_owned()
+        }
+    }
 }
 
 /// Connects, and says every ten seconds that NATS is away.
@@ -72,29 +101,31 @@ pub(crate) async fn try_once(config: &ClusterConfig, who: &str) -> Result<Client
     let addresses: Vec<ServerAddr> = config.nats.iter().map(|url| url.address()).collect();
     let client = options(config, who)?.connect(addresses).await.map_err(|error| match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-            ClusterError::new(ClusterErrorKind::Refused, format!("NATS refuses the credentials: {error}")).into()
+            let what = format!("NATS refuses {}: {error}", config.login());
+            ClusterError::new(ClusterErrorKind::Refused, what).into()
         }
-        ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => {
-            ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error}{WITHOUT_TLS}"))
-                .into()
-        }
-        _ if is_no_tls(&error) => {
-            ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error}{WITHOUT_TLS}"))
-                .into()
-        }
-        _ => NotDone::NotNow(format!("cannot connect to NATS: {error}")),
+        ConnectErrorKind::Tls | ConnectErrorKind::ServerParse => no_tls(&error, WITHOUT_TLS).into(),
+        _ => match tls_error(&error) {
+            Some(rustls::Error::InvalidMessage(_)) => no_tls(&error, WITHOUT_TLS).into(),
+            Some(rustls::Error::InvalidCertificate(_)) => no_tls(&error, NOT_TRUSTED).into(),
+            Some(rustls::Error::AlertReceived(_)) => no_tls(&error, NOT_WANTED).into(),
+            _ => NotDone::NotNow(format!("cannot connect to NATS: {error}")),
+        },
     })?;
     check(&client)?;
     Ok(client)
 }
 
-/// Whether what came over a connection that was to have TLS was something else.
-fn is_no_tls(error: &(dyn Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
-    causes.any(|error| {
+fn no_tls(error: &ConnectError, hint: &str) -> ClusterError {
+    ClusterError::new(ClusterErrorKind::Credentials, format!("cannot speak TLS to NATS: {error} ({hint})"))
+}
+
+/// What TLS says of it, if it does.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut causes = std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source());
+    causes.find_map(|error| {
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref());
-        matches!(tls, Some(rustls::Error::InvalidMessage(_)))
+        inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref())
     })
 }
 
@@ -128,22 +159,37 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterE
     if let (Some(user), Some(file)) = (&config.nats_user, &config.nats_password_file) {
         options = options.user_and_password(user.clone(), read(file)?);
     }
+    if let Some(file) = &config.nats_token_file {
+        options = options.token(read(file)?);
+    }
     if let Some(file) = &config.nats_credentials {
         // It wants the line break behind the last line.
         options = options.credentials(&format!("{}\n", read(file)?)).map_err(|error| unusable(file, error))?;
     }
     if let Some(file) = &config.nats_nkey_file {
-        options = options.nkey(read(file)?);
+        let seed = read(file)?;
+        // It is looked at again at each connect only, and then nothing says what is wrong.
+        match KeyPair::from_seed(&seed).map(|pair| pair.key_pair_type()) {
+            Ok(KeyPairType::User) => options = options.nkey(seed),
+            Ok(_) => return Err(unusable(file, "it has to be the seed of a user, which begins with SU")),
+            Err(_) => return Err(unusable(file, "this is not the seed of an NKey")),
+        }
     }
-    if let Some(NatsTls { ca, client }) = &config.nats_tls {
+    if let Some(NatsTls { ca, client, handshake_first }) = &config.nats_tls {
         options = options.require_tls(true);
+        if *handshake_first {
+            options = options.tls_first();
+        }
+        // A file is to be given and not a TLS configuration: with that, the system's certificates would have to be there too.
         if let Some(ca) = ca {
-            read(ca)?;
+            chain(ca).map_err(|error| unusable_pem(&error))?;
             options = options.add_root_certificates(ca.clone());
         }
         if let Some((certificate, key)) = client {
-            read(certificate)?;
-            read(key)?;
+            let files = TlsFiles::new(certificate.clone(), key.clone());
+            chain(certificate)
+                .and_then(|chain| certified(&files, chain, &rustls::crypto::ring::default_provider()))
+                .map_err(|error| unusable_pem(&error))?;
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
     }
@@ -176,7 +222,16 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterE
 }
 
 fn read(file: &Path) -> Result<String, ClusterError> {
-    fs::read_to_string(file).map(|text| text.trim().to_owned()).map_err(|error| unusable(file, error))
+    let text = fs::read_to_string(file).map_err(|error| unusable(file, error))?;
+    match text.trim() {
+        "" => Err(unusable(file, "it is empty")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// A file of certificates or a key that cannot be used: the error names it.
+fn unusable_pem(error: &ServerError) -> ClusterError {
+    ClusterError::new(ClusterErrorKind::Credentials, error.to_string())
 }
 
 fn unusable(file: &Path, error: impl std::fmt::Display) -> ClusterError {
@@ -197,7 +252,9 @@ impl Told {
 
 /// What may be behind it.
 const WITHOUT_TLS: &str =
-    " (does it have TLS? Where it has none, write nats:// in place of tls://, and leave out nats_tls)";
+    "does it have TLS? Where it has none, write nats:// in place of tls://, and leave out nats_tls";
+const NOT_TRUSTED: &str = "nats_tls.ca names whom to trust; the certificate has to be for the name in the address";
+const NOT_WANTED: &str = "nats_tls.client names the certificate to show: NATS may want one, or another";
 const OLDEST: (i64, i64) = (2, 12);
 const LEAST_PAYLOAD: usize = 64 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(2);

@@ -235,6 +235,7 @@ impl Entries {
             nats,
             nats_user,
             nats_password_file,
+            nats_token_file,
             nats_credentials,
             nats_nkey_file,
             nats_tls,
@@ -246,14 +247,16 @@ impl Entries {
         self.list("cluster.nats", nats);
         self.some("cluster.nats_user", nats_user.as_ref().map(quoted));
         self.some("cluster.nats_password_file", nats_password_file.as_deref().map(path));
+        self.some("cluster.nats_token_file", nats_token_file.as_deref().map(path));
         self.some("cluster.nats_credentials", nats_credentials.as_deref().map(path));
         self.some("cluster.nats_nkey_file", nats_nkey_file.as_deref().map(path));
-        if let Some(NatsTls { ca, client }) = nats_tls {
+        if let Some(NatsTls { ca, client, handshake_first }) = nats_tls {
             self.some("cluster.nats_tls.ca", ca.as_deref().map(path));
             if let Some((certificate, key)) = client {
                 self.add("cluster.nats_tls.client.certificate", path(certificate));
                 self.add("cluster.nats_tls.client.key", path(key));
             }
+            self.add("cluster.nats_tls.handshake_first", handshake_first);
         }
         self.add("cluster.name", quoted(name.as_str()));
         self.some("cluster.node", node.as_ref().map(|node| quoted(node.as_str())));

@@ -272,6 +272,7 @@ struct ClusterSection {
     nats: OneOrMore<Parsed<NatsUrl>>,
     nats_user: Option<String>,
     nats_password_file: Option<PathBuf>,
+    nats_token_file: Option<PathBuf>,
     nats_credentials: Option<PathBuf>,
     nats_nkey_file: Option<PathBuf>,
     nats_tls: Option<NatsTlsSection>,
@@ -287,6 +288,7 @@ struct ClusterSection {
 struct NatsTlsSection {
     ca: Option<PathBuf>,
     client: Option<TlsPair>,
+    handshake_first: Option<Switch>,
 }
 
 #[cfg(feature = "cluster")]
@@ -295,11 +297,12 @@ impl ClusterSection {
         let mut config = ClusterConfig::new(self.nats.0.into_iter().map(|url| url.0).collect());
         config.nats_user = self.nats_user;
         config.nats_password_file = self.nats_password_file;
+        config.nats_token_file = self.nats_token_file;
         config.nats_credentials = self.nats_credentials;
         config.nats_nkey_file = self.nats_nkey_file;
-        config.nats_tls = self.nats_tls.map(|NatsTlsSection { ca, client }| {
+        config.nats_tls = self.nats_tls.map(|NatsTlsSection { ca, client, handshake_first }| {
             let client = client.map(|client| (client.certificate, client.key));
-            NatsTls { ca, client }
+            NatsTls { ca, client, handshake_first: handshake_first.is_some_and(|first| first.0) }
         });
         if let Some(name) = self.name {
             config.name = name.0;

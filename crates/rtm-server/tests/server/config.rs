@@ -80,6 +80,7 @@ fn a_cluster_is_read_and_checked() {
         (format!("data_dir = 'x'\n{nats}"), "in a cluster NATS keeps everything"),
         (format!("{nats}nats_user = 'rtm'\n"), "nats_user and nats_password_file belong together"),
         (format!("{nats}nats_credentials = 'a'\nnats_nkey_file = 'b'\n"), "more than one way to log in"),
+        (format!("{nats}nats_credentials = 'a'\nnats_token_file = 'b'\n"), "more than one way to log in"),
         (format!("{nats}name = 'a.b'\n"), "letters, digits, - and _"),
         (format!("{nats}node = 'a b'\n"), "visible ASCII characters"),
         (format!("{nats}replicas = 6\n"), "it has to be 1 to 5"),

@@ -115,6 +115,8 @@ pub enum Invariant {
     NothingStuck,
     /// *Several servers*: no more waits for a node than may.
     BoxesBounded,
+    /// *Several servers*: no node is told anything in a form that its version does not know.
+    VersionKnown,
     /// A guarantee of the application, which reports it as broken with [`Handle::broken`](crate::Handle::broken).
     Application,
 }

@@ -268,6 +268,36 @@ fn a_second_process_of_the_same_name_does_not_get_in() {
 }
 
 #[test]
+fn the_version_of_a_view_rises_with_the_last_node_that_takes_the_new_one() {
+    let mut world = NodesWorld::new(13, 3);
+    for node in 0..3 {
+        world.places[node].proto = 1;
+        world.start(node);
+    }
+    pass(&mut world, 60);
+    for node in 0..3 {
+        assert_eq!(world.ledger.truth.as_ref().unwrap().proto(), 1, "node {node} is old");
+        world.places[node].proto = 2;
+        world.drain(node, Duration::from_secs(25));
+        pass(&mut world, 40);
+        assert_eq!(members(&world), [0, 1, 2]);
+    }
+    assert_eq!((world.ledger.truth.as_ref().unwrap().proto(), world.counts.put_out), (2, 0));
+}
+
+#[test]
+fn a_node_that_is_too_old_for_all_others_does_not_get_in_and_is_told_why() {
+    let mut world = calm(14, 3);
+    world.kill(2);
+    pass(&mut world, 40);
+    world.places[2].proto = 1;
+    world.start(2);
+    pass(&mut world, 30);
+    assert_eq!((members(&world), standing(&world, 2)), (vec![0, 1], Standing::Outside));
+    assert!(world.trace.lines().iter().any(|line| line.contains("TooOld { proto: 2 }")));
+}
+
+#[test]
 fn whoever_meets_its_own_writes_is_not_put_out() {
     let mut world = NodesWorld::new(11, 3);
     world.engine.lies.own_conflict = 500;

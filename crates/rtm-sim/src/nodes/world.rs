@@ -10,8 +10,8 @@ use bytes::Bytes;
 use rtm_core::{
     Now,
     cluster::{
-        EngineKey, EngineOp, Left, MembershipEvent, Node, NodeId, NodeName, NodeOutput, OpId, Outcome, PostConfig,
-        PostEvent, Stored, Ticket,
+        EngineKey, EngineOp, Left, MembershipEvent, Node, NodeId, NodeName, NodeOutput, OpId, Outcome, PROTO,
+        PostConfig, PostEvent, Stored, Ticket,
     },
 };
 
@@ -122,6 +122,8 @@ impl Step {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) name: NodeName,
+    /// The version that its next process speaks.
+    pub(super) proto: u16,
     pub(super) node: Option<Node>,
     pub(super) run: u64,
     timer_at: Option<Duration>,
@@ -391,6 +393,7 @@ impl Place {
     fn new(number: usize) -> Self {
         Self {
             name: NodeName::new(&format!("n{number:02}")).expect("letters and digits"),
+            proto: PROTO,
             node: None,
             run: 0,
             timer_at: None,

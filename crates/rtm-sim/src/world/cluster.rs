@@ -6,12 +6,14 @@ use bytes::Bytes;
 use rtm_codec::{CloseReason, UserId};
 use rtm_core::cluster::{
     EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, Left, MembershipConfig,
-    MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, Revised, Router, Stored, View,
+    MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, ProjectParcel, Revised, Router,
+    Stored, View,
 };
 
 use super::World;
 use crate::{
     agenda::Step,
+    check::Invariant,
     cluster::{Member, NodeStep, revised},
     nodes::{Carried, Said, ToEngine, WAY, key_of},
     store::StoreQueue,
@@ -24,7 +26,11 @@ impl World {
         if self.servers[server].member.is_some() {
             return;
         }
-        let membership = MembershipConfig::new(self.servers[server].name.clone());
+        let mut membership = MembershipConfig::new(self.servers[server].name.clone());
+        if cluster.begins_old && self.servers[server].process == 0 {
+            membership.proto = OLD_PROTO;
+        }
+        let proto = membership.proto;
         let config = NodeConfig { membership, post: cluster.post };
         let all: Vec<_> = cluster.nodes.all().map(|(key, kept)| (key.clone(), kept.clone().into())).collect();
         self.server_line(server, || "starts".to_owned());
@@ -32,7 +38,8 @@ impl World {
         let process = &mut self.servers[server];
         process.process += 1;
         let (node, router) = (Node::new(config, seed, now), Router::default());
-        process.member = Some(Member { node, core_id: None, router, timer: None, drains_since: None, leaves: false });
+        process.member =
+            Some(Member { node, proto, core_id: None, router, timer: None, drains_since: None, leaves: false });
         for (key, stored) in all {
             self.plan_watched(server, key, stored);
         }
@@ -115,6 +122,10 @@ impl World {
             match word {
                 ForCore::Parcel { from, parcel, .. } => {
                     self.trace.line(self.now, process.name.as_str(), || format!("<< {from} {parcel:?}"));
+                    if member.proto <= OLD_PROTO && matches!(parcel, ProjectParcel::Delivered(_)) {
+                        let detail = format!("{} does not know {parcel:?}", member.node.id());
+                        self.ledger.broke_cluster(self.now, Invariant::VersionKnown, detail);
+                    }
                     self.counts.parcels += 1;
                     core.handle_parcel(now, &from, parcel);
                 }
@@ -145,7 +156,7 @@ impl World {
                 let at = self.now + self.rng.about(Duration::from_secs(1));
                 self.plan_node(at, server, NodeStep::GivesUp { process: number });
             }
-            MembershipEvent::NameTaken => {
+            MembershipEvent::NameTaken | MembershipEvent::TooOld { .. } => {
                 self.servers[server].member = None;
                 self.plan_start(server);
             }
@@ -488,6 +499,8 @@ impl World {
     }
 }
 
+/// The version before the newest one: it has no parcels that speak of many messages.
+const OLD_PROTO: u16 = 1;
 /// After so long a server gives up a question to the engine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 

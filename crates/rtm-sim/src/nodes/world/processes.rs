@@ -17,7 +17,9 @@ impl NodesWorld {
         (place.frozen, place.is_draining, place.leaves) = (None, false, false);
         place.put_off.clear();
         place.well_since = self.now;
-        let config = NodeConfig { membership: MembershipConfig::new(place.name.clone()), post: self.post };
+        let mut membership = MembershipConfig::new(place.name.clone());
+        membership.proto = place.proto;
+        let config = NodeConfig { membership, post: self.post };
         place.node = Some(Node::new(config, seed, now));
         self.line(node, || "starts".to_owned());
         let all: Vec<_> = self.engine.all().map(|(key, stored)| (key.clone(), Stored::from(stored.clone()))).collect();
