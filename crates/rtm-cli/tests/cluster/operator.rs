@@ -242,3 +242,32 @@ async fn a_list_that_misses_a_node_says_so() {
     assert_eq!(nodes.whole_list(0, &["sessions"], 100, "user_id"), [["node-0".to_owned(), "alice".to_owned()]]);
     assert_eq!(nodes.admin(0, &["drain", "--status", "--node", "node-1"])["draining"], false);
 }
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_without_keys_does_what_another_node_lets_its_keys_do() {
+    let read = rtm(&["admin", "new-key", "--name", "grafana", "--role", "read"]);
+    let (read, table) = read.split_once('\n').unwrap();
+    let mut nodes = Operated::start_with(1, table).await;
+    let urls = nodes.nodes.nats.urls();
+    let silent = nodes.nodes.add(&urls, &[]).await;
+    let _alice = nodes.nodes.log_in(Wire::Native, "alice", &[silent]).await;
+    // The first node may not have heard of it yet.
+    let sessions = ["sessions", "--app-id", APP_ID];
+    let mut left = 100;
+    while nodes.admin(0, &sessions)["items"].as_array().unwrap().is_empty() {
+        left -= 1;
+        assert!(left > 0, "the list lacks the node without keys");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(nodes.whole_list(0, &["sessions"], 100, "user_id"), [["node-1".to_owned(), "alice".to_owned()]]);
+    assert_eq!(nodes.admin(0, &["server", "--node", "node-1"])["listen"].as_array().unwrap().len(), 1);
+
+    // What a key may do, the node says that has it: also where the other one does not answer.
+    let read = Operated { key: read.to_owned(), ..nodes };
+    assert_eq!(read.whole_list(0, &["sessions"], 100, "user_id").len(), 1);
+    read.nodes.signal(1, "STOP");
+    let fault = read.admin_fault(0, &["drain", "--node", "node-1"]).unwrap();
+    assert!(fault.contains("has the role read, and this needs admin"), "{fault}");
+    read.nodes.signal(1, "CONT");
+}

@@ -35,6 +35,9 @@ pub(super) struct Caller {
     pub(super) address: IpAddr,
     pub(super) role: AdminRole,
     pub(super) projects: Option<Vec<AppId>>,
+    /// The span of its call, of which those are that other nodes make for it.
+    #[cfg(feature = "cluster")]
+    pub(super) traceparent: Option<header::HeaderValue>,
 }
 
 impl Access {
@@ -95,7 +98,14 @@ impl Access {
             self.told.warn(format_args!("a wrong key of the admin API came from {address}"));
             return Err(ApiError::unauthorized("this key is not known"));
         };
-        Ok(Caller { name: key.name.clone(), address, role: key.role, projects: key.projects.clone() })
+        Ok(Caller {
+            name: key.name.clone(),
+            address,
+            role: key.role,
+            projects: key.projects.clone(),
+            #[cfg(feature = "cluster")]
+            traceparent: None,
+        })
     }
 }
 
@@ -113,8 +123,13 @@ pub(super) async fn check(
         .check_origin(request.uri(), request.headers())
         .and_then(|()| access.caller(request.headers(), address.ip().to_canonical()));
     let response = match caller {
-        Ok(caller) => {
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "no other node makes spans for it"))]
+        Ok(mut caller) => {
             span.text("rtm.admin.key", &caller.name);
+            #[cfg(feature = "cluster")]
+            {
+                caller.traceparent = span.traceparent();
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -162,7 +177,8 @@ impl Caller {
         self.projects.is_none()
     }
 
-    fn check_role(&self, role: AdminRole) -> Result<(), ApiError> {
+    /// Whether its key has this role, or one that may do more.
+    pub(super) fn check_role(&self, role: AdminRole) -> Result<(), ApiError> {
         if self.role >= role {
             return Ok(());
         }

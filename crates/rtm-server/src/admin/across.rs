@@ -7,7 +7,7 @@ use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{Query, Request, State},
-    http::{Method, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -22,7 +22,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tower_service::Service as _;
 
-use super::{Admin, access::Caller, answers::ApiError, config::AdminRole, openapi};
+use super::{
+    Admin,
+    access::Caller,
+    answers::ApiError,
+    config::AdminRole,
+    openapi::{self, Route},
+};
 use crate::cluster::{
     Answerer, Figures, NodeCalls, NotAnswered,
     names::{escape, unescape},
@@ -47,6 +53,9 @@ struct Forwarded {
     address: IpAddr,
     role: String,
     projects: Option<Vec<String>>,
+    /// The span of the call that is passed on. Older nodes say none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,8 +95,10 @@ struct Cursor(Vec<(NodeName, Option<u64>)>);
 /// Has a call answered by whom it concerns.
 pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     // What is no call is no other node's either.
-    let Some(route) = openapi::route(request.method(), request.uri().path()) else { return next.run(request).await };
-    let mut response = match try_spread(admin, request, next).await {
+    let Some((route, role)) = openapi::route(request.method(), request.uri().path()) else {
+        return next.run(request).await;
+    };
+    let mut response = match try_spread(admin, role, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
@@ -96,7 +107,7 @@ pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, ne
     response
 }
 
-async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<Response, ApiError> {
+async fn try_spread(admin: Arc<Admin>, role: AdminRole, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let Query(mut query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -112,6 +123,8 @@ async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<R
     let mut all: Vec<NodeName> = seen.iter().filter_map(|node| NodeName::new(&node.name).ok()).collect();
     all.sort();
     let Some(caller) = parts.extensions.get::<Caller>().cloned() else { return Err(ApiError::internal()) };
+    // The node that knows the key says what it may do. Others go by that.
+    caller.check_role(role)?;
     let scope = Scope::of(&parts.method, parts.uri.path());
     if named.is_some() {
         parts.uri = with_query(&parts.uri, &query)?;
@@ -355,6 +368,7 @@ impl Nodes {
             address: caller.address,
             role: caller.role.to_string(),
             projects: caller.projects.as_ref().map(|projects| projects.iter().map(ToString::to_string).collect()),
+            traceparent: caller.traceparent.as_ref().and_then(|it| it.to_str().ok()).map(str::to_owned),
         };
         let (calls, node) = (self.calls.clone(), node.clone());
         let may_be_done = if method.is_safe() { "" } else { ". It may be done all the same" };
@@ -372,14 +386,14 @@ impl Nodes {
     }
 }
 
-/// What answers the calls that other nodes pass on. They have seen the key; and whoever may write to the subjects of a cluster
-/// on NATS can do all that anyway.
+/// What answers the calls that other nodes pass on, whatever keys this one has: they have seen the key, and whoever may write to
+/// the subjects of a cluster on NATS can do all that anyway.
 pub(crate) fn answerer(admin: Arc<Admin>) -> Answerer {
-    let router: Router = openapi::router().with_state(admin);
+    let router: Router = openapi::router().with_state(Arc::clone(&admin));
     Arc::new(move |request| {
-        let router = router.clone();
+        let (admin, router) = (Arc::clone(&admin), router.clone());
         Box::pin(async move {
-            let answer = match answer(router, &request).await {
+            let answer = match answer(&admin, router, &request).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     answered(error.into_response()).await.unwrap_or(Answered { status: 500, body: Value::Null })
@@ -390,20 +404,29 @@ pub(crate) fn answerer(admin: Arc<Admin>) -> Answerer {
     })
 }
 
-async fn answer(mut router: Router, request: &Bytes) -> Result<Answered, ApiError> {
+async fn answer(admin: &Admin, mut router: Router, request: &Bytes) -> Result<Answered, ApiError> {
     let unreadable = |error: &dyn Display| ApiError::bad_request(format!("this is no call of a node: {error}"));
-    let Forwarded { method, path, body, key, address, role, projects } =
+    let Forwarded { method, path, body, key, address, role, projects, traceparent } =
         serde_json::from_slice(request).map_err(|error| unreadable(&error))?;
     let role: AdminRole = role.parse().map_err(|error| unreadable(&error))?;
     let read = |projects: Vec<String>| projects.iter().map(|app_id| app_id.parse::<AppId>()).collect::<Result<_, _>>();
     let projects = projects.map(read).transpose().map_err(|error| unreadable(&error))?;
     let request = Request::builder().method(method.as_str()).uri(path).header(CONTENT_TYPE, "application/json");
     let mut request = request.body(Body::from(body)).map_err(|error| unreadable(&error))?;
-    request.extensions_mut().insert(Caller { name: key, address, role, projects });
-    match router.call(request).await {
-        Ok(response) => answered(response).await,
+    let method = request.method().clone();
+    let of_trace = traceparent.and_then(|text| HeaderValue::try_from(text).ok()).map(|it| (TRACEPARENT, it));
+    let mut span = admin.shared.traces.served(&method, &HeaderMap::from_iter(of_trace));
+    span.text("rtm.admin.key", &key);
+    request.extensions_mut().insert(Caller { name: key, address, role, projects, traceparent: None });
+    let response = match router.call(request).await {
+        Ok(response) => response,
         Err(never) => match never {},
+    };
+    if let Some(&Route(route)) = response.extensions().get() {
+        span.is_of(&method, route);
     }
+    span.answered(response.status().as_u16(), response.status().is_server_error());
+    answered(response).await
 }
 
 /// An answer as it goes from node to node.
@@ -525,6 +548,8 @@ const NODE: &str = "node";
 const SORT: &str = "sort";
 const LIMIT: &str = "limit";
 const CURSOR: &str = "cursor";
+/// The header of W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long a body may be that is passed on: NATS takes no longer message everywhere.
 const MOST_BODY_BYTES: usize = 48 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -551,12 +576,20 @@ mod tests {
 
     #[test]
     fn a_call_that_others_answer_too_has_its_route() {
-        let route = |path| openapi::route(&Method::GET, path).map(|openapi::Route(route)| route);
+        let route = |path| openapi::route(&Method::GET, path).map(|(Route(route), _)| route);
         assert_eq!(route("/projects/APP/users/alice"), Some("/admin/v1/projects/{app_id}/users/{user_id}"));
         assert_eq!(route("/server"), Some("/admin/v1/server"));
         assert_eq!(route("/nowhere"), None);
         assert!(openapi::route(&Method::HEAD, "/server").is_some());
         assert!(openapi::route(&Method::TRACE, "/server").is_none());
+    }
+
+    #[test]
+    fn a_call_of_a_node_that_says_no_trace_is_read() {
+        let older = r#"{"method":"GET","path":"/server","body":"","key":"support","address":"127.0.0.1","role":"read","projects":null}"#;
+        let read: Forwarded = serde_json::from_str(older).unwrap();
+        assert_eq!(read.traceparent, None);
+        assert_eq!(serde_json::to_string(&read).unwrap(), older, "nodes that know no traces are asked as ever");
     }
 
     #[test]
