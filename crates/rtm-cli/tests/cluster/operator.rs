@@ -40,10 +40,15 @@ impl Operated {
     }
 
     async fn add(&mut self) -> usize {
+        self.add_with(&[]).await
+    }
+
+    /// One more node, with more arguments.
+    async fn add_with(&mut self, more: &[&str]) -> usize {
         let port = free_ports(1)[0];
         self.admin.push(port);
         let (urls, admin) = (self.nodes.nats.urls(), format!("127.0.0.1:{port}"));
-        self.nodes.add(&urls, &["--config", &self.config, "--admin", &admin]).await
+        self.nodes.add(&urls, &[&["--config", &self.config, "--admin", &admin], more].concat()).await
     }
 
     /// The port of a node's admin listener.
@@ -214,6 +219,54 @@ async fn lists_at_one_node_are_those_of_all_nodes() {
         let closed = nodes.whole_list(1, &["closed"], limit, "user_id");
         let gone: Vec<_> = closed.iter().map(|[_, user]| user.as_str()).filter(|user| users.contains(user)).collect();
         assert_eq!(gone[..4], ["dave", "carol", "bob", "alice"], "{limit} at once: {closed:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn lists_have_the_users_of_all_cores_of_all_nodes() {
+    let mut nodes = Operated::start(1).await;
+    nodes.add_with(&["--workers", "3"]).await;
+    nodes.add_with(&["--workers", "2"]).await;
+    let mut users = Vec::new();
+    for number in 0..9 {
+        let user = nodes.nodes.log_in(Wire::Native, &format!("user-{number}"), &[number % 3]).await;
+        user.client.channel("room").unwrap().join().await.unwrap();
+        users.push(user);
+    }
+    let mut wanted: Vec<_> = (0..9).map(|number| [format!("node-{}", number % 3), format!("user-{number}")]).collect();
+    wanted.sort();
+    for node in 0..3 {
+        for limit in [1, 2, 100] {
+            let mut sessions = nodes.whole_list(node, &["sessions"], limit, "user_id");
+            sessions.sort();
+            assert_eq!(sessions, wanted, "node {node}, {limit} at once");
+            let rooms = nodes.whole_list(node, &["channels"], limit, "channel_id");
+            assert_eq!(rooms, [0, 1, 2].map(|node| [format!("node-{node}"), "room".to_owned()]), "{limit} at once");
+        }
+        // Wherever its session is, and whatever its core.
+        for (number, user) in users.iter().enumerate() {
+            let shown = nodes.admin(node, &["user", "--app-id", APP_ID, &user.name]);
+            let there = (&shown["node"], &shown["session"]["connected"], &shown["channels"][0]);
+            assert_eq!(there, (&format!("node-{}", number % 3).into(), &true.into(), &"room".into()), "{shown}");
+        }
+    }
+    let room = nodes.admin(1, &["channel", "--app-id", APP_ID, "room"]);
+    assert_eq!((&room["members"], &room["members_elsewhere"]), (&3.into(), &6.into()), "{room}");
+    for user in &users {
+        user.client.logout().await.unwrap();
+    }
+    let gone: Vec<_> = users.iter().rev().map(|user| user.name.as_str()).collect();
+    for _ in 0..100 {
+        if nodes.whole_list(2, &["closed"], 100, "user_id").len() >= gone.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for limit in [1, 4, 100] {
+        let closed = nodes.whole_list(2, &["closed"], limit, "user_id");
+        let closed: Vec<_> = closed.iter().map(|[_, user]| user.as_str()).collect();
+        assert_eq!(closed[..9], gone, "{limit} at once");
     }
 }
 

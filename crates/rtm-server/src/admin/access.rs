@@ -16,7 +16,7 @@ use axum::{
 use rtm_codec::{AppId, CallLimit, CallLimiter};
 
 use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys, openapi::Route};
-use crate::{clock::instant, project::Project, shared::Seldom};
+use crate::{clock::instant, project::Project, shared::Seldom, workers::Workers};
 
 /// The keys, and what keeps others from guessing them.
 #[derive(Debug)]
@@ -159,12 +159,17 @@ impl Caller {
         self.check_role(role)
     }
 
-    /// The project, if the caller may act on it like that.
-    pub(super) fn project(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Project>, ApiError> {
+    /// The cores of a project, if the caller may act on it like that.
+    pub(super) fn cores(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Workers>, ApiError> {
         self.check_role(role)?;
         let app_id: AppId = app_id.parse().map_err(|_| ApiError::not_found("there is no such project"))?;
-        let project = admin.shared.project(&app_id, None).filter(|_| self.sees(&app_id));
-        project.ok_or_else(|| ApiError::not_found("there is no such project"))
+        let cores = admin.shared.workers(&app_id).filter(|_| self.sees(&app_id));
+        cores.ok_or_else(|| ApiError::not_found("there is no such project"))
+    }
+
+    /// One of them, for what all of them know.
+    pub(super) fn project(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Project>, ApiError> {
+        Ok(Arc::clone(self.cores(admin, app_id, role)?.first()))
     }
 
     /// Whether its key is for this project.

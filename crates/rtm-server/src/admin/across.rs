@@ -1,7 +1,15 @@
 //! Calls that concern the other nodes of a cluster too: a list is one of all nodes, and `node` has a call answered by the
 //! node that it names.
 
-use std::{cmp::Ordering, collections::BTreeSet, fmt::Display, future::ready, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, VecDeque},
+    fmt::Display,
+    future::ready,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -260,26 +268,21 @@ impl Everybody {
         let Cursor(read) = read.unwrap_or_else(|| Cursor(self.all.iter().map(|node| (node.clone(), None)).collect()));
         let read: Vec<_> = read.into_iter().filter(|(node, _)| self.all.contains(node)).collect();
         let asked = read.iter().map(|(node, from)| self.list(node, &part(&query, limit, *from)));
-        let lists = join_all(asked).await;
-        let ends: Vec<_> = lists.iter().map(|list| list.as_ref().ok().and_then(|list| list.as_ref().ok())).collect();
-        let ends: Vec<_> = ends.into_iter().map(|list| list.is_none_or(|(_, next)| next.is_none())).collect();
-        let mut items = match gather(lists)? {
-            Ok(items) => items,
-            Err(answer) => return Ok(answer),
-        };
-        let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        items.sort_by_cached_key(|item| std::cmp::Reverse(text(item, "ended")));
-        let later = items.split_off(limit.min(items.len()));
-        let mut cursor = Cursor::default();
-        for ((node, from), is_end) in read.into_iter().zip(ends) {
-            let is_of = |item: &&Value| text(item, NODE) == node.as_str();
-            if is_end && !later.iter().any(|item| is_of(&item)) {
-                continue;
+        let (mut lists, mut unknown) = (Vec::new(), None);
+        for ((node, _), list) in read.iter().zip(join_all(asked).await) {
+            match list? {
+                Ok((items, next)) => lists.push(NewestFirst { node: node.clone(), items: items.into(), next }),
+                Err(answer) if answer.status == StatusCode::NOT_FOUND => unknown = Some(answer),
+                Err(answer) => return Ok(answer),
             }
-            let last = items.iter().rfind(is_of).and_then(|item| item.get("number")).and_then(Value::as_u64);
-            cursor.0.push((node, last.or(from)));
         }
-        Ok(Answered::list(items, &cursor))
+        match unknown.filter(|_| lists.is_empty()) {
+            Some(answer) => Ok(answer),
+            None => {
+                let (items, cursor) = merge_newest(lists, limit);
+                Ok(Answered::list(items, &cursor))
+            }
+        }
     }
 
     /// The answer of the node that does not say that another one tells the endpoint.
@@ -493,6 +496,32 @@ impl Cursor {
     }
 }
 
+/// A node's part of a list whose first item is its newest, and where it goes on.
+struct NewestFirst {
+    node: NodeName,
+    items: VecDeque<Value>,
+    next: Option<u64>,
+}
+
+/// The newest of all items, at most so many, and where each list goes on. Each keeps its own order, whatever the clocks say, and
+/// goes on behind what was taken of it: what comes in the meantime is in no part that follows, and nothing is left out.
+fn merge_newest(mut lists: Vec<NewestFirst>, limit: usize) -> (Vec<Value>, Cursor) {
+    let ended =
+        |list: &NewestFirst| list.items.front().map(|item| item["ended"].as_str().unwrap_or_default().to_owned());
+    let mut items = Vec::new();
+    while items.len() < limit {
+        let Some(newest) = lists.iter().filter_map(ended).max() else { break };
+        let list = lists.iter_mut().find(|list| ended(list).as_ref() == Some(&newest));
+        items.extend(list.and_then(|list| list.items.pop_front()));
+    }
+    let goes_on = |list: NewestFirst| {
+        // A cursor is the number before which a list goes on.
+        let first = list.items.front().and_then(|item| item["number"].as_u64()).map(|number| number.saturating_add(1));
+        Some((list.node, Some(first.or(list.next)?)))
+    };
+    (items, Cursor(lists.into_iter().filter_map(goes_on).collect()))
+}
+
 /// What is in all lists. What a node does not know is not missing, unless nobody knows it.
 fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<Result<Vec<Value>, Answered>, ApiError> {
     let (mut items, mut unknown, mut is_known) = (Vec::new(), None, false);
@@ -582,6 +611,42 @@ mod tests {
         assert_eq!(route("/nowhere"), None);
         assert!(openapi::route(&Method::HEAD, "/server").is_some());
         assert!(openapi::route(&Method::TRACE, "/server").is_none());
+    }
+
+    #[test]
+    fn a_list_of_the_newest_is_read_on_without_gap_or_repetition_while_more_ends() {
+        let name = |name| NodeName::new(name).unwrap();
+        // What ended at each node, oldest first: its time and its number.
+        let mut nodes = [
+            (name("a"), vec![("10:03", 1), ("10:01", 2), ("10:04", 3)]),
+            (name("b"), vec![("10:02", 7)]),
+            (name("c"), vec![]),
+        ];
+        let read = |nodes: &[(NodeName, Vec<(&str, u64)>)], cursor: &Cursor, limit: usize| {
+            let part = |(node, before): &(NodeName, Option<u64>)| {
+                let (_, all) = nodes.iter().find(|(known, _)| known == node).unwrap();
+                let mut wanted = all.iter().rev().filter(|(_, number)| before.is_none_or(|before| *number < before));
+                let items: Vec<_> = wanted.by_ref().take(limit).collect();
+                let next = items.last().filter(|_| wanted.next().is_some()).map(|(_, number)| *number);
+                let item = |(ended, number): &(&str, u64)| serde_json::json!({ "ended": ended, "number": number });
+                NewestFirst { node: node.clone(), items: items.into_iter().map(item).collect(), next }
+            };
+            merge_newest(cursor.0.iter().map(part).collect(), limit)
+        };
+        for limit in [1, 2, 100] {
+            let mut cursor = Cursor(nodes.iter().map(|(node, _)| (node.clone(), None)).collect());
+            let mut seen = Vec::new();
+            while !cursor.0.is_empty() {
+                let (items, next) = read(&nodes, &cursor, limit);
+                seen.extend(items.iter().map(|item| item["number"].as_u64().unwrap()));
+                cursor = next;
+                // Everywhere something ends between two parts.
+                nodes.iter_mut().for_each(|(_, all)| all.push(("10:05", 100 + all.len() as u64)));
+            }
+            nodes.iter_mut().for_each(|(_, all)| all.retain(|(_, number)| *number < 100));
+            // A clock that goes back changes no node's own order.
+            assert_eq!(seen, [3, 7, 2, 1], "{limit} at once");
+        }
     }
 
     #[test]
