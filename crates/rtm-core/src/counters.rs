@@ -196,6 +196,10 @@ impl<const N: usize> Counts<N> {
             *count += 1;
         }
     }
+
+    fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
 }
 
 impl LoginResult {
@@ -309,9 +313,30 @@ impl Histogram {
         self.counts.add((u64::BITS - value.leading_zeros()) as usize);
         self.sum = self.sum.wrapping_add(value);
     }
+
+    /// Adds the values of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.merge(&other.counts);
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
 }
 
 impl Counters {
+    /// Adds what another core of the same project has counted.
+    pub fn merge(&mut self, other: &Self) {
+        let Self { calls, refused_calls, logins, quotas, outcomes, receipts, members, gaps, moves, pings } = self;
+        calls.merge(&other.calls);
+        refused_calls.merge(&other.refused_calls);
+        logins.merge(&other.logins);
+        quotas.merge(&other.quotas);
+        outcomes.merge(&other.outcomes);
+        gaps.merge(&other.gaps);
+        moves.merge(&other.moves);
+        receipts.merge(&other.receipts);
+        members.merge(&other.members);
+        pings.merge(&other.pings);
+    }
+
     /// Calls of each kind that came in.
     pub fn calls(&self) -> impl Iterator<Item = (CallName, u64)> {
         CallName::ALL.iter().copied().zip(self.calls.0)

@@ -50,6 +50,17 @@ pub struct EventFigures {
     pub waiting: usize,
 }
 
+impl EventFigures {
+    /// Adds those of another core of the same project.
+    pub fn merge(&mut self, other: &Self) {
+        let Self { last, written, lost, waiting } = self;
+        *last = (*last).max(other.last);
+        *written += other.written;
+        *lost += other.lost;
+        *waiting += other.waiting;
+    }
+}
+
 /// How a server begins to write the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever starts a server decides for one of them")]

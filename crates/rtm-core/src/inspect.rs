@@ -98,6 +98,44 @@ pub struct Census {
     pub behind: usize,
 }
 
+impl ChannelInfo {
+    /// Adds what another core of the same server knows of the channel, whose members are elsewhere to this one.
+    pub fn merge(&mut self, other: &Self) {
+        let all = (self.members + self.members_elsewhere).max(other.members + other.members_elsewhere);
+        self.members += other.members;
+        self.members_elsewhere = all.saturating_sub(self.members);
+        self.attributes = self.attributes.max(other.attributes);
+        // Each core with members has seen each message.
+        self.messages = self.messages.max(other.messages);
+    }
+}
+
+impl Census {
+    /// Adds the figures of another core of the same project.
+    pub fn merge(&mut self, other: &Self) {
+        let Self {
+            online,
+            unreachable,
+            offline,
+            connected,
+            memberships,
+            subscriptions,
+            queued_bytes,
+            most_queued_bytes,
+            behind,
+        } = self;
+        *online += other.online;
+        *unreachable += other.unreachable;
+        *offline += other.offline;
+        *connected += other.connected;
+        *memberships += other.memberships;
+        *subscriptions += other.subscriptions;
+        *queued_bytes += other.queued_bytes;
+        *most_queued_bytes = (*most_queued_bytes).max(other.most_queued_bytes);
+        *behind += other.behind;
+    }
+}
+
 impl Core {
     /// Hands out the sessions of the next `slots` places from `from` on. Gives where to go on, if there are more. Sessions
     /// that come and go between two calls may be seen or not, the others are seen once.
@@ -116,14 +154,7 @@ impl Core {
     /// The same with channels that have members or attributes.
     pub fn inspect_channels(&self, from: usize, slots: usize, mut take: impl FnMut(ChannelInfo)) -> Option<usize> {
         let (channels, next) = self.channels.slice(from, slots);
-        let info = |channel: &super::Channel| ChannelInfo {
-            channel_id: channel.id.clone(),
-            members: channel.members.len(),
-            members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
-            attributes: channel.attributes.as_ref().map_or(0, |attributes| attributes.value().attributes.len()),
-            messages: channel.messages,
-        };
-        channels.map(info).for_each(&mut take);
+        channels.map(channel_info).for_each(&mut take);
         next
     }
 
@@ -175,14 +206,13 @@ impl Core {
     pub fn inspect_channel(&self, channel_id: &ChannelId) -> Option<(ChannelInfo, ChannelAttributes)> {
         let channel = self.channels.get(self.channels.find(channel_id)?)?;
         let attributes = channel.attributes.as_ref().map(|attributes| attributes.value().clone()).unwrap_or_default();
-        let info = ChannelInfo {
-            channel_id: channel.id.clone(),
-            members: channel.members.len(),
-            members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
-            attributes: attributes.attributes.len(),
-            messages: channel.messages,
-        };
-        Some((info, attributes))
+        Some((channel_info(channel), attributes))
+    }
+
+    /// The same without the attributes.
+    #[must_use]
+    pub fn channel_info(&self, channel_id: &ChannelId) -> Option<ChannelInfo> {
+        Some(channel_info(self.channels.get(self.channels.find(channel_id)?)?))
     }
 
     /// The members of a channel from a place on, at most `most`, in the order of their joins but for those that took the
@@ -210,5 +240,15 @@ impl Core {
             rtt: session.liveness.rtt(),
             counts: session.counts(),
         })
+    }
+}
+
+fn channel_info(channel: &super::Channel) -> ChannelInfo {
+    ChannelInfo {
+        channel_id: channel.id.clone(),
+        members: channel.members.len(),
+        members_elsewhere: channel.elsewhere.unwrap_or(0) as usize,
+        attributes: channel.attributes.as_ref().map_or(0, |attributes| attributes.value().attributes.len()),
+        messages: channel.messages,
     }
 }

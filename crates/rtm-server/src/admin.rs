@@ -23,6 +23,7 @@ pub(crate) mod openapi;
 mod page;
 mod process;
 mod samples;
+mod spot;
 mod tokens;
 mod users;
 #[cfg(feature = "webhooks")]

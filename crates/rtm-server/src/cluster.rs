@@ -90,8 +90,6 @@ pub(crate) struct Member {
     calls: NodeCalls,
     #[cfg(feature = "admin")]
     name: NodeName,
-    #[cfg(feature = "admin")]
-    workers: u16,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -208,8 +206,6 @@ impl Member {
             calls,
             #[cfg(feature = "admin")]
             name,
-            #[cfg(feature = "admin")]
-            workers: mail.workers,
             tasks,
         })
     }
@@ -234,10 +230,7 @@ impl Member {
     /// Has what other nodes ask of this one answered, until it is dropped.
     #[cfg(feature = "admin")]
     pub(crate) fn answer_calls(&mut self, answerer: Answerer) {
-        // With several cores a list would be of the users of one of them.
-        if self.workers == 1 {
-            self.tasks.push(self.calls.answer(&self.name, answerer));
-        }
+        self.tasks.push(self.calls.answer(&self.name, answerer));
     }
 
     /// Where the node stands, now and when that changes.

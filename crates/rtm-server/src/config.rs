@@ -213,10 +213,6 @@ impl ServerConfig {
         if !(1..=MOST_WORKERS).contains(&self.workers) {
             return Err(ConfigError::value("workers", format!("it has to be 1 to {MOST_WORKERS}")));
         }
-        #[cfg(all(feature = "cluster", feature = "admin"))]
-        if !self.admin.listen.is_empty() {
-            self.check_workers_with_admin()?;
-        }
         #[cfg(feature = "cluster")]
         if let Some(cluster) = &self.cluster {
             cluster.check()?;
@@ -272,18 +268,6 @@ impl ServerConfig {
 }
 
 impl ServerConfig {
-    /// For a server with an admin listener.
-    #[cfg(all(feature = "cluster", feature = "admin"))]
-    pub(crate) fn check_workers_with_admin(&self) -> Result<(), ConfigError> {
-        match self.workers {
-            ..=1 => Ok(()),
-            _ => Err(ConfigError::value(
-                "workers",
-                "the admin listener shows one core of each project: leave out one of the two",
-            )),
-        }
-    }
-
     fn check_tls(&self) -> Result<(), ConfigError> {
         for (at, listener) in self.listen.iter().enumerate() {
             if listener.tls == Some(true) && self.tls.is_none() {

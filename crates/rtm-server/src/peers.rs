@@ -3,7 +3,8 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    time::{Duration, SystemTime},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rtm_codec::{CloseReason, UserId, Wire};
@@ -16,8 +17,6 @@ pub(crate) struct Peers {
     by_wire: [usize; 2],
     /// The last that have ended, oldest first.
     closed: VecDeque<ClosedPeer>,
-    /// How many have ended.
-    ended: u64,
     by_end: [u64; End::ALL.len()],
     lasted: Histogram,
     /// How long logins took, in microseconds.
@@ -45,7 +44,7 @@ pub(crate) struct Peer {
 /// The other side of a connection that has ended.
 #[derive(Debug, Clone)]
 pub(crate) struct ClosedPeer {
-    /// Its place among all that have ended.
+    /// Its place among all that have ended in this process: higher than those before, also before a restart.
     pub(crate) number: u64,
     pub(crate) peer: Peer,
     pub(crate) at: SystemTime,
@@ -108,7 +107,6 @@ impl Peers {
         let Some(peer) = self.open.get_mut(conn.slot()).and_then(Option::take) else { return };
         let at = SystemTime::now();
         self.by_wire[place(peer.wire)] -= 1;
-        self.ended += 1;
         if let Some(place) = End::ALL.iter().position(|known| *known == end) {
             self.by_end[place] += 1;
         }
@@ -116,7 +114,7 @@ impl Peers {
         if self.closed.len() >= CLOSED {
             self.closed.pop_front();
         }
-        self.closed.push_back(ClosedPeer { number: self.ended, peer, at, end });
+        self.closed.push_back(ClosedPeer { number: next_number(at), peer, at, end });
     }
 
     /// A login was answered after this time.
@@ -161,9 +159,23 @@ impl Peers {
     }
 
     /// Those that have ended, newest first, from before the number `before` on.
-    pub(crate) fn closed(&self, before: Option<u64>) -> impl Iterator<Item = &ClosedPeer> {
-        self.closed.iter().rev().skip_while(move |closed| before.is_some_and(|before| closed.number >= before))
+    pub(crate) fn closed(&self, before: u64) -> impl Iterator<Item = &ClosedPeer> {
+        self.closed.iter().rev().skip_while(move |closed| closed.number >= before)
     }
+}
+
+/// The number of the last connection that has ended. Whoever then looks at the peers of a project finds all up to it.
+pub(crate) fn last_number() -> u64 {
+    LAST.load(Ordering::SeqCst)
+}
+
+/// A number for a connection that ended then. It begins with the time, so that a list that is read over a restart does not begin
+/// again, and all cores of a project share it, so that their lists have one order.
+fn next_number(at: SystemTime) -> u64 {
+    let micros = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+    let later = |last: u64| micros.max(last.saturating_add(1));
+    later(LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(later(last))).unwrap_or_else(|last| last))
 }
 
 fn place(wire: Wire) -> usize {
@@ -172,3 +184,19 @@ fn place(wire: Wire) -> usize {
 
 /// How many connections that have ended are remembered.
 const CLOSED: usize = 1024;
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_ends_have_higher_numbers_though_the_clock_goes_back() {
+        let start = SystemTime::now();
+        let numbers = [start, start - Duration::from_secs(60), start, start + Duration::from_secs(1)].map(next_number);
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        let micros = start.duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+        assert!(numbers[0] >= micros, "one that starts later goes on above: {numbers:?}");
+        assert!(numbers[3] < 1 << 53, "any reader of JSON can have it: {numbers:?}");
+    }
+}

@@ -67,6 +67,12 @@ pub(crate) struct LockTimes {
 
 #[cfg(feature = "admin")]
 impl LockTimes {
+    /// Adds those of another core.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.waited.merge(&other.waited);
+        self.held.merge(&other.held);
+    }
+
     fn add(&mut self, waited: Duration, held: Duration) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.waited.add(micros(waited));

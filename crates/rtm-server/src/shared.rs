@@ -147,6 +147,12 @@ impl Shared {
         live.projects.get(app_id).map(|workers| Arc::clone(workers.serving(app_id, user_id)))
     }
 
+    /// All cores of a project.
+    #[cfg(feature = "admin")]
+    pub(crate) fn workers(&self, app_id: &AppId) -> Option<Arc<crate::workers::Workers>> {
+        self.live().projects.get(app_id).cloned()
+    }
+
     /// The cores of all projects.
     pub(crate) fn cores(&self) -> Vec<Arc<Project>> {
         self.live().projects.values().flat_map(|workers| workers.all()).cloned().collect()

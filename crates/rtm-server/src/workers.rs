@@ -27,6 +27,18 @@ impl Workers {
         self.cores.iter()
     }
 
+    /// The first core.
+    #[cfg(feature = "admin")]
+    pub(crate) fn first(&self) -> &Arc<Project> {
+        &self.cores[0]
+    }
+
+    /// The core with this number, if there are so many.
+    #[cfg(feature = "admin")]
+    pub(crate) fn get(&self, number: usize) -> Option<&Arc<Project>> {
+        self.cores.get(number)
+    }
+
     /// The core that serves a user: always the same. Who has no name yet is served by the first.
     pub(crate) fn serving(&self, app_id: &AppId, user_id: Option<&UserId>) -> &Arc<Project> {
         let Some(user_id) = user_id.filter(|_| self.cores.len() > 1) else { return &self.cores[0] };

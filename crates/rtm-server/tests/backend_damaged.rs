@@ -70,6 +70,44 @@ fn records_go_on_behind_a_page_that_cannot_be_read_and_name_what_is_on_it() {
 }
 
 #[test]
+fn bytes_that_are_counted_wrong_are_named_with_their_project() {
+    let whole = filled();
+    let mut store = Redb::open(whole.path()).unwrap();
+    // Records that go and change are counted too.
+    let places = read(&mut store, log_of(1)).unwrap().0.iter().take(2).map(|(place, _)| *place).collect();
+    run(&mut store, [StoreWork::Remove { log: log_of(1), places }]).remove(0).unwrap();
+    let found = |store: &mut Redb| {
+        let mut found = Vec::new();
+        store.check(|damage| found.push(damage.to_string())).unwrap();
+        found
+    };
+    assert_eq!(found(&mut store), Vec::<String>::new());
+    drop(store);
+
+    let app = app();
+    let database = redb::Database::open(whole.path().join(FILE)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let bytes = redb::TableDefinition::<(&str, &str), u64>::new("bytes");
+        let mut bytes = transaction.open_table(bytes).unwrap();
+        bytes.insert((app.as_str(), "stored"), 7).unwrap();
+        bytes.remove((app.as_str(), "channel_attributes")).unwrap();
+        bytes.insert(("f".repeat(32).as_str(), "events"), 9).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let found = found(&mut Redb::open(whole.path()).unwrap());
+    let [stored, nobody, attributes] = &found[..] else { panic!("{found:?}") };
+    assert!(stored.starts_with(&format!("bytes of stored {app}: 7 bytes are counted, and ")), "{stored}");
+    let other = "f".repeat(32);
+    assert_eq!(nobody, &format!("bytes of events {other}: 9 bytes are counted, and 0 are there"));
+    assert!(
+        attributes.starts_with(&format!("bytes of channel_attributes {app}: none is counted, and ")),
+        "{attributes}"
+    );
+}
+
+#[test]
 fn attributes_that_can_be_read_are_there_at_the_start() {
     let whole = filled();
     let file = fs::read(whole.path().join(FILE)).unwrap();

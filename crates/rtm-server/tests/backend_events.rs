@@ -114,7 +114,7 @@ proptest! {
                     let old = log.iter().rposition(|(_, time, _)| *time < before).map_or(0, |last| last + 1);
                     let many = log.len().saturating_sub(keep.unwrap_or(usize::MAX));
                     let large = max_bytes.map_or(0, |_| log.len().saturating_sub(3));
-                    if let Some((last, ..)) = log.drain(..old.max(many).max(large)).last() {
+                    if let Some((last, ..)) = log.drain(..old.max(many).max(large)).next_back() {
                         dropped_to[0] = last;
                     }
                 }

@@ -94,6 +94,11 @@ impl Listener {
         Ok(Self { url, key, node, authority, path, address: (host, port), tls })
     }
 
+    /// The node that is to answer, if one is named.
+    pub(super) fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
     /// Makes a call. Gives the answer, or the error that it is.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let key = self.key.as_ref().ok_or_else(|| WrongArgument("no key: use --key or RTM_ADMIN_KEY".to_owned()))?;

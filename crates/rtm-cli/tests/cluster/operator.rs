@@ -40,10 +40,15 @@ impl Operated {
     }
 
     async fn add(&mut self) -> usize {
+        self.add_with(&[]).await
+    }
+
+    /// One more node, with more arguments.
+    async fn add_with(&mut self, more: &[&str]) -> usize {
         let port = free_ports(1)[0];
         self.admin.push(port);
         let (urls, admin) = (self.nodes.nats.urls(), format!("127.0.0.1:{port}"));
-        self.nodes.add(&urls, &["--config", &self.config, "--admin", &admin]).await
+        self.nodes.add(&urls, &[&["--config", &self.config, "--admin", &admin], more].concat()).await
     }
 
     /// The port of a node's admin listener.
@@ -219,6 +224,54 @@ async fn lists_at_one_node_are_those_of_all_nodes() {
 
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
+async fn lists_have_the_users_of_all_cores_of_all_nodes() {
+    let mut nodes = Operated::start(1).await;
+    nodes.add_with(&["--workers", "3"]).await;
+    nodes.add_with(&["--workers", "2"]).await;
+    let mut users = Vec::new();
+    for number in 0..9 {
+        let user = nodes.nodes.log_in(Wire::Native, &format!("user-{number}"), &[number % 3]).await;
+        user.client.channel("room").unwrap().join().await.unwrap();
+        users.push(user);
+    }
+    let mut wanted: Vec<_> = (0..9).map(|number| [format!("node-{}", number % 3), format!("user-{number}")]).collect();
+    wanted.sort();
+    for node in 0..3 {
+        for limit in [1, 2, 100] {
+            let mut sessions = nodes.whole_list(node, &["sessions"], limit, "user_id");
+            sessions.sort();
+            assert_eq!(sessions, wanted, "node {node}, {limit} at once");
+            let rooms = nodes.whole_list(node, &["channels"], limit, "channel_id");
+            assert_eq!(rooms, [0, 1, 2].map(|node| [format!("node-{node}"), "room".to_owned()]), "{limit} at once");
+        }
+        // Wherever its session is, and whatever its core.
+        for (number, user) in users.iter().enumerate() {
+            let shown = nodes.admin(node, &["user", "--app-id", APP_ID, &user.name]);
+            let there = (&shown["node"], &shown["session"]["connected"], &shown["channels"][0]);
+            assert_eq!(there, (&format!("node-{}", number % 3).into(), &true.into(), &"room".into()), "{shown}");
+        }
+    }
+    let room = nodes.admin(1, &["channel", "--app-id", APP_ID, "room"]);
+    assert_eq!((&room["members"], &room["members_elsewhere"]), (&3.into(), &6.into()), "{room}");
+    for user in &users {
+        user.client.logout().await.unwrap();
+    }
+    let gone: Vec<_> = users.iter().rev().map(|user| user.name.as_str()).collect();
+    for _ in 0..100 {
+        if nodes.whole_list(2, &["closed"], 100, "user_id").len() >= gone.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for limit in [1, 4, 100] {
+        let closed = nodes.whole_list(2, &["closed"], limit, "user_id");
+        let closed: Vec<_> = closed.iter().map(|[_, user]| user.as_str()).collect();
+        assert_eq!(closed[..9], gone, "{limit} at once");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
 async fn a_list_that_misses_a_node_says_so() {
     let nodes = Operated::start(2).await;
     let _alice = nodes.nodes.log_in(Wire::Native, "alice", &[0]).await;
@@ -241,4 +294,33 @@ async fn a_list_that_misses_a_node_says_so() {
     }
     assert_eq!(nodes.whole_list(0, &["sessions"], 100, "user_id"), [["node-0".to_owned(), "alice".to_owned()]]);
     assert_eq!(nodes.admin(0, &["drain", "--status", "--node", "node-1"])["draining"], false);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_without_keys_does_what_another_node_lets_its_keys_do() {
+    let read = rtm(&["admin", "new-key", "--name", "grafana", "--role", "read"]);
+    let (read, table) = read.split_once('\n').unwrap();
+    let mut nodes = Operated::start_with(1, table).await;
+    let urls = nodes.nodes.nats.urls();
+    let silent = nodes.nodes.add(&urls, &[]).await;
+    let _alice = nodes.nodes.log_in(Wire::Native, "alice", &[silent]).await;
+    // The first node may not have heard of it yet.
+    let sessions = ["sessions", "--app-id", APP_ID];
+    let mut left = 100;
+    while nodes.admin(0, &sessions)["items"].as_array().unwrap().is_empty() {
+        left -= 1;
+        assert!(left > 0, "the list lacks the node without keys");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(nodes.whole_list(0, &["sessions"], 100, "user_id"), [["node-1".to_owned(), "alice".to_owned()]]);
+    assert_eq!(nodes.admin(0, &["server", "--node", "node-1"])["listen"].as_array().unwrap().len(), 1);
+
+    // What a key may do, the node says that has it: also where the other one does not answer.
+    let read = Operated { key: read.to_owned(), ..nodes };
+    assert_eq!(read.whole_list(0, &["sessions"], 100, "user_id").len(), 1);
+    read.nodes.signal(1, "STOP");
+    let fault = read.admin_fault(0, &["drain", "--node", "node-1"]).unwrap();
+    assert!(fault.contains("has the role read, and this needs admin"), "{fault}");
+    read.nodes.signal(1, "CONT");
 }

@@ -7,9 +7,11 @@ mod users;
 
 use std::{
     collections::BTreeSet,
+    fs,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rtm_client::{
@@ -17,6 +19,7 @@ use rtm_client::{
     SendMessageOptions, Wire,
 };
 use rtm_server::core::cluster::partition;
+use serde_json::Value;
 
 use crate::users::{APP_ID, User, is_text, log_in, meet, soon};
 
@@ -24,21 +27,56 @@ use crate::users::{APP_ID, User, is_text, log_in, meet, soon};
 struct Server {
     child: Child,
     gateways: [String; 1],
+    admin: Option<String>,
 }
 
 impl Server {
     fn start(workers: u16, data_dir: Option<&Path>) -> Self {
+        Self::start_with(workers, data_dir, &[])
+    }
+
+    fn start_with(workers: u16, data_dir: Option<&Path>, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--project", APP_ID, "--no-limits"]);
-        command.args(["--workers", &workers.to_string()]);
+        command.args(["--workers", &workers.to_string()]).args(more);
         if let Some(data_dir) = data_dir {
             command.arg("--data-dir").arg(data_dir);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        Self { child, gateways: [format!("http://{address}")] }
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = |what: &str| {
+            let line = lines.next().unwrap().unwrap();
+            format!("http://{}", line.strip_prefix(what).unwrap_or_else(|| panic!("{line}")))
+        };
+        let gateways = [address("listening on ")];
+        let admin = more.contains(&"--admin").then(|| address("admin on "));
+        Self { child, gateways, admin }
+    }
+
+    /// `rtm admin` on the project.
+    fn admin(&self, key: &str, args: &[&str]) -> Value {
+        let url = self.admin.as_deref().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+        command.args(["admin", "--url", url, "--key", key, "--format", "json"]).args(args).env("RTM_APP_ID", APP_ID);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// All of a list, read `limit` items at once.
+    fn whole_list(&self, key: &str, args: &[&str], limit: usize) -> Vec<Value> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let limit = limit.to_string();
+            let go_on: Vec<_> = cursor.iter().flat_map(|cursor: &String| ["--cursor", cursor]).collect();
+            let part = self.admin(key, &[args, &["--limit", &limit], &go_on].concat());
+            all.extend(part["items"].as_array().unwrap().clone());
+            assert!(all.len() < 100, "a list ends");
+            match part["next"].as_str() {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => return all,
+            }
+        }
     }
 
     async fn log_in(&self, wire: Wire, name: &str) -> User {
@@ -140,6 +178,86 @@ async fn what_is_stored_is_there_after_a_restart_with_another_number_of_cores() 
         }
         server.stop();
     }
+}
+
+#[tokio::test]
+async fn an_operator_sees_the_users_of_all_cores() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("admin.toml");
+    let mut new_key = Command::new(env!("CARGO_BIN_EXE_rtm"));
+    new_key.args(["admin", "new-key", "--name", "support", "--role", "admin"]);
+    let made = String::from_utf8(new_key.output().unwrap().stdout).unwrap();
+    let (key, table) = made.split_once('\n').unwrap();
+    fs::write(&config, table).unwrap();
+    let server = Server::start_with(4, None, &["--config", config.to_str().unwrap(), "--admin", "127.0.0.1:0"]);
+    let mut users = Vec::new();
+    for (name, wire) in names(4).iter().zip([Wire::Native, Wire::Vendor, Wire::Native, Wire::Vendor]) {
+        users.push(server.log_in(wire, name).await);
+    }
+    let user_names: BTreeSet<_> = names(4).into_iter().collect();
+    for from in 0..4 {
+        let [sender, receiver] = users.get_disjoint_mut([from, (from + 1) % 4]).unwrap();
+        sender.tells(receiver, "hello").await;
+    }
+    for user in &users {
+        soon("joining", user.client.channel("room").unwrap().join()).await.unwrap();
+    }
+    // Each core keeps the attributes of each channel, and some have members of it.
+    let lobby = users[2].client.channel("lobby").unwrap();
+    soon("joining", lobby.join()).await.unwrap();
+    let set = lobby.set_attributes([("topic", "news")], ChannelAttributeOptions::new());
+    soon("setting", set).await.unwrap();
+
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    for limit in [1, 3, 100] {
+        let sessions = server.whole_list(key, &["sessions"], limit);
+        let of = sessions.iter().map(|session| text(&session["user_id"]));
+        assert_eq!((of.collect::<BTreeSet<_>>(), sessions.len()), (user_names.clone(), 4), "{limit} at once");
+        let members = server.whole_list(key, &["members", "room"], limit);
+        assert_eq!((members.iter().map(text).collect::<BTreeSet<_>>(), members.len()), (user_names.clone(), 4));
+        let mut channels = server.whole_list(key, &["channels"], limit);
+        channels.sort_by_key(|channel| text(&channel["channel_id"]));
+        let [lobby, room] = &channels[..] else { panic!("{channels:?}") };
+        assert_eq!(
+            (&lobby["channel_id"], &lobby["members"], &lobby["attributes"]),
+            (&"lobby".into(), &1.into(), &1.into())
+        );
+        assert_eq!(
+            (&room["channel_id"], &room["members"], &room["members_elsewhere"]),
+            (&"room".into(), &4.into(), &0.into())
+        );
+    }
+    let sorted = server.admin(key, &["sessions", "--sort", "connected_ms", "--limit", "2"]);
+    let oldest: Vec<_> = sorted["items"].as_array().unwrap().iter().map(|one| text(&one["user_id"])).collect();
+    assert_eq!(oldest, names(4)[..2]);
+    let lobby = server.admin(key, &["channel", "lobby"]);
+    assert_eq!((&lobby["members"], &lobby["attribute_values"][0]["value"]), (&1.into(), &"news".into()));
+    for name in &user_names {
+        assert_eq!(server.admin(key, &["user", name])["session"]["connected"], true, "{name}");
+    }
+    let projects = server.admin(key, &["projects"]);
+    let project = &projects["items"][0];
+    assert_eq!(projects["items"].as_array().unwrap().len(), 1, "{projects}");
+    for (name, count) in [("connections", 4), ("sessions", 4), ("users_online", 4), ("peer_messages", 4)] {
+        assert_eq!(project[name], count, "{name}: {project}");
+    }
+
+    // The last that went is the first in the list, whatever core it was on.
+    for user in &users {
+        soon("logging out", user.client.logout()).await.unwrap();
+    }
+    let gone: Vec<_> = names(4).into_iter().rev().collect();
+    soon("the last end", async {
+        while server.whole_list(key, &["closed"], 100).len() < gone.len() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    for limit in [1, 3, 100] {
+        let closed = server.whole_list(key, &["closed"], limit);
+        assert_eq!(closed.iter().map(|one| text(&one["user_id"])).collect::<Vec<_>>(), gone, "{limit} at once");
+    }
+    server.stop();
 }
 
 #[test]

@@ -69,11 +69,11 @@ proptest! {
     #[test]
     fn messages_of_a_websocket_are_what_it_makes_of_the_packets(
         sent in vec(vec((frames::server_frame(), 0..40_000_usize), 0..30), 1..4),
-        buffer in vec(any::<u8>(), 0..500),
+        mut buffer in vec(any::<u8>(), 0..500),
     ) {
         let (mut drained, mut taken) = (ServerWire::new(Wire::Native), ServerWire::new(Wire::Native));
         let mut socket = WebSocket::server(0);
-        taken.lend(&mut buffer.clone());
+        taken.lend(&mut buffer);
         for frames in &sent {
             for (frame, len) in frames {
                 // Some make a packet full, most are short.

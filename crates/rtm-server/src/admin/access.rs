@@ -16,7 +16,7 @@ use axum::{
 use rtm_codec::{AppId, CallLimit, CallLimiter};
 
 use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys, openapi::Route};
-use crate::{clock::instant, project::Project, shared::Seldom};
+use crate::{clock::instant, project::Project, shared::Seldom, workers::Workers};
 
 /// The keys, and what keeps others from guessing them.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ pub(super) struct Caller {
     pub(super) address: IpAddr,
     pub(super) role: AdminRole,
     pub(super) projects: Option<Vec<AppId>>,
+    /// The span of its call, of which those are that other nodes make for it.
+    #[cfg(feature = "cluster")]
+    pub(super) traceparent: Option<header::HeaderValue>,
 }
 
 impl Access {
@@ -95,7 +98,14 @@ impl Access {
             self.told.warn(format_args!("a wrong key of the admin API came from {address}"));
             return Err(ApiError::unauthorized("this key is not known"));
         };
-        Ok(Caller { name: key.name.clone(), address, role: key.role, projects: key.projects.clone() })
+        Ok(Caller {
+            name: key.name.clone(),
+            address,
+            role: key.role,
+            projects: key.projects.clone(),
+            #[cfg(feature = "cluster")]
+            traceparent: None,
+        })
     }
 }
 
@@ -113,8 +123,13 @@ pub(super) async fn check(
         .check_origin(request.uri(), request.headers())
         .and_then(|()| access.caller(request.headers(), address.ip().to_canonical()));
     let response = match caller {
-        Ok(caller) => {
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut, reason = "no other node makes spans for it"))]
+        Ok(mut caller) => {
             span.text("rtm.admin.key", &caller.name);
+            #[cfg(feature = "cluster")]
+            {
+                caller.traceparent = span.traceparent();
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -144,12 +159,17 @@ impl Caller {
         self.check_role(role)
     }
 
-    /// The project, if the caller may act on it like that.
-    pub(super) fn project(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Project>, ApiError> {
+    /// The cores of a project, if the caller may act on it like that.
+    pub(super) fn cores(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Workers>, ApiError> {
         self.check_role(role)?;
         let app_id: AppId = app_id.parse().map_err(|_| ApiError::not_found("there is no such project"))?;
-        let project = admin.shared.project(&app_id, None).filter(|_| self.sees(&app_id));
-        project.ok_or_else(|| ApiError::not_found("there is no such project"))
+        let cores = admin.shared.workers(&app_id).filter(|_| self.sees(&app_id));
+        cores.ok_or_else(|| ApiError::not_found("there is no such project"))
+    }
+
+    /// One of them, for what all of them know.
+    pub(super) fn project(&self, admin: &Admin, app_id: &str, role: AdminRole) -> Result<Arc<Project>, ApiError> {
+        Ok(Arc::clone(self.cores(admin, app_id, role)?.first()))
     }
 
     /// Whether its key is for this project.
@@ -162,7 +182,8 @@ impl Caller {
         self.projects.is_none()
     }
 
-    fn check_role(&self, role: AdminRole) -> Result<(), ApiError> {
+    /// Whether its key has this role, or one that may do more.
+    pub(super) fn check_role(&self, role: AdminRole) -> Result<(), ApiError> {
         if self.role >= role {
             return Ok(());
         }

@@ -1,13 +1,21 @@
 //! Calls that concern the other nodes of a cluster too: a list is one of all nodes, and `node` has a call answered by the
 //! node that it names.
 
-use std::{cmp::Ordering, collections::BTreeSet, fmt::Display, future::ready, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, VecDeque},
+    fmt::Display,
+    future::ready,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
     body::{Body, to_bytes},
     extract::{Query, Request, State},
-    http::{Method, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_TYPE, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -22,7 +30,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tower_service::Service as _;
 
-use super::{Admin, access::Caller, answers::ApiError, config::AdminRole, openapi};
+use super::{
+    Admin,
+    access::Caller,
+    answers::ApiError,
+    config::AdminRole,
+    openapi::{self, Route},
+};
 use crate::cluster::{
     Answerer, Figures, NodeCalls, NotAnswered,
     names::{escape, unescape},
@@ -47,6 +61,9 @@ struct Forwarded {
     address: IpAddr,
     role: String,
     projects: Option<Vec<String>>,
+    /// The span of the call that is passed on. Older nodes say none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,8 +103,10 @@ struct Cursor(Vec<(NodeName, Option<u64>)>);
 /// Has a call answered by whom it concerns.
 pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     // What is no call is no other node's either.
-    let Some(route) = openapi::route(request.method(), request.uri().path()) else { return next.run(request).await };
-    let mut response = match try_spread(admin, request, next).await {
+    let Some((route, role)) = openapi::route(request.method(), request.uri().path()) else {
+        return next.run(request).await;
+    };
+    let mut response = match try_spread(admin, role, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
@@ -96,7 +115,7 @@ pub(super) async fn spread(State(admin): State<Arc<Admin>>, request: Request, ne
     response
 }
 
-async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<Response, ApiError> {
+async fn try_spread(admin: Arc<Admin>, role: AdminRole, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let Query(mut query) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -112,6 +131,8 @@ async fn try_spread(admin: Arc<Admin>, request: Request, next: Next) -> Result<R
     let mut all: Vec<NodeName> = seen.iter().filter_map(|node| NodeName::new(&node.name).ok()).collect();
     all.sort();
     let Some(caller) = parts.extensions.get::<Caller>().cloned() else { return Err(ApiError::internal()) };
+    // The node that knows the key says what it may do. Others go by that.
+    caller.check_role(role)?;
     let scope = Scope::of(&parts.method, parts.uri.path());
     if named.is_some() {
         parts.uri = with_query(&parts.uri, &query)?;
@@ -247,26 +268,21 @@ impl Everybody {
         let Cursor(read) = read.unwrap_or_else(|| Cursor(self.all.iter().map(|node| (node.clone(), None)).collect()));
         let read: Vec<_> = read.into_iter().filter(|(node, _)| self.all.contains(node)).collect();
         let asked = read.iter().map(|(node, from)| self.list(node, &part(&query, limit, *from)));
-        let lists = join_all(asked).await;
-        let ends: Vec<_> = lists.iter().map(|list| list.as_ref().ok().and_then(|list| list.as_ref().ok())).collect();
-        let ends: Vec<_> = ends.into_iter().map(|list| list.is_none_or(|(_, next)| next.is_none())).collect();
-        let mut items = match gather(lists)? {
-            Ok(items) => items,
-            Err(answer) => return Ok(answer),
-        };
-        let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        items.sort_by_cached_key(|item| std::cmp::Reverse(text(item, "ended")));
-        let later = items.split_off(limit.min(items.len()));
-        let mut cursor = Cursor::default();
-        for ((node, from), is_end) in read.into_iter().zip(ends) {
-            let is_of = |item: &&Value| text(item, NODE) == node.as_str();
-            if is_end && !later.iter().any(|item| is_of(&item)) {
-                continue;
+        let (mut lists, mut unknown) = (Vec::new(), None);
+        for ((node, _), list) in read.iter().zip(join_all(asked).await) {
+            match list? {
+                Ok((items, next)) => lists.push(NewestFirst { node: node.clone(), items: items.into(), next }),
+                Err(answer) if answer.status == StatusCode::NOT_FOUND => unknown = Some(answer),
+                Err(answer) => return Ok(answer),
             }
-            let last = items.iter().rfind(is_of).and_then(|item| item.get("number")).and_then(Value::as_u64);
-            cursor.0.push((node, last.or(from)));
         }
-        Ok(Answered::list(items, &cursor))
+        match unknown.filter(|_| lists.is_empty()) {
+            Some(answer) => Ok(answer),
+            None => {
+                let (items, cursor) = merge_newest(lists, limit);
+                Ok(Answered::list(items, &cursor))
+            }
+        }
     }
 
     /// The answer of the node that does not say that another one tells the endpoint.
@@ -355,6 +371,7 @@ impl Nodes {
             address: caller.address,
             role: caller.role.to_string(),
             projects: caller.projects.as_ref().map(|projects| projects.iter().map(ToString::to_string).collect()),
+            traceparent: caller.traceparent.as_ref().and_then(|it| it.to_str().ok()).map(str::to_owned),
         };
         let (calls, node) = (self.calls.clone(), node.clone());
         let may_be_done = if method.is_safe() { "" } else { ". It may be done all the same" };
@@ -372,14 +389,14 @@ impl Nodes {
     }
 }
 
-/// What answers the calls that other nodes pass on. They have seen the key; and whoever may write to the subjects of a cluster
-/// on NATS can do all that anyway.
+/// What answers the calls that other nodes pass on, whatever keys this one has: they have seen the key, and whoever may write to
+/// the subjects of a cluster on NATS can do all that anyway.
 pub(crate) fn answerer(admin: Arc<Admin>) -> Answerer {
-    let router: Router = openapi::router().with_state(admin);
+    let router: Router = openapi::router().with_state(Arc::clone(&admin));
     Arc::new(move |request| {
-        let router = router.clone();
+        let (admin, router) = (Arc::clone(&admin), router.clone());
         Box::pin(async move {
-            let answer = match answer(router, &request).await {
+            let answer = match answer(&admin, router, &request).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     answered(error.into_response()).await.unwrap_or(Answered { status: 500, body: Value::Null })
@@ -390,20 +407,29 @@ pub(crate) fn answerer(admin: Arc<Admin>) -> Answerer {
     })
 }
 
-async fn answer(mut router: Router, request: &Bytes) -> Result<Answered, ApiError> {
+async fn answer(admin: &Admin, mut router: Router, request: &Bytes) -> Result<Answered, ApiError> {
     let unreadable = |error: &dyn Display| ApiError::bad_request(format!("this is no call of a node: {error}"));
-    let Forwarded { method, path, body, key, address, role, projects } =
+    let Forwarded { method, path, body, key, address, role, projects, traceparent } =
         serde_json::from_slice(request).map_err(|error| unreadable(&error))?;
     let role: AdminRole = role.parse().map_err(|error| unreadable(&error))?;
     let read = |projects: Vec<String>| projects.iter().map(|app_id| app_id.parse::<AppId>()).collect::<Result<_, _>>();
     let projects = projects.map(read).transpose().map_err(|error| unreadable(&error))?;
     let request = Request::builder().method(method.as_str()).uri(path).header(CONTENT_TYPE, "application/json");
     let mut request = request.body(Body::from(body)).map_err(|error| unreadable(&error))?;
-    request.extensions_mut().insert(Caller { name: key, address, role, projects });
-    match router.call(request).await {
-        Ok(response) => answered(response).await,
+    let method = request.method().clone();
+    let of_trace = traceparent.and_then(|text| HeaderValue::try_from(text).ok()).map(|it| (TRACEPARENT, it));
+    let mut span = admin.shared.traces.served(&method, &HeaderMap::from_iter(of_trace));
+    span.text("rtm.admin.key", &key);
+    request.extensions_mut().insert(Caller { name: key, address, role, projects, traceparent: None });
+    let response = match router.call(request).await {
+        Ok(response) => response,
         Err(never) => match never {},
+    };
+    if let Some(&Route(route)) = response.extensions().get() {
+        span.is_of(&method, route);
     }
+    span.answered(response.status().as_u16(), response.status().is_server_error());
+    answered(response).await
 }
 
 /// An answer as it goes from node to node.
@@ -470,6 +496,32 @@ impl Cursor {
     }
 }
 
+/// A node's part of a list whose first item is its newest, and where it goes on.
+struct NewestFirst {
+    node: NodeName,
+    items: VecDeque<Value>,
+    next: Option<u64>,
+}
+
+/// The newest of all items, at most so many, and where each list goes on. Each keeps its own order, whatever the clocks say, and
+/// goes on behind what was taken of it: what comes in the meantime is in no part that follows, and nothing is left out.
+fn merge_newest(mut lists: Vec<NewestFirst>, limit: usize) -> (Vec<Value>, Cursor) {
+    let ended =
+        |list: &NewestFirst| list.items.front().map(|item| item["ended"].as_str().unwrap_or_default().to_owned());
+    let mut items = Vec::new();
+    while items.len() < limit {
+        let Some(newest) = lists.iter().filter_map(ended).max() else { break };
+        let list = lists.iter_mut().find(|list| ended(list).as_ref() == Some(&newest));
+        items.extend(list.and_then(|list| list.items.pop_front()));
+    }
+    let goes_on = |list: NewestFirst| {
+        // A cursor is the number before which a list goes on.
+        let first = list.items.front().and_then(|item| item["number"].as_u64()).map(|number| number.saturating_add(1));
+        Some((list.node, Some(first.or(list.next)?)))
+    };
+    (items, Cursor(lists.into_iter().filter_map(goes_on).collect()))
+}
+
 /// What is in all lists. What a node does not know is not missing, unless nobody knows it.
 fn gather(lists: Vec<Result<Part, ApiError>>) -> Result<Result<Vec<Value>, Answered>, ApiError> {
     let (mut items, mut unknown, mut is_known) = (Vec::new(), None, false);
@@ -525,6 +577,8 @@ const NODE: &str = "node";
 const SORT: &str = "sort";
 const LIMIT: &str = "limit";
 const CURSOR: &str = "cursor";
+/// The header of W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long a body may be that is passed on: NATS takes no longer message everywhere.
 const MOST_BODY_BYTES: usize = 48 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -551,12 +605,56 @@ mod tests {
 
     #[test]
     fn a_call_that_others_answer_too_has_its_route() {
-        let route = |path| openapi::route(&Method::GET, path).map(|openapi::Route(route)| route);
+        let route = |path| openapi::route(&Method::GET, path).map(|(Route(route), _)| route);
         assert_eq!(route("/projects/APP/users/alice"), Some("/admin/v1/projects/{app_id}/users/{user_id}"));
         assert_eq!(route("/server"), Some("/admin/v1/server"));
         assert_eq!(route("/nowhere"), None);
         assert!(openapi::route(&Method::HEAD, "/server").is_some());
         assert!(openapi::route(&Method::TRACE, "/server").is_none());
+    }
+
+    #[test]
+    fn a_list_of_the_newest_is_read_on_without_gap_or_repetition_while_more_ends() {
+        let name = |name| NodeName::new(name).unwrap();
+        // What ended at each node, oldest first: its time and its number.
+        let mut nodes = [
+            (name("a"), vec![("10:03", 1), ("10:01", 2), ("10:04", 3)]),
+            (name("b"), vec![("10:02", 7)]),
+            (name("c"), vec![]),
+        ];
+        let read = |nodes: &[(NodeName, Vec<(&str, u64)>)], cursor: &Cursor, limit: usize| {
+            let part = |(node, before): &(NodeName, Option<u64>)| {
+                let (_, all) = nodes.iter().find(|(known, _)| known == node).unwrap();
+                let mut wanted = all.iter().rev().filter(|(_, number)| before.is_none_or(|before| *number < before));
+                let items: Vec<_> = wanted.by_ref().take(limit).collect();
+                let next = items.last().filter(|_| wanted.next().is_some()).map(|(_, number)| *number);
+                let item = |(ended, number): &(&str, u64)| serde_json::json!({ "ended": ended, "number": number });
+                NewestFirst { node: node.clone(), items: items.into_iter().map(item).collect(), next }
+            };
+            merge_newest(cursor.0.iter().map(part).collect(), limit)
+        };
+        for limit in [1, 2, 100] {
+            let mut cursor = Cursor(nodes.iter().map(|(node, _)| (node.clone(), None)).collect());
+            let mut seen = Vec::new();
+            while !cursor.0.is_empty() {
+                let (items, next) = read(&nodes, &cursor, limit);
+                seen.extend(items.iter().map(|item| item["number"].as_u64().unwrap()));
+                cursor = next;
+                // Everywhere something ends between two parts.
+                nodes.iter_mut().for_each(|(_, all)| all.push(("10:05", 100 + all.len() as u64)));
+            }
+            nodes.iter_mut().for_each(|(_, all)| all.retain(|(_, number)| *number < 100));
+            // A clock that goes back changes no node's own order.
+            assert_eq!(seen, [3, 7, 2, 1], "{limit} at once");
+        }
+    }
+
+    #[test]
+    fn a_call_of_a_node_that_says_no_trace_is_read() {
+        let older = r#"{"method":"GET","path":"/server","body":"","key":"support","address":"127.0.0.1","role":"read","projects":null}"#;
+        let read: Forwarded = serde_json::from_str(older).unwrap();
+        assert_eq!(read.traceparent, None);
+        assert_eq!(serde_json::to_string(&read).unwrap(), older, "nodes that know no traces are asked as ever");
     }
 
     #[test]

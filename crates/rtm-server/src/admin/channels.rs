@@ -20,7 +20,9 @@ use super::{
     answers::{ApiError, Checked, List, rfc3339},
     calls::Part,
     config::AdminRole,
+    spot::Spot,
 };
+use crate::project::Project;
 
 #[derive(Debug, Serialize)]
 pub(super) struct ChannelAnswer {
@@ -54,17 +56,37 @@ pub(super) async fn list(
     Checked(Path(app_id)): Checked<Path<String>>,
     Checked(Query(part)): Checked<Query<Part>>,
 ) -> Result<Json<List<ChannelAnswer>>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     let mut items = Vec::new();
-    let mut from = Some(part.number()?.unwrap_or(0));
+    let mut from = Some(Spot::of(&part)?);
     while let Some(at) = from.filter(|_| items.len() < part.limit()) {
-        from = project.look(|core, _, _| {
+        let Some(core) = cores.get(at.core) else {
+            from = None;
+            break;
+        };
+        let mut found = Vec::new();
+        let next = core.look(|core, _, _| {
             let room = part.limit() - items.len();
-            core.inspect_channels(at, room.min(SLICE), |info| items.push(answer(&info)))
+            core.inspect_channels(at.place, room.min(SLICE), |info| found.push(info))
         });
+        for (number, other) in cores.all().enumerate().filter(|(number, _)| *number != at.core) {
+            other.look(|core, _, _| {
+                found.retain_mut(|info| match core.channel_info(&info.channel_id) {
+                    // It stands in the list where the first core has it.
+                    Some(_) if number < at.core => false,
+                    Some(theirs) => {
+                        info.merge(&theirs);
+                        true
+                    }
+                    None => true,
+                });
+            });
+        }
+        items.extend(found.iter().map(answer));
+        from = at.then(next, cores.all().count());
         yield_now().await;
     }
-    Ok(Json(List { items, next: from.map(|at| at.to_string()) }))
+    Ok(Json(List { items, next: from.map(Spot::text) }))
 }
 
 pub(super) async fn channel(
@@ -72,10 +94,16 @@ pub(super) async fn channel(
     Extension(caller): Extension<Caller>,
     Checked(Path((app_id, channel_id))): Checked<Path<(String, String)>>,
 ) -> Result<Json<ChannelDetails>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     let channel_id = read_channel(&channel_id)?;
-    let found = project.look(|core, _, _| core.inspect_channel(&channel_id));
-    let (info, attributes) = found.ok_or_else(no_channel)?;
+    let mut known = cores.all().filter_map(|core| core.look(|core, _, _| core.inspect_channel(&channel_id)));
+    let (mut info, mut attributes) = known.next().ok_or_else(no_channel)?;
+    for (theirs, newer) in known {
+        info.merge(&theirs);
+        if newer.revision > attributes.revision {
+            attributes = newer;
+        }
+    }
     let values = attributes.attributes.into_iter().map(|(key, attribute)| AttributeAnswer {
         key: key.as_str().to_owned(),
         value: attribute.value.as_str().to_owned(),
@@ -95,17 +123,28 @@ pub(super) async fn members(
     Checked(Path((app_id, channel_id))): Checked<Path<(String, String)>>,
     Checked(Query(part)): Checked<Query<Part>>,
 ) -> Result<Json<List<String>>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     let channel_id = read_channel(&channel_id)?;
-    let from = part.number()?.unwrap_or(0);
-    let found = project.look(|core, _, _| {
-        let (info, _) = core.inspect_channel(&channel_id)?;
-        Some((info.members, core.inspect_members(&channel_id, from, part.limit())))
-    });
-    let (count, members) = found.ok_or_else(no_channel)?;
-    let end = from + members.len();
-    let next = (end < count && !members.is_empty()).then(|| end.to_string());
-    Ok(Json(List { items: members.iter().map(ToString::to_string).collect(), next }))
+    let count = |core: &Arc<Project>| core.look(|core, _, _| core.channel_info(&channel_id)).map(|info| info.members);
+    let counts: Vec<_> = cores.all().map(count).collect();
+    if counts.iter().all(Option::is_none) {
+        return Err(no_channel());
+    }
+    let mut items = Vec::new();
+    let mut from = Some(Spot::of(&part)?);
+    while let Some(at) = from.filter(|_| items.len() < part.limit()) {
+        let Some((core, count)) = cores.get(at.core).zip(counts.get(at.core)) else {
+            from = None;
+            break;
+        };
+        let room = part.limit() - items.len();
+        let members = core.look(|core, _, _| core.inspect_members(&channel_id, at.place, room));
+        let end = at.place.saturating_add(members.len());
+        let is_more = !members.is_empty() && count.is_some_and(|count| end < count);
+        items.extend(members.iter().map(ToString::to_string));
+        from = at.then(is_more.then_some(end), cores.all().count());
+    }
+    Ok(Json(List { items, next: from.map(Spot::text) }))
 }
 
 fn answer(info: &ChannelInfo) -> ChannelAnswer {

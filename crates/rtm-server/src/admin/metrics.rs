@@ -81,6 +81,30 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// Adds what another core of the project says.
+    fn merge(&mut self, other: &Self) {
+        self.stats = [self.stats, other.stats].into_iter().sum();
+        self.counters.merge(&other.counters);
+        self.census.merge(&other.census);
+        self.by_wire.iter_mut().zip(other.by_wire).for_each(|((_, count), (_, more))| *count += more);
+        self.by_end.iter_mut().zip(&other.by_end).for_each(|((_, count), (_, more))| *count += more);
+        self.lasted.merge(&other.lasted);
+        self.logins.merge(&other.logins);
+        for ((_, bytes), (_, more)) in self.traffic.iter_mut().zip(other.traffic) {
+            bytes.iter_mut().zip(more).for_each(|(bytes, more)| *bytes += more);
+        }
+        self.refused_logins += other.refused_logins;
+        self.event_log.merge(&other.event_log);
+        // What is one thing of the project, each core knows, and one may know it later.
+        self.cursors.iter_mut().zip(other.cursors).for_each(|((_, read), (_, other))| *read = (*read).max(other));
+        self.tokens_from = self.tokens_from.max(other.tokens_from);
+        #[cfg(feature = "cluster")]
+        {
+            self.measured = self.measured.or(other.measured);
+        }
+        self.lock_times.merge(&other.lock_times);
+    }
+
     /// The number of the last event in the log.
     pub(super) fn last_event(&self) -> u64 {
         self.event_log.last
@@ -104,8 +128,8 @@ impl Look {
 
 impl Admin {
     pub(super) async fn look_at_projects(&self) -> Vec<Look> {
-        let mut looks = Vec::new();
-        // With this listener there is one core of each project.
+        let mut looks: Vec<Look> = Vec::new();
+        // The cores of a project come one after the other.
         for project in self.shared.cores() {
             let (app_id, project) = (project.app_id(), &project);
             let census = census(project).await;
@@ -131,7 +155,10 @@ impl Admin {
             look.stats.users = census.online + census.unreachable;
             look.refused_logins = project.refused_logins().load(Ordering::Relaxed);
             look.lock_times = project.lock_times();
-            looks.push(look);
+            match looks.last_mut().filter(|last| last.app_id == *app_id) {
+                Some(of_project) => of_project.merge(&look),
+                None => looks.push(look),
+            }
         }
         looks
     }

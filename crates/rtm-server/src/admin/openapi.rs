@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 #[cfg(feature = "webhooks")]
 use super::webhooks;
 use super::{
-    Admin, actions, answers::ApiError, calls, channels, config::AdminRole, events, messages, samples, tokens, users,
+    Admin, access::Caller, actions, answers::ApiError, calls, channels, config::AdminRole, events, messages, samples,
+    tokens, users,
 };
 
 /// One call.
@@ -77,9 +78,9 @@ macro_rules! calls {
             answer: $answer,
         }),*];
 
-        /// The methods and paths of all calls, below `/admin/v1` and whole.
+        /// The methods and paths of all calls, below `/admin/v1` and whole, and the roles that they need.
         #[cfg(feature = "cluster")]
-        const ROUTES: &[(&str, &str, &str)] = &[$($(#[$meta])* (stringify!($method), $path, concat!("/admin/v1", $path))),*];
+        const ROUTES: &[(&str, &str, &str, AdminRole)] = &[$($(#[$meta])* (stringify!($method), $path, concat!("/admin/v1", $path), AdminRole::$role)),*];
 
         /// All routes below `/admin/v1`.
         pub(super) fn router() -> Router<Arc<Admin>> {
@@ -88,7 +89,7 @@ macro_rules! calls {
                 $(#[$meta])*
                 let router = router.route(
                     $path,
-                    $method($handler).route_layer(from_fn(|request: Request, next: Next| answer(concat!("/admin/v1", $path), $query, request, next))),
+                    $method($handler).route_layer(from_fn(|request: Request, next: Next| answer(concat!("/admin/v1", $path), AdminRole::$role, $query, request, next))),
                 );
             )*
             router
@@ -203,20 +204,31 @@ calls! {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Route(pub(super) &'static str);
 
-/// The call that a method and a path below `/admin/v1` are of.
+/// The call that a method and a path below `/admin/v1` are of, and the role that it needs.
 #[cfg(feature = "cluster")]
-pub(super) fn route(method: &Method, path: &str) -> Option<Route> {
+pub(super) fn route(method: &Method, path: &str) -> Option<(Route, AdminRole)> {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     let is_it = |known: &str| {
         known.split('/').count() == path.split('/').count()
             && known.split('/').zip(path.split('/')).all(|(known, part)| known == part || known.starts_with('{'))
     };
     let mut routes = ROUTES.iter().filter(|(known, ..)| method.as_str().eq_ignore_ascii_case(known));
-    routes.find(|(_, known, _)| is_it(known)).map(|(.., whole)| Route(whole))
+    routes.find(|(_, known, ..)| is_it(known)).map(|(.., whole, role)| (Route(whole), *role))
 }
 
-async fn answer(path: &'static str, query: &'static [Field], request: Request, next: Next) -> Response {
-    let mut response = check_query(query, request, next).await.into_response();
+async fn answer(
+    path: &'static str,
+    role: AdminRole,
+    query: &'static [Field],
+    request: Request,
+    next: Next,
+) -> Response {
+    // Whoever may not do this learns so, whatever else is wrong with the request.
+    let may = request.extensions().get::<Caller>().ok_or_else(ApiError::internal).and_then(|it| it.check_role(role));
+    let mut response = match may {
+        Ok(()) => check_query(query, request, next).await.into_response(),
+        Err(error) => error.into_response(),
+    };
     response.extensions_mut().insert(Route(path));
     response
 }

@@ -18,8 +18,9 @@ use super::{
     answers::{ApiError, Checked, List, rfc3339},
     calls::{Part, after},
     config::AdminRole,
+    spot::Spot,
 };
-use crate::peers::{ClosedPeer, End, Peer, Peers};
+use crate::peers::{ClosedPeer, End, Peer, Peers, last_number};
 
 #[derive(Debug, Serialize)]
 pub(super) struct SessionAnswer {
@@ -50,7 +51,7 @@ pub(super) struct SessionAnswer {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ClosedAnswer {
-    /// Its number on its node: later ones have higher ones.
+    /// Later ones of a node have higher ones, also after a restart.
     number: u64,
     user_id: Option<String>,
     address: Option<String>,
@@ -161,21 +162,26 @@ pub(super) async fn sessions(
     Checked(Path(app_id)): Checked<Path<String>>,
     Checked(Query(filter)): Checked<Query<SessionFilter>>,
 ) -> Result<Json<List<SessionAnswer>>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     filter.check()?;
     let part = Part { limit: filter.limit, cursor: filter.cursor.clone() };
     let is_sorted = filter.sort.is_some();
     let mut items: Vec<SessionAnswer> = Vec::new();
-    let mut from = Some(part.number()?.unwrap_or(0));
+    let mut from = Some(Spot::of(&part)?);
     while let Some(at) = from.filter(|_| is_sorted || items.len() < part.limit()) {
-        from = project.look(|core, peers, now| {
+        let Some(core) = cores.get(at.core) else {
+            from = None;
+            break;
+        };
+        let next = core.look(|core, peers, now| {
             let room = if is_sorted { SLICE } else { part.limit() - items.len() };
-            core.inspect_sessions(now, at, room.min(SLICE), |info| {
+            core.inspect_sessions(now, at.place, room.min(SLICE), |info| {
                 if filter.wants(&info, peers) {
                     items.push(answer(&info, peers));
                 }
             })
         });
+        from = at.then(next, cores.all().count());
         if is_sorted {
             // No more than what is wanted is kept.
             items.sort_by_key(|session| std::cmp::Reverse(filter.weight(session)));
@@ -183,7 +189,7 @@ pub(super) async fn sessions(
         }
         yield_now().await;
     }
-    Ok(Json(List { items, next: from.map(|at| at.to_string()) }))
+    Ok(Json(List { items, next: from.map(Spot::text) }))
 }
 
 pub(super) async fn closed(
@@ -192,7 +198,7 @@ pub(super) async fn closed(
     Checked(Path(app_id)): Checked<Path<String>>,
     Checked(Query(filter)): Checked<Query<ClosedFilter>>,
 ) -> Result<Json<List<ClosedAnswer>>, ApiError> {
-    let project = caller.project(&admin, &app_id, AdminRole::Read)?;
+    let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     let ClosedFilter { limit, cursor, reason, prefix, wire, address } = filter;
     one_of("wire", &wire, &WIRES)?;
     if reason.as_deref().is_some_and(|reason| End::ALL.iter().all(|end| end.as_str() != reason)) {
@@ -200,7 +206,8 @@ pub(super) async fn closed(
         return Err(ApiError::bad_request(format!("reason is one of {}", known.join(", "))));
     }
     let part = Part { limit, cursor };
-    let before = part.number()?;
+    // Those that end while the cores are looked at are in no part of the list.
+    let before = part.number()?.unwrap_or(u64::MAX).min(last_number().saturating_add(1));
     let is_wanted = |closed: &&ClosedPeer| {
         let user_id = closed.peer.user_id.as_ref().map_or("", |user_id| user_id.as_str());
         reason.as_deref().is_none_or(|reason| reason == closed.end.as_str())
@@ -208,10 +215,15 @@ pub(super) async fn closed(
             && wire.as_deref().is_none_or(|wire| closed.peer.wire.to_string() == wire)
             && address.is_none_or(|address| is_at(&closed.peer, address))
     };
-    let closed: Vec<_> =
-        project.look(|_, peers, _| peers.closed(before).filter(is_wanted).take(part.limit()).cloned().collect());
-    let next = closed.last().filter(|last| closed.len() == part.limit() && last.number > 1);
-    let next = next.map(|last| last.number.to_string());
+    let mut closed: Vec<ClosedPeer> = Vec::new();
+    for core in cores.all() {
+        core.look(|_, peers, _| closed.extend(peers.closed(before).filter(is_wanted).take(part.limit() + 1).cloned()));
+        yield_now().await;
+    }
+    closed.sort_by_key(|closed| std::cmp::Reverse(closed.number));
+    let is_more = closed.len() > part.limit();
+    closed.truncate(part.limit());
+    let next = closed.last().filter(|_| is_more).map(|last| last.number.to_string());
     let answer = |closed: ClosedPeer| {
         let Peer { address, wire, since, user_id } = closed.peer;
         ClosedAnswer {
@@ -238,7 +250,7 @@ pub(super) async fn user(
     let (info, session, node) = project.look(|core, peers, now| {
         let info = core.inspect_user(now, &user_id);
         let session = info.as_ref().and_then(|info| info.session.as_ref()).map(|session| answer(session, peers));
-        (info, session, core.node_of(&user_id).map(|node| node.name.to_string()))
+        (info, session, core.node_of(&user_id).map(|node| node.node_and_worker().0.name.to_string()))
     });
     let info = match info {
         Some(info) => info,

@@ -3,19 +3,27 @@
 use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow};
 
 use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use rtm_core::store::{BackendError, LogEntry, LogKind};
+use rtm_core::store::{BackendError, LogEntry, LogKind, StateKind, StoredBytes};
 
 use super::{
     DamagedRecord, Fault, Redb,
     damage::guard,
-    records::{EntryKey, own_age, raw_entries},
-    tables::log_table,
+    records::{EntryKey, own_age, raw_entries, raw_values},
+    tables::{BYTES, log_table},
     walk::{Walked, walk},
 };
 
+/// What the records of each project take, by the names of their kinds.
+#[derive(Debug, Default)]
+struct Weighed {
+    bytes: BTreeMap<(String, &'static str), u64>,
+    /// The kinds of which all could be read: of others it is not known what their records take.
+    whole: Vec<&'static str>,
+}
+
 impl Redb {
-    /// Checks that each entry is found by its age and counted, and the checksums of the whole file, and shows `visit`
-    /// what is wrong. Entries and values themselves are read by [`records`](Self::records).
+    /// Checks that each entry is found by its age and counted, that the bytes of each project are counted, and the
+    /// checksums of the whole file, and shows `visit` what is wrong. Entries and values themselves are read by [`records`](Self::records).
     ///
     /// What is found may keep the file from being opened again: check a [copy](Self::open_copy).
     ///
@@ -25,10 +33,15 @@ impl Redb {
     pub fn check(&mut self, mut visit: impl FnMut(DamagedRecord)) -> Result<(), BackendError> {
         self.with("check", |database| {
             let transaction = database.begin_read()?;
+            let mut weighed = Weighed::default();
             for kind in LogKind::ALL {
-                if let Err(fault) = guard(|| check_log(&transaction, kind, &mut visit)) {
+                if let Err(fault) = guard(|| check_log(&transaction, kind, &mut weighed, &mut visit)) {
                     visit(DamagedRecord::new(kind.name(), fault.to_string()));
                 }
+            }
+            weigh_values(&transaction, &mut weighed);
+            if let Err(fault) = guard(|| check_bytes(&transaction, &mut weighed, &mut visit)) {
+                visit(DamagedRecord::new("bytes", fault.to_string()));
             }
             Ok(())
         })?;
@@ -46,7 +59,12 @@ impl Redb {
     }
 }
 
-fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMut(DamagedRecord)) -> Result<(), Fault> {
+fn check_log(
+    transaction: &ReadTransaction,
+    kind: LogKind,
+    weighed: &mut Weighed,
+    visit: &mut impl FnMut(DamagedRecord),
+) -> Result<(), Fault> {
     let table = log_table(kind);
     let entries = transaction.open_table(table.entries)?;
     let ages = transaction.open_table(table.ages)?;
@@ -62,9 +80,14 @@ fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMu
     };
     // In the one log of a project, the last of those that follow each other and have one time has their age.
     let mut run: Option<(EntryKey, u64)> = None;
+    let mut is_whole = true;
     // What cannot be read of the entries is shown with the records.
     let _ = raw_entries(transaction, kind, &mut |entry| {
-        let Ok((key, record)) = entry else { return ControlFlow::Continue(()) };
+        let Ok((key, record)) = entry else {
+            is_whole = false;
+            return ControlFlow::Continue(());
+        };
+        weighed.add(&key.0, kind.name(), record.len());
         if let Ok(entry) = LogEntry::decode(kind, &record) {
             let time = entry.time();
             if kind.only_log().is_none() {
@@ -83,6 +106,9 @@ fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMu
     });
     if let Some((last, time)) = run {
         see_age(&last, time);
+    }
+    if is_whole {
+        weighed.whole.push(kind.name());
     }
     if ages.len()? > entries.len()? {
         let more = ages.len()? - entries.len()?;
@@ -110,4 +136,52 @@ fn check_log(transaction: &ReadTransaction, kind: LogKind, visit: &mut impl FnMu
         visit(DamagedRecord::new(format!("{} {app} {log:?}", kind.name()), fault));
     }
     Ok(())
+}
+
+/// Adds the values that are counted.
+fn weigh_values(transaction: &ReadTransaction, weighed: &mut Weighed) {
+    for kind in StateKind::ALL.into_iter().filter(|kind| StoredBytes::default().state(*kind).is_some()) {
+        let mut is_whole = true;
+        let _ = raw_values(transaction, kind, &mut |value| {
+            match value {
+                Ok((app, _, record)) => weighed.add(&app, kind.name(), record.len()),
+                Err(_) => is_whole = false,
+            }
+            ControlFlow::Continue(())
+        });
+        if is_whole {
+            weighed.whole.push(kind.name());
+        }
+    }
+}
+
+/// Quotas go by these figures: too many bytes refuse what there is room for, and too few let a project have more.
+fn check_bytes(
+    transaction: &ReadTransaction,
+    weighed: &mut Weighed,
+    visit: &mut impl FnMut(DamagedRecord),
+) -> Result<(), Fault> {
+    let mut see =
+        |app: &str, kind: &str, fault: String| visit(DamagedRecord::new(format!("bytes of {kind} {app}"), fault));
+    for counted in transaction.open_table(BYTES)?.iter()? {
+        let (key, counted) = counted?;
+        let ((app, name), counted) = (key.value(), counted.value());
+        let Some(kind) = weighed.whole.iter().copied().find(|kind| *kind == name) else { continue };
+        let found = weighed.bytes.remove(&(app.to_owned(), kind)).unwrap_or(0);
+        if found != counted {
+            see(app, kind, format!("{counted} bytes are counted, and {found} are there"));
+        }
+    }
+    let left = weighed.bytes.iter().filter(|((_, kind), _)| weighed.whole.contains(kind));
+    for ((app, kind), found) in left {
+        see(app, kind, format!("none is counted, and {found} bytes are there"));
+    }
+    Ok(())
+}
+
+impl Weighed {
+    fn add(&mut self, app: &str, kind: &'static str, bytes: usize) {
+        let bytes = bytes as u64;
+        *self.bytes.entry((app.to_owned(), kind)).or_default() += bytes;
+    }
 }

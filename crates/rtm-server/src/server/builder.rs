@@ -198,10 +198,6 @@ impl ServerBuilder {
 
     fn check(&self) -> Result<Option<Tls>, ServerError> {
         self.config.check()?;
-        #[cfg(all(feature = "cluster", feature = "admin"))]
-        if !self.admin_listeners.is_empty() {
-            self.config.check_workers_with_admin()?;
-        }
         self.config.tls.as_ref().map(Tls::load).transpose()
     }
 

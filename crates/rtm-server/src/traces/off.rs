@@ -1,6 +1,6 @@
 //! What stands for traces in a server that was compiled without them.
 
-#[cfg(feature = "webhooks")]
+#[cfg(any(feature = "webhooks", all(feature = "admin", feature = "cluster")))]
 use hyper::header::HeaderValue;
 #[cfg(any(feature = "rest", feature = "admin"))]
 use hyper::{HeaderMap, Method};
@@ -48,7 +48,7 @@ impl Span {
 
     pub(crate) fn failed(&mut self, _: &str) {}
 
-    #[cfg(feature = "webhooks")]
+    #[cfg(any(feature = "webhooks", all(feature = "admin", feature = "cluster")))]
     pub(crate) fn traceparent(&self) -> Option<HeaderValue> {
         None
     }

@@ -810,6 +810,36 @@ async fn each_role_may_do_so_much_and_a_key_of_a_project_sees_only_that() {
 }
 
 #[tokio::test]
+async fn a_key_whose_role_may_too_little_is_told_which_one_each_call_needs() {
+    let (_server, admin, [read, operate, ..]) = with_keys().await;
+    let described: serde_json::Value = serde_json::from_str(&rtm_server::admin_openapi()).unwrap();
+    let roles = ["read", "operate", "admin"];
+    let mut refused = 0;
+    for (path, calls) in described["paths"].as_object().unwrap() {
+        let path = path.strip_prefix("/admin/v1").unwrap().replace("{app_id}", APP).replace("{user_id}", "alice");
+        let path = path.replace("{channel_id}", "room").replace("{name}", "crm");
+        for (method, described) in calls.as_object().unwrap() {
+            let Some(text) = described["description"].as_str() else { continue };
+            let needed = roles.into_iter().position(|role| text.contains(&format!("the role {role} "))).unwrap();
+            for (has, key) in [&read, &operate].into_iter().enumerate().filter(|(has, _)| *has < needed) {
+                // Neither a body that is not there nor an unknown parameter comes first.
+                let path = format!("{path}?nothing=1");
+                let (status, answer) = call(admin, key, &method.to_uppercase(), &path, "").await;
+                let message = answer["error"]["message"].as_str().unwrap();
+                assert_eq!(status, 403, "{method} {path}: {message}");
+                let (has, needed) = (roles[has], roles[needed]);
+                assert!(
+                    message.ends_with(&format!("has the role {has}, and this needs {needed}")),
+                    "{path}: {message}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[tokio::test]
 async fn the_log_level_is_changed_while_it_runs_and_a_drain_is_passed_on() {
     let (server, admin, [.., all, _]) = with_keys().await;
     let (_, answer) = call(admin, &all, "PUT", "/log", r#"{"level":"debug"}"#).await;

@@ -17,6 +17,10 @@ mod limits;
 mod log;
 #[cfg(feature = "tower-service")]
 mod mounted;
+#[cfg(all(feature = "admin", feature = "cluster", feature = "otlp", feature = "rest"))]
+#[expect(dead_code, reason = "other tests kill its servers, and start them again")]
+#[path = "../nats/mod.rs"]
+mod nats;
 #[cfg(all(feature = "admin", feature = "otlp", feature = "rest"))]
 mod otlp;
 mod process;

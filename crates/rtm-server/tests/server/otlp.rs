@@ -1,5 +1,7 @@
 //! Traces, as a collector of OpenTelemetry gets them.
 
+#[cfg(feature = "cluster")]
+use std::time::Duration;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -19,6 +21,8 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 use rtm_codec::Wire;
+#[cfg(feature = "cluster")]
+use rtm_server::{AdminConfig, ClusterConfig, core::cluster::NodeName};
 use rtm_server::{
     AdminKey, AdminRole, HookConfig, HookTarget, OtlpConfig, RestKey, Server, ServerConfig, WebhookConfig,
     WebhookSecret,
@@ -85,6 +89,15 @@ impl Receiver {
     /// The spans that the store has no part in.
     fn names(&self) -> Vec<String> {
         self.spans().into_iter().map(|span| span.name).filter(|name| name != "store batch").collect()
+    }
+
+    /// The spans of one of several servers.
+    #[cfg(feature = "cluster")]
+    fn spans_of(&self, service: &str) -> Vec<Span> {
+        let got = self.got.lock().unwrap();
+        let all = got.requests.iter().flat_map(|request| &request.resource_spans);
+        let own = all.filter(|all| text(&all.resource.as_ref().unwrap().attributes, "service.name") == service);
+        own.flat_map(|all| &all.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
     }
 
     fn span(&self, name: &str) -> Span {
@@ -243,6 +256,52 @@ async fn a_caller_and_the_ratio_decide_what_is_sent() {
     assert_eq!(admin(&server, "/key", &format!("traceparent: {PARENT}\r\n")).await, 200);
     server.shutdown().await;
     assert_eq!(receiver.names(), ["GET /admin/v1/key"]);
+}
+
+#[cfg(feature = "cluster")]
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn what_a_node_does_for_another_one_is_of_the_same_trace_in_a_cluster() {
+    let nats = crate::nats::Nats::start(1);
+    let receiver = Receiver::start().await;
+    let node = async |name: &str, has_admin: bool| {
+        let mut otlp = receiver.otlp();
+        otlp.service_name = name.to_owned();
+        traced(otlp, |config| {
+            let mut cluster = ClusterConfig::new(nats.urls().iter().map(|url| url.parse().unwrap()).collect());
+            cluster.node = Some(NodeName::new(name).unwrap());
+            config.cluster = Some(cluster);
+            // Nobody can ask it but the other node.
+            if !has_admin {
+                config.admin = AdminConfig::default();
+            }
+        })
+        .await
+    };
+    let (caller, other) = (node("caller", true).await, node("other", false).await);
+    let trace = format!("traceparent: {PARENT}\r\n");
+    soon("the other node is known", async {
+        while admin(&caller, "/log?node=other", "traceparent: nonsense\r\n").await == 404 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(admin(&caller, &format!("/projects/{APP}/sessions"), &trace).await, 200);
+    other.shutdown().await;
+    caller.shutdown().await;
+
+    let name = "GET /admin/v1/projects/{app_id}/sessions";
+    let of = |service: &str| {
+        let mut all = receiver.spans_of(service).into_iter().filter(|span| span.name == name);
+        all.next().unwrap_or_else(|| panic!("{service} has no {name} in {:?}", receiver.names()))
+    };
+    let (asked, did) = (of("caller"), of("other"));
+    assert_eq!(hex(&asked.parent_span_id), PARENT[36..52]);
+    assert_eq!((hex(&did.trace_id), &did.parent_span_id), (PARENT[3..35].to_owned(), &asked.span_id));
+    assert_eq!(did.kind, SpanKind::Server as i32);
+    assert_eq!(text(&did.attributes, "rtm.admin.key"), "root");
+    assert_eq!(text(&did.attributes, "http.route"), &name[4..]);
+    assert_eq!(number(&did.attributes, "http.response.status_code"), 200);
 }
 
 #[tokio::test]
