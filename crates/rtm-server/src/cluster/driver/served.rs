@@ -1,0 +1,93 @@
+//! Projects that are added while the node runs, and in what the members differ in what they serve.
+
+use std::{mem, sync::Arc};
+
+use rtm_codec::AppId;
+use rtm_core::cluster::Member;
+use tracing::{info, warn};
+
+use super::{Driver, Input};
+use crate::{link::FromCluster, project::Project};
+
+impl Driver {
+    /// Serves one project more.
+    pub(super) fn serve(&mut self, cores: Vec<Arc<Project>>) {
+        let Some(app_id) = cores.first().map(|core| core.app_id().clone()) else { return };
+        let first = self.gear.projects.len();
+        self.places.insert(app_id.clone(), first);
+        self.for_projects.extend(cores.iter().map(|_| Vec::new()));
+        self.gear.projects.extend(cores.iter().cloned());
+        // The other nodes are to know.
+        self.said_at = None;
+        self.unopened.insert(app_id.clone(), self.gear.store.is_none());
+        if self.is_member {
+            let (me, view) = (self.gear.node.id().clone(), self.gear.node.view().by_worker());
+            for (number, events) in (0..self.gear.workers).zip(&mut self.for_projects[first..]) {
+                events.push(FromCluster::Joined(me.worker(number), view.clone()));
+            }
+            self.hand_over();
+            // Cores that know an entry pass it over.
+            self.watch_users();
+        }
+        if let Some(store) = self.gear.store.clone() {
+            let input = self.input.clone();
+            tokio::spawn(async move {
+                store.restore(&cores).await;
+                // The driver may have ended.
+                let _ = input.send(Input::RestoredProject(app_id));
+            });
+        }
+        self.open_projects();
+    }
+
+    /// Opens the projects that were added and that all members serve, in the lives that they have now.
+    pub(super) fn open_projects(&mut self) {
+        if self.unopened.is_empty() || !self.is_member {
+            return;
+        }
+        let view = self.gear.node.view();
+        let me = self.gear.node.id();
+        let lacks = |app_id: &AppId| -> Vec<String> {
+            let others = view.members().iter().filter(|member| member.id != *me);
+            let serves = |member: &&Member| {
+                let served = self.served_by.get(&member.id.name);
+                served.is_some_and(|(life, served)| {
+                    *life == member.id.incarnation && served.contains_key(app_id.as_str())
+                })
+            };
+            others.filter(|member| !serves(member)).map(|member| member.id.name.to_string()).collect()
+        };
+        let is_ready = |(app_id, is_restored): &(&AppId, &bool)| **is_restored && lacks(app_id).is_empty();
+        let ready: Vec<_> = self.unopened.iter().filter(is_ready).map(|(app_id, _)| app_id.clone()).collect();
+        for app_id in ready {
+            self.unopened.remove(&app_id);
+            self.told_to_wait.remove(&app_id);
+            let Some(place) = self.places.get(&app_id) else { continue };
+            let cores = self.gear.projects.iter().skip(*place).take(usize::from(self.gear.workers));
+            cores.for_each(|core| core.open());
+            info!("the project {app_id} is served: all members of the cluster have it");
+        }
+        for app_id in self.unopened.keys() {
+            let missing = lacks(app_id).join(", ");
+            if !missing.is_empty() && self.told_to_wait.get(app_id) != Some(&missing) {
+                warn!("the project {app_id} is not served before these nodes have it too: {missing}");
+                self.told_to_wait.insert(app_id.clone(), missing);
+            }
+        }
+    }
+
+    /// Says once in what a member serves something else than this node.
+    pub(super) fn say_differences(&mut self) {
+        if !self.is_member {
+            return;
+        }
+        for member in self.gear.node.view().members() {
+            if let Some((different, is_said)) = self.differences.get_mut(&member.id.name)
+                && !different.is_empty()
+                && !mem::replace(is_said, true)
+            {
+                warn!("{} serves something else than this node: {}", member.id.name, different.join("; "));
+            }
+        }
+    }
+}
