@@ -11,6 +11,7 @@ use rtm_codec::{ClientFrame, CloseReason, ErrorKind, InstanceId, ServerFrame, Se
 
 use super::{
     ConnId, Core, Now, Outgoing,
+    arena::SessionKey,
     cluster::{Ask, ChannelWord, EngineAnswer, EngineWork, NodeId, ProjectParcel, Revised, UserEntry, Verdict},
     counters::MoveResult,
     engine::Purpose,
@@ -219,7 +220,11 @@ impl Core {
 
     /// A client object comes back to its session here, and may have had another one since. If it had that elsewhere, the others took
     /// this node for lost, and the session here is none any more: the engine knows.
-    pub(super) fn claim_returning(&mut self, now: Now, entrant: Entrant) {
+    pub(super) fn claim_returning(&mut self, now: Now, key: SessionKey, entrant: Entrant) {
+        // It came in time, and waits: its session is not to lapse meanwhile.
+        if let Some(session) = self.hub.sessions.get_mut(key) {
+            session.liveness.hear(now.instant);
+        }
         self.begin_claim(now, entrant, OustedSessions::default(), true);
     }
 

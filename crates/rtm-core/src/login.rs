@@ -213,7 +213,7 @@ impl Core {
                 self.users.release(user);
             }
             Arrival::Returning(key) if self.edge.is_some() && self.may_have_had_another(key, &entrant.login) => {
-                self.claim_returning(now, entrant);
+                self.claim_returning(now, key, entrant);
             }
             _ => self.let_in(now, arrival, entrant),
         }

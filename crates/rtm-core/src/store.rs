@@ -87,8 +87,7 @@ pub enum StoreWork {
     Expire {
         /// Which logs.
         kind: LogKind,
-        /// Entries of an earlier time go, in milliseconds since the Unix epoch. Of a kind of which a project has
-        /// [one log](LogKind::only_log), what was appended before such an entry may go with it: a clock had gone back.
+        /// Entries of an earlier time go, in milliseconds since the Unix epoch.
         before: u64,
         /// How many entries each log may have afterwards, at least 1: the oldest go. Only for logs of a
         /// [counted](LogKind::is_counted) kind.

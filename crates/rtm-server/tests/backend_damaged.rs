@@ -10,9 +10,10 @@ use std::{
 
 use rtm_codec::{AppId, ChannelAttributes, ChannelId, MessageId, Revision, RtmMessage, UserId};
 use rtm_server::{
-    Redb,
+    Redb, StoreRecord,
     core::{
-        Conversation, LogEntry, LogKey, StateKey, StateValue, StoreAnswer, StoreWork, StoredMessage,
+        Conversation, LogEntry, LogKey, LoggedEvent, Moment, ProjectEvent, StateKey, StateValue, StoreAnswer,
+        StoreWork, StoredMessage,
         store::{Backend, StateKind, Task, read_state},
     },
 };
@@ -68,6 +69,75 @@ fn records_go_on_behind_a_page_that_cannot_be_read_and_name_what_is_on_it() {
     let mut store = Redb::open(directory.path()).unwrap();
     assert_eq!(records(&mut store), (good, damaged));
 }
+
+#[test]
+fn events_between_two_pages_that_cannot_be_read_are_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = file_with_events(directory.path());
+    write_damaged(directory.path(), &file, |bytes| {
+        [EVENTS / 4, EVENTS * 3 / 4].into_iter().for_each(|number| wipe(bytes, &event_user(number)));
+    });
+    let mut store = Redb::open(directory.path()).unwrap();
+    let (mut seen, mut damaged) = (Vec::new(), Vec::new());
+    let visit = |record: Result<_, rtm_server::DamagedRecord>| {
+        match record {
+            Ok(StoreRecord::Entry {
+                entry: LogEntry::Event(LoggedEvent { event: ProjectEvent::UserBanned { user_id, .. }, .. }),
+                ..
+            }) => seen.push(user_id.to_string()),
+            Ok(other) => panic!("{other:?}"),
+            Err(damage) => damaged.push(damage.to_string()),
+        }
+        ControlFlow::Continue(())
+    };
+    store.records(visit).unwrap();
+    assert!(seen.is_sorted_by(|one, next| one < next), "in order, and each once");
+    let lost = EVENTS - seen.len();
+    assert!(lost > 0 && lost < 4 * PAGE / event_user(0).len(), "{lost}: {damaged:?}");
+    // Those of one time are named as one.
+    assert!(!damaged.is_empty() && damaged.len() < lost, "{damaged:?}");
+}
+
+#[test]
+fn a_damaged_page_of_events_does_not_keep_a_file_of_format_6_from_being_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut file = file_with_events(directory.path());
+    {
+        let database = redb::Database::open(directory.path().join(FILE)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, u64>::new("meta");
+        transaction.open_table(meta).unwrap().insert("version", 6).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        file.clone_from(&fs::read(directory.path().join(FILE)).unwrap());
+    }
+    write_damaged(directory.path(), &file, |bytes| wipe(bytes, &event_user(EVENTS / 2)));
+    let mut store = Redb::open(directory.path()).unwrap();
+    let (answers, _) = logged(|| run(&mut store, [append(0, 1)]));
+    assert!(answers[0].is_ok(), "{answers:?}");
+    drop(store);
+    let (_, log) = logged(|| Redb::open(directory.path()).unwrap());
+    assert!(!log.contains("newer format"), "{log}");
+}
+
+/// A file with many events, some of them of one time, and its bytes.
+fn file_with_events(directory: &Path) -> Vec<u8> {
+    let mut store = Redb::open(directory).unwrap();
+    let event = |number: usize| {
+        let event = ProjectEvent::UserBanned { user_id: UserId::new(event_user(number)).unwrap(), until: Moment(0) };
+        let entry = LogEntry::Event(LoggedEvent { time: 1_000 + number as u64 / 3, event });
+        StoreWork::Append { log: LogKey::Events, entry, keep: None }
+    };
+    assert!(run(&mut store, (0..EVENTS).map(event)).iter().all(Result::is_ok));
+    drop(store);
+    fs::read(directory.join(FILE)).unwrap()
+}
+
+fn event_user(number: usize) -> String {
+    format!("user_with_a_rather_long_name_{number:06}")
+}
+
+const EVENTS: usize = 2_000;
 
 #[test]
 fn bytes_that_are_counted_wrong_are_named_with_their_project() {

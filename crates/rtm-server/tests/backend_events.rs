@@ -111,12 +111,13 @@ proptest! {
                     let max_bytes = keep_newest_bytes.then_some(one * 3);
                     run(&mut store, &apps[0], StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes });
                     let log = &mut logs[0];
-                    let old = log.iter().rposition(|(_, time, _)| *time < before).map_or(0, |last| last + 1);
+                    let mut gone: Vec<_> = log.iter().filter(|(_, time, _)| *time < before).map(|(place, ..)| *place).collect();
+                    log.retain(|(_, time, _)| *time >= before);
                     let many = log.len().saturating_sub(keep.unwrap_or(usize::MAX));
+                    gone.extend(log.drain(..many).map(|(place, ..)| place));
                     let large = max_bytes.map_or(0, |_| log.len().saturating_sub(3));
-                    if let Some((last, ..)) = log.drain(..old.max(many).max(large)).next_back() {
-                        dropped_to[0] = last;
-                    }
+                    gone.extend(log.drain(..large).map(|(place, ..)| place));
+                    dropped_to[0] = gone.into_iter().chain([dropped_to[0]]).max().unwrap();
                 }
                 Step::Remove(at) if !logs[0].is_empty() => {
                     let (place, ..) = logs[0].remove(at.index(logs[0].len())).unwrap();
@@ -139,21 +140,22 @@ proptest! {
 }
 
 #[test]
-fn what_came_before_an_event_that_is_too_old_goes_with_it() {
+fn a_clock_that_was_wrong_costs_no_other_events() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = Redb::open(directory.path()).unwrap();
     let app_id = AppId::new("a".repeat(32)).unwrap();
-    // The clock was far ahead when the server started, and was put right then.
-    for (number, time) in (1..).zip([9_000_000, 9_000_000, 10, 11]) {
+    for (number, time) in (1..).zip([9_000_000, 500, 501, 501, 10, 502, 501]) {
         store.apply(vec![append(&app_id, time, number)]).remove(0).unwrap();
     }
-    let before = |before| StoreWork::Expire { kind: LogKind::Events, before, keep: None, max_bytes: None };
-    run(&mut store, &app_id, before(10));
-    assert_eq!(read(&mut store, &app_id).0.len(), 4);
-    run(&mut store, &app_id, before(11));
-    let left: Vec<_> = read(&mut store, &app_id).0.into_iter().map(|(_, time, _)| time).collect();
-    assert_eq!(left, [11]);
-    assert_eq!(faults(&mut store), Vec::<String>::new());
+    let mut left_before = |before| {
+        let work = StoreWork::Expire { kind: LogKind::Events, before, keep: None, max_bytes: None };
+        run(&mut store, &app_id, work);
+        assert_eq!(faults(&mut store), Vec::<String>::new());
+        read(&mut store, &app_id).0.into_iter().map(|(_, time, _)| time).collect::<Vec<_>>()
+    };
+    assert_eq!(left_before(400), [9_000_000, 500, 501, 501, 502, 501]);
+    assert_eq!(left_before(501), [9_000_000, 501, 501, 502, 501]);
+    assert_eq!(left_before(502), [9_000_000, 502]);
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(crate) struct Engine {
     pub(crate) is_deaf: usize,
     /// Writes are done, and answered later.
     pub(crate) is_late: bool,
+    /// The same of answers to reading.
+    pub(crate) is_late_to_read: bool,
     late: Vec<(usize, EngineJobId, EngineAnswer)>,
 }
 
@@ -479,7 +481,7 @@ impl World {
 
     /// The engine's answers that were late come.
     pub(crate) fn answer_late(&mut self) {
-        self.engine.is_late = false;
+        (self.engine.is_late, self.engine.is_late_to_read) = (false, false);
         for (number, job, answer) in std::mem::take(&mut self.engine.late) {
             self.cores[number].handle_engine(self.now, job, answer);
         }
@@ -817,7 +819,11 @@ impl World {
         let moved = !jobs.is_empty();
         for job in jobs {
             let (answer, changed) = self.engine.serve(&job);
-            match self.engine.is_late && matches!(job.work, EngineWork::Write { .. }) {
+            let is_late = match job.work {
+                EngineWork::Write { .. } => self.engine.is_late,
+                EngineWork::Read => self.engine.is_late_to_read,
+            };
+            match is_late {
                 true => self.engine.late.push((number, job.id, answer)),
                 false => self.cores[number].handle_engine(self.now, job.id, answer),
             }

@@ -209,3 +209,27 @@ fn a_client_without_a_ticket_comes_back_to_its_node_while_the_engine_is_away() {
     world.advance(secs(30));
     assert_eq!((world.sessions(), world.closed(back)), (2, None));
 }
+
+#[test]
+fn a_client_that_comes_back_in_time_stays_while_the_engine_is_slow() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login_with(0, vendor_login_of("alice")), world.login(1, "bob"));
+    world.join_channel(alice, "room");
+    world.join_channel(bob, "room");
+    world.request(bob, SubscribePeersOnlineStatus { peer_ids: vec![uid("alice")] });
+    world.cut(alice);
+    world.advance(secs(25));
+    drop(world.events(bob));
+    world.engine.is_late_to_read = true;
+    let back = world.start_login(0, vendor_login_of("alice"));
+    // Longer than a user may be away, and shorter than the engine may take.
+    world.advance(secs(8));
+    assert!(world.welcome(back).is_none());
+    assert_eq!(world.events(bob), []);
+    world.answer_late();
+    world.advance(secs(1));
+    assert!(world.welcome(back).is_some());
+    assert_eq!(state_of(&mut world, bob, "alice"), PeerOnlineState::Online);
+    let left = |event: &rtm_codec::Event| matches!(event, rtm_codec::Event::MemberLeft { .. });
+    assert!(!world.events(bob).iter().any(left), "it never left its channel");
+}

@@ -97,6 +97,9 @@ fn check_log(
             {
                 see_age(&last, of_run);
             }
+        } else {
+            // The age of those before it may be found here.
+            run = None;
         }
         let (app, log, _) = key;
         if kind.is_counted() {
@@ -114,9 +117,25 @@ fn check_log(
         let more = ages.len()? - entries.len()?;
         visit(DamagedRecord::new(kind.name(), format!("{more} ages have no entry")));
     }
-    if let Walked::Broken { fault, .. } =
-        walk(ages.range::<(&str, u64, u64, &str)>(..)?, Ordering::Less, own_age, |_, ()| ControlFlow::Continue(()))
-    {
+    let seen =
+        walk(ages.range::<(&str, u64, u64, &str)>(..)?, Ordering::Less, own_age, |(app, time, place, log), ()| {
+            // Where each entry has an age, one too many shows in their number.
+            if kind.only_log().is_some() {
+                let entry =
+                    guard(|| Ok(entries.get((app.as_str(), log.as_str(), place))?.map(|entry| entry.value().to_vec())));
+                let is_there = match entry {
+                    Ok(Some(record)) => LogEntry::decode(kind, &record).map_or(true, |entry| entry.time() == time),
+                    Ok(None) => false,
+                    // That is shown with the records.
+                    Err(_) => true,
+                };
+                if !is_there {
+                    visit(DamagedRecord::entry(kind, &app, &log, place, "it has an age, and is not there"));
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    if let Walked::Broken { fault, .. } = seen {
         visit(DamagedRecord::new(format!("ages of {}", kind.name()), fault));
     }
     if !kind.is_counted() {

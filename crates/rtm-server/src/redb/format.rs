@@ -1,14 +1,17 @@
 //! The format of the file: a new one is laid out, an older one is brought up, a newer one is refused.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow};
 
 use ::redb::{Database, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 use rtm_core::store::{LogEntry, LogKind, Place, StateKind, StoredBytes};
 
 use super::{
     Fault,
+    damage::guard,
     logs::indexed,
+    records::EntryKey,
     tables::{BY_DESTINATION, BY_SOURCE, BYTES, DROPPED, META, META_LAST_PLACE, META_VERSION, log_table, state_table},
+    walk::walk,
 };
 
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
@@ -122,22 +125,30 @@ fn count_bytes(transaction: &WriteTransaction) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Each event had an age of its own: the last of those that follow each other and have one time keeps it.
+/// Each event had an age of its own: the last of those that follow each other and have one time keeps it. Where the events cannot
+/// be read, the ages stay as they are, which does no harm.
 fn join_ages_of_events(transaction: &WriteTransaction) -> Result<(), Fault> {
     let table = log_table(LogKind::Events);
-    let mut ages = transaction.open_table(table.ages)?;
-    let mut before: Option<(String, String, u64, u64)> = None;
-    for entry in transaction.open_table(table.entries)?.iter()? {
-        let (key, record) = entry?;
-        let (app, log, place) = key.value();
-        let Ok(entry) = LogEntry::decode(LogKind::Events, record.value()) else { continue };
-        if let Some((of_app, of_log, place, time)) = &before
-            && (of_app.as_str(), of_log.as_str(), *time) == (app, log, entry.time())
-        {
-            ages.remove((app, *time, *place, log))?;
+    let (entries, mut ages) = (transaction.open_table(table.entries)?, transaction.open_table(table.ages)?);
+    let mut before: Option<(EntryKey, u64)> = None;
+    let time = |(app, log, place): (&str, &str, u64), record: &[u8]| {
+        let time = LogEntry::decode(LogKind::Events, record).ok().map(|entry| entry.time());
+        ((app.to_owned(), log.to_owned(), place), time)
+    };
+    let Ok(all) = guard(|| Ok(entries.iter()?)) else { return Ok(()) };
+    walk(all, Ordering::Less, time, |key, time| {
+        let last = before.take();
+        before = time.map(|time| (key.clone(), time));
+        let Some((last, of_last)) =
+            last.filter(|(last, of_last)| (&last.0, &last.1, Some(*of_last)) == (&key.0, &key.1, time))
+        else {
+            return ControlFlow::Continue(());
+        };
+        match guard(|| Ok(ages.remove((last.0.as_str(), of_last, last.2, last.1.as_str()))?.is_some())) {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         }
-        before = Some((app.to_owned(), log.to_owned(), place, entry.time()));
-    }
+    });
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! All records of the file one after the other, for those who check it or take it elsewhere.
 
-use std::{cmp::Ordering, collections::BTreeSet, ops::ControlFlow};
+use std::{
+    cmp::Ordering,
+    collections::BTreeSet,
+    ops::{ControlFlow, RangeInclusive},
+};
 
-use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use ::redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use rtm_codec::AppId;
 use rtm_core::store::{BackendError, LogEntry, LogKey, LogKind, StateKey, StateKind, StateValue};
 
@@ -135,10 +139,17 @@ pub(super) fn raw_entries(
     let is_between =
         |key: &EntryKey| after.as_ref().is_none_or(|after| key > after) && end.as_ref().is_none_or(|end| key < end);
     let mut is_named = false;
-    // Not each entry of a run has an age.
-    let keys = if kind.only_log().is_none() { ages(transaction, kind) } else { BTreeSet::new() };
-    for key in keys.into_iter().filter(is_between) {
+    let mut read_to = after.clone();
+    for key in ages(transaction, kind).into_iter().filter(is_between) {
         let (app, log, place) = &key;
+        if kind.only_log().is_some() {
+            is_named = true;
+            let first =
+                read_to.as_ref().filter(|before| (&before.0, &before.1) == (app, log)).map_or(0, |before| before.2 + 1);
+            run_entries(&table, kind, (app, log), first..=*place, see)?;
+            read_to = Some(key);
+            continue;
+        }
         let found = guard(|| Ok(table.get((app.as_str(), log.as_str(), *place))?.map(|entry| entry.value().to_vec())));
         let fault = match found {
             Ok(Some(entry)) => {
@@ -150,6 +161,13 @@ pub(super) fn raw_entries(
         };
         is_named = true;
         see(Err(DamagedRecord::entry(kind, app, log, *place, fault)))?;
+    }
+    if is_named && let Some((app, log, place)) = read_to {
+        let is_same = |end: &&EntryKey| (&end.0, &end.1) == (&app, &log);
+        let last = end.as_ref().filter(is_same).map_or(u64::MAX, |end| end.2.saturating_sub(1));
+        if kind.only_log().is_some() && place < last {
+            run_entries(&table, kind, (&app, &log), place + 1..=last, see)?;
+        }
     }
     if !is_named {
         let name = |key: &EntryKey| format!("{} {:?} {}", key.0, key.1, key.2);
@@ -164,6 +182,50 @@ pub(super) fn raw_entries(
         },
         Err(fault) => see(Err(whole(fault))),
     }
+}
+
+/// Shows `see` the entries of a log that follow each other up to one with an age, from both ends where something between them cannot
+/// be read.
+fn run_entries(
+    table: &ReadOnlyTable<(&'static str, &'static str, u64), &'static [u8]>,
+    kind: LogKind,
+    (app, log): (&str, &str),
+    places: RangeInclusive<u64>,
+    see: &mut impl FnMut(Result<(EntryKey, Vec<u8>), DamagedRecord>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let (first, last) = (*places.start(), *places.end());
+    let open = || Ok(table.range((app, log, first)..=(app, log, last))?);
+    let damaged = |from: u64, to: u64, fault: &str| {
+        let name = |place| format!("{app} {log:?} {place}");
+        gap(kind.name(), Some(&name(from)), Some(&name(to)), fault)
+    };
+    let all = match guard(open) {
+        Ok(all) => all,
+        Err(fault) => return see(Err(damaged(first, last, &fault.to_string()))),
+    };
+    let mut read = None;
+    let walked = walk(all, Ordering::Less, own_entry, |key, entry| {
+        read = Some(key.2);
+        see(Ok((key, entry)))
+    });
+    let fault = match walked {
+        Walked::Whole => return ControlFlow::Continue(()),
+        Walked::Stopped => return ControlFlow::Break(()),
+        Walked::Broken { fault, .. } => fault,
+    };
+    let mut behind = Vec::new();
+    if let Ok(all) = guard(open) {
+        walk(all.rev(), Ordering::Greater, own_entry, |key, entry| {
+            if read.is_some_and(|read| key.2 <= read) {
+                return ControlFlow::Break(());
+            }
+            behind.push((key, entry));
+            ControlFlow::Continue(())
+        });
+    }
+    let to = behind.last().map_or(last, |(key, _)| key.2);
+    see(Err(damaged(read.unwrap_or(first), to, &fault)))?;
+    behind.into_iter().rev().try_for_each(|entry| see(Ok(entry)))
 }
 
 /// The keys of the entries of a kind that have an age, as far as ages can be read.

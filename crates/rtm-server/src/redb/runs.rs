@@ -1,14 +1,17 @@
-//! The log of a kind of which a project has one: many entries are written to its end at once, and dropped from its beginning.
+//! The log of a kind of which a project has one: many entries are written to its end at once, and those go at once that are too
+//! old. The last of those that follow each other and have one time has an age, and no other.
 
 use std::ops::Bound;
 
-use ::redb::ReadableTable;
+use ::redb::{AccessGuard, ReadableTable, StorageError};
 use rtm_core::store::{LogEntry, Place, StoreAnswer};
 
 use super::{Fault, logs::LogTables};
 
 /// Entries that follow each other, and are not in the tables yet.
 pub(super) type Run = Vec<RunEntry>;
+
+type EntryGuards<'t> = (AccessGuard<'t, (&'static str, &'static str, u64)>, AccessGuard<'t, &'static [u8]>);
 
 pub(super) struct RunEntry {
     place: u64,
@@ -63,34 +66,70 @@ impl LogTables<'_> {
 
     /// Where the entry before a place is, and its time if it can be read.
     fn last_before(&self, app: &str, log: &str, place: u64) -> Result<Option<(u64, Option<u64>)>, Fault> {
-        let Some(last) = self.entries.range((app, log, 0)..(app, log, place))?.next_back() else { return Ok(None) };
-        let (key, record) = last?;
-        let time = LogEntry::decode(self.kind, record.value()).ok().map(|entry| entry.time());
-        Ok(Some((key.value().2, time)))
+        let last = self.entries.range((app, log, 0)..(app, log, place))?.next_back();
+        last.map(|last| self.placed(last)).transpose()
     }
 
-    /// An entry of a time is gone from among others: if the age of those was found at its place, it is found at the one before.
-    pub(super) fn remove_age(&mut self, app: &str, log: &str, place: u64, time: u64) -> Result<(), Fault> {
-        let was_last = self.ages.remove((app, time, place, log))?.is_some();
-        if was_last
-            && self.kind.only_log().is_some()
-            && let Some((before, Some(same))) = self.last_before(app, log, place)?
+    /// The same of the entry behind a place.
+    fn first_after(&self, app: &str, log: &str, place: u64) -> Result<Option<(u64, Option<u64>)>, Fault> {
+        let Some(next) = place.checked_add(1) else { return Ok(None) };
+        let first = self.entries.range((app, log, next)..=(app, log, u64::MAX))?.next();
+        first.map(|first| self.placed(first)).transpose()
+    }
+
+    fn placed(&self, entry: Result<EntryGuards<'_>, StorageError>) -> Result<(u64, Option<u64>), Fault> {
+        let (key, record) = entry?;
+        let time = LogEntry::decode(self.kind, record.value()).ok().map(|entry| entry.time());
+        Ok((key.value().2, time))
+    }
+
+    /// Those before and behind what is gone follow each other now: if they have one time, their age is found at the last of them.
+    fn join(&mut self, app: &str, log: &str, from: u64, to: u64) -> Result<(), Fault> {
+        if let Some((before, Some(time))) = self.last_before(app, log, from)?
+            && let Some((_, Some(same))) = self.first_after(app, log, to)?
             && same == time
         {
-            self.ages.insert((app, time, before, log), ())?;
+            self.ages.remove((app, time, before, log))?;
         }
         Ok(())
     }
 
-    /// Drops the entries of the one log of a project that are too old or too many, and then as many as have so many bytes. What was
-    /// appended before an entry that is too old is too old itself, whatever a clock said that has gone back since.
-    pub(super) fn expire_run(&mut self, app: &str, log: &str, before: u64, keep: Option<usize>) -> Result<(), Fault> {
-        let mut last = None;
-        for age in self.ages.range((app, 0, 0, "")..(app, before, 0, ""))? {
-            last = last.max(Some(age?.0.value().2));
+    /// An entry of a time is gone. If the age of those of its time was found at its place, it is found at the one before.
+    pub(super) fn remove_age(&mut self, app: &str, log: &str, place: u64, time: u64) -> Result<(), Fault> {
+        let was_last = self.ages.remove((app, time, place, log))?.is_some();
+        if !was_last || self.kind.only_log().is_none() {
+            return Ok(());
         }
-        if let Some(last) = last {
-            self.drop_to(app, log, last)?;
+        if let Some((before, Some(same))) = self.last_before(app, log, place)?
+            && same == time
+        {
+            self.ages.insert((app, time, before, log), ())?;
+        }
+        self.join(app, log, place, place)
+    }
+
+    /// Drops the entries of the one log of a project that are too old, and then those that are too many.
+    pub(super) fn expire_run(&mut self, app: &str, log: &str, before: u64, keep: Option<usize>) -> Result<(), Fault> {
+        let mut old = Vec::new();
+        for age in self.ages.range((app, 0, 0, "")..(app, before, 0, ""))? {
+            old.push(age?.0.value().2);
+        }
+        old.sort_unstable();
+        // Most follow each other, and go at once.
+        let mut going: Option<(u64, u64)> = None;
+        for last in old {
+            let (first, before) = self.first_of_run(app, log, last)?;
+            match &mut going {
+                Some((_, to)) if before == Some(*to) => *to = last,
+                _ => {
+                    if let Some((from, to)) = going.replace((first, last)) {
+                        self.drop_between(app, log, from, to)?;
+                    }
+                }
+            }
+        }
+        if let Some((from, to)) = going {
+            self.drop_between(app, log, from, to)?;
             self.changed = true;
             // What damaged entries have left there.
             self.ages.retain_in((app, 0, 0, "")..(app, before, 0, ""), |_, ()| false)?;
@@ -104,9 +143,26 @@ impl LogTables<'_> {
         let excess = usize::try_from(excess).unwrap_or(usize::MAX);
         let last = self.entries.range((app, log, 0)..=(app, log, u64::MAX))?.nth(excess).transpose()?;
         match last.map(|(key, _)| key.value().2) {
-            Some(last) => self.drop_to(app, log, last),
+            Some(last) => self.drop_between(app, log, 0, last),
             None => Ok(()),
         }
+    }
+
+    /// Where those begin that follow each other up to an entry and have its time, and where the entry before them is. Damaged ones go
+    /// with those behind them.
+    fn first_of_run(&self, app: &str, log: &str, last: u64) -> Result<(u64, Option<u64>), Fault> {
+        let (mut first, mut time, mut is_damaged) = (last, None, false);
+        for entry in self.entries.range((app, log, 0)..=(app, log, last))?.rev() {
+            let (place, of_entry) = self.placed(entry)?;
+            match of_entry {
+                None => is_damaged = true,
+                Some(_) if is_damaged => return Ok((first, Some(place))),
+                Some(of_entry) if time.is_some_and(|time| time != of_entry) => return Ok((first, Some(place))),
+                Some(_) => time = of_entry,
+            }
+            first = place;
+        }
+        Ok((first, None))
     }
 
     /// Drops the oldest entries until so many bytes are gone.
@@ -121,24 +177,29 @@ impl LogTables<'_> {
             last = Some(key.value().2);
         }
         match last {
-            Some(last) => self.drop_to(app, log, last),
+            Some(last) => self.drop_between(app, log, 0, last),
             None => Ok(()),
         }
     }
 
-    /// Drops all entries up to a place.
-    fn drop_to(&mut self, app: &str, log: &str, last: u64) -> Result<(), Fault> {
-        let all = (app, log, 0)..=(app, log, last);
+    /// Drops all entries from one place to another.
+    fn drop_between(&mut self, app: &str, log: &str, from: u64, to: u64) -> Result<(), Fault> {
+        let all = (app, log, from)..=(app, log, to);
         let (mut count, mut bytes, mut highest) = (0, 0, 0);
         let mut ages: Vec<(u64, u64)> = Vec::new();
+        let mut is_run = false;
         for entry in self.entries.range(all.clone())? {
             let (key, record) = entry?;
             (count, bytes, highest) = (count + 1, bytes + record.value().len() as i64, key.value().2);
-            let Ok(entry) = LogEntry::decode(self.kind, record.value()) else { continue };
-            match ages.last_mut().filter(|(time, _)| *time == entry.time()) {
+            let Ok(entry) = LogEntry::decode(self.kind, record.value()) else {
+                is_run = false;
+                continue;
+            };
+            match ages.last_mut().filter(|(time, _)| is_run && *time == entry.time()) {
                 Some((_, place)) => *place = highest,
                 None => ages.push((entry.time(), highest)),
             }
+            is_run = true;
         }
         if count == 0 {
             return Ok(());
@@ -148,6 +209,7 @@ impl LogTables<'_> {
         for (time, place) in ages {
             self.ages.remove((app, time, place, log))?;
         }
+        self.join(app, log, from, to)?;
         self.grow(app, -bytes);
         self.count(app, log, -count)?;
         let Some(dropped) = &mut self.dropped else { return Ok(()) };
