@@ -34,7 +34,7 @@ struct Cluster {
     /// Name of the cluster [default: main].
     #[arg(long, value_name = "NAME")]
     cluster_name: Option<ClusterName>,
-    /// Config file of a node: its [cluster] says where NATS is, and how to log in there.
+    /// Config file of a node: its `[cluster]` says where NATS is, and how to log in there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -91,7 +91,7 @@ struct Place {
     /// Name of the cluster [default: main].
     #[arg(long, value_name = "NAME", conflicts_with = "data_dir")]
     cluster_name: Option<ClusterName>,
-    /// Config file of a node: its [cluster] says where NATS is, and how to log in there.
+    /// Config file of a node: its `[cluster]` says where NATS is, and how to log in there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
