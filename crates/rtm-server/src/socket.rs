@@ -148,6 +148,10 @@ impl Socket {
         if result.is_pending() && self.look_at_the_clock(cx, scratch) {
             result = self.turns(cx, scratch);
         }
+        if result.is_ready() {
+            // What the socket had written before its end counts as received, and what it brought as sent.
+            self.finish(scratch);
+        }
         scratch.pending.extend(scratch.frames.drain(..));
         if !scratch.pending.is_empty() {
             self.pending = std::mem::take(&mut scratch.pending);

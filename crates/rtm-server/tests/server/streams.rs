@@ -1,12 +1,22 @@
 //! Connections that the application accepts itself: any stream of bytes, on a clock that stands still.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_tungstenite::tungstenite::client::IntoClientRequest;
-use rtm_codec::{CallLimit, ClientFrame, ServerFrame, Wire, native::SUBPROTOCOL};
+use rtm_codec::{CallLimit, ClientFrame, Event, ServerFrame, Wire, native::SUBPROTOCOL};
 use rtm_server::{NotServed, ProjectConfig, Remote, Server, ServerBuilder, ServerConfig};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     time::{Instant, sleep},
 };
 
@@ -53,6 +63,59 @@ async fn both_wires_and_the_gateway_work_over_a_stream_in_memory() {
     soon("an answer", stream.read_to_end(&mut bytes)).await.unwrap();
     let addresses = parse(&bytes).json()["addresses"].clone();
     assert_eq!(addresses, serde_json::json!([{"type": 0, "addr": "rtm.test", "port": 443}]));
+}
+
+/// A stream that ends for its reader right after something was written to it, once that is wanted.
+struct EndsAfterWrite {
+    stream: DuplexStream,
+    is_wanted: Arc<AtomicBool>,
+    is_over: bool,
+}
+
+impl AsyncRead for EndsAfterWrite {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_over { Poll::Ready(Ok(())) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) }
+    }
+}
+
+impl AsyncWrite for EndsAfterWrite {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.is_over |= written.is_ready() && self.is_wanted.load(Ordering::Relaxed);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_right_before_a_connections_end_does_not_come_again() {
+    let server = Server::builder().project(app_id()).build().await.unwrap();
+    let (here, there) = duplex(64 * 1024);
+    let is_wanted = Arc::new(AtomicBool::new(false));
+    let stream = EndsAfterWrite { stream: there, is_wanted: Arc::clone(&is_wanted), is_over: false };
+    server.serve(stream, Remote::unknown()).await.unwrap();
+    let request = "ws://rtm.test/".into_client_request().unwrap();
+    let mut alice = Client::connect_over(here, request, Wire::Vendor).await;
+    alice.log_in("alice").await;
+    let mut bob = client(&server, Wire::Native, "bob").await;
+    alice.joins("room").await;
+    bob.joins("room").await;
+    while !matches!(alice.next().await, ServerFrame::Event { event: Event::MemberJoined { .. }, .. }) {}
+    is_wanted.store(true, Ordering::Relaxed);
+    bob.says("room", "one").await;
+    assert_eq!(alice.next_text().await, "one");
+    assert_eq!(alice.closed().await, None);
+    let mut alice = client(&server, Wire::Vendor, "alice").await;
+    alice.joins("room").await;
+    bob.says("room", "two").await;
+    assert_eq!(alice.next_text().await, "two");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,8 +18,9 @@ use async_tungstenite::{
 };
 use futures::{SinkExt, StreamExt};
 use rtm_codec::{
-    AppId, ClientFrame, ClientWire, Command, InstanceId, KeepAlive, Login, MessageId, Packet, RequestId, RtmMessage,
-    SendMessageToPeer, Seq, ServerFrame, Token, UserId, Wire, native::SUBPROTOCOL,
+    AppId, ChannelId, ClientFrame, ClientWire, Command, Event, InstanceId, JoinChannel, KeepAlive, Login, MessageId,
+    Packet, RequestId, RtmMessage, SendChannelMessage, SendMessageToPeer, Seq, ServerFrame, Token, UserId, Wire,
+    native::SUBPROTOCOL,
 };
 use rtm_server::{ProjectConfig, Server, ServerBuilder, ServerConfig};
 use tokio::{
@@ -249,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let id = self.request(message).await;
         let seq = loop {
             match peer.next().await {
-                ServerFrame::Event { seq, event: rtm_codec::Event::MessageFromPeer(message) } => {
+                ServerFrame::Event { seq, event: Event::MessageFromPeer(message) } => {
                     assert_eq!(message.message, RtmMessage::text(text));
                     break seq;
                 }
@@ -280,6 +281,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ) {
         self.delivers_to(peer, name, "how are you?").await;
         peer.delivers_to(self, own_name, "well").await;
+    }
+
+    /// Joins a channel, and passes over what comes before the answer.
+    pub(crate) async fn joins(&mut self, channel: &str) {
+        let id = self.request(JoinChannel { channel_id: ChannelId::new(channel).unwrap() }).await;
+        while !matches!(self.next().await, ServerFrame::Reply { id: answered, .. } if answered == id) {}
+    }
+
+    /// Sends a message to a channel, without waiting for the answer.
+    pub(crate) async fn says(&mut self, channel: &str, text: &str) {
+        let message_id = MessageId(self.requests + 1);
+        let channel_id = ChannelId::new(channel).unwrap();
+        let message = RtmMessage::text(text);
+        self.request(SendChannelMessage { message_id, channel_id, message, enable_historical_messaging: false }).await;
+    }
+
+    /// The next event that brings a message, in a channel or from a peer.
+    pub(crate) async fn next_text(&mut self) -> String {
+        loop {
+            let message = match self.next().await {
+                ServerFrame::Event { event: Event::ChannelMessage { message, .. }, .. } => message,
+                ServerFrame::Event { event: Event::MessageFromPeer(it), .. } => it.message,
+                _ => continue,
+            };
+            return message.as_text().unwrap().to_owned();
+        }
     }
 
     pub(crate) async fn ack(&mut self, seq: Seq) {
