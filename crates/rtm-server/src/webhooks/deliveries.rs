@@ -543,6 +543,7 @@ mod tests {
         assert_eq!((all.health(), all.settled_to(), all.pending()), (Health::Working, 3, (0, None)));
     }
 
+    #[cfg(feature = "admin")]
     #[test]
     fn a_paused_endpoint_gets_nothing_until_it_is_enabled() {
         let (start, mut all) = (Instant::now(), deliveries(1));
