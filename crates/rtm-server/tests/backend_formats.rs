@@ -6,7 +6,7 @@ use std::{
     io::Write,
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -234,6 +234,7 @@ fn a_damaged_record_costs_itself_and_nothing_else() {
 
 /// Puts the store of format 1 into a directory.
 fn old_store(directory: &Path) {
+    hear_all();
     let packed = include_bytes!("fixtures/store-1.redb.gz");
     let mut file = fs::File::create(directory.join("rtm.redb")).unwrap();
     std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
@@ -298,6 +299,16 @@ fn record(line: &str) -> StoreRecord {
         }
         other => panic!("{other}"),
     }
+}
+
+/// Has somebody hear everything. Otherwise a line that one test logs first, with nobody there to hear it, may be lost to another
+/// test that begins to listen at that moment.
+fn hear_all() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let nobody = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+        tracing::subscriber::set_global_default(nobody).unwrap();
+    });
 }
 
 /// What `f` answers, and what it writes to the log.
