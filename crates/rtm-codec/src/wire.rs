@@ -197,8 +197,8 @@ impl ServerWire {
         }
     }
 
-    /// Takes every packet that is to be written as messages of a WebSocket's server, without copying it out of the buffer.
-    /// They are overwritten by the next frame. `None`, with nothing taken, where that is not possible, and always on the
+    /// Takes all packets that are to be written, each as a WebSocket message of a server. They are not copied: the next frame that is
+    /// encoded overwrites them. `None`, with nothing taken, where that is not possible, and always on the
     /// vendor's wire: [`drain`](Self::drain) shows them all.
     #[inline]
     pub fn take_messages(&mut self) -> Option<&[u8]> {

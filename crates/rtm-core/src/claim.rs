@@ -221,7 +221,7 @@ impl Core {
     /// A client object comes back to its session here, and may have had another one since. If it had that elsewhere, the others took
     /// this node for lost, and the session here is none any more: the engine knows.
     pub(super) fn claim_returning(&mut self, now: Now, key: SessionKey, entrant: Entrant) {
-        // It came in time, and waits: its session is not to lapse meanwhile.
+        // The client came in time and waits, so its session must not lapse meanwhile.
         if let Some(session) = self.hub.sessions.get_mut(key) {
             session.liveness.hear(now.instant);
         }

@@ -149,7 +149,7 @@ impl Socket {
             result = self.turns(cx, scratch);
         }
         if result.is_ready() {
-            // What the socket had written before its end counts as received, and what it brought as sent.
+            // Events that were written count as received, and frames that came count as sent.
             self.finish(scratch);
         }
         scratch.pending.extend(scratch.frames.drain(..));

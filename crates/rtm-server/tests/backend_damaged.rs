@@ -94,7 +94,7 @@ fn events_between_two_pages_that_cannot_be_read_are_shown() {
     assert!(seen.is_sorted_by(|one, next| one < next), "in order, and each once");
     let lost = EVENTS - seen.len();
     assert!(lost > 0 && lost < 4 * PAGE / event_user(0).len(), "{lost}: {damaged:?}");
-    // Those of one time are named as one.
+    // Events of the same time are named together.
     assert!(!damaged.is_empty() && damaged.len() < lost, "{damaged:?}");
 }
 

@@ -222,8 +222,8 @@ impl ServerCodec {
         self.outbox.len()
     }
 
-    /// Takes every packet that is to be written as messages of a WebSocket's server, without copying it out of the buffer.
-    /// They are overwritten by the next frame. `None`, with nothing taken, where a packet has 64 KiB or more:
+    /// Takes all packets that are to be written, each as a WebSocket message of a server. They are not copied: the next frame that is
+    /// encoded overwrites them. `None`, with nothing taken, where a packet has 64 KiB or more:
     /// [`drain`](Self::drain) shows them all.
     pub fn take_messages(&mut self) -> Option<&[u8]> {
         self.outbox.messages()

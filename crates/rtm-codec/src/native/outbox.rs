@@ -196,8 +196,8 @@ impl Outbox {
         self.clear();
     }
 
-    /// Makes of all packets, where they lie, the messages of a WebSocket's server, which masks nothing. `None` where a message
-    /// needs a longer head than there is room for: then nothing is taken.
+    /// Writes a WebSocket head before each packet in the buffer, as a server does, which masks nothing, and takes all of them. `None`,
+    /// with nothing taken, if a packet needs a longer head than there is room for.
     pub(super) fn messages(&mut self) -> Option<&[u8]> {
         let last = (self.start < self.end).then_some(self.end);
         let ends = || self.ends.iter().copied().chain(last);
@@ -284,8 +284,8 @@ impl Outbox {
 /// A packet that has this many bytes is closed. A receiver takes a packet as a whole, so that over a slow link that
 /// breaks again and again no more than one is received in vain each time: 2 s at 4 KB/s.
 const PACKET_TARGET: usize = 8 * 1024;
-/// Room before each packet for the head of a WebSocket's message: that of a server has so many bytes unless the message has less
-/// than 126 bytes, or more than 65,535.
+/// Room before each packet for the head of a WebSocket message. A server's head has 4 bytes, or 2 for a message below 126 bytes, or
+/// 10 for one above 65,535.
 const GAP: usize = 4;
 /// Room for what is around the text of a message: numbers, ids and lengths.
 const HEADS: usize = 192;

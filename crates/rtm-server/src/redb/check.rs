@@ -78,7 +78,7 @@ fn check_log(
             visit(DamagedRecord::entry(kind, &key.0, &key.1, key.2, "it is not found by its age"));
         }
     };
-    // In the one log of a project, the last of those that follow each other and have one time has their age.
+    // If a project has only one log of this kind, only the last entry of a group has an age.
     let mut run: Option<(EntryKey, u64)> = None;
     let mut is_whole = true;
     // What cannot be read of the entries is shown with the records.
@@ -98,7 +98,7 @@ fn check_log(
                 see_age(&last, of_run);
             }
         } else {
-            // The age of those before it may be found here.
+            // It may have had the age of the group before it.
             run = None;
         }
         let (app, log, _) = key;

@@ -30,7 +30,7 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             Some(1)
         }
         // Format 3 has two tables more, format 4 finds history in two more ways, format 5 keeps events, format 6 knows how many
-        // bytes projects have, and format 7 has one age for events of one time.
+        // bytes projects have, and format 7 has one age for each group of events.
         Some(found @ 2..=6) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
@@ -125,8 +125,8 @@ fn count_bytes(transaction: &WriteTransaction) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Each event had an age of its own: the last of those that follow each other and have one time keeps it. Where the events cannot
-/// be read, the ages stay as they are, which does no harm.
+/// Each event had an age of its own. Only the last event of each group keeps it. From the first event that cannot be read, the ages
+/// stay as they are, which does no harm.
 fn join_ages_of_events(transaction: &WriteTransaction) -> Result<(), Fault> {
     let table = log_table(LogKind::Events);
     let (entries, mut ages) = (transaction.open_table(table.entries)?, transaction.open_table(table.ages)?);

@@ -184,8 +184,7 @@ pub(super) fn raw_entries(
     }
 }
 
-/// Shows `see` the entries of a log that follow each other up to one with an age, from both ends where something between them cannot
-/// be read.
+/// Shows `see` the entries of a log between two places. If some of them cannot be read, it shows those before and those behind.
 fn run_entries(
     table: &ReadOnlyTable<(&'static str, &'static str, u64), &'static [u8]>,
     kind: LogKind,

@@ -1,5 +1,6 @@
-//! The log of a kind of which a project has one: many entries are written to its end at once, and those go at once that are too
-//! old. The last of those that follow each other and have one time has an age, and no other.
+//! Logs of a kind of which each project has only one, such as its events. A batch is appended as one run.
+//!
+//! Entries that follow each other and have the same time are a group. Only the last entry of a group has an age.
 
 use std::ops::Bound;
 
@@ -8,7 +9,7 @@ use rtm_core::store::{LogEntry, Place, StoreAnswer};
 
 use super::{Fault, logs::LogTables};
 
-/// Entries that follow each other, and are not in the tables yet.
+/// Entries that were appended to a log and are not in the tables yet, in order.
 pub(super) type Run = Vec<RunEntry>;
 
 type EntryGuards<'t> = (AccessGuard<'t, (&'static str, &'static str, u64)>, AccessGuard<'t, &'static [u8]>);
@@ -20,7 +21,7 @@ pub(super) struct RunEntry {
 }
 
 impl LogTables<'_> {
-    /// Appends an entry to the one log of a project; [`write_runs`](Self::write_runs) writes it.
+    /// Appends an entry to a project's log. [`write_runs`](Self::write_runs) writes it.
     pub(super) fn append_to_run(&mut self, app: &str, entry: &LogEntry, place: Place) -> Result<StoreAnswer, Fault> {
         self.changed = true;
         let record = entry.encode()?;
@@ -33,7 +34,7 @@ impl LogTables<'_> {
         Ok(StoreAnswer::Appended { place, dropped: 0 })
     }
 
-    /// Writes what was appended. A run costs a fraction of what its entries cost one by one.
+    /// Writes what was appended. That costs a fraction of writing the entries one by one.
     pub(super) fn write_runs(&mut self) -> Result<(), Fault> {
         let Some(log) = self.kind.only_log() else { return Ok(()) };
         let log = &*log.to_text();
@@ -48,7 +49,7 @@ impl LogTables<'_> {
         if let Some((place, Some(time))) = self.last_before(app, log, first.place)?
             && time == first.time
         {
-            // The last of that time is one of these now.
+            // The run goes on with the last group.
             self.ages.remove((app, time, place, log))?;
         }
         let mut end = self.entries.upper_bound_mut(Bound::Excluded((app, log, first.place)))?;
@@ -64,13 +65,13 @@ impl LogTables<'_> {
         self.count(app, log, run.len() as i64).map(drop)
     }
 
-    /// Where the entry before a place is, and its time if it can be read.
+    /// The place of the last entry before a place, and the entry's time if it can be read.
     fn last_before(&self, app: &str, log: &str, place: u64) -> Result<Option<(u64, Option<u64>)>, Fault> {
         let last = self.entries.range((app, log, 0)..(app, log, place))?.next_back();
         last.map(|last| self.placed(last)).transpose()
     }
 
-    /// The same of the entry behind a place.
+    /// The same of the first entry behind a place.
     fn first_after(&self, app: &str, log: &str, place: u64) -> Result<Option<(u64, Option<u64>)>, Fault> {
         let Some(next) = place.checked_add(1) else { return Ok(None) };
         let first = self.entries.range((app, log, next)..=(app, log, u64::MAX))?.next();
@@ -83,8 +84,8 @@ impl LogTables<'_> {
         Ok((key.value().2, time))
     }
 
-    /// Those before and behind what is gone follow each other now: if they have one time, their age is found at the last of them.
-    fn join(&mut self, app: &str, log: &str, from: u64, to: u64) -> Result<(), Fault> {
+    /// Entries between two places are gone. If the groups before and behind them have the same time, they become one group.
+    fn join_groups(&mut self, app: &str, log: &str, from: u64, to: u64) -> Result<(), Fault> {
         if let Some((before, Some(time))) = self.last_before(app, log, from)?
             && let Some((_, Some(same))) = self.first_after(app, log, to)?
             && same == time
@@ -94,7 +95,7 @@ impl LogTables<'_> {
         Ok(())
     }
 
-    /// An entry of a time is gone. If the age of those of its time was found at its place, it is found at the one before.
+    /// An entry is gone. If it was the last of its group, the entry before it becomes the last, and has the age.
     pub(super) fn remove_age(&mut self, app: &str, log: &str, place: u64, time: u64) -> Result<(), Fault> {
         let was_last = self.ages.remove((app, time, place, log))?.is_some();
         if !was_last || self.kind.only_log().is_none() {
@@ -105,20 +106,20 @@ impl LogTables<'_> {
         {
             self.ages.insert((app, time, before, log), ())?;
         }
-        self.join(app, log, place, place)
+        self.join_groups(app, log, place, place)
     }
 
-    /// Drops the entries of the one log of a project that are too old, and then those that are too many.
+    /// Drops the entries of a project's log that are too old, and then the oldest of those that are too many.
     pub(super) fn expire_run(&mut self, app: &str, log: &str, before: u64, keep: Option<usize>) -> Result<(), Fault> {
         let mut old = Vec::new();
         for age in self.ages.range((app, 0, 0, "")..(app, before, 0, ""))? {
             old.push(age?.0.value().2);
         }
         old.sort_unstable();
-        // Most follow each other, and go at once.
+        // Groups that follow each other are dropped together.
         let mut going: Option<(u64, u64)> = None;
         for last in old {
-            let (first, before) = self.first_of_run(app, log, last)?;
+            let (first, before) = self.first_of_group(app, log, last)?;
             match &mut going {
                 Some((_, to)) if before == Some(*to) => *to = last,
                 _ => {
@@ -131,7 +132,7 @@ impl LogTables<'_> {
         if let Some((from, to)) = going {
             self.drop_between(app, log, from, to)?;
             self.changed = true;
-            // What damaged entries have left there.
+            // Ages that damaged entries have left.
             self.ages.retain_in((app, 0, 0, "")..(app, before, 0, ""), |_, ()| false)?;
         }
         let Some(keep) = keep else { return Ok(()) };
@@ -148,9 +149,9 @@ impl LogTables<'_> {
         }
     }
 
-    /// Where those begin that follow each other up to an entry and have its time, and where the entry before them is. Damaged ones go
-    /// with those behind them.
-    fn first_of_run(&self, app: &str, log: &str, last: u64) -> Result<(u64, Option<u64>), Fault> {
+    /// The place of the first entry of the group that ends at `last`, and the place of the entry before the group. Damaged entries
+    /// belong to the group behind them.
+    fn first_of_group(&self, app: &str, log: &str, last: u64) -> Result<(u64, Option<u64>), Fault> {
         let (mut first, mut time, mut is_damaged) = (last, None, false);
         for entry in self.entries.range((app, log, 0)..=(app, log, last))?.rev() {
             let (place, of_entry) = self.placed(entry)?;
@@ -209,7 +210,7 @@ impl LogTables<'_> {
         for (time, place) in ages {
             self.ages.remove((app, time, place, log))?;
         }
-        self.join(app, log, from, to)?;
+        self.join_groups(app, log, from, to)?;
         self.grow(app, -bytes);
         self.count(app, log, -count)?;
         let Some(dropped) = &mut self.dropped else { return Ok(()) };
@@ -220,7 +221,7 @@ impl LogTables<'_> {
         Ok(())
     }
 
-    /// The log has so many entries more: how many that makes, of a kind that is counted.
+    /// Counts `more` entries of a log. Returns how many it has, or 0 if entries of this kind are not counted.
     pub(super) fn count(&mut self, app: &str, log: &str, more: i64) -> Result<u64, Fault> {
         let Some(counts) = &mut self.counts else { return Ok(0) };
         let count = counts.get((app, log))?.map_or(0, |count| count.value()).saturating_add_signed(more);

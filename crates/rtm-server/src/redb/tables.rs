@@ -274,8 +274,8 @@ type IndexDefinition = TableDefinition<'static, (&'static str, &'static str, u64
 pub(super) struct LogTable {
     /// (project, log, place) to entry.
     pub(super) entries: TableDefinition<'static, (&'static str, &'static str, u64), &'static [u8]>,
-    /// (project, time, place, log): of each entry, or where a project has one log of the kind, of the last of those that follow each
-    /// other and have one time.
+    /// (project, time, place, log) of each entry. If a project has only one log of the kind: of the last entry of each group, which is
+    /// entries that follow each other and have the same time.
     pub(super) ages: TableDefinition<'static, (&'static str, u64, u64, &'static str), ()>,
     /// (project, log) to how many entries it has.
     pub(super) counts: TableDefinition<'static, (&'static str, &'static str), u64>,
