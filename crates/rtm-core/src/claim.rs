@@ -63,18 +63,25 @@ struct Claim {
 enum Stage {
     /// The entry as it is where writes are decided.
     Reading,
-    /// The same, later.
-    Pausing(Instant),
+    /// The same, later; also for a write whose outcome is not known.
+    Pausing { until: Instant, written: Option<Write> },
     /// The view in which the entry was written.
     View(u64),
     /// The node that the entry of this revision names says what becomes of its session.
     Verdict { revision: u64 },
     /// The packed session.
     Pack { revision: u64, bytes: Vec<u8>, all: usize },
-    /// The outcome of a write over this revision.
-    Writing { expected: u64, gain: Gain },
+    /// The outcome of a write.
+    Writing(Write),
     /// The entry, since the outcome is not known for sure.
-    ReadingBack { expected: u64, gain: Gain },
+    ReadingBack(Write),
+}
+
+/// A write of the entry over this revision.
+#[derive(Debug)]
+struct Write {
+    expected: u64,
+    gain: Gain,
 }
 
 /// What a claim that succeeds brings.
@@ -123,6 +130,20 @@ impl Claim {
     fn is_wanted(&self) -> bool {
         self.entrant.is_some() || self.absent.is_some()
     }
+
+    fn is_overdue(&self, now: Now) -> bool {
+        self.since + CLAIMED_WITHIN <= now.instant
+    }
+
+    /// A write of its entry that may have been done.
+    fn write(&self) -> Option<&Write> {
+        match &self.stage {
+            Stage::Writing(write) | Stage::ReadingBack(write) | Stage::Pausing { written: Some(write), .. } => {
+                Some(write)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Claims {
@@ -139,6 +160,11 @@ impl Claims {
         self.open.values_mut().find(|claim| claim.user_id == *user_id)
     }
 
+    /// Whether answers come as fast as usual.
+    fn are_answered(&self, now: Now) -> bool {
+        self.open.values().next().is_none_or(|oldest| oldest.since + LATE > now.instant)
+    }
+
     /// Others may know before this node that a session is here: what they say to it waits for that. Gives back what does
     /// not.
     pub(super) fn await_session(&mut self, from: &NodeId, parcel: ProjectParcel) -> Option<ProjectParcel> {
@@ -153,11 +179,9 @@ impl Claims {
             },
             _ => return Some(parcel),
         };
-        let is_moving_in = |claim: &&mut Claim| match &claim.stage {
-            Stage::Writing { gain, .. } | Stage::ReadingBack { gain, .. } => {
-                matches!(gain, Gain::Moved(_)) && claim.session == session && claim.user_id == *user_id
-            }
-            _ => false,
+        let is_moving_in = |claim: &&mut Claim| {
+            let moves = claim.write().is_some_and(|write| matches!(write.gain, Gain::Moved(_)));
+            moves && claim.session == session && claim.user_id == *user_id
         };
         match self.open.values_mut().find(is_moving_in) {
             Some(claim) if claim.early.len() < EARLY => {
@@ -194,6 +218,9 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         let user_id = entrant.user_id.clone();
         if let Some(claim) = edge.claims.of_user(&user_id) {
+            if claim.is_overdue(now) {
+                return self.hub.close(now, entrant.conn, Outgoing::Close(CloseReason::Draining));
+            }
             return claim.behind.push(entrant);
         }
         if edge.frozen.has(&user_id) {
@@ -202,7 +229,11 @@ impl Core {
         let owned = edge.owned(&user_id).filter(|_| !is_returning);
         let id = edge.claims.next;
         edge.claims.next += 1;
-        let known = edge.entry_of(&user_id).and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
+        let heard = edge.entry_of(&user_id);
+        let known = heard.and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
+        let revision = heard.map_or(0, |heard| heard.revision);
+        // A write whose outcome is not known leaves a claim behind until it is: none of them while the engine is silent.
+        let is_free = known.is_none() && !is_returning && edge.claims.are_answered(now);
         let claim = Claim::new(user_id, session, now.instant);
         let goes_on_alone = is_returning && entrant.login.resume.is_none();
         edge.claims.open.insert(id, Claim { entrant: Some(entrant), is_returning, goes_on_alone, known, ..claim });
@@ -212,7 +243,12 @@ impl Core {
                 if let Some(claim) = self.claim_mut(id) {
                     claim.ousted = ousted;
                 }
-                self.read_for_claim(id);
+                // If it is not as was heard, the write is refused.
+                if is_free {
+                    self.claim_free(now, id, revision);
+                } else {
+                    self.read_for_claim(id);
+                }
             }
         }
         self.arm_edge(now.instant + CLAIMED_WITHIN);
@@ -272,36 +308,39 @@ impl Core {
         let stage = std::mem::replace(&mut claim.stage, Stage::Reading);
         match (stage, answer) {
             (Stage::Reading, EngineAnswer::Read(heard)) => self.judge_entry(now, id, &heard),
-            (Stage::Writing { gain, .. }, EngineAnswer::Written(revision)) => self.claim_won(now, id, revision, gain),
+            (Stage::Writing(write), EngineAnswer::Written(revision)) => self.claim_won(now, id, revision, write.gain),
             // A write that conflicts may conflict with itself, sent twice.
-            (Stage::Writing { expected, gain }, _) => {
-                claim.stage = Stage::ReadingBack { expected, gain };
+            (Stage::Writing(write), _) => {
+                claim.stage = Stage::ReadingBack(write);
                 self.ask_engine(id, EngineWork::Read);
             }
-            (Stage::ReadingBack { expected, gain }, EngineAnswer::Read(heard)) => {
+            (Stage::ReadingBack(write), EngineAnswer::Read(heard)) => {
                 // A session that moves has the same id where it was.
                 let session = claim.session;
                 let is_ours = |entry: &UserEntry| entry.node == own_node && entry.session == session;
                 if heard.entry.as_ref().is_some_and(is_ours) {
-                    self.claim_won(now, id, heard.revision, gain);
-                } else if heard.revision == expected {
-                    self.write_claim(id, expected, gain);
-                } else if (1..expected).contains(&heard.revision) {
+                    self.claim_won(now, id, heard.revision, write.gain);
+                } else if heard.revision == write.expected {
+                    self.write_claim(id, write.expected, write.gain);
+                } else if (1..write.expected).contains(&heard.revision) {
                     // It is older than what the claim rests on, and says nothing of the write. Where nothing is kept any
                     // more, the revision is 0.
-                    claim.stage = Stage::ReadingBack { expected, gain };
+                    claim.stage = Stage::ReadingBack(write);
                     self.ask_engine(id, EngineWork::Read);
                 } else {
+                    if let Gain::New(ousted) = write.gain {
+                        claim.ousted = ousted;
+                    }
                     self.judge_entry(now, id, &heard);
                 }
             }
-            (Stage::ReadingBack { expected, gain }, _) => {
-                claim.stage = Stage::ReadingBack { expected, gain };
-                self.ask_engine(id, EngineWork::Read);
+            (Stage::ReadingBack(write), _) => {
+                claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: Some(write) };
+                self.arm_edge(now.instant + PAUSE);
             }
             (Stage::Reading, _) if claim.goes_on_alone => self.return_confirmed(now, id),
             (Stage::Reading, _) => {
-                claim.stage = Stage::Pausing(now.instant + PAUSE);
+                claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: None };
                 self.arm_edge(now.instant + PAUSE);
             }
             (stage, _) => claim.stage = stage,
@@ -374,12 +413,17 @@ impl Core {
 
     /// The user's session is to be a new one. That is a login, and counts as one.
     fn claim_new(&mut self, now: Now, id: u64, revision: u64, ousted: OustedSessions) {
-        let Some(entrant) = self.claim_mut(id).and_then(|claim| claim.entrant.take()) else {
+        let Some(mut entrant) = self.claim_mut(id).and_then(|claim| claim.entrant.take()) else {
             return self.drop_claim(now, id);
         };
-        match self.count_login(now, &entrant.user_id, &entrant.login) {
+        let counted = match entrant.is_counted {
+            true => Ok(()),
+            false => self.count_login(now, &entrant.user_id, &entrant.login),
+        };
+        match counted {
             Ok(()) => {
                 if let Some(claim) = self.claim_mut(id) {
+                    entrant.is_counted = true;
                     claim.entrant = Some(entrant);
                 }
                 self.write_claim(id, revision, Gain::New(ousted));
@@ -534,41 +578,60 @@ impl Core {
             let has_left = claim.asked.as_ref().is_some_and(|node| !edge.view.has(node));
             let goes_on = match claim.stage {
                 Stage::View(awaited) => awaited <= epoch,
-                Stage::Pausing(until) => until <= now.instant,
+                Stage::Pausing { until, .. } => until <= now.instant,
                 Stage::Verdict { .. } | Stage::Pack { .. } => has_left,
-                Stage::Reading | Stage::Writing { .. } | Stage::ReadingBack { .. } => false,
+                Stage::Reading | Stage::Writing(_) | Stage::ReadingBack(_) => false,
             };
-            let may_have_won = matches!(claim.stage, Stage::Writing { .. } | Stage::ReadingBack { .. });
-            if !may_have_won && (!claim.is_wanted() || claim.since + CLAIMED_WITHIN <= now.instant) {
+            if claim.is_overdue(now) || (!claim.is_wanted() && claim.write().is_none()) {
                 over.push(*id);
-            } else if goes_on {
+            }
+            if goes_on {
                 again.push(*id);
             }
         }
         for id in over {
-            self.drop_claim(now, id);
+            self.give_up_claim(now, id);
         }
         for id in again {
-            if let Some(claim) = self.claim_mut(id) {
-                claim.stage = Stage::Reading;
-                claim.asked = None;
-                self.read_for_claim(id);
-            }
+            self.read_claim_again(id);
         }
+    }
+
+    /// A claim has taken too long, or nobody wants it. One that may have succeeded stays until that is known, and those who wait
+    /// for it go to another node.
+    fn give_up_claim(&mut self, now: Now, id: u64) {
+        let Some(claim) = self.claim_mut(id) else { return };
+        if claim.write().is_none() {
+            return self.drop_claim(now, id);
+        }
+        let waiting: Vec<_> = claim.entrant.take().into_iter().chain(claim.behind.drain(..)).collect();
+        for entrant in waiting {
+            self.hub.close(now, entrant.conn, Outgoing::Close(CloseReason::Draining));
+        }
+    }
+
+    fn read_claim_again(&mut self, id: u64) {
+        let Some(claim) = self.claim_mut(id) else { return };
+        claim.stage = match std::mem::replace(&mut claim.stage, Stage::Reading) {
+            Stage::Pausing { written: Some(write), .. } => Stage::ReadingBack(write),
+            _ => {
+                claim.asked = None;
+                Stage::Reading
+            }
+        };
+        self.read_for_claim(id);
     }
 
     /// What a node was asked, or its answer, may be lost.
     pub(super) fn claim_again(&mut self, node: &NodeId) {
-        let Some(edge) = &mut self.edge else { return };
+        let Some(edge) = &self.edge else { return };
         let mut again = Vec::new();
-        for (id, claim) in &mut edge.claims.open {
+        for (id, claim) in &edge.claims.open {
             if matches!(claim.stage, Stage::Verdict { .. } | Stage::Pack { .. }) && claim.asked.as_ref() == Some(node) {
-                claim.stage = Stage::Reading;
-                claim.asked = None;
                 again.push(*id);
             }
         }
-        again.into_iter().for_each(|id| self.read_for_claim(id));
+        again.into_iter().for_each(|id| self.read_claim_again(id));
     }
 
     fn claim_mut(&mut self, id: u64) -> Option<&mut Claim> {
@@ -582,7 +645,7 @@ impl Core {
     fn write_claim(&mut self, id: u64, expected: u64, gain: Gain) {
         let Some(edge) = &mut self.edge else { return };
         let Some(claim) = edge.claims.open.get_mut(&id) else { return };
-        claim.stage = Stage::Writing { expected, gain };
+        claim.stage = Stage::Writing(Write { expected, gain });
         let session = claim.session;
         let entry = Some(edge.entry(session));
         self.ask_engine(id, EngineWork::Write { entry, expected });

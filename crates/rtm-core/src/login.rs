@@ -102,6 +102,8 @@ pub(super) struct Entrant {
     pub(super) user_id: UserId,
     pub(super) login: Login,
     life: Option<TokenLife>,
+    /// Whether it counts towards the user's logins already.
+    pub(super) is_counted: bool,
 }
 
 impl Entrant {
@@ -198,14 +200,12 @@ impl Core {
             return self.refuse(now, conn, ErrorKind::TokenExpired.into());
         }
         // Elsewhere the user may have a session to which the client comes back.
-        if matches!(arrival, Arrival::New(_))
-            && is_here
-            && let Err(wait) = self.count_login(now, &user_id, &login)
-        {
+        let is_counted = matches!(arrival, Arrival::New(_)) && is_here;
+        if is_counted && let Err(wait) = self.count_login(now, &user_id, &login) {
             self.users.release(user);
             return self.put_login_off(now, conn, wait, &user_id, login);
         }
-        let entrant = Entrant { conn, user_id, login: *login, life };
+        let entrant = Entrant { conn, user_id, login: *login, life, is_counted };
         match arrival {
             Arrival::New(_) | Arrival::Overfull(_) if self.edge.is_some() => {
                 let ousted = self.end_overfull(now, arrival);
@@ -404,7 +404,7 @@ impl Core {
 
     /// Joins a connection and a session, and tells the client what it has missed.
     fn attach(&mut self, now: Now, key: SessionKey, entrant: Entrant, start: Start) {
-        let Entrant { conn, user_id, login, life } = entrant;
+        let Entrant { conn, user_id, login, life, .. } = entrant;
         let resume = login.resume.as_ref().filter(|_| start == Start::Resume);
         let Some(session) = self.hub.sessions.get(key) else { return };
         if resume.is_some_and(|resume| !session.stream.knows(resume.received, resume.consumed)) {

@@ -1,6 +1,6 @@
 //! One session a user: logins on several nodes.
 
-use rtm_codec::{Answer, CloseReason, Resumption, SendOutcome};
+use rtm_codec::{Answer, CallLimit, CloseReason, LimitedCall, Resumption, SendOutcome};
 
 use crate::harness::*;
 
@@ -14,6 +14,35 @@ fn a_login_is_answered_when_the_entry_names_its_node() {
     assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
     assert_eq!(world.cores[1].node_of(&uid("alice")), Some(&node(0)));
     assert_eq!(world.cores[0].node_of(&uid("alice")), None, "it is here");
+}
+
+#[test]
+fn the_login_of_a_user_who_is_nowhere_asks_the_engine_once() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    assert_eq!(world.engine.asked, 1);
+    world.logout(alice);
+    let before = world.engine.asked;
+    world.login(1, "alice");
+    assert_eq!(world.engine.asked, before + 1, "it knows that she has left");
+}
+
+#[test]
+fn a_login_counts_once_also_if_the_user_was_elsewhere_unheard_of() {
+    let mut world = World::new(2);
+    for core in &mut world.cores {
+        let mut config = core.config().clone();
+        config.limits.set(LimitedCall::Login, CallLimit::new(1, secs(60)));
+        core.reconfigure(config);
+    }
+    world.blind(1);
+    let first = world.login(0, "alice");
+    let second = world.login_with(1, other_login_of("alice"));
+    assert_eq!((world.closed(first), world.closed(second)), (Some(CloseReason::RemoteLogin), None));
+    world.logout(second);
+    let third = world.start_login(1, other_login_of("alice"));
+    world.pump();
+    assert!(world.welcome(third).is_none(), "it is one too many");
 }
 
 #[test]
@@ -148,6 +177,37 @@ fn a_client_is_sent_away_when_the_engine_stays_silent() {
     let alice = world.start_login(0, login_of("alice"));
     world.advance(secs(11));
     assert_eq!(world.closed(alice), Some(CloseReason::Draining));
+}
+
+#[test]
+fn all_who_wait_for_a_write_of_which_nothing_is_heard_are_sent_away() {
+    let mut world = World::new(2);
+    world.engine.is_deaf = usize::MAX;
+    let first = world.start_login(0, login_of("alice"));
+    world.advance(secs(5));
+    let behind = world.start_login(0, other_login_of("alice"));
+    world.advance(secs(6));
+    let later = world.start_login(0, other_login_of("alice"));
+    world.pump();
+    for client in [first, behind, later] {
+        assert_eq!(world.closed(client), Some(CloseReason::Draining));
+    }
+    world.engine.is_deaf = 0;
+    world.advance(secs(1));
+    assert_eq!((world.sessions(), world.engine.entry("alice")), (0, None));
+    world.login(0, "alice");
+}
+
+#[test]
+fn a_silent_engine_is_only_read_so_that_nothing_is_left_of_logins() {
+    let mut world = World::new(2);
+    world.engine.is_deaf = usize::MAX;
+    world.start_login(0, login_of("alice"));
+    world.advance(secs(3));
+    let bob = world.start_login(0, login_of("bob"));
+    world.advance(secs(11));
+    assert_eq!(world.closed(bob), Some(CloseReason::Draining));
+    assert_eq!(world.cores[0].remaining().sessions, 1, "Alice's, which may have been written");
 }
 
 #[test]

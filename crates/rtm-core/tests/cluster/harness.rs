@@ -60,6 +60,8 @@ pub(crate) struct Engine {
     oldest: BTreeMap<UserId, Revised>,
     /// So many of the next jobs are not done at all, and not answered.
     pub(crate) is_deaf: usize,
+    /// How many jobs came.
+    pub(crate) asked: usize,
     /// Writes are done, and answered later.
     pub(crate) is_late: bool,
     /// The same of answers to reading.
@@ -175,6 +177,7 @@ fn new_core(number: usize, now: Now) -> Core {
 
 impl Engine {
     fn serve(&mut self, job: &EngineJob) -> (EngineAnswer, Option<Revised>) {
+        self.asked += 1;
         let none = Revised { entry: None, revision: 0 };
         let present = self.entries.get(&job.user_id).unwrap_or(&none).clone();
         if self.is_deaf > 0 {
