@@ -160,7 +160,10 @@ impl Core {
         let result = if kept == Kept::Done {
             let answer = answer(value.revision);
             self.tell_attributes(asker, &channel_id, &value, notify);
-            self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
+            // Another node may have written upon it and told so before the store's answer came here.
+            if !self.knows_attributes_after(&channel_id, value.revision) {
+                self.put_channel_attributes(now, channel_id.clone(), value, bytes, notify);
+            }
             Ok(answer)
         } else {
             Err(Refusal::new(ErrorKind::Failure, "the server could not keep the attributes: they are unchanged"))

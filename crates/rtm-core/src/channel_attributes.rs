@@ -103,6 +103,11 @@ impl Core {
         self.attributes_of_channel(channel_id).is_some_and(|known| known.value().revision >= revision)
     }
 
+    /// Whether newer attributes are known here.
+    pub(super) fn knows_attributes_after(&self, channel_id: &ChannelId, revision: Revision) -> bool {
+        self.knows_newer_attributes(channel_id, revision.next())
+    }
+
     /// Another node tells what the store has. What has a lower revision than what was told before is passed over.
     pub(super) fn attributes_told(&mut self, now: Now, channel_id: &ChannelId, value: ChannelAttributes, notify: bool) {
         // What the store told already is still to be told to the members.

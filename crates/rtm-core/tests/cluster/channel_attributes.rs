@@ -111,3 +111,19 @@ fn members_are_told_of_a_write_that_their_node_had_from_the_store_first() {
     world.pump();
     assert_eq!(updates(&mut world, bob), ["a"]);
 }
+
+#[test]
+fn a_node_that_learns_late_that_its_write_was_kept_goes_on_with_the_newer_one() {
+    let mut world = World::new(3);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    world.unanswered_by_store = Some(0);
+    let first = world.request(alice, set("a", None));
+    let second = world.request(bob, set("b", None));
+    assert_eq!(revision(&world, bob, second), Some(Ok(Revision(2))));
+    world.answer_from_store();
+    world.pump();
+    assert_eq!(revision(&world, alice, first), Some(Ok(Revision(1))));
+    for client in [alice, bob] {
+        assert_eq!(topic(&mut world, client).as_deref(), Some("b"));
+    }
+}

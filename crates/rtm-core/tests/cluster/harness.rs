@@ -105,6 +105,9 @@ pub(crate) struct World {
     /// One for all nodes. While it is held, jobs wait.
     store: Memory,
     pub(crate) is_store_held: bool,
+    /// The node that is not answered yet, though what it asks for is done.
+    pub(crate) unanswered_by_store: Option<usize>,
+    store_answers: Vec<StoreDone>,
     /// What it removes stays, as in a replica that is behind.
     pub(crate) is_store_behind: bool,
     jobs: Vec<(usize, StoreJob)>,
@@ -253,6 +256,8 @@ impl World {
             lives: vec![1; nodes],
             store: Memory::default(),
             is_store_held: false,
+            unanswered_by_store: None,
+            store_answers: Vec::new(),
             is_store_behind: false,
             jobs: Vec::new(),
             parcels: 0,
@@ -811,9 +816,21 @@ impl World {
                 StoreWork::Remove { .. } if self.is_store_behind => Ok(StoreAnswer::Done),
                 work => self.store.apply(vec![Task { app_id: &app_id, work }]).remove(0).map_err(|_| StoreFailed),
             };
-            self.cores[number].handle_stored(self.now, StoreDone { id, result });
+            let done = StoreDone { id, result };
+            match self.unanswered_by_store == Some(number) {
+                true => self.store_answers.push(done),
+                false => self.cores[number].handle_stored(self.now, done),
+            }
         }
         true
+    }
+
+    /// The node that the store has not answered has its answers.
+    pub(crate) fn answer_from_store(&mut self) {
+        let Some(number) = self.unanswered_by_store.take() else { return };
+        for done in std::mem::take(&mut self.store_answers) {
+            self.cores[number].handle_stored(self.now, done);
+        }
     }
 
     fn serve_engine(&mut self, number: usize) -> bool {
