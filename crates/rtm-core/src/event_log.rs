@@ -7,7 +7,7 @@ use super::{
     Reason, StoreAnswer, StoreFailed, StoreWork,
     event_duty::{EventDuty, PAUSE},
     event_replay::Replay,
-    jobs::Waiting,
+    jobs::{EventCount, Waiting},
     store::EVENT_BYTES,
     timer::Due,
 };
@@ -242,42 +242,28 @@ impl Core {
             && let Some(event) = self.event_log.waiting.pop_front()
         {
             self.event_log.under_way += 1;
-            let events = match &event.event {
-                ProjectEvent::LogGap { lost } => *lost,
-                _ => 1,
-            };
-            let is_gap = matches!(event.event, ProjectEvent::LogGap { .. });
-            let work = StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(event), keep: None };
-            self.jobs.ask_aside(work, Waiting::Event { events, is_gap });
+            self.jobs.append_event(event);
         }
     }
 
     /// The store has written events, or failed to.
-    pub(super) fn event_written(
-        &mut self,
-        now: Now,
-        events: u64,
-        is_gap: bool,
-        result: &Result<StoreAnswer, StoreFailed>,
-    ) {
+    pub(super) fn events_written(&mut self, now: Now, count: EventCount, result: &Result<StoreAnswer, StoreFailed>) {
         let log = &mut self.event_log;
-        log.under_way = log.under_way.saturating_sub(1);
+        log.under_way = log.under_way.saturating_sub(count.entries);
         match result {
             Ok(StoreAnswer::Appended { place: Place(number), .. }) => {
-                log.figures.written += 1;
+                log.figures.written += count.entries as u64;
                 log.figures.last = log.figures.last.max(*number);
-                log.since_expiry += 1;
-                log.bytes_since_expiry += EVENT_BYTES as u64;
+                log.since_expiry += count.entries;
+                log.bytes_since_expiry += (count.entries * EVENT_BYTES) as u64;
                 let is_over = log.max_bytes > 0 && log.bytes_since_expiry > log.max_bytes / EXPIRED_PARTS as u64;
                 if is_over || log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {
                     self.expire_events(now);
                 }
             }
             _ => {
-                if !is_gap {
-                    log.figures.lost += events;
-                }
-                log.push_gap_first(now, events);
+                log.figures.lost += count.events();
+                log.push_gap_first(now, count.events() + count.lost);
                 if matches!(log.stage, Stage::On) {
                     let until = now.instant + PAUSE;
                     log.stage = Stage::Pausing(until);

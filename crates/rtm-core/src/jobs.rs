@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rtm_codec::{Answer, ErrorKind, HistoryPage, Refusal, Revision, SendOutcome, SharedEvent, UserId};
 
 use super::{
-    Conversation, Core, HttpId, JobId, LogEntry, LogKey, Now, Place, StateValue, StoreAnswer, StoreDone, StoreFailed,
-    StoreJob, StoreWork, StoredMessage,
+    Conversation, Core, HttpId, JobId, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, StateValue,
+    StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork, StoredMessage,
     arena::SessionKey,
     attributes::{Kept, Written},
     event_reads::EventQuery,
@@ -65,11 +65,8 @@ pub(super) enum Waiting {
     Restriction(Box<WrittenRestriction>),
     /// A call of an operator.
     Admin(HttpId),
-    /// So many events, which are in the log then; or a gap, in place of so many.
-    Event {
-        events: u64,
-        is_gap: bool,
-    },
+    /// Events, which are in the log then.
+    EventsWritten(EventCount),
     /// A core that reads what an earlier run left in the log of events.
     EventsToRecover,
     /// A node that looks for what nodes that are gone left there.
@@ -97,7 +94,7 @@ impl Waiting {
     fn is_aside(&self) -> bool {
         matches!(
             self,
-            Self::Event { .. }
+            Self::EventsWritten(_)
                 | Self::EventsToRecover
                 | Self::EventsForDuty
                 | Self::Events { .. }
@@ -116,7 +113,37 @@ pub(super) struct Jobs {
     /// How many are not done.
     open: usize,
     out: Vec<StoreJob>,
+    /// Events that go to the store with `out`, together.
+    events: Vec<LoggedEvent>,
     waiting: BTreeMap<JobId, Waiting>,
+}
+
+/// What is in a part of the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EventCount {
+    pub(super) entries: usize,
+    /// How many of them are gaps.
+    pub(super) gaps: usize,
+    /// How many events the gaps stand for.
+    pub(super) lost: u64,
+}
+
+impl EventCount {
+    fn of(events: &[LoggedEvent]) -> Self {
+        let mut count = Self { entries: events.len(), ..Self::default() };
+        for event in events {
+            if let ProjectEvent::LogGap { lost } = event.event {
+                count.gaps += 1;
+                count.lost += lost;
+            }
+        }
+        count
+    }
+
+    /// How many events they are that are no gaps.
+    pub(super) fn events(self) -> u64 {
+        (self.entries - self.gaps) as u64
+    }
 }
 
 impl Jobs {
@@ -142,6 +169,22 @@ impl Jobs {
         let id = self.ask(work, waiting);
         self.open -= 1;
         id
+    }
+
+    /// Has the store append an event to the log, together with others.
+    pub(super) fn append_event(&mut self, event: LoggedEvent) {
+        if self.events.len() >= EVENTS_TOGETHER {
+            self.append_events();
+        }
+        self.events.push(event);
+    }
+
+    fn append_events(&mut self) {
+        if !self.events.is_empty() {
+            let events = std::mem::take(&mut self.events);
+            let count = EventCount::of(&events);
+            self.ask_aside(StoreWork::AppendEvents { events }, Waiting::EventsWritten(count));
+        }
     }
 
     /// The device received the message that a job is storing.
@@ -172,7 +215,7 @@ impl Jobs {
             Waiting::Subscriptions(_) | Waiting::SubscriptionsOver(_) => false,
             Waiting::ForgottenRevision(_) | Waiting::Http(_) | Waiting::Search(_) => false,
             Waiting::Restriction(_) | Waiting::Admin(_) => false,
-            Waiting::Event { .. }
+            Waiting::EventsWritten(_)
             | Waiting::EventsToRecover
             | Waiting::EventsForDuty
             | Waiting::Events { .. }
@@ -184,6 +227,7 @@ impl Jobs {
     }
 
     pub(super) fn take(&mut self, jobs: &mut Vec<StoreJob>) {
+        self.append_events();
         jobs.append(&mut self.out);
     }
 
@@ -197,6 +241,7 @@ impl Jobs {
         let is_counted = |job: &&StoreJob| !self.waiting.get(&job.id).is_some_and(Waiting::is_aside);
         self.open = self.open.saturating_sub(self.out.iter().filter(is_counted).count());
         self.out.clear();
+        self.events.clear();
         self.waiting.clear();
     }
 
@@ -272,7 +317,7 @@ impl Core {
             Waiting::Search(asker) => self.searched(asker, done.result.ok()),
             Waiting::Restriction(written) => self.restriction_written(now, *written, done.result),
             Waiting::Admin(id) => self.admin_stored(id, done.result),
-            Waiting::Event { events, is_gap } => self.event_written(now, events, is_gap, &done.result),
+            Waiting::EventsWritten(count) => self.events_written(now, count, &done.result),
             Waiting::EventsToRecover => self.recover_events(now, done.result),
             Waiting::EventsForDuty => self.duty_read(now, done.result),
             Waiting::Events { id, query } => self.events_read(now, id, query, done.result),
@@ -320,3 +365,5 @@ fn kept(result: &Result<StoreAnswer, StoreFailed>, broken: &str) -> Result<(), R
 /// What a sender is told whose message went its way without its place in the history.
 pub(super) const HISTORY_FAILED: &str = "the message was sent, but the server could not keep it in the history";
 const OPEN_JOBS: usize = 16 * 1024;
+/// So many events are appended together, so that what waits behind them waits briefly.
+const EVENTS_TOGETHER: usize = 256;

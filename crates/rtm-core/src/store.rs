@@ -63,6 +63,12 @@ pub enum StoreWork {
         /// [limited](LogKind::is_limited) kind.
         keep: Option<usize>,
     },
+    /// Appends events to the log of events, in order. It costs less than to append them one by one. Answered with
+    /// [`StoreAnswer::Appended`], which says where the last of them is. If this fails, any of them may be missing.
+    AppendEvents {
+        /// The events, at least one.
+        events: Vec<LoggedEvent>,
+    },
     /// Reads entries of a log, oldest first, and removes none. Answered with [`StoreAnswer::Entries`].
     Read {
         /// The log.
@@ -150,6 +156,7 @@ impl StoreWork {
         match self {
             Self::Read { .. } | Self::List { .. } | Self::Search { .. } | Self::Count { .. } | Self::Measure => true,
             Self::Append { .. }
+            | Self::AppendEvents { .. }
             | Self::Remove { .. }
             | Self::Expire { .. }
             | Self::Put { .. }
@@ -285,9 +292,9 @@ pub struct StoreDone {
 pub enum StoreAnswer {
     /// To work that has nothing to say.
     Done,
-    /// To [`StoreWork::Append`].
+    /// To [`StoreWork::Append`] and [`StoreWork::AppendEvents`].
     Appended {
-        /// Where the entry is.
+        /// Where the entry is; of several, the last.
         place: Place,
         /// How many older ones had to go.
         dropped: usize,
@@ -337,4 +344,5 @@ impl StoreAnswer {
 #[error("the store failed")]
 pub struct StoreFailed;
 
-pub(crate) const EVENT_BYTES: usize = 160;
+/// About how many bytes an event takes, in memory and in a store.
+pub const EVENT_BYTES: usize = 160;

@@ -19,7 +19,7 @@ use std::{
 use rtm_codec::AppId;
 use rtm_core::{
     Histogram, JobId, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
-    store::{Backend, BackendError, BackendStats, StateKind, StoredBytes, Task, read_state},
+    store::{Backend, BackendError, BackendStats, EVENT_BYTES, StateKind, StoredBytes, Task, read_state},
 };
 use tokio::{
     runtime::Handle,
@@ -234,9 +234,10 @@ impl StoreQueue {
         let jobs = jobs.map(|StoreJob { id, work }| {
             let size = size(&work);
             match work {
-                StoreWork::Append { log, .. } if self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED => {
-                    (id, Err(log))
-                }
+                work if size > 0 && self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED => match work {
+                    StoreWork::Append { log, .. } => (id, Err(log)),
+                    _ => (id, Err(LogKey::Events)),
+                },
                 work => {
                     if size > 0 {
                         self.queued.fetch_add(size, Ordering::Relaxed);
@@ -429,6 +430,7 @@ impl Told {
 fn size(work: &StoreWork) -> usize {
     match work {
         StoreWork::Append { entry, .. } => entry.bytes() + 256,
+        StoreWork::AppendEvents { events } => events.len() * EVENT_BYTES + 256,
         StoreWork::Read { .. }
         | StoreWork::Remove { .. }
         | StoreWork::Expire { .. }

@@ -21,6 +21,8 @@ enum Step {
         times: Vec<u64>,
         is_mixed: bool,
     },
+    /// The same in one piece of work, all to the first.
+    AppendTogether(Vec<u64>),
     Expire {
         before: u64,
         keep: Option<usize>,
@@ -35,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (prop::collection::vec(1..6_u64, 1..12), any::<bool>())
             .prop_map(|(times, is_mixed)| Step::Append { times, is_mixed }),
+        2 => prop::collection::vec(1..6_u64, 1..12).prop_map(Step::AppendTogether),
         2 => (0..7_u64, prop::option::of(1..20_usize), any::<bool>())
             .prop_map(|(before, keep, keep_newest_bytes)| Step::Expire { before, keep, keep_newest_bytes }),
         1 => any::<prop::sample::Index>().prop_map(Step::Remove),
@@ -45,9 +48,13 @@ fn step() -> impl Strategy<Value = Step> {
 /// A log as it should be: places, times and numbers.
 type Log = VecDeque<(Place, u64, u64)>;
 
-fn append(app_id: &AppId, time: u64, number: u64) -> Task<'_> {
+fn event(time: u64, number: u64) -> LoggedEvent {
     let event = ProjectEvent::UserBanned { user_id: UserId::new("alice").unwrap(), until: Moment(number) };
-    let entry = LogEntry::Event(LoggedEvent { time, event });
+    LoggedEvent { time, event }
+}
+
+fn append(app_id: &AppId, time: u64, number: u64) -> Task<'_> {
+    let entry = LogEntry::Event(event(time, number));
     Task { app_id, work: StoreWork::Append { log: LogKey::Events, entry, keep: None } }
 }
 
@@ -104,6 +111,15 @@ proptest! {
                         let StoreAnswer::Appended { place, .. } = answer.unwrap() else { panic!() };
                         logs[of(at)].push_back((place, time, number));
                     }
+                }
+                Step::AppendTogether(times) => {
+                    let numbered: Vec<_> = times.into_iter().zip(number + 1..).collect();
+                    number += numbered.len() as u64;
+                    let events = numbered.iter().map(|(time, number)| event(*time, *number)).collect();
+                    let answer = run(&mut store, &apps[0], StoreWork::AppendEvents { events });
+                    let StoreAnswer::Appended { place: Place(last), .. } = answer else { panic!() };
+                    let first = last + 1 - numbered.len() as u64;
+                    logs[0].extend((first..).zip(numbered).map(|(place, (time, number))| (Place(place), time, number)));
                 }
                 Step::Expire { before, keep, keep_newest_bytes } => {
                     let all = measured(&mut store, &apps[0]);

@@ -80,9 +80,17 @@ impl SimulatedStore {
         let (done, seed) = ([0, 500, 1000][rng.below(3)], rng.below(1 << 31));
         let mut rng = Rng::new(seed as u64);
         // Events are appended in their order: what is missing of them is the end.
-        let is_event = |job: &StoreJob| matches!(&job.work, StoreWork::Append { log: LogKey::Events, .. });
+        let is_event = |job: &StoreJob| matches!(&job.work, StoreWork::AppendEvents { .. });
         let (mut events, others): (Vec<_>, _) = std::mem::take(&mut queue.under_way).into_iter().partition(is_event);
-        events.truncate(events.iter().take_while(|_| rng.chance(done)).count());
+        let mut is_cut = false;
+        for job in &mut events {
+            if let StoreWork::AppendEvents { events } = &mut job.work {
+                let kept = events.iter().take_while(|_| !is_cut && rng.chance(done)).count();
+                is_cut |= kept < events.len();
+                events.truncate(kept);
+            }
+        }
+        events.retain(|job| matches!(&job.work, StoreWork::AppendEvents { events } if !events.is_empty()));
         queue.under_way = events;
         self.finish(app_id, queue, || Outcome::IsDone);
         queue.under_way = others;

@@ -128,6 +128,7 @@ const CHECKS: &[Check] = checks! {
     "events come in the order of their numbers and in pages" => [events::order_and_pages];
     "of events those go that are too old or too many, and their reader is told" => [events::dropped];
     "events that come at once go one by one" => [events::at_once];
+    "events that are appended together are read one by one" => [events::together];
     "of events those go for which there is no room, and their reader is told" => [events::no_room];
     "events of projects are apart" => [events::apart];
     "a value is what was put last" => [state::last_put];

@@ -64,6 +64,10 @@ impl Memory {
     fn work(&mut self, app_id: &Arc<AppId>, work: StoreWork) -> StoreAnswer {
         match work {
             StoreWork::Append { log, entry, keep } => self.append(app_id, &log, entry, keep),
+            StoreWork::AppendEvents { events } => {
+                let append = |event| self.append(app_id, &LogKey::Events, LogEntry::Event(event), None);
+                events.into_iter().map(append).last().unwrap_or(StoreAnswer::Done)
+            }
             StoreWork::Read { log, after, times, limit, max_bytes } => {
                 self.read(app_id, &log, after, times, Page::new(limit, max_bytes))
             }

@@ -65,6 +65,16 @@ impl LogKey {
     }
 }
 
+impl LoggedEvent {
+    /// Appends it in the form that stores keep, which [`LogEntry::decode`] reads.
+    pub fn encode(&self, record: &mut Vec<u8>) {
+        let Self { time, event } = self;
+        record.push(VERSION);
+        record.extend(time.to_le_bytes());
+        event.write(record);
+    }
+}
+
 impl LogEntry {
     /// The bytes to keep.
     ///
@@ -74,12 +84,10 @@ impl LogEntry {
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
         match self {
             Self::Message(message) => encode_message(message),
-            Self::Event(LoggedEvent { time, event }) => {
+            Self::Event(event) => {
                 // Most are shorter.
                 let mut record = Vec::with_capacity(64);
-                record.push(VERSION);
-                record.extend(time.to_le_bytes());
-                event.write(&mut record);
+                event.encode(&mut record);
                 Ok(record)
             }
         }

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use rtm_codec::AppId;
 use rtm_core::store::{
-    BackendError, BackendStats, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
+    BackendError, BackendStats, LogEntry, LogKey, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
 };
 use tokio::time::Instant;
 
@@ -97,6 +97,11 @@ impl NatsStore {
                 let mut answers = self.append(app_id, &log, vec![(entry, keep)], until).await;
                 answers.pop().unwrap_or(Err(Failure::Record(RecordError::Damaged)))
             }
+            StoreWork::AppendEvents { events } => {
+                let entries = events.into_iter().map(|event| (LogEntry::Event(event), None)).collect();
+                let answers = self.append(app_id, &LogKey::Events, entries, until).await;
+                answers.into_iter().try_fold(StoreAnswer::Done, |_, answer| answer)
+            }
             StoreWork::Read { log, after, times, limit, max_bytes } => {
                 self.read(app_id, &log, Span { after, times, limit, max_bytes }, until).await
             }
@@ -174,7 +179,7 @@ impl AsyncBackend for NatsStore {
     }
 }
 
-/// Appends to one history, and those of events, are on their way together; all else is one task.
+/// Appends to one history are on their way together; all else is one task.
 fn takes_together(first: &StoreWork, next: &StoreWork) -> bool {
     let is_append = |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() != LogKind::Stored);
     is_append(first) && is_append(next)

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use rtm_core::store::StoreWork;
+use rtm_core::store::{LogKey, LogKind, StoreWork};
 use tracing::error;
 
 use super::{DamagedRecord, Fault};
@@ -48,6 +48,7 @@ pub(super) fn place(app: &str, work: &StoreWork) -> String {
         StoreWork::Append { log, .. } | StoreWork::Read { log, .. } | StoreWork::Remove { log, .. } => {
             format!("{} {app} {:?}", log.kind().name(), log.to_text())
         }
+        StoreWork::AppendEvents { .. } => format!("{} {app} {:?}", LogKind::Events.name(), LogKey::Events.to_text()),
         StoreWork::Expire { kind, .. } => format!("{} {app}, by age", kind.name()),
         StoreWork::Put { key, .. } | StoreWork::Delete { key, .. } => {
             format!("{} {app} {:?}", key.kind().name(), key.to_text())

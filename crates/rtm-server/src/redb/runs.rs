@@ -5,46 +5,61 @@
 use std::ops::Bound;
 
 use ::redb::{AccessGuard, ReadableTable, StorageError};
-use rtm_core::store::{LogEntry, Place, StoreAnswer};
+use rtm_core::{
+    LoggedEvent,
+    store::{LogEntry, Place},
+};
 
 use super::{Fault, logs::LogTables};
 
 /// Entries that were appended to a log and are not in the tables yet, in order.
-pub(super) type Run = Vec<RunEntry>;
+#[derive(Default)]
+pub(super) struct Run {
+    entries: Vec<RunEntry>,
+    /// Their records, one behind the other.
+    records: Vec<u8>,
+}
 
 type EntryGuards<'t> = (AccessGuard<'t, (&'static str, &'static str, u64)>, AccessGuard<'t, &'static [u8]>);
 
-pub(super) struct RunEntry {
+struct RunEntry {
     place: u64,
     time: u64,
-    record: Vec<u8>,
+    /// Where its record ends.
+    end: usize,
 }
 
 impl LogTables<'_> {
-    /// Appends an entry to a project's log. [`write_runs`](Self::write_runs) writes it.
-    pub(super) fn append_to_run(&mut self, app: &str, entry: &LogEntry, place: Place) -> Result<StoreAnswer, Fault> {
+    /// Appends events to a project's log, in places from `first` on. Gives the last of these. [`write_runs`](Self::write_runs)
+    /// writes them.
+    pub(super) fn append_to_run(&mut self, app: &str, events: &[LoggedEvent], first: Place) -> Place {
         self.changed = true;
-        let record = entry.encode()?;
-        self.grow(app, record.len() as i64);
-        let entry = RunEntry { place: place.0, time: entry.time(), record };
-        match self.runs.get_mut(app) {
-            Some(run) => run.push(entry),
-            None => _ = self.runs.insert(app.to_owned(), vec![entry]),
+        if !self.runs.contains_key(app) {
+            self.runs.insert(app.to_owned(), Run::default());
         }
-        Ok(StoreAnswer::Appended { place, dropped: 0 })
+        let Some(run) = self.runs.get_mut(app) else { return first };
+        let (start, mut last) = (run.records.len(), first);
+        for (place, event) in (first.0..).zip(events) {
+            event.encode(&mut run.records);
+            run.entries.push(RunEntry { place, time: event.time, end: run.records.len() });
+            last = Place(place);
+        }
+        let grown = run.records.len() - start;
+        self.grow(app, grown as i64);
+        last
     }
 
     /// Writes what was appended. That costs a fraction of writing the entries one by one.
     pub(super) fn write_runs(&mut self) -> Result<(), Fault> {
         let Some(log) = self.kind.only_log() else { return Ok(()) };
         let log = &*log.to_text();
-        for (app, run) in std::mem::take(&mut self.runs) {
-            self.write_run(&app, log, &run)?;
+        for (app, Run { entries, records }) in std::mem::take(&mut self.runs) {
+            self.write_run(&app, log, &entries, &records)?;
         }
         Ok(())
     }
 
-    fn write_run(&mut self, app: &str, log: &str, run: &[RunEntry]) -> Result<(), Fault> {
+    fn write_run(&mut self, app: &str, log: &str, run: &[RunEntry], records: &[u8]) -> Result<(), Fault> {
         let Some(first) = run.first() else { return Ok(()) };
         if let Some((place, Some(time))) = self.last_before(app, log, first.place)?
             && time == first.time
@@ -53,8 +68,10 @@ impl LogTables<'_> {
             self.ages.remove((app, time, place, log))?;
         }
         let mut end = self.entries.upper_bound_mut(Bound::Excluded((app, log, first.place)))?;
-        for RunEntry { place, record, .. } in run {
-            end.insert_before((app, log, *place), record.as_slice())?;
+        let mut start = 0;
+        for entry in run {
+            end.insert_before((app, log, entry.place), &records[start..entry.end])?;
+            start = entry.end;
         }
         end.close()?;
         for (at, RunEntry { place, time, .. }) in run.iter().enumerate() {

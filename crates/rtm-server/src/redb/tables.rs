@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use ::redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use rtm_codec::Revision;
-use rtm_core::store::{
-    LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, StoredBytes, record::RecordError,
+use rtm_core::{
+    LoggedEvent,
+    store::{
+        LogEntry, LogKey, LogKind, Page, Place, StateKey, StateKind, StateValue, StoreAnswer, StoreWork, StoredBytes,
+        record::RecordError,
+    },
 };
 
 use super::{DamagedRecord, Fault, damage::Damage, logs::LogTables};
@@ -94,14 +98,13 @@ impl<'t> Tables<'t> {
 
     pub(super) fn work(&mut self, app: &str, work: &StoreWork) -> Result<StoreAnswer, Fault> {
         match work {
+            StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(event), .. } => {
+                self.append_events(app, std::slice::from_ref(event))
+            }
+            StoreWork::AppendEvents { events } => self.append_events(app, events),
             StoreWork::Append { log, entry, keep } => {
-                let place = if log.kind().is_by_time() { None } else { Some(self.next_place()?) };
-                match place {
-                    Some(place) if log.kind().only_log().is_some() => {
-                        self.open_log(log.kind())?.append_to_run(app, entry, place)
-                    }
-                    _ => self.open_log(log.kind())?.append(app, &log.to_text(), entry, place, *keep),
-                }
+                let place = if log.kind().is_by_time() { None } else { Some(self.next_place(1)?) };
+                self.open_log(log.kind())?.append(app, &log.to_text(), entry, place, *keep)
             }
             StoreWork::Read { log, after, times, limit, max_bytes } => {
                 let page = Page::new(*limit, *max_bytes);
@@ -168,13 +171,19 @@ impl<'t> Tables<'t> {
         Ok(slot.as_mut().expect("it was just opened"))
     }
 
-    /// A place that no entry ever had.
-    fn next_place(&mut self) -> Result<Place, Fault> {
+    fn append_events(&mut self, app: &str, events: &[LoggedEvent]) -> Result<StoreAnswer, Fault> {
+        let first = self.next_place(events.len() as u64)?;
+        let last = self.open_log(LogKind::Events)?.append_to_run(app, events, first);
+        Ok(StoreAnswer::Appended { place: last, dropped: 0 })
+    }
+
+    /// The first of so many places, one after the other, that no entry ever had.
+    fn next_place(&mut self, count: u64) -> Result<Place, Fault> {
         let last = match self.last_place {
             Some(last) => last,
             None => self.transaction.open_table(META)?.get(META_LAST_PLACE)?.map_or(0, |last| last.value()),
         };
-        self.last_place = Some(last + 1);
+        self.last_place = Some(last + count);
         Ok(Place(last + 1))
     }
 

@@ -268,6 +268,7 @@ pub(crate) fn lane(app_id: AppId, id: JobId, work: &StoreWork) -> Lane {
         StoreWork::Append { log, .. } | StoreWork::Read { log, .. } | StoreWork::Remove { log, .. } => {
             Lane::Log(app_id, log.clone())
         }
+        StoreWork::AppendEvents { .. } => Lane::Log(app_id, LogKey::Events),
         StoreWork::Put { key, .. } | StoreWork::Delete { key, .. } => Lane::State(app_id, key.clone()),
         StoreWork::Expire { .. }
         | StoreWork::List { .. }

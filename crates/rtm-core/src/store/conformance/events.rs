@@ -1,5 +1,7 @@
 //! Checks of the log of events.
 
+use std::ops::Range;
+
 use rtm_codec::Revision;
 
 use super::{
@@ -83,6 +85,29 @@ pub(super) fn at_once(backend: &mut dyn Backend) -> Result<(), Fault> {
     left_after("what is not too old", 2, None, &[4, 5, 6, 7, 8])?;
     left_after("what is not too many", 2, Some(2), &[7, 8])?;
     left_after("what is not too old", 4, Some(2), &[])
+}
+
+pub(super) fn together(backend: &mut dyn Backend) -> Result<(), Fault> {
+    let several = |numbers: Range<u64>| {
+        let events = numbers.map(|number| event(number, START + number)).collect::<Result<_, Fault>>()?;
+        Ok::<_, Fault>(StoreWork::AppendEvents { events })
+    };
+    let app_id = app_id(APPS[0])?;
+    let works = [several(1..4)?, append(4, START)?, several(5..6)?, several(6..9)?];
+    let mut last_of_each = Vec::new();
+    for answer in backend.apply(works.into_iter().map(|work| Task { app_id: &app_id, work }).collect()) {
+        match answer? {
+            StoreAnswer::Appended { place, .. } => last_of_each.push(place),
+            other => return Err(wrong_answer(&other, "Appended")),
+        }
+    }
+    add(backend, APPS[0], 9, START)?;
+    let (all, ..) = read(backend, APPS[0], None, 100)?;
+    same("all", &all.iter().map(|(_, number)| *number).collect(), &(1..=9).collect::<Vec<_>>())?;
+    holds("the places", &all, "rising ones", all.is_sorted_by(|(one, _), (next, _)| one < next))?;
+    let lasts = all.iter().filter(|(_, number)| [3, 4, 5, 8].contains(number)).map(|(place, _)| *place);
+    same("where the last of each is", &last_of_each, &lasts.collect())?;
+    same("how many are counted", &backend.stats()?.events, &9)
 }
 
 pub(super) fn no_room(backend: &mut dyn Backend) -> Result<(), Fault> {
@@ -174,8 +199,12 @@ fn add(backend: &mut dyn Backend, app: char, number: u64, time: u64) -> Result<P
 }
 
 fn append(number: u64, time: u64) -> Result<StoreWork, Fault> {
+    Ok(StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(event(number, time)?), keep: None })
+}
+
+fn event(number: u64, time: u64) -> Result<LoggedEvent, Fault> {
     let event = ProjectEvent::UserBanned { user_id: user("alice")?, until: Moment(number) };
-    Ok(StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(LoggedEvent { time, event }), keep: None })
+    Ok(LoggedEvent { time, event })
 }
 
 fn read(backend: &mut dyn Backend, app: char, after: Option<Place>, limit: usize) -> Result<Events, Fault> {
