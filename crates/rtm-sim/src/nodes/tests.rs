@@ -112,6 +112,23 @@ fn whom_all_hear_stays_though_it_does_not_reach_the_engine() {
     assert_eq!((standing(&world, 1), world.counts.put_out), (Standing::Member, 0));
 }
 
+/// The other node would blame it, as long as it takes itself for one that is in touch.
+#[test]
+fn who_did_not_reach_the_engine_stays_also_if_everything_is_away_right_after() {
+    for tenths in 0..20 {
+        let mut world = calm(1, 2);
+        let time = Duration::from_millis(25_000 + tenths * 100);
+        let (start, end) = (world.now + time, world.now + time + Duration::from_secs(10));
+        world.ways.places[0].engine_cut_until = start;
+        world.run_for(time).unwrap();
+        assert_eq!(standing(&world, 0), Standing::Isolated);
+        world.ways.away_until = end;
+        world.ways.places.iter_mut().for_each(|place| place.cut = (start, end));
+        pass(&mut world, 40);
+        assert_eq!((members(&world), world.counts.put_out), (vec![0, 1], 0), "{tenths}");
+    }
+}
+
 #[test]
 fn an_outsider_goes_on_without_members_that_the_engine_has_not_heard_for_long_when_they_have_stopped() {
     for members_before in [1, 3] {

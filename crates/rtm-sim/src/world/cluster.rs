@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rtm_codec::{CloseReason, UserId};
 use rtm_core::cluster::{
-    EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, Left, MembershipConfig,
+    EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, LeaseEntry, Left, MembershipConfig,
     MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, ProjectParcel, Revised, Router,
     Stored, View,
 };
@@ -351,7 +351,11 @@ impl World {
             let (key, stored) = (key_of(&op).clone(), Stored::from(kept));
             match &key {
                 EngineKey::View => self.view_written(&stored.value),
-                EngineKey::Node(name) => cluster.ledger.lease_written(self.now, name, &stored.value),
+                EngineKey::Node(name) => {
+                    cluster.ledger.lease_written(self.now, name, &stored.value);
+                    let lease = || format!("has {:?} of {name}", LeaseEntry::decode(&stored.value));
+                    self.trace.line(self.now, "engine", lease);
+                }
             }
             for server in 0..self.servers.len() {
                 if self.servers[server].member.is_some() {

@@ -47,6 +47,11 @@ impl Own {
         self.certain_until().is_some_and(|until| now < until)
     }
 
+    /// Whether its renewals are acknowledged as they should be.
+    fn is_answered(&self, now: Instant) -> bool {
+        self.renewed_at.is_some_and(|at| now < at + ANSWERED_WITHIN)
+    }
+
     /// When the last renewal was sent that was acknowledged.
     pub(super) fn renewed_at(&self) -> Option<Instant> {
         self.renewed_at
@@ -69,10 +74,15 @@ impl Own {
 
 impl Membership {
     pub(super) fn tend_own(&mut self) {
-        if self.phase == Phase::Inside && !self.own.is_certain(self.now) {
-            // Who is out of touch blames nobody for being silent: the whole network may be away.
-            self.contacts.begin_anew(self.now);
-            self.tell_isolation();
+        if self.phase == Phase::Inside {
+            if !self.own.is_answered(self.now) {
+                // Who is out of touch blames nobody for being silent: the whole network may be away. What it wrote of others now
+                // might be done when that is back.
+                self.contacts.begin_anew(self.now);
+            }
+            if !self.own.is_certain(self.now) {
+                self.tell_isolation();
+            }
         }
         let is_asking =
             self.is_asking(|asked| matches!(asked, Asked::Take | Asked::Renew | Asked::ReadOwn | Asked::Resign));
@@ -271,6 +281,9 @@ impl Membership {
 
 /// How often a node renews its lease.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// So old may the last acknowledged renewal be of a node that blames others: less than the silence for which they are put out.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// For so long after it sent a renewal that was acknowledged, a node is certain to be a member: less than
 /// [`LAST_MOMENTS`](super::keys::LAST_MOMENTS).
