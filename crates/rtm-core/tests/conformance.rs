@@ -43,7 +43,7 @@ impl Backend for Faulty {
 #[test]
 fn a_faulty_store_is_found_and_the_fault_is_named() {
     type Fault = (&'static str, fn(&mut Vec<Task<'_>>), fn(&mut Result<StoreAnswer, BackendError>));
-    let faults: [Fault; 6] = [
+    let faults: [Fault; 7] = [
         (
             "the oldest entry of a limited log gives way",
             |tasks| {
@@ -83,6 +83,17 @@ fn a_faulty_store_is_found_and_the_fault_is_named() {
                 each(tasks, |work| {
                     if let StoreWork::Expire { before, .. } = work {
                         *before = before.saturating_add(1);
+                    }
+                });
+            },
+            |_| {},
+        ),
+        (
+            "events that are appended together are read one by one",
+            |tasks| {
+                each(tasks, |work| {
+                    if let StoreWork::AppendEvents { events } = work {
+                        events.reverse();
                     }
                 });
             },
