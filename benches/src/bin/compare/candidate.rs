@@ -14,7 +14,8 @@ use crate::{
     raw::Raw,
     redis_pubsub::Redis,
     rival::{Load, Rival, Throughput, idle, logins, round_trips, throughput},
-    side, tls,
+    side::{self, Played},
+    tls,
     websocket::{Batched, Naive},
 };
 
@@ -54,7 +55,9 @@ pub(crate) enum System {
     Redis,
     JetStream,
     Mosquitto,
+    Rumqttd,
     SocketIo,
+    Zenoh,
 }
 
 /// All of them that are installed, and the names of the rest. The first NATS is the one that goals are held against.
@@ -101,12 +104,17 @@ pub(crate) fn candidates() -> (Vec<Candidate>, Vec<&'static str>) {
         Some(program) => all.push(candidate::<Mqtt>(System::Mosquitto, Some(program))),
         None => missing.push("mosquitto"),
     }
+    match Some(PathBuf::from(RUMQTTD)).filter(|path| path.is_file()) {
+        Some(program) => all.push(candidate::<Mqtt>(System::Rumqttd, Some(program))),
+        None => missing.push("rumqttd"),
+    }
     match installed("node").filter(|_| Path::new(side::SOCKET_IO).join(SOCKET_IO_PACKAGE).is_file()) {
-        Some(node) => {
-            let (throughput, round_trips) = (side::socket_io_throughput, side::socket_io_round_trips);
-            all.push(played(System::SocketIo, node, throughput, round_trips));
-        }
+        Some(node) => all.push(played::<side::SocketIo>(System::SocketIo, node)),
         None => missing.push("Socket.IO"),
+    }
+    match Some(PathBuf::from(side::ZENOH)).filter(|path| path.is_file()) {
+        Some(program) => all.push(played::<side::Zenoh>(System::Zenoh, program)),
+        None => missing.push("zenoh"),
     }
     (all, missing)
 }
@@ -151,6 +159,12 @@ impl Candidate {
                 std::fs::write(&file, format!("listener {port} 127.0.0.1\n{MOSQUITTO}"))?;
                 Ok(vec!["-c".into(), file.display().to_string()])
             }),
+            System::Rumqttd => Server::configured(program()?, |port, folder| {
+                let file = folder.join("rumqttd.toml");
+                std::fs::write(&file, rumqttd(port))?;
+                Ok(vec!["--quiet".into(), "--config".into(), file.display().to_string()])
+            }),
+            System::Zenoh => Server::other(program()?, |port| vec!["router".into(), port.to_string()]),
             System::SocketIo => Server::other(program()?, |port| {
                 vec![Path::new(side::SOCKET_IO).join("server.mjs").display().to_string(), port.to_string()]
             }),
@@ -176,7 +190,9 @@ impl System {
             Self::NatsTls => NATS_TLS,
             Self::JetStream => JETSTREAM,
             Self::Mosquitto => MOSQUITTO_QOS_1,
+            Self::Rumqttd => RUMQTTD_QOS_1,
             Self::SocketIo => "Socket.IO, acknowledged",
+            Self::Zenoh => ZENOH,
         }
     }
 }
@@ -198,19 +214,13 @@ fn candidate<R: Rival>(system: System, program: Option<PathBuf>) -> Candidate {
 }
 
 /// A candidate whose clients are programs of their own.
-fn played(
-    system: System,
-    program: PathBuf,
-    throughput: fn(&Server, Load) -> anyhow::Result<Throughput>,
-    round_trips: fn(&Server, usize, u64) -> anyhow::Result<Latency>,
-) -> Candidate {
-    let name = named(system, &program);
+fn played<P: Played>(system: System, program: PathBuf) -> Candidate {
     Candidate {
         system,
-        name,
+        name: named(system, &program),
         program: Some(program),
-        throughput,
-        round_trips,
+        throughput: side::throughput::<P>,
+        round_trips: side::round_trips::<P>,
         idle: |_, _, _| anyhow::bail!("not measured"),
         logins: |_, _, _| anyhow::bail!("not measured"),
     }
@@ -257,7 +267,32 @@ set_tcp_nodelay true
 max_inflight_messages 1024
 max_queued_messages 0
 ";
+
+/// In memory, without what the load does not use; its own limits where they are above what the load has under way.
+fn rumqttd(port: u16) -> String {
+    format!(
+        r#"id = 0
+[router]
+id = 0
+max_connections = 10010
+max_outgoing_packet_count = 1024
+max_segment_size = 104857600
+max_segment_count = 10
+[v4.1]
+name = "compare"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[v4.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 20480
+max_inflight_count = 1024
+dynamic_filters = true
+"#
+    )
+}
+
 const SOCKET_IO_PACKAGE: &str = "node_modules/socket.io/package.json";
 
 /// Where benches/setup.sh installs the release that it names.
 const RECENT_NATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/nats-server/bin/nats-server");
+const RUMQTTD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/rumqttd/bin/rumqttd");

@@ -111,7 +111,8 @@ pub(crate) struct Throughput {
     pub(crate) server: f64,
     pub(crate) server_user: f64,
     pub(crate) publisher: f64,
-    pub(crate) receiver: f64,
+    /// `None` if it is part of the publisher's.
+    pub(crate) receiver: Option<f64>,
 }
 
 /// Measures a load: publisher and receivers on a thread each, the server in its process. A tenth of the messages goes
@@ -160,7 +161,7 @@ pub(crate) fn throughput<R: Rival>(server: &Server, load: Load) -> anyhow::Resul
         server: cpu(|cpu| cpu.total),
         server_user: cpu(|cpu| cpu.user),
         publisher: (after.1 - before.1) / deliveries,
-        receiver: (after.2 - before.2) / deliveries,
+        receiver: Some((after.2 - before.2) / deliveries),
     })
 }
 

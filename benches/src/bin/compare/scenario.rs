@@ -12,7 +12,7 @@ use crate::{
         Candidate,
         System::{
             self, AcrossTwo, AcrossTwoAndNats, Batched, JetStream, Mosquitto, Naive, Nats, NatsAcrossTwo, NatsTls,
-            OnOneOfThree, Ours, OursTls, OverThree, Raw, Redis, SocketIo,
+            OnOneOfThree, Ours, OursTls, OverThree, Raw, Redis, Rumqttd, SocketIo, Zenoh,
         },
     },
     codec, ours, presence,
@@ -114,7 +114,7 @@ impl Scenario {
                     // One that flushes or acknowledges each message needs fewer of them to take as long.
                     let share = match candidate.system {
                         Naive => 5,
-                        JetStream | Mosquitto | SocketIo => 25,
+                        JetStream | Mosquitto | Rumqttd | SocketIo => 25,
                         _ => 1,
                     };
                     let messages = scaled(deliveries / share / members.max(1) as u64);
@@ -124,8 +124,11 @@ impl Scenario {
             Kind::RoundTrip { bytes, between } => those(between)
                 .into_iter()
                 .map(|candidate| {
+                    // rumqttd does not set TCP_NODELAY: each waits for acknowledgements that TCP delays.
+                    let share = if candidate.system == Rumqttd { 25 } else { 1 };
                     Run::new(candidate.name.clone(), move |recorder| {
-                        let latency = (candidate.round_trips)(&candidate.start()?, bytes, scaled(ROUND_TRIPS))?;
+                        let rounds = scaled(ROUND_TRIPS / share);
+                        let latency = (candidate.round_trips)(&candidate.start()?, bytes, rounds)?;
                         recorder.add(P50, latency.percentile(50.0).as_secs_f64() * 1e6);
                         recorder.add(P99, latency.percentile(99.0).as_secs_f64() * 1e6);
                         Ok(())
@@ -206,11 +209,13 @@ pub(crate) fn load(name: String, candidate: Candidate, load: Load) -> Run {
 pub(crate) fn record(recorder: &mut Recorder<'_>, measured: Throughput) {
     let Throughput { per_second, server, server_user, publisher, receiver } = measured;
     recorder.add(DELIVERIES, per_second);
-    recorder.add(ALL_NS, server + publisher + receiver);
+    recorder.add(ALL_NS, server + publisher + receiver.unwrap_or(0.0));
     recorder.add(SERVER_NS, server);
     recorder.add("of it user ns", server_user);
     recorder.add("publisher ns/delivery", publisher);
-    recorder.add("receiver ns/delivery", receiver);
+    if let Some(receiver) = receiver {
+        recorder.add("receiver ns/delivery", receiver);
+    }
 }
 
 /// Messages between two users while others are logged in, whose signs of life the server answers meanwhile.
@@ -241,10 +246,10 @@ fn growing_server(candidate: Candidate, users: usize) -> Run {
 }
 
 /// What most scenarios compare.
-const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis];
+const ALL: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis, Zenoh];
 /// Those of them with a way from one user to another that is acknowledged too.
-const PEERS: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis, JetStream, Mosquitto, SocketIo];
-const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats, JetStream, Mosquitto, SocketIo];
+const PEERS: &[System] = &[Ours, Batched, Naive, Raw, Nats, Redis, Zenoh, JetStream, Mosquitto, Rumqttd, SocketIo];
+const FAST: &[System] = &[Ours, Batched, Naive, Raw, Nats, Zenoh, JetStream, Mosquitto, Rumqttd, SocketIo];
 
 pub(crate) const CLUSTER_LOCAL: &str = "cluster, users of one node, 64 B";
 pub(crate) const CLUSTER_PEERS: &str = "cluster, user to user across nodes, 64 B";

@@ -1,7 +1,7 @@
 //! Clients of rivals in programs of their own, whose libraries are not linked here: what they are told, and say.
 //!
-//! Each says `ready`. A publisher then reads `send N`, and answers with the nanoseconds until all N were confirmed; or
-//! `ping N`, and answers with those of each round trip.
+//! Each says `ready`. A publisher then reads `send N`, and answers with the nanoseconds until all N were confirmed, or have
+//! reached everybody; or `ping N`, and answers with those of each round trip.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -64,62 +64,99 @@ impl Side {
     }
 }
 
+/// A message system whose clients are programs of their own.
+pub(crate) trait Played {
+    /// Starts the clients that a load needs. With `echo` each message comes back.
+    fn start(server: &Server, load: Load, echo: bool) -> anyhow::Result<Clients>;
+}
+
+/// The programs of a load.
+pub(crate) struct Clients {
+    publisher: Side,
+    /// `None` if the publisher's program is the receivers too.
+    receiver: Option<Side>,
+}
+
+impl Clients {
+    /// The CPU time of the publisher, and of the receivers if they are a program of their own.
+    fn cpu(&self) -> anyhow::Result<(f64, Option<f64>)> {
+        Ok((self.publisher.cpu()?, self.receiver.as_ref().map(Side::cpu).transpose()?))
+    }
+}
+
 /// Socket.IO under Node: sender and receiver are a process each.
-pub(crate) fn socket_io_throughput(server: &Server, load: Load) -> anyhow::Result<Throughput> {
-    anyhow::ensure!(load.members == 0, "there is no room");
-    let (publisher, receiver) = socket_io(server, load.bytes, load.window, false)?;
-    throughput(server, publisher, &receiver, load)
+pub(crate) struct SocketIo;
+
+impl Played for SocketIo {
+    fn start(server: &Server, load: Load, echo: bool) -> anyhow::Result<Clients> {
+        anyhow::ensure!(load.members == 0, "there is no room");
+        let node = installed("node").context("no Node")?;
+        let (folder, port) = (Path::new(SOCKET_IO), server.port().to_string());
+        let mut receiver = Command::new(&node);
+        receiver.arg(folder.join("receiver.mjs")).arg(&port).args(echo.then_some("echo"));
+        let receiver = Side::start(&mut receiver)?;
+        let mut publisher = Command::new(&node);
+        publisher.arg(folder.join("publisher.mjs")).args([&port, &load.bytes.to_string(), &load.window.to_string()]);
+        Ok(Clients { publisher: Side::start(&mut publisher)?, receiver: Some(receiver) })
+    }
 }
 
-/// The same, one message at a time.
-pub(crate) fn socket_io_round_trips(server: &Server, bytes: usize, rounds: u64) -> anyhow::Result<Latency> {
-    let (publisher, receiver) = socket_io(server, bytes, 1, true)?;
-    round_trips(publisher, receiver, rounds)
+/// zenoh, which has threads of its own: sender and receivers are one process, whose memory has the window.
+pub(crate) struct Zenoh;
+
+impl Played for Zenoh {
+    fn start(server: &Server, load: Load, echo: bool) -> anyhow::Result<Clients> {
+        let port = server.port().to_string();
+        let (bytes, members, window) = (load.bytes.to_string(), load.members.to_string(), load.window.to_string());
+        let mut clients = Command::new(ZENOH);
+        clients.args(["clients", &port, &bytes, &members, &window]).args(echo.then_some("echo"));
+        Ok(Clients { publisher: Side::start(&mut clients)?, receiver: None })
+    }
 }
 
-fn socket_io(server: &Server, bytes: usize, window: u64, echo: bool) -> anyhow::Result<(Side, Side)> {
-    let node = installed("node").context("no Node")?;
-    let (folder, port) = (Path::new(SOCKET_IO), server.port().to_string());
-    let mut receiver = Command::new(&node);
-    receiver.arg(folder.join("receiver.mjs")).arg(&port).args(echo.then_some("echo"));
-    let receiver = Side::start(&mut receiver)?;
-    let mut publisher = Command::new(&node);
-    publisher.arg(folder.join("publisher.mjs")).args([&port, &bytes.to_string(), &window.to_string()]);
-    Ok((Side::start(&mut publisher)?, receiver))
+/// Measures a load. A tenth of the messages goes before, to warm up.
+pub(crate) fn throughput<P: Played>(server: &Server, load: Load) -> anyhow::Result<Throughput> {
+    measure(server, P::start(server, load, false)?, load)
 }
 
-fn throughput(server: &Server, mut publisher: Side, receiver: &Side, load: Load) -> anyhow::Result<Throughput> {
-    publisher.ask("send", load.messages.div_ceil(10))?;
-    let snapshot = |publisher: &Side| -> anyhow::Result<_> { Ok((server.cpu()?, publisher.cpu()?, receiver.cpu()?)) };
-    let before = snapshot(&publisher)?;
-    let took = publisher.ask("send", load.messages)?;
-    let after = snapshot(&publisher)?;
+/// Measures round trips, one at a time.
+pub(crate) fn round_trips<P: Played>(server: &Server, bytes: usize, rounds: u64) -> anyhow::Result<Latency> {
+    measure_round_trips(P::start(server, Load { bytes, members: 0, window: 1, messages: rounds }, true)?, rounds)
+}
+
+fn measure(server: &Server, mut clients: Clients, load: Load) -> anyhow::Result<Throughput> {
+    clients.publisher.ask("send", load.messages.div_ceil(10))?;
+    let before = (server.cpu()?, clients.cpu()?);
+    let took = clients.publisher.ask("send", load.messages)?;
+    let after = (server.cpu()?, clients.cpu()?);
     let [took] = took[..] else { anyhow::bail!("not one time: {took:?}") };
     let deliveries = (load.messages * load.members.max(1) as u64) as f64;
+    let ((publisher, receiver), (publisher_before, receiver_before)) = (after.1, before.1);
     Ok(Throughput {
         per_second: deliveries / (took as f64 / 1e9),
         server: (after.0.total - before.0.total) / deliveries,
         server_user: (after.0.user - before.0.user) / deliveries,
-        publisher: (after.1 - before.1) / deliveries,
-        receiver: (after.2 - before.2) / deliveries,
+        publisher: (publisher - publisher_before) / deliveries,
+        receiver: receiver.zip(receiver_before).map(|(after, before)| (after - before) / deliveries),
     })
 }
 
-fn round_trips(mut publisher: Side, receiver: Side, rounds: u64) -> anyhow::Result<Latency> {
-    publisher.ask("ping", WARM_UP_ROUNDS)?;
+fn measure_round_trips(mut clients: Clients, rounds: u64) -> anyhow::Result<Latency> {
+    clients.publisher.ask("ping", WARM_UP_ROUNDS)?;
     let mut latency = Latency::new();
-    for took in publisher.ask("ping", rounds)? {
+    for took in clients.publisher.ask("ping", rounds)? {
         latency.record(Duration::from_nanos(took));
     }
-    drop(receiver);
     Ok(latency)
 }
 
 pub(crate) const SOCKET_IO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/socket-io");
+/// Where benches/setup.sh builds it: router and clients.
+pub(crate) const ZENOH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/zenoh/release/rival-zenoh");
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, Side, round_trips};
+    use super::{Clients, Command, Side, measure_round_trips};
 
     fn shell(script: &str) -> anyhow::Result<Side> {
         Side::start(Command::new("sh").args(["-c", script]))
@@ -136,7 +173,8 @@ mod tests {
     #[test]
     fn round_trips_after_the_warm_up_count() {
         let publisher = shell("echo ready; read line; echo 9000; read line; echo 100 100").unwrap();
-        let latency = round_trips(publisher, shell("echo ready; read line").unwrap(), 2).unwrap();
+        let receiver = Some(shell("echo ready; read line").unwrap());
+        let latency = measure_round_trips(Clients { publisher, receiver }, 2).unwrap();
         assert_eq!((latency.count(), latency.max().as_nanos()), (2, 100));
     }
 
