@@ -135,6 +135,10 @@ impl Claim {
         self.since + CLAIMED_WITHIN <= now.instant
     }
 
+    fn awaits_engine(&self) -> bool {
+        !matches!(self.stage, Stage::View(_) | Stage::Verdict { .. } | Stage::Pack { .. })
+    }
+
     /// A write of its entry that may have been done.
     fn write(&self) -> Option<&Write> {
         match &self.stage {
@@ -160,9 +164,10 @@ impl Claims {
         self.open.values_mut().find(|claim| claim.user_id == *user_id)
     }
 
-    /// Whether answers come as fast as usual.
+    /// Whether the engine answers as fast as usual.
     fn are_answered(&self, now: Now) -> bool {
-        self.open.values().next().is_none_or(|oldest| oldest.since + LATE > now.instant)
+        let oldest = self.open.values().find(|claim| claim.awaits_engine());
+        oldest.is_none_or(|oldest| oldest.since + LATE > now.instant)
     }
 
     /// Others may know before this node that a session is here: what they say to it waits for that. Gives back what does
@@ -232,8 +237,10 @@ impl Core {
         let heard = edge.entry_of(&user_id);
         let known = heard.and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
         let revision = heard.map_or(0, |heard| heard.revision);
-        // A write whose outcome is not known leaves a claim behind until it is: none of them while the engine is silent.
-        let is_free = known.is_none() && !is_returning && edge.claims.are_answered(now);
+        // Who comes back has a session somewhere. And a write whose outcome is not known leaves a claim behind until it is: none of
+        // them while the engine is silent.
+        let comes_back = is_returning || entrant.login.resume.is_some();
+        let is_free = known.is_none() && !comes_back && edge.claims.are_answered(now);
         let claim = Claim::new(user_id, session, now.instant);
         let goes_on_alone = is_returning && entrant.login.resume.is_none();
         edge.claims.open.insert(id, Claim { entrant: Some(entrant), is_returning, goes_on_alone, known, ..claim });
@@ -322,11 +329,11 @@ impl Core {
                     self.claim_won(now, id, heard.revision, write.gain);
                 } else if heard.revision == write.expected {
                     self.write_claim(id, write.expected, write.gain);
-                } else if (1..write.expected).contains(&heard.revision) {
+                } else if (1..write.expected).contains(&heard.revision) && claim.since + STALE > now.instant {
                     // It is older than what the claim rests on, and says nothing of the write. Where nothing is kept any
-                    // more, the revision is 0.
-                    claim.stage = Stage::ReadingBack(write);
-                    self.ask_engine(id, EngineWork::Read);
+                    // more, the revision is 0. If it stays so, the engine was set back.
+                    claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: Some(write) };
+                    self.arm_edge(now.instant + PAUSE);
                 } else {
                     if let Gain::New(ousted) = write.gain {
                         claim.ousted = ousted;
@@ -387,7 +394,7 @@ impl Core {
             match user.map(|user| self.arrival(user, Visitor::of(&entrant.login))) {
                 Some(arrival @ Arrival::Returning(_)) => self.let_in(now, arrival, entrant),
                 // Something has changed meanwhile.
-                _ => self.login(now, entrant.conn, Box::new(entrant.login)),
+                _ => self.login_again(now, entrant),
             }
         }
         self.go_on_behind(now, claim.behind, claim.asks);
@@ -504,8 +511,8 @@ impl Core {
                         self.release_entry(&user_id);
                     }
                 }
-                if let Some(Entrant { conn, login, .. }) = entrant {
-                    self.login(now, conn, Box::new(login));
+                if let Some(entrant) = entrant {
+                    self.login_again(now, entrant);
                 }
             }
             (Gain::New(ousted), Some(entrant)) => {
@@ -548,9 +555,9 @@ impl Core {
         for (from, ask) in asks {
             self.asked_for_session(now, &from, ask);
         }
-        for Entrant { conn, login, .. } in behind {
-            if self.hub.conns.get(conn).is_some_and(|conn| !conn.is_closed) {
-                self.login(now, conn, Box::new(login));
+        for entrant in behind {
+            if self.hub.conns.get(entrant.conn).is_some_and(|conn| !conn.is_closed) {
+                self.login_again(now, entrant);
             }
         }
     }
@@ -664,5 +671,7 @@ const EARLY: usize = 1024;
 pub(super) const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
 /// A login that has waited for so long may be one that its client has given up.
 const LATE: Duration = Duration::from_secs(2);
+/// An answer that is too old to be true is taken for true after so long.
+const STALE: Duration = Duration::from_secs(30);
 /// How long a claim waits before it asks an engine again that gave no answer.
 const PAUSE: Duration = Duration::from_millis(250);

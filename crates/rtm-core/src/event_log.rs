@@ -247,29 +247,33 @@ impl Core {
     }
 
     /// The store has written events, or failed to.
-    pub(super) fn events_written(&mut self, now: Now, count: EventCount, result: &Result<StoreAnswer, StoreFailed>) {
+    pub(super) fn events_written(&mut self, now: Now, count: &EventCount, result: Result<StoreAnswer, StoreFailed>) {
         let log = &mut self.event_log;
         log.under_way = log.under_way.saturating_sub(count.entries);
-        match result {
-            Ok(StoreAnswer::Appended { place: Place(number), .. }) => {
-                log.figures.written += count.entries as u64;
-                log.figures.last = log.figures.last.max(*number);
-                log.since_expiry += count.entries;
-                log.bytes_since_expiry += (count.entries * EVENT_BYTES) as u64;
-                let is_over = log.max_bytes > 0 && log.bytes_since_expiry > log.max_bytes / EXPIRED_PARTS as u64;
-                if is_over || log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {
-                    self.expire_events(now);
-                }
+        let lost = match result {
+            Ok(StoreAnswer::EventsAppended { last: Place(last), missing }) => {
+                let written = count.entries.saturating_sub(missing.len());
+                log.figures.written += written as u64;
+                log.figures.last = log.figures.last.max(last);
+                log.since_expiry += written;
+                log.bytes_since_expiry += (written * EVENT_BYTES) as u64;
+                count.lost(missing.into_iter())
             }
-            _ => {
-                log.figures.lost += count.events();
-                log.push_gap_first(now, count.events() + count.lost);
-                if matches!(log.stage, Stage::On) {
-                    let until = now.instant + PAUSE;
-                    log.stage = Stage::Pausing(until);
-                    self.hub.timers.push(until, Due::Events);
-                }
+            _ => count.lost(0..count.entries),
+        };
+        if lost.in_all > 0 {
+            log.figures.lost += lost.events;
+            log.push_gap_first(now, lost.in_all);
+            if matches!(log.stage, Stage::On) {
+                let until = now.instant + PAUSE;
+                log.stage = Stage::Pausing(until);
+                self.hub.timers.push(until, Due::Events);
             }
+        }
+        let log = &self.event_log;
+        let is_over = log.max_bytes > 0 && log.bytes_since_expiry > log.max_bytes / EXPIRED_PARTS as u64;
+        if is_over || log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {
+            self.expire_events(now);
         }
         self.write_events(now);
     }

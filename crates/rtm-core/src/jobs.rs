@@ -119,30 +119,35 @@ pub(super) struct Jobs {
 }
 
 /// What is in a part of the log.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug)]
 pub(super) struct EventCount {
     pub(super) entries: usize,
-    /// How many of them are gaps.
-    pub(super) gaps: usize,
-    /// How many events the gaps stand for.
-    pub(super) lost: u64,
+    /// Which of them are gaps, and for how many events each stands.
+    gaps: Vec<(usize, u64)>,
+}
+
+/// What is not in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventsLost {
+    pub(super) events: u64,
+    /// The same with those for which lost gaps stood.
+    pub(super) in_all: u64,
 }
 
 impl EventCount {
     fn of(events: &[LoggedEvent]) -> Self {
-        let mut count = Self { entries: events.len(), ..Self::default() };
-        for event in events {
-            if let ProjectEvent::LogGap { lost } = event.event {
-                count.gaps += 1;
-                count.lost += lost;
-            }
-        }
-        count
+        let gap = |(at, event): (usize, &LoggedEvent)| match event.event {
+            ProjectEvent::LogGap { lost } => Some((at, lost)),
+            _ => None,
+        };
+        Self { entries: events.len(), gaps: events.iter().enumerate().filter_map(gap).collect() }
     }
 
-    /// How many events they are that are no gaps.
-    pub(super) fn events(self) -> u64 {
-        (self.entries - self.gaps) as u64
+    /// What is lost if these entries are missing.
+    pub(super) fn lost(&self, missing: impl ExactSizeIterator<Item = usize> + Clone) -> EventsLost {
+        let gaps = self.gaps.iter().filter(|(at, _)| missing.clone().any(|missing| missing == *at));
+        let events = (missing.len() - gaps.clone().count()) as u64;
+        EventsLost { events, in_all: events + gaps.map(|(_, lost)| lost).sum::<u64>() }
     }
 }
 
@@ -317,7 +322,7 @@ impl Core {
             Waiting::Search(asker) => self.searched(asker, done.result.ok()),
             Waiting::Restriction(written) => self.restriction_written(now, *written, done.result),
             Waiting::Admin(id) => self.admin_stored(id, done.result),
-            Waiting::EventsWritten(count) => self.events_written(now, count, &done.result),
+            Waiting::EventsWritten(count) => self.events_written(now, &count, done.result),
             Waiting::EventsToRecover => self.recover_events(now, done.result),
             Waiting::EventsForDuty => self.duty_read(now, done.result),
             Waiting::Events { id, query } => self.events_read(now, id, query, done.result),
@@ -367,3 +372,21 @@ pub(super) const HISTORY_FAILED: &str = "the message was sent, but the server co
 const OPEN_JOBS: usize = 16 * 1024;
 /// So many events are appended together, so that what waits behind them waits briefly.
 const EVENTS_TOGETHER: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project_event::Reason;
+
+    #[test]
+    fn lost_gaps_stand_for_what_was_lost_before() {
+        let event = |event| LoggedEvent { time: 1, event };
+        let started = || event(ProjectEvent::ServerStarted { server: Reason::Owned("one".into()) });
+        let count = EventCount::of(&[started(), event(ProjectEvent::LogGap { lost: 5 }), started()]);
+        let lost = |missing: &[usize]| count.lost(missing.iter().copied());
+        assert_eq!(lost(&[]), EventsLost { events: 0, in_all: 0 });
+        assert_eq!(lost(&[2]), EventsLost { events: 1, in_all: 1 });
+        assert_eq!(lost(&[1, 2]), EventsLost { events: 1, in_all: 6 });
+        assert_eq!(count.lost(0..count.entries), EventsLost { events: 2, in_all: 7 });
+    }
+}

@@ -184,6 +184,15 @@ impl Core {
 
     /// Lets a client in, or not; in a cluster once that is decided.
     pub(super) fn login(&mut self, now: Now, conn: ConnId, login: Box<Login>) {
+        self.judge_login(now, conn, login, false);
+    }
+
+    /// A login that has waited is looked at anew.
+    pub(super) fn login_again(&mut self, now: Now, Entrant { conn, login, is_counted, .. }: Entrant) {
+        self.judge_login(now, conn, Box::new(login), is_counted);
+    }
+
+    fn judge_login(&mut self, now: Now, conn: ConnId, login: Box<Login>, was_counted: bool) {
         if self.is_outside || (self.is_draining && !login.abilities.gives_up) {
             self.hub.counters.logged_in(LoginResult::Draining);
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
@@ -200,11 +209,12 @@ impl Core {
             return self.refuse(now, conn, ErrorKind::TokenExpired.into());
         }
         // Elsewhere the user may have a session to which the client comes back.
-        let is_counted = matches!(arrival, Arrival::New(_)) && is_here;
-        if is_counted && let Err(wait) = self.count_login(now, &user_id, &login) {
+        let counts = matches!(arrival, Arrival::New(_)) && is_here && !was_counted;
+        if counts && let Err(wait) = self.count_login(now, &user_id, &login) {
             self.users.release(user);
             return self.put_login_off(now, conn, wait, &user_id, login);
         }
+        let is_counted = was_counted || counts;
         let entrant = Entrant { conn, user_id, login: *login, life, is_counted };
         match arrival {
             Arrival::New(_) | Arrival::Overfull(_) if self.edge.is_some() => {

@@ -64,7 +64,7 @@ pub enum StoreWork {
         keep: Option<usize>,
     },
     /// Appends events to the log of events, in order. It costs less than to append them one by one. Answered with
-    /// [`StoreAnswer::Appended`], which says where the last of them is. If this fails, any of them may be missing.
+    /// [`StoreAnswer::EventsAppended`]. If this fails, any of them may be missing.
     AppendEvents {
         /// The events, at least one.
         events: Vec<LoggedEvent>,
@@ -292,9 +292,16 @@ pub struct StoreDone {
 pub enum StoreAnswer {
     /// To work that has nothing to say.
     Done,
-    /// To [`StoreWork::Append`] and [`StoreWork::AppendEvents`].
+    /// To [`StoreWork::AppendEvents`].
+    EventsAppended {
+        /// Where the last of them is.
+        last: Place,
+        /// Which of them, counted from 0, may be missing in the log, where a store does not have all of them or none.
+        missing: Vec<usize>,
+    },
+    /// To [`StoreWork::Append`].
     Appended {
-        /// Where the entry is; of several, the last.
+        /// Where the entry is.
         place: Place,
         /// How many older ones had to go.
         dropped: usize,

@@ -236,7 +236,8 @@ impl StoreQueue {
             match work {
                 work if size > 0 && self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED => match work {
                     StoreWork::Append { log, .. } => (id, Err(log)),
-                    _ => (id, Err(LogKey::Events)),
+                    StoreWork::AppendEvents { .. } => (id, Err(LogKey::Events)),
+                    work => (id, Ok(work)),
                 },
                 work => {
                     if size > 0 {

@@ -117,7 +117,8 @@ proptest! {
                     number += numbered.len() as u64;
                     let events = numbered.iter().map(|(time, number)| event(*time, *number)).collect();
                     let answer = run(&mut store, &apps[0], StoreWork::AppendEvents { events });
-                    let StoreAnswer::Appended { place: Place(last), .. } = answer else { panic!() };
+                    let StoreAnswer::EventsAppended { last: Place(last), missing } = answer else { panic!() };
+                    prop_assert_eq!(missing, Vec::<usize>::new());
                     let first = last + 1 - numbered.len() as u64;
                     logs[0].extend((first..).zip(numbered).map(|(place, (time, number))| (Place(place), time, number)));
                 }

@@ -65,8 +65,10 @@ impl Memory {
         match work {
             StoreWork::Append { log, entry, keep } => self.append(app_id, &log, entry, keep),
             StoreWork::AppendEvents { events } => {
-                let append = |event| self.append(app_id, &LogKey::Events, LogEntry::Event(event), None);
-                events.into_iter().map(append).last().unwrap_or(StoreAnswer::Done)
+                for event in events {
+                    self.append(app_id, &LogKey::Events, LogEntry::Event(event), None);
+                }
+                StoreAnswer::EventsAppended { last: Place(self.last_place), missing: Vec::new() }
             }
             StoreWork::Read { log, after, times, limit, max_bytes } => {
                 self.read(app_id, &log, after, times, Page::new(limit, max_bytes))

@@ -1,6 +1,6 @@
 //! One session a user: logins on several nodes.
 
-use rtm_codec::{Answer, CallLimit, CloseReason, LimitedCall, Resumption, SendOutcome};
+use rtm_codec::{Answer, CallLimit, CloseReason, InstanceId, LimitedCall, Login, Resumption, SendOutcome};
 
 use crate::harness::*;
 
@@ -27,14 +27,43 @@ fn the_login_of_a_user_who_is_nowhere_asks_the_engine_once() {
     assert_eq!(world.engine.asked, before + 1, "it knows that she has left");
 }
 
-#[test]
-fn a_login_counts_once_also_if_the_user_was_elsewhere_unheard_of() {
-    let mut world = World::new(2);
+/// Each client object may log in once a minute.
+fn one_login_a_minute(nodes: usize) -> World {
+    let mut world = World::new(nodes);
     for core in &mut world.cores {
         let mut config = core.config().clone();
         config.limits.set(LimitedCall::Login, CallLimit::new(1, secs(60)));
         core.reconfigure(config);
     }
+    world
+}
+
+#[test]
+fn who_comes_back_does_not_log_in_also_if_its_session_is_elsewhere_unheard_of() {
+    let mut world = one_login_a_minute(2);
+    world.blind(1);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    let alice = world.resume(1, alice);
+    assert_eq!(world.welcome(alice).unwrap().resumption, Resumption::Resumed);
+    world.logout(alice);
+    world.login(1, "alice");
+}
+
+#[test]
+fn a_login_that_waits_for_another_one_counts_once() {
+    let mut world = one_login_a_minute(2);
+    world.login(0, "alice");
+    let second = world.start_login(0, other_login_of("alice"));
+    let third = world.start_login(0, Login { instance: InstanceId::new("third").unwrap(), ..login_of("alice") });
+    world.pump();
+    assert_eq!(world.closed(second), Some(CloseReason::RemoteLogin));
+    assert!(world.welcome(third).is_some());
+}
+
+#[test]
+fn a_login_counts_once_also_if_the_user_was_elsewhere_unheard_of() {
+    let mut world = one_login_a_minute(2);
     world.blind(1);
     let first = world.login(0, "alice");
     let second = world.login_with(1, other_login_of("alice"));

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use rtm_codec::AppId;
 use rtm_core::store::{
-    BackendError, BackendStats, LogEntry, LogKey, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
+    BackendError, BackendStats, LogKind, Page, StateKind, StoreAnswer, StoreWork, record::RecordError,
 };
 use tokio::time::Instant;
 
@@ -98,9 +98,8 @@ impl NatsStore {
                 answers.pop().unwrap_or(Err(Failure::Record(RecordError::Damaged)))
             }
             StoreWork::AppendEvents { events } => {
-                let entries = events.into_iter().map(|event| (LogEntry::Event(event), None)).collect();
-                let answers = self.append(app_id, &LogKey::Events, entries, until).await;
-                answers.into_iter().try_fold(StoreAnswer::Done, |_, answer| answer)
+                let mut answers = self.append_events(app_id, vec![events], until).await;
+                answers.pop().unwrap_or(Err(Failure::Record(RecordError::Damaged)))
             }
             StoreWork::Read { log, after, times, limit, max_bytes } => {
                 self.read(app_id, &log, Span { after, times, limit, max_bytes }, until).await
@@ -163,13 +162,22 @@ impl AsyncBackend for NatsStore {
             {
                 return vec![store.work(&app_id, work, until).await.map_err(BackendError::from)];
             }
-            let mut all = None;
+            let (mut all, mut events) = (None, Vec::new());
             for work in works {
+                let work = match work {
+                    StoreWork::AppendEvents { events: more } => {
+                        events.push(more);
+                        continue;
+                    }
+                    work => work,
+                };
                 let StoreWork::Append { log, entry, keep } = work else { continue };
                 all.get_or_insert_with(|| (log, Vec::new())).1.push((entry, keep));
             }
-            let Some((log, entries)) = all else { return Vec::new() };
-            let answers = store.append(&app_id, &log, entries, until).await;
+            let answers = match all {
+                Some((log, entries)) => store.append(&app_id, &log, entries, until).await,
+                None => store.append_events(&app_id, events, until).await,
+            };
             answers.into_iter().map(|answer| answer.map_err(BackendError::from)).collect()
         })
     }
@@ -179,10 +187,11 @@ impl AsyncBackend for NatsStore {
     }
 }
 
-/// Appends to one history are on their way together; all else is one task.
+/// Appends to one history are on their way together, and those of events; all else is one task.
 fn takes_together(first: &StoreWork, next: &StoreWork) -> bool {
-    let is_append = |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() != LogKind::Stored);
-    is_append(first) && is_append(next)
+    let is_history = |work: &StoreWork| matches!(work, StoreWork::Append { log, .. } if log.kind() == LogKind::History);
+    let is_events = |work: &StoreWork| matches!(work, StoreWork::AppendEvents { .. });
+    (is_history(first) && is_history(next)) || (is_events(first) && is_events(next))
 }
 
 /// How long anything may take, an election of a leader included.

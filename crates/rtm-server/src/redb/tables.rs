@@ -99,9 +99,13 @@ impl<'t> Tables<'t> {
     pub(super) fn work(&mut self, app: &str, work: &StoreWork) -> Result<StoreAnswer, Fault> {
         match work {
             StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(event), .. } => {
-                self.append_events(app, std::slice::from_ref(event))
+                let place = self.append_events(app, std::slice::from_ref(event))?;
+                Ok(StoreAnswer::Appended { place, dropped: 0 })
             }
-            StoreWork::AppendEvents { events } => self.append_events(app, events),
+            StoreWork::AppendEvents { events } => {
+                let last = self.append_events(app, events)?;
+                Ok(StoreAnswer::EventsAppended { last, missing: Vec::new() })
+            }
             StoreWork::Append { log, entry, keep } => {
                 let place = if log.kind().is_by_time() { None } else { Some(self.next_place(1)?) };
                 self.open_log(log.kind())?.append(app, &log.to_text(), entry, place, *keep)
@@ -171,10 +175,10 @@ impl<'t> Tables<'t> {
         Ok(slot.as_mut().expect("it was just opened"))
     }
 
-    fn append_events(&mut self, app: &str, events: &[LoggedEvent]) -> Result<StoreAnswer, Fault> {
+    /// Appends events, and says where the last of them is.
+    fn append_events(&mut self, app: &str, events: &[LoggedEvent]) -> Result<Place, Fault> {
         let first = self.next_place(events.len() as u64)?;
-        let last = self.open_log(LogKind::Events)?.append_to_run(app, events, first);
-        Ok(StoreAnswer::Appended { place: last, dropped: 0 })
+        Ok(self.open_log(LogKind::Events)?.append_to_run(app, events, first))
     }
 
     /// The first of so many places, one after the other, that no entry ever had.

@@ -283,7 +283,7 @@ impl Membership {
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// So old may the last acknowledged renewal be of a node that blames others: less than the silence for which they are put out.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+const ANSWERED_WITHIN: Duration = Duration::from_millis(2400);
 
 /// For so long after it sent a renewal that was acknowledged, a node is certain to be a member: less than
 /// [`LAST_MOMENTS`](super::keys::LAST_MOMENTS).

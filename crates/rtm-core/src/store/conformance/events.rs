@@ -98,7 +98,8 @@ pub(super) fn together(backend: &mut dyn Backend) -> Result<(), Fault> {
     for answer in backend.apply(works.into_iter().map(|work| Task { app_id: &app_id, work }).collect()) {
         match answer? {
             StoreAnswer::Appended { place, .. } => last_of_each.push(place),
-            other => return Err(wrong_answer(&other, "Appended")),
+            StoreAnswer::EventsAppended { last, missing } if missing.is_empty() => last_of_each.push(last),
+            other => return Err(wrong_answer(&other, "EventsAppended")),
         }
     }
     add(backend, APPS[0], 9, START)?;
@@ -107,7 +108,10 @@ pub(super) fn together(backend: &mut dyn Backend) -> Result<(), Fault> {
     holds("the places", &all, "rising ones", all.is_sorted_by(|(one, _), (next, _)| one < next))?;
     let lasts = all.iter().filter(|(_, number)| [3, 4, 5, 8].contains(number)).map(|(place, _)| *place);
     same("where the last of each is", &last_of_each, &lasts.collect())?;
-    same("how many are counted", &backend.stats()?.events, &9)
+    same("how many are counted", &backend.stats()?.events, &9)?;
+    run(backend, several(10..310)?)?;
+    let (all, ..) = read(backend, APPS[0], None, 1000)?;
+    same("many", &all.into_iter().map(|(_, number)| number).collect(), &(1..310).collect::<Vec<_>>())
 }
 
 pub(super) fn no_room(backend: &mut dyn Backend) -> Result<(), Fault> {

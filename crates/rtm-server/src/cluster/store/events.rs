@@ -1,7 +1,10 @@
 //! What the store does to events besides what it does to all logs: it drops those that are too old or too many, and says so.
 
 use rtm_codec::AppId;
-use rtm_core::store::{LogEntry, LogKey, LogKind, Place, StoreAnswer};
+use rtm_core::{
+    LoggedEvent,
+    store::{LogEntry, LogKey, LogKind, Place, StoreAnswer},
+};
 use tokio::time::Instant;
 
 use super::{
@@ -12,6 +15,19 @@ use super::{
 };
 
 impl NatsStore {
+    /// Appends the events of several tasks, in order, and answers each.
+    pub(super) async fn append_events(
+        &self,
+        app_id: &AppId,
+        tasks: Vec<Vec<LoggedEvent>>,
+        until: Instant,
+    ) -> Vec<Result<StoreAnswer, Failure>> {
+        let counts: Vec<usize> = tasks.iter().map(Vec::len).collect();
+        let entries = tasks.into_iter().flatten().map(|event| (LogEntry::Event(event), None)).collect();
+        let mut answers = self.append(app_id, &LogKey::Events, entries, until).await.into_iter();
+        counts.into_iter().map(|count| answer(app_id, answers.by_ref().take(count))).collect()
+    }
+
     /// Drops events that are too old, too many or too large together. Nodes that do so at the same time drop the same ones.
     pub(super) async fn expire_events(
         &self,
@@ -64,5 +80,48 @@ impl NatsStore {
             true => Ok(Place(self.mark(&self.subjects.dropped(app_id, kind), until).await?.1)),
             false => Ok(Place(0)),
         }
+    }
+}
+
+/// What became of the events of a task, each of which was kept or not.
+fn answer(app_id: &AppId, events: impl Iterator<Item = Result<StoreAnswer, Failure>>) -> Result<StoreAnswer, Failure> {
+    let (mut last, mut missing, mut why) = (None, Vec::new(), None);
+    for (at, event) in events.enumerate() {
+        match event {
+            Ok(StoreAnswer::Appended { place, .. }) => last = last.max(Some(place)),
+            Ok(_) => missing.push(at),
+            Err(failure) => {
+                missing.push(at);
+                why.get_or_insert(failure);
+            }
+        }
+    }
+    match (last, why) {
+        (None, Some(failure)) => Err(failure),
+        (last, why) => {
+            if let Some(failure) = why {
+                tracing::warn!(%app_id, events = missing.len(), "events may be missing in the log: {failure}");
+            }
+            Ok(StoreAnswer::EventsAppended { last: last.unwrap_or(Place(0)), missing })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtm_core::store::record::RecordError;
+
+    use super::*;
+
+    #[test]
+    fn a_task_of_which_some_events_were_kept_says_which_were_not() {
+        let app_id = AppId::new("0123456789abcdef0123456789abcdef").unwrap();
+        let kept = |seq| Ok(StoreAnswer::Appended { place: Place(seq), dropped: 0 });
+        let lost = || Err(Failure::Record(RecordError::Damaged));
+        let answered = |events: Vec<_>| answer(&app_id, events.into_iter()).ok();
+        let some = |last, missing| Some(StoreAnswer::EventsAppended { last: Place(last), missing });
+        assert_eq!(answered(vec![kept(4), kept(5)]), some(5, vec![]));
+        assert_eq!(answered(vec![kept(4), lost(), kept(6), lost()]), some(6, vec![1, 3]));
+        assert_eq!(answered(vec![lost(), lost()]), None);
     }
 }

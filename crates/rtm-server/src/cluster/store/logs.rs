@@ -38,12 +38,20 @@ impl NatsStore {
         until: Instant,
     ) -> Vec<Result<StoreAnswer, Failure>> {
         let (stream, subject) = (self.subjects.log_stream(log.kind()), self.subjects.log(app_id, log));
-        let kept = entries.iter().map(|(entry, _)| async {
-            let record = entry.encode()?;
-            Ok::<_, Failure>(self.jetstream.publish(&subject, self.jetstream.write_id(), record.into(), until).await?)
-        });
-        // They are polled in their order, and so sent in it.
-        let kept = join_all(kept).await;
+        let keep = |(entry, _): &(LogEntry, Option<usize>)| {
+            let record = entry.encode();
+            let subject = &subject;
+            async move {
+                Ok::<_, Failure>(
+                    self.jetstream.publish(subject, self.jetstream.write_id(), record?.into(), until).await?,
+                )
+            }
+        };
+        let mut kept = Vec::with_capacity(entries.len());
+        for entries in entries.chunks(POLLED_IN_ORDER) {
+            // They are polled in their order, and so sent in it.
+            kept.extend(join_all(entries.iter().map(keep)).await);
+        }
         let seqs = kept.iter().filter_map(|seq| seq.as_ref().ok());
         seqs.clone().for_each(|seq| self.places.remember(*seq, &subject));
         let is_late = |entry: &LogEntry| entry.time().saturating_add(late_after(log.kind())) < now().unix_ms;
@@ -272,3 +280,5 @@ pub(super) const EXPIRY: Duration = Duration::from_secs(60);
 pub(super) const EXPIRED_AT_ONCE: usize = 1024;
 /// How many sequences are remembered with their subjects.
 const REMEMBERED: usize = 64 * 1024;
+/// So many futures `join_all` polls in their order.
+const POLLED_IN_ORDER: usize = 30;
