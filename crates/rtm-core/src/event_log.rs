@@ -257,9 +257,9 @@ impl Core {
                 log.figures.last = log.figures.last.max(last);
                 log.since_expiry += written;
                 log.bytes_since_expiry += (written * EVENT_BYTES) as u64;
-                count.lost(missing.into_iter())
+                count.lost(Some(&missing))
             }
-            _ => count.lost(0..count.entries),
+            _ => count.lost(None),
         };
         if lost.in_all > 0 {
             log.figures.lost += lost.events;
