@@ -237,8 +237,8 @@ impl Core {
         let heard = edge.entry_of(&user_id);
         let known = heard.and_then(|heard| heard.entry.as_ref()).map(|entry| entry.session);
         let revision = heard.map_or(0, |heard| heard.revision);
-        // Who comes back has a session somewhere. And a write whose outcome is not known leaves a claim behind until it is: none of
-        // them while the engine is silent.
+        // A client that comes back has a session somewhere. While the engine is silent nothing is written: each such write would leave
+        // a claim behind.
         let comes_back = is_returning || entrant.login.resume.is_some();
         let is_free = known.is_none() && !comes_back && edge.claims.are_answered(now);
         let claim = Claim::new(user_id, session, now.instant);

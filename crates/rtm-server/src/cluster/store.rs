@@ -196,3 +196,18 @@ fn takes_together(first: &StoreWork, next: &StoreWork) -> bool {
 
 /// How long anything may take, an election of a leader included.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use rtm_core::LogKey;
+
+    use super::*;
+
+    #[test]
+    fn events_of_several_turns_go_together_and_with_nothing_else() {
+        let events = StoreWork::AppendEvents { events: Vec::new() };
+        let other = StoreWork::Remove { log: LogKey::Events, places: Vec::new() };
+        assert!(takes_together(&events, &events));
+        assert!(!takes_together(&events, &other) && !takes_together(&other, &events));
+    }
+}

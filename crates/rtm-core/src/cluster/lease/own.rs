@@ -76,8 +76,8 @@ impl Membership {
     pub(super) fn tend_own(&mut self) {
         if self.phase == Phase::Inside {
             if !self.own.is_answered(self.now) {
-                // Who is out of touch blames nobody for being silent: the whole network may be away. What it wrote of others now
-                // might be done when that is back.
+                // Who is out of touch blames nobody for being silent: the whole network may be away. What it writes to put others out
+                // waits in the client of NATS, and would be done after the outage.
                 self.contacts.begin_anew(self.now);
             }
             if !self.own.is_certain(self.now) {
