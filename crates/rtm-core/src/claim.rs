@@ -671,7 +671,7 @@ const EARLY: usize = 1024;
 pub(super) const CLAIMED_WITHIN: Duration = Duration::from_secs(10);
 /// A login that has waited for so long may be one that its client has given up.
 const LATE: Duration = Duration::from_secs(2);
-/// An answer that is too old to be true is taken for true after so long.
-const STALE: Duration = Duration::from_secs(30);
+/// An answer that is too old to be true is taken for true after so long, while its client waits still.
+const STALE: Duration = Duration::from_secs(5);
 /// How long a claim waits before it asks an engine again that gave no answer.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -228,6 +228,18 @@ fn all_who_wait_for_a_write_of_which_nothing_is_heard_are_sent_away() {
 }
 
 #[test]
+fn a_login_gets_in_also_where_the_engine_was_set_back() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.logout(alice);
+    world.engine.set_back("alice", 1);
+    let alice = world.start_login(0, login_of("alice"));
+    world.advance(secs(8));
+    assert!(world.welcome(alice).is_some() && world.closed(alice).is_none());
+    assert_eq!(world.engine.entry("alice").unwrap().node, node(0));
+}
+
+#[test]
 fn a_silent_engine_is_only_read_so_that_nothing_is_left_of_logins() {
     let mut world = World::new(2);
     world.engine.is_deaf = usize::MAX;

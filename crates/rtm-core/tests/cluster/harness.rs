@@ -211,6 +211,11 @@ impl Engine {
         }
     }
 
+    /// It has lost what it wrote last, and has nothing of a user but an older revision.
+    pub(crate) fn set_back(&mut self, user: &str, revision: u64) {
+        self.entries.insert(uid(user), Revised { entry: None, revision });
+    }
+
     pub(crate) fn entry(&self, user: &str) -> Option<&UserEntry> {
         self.entries.get(&uid(user))?.entry.as_ref()
     }
