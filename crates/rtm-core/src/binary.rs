@@ -1,13 +1,15 @@
 //! What packs and parcels are made of, in bincode: identifiers, states, and events and answers as the native wire writes
 //! them, which only ever grows.
 
+use std::iter;
+
 use bincode::{
     Decode, Encode,
     de::Decoder,
     enc::Encoder,
     error::{DecodeError, EncodeError},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rtm_codec::{
     Answer, AppId, AttributeKey, CallId, ChannelId, Event, InstanceId, Packet, PeerOnlineState, Refusal, RequestId,
     Seq, ServerFrame, SharedEvent, UserId,
@@ -71,41 +73,56 @@ bincode::impl_borrow_decode!(StateV1);
 pub(crate) fn event_bytes(event: &SharedEvent) -> Bytes {
     let mut codec = ServerCodec::new();
     codec.encode_event(Seq(0), event);
-    packet(codec)
+    packet(&mut codec)
 }
 
 /// The event in these bytes.
 pub(crate) fn event(bytes: Bytes) -> Option<Event> {
-    match frame(bytes)? {
+    let mut events = events(bytes)?;
+    events.pop().filter(|_| events.is_empty())
+}
+
+/// The events in these bytes, in order.
+pub(crate) fn events(bytes: Bytes) -> Option<Vec<Event>> {
+    let event = |frame| match frame {
         ServerFrame::Event { event, .. } => Some(event),
         _ => None,
-    }
+    };
+    frames(bytes)?.into_iter().map(event).collect()
 }
 
 /// The bytes of an answer.
 pub(crate) fn answer_bytes(id: RequestId, result: &Result<Answer, Refusal>) -> Bytes {
     let mut codec = ServerCodec::new();
     codec.encode(&ServerFrame::Reply { id, result: result.clone() });
-    packet(codec)
+    packet(&mut codec)
 }
 
 /// The answer in these bytes.
 pub(crate) fn answer(bytes: Bytes) -> Option<Result<Answer, Refusal>> {
-    match frame(bytes)? {
+    let mut frames = frames(bytes)?;
+    match frames.pop().filter(|_| frames.is_empty())? {
         ServerFrame::Reply { result, .. } => Some(result),
         _ => None,
     }
 }
 
-fn packet(mut codec: ServerCodec) -> Bytes {
-    match codec.take_packet() {
-        Some(Packet::Binary(bytes)) => bytes,
-        _ => Bytes::new(),
+/// All that waits in a codec, as one packet, which is as long as it takes.
+pub(crate) fn packet(codec: &mut ServerCodec) -> Bytes {
+    let Some(Packet::Binary(first)) = codec.take_packet() else { return Bytes::new() };
+    let Some(next) = codec.take_packet() else { return first };
+    let mut all = BytesMut::from(first);
+    for packet in iter::once(next).chain(iter::from_fn(|| codec.take_packet())) {
+        // A packet is a version and frames.
+        if let Packet::Binary(bytes) = packet {
+            all.extend_from_slice(bytes.get(1..).unwrap_or_default());
+        }
     }
+    all.freeze()
 }
 
-fn frame(bytes: Bytes) -> Option<ServerFrame> {
-    let mut frames = Vec::with_capacity(1);
+fn frames(bytes: Bytes) -> Option<Vec<ServerFrame>> {
+    let mut frames = Vec::new();
     ClientCodec::new().decode(Packet::Binary(bytes), &mut frames).ok()?;
-    frames.pop().filter(|_| frames.is_empty())
+    Some(frames)
 }

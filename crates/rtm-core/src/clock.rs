@@ -83,9 +83,18 @@ impl Clock {
 }
 
 impl Core {
-    /// The core's time, which every input begins with.
+    /// The core's time, which every input begins with. What was to wait for other messages has waited.
     #[inline]
     pub(super) fn time(&mut self, now: Now) -> Now {
+        if self.edge.is_some() {
+            self.send_what_waits();
+        }
+        self.time_within_turn(now)
+    }
+
+    /// The core's time, for an input that more of the same turn may follow.
+    #[inline]
+    pub(super) fn time_within_turn(&mut self, now: Now) -> Now {
         let mut instant = self.clock.read(now.instant);
         if let Some(due) = self.hub.timers.next()
             && instant > due

@@ -30,8 +30,8 @@ pub use channels::{
 };
 pub use envelope::{Acks, Envelope, Frame, Parcel, PostData, Priority, Sealed};
 pub use gateway::{GatewayWord, Wanted};
-pub(crate) use kept::PROTO_OF_MANY;
 pub use kept::{Deaf, Lease, LeaseEntry, PROTO};
+pub(crate) use kept::{PROTO_OF_MANY, PROTO_OF_RUNS};
 pub use lease::{
     EngineKey, EngineOp, Left, Membership, MembershipConfig, MembershipEvent, MembershipOutput, OpId, Outcome,
     Standing, Stored,
@@ -39,7 +39,10 @@ pub use lease::{
 pub use node::{Dropped, Node, NodeConfig, NodeOutput};
 pub use post::{Condition, NotSent, Post, PostConfig, PostEvent, PostOutput, Settled, Ticket};
 pub use presence::{PagedUser, PresenceParcel, Sighting};
-pub use project::{Ask, Deliver, Delivered, MessageOutcome, OustedSession, Posted, Posting, ProjectParcel, Verdict};
+pub use project::{
+    Ask, Deliver, Delivered, LaneRun, MessageOutcome, OustedSession, Posted, Posting, ProjectParcel, RunMessage,
+    Verdict,
+};
 pub use router::{ForCore, Router};
 pub use users::{EngineAnswer, EngineJob, EngineJobId, EngineWork, Revised, UserEntry};
 pub use view::{

@@ -10,7 +10,8 @@ use super::{
     Core, Now,
     arena::SessionKey,
     back_end::node_of_back_end,
-    cluster::{Deliver, EngineAnswer, EngineWork, MessageOutcome, NodeId, ProjectParcel},
+    cluster::{Delivered, EngineAnswer, EngineWork, LaneRun, MessageOutcome, NodeId, ProjectParcel, RunMessage},
+    edge::LaneOf,
     engine::Purpose,
     lanes::{GRACE, Hearing, LaneMessage, Lanes, MessageKey, Place, Settled},
     notes::{Asker, Note, Queued, event_bytes},
@@ -24,12 +25,12 @@ pub(super) struct Parting {
 }
 
 /// A message that was sent to another node.
-#[derive(Debug)]
-pub(super) struct Numbered {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbered<'a> {
     /// The sender's session.
     pub(super) session: SessionId,
-    pub(super) sender: UserId,
-    pub(super) to: UserId,
+    pub(super) sender: &'a UserId,
+    pub(super) to: &'a UserId,
     pub(super) n: u64,
 }
 
@@ -57,11 +58,12 @@ impl Core {
     #[inline(never)]
     pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId) -> bool {
         let Some(edge) = &self.edge else { return false };
-        let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));
-        let receiver = self.session_of(to).map(|_| &edge.node).or_else(|| self.node_of(to));
-        let is_open = lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent() || lane.awaits_outcome(receiver));
         // Of one who has just logged in elsewhere this node may not have heard: the engine knows.
-        is_open || self.session_of(to).is_none()
+        if self.session_of(to).is_none() {
+            return true;
+        }
+        let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));
+        lane.is_some_and(|lane| lane.has_waiting() || lane.has_sent() || lane.awaits_outcome(Some(&edge.node)))
     }
 
     /// Sends a message to where its receiver is.
@@ -71,29 +73,52 @@ impl Core {
         let deadline = now.instant + self.config.settings.receipt_within;
         let message = LaneMessage::new(asker, parting.event, parting.store, deadline, Place::Waiting);
         self.put_on_lane(now, asker, to, message);
+        let Some(edge) = &mut self.edge else { return };
+        // The messages of a turn go together.
+        if edge.lanes_to_go.last().is_none_or(|(key, last)| (*key, last) != (asker.session, to)) {
+            edge.lanes_to_go.push((asker.session, to.clone()));
+            self.look_for_receiver(asker.session, to);
+        }
+    }
+
+    /// Sends what came in this turn.
+    pub(super) fn send_what_waits(&mut self) {
+        let Some(edge) = self.edge.as_mut().filter(|edge| !edge.lanes_to_go.is_empty()) else { return };
+        let now = Now { instant: self.clock.last(), unix_ms: 0 };
+        for (key, to) in std::mem::take(&mut edge.lanes_to_go) {
+            self.look_for_receiver(key, &to);
+            self.go_on_with_lane(now, key, &to);
+        }
+    }
+
+    /// Of a receiver of whom nothing is known the engine is asked where it is.
+    fn look_for_receiver(&mut self, key: SessionKey, to: &UserId) {
         if self.session_of(to).is_none()
             && self.node_of(to).is_none()
-            && let Some(lane) = self.hub.lanes_mut(asker.session).and_then(|lanes| lanes.lane_mut(to))
+            && let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to))
         {
             lane.is_lost = true;
         }
-        self.go_on_with_lane(now, asker.session, to);
     }
 
     /// Sends what waits on a lane, if it is known where to, and all that was sent elsewhere is answered.
     pub(super) fn go_on_with_lane(&mut self, now: Now, key: SessionKey, to: &UserId) {
+        let Some(edge) = &mut self.edge else { return };
+        let Some(lane) = self.hub.lanes(key).and_then(|lanes| lanes.lane(to)) else {
+            return edge.close_lane(key, to);
+        };
+        if !lane.has_waiting() || lane.is_asking || lane.wait_until.is_some_and(|until| now.instant < until) {
+            return;
+        }
         let here = self.session_of(to);
         let elsewhere = self.node_of(to).cloned();
         let known = self.edge.as_ref().and_then(|edge| Some(edge.entry_of(to)?.entry.as_ref()?.session));
         let Some(edge) = &mut self.edge else { return };
         // Its entry may name this node before the session is here.
         let is_on_its_way = here.is_none() && edge.is_on_its_way(to);
-        let Some(from) = self.hub.sender_id(key) else { return edge.close_lane(key, to) };
-        let Some(lanes) = self.hub.lanes_mut(key) else { return edge.close_lane(key, to) };
-        let Some(lane) = lanes.lane_mut(to) else { return edge.close_lane(key, to) };
-        if !lane.has_waiting() || lane.is_asking || lane.wait_until.is_some_and(|until| now.instant < until) {
-            return;
-        }
+        let Some(from) = self.hub.sender_id(key) else { return };
+        let Some(lanes) = self.hub.lanes_mut(key) else { return };
+        let Some(lane) = lanes.lane_mut(to) else { return };
         lane.wait_until = None;
         let is_known = !lane.is_lost && here.is_none() && elsewhere.is_some();
         if !is_known && lane.has_sent() {
@@ -148,18 +173,16 @@ impl Core {
         lane.sent_to = known;
         lane.send_waiting(&node, |message, after| {
             let Event::MessageFromPeer(content) = message.event.event() else { return };
-            let deliver = Deliver {
-                session: from,
-                to: to.clone(),
+            let lane = LaneOf { session: from, to, numbering: message.numbering };
+            let message = RunMessage {
                 n: message.n,
                 after,
-                numbering: message.numbering,
                 request: message.request,
                 message: content.clone(),
                 store: message.store,
                 within: message.deadline.saturating_duration_since(now.instant),
             };
-            edge.tell(&node, ProjectParcel::Deliver(Box::new(deliver)));
+            edge.deliver(&node, lane, message);
         });
     }
 
@@ -214,33 +237,42 @@ impl Core {
         self.store_or_give_up(now, to, asker, store, &event, None);
     }
 
-    /// A message from a session on another node.
-    pub(super) fn deliver(&mut self, now: Now, from: &NodeId, deliver: Deliver) {
-        let Deliver { session: lane, to, n, after, numbering, request, message, store, within } = deliver;
+    /// Messages from a session on another node to a user.
+    pub(super) fn deliver(&mut self, now: Now, from: &NodeId, run: LaneRun) {
+        let LaneRun { session: lane, to, numbering, messages } = run;
+        let Some(sender) = messages.first().map(|first| first.message.peer_id.clone()) else { return };
         let Some(key) = self.session_of(&to) else {
-            return self.tell(from, ProjectParcel::NotHere { session: lane, user_id: message.peer_id, to, n });
+            for RunMessage { n, .. } in messages {
+                self.tell(from, ProjectParcel::NotHere { session: lane, user_id: sender.clone(), to: to.clone(), n });
+            }
+            return;
         };
-        let is_overtaken = self.is_overtaken(key, lane, &message.peer_id);
+        let is_overtaken = self.is_overtaken(key, lane, &sender);
         let hasher = self.hasher.clone();
-        let Some(session) = self.hub.sessions.get_mut(key) else { return };
-        let drops_repeats = session.terms.abilities().resume;
-        let lanes = session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher)));
-        let sender = message.peer_id.clone();
-        match lanes.hear(lane, n, after) {
-            Hearing::Missing => {
-                return self.tell(from, ProjectParcel::Missing { session: lane, user_id: sender, to, n });
+        let mut placed = None;
+        for RunMessage { n, after, request, message, store, within } in messages {
+            let Some(session) = self.hub.sessions.get_mut(key) else { break };
+            let drops_repeats = session.terms.abilities().resume;
+            let lanes = session.lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher.clone())));
+            match lanes.hear(lane, n, after) {
+                Hearing::Missing => {
+                    let (user_id, to) = (sender.clone(), to.clone());
+                    self.tell(from, ProjectParcel::Missing { session: lane, user_id, to, n });
+                    continue;
+                }
+                Hearing::Known => {}
+                // Its call has ended with its session, without an answer.
+                Hearing::Next if is_overtaken => {}
+                Hearing::Next => {
+                    let asker = Asker { session: self.hub.absent_key(now.instant, lane), numbering, request };
+                    let event = SharedEvent::for_one(Event::MessageFromPeer(message));
+                    self.receive(now, key, &to, asker, store, event, now.instant + within);
+                }
             }
-            Hearing::Known => {}
-            // Its call has ended with its session, without an answer.
-            Hearing::Next if is_overtaken => {}
-            Hearing::Next => {
-                let asker = Asker { session: self.hub.absent_key(now.instant, lane), numbering, request };
-                let event = SharedEvent::for_one(Event::MessageFromPeer(message));
-                self.receive(now, key, &to, asker, store, event, now.instant + within);
-            }
+            placed = Some((n, drops_repeats));
         }
-        if let Some(edge) = &mut self.edge {
-            edge.tell_placed(from, Numbered { session: lane, sender, to, n }, drops_repeats);
+        if let (Some((n, drops_repeats)), Some(edge)) = (placed, &mut self.edge) {
+            edge.tell_placed(from, Numbered { session: lane, sender: &sender, to: &to, n }, drops_repeats);
         }
     }
 
@@ -261,9 +293,9 @@ impl Core {
     }
 
     /// What another node says of a message that was sent to it.
-    pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: &Numbered, answer: LaneAnswer) {
+    pub(super) fn lane_answered(&mut self, now: Now, from: &NodeId, numbered: Numbered<'_>, answer: LaneAnswer) {
         let Numbered { session, sender, to, n } = numbered;
-        let Some(key) = self.sender_of(*session, sender) else { return };
+        let Some(key) = self.sender_of(session, sender) else { return };
         let entry = self.edge.as_ref().and_then(|edge| edge.entry_of(to)?.entry.as_ref());
         let entry = entry.map(|entry| (entry.session, entry.node.clone()));
         let Some(lane) = self.hub.lanes_mut(key).and_then(|lanes| lanes.lane_mut(to)) else { return };
@@ -271,8 +303,8 @@ impl Core {
         let moved_to = entry.filter(|(session, _)| lane.sent_to == Some(*session)).map(|(_, node)| node);
         let node = moved_to.unwrap_or_else(|| from.clone());
         let is_news = match answer {
-            LaneAnswer::Placed { drops_repeats } => lane.place_up_to(*n, from, &Place::Placed { node, drops_repeats }),
-            LaneAnswer::Missing | LaneAnswer::NotHere => lane.take_back(*n, from),
+            LaneAnswer::Placed { drops_repeats } => lane.place_up_to(n, from, &Place::Placed { node, drops_repeats }),
+            LaneAnswer::Missing | LaneAnswer::NotHere => lane.take_back(n, from),
         };
         if !is_news {
             return;
@@ -311,8 +343,14 @@ impl Core {
             return self.settle_on_lane(asker, message.message_id, outcome);
         }
         let Some(session) = self.hub.session_id(asker.session) else { return };
-        let Asker { numbering, request, .. } = asker;
-        let (user_id, message_id) = (message.peer_id.clone(), message.message_id);
+        let (Asker { numbering, request, .. }, message_id) = (asker, message.message_id);
+        if outcome == Ok(SendOutcome::Delivered)
+            && let Some(edge) = &mut self.edge
+            && edge.add_delivered(session, numbering, (request, message_id))
+        {
+            return;
+        }
+        let user_id = message.peer_id.clone();
         self.pass_outcome_on(MessageOutcome { session, user_id, numbering, request, message_id, outcome, hops: 0 });
     }
 
@@ -365,6 +403,17 @@ impl Core {
         let Some(session) = sender else { return self.pass_outcome_on(outcome) };
         let MessageOutcome { numbering, request, message_id, outcome, .. } = outcome;
         self.settle_on_lane(Asker { session, numbering, request }, message_id, outcome);
+    }
+
+    /// Messages have arrived of a session that is here, or was.
+    pub(super) fn delivered_came(&mut self, delivered: Delivered) {
+        let Some(session) = self.sender_of(delivered.session, &delivered.user_id) else {
+            return delivered.outcomes().for_each(|outcome| self.pass_outcome_on(outcome));
+        };
+        for (request, message_id) in delivered.messages {
+            let asker = Asker { session, numbering: delivered.numbering, request };
+            self.settle_on_lane(asker, message_id, Ok(SendOutcome::Delivered));
+        }
     }
 
     fn settle_on_lane(&mut self, asker: Asker, message_id: MessageId, outcome: Result<SendOutcome, Refusal>) {
@@ -492,8 +541,8 @@ impl Core {
             None if asker.session == self.hub.back_end.key => &mut self.hub.back_end.lanes,
             None => return,
         };
-        lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher))).push(to, message);
-        if let Some(edge) = &mut self.edge {
+        let is_first = lanes.get_or_insert_with(|| Box::new(Lanes::new(hasher))).push(to, message);
+        if let Some(edge) = self.edge.as_mut().filter(|_| is_first) {
             edge.open_lane(asker.session, to);
         }
         self.look_again_at_lanes(now);

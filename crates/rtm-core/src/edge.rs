@@ -16,10 +16,10 @@ use hashbrown::HashMap;
 use indexmap::IndexMap;
 use rtm_codec::{ChannelId, Revision, UserId};
 
-pub(super) use self::posted::Posted;
+pub(super) use self::posted::{LaneOf, Posted};
 use self::{
     entries::{Known, Tidying, VOID_FOR},
-    posted::has_proto_of_many,
+    posted::{OpenRuns, proto_of},
 };
 use super::{
     Core, Now,
@@ -48,8 +48,8 @@ use super::{
 pub(super) struct Edge {
     pub(super) node: NodeId,
     pub(super) view: View,
-    /// Whether this node speaks a version in which parcels speak of many messages.
-    speaks_of_many: bool,
+    /// The version that this node speaks.
+    proto: u16,
     /// The entries of users as they were last heard of, by whatever way.
     entries: IndexMap<UserId, Known, FixedState>,
     /// The next entry to be looked at, and those after it, while all are; else when that begins.
@@ -60,6 +60,10 @@ pub(super) struct Edge {
     own: HashMap<UserId, u64, FixedState>,
     pub(super) engine: EngineJobs,
     parcels: Vec<Posting>,
+    /// Those of them that messages can still be added to: the last ones for their nodes.
+    open_runs: Vec<OpenRuns>,
+    /// The lanes on which messages wait for the end of the turn.
+    pub(super) lanes_to_go: Vec<(SessionKey, UserId)>,
     next_ticket: u64,
     /// What nodes have not taken yet.
     tickets: BTreeMap<Ticket, Posted>,
@@ -111,7 +115,7 @@ impl Edge {
         let mut presence = FarPresence::new(node.clone(), &view);
         let presence_parcels = presence.take_out_for_others(&node).into_iter();
         Self {
-            speaks_of_many: has_proto_of_many(&view, &node),
+            proto: proto_of(&view, &node),
             node,
             view,
             entries: IndexMap::with_hasher(hasher.clone()),
@@ -122,6 +126,8 @@ impl Edge {
             parcels: presence_parcels
                 .map(|(to, parcel)| Posting { to, parcel: ProjectParcel::Presence(parcel), ticket: None })
                 .collect(),
+            open_runs: Vec::new(),
+            lanes_to_go: Vec::new(),
             next_ticket: numbers.ticket,
             tickets: BTreeMap::new(),
             lost_outcomes: Vec::new(),
@@ -244,14 +250,17 @@ impl Core {
     /// Appends what is to be said to the same project on other nodes, in order for each. Each is to arrive once, as long
     /// as its receiver stays a member. What becomes of those with a ticket is to be told.
     pub fn take_parcels(&mut self, parcels: &mut Vec<Posting>) {
+        self.send_what_waits();
         self.settle_back_end();
         if let Some(edge) = &mut self.edge {
             parcels.append(&mut edge.parcels);
+            edge.open_runs.clear();
         }
     }
 
     /// Appends what is to be asked of the engine.
     pub fn take_engine_jobs(&mut self, jobs: &mut Vec<EngineJob>) {
+        self.send_what_waits();
         if let Some(edge) = &mut self.edge {
             edge.engine.take(jobs);
         }

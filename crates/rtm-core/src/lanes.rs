@@ -74,19 +74,24 @@ impl Lanes {
     }
 
     /// Puts a message behind those to the same receiver. A message may be there already, if its receiver came to this node and left
-    /// it again: then only its place changes.
-    pub(super) fn push(&mut self, to: &UserId, mut message: LaneMessage) {
+    /// it again: then only its place changes. Says whether it is the first one to this receiver.
+    pub(super) fn push(&mut self, to: &UserId, mut message: LaneMessage) -> bool {
         let known = self.by_key.get(&message.key()).filter(|(receiver, _)| receiver == to);
         if let Some((_, n)) = known
             && let Some(lane) = self.open.get_mut(to)
             && lane.move_to(*n, &message.place)
         {
-            return;
+            return false;
         }
         self.last += 1;
         message.n = self.last;
         self.by_key.insert(message.key(), (to.clone(), message.n));
+        if let Some(lane) = self.open.get_mut(to) {
+            lane.push(message);
+            return false;
+        }
         self.open.entry(to.clone()).or_default().push(message);
+        true
     }
 
     /// It is known what became of a message.

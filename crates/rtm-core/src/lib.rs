@@ -126,7 +126,7 @@ mod watch_home;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use rtm_codec::{AppId, ClientFrame, CloseReason, PeerOnlineState, Seq, ServerFrame};
+use rtm_codec::{AppId, ClientFrame, CloseReason, Command, PeerOnlineState, Seq, ServerFrame};
 
 use self::{
     admin_calls::AdminCalls,
@@ -321,7 +321,13 @@ impl Core {
 
     /// What a connection received. Frames for a connection that was closed or is gone are ignored.
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: ClientFrame) {
-        let now = self.time(now);
+        let now = match &frame {
+            ClientFrame::Request { command: Command::SendMessageToPeer(_), .. } | ClientFrame::Ack { .. } => {
+                self.time_within_turn(now)
+            }
+            // Nothing else a client asks for overtakes its messages.
+            _ => self.time(now),
+        };
         let Some(state) = self.hub.conns.get(conn).filter(|conn| !conn.is_closed) else { return };
         match (state.session, frame) {
             (Some(key), frame) => self.session_frame(now, conn, key, frame),
@@ -486,6 +492,7 @@ impl Core {
 
     /// Appends the jobs for the store, in order.
     pub fn take_store_jobs(&mut self, jobs: &mut Vec<StoreJob>) {
+        self.send_what_waits();
         self.jobs.take(jobs);
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use rtm_codec::{
@@ -12,9 +12,9 @@ use rtm_codec::{
 };
 use rtm_core::cluster::{
     Ask, CallAnswer, CallMessage, CallOutcome, ChannelParcel, ChannelWord, Deliver, Delivered, FanOut, ForwardedNews,
-    GatewayWord, HeldChannel, HomeParcel, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession,
-    PagedUser, Parcel, ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Relay, Said, Sighting, Verdict, Version,
-    Wanted,
+    GatewayWord, HeldChannel, HomeParcel, LaneRun, Mark, MemberChange, MessageOutcome, NodeId, NodeName, OustedSession,
+    PagedUser, Parcel, ParcelErrorKind, Part, PresenceParcel, ProjectParcel, Relay, RunMessage, Said, Sighting,
+    Verdict, Version, Wanted,
 };
 
 const SESSION: SessionId = SessionId([7; 16]);
@@ -281,7 +281,21 @@ fn examples() -> Vec<ProjectParcel> {
             messages: vec![(RequestId(2), MessageId(9)), (RequestId(3), MessageId(300))],
             hops: 1,
         })),
+        ProjectParcel::DeliverRuns(vec![run("b", 1..3), run("c", 3..4)]),
     ]
+}
+
+/// Messages with these numbers.
+fn run(to: &str, numbers: Range<u64>) -> LaneRun {
+    let message = |n| RunMessage {
+        n,
+        after: n - 1,
+        request: RequestId(n),
+        message: PeerMessage { message_id: MessageId(n), ..message() },
+        store: n.is_multiple_of(2),
+        within: Duration::from_secs(9),
+    };
+    LaneRun { session: SESSION, to: user(to), numbering: 1, messages: numbers.map(message).collect() }
 }
 
 fn bytes_of(parcel: &ProjectParcel) -> (Bytes, Bytes) {
@@ -341,6 +355,28 @@ fn a_parcel_that_is_cut_off_or_has_more_is_refused() {
             assert!(ProjectParcel::open(&head, longer.into()).is_err(), "{parcel:?}");
         }
     }
+}
+
+#[test]
+fn messages_that_take_more_than_a_packet_are_one_body() {
+    let mut runs = vec![run("b", 1..600), run("c", 600..601)];
+    // The largest message stands alone in its packet.
+    runs[1].messages[0].message.message = "x".repeat(32 * 1024).into();
+    let parcel = ProjectParcel::DeliverRuns(runs);
+    let (head, body) = bytes_of(&parcel);
+    assert!(body.len() > 40 * 1024, "{}", body.len());
+    assert_eq!(ProjectParcel::open(&head, body), Ok(parcel));
+}
+
+#[test]
+fn a_body_with_fewer_or_more_messages_than_its_head_tells_is_refused() {
+    let parts = |numbers| bytes_of(&ProjectParcel::DeliverRuns(vec![run("b", numbers)]));
+    let (head, _) = parts(1..3);
+    for numbers in [1..2, 1..4] {
+        let (_, body) = parts(numbers);
+        assert_eq!(ProjectParcel::open(&head, body).unwrap_err().kind(), ParcelErrorKind::Damaged);
+    }
+    assert_eq!(ProjectParcel::open(&head, Bytes::new()).unwrap_err().kind(), ParcelErrorKind::Damaged);
 }
 
 #[test]

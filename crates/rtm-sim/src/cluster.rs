@@ -22,8 +22,8 @@ pub(crate) struct Cluster {
     /// What nodes promise.
     pub(crate) ledger: Ledger,
     pub(crate) post: PostConfig,
-    /// Whether the first process of each server is of the version before, as at the beginning of a rolling update.
-    pub(crate) begins_old: bool,
+    /// The older version that the first process of each server speaks, as at the beginning of a rolling update.
+    pub(crate) first_proto: Option<u16>,
     /// Whether isolated nodes give up when they may.
     pub(crate) gives_up: bool,
     /// What goes wrong, and how often.
@@ -92,7 +92,7 @@ impl Cluster {
             users: Engine::default(),
             ledger: Ledger::default(),
             post: PostConfig::default(),
-            begins_old: false,
+            first_proto: None,
             gives_up: false,
             mishaps: Vec::new(),
             mishap_every: Duration::from_secs(10),

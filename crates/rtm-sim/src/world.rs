@@ -20,7 +20,7 @@ use rtm_codec::{
     UserId,
 };
 use rtm_connection::ConnectionState;
-use rtm_core::{Now, ProjectConfig, Stats};
+use rtm_core::{Now, ProjectConfig, Stats, cluster::PROTO};
 
 use crate::{
     agenda::{Agenda, Step},
@@ -114,7 +114,7 @@ impl World {
         world.servers = (0..nodes).map(|node| Server::new(&format!("n{node}"))).collect();
         world.agenda = Agenda::default();
         let mut cluster = Cluster::new(nodes);
-        cluster.begins_old = seed.is_multiple_of(3);
+        cluster.first_proto = seed.is_multiple_of(3).then_some(if seed.is_multiple_of(2) { PROTO - 1 } else { 1 });
         world.cluster = Some(Box::new(cluster));
         world.ledger.is_cluster();
         for server in 0..nodes {

@@ -3,21 +3,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
+    vec,
 };
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use rtm_codec::{
     Answer, AttributeKey, CallId, ChannelAttributes, ChannelId, Epoch, Event, HistoryCursor, InstanceId, MessageId,
-    PeerMessage, PeerOnlineState, Refusal, RequestId, Revision, SendOutcome, SessionId, SessionTicket, SharedEvent,
-    Text, UserId,
+    PeerMessage, PeerOnlineState, Refusal, RequestId, Revision, SendOutcome, Seq, ServerFrame, SessionId,
+    SessionTicket, Text, UserId, native::ServerCodec,
 };
 
 use super::{
     bytes::{ParcelError, ParcelErrorKind, decode_first, decode_first_borrowed, encode_to},
     view::{NodeId, NodeName},
 };
-use crate::binary::{StateV1, answer, answer_bytes, event, event_bytes};
+use crate::binary::{StateV1, answer, answer_bytes, events, packet};
 
 /// A value that parcels have.
 pub(super) trait Field: Sized {
@@ -31,9 +32,11 @@ pub(super) trait Field: Sized {
 /// A parcel that is written.
 #[derive(Debug)]
 pub(super) struct Output {
-    pub(super) head: Vec<u8>,
-    /// The event, answer or packed session of the parcel. It has one at most.
-    pub(super) body: Bytes,
+    head: Vec<u8>,
+    /// The answer or packed session of the parcel, if it has one.
+    body: Bytes,
+    /// The events of the parcel, if it has some: they are its body then.
+    events: ServerCodec,
 }
 
 /// A parcel that is read.
@@ -41,11 +44,13 @@ pub(super) struct Output {
 pub(super) struct Input<'a> {
     head: &'a [u8],
     body: Option<Bytes>,
+    /// The events in the body that nothing has read yet, once one was.
+    events: vec::IntoIter<Event>,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { head: Vec::with_capacity(HEAD_BYTES), body: Bytes::new() }
+        Self { head: Vec::with_capacity(HEAD_BYTES), body: Bytes::new(), events: ServerCodec::new() }
     }
 }
 
@@ -63,11 +68,22 @@ impl Output {
         self.value(&(values.len() as u64));
         values.for_each(|value| value.put(self));
     }
+
+    /// An event, behind those before it.
+    fn event(&mut self, event: Event) {
+        self.events.encode(&ServerFrame::Event { seq: Seq(0), event });
+    }
+
+    /// The head and the body.
+    pub(super) fn finish(mut self) -> (Vec<u8>, Bytes) {
+        let events = packet(&mut self.events);
+        (self.head, if events.is_empty() { self.body } else { events })
+    }
 }
 
 impl<'a> Input<'a> {
     pub(super) fn new(head: &'a [u8], body: Bytes) -> Self {
-        Self { head, body: Some(body) }
+        Self { head, body: Some(body), events: Vec::new().into_iter() }
     }
 
     fn value<T: Decode<()>>(&mut self) -> Result<T, ParcelError> {
@@ -94,6 +110,14 @@ impl<'a> Input<'a> {
         self.body.take().ok_or_else(|| ParcelErrorKind::Damaged.into())
     }
 
+    /// The next event of the body.
+    fn event(&mut self) -> Result<Event, ParcelError> {
+        if let Some(body) = self.body.take() {
+            self.events = events(body).ok_or(ParcelErrorKind::Damaged)?.into_iter();
+        }
+        self.events.next().ok_or_else(|| ParcelErrorKind::Damaged.into())
+    }
+
     /// Each value takes a byte at least, so a list is never longer than what is left.
     fn list<T: Field, L: FromIterator<T>>(&mut self) -> Result<L, ParcelError> {
         let length: u64 = self.value()?;
@@ -105,7 +129,7 @@ impl<'a> Input<'a> {
 
     /// Everything was read: nothing is left over.
     pub(super) fn end(self) -> Result<(), ParcelError> {
-        let is_all = self.head.is_empty() && self.body.is_none_or(|body| body.is_empty());
+        let is_all = self.head.is_empty() && self.body.is_none_or(|body| body.is_empty()) && self.events.len() == 0;
         if is_all { Ok(()) } else { Err(ParcelErrorKind::Damaged.into()) }
     }
 }
@@ -333,25 +357,25 @@ impl Field for Bytes {
     }
 }
 
-/// The body, as the native wire writes an event.
+/// In the body, as the native wire writes an event.
 impl Field for Event {
     fn put(&self, out: &mut Output) {
-        out.body = event_bytes(&SharedEvent::for_one(self.clone()));
+        out.event(self.clone());
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
-        event(input.body()?).ok_or_else(|| ParcelErrorKind::Damaged.into())
+        input.event()
     }
 }
 
-/// The body, as the native wire tells the receiver of it.
+/// In the body, as the native wire tells the receiver of it.
 impl Field for PeerMessage {
     fn put(&self, out: &mut Output) {
-        out.body = event_bytes(&SharedEvent::for_one(Event::MessageFromPeer(self.clone())));
+        out.event(Event::MessageFromPeer(self.clone()));
     }
 
     fn get(input: &mut Input<'_>) -> Result<Self, ParcelError> {
-        match Field::get(input)? {
+        match input.event()? {
             Event::MessageFromPeer(message) => Ok(message),
             _ => Err(ParcelErrorKind::Damaged.into()),
         }

@@ -12,6 +12,7 @@ use super::{
     calls::{CallMessage, CallOutcome},
     channels::{ChannelParcel, HomeParcel},
     gateway::GatewayWord,
+    kept::{PROTO_OF_MANY, PROTO_OF_RUNS},
     post::Ticket,
     presence::PresenceParcel,
     view::NodeId,
@@ -176,6 +177,20 @@ pub enum ProjectParcel {
     },
     /// Messages of one session have arrived: the same as an [`Outcome`](Self::Outcome) for each.
     Delivered(Box<Delivered>),
+    /// Messages for users whose sessions are there: the same as a [`Deliver`](Self::Deliver) for each, in order.
+    DeliverRuns(Vec<LaneRun>),
+}
+
+impl ProjectParcel {
+    /// The first version of what nodes say that has this parcel.
+    #[must_use]
+    pub fn since(&self) -> u16 {
+        match self {
+            Self::DeliverRuns(_) => PROTO_OF_RUNS,
+            Self::Delivered(_) => PROTO_OF_MANY,
+            _ => 1,
+        }
+    }
 }
 
 /// A parcel for another node.
@@ -221,6 +236,43 @@ pub struct Deliver {
     pub store: bool,
     /// How long its sender waits for the device.
     pub within: Duration,
+}
+
+/// Messages of one session to one user that follow each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneRun {
+    /// The sender's session.
+    pub session: SessionId,
+    /// The receiver.
+    pub to: UserId,
+    /// Which numbering of the sender's requests the requests belong to.
+    pub numbering: u32,
+    /// The messages.
+    pub messages: Vec<RunMessage>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunMessage {
+    /// Its number: it rises from message to message of the session.
+    pub n: u64,
+    /// The number of the last message before it to the same receiver that no session is known to have; 0 if there is none.
+    pub after: u64,
+    /// The sender's request.
+    pub request: RequestId,
+    /// The message, as the receiver gets it.
+    pub message: PeerMessage,
+    /// Whether it is to be stored when the receiver's device does not get it.
+    pub store: bool,
+    /// How long its sender waits for the device.
+    pub within: Duration,
+}
+
+impl From<Deliver> for LaneRun {
+    fn from(deliver: Deliver) -> Self {
+        let Deliver { session, to, n, after, numbering, request, message, store, within } = deliver;
+        Self { session, to, numbering, messages: vec![RunMessage { n, after, request, message, store, within }] }
+    }
 }
 
 /// Messages of a session that arrived.

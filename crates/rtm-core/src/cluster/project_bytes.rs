@@ -15,7 +15,7 @@ use super::{
     fields::{Field as _, Input, Output, enums, structs},
     gateway::{GatewayWord, Wanted},
     presence::{PagedUser, PresenceParcel, Sighting},
-    project::{Ask, Deliver, Delivered, MessageOutcome, OustedSession, ProjectParcel, Verdict},
+    project::{Ask, Deliver, Delivered, LaneRun, MessageOutcome, OustedSession, ProjectParcel, RunMessage, Verdict},
 };
 
 impl ProjectParcel {
@@ -31,7 +31,8 @@ impl ProjectParcel {
         let mut out = Output::default();
         self.put(&mut out);
         let between = Some((from, to)).filter(|between| *between != (0, 0));
-        Sealed::new(app_id, between, &out.head, out.body)
+        let (head, body) = out.finish();
+        Sealed::new(app_id, between, &head, body)
     }
 
     /// Reads what a [`Parcel`](super::Parcel) of a project has.
@@ -73,6 +74,7 @@ enums! {
         21 Kick { user_id }
         22 ForgetUser { user_id }
         23 Delivered(delivered)
+        24 DeliverRuns(runs)
     }
     Verdict {
         0 NotHere
@@ -161,6 +163,8 @@ structs! {
     Ask { claim user_id instance ticket is_token_over }
     OustedSession { session instance was_told }
     Deliver { session to n after numbering request message store within }
+    LaneRun { session to numbering messages }
+    RunMessage { n after request message store within }
     MessageOutcome { session user_id numbering request message_id outcome hops }
     Delivered { session user_id numbering messages hops }
     Sighting { state revision node }

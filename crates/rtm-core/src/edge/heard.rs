@@ -64,19 +64,20 @@ impl Core {
                 let entry = Some(UserEntry { node: from.clone(), session, epoch });
                 self.learn_entry(now, &user_id, &Revised { entry, revision });
             }
-            ProjectParcel::Deliver(deliver) => self.deliver(now, from, *deliver),
+            ProjectParcel::Deliver(deliver) => self.deliver(now, from, (*deliver).into()),
+            ProjectParcel::DeliverRuns(runs) => runs.into_iter().for_each(|run| self.deliver(now, from, run)),
             ProjectParcel::Placed { session, user_id, to, n, drops_repeats } => {
                 let answer = LaneAnswer::Placed { drops_repeats };
-                self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, answer);
+                self.lane_answered(now, from, Numbered { session, sender: &user_id, to: &to, n }, answer);
             }
             ProjectParcel::NotHere { session, user_id, to, n } => {
-                self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::NotHere);
+                self.lane_answered(now, from, Numbered { session, sender: &user_id, to: &to, n }, LaneAnswer::NotHere);
             }
             ProjectParcel::Missing { session, user_id, to, n } => {
-                self.lane_answered(now, from, &Numbered { session, sender: user_id, to, n }, LaneAnswer::Missing);
+                self.lane_answered(now, from, Numbered { session, sender: &user_id, to: &to, n }, LaneAnswer::Missing);
             }
             ProjectParcel::Outcome(outcome) => self.outcome_came(*outcome),
-            ProjectParcel::Delivered(delivered) => delivered.outcomes().for_each(|outcome| self.outcome_came(outcome)),
+            ProjectParcel::Delivered(delivered) => self.delivered_came(*delivered),
             ProjectParcel::ReadAttributes { read, user_id, keys } => {
                 self.asked_for_attributes(from, read, &user_id, keys.as_deref());
             }

@@ -2,14 +2,14 @@
 
 use std::collections::btree_map;
 
-use rtm_codec::{ChannelId, SendOutcome, UserId};
+use rtm_codec::{ChannelId, MessageId, RequestId, SendOutcome, SessionId, UserId};
 
 use crate::{
     HttpId,
     arena::SessionKey,
     cluster::{
-        ChannelParcel, ChannelWord, Delivered, MessageOutcome, NodeId, PROTO_OF_MANY, Posting, PresenceParcel,
-        ProjectParcel, Ticket, View,
+        ChannelParcel, ChannelWord, Deliver, Delivered, LaneRun, MessageOutcome, NodeId, PROTO_OF_MANY, PROTO_OF_RUNS,
+        Posting, PresenceParcel, ProjectParcel, RunMessage, Ticket, View,
     },
     delivery::Numbered,
     edge::Edge,
@@ -36,10 +36,67 @@ pub(crate) enum Posted {
     StoredFor(UserId, Vec<Storing>),
 }
 
+/// A parcel with runs of messages that waits to be taken.
+#[derive(Debug)]
+pub(super) struct OpenRuns {
+    node: NodeId,
+    /// Its place among all parcels.
+    at: usize,
+    messages: usize,
+    bytes: usize,
+}
+
+/// A sender's session, with the numbering of its requests, and a receiver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaneOf<'a> {
+    pub(crate) session: SessionId,
+    pub(crate) to: &'a UserId,
+    pub(crate) numbering: u32,
+}
+
+impl LaneRun {
+    fn is_of(&self, lane: LaneOf<'_>) -> bool {
+        (self.session, &self.to, self.numbering) == (lane.session, lane.to, lane.numbering)
+    }
+}
+
 impl Edge {
     /// Says something to the same project on another node.
     pub(crate) fn tell(&mut self, node: &NodeId, parcel: ProjectParcel) {
-        self.parcels.push(Posting { to: node.clone(), parcel, ticket: None });
+        self.say(Posting { to: node.clone(), parcel, ticket: None });
+    }
+
+    fn say(&mut self, posting: Posting) {
+        // What is said to a node stays in order.
+        self.open_runs.retain(|open| open.node != posting.to);
+        self.parcels.push(posting);
+    }
+
+    /// Sends a message of a session to the node of its receiver, together with those that go there just before.
+    pub(crate) fn deliver(&mut self, node: &NodeId, lane: LaneOf<'_>, message: RunMessage) {
+        let bytes = message.message.message.len();
+        let LaneOf { session, to, numbering } = lane;
+        let run = |message| LaneRun { session, to: to.clone(), numbering, messages: vec![message] };
+        let open = self.open_runs.iter_mut().find(|open| open.node == *node);
+        if let Some(open) = open.filter(|open| open.messages < SAID_AT_ONCE && open.bytes + bytes <= BYTES_AT_ONCE)
+            && let Some(Posting { parcel: ProjectParcel::DeliverRuns(runs), .. }) = self.parcels.get_mut(open.at)
+        {
+            open.messages += 1;
+            open.bytes += bytes;
+            return match runs.last_mut().filter(|run| run.is_of(lane)) {
+                Some(run) => run.messages.push(message),
+                None => runs.push(run(message)),
+            };
+        }
+        if !self.knows(node, PROTO_OF_RUNS) {
+            let RunMessage { n, after, request, message, store, within } = message;
+            let to = to.clone();
+            let deliver = Deliver { session, to, n, after, numbering, request, message, store, within };
+            return self.tell(node, ProjectParcel::Deliver(Box::new(deliver)));
+        }
+        let at = self.parcels.len();
+        self.tell(node, ProjectParcel::DeliverRuns(vec![run(message)]));
+        self.open_runs.push(OpenRuns { node: node.clone(), at, messages: 1, bytes });
     }
 
     /// Says something of a channel to another node.
@@ -60,53 +117,63 @@ impl Edge {
 
     /// Tells a sender's node what became of a message.
     pub(crate) fn post_outcome(&mut self, node: &NodeId, outcome: MessageOutcome) {
-        if outcome.outcome == Ok(SendOutcome::Delivered) && self.knows_of_many(node) {
+        if outcome.outcome == Ok(SendOutcome::Delivered) && self.knows(node, PROTO_OF_MANY) {
             return self.post_delivered(node, outcome);
         }
         let outcome = Box::new(outcome);
         self.post_with(node, ProjectParcel::Outcome(outcome.clone()), Posted::Outcome(outcome));
     }
 
-    /// Tells a sender's node that a message has arrived, together with those that it was told of just before.
+    /// Tells a sender's node that a message has arrived.
     fn post_delivered(&mut self, node: &NodeId, outcome: MessageOutcome) {
         let MessageOutcome { session, user_id, numbering, request, message_id, hops, .. } = outcome;
-        if let Some(Posting { to, parcel: ProjectParcel::Delivered(last), ticket: Some(ticket) }) =
-            self.parcels.last_mut()
-            && to == node
-            && (last.session, last.numbering, last.hops) == (session, numbering, hops)
-            && last.user_id == user_id
-            && last.messages.len() < SAID_AT_ONCE
-            && let Some(Posted::Delivered(awaited)) = self.tickets.get_mut(ticket)
-        {
-            last.messages.push((request, message_id));
-            awaited.messages.push((request, message_id));
-            return;
-        }
         let messages = vec![(request, message_id)];
         let delivered = Box::new(Delivered { session, user_id, numbering, messages, hops });
         self.post_with(node, ProjectParcel::Delivered(delivered.clone()), Posted::Delivered(delivered));
     }
 
+    /// Tells the node of a sender's session that a message has arrived, if what was said last is that another one of the session has.
+    /// Says whether it was.
+    pub(crate) fn add_delivered(
+        &mut self,
+        session: SessionId,
+        numbering: u32,
+        message: (RequestId, MessageId),
+    ) -> bool {
+        if let Some(Posting { parcel: ProjectParcel::Delivered(last), ticket: Some(ticket), .. }) =
+            self.parcels.last_mut()
+            && (last.session, last.numbering, last.hops) == (session, numbering, FIRST_HOP)
+            && last.messages.len() < SAID_AT_ONCE
+            && let Some(Posted::Delivered(awaited)) = self.tickets.get_mut(ticket)
+        {
+            last.messages.push(message);
+            awaited.messages.push(message);
+            return true;
+        }
+        false
+    }
+
     /// Tells a sender's node that the receiver's session has a message, and all that came before it on its lane.
-    pub(crate) fn tell_placed(&mut self, node: &NodeId, numbered: Numbered, drops_repeats: bool) {
-        let Numbered { session, sender: user_id, to, n } = numbered;
-        if self.knows_of_many(node)
+    pub(crate) fn tell_placed(&mut self, node: &NodeId, numbered: Numbered<'_>, drops_repeats: bool) {
+        let Numbered { session, sender, to, n } = numbered;
+        if self.knows(node, PROTO_OF_MANY)
             && let Some(Posting {
                 to: last,
                 parcel: ProjectParcel::Placed { session: of, to: receiver, n: up_to, drops_repeats: drops, .. },
                 ..
             }) = self.parcels.last_mut()
-            && (&*last, *of, &*receiver, *drops) == (node, session, &to, drops_repeats)
+            && (&*last, *of, &*receiver, *drops) == (node, session, to, drops_repeats)
         {
             *up_to = n.max(*up_to);
             return;
         }
+        let (user_id, to) = (sender.clone(), to.clone());
         self.tell(node, ProjectParcel::Placed { session, user_id, to, n, drops_repeats });
     }
 
-    /// Whether parcels to this node may speak of many messages: both nodes are to speak a version that has them.
-    fn knows_of_many(&self, node: &NodeId) -> bool {
-        self.speaks_of_many && has_proto_of_many(&self.view, node)
+    /// Whether both this node and another one speak this version or a newer one.
+    fn knows(&self, node: &NodeId, proto: u16) -> bool {
+        self.proto.min(proto_of(&self.view, node)) >= proto
     }
 
     /// Tells a node of new attributes of a channel, whose writer is answered when all nodes have them.
@@ -151,7 +218,7 @@ impl Edge {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.tickets.insert(ticket, posted);
-        self.parcels.push(Posting { to: node.clone(), parcel, ticket: Some(ticket) });
+        self.say(Posting { to: node.clone(), parcel, ticket: Some(ticket) });
     }
 
     pub(crate) fn take_ticket(&mut self, ticket: Ticket) -> Option<Posted> {
@@ -159,9 +226,14 @@ impl Edge {
     }
 }
 
-pub(super) fn has_proto_of_many(view: &View, node: &NodeId) -> bool {
-    view.member(node).is_some_and(|member| member.proto >= PROTO_OF_MANY)
+/// The version that a node speaks; 0 for one that is no member.
+pub(super) fn proto_of(view: &View, node: &NodeId) -> u16 {
+    view.member(node).map_or(0, |member| member.proto)
 }
 
-/// Of so many messages a node is told at once that they have arrived.
+/// The hops of what no node has passed on yet.
+const FIRST_HOP: u8 = 1;
+/// A parcel speaks of so many messages at most.
 const SAID_AT_ONCE: usize = 1024;
+/// So many bytes of messages share a parcel.
+const BYTES_AT_ONCE: usize = 32 * 1024;

@@ -266,6 +266,10 @@ impl Lane {
     }
 
     fn index(&self, n: u64) -> Option<usize> {
+        // Most often they are settled in their order.
+        if self.messages.front().is_some_and(|first| first.n == n) {
+            return Some(0);
+        }
         self.messages.binary_search_by_key(&n, |message| message.n).ok()
     }
 }

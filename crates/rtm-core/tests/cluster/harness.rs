@@ -272,7 +272,8 @@ impl World {
     /// With every other seed, nodes speak one version or the other.
     pub(crate) fn of_seed(seed: u64, nodes: usize) -> Self {
         let is_new = |number: usize| seed.is_multiple_of(2) || (seed >> (number + 1)).is_multiple_of(2);
-        let protos: Vec<_> = (0..nodes).map(|number| if is_new(number) { PROTO } else { 1 }).collect();
+        let old = if (seed >> 1).is_multiple_of(2) { 1 } else { PROTO - 1 };
+        let protos: Vec<_> = (0..nodes).map(|number| if is_new(number) { PROTO } else { old }).collect();
         Self::of_versions(&protos)
     }
 
@@ -373,6 +374,25 @@ impl World {
             self.pump();
         }
         id
+    }
+
+    /// The same for several commands that come at once.
+    pub(crate) fn requests(
+        &mut self,
+        client: C,
+        commands: impl IntoIterator<Item = impl Into<Command>>,
+    ) -> Vec<RequestId> {
+        let mut ids = Vec::new();
+        for command in commands {
+            let (state, command) = (&mut self.clients[client.0], command.into());
+            let id = RequestId(state.next_request);
+            state.next_request += 1;
+            state.open.insert(id, command.clone());
+            self.frame(client, ClientFrame::Request { id, command });
+            ids.push(id);
+        }
+        self.pump();
+        ids
     }
 
     /// How many entries a log of the store has.
@@ -893,6 +913,7 @@ impl World {
             let message = (deliver.session, deliver.to.clone(), deliver.n);
             self.unanswered.entry((from, to)).or_default().insert(message);
         }
+        assert!(parcel.since() <= self.protos[to], "{to} does not know {parcel:?}");
         if self.protos[to] >= 2 {
             return;
         }

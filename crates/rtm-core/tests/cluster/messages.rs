@@ -1,10 +1,13 @@
 //! Messages from user to user, over nodes.
 
-use rtm_codec::{Answer, ErrorKind, RtmMessage, SendMessageToPeer, SendOutcome};
+use rtm_codec::{
+    Answer, CallId, ClientFrame, ErrorKind, Event, RequestId, RtmMessage, SendInvitation, SendMessageToPeer, SendOutcome,
+    UserId,
+};
 
 use crate::harness::*;
 
-fn outcome(world: &World, client: C, id: rtm_codec::RequestId) -> Option<SendOutcome> {
+fn outcome(world: &World, client: C, id: RequestId) -> Option<SendOutcome> {
     match world.reply(client, id)? {
         Ok(Answer::SendMessageToPeer(outcome)) => Some(*outcome),
         other => panic!("{other:?}"),
@@ -22,6 +25,54 @@ fn a_message_goes_to_another_node_and_its_sender_is_told() {
     let sent = world.request(alice, to_peer(1, "bob", "hello"));
     assert_eq!(world.texts(bob), ["hello"]);
     assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn messages_to_several_users_that_come_at_once_arrive_in_order() {
+    let mut world = World::new(3);
+    let alice = world.login(0, "alice");
+    let others = [world.login(1, "bob"), world.login(2, "carol"), world.login(1, "dave"), world.login(0, "erin")];
+    let names = ["bob", "carol", "dave", "erin", "nobody"];
+    let messages = (0..50).map(|id| to_peer(id, names[id as usize % 5], &id.to_string()));
+    let sent = world.requests(alice, messages.collect::<Vec<_>>());
+    for (at, other) in others.into_iter().enumerate() {
+        let wanted = (0..10).map(|round| (5 * round + at).to_string()).collect::<Vec<_>>();
+        assert_eq!(world.texts(other), wanted, "{}", names[at]);
+    }
+    for (number, sent) in sent.into_iter().enumerate() {
+        let wanted = if number % 5 == 4 { SendOutcome::NotReceived } else { SendOutcome::Delivered };
+        assert_eq!(outcome(&world, alice, sent), Some(wanted), "{number}");
+    }
+}
+
+#[test]
+fn what_a_client_sends_just_before_it_leaves_arrives() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    for id in 1..=3 {
+        let command = to_peer(id, "bob", &id.to_string()).into();
+        world.frame(alice, ClientFrame::Request { id: RequestId(id), command });
+    }
+    world.logout(alice);
+    assert_eq!(world.texts(bob), ["1", "2", "3"]);
+}
+
+#[test]
+fn an_invitation_does_not_overtake_the_messages_before_it() {
+    let mut world = World::new(2);
+    let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
+    let command = to_peer(1, "bob", "I call you").into();
+    world.frame(alice, ClientFrame::Request { id: RequestId(1), command });
+    let call_id = CallId::new("call").unwrap();
+    let callee_id = UserId::new("bob").unwrap();
+    let command = SendInvitation { call_id, callee_id, content: "come".into() }.into();
+    world.frame(alice, ClientFrame::Request { id: RequestId(2), command });
+    world.pump();
+    let events = world.events(bob);
+    assert!(
+        matches!(events[..], [Event::MessageFromPeer(_), Event::RemoteInvitationReceived { .. }]),
+        "{events:?}"
+    );
 }
 
 #[test]

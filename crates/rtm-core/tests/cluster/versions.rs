@@ -1,6 +1,7 @@
 //! Nodes of two versions in one cluster, as in a rolling update.
 
 use rtm_codec::{Answer, ChannelId, RequestId, Resumption, SendOutcome};
+use rtm_core::cluster::PROTO;
 
 use crate::harness::*;
 
@@ -9,7 +10,8 @@ fn talk(world: &mut World, from: C, to: C, (peer, first, count): (&str, u64, u64
     let texts: Vec<String> = (first..first + count).map(|id| id.to_string()).collect();
     let nodes = world.cores.len();
     (0..nodes).for_each(|at| (0..nodes).for_each(|other| world.stall(at, other)));
-    let sent: Vec<_> = (first..).zip(&texts).map(|(id, text)| world.request(from, to_peer(id, peer, text))).collect();
+    let messages = (first..).zip(&texts).map(|(id, text)| to_peer(id, peer, text));
+    let sent = world.requests(from, messages.collect::<Vec<_>>());
     world.unstall();
     world.advance(secs(1));
     assert_eq!(world.texts(to), texts);
@@ -29,69 +31,79 @@ fn parcels_for_100(protos: [u16; 2]) -> usize {
 
 #[test]
 fn what_became_of_many_messages_is_said_at_once() {
-    let parcels = parcels_for_100([2, 2]);
-    assert!(parcels <= 110, "{parcels}");
+    for protos in [[2, 2], [2, PROTO], [PROTO, 2]] {
+        let parcels = parcels_for_100(protos);
+        assert!((100..=110).contains(&parcels), "{protos:?}: {parcels}");
+    }
+}
+
+#[test]
+fn messages_that_come_at_once_go_on_at_once() {
+    let parcels = parcels_for_100([PROTO, PROTO]);
+    assert!(parcels <= 5, "{parcels}");
 }
 
 #[test]
 fn a_node_of_the_first_version_is_told_of_each_message_and_tells_of_each() {
-    for protos in [[1, 1], [1, 2], [2, 1]] {
+    for protos in [[1, 1], [1, 2], [2, 1], [1, PROTO], [PROTO, 1]] {
         assert_eq!(parcels_for_100(protos), 300, "{protos:?}");
     }
 }
 
 #[test]
 fn a_receiver_that_moves_between_versions_gets_all_once_and_its_sender_is_told() {
-    let mut world = World::of_versions(&[1, 2, 2]);
-    let (alice, mut bob) = (world.login(2, "alice"), world.login(0, "bob"));
-    let (mut sent, mut got, mut id) = (Vec::new(), Vec::new(), 0);
-    for to in [1, 0, 2, 0] {
-        world.stall(2, 0);
-        world.stall(2, 1);
-        for _ in 0..10 {
-            id += 1;
-            sent.push(world.request(alice, to_peer(id, "bob", &id.to_string())));
+    for old in [1, 2] {
+        let mut world = World::of_versions(&[old, PROTO, PROTO]);
+        let (alice, mut bob) = (world.login(2, "alice"), world.login(0, "bob"));
+        let (mut sent, mut got, mut id) = (Vec::new(), Vec::new(), 0);
+        for to in [1, 0, 2, 0] {
+            world.stall(2, 0);
+            world.stall(2, 1);
+            let first = id + 1;
+            id += 10;
+            sent.extend(world.requests(alice, (first..=id).map(|id| to_peer(id, "bob", &id.to_string()))));
+            world.cut(bob);
+            got.extend(world.texts(bob));
+            bob = world.start_resume(to, bob);
+            world.unstall();
+            world.advance(secs(1));
+            got.extend(world.texts(bob));
         }
-        world.cut(bob);
-        got.extend(world.texts(bob));
-        bob = world.start_resume(to, bob);
-        world.unstall();
-        world.advance(secs(1));
-        got.extend(world.texts(bob));
-    }
-    assert_eq!(got, (1..=id).map(|id| id.to_string()).collect::<Vec<_>>());
-    for sent in sent {
-        assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+        assert_eq!(got, (1..=id).map(|id| id.to_string()).collect::<Vec<_>>());
+        for sent in sent {
+            assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+        }
     }
 }
 
 #[test]
 fn a_sender_that_moves_between_versions_is_told_of_each_message() {
-    let mut world = World::of_versions(&[1, 2, 2]);
-    let (mut alice, bob) = (world.login(0, "alice"), world.login(2, "bob"));
-    let (mut sent, mut id) = (Vec::<RequestId>::new(), 0);
-    for to in [1, 0, 1] {
-        // What the receiver's node says goes to where the sender was.
-        world.stall(2, 0);
-        world.stall(2, 1);
-        for _ in 0..10 {
-            id += 1;
-            sent.push(world.request(alice, to_peer(id, "bob", &id.to_string())));
+    for old in [1, 2] {
+        let mut world = World::of_versions(&[old, PROTO, PROTO]);
+        let (mut alice, bob) = (world.login(0, "alice"), world.login(2, "bob"));
+        let (mut sent, mut id) = (Vec::<RequestId>::new(), 0);
+        for to in [1, 0, 1] {
+            // What the receiver's node says goes to where the sender was.
+            world.stall(2, 0);
+            world.stall(2, 1);
+            let first = id + 1;
+            id += 10;
+            sent.extend(world.requests(alice, (first..=id).map(|id| to_peer(id, "bob", &id.to_string()))));
+            world.cut(alice);
+            alice = world.start_resume(to, alice);
+            world.unstall();
+            world.advance(secs(1));
         }
-        world.cut(alice);
-        alice = world.start_resume(to, alice);
-        world.unstall();
-        world.advance(secs(1));
-    }
-    assert_eq!(world.texts(bob), (1..=id).map(|id| id.to_string()).collect::<Vec<_>>());
-    for sent in sent {
-        assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+        assert_eq!(world.texts(bob), (1..=id).map(|id| id.to_string()).collect::<Vec<_>>());
+        for sent in sent {
+            assert_eq!(world.reply(alice, sent), Some(&Ok(Answer::SendMessageToPeer(SendOutcome::Delivered))));
+        }
     }
 }
 
 #[test]
 fn a_channel_over_nodes_of_both_versions_has_all_messages_once_and_in_order() {
-    let mut world = World::of_versions(&[1, 2, 1, 2]);
+    let mut world = World::of_versions(&[1, PROTO, 1, PROTO]);
     let names = ["alice", "bob", "carol", "dave"];
     // Once with its home on a node of each version.
     for home in 0..2 {
@@ -148,6 +160,6 @@ fn a_rolling_update_loses_and_repeats_nothing_and_ends_with_the_new_version() {
         assert_eq!(world.heard(bob), [format!("after {old}")]);
         next += 1;
     }
-    assert_eq!(world.view().proto(), 2, "the last old node is gone");
+    assert_eq!(world.view().proto(), PROTO, "the last old node is gone");
     assert_eq!(world.sessions(), 2);
 }

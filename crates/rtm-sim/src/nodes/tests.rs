@@ -299,7 +299,7 @@ fn the_version_of_a_view_rises_with_the_last_node_that_takes_the_new_one() {
         pass(&mut world, 40);
         assert_eq!(members(&world), [0, 1, 2]);
     }
-    assert_eq!((world.ledger.truth.as_ref().unwrap().proto(), world.counts.put_out), (2, 0));
+    assert_eq!((world.ledger.truth.as_ref().unwrap().proto(), world.counts.put_out), (PROTO, 0));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_node_that_is_too_old_for_all_others_does_not_get_in_and_is_told_why() {
     world.start(2);
     pass(&mut world, 30);
     assert_eq!((members(&world), standing(&world, 2)), (vec![0, 1], Standing::Outside));
-    assert!(world.trace.lines().iter().any(|line| line.contains("TooOld { proto: 2 }")));
+    assert!(world.trace.lines().iter().any(|line| line.contains(&format!("TooOld {{ proto: {PROTO} }}"))));
 }
 
 #[test]

@@ -27,8 +27,8 @@ impl World {
             return;
         }
         let mut membership = MembershipConfig::new(self.servers[server].name.clone());
-        if cluster.begins_old && self.servers[server].process == 0 {
-            membership.proto = OLD_PROTO;
+        if let Some(proto) = cluster.first_proto.filter(|_| self.servers[server].process == 0) {
+            membership.proto = proto;
         }
         let proto = membership.proto;
         let config = NodeConfig { membership, post: cluster.post };
@@ -122,7 +122,7 @@ impl World {
             match word {
                 ForCore::Parcel { from, parcel, .. } => {
                     self.trace.line(self.now, process.name.as_str(), || format!("<< {from} {parcel:?}"));
-                    if member.proto <= OLD_PROTO && matches!(parcel, ProjectParcel::Delivered(_)) {
+                    if parcel.since() > member.proto {
                         let detail = format!("{} does not know {parcel:?}", member.node.id());
                         self.ledger.broke_cluster(self.now, Invariant::VersionKnown, detail);
                     }
@@ -503,8 +503,6 @@ impl World {
     }
 }
 
-/// The version before the newest one: it has no parcels that speak of many messages.
-const OLD_PROTO: u16 = 1;
 /// After so long a server gives up a question to the engine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
