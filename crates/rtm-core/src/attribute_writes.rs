@@ -138,14 +138,14 @@ impl Core {
             waiting.push_front(again);
         }
         self.writes.bytes += bytes;
-        let written = Written { asker, channel_id, value, bytes, notify, answer };
+        let written = Written { asker, writer, channel_id, value, bytes, notify, answer };
         self.jobs.ask(work, Waiting::Attributes(Box::new(written)));
         Ok(())
     }
 
     /// The store has kept a channel's attributes, or has not: then they are as they were, for everybody.
     pub(super) fn attributes_written(&mut self, now: Now, written: Written, kept: Kept) {
-        let Written { asker, channel_id, value, bytes, notify, answer } = written;
+        let Written { asker, writer, channel_id, value, bytes, notify, answer } = written;
         self.writes.bytes -= bytes;
         if let Kept::Conflict(kept) = kept {
             // It is tried again upon what the store has, in front of the others.
@@ -159,6 +159,7 @@ impl Core {
         }
         let result = if kept == Kept::Done {
             let answer = answer(value.revision);
+            self.log_channel_attributes(now, &channel_id, &writer);
             self.tell_attributes(asker, &channel_id, &value, notify);
             // Another node may have written upon it and told so before the store's answer came here.
             if !self.knows_attributes_after(&channel_id, value.revision) {

@@ -22,6 +22,7 @@ pub(super) struct SizedAttributes {
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) asker: Asker,
+    pub(super) writer: UserId,
     pub(super) channel_id: ChannelId,
     pub(super) value: ChannelAttributes,
     pub(super) bytes: usize,
@@ -137,7 +138,10 @@ impl Core {
             Edit::Clear => BTreeMap::new(),
         };
         limits::check_attributes(&attributes, limits::USER_ATTRIBUTES_BYTES)?;
-        session.attributes = attributes;
+        if session.attributes != attributes {
+            session.attributes = attributes;
+            self.log_user_attributes(now, key);
+        }
         Ok(answer)
     }
 

@@ -249,7 +249,7 @@ impl Core {
         };
         let is_overtaken = self.is_overtaken(key, lane, &sender);
         let hasher = self.hasher.clone();
-        let mut placed = None;
+        let (mut sender_key, mut placed) = (None, None);
         for RunMessage { n, after, request, message, store, within } in messages {
             let Some(session) = self.hub.sessions.get_mut(key) else { break };
             let drops_repeats = session.terms.abilities().resume;
@@ -264,7 +264,8 @@ impl Core {
                 // Its call has ended with its session, without an answer.
                 Hearing::Next if is_overtaken => {}
                 Hearing::Next => {
-                    let asker = Asker { session: self.hub.absent_key(now.instant, lane), numbering, request };
+                    let session = *sender_key.get_or_insert_with(|| self.hub.sender_key(now.instant, lane, from));
+                    let asker = Asker { session, numbering, request };
                     let event = SharedEvent::for_one(Event::MessageFromPeer(message));
                     self.receive(now, key, &to, asker, store, event, now.instant + within);
                 }
@@ -363,11 +364,15 @@ impl Core {
         self.hub.sessions.get(key).is_some_and(|session| session.id == id).then_some(key)
     }
 
-    /// The other node that has a message's sender.
+    /// The other node that has a message's sender: the one that its user's entry names, or the one from which the message came, as
+    /// long as nobody has heard of the sender's session otherwise.
     fn node_of_sender(&self, outcome: &MessageOutcome) -> Option<NodeId> {
         let edge = self.edge.as_ref()?;
-        let back_end = node_of_back_end(&edge.view, outcome.session);
-        back_end.or_else(|| self.node_of(&outcome.user_id)).cloned()
+        let named = self.node_of(&outcome.user_id);
+        let entry = edge.entry_of(&outcome.user_id).and_then(|heard| heard.entry.as_ref());
+        let is_known = entry.is_some_and(|entry| entry.session == outcome.session);
+        let came_from = self.hub.absent.node(outcome.session).filter(|node| !is_known && edge.view.has(node));
+        node_of_back_end(&edge.view, outcome.session).or(came_from).or(named).cloned()
     }
 
     fn pass_outcome_on(&mut self, outcome: MessageOutcome) {

@@ -6,6 +6,7 @@ use super::{
     Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas,
     Reason, StoreAnswer, StoreFailed, StoreWork,
     event_duty::{EventDuty, PAUSE},
+    event_promises::EventPromises,
     event_replay::Replay,
     jobs::{EventCount, Waiting},
     store::EVENT_BYTES,
@@ -33,6 +34,7 @@ pub(super) struct EventLog {
     /// A session takes the place of another one, whose user was there: nobody comes online by that.
     pub(super) is_takeover: bool,
     pub(super) duty: EventDuty,
+    pub(super) promises: EventPromises,
     figures: EventFigures,
 }
 
@@ -107,6 +109,16 @@ impl EventLog {
 
     pub(super) fn is_on(&self) -> bool {
         self.settings.enabled && !matches!(self.stage, Stage::Off)
+    }
+
+    /// Whether what happens is given to the store at once.
+    pub(super) fn is_writing(&self) -> bool {
+        matches!(self.stage, Stage::On)
+    }
+
+    /// How many events the store is not done with.
+    pub(super) fn ahead(&self) -> u64 {
+        (self.under_way + self.waiting.len()) as u64
     }
 
     fn push(&mut self, event: LoggedEvent) {
@@ -192,6 +204,7 @@ impl Core {
         if matches!(self.event_log.stage, Stage::On | Stage::Pausing(_)) {
             self.write_some_events(usize::MAX);
         }
+        self.answer_all_promised();
         self.event_log.stage = Stage::Off;
         self.event_log.see_what_is_wanted();
     }
@@ -202,19 +215,21 @@ impl Core {
         self.log(now, EventType::ServerDraining, |_| Some(ProjectEvent::ServerDraining { server }));
     }
 
-    /// Writes an event, if its type is wanted.
+    /// Writes an event, if its type is wanted. Says whether it is.
     #[inline]
     pub(super) fn log(
         &mut self,
         now: Now,
         event_type: EventType,
         event: impl FnOnce(&mut Self) -> Option<ProjectEvent>,
-    ) {
+    ) -> bool {
         if self.event_log.wants(event_type)
             && let Some(event) = event(self)
         {
             self.log_event(now, event);
+            return true;
         }
+        false
     }
 
     fn log_event(&mut self, now: Now, event: ProjectEvent) {
@@ -268,8 +283,10 @@ impl Core {
                 let until = now.instant + PAUSE;
                 log.stage = Stage::Pausing(until);
                 self.hub.timers.push(until, Due::Events);
+                self.answer_all_promised();
             }
         }
+        self.events_done(count.entries);
         let log = &self.event_log;
         let is_over = log.max_bytes > 0 && log.bytes_since_expiry > log.max_bytes / EXPIRED_PARTS as u64;
         if is_over || log.since_expiry > log.settings.keep_count / EXPIRED_PARTS {

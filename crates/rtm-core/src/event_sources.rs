@@ -131,20 +131,26 @@ impl Core {
         });
     }
 
-    /// A message was stored, unless its receiver has it already; for it, so many older ones went.
-    pub(super) fn log_stored(&mut self, now: Now, to: &UserId, event: &SharedEvent, evicted: u64, is_received: bool) {
-        let Event::MessageFromPeer(message) = event.event() else { return };
-        if !is_received {
-            self.log(now, EventType::MessageStored, |_| {
+    /// A message was stored, unless its receiver has it already; for it, so many older ones went. Says whether anything is written.
+    pub(super) fn log_stored(
+        &mut self,
+        now: Now,
+        to: &UserId,
+        event: &SharedEvent,
+        evicted: u64,
+        is_received: bool,
+    ) -> bool {
+        let Event::MessageFromPeer(message) = event.event() else { return false };
+        let is_stored = !is_received
+            && self.log(now, EventType::MessageStored, |_| {
                 let (from, message_id) = (message.peer_id.clone(), message.message_id);
                 Some(ProjectEvent::MessageStored { from, to: to.clone(), message_id })
             });
-        }
-        if evicted > 0 {
-            self.log(now, EventType::MessagesEvicted, |_| {
+        let is_evicted = evicted > 0
+            && self.log(now, EventType::MessagesEvicted, |_| {
                 Some(ProjectEvent::MessagesEvicted { to: to.clone(), messages: evicted })
             });
-        }
+        is_stored || is_evicted
     }
 
     /// Something happened to an open invitation.
@@ -182,8 +188,8 @@ impl Core {
         });
     }
 
-    /// Something is refused to a user, or not any more.
-    pub(super) fn log_restriction(&mut self, now: Now, user_id: Option<&UserId>, change: Restriction) {
+    /// Something is refused to a user, or not any more. Says whether that is written.
+    pub(super) fn log_restriction(&mut self, now: Now, user_id: Option<&UserId>, change: Restriction) -> bool {
         let event = match (user_id.cloned(), change) {
             (Some(user_id), Restriction::BannedUntil(until)) => {
                 ProjectEvent::UserBanned { user_id, until: Moment(until) }
@@ -194,9 +200,23 @@ impl Core {
             }
             (None, Restriction::TokensFrom(from)) => ProjectEvent::AllTokensRevoked { issued_before: Moment(from) },
             // Nobody bans all users.
-            (None, Restriction::BannedUntil(_) | Restriction::Unbanned) => return,
+            (None, Restriction::BannedUntil(_) | Restriction::Unbanned) => return false,
         };
-        self.log(now, event.event_type(), |_| Some(event));
+        self.log(now, event.event_type(), |_| Some(event))
+    }
+
+    /// A user has other attributes.
+    pub(super) fn log_user_attributes(&mut self, now: Now, key: SessionKey) {
+        self.log(now, EventType::UserAttributesChanged, |core| {
+            Some(ProjectEvent::UserAttributesChanged { user_id: core.user_id_of(key)? })
+        });
+    }
+
+    /// A channel has other attributes.
+    pub(super) fn log_channel_attributes(&mut self, now: Now, channel_id: &ChannelId, by: &UserId) {
+        self.log(now, EventType::ChannelAttributesChanged, |_| {
+            Some(ProjectEvent::ChannelAttributesChanged { channel_id: channel_id.clone(), user_id: by.clone() })
+        });
     }
 
     fn named(&self, key: SessionKey) -> Option<(UserId, SessionName)> {

@@ -10,6 +10,7 @@ use super::{
     arena::{Arena, ChannelKey, SessionKey},
     away::ChannelNews,
     back_end::BackEnd,
+    cluster::NodeId,
     counters::Counters,
     lanes::Lanes,
     notes::{Asker, Note, Queued},
@@ -462,6 +463,13 @@ impl Hub {
         }
         let key = self.sessions.reserve();
         self.keep_key(now, id, key);
+        key
+    }
+
+    /// The same of a sender, a message of whom came from this node.
+    pub(super) fn sender_key(&mut self, now: Instant, id: SessionId, from: &NodeId) -> SessionKey {
+        let key = self.absent_key(now, id);
+        self.absent.came_from(id, from);
         key
     }
 

@@ -9,6 +9,7 @@ use super::{
     StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork, StoredMessage,
     arena::SessionKey,
     attributes::{Kept, Written},
+    event_promises::Promised,
     event_reads::EventQuery,
     kept_subscriptions::{KeptChange, Subscriber},
     message_ids::Sent,
@@ -276,10 +277,11 @@ impl Core {
                 self.hub.kept(asker, kept);
             }
             Waiting::Offline { to, asker, event, receiver, is_received } => {
+                let mut is_logged = false;
                 let outcome = match done.result {
                     Ok(StoreAnswer::Appended { place, dropped }) => {
                         self.hub.stats.offline_dropped += dropped as u64;
-                        self.log_stored(now, &to, &event, dropped as u64, is_received);
+                        is_logged = self.log_stored(now, &to, &event, dropped as u64, is_received);
                         if !self.message_stored(done.id, place, to.clone(), receiver, is_received) {
                             return self.find_reader(&to, Storing { asker, event });
                         }
@@ -292,7 +294,12 @@ impl Core {
                     }
                 };
                 self.end_storing(now, &to, 1);
-                self.settle_message(asker, &event, outcome);
+                match outcome {
+                    Ok(SendOutcome::Stored) => {
+                        self.answer_when_logged(is_logged, Promised::Stored { asker, event });
+                    }
+                    outcome => self.settle_message(asker, &event, outcome),
+                }
             }
             Waiting::Load(session) => {
                 let read = done.result.ok().and_then(StoreAnswer::into_messages);

@@ -66,6 +66,7 @@ mod edge;
 mod engine;
 mod event_duty;
 mod event_log;
+mod event_promises;
 mod event_reads;
 mod event_replay;
 mod event_sources;

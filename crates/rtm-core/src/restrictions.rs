@@ -13,6 +13,7 @@ use super::{
     Core, HttpId, Now, StateKey, StateValue, StoreAnswer, StoreFailed, StoreWork,
     admin_calls::{AdminAnswer, Restriction},
     cluster::{NodeId, ProjectParcel},
+    event_promises::Promised,
     jobs::Waiting,
     store::Restrictions,
     timer::Due,
@@ -169,9 +170,10 @@ impl Core {
         match result {
             Ok(StoreAnswer::Done) => {
                 self.restrictions.note_changed(user_id.clone());
-                self.log_restriction(now, user_id.as_ref(), change);
+                let is_logged = self.log_restriction(now, user_id.as_ref(), change);
                 self.restriction_told(now, user_id.as_ref(), value);
                 self.tell_restriction_to_all(call, user_id.as_ref(), value);
+                self.answer_when_logged(is_logged, Promised::Restricted(call));
             }
             Ok(StoreAnswer::Conflict { kept }) if attempts < ATTEMPTS => {
                 let kept = match kept {
@@ -206,7 +208,8 @@ impl Core {
                 edge.post_restriction(node, restricted(user_id, value), call);
             }
         }
-        self.await_nodes(call, others.len(), AdminAnswer::Restricted { changed: true });
+        // The log is to have it too.
+        self.await_nodes(call, others.len() + 1, AdminAnswer::Restricted { changed: true });
     }
 
     /// Tells a node what this one changed last: it may not have heard it.

@@ -240,13 +240,25 @@ impl Node {
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> NodeOutput {
-        if let Some(output) = self.out.pop_front() {
-            return output;
+        match self.out.pop_front() {
+            Some(output) => output,
+            None => match self.post.poll_output() {
+                PostOutput::Wait(_) => NodeOutput::Wait(self.next_timeout()),
+                output => self.posted(output),
+            },
         }
-        match self.post.poll_output() {
+    }
+
+    /// What is to be done next but for acknowledgements that stand alone: see [`Post::poll_before_acks`].
+    pub fn poll_before_acks(&mut self) -> Option<NodeOutput> {
+        self.out.pop_front().or_else(|| self.post.poll_before_acks().map(|output| self.posted(output)))
+    }
+
+    fn posted(&self, output: PostOutput) -> NodeOutput {
+        match output {
             PostOutput::Send(to, frame) => self.publish(to, frame),
             PostOutput::Event(event) => NodeOutput::Post(event),
-            PostOutput::Wait(_) => NodeOutput::Wait(self.next_timeout()),
+            PostOutput::Wait(at) => NodeOutput::Wait(at),
         }
     }
 

@@ -131,6 +131,8 @@ pub struct Post {
     peers: BTreeMap<NodeId, Peer>,
     /// Those that may have something to be sent.
     ready: BTreeSet<NodeId>,
+    /// Those of the rest that may have an acknowledgement to be sent.
+    owing: BTreeSet<NodeId>,
     out: VecDeque<PostEvent>,
 }
 
@@ -163,7 +165,15 @@ impl Post {
     pub fn new(config: PostConfig, me: NodeId, now: Instant) -> Self {
         let config =
             PostConfig { payload_bytes: config.payload_bytes.min(PostConfig::default().payload_bytes), ..config };
-        Self { config, me, now, peers: BTreeMap::new(), ready: BTreeSet::new(), out: VecDeque::new() }
+        Self {
+            config,
+            me,
+            now,
+            peers: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            owing: BTreeSet::new(),
+            out: VecDeque::new(),
+        }
     }
 
     /// The members are these. What waits for those that left is settled as [`Settled::Left`].
@@ -177,6 +187,7 @@ impl Post {
                 }
             }
             self.ready.remove(&id);
+            self.owing.remove(&id);
         }
         for member in view.members().iter().filter(|member| member.id != self.me) {
             self.peers.entry(member.id.clone()).or_insert_with(|| Peer::new(now));
@@ -296,16 +307,35 @@ impl Post {
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> PostOutput {
-        if let Some(event) = self.take_event() {
-            return PostOutput::Event(event);
+        if let Some(output) = self.poll_before_acks() {
+            return output;
         }
-        while let Some(id) = self.ready.first() {
-            if let Some(frame) = self.peers.get_mut(id).and_then(|peer| peer.frame(self.now, &self.config)) {
-                return PostOutput::Send(id.clone(), frame);
+        while let Some(id) = self.owing.pop_first() {
+            if let Some(acks) = self.peers.get_mut(&id).and_then(Peer::ack) {
+                return PostOutput::Send(id, Frame::Ack(acks));
             }
-            self.ready.pop_first();
         }
         PostOutput::Wait(self.next_timeout())
+    }
+
+    /// What is to be done next but for acknowledgements that stand alone: whoever answers to what has come before it takes those
+    /// sends both in one frame. `None` when there is nothing more, or something to wait for.
+    pub fn poll_before_acks(&mut self) -> Option<PostOutput> {
+        if let Some(event) = self.take_event() {
+            return Some(PostOutput::Event(event));
+        }
+        while let Some(id) = self.ready.first() {
+            let Some(peer) = self.peers.get_mut(id) else {
+                self.ready.pop_first();
+                continue;
+            };
+            if let Some(frame) = peer.frame(self.now, &self.config) {
+                return Some(PostOutput::Send(id.clone(), frame));
+            }
+            let owes_ack = peer.owes_ack;
+            self.owing.extend(self.ready.pop_first().filter(|_| owes_ack));
+        }
+        None
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
@@ -398,15 +428,12 @@ impl Peer {
         }
     }
 
-    /// What is to be sent to it now: an acknowledgement goes along with parcels where there are some.
+    /// What is to be sent to it now but for an acknowledgement, which goes along with parcels.
     fn frame(&mut self, now: Instant, config: &PostConfig) -> Option<Frame> {
         if let Some((priority, post)) = self.resets.pop() {
             return Some(Frame::Reset { priority, post });
         }
-        let acks = Acks {
-            urgent: (self.from_urgent.post, self.from_urgent.next),
-            bulk: (self.from_bulk.post, self.from_bulk.next),
-        };
+        let acks = self.acks();
         for priority in [Priority::Urgent, Priority::Bulk] {
             let outbox = self.outbox(priority);
             if let Some((first, parcels)) = outbox.batch(now, config.payload_bytes - ENVELOPE_BYTES) {
@@ -415,7 +442,19 @@ impl Peer {
                 return Some(Frame::Data(PostData { priority, post, first, acks, parcels }));
             }
         }
-        std::mem::take(&mut self.owes_ack).then_some(Frame::Ack(acks))
+        None
+    }
+
+    /// How far its parcels have come, if it is to be told that.
+    fn ack(&mut self) -> Option<Acks> {
+        std::mem::take(&mut self.owes_ack).then(|| self.acks())
+    }
+
+    fn acks(&self) -> Acks {
+        Acks {
+            urgent: (self.from_urgent.post, self.from_urgent.next),
+            bulk: (self.from_bulk.post, self.from_bulk.next),
+        }
     }
 
     /// Looks whether it keeps up.

@@ -1,8 +1,8 @@
 //! Messages from user to user, over nodes.
 
 use rtm_codec::{
-    Answer, CallId, ClientFrame, ErrorKind, Event, RequestId, RtmMessage, SendInvitation, SendMessageToPeer, SendOutcome,
-    UserId,
+    Answer, CallId, ClientFrame, ErrorKind, Event, RequestId, RtmMessage, SendInvitation, SendMessageToPeer,
+    SendOutcome, UserId,
 };
 
 use crate::harness::*;
@@ -25,6 +25,20 @@ fn a_message_goes_to_another_node_and_its_sender_is_told() {
     let sent = world.request(alice, to_peer(1, "bob", "hello"));
     assert_eq!(world.texts(bob), ["hello"]);
     assert_eq!(outcome(&world, alice, sent), Some(SendOutcome::Delivered));
+}
+
+#[test]
+fn a_sender_of_whom_the_receivers_node_has_not_heard_is_told() {
+    let mut world = World::new(3);
+    let (bob, _) = (world.login(1, "bob"), world.login(2, "alice"));
+    world.blind(1);
+    // Of the session before, the receiver's node has heard.
+    for name in ["alice", "carol"] {
+        let sender = world.login_with(0, other_login_of(name));
+        let sent = world.request(sender, to_peer(1, "bob", name));
+        assert_eq!(world.texts(bob), [name]);
+        assert_eq!(outcome(&world, sender, sent), Some(SendOutcome::Delivered), "{name}");
+    }
 }
 
 #[test]
@@ -69,10 +83,7 @@ fn an_invitation_does_not_overtake_the_messages_before_it() {
     world.frame(alice, ClientFrame::Request { id: RequestId(2), command });
     world.pump();
     let events = world.events(bob);
-    assert!(
-        matches!(events[..], [Event::MessageFromPeer(_), Event::RemoteInvitationReceived { .. }]),
-        "{events:?}"
-    );
+    assert!(matches!(events[..], [Event::MessageFromPeer(_), Event::RemoteInvitationReceived { .. }]), "{events:?}");
 }
 
 #[test]

@@ -252,30 +252,44 @@ impl Driver {
         self.say_that_it_waits(time);
         self.leave_if_heard(time);
         let mut is_over = false;
+        while let Some(output) = self.gear.node.poll_before_acks() {
+            is_over |= self.follow(time.instant, output);
+        }
+        self.tell_projects(time);
+        // What the projects say to what came goes with its acknowledgement.
+        for _ in 0..AT_ONCE {
+            let Ok((place, postings)) = self.gear.parcels.try_recv() else { break };
+            self.post(place, postings);
+        }
         loop {
             match self.gear.node.poll_output() {
-                NodeOutput::Engine(id, op) => {
-                    let (engine, input) = (Arc::clone(&self.gear.engine), self.input.clone());
-                    tokio::spawn(async move {
-                        // The driver may have ended.
-                        let _ = input.send(Input::Outcome(id, engine.membership(op).await));
-                    });
-                }
-                NodeOutput::Publish { to, payload, is_urgent } => {
-                    self.gear.bus.publish(time.instant, to, payload, is_urgent);
-                }
-                NodeOutput::Membership(event) => is_over |= self.membership(event),
-                NodeOutput::Post(event) => {
-                    self.router.handle(&mut self.gear.node, time.instant, event);
-                    self.sort();
-                }
                 NodeOutput::Wait(_) => break,
+                output => is_over |= self.follow(time.instant, output),
             }
         }
-        self.permit(time);
-        self.sort();
-        self.hand_over();
+        self.tell_projects(time);
         is_over
+    }
+
+    /// Does what the node wants. Says whether it is over.
+    fn follow(&mut self, now: Instant, output: NodeOutput) -> bool {
+        match output {
+            NodeOutput::Engine(id, op) => {
+                let (engine, input) = (Arc::clone(&self.gear.engine), self.input.clone());
+                tokio::spawn(async move {
+                    // The driver may have ended.
+                    let _ = input.send(Input::Outcome(id, engine.membership(op).await));
+                });
+            }
+            NodeOutput::Publish { to, payload, is_urgent } => self.gear.bus.publish(now, to, payload, is_urgent),
+            NodeOutput::Membership(event) => return self.membership(event),
+            NodeOutput::Post(event) => {
+                self.router.handle(&mut self.gear.node, now, event);
+                self.sort();
+            }
+            NodeOutput::Wait(_) => {}
+        }
+        false
     }
 }
 

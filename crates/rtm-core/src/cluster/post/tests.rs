@@ -320,3 +320,28 @@ fn nothing_is_acknowledged_before_it_is_taken() {
     assert!(matches!(pair.posts[1].poll_output(), PostOutput::Event(PostEvent::Received { .. })));
     assert!(matches!(pair.posts[1].poll_output(), PostOutput::Send(_, Frame::Ack(_))));
 }
+
+#[test]
+fn an_answer_and_an_acknowledgement_share_a_payload() {
+    let mut pair = Pair::new(PostConfig::default());
+    pair.send(0, Priority::Bulk, "question", Some(1)).unwrap();
+    pair.poll();
+    let envelope = Envelope::decode(pair.bus[1].pop_front().unwrap()).unwrap();
+    pair.posts[1].handle_frame(pair.now, &envelope.from, envelope.frame);
+    assert!(matches!(pair.posts[1].poll_before_acks(), Some(PostOutput::Event(_))));
+    assert_eq!(pair.posts[1].poll_before_acks(), None);
+    pair.send(1, Priority::Bulk, "answer", None).unwrap();
+    let before = pair.payloads;
+    pair.poll();
+    assert_eq!(pair.payloads, before + 1);
+    pair.carry(|_, _| true);
+    assert_eq!((pair.settled(0), pair.texts(0)), (vec![(1, Settled::Taken)], vec!["answer".to_owned()]));
+}
+
+#[test]
+fn an_acknowledgement_without_an_answer_stands_alone() {
+    let mut pair = Pair::new(PostConfig::default());
+    pair.send(0, Priority::Urgent, "news", Some(1)).unwrap();
+    pair.carry(|_, _| true);
+    assert_eq!((pair.payloads, pair.settled(0)), (2, vec![(1, Settled::Taken)]));
+}

@@ -2,7 +2,10 @@
 
 use std::{mem, sync::Arc};
 
-use rtm_core::cluster::{ForCore, Posting};
+use rtm_core::{
+    Now,
+    cluster::{ForCore, Posting},
+};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 
 use super::Driver;
@@ -52,6 +55,13 @@ impl Driver {
                 self.for_projects[*place + usize::from(worker)].push(event);
             }
         }
+    }
+
+    /// Lets the projects know all that came.
+    pub(super) fn tell_projects(&mut self, now: Now) {
+        self.permit(now);
+        self.sort();
+        self.hand_over();
     }
 
     pub(super) fn hand_over(&mut self) {
