@@ -158,6 +158,27 @@ impl Node {
         self.post.send(now, to, priority, parcel, ticket)
     }
 
+    /// Puts a parcel there that nobody waits for: see [`Post::send_in_company`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent`]; then nothing happened.
+    pub fn send_in_company(
+        &mut self,
+        now: Instant,
+        to: &NodeId,
+        priority: Priority,
+        parcel: Sealed,
+        ticket: Option<Ticket>,
+    ) -> Result<(), NotSent> {
+        self.post.send_in_company(now, to, priority, parcel, ticket)
+    }
+
+    /// Somebody waits for an acknowledgement: see [`Post::hurry_ack`].
+    pub fn hurry_ack(&mut self, now: Instant, to: &NodeId) {
+        self.post.hurry_ack(now, to);
+    }
+
     /// A parcel that came cannot be taken: see [`Post::refuse`].
     pub fn refuse(&mut self, now: Instant, from: &NodeId, priority: Priority) {
         self.post.refuse(now, from, priority);

@@ -27,11 +27,18 @@ pub struct PostConfig {
     pub urgent_bytes: usize,
     /// How many bytes of other parcels may wait for one node. 8 MiB.
     pub bulk_bytes: usize,
+    /// How long what nobody waits for, a parcel or an acknowledgement, waits for something else to the same node. 10 ms.
+    pub company_within: Duration,
 }
 
 impl Default for PostConfig {
     fn default() -> Self {
-        Self { payload_bytes: 1024 * 1024, urgent_bytes: 1024 * 1024, bulk_bytes: 8 * 1024 * 1024 }
+        Self {
+            payload_bytes: 1024 * 1024,
+            urgent_bytes: 1024 * 1024,
+            bulk_bytes: 8 * 1024 * 1024,
+            company_within: Duration::from_millis(10),
+        }
     }
 }
 
@@ -142,7 +149,12 @@ struct Peer {
     bulk: Outbox,
     from_urgent: Inbox,
     from_bulk: Inbox,
-    owes_ack: bool,
+    /// When the parcels that came are to be acknowledged at the latest, if they are not.
+    owes_ack: Option<Instant>,
+    /// How many bytes these have.
+    unacknowledged: usize,
+    /// When parcels that wait for others are to be sent at the latest.
+    waits_for_company: Option<Instant>,
     resets: Vec<(Priority, u64)>,
     heard_at: Instant,
     condition: Condition,
@@ -207,6 +219,42 @@ impl Post {
         parcel: Sealed,
         ticket: Option<Ticket>,
     ) -> Result<(), NotSent> {
+        self.put(now, to, priority, parcel, ticket)?;
+        self.ready.insert(to.clone());
+        Ok(())
+    }
+
+    /// The same for a parcel that nobody waits for: it goes with the next that somebody does, or after
+    /// [`company_within`](PostConfig::company_within).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_in_company(
+        &mut self,
+        now: Instant,
+        to: &NodeId,
+        priority: Priority,
+        parcel: Sealed,
+        ticket: Option<Ticket>,
+    ) -> Result<(), NotSent> {
+        self.put(now, to, priority, parcel, ticket)?;
+        let until = now + self.config.company_within;
+        match self.peers.get_mut(to).filter(|_| until > now) {
+            Some(peer) => drop(peer.waits_for_company.get_or_insert(until)),
+            None => drop(self.ready.insert(to.clone())),
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        now: Instant,
+        to: &NodeId,
+        priority: Priority,
+        parcel: Sealed,
+        ticket: Option<Ticket>,
+    ) -> Result<(), NotSent> {
         self.now = now;
         let most = match priority {
             Priority::Urgent => self.config.urgent_bytes,
@@ -222,8 +270,15 @@ impl Post {
         }
         outbox.push(now, parcel, ticket);
         peer.look_at.get_or_insert(now + STUCK);
-        self.ready.insert(to.clone());
         Ok(())
+    }
+
+    /// Somebody waits for the acknowledgement of what a member sent.
+    pub fn hurry_ack(&mut self, now: Instant, to: &NodeId) {
+        if let Some(by) = self.peers.get_mut(to).and_then(|peer| peer.owes_ack.as_mut()) {
+            *by = now;
+            self.owing.insert(to.clone());
+        }
     }
 
     /// A frame of a member came. Frames that are not the post's are passed over.
@@ -291,8 +346,12 @@ impl Post {
         self.now = now;
         for (id, peer) in &mut self.peers {
             let is_due = peer.urgent.handle_timeout(now) | peer.bulk.handle_timeout(now);
-            if is_due {
+            let is_company_over = peer.waits_for_company.is_some_and(|by| by <= now);
+            if is_due || is_company_over {
                 self.ready.insert(id.clone());
+            }
+            if peer.owes_ack.is_some_and(|by| by <= now) {
+                self.owing.insert(id.clone());
             }
             if peer.look_at.is_some_and(|at| at <= now) {
                 peer.look(now, id, &mut self.out);
@@ -311,7 +370,8 @@ impl Post {
             return output;
         }
         while let Some(id) = self.owing.pop_first() {
-            if let Some(acks) = self.peers.get_mut(&id).and_then(Peer::ack) {
+            let now = self.now;
+            if let Some(acks) = self.peers.get_mut(&id).and_then(|peer| peer.ack(now)) {
                 return PostOutput::Send(id, Frame::Ack(acks));
             }
         }
@@ -332,8 +392,7 @@ impl Post {
             if let Some(frame) = peer.frame(self.now, &self.config) {
                 return Some(PostOutput::Send(id.clone(), frame));
             }
-            let owes_ack = peer.owes_ack;
-            self.owing.extend(self.ready.pop_first().filter(|_| owes_ack));
+            self.ready.pop_first();
         }
         None
     }
@@ -341,8 +400,11 @@ impl Post {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let due =
-            |peer: &Peer| [peer.urgent.resend_at(), peer.bulk.resend_at(), peer.look_at].into_iter().flatten().min();
+        let due = |peer: &Peer| {
+            let of_boxes = [peer.urgent.resend_at(), peer.bulk.resend_at()];
+            let of_peer = [peer.look_at, peer.owes_ack, peer.waits_for_company];
+            of_boxes.into_iter().chain(of_peer).flatten().min()
+        };
         self.peers.values().filter_map(due).min()
     }
 
@@ -371,8 +433,8 @@ impl Post {
     fn handle_data(&mut self, from: &NodeId, data: PostData) {
         let Some(peer) = self.peers.get_mut(from) else { return };
         let PostData { priority, post, first, parcels, .. } = data;
-        peer.owes_ack = true;
-        self.ready.insert(from.clone());
+        peer.unacknowledged += parcels.iter().map(Sealed::bytes).sum::<usize>();
+        let is_much = peer.unacknowledged >= UNACKNOWLEDGED;
         let inbox = peer.inbox(priority);
         if post > inbox.post {
             if inbox.post > 0 || post > FIRST_POST {
@@ -380,6 +442,14 @@ impl Post {
             }
             *inbox = Inbox { post, next: 0, is_refused: false };
         }
+        // What comes once more was acknowledged, and that is lost.
+        let is_news = post == inbox.post && first == inbox.next && !parcels.is_empty();
+        let by = self.now + if is_news && !is_much { self.config.company_within } else { Duration::ZERO };
+        peer.owes_ack = Some(peer.owes_ack.map_or(by, |before| before.min(by)));
+        if by <= self.now {
+            self.owing.insert(from.clone());
+        }
+        let inbox = peer.inbox(priority);
         if post < inbox.post {
             return;
         }
@@ -391,6 +461,7 @@ impl Post {
             let Ok(parcel) = sealed.open() else {
                 inbox.is_refused = true;
                 peer.resets.push((priority, post));
+                self.ready.insert(from.clone());
                 return;
             };
             inbox.next += 1;
@@ -406,7 +477,9 @@ impl Peer {
             bulk: Outbox::new(now),
             from_urgent: Inbox::default(),
             from_bulk: Inbox::default(),
-            owes_ack: false,
+            owes_ack: None,
+            unacknowledged: 0,
+            waits_for_company: None,
             resets: Vec::new(),
             heard_at: now,
             condition: Condition::Well,
@@ -434,20 +507,27 @@ impl Peer {
             return Some(Frame::Reset { priority, post });
         }
         let acks = self.acks();
+        self.waits_for_company = None;
         for priority in [Priority::Urgent, Priority::Bulk] {
             let outbox = self.outbox(priority);
             if let Some((first, parcels)) = outbox.batch(now, config.payload_bytes - ENVELOPE_BYTES) {
                 let post = outbox.number();
-                self.owes_ack = false;
+                self.acknowledged();
                 return Some(Frame::Data(PostData { priority, post, first, acks, parcels }));
             }
         }
         None
     }
 
-    /// How far its parcels have come, if it is to be told that.
-    fn ack(&mut self) -> Option<Acks> {
-        std::mem::take(&mut self.owes_ack).then(|| self.acks())
+    /// How far its parcels have come, if it is to be told that now.
+    fn ack(&mut self, now: Instant) -> Option<Acks> {
+        self.owes_ack.filter(|by| *by <= now)?;
+        self.acknowledged();
+        Some(self.acks())
+    }
+
+    fn acknowledged(&mut self) {
+        (self.owes_ack, self.unacknowledged) = (None, 0);
     }
 
     fn acks(&self) -> Acks {
@@ -479,6 +559,9 @@ const FIRST_POST: u64 = 1;
 
 /// What an envelope takes at most, without the parcels and their lengths.
 const ENVELOPE_BYTES: usize = 256;
+
+/// So many bytes are acknowledged at once.
+const UNACKNOWLEDGED: usize = 64 * 1024;
 
 /// A node that takes nothing for so long is slow, or silent.
 const STUCK: Duration = Duration::from_secs(2);

@@ -182,6 +182,14 @@ pub enum ProjectParcel {
 }
 
 impl ProjectParcel {
+    /// Whether its sender has no use for knowing soon that it has come.
+    pub(crate) fn ack_may_wait(&self) -> bool {
+        matches!(
+            self,
+            Self::Deliver(_) | Self::DeliverRuns(_) | Self::Placed { .. } | Self::Outcome(_) | Self::Delivered(_)
+        )
+    }
+
     /// The first version of what nodes say that has this parcel.
     #[must_use]
     pub fn since(&self) -> u16 {

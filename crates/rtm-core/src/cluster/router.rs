@@ -73,7 +73,12 @@ impl Router {
             self.next += 1;
             Ticket(self.next)
         });
-        let sent = node.send(now, &to, PROJECTS, parcel.seal_between(app_id, worker, to_worker), number);
+        let sealed = parcel.seal_between(app_id, worker, to_worker);
+        let sent = match parcel {
+            // What becomes of the message follows soon.
+            ProjectParcel::Placed { .. } => node.send_in_company(now, &to, PROJECTS, sealed, number),
+            _ => node.send(now, &to, PROJECTS, sealed, number),
+        };
         match (sent, number, ticket) {
             (Ok(()), Some(number), Some(ticket)) => {
                 self.tickets.insert(number, (app_id.clone(), worker, ticket));
@@ -97,6 +102,9 @@ impl Router {
                 };
                 match ProjectParcel::open(&head, body) {
                     Ok(parcel) => {
+                        if !parcel.ack_may_wait() {
+                            node.hurry_ack(now, &from);
+                        }
                         let from = from.worker(from_worker);
                         self.out.push_back(ForCore::Parcel { app_id, worker, from, parcel });
                     }

@@ -24,8 +24,12 @@ struct Pair {
 }
 
 impl Pair {
-    #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
     fn new(config: PostConfig) -> Self {
+        Self::in_company(PostConfig { company_within: Duration::ZERO, ..config })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "virtual time needs some instant to start from")]
+    fn in_company(config: PostConfig) -> Self {
         let now = Instant::now();
         let ids = ["a", "b"].map(|name| NodeId { name: NodeName::new(name).unwrap(), incarnation: 1 });
         let view = View::empty(0).next(&ids.clone().map(|id| Change::Join(id, 1, 1)));
@@ -339,9 +343,54 @@ fn an_answer_and_an_acknowledgement_share_a_payload() {
 }
 
 #[test]
-fn an_acknowledgement_without_an_answer_stands_alone() {
-    let mut pair = Pair::new(PostConfig::default());
-    pair.send(0, Priority::Urgent, "news", Some(1)).unwrap();
+fn an_acknowledgement_that_nobody_waits_for_waits_for_something_else_to_say() {
+    let mut pair = Pair::in_company(PostConfig::default());
+    pair.send(0, Priority::Bulk, "1", Some(1)).unwrap();
+    pair.pass(Duration::from_millis(9), |_, _| true);
+    assert_eq!((pair.payloads, pair.settled(0)), (1, vec![]));
+    pair.pass(Duration::from_millis(1), |_, _| true);
+    assert_eq!((pair.payloads, pair.settled(0)), (2, vec![(1, Settled::Taken)]));
+    pair.send(0, Priority::Bulk, "2", Some(2)).unwrap();
+    pair.carry(|_, _| true);
+    pair.send(1, Priority::Bulk, "3", None).unwrap();
+    pair.carry(|_, _| true);
+    assert_eq!((pair.payloads, pair.settled(0).len()), (4, 2));
+}
+
+#[test]
+fn an_acknowledgement_that_somebody_waits_for_goes_at_once() {
+    let mut pair = Pair::in_company(PostConfig::default());
+    pair.send(0, Priority::Bulk, "1", Some(1)).unwrap();
+    pair.carry(|_, _| true);
+    let from = pair.ids[0].clone();
+    pair.posts[1].hurry_ack(pair.now, &from);
     pair.carry(|_, _| true);
     assert_eq!((pair.payloads, pair.settled(0)), (2, vec![(1, Settled::Taken)]));
+    // Much that is not acknowledged holds its sender up, and a repeat shows that an acknowledgement is lost.
+    let much = "x".repeat(UNACKNOWLEDGED);
+    pair.send(0, Priority::Bulk, &much, Some(2)).unwrap();
+    pair.carry(|_, _| true);
+    assert_eq!(pair.settled(0).len(), 2);
+    pair.send(0, Priority::Bulk, "3", Some(3)).unwrap();
+    pair.pass(Duration::from_millis(100), |_, frame| !matches!(frame, Frame::Ack(_)));
+    pair.pass(Duration::from_millis(101), |_, _| true);
+    assert_eq!((pair.settled(0).len(), pair.texts(1).len()), (3, 3));
+}
+
+#[test]
+fn a_parcel_that_nobody_waits_for_goes_with_the_next_or_after_a_while() {
+    let mut pair = Pair::in_company(PostConfig::default());
+    let send = |pair: &mut Pair, text: &str| {
+        let to = pair.ids[1].clone();
+        pair.posts[0].send_in_company(pair.now, &to, Priority::Bulk, parcel(text), None).unwrap();
+    };
+    send(&mut pair, "1");
+    pair.pass(Duration::from_millis(9), |_, _| true);
+    assert_eq!(pair.payloads, 0);
+    pair.send(0, Priority::Bulk, "2", None).unwrap();
+    pair.carry(|_, _| true);
+    assert_eq!((pair.payloads, pair.texts(1)), (1, vec!["1".to_owned(), "2".to_owned()]));
+    send(&mut pair, "3");
+    pair.pass(Duration::from_millis(10), |_, _| true);
+    assert_eq!(pair.texts(1).len(), 3);
 }
