@@ -233,6 +233,34 @@ async fn a_node_that_loses_nats_alone_sends_its_clients_to_the_others() {
     dave.tells(&mut bob, "back").await;
 }
 
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn no_client_is_sent_away_when_nats_comes_back_to_all_nodes() {
+    let mut nodes = Nodes::start(1, 0).await;
+    let config = nodes.nats.directory().join("rtm.toml");
+    std::fs::write(&config, format!("[cluster]\nnats = '{}'\nisolated_for = '5s'\n", nodes.nats.urls())).unwrap();
+    let nats = nodes.nats.urls();
+    let mut users = Vec::new();
+    for name in ["alice", "bob", "carol"] {
+        let node = nodes.add(&nats, &["--config", config.to_str().unwrap()]).await;
+        users.push(nodes.log_in(Wire::Native, name, &[node]).await);
+    }
+    nodes.nats.kill(0);
+    // Longer than a node goes on alone without looking for others.
+    sleep(Duration::from_secs(12)).await;
+    nodes.nats.restart(0).await;
+    sleep(Duration::from_secs(15)).await;
+    let [alice, bob, carol] = &mut users[..] else { panic!("three users") };
+    alice.tells(bob, "still here").await;
+    bob.tells(carol, "so am I").await;
+    for user in [bob, carol] {
+        let is_news = |event: &RtmEvent| {
+            matches!(event, RtmEvent::Gap { .. } | RtmEvent::ConnectionStateChanged { .. })
+        };
+        assert!(!user.so_far().iter().any(is_news), "{} was sent away", user.name);
+    }
+}
+
 fn text(event: &RtmEvent) -> Option<String> {
     match event {
         RtmEvent::MessageFromPeer { message, .. } => message.as_text().map(str::to_owned),
