@@ -540,6 +540,7 @@ impl Core {
             self.hub.close(now, entrant.conn, Outgoing::Close(CloseReason::Draining));
         }
         self.go_on_behind(now, claim.behind, claim.asks);
+        self.release_void_entry(&claim.user_id);
     }
 
     fn refuse_claim(&mut self, now: Now, id: u64, kind: ErrorKind) {

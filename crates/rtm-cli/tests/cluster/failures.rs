@@ -254,9 +254,8 @@ async fn no_client_is_sent_away_when_nats_comes_back_to_all_nodes() {
     alice.tells(bob, "still here").await;
     bob.tells(carol, "so am I").await;
     for user in [bob, carol] {
-        let is_news = |event: &RtmEvent| {
-            matches!(event, RtmEvent::Gap { .. } | RtmEvent::ConnectionStateChanged { .. })
-        };
+        let is_news =
+            |event: &RtmEvent| matches!(event, RtmEvent::Gap { .. } | RtmEvent::ConnectionStateChanged { .. });
         assert!(!user.so_far().iter().any(is_news), "{} was sent away", user.name);
     }
 }

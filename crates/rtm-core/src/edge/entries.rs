@@ -171,6 +171,19 @@ impl Core {
         }
     }
 
+    /// An entry goes that names this node although the user is not here: a login that was to write over it has not.
+    pub(crate) fn release_void_entry(&mut self, user_id: &UserId) {
+        let is_here = self.session_of(user_id).is_some();
+        let Some(edge) = self.edge.as_mut().filter(|edge| !is_here && !edge.is_on_its_way(user_id)) else { return };
+        if edge.owned(user_id).is_none()
+            && let Some(heard) = edge.entry_of(user_id)
+            && heard.entry.as_ref().is_some_and(|entry| entry.node == edge.node)
+        {
+            let expected = heard.revision;
+            edge.ask(user_id, EngineWork::Write { entry: None, expected }, Purpose::Release { expected });
+        }
+    }
+
     /// An entry that could not be removed for sure is removed again, unless another one has come.
     pub(super) fn release_answered(&mut self, user_id: &UserId, expected: u64, answer: &EngineAnswer) {
         let Some(edge) = &mut self.edge else { return };

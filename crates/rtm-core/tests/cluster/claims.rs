@@ -1,6 +1,7 @@
 //! One session a user: logins on several nodes.
 
-use rtm_codec::{Answer, CallLimit, CloseReason, InstanceId, LimitedCall, Login, Resumption, SendOutcome};
+use rtm_codec::{Answer, CallLimit, ClientFrame, CloseReason, InstanceId, LimitedCall, Login, Resumption, SendOutcome};
+use rtm_core::cluster::EngineAnswer;
 
 use crate::harness::*;
 
@@ -206,6 +207,23 @@ fn a_client_is_sent_away_when_the_engine_stays_silent() {
     let alice = world.start_login(0, login_of("alice"));
     world.advance(secs(11));
     assert_eq!(world.closed(alice), Some(CloseReason::Draining));
+}
+
+#[test]
+fn an_entry_that_a_login_was_to_write_over_goes_when_that_login_is_given_up() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.frame(alice, ClientFrame::Logout);
+    let mut release = Vec::new();
+    world.cores[0].take_engine_jobs(&mut release);
+    world.engine.is_late_to_read = true;
+    let again = world.start_login(0, other_login_of("alice"));
+    world.pump();
+    // Nobody knows whether the entry is gone, and the login will see.
+    world.cores[0].handle_engine(world.now, release[0].id, EngineAnswer::Unknown);
+    world.cut(again);
+    world.advance(secs(11));
+    assert_eq!((world.sessions(), world.engine.entry("alice")), (0, None));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! The log of events: what is written and when, what a restart adds, what is said of events that are missing, and its
 //! readers.
 
+use std::collections::BTreeMap;
+
 use rtm_codec::{
-    ErrorKind, Event, JoinChannel, LeaveChannel, SendInvitation, Text, Token,
+    Answer, AttributeKey, ChannelAttributeTarget, ErrorKind, Event, JoinChannel, LeaveChannel, SendInvitation,
+    SendOutcome, SetChannelAttributes, SetLocalUserAttributes, Text, Token,
     anyrtc::rest::{RestAnswer, RestCall, RestEvent, RestEventsOf},
 };
 use rtm_core::{
-    EventAnswer, EventLogStart, EventPage, EventQuery, EventType, EventTypes, EventValue, ProjectConfig, RestCaller,
-    RestKey, store::EventCursor,
+    AdminAnswer, AdminCall, EventAnswer, EventLogStart, EventPage, EventQuery, EventType, EventTypes, EventValue,
+    ProjectConfig, RestCaller, RestKey, Restriction, StoreWork, store::EventCursor,
 };
 
 use crate::harness::*;
@@ -261,6 +264,61 @@ fn stored_and_evicted_messages_bans_and_invitations_are_in_the_log() {
             "session.ended user_id=bob reason=banned",
             "invitation.failed call_id=two caller_id=alice callee_id=bob reason=callee_offline",
         ]
+    );
+}
+
+#[test]
+fn who_is_told_that_something_is_stored_or_refused_finds_it_in_the_log() {
+    let mut world = logging(config());
+    let alice = world.login("alice");
+    world.store.holds = Some(|work| matches!(work, StoreWork::AppendEvents { .. }));
+    let sent = world.request(alice, stored_to_peer(1, "carol", "later"));
+    let ban = AdminCall::Restrict { user_id: Some(uid("bob")), restriction: Restriction::BannedUntil(u64::MAX) };
+    let ban = world.core.admin(world.now, ban);
+    world.pump();
+    assert_eq!(world.store.waiting("carol"), ["later"]);
+    assert_eq!((world.reply(alice, sent), world.admin_answer(ban)), (None, None));
+    world.store.holds = None;
+    world.pump();
+    assert!(matches!(world.reply(alice, sent), Some(Ok(Answer::SendMessageToPeer(SendOutcome::Stored)))));
+    assert_eq!(world.admin_answer(ban), Some(Ok(AdminAnswer::Restricted { changed: true })));
+    let last = lines(&mut world).split_off(3);
+    assert_eq!(last[0], "message.stored from=alice to=carol message_id=1");
+    assert!(last[1].starts_with("user.banned user_id=bob"), "{last:?}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_keeps_nobody_waiting() {
+    let mut world = logging(config());
+    let alice = world.login("alice");
+    world.store.fails = Some(|work| matches!(work, StoreWork::AppendEvents { .. }));
+    assert_eq!(world.call(alice, stored_to_peer(1, "carol", "later")), Ok(SendOutcome::Stored));
+    assert!(world.ban("bob", u64::MAX));
+    // Nobody wants to know of either.
+    let mut few = config();
+    few.events.types = [EventType::MemberJoined].into_iter().collect();
+    let mut world = logging(few);
+    let alice = world.login("alice");
+    world.store.holds = Some(|work| matches!(work, StoreWork::AppendEvents { .. }));
+    assert_eq!(world.call(alice, stored_to_peer(1, "carol", "later")), Ok(SendOutcome::Stored));
+}
+
+#[test]
+fn changed_attributes_are_in_the_log_if_somebody_wants_that() {
+    let mut all = config();
+    all.events.types = EventType::ALL.iter().copied().collect();
+    let mut world = logging(all);
+    let alice = world.login("alice");
+    let attributes: BTreeMap<AttributeKey, Text> = [("mood".parse().unwrap(), Text::from("good"))].into();
+    for _ in 0..2 {
+        // The second time nothing changes.
+        world.call(alice, SetLocalUserAttributes { attributes: attributes.clone() }).unwrap();
+    }
+    let target = ChannelAttributeTarget { channel_id: room("room"), notify: false, expected_revision: None };
+    world.call(alice, SetChannelAttributes { target, attributes }).unwrap();
+    assert_eq!(
+        lines(&mut world)[3..],
+        ["attributes.user_changed user_id=alice", "attributes.channel_changed channel_id=room user_id=alice",]
     );
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct MemoryStore {
     backend: Memory,
     /// Jobs wait until it is released.
     pub(crate) is_held: bool,
+    /// These jobs wait.
+    pub(crate) holds: Option<fn(&StoreWork) -> bool>,
     /// All jobs fail.
     pub(crate) is_broken: bool,
     /// So many changes that come next are done and said to have failed.
@@ -60,8 +62,10 @@ impl MemoryStore {
             return Vec::new();
         }
         let app_id = app_id();
-        std::mem::take(&mut self.jobs)
-            .into_iter()
+        let is_held = |job: &StoreJob| self.holds.is_some_and(|holds| holds(&job.work));
+        let (held, jobs): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.jobs).into_iter().partition(is_held);
+        self.jobs = held;
+        jobs.into_iter()
             .map(|StoreJob { id, work }| {
                 let fails = self.is_broken || self.fails.is_some_and(|fails| fails(&work));
                 let seems_to_fail = !work.is_read() && self.seems_to_fail > 0;
