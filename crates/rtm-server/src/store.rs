@@ -9,7 +9,7 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -61,6 +61,8 @@ pub(crate) struct StoreQueue {
     orders: mpsc::UnboundedSender<Order>,
     /// Bytes of messages in orders that are not done.
     queued: Arc<AtomicUsize>,
+    /// The thread that does the work, once there is one.
+    thread: Arc<OnceLock<thread::Thread>>,
     /// How the backend does; `None` where many jobs are in flight at once, of which no batches are made.
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     batches: Option<Arc<Mutex<Batches>>>,
@@ -99,6 +101,15 @@ struct CustomerJobs {
     /// Of a job that is refused, since the queue was full, only its log is left.
     jobs: Vec<(JobId, Result<StoreWork, LogKey>)>,
     bytes: usize,
+    /// Whether they append events and do nothing else: no client waits for that.
+    are_events: bool,
+}
+
+impl Order {
+    /// Whether somebody waits for what comes of it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Jobs(CustomerJobs { are_events: true, .. }))
+    }
 }
 
 impl Store {
@@ -107,9 +118,12 @@ impl Store {
         let (queue, mut incoming, mut bench) = Self::parts(backend, traces);
         // Its customers read the runtime's clock.
         let runtime = Handle::try_current().ok();
+        let own = Arc::clone(&queue.thread);
+        bench.gathers_events = true;
         let thread = thread::Builder::new()
             .name("rtm-store".into())
             .spawn(move || {
+                let _ = own.set(thread::current());
                 let _clock = runtime.as_ref().map(Handle::enter);
                 while let Some(first) = incoming.blocking_recv() {
                     if bench.batch(first, &mut incoming).is_break() {
@@ -140,7 +154,8 @@ impl Store {
         let (orders, incoming) = mpsc::unbounded_channel();
         let queued = Arc::default();
         let task = tokio::spawn(in_flight::run(backend, incoming, Arc::clone(&queued)));
-        Self { queue: StoreQueue { orders, queued, batches: None }, worker: Some(Worker::Task(task)) }
+        let queue = StoreQueue { orders, queued, thread: Arc::default(), batches: None };
+        Self { queue, worker: Some(Worker::Task(task)) }
     }
 
     fn parts(backend: Box<dyn Backend>, traces: Traces) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
@@ -153,8 +168,10 @@ impl Store {
             batches: Arc::clone(&batches),
             told: Told::default(),
             traces,
+            gathers_events: false,
+            begun: None,
         };
-        (StoreQueue { orders, queued, batches: Some(batches) }, incoming, bench)
+        (StoreQueue { orders, queued, thread: Arc::default(), batches: Some(batches) }, incoming, bench)
     }
 
     /// The way to it.
@@ -248,13 +265,18 @@ impl StoreQueue {
                 }
             }
         });
-        let jobs = jobs.collect();
-        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes }));
+        let jobs: Vec<_> = jobs.collect();
+        let are_events = jobs.iter().all(|(_, work)| matches!(work, Ok(StoreWork::AppendEvents { .. })));
+        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes, are_events }));
     }
 
     fn send(&self, order: Order) {
+        let is_urgent = order.is_urgent();
         // It is gone only when the server is.
         let _ = self.orders.send(order);
+        if is_urgent && let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 }
 
@@ -265,52 +287,76 @@ struct Bench {
     batches: Arc<Mutex<Batches>>,
     told: Told,
     traces: Traces,
+    /// Whether it may block, so that events are written together.
+    gathers_events: bool,
+    /// When the last batch was begun.
+    begun: Option<Instant>,
 }
 
 impl Bench {
     /// Does the first order and those that have gathered behind it, as one batch.
+    ///
+    /// If that is nothing but events, and the last batch was begun a moment ago, more are let gather for the rest of that moment: each
+    /// batch has a price, however small it is.
     fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
-        let Self { backend, queued, batches, told, traces } = self;
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut stop = false;
+        let (mut is_urgent, mut stop) = (false, false);
         let mut next = Some(first);
-        while let Some(order) = next {
-            match order {
-                Order::Jobs(jobs) => {
-                    bytes += jobs.bytes;
-                    batch.push(jobs);
+        loop {
+            while let Some(order) = next {
+                is_urgent |= order.is_urgent();
+                match order {
+                    Order::Jobs(jobs) => {
+                        bytes += jobs.bytes;
+                        batch.push(jobs);
+                    }
+                    Order::Stop => {
+                        stop = true;
+                        break;
+                    }
+                    order => self.answer(order),
                 }
-                Order::ReadState(app_id, answer) => {
-                    let kept = catch_unwind(AssertUnwindSafe(|| read_kept(backend.as_mut(), &app_id)))
-                        .unwrap_or_else(|_| Err(BackendError::new("read a project", "the backend panicked")));
-                    // Whoever asked may have gone.
-                    let _ = answer.send(kept);
-                }
-                Order::Stats(answer) => {
-                    let stats = catch_unwind(AssertUnwindSafe(|| backend.stats()))
-                        .unwrap_or_else(|_| Err(BackendError::new("read how much is kept", "the backend panicked")))
-                        .map_err(|error| told.error(&error, 1))
-                        .ok();
-                    // Whoever asked may have gone.
-                    let _ = answer.send(stats);
-                }
-                Order::Measure(app_id, answer) => {
-                    let task = Task { app_id: &app_id, work: StoreWork::Measure };
-                    let measured = outcomes(backend.as_mut(), vec![task], told).pop();
-                    // Whoever asked may have gone.
-                    let _ = answer.send(measured.as_ref().and_then(measured_bytes));
-                }
-                Order::Stop => {
-                    stop = true;
-                    break;
-                }
+                next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
             }
-            next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
+            let pause = self.begun.map_or(Duration::ZERO, |begun| EVENT_PAUSE.saturating_sub(begun.elapsed()));
+            if is_urgent || !self.gathers_events || bytes >= EVENT_BATCH || pause.is_zero() {
+                break;
+            }
+            thread::park_timeout(pause);
+            next = orders.try_recv().ok();
         }
+        let Self { backend, queued, batches, told, traces, .. } = self;
+        self.begun = Some(Instant::now());
         apply(backend.as_mut(), batch, batches, told, traces);
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Answers an order that is not part of a batch.
+    fn answer(&mut self, order: Order) {
+        let Self { backend, told, .. } = self;
+        // Whoever asked may have gone.
+        match order {
+            Order::ReadState(app_id, answer) => {
+                let kept = catch_unwind(AssertUnwindSafe(|| read_kept(backend.as_mut(), &app_id)))
+                    .unwrap_or_else(|_| Err(BackendError::new("read a project", "the backend panicked")));
+                let _ = answer.send(kept);
+            }
+            Order::Stats(answer) => {
+                let stats = catch_unwind(AssertUnwindSafe(|| backend.stats()))
+                    .unwrap_or_else(|_| Err(BackendError::new("read how much is kept", "the backend panicked")))
+                    .map_err(|error| told.error(&error, 1))
+                    .ok();
+                let _ = answer.send(stats);
+            }
+            Order::Measure(app_id, answer) => {
+                let task = Task { app_id: &app_id, work: StoreWork::Measure };
+                let measured = outcomes(backend.as_mut(), vec![task], told).pop();
+                let _ = answer.send(measured.as_ref().and_then(measured_bytes));
+            }
+            Order::Jobs(_) | Order::Stop => {}
+        }
     }
 }
 
@@ -340,14 +386,18 @@ fn apply(
     traces: &Traces,
 ) {
     let mut works = Vec::new();
-    let mut taken = Vec::new();
-    for (at, CustomerJobs { customer, jobs, .. }) in batch.into_iter().enumerate() {
-        let mut ids = Vec::with_capacity(jobs.len());
+    let mut taken: Vec<(Arc<dyn Customer>, Vec<(JobId, bool)>)> = Vec::new();
+    for CustomerJobs { customer, jobs, .. } in batch {
+        // Jobs of one customer that follow each other are told of together.
+        let is_same = |(last, _): &(Arc<dyn Customer>, Vec<_>)| Arc::ptr_eq(last, &customer);
+        if !taken.last().is_some_and(is_same) {
+            taken.push((customer, Vec::with_capacity(jobs.len())));
+        }
+        let at = taken.len() - 1;
         for (id, work) in jobs {
-            ids.push((id, work.is_ok()));
+            taken[at].1.push((id, work.is_ok()));
             works.extend(work.ok().map(|work| (at, work)));
         }
-        taken.push((customer, ids));
     }
     let count = works.len();
     let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].0.app_id(), work };
@@ -448,5 +498,9 @@ fn size(work: &StoreWork) -> usize {
 const ERROR_PAUSE: Duration = Duration::from_secs(60);
 /// The bytes of messages that may wait for the backend.
 const MAX_QUEUED: usize = 128 * 1024 * 1024;
+/// How long after the last batch was begun one begins that has nothing but events.
+const EVENT_PAUSE: Duration = Duration::from_millis(10);
+/// So many bytes of events are a batch without waiting for more: about half of what one core has under way.
+const EVENT_BATCH: usize = 4096 * EVENT_BYTES;
 /// The bytes of messages in one batch, and so in one transaction.
 const MAX_BATCH: usize = 8 * 1024 * 1024;

@@ -84,24 +84,31 @@ impl<'t> EventTables<'t> {
 
     /// Appends events to a project's log, in places from `first` on. Gives the last of these.
     pub(super) fn append(&mut self, app: &str, events: &[LoggedEvent], first: Place) -> Result<Place, Fault> {
-        let mut last = first;
-        for (place, LoggedEvent { time, event }) in (first.0..).zip(events) {
-            self.append_one(app, |run| run.push(place, *time, event))?;
-            last = Place(place);
+        let (mut place, mut rest) = (first.0, events);
+        while !rest.is_empty() {
+            self.changed = true;
+            let open = self.head(app)?;
+            while let Some((LoggedEvent { time, event }, behind)) = rest.split_first() {
+                open.run.push(place, *time, event);
+                (place, rest) = (place + 1, behind);
+                if open.run.is_full() {
+                    break;
+                }
+            }
+            self.write_full(app)?;
         }
-        Ok(last)
+        Ok(Place(place.saturating_sub(1)))
     }
 
     /// Appends an event of which there are only the bytes, behind all others.
     pub(super) fn append_bytes(&mut self, app: &str, place: u64, time: u64, event: &[u8]) -> Result<(), Fault> {
-        self.append_one(app, |run| run.push_bytes(place, time, event))
+        self.changed = true;
+        self.head(app)?.run.push_bytes(place, time, event);
+        self.write_full(app)
     }
 
-    fn append_one(&mut self, app: &str, push: impl FnOnce(&mut Run)) -> Result<(), Fault> {
-        self.changed = true;
-        let open = self.head(app)?;
-        push(&mut open.run);
-        if open.run.is_full() { self.write_run(app) } else { Ok(()) }
+    fn write_full(&mut self, app: &str) -> Result<(), Fault> {
+        if self.head(app)?.run.is_full() { self.write_run(app) } else { Ok(()) }
     }
 
     /// A log, to be changed.
