@@ -115,11 +115,15 @@ impl Order {
 impl Store {
     /// Starts a thread for a backend.
     pub(crate) fn on_thread(backend: Box<dyn Backend>, traces: Traces) -> Result<Self, BackendError> {
+        Self::start_thread(backend, traces, EVENT_PAUSE)
+    }
+
+    fn start_thread(backend: Box<dyn Backend>, traces: Traces, event_pause: Duration) -> Result<Self, BackendError> {
         let (queue, mut incoming, mut bench) = Self::parts(backend, traces);
         // Its customers read the runtime's clock.
         let runtime = Handle::try_current().ok();
         let own = Arc::clone(&queue.thread);
-        bench.gathers_events = true;
+        bench.event_pause = event_pause;
         let thread = thread::Builder::new()
             .name("rtm-store".into())
             .spawn(move || {
@@ -168,7 +172,7 @@ impl Store {
             batches: Arc::clone(&batches),
             told: Told::default(),
             traces,
-            gathers_events: false,
+            event_pause: Duration::ZERO,
             begun: None,
         };
         (StoreQueue { orders, queued, thread: Arc::default(), batches: Some(batches) }, incoming, bench)
@@ -287,8 +291,8 @@ struct Bench {
     batches: Arc<Mutex<Batches>>,
     told: Told,
     traces: Traces,
-    /// Whether it may block, so that events are written together.
-    gathers_events: bool,
+    /// How long after the last batch was begun one begins that has nothing but events. Only a thread may wait for that.
+    event_pause: Duration,
     /// When the last batch was begun.
     begun: Option<Instant>,
 }
@@ -319,8 +323,8 @@ impl Bench {
                 }
                 next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
             }
-            let pause = self.begun.map_or(Duration::ZERO, |begun| EVENT_PAUSE.saturating_sub(begun.elapsed()));
-            if is_urgent || !self.gathers_events || bytes >= EVENT_BATCH || pause.is_zero() {
+            let pause = self.begun.map_or(Duration::ZERO, |begun| self.event_pause.saturating_sub(begun.elapsed()));
+            if is_urgent || bytes >= EVENT_BATCH || pause.is_zero() {
                 break;
             }
             thread::park_timeout(pause);
@@ -498,9 +502,89 @@ fn size(work: &StoreWork) -> usize {
 const ERROR_PAUSE: Duration = Duration::from_secs(60);
 /// The bytes of messages that may wait for the backend.
 const MAX_QUEUED: usize = 128 * 1024 * 1024;
-/// How long after the last batch was begun one begins that has nothing but events.
+/// How long events wait for others at most.
 const EVENT_PAUSE: Duration = Duration::from_millis(10);
 /// So many bytes of events are a batch without waiting for more: about half of what one core has under way.
 const EVENT_BATCH: usize = 4096 * EVENT_BYTES;
 /// The bytes of messages in one batch, and so in one transaction.
 const MAX_BATCH: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
+    use std::sync::mpsc as channel;
+
+    use rtm_core::{
+        LoggedEvent, ProjectEvent,
+        store::{Memory, Place},
+    };
+
+    use super::*;
+
+    /// A backend in memory that says how many tasks each batch had.
+    struct Counted(Memory, channel::Sender<usize>);
+
+    impl Backend for Counted {
+        fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
+            self.1.send(tasks.len()).unwrap();
+            self.0.apply(tasks)
+        }
+
+        fn stats(&mut self) -> Result<BackendStats, BackendError> {
+            self.0.stats()
+        }
+    }
+
+    struct Project(AppId, channel::Sender<StoreDone>);
+
+    impl Customer for Project {
+        fn app_id(&self) -> &AppId {
+            &self.0
+        }
+
+        fn handle_stored(self: Arc<Self>, done: &mut dyn Iterator<Item = StoreDone>) {
+            done.for_each(|done| self.1.send(done).unwrap());
+        }
+    }
+
+    fn events(count: usize) -> StoreWork {
+        let event = |_| LoggedEvent { time: 1, event: ProjectEvent::LogGap { lost: 1 } };
+        StoreWork::AppendEvents { events: (0..count).map(event).collect() }
+    }
+
+    /// Events wait for others for an hour here, if nothing ends that.
+    #[test]
+    fn events_alone_wait_for_more_and_whatever_somebody_waits_for_ends_that() {
+        let ((batch, batches), (done, outcomes)) = (channel::channel(), channel::channel());
+        let backend = Box::new(Counted(Memory::with_capacity(1 << 20), batch));
+        let store = Store::start_thread(backend, Traces::default(), Duration::from_secs(3600)).unwrap();
+        let project = Arc::new(Project(AppId::new("a".repeat(32)).unwrap(), done));
+        let queue = store.queue();
+        let mut last = 0;
+        let mut submit = |work| {
+            last += 1;
+            queue.submit(Arc::clone(&project) as Arc<dyn Customer>, [StoreJob { id: JobId(last), work }].into_iter());
+        };
+        let batch = || batches.recv_timeout(Duration::from_secs(60)).expect("something waits for nothing");
+        // The first ones have nothing to wait for.
+        submit(events(1));
+        assert_eq!(batch(), 1);
+        submit(events(2));
+        submit(events(3));
+        assert_eq!(batches.try_recv(), Err(channel::TryRecvError::Empty));
+        submit(StoreWork::Measure);
+        assert_eq!(batch(), 3);
+        // Many enough wait for no more.
+        submit(events(EVENT_BATCH / EVENT_BYTES));
+        assert_eq!(batch(), 1);
+        // The end of the server has all done.
+        submit(events(4));
+        drop(store);
+        assert_eq!(batch(), 1);
+        let outcomes: Vec<_> = outcomes.try_iter().map(|done| (done.id.0, done.result.unwrap())).collect();
+        assert!(outcomes.iter().map(|(id, _)| *id).eq(1..=6), "{outcomes:?}");
+        let StoreAnswer::EventsAppended { last: Place(last), .. } = outcomes[5].1 else { panic!("{outcomes:?}") };
+        assert_eq!(last as usize, 1 + 2 + 3 + EVENT_BATCH / EVENT_BYTES + 4);
+    }
+}
