@@ -381,6 +381,12 @@ pub(crate) fn read_kept(backend: &mut dyn Backend, app_id: &AppId) -> Result<Kep
     Ok(kept)
 }
 
+/// Jobs of a customer, and which of them are in the batch: others were refused.
+struct Taken {
+    customer: Arc<dyn Customer>,
+    jobs: Vec<(JobId, bool)>,
+}
+
 /// Does a batch and tells each customer what came of its jobs.
 fn apply(
     backend: &mut dyn Backend,
@@ -390,21 +396,20 @@ fn apply(
     traces: &Traces,
 ) {
     let mut works = Vec::new();
-    let mut taken: Vec<(Arc<dyn Customer>, Vec<(JobId, bool)>)> = Vec::new();
+    let mut taken: Vec<Taken> = Vec::new();
     for CustomerJobs { customer, jobs, .. } in batch {
         // Jobs of one customer that follow each other are told of together.
-        let is_same = |(last, _): &(Arc<dyn Customer>, Vec<_>)| Arc::ptr_eq(last, &customer);
-        if !taken.last().is_some_and(is_same) {
-            taken.push((customer, Vec::with_capacity(jobs.len())));
+        if !taken.last().is_some_and(|last| Arc::ptr_eq(&last.customer, &customer)) {
+            taken.push(Taken { customer, jobs: Vec::with_capacity(jobs.len()) });
         }
         let at = taken.len() - 1;
         for (id, work) in jobs {
-            taken[at].1.push((id, work.is_ok()));
+            taken[at].jobs.push((id, work.is_ok()));
             works.extend(work.ok().map(|work| (at, work)));
         }
     }
     let count = works.len();
-    let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].0.app_id(), work };
+    let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].customer.app_id(), work };
     let tasks = works.into_iter().map(task).collect();
     let span = (count > 0).then(|| traces.batch());
     let begun = Instant::now();
@@ -424,11 +429,11 @@ fn apply(
         }
     }
     let mut outcomes = outcomes.into_iter();
-    for (customer, ids) in taken {
-        if ids.iter().any(|(_, taken)| !taken) {
+    for Taken { customer, jobs } in taken {
+        if jobs.iter().any(|(_, taken)| !taken) {
             told_refused(customer.app_id());
         }
-        let mut done = ids.into_iter().map(|(id, taken)| StoreDone {
+        let mut done = jobs.into_iter().map(|(id, taken)| StoreDone {
             id,
             result: if taken { outcomes.next().unwrap_or(Err(StoreFailed)) } else { Err(StoreFailed) },
         });

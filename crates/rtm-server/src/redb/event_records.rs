@@ -1,6 +1,10 @@
 //! All events of the file one after the other, for those who check it or take it elsewhere.
 
-use std::{cmp::Ordering, collections::BTreeSet, ops::ControlFlow};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
 
 use ::redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 use rtm_codec::AppId;
@@ -49,31 +53,27 @@ pub(super) fn check_events(transaction: &ReadTransaction, visit: &mut impl FnMut
     let runs = transaction.open_table(RUNS)?;
     let heads = transaction.open_table(HEADS)?;
     let stragglers = transaction.open_table(STRAGGLERS)?;
-    let mut log = Seen::default();
     let mut is_whole = true;
-    let mut found = Vec::new();
+    let mut found: BTreeMap<String, Head> = BTreeMap::new();
     let _ = raw_runs(transaction, &mut |run| {
         // What cannot be read is shown with the records.
         let Ok((app, last, record)) = run else {
             is_whole = false;
             return ControlFlow::Continue(());
         };
-        if app != log.app {
-            found.push(std::mem::replace(&mut log, Seen { app, ..Seen::default() }));
-        }
+        let seen = found.entry(app.clone()).or_default();
         let (count, bytes) = Header::weight(&record);
-        log.head.count += count;
-        log.head.bytes += bytes;
+        seen.count += count;
+        seen.bytes += bytes;
         if let Ok(Header { oldest, newest, .. }) = Header::read(&record) {
-            let has_age = || guard(|| Ok(stragglers.get((log.app.as_str(), oldest, last))?.is_some()));
-            if oldest < log.head.newest && !matches!(has_age(), Ok(true)) {
-                visit(damaged(&log.app, last, NOT_FOUND_BY_AGE));
+            let has_age = || guard(|| Ok(stragglers.get((app.as_str(), oldest, last))?.is_some()));
+            if oldest < seen.newest && !matches!(has_age(), Ok(true)) {
+                visit(damaged(&app, last, NOT_FOUND_BY_AGE));
             }
-            log.head.newest = newest.max(log.head.newest);
+            seen.newest = newest.max(seen.newest);
         }
         ControlFlow::Continue(())
     });
-    found.push(log);
     for straggler in stragglers.iter()? {
         let straggler = straggler?.0;
         let (app, _, last) = straggler.value();
@@ -94,30 +94,20 @@ pub(super) fn check_events(transaction: &ReadTransaction, visit: &mut impl FnMut
             ));
         }
     };
-    let mut known = BTreeSet::new();
     for head in heads.iter()? {
         let (app, head) = head?;
         let (app, head) = (app.value().to_owned(), Head::from(head.value()));
-        let none = Seen::default();
-        let seen = found.iter().find(|seen| seen.app == app).unwrap_or(&none);
-        see("", &app, head.count, seen.head.count, "entries");
-        see("bytes of ", &app, head.bytes, seen.head.bytes, "bytes");
-        if seen.head.newest > head.newest {
-            see("times of ", &app, head.newest, seen.head.newest, "milliseconds");
+        let seen = found.remove(&app).unwrap_or_default();
+        see("", &app, head.count, seen.count, "entries");
+        see("bytes of ", &app, head.bytes, seen.bytes, "bytes");
+        if seen.newest > head.newest {
+            see("times of ", &app, head.newest, seen.newest, "milliseconds");
         }
-        known.insert(app);
     }
-    for seen in found.iter().filter(|seen| !seen.app.is_empty() && !known.contains(&seen.app)) {
-        see("", &seen.app, 0, seen.head.count, "entries");
+    for (app, seen) in found {
+        see("", &app, 0, seen.count, "entries");
     }
     Ok(())
-}
-
-/// What was seen of a log.
-#[derive(Default)]
-struct Seen {
-    app: String,
-    head: Head,
 }
 
 /// Shows `see` the project, the last place and the record of each run. Where runs cannot be read, those before, between and behind
@@ -227,7 +217,7 @@ impl Log<'_> {
             Err(fault) => self.fault = Some(fault.to_string()),
         }
         let end = guard(|| open(first)).ok().and_then(|runs| readable_end(runs.rev(), own_run));
-        let between = end.map_or(last.min(self.last_place.max(first)), |end| end.saturating_sub(1));
+        let between = end.map_or_else(|| last.min(self.last_place.max(first)), |end| end.saturating_sub(1));
         let places = between.saturating_sub(first);
         let finest = *self.finest.get_or_insert(places / MOST_PARTS);
         if places > finest {

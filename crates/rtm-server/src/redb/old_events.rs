@@ -21,7 +21,7 @@ use super::{
 ///
 /// What cannot be read stays where it is, and is lost: the server starts without it, and says so.
 pub(super) fn into_runs(transaction: &WriteTransaction) -> Result<(), Fault> {
-    if !has(transaction, ENTRIES)? {
+    if !has(transaction, &ENTRIES)? {
         return Ok(());
     }
     let damage = Damage::default();
@@ -42,7 +42,7 @@ pub(super) fn into_runs(transaction: &WriteTransaction) -> Result<(), Fault> {
         if let Some(fault) = into.failed.take() {
             return Err(fault);
         }
-        if has(transaction, DROPPED)? {
+        if has(transaction, &DROPPED)? {
             for dropped in transaction.open_table(DROPPED)?.iter()? {
                 let (key, place) = dropped?;
                 tables.set_dropped_to(key.value().0, place.value())?;
@@ -100,7 +100,7 @@ fn delete_readable<K: Key + 'static, V: Value + 'static>(
     transaction: &WriteTransaction,
     table: TableDefinition<'static, K, V>,
 ) -> Result<(), Fault> {
-    if !has(transaction, table)? {
+    if !has(transaction, &table)? {
         return Ok(());
     }
     let all = guard(|| {
@@ -115,7 +115,7 @@ fn delete_readable<K: Key + 'static, V: Value + 'static>(
     Ok(())
 }
 
-fn has(transaction: &WriteTransaction, table: impl TableHandle) -> Result<bool, Fault> {
+fn has(transaction: &WriteTransaction, table: &impl TableHandle) -> Result<bool, Fault> {
     Ok(transaction.list_tables()?.any(|one| one.name() == table.name()))
 }
 

@@ -332,7 +332,7 @@ mod tests {
             let (_, record) = run.encode();
             let cut = at.index(record.len());
             prop_assert!(Run::decode(last, &record[..cut]).is_err());
-            let mut flipped = record.clone();
+            let mut flipped = record;
             flipped[cut] ^= 1 << bit;
             prop_assert!(Run::decode(last, &flipped).is_err() && Header::read(&flipped).is_err());
             let (count, bytes) = Header::weight(&flipped);
