@@ -411,19 +411,23 @@ fn an_old_event_that_cannot_be_read_keeps_its_place_and_is_told() {
     let app_id = AppId::new("a".repeat(32)).unwrap();
     change(directory.path(), |transaction| {
         let mut entries = transaction.open_table(OLD_ENTRIES).unwrap();
-        for place in 1..=3 {
+        for place in 1..=4 {
             let mut record = Vec::new();
             event(1_000 + place, place).encode(&mut record);
-            let len = if place == 2 { 3 } else { record.len() };
-            entries.insert((app_id.as_str(), "all", place), &record[..len]).unwrap();
+            match place {
+                2 => record.truncate(3),
+                3 => record.resize(100_000, 0),
+                _ => {}
+            }
+            entries.insert((app_id.as_str(), "all", place), &record[..]).unwrap();
         }
         let mut meta = transaction.open_table(META).unwrap();
         meta.insert("version", 7).unwrap();
-        meta.insert("last_place", 3).unwrap();
+        meta.insert("last_place", 4).unwrap();
     });
     let mut store = Redb::open(directory.path()).unwrap();
-    assert_eq!(read(&mut store, &app_id).0, [(Place(1), 1_001, 1), (Place(3), 1_003, 3)]);
-    assert_eq!((store.stats().unwrap().events, store.stats().unwrap().damaged), (3, 1));
+    assert_eq!(read(&mut store, &app_id).0, [(Place(1), 1_001, 1), (Place(4), 1_004, 4)]);
+    assert_eq!((store.stats().unwrap().events, store.stats().unwrap().damaged), (4, 2));
     run(&mut store, &app_id, StoreWork::Expire { kind: LogKind::Events, before: 1_002, keep: None, max_bytes: None });
     assert_eq!(store.stats().unwrap().events, 1);
     assert_eq!(faults(&mut store), Vec::<String>::new());

@@ -29,7 +29,7 @@ pub(super) fn into_runs(transaction: &WriteTransaction) -> Result<(), Fault> {
     let mut is_whole = true;
     {
         let entries = transaction.open_table(ENTRIES)?;
-        let mut into = Into { tables: &mut tables, last: None, failed: None };
+        let mut into = Migration { tables: &mut tables, last: None, failed: None };
         let walked = walk(entries.iter()?, Ordering::Less, own, |key, entry| into.add(key, &entry));
         if let Walked::Broken { fault, .. } = walked {
             is_whole = false;
@@ -60,14 +60,14 @@ pub(super) fn into_runs(transaction: &WriteTransaction) -> Result<(), Fault> {
     delete_readable(transaction, DROPPED)
 }
 
-struct Into<'a, 't> {
+struct Migration<'a, 't> {
     tables: &'a mut EventTables<'t>,
     /// The project and the time of the last event.
     last: Option<(String, u64)>,
     failed: Option<Fault>,
 }
 
-impl Into<'_, '_> {
+impl Migration<'_, '_> {
     fn add(&mut self, (app, _, place): OldKey, entry: &[u8]) -> ControlFlow<()> {
         match self.try_add(app, place, entry) {
             Ok(()) => ControlFlow::Continue(()),
@@ -85,7 +85,7 @@ impl Into<'_, '_> {
         }
         let is_readable = LogEntry::decode(LogKind::Events, entry).is_ok();
         let (time, event) = match LoggedEvent::split(entry) {
-            Ok(parts) if is_readable => parts,
+            Ok((time, event)) if is_readable && event.len() <= MOST_BYTES => (time, event),
             // It keeps its place, and remains one that cannot be read.
             _ => (self.last.as_ref().map_or(0, |(_, time)| *time), &[][..]),
         };
@@ -134,3 +134,5 @@ const AGES: TableDefinition<'static, (&'static str, u64, u64, &'static str), ()>
 const COUNTS: TableDefinition<'static, (&'static str, &'static str), u64> = TableDefinition::new("counts_events");
 /// (project, log) to the last place whose event went.
 const DROPPED: TableDefinition<'static, (&'static str, &'static str), u64> = TableDefinition::new("dropped_events");
+/// More bytes than any event has.
+const MOST_BYTES: usize = 8 * 1024;

@@ -76,15 +76,15 @@ impl Run {
         self.events.retain(keep);
     }
 
-    /// How many of its first events have so many bytes, about.
+    /// How many of its first events have so many bytes, or a little less, but one at least: without the first ones, the others may
+    /// take less than before.
     pub(super) fn first_with(&self, bytes: u64) -> usize {
         let mut sum = 0;
         let with = self.events.iter().take_while(|event| {
-            let is_less = sum < bytes;
             sum += event.bytes.len() as u64 + 3;
-            is_less
+            sum <= bytes
         });
-        with.count()
+        with.count().max(1)
     }
 
     /// An event of it.
