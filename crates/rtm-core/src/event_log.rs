@@ -233,7 +233,14 @@ impl Core {
     }
 
     fn log_event(&mut self, now: Now, event: ProjectEvent) {
-        self.event_log.push(LoggedEvent { time: now.unix_ms, event });
+        let event = LoggedEvent { time: now.unix_ms, event };
+        let log = &mut self.event_log;
+        if matches!(log.stage, Stage::On) && log.waiting.is_empty() && log.under_way < UNDER_WAY {
+            // So it is mostly: the event need not go by way of those that wait.
+            log.under_way += 1;
+            return self.jobs.append_event(event);
+        }
+        log.push(event);
         self.write_events(now);
     }
 
@@ -388,7 +395,7 @@ impl Core {
 /// How many events wait for the store at most; what comes then is lost, and the log says so.
 const WAITING: usize = 32 * 1024;
 /// How many the store has at once.
-const UNDER_WAY: usize = 4096;
+const UNDER_WAY: usize = 8192;
 /// After which part of what is kept the store is told to drop what is too many.
 const EXPIRED_PARTS: usize = 16;
 /// How many events are read at once.

@@ -187,7 +187,9 @@ impl Jobs {
 
     fn append_events(&mut self) {
         if !self.events.is_empty() {
-            let events = std::mem::take(&mut self.events);
+            // The next ones are probably about as many.
+            let next = Vec::with_capacity(self.events.len());
+            let events = std::mem::replace(&mut self.events, next);
             let count = EventCount::of(&events);
             self.ask_aside(StoreWork::AppendEvents { events }, Waiting::EventsWritten(count));
         }

@@ -2,10 +2,13 @@
 
 mod check;
 mod damage;
+mod event_records;
+mod events;
 mod format;
 mod logs;
+mod old_events;
 mod records;
-mod runs;
+mod run;
 mod tables;
 mod walk;
 
@@ -322,7 +325,10 @@ impl Backend for Redb {
             let mut stats = BackendStats::default();
             stats.damaged = damaged;
             for kind in LogKind::ALL {
-                *stats.entries(kind) = transaction.open_table(log_table(kind).entries)?.len()?;
+                *stats.entries(kind) = match log_table(kind) {
+                    Some(table) => transaction.open_table(table.entries)?.len()?,
+                    None => events::count(&transaction)?,
+                };
             }
             for kind in StateKind::ALL {
                 *stats.values(kind) = transaction.open_table(state_table(kind))?.len()?;

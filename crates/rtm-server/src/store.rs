@@ -9,7 +9,7 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -61,6 +61,8 @@ pub(crate) struct StoreQueue {
     orders: mpsc::UnboundedSender<Order>,
     /// Bytes of messages in orders that are not done.
     queued: Arc<AtomicUsize>,
+    /// The thread that does the work, once there is one.
+    thread: Arc<OnceLock<thread::Thread>>,
     /// How the backend does; `None` where many jobs are in flight at once, of which no batches are made.
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     batches: Option<Arc<Mutex<Batches>>>,
@@ -99,17 +101,33 @@ struct CustomerJobs {
     /// Of a job that is refused, since the queue was full, only its log is left.
     jobs: Vec<(JobId, Result<StoreWork, LogKey>)>,
     bytes: usize,
+    /// Whether they append events and do nothing else: no client waits for that.
+    are_events: bool,
+}
+
+impl Order {
+    /// Whether somebody waits for what comes of it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Jobs(CustomerJobs { are_events: true, .. }))
+    }
 }
 
 impl Store {
     /// Starts a thread for a backend.
     pub(crate) fn on_thread(backend: Box<dyn Backend>, traces: Traces) -> Result<Self, BackendError> {
+        Self::start_thread(backend, traces, EVENT_PAUSE)
+    }
+
+    fn start_thread(backend: Box<dyn Backend>, traces: Traces, event_pause: Duration) -> Result<Self, BackendError> {
         let (queue, mut incoming, mut bench) = Self::parts(backend, traces);
         // Its customers read the runtime's clock.
         let runtime = Handle::try_current().ok();
+        let own = Arc::clone(&queue.thread);
+        bench.event_pause = event_pause;
         let thread = thread::Builder::new()
             .name("rtm-store".into())
             .spawn(move || {
+                let _ = own.set(thread::current());
                 let _clock = runtime.as_ref().map(Handle::enter);
                 while let Some(first) = incoming.blocking_recv() {
                     if bench.batch(first, &mut incoming).is_break() {
@@ -140,7 +158,8 @@ impl Store {
         let (orders, incoming) = mpsc::unbounded_channel();
         let queued = Arc::default();
         let task = tokio::spawn(in_flight::run(backend, incoming, Arc::clone(&queued)));
-        Self { queue: StoreQueue { orders, queued, batches: None }, worker: Some(Worker::Task(task)) }
+        let queue = StoreQueue { orders, queued, thread: Arc::default(), batches: None };
+        Self { queue, worker: Some(Worker::Task(task)) }
     }
 
     fn parts(backend: Box<dyn Backend>, traces: Traces) -> (StoreQueue, mpsc::UnboundedReceiver<Order>, Bench) {
@@ -153,8 +172,10 @@ impl Store {
             batches: Arc::clone(&batches),
             told: Told::default(),
             traces,
+            event_pause: Duration::ZERO,
+            begun: None,
         };
-        (StoreQueue { orders, queued, batches: Some(batches) }, incoming, bench)
+        (StoreQueue { orders, queued, thread: Arc::default(), batches: Some(batches) }, incoming, bench)
     }
 
     /// The way to it.
@@ -248,13 +269,18 @@ impl StoreQueue {
                 }
             }
         });
-        let jobs = jobs.collect();
-        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes }));
+        let jobs: Vec<_> = jobs.collect();
+        let are_events = jobs.iter().all(|(_, work)| matches!(work, Ok(StoreWork::AppendEvents { .. })));
+        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes, are_events }));
     }
 
     fn send(&self, order: Order) {
+        let is_urgent = order.is_urgent();
         // It is gone only when the server is.
         let _ = self.orders.send(order);
+        if is_urgent && let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 }
 
@@ -265,52 +291,76 @@ struct Bench {
     batches: Arc<Mutex<Batches>>,
     told: Told,
     traces: Traces,
+    /// How long after the last batch was begun one begins that has nothing but events. Only a thread may wait for that.
+    event_pause: Duration,
+    /// When the last batch was begun.
+    begun: Option<Instant>,
 }
 
 impl Bench {
     /// Does the first order and those that have gathered behind it, as one batch.
+    ///
+    /// If that is nothing but events, and the last batch was begun a moment ago, more are let gather for the rest of that moment: each
+    /// batch has a price, however small it is.
     fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
-        let Self { backend, queued, batches, told, traces } = self;
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut stop = false;
+        let (mut is_urgent, mut stop) = (false, false);
         let mut next = Some(first);
-        while let Some(order) = next {
-            match order {
-                Order::Jobs(jobs) => {
-                    bytes += jobs.bytes;
-                    batch.push(jobs);
+        loop {
+            while let Some(order) = next {
+                is_urgent |= order.is_urgent();
+                match order {
+                    Order::Jobs(jobs) => {
+                        bytes += jobs.bytes;
+                        batch.push(jobs);
+                    }
+                    Order::Stop => {
+                        stop = true;
+                        break;
+                    }
+                    order => self.answer(order),
                 }
-                Order::ReadState(app_id, answer) => {
-                    let kept = catch_unwind(AssertUnwindSafe(|| read_kept(backend.as_mut(), &app_id)))
-                        .unwrap_or_else(|_| Err(BackendError::new("read a project", "the backend panicked")));
-                    // Whoever asked may have gone.
-                    let _ = answer.send(kept);
-                }
-                Order::Stats(answer) => {
-                    let stats = catch_unwind(AssertUnwindSafe(|| backend.stats()))
-                        .unwrap_or_else(|_| Err(BackendError::new("read how much is kept", "the backend panicked")))
-                        .map_err(|error| told.error(&error, 1))
-                        .ok();
-                    // Whoever asked may have gone.
-                    let _ = answer.send(stats);
-                }
-                Order::Measure(app_id, answer) => {
-                    let task = Task { app_id: &app_id, work: StoreWork::Measure };
-                    let measured = outcomes(backend.as_mut(), vec![task], told).pop();
-                    // Whoever asked may have gone.
-                    let _ = answer.send(measured.as_ref().and_then(measured_bytes));
-                }
-                Order::Stop => {
-                    stop = true;
-                    break;
-                }
+                next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
             }
-            next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
+            let pause = self.begun.map_or(Duration::ZERO, |begun| self.event_pause.saturating_sub(begun.elapsed()));
+            if is_urgent || bytes >= EVENT_BATCH || pause.is_zero() {
+                break;
+            }
+            thread::park_timeout(pause);
+            next = orders.try_recv().ok();
         }
+        let Self { backend, queued, batches, told, traces, .. } = self;
+        self.begun = Some(Instant::now());
         apply(backend.as_mut(), batch, batches, told, traces);
         queued.fetch_sub(bytes, Ordering::Relaxed);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Answers an order that is not part of a batch.
+    fn answer(&mut self, order: Order) {
+        let Self { backend, told, .. } = self;
+        // Whoever asked may have gone.
+        match order {
+            Order::ReadState(app_id, answer) => {
+                let kept = catch_unwind(AssertUnwindSafe(|| read_kept(backend.as_mut(), &app_id)))
+                    .unwrap_or_else(|_| Err(BackendError::new("read a project", "the backend panicked")));
+                let _ = answer.send(kept);
+            }
+            Order::Stats(answer) => {
+                let stats = catch_unwind(AssertUnwindSafe(|| backend.stats()))
+                    .unwrap_or_else(|_| Err(BackendError::new("read how much is kept", "the backend panicked")))
+                    .map_err(|error| told.error(&error, 1))
+                    .ok();
+                let _ = answer.send(stats);
+            }
+            Order::Measure(app_id, answer) => {
+                let task = Task { app_id: &app_id, work: StoreWork::Measure };
+                let measured = outcomes(backend.as_mut(), vec![task], told).pop();
+                let _ = answer.send(measured.as_ref().and_then(measured_bytes));
+            }
+            Order::Jobs(_) | Order::Stop => {}
+        }
     }
 }
 
@@ -331,6 +381,12 @@ pub(crate) fn read_kept(backend: &mut dyn Backend, app_id: &AppId) -> Result<Kep
     Ok(kept)
 }
 
+/// Jobs of a customer, and which of them are in the batch: others were refused.
+struct Taken {
+    customer: Arc<dyn Customer>,
+    jobs: Vec<(JobId, bool)>,
+}
+
 /// Does a batch and tells each customer what came of its jobs.
 fn apply(
     backend: &mut dyn Backend,
@@ -340,17 +396,20 @@ fn apply(
     traces: &Traces,
 ) {
     let mut works = Vec::new();
-    let mut taken = Vec::new();
-    for (at, CustomerJobs { customer, jobs, .. }) in batch.into_iter().enumerate() {
-        let mut ids = Vec::with_capacity(jobs.len());
+    let mut taken: Vec<Taken> = Vec::new();
+    for CustomerJobs { customer, jobs, .. } in batch {
+        // Jobs of one customer that follow each other are told of together.
+        if !taken.last().is_some_and(|last| Arc::ptr_eq(&last.customer, &customer)) {
+            taken.push(Taken { customer, jobs: Vec::with_capacity(jobs.len()) });
+        }
+        let at = taken.len() - 1;
         for (id, work) in jobs {
-            ids.push((id, work.is_ok()));
+            taken[at].jobs.push((id, work.is_ok()));
             works.extend(work.ok().map(|work| (at, work)));
         }
-        taken.push((customer, ids));
     }
     let count = works.len();
-    let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].0.app_id(), work };
+    let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].customer.app_id(), work };
     let tasks = works.into_iter().map(task).collect();
     let span = (count > 0).then(|| traces.batch());
     let begun = Instant::now();
@@ -370,11 +429,11 @@ fn apply(
         }
     }
     let mut outcomes = outcomes.into_iter();
-    for (customer, ids) in taken {
-        if ids.iter().any(|(_, taken)| !taken) {
+    for Taken { customer, jobs } in taken {
+        if jobs.iter().any(|(_, taken)| !taken) {
             told_refused(customer.app_id());
         }
-        let mut done = ids.into_iter().map(|(id, taken)| StoreDone {
+        let mut done = jobs.into_iter().map(|(id, taken)| StoreDone {
             id,
             result: if taken { outcomes.next().unwrap_or(Err(StoreFailed)) } else { Err(StoreFailed) },
         });
@@ -448,5 +507,89 @@ fn size(work: &StoreWork) -> usize {
 const ERROR_PAUSE: Duration = Duration::from_secs(60);
 /// The bytes of messages that may wait for the backend.
 const MAX_QUEUED: usize = 128 * 1024 * 1024;
+/// How long events wait for others at most.
+const EVENT_PAUSE: Duration = Duration::from_millis(10);
+/// So many bytes of events are a batch without waiting for more: about half of what one core has under way.
+const EVENT_BATCH: usize = 4096 * EVENT_BYTES;
 /// The bytes of messages in one batch, and so in one transaction.
 const MAX_BATCH: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure")]
+
+    use std::sync::mpsc as channel;
+
+    use rtm_core::{
+        LoggedEvent, ProjectEvent,
+        store::{Memory, Place},
+    };
+
+    use super::*;
+
+    /// A backend in memory that says how many tasks each batch had.
+    struct Counted(Memory, channel::Sender<usize>);
+
+    impl Backend for Counted {
+        fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
+            self.1.send(tasks.len()).unwrap();
+            self.0.apply(tasks)
+        }
+
+        fn stats(&mut self) -> Result<BackendStats, BackendError> {
+            self.0.stats()
+        }
+    }
+
+    struct Project(AppId, channel::Sender<StoreDone>);
+
+    impl Customer for Project {
+        fn app_id(&self) -> &AppId {
+            &self.0
+        }
+
+        fn handle_stored(self: Arc<Self>, done: &mut dyn Iterator<Item = StoreDone>) {
+            done.for_each(|done| self.1.send(done).unwrap());
+        }
+    }
+
+    fn events(count: usize) -> StoreWork {
+        let event = |_| LoggedEvent { time: 1, event: ProjectEvent::LogGap { lost: 1 } };
+        StoreWork::AppendEvents { events: (0..count).map(event).collect() }
+    }
+
+    /// Events wait for others for an hour here, if nothing ends that.
+    #[test]
+    fn events_alone_wait_for_more_and_whatever_somebody_waits_for_ends_that() {
+        let ((batch, batches), (done, outcomes)) = (channel::channel(), channel::channel());
+        let backend = Box::new(Counted(Memory::with_capacity(1 << 20), batch));
+        let store = Store::start_thread(backend, Traces::default(), Duration::from_secs(3600)).unwrap();
+        let project = Arc::new(Project(AppId::new("a".repeat(32)).unwrap(), done));
+        let queue = store.queue();
+        let mut last = 0;
+        let mut submit = |work| {
+            last += 1;
+            queue.submit(Arc::clone(&project) as Arc<dyn Customer>, [StoreJob { id: JobId(last), work }].into_iter());
+        };
+        let batch = || batches.recv_timeout(Duration::from_secs(60)).expect("something waits for nothing");
+        // The first ones have nothing to wait for.
+        submit(events(1));
+        assert_eq!(batch(), 1);
+        submit(events(2));
+        submit(events(3));
+        assert_eq!(batches.try_recv(), Err(channel::TryRecvError::Empty));
+        submit(StoreWork::Measure);
+        assert_eq!(batch(), 3);
+        // Many enough wait for no more.
+        submit(events(EVENT_BATCH / EVENT_BYTES));
+        assert_eq!(batch(), 1);
+        // The end of the server has all done.
+        submit(events(4));
+        drop(store);
+        assert_eq!(batch(), 1);
+        let outcomes: Vec<_> = outcomes.try_iter().map(|done| (done.id.0, done.result.unwrap())).collect();
+        assert!(outcomes.iter().map(|(id, _)| *id).eq(1..=6), "{outcomes:?}");
+        let StoreAnswer::EventsAppended { last: Place(last), .. } = outcomes[5].1 else { panic!("{outcomes:?}") };
+        assert_eq!(last as usize, 1 + 2 + 3 + EVENT_BATCH / EVENT_BYTES + 4);
+    }
+}

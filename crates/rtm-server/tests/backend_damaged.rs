@@ -73,71 +73,125 @@ fn records_go_on_behind_a_page_that_cannot_be_read_and_name_what_is_on_it() {
 #[test]
 fn events_between_two_pages_that_cannot_be_read_are_shown() {
     let directory = tempfile::tempdir().unwrap();
-    let file = file_with_events(directory.path());
-    write_damaged(directory.path(), &file, |bytes| {
-        [EVENTS / 4, EVENTS * 3 / 4].into_iter().for_each(|number| wipe(bytes, &event_user(number)));
-    });
-    let mut store = Redb::open(directory.path()).unwrap();
-    let (mut seen, mut damaged) = (Vec::new(), Vec::new());
-    let visit = |record: Result<_, rtm_server::DamagedRecord>| {
-        match record {
-            Ok(StoreRecord::Entry {
-                entry: LogEntry::Event(LoggedEvent { event: ProjectEvent::UserBanned { user_id, .. }, .. }),
-                ..
-            }) => seen.push(user_id.to_string()),
-            Ok(other) => panic!("{other:?}"),
-            Err(damage) => damaged.push(damage.to_string()),
+    let (file, runs) = file_with_events(directory.path());
+    let pages: Vec<_> = runs.iter().map(|(_, record)| page_of(&file, record)).collect();
+    let end = runs.len() - 1;
+    assert!(end > 6 && pages[1] != pages[end / 2] && pages[end / 2] != pages[end], "{pages:?}");
+    // In the middle, beside each other, at both ends, and all.
+    for wiped in [vec![2, end - 2], vec![2, 3, 4], vec![0, end / 2], vec![end / 2, end], (0..=end).collect()] {
+        let wiped: Vec<_> = wiped.into_iter().map(|at| pages[at]).collect();
+        write_damaged(directory.path(), &file, |bytes| {
+            wiped.iter().for_each(|page| bytes[page * PAGE..][..PAGE].fill(0));
+        });
+        let mut store = Redb::open(directory.path()).unwrap();
+        let (mut seen, mut damaged) = (Vec::new(), Vec::new());
+        let visit = |record: Result<_, rtm_server::DamagedRecord>| {
+            match record {
+                Ok(StoreRecord::Entry {
+                    entry: LogEntry::Event(LoggedEvent { event: ProjectEvent::UserBanned { user_id, .. }, .. }),
+                    ..
+                }) => seen.push(user_id.to_string()),
+                Ok(other) => panic!("{other:?}"),
+                Err(damage) => damaged.push(damage.to_string()),
+            }
+            ControlFlow::Continue(())
+        };
+        store.records(visit).unwrap();
+        let (mut left, mut before) = (Vec::new(), 0);
+        for (at, (last, _)) in runs.iter().enumerate() {
+            let is_left = !wiped.contains(&pages[at]);
+            left.extend((before..*last).filter(|_| is_left).map(|place| event_user(place as usize)));
+            before = *last;
         }
-        ControlFlow::Continue(())
-    };
-    store.records(visit).unwrap();
-    assert!(seen.is_sorted_by(|one, next| one < next), "in order, and each once");
-    let lost = EVENTS - seen.len();
-    assert!(lost > 0 && lost < 4 * PAGE / event_user(0).len(), "{lost}: {damaged:?}");
-    // Events of the same time are named together.
-    assert!(!damaged.is_empty() && damaged.len() < lost, "{damaged:?}");
+        assert!(seen == left, "{} of {}, {wiped:?}: {damaged:?}", seen.len(), left.len());
+        // Runs beside each other are named together.
+        let is_end = |at: &usize| pages.get(at + 1).is_none_or(|next| !wiped.contains(next));
+        let gaps = (0..=end).filter(|at| wiped.contains(&pages[*at]) && is_end(at)).count();
+        assert_eq!(damaged.len(), gaps, "{wiped:?}: {damaged:?}");
+        assert!(damaged.iter().all(|damage| damage.starts_with("events between ")), "{damaged:?}");
+        let mut found = Vec::new();
+        store.check(|damage| found.push(damage.to_string())).unwrap();
+        assert!(found.iter().any(|damage| damage.contains("the file: ")), "{found:?}");
+    }
 }
 
 #[test]
-fn a_damaged_page_of_events_does_not_keep_a_file_of_format_6_from_being_opened() {
+fn a_damaged_page_of_events_does_not_keep_a_file_of_format_7_from_being_opened() {
     let directory = tempfile::tempdir().unwrap();
-    let mut file = file_with_events(directory.path());
-    {
-        let database = redb::Database::open(directory.path().join(FILE)).unwrap();
-        let transaction = database.begin_write().unwrap();
-        let meta = redb::TableDefinition::<&str, u64>::new("meta");
-        transaction.open_table(meta).unwrap().insert("version", 6).unwrap();
-        transaction.commit().unwrap();
-        drop(database);
-        file.clone_from(&fs::read(directory.path().join(FILE)).unwrap());
+    let file = file_of_format_7(directory.path());
+    for at in [EVENTS / 2, EVENTS - 1] {
+        write_damaged(directory.path(), &file, |bytes| wipe(bytes, &event_user(at)));
+        let (mut store, log) = logged(|| Redb::open(directory.path()).unwrap());
+        assert!(log.matches("ERROR").count() == 1 && log.contains("cannot be read, and are lost"), "{log}");
+        let (answers, _) = logged(|| run(&mut store, [append(0, 1)]));
+        assert!(answers[0].is_ok(), "{answers:?}");
+        let (good, damaged) = records(&mut store);
+        assert_eq!(damaged, Vec::<String>::new());
+        let lost = EVENTS + 1 - good;
+        assert!(lost > 0 && lost < 4 * PAGE / event_user(0).len(), "{lost}");
+        drop(store);
+        let (_, log) = logged(|| Redb::open(directory.path()).unwrap());
+        assert!(!log.contains("newer format"), "{log}");
     }
-    write_damaged(directory.path(), &file, |bytes| wipe(bytes, &event_user(EVENTS / 2)));
-    let mut store = Redb::open(directory.path()).unwrap();
-    let (answers, _) = logged(|| run(&mut store, [append(0, 1)]));
-    assert!(answers[0].is_ok(), "{answers:?}");
-    drop(store);
-    let (_, log) = logged(|| Redb::open(directory.path()).unwrap());
-    assert!(!log.contains("newer format"), "{log}");
 }
 
-/// A file with many events, some of them of one time, and its bytes.
-fn file_with_events(directory: &Path) -> Vec<u8> {
-    let mut store = Redb::open(directory).unwrap();
-    let event = |number: usize| {
-        let event = ProjectEvent::UserBanned { user_id: UserId::new(event_user(number)).unwrap(), until: Moment(0) };
-        let entry = LogEntry::Event(LoggedEvent { time: 1_000 + number as u64 / 3, event });
-        StoreWork::Append { log: LogKey::Events, entry, keep: None }
-    };
-    assert!(run(&mut store, (0..EVENTS).map(event)).iter().all(Result::is_ok));
-    drop(store);
+/// A file of format 7 with many events.
+fn file_of_format_7(directory: &Path) -> Vec<u8> {
+    drop(Redb::open(directory).unwrap());
+    let database = redb::Database::open(directory.join(FILE)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let entries = redb::TableDefinition::<(&str, &str, u64), &[u8]>::new("log_events");
+        let mut entries = transaction.open_table(entries).unwrap();
+        for number in 0..EVENTS {
+            let mut record = Vec::new();
+            event(number).encode(&mut record);
+            entries.insert((app().as_str(), "all", number as u64 + 1), &record[..]).unwrap();
+        }
+        let meta = redb::TableDefinition::<&str, u64>::new("meta");
+        let mut meta = transaction.open_table(meta).unwrap();
+        meta.insert("version", 7).unwrap();
+        meta.insert("last_place", EVENTS as u64).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
     fs::read(directory.join(FILE)).unwrap()
+}
+
+/// A file with many events, some of them of one time: its bytes, and where its runs end, with their records.
+fn file_with_events(directory: &Path) -> (Vec<u8>, Vec<(u64, Vec<u8>)>) {
+    let mut store = Redb::open(directory).unwrap();
+    let append = |number| StoreWork::Append { log: LogKey::Events, entry: LogEntry::Event(event(number)), keep: None };
+    assert!(run(&mut store, (0..EVENTS).map(append)).iter().all(Result::is_ok));
+    drop(store);
+    let database = redb::Database::open(directory.join(FILE)).unwrap();
+    let table = redb::TableDefinition::<(&str, u64), &[u8]>::new("runs_events");
+    let runs = redb::ReadableDatabase::begin_read(&database).unwrap().open_table(table).unwrap();
+    let all = redb::ReadableTable::iter(&runs).unwrap().map(|run| {
+        let (key, record) = run.unwrap();
+        (key.value().1, record.value().to_vec())
+    });
+    let runs = all.collect();
+    drop(database);
+    (fs::read(directory.join(FILE)).unwrap(), runs)
+}
+
+/// The page where a record begins.
+fn page_of(file: &[u8], record: &[u8]) -> usize {
+    let start = &record[..64];
+    file.windows(start.len()).position(|window| window == start).unwrap() / PAGE
+}
+
+fn event(number: usize) -> LoggedEvent {
+    let event = ProjectEvent::UserBanned { user_id: UserId::new(event_user(number)).unwrap(), until: Moment(0) };
+    LoggedEvent { time: 1_000 + number as u64 / 3, event }
 }
 
 fn event_user(number: usize) -> String {
     format!("user_with_a_rather_long_name_{number:06}")
 }
 
-const EVENTS: usize = 2_000;
+const EVENTS: usize = 3_000;
 
 #[test]
 fn bytes_that_are_counted_wrong_are_named_with_their_project() {
@@ -162,12 +216,13 @@ fn bytes_that_are_counted_wrong_are_named_with_their_project() {
         let mut bytes = transaction.open_table(bytes).unwrap();
         bytes.insert((app.as_str(), "stored"), 7).unwrap();
         bytes.remove((app.as_str(), "channel_attributes")).unwrap();
-        bytes.insert(("f".repeat(32).as_str(), "events"), 9).unwrap();
+        let heads = redb::TableDefinition::<&str, (u64, u64, u64, u64)>::new("heads_events");
+        transaction.open_table(heads).unwrap().insert("f".repeat(32).as_str(), (0, 9, 0, 0)).unwrap();
     }
     transaction.commit().unwrap();
     drop(database);
     let found = found(&mut Redb::open(whole.path()).unwrap());
-    let [stored, nobody, attributes] = &found[..] else { panic!("{found:?}") };
+    let [nobody, stored, attributes] = &found[..] else { panic!("{found:?}") };
     assert!(stored.starts_with(&format!("bytes of stored {app}: 7 bytes are counted, and ")), "{stored}");
     let other = "f".repeat(32);
     assert_eq!(nobody, &format!("bytes of events {other}: 9 bytes are counted, and 0 are there"));

@@ -16,7 +16,8 @@ use rtm_codec::{
 use rtm_server::{
     DamagedRecord, Redb, StoreRecord,
     core::{
-        Conversation, LogEntry, LogKey, LogKind, Place, StateKey, StateValue, StoreAnswer, StoreWork, StoredMessage,
+        Conversation, EventType, EventValue, LogEntry, LogKey, LogKind, LoggedEvent, Place, ProjectEvent, StateKey,
+        StateValue, StoreAnswer, StoreWork, StoredMessage,
         store::{Backend, StoredBytes, Task},
     },
 };
@@ -28,7 +29,7 @@ fn a_store_of_format_1_is_brought_up_and_holds_what_it_held() {
     old_store(directory.path());
     let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=7"), "{log}");
+    assert!(log.contains("brought up") && log.contains("from=1") && log.contains("to=8"), "{log}");
     let wanted: Vec<_> = include_str!("fixtures/store-1.jsonl").lines().map(record).collect();
     assert_eq!(first, wanted);
     let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
@@ -75,6 +76,19 @@ fn a_store_that_was_brought_up_goes_on_as_before() {
 }
 
 #[test]
+fn a_store_of_format_7_is_brought_up_and_holds_what_it_held() {
+    let directory = tempfile::tempdir().unwrap();
+    unpack(directory.path(), include_bytes!("fixtures/store-7.redb.gz"));
+    let (first, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("from=7") && log.contains("to=8"), "{log}");
+    let wanted: Vec<_> = include_str!("fixtures/store-7.jsonl").lines().map(record).collect();
+    assert_eq!(first, wanted);
+    let (again, log) = logged(|| records(&mut Redb::open(directory.path()).unwrap()));
+    assert_eq!((again, log), (first, String::new()));
+}
+
+#[test]
 fn the_history_of_an_older_format_is_found_by_who_sent_it() {
     use rtm_server::core::store::{HistoryFilter, HistorySpan, LogEntry, LogKey};
     let directory = tempfile::tempdir().unwrap();
@@ -106,11 +120,11 @@ fn a_store_of_a_later_version_is_refused_with_both_numbers() {
     let database = redb::Database::open(&file).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", 8).unwrap();
+    transaction.open_table(meta).unwrap().insert("version", 9).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Redb::open(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("it has format 8") && error.contains("formats up to 7"), "{error}");
+    assert!(error.contains("it has format 9") && error.contains("formats up to 8"), "{error}");
 }
 
 #[test]
@@ -234,10 +248,13 @@ fn a_damaged_record_costs_itself_and_nothing_else() {
 
 /// Puts the store of format 1 into a directory.
 fn old_store(directory: &Path) {
+    unpack(directory, include_bytes!("fixtures/store-1.redb.gz"));
+}
+
+fn unpack(directory: &Path, mut packed: &[u8]) {
     hear_all();
-    let packed = include_bytes!("fixtures/store-1.redb.gz");
     let mut file = fs::File::create(directory.join("rtm.redb")).unwrap();
-    std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
+    std::io::copy(&mut flate2::read::GzDecoder::new(&mut packed), &mut file).unwrap();
 }
 
 fn records(store: &mut Redb) -> Vec<StoreRecord> {
@@ -283,6 +300,18 @@ fn record(line: &str) -> StoreRecord {
                 None => Conversation::Channel(channel(&line["channel_id"])),
             };
             StoreRecord::Entry { app_id, log: LogKey::History(conversation), entry: message() }
+        }
+        "event" => {
+            let data = &line["data"];
+            let value = |name: &str| match data.get(name)? {
+                Value::String(text) => Some(EventValue::Text(text.as_str().into())),
+                Value::Bool(flag) => Some(EventValue::Flag(*flag)),
+                number => Some(EventValue::Number(number.as_u64()?)),
+            };
+            let event_type = EventType::from_name(line["event"].as_str().unwrap()).unwrap();
+            let event = ProjectEvent::from_data(event_type, value).unwrap();
+            let entry = LogEntry::Event(LoggedEvent { time: line["time"].as_u64().unwrap(), event });
+            StoreRecord::Entry { app_id, log: LogKey::Events, entry }
         }
         "channel_attributes" => {
             let attributes = line["attributes"].as_object().unwrap().iter().map(|(key, attribute)| {

@@ -124,8 +124,8 @@ impl BackendStats {
     }
 }
 
-/// How many bytes a backend keeps of a project: the records, as the backend writes them or holds them in memory. Every text counts in
-/// full. What keys and indexes take besides is not counted.
+/// How many bytes a backend keeps of a project: the records, as the backend writes them, before it compresses them, or holds them in
+/// memory. Every text counts in full. What keys and indexes take besides is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "whoever shows how much is kept shows all of it")]
 pub struct StoredBytes {

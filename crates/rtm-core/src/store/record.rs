@@ -73,6 +73,32 @@ impl LoggedEvent {
         record.extend(time.to_le_bytes());
         event.write(record);
     }
+
+    /// The time of what [`encode`](Self::encode) wrote, and the bytes of the event alone, which [`ProjectEvent::decode`] reads.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] for a later version or damaged bytes.
+    pub fn split(record: &[u8]) -> Result<(u64, &[u8]), RecordError> {
+        let mut reader = Reader::new(record)?;
+        Ok((reader.u64()?, reader.rest()))
+    }
+}
+
+impl ProjectEvent {
+    /// Appends it without a time and a version, for records that have many events.
+    pub fn encode(&self, record: &mut Vec<u8>) {
+        self.write(record);
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Damaged`] for other bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::read(bytes).ok_or(RecordError::Damaged)
+    }
 }
 
 impl LogEntry {
@@ -102,10 +128,8 @@ impl LogEntry {
         match kind {
             LogKind::Stored | LogKind::History => decode_message(record).map(Self::Message),
             LogKind::Events => {
-                let mut reader = Reader::new(record)?;
-                let time = reader.u64()?;
-                let event = ProjectEvent::read(reader.rest()).ok_or(RecordError::Damaged)?;
-                Ok(Self::Event(LoggedEvent { time, event }))
+                let (time, event) = LoggedEvent::split(record)?;
+                Ok(Self::Event(LoggedEvent { time, event: ProjectEvent::decode(event)? }))
             }
         }
     }

@@ -199,7 +199,7 @@ fn a_store_that_stands_still_holds_nobody_up_and_what_is_too_much_is_a_gap() {
     }
     world.release_store();
     let all = lines(&mut world);
-    let lost = 3 + 80_000 - 4096 - 32 * 1024;
+    let lost = 3 + 80_000 - 8192 - 32 * 1024;
     assert_eq!(all.last(), Some(&format!("log.gap lost={}", lost - 1 - 1 + 1)));
     assert_eq!(all.iter().filter(|line| line.starts_with("log.gap")).count(), 1);
     let bob = world.login("bob");

@@ -8,8 +8,9 @@ use rtm_core::store::{BackendError, LogEntry, LogKind, StateKind, StoredBytes};
 use super::{
     DamagedRecord, Fault, Redb,
     damage::guard,
+    event_records::check_events,
     records::{EntryKey, own_age, raw_entries, raw_values},
-    tables::{BYTES, log_table},
+    tables::{BYTES, LogTable, log_table},
     walk::{Walked, walk},
 };
 
@@ -35,7 +36,11 @@ impl Redb {
             let transaction = database.begin_read()?;
             let mut weighed = Weighed::default();
             for kind in LogKind::ALL {
-                if let Err(fault) = guard(|| check_log(&transaction, kind, &mut weighed, &mut visit)) {
+                let checked = guard(|| match log_table(kind) {
+                    Some(table) => check_log(&transaction, kind, table, &mut weighed, &mut visit),
+                    None => check_events(&transaction, &mut visit),
+                });
+                if let Err(fault) = checked {
                     visit(DamagedRecord::new(kind.name(), fault.to_string()));
                 }
             }
@@ -62,10 +67,10 @@ impl Redb {
 fn check_log(
     transaction: &ReadTransaction,
     kind: LogKind,
+    table: &LogTable,
     weighed: &mut Weighed,
     visit: &mut impl FnMut(DamagedRecord),
 ) -> Result<(), Fault> {
-    let table = log_table(kind);
     let entries = transaction.open_table(table.entries)?;
     let ages = transaction.open_table(table.ages)?;
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
@@ -73,33 +78,18 @@ fn check_log(
         let age = guard(|| Ok(ages.get((app.as_str(), time, *place, log.as_str()))?.is_some()));
         matches!(age, Ok(true))
     };
-    let mut see_age = |key: &EntryKey, time| {
-        if !has_age(key, time) {
-            visit(DamagedRecord::entry(kind, &key.0, &key.1, key.2, "it is not found by its age"));
-        }
-    };
-    // If a project has only one log of this kind, only the last entry of a group has an age.
-    let mut run: Option<(EntryKey, u64)> = None;
     let mut is_whole = true;
     // What cannot be read of the entries is shown with the records.
-    let _ = raw_entries(transaction, kind, &mut |entry| {
+    let _ = raw_entries(transaction, kind, table, &mut |entry| {
         let Ok((key, record)) = entry else {
             is_whole = false;
             return ControlFlow::Continue(());
         };
         weighed.add(&key.0, kind.name(), record.len());
-        if let Ok(entry) = LogEntry::decode(kind, &record) {
-            let time = entry.time();
-            if kind.only_log().is_none() {
-                see_age(&key, time);
-            } else if let Some((last, of_run)) = run.replace((key.clone(), time))
-                && (&last.0, &last.1, of_run) != (&key.0, &key.1, time)
-            {
-                see_age(&last, of_run);
-            }
-        } else {
-            // It may have had the age of the group before it.
-            run = None;
+        if let Ok(entry) = LogEntry::decode(kind, &record)
+            && !has_age(&key, entry.time())
+        {
+            visit(DamagedRecord::entry(kind, &key.0, &key.1, key.2, NOT_FOUND_BY_AGE));
         }
         let (app, log, _) = key;
         if kind.is_counted() {
@@ -107,9 +97,6 @@ fn check_log(
         }
         ControlFlow::Continue(())
     });
-    if let Some((last, time)) = run {
-        see_age(&last, time);
-    }
     if is_whole {
         weighed.whole.push(kind.name());
     }
@@ -117,24 +104,8 @@ fn check_log(
         let more = ages.len()? - entries.len()?;
         visit(DamagedRecord::new(kind.name(), format!("{more} ages have no entry")));
     }
-    let seen =
-        walk(ages.range::<(&str, u64, u64, &str)>(..)?, Ordering::Less, own_age, |(app, time, place, log), ()| {
-            // Where each entry has an age, one too many shows in their number.
-            if kind.only_log().is_some() {
-                let entry =
-                    guard(|| Ok(entries.get((app.as_str(), log.as_str(), place))?.map(|entry| entry.value().to_vec())));
-                let is_there = match entry {
-                    Ok(Some(record)) => LogEntry::decode(kind, &record).map_or(true, |entry| entry.time() == time),
-                    Ok(None) => false,
-                    // That is shown with the records.
-                    Err(_) => true,
-                };
-                if !is_there {
-                    visit(DamagedRecord::entry(kind, &app, &log, place, "it has an age, and is not there"));
-                }
-            }
-            ControlFlow::Continue(())
-        });
+    // One too many shows in their number.
+    let seen = walk(ages.iter()?, Ordering::Less, own_age, |_, ()| ControlFlow::Continue(()));
     if let Walked::Broken { fault, .. } = seen {
         visit(DamagedRecord::new(format!("ages of {}", kind.name()), fault));
     }
@@ -204,3 +175,6 @@ impl Weighed {
         *self.bytes.entry((app.to_owned(), kind)).or_default() += bytes;
     }
 }
+
+/// What is said of an entry or a run whose time does not lead to it.
+pub(super) const NOT_FOUND_BY_AGE: &str = "it is not found by its age";

@@ -1,17 +1,19 @@
 //! The format of the file: a new one is laid out, an older one is brought up, a newer one is refused.
 
-use std::{cmp::Ordering, collections::BTreeMap, ops::ControlFlow};
+use std::collections::BTreeMap;
 
 use ::redb::{Database, ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 use rtm_core::store::{LogEntry, LogKind, Place, StateKind, StoredBytes};
 
 use super::{
     Fault,
-    damage::guard,
+    events::{HEADS, RUNS, STRAGGLERS},
     logs::indexed,
-    records::EntryKey,
-    tables::{BY_DESTINATION, BY_SOURCE, BYTES, DROPPED, META, META_LAST_PLACE, META_VERSION, log_table, state_table},
-    walk::walk,
+    old_events,
+    tables::{
+        BY_DESTINATION, BY_SOURCE, BYTES, HISTORY, LogTable, META, META_LAST_PLACE, META_VERSION, STORED, log_table,
+        state_table,
+    },
 };
 
 /// Makes sure that the file has this version's tables. Says which format it had, if it was an older one.
@@ -30,8 +32,8 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
             Some(1)
         }
         // Format 3 has two tables more, format 4 finds history in two more ways, format 5 keeps events, format 6 knows how many
-        // bytes projects have, and format 7 has one age for each group of events.
-        Some(found @ 2..=6) => Some(found),
+        // bytes projects have, format 7 has fewer ages of events, and format 8 keeps events in runs.
+        Some(found @ 2..=7) => Some(found),
         Some(found) => return Err(Fault::Version { found, known: VERSION }),
     };
     lay_out(&transaction)?;
@@ -41,8 +43,8 @@ pub(super) fn prepare(database: &Database) -> Result<Option<u64>, Fault> {
     if old.is_some_and(|old| old < 6) {
         count_bytes(&transaction)?;
     }
-    if old.is_some_and(|old| old < 7) {
-        join_ages_of_events(&transaction)?;
+    if old.is_some() {
+        old_events::into_runs(&transaction)?;
     }
     transaction.commit()?;
     Ok(old)
@@ -64,8 +66,7 @@ fn version(transaction: &WriteTransaction) -> Result<Option<u64>, Fault> {
 
 /// Makes the tables that are not there, and says which format they have.
 fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
-    for kind in LogKind::ALL {
-        let table = log_table(kind);
+    for (kind, table) in message_tables() {
         transaction.open_table(table.entries)?;
         transaction.open_table(table.ages)?;
         if kind.is_counted() {
@@ -77,17 +78,24 @@ fn lay_out(transaction: &WriteTransaction) -> Result<(), Fault> {
     }
     transaction.open_table(BY_SOURCE)?;
     transaction.open_table(BY_DESTINATION)?;
-    transaction.open_table(DROPPED)?;
+    transaction.open_table(RUNS)?;
+    transaction.open_table(HEADS)?;
+    transaction.open_table(STRAGGLERS)?;
     transaction.open_table(BYTES)?;
     transaction.open_table(META)?.insert(META_VERSION, VERSION)?;
     Ok(())
+}
+
+/// The logs of which a project has many.
+fn message_tables() -> impl Iterator<Item = (LogKind, &'static LogTable)> {
+    LogKind::ALL.into_iter().filter_map(|kind| Some((kind, log_table(kind)?)))
 }
 
 /// Finds all history by who sent it and who received it. What cannot be read is not found, as it is not read.
 fn index_history(transaction: &WriteTransaction) -> Result<(), Fault> {
     let mut by_source = transaction.open_table(BY_SOURCE)?;
     let mut by_destination = transaction.open_table(BY_DESTINATION)?;
-    for entry in transaction.open_table(log_table(LogKind::History).entries)?.iter()? {
+    for entry in transaction.open_table(HISTORY.entries)?.iter()? {
         let (key, record) = entry?;
         let (app, log, place) = key.value();
         if let Ok(entry) = LogEntry::decode(LogKind::History, record.value())
@@ -103,8 +111,8 @@ fn index_history(transaction: &WriteTransaction) -> Result<(), Fault> {
 /// Counts what the records of each project take.
 fn count_bytes(transaction: &WriteTransaction) -> Result<(), Fault> {
     let mut all: BTreeMap<(String, &str), u64> = BTreeMap::new();
-    for kind in LogKind::ALL {
-        for entry in transaction.open_table(log_table(kind).entries)?.iter()? {
+    for (kind, table) in message_tables() {
+        for entry in transaction.open_table(table.entries)?.iter()? {
             let (key, record) = entry?;
             *all.entry((key.value().0.to_owned(), kind.name())).or_default() += record.value().len() as u64;
         }
@@ -125,37 +133,10 @@ fn count_bytes(transaction: &WriteTransaction) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Each event had an age of its own. Only the last event of each group keeps it. From the first event that cannot be read, the ages
-/// stay as they are, which does no harm.
-fn join_ages_of_events(transaction: &WriteTransaction) -> Result<(), Fault> {
-    let table = log_table(LogKind::Events);
-    let (entries, mut ages) = (transaction.open_table(table.entries)?, transaction.open_table(table.ages)?);
-    let mut before: Option<(EntryKey, u64)> = None;
-    let time = |(app, log, place): (&str, &str, u64), record: &[u8]| {
-        let time = LogEntry::decode(LogKind::Events, record).ok().map(|entry| entry.time());
-        ((app.to_owned(), log.to_owned(), place), time)
-    };
-    let Ok(all) = guard(|| Ok(entries.iter()?)) else { return Ok(()) };
-    walk(all, Ordering::Less, time, |key, time| {
-        let last = before.take();
-        before = time.map(|time| (key.clone(), time));
-        let Some((last, of_last)) =
-            last.filter(|(last, of_last)| (&last.0, &last.1, Some(*of_last)) == (&key.0, &key.1, time))
-        else {
-            return ControlFlow::Continue(());
-        };
-        match guard(|| Ok(ages.remove((last.0.as_str(), of_last, last.2, last.1.as_str()))?.is_some())) {
-            Ok(_) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    });
-    Ok(())
-}
-
 /// Format 1 had tables for each thing that was kept, and found ages of the two kinds of messages in two ways. Entries
 /// and values have stayed as they were.
 fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
-    let [stored, history] = [LogKind::Stored, LogKind::History].map(log_table);
+    let (stored, history) = (&STORED, &HISTORY);
     transaction.rename_table(V1_OFFLINE, stored.entries)?;
     transaction.rename_table(V1_OFFLINE_COUNTS, stored.counts)?;
     transaction.rename_table(V1_HISTORY, history.entries)?;
@@ -185,7 +166,7 @@ fn from_1_to_2(transaction: &WriteTransaction) -> Result<(), Fault> {
 }
 
 /// The format that this version of the server writes. It changes with the tables; records have versions of their own.
-pub(super) const VERSION: u64 = 7;
+pub(super) const VERSION: u64 = 8;
 
 /// (project, receiver, id) to message.
 const V1_OFFLINE: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("offline");
@@ -217,11 +198,10 @@ mod tests {
     use super::*;
     use crate::{Redb, StoreRecord};
 
-    /// A store of format 1, as a file in a directory.
-    fn old_store(directory: &Path) {
-        let packed = include_bytes!("../../tests/fixtures/store-1.redb.gz");
+    /// A store of an older format, as a file in a directory.
+    fn old_store(directory: &Path, mut packed: &[u8]) {
         let mut file = fs::File::create(directory.join("rtm.redb")).unwrap();
-        io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut file).unwrap();
+        io::copy(&mut flate2::read::GzDecoder::new(&mut packed), &mut file).unwrap();
     }
 
     fn records(directory: &Path) -> Vec<StoreRecord> {
@@ -288,11 +268,20 @@ mod tests {
 
     #[test]
     fn a_server_killed_at_any_write_while_it_brings_a_file_up_finds_everything_once() {
+        killed_at_any_write(include_bytes!("../../tests/fixtures/store-1.redb.gz"), 11 + 63 + 5);
+    }
+
+    #[test]
+    fn a_server_killed_at_any_write_while_it_puts_events_into_runs_finds_everything_once() {
+        killed_at_any_write(include_bytes!("../../tests/fixtures/store-7.redb.gz"), 420 + 9);
+    }
+
+    fn killed_at_any_write(packed: &[u8], count: usize) {
         let old = tempfile::tempdir().unwrap();
-        old_store(old.path());
+        old_store(old.path(), packed);
         let bytes = fs::read(old.path().join("rtm.redb")).unwrap();
         let wanted = records(old.path());
-        assert_eq!(wanted.len(), 11 + 63 + 5);
+        assert_eq!(wanted.len(), count);
         let bring_up = |writes| {
             let disk = Disk::new(bytes.clone(), writes);
             let opened = Database::builder().create_with_backend(disk.clone());

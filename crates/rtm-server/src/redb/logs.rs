@@ -1,4 +1,4 @@
-//! The tables of the logs of one kind.
+//! The tables of the logs of one kind, of which a project has many.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -8,34 +8,33 @@ use rtm_core::store::{Conversation, HistorySpan, LogEntry, LogKey, LogKind, Page
 use super::{
     DamagedRecord, Fault,
     damage::Damage,
-    runs::Run,
-    tables::{BY_DESTINATION, BY_SOURCE, DROPPED, LogTable, log_table},
+    tables::{BY_DESTINATION, BY_SOURCE, LogTable},
 };
 
 /// The tables of all logs of a kind.
 pub(super) struct LogTables<'t> {
-    pub(super) damage: &'t Damage,
+    damage: &'t Damage,
     pub(super) kind: LogKind,
-    pub(super) entries: Table<'t, (&'static str, &'static str, u64), &'static [u8]>,
-    pub(super) ages: Table<'t, (&'static str, u64, u64, &'static str), ()>,
+    entries: Table<'t, (&'static str, &'static str, u64), &'static [u8]>,
+    ages: Table<'t, (&'static str, u64, u64, &'static str), ()>,
     /// For history: where messages are by who sent them, and by who received them.
     index: Option<[IndexTable<'t>; 2]>,
     /// For a kind that is counted.
-    pub(super) counts: Option<Table<'t, (&'static str, &'static str), u64>>,
-    /// For a kind that tells it: up to which place entries went.
-    pub(super) dropped: Option<Table<'t, (&'static str, &'static str), u64>>,
+    counts: Option<Table<'t, (&'static str, &'static str), u64>>,
     /// What the entries of each project have become larger by.
     pub(super) growth: BTreeMap<String, i64>,
-    /// For a kind of which a project has one log: what was appended and is not in the tables yet.
-    pub(super) runs: BTreeMap<String, Run>,
     pub(super) changed: bool,
 }
 
 type IndexTable<'t> = Table<'t, (&'static str, &'static str, u64, &'static str), ()>;
 
 impl<'t> LogTables<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction, damage: &'t Damage, kind: LogKind) -> Result<Self, Fault> {
-        let LogTable { entries, ages, counts } = log_table(kind);
+    pub(super) fn open(
+        transaction: &'t WriteTransaction,
+        damage: &'t Damage,
+        kind: LogKind,
+        &LogTable { entries, ages, counts }: &LogTable,
+    ) -> Result<Self, Fault> {
         Ok(Self {
             damage,
             kind,
@@ -46,9 +45,7 @@ impl<'t> LogTables<'t> {
                 LogKind::Stored | LogKind::Events => None,
             },
             counts: if kind.is_counted() { Some(transaction.open_table(counts)?) } else { None },
-            dropped: if kind.tells_dropped() { Some(transaction.open_table(DROPPED)?) } else { None },
             growth: BTreeMap::new(),
-            runs: BTreeMap::new(),
             changed: false,
         })
     }
@@ -144,11 +141,7 @@ impl<'t> LogTables<'t> {
                 self.check_count(app, log, found)?;
             }
         }
-        let dropped_to = match &self.dropped {
-            Some(dropped) => dropped.get((app, log))?.map_or(0, |place| place.value()),
-            None => 0,
-        };
-        Ok(StoreAnswer::Entries { entries: page.items, more: page.more, dropped_to: Place(dropped_to) })
+        Ok(StoreAnswer::Entries { entries: page.items, more: page.more, dropped_to: Place(0) })
     }
 
     /// Sees whether a whole log, as it was read, has lost entries without any fault in reading it.
@@ -172,7 +165,7 @@ impl<'t> LogTables<'t> {
         drop(record);
         self.grow(app, -(bytes as i64));
         if let Ok(entry) = entry {
-            self.remove_age(app, log, place, entry.time())?;
+            self.ages.remove((app, entry.time(), place, log))?;
             if let Some([by_source, by_destination]) = &mut self.index
                 && let Some((source, destination)) = indexed(log, &entry)
             {
@@ -183,11 +176,23 @@ impl<'t> LogTables<'t> {
         self.count(app, log, -1).map(drop)
     }
 
-    pub(super) fn grow(&mut self, app: &str, bytes: i64) {
+    fn grow(&mut self, app: &str, bytes: i64) {
         match self.growth.get_mut(app) {
             Some(grown) => *grown += bytes,
             None => _ = self.growth.insert(app.to_owned(), bytes),
         }
+    }
+
+    /// Counts `more` entries of a log. Returns how many it has, or 0 if entries of this kind are not counted.
+    fn count(&mut self, app: &str, log: &str, more: i64) -> Result<u64, Fault> {
+        let Some(counts) = &mut self.counts else { return Ok(0) };
+        let count = counts.get((app, log))?.map_or(0, |count| count.value()).saturating_add_signed(more);
+        if count > 0 {
+            counts.insert((app, log), count)?;
+        } else {
+            counts.remove((app, log))?;
+        }
+        Ok(count)
     }
 
     /// Shows `see` the messages that are meant, as long as it wants more.
@@ -254,7 +259,7 @@ impl<'t> LogTables<'t> {
         Ok(StoreAnswer::Found(found))
     }
 
-    /// Drops the entries that are too old or too many, of all logs of a kind of which a project has many.
+    /// Drops the entries that are too old or too many, of all logs of the kind.
     pub(super) fn expire(&mut self, app: &str, before: u64, keep: Option<usize>) -> Result<(), Fault> {
         let old = self.ages.range((app, 0, 0, "")..(app, before, 0, ""))?;
         let old = old.map(|age| {

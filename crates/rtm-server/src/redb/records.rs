@@ -1,19 +1,16 @@
 //! All records of the file one after the other, for those who check it or take it elsewhere.
 
-use std::{
-    cmp::Ordering,
-    collections::BTreeSet,
-    ops::{ControlFlow, RangeInclusive},
-};
+use std::{cmp::Ordering, collections::BTreeSet, ops::ControlFlow};
 
-use ::redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use rtm_codec::AppId;
 use rtm_core::store::{BackendError, LogEntry, LogKey, LogKind, StateKey, StateKind, StateValue};
 
 use super::{
     Fault, Redb,
     damage::guard,
-    tables::{log_table, state_table},
+    event_records::event_records,
+    tables::{LogTable, log_table, state_table},
     walk::{Walked, readable_end, walk},
 };
 
@@ -78,7 +75,11 @@ impl Redb {
         self.with("read", |database| {
             let transaction = database.begin_read()?;
             for kind in LogKind::ALL {
-                if entries(&transaction, kind, &mut visit).is_break() {
+                let seen = match log_table(kind) {
+                    Some(table) => entries(&transaction, kind, table, &mut visit),
+                    None => event_records(&transaction, &mut visit),
+                };
+                if seen.is_break() {
                     return Ok(());
                 }
             }
@@ -96,9 +97,10 @@ impl Redb {
 fn entries(
     transaction: &ReadTransaction,
     kind: LogKind,
+    table: &LogTable,
     visit: &mut impl FnMut(Result<StoreRecord, DamagedRecord>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    raw_entries(transaction, kind, &mut |entry| match entry {
+    raw_entries(transaction, kind, table, &mut |entry| match entry {
         Ok(((app, log, place), entry)) => {
             let damaged = |fault| DamagedRecord::entry(kind, &app, &log, place, fault);
             visit(entry_record(kind, &app, &log, &entry).map_err(damaged))
@@ -112,11 +114,12 @@ fn entries(
 pub(super) fn raw_entries(
     transaction: &ReadTransaction,
     kind: LogKind,
+    tables: &LogTable,
     see: &mut impl FnMut(Result<(EntryKey, Vec<u8>), DamagedRecord>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let whole = |fault: Fault| DamagedRecord::new(kind.name(), fault.to_string());
     let open = || {
-        let table = transaction.open_table(log_table(kind).entries)?;
+        let table = transaction.open_table(tables.entries)?;
         let (all, len) = (table.range::<(&str, &str, u64)>(..)?, table.len()?);
         Ok((table, all, len))
     };
@@ -139,17 +142,8 @@ pub(super) fn raw_entries(
     let is_between =
         |key: &EntryKey| after.as_ref().is_none_or(|after| key > after) && end.as_ref().is_none_or(|end| key < end);
     let mut is_named = false;
-    let mut read_to = after.clone();
-    for key in ages(transaction, kind).into_iter().filter(is_between) {
+    for key in ages(transaction, tables).into_iter().filter(is_between) {
         let (app, log, place) = &key;
-        if kind.only_log().is_some() {
-            is_named = true;
-            let first =
-                read_to.as_ref().filter(|before| (&before.0, &before.1) == (app, log)).map_or(0, |before| before.2 + 1);
-            run_entries(&table, kind, (app, log), first..=*place, see)?;
-            read_to = Some(key);
-            continue;
-        }
         let found = guard(|| Ok(table.get((app.as_str(), log.as_str(), *place))?.map(|entry| entry.value().to_vec())));
         let fault = match found {
             Ok(Some(entry)) => {
@@ -161,13 +155,6 @@ pub(super) fn raw_entries(
         };
         is_named = true;
         see(Err(DamagedRecord::entry(kind, app, log, *place, fault)))?;
-    }
-    if is_named && let Some((app, log, place)) = read_to {
-        let is_same = |end: &&EntryKey| (&end.0, &end.1) == (&app, &log);
-        let last = end.as_ref().filter(is_same).map_or(u64::MAX, |end| end.2.saturating_sub(1));
-        if kind.only_log().is_some() && place < last {
-            run_entries(&table, kind, (&app, &log), place + 1..=last, see)?;
-        }
     }
     if !is_named {
         let name = |key: &EntryKey| format!("{} {:?} {}", key.0, key.1, key.2);
@@ -184,57 +171,14 @@ pub(super) fn raw_entries(
     }
 }
 
-/// Shows `see` the entries of a log between two places. If some of them cannot be read, it shows those before and those behind.
-fn run_entries(
-    table: &ReadOnlyTable<(&'static str, &'static str, u64), &'static [u8]>,
-    kind: LogKind,
-    (app, log): (&str, &str),
-    places: RangeInclusive<u64>,
-    see: &mut impl FnMut(Result<(EntryKey, Vec<u8>), DamagedRecord>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    let (first, last) = (*places.start(), *places.end());
-    let open = || Ok(table.range((app, log, first)..=(app, log, last))?);
-    let damaged = |from: u64, to: u64, fault: &str| {
-        let name = |place| format!("{app} {log:?} {place}");
-        gap(kind.name(), Some(&name(from)), Some(&name(to)), fault)
-    };
-    let all = match guard(open) {
-        Ok(all) => all,
-        Err(fault) => return see(Err(damaged(first, last, &fault.to_string()))),
-    };
-    let mut read = None;
-    let walked = walk(all, Ordering::Less, own_entry, |key, entry| {
-        read = Some(key.2);
-        see(Ok((key, entry)))
-    });
-    let fault = match walked {
-        Walked::Whole => return ControlFlow::Continue(()),
-        Walked::Stopped => return ControlFlow::Break(()),
-        Walked::Broken { fault, .. } => fault,
-    };
-    let mut behind = Vec::new();
-    if let Ok(all) = guard(open) {
-        walk(all.rev(), Ordering::Greater, own_entry, |key, entry| {
-            if read.is_some_and(|read| key.2 <= read) {
-                return ControlFlow::Break(());
-            }
-            behind.push((key, entry));
-            ControlFlow::Continue(())
-        });
-    }
-    let to = behind.last().map_or(last, |(key, _)| key.2);
-    see(Err(damaged(read.unwrap_or(first), to, &fault)))?;
-    behind.into_iter().rev().try_for_each(|entry| see(Ok(entry)))
-}
-
 /// The keys of the entries of a kind that have an age, as far as ages can be read.
-fn ages(transaction: &ReadTransaction, kind: LogKind) -> BTreeSet<EntryKey> {
+fn ages(transaction: &ReadTransaction, table: &LogTable) -> BTreeSet<EntryKey> {
     let mut keys = BTreeSet::new();
     let mut see = |(app, _, place, log): AgeKey, ()| {
         keys.insert((app, log, place));
         ControlFlow::Continue(())
     };
-    if let Ok(table) = guard(|| Ok(transaction.open_table(log_table(kind).ages)?))
+    if let Ok(table) = guard(|| Ok(transaction.open_table(table.ages)?))
         && let Ok(all) = guard(|| Ok(table.iter()?))
         && let Walked::Broken { .. } = walk(all, Ordering::Less, own_age, &mut see)
         && let Ok(all) = guard(|| Ok(table.iter()?))
@@ -319,12 +263,12 @@ fn own_value((app, key): (&str, &str), value: &[u8]) -> ((String, String), Vec<u
 }
 
 /// Damage that shows in nothing but a number.
-fn missing(kind: &str, counted: u64, found: u64) -> DamagedRecord {
+pub(super) fn missing(kind: &str, counted: u64, found: u64) -> DamagedRecord {
     DamagedRecord::new(format!("all of {kind}"), format!("{counted} are counted, and {found} are there"))
 }
 
 /// Damage of which no more is known than what it lies between.
-fn gap(kind: &str, after: Option<&str>, before: Option<&str>, fault: &str) -> DamagedRecord {
+pub(super) fn gap(kind: &str, after: Option<&str>, before: Option<&str>, fault: &str) -> DamagedRecord {
     let (after, before) = (after.unwrap_or("the beginning"), before.unwrap_or("the end"));
     DamagedRecord::new(format!("{kind} between {after} and {before}"), fault)
 }

@@ -12,13 +12,14 @@ use rtm_core::{
     },
 };
 
-use super::{DamagedRecord, Fault, damage::Damage, logs::LogTables};
+use super::{DamagedRecord, Fault, damage::Damage, events::EventTables, logs::LogTables};
 
 /// All tables of one transaction, each opened when it is first needed.
 pub(super) struct Tables<'t> {
     transaction: &'t WriteTransaction,
     damage: &'t Damage,
     logs: [Option<LogTables<'t>>; LogKind::ALL.len()],
+    events: Option<EventTables<'t>>,
     states: [Option<StateTable<'t>>; StateKind::ALL.len()],
     /// The last place that was given in a log that is not by time, once it is needed.
     last_place: Option<u64>,
@@ -33,6 +34,7 @@ impl<'t> Tables<'t> {
             transaction,
             damage,
             logs: Default::default(),
+            events: None,
             states: Default::default(),
             last_place: None,
             state_growth: BTreeMap::new(),
@@ -42,7 +44,7 @@ impl<'t> Tables<'t> {
 
     /// Writes what is left to write.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
-        self.logs.iter_mut().flatten().try_for_each(LogTables::write_runs)?;
+        self.events.iter_mut().try_for_each(EventTables::write)?;
         if let Some(last) = self.last_place {
             self.transaction.open_table(META)?.insert(META_LAST_PLACE, last)?;
         }
@@ -71,9 +73,9 @@ impl<'t> Tables<'t> {
 
     fn measure(&mut self, app: &str) -> Result<StoredBytes, Fault> {
         self.write_growth()?;
+        let mut measured = StoredBytes { events: self.events()?.bytes(app)?, ..StoredBytes::default() };
         let bytes = self.transaction.open_table(BYTES)?;
-        let mut measured = StoredBytes::default();
-        for kind in LogKind::ALL {
+        for kind in LogKind::ALL.into_iter().filter(|kind| log_table(*kind).is_some()) {
             *measured.log(kind) = bytes.get((app, kind.name()))?.map_or(0, |bytes| bytes.value());
         }
         for kind in StateKind::ALL {
@@ -93,7 +95,9 @@ impl<'t> Tables<'t> {
 
     /// Whether anything was changed.
     pub(super) fn has_changed(&self) -> bool {
-        self.changed || self.logs.iter().flatten().any(|tables| tables.changed)
+        self.changed
+            || self.logs.iter().flatten().any(|tables| tables.changed)
+            || self.events.iter().any(|tables| tables.changed)
     }
 
     pub(super) fn work(&mut self, app: &str, work: &StoreWork) -> Result<StoreAnswer, Fault> {
@@ -108,11 +112,19 @@ impl<'t> Tables<'t> {
             }
             StoreWork::Append { log, entry, keep } => {
                 let place = if log.kind().is_by_time() { None } else { Some(self.next_place(1)?) };
-                self.open_log(log.kind())?.append(app, &log.to_text(), entry, place, *keep)
+                self.log(log.kind())?.append(app, &log.to_text(), entry, place, *keep)
+            }
+            StoreWork::Read { log: LogKey::Events, after, times, limit, max_bytes } => {
+                self.events()?.read(app, *after, times, Page::new(*limit, *max_bytes))
             }
             StoreWork::Read { log, after, times, limit, max_bytes } => {
                 let page = Page::new(*limit, *max_bytes);
                 self.log(log.kind())?.read(app, &log.to_text(), *after, times, page)
+            }
+            StoreWork::Remove { log: LogKey::Events, places } => {
+                let events = self.events()?;
+                places.iter().try_for_each(|place| events.remove(app, place.0))?;
+                Ok(StoreAnswer::Done)
             }
             StoreWork::Remove { log, places } => {
                 let key = log.to_text();
@@ -120,16 +132,12 @@ impl<'t> Tables<'t> {
                 places.iter().try_for_each(|place| tables.remove(app, &key, place.0))?;
                 Ok(StoreAnswer::Done)
             }
-            StoreWork::Expire { kind, before, keep, max_bytes } => {
-                let Some(log) = kind.only_log() else {
-                    self.log(*kind)?.expire(app, *before, *keep)?;
-                    return Ok(StoreAnswer::Done);
-                };
-                self.log(*kind)?.expire_run(app, &log.to_text(), *before, *keep)?;
-                if let Some(max_bytes) = max_bytes {
-                    let excess = self.measure(app)?.log(*kind).saturating_sub(*max_bytes);
-                    self.log(*kind)?.drop_bytes(app, &log.to_text(), excess)?;
-                }
+            StoreWork::Expire { kind: LogKind::Events, before, keep, max_bytes } => {
+                self.events()?.expire(app, *before, *keep, *max_bytes)?;
+                Ok(StoreAnswer::Done)
+            }
+            StoreWork::Expire { kind, before, keep, .. } => {
+                self.log(*kind)?.expire(app, *before, *keep)?;
                 Ok(StoreAnswer::Done)
             }
             StoreWork::Measure => Ok(StoreAnswer::Measured(self.measure(app)?)),
@@ -152,19 +160,21 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// The logs of a kind, with all that was appended to them.
+    /// The logs of a kind of which a project has many.
     fn log(&mut self, kind: LogKind) -> Result<&mut LogTables<'t>, Fault> {
-        let tables = self.open_log(kind)?;
-        tables.write_runs()?;
-        Ok(tables)
-    }
-
-    fn open_log(&mut self, kind: LogKind) -> Result<&mut LogTables<'t>, Fault> {
         let slot = &mut self.logs[kind as usize];
         if slot.is_none() {
-            *slot = Some(LogTables::open(self.transaction, self.damage, kind)?);
+            let table = log_table(kind).ok_or(RecordError::Kind)?;
+            *slot = Some(LogTables::open(self.transaction, self.damage, kind, table)?);
         }
         Ok(slot.as_mut().expect("it was just opened"))
+    }
+
+    fn events(&mut self) -> Result<&mut EventTables<'t>, Fault> {
+        if self.events.is_none() {
+            self.events = Some(EventTables::open(self.transaction, self.damage)?);
+        }
+        Ok(self.events.as_mut().expect("it was just opened"))
     }
 
     fn state(&mut self, kind: StateKind) -> Result<&mut StateTable<'t>, Fault> {
@@ -178,7 +188,7 @@ impl<'t> Tables<'t> {
     /// Appends events, and says where the last of them is.
     fn append_events(&mut self, app: &str, events: &[LoggedEvent]) -> Result<Place, Fault> {
         let first = self.next_place(events.len() as u64)?;
-        Ok(self.open_log(LogKind::Events)?.append_to_run(app, events, first))
+        self.events()?.append(app, events, first)
     }
 
     /// The first of so many places, one after the other, that no entry ever had.
@@ -283,33 +293,36 @@ pub(super) const BY_SOURCE: IndexDefinition = TableDefinition::new("history_by_s
 pub(super) const BY_DESTINATION: IndexDefinition = TableDefinition::new("history_by_destination");
 type IndexDefinition = TableDefinition<'static, (&'static str, &'static str, u64, &'static str), ()>;
 
-/// The names of the tables of a kind of logs.
+/// The names of the tables of a kind of logs of which a project has many.
 pub(super) struct LogTable {
     /// (project, log, place) to entry.
     pub(super) entries: TableDefinition<'static, (&'static str, &'static str, u64), &'static [u8]>,
-    /// (project, time, place, log) of each entry. If a project has only one log of the kind: of the last entry of each group, which is
-    /// entries that follow each other and have the same time.
+    /// (project, time, place, log) of each entry.
     pub(super) ages: TableDefinition<'static, (&'static str, u64, u64, &'static str), ()>,
     /// (project, log) to how many entries it has.
     pub(super) counts: TableDefinition<'static, (&'static str, &'static str), u64>,
 }
 
-pub(super) fn log_table(kind: LogKind) -> LogTable {
-    let [entries, ages, counts] = match kind {
-        LogKind::Stored => ["log_stored", "ages_stored", "counts_stored"],
-        LogKind::History => ["log_history", "ages_history", "counts_history"],
-        LogKind::Events => ["log_events", "ages_events", "counts_events"],
-    };
-    LogTable {
-        entries: TableDefinition::new(entries),
-        ages: TableDefinition::new(ages),
-        counts: TableDefinition::new(counts),
+/// `None` for events, which have [tables of their own](EventTables).
+pub(super) fn log_table(kind: LogKind) -> Option<&'static LogTable> {
+    match kind {
+        LogKind::Stored => Some(&STORED),
+        LogKind::History => Some(&HISTORY),
+        LogKind::Events => None,
     }
 }
 
-/// (project, log) to the last place whose entry went, of events.
-pub(super) const DROPPED: TableDefinition<'static, (&'static str, &'static str), u64> =
-    TableDefinition::new("dropped_events");
+pub(super) const STORED: LogTable = LogTable {
+    entries: TableDefinition::new("log_stored"),
+    ages: TableDefinition::new("ages_stored"),
+    counts: TableDefinition::new("counts_stored"),
+};
+
+pub(super) const HISTORY: LogTable = LogTable {
+    entries: TableDefinition::new("log_history"),
+    ages: TableDefinition::new("ages_history"),
+    counts: TableDefinition::new("counts_history"),
+};
 
 /// (project, name of a kind) to how many bytes its records have.
 pub(super) const BYTES: TableDefinition<'static, (&'static str, &'static str), u64> = TableDefinition::new("bytes");
