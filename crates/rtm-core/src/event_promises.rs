@@ -33,6 +33,7 @@ impl Core {
         }
         let at = log.promises.done + log.ahead();
         log.promises.waiting.push_back((at, promised));
+        self.jobs.await_events();
     }
 
     /// The store is done with so many events more.

@@ -116,6 +116,8 @@ pub(super) struct Jobs {
     out: Vec<StoreJob>,
     /// Events that go to the store with `out`, together.
     events: Vec<LoggedEvent>,
+    /// Somebody waits for one of them.
+    are_events_awaited: bool,
     waiting: BTreeMap<JobId, Waiting>,
 }
 
@@ -185,13 +187,19 @@ impl Jobs {
         self.events.push(event);
     }
 
+    /// Somebody waits for the events that were appended.
+    pub(super) fn await_events(&mut self) {
+        self.are_events_awaited = true;
+    }
+
     fn append_events(&mut self) {
         if !self.events.is_empty() {
             // The next ones are probably about as many.
             let next = Vec::with_capacity(self.events.len());
             let events = std::mem::replace(&mut self.events, next);
             let count = EventCount::of(&events);
-            self.ask_aside(StoreWork::AppendEvents { events }, Waiting::EventsWritten(count));
+            let is_awaited = std::mem::take(&mut self.are_events_awaited);
+            self.ask_aside(StoreWork::AppendEvents { events, is_awaited }, Waiting::EventsWritten(count));
         }
     }
 

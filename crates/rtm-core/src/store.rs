@@ -68,6 +68,8 @@ pub enum StoreWork {
     AppendEvents {
         /// The events, at least one.
         events: Vec<LoggedEvent>,
+        /// Whether somebody waits for them. Others may be kept a moment later, with more of them.
+        is_awaited: bool,
     },
     /// Reads entries of a log, oldest first, and removes none. Answered with [`StoreAnswer::Entries`].
     Read {

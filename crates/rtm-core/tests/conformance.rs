@@ -92,7 +92,7 @@ fn a_faulty_store_is_found_and_the_fault_is_named() {
             "events that are appended together are read one by one",
             |tasks| {
                 each(tasks, |work| {
-                    if let StoreWork::AppendEvents { events } = work {
+                    if let StoreWork::AppendEvents { events, .. } = work {
                         events.reverse();
                     }
                 });

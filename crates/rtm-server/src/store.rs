@@ -101,14 +101,14 @@ struct CustomerJobs {
     /// Of a job that is refused, since the queue was full, only its log is left.
     jobs: Vec<(JobId, Result<StoreWork, LogKey>)>,
     bytes: usize,
-    /// Whether they append events and do nothing else: no client waits for that.
-    are_events: bool,
+    /// Whether they append events that nobody waits for, and do nothing else.
+    may_wait: bool,
 }
 
 impl Order {
     /// Whether somebody waits for what comes of it.
     fn is_urgent(&self) -> bool {
-        !matches!(self, Self::Jobs(CustomerJobs { are_events: true, .. }))
+        !matches!(self, Self::Jobs(CustomerJobs { may_wait: true, .. }))
     }
 }
 
@@ -270,8 +270,9 @@ impl StoreQueue {
             }
         });
         let jobs: Vec<_> = jobs.collect();
-        let are_events = jobs.iter().all(|(_, work)| matches!(work, Ok(StoreWork::AppendEvents { .. })));
-        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes, are_events }));
+        let may_wait = |work: &Result<_, _>| matches!(work, Ok(StoreWork::AppendEvents { is_awaited: false, .. }));
+        let may_wait = jobs.iter().all(|(_, work)| may_wait(work));
+        self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes, may_wait }));
     }
 
     fn send(&self, order: Order) {
@@ -490,7 +491,7 @@ impl Told {
 fn size(work: &StoreWork) -> usize {
     match work {
         StoreWork::Append { entry, .. } => entry.bytes() + 256,
-        StoreWork::AppendEvents { events } => events.len() * EVENT_BYTES + 256,
+        StoreWork::AppendEvents { events, .. } => events.len() * EVENT_BYTES + 256,
         StoreWork::Read { .. }
         | StoreWork::Remove { .. }
         | StoreWork::Expire { .. }
@@ -554,8 +555,12 @@ mod tests {
     }
 
     fn events(count: usize) -> StoreWork {
+        appended(count, false)
+    }
+
+    fn appended(count: usize, is_awaited: bool) -> StoreWork {
         let event = |_| LoggedEvent { time: 1, event: ProjectEvent::LogGap { lost: 1 } };
-        StoreWork::AppendEvents { events: (0..count).map(event).collect() }
+        StoreWork::AppendEvents { events: (0..count).map(event).collect(), is_awaited }
     }
 
     /// Events wait for others for an hour here, if nothing ends that.
@@ -580,6 +585,9 @@ mod tests {
         assert_eq!(batches.try_recv(), Err(channel::TryRecvError::Empty));
         submit(StoreWork::Measure);
         assert_eq!(batch(), 3);
+        submit(events(1));
+        submit(appended(1, true));
+        assert_eq!(batch(), 2);
         // Many enough wait for no more.
         submit(events(EVENT_BATCH / EVENT_BYTES));
         assert_eq!(batch(), 1);
@@ -588,8 +596,8 @@ mod tests {
         drop(store);
         assert_eq!(batch(), 1);
         let outcomes: Vec<_> = outcomes.try_iter().map(|done| (done.id.0, done.result.unwrap())).collect();
-        assert!(outcomes.iter().map(|(id, _)| *id).eq(1..=6), "{outcomes:?}");
-        let StoreAnswer::EventsAppended { last: Place(last), .. } = outcomes[5].1 else { panic!("{outcomes:?}") };
-        assert_eq!(last as usize, 1 + 2 + 3 + EVENT_BATCH / EVENT_BYTES + 4);
+        assert!(outcomes.iter().map(|(id, _)| *id).eq(1..=8), "{outcomes:?}");
+        let StoreAnswer::EventsAppended { last: Place(last), .. } = outcomes[7].1 else { panic!("{outcomes:?}") };
+        assert_eq!(last as usize, 1 + 2 + 3 + 1 + 1 + EVENT_BATCH / EVENT_BYTES + 4);
     }
 }

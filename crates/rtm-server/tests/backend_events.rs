@@ -138,7 +138,7 @@ proptest! {
                     let numbered: Vec<_> = times.into_iter().zip(number + 1..).collect();
                     number += numbered.len() as u64;
                     let events = numbered.iter().map(|(time, number)| event(*time, *number)).collect();
-                    let answer = run(&mut store, &apps[0], StoreWork::AppendEvents { events });
+                    let answer = run(&mut store, &apps[0], StoreWork::AppendEvents { events, is_awaited: false });
                     let StoreAnswer::EventsAppended { last: Place(last), missing } = answer else { panic!() };
                     prop_assert_eq!(missing, Vec::<usize>::new());
                     let first = last + 1 - numbered.len() as u64;
@@ -488,7 +488,7 @@ fn a_head_that_is_wrong_is_found_by_a_check() {
 /// Puts events into a log at once. Each has its number as its time.
 fn filled(store: &mut Redb, app_id: &AppId, numbers: Range<u64>) -> Log {
     let events = numbers.map(|number| event(number, number)).collect();
-    run(store, app_id, StoreWork::AppendEvents { events });
+    run(store, app_id, StoreWork::AppendEvents { events, is_awaited: false });
     read(store, app_id).0
 }
 

@@ -84,13 +84,13 @@ impl SimulatedStore {
         let (mut events, others): (Vec<_>, _) = std::mem::take(&mut queue.under_way).into_iter().partition(is_event);
         let mut is_cut = false;
         for job in &mut events {
-            if let StoreWork::AppendEvents { events } = &mut job.work {
+            if let StoreWork::AppendEvents { events, .. } = &mut job.work {
                 let kept = events.iter().take_while(|_| !is_cut && rng.chance(done)).count();
                 is_cut |= kept < events.len();
                 events.truncate(kept);
             }
         }
-        events.retain(|job| matches!(&job.work, StoreWork::AppendEvents { events } if !events.is_empty()));
+        events.retain(|job| matches!(&job.work, StoreWork::AppendEvents { events, .. } if !events.is_empty()));
         queue.under_way = events;
         self.finish(app_id, queue, || Outcome::IsDone);
         queue.under_way = others;

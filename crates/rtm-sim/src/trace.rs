@@ -107,7 +107,7 @@ pub(crate) fn work(work: &StoreWork) -> String {
             self::message(&message.message),
             message.from
         ),
-        StoreWork::AppendEvents { events } => format!("Append {events:?}"),
+        StoreWork::AppendEvents { events, .. } => format!("Append {events:?}"),
         StoreWork::Read { log, after, .. } => format!("Read {log:?} after {after:?}"),
         StoreWork::Remove { log, places } => format!("Remove from {log:?}: {places:?}"),
         other => format!("{other:?}"),

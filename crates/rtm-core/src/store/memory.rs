@@ -64,7 +64,7 @@ impl Memory {
     fn work(&mut self, app_id: &Arc<AppId>, work: StoreWork) -> StoreAnswer {
         match work {
             StoreWork::Append { log, entry, keep } => self.append(app_id, &log, entry, keep),
-            StoreWork::AppendEvents { events } => {
+            StoreWork::AppendEvents { events, .. } => {
                 for event in events {
                     self.append(app_id, &LogKey::Events, LogEntry::Event(event), None);
                 }

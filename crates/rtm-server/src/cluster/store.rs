@@ -97,7 +97,7 @@ impl NatsStore {
                 let mut answers = self.append(app_id, &log, vec![(entry, keep)], until).await;
                 answers.pop().unwrap_or(Err(Failure::Record(RecordError::Damaged)))
             }
-            StoreWork::AppendEvents { events } => {
+            StoreWork::AppendEvents { events, .. } => {
                 let mut answers = self.append_events(app_id, vec![events], until).await;
                 answers.pop().unwrap_or(Err(Failure::Record(RecordError::Damaged)))
             }
@@ -165,7 +165,7 @@ impl AsyncBackend for NatsStore {
             let (mut all, mut events) = (None, Vec::new());
             for work in works {
                 let work = match work {
-                    StoreWork::AppendEvents { events: more } => {
+                    StoreWork::AppendEvents { events: more, .. } => {
                         events.push(more);
                         continue;
                     }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn events_of_several_turns_go_together_and_with_nothing_else() {
-        let events = StoreWork::AppendEvents { events: Vec::new() };
+        let events = StoreWork::AppendEvents { events: Vec::new(), is_awaited: false };
         let other = StoreWork::Remove { log: LogKey::Events, places: Vec::new() };
         assert!(takes_together(&events, &events));
         assert!(!takes_together(&events, &other) && !takes_together(&other, &events));

@@ -106,7 +106,7 @@ impl<'t> Tables<'t> {
                 let place = self.append_events(app, std::slice::from_ref(event))?;
                 Ok(StoreAnswer::Appended { place, dropped: 0 })
             }
-            StoreWork::AppendEvents { events } => {
+            StoreWork::AppendEvents { events, .. } => {
                 let last = self.append_events(app, events)?;
                 Ok(StoreAnswer::EventsAppended { last, missing: Vec::new() })
             }

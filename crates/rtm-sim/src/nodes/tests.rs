@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtm_core::cluster::{NodeId, Role, Standing};
+use rtm_core::cluster::{NodeId, PROTO, Role, Standing};
 
 use super::{chaos::Mishap, run_nodes, world::NodesWorld};
 

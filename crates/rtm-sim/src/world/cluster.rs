@@ -6,8 +6,7 @@ use bytes::Bytes;
 use rtm_codec::{CloseReason, UserId};
 use rtm_core::cluster::{
     EngineAnswer, EngineJob, EngineJobId, EngineKey, EngineOp, EngineWork, ForCore, LeaseEntry, Left, MembershipConfig,
-    MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, ProjectParcel, Revised, Router,
-    Stored, View,
+    MembershipEvent, Node, NodeConfig, NodeId, NodeOutput, OpId, Outcome, Posting, Revised, Router, Stored, View,
 };
 
 use super::World;

@@ -90,7 +90,7 @@ pub(super) fn at_once(backend: &mut dyn Backend) -> Result<(), Fault> {
 pub(super) fn together(backend: &mut dyn Backend) -> Result<(), Fault> {
     let several = |numbers: Range<u64>| {
         let events = numbers.map(|number| event(number, START + number)).collect::<Result<_, Fault>>()?;
-        Ok::<_, Fault>(StoreWork::AppendEvents { events })
+        Ok::<_, Fault>(StoreWork::AppendEvents { events, is_awaited: false })
     };
     let app_id = app_id(APPS[0])?;
     let works = [several(1..4)?, append(4, START)?, several(5..6)?, several(6..9)?];
