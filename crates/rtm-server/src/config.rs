@@ -216,10 +216,15 @@ impl ServerConfig {
         #[cfg(feature = "cluster")]
         if let Some(cluster) = &self.cluster {
             cluster.check()?;
-            if self.data_dir.is_some() {
+            if let Some(data_dir) = &self.data_dir {
+                let (directory, nats) = (data_dir.display(), cluster.nats.first().map(ToString::to_string));
+                let nats = nats.unwrap_or_default();
                 return Err(ConfigError::value(
                     "data_dir",
-                    "in a cluster NATS keeps everything: remove data_dir, or [cluster]",
+                    format!(
+                        "in a cluster NATS keeps everything: remove data_dir, or [cluster]. What {directory} holds is taken over with \
+                         `rtm store export --data-dir {directory} > FILE` and `rtm store import --cluster {nats} FILE`"
+                    ),
                 ));
             }
         }
