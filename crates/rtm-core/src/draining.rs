@@ -67,12 +67,13 @@ impl Core {
     /// What is left here.
     #[must_use]
     pub fn remaining(&self) -> Remaining {
+        let at_store = self.jobs.open() + self.event_log.promises.len();
         let Some(edge) = &self.edge else {
-            return Remaining { sessions: self.hub.sessions.len(), unsettled: self.jobs.open() };
+            return Remaining { sessions: self.hub.sessions.len(), unsettled: at_store };
         };
         Remaining {
             sessions: self.hub.sessions.len() + edge.frozen.len() + edge.claims.len(),
-            unsettled: edge.unsettled() + self.jobs.open() + self.hub.back_end.unsettled(),
+            unsettled: edge.unsettled() + at_store + self.hub.back_end.unsettled(),
         }
     }
 

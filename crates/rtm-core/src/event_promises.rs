@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rtm_codec::{SendOutcome, SharedEvent};
 
-use super::{Core, HttpId, notes::Asker};
+use super::{Core, HttpId, arena::SessionKey, notes::Asker};
 
 /// What waits, in the order of the events.
 #[derive(Debug, Default)]
@@ -24,16 +24,43 @@ pub(super) enum Promised {
     Restricted(HttpId),
 }
 
+/// How far the store is to be with the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Logged(u64);
+
+impl EventPromises {
+    /// Whether an answer to a session waits.
+    pub(super) fn concern(&self, key: SessionKey) -> bool {
+        let is_of = |promised: &Promised| matches!(promised, Promised::Stored { asker, .. } if asker.session == key);
+        self.waiting.iter().any(|(_, promised)| is_of(promised))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl Core {
-    /// Answers when the log has the event that was written last, or at once if it has none.
-    pub(super) fn answer_when_logged(&mut self, is_logged: bool, promised: Promised) {
-        let log = &mut self.event_log;
+    /// When the log has the event that was written just now, which somebody is to be told of. `None` if there is none, or if the
+    /// store has not been given it.
+    pub(super) fn await_logged(&mut self, is_logged: bool) -> Option<Logged> {
+        let log = &self.event_log;
+        let logged = Logged(log.promises.done + log.ahead());
         if !is_logged || !log.is_writing() {
-            return self.answer_promised(promised);
+            return None;
         }
-        let at = log.promises.done + log.ahead();
-        log.promises.waiting.push_back((at, promised));
         self.jobs.await_events();
+        Some(logged)
+    }
+
+    /// Answers when the log is so far.
+    pub(super) fn answer_when_logged(&mut self, logged: Option<Logged>, promised: Promised) {
+        let log = &mut self.event_log;
+        let Some(Logged(at)) = logged.filter(|logged| logged.0 > log.promises.done && log.is_writing()) else {
+            return self.answer_promised(promised);
+        };
+        let waiting = &mut log.promises.waiting;
+        waiting.insert(waiting.partition_point(|(before, _)| *before <= at), (at, promised));
     }
 
     /// The store is done with so many events more.

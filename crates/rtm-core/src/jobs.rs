@@ -287,13 +287,14 @@ impl Core {
                 self.hub.kept(asker, kept);
             }
             Waiting::Offline { to, asker, event, receiver, is_received } => {
-                let mut is_logged = false;
+                let mut logged = None;
                 let outcome = match done.result {
                     Ok(StoreAnswer::Appended { place, dropped }) => {
                         self.hub.stats.offline_dropped += dropped as u64;
-                        is_logged = self.log_stored(now, &to, &event, dropped as u64, is_received);
+                        let is_logged = self.log_stored(now, &to, &event, dropped as u64, is_received);
+                        logged = self.await_logged(is_logged);
                         if !self.message_stored(done.id, place, to.clone(), receiver, is_received) {
-                            return self.find_reader(&to, Storing { asker, event });
+                            return self.find_reader(&to, Storing { asker, event, logged });
                         }
                         Ok(if is_received { SendOutcome::Delivered } else { SendOutcome::Stored })
                     }
@@ -306,7 +307,7 @@ impl Core {
                 self.end_storing(now, &to, 1);
                 match outcome {
                     Ok(SendOutcome::Stored) => {
-                        self.answer_when_logged(is_logged, Promised::Stored { asker, event });
+                        self.answer_when_logged(logged, Promised::Stored { asker, event });
                     }
                     outcome => self.settle_message(asker, &event, outcome),
                 }

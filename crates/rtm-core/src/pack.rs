@@ -101,7 +101,8 @@ impl Core {
         let key = self.session_of(user_id).ok_or(NotPackable::NoSession)?;
         let subscriber = self.subscriber(key);
         let is_subscribing = subscriber.is_some_and(|subscriber| self.subscriptions.is_busy(&subscriber));
-        if self.jobs.concern(key) || self.writes.concern(key) || is_subscribing {
+        let awaits_log = self.event_log.promises.concern(key);
+        if self.jobs.concern(key) || self.writes.concern(key) || awaits_log || is_subscribing {
             return Err(NotPackable::StoreAtWork);
         }
         let session = self.hub.sessions.get(key);

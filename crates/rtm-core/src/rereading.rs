@@ -6,13 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{SendOutcome, SharedEvent, UserId};
+use rtm_codec::{SharedEvent, UserId};
 
 use super::{
     Core, Now,
     arena::SessionKey,
     cluster::{EngineAnswer, EngineWork, Posted},
     engine::Purpose,
+    event_promises::{Logged, Promised},
     notes::Asker,
 };
 
@@ -35,6 +36,8 @@ pub(super) struct Rereading {
 pub(super) struct Storing {
     pub(super) asker: Asker,
     pub(super) event: SharedEvent,
+    /// How far the log has to be before the sender is told.
+    pub(super) logged: Option<Logged>,
 }
 
 #[derive(Debug, Default)]
@@ -120,8 +123,8 @@ impl Core {
 
     fn tell_stored(&mut self, now: Now, to: &UserId, stored: Vec<Storing>) {
         self.end_storing(now, to, stored.len());
-        for Storing { asker, event } in stored {
-            self.settle_message(asker, &event, Ok(SendOutcome::Stored));
+        for Storing { asker, event, logged } in stored {
+            self.answer_when_logged(logged, Promised::Stored { asker, event });
         }
     }
 

@@ -171,9 +171,10 @@ impl Core {
             Ok(StoreAnswer::Done) => {
                 self.restrictions.note_changed(user_id.clone());
                 let is_logged = self.log_restriction(now, user_id.as_ref(), change);
+                let logged = self.await_logged(is_logged);
                 self.restriction_told(now, user_id.as_ref(), value);
                 self.tell_restriction_to_all(call, user_id.as_ref(), value);
-                self.answer_when_logged(is_logged, Promised::Restricted(call));
+                self.answer_when_logged(logged, Promised::Restricted(call));
             }
             Ok(StoreAnswer::Conflict { kept }) if attempts < ATTEMPTS => {
                 let kept = match kept {

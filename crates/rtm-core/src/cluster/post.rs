@@ -275,8 +275,9 @@ impl Post {
 
     /// Somebody waits for the acknowledgement of what a member sent.
     pub fn hurry_ack(&mut self, now: Instant, to: &NodeId) {
+        self.now = self.now.max(now);
         if let Some(by) = self.peers.get_mut(to).and_then(|peer| peer.owes_ack.as_mut()) {
-            *by = now;
+            *by = now.min(*by);
             self.owing.insert(to.clone());
         }
     }

@@ -36,22 +36,23 @@ pub(super) fn into_runs(transaction: &WriteTransaction) -> Result<(), Fault> {
             error!("events of the store cannot be read, and are lost: {fault}");
             if let Some((app, log, place)) = guard(|| Ok(readable_end(entries.iter()?.rev(), own))).ok().flatten() {
                 let rest = entries.range((app.as_str(), log.as_str(), place)..)?;
+                // Where keys are in disorder, they may be lower than those before.
+                into.tables.write()?;
                 walk(rest, Ordering::Less, own, |key, entry| into.add(key, &entry));
             }
         }
         if let Some(fault) = into.failed.take() {
             return Err(fault);
         }
-        if has(transaction, &DROPPED)? {
-            for dropped in transaction.open_table(DROPPED)?.iter()? {
-                let (key, place) = dropped?;
-                tables.set_dropped_to(key.value().0, place.value())?;
-            }
-        }
+    }
+    for (app, place) in dropped(transaction)? {
+        tables.set_dropped_to(&app, place)?;
     }
     tables.write()?;
     drop(tables);
-    transaction.open_table(BYTES)?.retain(|(_, kind), _| kind != LogKind::Events.name())?;
+    if is_readable(transaction, BYTES)? {
+        transaction.open_table(BYTES)?.retain(|(_, kind), _| kind != LogKind::Events.name())?;
+    }
     if is_whole {
         transaction.delete_table(ENTRIES)?;
     }
@@ -95,21 +96,44 @@ impl Migration<'_, '_> {
     }
 }
 
-/// Deletes a table, if all its pages can be read: otherwise that would fail halfway.
-fn delete_readable<K: Key + 'static, V: Value + 'static>(
+/// Up to where the events of each project went, as far as that can be read.
+fn dropped(transaction: &WriteTransaction) -> Result<Vec<(String, u64)>, Fault> {
+    let mut all = Vec::new();
+    if !has(transaction, &DROPPED)? {
+        return Ok(all);
+    }
+    let read = guard(|| {
+        for dropped in transaction.open_table(DROPPED)?.iter()? {
+            let (key, place) = dropped?;
+            all.push((key.value().0.to_owned(), place.value()));
+        }
+        Ok(())
+    });
+    if let Err(fault) = read {
+        error!("readers may not be told of some events that went: {fault}");
+    }
+    Ok(all)
+}
+
+/// Whether a table is there and all its pages can be read: otherwise a change to all of it would fail halfway.
+fn is_readable<K: Key + 'static, V: Value + 'static>(
     transaction: &WriteTransaction,
     table: TableDefinition<'static, K, V>,
-) -> Result<(), Fault> {
-    if !has(transaction, &table)? {
-        return Ok(());
-    }
-    let all = guard(|| {
+) -> Result<bool, Fault> {
+    let read = || {
         for entry in transaction.open_table(table)?.iter()? {
             entry?;
         }
         Ok(())
-    });
-    if all.is_ok() {
+    };
+    Ok(has(transaction, &table)? && guard(read).is_ok())
+}
+
+fn delete_readable<K: Key + 'static, V: Value + 'static>(
+    transaction: &WriteTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<(), Fault> {
+    if is_readable(transaction, table)? {
         transaction.delete_table(table)?;
     }
     Ok(())
