@@ -109,11 +109,13 @@ pub enum Quota {
     Channels,
     /// Bytes of messages and attributes in the store.
     StoredBytes,
+    /// Messages of back ends within a time.
+    Rest,
 }
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::Channels, Self::StoredBytes];
+    pub const ALL: [Self; 4] = [Self::Connections, Self::Channels, Self::StoredBytes, Self::Rest];
 
     /// Its name, as metrics have it.
     #[must_use]
@@ -122,6 +124,7 @@ impl Quota {
             Self::Connections => "connections",
             Self::Channels => "channels",
             Self::StoredBytes => "stored_bytes",
+            Self::Rest => "rest",
         }
     }
 }

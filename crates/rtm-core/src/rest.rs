@@ -19,6 +19,7 @@ use super::{
     Conversation, Core, HttpId, Now, StoreAnswer, StoreWork,
     back_end::Origin,
     config::RestRights,
+    counters::Quota,
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     notes::{Asker, Note, Queued, event_bytes},
@@ -62,7 +63,8 @@ pub(super) struct Rest {
 struct Calls(VecDeque<Instant>);
 
 impl Calls {
-    fn count(&mut self, now: Instant, limit: CallLimit) -> Result<(), Refusal> {
+    /// Counts a call, or says after which time there is room for it.
+    fn count(&mut self, now: Instant, limit: CallLimit) -> Result<(), Duration> {
         if limit.is_unlimited() {
             return Ok(());
         }
@@ -70,7 +72,7 @@ impl Calls {
             self.0.pop_front();
         }
         if let Some(first) = self.0.front().filter(|_| self.0.len() >= limit.calls() as usize) {
-            return Err(Refusal::too_often((*first + limit.per()).saturating_duration_since(now)));
+            return Err((*first + limit.per()).saturating_duration_since(now));
         }
         self.0.push_back(now);
         Ok(())
@@ -217,11 +219,17 @@ impl Core {
 
     fn count_rest(&mut self, now: Now, call: &RestCall) -> Result<(), Refusal> {
         let (calls, limit) = match call {
-            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => (&mut self.rest.messages, self.config.rest.limit),
+            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => {
+                let counted = self.rest.messages.count(now.instant, self.config.rest.limit);
+                return counted.map_err(|wait| {
+                    self.hub.counters.beyond(Quota::Rest);
+                    Refusal::too_much_of("the project's back ends send as many messages as they may (rest)", wait)
+                });
+            }
             RestCall::Events(_) => (&mut self.rest.events, EVENTS_LIMIT),
             _ => (&mut self.rest.history, HISTORY_LIMIT),
         };
-        calls.count(now.instant, limit)
+        calls.count(now.instant, limit).map_err(Refusal::too_often)
     }
 
     fn serve_rest(

@@ -51,6 +51,9 @@ pub(crate) struct ClosedPeer {
     pub(crate) end: End,
 }
 
+/// Where the log has logins, logouts and the ends of connections.
+pub(crate) const CONNECTIONS: &str = "rtm_server::connections";
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum End {

@@ -29,6 +29,7 @@ use crate::{
     memory::Memory,
     project::Project,
     remote::Remote,
+    store::StoreQueue,
     tasks::Tasks,
     tls::Tls,
     traces::Traces,
@@ -71,6 +72,9 @@ pub(crate) struct Shared {
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,
+    /// That of the admin listener.
+    pub(crate) admin_tls: Option<Tls>,
+    pub(crate) store: StoreQueue,
     #[cfg_attr(
         not(any(feature = "rest", feature = "admin", feature = "otlp")),
         expect(dead_code, reason = "nobody calls")
@@ -119,6 +123,21 @@ impl Shared {
         } else {
             Ok(())
         }
+    }
+
+    /// Why no clients should be sent here.
+    pub(crate) fn unready(&self) -> Vec<&'static str> {
+        let is_certain = self.is_serving() && self.is_certain.load(Ordering::Relaxed);
+        let mut listeners = self.tls.iter().chain(&self.admin_tls);
+        let reasons = [
+            (self.draining.is_announced(), "draining"),
+            (self.store.is_failing(), "store"),
+            (self.has_no_descriptors.load(Ordering::Relaxed), "fds"),
+            (listeners.any(|tls| tls.fault().is_some()), "tls"),
+            (self.memory.is_short(), "memory"),
+            (!is_certain, "cluster"),
+        ];
+        reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()
     }
 
     /// Whether all its listeners accept and no project's lock is stuck. Answers after [`LOCK_TIMEOUT`] at the latest.
@@ -201,6 +220,12 @@ impl Draining {
     pub(crate) fn begins(&self) -> OwnedNotified {
         Arc::clone(&self.begins).notified_owned()
     }
+}
+
+/// The answer of `/readyz` on every listener, in JSON.
+pub(crate) fn readiness(reasons: &[&str]) -> String {
+    let quoted: Vec<_> = reasons.iter().map(|reason| format!("\"{reason}\"")).collect();
+    format!("{{\"ready\":{},\"reasons\":[{}]}}", reasons.is_empty(), quoted.join(","))
 }
 
 const WARN_PAUSE: Duration = Duration::from_secs(60);

@@ -39,7 +39,7 @@ use crate::call_times::TimedCall;
 use crate::{
     gate::{Gate, Verdict},
     outbox::Outbox,
-    peers::{End, Traffic},
+    peers::{CONNECTIONS, End, Traffic},
     project::Project,
     scratch::Scratch,
     shared::{Guest, Shared},
@@ -149,6 +149,7 @@ impl Socket {
             result = self.turns(cx, scratch);
         }
         if result.is_ready() {
+            self.ends_unknown(End::Gone);
             // Events that were written count as received, and frames that came count as sent.
             self.finish(scratch);
         }
@@ -294,6 +295,7 @@ impl Socket {
                     self.finish(scratch);
                     self.pack(scratch);
                     scratch.write.extend(farewell);
+                    self.ends_unknown(End::Gone);
                     self.phase = Phase::Ending;
                     self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
                     return;
@@ -420,6 +422,7 @@ impl Socket {
     fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
         if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_) | Phase::Handed(_)) {
             self.ends(End::Closed(reason));
+            self.ends_unknown(End::Closed(reason));
             self.wire.encode(&ServerFrame::Close(reason));
             self.hang_up(code, detail, scratch);
         }
@@ -439,6 +442,13 @@ impl Socket {
     fn ends(&mut self, end: End) {
         if let Phase::Handed(handed) = &mut self.phase {
             handed.end = end;
+        }
+    }
+
+    /// Logs that the connection ends and has not come to a project.
+    fn ends_unknown(&self, end: End) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_)) {
+            debug!(target: CONNECTIONS, remote = %self.guest.remote, reason = end.as_str(), "a connection has ended before its login");
         }
     }
 

@@ -62,7 +62,6 @@ pub(crate) struct StoreQueue {
     /// Bytes of messages in orders that are not done.
     queued: Arc<AtomicUsize>,
     /// How the backend does; `None` where many jobs are in flight at once, of which no batches are made.
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     batches: Option<Arc<Mutex<Batches>>>,
 }
 
@@ -197,6 +196,12 @@ impl StoreQueue {
     #[cfg(feature = "admin")]
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether a job of the last batch failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        let batches = self.batches.as_ref();
+        batches.is_some_and(|batches| batches.lock().unwrap_or_else(PoisonError::into_inner).is_failing)
     }
 
     /// What the backend has done, if that is counted.

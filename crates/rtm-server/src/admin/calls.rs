@@ -210,7 +210,7 @@ pub(super) async fn server(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ServerAnswer>, ApiError> {
     caller.check(AdminRole::Read)?;
-    let (shared, reasons) = (&admin.shared, admin.unready());
+    let (shared, reasons) = (&admin.shared, admin.shared.unready());
     let ends = admin.certificates().filter_map(|(_, certificate)| certificate.until).min();
     let last = admin.reloader.last();
     let disk = match admin.reloader.data_dir.clone() {

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use rtm_codec::{AppId, SendOutcome, Wire};
+use rtm_codec::{AppId, CallLimit, SendOutcome, Wire};
 #[cfg(feature = "cluster")]
 use rtm_core::MoveResult;
 use rtm_core::store::{BackendStats, StoredBytes};
@@ -73,6 +73,8 @@ pub(super) struct Look {
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
     pub(super) quotas: Quotas,
+    /// How often back ends may send.
+    rest_limit: CallLimit,
     /// From when on tokens of all users are good, in milliseconds since the Unix epoch; 0 if none was revoked.
     pub(super) tokens_from: u64,
     #[cfg(feature = "cluster")]
@@ -147,6 +149,7 @@ impl Admin {
                 event_log: core.event_figures(),
                 cursors: READERS.map(|(reader, name)| (reader, core.event_cursor(name).read.0)),
                 quotas: core.config().quotas,
+                rest_limit: core.config().rest.limit,
                 tokens_from: core.tokens_from(),
                 #[cfg(feature = "cluster")]
                 measured: core.stored_bytes(),
@@ -211,7 +214,7 @@ impl Admin {
             "When it was given the configuration that it goes by, since the Unix epoch",
             [one(succeeded.as_secs_f64())],
         );
-        page.gauge("rtm_ready", "Whether clients should be sent here", [one(self.unready().is_empty())]);
+        page.gauge("rtm_ready", "Whether clients should be sent here", [one(shared.unready().is_empty())]);
         page.gauge("rtm_draining", "Whether the server goes down", [one(shared.draining.is_announced())]);
 
         let (mut login, mut session) = (0, 0);
@@ -434,13 +437,15 @@ fn add_projects(page: &mut Page, all: &[Look]) {
     );
     page.gauge(
         "rtm_quota_limit",
-        "How much a project may have; 0: no limit",
+        "How much a project may have, of rest how many messages in a second; 0: no limit",
         all.iter().flat_map(|it| {
             let Quotas { max_connections, max_channels, stored_bytes, event_log_bytes, .. } = it.quotas;
             let counts = [("connections", max_connections), ("channels", max_channels)];
             let counts = counts.map(|(quota, most)| labelled(it, "quota", quota, most as f64));
             let bytes = [("stored_bytes", stored_bytes), ("event_log_bytes", event_log_bytes)];
-            counts.into_iter().chain(bytes.map(|(quota, most)| labelled(it, "quota", quota, most as f64)))
+            let bytes = bytes.map(|(quota, most)| labelled(it, "quota", quota, most as f64));
+            let rest = labelled(it, "quota", "rest", per_second(it.rest_limit));
+            counts.into_iter().chain(bytes).chain([rest])
         }),
     );
     page.counter(
@@ -569,6 +574,11 @@ async fn census(project: &Project) -> Census {
         yield_now().await;
     }
     census
+}
+
+/// How many calls a limit allows in a second; 0 if any number.
+fn per_second(limit: CallLimit) -> f64 {
+    if limit.is_unlimited() { 0.0 } else { f64::from(limit.calls()) / limit.per().as_secs_f64() }
 }
 
 fn app(look: &Look) -> Labels {
