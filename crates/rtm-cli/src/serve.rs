@@ -17,7 +17,7 @@ use rtm_server::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::systemd::Sockets;
-use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime};
+use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime, version};
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
@@ -156,6 +156,7 @@ pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
 
 async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: Sockets) -> anyhow::Result<()> {
     config.admin.log = Some(log);
+    config.admin.build = version::build();
     if args.check_config {
         check(&config)?;
         return output::line("the configuration is valid");

@@ -19,7 +19,7 @@ use super::{
     Conversation, Core, HttpId, Now, StoreAnswer, StoreWork,
     back_end::Origin,
     config::RestRights,
-    counters::Quota,
+    counters::{MessageKind, MessageSource, Quota},
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     notes::{Asker, Note, Queued, event_bytes},
@@ -121,9 +121,16 @@ impl Core {
     fn take_rest(&mut self, now: Now, caller: &RestCaller, call: RestCall, is_counted: bool) -> HttpId {
         let now = self.time(now);
         let id = self.http.number();
-        let done = self
-            .check_caller(now, caller, &call)
-            .and_then(|user| self.serve_rest(now, id, user.as_ref(), call, is_counted));
+        let source = if *caller == RestCaller::Operator { MessageSource::Admin } else { MessageSource::Rest };
+        let done = self.check_caller(now, caller, &call).and_then(|user| {
+            if self.is_outside {
+                return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
+            }
+            if is_counted {
+                self.count_rest(now, &call)?;
+            }
+            self.serve_rest(now, id, user.as_ref(), call, source)
+        });
         if let Some(answer) = done.transpose() {
             self.rest.answer(id, answer);
         }
@@ -238,17 +245,11 @@ impl Core {
         id: HttpId,
         user: Option<&UserId>,
         call: RestCall,
-        is_counted: bool,
+        source: MessageSource,
     ) -> Result<Option<RestAnswer>, Refusal> {
-        if self.is_outside {
-            return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
-        }
-        if is_counted {
-            self.count_rest(now, &call)?;
-        }
         match call {
-            RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send),
-            RestCall::SendToChannel(send) => self.rest_to_channel(now, id, send),
+            RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send, source),
+            RestCall::SendToChannel(send) => self.rest_to_channel(now, id, send, source),
             RestCall::QueryHistory(search) => {
                 self.allowed_span(now, user, &search)?;
                 Ok(Some(RestAnswer::Query(search)))
@@ -268,7 +269,13 @@ impl Core {
         }
     }
 
-    fn rest_to_peer(&mut self, now: Now, id: HttpId, send: RestPeerMessage) -> Result<Option<RestAnswer>, Refusal> {
+    fn rest_to_peer(
+        &mut self,
+        now: Now,
+        id: HttpId,
+        send: RestPeerMessage,
+        source: MessageSource,
+    ) -> Result<Option<RestAnswer>, Refusal> {
         let RestPeerMessage {
             from,
             to,
@@ -286,6 +293,7 @@ impl Core {
         let is_there = |core: &Self, key| core.hub.sessions.get(key).is_some_and(|session| session.is_there());
         let receiver = self.session_of(&to).filter(|key| is_there(self, *key));
         self.hub.stats.peer_messages += 1;
+        self.hub.counters.took_message(MessageKind::Peer, source, payload.len());
         let asker = match waits || keep || store {
             true => self.await_back_end(now, Origin::Peer { id, to: to.clone(), waits }),
             false => self.hub.back_end.nobody(),
@@ -336,6 +344,7 @@ impl Core {
         now: Now,
         id: HttpId,
         send: RestChannelMessage,
+        source: MessageSource,
     ) -> Result<Option<RestAnswer>, Refusal> {
         let RestChannelMessage { from, channel_id, payload, enable_historical_messaging: keep } = send;
         if keep {
@@ -343,6 +352,7 @@ impl Core {
             self.check_stored_bytes(now, payload.len())?;
         }
         self.hub.stats.channel_messages += 1;
+        self.hub.counters.took_message(MessageKind::Channel, source, payload.len());
         let message_id = MessageId(self.hub.back_end.message_number());
         self.log_channel_message(now, &from, &channel_id, message_id);
         let message = RtmMessage::Text(payload);

@@ -36,6 +36,7 @@ use crate::{
     clock::instant,
     config::Advertise,
     counted::Counted,
+    http_figures::Api,
     project::Project,
     refusals::{login_refused, too_many_refused},
     remote::Remote,
@@ -224,7 +225,12 @@ impl Exchange {
                 response.headers_mut().insert(header::CONTENT_TYPE, json);
                 response
             }
-            (&Method::POST, Some(endpoint)) => self.gateway(endpoint, request, guest).await,
+            (&Method::POST, Some(endpoint)) => {
+                let asked = self.shared.http.begin(Api::Gateway, request.method());
+                let response = self.gateway(endpoint, request, guest).await;
+                asked.answered(response.status());
+                response
+            }
             (_, Some(_)) => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));

@@ -25,6 +25,7 @@ use crate::rest::RestCounts;
 use crate::{
     admission::{Admission, Admitted},
     clock::instant,
+    http_figures::HttpFigures,
     live::Live,
     memory::Memory,
     project::Project,
@@ -69,6 +70,11 @@ pub(crate) struct Shared {
     pub(crate) without_descriptor: AtomicU64,
     /// Whether the last connection was.
     pub(crate) has_no_descriptors: AtomicBool,
+    /// Connections without the header that a proxy puts before them, or not of a proxy.
+    pub(crate) found_headerless: AtomicU64,
+    /// Clients that came when the server went down.
+    pub(crate) found_draining: AtomicU64,
+    pub(crate) http: HttpFigures,
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,

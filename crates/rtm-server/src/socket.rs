@@ -15,7 +15,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -214,6 +214,7 @@ impl Socket {
             && drain.take_if(|drain| drain.as_mut().poll(cx).is_ready() || self.shared.draining.has_begun()).is_some()
         {
             acted = true;
+            self.shared.found_draining.fetch_add(1, Ordering::Relaxed);
             if self.wire.abilities().gives_up {
                 // It comes back only where it has been let in before.
                 self.timer = Some(Box::pin(sleep(LAST_LOGIN_TIMEOUT)));
@@ -277,10 +278,12 @@ impl Socket {
         if matches!(self.phase, Phase::Failing) {
             return;
         }
+        let mut packets = 0;
         let violation = loop {
             let written = scratch.write.len();
             match self.websocket.read(&mut bytes, &mut scratch.write) {
                 Ok(Some(Incoming::Packet(packet))) => {
+                    packets += 1;
                     if matches!(self.phase, Phase::Closing | Phase::Failing | Phase::Ending) {
                         continue;
                     }
@@ -290,6 +293,7 @@ impl Socket {
                 }
                 Ok(Some(Incoming::Close(_))) => {
                     // What was sent before the close counts, and nothing may come after the answer to that.
+                    self.count_packets(packets);
                     let farewell = scratch.write.split_off(written);
                     self.take_frames(scratch);
                     self.finish(scratch);
@@ -300,10 +304,14 @@ impl Socket {
                     self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
                     return;
                 }
-                Ok(None) => return self.take_frames(scratch),
+                Ok(None) => {
+                    self.count_packets(packets);
+                    return self.take_frames(scratch);
+                }
                 Err(violation) => break (Some(violation), violation.to_string()),
             }
         };
+        self.count_packets(packets);
         self.take_frames(scratch);
         let (violation, what) = violation;
         debug!(remote = %self.guest.remote, "{what}");
@@ -386,6 +394,7 @@ impl Socket {
     /// Makes bytes of what the core had for this connection.
     fn encode(&mut self, scratch: &mut Scratch) {
         let mut outgoing = std::mem::take(&mut scratch.outgoing);
+        let mut events = 0;
         for outgoing in outgoing.drain(..) {
             match outgoing {
                 Outgoing::Frame(frame) => {
@@ -398,7 +407,10 @@ impl Socket {
                     }
                     self.wire.encode(&frame);
                 }
-                Outgoing::Event(seq, event) => self.wire.encode_event(seq, &event),
+                Outgoing::Event(seq, event) => {
+                    events += 1;
+                    self.wire.encode_event(seq, &event);
+                }
                 Outgoing::Close(reason) => self.close(reason, None, scratch),
                 Outgoing::Hangup => {
                     self.ends(End::Refused);
@@ -407,6 +419,9 @@ impl Socket {
             }
         }
         scratch.outgoing = outgoing;
+        if let Phase::Handed(handed) = &mut self.phase {
+            handed.traffic.events += events;
+        }
         // What the native wire has stays where it is until it is written.
         if matches!(self.wire, ServerWire::Vendor(_)) {
             self.pack(scratch);
@@ -435,6 +450,12 @@ impl Socket {
             Phase::LoggingIn { traffic, .. } => Some(traffic),
             Phase::Judged(judged) => Some(&mut judged.traffic),
             _ => None,
+        }
+    }
+
+    fn count_packets(&mut self, read: u32) {
+        if let Some(traffic) = self.traffic() {
+            traffic.packets_read = traffic.packets_read.saturating_add(read);
         }
     }
 
@@ -468,8 +489,14 @@ impl Socket {
 
     /// Moves what was encoded into the bytes to write.
     fn pack(&mut self, scratch: &mut Scratch) {
-        let websocket = &mut self.websocket;
-        self.wire.drain(|packet| websocket.write(packet, &mut scratch.write));
+        let (websocket, mut packets) = (&mut self.websocket, 0);
+        self.wire.drain(|packet| {
+            packets += 1;
+            websocket.write(packet, &mut scratch.write);
+        });
+        if let Some(traffic) = self.traffic() {
+            traffic.packets_written += packets;
+        }
     }
 
     /// How many bytes the socket has not taken yet.
@@ -496,9 +523,11 @@ impl Socket {
                 scratch.write.clear();
             }
         }
-        let moved = written > 0;
+        let (moved, taken) = (written > 0, self.wire.taken());
         if let Some(traffic) = self.traffic() {
             traffic.written = traffic.written.saturating_add(written as u32);
+            traffic.writes += u32::from(moved);
+            traffic.packets_written += taken;
         }
         if matches!(self.phase, Phase::Handed(_)) && (moved || self.timer.is_none()) {
             // The time begins anew with everything that the socket takes.

@@ -59,10 +59,25 @@ enum Worker {
 #[derive(Debug, Clone)]
 pub(crate) struct StoreQueue {
     orders: mpsc::UnboundedSender<Order>,
-    /// Bytes of messages in orders that are not done.
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     /// How the backend does; `None` where many jobs are in flight at once, of which no batches are made.
     batches: Option<Arc<Mutex<Batches>>>,
+}
+
+/// What is in orders that are not done.
+#[derive(Debug, Default)]
+struct Queued {
+    /// Bytes of messages.
+    bytes: AtomicUsize,
+    jobs: AtomicUsize,
+}
+
+impl Queued {
+    /// So much is done.
+    fn done(&self, jobs: usize, bytes: usize) {
+        self.jobs.fetch_sub(jobs, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// What the store kept of a project's state.
@@ -195,7 +210,13 @@ impl StoreQueue {
     /// Bytes of messages that wait for the backend.
     #[cfg(feature = "admin")]
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.queued.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that wait for the backend or that it does.
+    #[cfg(feature = "admin")]
+    pub(crate) fn queued_jobs(&self) -> usize {
+        self.queued.jobs.load(Ordering::Relaxed)
     }
 
     /// Whether a job of the last batch failed.
@@ -239,21 +260,22 @@ impl StoreQueue {
         let jobs = jobs.map(|StoreJob { id, work }| {
             let size = size(&work);
             match work {
-                work if size > 0 && self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED => match work {
+                work if size > 0 && self.queued.bytes.load(Ordering::Relaxed) + size > MAX_QUEUED => match work {
                     StoreWork::Append { log, .. } => (id, Err(log)),
                     StoreWork::AppendEvents { .. } => (id, Err(LogKey::Events)),
                     work => (id, Ok(work)),
                 },
                 work => {
                     if size > 0 {
-                        self.queued.fetch_add(size, Ordering::Relaxed);
+                        self.queued.bytes.fetch_add(size, Ordering::Relaxed);
                         bytes += size;
                     }
                     (id, Ok(work))
                 }
             }
         });
-        let jobs = jobs.collect();
+        let jobs: Vec<_> = jobs.collect();
+        self.queued.jobs.fetch_add(jobs.len(), Ordering::Relaxed);
         self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes }));
     }
 
@@ -266,7 +288,7 @@ impl StoreQueue {
 /// The backend, and what doing its work takes.
 struct Bench {
     backend: Box<dyn Backend>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     batches: Arc<Mutex<Batches>>,
     told: Told,
     traces: Traces,
@@ -277,14 +299,15 @@ impl Bench {
     fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
         let Self { backend, queued, batches, told, traces } = self;
         let mut batch = Vec::new();
-        let mut bytes = 0;
+        let (mut jobs, mut bytes) = (0, 0);
         let mut stop = false;
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
-                Order::Jobs(jobs) => {
-                    bytes += jobs.bytes;
-                    batch.push(jobs);
+                Order::Jobs(order) => {
+                    jobs += order.jobs.len();
+                    bytes += order.bytes;
+                    batch.push(order);
                 }
                 Order::ReadState(app_id, answer) => {
                     let kept = catch_unwind(AssertUnwindSafe(|| read_kept(backend.as_mut(), &app_id)))
@@ -314,7 +337,7 @@ impl Bench {
             next = if bytes < MAX_BATCH { orders.try_recv().ok() } else { None };
         }
         apply(backend.as_mut(), batch, batches, told, traces);
-        queued.fetch_sub(bytes, Ordering::Relaxed);
+        queued.done(jobs, bytes);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

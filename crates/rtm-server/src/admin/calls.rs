@@ -418,13 +418,13 @@ impl Disk {
 
 /// How many bytes whoever runs the server may still write.
 #[cfg(unix)]
-fn free_bytes(directory: &Path) -> Option<u64> {
+pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(directory).ok()?;
     disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
 #[cfg(not(unix))]
-fn free_bytes(_: &Path) -> Option<u64> {
+pub(super) fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 

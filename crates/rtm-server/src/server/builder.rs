@@ -47,6 +47,7 @@ use crate::{
     config::{Advertise, ListenerConfig, ServerConfig},
     error::ServerError,
     gate::Judges,
+    http_figures::HttpFigures,
     listener::{self, Door},
     live::Live,
     memory,
@@ -291,6 +292,9 @@ impl ServerBuilder {
             without_descriptor: AtomicU64::new(0),
             has_no_descriptors: AtomicBool::new(false),
             found_full: AtomicU64::new(0),
+            found_headerless: AtomicU64::new(0),
+            found_draining: AtomicU64::new(0),
+            http: HttpFigures::default(),
             tls: tls.clone(),
             admin_tls: admin_tls.clone(),
             store: store.queue(),
@@ -310,6 +314,7 @@ impl ServerBuilder {
         let admin = AdminParts {
             keys: Arc::new(AdminKeys::new(&config.admin)),
             log: config.admin.log.clone(),
+            build: config.admin.build.clone(),
             tls: admin_tls.clone(),
         };
         let memory = config.max_memory.map(|most| tokio::spawn(memory::watch(Arc::clone(&shared.memory), most)));

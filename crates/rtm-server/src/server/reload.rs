@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 
 #[cfg(feature = "admin")]
-use crate::admin::{keys::AdminKeys, log::LogControl};
+use crate::admin::{config::BuildInfo, keys::AdminKeys, log::LogControl};
 #[cfg(feature = "cluster")]
 use crate::cluster::Mailbox;
 #[cfg(feature = "admin")]
@@ -70,6 +70,7 @@ pub(crate) struct Reloader {
 pub(crate) struct AdminParts {
     pub(crate) keys: Arc<AdminKeys>,
     pub(crate) log: Option<LogControl>,
+    pub(crate) build: BuildInfo,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -296,6 +297,7 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
             config.admin.tls.clone_from(&before.admin.tls);
         }
         config.admin.log.clone_from(&before.admin.log);
+        config.admin.build.clone_from(&before.admin.build);
     }
     #[cfg(feature = "cluster")]
     {

@@ -1,7 +1,7 @@
 //! What a client says before its login, and how the login gets to its project.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Instant,
 };
@@ -52,6 +52,7 @@ impl Socket {
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         if !self.shared.is_serving() {
+            self.shared.found_draining.fetch_add(1, Ordering::Relaxed);
             let detail = (!self.shared.draining.has_begun()).then_some(JOINING);
             return self.close(CloseReason::Draining, detail, scratch);
         }
