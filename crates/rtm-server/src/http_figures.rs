@@ -19,7 +19,7 @@ pub(crate) enum Api {
     /// The vendor's gateway.
     Gateway,
     /// The REST API of back ends.
-    #[cfg_attr(not(feature = "rest"), expect(dead_code, reason = "nobody calls"))]
+    #[cfg_attr(not(any(feature = "rest", feature = "admin")), expect(dead_code, reason = "nobody calls"))]
     Rest,
     /// The admin listener.
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "it is not there"))]
