@@ -139,7 +139,6 @@ pub(crate) struct Loaded {
     /// Where that stands in the configuration.
     section: &'static str,
     acceptor: TlsAcceptor,
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     chains: Vec<Vec<CertificateDer<'static>>>,
     /// What the files looked like before they were last read.
     seen: Stamp,
@@ -166,7 +165,6 @@ impl Tls {
     }
 
     /// Why clients would refuse a certificate now, even if they trust its issuer.
-    #[cfg(feature = "admin")]
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let chains = self.loaded().chains.clone();
         chains.iter().find_map(|chain| warning(chain))
