@@ -12,12 +12,12 @@ use anyhow::Context as _;
 use rtm_server::{
     Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
     InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ProjectConfig, ServerBuilder,
-    ServerConfig, TlsConfig,
+    ServerConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::systemd::Sockets;
-use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime};
+use crate::{LogFormat, connect::Stop, exit::WrongArgument, log_in, output, read_filter, run_in_runtime, version};
 
 /// Run a server until SIGINT or SIGTERM. On SIGHUP it reads its config file again.
 ///
@@ -146,8 +146,8 @@ pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
     if let Some(level) = &config.log.level {
         read_filter(level).map_err(|error| anyhow::anyhow!("log.level = {level:?} is not a log level: {error}"))?;
     }
-    config.tls.as_ref().map(TlsConfig::check).transpose()?;
-    config.admin.tls.as_ref().map(TlsConfig::check).transpose()?;
+    config.tls.as_ref().map(|tls| tls.check("tls")).transpose()?;
+    config.admin.tls.as_ref().map(|tls| tls.check("admin.tls")).transpose()?;
     config.cluster.as_ref().map(ClusterConfig::check_files).transpose()?;
     config.hooks.iter().try_for_each(HookConfig::check_files)?;
     config.otlp.as_ref().map(OtlpConfig::check_files).transpose()?;
@@ -156,6 +156,7 @@ pub(crate) fn check(config: &ServerConfig) -> anyhow::Result<()> {
 
 async fn serve(args: Args, mut config: ServerConfig, log: LogControl, sockets: Sockets) -> anyhow::Result<()> {
     config.admin.log = Some(log);
+    config.admin.build = version::build();
     if args.check_config {
         check(&config)?;
         return output::line("the configuration is valid");

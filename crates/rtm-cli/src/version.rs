@@ -17,6 +17,11 @@ pub(crate) fn print(verbose: bool) -> anyhow::Result<()> {
     output::text(&text)
 }
 
+/// What this program is built from, for those who run it.
+pub(crate) fn build() -> rtm_server::BuildInfo {
+    rtm_server::BuildInfo::new(env!("BUILD_COMMIT"), env!("BUILD_RUSTC"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::FEATURES;

@@ -159,13 +159,19 @@ impl Refusal {
         Self::new(ErrorKind::TooOften, &format!("{NEXT}{}{MILLIS}", wait.as_millis().max(1)))
     }
 
+    /// The same, with what there is too much of in front.
+    #[must_use]
+    pub fn too_much_of(what: &str, wait: Duration) -> Self {
+        Self::new(ErrorKind::TooOften, &format!("{what}: {}", Self::too_often(wait).detail))
+    }
+
     /// How long to wait before the next call, where the refusal says so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         if !matches!(self.kind, ErrorKind::TooOften | ErrorKind::SameChannelTooOften) {
             return None;
         }
-        let wait = self.detail.strip_prefix(NEXT)?.strip_suffix(MILLIS)?;
+        let (_, wait) = self.detail.strip_suffix(MILLIS)?.rsplit_once(NEXT)?;
         wait.parse().ok().map(Duration::from_millis)
     }
 }

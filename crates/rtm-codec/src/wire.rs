@@ -208,6 +208,15 @@ impl ServerWire {
         }
     }
 
+    /// How many messages [`take_messages`](Self::take_messages) has given since this was last asked.
+    #[inline]
+    pub fn taken(&mut self) -> u32 {
+        match self {
+            Self::Native(codec) => codec.taken(),
+            Self::Vendor(_) => 0,
+        }
+    }
+
     /// Exchanges the buffer that frames are written into for `buffer`, if nothing waits in it. Called before a batch
     /// and after it with one buffer for many sockets, it leaves none at a socket that is silent. Does nothing on the
     /// vendor's wire.

@@ -15,7 +15,7 @@ use super::{
     attributes::SizedAttributes,
     away::ChannelNews,
     cluster::Mark,
-    counters::{GapReason, Quota},
+    counters::{GapReason, MessageKind, MessageSource, Quota},
     directory::{Directory, Named},
     jobs::Waiting,
     memberships::Memberships,
@@ -292,6 +292,7 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.channel_messages += 1;
+        self.hub.counters.took_message(MessageKind::Channel, MessageSource::Client, send.message.len());
         if self.event_log.wants(EventType::ChannelMessage) {
             self.log_channel_message(now, &member_id, &send.channel_id, send.message_id);
         }

@@ -22,6 +22,11 @@ pub struct Counters {
     gaps: Counts<{ GapReason::ALL.len() }>,
     moves: Counts<{ MoveResult::ALL.len() }>,
     pings: Histogram,
+    /// The sizes of messages, by kind and source.
+    sizes: [[Histogram; MessageSource::ALL.len()]; MessageKind::ALL.len()],
+    resumes: Counts<{ ResumeResult::ALL.len() }>,
+    replayed: Histogram,
+    overwritten: u64,
 }
 
 /// What went wrong for a session since it began, or came to this node of a cluster.
@@ -109,11 +114,13 @@ pub enum Quota {
     Channels,
     /// Bytes of messages and attributes in the store.
     StoredBytes,
+    /// Messages of back ends within a time.
+    Rest,
 }
 
 impl Quota {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::Channels, Self::StoredBytes];
+    pub const ALL: [Self; 4] = [Self::Connections, Self::Channels, Self::StoredBytes, Self::Rest];
 
     /// Its name, as metrics have it.
     #[must_use]
@@ -122,6 +129,7 @@ impl Quota {
             Self::Connections => "connections",
             Self::Channels => "channels",
             Self::StoredBytes => "stored_bytes",
+            Self::Rest => "rest",
         }
     }
 }
@@ -152,6 +160,37 @@ pub enum MoveResult {
     Lost,
 }
 
+/// Whom a message goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// A user.
+    Peer,
+    /// A channel.
+    Channel,
+}
+
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageSource {
+    /// The session of a client.
+    Client,
+    /// A back end.
+    Rest,
+    /// An operator.
+    Admin,
+}
+
+/// What became of the session that a client comes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResumeResult {
+    /// It goes on.
+    Resumed,
+    /// It goes on, but was taken out of its channels meanwhile.
+    Lapsed,
+    /// It is not there any more, or the client has begun anew: there is a new session.
+    NewSession,
+}
+
 macro_rules! names {
     ($type:ident: $($variant:ident = $name:literal),*) => {
         impl $type {
@@ -170,6 +209,9 @@ macro_rules! names {
 }
 
 names!(GapReason: Away = "away", Lapsed = "lapsed", NewSession = "new_session", Cluster = "cluster");
+names!(MessageKind: Peer = "peer", Channel = "channel");
+names!(MessageSource: Client = "client", Rest = "rest", Admin = "admin");
+names!(ResumeResult: Resumed = "resumed", Lapsed = "lapsed", NewSession = "new_session");
 names!(MoveResult: Taken = "taken", Given = "given", Kept = "kept", Lost = "lost");
 
 /// How many values there were of each size. The upper bound of each class is twice that of the one before.
@@ -324,7 +366,27 @@ impl Histogram {
 impl Counters {
     /// Adds what another core of the same project has counted.
     pub fn merge(&mut self, other: &Self) {
-        let Self { calls, refused_calls, logins, quotas, outcomes, receipts, members, gaps, moves, pings } = self;
+        let Self {
+            calls,
+            refused_calls,
+            logins,
+            quotas,
+            outcomes,
+            receipts,
+            members,
+            gaps,
+            moves,
+            pings,
+            sizes,
+            resumes,
+            replayed,
+            overwritten,
+        } = self;
+        let all_sizes = sizes.iter_mut().flatten().zip(other.sizes.iter().flatten());
+        all_sizes.for_each(|(sizes, more)| sizes.merge(more));
+        resumes.merge(&other.resumes);
+        replayed.merge(&other.replayed);
+        *overwritten += other.overwritten;
         calls.merge(&other.calls);
         refused_calls.merge(&other.refused_calls);
         logins.merge(&other.logins);
@@ -396,6 +458,48 @@ impl Counters {
     #[must_use]
     pub fn pings(&self) -> &Histogram {
         &self.pings
+    }
+
+    /// How many bytes the messages had that were taken, by what they were.
+    pub fn sizes(&self) -> impl Iterator<Item = (MessageKind, MessageSource, Histogram)> {
+        MessageKind::ALL.into_iter().zip(self.sizes).flat_map(|(kind, of_kind)| {
+            MessageSource::ALL.into_iter().zip(of_kind).map(move |(source, sizes)| (kind, source, sizes))
+        })
+    }
+
+    /// What became of the sessions that clients came back to.
+    pub fn resumes(&self) -> impl Iterator<Item = (ResumeResult, u64)> {
+        ResumeResult::ALL.into_iter().zip(self.resumes.0)
+    }
+
+    /// How many events clients were sent that went on with their sessions.
+    #[must_use]
+    pub fn replayed(&self) -> &Histogram {
+        &self.replayed
+    }
+
+    /// Events that the vendor's calls for events passed over, since newer ones had taken their places.
+    #[must_use]
+    pub fn overwritten(&self) -> u64 {
+        self.overwritten
+    }
+
+    /// A message is taken.
+    #[inline]
+    pub(super) fn took_message(&mut self, kind: MessageKind, source: MessageSource, bytes: usize) {
+        self.sizes[kind as usize][source as usize].add(bytes as u64);
+    }
+
+    /// A client has come back with so many events to be sent.
+    pub(super) fn came_back(&mut self, result: ResumeResult, events: usize) {
+        self.resumes.add(result as usize);
+        if result != ResumeResult::NewSession {
+            self.replayed.add(events as u64);
+        }
+    }
+
+    pub(super) fn overwrote(&mut self, events: usize) {
+        self.overwritten += events as u64;
     }
 
     /// Clients are told of so many gaps.

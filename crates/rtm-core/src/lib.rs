@@ -155,7 +155,10 @@ use self::{
 
 pub use admin_calls::{AdminAnswer, AdminCall, DeletedData, Restriction};
 pub use config::{EventSettings, InvalidRestKey, ProjectConfig, Quotas, RestAccess, RestKey, RestRights, Settings};
-pub use counters::{Counters, GapReason, Histogram, LoginResult, MoveResult, Quota, RefusedCall, SessionCounts};
+pub use counters::{
+    Counters, GapReason, Histogram, LoginResult, MessageKind, MessageSource, MoveResult, Quota, RefusedCall,
+    ResumeResult, SessionCounts,
+};
 pub use draining::Remaining;
 pub use event_log::{EventFigures, EventLogStart};
 pub use event_reads::{EventAnswer, EventPage, EventQuery, NumberedEvent};

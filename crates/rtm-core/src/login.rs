@@ -16,7 +16,7 @@ use super::{
     ConnId, Core, Now, Outgoing,
     arena::{SessionKey, UserKey},
     auth::TokenLife,
-    counters::{GapReason, LoginResult, Quota},
+    counters::{GapReason, LoginResult, Quota, ResumeResult},
     liveness::MOST_KEEP_ALIVE_MS,
     ousted::OustedSessions,
     session::Session,
@@ -462,6 +462,14 @@ impl Core {
             Start::Resume => Resumption::Lapsed,
             Start::New | Start::Restart => Resumption::New,
         };
+        if login.resume.is_some() {
+            let result = match resumption {
+                Resumption::Resumed => ResumeResult::Resumed,
+                Resumption::Lapsed => ResumeResult::Lapsed,
+                _ => ResumeResult::NewSession,
+            };
+            self.hub.counters.came_back(result, session.stream.len());
+        }
         session.liveness.begin(now.instant, login.keep_alive);
         session.terms.renew(now, login, life, start == Start::Restart);
         if !session.terms.abilities().resume {

@@ -8,6 +8,7 @@ use rtm_codec::{
 use super::{
     Conversation, Core, EventType, Now, StoredMessage,
     arena::SessionKey,
+    counters::{MessageKind, MessageSource},
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     message_ids::{Known, Sent},
@@ -50,6 +51,7 @@ impl Core {
             Known::UnderWay => return None,
         }
         self.hub.stats.peer_messages += 1;
+        self.hub.counters.took_message(MessageKind::Peer, MessageSource::Client, send.message.len());
         if self.event_log.wants(EventType::PeerMessage) {
             self.log_peer_message(now, &from, &send.peer_id, send.message_id);
         }

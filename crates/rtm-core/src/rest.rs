@@ -19,6 +19,7 @@ use super::{
     Conversation, Core, HttpId, Now, StoreAnswer, StoreWork,
     back_end::Origin,
     config::RestRights,
+    counters::{MessageKind, MessageSource, Quota},
     delivery::Parting,
     jobs::{HISTORY_FAILED, Waiting},
     notes::{Asker, Note, Queued, event_bytes},
@@ -62,7 +63,8 @@ pub(super) struct Rest {
 struct Calls(VecDeque<Instant>);
 
 impl Calls {
-    fn count(&mut self, now: Instant, limit: CallLimit) -> Result<(), Refusal> {
+    /// Counts a call, or says after which time there is room for it.
+    fn count(&mut self, now: Instant, limit: CallLimit) -> Result<(), Duration> {
         if limit.is_unlimited() {
             return Ok(());
         }
@@ -70,7 +72,7 @@ impl Calls {
             self.0.pop_front();
         }
         if let Some(first) = self.0.front().filter(|_| self.0.len() >= limit.calls() as usize) {
-            return Err(Refusal::too_often((*first + limit.per()).saturating_duration_since(now)));
+            return Err((*first + limit.per()).saturating_duration_since(now));
         }
         self.0.push_back(now);
         Ok(())
@@ -119,9 +121,16 @@ impl Core {
     fn take_rest(&mut self, now: Now, caller: &RestCaller, call: RestCall, is_counted: bool) -> HttpId {
         let now = self.time(now);
         let id = self.http.number();
-        let done = self
-            .check_caller(now, caller, &call)
-            .and_then(|user| self.serve_rest(now, id, user.as_ref(), call, is_counted));
+        let source = if *caller == RestCaller::Operator { MessageSource::Admin } else { MessageSource::Rest };
+        let done = self.check_caller(now, caller, &call).and_then(|user| {
+            if self.is_outside {
+                return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
+            }
+            if is_counted {
+                self.count_rest(now, &call)?;
+            }
+            self.serve_rest(now, id, user.as_ref(), call, source)
+        });
         if let Some(answer) = done.transpose() {
             self.rest.answer(id, answer);
         }
@@ -217,11 +226,17 @@ impl Core {
 
     fn count_rest(&mut self, now: Now, call: &RestCall) -> Result<(), Refusal> {
         let (calls, limit) = match call {
-            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => (&mut self.rest.messages, self.config.rest.limit),
+            RestCall::SendToPeer(_) | RestCall::SendToChannel(_) => {
+                let counted = self.rest.messages.count(now.instant, self.config.rest.limit);
+                return counted.map_err(|wait| {
+                    self.hub.counters.beyond(Quota::Rest);
+                    Refusal::too_much_of("the project's back ends send as many messages as they may (rest)", wait)
+                });
+            }
             RestCall::Events(_) => (&mut self.rest.events, EVENTS_LIMIT),
             _ => (&mut self.rest.history, HISTORY_LIMIT),
         };
-        calls.count(now.instant, limit)
+        calls.count(now.instant, limit).map_err(Refusal::too_often)
     }
 
     fn serve_rest(
@@ -230,17 +245,11 @@ impl Core {
         id: HttpId,
         user: Option<&UserId>,
         call: RestCall,
-        is_counted: bool,
+        source: MessageSource,
     ) -> Result<Option<RestAnswer>, Refusal> {
-        if self.is_outside {
-            return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
-        }
-        if is_counted {
-            self.count_rest(now, &call)?;
-        }
         match call {
-            RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send),
-            RestCall::SendToChannel(send) => self.rest_to_channel(now, id, send),
+            RestCall::SendToPeer(send) => self.rest_to_peer(now, id, send, source),
+            RestCall::SendToChannel(send) => self.rest_to_channel(now, id, send, source),
             RestCall::QueryHistory(search) => {
                 self.allowed_span(now, user, &search)?;
                 Ok(Some(RestAnswer::Query(search)))
@@ -260,7 +269,13 @@ impl Core {
         }
     }
 
-    fn rest_to_peer(&mut self, now: Now, id: HttpId, send: RestPeerMessage) -> Result<Option<RestAnswer>, Refusal> {
+    fn rest_to_peer(
+        &mut self,
+        now: Now,
+        id: HttpId,
+        send: RestPeerMessage,
+        source: MessageSource,
+    ) -> Result<Option<RestAnswer>, Refusal> {
         let RestPeerMessage {
             from,
             to,
@@ -278,6 +293,7 @@ impl Core {
         let is_there = |core: &Self, key| core.hub.sessions.get(key).is_some_and(|session| session.is_there());
         let receiver = self.session_of(&to).filter(|key| is_there(self, *key));
         self.hub.stats.peer_messages += 1;
+        self.hub.counters.took_message(MessageKind::Peer, source, payload.len());
         let asker = match waits || keep || store {
             true => self.await_back_end(now, Origin::Peer { id, to: to.clone(), waits }),
             false => self.hub.back_end.nobody(),
@@ -328,6 +344,7 @@ impl Core {
         now: Now,
         id: HttpId,
         send: RestChannelMessage,
+        source: MessageSource,
     ) -> Result<Option<RestAnswer>, Refusal> {
         let RestChannelMessage { from, channel_id, payload, enable_historical_messaging: keep } = send;
         if keep {
@@ -335,6 +352,7 @@ impl Core {
             self.check_stored_bytes(now, payload.len())?;
         }
         self.hub.stats.channel_messages += 1;
+        self.hub.counters.took_message(MessageKind::Channel, source, payload.len());
         let message_id = MessageId(self.hub.back_end.message_number());
         self.log_channel_message(now, &from, &channel_id, message_id);
         let message = RtmMessage::Text(payload);

@@ -26,6 +26,8 @@ pub(super) struct RestReading {
     at: Place,
     /// The newest that are there, as many as are kept.
     found: VecDeque<(Place, RestEvent)>,
+    /// How many older ones there were.
+    overwritten: usize,
     pages: usize,
     /// How often another reader was faster.
     tries: u32,
@@ -52,7 +54,7 @@ impl Core {
         }
         let asker = self.await_back_end(now, Origin::Read(id));
         let (found, from) = (VecDeque::new(), self.event_cursor(name(events_of)));
-        self.read_on(RestReading { asker, events_of, from, at: from.read, found, pages: 0, tries: 0 });
+        self.read_on(RestReading { asker, events_of, from, at: from.read, found, overwritten: 0, pages: 0, tries: 0 });
         Ok(None)
     }
 
@@ -70,6 +72,7 @@ impl Core {
             }
             while reading.found.len() > KEPT {
                 reading.found.pop_front();
+                reading.overwritten += 1;
             }
         }
         reading.pages += 1;
@@ -101,12 +104,21 @@ impl Core {
         match moved(cursor, result) {
             Some(Ok(cursor)) => {
                 self.put_event_cursor(name(reading.events_of).to_owned(), cursor);
+                self.hub.counters.overwrote(reading.overwritten);
                 self.answer_events(&reading, Some(events));
             }
             Some(Err(from)) if reading.tries < MOST_TRIES => {
                 self.put_event_cursor(name(reading.events_of).to_owned(), from);
                 let tries = reading.tries + 1;
-                self.read_on(RestReading { from, at: from.read, found: VecDeque::new(), pages: 0, tries, ..reading });
+                self.read_on(RestReading {
+                    from,
+                    at: from.read,
+                    found: VecDeque::new(),
+                    overwritten: 0,
+                    pages: 0,
+                    tries,
+                    ..reading
+                });
             }
             _ => self.answer_events(&reading, None),
         }

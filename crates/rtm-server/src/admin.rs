@@ -35,7 +35,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+    routing::get,
+};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore, watch},
@@ -45,7 +51,7 @@ use tokio::{
 use tracing::info;
 
 use self::{access::Access, answers::ApiError, audit::Audit, config::AdminConfig, log::LogControl, samples::Samples};
-use crate::{bind, error::ServerError, server::reload::Reloader, shared::Shared, store::StoreQueue};
+use crate::{bind, error::ServerError, http_figures::Api, server::reload::Reloader, shared::Shared, store::StoreQueue};
 
 /// What all requests to the admin listener share.
 #[derive(Debug)]
@@ -56,6 +62,7 @@ pub(crate) struct Admin {
     access: Access,
     audit: Audit,
     log: Option<LogControl>,
+    build: config::BuildInfo,
     samples: Samples,
     pub(crate) reloader: Arc<Reloader>,
     /// Somebody wants the server to go down.
@@ -84,6 +91,7 @@ impl Admin {
             access: Access::new(Arc::clone(&reloader.admin.keys)),
             audit: Audit::default(),
             log: reloader.admin.log.clone(),
+            build: reloader.admin.build.clone(),
             samples: Samples::default(),
             reloader,
             drain_asked: Notify::new(),
@@ -158,7 +166,16 @@ fn router(admin: Arc<Admin>) -> Router {
         .nest("/admin/v1", api.layer(from_fn_with_state(Arc::clone(&admin), access::check)))
         .fallback(async || ApiError::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(from_fn_with_state(Arc::clone(&admin), count))
         .with_state(admin)
+}
+
+/// Counts a request and its answer.
+async fn count(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    let asked = admin.shared.http.begin(Api::Admin, request.method());
+    let response = next.run(request).await;
+    asked.answered(response.status());
+    response
 }
 
 /// How long answers may take when the server ends.

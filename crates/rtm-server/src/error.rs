@@ -24,9 +24,11 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The TLS certificate or its key cannot be used.
-    #[error("cannot use {}: {what}", .path.display())]
+    #[error("{key}: cannot use {}: {what}", .path.display())]
     #[non_exhaustive]
     Tls {
+        /// The key of the configuration that names the file, such as `tls.certificate`.
+        key: String,
         /// The file at fault.
         path: PathBuf,
         /// What is wrong with it.
@@ -39,6 +41,16 @@ pub enum ServerError {
     #[cfg(feature = "cluster")]
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+impl ServerError {
+    /// The same, with the section of the configuration that a key of it belongs to, as it is to be written in front.
+    pub(crate) fn within(self, section: &str) -> Self {
+        match self {
+            Self::Tls { key, path, what } => Self::Tls { key: format!("{section}{key}"), path, what },
+            other => other,
+        }
+    }
 }
 
 /// Why a server goes on with the configuration that it has.

@@ -6,7 +6,7 @@ use std::{
     error::Error,
     net::IpAddr,
     pin::pin,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -36,10 +36,11 @@ use crate::{
     clock::instant,
     config::Advertise,
     counted::Counted,
+    http_figures::Api,
     project::Project,
     refusals::{login_refused, too_many_refused},
     remote::Remote,
-    shared::{Guest, Shared},
+    shared::{Guest, Shared, readiness},
     socket::Socket,
     stream::Stream,
 };
@@ -214,14 +215,22 @@ impl Exchange {
                 let health = self.shared.health();
                 health.map_or_else(|why| text(StatusCode::SERVICE_UNAVAILABLE, why), |()| text(StatusCode::OK, "ok\n"))
             }
-            (&Method::GET | &Method::HEAD, None) if request.uri().path() == READY => match self.shared.health() {
-                Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
-                Ok(()) if !self.shared.is_certain.load(Ordering::Relaxed) => {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "isolated\n")
+            (&Method::GET | &Method::HEAD, None) if request.uri().path() == READY => {
+                let reasons = self.shared.unready();
+                let mut response = Response::new(Full::from(readiness(&reasons)));
+                if !reasons.is_empty() {
+                    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 }
-                Ok(()) => text(StatusCode::OK, "ok\n"),
-            },
-            (&Method::POST, Some(endpoint)) => self.gateway(endpoint, request, guest).await,
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(header::CONTENT_TYPE, json);
+                response
+            }
+            (&Method::POST, Some(endpoint)) => {
+                let asked = self.shared.http.begin(Api::Gateway, request.method());
+                let response = self.gateway(endpoint, request, guest).await;
+                asked.answered(response.status());
+                response
+            }
             (_, Some(_)) => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));

@@ -51,6 +51,7 @@ mod floor;
 mod gate;
 mod handle;
 mod http;
+mod http_figures;
 #[cfg(feature = "cluster")]
 mod link;
 mod listener;
@@ -86,7 +87,7 @@ pub use self::redb::{DamagedRecord, Redb, StoreRecord};
 pub use address::{InvalidAddress, ListenAddress};
 #[cfg(feature = "admin")]
 pub use admin::{
-    config::{AdminConfig, AdminKey, AdminRole, UnknownRole},
+    config::{AdminConfig, AdminKey, AdminRole, BuildInfo, UnknownRole},
     log::{LogControl, LogCounts},
     openapi::admin_openapi,
 };

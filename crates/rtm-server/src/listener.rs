@@ -57,6 +57,7 @@ impl Door {
         if self.has_proxy_header && !is_trusted {
             let what = format_args!("a connection of {peer} is closed: it is not in trusted_proxies");
             shared.without_proxy_header.warn(what);
+            shared.found_headerless.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let names_clients = self.has_proxy_header || live.proxies.asks_headers_of(peer.ip());
@@ -158,9 +159,13 @@ async fn serve(
                 (address, local) = (client, server);
             }
             Ok(Err(error)) => {
+                shared.found_headerless.fetch_add(1, Ordering::Relaxed);
                 return shared.without_proxy_header.warn(format_args!("a connection of {address} is closed: {error}"));
             }
-            Err(_) => return debug!(remote = %address, "the header of the PROXY protocol takes too long"),
+            Err(_) => {
+                shared.found_headerless.fetch_add(1, Ordering::Relaxed);
+                return debug!(remote = %address, "the header of the PROXY protocol takes too long");
+            }
         }
     }
     let stream = match door.tls {

@@ -17,18 +17,70 @@ pub(crate) struct Peers {
     by_wire: [usize; 2],
     /// The last that have ended, oldest first.
     closed: VecDeque<ClosedPeer>,
-    by_end: [u64; End::ALL.len()],
-    lasted: Histogram,
+    by_end: [[u64; End::ALL.len()]; 2],
+    lasted: [Lasted; 2],
     /// How long logins took, in microseconds.
     logins: Histogram,
-    traffic: [[u64; 2]; 2],
+    carried: [Carried; 2],
 }
 
-/// What went through a socket since that was last said, in bytes. So little comes between that no number overflows.
+/// What went through a socket since that was last said. So little comes between that no number overflows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Traffic {
+    /// Bytes.
     pub(crate) read: u32,
     pub(crate) written: u32,
+    /// WebSocket messages.
+    pub(crate) packets_read: u32,
+    pub(crate) packets_written: u32,
+    /// How often the socket was written to.
+    pub(crate) writes: u32,
+    pub(crate) events: u32,
+}
+
+/// What the connections of a wire have carried. Of two numbers the first came in, and the second went out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Carried {
+    pub(crate) bytes: [u64; 2],
+    pub(crate) packets: [u64; 2],
+    pub(crate) writes: u64,
+    pub(crate) events: u64,
+}
+
+/// How long connections lasted, in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lasted {
+    /// How many lasted no longer than each bound, and longer than the one before; the last have no bound.
+    pub(crate) counts: [u64; Self::BOUNDS.len() + 1],
+    pub(crate) sum: f64,
+}
+
+impl Carried {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for place in 0..2 {
+            self.bytes[place] += other.bytes[place];
+            self.packets[place] += other.packets[place];
+        }
+        self.writes += other.writes;
+        self.events += other.events;
+    }
+}
+
+impl Lasted {
+    /// Where proxies and people cut connections.
+    pub(crate) const BOUNDS: [f64; 7] = [1.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0];
+
+    fn add(&mut self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        let place = Self::BOUNDS.iter().take_while(|bound| seconds > **bound).count();
+        self.counts[place] += 1;
+        self.sum += seconds;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+        self.sum += other.sum;
+    }
 }
 
 /// The other side of an open connection.
@@ -50,6 +102,9 @@ pub(crate) struct ClosedPeer {
     pub(crate) at: SystemTime,
     pub(crate) end: End,
 }
+
+/// Where the log has logins, logouts and the ends of connections.
+pub(crate) const CONNECTIONS: &str = "rtm_server::connections";
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,10 +162,10 @@ impl Peers {
         let Some(peer) = self.open.get_mut(conn.slot()).and_then(Option::take) else { return };
         let at = SystemTime::now();
         self.by_wire[place(peer.wire)] -= 1;
-        if let Some(place) = End::ALL.iter().position(|known| *known == end) {
-            self.by_end[place] += 1;
+        if let Some(end) = End::ALL.iter().position(|known| *known == end) {
+            self.by_end[place(peer.wire)][end] += 1;
         }
-        self.lasted.add(at.duration_since(peer.since).unwrap_or(Duration::ZERO).as_secs());
+        self.lasted[place(peer.wire)].add(at.duration_since(peer.since).unwrap_or(Duration::ZERO));
         if self.closed.len() >= CLOSED {
             self.closed.pop_front();
         }
@@ -127,16 +182,20 @@ impl Peers {
         self.logins
     }
 
-    /// Bytes went through a socket.
+    /// So much went through a socket.
     pub(crate) fn went_through(&mut self, wire: Wire, traffic: Traffic) {
-        let [read, written] = &mut self.traffic[place(wire)];
-        *read += u64::from(traffic.read);
-        *written += u64::from(traffic.written);
+        let Traffic { read, written, packets_read, packets_written, writes, events } = traffic;
+        self.carried[place(wire)].merge(&Carried {
+            bytes: [read.into(), written.into()],
+            packets: [packets_read.into(), packets_written.into()],
+            writes: writes.into(),
+            events: events.into(),
+        });
     }
 
-    /// How many bytes were read and written on each wire.
-    pub(crate) fn traffic(&self) -> [(Wire, [u64; 2]); 2] {
-        [(Wire::Native, self.traffic[0]), (Wire::Vendor, self.traffic[1])]
+    /// What went through the connections of each wire.
+    pub(crate) fn carried(&self) -> [(Wire, Carried); 2] {
+        WIRES.map(|wire| (wire, self.carried[place(wire)]))
     }
 
     pub(crate) fn get(&self, conn: ConnId) -> Option<&Peer> {
@@ -149,13 +208,14 @@ impl Peers {
     }
 
     /// How connections ended.
-    pub(crate) fn by_end(&self) -> impl Iterator<Item = (End, u64)> {
-        End::ALL.into_iter().zip(self.by_end)
+    pub(crate) fn by_end(&self) -> impl Iterator<Item = (Wire, End, u64)> {
+        let all = WIRES.into_iter().zip(self.by_end);
+        all.flat_map(|(wire, ends)| End::ALL.into_iter().zip(ends).map(move |(end, count)| (wire, end, count)))
     }
 
-    /// How long those connections lasted that have ended, in seconds.
-    pub(crate) fn lasted(&self) -> Histogram {
-        self.lasted
+    /// How long those connections lasted that have ended.
+    pub(crate) fn lasted(&self) -> [(Wire, Lasted); 2] {
+        WIRES.map(|wire| (wire, self.lasted[place(wire)]))
     }
 
     /// Those that have ended, newest first, from before the number `before` on.
@@ -177,6 +237,9 @@ fn next_number(at: SystemTime) -> u64 {
     let later = |last: u64| micros.max(last.saturating_add(1));
     later(LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(later(last))).unwrap_or_else(|last| last))
 }
+
+/// In the order of their places.
+const WIRES: [Wire; 2] = [Wire::Native, Wire::Vendor];
 
 fn place(wire: Wire) -> usize {
     usize::from(wire != Wire::Native)

@@ -17,15 +17,14 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-#[cfg(feature = "admin")]
-use rtm_codec::UserId;
-use rtm_codec::{AppId, ClientFrame, CloseReason, Login, Refusal, Wire};
+use rtm_codec::{AppId, ClientFrame, CloseReason, Login, Refusal, UserId, Wire};
 #[cfg(feature = "admin")]
 use rtm_core::Histogram;
 use rtm_core::{ConnId, Core, EventLogStart, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use tokio::sync::watch;
 use tokio::{sync::Notify, time::sleep_until};
+use tracing::{Level, debug};
 
 use self::asks::Askers;
 #[cfg(feature = "cluster")]
@@ -34,7 +33,7 @@ use crate::link::Link;
 use crate::peers::Peers;
 use crate::{
     clock::instant,
-    peers::{End, Traffic},
+    peers::{CONNECTIONS, End, Traffic},
     store::{Customer, StoreQueue},
 };
 
@@ -250,12 +249,16 @@ impl Project {
     }
 
     /// The connection's socket is gone.
-    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts the reasons"))]
     pub(crate) fn disconnect(self: &Arc<Self>, conn: ConnId, end: End, traffic: (Wire, Traffic)) {
-        self.with(|state, now| {
+        let is_logged = tracing::enabled!(target: CONNECTIONS, Level::DEBUG);
+        let (end, user) = self.with(|state, now| {
+            let end = if state.core.is_kicked(conn) { End::Kicked } else { end };
+            #[cfg(feature = "admin")]
+            let user = state.peers.get(conn).filter(|_| is_logged).and_then(|peer| peer.user_id.clone());
+            #[cfg(not(feature = "admin"))]
+            let user: Option<UserId> = None;
             #[cfg(feature = "admin")]
             {
-                let end = if state.core.is_kicked(conn) { End::Kicked } else { end };
                 state.peers.disconnected(conn, end);
                 state.peers.went_through(traffic.0, traffic.1);
             }
@@ -263,7 +266,15 @@ impl Project {
             if let Some(sleeper) = state.sleepers.get_mut(conn.slot()) {
                 *sleeper = None;
             }
+            (end, user)
         });
+        if is_logged {
+            let (app_id, user) = (self.app_id.as_str(), user.as_ref().map(UserId::as_str));
+            if end == End::Closed(CloseReason::Logout) {
+                debug!(target: CONNECTIONS, app_id, user, "a user has logged out");
+            }
+            debug!(target: CONNECTIONS, app_id, user, wire = %traffic.0, reason = end.as_str(), "a connection has ended");
+        }
     }
 
     /// How long its lock was waited for and held.

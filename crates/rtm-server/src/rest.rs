@@ -34,6 +34,7 @@ use tracing::debug;
 
 use crate::{
     gate::{Decision, Judge, denied},
+    http_figures::Api,
     project::{Project, now},
     random::random_bytes,
     shared::{Guest, Shared},
@@ -91,6 +92,7 @@ where
 {
     let request_id = shared.rest_requests.fetch_add(1, Ordering::Relaxed);
     let call_place = place(request.uri().path());
+    let asked = shared.http.begin(Api::Rest, request.method());
     let mut span = shared.traces.served(request.method(), request.headers());
     trace(&mut span, call_place, request_id, &request);
     let done = call(shared, guest, request).await;
@@ -107,6 +109,7 @@ where
         }
     };
     shared.rest_counts.count(call_place, status.as_u16());
+    asked.answered(status);
     span.answered(status.as_u16(), status.is_server_error());
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;

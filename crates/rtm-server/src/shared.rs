@@ -25,10 +25,12 @@ use crate::rest::RestCounts;
 use crate::{
     admission::{Admission, Admitted},
     clock::instant,
+    http_figures::HttpFigures,
     live::Live,
     memory::Memory,
     project::Project,
     remote::Remote,
+    store::StoreQueue,
     tasks::Tasks,
     tls::Tls,
     traces::Traces,
@@ -68,9 +70,17 @@ pub(crate) struct Shared {
     pub(crate) without_descriptor: AtomicU64,
     /// Whether the last connection was.
     pub(crate) has_no_descriptors: AtomicBool,
+    /// Connections without the header that a proxy puts before them, or not of a proxy.
+    pub(crate) found_headerless: AtomicU64,
+    /// Clients that came when the server went down.
+    pub(crate) found_draining: AtomicU64,
+    pub(crate) http: HttpFigures,
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,
+    /// That of the admin listener.
+    pub(crate) admin_tls: Option<Tls>,
+    pub(crate) store: StoreQueue,
     #[cfg_attr(
         not(any(feature = "rest", feature = "admin", feature = "otlp")),
         expect(dead_code, reason = "nobody calls")
@@ -119,6 +129,21 @@ impl Shared {
         } else {
             Ok(())
         }
+    }
+
+    /// Why no clients should be sent here.
+    pub(crate) fn unready(&self) -> Vec<&'static str> {
+        let is_certain = self.is_serving() && self.is_certain.load(Ordering::Relaxed);
+        let mut listeners = self.tls.iter().chain(&self.admin_tls);
+        let reasons = [
+            (self.draining.is_announced(), "draining"),
+            (self.store.is_failing(), "store"),
+            (self.has_no_descriptors.load(Ordering::Relaxed), "fds"),
+            (listeners.any(|tls| tls.fault().is_some()), "tls"),
+            (self.memory.is_short(), "memory"),
+            (!is_certain, "cluster"),
+        ];
+        reasons.into_iter().filter_map(|(is_so, reason)| is_so.then_some(reason)).collect()
     }
 
     /// Whether all its listeners accept and no project's lock is stuck. Answers after [`LOCK_TIMEOUT`] at the latest.
@@ -201,6 +226,12 @@ impl Draining {
     pub(crate) fn begins(&self) -> OwnedNotified {
         Arc::clone(&self.begins).notified_owned()
     }
+}
+
+/// The answer of `/readyz` on every listener, in JSON.
+pub(crate) fn readiness(reasons: &[&str]) -> String {
+    let quoted: Vec<_> = reasons.iter().map(|reason| format!("\"{reason}\"")).collect();
+    format!("{{\"ready\":{},\"reasons\":[{}]}}", reasons.is_empty(), quoted.join(","))
 }
 
 const WARN_PAUSE: Duration = Duration::from_secs(60);

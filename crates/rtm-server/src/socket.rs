@@ -15,7 +15,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -39,7 +39,7 @@ use crate::call_times::TimedCall;
 use crate::{
     gate::{Gate, Verdict},
     outbox::Outbox,
-    peers::{End, Traffic},
+    peers::{CONNECTIONS, End, Traffic},
     project::Project,
     scratch::Scratch,
     shared::{Guest, Shared},
@@ -149,6 +149,7 @@ impl Socket {
             result = self.turns(cx, scratch);
         }
         if result.is_ready() {
+            self.ends_unknown(End::Gone);
             // Events that were written count as received, and frames that came count as sent.
             self.finish(scratch);
         }
@@ -213,6 +214,7 @@ impl Socket {
             && drain.take_if(|drain| drain.as_mut().poll(cx).is_ready() || self.shared.draining.has_begun()).is_some()
         {
             acted = true;
+            self.shared.found_draining.fetch_add(1, Ordering::Relaxed);
             if self.wire.abilities().gives_up {
                 // It comes back only where it has been let in before.
                 self.timer = Some(Box::pin(sleep(LAST_LOGIN_TIMEOUT)));
@@ -276,10 +278,12 @@ impl Socket {
         if matches!(self.phase, Phase::Failing) {
             return;
         }
+        let mut packets = 0;
         let violation = loop {
             let written = scratch.write.len();
             match self.websocket.read(&mut bytes, &mut scratch.write) {
                 Ok(Some(Incoming::Packet(packet))) => {
+                    packets += 1;
                     if matches!(self.phase, Phase::Closing | Phase::Failing | Phase::Ending) {
                         continue;
                     }
@@ -289,19 +293,25 @@ impl Socket {
                 }
                 Ok(Some(Incoming::Close(_))) => {
                     // What was sent before the close counts, and nothing may come after the answer to that.
+                    self.count_packets(packets);
                     let farewell = scratch.write.split_off(written);
                     self.take_frames(scratch);
                     self.finish(scratch);
                     self.pack(scratch);
                     scratch.write.extend(farewell);
+                    self.ends_unknown(End::Gone);
                     self.phase = Phase::Ending;
                     self.timer = Some(Box::pin(sleep(CLOSE_TIMEOUT)));
                     return;
                 }
-                Ok(None) => return self.take_frames(scratch),
+                Ok(None) => {
+                    self.count_packets(packets);
+                    return self.take_frames(scratch);
+                }
                 Err(violation) => break (Some(violation), violation.to_string()),
             }
         };
+        self.count_packets(packets);
         self.take_frames(scratch);
         let (violation, what) = violation;
         debug!(remote = %self.guest.remote, "{what}");
@@ -384,6 +394,7 @@ impl Socket {
     /// Makes bytes of what the core had for this connection.
     fn encode(&mut self, scratch: &mut Scratch) {
         let mut outgoing = std::mem::take(&mut scratch.outgoing);
+        let mut events = 0;
         for outgoing in outgoing.drain(..) {
             match outgoing {
                 Outgoing::Frame(frame) => {
@@ -396,7 +407,10 @@ impl Socket {
                     }
                     self.wire.encode(&frame);
                 }
-                Outgoing::Event(seq, event) => self.wire.encode_event(seq, &event),
+                Outgoing::Event(seq, event) => {
+                    events += 1;
+                    self.wire.encode_event(seq, &event);
+                }
                 Outgoing::Close(reason) => self.close(reason, None, scratch),
                 Outgoing::Hangup => {
                     self.ends(End::Refused);
@@ -405,6 +419,9 @@ impl Socket {
             }
         }
         scratch.outgoing = outgoing;
+        if let Phase::Handed(handed) = &mut self.phase {
+            handed.traffic.events += events;
+        }
         // What the native wire has stays where it is until it is written.
         if matches!(self.wire, ServerWire::Vendor(_)) {
             self.pack(scratch);
@@ -420,6 +437,7 @@ impl Socket {
     fn close_with(&mut self, reason: CloseReason, code: u16, detail: &str, scratch: &mut Scratch) {
         if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_) | Phase::Handed(_)) {
             self.ends(End::Closed(reason));
+            self.ends_unknown(End::Closed(reason));
             self.wire.encode(&ServerFrame::Close(reason));
             self.hang_up(code, detail, scratch);
         }
@@ -435,10 +453,23 @@ impl Socket {
         }
     }
 
+    fn count_packets(&mut self, read: u32) {
+        if let Some(traffic) = self.traffic() {
+            traffic.packets_read = traffic.packets_read.saturating_add(read);
+        }
+    }
+
     /// Takes note of how the connection ends.
     fn ends(&mut self, end: End) {
         if let Phase::Handed(handed) = &mut self.phase {
             handed.end = end;
+        }
+    }
+
+    /// Logs that the connection ends and has not come to a project.
+    fn ends_unknown(&self, end: End) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::Judged(_)) {
+            debug!(target: CONNECTIONS, remote = %self.guest.remote, reason = end.as_str(), "a connection has ended before its login");
         }
     }
 
@@ -458,8 +489,14 @@ impl Socket {
 
     /// Moves what was encoded into the bytes to write.
     fn pack(&mut self, scratch: &mut Scratch) {
-        let websocket = &mut self.websocket;
-        self.wire.drain(|packet| websocket.write(packet, &mut scratch.write));
+        let (websocket, mut packets) = (&mut self.websocket, 0);
+        self.wire.drain(|packet| {
+            packets += 1;
+            websocket.write(packet, &mut scratch.write);
+        });
+        if let Some(traffic) = self.traffic() {
+            traffic.packets_written += packets;
+        }
     }
 
     /// How many bytes the socket has not taken yet.
@@ -486,9 +523,11 @@ impl Socket {
                 scratch.write.clear();
             }
         }
-        let moved = written > 0;
+        let (moved, taken) = (written > 0, self.wire.taken());
         if let Some(traffic) = self.traffic() {
             traffic.written = traffic.written.saturating_add(written as u32);
+            traffic.writes += u32::from(moved);
+            traffic.packets_written += taken;
         }
         if matches!(self.phase, Phase::Handed(_)) && (moved || self.timer.is_none()) {
             // The time begins anew with everything that the socket takes.

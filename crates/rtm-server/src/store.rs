@@ -59,13 +59,27 @@ enum Worker {
 #[derive(Debug, Clone)]
 pub(crate) struct StoreQueue {
     orders: mpsc::UnboundedSender<Order>,
-    /// Bytes of messages in orders that are not done.
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     /// The thread that does the work, once there is one.
     thread: Arc<OnceLock<thread::Thread>>,
     /// How the backend does; `None` where many jobs are in flight at once, of which no batches are made.
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     batches: Option<Arc<Mutex<Batches>>>,
+}
+
+/// What is in orders that are not done.
+#[derive(Debug, Default)]
+struct Queued {
+    /// Bytes of messages.
+    bytes: AtomicUsize,
+    jobs: AtomicUsize,
+}
+
+impl Queued {
+    /// So much is done.
+    fn done(&self, jobs: usize, bytes: usize) {
+        self.jobs.fetch_sub(jobs, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// What the store kept of a project's state.
@@ -217,7 +231,19 @@ impl StoreQueue {
     /// Bytes of messages that wait for the backend.
     #[cfg(feature = "admin")]
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.queued.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that wait for the backend or that it does.
+    #[cfg(feature = "admin")]
+    pub(crate) fn queued_jobs(&self) -> usize {
+        self.queued.jobs.load(Ordering::Relaxed)
+    }
+
+    /// Whether a job of the last batch failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        let batches = self.batches.as_ref();
+        batches.is_some_and(|batches| batches.lock().unwrap_or_else(PoisonError::into_inner).is_failing)
     }
 
     /// What the backend has done, if that is counted.
@@ -255,14 +281,14 @@ impl StoreQueue {
         let jobs = jobs.map(|StoreJob { id, work }| {
             let size = size(&work);
             match work {
-                work if size > 0 && self.queued.load(Ordering::Relaxed) + size > MAX_QUEUED => match work {
+                work if size > 0 && self.queued.bytes.load(Ordering::Relaxed) + size > MAX_QUEUED => match work {
                     StoreWork::Append { log, .. } => (id, Err(log)),
                     StoreWork::AppendEvents { .. } => (id, Err(LogKey::Events)),
                     work => (id, Ok(work)),
                 },
                 work => {
                     if size > 0 {
-                        self.queued.fetch_add(size, Ordering::Relaxed);
+                        self.queued.bytes.fetch_add(size, Ordering::Relaxed);
                         bytes += size;
                     }
                     (id, Ok(work))
@@ -272,6 +298,7 @@ impl StoreQueue {
         let jobs: Vec<_> = jobs.collect();
         let may_wait = |work: &Result<_, _>| matches!(work, Ok(StoreWork::AppendEvents { is_awaited: false, .. }));
         let may_wait = jobs.iter().all(|(_, work)| may_wait(work));
+        self.queued.jobs.fetch_add(jobs.len(), Ordering::Relaxed);
         self.send(Order::Jobs(CustomerJobs { customer, jobs, bytes, may_wait }));
     }
 
@@ -288,7 +315,7 @@ impl StoreQueue {
 /// The backend, and what doing its work takes.
 struct Bench {
     backend: Box<dyn Backend>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     batches: Arc<Mutex<Batches>>,
     told: Told,
     traces: Traces,
@@ -305,16 +332,17 @@ impl Bench {
     /// batch has a price, however small it is.
     fn batch(&mut self, first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> ControlFlow<()> {
         let mut batch = Vec::new();
-        let mut bytes = 0;
+        let (mut jobs, mut bytes) = (0, 0);
         let (mut is_urgent, mut stop) = (false, false);
         let mut next = Some(first);
         loop {
             while let Some(order) = next {
                 is_urgent |= order.is_urgent();
                 match order {
-                    Order::Jobs(jobs) => {
-                        bytes += jobs.bytes;
-                        batch.push(jobs);
+                    Order::Jobs(order) => {
+                        jobs += order.jobs.len();
+                        bytes += order.bytes;
+                        batch.push(order);
                     }
                     Order::Stop => {
                         stop = true;
@@ -334,7 +362,7 @@ impl Bench {
         let Self { backend, queued, batches, told, traces, .. } = self;
         self.begun = Some(Instant::now());
         apply(backend.as_mut(), batch, batches, told, traces);
-        queued.fetch_sub(bytes, Ordering::Relaxed);
+        queued.done(jobs, bytes);
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

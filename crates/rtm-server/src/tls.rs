@@ -88,13 +88,13 @@ impl TlsConfig {
     }
 
     /// Reads the files, as a server does when it starts, and logs a warning for a certificate that clients would refuse.
-    /// Blocks.
+    /// `section` is where it stands in the configuration: `tls` or `admin.tls`. Blocks.
     ///
     /// # Errors
     ///
     /// [`ServerError::Tls`] names the file that is missing or invalid, or the key that does not belong to the certificate.
-    pub fn check(&self) -> Result<(), ServerError> {
-        Loaded::read(self).map(drop)
+    pub fn check(&self, section: &'static str) -> Result<(), ServerError> {
+        Loaded::read(self, section).map(drop)
     }
 }
 
@@ -136,8 +136,9 @@ pub(crate) struct Tls(Arc<Mutex<Loaded>>);
 /// What was read from the files.
 pub(crate) struct Loaded {
     config: TlsConfig,
+    /// Where that stands in the configuration.
+    section: &'static str,
     acceptor: TlsAcceptor,
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "nobody asks how it is"))]
     chains: Vec<Vec<CertificateDer<'static>>>,
     /// What the files looked like before they were last read.
     seen: Stamp,
@@ -154,8 +155,8 @@ impl fmt::Debug for Loaded {
 
 impl Tls {
     /// Reads the files and makes ready to accept. Blocks.
-    pub(crate) fn load(config: &TlsConfig) -> Result<Self, ServerError> {
-        Ok(Self(Arc::new(Mutex::new(Loaded::read(config)?))))
+    pub(crate) fn load(config: &TlsConfig, section: &'static str) -> Result<Self, ServerError> {
+        Ok(Self(Arc::new(Mutex::new(Loaded::read(config, section)?))))
     }
 
     /// What accepts connections now.
@@ -164,7 +165,6 @@ impl Tls {
     }
 
     /// Why clients would refuse a certificate now, even if they trust its issuer.
-    #[cfg(feature = "admin")]
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let chains = self.loaded().chains.clone();
         chains.iter().find_map(|chain| warning(chain))
@@ -197,13 +197,13 @@ impl Tls {
     pub(crate) async fn watch(self) {
         loop {
             sleep(LOOK_EVERY).await;
-            let (config, seen) = {
+            let (config, section, seen) = {
                 let loaded = self.loaded();
-                (loaded.config.clone(), loaded.seen.clone())
+                (loaded.config.clone(), loaded.section, loaded.seen.clone())
             };
             let looked = spawn_blocking(move || {
                 let stamp = stamp(&config);
-                (stamp != seen).then(|| (Loaded::read(&config), config, stamp))
+                (stamp != seen).then(|| (Loaded::read(&config, section), config, stamp))
             });
             let Ok(Some((read, config, stamp))) = looked.await else { continue };
             let mut loaded = self.loaded();
@@ -266,22 +266,28 @@ impl CertificateInfo {
 }
 
 impl Loaded {
-    /// Reads all files. Blocks.
-    pub(crate) fn read(config: &TlsConfig) -> Result<Self, ServerError> {
+    /// Reads all files of this section of the configuration. Blocks.
+    pub(crate) fn read(config: &TlsConfig, section: &'static str) -> Result<Self, ServerError> {
+        Self::read_files(config, section).map_err(|error| error.within(&format!("{section}.")))
+    }
+
+    fn read_files(config: &TlsConfig, section: &'static str) -> Result<Self, ServerError> {
         let seen = stamp(config);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut keys = Vec::new();
         let mut chains = Vec::new();
-        for files in &config.certificates {
-            let chain = chain(&files.certificate)?;
+        for (place, files) in config.certificates.iter().enumerate() {
+            let pair = place.checked_sub(1).map(|more| format!("more[{more}].")).unwrap_or_default();
+            let of_pair = |error: ServerError| error.within(&pair);
+            let chain = chain(&files.certificate, "certificate").map_err(of_pair)?;
             if let Some(warning) = warning(&chain) {
                 warn!("{}: {warning}", files.certificate.display());
             }
-            keys.push(Arc::new(certified(files, chain.clone(), &provider)?));
+            keys.push(Arc::new(certified(files, chain.clone(), &provider).map_err(of_pair)?));
             chains.push(chain);
         }
         let first = config.certificates.first().map(|files| files.certificate.clone()).unwrap_or_default();
-        let fault = |what: String| ServerError::Tls { path: first.clone(), what };
+        let fault = |what: String| unusable("certificate", &first, what);
         let versions: &[_] = match config.min_version {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -292,9 +298,9 @@ impl Loaded {
         let builder = match &config.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let fault = |what: String| ServerError::Tls { path: path.clone(), what };
+                let fault = |what: String| unusable("client_ca", path, what);
                 let mut roots = RootCertStore::empty();
-                for authority in chain(path)? {
+                for authority in chain(path, "client_ca")? {
                     roots.add(authority).map_err(|error| fault(error.to_string()))?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -303,7 +309,7 @@ impl Loaded {
         };
         let mut tls = builder.with_cert_resolver(Arc::new(ByName(keys)));
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: config.clone(), acceptor: TlsAcceptor::from(Arc::new(tls)), chains, seen })
+        Ok(Self { config: config.clone(), section, acceptor: TlsAcceptor::from(Arc::new(tls)), chains, seen })
     }
 }
 
@@ -331,7 +337,7 @@ pub(crate) fn certified(
     chain: Vec<CertificateDer<'static>>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, ServerError> {
-    let fault = |what: String| ServerError::Tls { path: files.key.clone(), what };
+    let fault = |what: String| unusable("key", &files.key, what);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| fault(error.to_string()))?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| fault(error.to_string()))
 }
@@ -381,15 +387,19 @@ fn fault(chain: &[CertificateDer<'static>], time: UnixTime) -> Option<Certificat
     Some(fault)
 }
 
-/// Reads the certificates of a file, of which there has to be one.
-pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
-    let fault = |what: String| ServerError::Tls { path: path.to_owned(), what };
+/// Reads the certificates of a file, of which there has to be one. The file is what a key of the configuration names.
+pub(crate) fn chain(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, ServerError> {
+    let fault = |what: String| unusable(key, path, what);
     let chain: Vec<_> =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| fault(error.to_string()))?;
     if chain.is_empty() {
         return Err(fault("there is no certificate in it".into()));
     }
     Ok(chain)
+}
+
+fn unusable(key: &str, path: &Path, what: String) -> ServerError {
+    ServerError::Tls { key: key.to_owned(), path: path.to_owned(), what }
 }
 
 fn stamp(config: &TlsConfig) -> Stamp {

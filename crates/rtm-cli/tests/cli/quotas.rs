@@ -29,11 +29,7 @@ fn start(settings: &str, project: &str) -> World {
 
 impl World {
     fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.admin).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
-        page
+        get_at(&self.admin, path)
     }
 
     fn listen<'a>(&'a self, uid: &'a str) -> [&'a str; 7] {
@@ -41,9 +37,17 @@ impl World {
     }
 }
 
+fn get_at(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
+
 #[test]
 fn a_connection_beyond_the_quota_is_refused_and_named() {
-    let world = start("", "max_connections = 1\nmax_channels = 1");
+    let world = start("", "max_connections = 1\nmax_channels = 1\nrest = \"20/2s\"");
     let mut bob = Running::new(&[&world.listen("bob")[..], &["--channel", "first"]].concat());
     bob.event(|event| event["state"] == "CONNECTED");
     let alice = rtm(&["send", "--gateway", &world.gateway, "--app-id", APP_ID, "--uid", "alice", "--to", "bob", "hi"]);
@@ -52,6 +56,10 @@ fn a_connection_beyond_the_quota_is_refused_and_named() {
     let metrics = world.get("/metrics");
     assert!(!metrics.contains(&format!("rtm_quota_refused_total{{app_id=\"{APP_ID}\",quota=\"connections\"}} 0\n")));
     assert!(metrics.contains(&format!("rtm_quota_limit{{app_id=\"{APP_ID}\",quota=\"channels\"}} 1")), "{metrics}");
+    let rest = ["limit", "refused_total"].map(|of| format!("rtm_quota_{of}{{app_id=\"{APP_ID}\",quota=\"rest\"}}"));
+    for line in rest.iter().zip([10, 0]).map(|(series, value)| format!("{series} {value}.0\n")) {
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
     drop(bob);
 }
 
@@ -65,6 +73,9 @@ fn without_memory_logins_are_refused_and_others_stay() {
         assert!(tries < 100, "{}", world.get("/readyz"));
         std::thread::sleep(Duration::from_millis(50));
     }
+    let clients = world.gateway.trim_start_matches("http://");
+    let ready = get_at(clients, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("\"reasons\":[\"memory\"]"), "{ready}");
     for wire in ["native", "vendor"] {
         let args = ["send", "--gateway", &world.gateway, "--wire", wire, "--app-id", APP_ID, "--uid", "alice"];
         let sent = rtm(&[&args[..], &["--timeout", "1s", "--to", "bob", "hi"]].concat());

@@ -229,6 +229,11 @@ impl ServerCodec {
         self.outbox.messages()
     }
 
+    /// How many messages [`take_messages`](Self::take_messages) has given since this was last asked.
+    pub fn taken(&mut self) -> u32 {
+        self.outbox.taken()
+    }
+
     /// Swaps the buffer that frames are written into with `buffer`, unless something waits in it. Many sockets share
     /// one buffer this way: each borrows it before a batch and gives it back afterwards, so a silent socket holds none.
     /// Only the buffer's length matters, which is its room; its content is overwritten.

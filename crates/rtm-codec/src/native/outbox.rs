@@ -27,6 +27,8 @@ pub(super) struct Outbox {
     ready: VecDeque<Bytes>,
     /// How much the buffer held last.
     expected: usize,
+    /// How many messages were taken and not counted yet.
+    taken: u32,
 }
 
 /// The frame is larger than a packet may be.
@@ -57,6 +59,7 @@ impl Default for Outbox {
             frames: 0,
             ready: VecDeque::new(),
             expected: 0,
+            taken: 0,
         }
     }
 }
@@ -221,9 +224,15 @@ impl Outbox {
             }
             to += end - start;
             start = end + GAP;
+            self.taken += 1;
         }
         self.clear();
         Some(&self.buffer[from.unwrap_or(to)..to])
+    }
+
+    /// How many messages were taken since this was last asked.
+    pub(super) fn taken(&mut self) -> u32 {
+        mem::take(&mut self.taken)
     }
 
     fn clear(&mut self) {

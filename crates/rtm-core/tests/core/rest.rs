@@ -6,7 +6,7 @@ use rtm_codec::{
         HistorySearch, PeerMessageCode, RestAnswer, RestCall, RestChannelMessage, RestEventsOf, RestPeerMessage,
     },
 };
-use rtm_core::{ProjectConfig, RestCaller, RestKey};
+use rtm_core::{ProjectConfig, Quota, RestCaller, RestKey};
 use rtm_token::{Builder, Certificate};
 
 use crate::harness::*;
@@ -226,6 +226,8 @@ fn a_project_takes_no_more_messages_than_its_limit_allows() {
     assert!(send(&mut world).is_ok() && send(&mut world).is_ok());
     let refused = send(&mut world).unwrap_err();
     assert_eq!((refused.kind, refused.retry_after()), (ErrorKind::TooOften, Some(secs(1))));
+    assert!(refused.to_string().contains("(rest)"), "it names the quota: {refused}");
+    assert!(world.core.counters().quotas().any(|counted| counted == (Quota::Rest, 1)), "and is counted by it");
     world.advance(secs(1));
     assert!(send(&mut world).is_ok());
 }

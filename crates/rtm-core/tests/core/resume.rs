@@ -5,7 +5,7 @@ use rtm_codec::{
     QueryPeersOnlineStatus, RequestId, Resumption, SendChannelMessage, SendMessageToPeer, SendOutcome, Seq,
     SubscribePeersOnlineStatus,
 };
-use rtm_core::GapReason;
+use rtm_core::{GapReason, MessageKind, MessageSource, ResumeResult};
 
 use crate::harness::*;
 
@@ -46,6 +46,13 @@ fn what_was_sent_and_not_received_comes_again_under_its_numbers() {
     let again = world.login_again(alice, login);
     assert_eq!(world.texts(again), ["m2", "m3"]);
     assert_eq!(world.received(again), 3);
+    let counters = world.core.counters();
+    assert!(counters.resumes().any(|counted| counted == (ResumeResult::Resumed, 1)));
+    assert_eq!(counters.replayed().sum(), 2, "both that came again");
+    let mut sizes = counters.sizes().filter(|(kind, ..)| *kind == MessageKind::Peer);
+    let (_, source, sizes) = sizes.next().unwrap();
+    let count: u64 = sizes.counts().iter().sum();
+    assert_eq!((source, count, sizes.sum()), (MessageSource::Client, 3, 6), "three messages of two bytes");
 }
 
 #[test]

@@ -210,7 +210,7 @@ pub(super) async fn server(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ServerAnswer>, ApiError> {
     caller.check(AdminRole::Read)?;
-    let (shared, reasons) = (&admin.shared, admin.unready());
+    let (shared, reasons) = (&admin.shared, admin.shared.unready());
     let ends = admin.certificates().filter_map(|(_, certificate)| certificate.until).min();
     let last = admin.reloader.last();
     let disk = match admin.reloader.data_dir.clone() {
@@ -418,13 +418,13 @@ impl Disk {
 
 /// How many bytes whoever runs the server may still write.
 #[cfg(unix)]
-fn free_bytes(directory: &Path) -> Option<u64> {
+pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(directory).ok()?;
     disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
 #[cfg(not(unix))]
-fn free_bytes(_: &Path) -> Option<u64> {
+pub(super) fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 

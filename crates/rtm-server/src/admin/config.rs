@@ -25,6 +25,26 @@ pub struct AdminConfig {
     pub tls: Option<TlsConfig>,
     /// What sets the level of the program's log. Without it the API does not.
     pub log: Option<LogControl>,
+    /// What the program is built from, for `rtm_build_info`.
+    pub build: BuildInfo,
+}
+
+/// What a program is built from, in its own words; empty where it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BuildInfo {
+    /// The commit.
+    pub commit: String,
+    /// The version of the compiler.
+    pub rustc: String,
+}
+
+impl BuildInfo {
+    /// Of this commit, by this version of the compiler.
+    #[must_use]
+    pub fn new(commit: impl Into<String>, rustc: impl Into<String>) -> Self {
+        Self { commit: commit.into(), rustc: rustc.into() }
+    }
 }
 
 /// A key of the admin API: what is known of it is its hash.

@@ -28,7 +28,11 @@ enum Samples {
     Gauges(Vec<(Labels, f64)>),
     /// With the unit that their values are in.
     Histograms(Vec<(Labels, Histogram)>, f64),
+    Durations(Vec<(Labels, Buckets, f64)>),
 }
+
+/// Upper bounds, the last of which is infinite, and how many values are between them.
+pub(super) type Buckets = Vec<(f64, u64)>;
 
 impl Page {
     /// Adds counters. The name gets `_total` behind it.
@@ -59,6 +63,16 @@ impl Page {
         samples: impl IntoIterator<Item = (Labels, Histogram)>,
     ) {
         self.0.push(Family { name, help, samples: Samples::Histograms(samples.into_iter().collect(), unit) });
+    }
+
+    /// Adds histograms with bounds of their own, and the sums of their values.
+    pub(super) fn durations(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        samples: impl IntoIterator<Item = (Labels, Buckets, f64)>,
+    ) {
+        self.0.push(Family { name, help, samples: Samples::Durations(samples.into_iter().collect()) });
     }
 
     /// Its text and the type of that: in the newer format for those who ask for it.
@@ -99,6 +113,13 @@ impl Collector for Page {
                         let sum = histogram.sum() as f64 * unit;
                         let mut family = family.encode_family(labels)?;
                         family.encode_histogram::<Labels>(sum, count, &buckets(histogram, *unit), None)?;
+                    }
+                }
+                Samples::Durations(samples) => {
+                    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+                    for (labels, buckets, sum) in samples {
+                        let count = buckets.iter().map(|(_, count)| count).sum();
+                        family.encode_family(labels)?.encode_histogram::<Labels>(*sum, count, buckets, None)?;
                     }
                 }
             }

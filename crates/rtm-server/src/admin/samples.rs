@@ -226,7 +226,7 @@ impl ProjectSample {
             refused_calls: look.refused_calls(),
             slow_consumers: stats.slow_consumers,
             away_dropped: stats.away_dropped,
-            closed: look.by_end.iter().map(|(_, count)| count).sum(),
+            closed: look.by_end.iter().map(|(.., count)| count).sum(),
             queued_bytes: look.census.queued_bytes,
             sessions_behind: look.census.behind,
             receipt_p50_ms: quantile(&receipts, 0.5),

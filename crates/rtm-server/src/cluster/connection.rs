@@ -182,14 +182,14 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterE
         }
         // A file is to be given and not a TLS configuration: with that, the system's certificates would have to be there too.
         if let Some(ca) = ca {
-            chain(ca).map_err(|error| unusable_pem(&error))?;
+            chain(ca, "ca").map_err(unusable_pem)?;
             options = options.add_root_certificates(ca.clone());
         }
         if let Some((certificate, key)) = client {
             let files = TlsFiles::new(certificate.clone(), key.clone());
-            chain(certificate)
+            chain(certificate, "certificate")
                 .and_then(|chain| certified(&files, chain, &rustls::crypto::ring::default_provider()))
-                .map_err(|error| unusable_pem(&error))?;
+                .map_err(|error| unusable_pem(error.within("client.")))?;
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
     }
@@ -230,8 +230,8 @@ fn read(file: &Path) -> Result<String, ClusterError> {
 }
 
 /// A file of certificates or a key that cannot be used: the error names it.
-fn unusable_pem(error: &ServerError) -> ClusterError {
-    ClusterError::new(ClusterErrorKind::Credentials, error.to_string())
+fn unusable_pem(error: ServerError) -> ClusterError {
+    ClusterError::new(ClusterErrorKind::Credentials, error.within("cluster.nats_tls.").to_string())
 }
 
 fn unusable(file: &Path, error: impl std::fmt::Display) -> ClusterError {

@@ -213,7 +213,7 @@ impl Entries {
 
     #[cfg(feature = "admin")]
     fn admin(&mut self, admin: &AdminConfig) {
-        let AdminConfig { listen, hosts, keys, tls, log: _ } = admin;
+        let AdminConfig { listen, hosts, keys, tls, log: _, build: _ } = admin;
         self.list("admin.listen", listen);
         self.list("admin.hosts", hosts);
         self.tls("admin.tls", tls.as_ref());

@@ -28,7 +28,7 @@ use super::{
     values::{Count, Limit, OneOrMore, Parsed, Size, Switch, Time},
 };
 #[cfg(feature = "admin")]
-use crate::admin::config::{AdminConfig, AdminKey, AdminRole, sha256};
+use crate::admin::config::{AdminConfig, AdminKey, AdminRole, BuildInfo, sha256};
 #[cfg(feature = "cluster")]
 use crate::cluster::config::{ClusterConfig, ClusterName, NatsTls, NatsUrl};
 use crate::{
@@ -250,6 +250,7 @@ impl AdminSection {
             keys: self.key.into_iter().map(key).collect(),
             tls: self.tls.map(TlsSection::into_config),
             log: None,
+            build: BuildInfo::default(),
         }
     }
 }

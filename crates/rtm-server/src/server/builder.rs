@@ -47,6 +47,7 @@ use crate::{
     config::{Advertise, ListenerConfig, ServerConfig},
     error::ServerError,
     gate::Judges,
+    http_figures::HttpFigures,
     listener::{self, Door},
     live::Live,
     memory,
@@ -198,7 +199,7 @@ impl ServerBuilder {
 
     fn check(&self) -> Result<Option<Tls>, ServerError> {
         self.config.check()?;
-        self.config.tls.as_ref().map(Tls::load).transpose()
+        self.config.tls.as_ref().map(|tls| Tls::load(tls, "tls")).transpose()
     }
 
     async fn start_at(self, listeners: Vec<Socket>, tls: Option<Tls>) -> Result<Server, ServerError> {
@@ -258,6 +259,10 @@ impl ServerBuilder {
             let webhooks = endpoints.replace(Endpoints::prepare(config.hooks.clone()).await?, &projects);
             (endpoints, webhooks)
         };
+        #[cfg(feature = "admin")]
+        let admin_tls = config.admin.tls.as_ref().map(|tls| Tls::load(tls, "admin.tls")).transpose()?;
+        #[cfg(not(feature = "admin"))]
+        let admin_tls = None;
         let now = now();
         let shared = Arc::new(Shared {
             live: RwLock::new(Arc::new(Live {
@@ -287,7 +292,12 @@ impl ServerBuilder {
             without_descriptor: AtomicU64::new(0),
             has_no_descriptors: AtomicBool::new(false),
             found_full: AtomicU64::new(0),
+            found_headerless: AtomicU64::new(0),
+            found_draining: AtomicU64::new(0),
+            http: HttpFigures::default(),
             tls: tls.clone(),
+            admin_tls: admin_tls.clone(),
+            store: store.queue(),
             traces,
             #[cfg(feature = "admin")]
             call_times: CallTimes::default(),
@@ -304,12 +314,9 @@ impl ServerBuilder {
         let admin = AdminParts {
             keys: Arc::new(AdminKeys::new(&config.admin)),
             log: config.admin.log.clone(),
-            tls: config.admin.tls.as_ref().map(Tls::load).transpose()?,
+            build: config.admin.build.clone(),
+            tls: admin_tls.clone(),
         };
-        #[cfg(feature = "admin")]
-        let admin_tls = admin.tls.clone();
-        #[cfg(not(feature = "admin"))]
-        let admin_tls = None;
         let memory = config.max_memory.map(|most| tokio::spawn(memory::watch(Arc::clone(&shared.memory), most)));
         let timers =
             tls.clone().into_iter().chain(admin_tls).map(|tls: Tls| tokio::spawn(tls.watch())).chain(memory).collect();

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 
 #[cfg(feature = "admin")]
-use crate::admin::{keys::AdminKeys, log::LogControl};
+use crate::admin::{config::BuildInfo, keys::AdminKeys, log::LogControl};
 #[cfg(feature = "cluster")]
 use crate::cluster::Mailbox;
 #[cfg(feature = "admin")]
@@ -70,6 +70,7 @@ pub(crate) struct Reloader {
 pub(crate) struct AdminParts {
     pub(crate) keys: Arc<AdminKeys>,
     pub(crate) log: Option<LogControl>,
+    pub(crate) build: BuildInfo,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -203,9 +204,9 @@ impl Reloader {
     /// Everything that can fail is done before anything is replaced.
     async fn take(&self, state: &mut State, mut config: ServerConfig) -> Result<Reloaded, ReloadError> {
         // Also those that are used from the next start on: they would keep it from starting.
-        let tls = read(config.tls.as_ref()).await?;
+        let tls = read(config.tls.as_ref(), "tls").await?;
         #[cfg(feature = "admin")]
-        let admin_tls = read(config.admin.tls.as_ref()).await?;
+        let admin_tls = read(config.admin.tls.as_ref(), "admin.tls").await?;
         let needs_restart = keep_what_needs_a_restart(&state.config, &mut config);
         let changed = changes(&state.config, &config);
         let before = self.shared.live();
@@ -296,6 +297,7 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
             config.admin.tls.clone_from(&before.admin.tls);
         }
         config.admin.log.clone_from(&before.admin.log);
+        config.admin.build.clone_from(&before.admin.build);
     }
     #[cfg(feature = "cluster")]
     {
@@ -308,9 +310,9 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
 }
 
 /// Reads the files of a listener that speaks TLS.
-async fn read(config: Option<&TlsConfig>) -> Result<Option<Loaded>, ReloadError> {
+async fn read(config: Option<&TlsConfig>, section: &'static str) -> Result<Option<Loaded>, ReloadError> {
     let Some(config) = config.cloned() else { return Ok(None) };
-    let read = spawn_blocking(move || Loaded::read(&config));
+    let read = spawn_blocking(move || Loaded::read(&config, section));
     Ok(Some(read.await.map_err(|error| ReloadError::Source(error.into()))??))
 }
 

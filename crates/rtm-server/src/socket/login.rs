@@ -1,18 +1,19 @@
 //! What a client says before its login, and how the login gets to its project.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Instant,
 };
 
 use rtm_codec::{ClientFrame, CloseReason, ErrorKind, Login, Refusal, RequestId, ServerFrame, UserId};
+use tracing::debug;
 
 use super::{CODE_REFUSED, Handed, Judged, MESSAGE_BYTES, Phase, Socket, Visitor};
 use crate::{
     clock::instant,
     gate::{Decision, Gate, denied},
-    peers::End,
+    peers::{CONNECTIONS, End},
     project::Project,
     refusals::{login_refused, too_many_refused},
     scratch::Scratch,
@@ -51,6 +52,7 @@ impl Socket {
 
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         if !self.shared.is_serving() {
+            self.shared.found_draining.fetch_add(1, Ordering::Relaxed);
             let detail = (!self.shared.draining.has_begun()).then_some(JOINING);
             return self.close(CloseReason::Draining, detail, scratch);
         }
@@ -136,6 +138,7 @@ impl Socket {
     }
 
     fn refuse(&mut self, refusal: Refusal, scratch: &mut Scratch) {
+        self.ends_unknown(End::Refused);
         let reason = refusal.to_string();
         self.wire.encode(&ServerFrame::Refused(refusal));
         // The sentence is there for whoever cannot read the frame, for its version or else.
@@ -149,6 +152,17 @@ impl Socket {
             gate.set_user(&welcome.user_id);
         }
         let Some(visitor) = handed.visitor.take() else { return };
+        if let ServerFrame::Welcome(welcome) = answer {
+            debug!(
+                target: CONNECTIONS,
+                remote = %self.guest.remote,
+                app_id = handed.project.app_id().as_str(),
+                user = welcome.user_id.as_str(),
+                wire = %handed.wire,
+                resumption = ?welcome.resumption,
+                "a user has logged in"
+            );
+        }
         #[cfg(feature = "admin")]
         {
             let welcomed = if let ServerFrame::Welcome(welcome) = answer { Some(&welcome.user_id) } else { None };

@@ -4,10 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +17,7 @@ use rtm_core::{
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::{Customer, CustomerJobs, Order, Told, measured_bytes, size, told_refused};
+use super::{Customer, CustomerJobs, Order, Queued, Told, measured_bytes, size, told_refused};
 use crate::clock::instant;
 
 /// For how long work may be done.
@@ -59,7 +56,7 @@ pub(crate) trait AsyncBackend: Send + Sync {
 pub(super) async fn run(
     backend: Arc<dyn AsyncBackend>,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
 ) {
     let mut jobs = Jobs {
         backend,
@@ -143,7 +140,7 @@ struct Landed {
 
 struct Jobs {
     backend: Arc<dyn AsyncBackend>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
     told: Told,
     /// The jobs that wait in each lane. One without any is there while a job of it is in flight.
     lanes: HashMap<Lane, VecDeque<Job>>,
@@ -213,7 +210,7 @@ impl Jobs {
         let mut failures = (None, 0);
         let mut next = Some(first);
         while let Some(Landed { lane, customer, ids, bytes, answers }) = next {
-            self.queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.queued.done(ids.len(), bytes);
             self.ready.push_back(lane);
             if answers.is_none() {
                 error!("the backend failed");
@@ -287,7 +284,10 @@ const WAIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, atomic::AtomicU64};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    };
 
     use rtm_codec::{MessageId, RtmMessage, UserId};
     use rtm_core::{

@@ -45,7 +45,7 @@ struct Sender {
 pub(super) fn client(config: &OtlpConfig) -> Result<Client, ServerError> {
     let route = Route { ca_file: config.ca_file.clone(), identity: None, allow_private: true };
     let uri = config.url().parse().map_err(|_| ConfigError::value("otlp.endpoint", "it is no URL"))?;
-    Client::new(uri, &route, config.timeout)
+    Client::new(uri, &route, config.timeout).map_err(|error| error.within("otlp."))
 }
 
 impl Exporter {

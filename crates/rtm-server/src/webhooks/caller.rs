@@ -10,7 +10,7 @@ use hyper::{
 
 use super::{
     client::{HttpClient, Reply, Route, fault},
-    config::{HookConfig, HookTarget},
+    config::{Hook, HookConfig, HookTarget, WebhookConfig},
     signature::{WebhookSecret, signature},
 };
 use crate::error::ServerError;
@@ -63,14 +63,24 @@ impl HookConfig {
     ///
     /// [`ServerError::Tls`] when one of them cannot be used.
     pub fn check_files(&self) -> Result<(), ServerError> {
-        let webhooks = self.webhooks.iter().map(|webhook| &webhook.target);
-        webhooks.chain(self.hooks.iter().map(|hook| &hook.target)).try_for_each(|target| Caller::new(target).map(drop))
+        let (mut webhooks, mut hooks) = (self.webhooks.iter(), self.hooks.iter());
+        webhooks.try_for_each(|webhook| Caller::of_webhook(webhook).map(drop))?;
+        hooks.try_for_each(|hook| Caller::of_hook(hook).map(drop))
     }
 }
 
 impl Caller {
-    /// Of a back end. Reads the files that it names. Blocks.
-    pub(crate) fn new(target: &HookTarget) -> Result<Self, ServerError> {
+    /// Of a webhook. Reads the files that it names. Blocks.
+    pub(crate) fn of_webhook(webhook: &WebhookConfig) -> Result<Self, ServerError> {
+        Self::new(&webhook.target).map_err(|error| error.within(&format!("webhook {}: ", webhook.name)))
+    }
+
+    /// Of a hook. Reads the files that it names. Blocks.
+    pub(crate) fn of_hook(hook: &Hook) -> Result<Self, ServerError> {
+        Self::new(&hook.target).map_err(|error| error.within(&format!("hook {}: ", hook.kind.as_str())))
+    }
+
+    fn new(target: &HookTarget) -> Result<Self, ServerError> {
         let route = Route {
             ca_file: target.ca_file.clone(),
             identity: target.client_certificate.clone().zip(target.client_key.clone()),

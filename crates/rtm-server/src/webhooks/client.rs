@@ -26,7 +26,10 @@ use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{
+    net::lookup_host,
+    time::{Instant, timeout_at},
+};
 use tower_service::Service;
 
 use super::guard::is_public;
@@ -85,18 +88,20 @@ impl HttpClient {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
-        let asked = async {
-            let response = self.client.request(request).await.map_err(|error| causes(&error))?;
-            let (head, body) = response.into_parts();
-            let body = match Limited::new(body, MOST_ANSWER).collect().await {
-                Ok(body) => body.to_bytes(),
-                // What is more than that is of no use, and what was said is said.
-                Err(error) if error.is::<LengthLimitError>() => Bytes::new(),
-                Err(error) => return Err(causes(&*error)),
-            };
-            Ok(Reply { status: head.status, headers: head.headers, body })
+        let until = Instant::now() + self.timeout;
+        let late = || format!("no answer within {:?}", self.timeout);
+        let response = timeout_at(until, self.client.request(request)).await.map_err(|_| late())?;
+        let (head, body) = response.map_err(|error| causes(&error))?.into_parts();
+        let body = match timeout_at(until, Limited::new(body, MOST_ANSWER).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            // What is more than that is of no use, and what was said is said.
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Bytes::new(),
+            // Success stands in the head alone.
+            _ if head.status.is_success() => Bytes::new(),
+            Ok(Err(error)) => return Err(causes(&*error)),
+            Err(_) => return Err(late()),
         };
-        timeout(self.timeout, asked).await.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.timeout)))
+        Ok(Reply { status: head.status, headers: head.headers, body })
     }
 }
 
@@ -131,16 +136,16 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn tls(route: &Route) -> Result<rustls::ClientConfig, ServerError> {
-    let fault = |path: &Path, what: String| ServerError::Tls { path: path.to_owned(), what };
+    let fault = |key: &str, path: &Path, what: String| ServerError::Tls { key: key.into(), path: path.into(), what };
     let mut roots = RootCertStore::empty();
     match &route.ca_file {
         Some(path) => {
             let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            for certificate in found.map_err(|error| fault(path, error.to_string()))? {
-                roots.add(certificate).map_err(|error| fault(path, error.to_string()))?;
+            for certificate in found.map_err(|error| fault("ca_file", path, error.to_string()))? {
+                roots.add(certificate).map_err(|error| fault("ca_file", path, error.to_string()))?;
             }
             if roots.is_empty() {
-                return Err(fault(path, "there is no certificate in it".to_owned()));
+                return Err(fault("ca_file", path, "there is no certificate in it".to_owned()));
             }
         }
         None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
@@ -148,13 +153,13 @@ fn tls(route: &Route) -> Result<rustls::ClientConfig, ServerError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault(Path::new(""), error.to_string()))?
+        .map_err(|error| fault("ca_file", Path::new(""), error.to_string()))?
         .with_root_certificates(roots);
     let Some((certificate, key)) = &route.identity else { return Ok(config.with_no_client_auth()) };
     let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
-    let chain = chain.map_err(|error| fault(certificate, error.to_string()))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| fault(key, error.to_string()))?;
-    config.with_client_auth_cert(chain, private).map_err(|error| fault(key, error.to_string()))
+    let chain = chain.map_err(|error| fault("client_certificate", certificate, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| fault("client_key", key, error.to_string()))?;
+    config.with_client_auth_cert(chain, private).map_err(|error| fault("client_key", key, error.to_string()))
 }
 
 /// Finds addresses, and only such as may be reached: what a name leads to is known only here.

@@ -53,7 +53,7 @@ impl Endpoints {
             let all = configs.into_iter().flat_map(|HookConfig { app_id, webhooks, .. }| {
                 webhooks.into_iter().map(move |webhook| (app_id.clone(), webhook))
             });
-            all.map(|(app_id, config)| Ok(Prepared { caller: Caller::new(&config.target)?, app_id, config })).collect()
+            all.map(|(app_id, config)| Ok(Prepared { caller: Caller::of_webhook(&config)?, app_id, config })).collect()
         });
         reading.await.map_err(|error| BackendError::new("read the files of webhooks", error))?
     }

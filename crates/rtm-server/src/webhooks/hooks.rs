@@ -93,7 +93,7 @@ impl Hooks {
     /// Those of a project. Reads the files that they name. Blocks.
     pub(crate) fn new(app_id: AppId, hooks: Vec<Hook>, figures: Questions) -> Result<Self, ServerError> {
         let asked = hooks.into_iter().map(|hook| {
-            let caller = Caller::new(&hook.target)?;
+            let caller = Caller::of_hook(&hook)?;
             Ok((hook.kind, Arc::new(Asked { caller, on_error: hook.on_error, failed: Seldom::default() })))
         });
         let hooks: BTreeMap<HookKind, _> = asked.collect::<Result<_, ServerError>>()?;

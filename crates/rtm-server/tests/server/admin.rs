@@ -51,7 +51,9 @@ async fn what_clients_do_is_counted() {
         ("rtm_connections{state=\"session\"}".to_owned(), 2.0),
         (format!("rtm_sessions{{{app},state=\"online\"}}"), 2.0),
         (format!("rtm_logins_total{{{app},result=\"new\"}}"), 2.0),
-        (format!("rtm_messages_total{{{app},kind=\"peer\"}}"), 2.0),
+        (format!("rtm_messages_total{{{app},kind=\"peer\",source=\"client\"}}"), 2.0),
+        (format!("rtm_message_size_bytes_count{{{app},kind=\"peer\",source=\"client\"}}"), 2.0),
+        (format!("rtm_messages_total{{{app},kind=\"channel\",source=\"rest\"}}"), 0.0),
         (format!("rtm_calls_total{{{app},op=\"send_message_to_peer\"}}"), 2.0),
         (format!("rtm_peer_message_outcomes_total{{{app},outcome=\"delivered\"}}"), 2.0),
         (format!("rtm_peer_receipt_duration_seconds_count{{{app}}}"), 2.0),
@@ -66,6 +68,12 @@ async fn what_clients_do_is_counted() {
         let name = format!("rtm_wire_bytes_total{{{app},wire=\"{wire}\",direction=\"{direction}\"}}");
         // What was written last is counted when something comes next, or at the end.
         assert!(sample(&text, &name) > 40.0, "{name}\n{text}");
+        let name = format!("rtm_wire_packets_total{{{app},wire=\"{wire}\",direction=\"{direction}\"}}");
+        assert!(sample(&text, &name) >= 1.0, "{name}\n{text}");
+    }
+    for wire in ["native", "vendor"] {
+        let writes = sample(&text, &format!("rtm_wire_writes_total{{{app},wire=\"{wire}\"}}"));
+        assert!(writes >= 1.0, "{wire}: {writes}");
     }
     assert_eq!(sample(&text, &format!("rtm_login_duration_seconds_count{{{app}}}")), 2.0);
     alice.request(JoinChannel { channel_id: ChannelId::new("room").unwrap() }).await;
@@ -73,15 +81,26 @@ async fn what_clients_do_is_counted() {
     let joins = "rtm_call_duration_seconds_count{op=\"join_channel\"}";
     assert_eq!(sample(&metrics(admin).await, joins), 1.0);
 
+    let page = metrics(admin).await;
+    let shown = "rtm_http_requests_total{api=\"admin\",method=\"GET\",status=\"2xx\"}";
+    assert!(sample(&page, shown) >= 2.0, "{page}");
+    assert_eq!(sample(&page, "rtm_http_requests_in_flight{api=\"admin\"}"), 1.0, "this one");
     alice.send(ClientFrame::Logout).await;
     alice.closed().await;
-    let gone = format!("rtm_connections_closed_total{{{app},reason=\"logout\"}}");
+    let gone = format!("rtm_connections_closed_total{{{app},wire=\"native\",reason=\"logout\"}}");
     soon("the end is counted", async {
         while sample(&metrics(admin).await, &gone) < 1.0 {
             tokio::task::yield_now().await;
         }
     })
     .await;
+    let page = metrics(admin).await;
+    let lasted = |le: &str| {
+        sample(&page, &format!("rtm_connection_duration_seconds_bucket{{{app},wire=\"native\",le=\"{le}\"}}"))
+    };
+    assert_eq!(["60", "86400", "+Inf"].map(lasted), [1.0; 3]);
+    // Both messages were events to the other one. What was written last counts at the end of the connection.
+    assert!(sample(&page, &format!("rtm_events_sent_total{{{app},wire=\"native\"}}")) >= 1.0, "{page}");
 }
 
 #[tokio::test]
@@ -98,7 +117,12 @@ async fn each_series_has_its_name_and_labels_from_the_start() {
     let families: Vec<_> = families.into_iter().collect();
     assert_eq!(families.join("\n"), SERIES.trim(), "names and labels are for ever: dashboards have them");
     for (family, count) in [
-        ("rtm_connections_closed_total{", CloseReason::ALL.len() + 3),
+        ("rtm_connections_closed_total{", 2 * (CloseReason::ALL.len() + 3)),
+        ("rtm_connections_refused_total{", 7),
+        ("rtm_http_requests_total{", 3 * 5 * 4),
+        ("rtm_messages_total{", 2 * 3),
+        ("rtm_resumes_total{", 3),
+        ("rtm_connection_duration_seconds_bucket{", 2 * 8),
         ("rtm_calls_total{", 26),
         ("rtm_calls_refused_total{", 8),
         ("rtm_call_duration_seconds_count{", 26),
@@ -904,7 +928,7 @@ process_resident_memory_bytes
 process_start_time_seconds
 process_threads
 rtm_admin_actions_total action
-rtm_build_info version features
+rtm_build_info version commit rustc features
 rtm_call_duration_seconds_count op
 rtm_call_duration_seconds_sum op
 rtm_calls_refused_total app_id reason
@@ -915,13 +939,14 @@ rtm_channel_members app_id
 rtm_channels app_id
 rtm_config_last_reload_success_timestamp_seconds
 rtm_config_last_reload_successful
-rtm_connection_duration_seconds_count app_id
-rtm_connection_duration_seconds_sum app_id
+rtm_connection_duration_seconds_count app_id wire
+rtm_connection_duration_seconds_sum app_id wire
 rtm_connections state
 rtm_connections_accepted_total listener
-rtm_connections_closed_total app_id reason
+rtm_connections_closed_total app_id wire reason
 rtm_connections_limit
 rtm_connections_refused_total reason
+rtm_core_busy_seconds_total app_id
 rtm_core_held_seconds_count app_id
 rtm_core_held_seconds_sum app_id
 rtm_core_lock_wait_seconds_count app_id
@@ -930,11 +955,17 @@ rtm_draining
 rtm_event_cursor_seq app_id reader
 rtm_event_log_last_seq app_id
 rtm_event_log_lost_total app_id
+rtm_event_log_oldest_seconds app_id
 rtm_event_log_waiting app_id
 rtm_event_log_written_total app_id
 rtm_events_lost_total app_id
 rtm_events_queued_total app_id
+rtm_events_sent_total app_id wire
 rtm_gaps_total app_id reason
+rtm_http_request_duration_seconds_count api
+rtm_http_request_duration_seconds_sum api
+rtm_http_requests_in_flight api
+rtm_http_requests_total api method status
 rtm_invitations_open app_id
 rtm_log_messages_total level
 rtm_login_duration_seconds_count app_id
@@ -944,7 +975,9 @@ rtm_logins_refused_for_memory_total
 rtm_logins_refused_total app_id
 rtm_logins_total app_id result
 rtm_logins_without_project_total
-rtm_messages_total app_id kind
+rtm_message_size_bytes_count app_id kind source
+rtm_message_size_bytes_sum app_id kind source
+rtm_messages_total app_id kind source
 rtm_offline_evicted_total app_id
 rtm_peer_message_outcomes_total app_id outcome
 rtm_peer_receipt_duration_seconds_count app_id
@@ -957,6 +990,12 @@ rtm_quota_limit app_id quota
 rtm_quota_refused_total app_id quota
 rtm_ready
 rtm_rest_calls_total call status
+rtm_resume_replayed_events_count app_id
+rtm_resume_replayed_events_sum app_id
+rtm_resumes_total app_id result
+rtm_runtime_alive_tasks
+rtm_runtime_global_queue_depth
+rtm_runtime_workers
 rtm_session_queue_bytes app_id
 rtm_session_queue_bytes_max app_id
 rtm_sessions app_id state
@@ -969,10 +1008,14 @@ rtm_store_batch_jobs_count
 rtm_store_batch_jobs_sum
 rtm_store_damaged_total
 rtm_store_failures_total app_id
+rtm_store_jobs_queued
 rtm_store_queue_bytes
 rtm_store_restricted_users
 rtm_stored_bytes app_id kind
 rtm_stored_messages kind
 rtm_users_online app_id
+rtm_vendor_events_overwritten_total app_id
 rtm_wire_bytes_total app_id wire direction
+rtm_wire_packets_total app_id wire direction
+rtm_wire_writes_total app_id wire
 ";

@@ -123,7 +123,8 @@ async fn the_operator_sees_health_and_others_see_nothing() {
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
     assert_eq!(http(address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.status, 404);
     assert_eq!(post(address, "/healthz", "").await.status, 404);
-    assert_eq!(http(address, "GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n").await.status, 200);
+    let answer = http(address, "GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"ready":true,"reasons":[]}"#));
     let answer = http(address, format!("GET {GATEWAY} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
     assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")));
 }

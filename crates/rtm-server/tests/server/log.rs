@@ -10,7 +10,7 @@ use rtm_codec::{CallLimit, ClientFrame, ServerFrame, Wire};
 use rtm_server::{Certificate, ProjectConfig, Server};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::support::{APP, Client, GATEWAY, app_id, http, login_with, post, server, server_with};
+use crate::support::{APP, Client, GATEWAY, app_id, http, login_with, post, server, server_with, soon};
 
 /// The log of this thread, on which everything of a test runs.
 #[derive(Clone, Default)]
@@ -18,19 +18,30 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        Self::start_at(LevelFilter::WARN)
+    }
+
+    fn start_at(level: LevelFilter) -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
         let to = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::WARN)
-            .with_ansi(false)
-            .with_writer(move || to.clone())
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(move || to.clone()).finish();
         (log, tracing::subscriber::set_default(subscriber))
     }
 
     fn lines(&self, with: &str) -> Vec<String> {
         let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         log.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
+    }
+
+    /// The first line with this, once it is there.
+    async fn line(&self, with: &str) -> String {
+        loop {
+            if let Some(line) = self.lines(with).into_iter().next() {
+                return line;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -124,6 +135,37 @@ async fn a_good_login_is_not_logged() {
     client.send(ClientFrame::Ping).await;
     assert_eq!(client.next().await, ServerFrame::Pong);
     assert_eq!((server.stats().refused_logins[&app_id()], log.lines("").len()), (0, 0));
+}
+
+#[tokio::test]
+async fn at_debug_each_login_and_logout_and_end_of_a_connection_has_a_line_and_no_token() {
+    for wire in [Wire::Native, Wire::Vendor] {
+        let (log, _guard) = Log::start_at(LevelFilter::DEBUG);
+        let server = secure(1000).await;
+        let token = token("alice");
+        let mut client = Client::connect(server.local_addr(), wire).await;
+        client.send(login_with(app_id(), "alice", Some(&token))).await;
+        assert!(matches!(client.next().await, ServerFrame::Welcome(_)));
+        let lines = log.lines("a user has logged in");
+        let parts = ["DEBUG", "rtm_server::connections", "remote=127.0.0.1", APP, "user=\"alice\""];
+        for part in parts {
+            assert!(lines.len() == 1 && lines[0].contains(part), "no {part} in {lines:?}");
+        }
+        client.send(ClientFrame::Logout).await;
+        client.closed().await;
+        let gone = Client::connect(server.local_addr(), wire).await;
+        drop(gone);
+        for (what, reason) in [
+            ("a user has logged out", APP),
+            ("a connection has ended ", "reason=\"logout\""),
+            ("a connection has ended before its login", "reason=\"gone\""),
+        ] {
+            let line = soon(what, log.line(what)).await;
+            assert!(line.contains(reason) && line.contains("rtm_server::connections"), "{wire:?}: {line}");
+        }
+        assert_eq!(log.lines(&token), [] as [String; 0], "a token is in the log");
+        server.shutdown().await;
+    }
 }
 
 #[tokio::test]

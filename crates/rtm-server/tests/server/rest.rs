@@ -329,6 +329,7 @@ async fn too_many_calls_are_told_when_to_come_again() {
     }
     let answer = back_end.post(send, &hello()).await;
     assert_eq!((answer.status, &answer.body["code"]), (429, &json!("too_often")));
+    assert!(answer.body["message"].as_str().unwrap().contains("(rest)"), "it names the quota: {}", answer.body);
     assert!(answer.head.to_lowercase().contains("\r\nretry-after: "), "{}", answer.head);
     server.shutdown().await;
 }

@@ -144,17 +144,24 @@ async fn files_that_cannot_be_used_are_named() {
     fs::write(&junk, "junk").unwrap();
     let missing = directory.path().join("missing.pem");
     let cases = [
-        (TlsFiles::new(&missing, good.key()), missing.as_path()),
-        (TlsFiles::new(&junk, good.key()), &junk),
-        (TlsFiles::new(good.certificate(), &missing), &missing),
-        (TlsFiles::new(good.certificate(), &junk), &junk),
-        (TlsFiles::new(good.certificate(), other.key()), other.key()),
+        (TlsFiles::new(&missing, good.key()), missing.as_path(), "tls.certificate"),
+        (TlsFiles::new(&junk, good.key()), &junk, "tls.certificate"),
+        (TlsFiles::new(good.certificate(), &missing), &missing, "tls.key"),
+        (TlsFiles::new(good.certificate(), &junk), &junk, "tls.key"),
+        (TlsFiles::new(good.certificate(), other.key()), other.key(), "tls.key"),
     ];
-    for (files, at_fault) in cases {
+    for (files, at_fault, key) in cases {
         let error = Server::builder().project(app_id()).tls(files).bind("127.0.0.1:0").await.unwrap_err();
         assert_eq!(error.kind(), ServerErrorKind::Tls);
-        assert!(error.to_string().contains(at_fault.to_str().unwrap()), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{key}: cannot use {}: ", at_fault.display())), "{text}");
     }
+    let mut both = TlsConfig::new(vec![good.clone(), TlsFiles::new(good.certificate(), &missing)]);
+    assert!(both.check("tls").unwrap_err().to_string().starts_with("tls.more[0].key: "), "the pair is named");
+    both.certificates.pop();
+    both.client_ca = Some(junk);
+    let error = both.check("admin.tls").unwrap_err().to_string();
+    assert!(error.starts_with("admin.tls.client_ca: "), "{error}");
 }
 
 #[tokio::test]

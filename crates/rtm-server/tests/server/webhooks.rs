@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     http::{
         HeaderMap, StatusCode,
         header::{LOCATION, RETRY_AFTER},
@@ -17,6 +18,7 @@ use axum::{
     response::IntoResponse,
     routing::post,
 };
+use futures::stream;
 use rtm_codec::{ClientFrame, Command, JoinChannel, Wire};
 use rtm_server::{HookConfig, HookTarget, Server, WebhookConfig, WebhookFormat, WebhookSecret};
 use serde_json::{Value, json};
@@ -25,6 +27,9 @@ use tokio::{net::TcpListener, sync::watch, time::sleep};
 use crate::support::*;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The body of such an answer never ends.
+const ENDLESS: u16 = 206;
 
 /// A request that an endpoint got.
 #[derive(Debug, Clone)]
@@ -84,7 +89,12 @@ impl Endpoint {
                 if status == 0 {
                     std::future::pending::<()>().await;
                 }
-                (StatusCode::from_u16(status).unwrap(), [(LOCATION, "/told"), (RETRY_AFTER, "3600")]).into_response()
+                let body = match status {
+                    ENDLESS => Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()),
+                    _ => Body::empty(),
+                };
+                let headers = [(LOCATION, "/told"), (RETRY_AFTER, "3600")];
+                (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
             }
         };
         let app = axum::Router::new().route("/told", post(answer));
@@ -221,6 +231,21 @@ async fn what_an_endpoint_does_not_take_is_sent_again_and_holds_up_nobody() {
         assert_eq!(alices[0].id, alices[1].id, "the same events under the same name");
         assert_eq!(got.len(), 3, "{status}: nothing else is asked: {got:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_never_ends_counts_by_its_status() {
+    let mut endpoint = Endpoint::start(|_| ENDLESS).await;
+    let mut webhook = endpoint.webhook("one");
+    webhook.types = vec!["user.online".to_owned()];
+    webhook.target.timeout = Duration::from_secs(1);
+    let server = server_with_webhooks(None, vec![webhook]).await;
+    for name in ["alice", "bob"] {
+        comes_and_goes(&server, name, "room").await;
+        endpoint.until_taken("user.online", name).await;
+    }
+    let got = endpoint.got();
+    assert!(got.len() == 2 && got.iter().all(|got| got.attempt == 1), "nothing is sent again: {got:?}");
 }
 
 #[tokio::test]
