@@ -277,6 +277,11 @@ impl Project {
         self.with(|state, _| state.core.reconfigure(config.clone()));
     }
 
+    /// The server is about to go down: that stands in the log of events.
+    pub(crate) fn announce_drain(self: &Arc<Self>) {
+        self.with(|state, now| state.core.announce_drain(now));
+    }
+
     /// Refuses logins from now on. Gives the connections that are there.
     pub(crate) fn drain(self: &Arc<Self>) -> Vec<ConnId> {
         self.with(|state, now| {
