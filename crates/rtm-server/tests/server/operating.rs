@@ -300,3 +300,41 @@ async fn whoever_asks_after_a_drain_was_asked_for_learns_of_it() {
         http(world.admin, format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", world.admin));
     assert_eq!(ready.await.status, 503);
 }
+
+#[cfg(feature = "rest")]
+#[tokio::test]
+async fn a_history_is_read_in_parts_while_more_is_said() {
+    let world = World::start(|_| {}).await;
+    let say = async |text: String| {
+        let body = json!({ "from": "support", "text": text, "history": true }).to_string();
+        let (status, answer) = world.call("POST", &format!("/projects/{APP}/channels/room/messages"), &body).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    for number in 0..7 {
+        say(format!("m{number}")).await;
+    }
+    let before: Vec<_> = (0..7).map(|number| format!("m{number}")).collect();
+    for newest_first in [true, false] {
+        let path = format!("/projects/{APP}/channels/room/history?limit=2&newest_first={newest_first}");
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        for part in 0..8 {
+            let (status, list) = world.call("GET", &format!("{path}{cursor}"), "").await;
+            assert_eq!(status, 200, "{list}");
+            seen.extend(list["items"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()));
+            let Some(next) = list["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+            if part < 2 {
+                say(format!("new-{newest_first}-{part}")).await;
+            }
+        }
+        if newest_first {
+            seen.reverse();
+        }
+        assert_eq!(seen[..7], before, "newest first: {newest_first}");
+        assert_eq!(seen.len(), if newest_first { 7 } else { 11 }, "{seen:?}");
+    }
+    for cursor in ["7", "a-b-c", "1-2-3-4", ""] {
+        let path = format!("/projects/{APP}/channels/room/history?cursor={cursor}");
+        assert_eq!(world.call("GET", &path, "").await.0, 400, "{cursor}");
+    }
+}
