@@ -125,6 +125,9 @@ pub(crate) async fn log_epoch(project: &Arc<Project>) -> Result<Arc<str>, Refusa
         if known.revision.0 > 0 {
             return Ok(format!("{:016x}", known.read.0).into());
         }
+        if !project.may_write() {
+            return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
+        }
         // Without random numbers the time tells one log from another.
         let number = random_bytes().map_or_else(|_| now().unix_ms, u64::from_le_bytes);
         // Whoever is first decides.

@@ -492,6 +492,7 @@ async fn claim(webhook: &Webhook, project: &Arc<Project>, orders: &mut mpsc::Unb
             last = last_number(project).await.ok();
         }
         if let Some(last) = last
+            && project.may_write()
             && let Some(Ok(_)) = project.move_event_cursor(&name, from, last, false).await
         {
             // By this node, or by one that has the endpoint too.
@@ -526,7 +527,7 @@ async fn wait_for_home(
     // What an operator wants of it meanwhile.
     let mut is_paused = None;
     loop {
-        let is_home = project.is_home_of(&cursor);
+        let is_home = project.may_write() && project.is_home_of(&cursor);
         webhook.tell(|status| status.is_awaited = is_home);
         let kept = match is_home {
             true => {
