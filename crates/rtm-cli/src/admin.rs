@@ -7,7 +7,7 @@ mod top;
 use anyhow::bail;
 use hyper::Method;
 use rtm_server::{AdminKey, AdminRole, AppId, RestKey, new_rest_secret};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::listener::{Listener, ListenerArgs};
 use crate::{exit::WrongArgument, output};
@@ -288,6 +288,16 @@ enum Call {
         /// The new level.
         level: Option<String>,
     },
+    /// Show how often the clients of a project may make each call, or set that: send_message=360/3s, get_members=unlimited, or
+    /// query_history=configured for what the configuration says. It holds until the next reload or restart.
+    Limits {
+        /// The project.
+        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
+        app_id: AppId,
+        /// New limits.
+        #[arg(value_name = "CALL=LIMIT", value_parser = limit)]
+        limits: Vec<(String, String)>,
+    },
     /// List what operators changed, newest first.
     Audit(Part),
     /// Print the description of the admin API in OpenAPI, without a server.
@@ -538,8 +548,19 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::Reload => (Method::POST, "/reload".into(), None),
         Call::LogLevel { level: None } => get("/log".into()),
         Call::LogLevel { level: Some(level) } => (Method::PUT, "/log".into(), Some(json!({ "level": level }))),
+        Call::Limits { app_id, limits } if limits.is_empty() => get(project(app_id, "limits")),
+        Call::Limits { app_id, limits } => {
+            let limits: Map<_, _> = limits.iter().map(|(call, limit)| (call.clone(), json!(limit))).collect();
+            (Method::PUT, project(app_id, "limits"), Some(json!({ "limits": limits })))
+        }
         Call::Audit(part) => get(format!("/audit?{}", query(part))),
     }
+}
+
+/// A call and its limit, which the server reads.
+fn limit(text: &str) -> Result<(String, String), String> {
+    let (call, limit) = text.split_once('=').ok_or("write a call and its limit, as send_message=360/3s")?;
+    Ok((call.to_owned(), limit.to_owned()))
 }
 
 fn query(Part { limit, cursor }: &Part) -> String {

@@ -103,7 +103,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         rtm_server::LogFormat::Json => LogFormat::Json,
         _ => LogFormat::Text,
     });
-    let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?;
+    let log = log_in(format, config.log.level.as_deref().unwrap_or(LEVEL))?.with_default(LEVEL);
     for variable in unknown {
         tracing::warn!("{variable} is not a setting, and is ignored");
     }

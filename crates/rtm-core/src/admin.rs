@@ -9,10 +9,14 @@ impl Core {
     /// end of are let in first, and closed at once. The connections that are there go on: the shell [`close`](Self::close)s them with
     /// [`CloseReason::Draining`](rtm_codec::CloseReason::Draining), spread over time.
     pub fn drain(&mut self, now: Now) {
+        self.announce_drain(now);
+        self.is_draining = true;
+    }
+
+    /// Writes into the log of events that the server is about to go down, though it lets clients in for a while.
+    pub fn announce_drain(&mut self, now: Now) {
         let now = self.time(now);
-        if !std::mem::replace(&mut self.is_draining, true) {
-            self.log_draining(now);
-        }
+        self.log_draining(now);
     }
 
     /// The open connections, in the order of their slots.

@@ -54,9 +54,8 @@ impl Core {
     /// [`remaining`](Self::remaining) says when the node may leave.
     pub fn drain_cluster(&mut self, now: Now) {
         let now = self.time(now);
-        if !std::mem::replace(&mut self.is_draining, true) {
-            self.log_draining(now);
-        }
+        self.is_draining = true;
+        self.log_draining(now);
         let wave = self.hub.sessions.len().div_ceil(WAVES).clamp(1, MOST_AT_ONCE);
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.draining.is_none()) else { return };
         edge.draining = Some(Draining { since: now.instant, wave, offered: BTreeMap::new() });

@@ -33,6 +33,8 @@ pub(super) struct EventLog {
     max_bytes: u64,
     /// A session takes the place of another one, whose user was there: nobody comes online by that.
     pub(super) is_takeover: bool,
+    /// It has that the server is about to go down.
+    has_draining: bool,
     pub(super) duty: EventDuty,
     pub(super) promises: EventPromises,
     figures: EventFigures,
@@ -209,8 +211,11 @@ impl Core {
         self.event_log.see_what_is_wanted();
     }
 
-    /// Writes that the server is about to go down.
+    /// Writes that the server is about to go down, if that is not written yet.
     pub(super) fn log_draining(&mut self, now: Now) {
+        if std::mem::replace(&mut self.event_log.has_draining, true) {
+            return;
+        }
         let server = self.event_log.server.clone();
         self.log(now, EventType::ServerDraining, |_| Some(ProjectEvent::ServerDraining { server }));
     }

@@ -1,10 +1,15 @@
 //! What is there, for those who run the server. Lists are read in slices, so that nobody waits for a long one.
 
-use std::time::Duration;
+use std::{collections::BinaryHeap, time::Duration};
 
 use rtm_codec::{ChannelAttributes, ChannelId, PeerOnlineState, Text, UserId};
 
-use super::{ConnId, Core, Now, SessionCounts, session::Session, store::Restrictions};
+use super::{
+    ConnId, Core, Now, SessionCounts,
+    arena::{Key as _, SessionKey},
+    session::Session,
+    store::Restrictions,
+};
 
 /// A session, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,13 +220,24 @@ impl Core {
         Some(channel_info(self.channels.get(self.channels.find(channel_id)?)?))
     }
 
-    /// The members of a channel from a place on, at most `most`, in the order of their joins but for those that took the
-    /// places of others. In a cluster those whose sessions are here.
+    /// The members of a channel whose sessions have the places from `from` on, at most `most`, in the order of these places. Gives where
+    /// to go on, if there are more. Members that come and go between two calls may be seen or not, the others are seen once: a
+    /// session keeps its place. In a cluster those whose sessions are here.
     #[must_use]
-    pub fn inspect_members(&self, channel_id: &ChannelId, from: usize, most: usize) -> Vec<UserId> {
+    pub fn inspect_members(&self, channel_id: &ChannelId, from: usize, most: usize) -> (Vec<UserId>, Option<usize>) {
         let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
-        let members = channel.into_iter().flat_map(|channel| channel.members.iter().skip(from).take(most));
-        members.filter_map(|key| self.user_id_of(*key)).collect()
+        // Only as many are held as are wanted, and the one after them.
+        let mut first = BinaryHeap::new();
+        for key in channel.into_iter().flat_map(|channel| &channel.members).filter(|key| place(**key) >= from) {
+            if first.len() <= most {
+                first.push(*key);
+            } else if first.peek().is_some_and(|last| key < last) {
+                first.pop();
+                first.push(*key);
+            }
+        }
+        let next = if first.len() > most { first.pop().map(place) } else { None };
+        (first.into_sorted_vec().into_iter().filter_map(|key| self.user_id_of(key)).collect(), next)
     }
 
     fn session_info(&self, now: Now, session: &Session) -> Option<SessionInfo> {
@@ -241,6 +257,10 @@ impl Core {
             counts: session.counts(),
         })
     }
+}
+
+fn place(key: SessionKey) -> usize {
+    key.slot() as usize
 }
 
 fn channel_info(channel: &super::Channel) -> ChannelInfo {

@@ -105,7 +105,7 @@ export function Webhooks() {
       : rows.map((one) => html`<${Webhook} one=${one} again=${load.again} isOpen=${rows.length === 1} key=${`${project.value}/${one.name}`} />`)}`;
 }
 
-const WEBHOOK_KINDS = { working: "good", elsewhere: "", paused: "warn", retrying: "warn", failing: "bad", gone: "bad" };
+const WEBHOOK_KINDS = { working: "good", elsewhere: "", waiting: "", paused: "warn", retrying: "warn", failing: "bad", gone: "bad" };
 
 function Webhook({ one, again, isOpen }) {
   const at = `/projects/${project.value}${path("webhooks", one.name)}`;
@@ -124,7 +124,7 @@ function Webhook({ one, again, isOpen }) {
   return html`<${Section} title=${html`<span class="id">${one.name}</span> <${Pill} kind=${WEBHOOK_KINDS[one.state] ?? ""}>${t(one.state)}<//>`}>
     <div class="buttons">
       <${Act} onClick=${test} disabled=${isTesting.value}>${t("Send a test event")}<//>
-      <${Act} onClick=${() => { isAsking.value = true; }} disabled=${one.state === "elsewhere"}>${t("Send again…")}<//>
+      <${Act} onClick=${() => { isAsking.value = true; }} disabled=${["elsewhere", "waiting"].includes(one.state)}>${t("Send again…")}<//>
       ${isOff ? html`<${Act} kind="primary" onClick=${() => order("enable", t("{0} gets events again", one.name))}>${t("Go on")}<//>`
         : html`<${Act} onClick=${() => order("pause", t("{0} gets no more events for now", one.name))} disabled=${one.state === "elsewhere"}>${t("Pause")}<//>`}
     </div>

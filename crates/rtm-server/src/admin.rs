@@ -15,6 +15,7 @@ mod console;
 mod events;
 mod health;
 pub(crate) mod keys;
+mod limits;
 mod listener;
 pub(crate) mod log;
 mod messages;

@@ -16,6 +16,8 @@ mod values;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
+#[cfg(feature = "admin")]
+use rtm_codec::AppId;
 use rtm_codec::CallLimit;
 use rtm_core::ProjectConfig;
 #[cfg(feature = "cluster")]
@@ -38,6 +40,9 @@ use crate::{
     error::ConfigError,
     tls::TlsConfig,
 };
+
+#[cfg(feature = "admin")]
+pub(crate) use values::{read_limit, show_limit};
 
 pub use keys::{ConfigKey, ConfigKind};
 pub use sources::ConfigSource;
@@ -233,6 +238,12 @@ impl ServerConfig {
         #[cfg(feature = "otlp")]
         self.otlp.as_ref().map(OtlpConfig::check).transpose()?;
         #[cfg(feature = "admin")]
+        if let Some((at, host)) = self.admin.hosts.iter().enumerate().find(|(_, host)| !is_host_name(host)) {
+            let what =
+                format!("{host:?} is no host name: write it without scheme, port and path, as admin.example.com");
+            return Err(ConfigError::value(format!("admin.hosts[{at}]"), what));
+        }
+        #[cfg(feature = "admin")]
         for (at, key) in self.admin.keys.iter().enumerate() {
             let name = format!("admin.key[{at}].name");
             if key.name.trim().is_empty() {
@@ -273,6 +284,21 @@ impl ServerConfig {
 }
 
 impl ServerConfig {
+    /// What may be a mistake, and is none where other nodes or another start have it otherwise.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        #[cfg_attr(not(feature = "admin"), expect(unused_mut, reason = "there are no keys"))]
+        let mut doubts = Vec::new();
+        #[cfg(feature = "admin")]
+        for key in &self.admin.keys {
+            let served = |app_id: &&AppId| self.projects.iter().any(|project| project.app_id == **app_id);
+            let others = key.projects.iter().flatten().filter(|app_id| !served(app_id));
+            doubts.extend(others.map(|app_id| {
+                format!("the admin key {:?} is for the project {app_id}, which is not served", key.name)
+            }));
+        }
+        doubts
+    }
+
     fn check_tls(&self) -> Result<(), ConfigError> {
         for (at, listener) in self.listen.iter().enumerate() {
             if listener.tls == Some(true) && self.tls.is_none() {
@@ -313,6 +339,20 @@ impl ServerConfig {
         }
         Ok(())
     }
+}
+
+/// Whether a host may be called so. An address is as good.
+#[cfg(feature = "admin")]
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_letter)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let address = text.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<std::net::IpAddr>().is_ok() || (text.len() <= 253 && text.split('.').all(is_label))
 }
 
 impl Default for ServerConfig {

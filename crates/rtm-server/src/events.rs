@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::project::Project;
+use crate::{
+    project::{Project, now},
+    random::random_bytes,
+};
 
 /// Whose events are read, and beside them what the log says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,29 @@ impl EventReader {
     }
 }
 
+/// Which log of the project it is, of all that there ever were: its numbers mean nothing in another one. A log that is stored keeps
+/// its epoch, on all nodes of a cluster; one in memory has another after each start.
+///
+/// # Errors
+///
+/// [`Refusal`] when the store cannot be read or written.
+pub(crate) async fn log_epoch(project: &Arc<Project>) -> Result<Arc<str>, Refusal> {
+    loop {
+        let known = project.event_cursor(EPOCH);
+        if known.revision.0 > 0 {
+            return Ok(format!("{:016x}", known.read.0).into());
+        }
+        if !project.may_write() {
+            return Err(Refusal::new(ErrorKind::Failure, "the server is not in its cluster"));
+        }
+        // Without random numbers the time tells one log from another.
+        let number = random_bytes().map_or_else(|_| now().unix_ms, u64::from_le_bytes);
+        // Whoever is first decides.
+        let kept = project.move_event_cursor(EPOCH, known, number, false).await;
+        kept.unwrap_or_else(|| Err(Refusal::new(ErrorKind::Failure, "the server is going down")))?;
+    }
+}
+
 /// The number of the last event, as far as the log goes now.
 ///
 /// # Errors
@@ -164,6 +190,8 @@ pub(crate) fn time(unix_ms: u64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms.min(LATEST_MS))).to_string()
 }
 
+/// The epoch of a log stands where the cursors of its readers are, since that is kept as long as the log.
+const EPOCH: &str = "epoch";
 /// How many events are looked at at once.
 const LOOKED_AT: usize = 1000;
 /// How soon the log is looked at again that nobody here has written.

@@ -131,13 +131,19 @@ impl Project {
     }
 
     /// Whether other nodes may serve the project too.
-    #[cfg(feature = "webhooks")]
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
     pub(crate) fn is_one_of_several(&self) -> bool {
         #[cfg(feature = "cluster")]
         let is_one = matches!(self.link, Some(Link::Node { .. }));
         #[cfg(not(feature = "cluster"))]
         let is_one = false;
         is_one
+    }
+
+    /// Whether it is alone, or a node that is in its cluster by now: only then does it write.
+    #[cfg(any(feature = "admin", feature = "webhooks"))]
+    pub(crate) fn may_write(&self) -> bool {
+        !self.is_one_of_several() || self.state().core.is_in_cluster()
     }
 
     /// Whether this server is the one of a cluster that does what has this name.
@@ -286,6 +292,11 @@ impl Project {
     /// Goes by another configuration from now on.
     pub(crate) fn reconfigure(self: &Arc<Self>, config: &ProjectConfig) {
         self.with(|state, _| state.core.reconfigure(config.clone()));
+    }
+
+    /// The server is about to go down: that stands in the log of events.
+    pub(crate) fn announce_drain(self: &Arc<Self>) {
+        self.with(|state, now| state.core.announce_drain(now));
     }
 
     /// Refuses logins from now on. Gives the connections that are there.

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Only these types: user.online, user.*. Can be repeated.
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
+    /// At most so many events, the first ones.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
     /// Go on with what comes, until this is stopped.
     #[arg(long)]
     follow: bool,
@@ -53,6 +56,7 @@ pub(super) struct Wanted {
     after: Option<u64>,
     /// Without `after`: from now on.
     live: bool,
+    limit: Option<u64>,
     follow: bool,
     user: Option<String>,
     channel: Option<String>,
@@ -60,24 +64,26 @@ pub(super) struct Wanted {
 }
 
 impl From<Args> for Wanted {
-    fn from(Args { app_id, after, user, channel, types, follow }: Args) -> Self {
-        Self { app_id, after, live: false, follow, user, channel, types }
+    fn from(Args { app_id, after, user, channel, types, limit, follow }: Args) -> Self {
+        Self { app_id, after, live: false, limit, follow, user, channel, types }
     }
 }
 
 impl From<TapArgs> for Wanted {
     fn from(TapArgs { app_id, user, channel, types }: TapArgs) -> Self {
-        Self { app_id, after: None, live: true, follow: true, user, channel, types }
+        Self { app_id, after: None, live: true, limit: None, follow: true, user, channel, types }
     }
 }
 
 /// Prints events, one in a line.
 pub(super) async fn run(wanted: Wanted, is_json: bool, listener: &Listener) -> anyhow::Result<()> {
-    let Wanted { app_id, mut after, live, follow, user, channel, types } = wanted;
+    let Wanted { app_id, mut after, live, limit, follow, user, channel, types } = wanted;
+    let mut left = limit.unwrap_or(u64::MAX);
     let types = Some(types.join(",")).filter(|types| !types.is_empty());
     let filters = more(&[("user_id", &user), ("channel_id", &channel), ("types", &types)]);
-    loop {
-        let mut path = format!("/projects/{app_id}/events?limit={LIMIT}{filters}");
+    while left > 0 {
+        let most = left.min(LIMIT);
+        let mut path = format!("/projects/{app_id}/events?limit={most}{filters}");
         match after {
             Some(after) => path.push_str(&format!("&after={after}")),
             None if live => path.push_str("&live=true"),
@@ -92,12 +98,14 @@ pub(super) async fn run(wanted: Wanted, is_json: bool, listener: &Listener) -> a
             let lines = events.iter().map(|event| if is_json { event.to_string() } else { line(event) });
             output::text(&lines.map(|line| line + "\n").collect::<String>())?;
         }
+        left = left.saturating_sub(events.len() as u64);
         let next = answer["next"].as_u64();
         if events.is_empty() && !follow {
             return Ok(());
         }
         after = next.filter(|next| *next > 0).or(after);
     }
+    Ok(())
 }
 
 /// The number, time and type of an event, and its data behind their names.
@@ -111,4 +119,4 @@ fn line(event: &Value) -> String {
 }
 
 /// How many events are asked for at once.
-const LIMIT: usize = 1000;
+const LIMIT: u64 = 1000;

@@ -80,6 +80,56 @@ fn a_signal_after_a_drain_is_the_first_one() {
 }
 
 #[test]
+fn limits_are_shown_and_set_and_events_are_printed_up_to_a_count() {
+    let made = String::from_utf8(rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]).stdout).unwrap();
+    let (key, table) = made.split_once("\n\n").unwrap();
+    let elsewhere = "f".repeat(32);
+    let other = rtm(&["admin", "new-key", "--name", "of-others", "--role", "read", "--project", &elsewhere]).stdout;
+    let other = String::from_utf8(other).unwrap();
+    let (_, other) = other.split_once("\n\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{table}\n{other}\n[[project]]\napp_id = \"{APP_ID}\"\n"
+    );
+    fs::write(&file, config).unwrap();
+    let mut server = Running::new(&["serve", "--config", file.to_str().unwrap()]);
+    server.line().unwrap();
+    let url = server.line().unwrap();
+    let url = format!("http://{}", url.strip_prefix("admin on ").unwrap());
+    let call = |args: &[&str]| admin(&url, key, &[args, &["--app-id", APP_ID]].concat());
+    let (code, limits, stderr) = call(&["limits"]);
+    assert_eq!((code, limits.lines().count()), (Some(0), 17), "{limits} {stderr}");
+    let (code, limits, stderr) = call(&["limits", "send_message=7/1s", "query_history=unlimited"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let is_set = |what: &str| limits.lines().any(|line| line == what);
+    assert!(is_set("call=send_message configured=180/3s limit=7/1s source=operator"), "{limits}");
+    assert!(is_set("call=query_history configured=10/5s limit=unlimited source=operator"), "{limits}");
+    let (code, limits, _) = call(&["limits", "send_message=configured"]);
+    assert!(code == Some(0) && limits.contains("call=send_message configured=180/3s limit=180/3s source=default"));
+    let (code, _, stderr) = call(&["limits", "send_message=fast"]);
+    assert!(code == Some(1) && stderr.contains("send_message: \"fast\" is not a limit"), "{stderr}");
+    assert_eq!(call(&["limits", "send_message"]).0, Some(2));
+
+    assert!(call(&["ban", "alice", "--for", "1h"]).0 == Some(0) && call(&["unban", "alice"]).0 == Some(0));
+    let (_, all, _) = call(&["events"]);
+    assert!(all.lines().count() >= 3, "{all}");
+    for (limit, count) in [("0", 0), ("1", 1), ("2", 2), ("5000", all.lines().count())] {
+        let (code, some, _) = call(&["events", "--limit", limit]);
+        assert_eq!((code, some.lines().count()), (Some(0), count), "{some}");
+        assert!(all.starts_with(&some), "the first ones: {some}");
+    }
+    // It ends by itself when it has them.
+    assert_eq!(call(&["events", "--follow", "--limit", "2"]).1.lines().count(), 2);
+    server.signal("TERM");
+    let (_, _, said) = server.end();
+    assert!(
+        said.contains(&format!("the admin key \"of-others\" is for the project {elsewhere}, which is not served")),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_new_key_opens_the_server_that_has_its_table() {
     let made = rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]);
     let made = String::from_utf8(made.stdout).unwrap();

@@ -149,6 +149,39 @@ fn every_key_is_in_the_table_and_every_key_of_the_table_is_read() {
 }
 
 #[test]
+fn a_difference_has_only_what_somebody_has_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rtm.toml");
+    let target = "url = \"https://example.com/\"\nsecrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]\n";
+    let text = format!(
+        "[[admin.key]]\nname = \"a\"\nrole = \"read\"\nsha256 = \"{}\"\n[otlp]\nendpoint = \"http://127.0.0.1:4318\"\n\
+         [cluster]\nnats = \"nats://127.0.0.1:4222\"\n[[project]]\napp_id = \"{APP_ID}\"\n\
+         [[project.webhook]]\nname = \"a\"\n{target}[[project.hook]]\ntype = \"authorize_join\"\non_error = \"deny\"\n{target}",
+        "0".repeat(64)
+    );
+    fs::write(&path, text).unwrap();
+    let (code, stdout, stderr) = with(&[], &["config", "diff", path.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let keys: Vec<_> = stdout.lines().map(|line| line.split_once(" = ").unwrap().0).collect();
+    let wanted = [
+        "otlp.endpoint",
+        "admin.key[0].name",
+        "admin.key[0].role",
+        "admin.key[0].sha256",
+        "cluster.nats",
+        "project[0].app_id",
+        "project[0].webhook[0].name",
+        "project[0].webhook[0].url",
+        "project[0].webhook[0].secrets",
+        "project[0].hook[0].type",
+        "project[0].hook[0].url",
+        "project[0].hook[0].secrets",
+        "project[0].hook[0].on_error",
+    ];
+    assert_eq!(keys, wanted);
+}
+
+#[test]
 fn what_is_printed_can_be_used() {
     let text = |args: &[&str]| String::from_utf8(rtm(args).stdout).unwrap();
     let default = text(&["config", "default"]);

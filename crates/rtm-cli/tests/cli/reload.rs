@@ -197,9 +197,12 @@ fn the_level_of_the_log_follows_the_file() {
     world.write(&with("loud"));
     let (code, said) = world.reload(ADMIN_KEY);
     assert!(code == Some(1) && said.contains("loud"), "{said}");
+    world.write(&with("error"));
+    assert_eq!(world.reload(ADMIN_KEY).0, Some(0));
+    // Where the file names none any more, the default holds, at which the end of the server is logged.
     world.write(&(head(ADMIN_KEY) + "[log]\nformat = \"json\"\n" + &project(APP_ID, "")));
     let (_, said) = world.reload(ADMIN_KEY);
-    assert!(said.contains(r#""changed":[],"needs_restart":["log.level"]"#), "{said}");
+    assert!(said.contains(r#""changed":["log.level"],"needs_restart":[]"#), "{said}");
     world.server.signal("TERM");
     let (_, _, log) = world.server.end();
     assert!(log.contains("stopped") && !log.contains("\"listening\""), "{log}");

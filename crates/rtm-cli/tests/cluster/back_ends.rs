@@ -1,12 +1,12 @@
 //! What back ends of a cluster are told and asked, and what Prometheus sees of its nodes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rtm_client::{ErrorKind, Wire};
@@ -123,8 +123,25 @@ impl Operated {
 
     /// Which of these nodes tells the endpoint.
     fn teller(&self, nodes: &[usize]) -> Option<usize> {
-        let mut tellers = nodes.iter().copied().filter(|node| self.webhook(*node)["state"] != "elsewhere");
+        let tells = |node: &usize| !["elsewhere", "waiting"].iter().any(|state| self.webhook(*node)["state"] == *state);
+        let mut tellers = nodes.iter().copied().filter(tells);
         tellers.next().filter(|_| tellers.next().is_none())
+    }
+
+    /// The same once it stays so: the first node tells it until others have joined.
+    async fn last_teller(&self, nodes: &[usize]) -> usize {
+        let stays = async {
+            loop {
+                let teller = self.teller(nodes);
+                sleep(Duration::from_secs(3)).await;
+                if let Some(teller) = teller
+                    && self.teller(nodes) == Some(teller)
+                {
+                    return teller;
+                }
+            }
+        };
+        timeout(LIMIT, stays).await.expect("one node tells the endpoint")
     }
 
     /// The numbers of a metric of a node, by its labels.
@@ -150,7 +167,7 @@ async fn an_endpoint_gets_each_event_once_also_when_the_node_is_killed_that_told
     let endpoint = BackEnd::start(|_| json!({}));
     let webhook = format!("{}name = \"crm\"\ntypes = [\"user.*\"]\n", endpoint.table("webhook"));
     let mut nodes = Operated::start_with(3, &format!("[[project]]\napp_id = \"{APP_ID}\"\n{webhook}")).await;
-    until("one node tells the endpoint", || nodes.teller(&[0, 1, 2]).is_some()).await;
+    nodes.last_teller(&[0, 1, 2]).await;
     let mut users = Vec::new();
     for node in 0..3 {
         users.push(nodes.nodes.log_in(Wire::Native, &format!("user-{node}"), &[node]).await);
@@ -183,12 +200,68 @@ async fn an_endpoint_gets_each_event_once_also_when_the_node_is_killed_that_told
 
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
+async fn a_new_endpoint_gets_what_happens_from_when_the_first_node_knows_it() {
+    let project = format!("[[project]]\napp_id = \"{APP_ID}\"\n");
+    let nodes = Operated::start_with(2, &project).await;
+    let before = nodes.nodes.log_in(Wire::Native, "before", &[0]).await;
+    until("the log has it", || nodes.log(0).iter().any(|(_, event)| event == "user.online before")).await;
+    let endpoint = BackEnd::start(|_| json!({}));
+    nodes.configure(&format!("{project}{}name = \"crm\"\ntypes = [\"user.*\"]\n", endpoint.table("webhook")));
+    for node in 0..2 {
+        nodes.admin(node, &["reload"]);
+        if node == 0 {
+            // The other one, which may be the one that tells the endpoint, does not know it yet.
+            nodes.nodes.log_in(Wire::Native, "early", &[0]).await;
+        }
+    }
+    let begun = Instant::now();
+    for node in 0..2 {
+        nodes.nodes.log_in(Wire::Native, &format!("late-{node}"), &[node]).await;
+    }
+    let online = |name: &str| format!("user.online {name}");
+    let is_told = |name: &str| endpoint.told().iter().any(|(_, event)| *event == online(name));
+    for name in ["early", "late-0", "late-1"] {
+        until("the endpoint is told", || is_told(name)).await;
+    }
+    assert!(!is_told("before"), "that was earlier");
+    // Nobody has ever told it anything, so there is nothing to wait for.
+    assert!(begun.elapsed() < Duration::from_secs(12), "it took {:?}", begun.elapsed());
+    let epochs: BTreeSet<_> =
+        endpoint.got().iter().map(|body| body["data"]["events"][0]["epoch"].to_string()).collect();
+    assert_eq!(epochs.len(), 1, "{epochs:?}");
+    for node in 0..2 {
+        let call = |call: &str| nodes.admin(node, &[call, "--app-id", APP_ID, "crm"]);
+        assert_eq!(call("test-webhook")["taken"], true, "node {node}");
+    }
+    drop(before);
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn limits_are_set_on_all_nodes_or_on_one() {
+    let mut nodes = Operated::start_with(2, &format!("[[project]]\napp_id = \"{APP_ID}\"\n")).await;
+    let held = |nodes: &Operated, node: usize| {
+        let name = format!("node-{node}");
+        let list = nodes.admin(0, &["limits", "--app-id", APP_ID, "--node", &name]);
+        let items = list["items"].as_array().unwrap();
+        items.iter().find(|item| item["call"] == "get_members").unwrap()["limit"].as_str().unwrap().to_owned()
+    };
+    nodes.admin(1, &["limits", "--app-id", APP_ID, "get_members=7/1s"]);
+    assert_eq!([held(&nodes, 0), held(&nodes, 1)], ["7/1s", "7/1s"]);
+    nodes.admin(0, &["limits", "--app-id", APP_ID, "--node", "node-1", "get_members=9/1s"]);
+    assert_eq!([held(&nodes, 0), held(&nodes, 1)], ["7/1s", "9/1s"]);
+    nodes.nodes.kill(1);
+    let refused = nodes.admin_fault(0, &["limits", "--app-id", APP_ID, "get_members=8/1s"]).unwrap_or_default();
+    assert!(refused.contains("node-0 did it, but the node node-1 does not answer"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
 async fn an_operator_steers_an_endpoint_from_any_node_and_a_paused_one_stays_so() {
     let endpoint = BackEnd::start(|_| json!({}));
     let webhook = format!("{}name = \"crm\"\ntypes = [\"user.*\"]\n", endpoint.table("webhook"));
     let mut nodes = Operated::start_with(3, &format!("[[project]]\napp_id = \"{APP_ID}\"\n{webhook}")).await;
-    until("one node tells the endpoint", || nodes.teller(&[0, 1, 2]).is_some()).await;
-    let teller = nodes.teller(&[0, 1, 2]).unwrap();
+    let teller = nodes.last_teller(&[0, 1, 2]).await;
     let left: Vec<usize> = (0..3).filter(|node| *node != teller).collect();
     let call = |nodes: &Operated, node: usize, call: &str| nodes.admin(node, &[call, "--app-id", APP_ID, "crm"]);
     for node in 0..3 {

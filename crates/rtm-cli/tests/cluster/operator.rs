@@ -39,6 +39,13 @@ impl Operated {
         all
     }
 
+    /// Nodes have this in their configuration when they read it next.
+    pub(crate) fn configure(&self, more: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let head = text.split("[[project]]").next().unwrap();
+        fs::write(&self.config, format!("{head}{more}")).unwrap();
+    }
+
     async fn add(&mut self) -> usize {
         self.add_with(&[]).await
     }
@@ -69,7 +76,7 @@ impl Operated {
     }
 
     /// What it says where it fails.
-    fn admin_fault(&self, node: usize, args: &[&str]) -> Option<String> {
+    pub(crate) fn admin_fault(&self, node: usize, args: &[&str]) -> Option<String> {
         let url = format!("http://127.0.0.1:{}", self.admin[node]);
         let command = [&["admin", "--url", &url, "--key", &self.key], args].concat();
         let output = Command::new(env!("CARGO_BIN_EXE_rtm")).args(command).output().unwrap();

@@ -160,6 +160,22 @@ fn a_server_that_goes_down_writes_the_ends_itself_and_nothing_after_them() {
 }
 
 #[test]
+fn that_a_server_is_about_to_go_down_is_written_once_when_it_says_so() {
+    let mut world = logging(config());
+    let before = lines(&mut world).len();
+    world.core.announce_drain(world.now);
+    world.pump();
+    assert_eq!(lines(&mut world)[before..], ["server.draining server=first"]);
+    // It still lets clients in.
+    world.login("alice");
+    world.core.announce_drain(world.now);
+    world.core.drain(world.now);
+    world.pump();
+    let draining = lines(&mut world).iter().filter(|line| line.starts_with("server.draining")).count();
+    assert_eq!(draining, 1);
+}
+
+#[test]
 fn a_core_that_is_held_writes_when_it_is_let_go() {
     let mut world = World::new();
     begin(&mut world, "second", EventLogStart::Held);

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use rtm_codec::{AppId, CallLimit, CallLimiter};
+use tokio::sync::watch;
 
 use super::{Admin, answers::ApiError, config::AdminRole, keys::AdminKeys, openapi::Route};
 use crate::{clock::instant, project::Project, shared::Seldom, workers::Workers};
@@ -35,6 +36,8 @@ pub(super) struct Caller {
     pub(super) address: IpAddr,
     pub(super) role: AdminRole,
     pub(super) projects: Option<Vec<AppId>>,
+    /// The hash of its key; none where another node has seen the key.
+    pub(super) key: Option<[u8; 32]>,
     /// The span of its call, of which those are that other nodes make for it.
     #[cfg(feature = "cluster")]
     pub(super) traceparent: Option<header::HeaderValue>,
@@ -103,6 +106,7 @@ impl Access {
             address,
             role: key.role,
             projects: key.projects.clone(),
+            key: Some(key.sha256),
             #[cfg(feature = "cluster")]
             traceparent: None,
         })
@@ -188,6 +192,49 @@ impl Caller {
             return Ok(());
         }
         Err(ApiError::forbidden(format!("the key {} has the role {}, and this needs {role}", self.name, self.role)))
+    }
+}
+
+/// What a call goes by that goes on: whether its key still lets it.
+#[derive(Debug)]
+pub(super) struct Leave {
+    admin: Arc<Admin>,
+    caller: Caller,
+    /// The project that it is about; none where it is about all that the caller sees.
+    app_id: Option<AppId>,
+    changes: watch::Receiver<u64>,
+}
+
+impl Leave {
+    pub(super) fn new(admin: &Arc<Admin>, caller: &Caller, app_id: Option<&AppId>) -> Self {
+        let changes = admin.access.keys.changes();
+        Self { admin: Arc::clone(admin), caller: caller.clone(), app_id: app_id.cloned(), changes }
+    }
+
+    /// Waits until a reload has taken the caller's key, or its right to this. Cancel safe.
+    pub(super) async fn ends(&mut self) {
+        while self.holds() {
+            if self.changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn holds(&self) -> bool {
+        let Self { admin, caller, app_id, .. } = self;
+        let known = admin.access.keys.known();
+        let key = known.keys.iter().find(|key| Some(key.sha256) == caller.key);
+        // A key may do more than before, and not less.
+        let sees = |app_id: &AppId| {
+            key.is_some_and(|key| key.projects.as_ref().is_none_or(|projects| projects.contains(app_id)))
+        };
+        match app_id {
+            Some(app_id) => sees(app_id) && admin.shared.workers(app_id).is_some(),
+            None => match &caller.projects {
+                Some(projects) => projects.iter().all(sees),
+                None => key.is_some_and(|key| key.projects.is_none()),
+            },
+        }
     }
 }
 

@@ -89,6 +89,8 @@ enum Scope {
     WhoTells,
     /// Of each endpoint what the node says that tells it.
     Webhooks,
+    /// All nodes do it, and this one says what came of it.
+    Everywhere,
 }
 
 /// A node's part of a list, and where it goes on; or another answer, where there is none.
@@ -163,6 +165,7 @@ async fn try_spread(admin: Arc<Admin>, role: AdminRole, request: Request, next: 
         Scope::Newest => everybody.newest(query).await?,
         Scope::WhoTells => everybody.who_tells(query).await?,
         Scope::Webhooks => everybody.webhooks(query).await?,
+        Scope::Everywhere => everybody.everywhere(query).await?,
         Scope::Here | Scope::Stream | Scope::WhoKnows => everybody.who_knows(query).await?,
     };
     Ok(answered.into_response())
@@ -300,6 +303,33 @@ impl Everybody {
         Ok(here)
     }
 
+    /// This node's answer, once all have done it. What one does not do is said with the nodes that have done it.
+    async fn everywhere(self, query: Pairs) -> Result<Answered, ApiError> {
+        let here = self.ask(&self.nodes.me, &query).await?;
+        // What is wrong with it here is wrong with it everywhere.
+        if here.status != StatusCode::OK {
+            return Ok(here);
+        }
+        let others: Vec<_> = self.all.iter().filter(|node| **node != self.nodes.me).collect();
+        let answers = join_all(others.iter().map(|node| self.ask(node, &query))).await;
+        let (mut done, mut not_done) = (vec![self.nodes.me.to_string()], Vec::new());
+        for (node, answer) in others.into_iter().zip(answers) {
+            match answer {
+                Ok(answer) if answer.status == StatusCode::OK => done.push(node.to_string()),
+                Ok(answer) => {
+                    let why =
+                        answer.body.pointer("/error/message").and_then(Value::as_str).unwrap_or("it does not say why");
+                    not_done.push(format!("{node} does not: {why}"));
+                }
+                Err(error) => not_done.push(error.to_string()),
+            }
+        }
+        if not_done.is_empty() {
+            return Ok(here);
+        }
+        Err(ApiError::no_answer(format!("{} did it, but {}", done.join(", "), not_done.join("; "))))
+    }
+
     /// The list of this node, with what others say of the endpoints that they tell.
     async fn webhooks(self, query: Pairs) -> Result<Answered, ApiError> {
         let (mut here, _) = match self.list(&self.nodes.me, &query).await? {
@@ -420,7 +450,7 @@ async fn answer(admin: &Admin, mut router: Router, request: &Bytes) -> Result<An
     let of_trace = traceparent.and_then(|text| HeaderValue::try_from(text).ok()).map(|it| (TRACEPARENT, it));
     let mut span = admin.shared.traces.served(&method, &HeaderMap::from_iter(of_trace));
     span.text("rtm.admin.key", &key);
-    request.extensions_mut().insert(Caller { name: key, address, role, projects, traceparent: None });
+    request.extensions_mut().insert(Caller { name: key, address, role, projects, key: None, traceparent: None });
     let response = match router.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -464,6 +494,7 @@ impl Scope {
         match parts[..] {
             ["projects", _, "webhooks", _, _] => Self::WhoTells,
             ["watch"] | ["projects", _, "events"] => Self::Stream,
+            ["projects", _, "limits"] if method == Method::PUT => Self::Everywhere,
             _ if method != Method::GET => Self::Here,
             ["projects", _, "webhooks"] => Self::Webhooks,
             ["projects", _, "sessions" | "channels"] | ["projects", _, "channels", _, "members"] => Self::InTurn,
@@ -669,6 +700,7 @@ mod tests {
             ("/projects/APP/users/alice/stored", Scope::Here),
             ("/projects/APP/events", Scope::Stream),
             ("/projects/APP/users/events", Scope::WhoKnows),
+            ("/projects/APP/limits", Scope::Here),
             ("/server", Scope::Here),
         ] {
             assert_eq!(Scope::of(&Method::GET, path), scope, "{path}");
@@ -678,5 +710,7 @@ mod tests {
         {
             assert_eq!(Scope::of(&Method::POST, path), scope, "{path}");
         }
+        assert_eq!(Scope::of(&Method::PUT, "/projects/APP/limits"), Scope::Everywhere);
+        assert_eq!(Scope::of(&Method::PUT, "/projects/APP/users/limits"), Scope::Here);
     }
 }

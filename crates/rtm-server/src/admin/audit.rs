@@ -65,10 +65,11 @@ impl Audit {
 }
 
 /// All that operators do and is written down.
-const ACTIONS: [&str; 16] = [
+const ACTIONS: [&str; 17] = [
     "drain",
     "reload",
     "log_level",
+    "set_limits",
     "kick",
     "ban",
     "unban",

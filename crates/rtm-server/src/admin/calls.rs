@@ -244,14 +244,22 @@ pub(super) async fn config(
     caller.check(AdminRole::Read)?;
     let SettingFilter { limit, cursor, prefix, set } = filter;
     let part = Part { limit, cursor };
-    let from = part.number()?.unwrap_or(0_usize);
     let is_wanted = |setting: &Setting| {
         prefix.as_deref().is_none_or(|prefix| setting.key.starts_with(prefix))
             && set.is_none_or(|set| set == (setting.source != ConfigSource::Default))
     };
-    let settings: Vec<_> = admin.reloader.settings().await.into_iter().filter(is_wanted).collect();
-    let end = from.saturating_add(part.limit());
-    let next = (settings.len() > end).then(|| end.to_string());
+    let mut settings = admin.reloader.settings().await;
+    // The last one that was seen, whatever a reload has put before it.
+    if let Some(last) = &part.cursor {
+        let seen = settings.iter().position(|setting| setting.key == *last);
+        let seen = seen.ok_or_else(|| {
+            ApiError::bad_request("this cursor is the key of no setting: a reload may have removed it, so begin again")
+        })?;
+        settings.drain(..=seen);
+    }
+    settings.retain(is_wanted);
+    let next = settings.get(part.limit()..).filter(|rest| !rest.is_empty());
+    let next = next.and_then(|_| settings.get(part.limit() - 1)).map(|last| last.key.clone());
     let answer = |Setting { key, value, source, is_live, about }| SettingAnswer {
         key,
         value,
@@ -260,7 +268,7 @@ pub(super) async fn config(
         reload: is_live,
         about,
     };
-    Ok(Json(List { items: settings.into_iter().skip(from).take(part.limit()).map(answer).collect(), next }))
+    Ok(Json(List { items: settings.into_iter().take(part.limit()).map(answer).collect(), next }))
 }
 
 pub(super) async fn certificates(
@@ -344,6 +352,8 @@ pub(super) async fn drain(
 ) -> Result<Json<DrainAnswer>, ApiError> {
     caller.check(AdminRole::Admin)?;
     admin.audit.record(&caller, "drain", "server");
+    // Whoever asks next learns it, however soon the program does what is asked.
+    admin.shared.draining.announce();
     admin.drain_asked.notify_one();
     Ok(Json(admin.drain_answer(true)))
 }

@@ -125,24 +125,21 @@ pub(super) async fn members(
 ) -> Result<Json<List<String>>, ApiError> {
     let cores = caller.cores(&admin, &app_id, AdminRole::Read)?;
     let channel_id = read_channel(&channel_id)?;
-    let count = |core: &Arc<Project>| core.look(|core, _, _| core.channel_info(&channel_id)).map(|info| info.members);
-    let counts: Vec<_> = cores.all().map(count).collect();
-    if counts.iter().all(Option::is_none) {
+    let knows = |core: &Arc<Project>| core.look(|core, _, _| core.channel_info(&channel_id)).is_some();
+    if !cores.all().any(knows) {
         return Err(no_channel());
     }
     let mut items = Vec::new();
     let mut from = Some(Spot::of(&part)?);
     while let Some(at) = from.filter(|_| items.len() < part.limit()) {
-        let Some((core, count)) = cores.get(at.core).zip(counts.get(at.core)) else {
+        let Some(core) = cores.get(at.core) else {
             from = None;
             break;
         };
         let room = part.limit() - items.len();
-        let members = core.look(|core, _, _| core.inspect_members(&channel_id, at.place, room));
-        let end = at.place.saturating_add(members.len());
-        let is_more = !members.is_empty() && count.is_some_and(|count| end < count);
+        let (members, next) = core.look(|core, _, _| core.inspect_members(&channel_id, at.place, room));
         items.extend(members.iter().map(ToString::to_string));
-        from = at.then(is_more.then_some(end), cores.all().count());
+        from = at.then(next, cores.all().count());
     }
     Ok(Json(List { items, next: from.map(Spot::text) }))
 }

@@ -20,11 +20,11 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Admin,
-    access::Caller,
+    access::{Caller, Leave},
     answers::{ApiError, Checked},
     config::AdminRole,
 };
-use crate::events::{EventReader, Subject, data, last_number, time};
+use crate::events::{EventReader, Subject, data, last_number, log_epoch, time};
 
 /// What is read.
 #[derive(Debug, Deserialize)]
@@ -43,6 +43,8 @@ pub(super) struct Wanted {
 #[derive(Debug, Serialize)]
 struct EventsAnswer {
     events: Vec<EventAnswer>,
+    /// Of the log that the numbers are those of.
+    epoch: String,
     next: u64,
 }
 
@@ -53,6 +55,7 @@ struct EventAnswer {
     event_type: &'static str,
     time: String,
     app_id: String,
+    epoch: String,
     data: Map<String, Value>,
 }
 
@@ -85,27 +88,36 @@ pub(super) async fn read(
         }
         after = Some(last_number(&project).await.map_err(|refusal| unreadable(&refusal))?);
     }
+    let epoch = log_epoch(&project).await.map_err(|refusal| unreadable(&refusal))?;
+    let log = Log { app_id, epoch: epoch.as_ref().to_owned() };
+    let mut leave = Leave::new(&admin, &caller, Some(project.app_id()));
     let mut reader = EventReader::new(project, after, types).about(subject);
     if is_stream {
-        return Ok(stream(reader, app_id, place).into_response());
+        return Ok(stream(reader, log, leave, place).into_response());
     }
     let limit = wanted.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
-    let page = reader.next(limit, Instant::now() + wait).await.map_err(|refusal| unreadable(&refusal))?;
-    let events = page.events.iter().map(|event| answer(&app_id, event)).collect();
-    Ok(Json(EventsAnswer { events, next: page.next }).into_response())
+    let page = tokio::select! {
+        page = reader.next(limit, Instant::now() + wait) => page.map_err(|refusal| unreadable(&refusal))?,
+        () = leave.ends() => return Err(ApiError::unauthorized("this key does not let you read these events any more")),
+    };
+    let events = page.events.iter().map(|event| log.answer(event)).collect();
+    Ok(Json(EventsAnswer { events, epoch: log.epoch, next: page.next }).into_response())
 }
 
-/// All events from now on, until the reader goes or the server cannot read them.
-fn stream(reader: EventReader, app_id: String, place: Option<OwnedSemaphorePermit>) -> impl IntoResponse {
-    let start = (reader, Vec::new().into_iter(), app_id, place);
-    let events = stream::unfold(start, |(mut reader, mut ready, app_id, place)| async {
+/// All events from now on, until the reader goes, its key is taken, or the server cannot read them.
+fn stream(reader: EventReader, log: Log, leave: Leave, place: Option<OwnedSemaphorePermit>) -> impl IntoResponse {
+    let start = (reader, Vec::new().into_iter(), log, leave, place);
+    let events = stream::unfold(start, |(mut reader, mut ready, log, mut leave, place)| async {
         loop {
             if let Some(event) = ready.next() {
-                return Some((Ok::<_, Infallible>(event), (reader, ready, app_id, place)));
+                return Some((Ok::<_, Infallible>(event), (reader, ready, log, leave, place)));
             }
-            let page = reader.next(LIMIT, Instant::now() + LONGEST_WAIT).await.ok()?;
+            let page = tokio::select! {
+                page = reader.next(LIMIT, Instant::now() + LONGEST_WAIT) => page.ok()?,
+                () = leave.ends() => return None,
+            };
             let event = |event: &NumberedEvent| {
-                let said = answer(&app_id, event);
+                let said = log.answer(event);
                 let sent = Event::default().id(said.seq.to_string()).event(said.event_type).json_data(&said);
                 // Texts, numbers and flags are always JSON.
                 sent.unwrap_or_default()
@@ -116,13 +128,22 @@ fn stream(reader: EventReader, app_id: String, place: Option<OwnedSemaphorePermi
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-fn answer(app_id: &str, NumberedEvent { seq, logged }: &NumberedEvent) -> EventAnswer {
-    EventAnswer {
-        seq: *seq,
-        event_type: logged.event.event_type().name(),
-        time: time(logged.time),
-        app_id: app_id.to_owned(),
-        data: data(&logged.event),
+/// Whose log is read, and which one of all that there were.
+struct Log {
+    app_id: String,
+    epoch: String,
+}
+
+impl Log {
+    fn answer(&self, NumberedEvent { seq, logged }: &NumberedEvent) -> EventAnswer {
+        EventAnswer {
+            epoch: self.epoch.clone(),
+            seq: *seq,
+            event_type: logged.event.event_type().name(),
+            time: time(logged.time),
+            app_id: self.app_id.clone(),
+            data: data(&logged.event),
+        }
     }
 }
 

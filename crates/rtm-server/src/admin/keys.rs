@@ -2,11 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use super::config::{AdminConfig, AdminKey};
 
 /// The keys that are known now.
 #[derive(Debug)]
-pub(crate) struct AdminKeys(Mutex<Arc<Known>>);
+pub(crate) struct AdminKeys {
+    known: Mutex<Arc<Known>>,
+    /// How often that, or what there is, may have changed.
+    changes: watch::Sender<u64>,
+}
 
 /// The keys that were known at one moment.
 #[derive(Debug)]
@@ -17,16 +23,26 @@ pub(super) struct Known {
 
 impl AdminKeys {
     pub(crate) fn new(config: &AdminConfig) -> Self {
-        Self(Mutex::new(Arc::new(Known::new(config))))
+        Self { known: Mutex::new(Arc::new(Known::new(config))), changes: watch::Sender::new(0) }
     }
 
     /// These are known from now on.
     pub(crate) fn replace(&self, config: &AdminConfig) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Known::new(config));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Known::new(config));
+    }
+
+    /// Calls that go on look anew whether their keys still let them.
+    pub(crate) fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// What changes then.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     pub(super) fn known(&self) -> Arc<Known> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -15,6 +15,7 @@ type SetLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 pub struct LogControl {
     set: Arc<SetLevel>,
     level: Arc<Mutex<String>>,
+    default: Arc<str>,
     counts: LogCounts,
 }
 
@@ -43,7 +44,20 @@ impl LogControl {
     /// A control that calls `set` with a new level, such as `debug` or `info,rtm_server=trace`. `level` is the present one. `set`
     /// says what is wrong with one that it does not take.
     pub fn new(level: impl Into<String>, set: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self { set: Arc::new(set), level: Arc::new(Mutex::new(level.into())), counts: LogCounts::default() }
+        let level = level.into();
+        let default = level.as_str().into();
+        Self { set: Arc::new(set), level: Arc::new(Mutex::new(level)), default, counts: LogCounts::default() }
+    }
+
+    /// The level that holds where the configuration names none any more, if that is not the one at the start.
+    #[must_use]
+    pub fn with_default(self, level: &str) -> Self {
+        Self { default: level.into(), ..self }
+    }
+
+    /// The level that holds where the configuration names none.
+    pub(crate) fn default_level(&self) -> String {
+        self.default.as_ref().to_owned()
     }
 
     /// The same with these counts, which whatever writes the log keeps.

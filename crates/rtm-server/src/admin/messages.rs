@@ -155,11 +155,17 @@ async fn page(
     search: HistorySearch,
     is_wanted: impl Fn(&HistoryOf) -> bool,
 ) -> Result<Json<List<MessageAnswer>>, ApiError> {
-    let (offset, limit) = (search.offset, search.limit);
+    let (offset, limit, newest_first, until_ts) = (search.offset, search.limit, search.newest_first, search.until_ts);
+    let first_ts = if newest_first { until_ts.saturating_sub(1) } else { search.from_ts };
     let RestAnswer::Messages(found) = ask(project, RestCall::HistoryPage(search)).await? else {
         return Err(ApiError::internal());
     };
-    let next = (found.len() >= limit as usize).then(|| (offset + limit).to_string());
+    let last = found.last().filter(|_| found.len() >= limit as usize).map(|last| last.message.server_received_ts);
+    let next = last.map(|ts| {
+        let same = found.iter().filter(|one| one.message.server_received_ts == ts).count();
+        let before = if ts == first_ts { offset } else { 0 };
+        Passed { ts, seen: before.saturating_add(u32::try_from(same).unwrap_or(u32::MAX)), until_ts }.text()
+    });
     let items = found.into_iter().filter(|found| is_wanted(&found.to)).map(MessageAnswer::from).collect();
     Ok(Json(List { items, next }))
 }
@@ -185,20 +191,58 @@ impl SendRequest {
 impl HistoryPart {
     fn search(&self, source: Option<UserId>, destination: Option<UserId>) -> Result<HistorySearch, ApiError> {
         let at = |name, text: &Option<String>| text.as_ref().map(|text| read_time(name, text).map(unix_ms)).transpose();
-        let offset = self.cursor.as_ref().map(|cursor| cursor.parse()).transpose();
-        let search = HistorySearch {
+        let passed = self
+            .cursor
+            .as_ref()
+            .map(|cursor| Passed::read(cursor))
+            .map(|read| read.ok_or_else(|| ApiError::bad_request("this cursor is not one of ours")));
+        let passed = passed.transpose()?;
+        let mut search = HistorySearch {
             source,
             destination,
             from_ts: at("from", &self.from)?.unwrap_or(0),
             until_ts: at("until", &self.until)?.unwrap_or_else(|| unix_ms(SystemTime::now() + A_DAY)),
-            offset: offset.map_err(|_| ApiError::bad_request("this cursor is not one of ours"))?.unwrap_or(0),
+            offset: 0,
             limit: self.limit.unwrap_or(100).clamp(1, 100),
             newest_first: self.newest_first,
         };
+        if let Some(Passed { ts, seen, until_ts }) = passed {
+            search.offset = seen;
+            match self.newest_first {
+                true => search.until_ts = search.until_ts.min(ts.saturating_add(1)),
+                false => (search.from_ts, search.until_ts) = (search.from_ts.max(ts), until_ts),
+            }
+        }
         if search.from_ts >= search.until_ts {
             return Err(ApiError::bad_request("from is not before until"));
         }
         Ok(search)
+    }
+}
+
+/// How far a history has been read: up to a time, and how many messages of just this time. What comes or goes on either side moves
+/// nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Passed {
+    ts: u64,
+    seen: u32,
+    /// Where it ends, also if the end was the present.
+    until_ts: u64,
+}
+
+impl Passed {
+    fn text(self) -> String {
+        format!("{}-{}-{}", self.ts, self.seen, self.until_ts)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let passed = Self {
+            ts: parts.next()?.parse().ok()?,
+            seen: parts.next()?.parse().ok()?,
+            until_ts: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(passed)
     }
 }
 

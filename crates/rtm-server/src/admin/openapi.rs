@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 #[cfg(feature = "webhooks")]
 use super::webhooks;
 use super::{
-    Admin, access::Caller, actions, answers::ApiError, calls, channels, config::AdminRole, events, messages, samples,
-    tokens, users,
+    Admin, access::Caller, actions, answers::ApiError, calls, channels, config::AdminRole, events, limits, messages,
+    samples, tokens, users,
 };
 
 /// One call.
@@ -126,6 +126,11 @@ calls! {
     get "/audit" calls::audit, "audit", Admin, "What operators changed, newest first", (PAGE), (&[]),
         Answer::List(&[("number", Number), ("time", Time), ("key", Text), ("address", Text), ("action", Text), ("target", Text)]);
     get "/projects" calls::projects, "projects", Read, "The projects, with their figures", (&[]), (&[]), Answer::List(PROJECT);
+    get "/projects/{app_id}/limits" limits::list, "limits", Read,
+        "How often the clients of a project may make each call on this node, and where that comes from", (&[]), (&[]), Answer::List(LIMIT);
+    put "/projects/{app_id}/limits" limits::set, "set_limits", Admin,
+        "Sets how often clients may make calls, until the next reload or restart; in a cluster on all nodes, or on the one that node names",
+        (&[]), (&[("limits", Names)]), Answer::List(LIMIT);
     get "/projects/{app_id}/sessions" users::sessions, "sessions", Read,
         "The sessions, in a cluster of all nodes; with sort the first ones of that order, and no cursor",
         (&[("limit?", Number), ("cursor?", Text), ("state?", Text), ("prefix?", Text), ("wire?", Text), ("address?", Text), ("sort?", Text)]),
@@ -137,7 +142,7 @@ calls! {
         Answer::List(&[("user_id", Text), ("banned_until?", Text), ("tokens_revoked_before?", Time)]);
     get "/projects/{app_id}/events" events::read, "events", Read, "What happened, from the event log; as server-sent events where these are asked for",
         (&[("after?", Number), ("live?", Flag), ("user_id?", Text), ("channel_id?", Text), ("types?", Text), ("limit?", Number), ("wait?", Text)]), (&[]),
-        Answer::One(&[("events", Items(&[("seq", Number), ("type", Text), ("time", Time), ("app_id", Text), ("data", Any)])), ("next", Number)]);
+        Answer::One(&[("events", Items(&[("seq", Number), ("type", Text), ("time", Time), ("app_id", Text), ("epoch", Text), ("data", Any)])), ("epoch", Text), ("next", Number)]);
     #[cfg(feature = "webhooks")]
     get "/projects/{app_id}/webhooks" webhooks::list, "webhooks", Read, "The webhooks, and how far each is", (&[]), (&[]),
         Answer::List(&[("name", Text), ("node?", Text), ("url", Text), ("state", Text), ("settled", Number), ("read", Number), ("events", Number), ("pending", Number), ("lag_ms", Number), ("failures", Number), ("last_failure?", Object(&[("time", Time), ("what", Text)]))]);
@@ -266,6 +271,8 @@ const HISTORY: &[Field] = &[
     ("received?", Flag),
     ("newest_first?", Flag),
 ];
+const LIMIT: &[Field] =
+    &[("call", Text), ("node?", Text), ("limit", Text), ("configured", Text), ("source", Text), ("from?", Text)];
 const LEVEL: &[Field] = &[("level", Text)];
 const DONE: &[Field] = &[("done", Flag)];
 const REVOKE: &[Field] = &[("issued_before", Text)];
@@ -566,6 +573,7 @@ fn example(name: &str, kind: Kind) -> Option<Value> {
         "name" => json!("shop"),
         "text" => json!("hello"),
         "level" => json!("info"),
+        "limits" => json!({ "send_message": "360/3s" }),
         "issued_before" => json!("2026-01-01T00:00:00Z"),
         "for" | "wait" => json!("1s"),
         "types" => json!("user.*"),

@@ -25,7 +25,12 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Admin, access::Caller, answers::rfc3339, metrics::Look};
+use super::{
+    Admin,
+    access::{Caller, Leave},
+    answers::rfc3339,
+    metrics::Look,
+};
 
 /// The last samples, and news of each one.
 #[derive(Debug)]
@@ -110,18 +115,23 @@ pub(super) async fn watch(
     Json(WatchAnswer { samples: admin.samples.after(0, &caller) }).into_response()
 }
 
-/// All that is kept as one event, and then each sample as it is taken, until the reader goes.
+/// All that is kept as one event, and then each sample as it is taken, until the reader goes or its key is taken.
 fn stream(admin: Arc<Admin>, caller: Caller, news: Receiver<u64>) -> impl IntoResponse {
-    let events = stream::unfold((admin, caller, news, 0), |(admin, caller, mut news, seen)| async move {
+    let leave = Leave::new(&admin, &caller, None);
+    let start = (admin, caller, leave, news, 0);
+    let events = stream::unfold(start, |(admin, caller, mut leave, mut news, seen)| async move {
         loop {
             let samples = admin.samples.after(seen, &caller);
             if let Some(last) = samples.last() {
                 let seen = last.number;
                 let event = Event::default().id(seen.to_string()).event("samples").json_data(WatchAnswer { samples });
                 // Numbers and texts are always JSON.
-                return Some((Ok::<_, Infallible>(event.unwrap_or_default()), (admin, caller, news, seen)));
+                return Some((Ok::<_, Infallible>(event.unwrap_or_default()), (admin, caller, leave, news, seen)));
             }
-            news.changed().await.ok()?;
+            tokio::select! {
+                changed = news.changed() => changed.ok()?,
+                () = leave.ends() => return None,
+            }
         }
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))

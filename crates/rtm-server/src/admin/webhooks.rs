@@ -32,7 +32,7 @@ use crate::{
 pub(super) struct WebhookAnswer {
     name: String,
     url: String,
-    /// `elsewhere` where another node of the cluster tells the endpoint.
+    /// `elsewhere` where another node of the cluster tells the endpoint, `waiting` where this one does so soon.
     state: &'static str,
     settled: u64,
     read: u64,
@@ -135,7 +135,7 @@ pub(super) async fn test(
 ) -> Result<Json<TestAnswer>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
-    check_is_here(&webhook)?;
+    check_is_or_will_be_here(&webhook)?;
     admin.audit.record(&caller, "test_webhook", format!("{app_id}/{name}"));
     let Tried { is_taken, what, took } = webhook.try_out().await;
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -150,7 +150,7 @@ pub(super) async fn attempts(
 ) -> Result<Json<List<AttemptAnswer>>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Read)?;
     let webhook = find(&admin, &project, &name)?;
-    check_is_here(&webhook)?;
+    check_is_or_will_be_here(&webhook)?;
     let status = webhook.status();
     let answer = |attempt: Attempt| AttemptAnswer {
         time: rfc3339(attempt.time),
@@ -174,8 +174,8 @@ pub(super) async fn pause(
 ) -> Result<Json<Done>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
-    check_is_here(&webhook)?;
-    let done = webhook.status().health.is_some_and(|health| !health.is_off());
+    check_is_or_will_be_here(&webhook)?;
+    let done = webhook.status().health.is_none_or(|health| !health.is_off());
     if done {
         webhook.order(Order::Pause);
         admin.audit.record(&caller, "pause_webhook", format!("{app_id}/{name}"));
@@ -191,8 +191,8 @@ pub(super) async fn enable(
 ) -> Result<Json<Done>, ApiError> {
     let project = caller.project(&admin, &app_id, AdminRole::Operate)?;
     let webhook = find(&admin, &project, &name)?;
-    check_is_here(&webhook)?;
-    let done = webhook.status().health.is_some_and(|health| health != Health::Working);
+    check_is_or_will_be_here(&webhook)?;
+    let done = webhook.status().health.is_none_or(|health| health != Health::Working);
     if done {
         webhook.order(Order::Enable);
         admin.audit.record(&caller, "enable_webhook", format!("{app_id}/{name}"));
@@ -214,6 +214,11 @@ fn check_is_here(webhook: &Webhook) -> Result<(), ApiError> {
     }
 }
 
+/// The same for what can be done before this node tells the endpoint, which it will.
+fn check_is_or_will_be_here(webhook: &Webhook) -> Result<(), ApiError> {
+    if webhook.status().is_awaited { Ok(()) } else { check_is_here(webhook) }
+}
+
 fn answer(webhook: &Arc<Webhook>) -> WebhookAnswer {
     let status = webhook.status();
     let (pending, oldest) = status.pending;
@@ -221,7 +226,11 @@ fn answer(webhook: &Arc<Webhook>) -> WebhookAnswer {
     WebhookAnswer {
         name: webhook.config.name.clone(),
         url: webhook.config.target.url.clone(),
-        state: status.health.map_or("elsewhere", |health| health.as_str()),
+        state: match status.health {
+            Some(health) => health.as_str(),
+            None if status.is_awaited => "waiting",
+            None => "elsewhere",
+        },
         settled: status.settled_to,
         read: status.read_to,
         events: status.taken,

@@ -273,7 +273,7 @@ impl Entries {
             self.add(at("name"), quoted(name));
             self.target(&at(""), target);
             self.list(at("types"), types);
-            self.add(at("channel_prefix"), quoted(channel_prefix));
+            self.some(at("channel_prefix"), Some(channel_prefix).filter(|prefix| !prefix.is_empty()).map(quoted));
             self.add(at("batch.max"), batch_max);
             self.add(at("batch.wait"), Time::show(*batch_wait));
             self.add(at("format"), quoted(format));

@@ -128,12 +128,11 @@ fn defaults() -> Vec<(String, String)> {
 type Row = (&'static str, ConfigKind, bool, &'static str);
 
 /// What each of its tables has to say.
-const NEEDED: [&str; 8] = [
+const NEEDED: [&str; 7] = [
     "otlp.endpoint",
     "project[0].app_id",
     "project[0].webhook[0].name",
     "project[0].webhook[0].url",
-    "project[0].webhook[0].channel_prefix",
     "project[0].hook[0].type",
     "project[0].hook[0].url",
     "project[0].hook[0].on_error",

@@ -208,30 +208,42 @@ pub(super) struct Limit(pub(super) CallLimit);
 
 impl Limit {
     pub(super) fn show(limit: CallLimit) -> String {
-        if limit.is_unlimited() {
-            return quoted("unlimited");
-        }
-        quoted(format!("{}/{}", limit.calls(), humantime::format_duration(limit.per()).to_string().replace(' ', "")))
+        quoted(show_limit(limit))
     }
+}
+
+/// A call limit in words.
+pub(crate) fn show_limit(limit: CallLimit) -> String {
+    if limit.is_unlimited() {
+        return UNLIMITED.to_owned();
+    }
+    format!("{}/{}", limit.calls(), humantime::format_duration(limit.per()).to_string().replace(' ', ""))
+}
+
+/// Reads a call limit.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn read_limit(text: &str) -> Result<CallLimit, String> {
+    if text == UNLIMITED {
+        return Ok(CallLimit::UNLIMITED);
+    }
+    let limit = text.split_once('/').and_then(|(calls, per)| {
+        let calls = calls.trim().parse().ok().filter(|&calls| calls > 0 && calls <= MAX_CALLS)?;
+        let per = humantime::parse_duration(per.trim()).ok().filter(|per| *per <= MAX_WINDOW)?;
+        let per_ms = u32::try_from(per.as_millis()).ok().filter(|&per_ms| per_ms > 0)?;
+        Some(CallLimit::new(calls, Duration::from_millis(per_ms.into())))
+    });
+    limit.ok_or_else(|| {
+        format!("{text:?} is not a limit: write 180/3s (1 to {MAX_CALLS} calls, within 1ms to 1h) or {UNLIMITED}")
+    })
 }
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = text_or(deserializer, "a limit in quotes: \"180/3s\" or \"unlimited\"")?;
-        if text == "unlimited" {
-            return Ok(Self(CallLimit::UNLIMITED));
-        }
-        let limit = text.split_once('/').and_then(|(calls, per)| {
-            let calls = calls.trim().parse().ok().filter(|&calls| calls > 0 && calls <= MAX_CALLS)?;
-            let per = humantime::parse_duration(per.trim()).ok().filter(|per| *per <= MAX_WINDOW)?;
-            let per_ms = u32::try_from(per.as_millis()).ok().filter(|&per_ms| per_ms > 0)?;
-            Some(CallLimit::new(calls, Duration::from_millis(per_ms.into())))
-        });
-        limit.map(Self).ok_or_else(|| {
-            de::Error::custom(format!(
-                "{text:?} is not a limit: write 180/3s (1 to {MAX_CALLS} calls, within 1ms to 1h) or unlimited"
-            ))
-        })
+        read_limit(&text).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -254,6 +266,7 @@ pub(super) fn quoted(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
+const UNLIMITED: &str = "unlimited";
 const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const MAX_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
 const MAX_WINDOW: Duration = Duration::from_secs(3600);

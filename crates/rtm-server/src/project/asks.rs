@@ -10,7 +10,7 @@ use rtm_codec::{
     ErrorKind, Refusal,
     anyrtc::gateway::{GatewayAnswer, GatewayRequest},
 };
-#[cfg(feature = "webhooks")]
+#[cfg(any(feature = "admin", feature = "webhooks"))]
 use rtm_core::store::EventCursor;
 use rtm_core::{AdminAnswer, AdminCall, Core, HttpId};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
@@ -163,10 +163,7 @@ impl Project {
             self.event_news.send_replace(last);
         }
     }
-}
 
-#[cfg(feature = "webhooks")]
-impl Project {
     /// Where a reader of events is, as far as this server knows.
     pub(crate) fn event_cursor(&self, name: &str) -> EventCursor {
         self.state().core.event_cursor(name)

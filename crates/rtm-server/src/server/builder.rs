@@ -19,7 +19,7 @@ use rtm_core::{
 use tokio::net::{TcpListener, ToSocketAddrs};
 #[cfg(feature = "otlp")]
 use tokio::runtime::Handle;
-use tracing::info;
+use tracing::{info, warn};
 
 #[cfg(feature = "admin")]
 use super::reload::AdminParts;
@@ -199,6 +199,7 @@ impl ServerBuilder {
 
     fn check(&self) -> Result<Option<Tls>, ServerError> {
         self.config.check()?;
+        self.config.doubts().iter().for_each(|doubt| warn!("{doubt}"));
         self.config.tls.as_ref().map(|tls| Tls::load(tls, "tls")).transpose()
     }
 

@@ -9,6 +9,8 @@ use std::{
 };
 
 use rtm_codec::{AppId, CloseReason};
+#[cfg(feature = "admin")]
+use rtm_codec::{CallLimit, LimitedCall};
 use rtm_core::Core;
 use tokio::{
     sync::Mutex as AsyncMutex,
@@ -22,7 +24,7 @@ use crate::admin::{config::BuildInfo, keys::AdminKeys, log::LogControl};
 #[cfg(feature = "cluster")]
 use crate::cluster::Mailbox;
 #[cfg(feature = "admin")]
-use crate::config::sources::Setting;
+use crate::config::sources::{ConfigSource, Setting};
 #[cfg(feature = "webhooks")]
 use crate::webhooks::endpoints::Endpoints;
 use crate::{
@@ -89,9 +91,24 @@ struct State {
     premises: Premises,
     #[cfg(feature = "webhooks")]
     endpoints: Endpoints,
+    /// Limits that an operator has set, until the next reload.
+    #[cfg(feature = "admin")]
+    limits: BTreeMap<AppId, BTreeMap<LimitedCall, CallLimit>>,
     /// Projects that were removed, until their clients are gone.
     closing: JoinSet<()>,
     is_over: bool,
+}
+
+/// How often clients may make a call.
+#[cfg(feature = "admin")]
+#[derive(Debug)]
+pub(crate) struct HeldLimit {
+    pub(crate) call: LimitedCall,
+    /// What an operator has set.
+    pub(crate) limit: Option<CallLimit>,
+    pub(crate) configured: CallLimit,
+    /// Where that is from.
+    pub(crate) source: ConfigSource,
 }
 
 /// How the server is to go down.
@@ -119,6 +136,8 @@ impl Reloader {
             premises,
             #[cfg(feature = "webhooks")]
             endpoints,
+            #[cfg(feature = "admin")]
+            limits: BTreeMap::new(),
             closing: JoinSet::new(),
             is_over: false,
         });
@@ -168,6 +187,55 @@ impl Reloader {
         self.state.lock().await.config.settings()
     }
 
+    /// The limits of a project that is served, as they hold now.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn limits(&self, app_id: &AppId) -> Option<Vec<HeldLimit>> {
+        let state = self.state.lock().await;
+        let place = state.config.projects.iter().position(|project| project.app_id == *app_id)?;
+        let project = state.config.projects.get(place)?;
+        let set = state.limits.get(app_id);
+        let settings = state.config.settings();
+        let held = |call: LimitedCall| {
+            let key = format!("project[{place}].limits.{}", call.as_str());
+            let setting = settings.iter().find(|setting| setting.key == key);
+            HeldLimit {
+                call,
+                limit: set.and_then(|set| set.get(&call)).copied(),
+                configured: project.limits.get(call),
+                source: setting.map_or(ConfigSource::Default, |setting| setting.source.clone()),
+            }
+        };
+        Some(LimitedCall::ALL.into_iter().map(held).collect())
+    }
+
+    /// Sets limits of a project until the next reload; `None`: what the configuration says.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn set_limits(
+        &self,
+        app_id: &AppId,
+        limits: &BTreeMap<LimitedCall, Option<CallLimit>>,
+    ) -> Result<(), ReloadError> {
+        let mut state = self.state.lock().await;
+        if state.is_over {
+            return Err(ReloadError::ShuttingDown);
+        }
+        let Some(mut project) = state.config.projects.iter().find(|project| project.app_id == *app_id).cloned() else {
+            return Ok(());
+        };
+        let set = state.limits.entry(app_id.clone()).or_default();
+        for (call, limit) in limits {
+            match limit {
+                Some(limit) => drop(set.insert(*call, *limit)),
+                None => drop(set.remove(call)),
+            }
+        }
+        set.iter().for_each(|(call, limit)| project.limits.set(*call, *limit));
+        if let Some(workers) = self.shared.live().projects.get(app_id) {
+            workers.all().for_each(|core| core.reconfigure(&project));
+        }
+        Ok(())
+    }
+
     /// How the server is to go down. Nothing is reloaded any more.
     pub(super) async fn going_down(&self) -> Going {
         self.state.lock().await.is_over = true;
@@ -198,6 +266,7 @@ impl Reloader {
         let read = spawn_blocking(move || source());
         let config = read.await.map_err(|error| ReloadError::Source(error.into()))?.map_err(ReloadError::Source)?;
         config.check().map_err(ServerError::from)?;
+        config.doubts().iter().for_each(|doubt| warn!("{doubt}"));
         self.take(&mut state, config).await
     }
 
@@ -220,10 +289,10 @@ impl Reloader {
         }
         #[cfg(feature = "admin")]
         if let Some(log) = &self.admin.log
-            && let Some(level) = &config.log.level
-            && state.config.log.level.as_ref() != Some(level)
+            && state.config.log.level != config.log.level
         {
-            log.set_level(level).map_err(|what| ReloadError::Source(format!("log.level: {what}").into()))?;
+            let level = config.log.level.clone().unwrap_or_else(|| log.default_level());
+            log.set_level(&level).map_err(|what| ReloadError::Source(format!("log.level: {what}").into()))?;
         }
 
         replace(self.shared.tls.as_ref(), tls);
@@ -240,6 +309,11 @@ impl Reloader {
                 projects.insert(project.app_id.clone(), Arc::clone(workers));
             }
         }
+        #[cfg(feature = "admin")]
+        if state.limits.values().any(|set| !set.is_empty()) {
+            info!("the limits that were set while the server ran hold no more: the configuration's do");
+            state.limits.clear();
+        }
         for (app_id, cores) in added {
             projects.insert(app_id, Arc::new(state.premises.add(cores)));
         }
@@ -252,6 +326,8 @@ impl Reloader {
             webhooks,
             ..Live::new(&config, projects, judges)
         });
+        #[cfg(feature = "admin")]
+        self.admin.keys.tell();
         while state.closing.try_join_next().is_some() {}
         for workers in removed {
             #[cfg(feature = "cluster")]
@@ -280,10 +356,6 @@ fn keep_what_needs_a_restart(before: &ServerConfig, config: &mut ServerConfig) -
     config.listen.clone_from(&before.listen);
     config.data_dir.clone_from(&before.data_dir);
     config.log.format = before.log.format;
-    // What it is then is the program's to say, at its start.
-    if config.log.level.is_none() {
-        config.log.level.clone_from(&before.log.level);
-    }
     #[cfg(feature = "otlp")]
     config.otlp.clone_from(&before.otlp);
     config.max_memory = before.max_memory;

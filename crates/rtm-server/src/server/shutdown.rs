@@ -24,6 +24,8 @@ impl Server {
     /// Dropping the future drops the server.
     pub async fn shutdown(mut self) {
         self.shared.draining.announce();
+        // Now, and not when the delay is over: a second signal may end it before.
+        self.shared.cores().iter().for_each(Project::announce_drain);
         let going = self.reloader.going_down().await;
         if !going.delay.is_zero() {
             info!("shutting down: accepting connections for {} more", humantime::format_duration(going.delay));

@@ -1,6 +1,6 @@
 //! How events are written in requests.
 
-use std::hash::BuildHasher as _;
+use std::{hash::BuildHasher as _, sync::Arc};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -21,6 +21,8 @@ pub(super) struct Writer {
     pub(super) is_batched: bool,
     /// Of events of channels only those of channels that begin so.
     pub(super) channel_prefix: String,
+    /// Of the log that the numbers of events are those of; none where they are of no log.
+    pub(super) epoch: Option<Arc<str>>,
 }
 
 /// What a request has.
@@ -38,12 +40,14 @@ struct Standard<'a> {
     timestamp: String,
     app_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
     data: Map<String, Value>,
 }
 
 #[derive(Serialize)]
-struct CloudEvent {
+struct CloudEvent<'a> {
     specversion: &'static str,
     id: String,
     source: String,
@@ -51,6 +55,8 @@ struct CloudEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<String>,
     datacontenttype: &'static str,
@@ -89,7 +95,7 @@ impl Writer {
         ];
         let (r#type, timestamp) = (event.logged.event.event_type().name(), time(event.logged.time));
         let subject = channel.map(|id| format!("channels/{id}")).or_else(|| user.map(|id| format!("users/{id}")));
-        let id = format!("{}-{}", self.app_id, event.seq);
+        let id = self.id(event.seq);
         let body = self.written(Some(event.seq), &id, r#type, timestamp, subject, data)?;
         Some(Event { seq: event.seq, time: event.logged.time, keys, body })
     }
@@ -113,9 +119,11 @@ impl Writer {
         subject: Option<String>,
         data: Map<String, Value>,
     ) -> Option<Bytes> {
+        // What is in no log has no number in one.
+        let epoch = self.epoch.as_deref().filter(|_| seq.is_some());
         let written = match self.format {
             WebhookFormat::Standard => {
-                serde_json::to_vec(&Standard { r#type, timestamp, app_id: &self.app_id, seq, data })
+                serde_json::to_vec(&Standard { r#type, timestamp, app_id: &self.app_id, epoch, seq, data })
             }
             WebhookFormat::CloudEvents => serde_json::to_vec(&CloudEvent {
                 specversion: "1.0",
@@ -124,6 +132,7 @@ impl Writer {
                 r#type,
                 subject,
                 time: timestamp,
+                epoch,
                 sequence: seq.map(|seq| seq.to_string()),
                 datacontenttype: "application/json",
                 data,
@@ -132,11 +141,19 @@ impl Writer {
         written.ok().map(Bytes::from)
     }
 
+    /// The name of an event, which no event of another log has.
+    fn id(&self, seq: u64) -> String {
+        match &self.epoch {
+            Some(epoch) => format!("{}-{epoch}-{seq}", self.app_id),
+            None => format!("{}-{seq}", self.app_id),
+        }
+    }
+
     /// The request with these events, of which there is at least one.
     pub(super) fn body(&self, events: &[Event]) -> Option<Body> {
         let (first, last) = (events.first()?, events.last()?);
         if !self.is_batched {
-            let id = format!("{}-{}", self.app_id, first.seq);
+            let id = self.id(first.seq);
             let content_type = match self.format {
                 WebhookFormat::Standard => "application/json",
                 WebhookFormat::CloudEvents => "application/cloudevents+json",
@@ -147,7 +164,7 @@ impl Writer {
         let mut hash = Sha256::new();
         events.iter().for_each(|event| hash.update(event.seq.to_le_bytes()));
         let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
-        let id = format!("{}-{}-{}-{:08x}", self.app_id, first.seq, last.seq, u32::from_be_bytes([a, b, c, d]));
+        let id = format!("{}-{}-{:08x}", self.id(first.seq), last.seq, u32::from_be_bytes([a, b, c, d]));
         let raw: Vec<&RawValue> =
             events.iter().map(|event| serde_json::from_slice(&event.body)).collect::<Result<_, _>>().ok()?;
         let (content_type, bytes) = match self.format {

@@ -1,6 +1,9 @@
 //! Signed requests to one back end.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use hyper::{
@@ -29,6 +32,8 @@ pub(crate) struct Try {
     pub(crate) failures: u32,
     /// Whether an operator wants the back end to have it again.
     pub(crate) is_replay: bool,
+    /// Of the log that its events are in.
+    pub(crate) epoch: Option<Arc<str>>,
     /// Of which trace it is.
     pub(crate) traceparent: Option<HeaderValue>,
 }
@@ -111,6 +116,10 @@ impl Caller {
         headers.insert(HeaderName::from_static("rtm-attempt"), HeaderValue::from(delivery.failures.saturating_add(1)));
         if delivery.is_replay {
             headers.insert(HeaderName::from_static("rtm-replay"), HeaderValue::from_static("1"));
+        }
+        if let Some(epoch) = delivery.epoch.as_deref() {
+            let value = HeaderValue::from_str(epoch).map_err(|error| error.to_string())?;
+            headers.insert(HeaderName::from_static("rtm-epoch"), value);
         }
         if let Some(traceparent) = delivery.traceparent {
             headers.insert(HeaderName::from_static("traceparent"), traceparent);

@@ -52,7 +52,7 @@ pub(crate) enum Health {
     Working,
     /// Something waits to be tried again.
     Retrying,
-    /// Something was tried for days in vain, and is tried each hour from now on.
+    /// Something was tried for days in vain.
     Failing,
     /// It said that it wants no more.
     Gone,
@@ -87,6 +87,8 @@ pub(crate) struct Deliveries {
     /// How many deliveries were taken.
     taken: u64,
     paused_until: Option<Instant>,
+    /// How many pauses it wanted since it took something.
+    pauses: u32,
     is_gone: bool,
     /// An operator wants it to get nothing for now.
     is_paused: bool,
@@ -98,6 +100,11 @@ pub(crate) struct Deliveries {
 struct Batch {
     events: Arc<[Event]>,
     attempts: u32,
+    /// How far it is in the schedule, which an endpoint that is only busy does not use up.
+    steps: usize,
+    /// When it failed first, and that this was days before it failed last.
+    since: Option<Instant>,
+    is_failing: bool,
     /// When it is tried again; `None` while it is on its way.
     due: Option<Instant>,
     /// How many others had been taken when it failed first.
@@ -153,6 +160,7 @@ impl Deliveries {
             busy: HashSet::default(),
             taken: 0,
             paused_until: None,
+            pauses: 0,
             is_gone: false,
             is_paused: false,
             full_at: None,
@@ -222,13 +230,13 @@ impl Deliveries {
     }
 
     pub(crate) fn health(&self) -> Health {
-        let attempts = self.batches.values().filter(|batch| batch.failed_at.is_some()).map(|batch| batch.attempts);
-        match attempts.max() {
+        let failed = self.batches.values().filter(|batch| batch.failed_at.is_some()).map(|batch| batch.is_failing);
+        match failed.max() {
             _ if self.is_gone => Health::Gone,
             _ if self.is_paused => Health::Paused,
             None => Health::Working,
-            Some(attempts) if attempts as usize <= RETRIES.len() => Health::Retrying,
-            Some(_) => Health::Failing,
+            Some(false) => Health::Retrying,
+            Some(true) => Health::Failing,
         }
     }
 
@@ -261,8 +269,7 @@ impl Deliveries {
         self.busy.extend(events.iter().flat_map(Event::keys));
         self.sent_to = events.last().map_or(self.sent_to, |last| self.sent_to.max(last.seq));
         self.last_id += 1;
-        let batch = Batch { events: Arc::clone(&events), attempts: 0, due: None, failed_at: None, is_hurried: false };
-        self.batches.insert(self.last_id, batch);
+        self.batches.insert(self.last_id, Batch::new(Arc::clone(&events)));
         Some(Delivery { id: self.last_id, attempt: 0, events })
     }
 
@@ -289,6 +296,7 @@ impl Deliveries {
                 self.free(&batch.events);
                 self.taken += 1;
                 self.paused_until = None;
+                self.pauses = 0;
                 self.hurry(now);
             }
             Answer::Gone => {
@@ -296,8 +304,7 @@ impl Deliveries {
                 self.keep(now, id, batch, Duration::ZERO);
             }
             Answer::Busy(wait) => {
-                let wait =
-                    wait.map_or_else(|| self.delay(batch.attempts).min(SHORT_PAUSE), |wait| wait.min(LONGEST_PAUSE));
+                let wait = self.pause_for(now, wait);
                 self.paused_until = Some(now + wait);
                 self.keep(now, id, batch, wait);
             }
@@ -310,9 +317,11 @@ impl Deliveries {
                     self.waiting.extend(second.iter().map(|event| (event.seq, (now, event.clone()))));
                     batch.events = first.into();
                     batch.attempts = 0;
+                    batch.steps = 0;
                     self.busy.extend(batch.events.iter().flat_map(Event::keys));
                 }
-                let delay = self.delay(batch.attempts);
+                let delay = self.delay(batch.steps);
+                batch.steps += 1;
                 self.keep(now, id, batch, delay);
             }
         }
@@ -351,7 +360,8 @@ impl Deliveries {
     }
 
     fn keep(&mut self, now: Instant, id: u64, mut batch: Batch, delay: Duration) {
-        batch.attempts += 1;
+        batch.attempts = batch.attempts.saturating_add(1);
+        batch.is_failing = now.saturating_duration_since(*batch.since.get_or_insert(now)) >= DAYS;
         batch.failed_at.get_or_insert(self.taken);
         batch.due = Some(now + delay);
         self.batches.insert(id, batch);
@@ -368,9 +378,41 @@ impl Deliveries {
     }
 
     /// How long after this many failures before it is tried again.
-    fn delay(&mut self, failures: u32) -> Duration {
-        let delay = RETRIES.get(failures as usize).copied().unwrap_or(AFTERWARDS);
+    fn delay(&mut self, failures: usize) -> Duration {
+        self.spread(RETRIES.get(failures).copied().unwrap_or(AFTERWARDS))
+    }
+
+    fn spread(&mut self, delay: Duration) -> Duration {
         delay.mul_f64(1.0 + SPREAD * self.random.f64())
+    }
+
+    /// How long nothing is sent to an endpoint that is busy and may have said until when. One that wants to be asked at once,
+    /// each time, is asked ever less often all the same.
+    fn pause_for(&mut self, now: Instant, wait: Option<Duration>) -> Duration {
+        let before = self.pauses;
+        // What was on its way when it began to pause says nothing new.
+        if self.paused_until.is_none_or(|until| until <= now) {
+            self.pauses = self.pauses.saturating_add(1);
+        }
+        let Some(wait) = wait else { return self.delay(before as usize).min(SHORT_PAUSE) };
+        let least = LEAST_PAUSE.saturating_mul(1 << before.min(MOST_DOUBLINGS)).min(SHORT_PAUSE);
+        wait.min(LONGEST_PAUSE).max(self.spread(least))
+    }
+}
+
+impl Batch {
+    /// One that is on its way for the first time.
+    fn new(events: Arc<[Event]>) -> Self {
+        Self {
+            events,
+            attempts: 0,
+            steps: 0,
+            since: None,
+            is_failing: false,
+            due: None,
+            failed_at: None,
+            is_hurried: false,
+        }
     }
 }
 
@@ -402,6 +444,12 @@ const MOST_AT_ONCE: usize = 16;
 const MOST_OPEN: usize = 10_000;
 /// The standard wants bodies below 20 kB. One event alone may be larger.
 const MOST_BYTES: usize = 18_000;
+/// Whoever has failed for so long is failing: at the end of the schedule.
+const DAYS: Duration = Duration::from_secs(72 * HOUR);
+/// The first pause of an endpoint that says until when it is busy is at least this, each further one twice as long, up to the
+/// short one.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+const MOST_DOUBLINGS: u32 = 6;
 const SHORT_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(HOUR);
 /// What failed is tried again within this once the endpoint works.
@@ -585,6 +633,61 @@ mod tests {
         let first = all.poll(start).unwrap();
         all.handle_answer(start, first.id, Answer::Busy(Some(Duration::from_secs(1000 * HOUR))));
         assert_eq!(all.next_timeout(), Some(start + LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn an_endpoint_that_wants_everything_at_once_again_is_asked_ever_less_often() {
+        for wait in [Some(Duration::ZERO), Some(Duration::from_millis(1)), None] {
+            let (start, mut all) = (Instant::now(), deliveries(1));
+            all.take(start, (1..=40).map(|seq| event(seq, seq, None)), 40);
+            let (mut now, mut rounds, mut tries) = (start, Vec::new(), 0);
+            while now < start + Duration::from_secs(HOUR) {
+                let open: Vec<_> = std::iter::from_fn(|| all.poll(now)).collect();
+                assert!(!open.is_empty() && open.len() <= MOST_AT_ONCE);
+                tries += open.len();
+                rounds.push(now - start);
+                open.iter().for_each(|delivery| all.handle_answer(now, delivery.id, Answer::Busy(wait)));
+                assert_eq!(all.health(), Health::Retrying, "no days have passed");
+                now = all.next_timeout().unwrap();
+            }
+            let pauses: Vec<_> = rounds.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(pauses[0] >= LEAST_PAUSE && pauses[3] >= LEAST_PAUSE * 8, "{wait:?}: {pauses:?}");
+            assert!(pauses[8..].iter().all(|pause| *pause >= SHORT_PAUSE), "{wait:?}: {pauses:?}");
+            assert!(pauses.iter().all(|pause| *pause <= SHORT_PAUSE.mul_f64(1.0 + SPREAD)), "{wait:?}: {pauses:?}");
+            assert!(tries < MOST_AT_ONCE * 70, "{wait:?}: {tries} tries");
+            // One that fails afterwards is at the start of the schedule.
+            let delivery = all.poll(now).unwrap();
+            all.handle_answer(now, delivery.id, Answer::Failed);
+            let due = all.batches[&delivery.id].due.unwrap();
+            assert!(due - now <= RETRIES[0].mul_f64(1.0 + SPREAD), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_busy_for_days_is_failing_and_one_that_takes_something_begins_anew() {
+        let (start, mut all) = (Instant::now(), deliveries(1));
+        all.take(start, [event(1, 1, None)], 1);
+        let mut now = start;
+        loop {
+            let delivery = all.poll(now).unwrap();
+            all.handle_answer(now, delivery.id, Answer::Busy(Some(Duration::from_secs(HOUR))));
+            let wanted = if now - start < DAYS { Health::Retrying } else { Health::Failing };
+            assert_eq!(all.health(), wanted, "after {:?}", now - start);
+            if wanted == Health::Failing {
+                break;
+            }
+            now = all.next_timeout().unwrap();
+        }
+        now = all.next_timeout().unwrap();
+        let delivery = all.poll(now).unwrap();
+        all.handle_answer(now, delivery.id, Answer::Taken);
+        assert_eq!(all.health(), Health::Working);
+        all.take(now, [event(2, 1, None)], 2);
+        now += Duration::from_secs(1);
+        let delivery = all.poll(now).unwrap();
+        all.handle_answer(now, delivery.id, Answer::Busy(Some(Duration::ZERO)));
+        let pause = all.next_timeout().unwrap() - now;
+        assert!(pause >= LEAST_PAUSE && pause <= LEAST_PAUSE.mul_f64(1.0 + SPREAD), "{pause:?}");
     }
 
     #[test]

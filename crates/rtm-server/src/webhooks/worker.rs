@@ -24,7 +24,7 @@ use super::{
     deliveries::{Answer, Batching, Deliveries, Delivery, Event, Health},
 };
 use crate::{
-    events::{EventReader, last_number},
+    events::{EventReader, last_number, log_epoch},
     project::{Project, now as clocks},
     random::random_bytes,
     traces::Traces,
@@ -34,6 +34,8 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WebhookStatus {
     pub(crate) health: Option<Health>,
+    /// This node tells it as soon as the one before cannot have anything on its way any more.
+    pub(crate) is_awaited: bool,
     /// The endpoint has all events up to this one.
     pub(crate) settled_to: u64,
     /// The log was read up to this one.
@@ -119,6 +121,7 @@ struct Worker {
     webhook: Arc<Webhook>,
     project: Arc<Project>,
     orders: mpsc::UnboundedReceiver<Order>,
+    writer: Writer,
     deliveries: Deliveries,
     on_their_way: FuturesUnordered<BoxFuture<'static, Done>>,
     pages: Pages,
@@ -155,6 +158,7 @@ impl Webhook {
             format: config.format,
             is_batched: config.batch_max > 1,
             channel_prefix: config.channel_prefix.clone(),
+            epoch: None,
         };
         // Without random numbers the time spreads what is sent again.
         let seed = random_bytes().map_or_else(|_| clocks().unix_ms, u64::from_le_bytes);
@@ -233,12 +237,14 @@ impl Webhook {
 
 impl Worker {
     async fn run(webhook: Arc<Webhook>, project: Arc<Project>, orders: mpsc::UnboundedReceiver<Order>, seed: u64) {
-        let (cursor, mut orders) = (webhook.cursor(), orders);
+        let mut orders = orders;
+        if !claim(&webhook, &project, &mut orders).await {
+            return;
+        }
         loop {
-            if !wait_for_home(&project, &cursor, webhook.config.target.timeout, &mut orders).await {
-                return;
-            }
-            let kept @ (after, is_paused) = first(&webhook, &project).await;
+            let Some(Start { kept, is_paused }) = wait_for_home(&webhook, &project, &mut orders).await else { return };
+            let (after, _) = kept;
+            let writer = Writer { epoch: Some(epoch(&project).await), ..webhook.writer.clone() };
             let config = &webhook.config;
             let batching = Batching { most: config.batch_max, wait: config.batch_wait };
             let mut worker = Self {
@@ -248,6 +254,7 @@ impl Worker {
                 webhook: Arc::clone(&webhook),
                 project: Arc::clone(&project),
                 orders,
+                writer,
                 kept,
                 replayed_to: 0,
             };
@@ -317,7 +324,7 @@ impl Worker {
     }
 
     fn take(&mut self, page: &EventPage) {
-        let events: Vec<_> = page.events.iter().filter_map(|event| self.webhook.writer.event(event)).collect();
+        let events: Vec<_> = page.events.iter().filter_map(|event| self.writer.event(event)).collect();
         self.deliveries.take(now(), events, page.next);
     }
 
@@ -327,12 +334,12 @@ impl Worker {
         let (first, last) = (seq(delivery.events.first()), seq(delivery.events.last()));
         let webhook = Arc::clone(&self.webhook);
         let is_replay = first <= self.replayed_to;
-        let body = webhook.writer.body(&delivery.events);
+        let (body, epoch) = (self.writer.body(&delivery.events), self.writer.epoch.clone());
         Box::pin(async move {
             let since = Instant::now();
             let called = match body {
                 Some(body) => {
-                    let delivery = Try { failures: attempt, is_replay, ..Try::default() };
+                    let delivery = Try { failures: attempt, is_replay, epoch, ..Try::default() };
                     webhook.call(body, events, delivery).await
                 }
                 None => Err("the events cannot be written".to_owned()),
@@ -383,7 +390,7 @@ impl Worker {
                     warn!(webhook = %name, %app_id, "the endpoint does not take events, which are sent again: {last}");
                 }
                 Health::Failing => {
-                    warn!(webhook = %name, %app_id, "the endpoint has not taken events for days, which are sent again each hour: {last}");
+                    warn!(webhook = %name, %app_id, "the endpoint has not taken events for days, which are sent again: {last}");
                 }
                 Health::Gone => {
                     warn!(webhook = %name, %app_id, "the endpoint says that it is gone: it gets no more events until it is enabled, or the server starts again");
@@ -415,6 +422,7 @@ impl Worker {
         self.webhook.tell(|status| {
             status.pending = pending;
             status.health = Some(health);
+            status.is_awaited = false;
             status.settled_to = settled_to;
             status.read_to = read_to;
         });
@@ -470,21 +478,25 @@ impl Drop for Pages {
     }
 }
 
-/// Waits until this node is the one that tells the endpoint, and the one before it cannot have anything on its way any more.
+/// Has the store know where a new endpoint begins: with what happens from now on, whichever node tells it, and however much later.
 /// `false` when it is to stop.
-async fn wait_for_home(
-    project: &Project,
-    cursor: &str,
-    timeout: Duration,
-    orders: &mut mpsc::UnboundedReceiver<Order>,
-) -> bool {
-    let mut since = project.is_home_of(cursor).then(Instant::now);
-    // Whoever is alone waits for nobody.
-    let mut was_away = project.is_one_of_several();
+async fn claim(webhook: &Webhook, project: &Arc<Project>, orders: &mut mpsc::UnboundedReceiver<Order>) -> bool {
+    let name = webhook.cursor();
+    let mut last = None;
     loop {
-        match since {
-            Some(since) if !was_away || Instant::now() >= since + timeout + KEEP_EVERY * 2 => return true,
-            _ => {}
+        let from = project.event_cursor(&name);
+        if from.revision.0 > 0 {
+            return true;
+        }
+        if last.is_none() {
+            last = last_number(project).await.ok();
+        }
+        if let Some(last) = last
+            && project.may_write()
+            && let Some(Ok(_)) = project.move_event_cursor(&name, from, last, false).await
+        {
+            // By this node, or by one that has the endpoint too.
+            continue;
         }
         tokio::select! {
             order = orders.recv() => if matches!(order, Some(Order::Stop) | None) {
@@ -492,9 +504,81 @@ async fn wait_for_home(
             },
             () = sleep(KEEP_EVERY) => {}
         }
-        match project.is_home_of(cursor) {
-            true => since = since.or_else(|| Some(Instant::now())),
-            false => (since, was_away) = (None, true),
+    }
+}
+
+/// Where an endpoint goes on.
+struct Start {
+    /// What the store has of it.
+    kept: (u64, bool),
+    is_paused: bool,
+}
+
+/// Waits until this node is the one that tells the endpoint, and the one before it cannot have anything on its way any more.
+/// `None` when it is to stop.
+async fn wait_for_home(
+    webhook: &Webhook,
+    project: &Arc<Project>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+) -> Option<Start> {
+    let (cursor, timeout) = (webhook.cursor(), webhook.config.target.timeout);
+    // Whoever is alone waits for nobody.
+    let (mut since, mut was_away) = (None, project.is_one_of_several());
+    // What an operator wants of it meanwhile.
+    let mut is_paused = None;
+    loop {
+        let is_home = project.may_write() && project.is_home_of(&cursor);
+        webhook.tell(|status| status.is_awaited = is_home);
+        let kept = match is_home {
+            true => {
+                let since = *since.get_or_insert_with(Instant::now);
+                if !was_away || Instant::now() >= since + timeout + KEEP_EVERY * 2 {
+                    Some(first(webhook, project).await)
+                } else {
+                    take_new(&cursor, project).await
+                }
+            }
+            false => {
+                (since, was_away) = (None, true);
+                None
+            }
+        };
+        if let Some(kept) = kept {
+            return Some(Start { kept, is_paused: is_paused.unwrap_or(kept.1) });
+        }
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Stop) | None => return None,
+                #[cfg(feature = "admin")]
+                Some(Order::Pause) => is_paused = Some(true),
+                #[cfg(feature = "admin")]
+                Some(Order::Enable) => is_paused = Some(false),
+                #[cfg(feature = "admin")]
+                Some(_) => {}
+            },
+            () = sleep(KEEP_EVERY) => {}
+        }
+    }
+}
+
+/// Takes an endpoint over that no node has told anything yet, as its cursor says, which is as it was first written.
+async fn take_new(cursor: &str, project: &Arc<Project>) -> Option<(u64, bool)> {
+    let from = project.event_cursor(cursor);
+    if from.revision.0 != 1 {
+        return None;
+    }
+    match project.move_event_cursor(cursor, from, from.read.0, from.is_paused).await {
+        Some(Ok(EventAnswer::Moved(taken))) => Some((taken.read.0, taken.is_paused)),
+        _ => None,
+    }
+}
+
+/// The epoch of the log, once the store gives it.
+async fn epoch(project: &Arc<Project>) -> Arc<str> {
+    loop {
+        match log_epoch(project).await {
+            Ok(epoch) => return epoch,
+            Err(_) => sleep(KEEP_EVERY).await,
         }
     }
 }

@@ -129,7 +129,7 @@ async fn each_series_has_its_name_and_labels_from_the_start() {
         ("rtm_gaps_total{", 4),
         ("rtm_log_messages_total{", 2),
         ("rtm_wire_bytes_total{", 4),
-        ("rtm_admin_actions_total{", 16),
+        ("rtm_admin_actions_total{", 17),
         ("rtm_logins_total{", 10),
         ("rtm_peer_message_outcomes_total{", 3),
     ] {
@@ -506,6 +506,7 @@ async fn every_call_answers_as_its_description_says() {
         ("send_to_user", r#"{"from":"support","text":"hello","offline":true,"history":true}"#),
         ("replay_webhook", r#"{"after":0}"#),
         ("make_token", r#"{"user_id":"alice"}"#),
+        ("set_limits", r#"{"limits":{"get_members":"500/2s"}}"#),
         ("explain_token", r#"{"token":"006"}"#),
         ("send_to_channel", r#"{"from":"support","text":"hello","history":true}"#),
     ];

@@ -57,6 +57,22 @@ fn every_key_is_read() {
     }
 }
 
+#[cfg(feature = "admin")]
+#[test]
+fn the_names_of_the_admin_listener_are_names_of_hosts() {
+    let read = |host: &str| ServerConfig::from_toml_str(&format!("[admin]\nhosts = ['ops', '{host}']\n"));
+    for host in ["admin.example.com", "rtm_ops-1", "LOCALHOST", "192.0.2.1", "[2001:db8::1]", "2001:db8::1"] {
+        read(host).unwrap_or_else(|error| panic!("{host}: {error}"));
+    }
+    let long = "a".repeat(64);
+    for host in
+        ["", "https://example.com", "example.com:8090", "example.com/", "*.example.com", "a b", "-a", "a..b", &long]
+    {
+        let error = read(host).unwrap_err().to_string();
+        assert!(error.contains("admin.hosts[1]") && error.contains("no host name"), "{host}: {error}");
+    }
+}
+
 #[cfg(feature = "cluster")]
 #[test]
 fn a_cluster_is_read_and_checked() {

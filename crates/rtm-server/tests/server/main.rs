@@ -21,6 +21,8 @@ mod mounted;
 #[expect(dead_code, reason = "other tests kill its servers, and start them again")]
 #[path = "../nats/mod.rs"]
 mod nats;
+#[cfg(feature = "admin")]
+mod operating;
 #[cfg(all(feature = "admin", feature = "otlp", feature = "rest"))]
 mod otlp;
 mod process;

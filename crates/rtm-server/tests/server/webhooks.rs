@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -39,6 +39,8 @@ struct Got {
     #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "an operator asks for a replay"))]
     is_replay: bool,
     content_type: String,
+    epoch: Option<String>,
+    at: Instant,
     body: Value,
     status: u16,
 }
@@ -61,8 +63,13 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// One that answers so to a request with these events.
+    /// One that answers so to a request with these events. When it is busy it wants to be left alone for an hour.
     async fn start(answers: impl Fn(&[Value]) -> u16 + Send + Sync + 'static) -> Self {
+        Self::busy_until("3600", answers).await
+    }
+
+    /// One that wants to be left alone so long.
+    async fn busy_until(busy: &'static str, answers: impl Fn(&[Value]) -> u16 + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let got = Arc::<Mutex<Vec<Got>>>::default();
@@ -79,6 +86,8 @@ impl Endpoint {
                     attempt: text("rtm-attempt").parse().unwrap(),
                     is_replay: headers.get("rtm-replay").is_some_and(|value| value == "1"),
                     content_type: text("content-type"),
+                    epoch: headers.get("rtm-epoch").map(|value| value.to_str().unwrap().to_owned()),
+                    at: Instant::now(),
                     body: serde_json::from_slice(&body).unwrap(),
                     status: 0,
                 };
@@ -93,7 +102,7 @@ impl Endpoint {
                     ENDLESS => Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()),
                     _ => Body::empty(),
                 };
-                let headers = [(LOCATION, "/told"), (RETRY_AFTER, "3600")];
+                let headers = [(LOCATION, "/told"), (RETRY_AFTER, busy)];
                 (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
             }
         };
@@ -275,7 +284,9 @@ async fn an_endpoint_gets_what_it_asked_for() {
     endpoint.until("the end", is_over).await;
     for got in endpoint.got() {
         assert_eq!(got.body["data"]["channel_id"], "room-1");
-        assert_eq!(got.id, format!("{APP}-{}", got.body["seq"]));
+        let epoch = got.epoch.as_deref().unwrap();
+        assert_eq!((got.body["epoch"].as_str().unwrap(), epoch.len()), (epoch, 16));
+        assert_eq!(got.id, format!("{APP}-{epoch}-{}", got.body["seq"]));
         assert!(got.body["type"].as_str().unwrap().starts_with("channel."), "{got:?}");
     }
 }
@@ -297,7 +308,9 @@ async fn events_are_written_as_cloud_events_too() {
         let event = events.iter().find(|event| is(event, "user.online", "alice")).unwrap();
         assert_eq!((&event["specversion"], &event["subject"]), (&json!("1.0"), &json!("users/alice")));
         assert_eq!(event["source"], format!("/projects/{APP}"));
-        assert_eq!(event["id"], format!("{APP}-{}", event["sequence"].as_str().unwrap()));
+        let epoch = event["epoch"].as_str().unwrap();
+        assert_eq!(Some(epoch), got.epoch.as_deref());
+        assert_eq!(event["id"], format!("{APP}-{epoch}-{}", event["sequence"].as_str().unwrap()));
     }
 }
 
@@ -320,6 +333,51 @@ async fn after_a_restart_an_endpoint_goes_on_where_it_was() {
     endpoint.until_taken("session.ended", "carol").await;
     let after = &endpoint.taken()[before..];
     assert!(!after.iter().any(|event| event["data"]["user_id"] == "alice"), "{after:?}");
+}
+
+#[tokio::test]
+async fn no_other_event_has_the_name_of_one_whatever_becomes_of_the_log() {
+    for batch_max in [1, 10] {
+        let directory = tempfile::tempdir().unwrap();
+        for kept in [None, Some(directory.path())] {
+            let mut endpoint = Endpoint::start(|_| 200).await;
+            let mut webhook = endpoint.webhook("one");
+            webhook.batch_max = batch_max;
+            for user in ["alice", "bob"] {
+                let server = server_with_webhooks(kept, vec![webhook.clone()]).await;
+                comes_and_goes(&server, user, "room").await;
+                endpoint.until_taken("session.ended", user).await;
+                server.shutdown().await;
+            }
+            let (got, mut ids) = (endpoint.got(), BTreeSet::new());
+            assert!(got.iter().all(|got| ids.insert(got.id.clone())), "{batch_max}: {got:?}");
+            let mut events = BTreeSet::new();
+            let names =
+                endpoint.taken().iter().map(|one| (one["epoch"].to_string(), one["seq"].as_u64())).collect::<Vec<_>>();
+            assert!(names.iter().all(|name| events.insert(name.clone())), "{batch_max}: {names:?}");
+            let epochs: BTreeSet<_> = got.iter().map(|got| got.epoch.clone().unwrap()).collect();
+            assert!(epochs.iter().all(|epoch| names.iter().any(|(of, _)| of.contains(epoch.as_str()))));
+            // One that is stored goes on, one in memory begins anew.
+            assert_eq!(epochs.len(), if kept.is_some() { 1 } else { 2 }, "{batch_max}: {epochs:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_busy_until_a_time_that_is_over_is_not_asked_all_the_time() {
+    let tries = ["0", "Mon, 30 Nov 2020 06:00:00 GMT"].map(async |busy| {
+        let mut endpoint = Endpoint::busy_until(busy, |_| 503).await;
+        let server = server_with_webhooks(None, vec![endpoint.webhook("one")]).await;
+        comes_and_goes(&server, "alice", "room").await;
+        endpoint.until("a third try", |endpoint| endpoint.got().iter().any(|got| got.attempt == 3)).await;
+        let got = endpoint.got();
+        let third = got.iter().find(|got| got.attempt == 3).unwrap();
+        let times: Vec<_> = got.iter().filter(|got| got.id == third.id).map(|got| got.at).collect();
+        let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let [first, second] = pauses[..] else { panic!("{busy}: {pauses:?}") };
+        assert!(first >= Duration::from_secs(1) && second >= Duration::from_secs(2), "{busy}: {pauses:?}");
+    });
+    futures::future::join_all(tries).await;
 }
 
 #[cfg(feature = "admin")]
