@@ -33,13 +33,7 @@ fn main() -> anyhow::Result<()> {
         ("sessions", Box::new(move |core, from| core.inspect_sessions(now, from, SLICE, drop))),
         ("channels", Box::new(|core, from| core.inspect_channels(from, SLICE, drop))),
         ("census", Box::new(|core, from| core.count_sessions(from, SLICE, &mut Census::default()))),
-        (
-            "members",
-            Box::new(move |core, from| {
-                let members = core.inspect_members(&room, from, SLICE);
-                (members.len() == SLICE).then_some(from + SLICE)
-            }),
-        ),
+        ("members", Box::new(move |core, from| core.inspect_members(&room, from, SLICE).1)),
         (
             "bans",
             Box::new(move |core, from| {

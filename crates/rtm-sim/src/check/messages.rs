@@ -153,7 +153,9 @@ impl Messages {
         // What a failing store gives late comes late. So does what a node that may be out of the cluster could not store at once,
         // and what a node stored that was killed before the receiver's knew of it.
         let was_cut_off = facts.store_waited_since(sent.issued) || facts.server_ended_since(sent.issued);
-        let was_late = facts.store_failed_since(sent.issued) || (is_stored && facts.is_cluster && was_cut_off);
+        // And what was too old until the clock was set back.
+        let was_hidden = was_cut_off && facts.is_cluster || may_be_too_old(facts, sent.issued);
+        let was_late = facts.store_failed_since(sent.issued) || (is_stored && was_hidden);
         if at < *last && !was_late {
             let later = trace::message(&self.sent[*last].message);
             return Err(fault(Invariant::OrderPerSender, format!("got {text} after {later}, which was sent later")));
@@ -199,9 +201,7 @@ impl Messages {
                         && device.state == ConnectionState::Connected
                         && (device.wire != Wire::Vendor || matches!(sent.message, RtmMessage::Text(_)))
                 });
-                let is_too_old =
-                    facts.settings.offline_for < FAR_JUMP && facts.clock_set_at.is_some_and(|at| at >= sent.issued);
-                if is_gone || is_too_old || is_crowded || was_handed_out || waits || !can_take {
+                if is_gone || may_be_too_old(facts, sent.issued) || is_crowded || was_handed_out || waits || !can_take {
                     return Ok(());
                 }
                 let detail = format!("{text} was stored for {to} at {:.3} s, and is not there", ended.as_secs_f64());
@@ -334,6 +334,11 @@ fn digest(message: &RtmMessage) -> u64 {
 
 /// A connection that lasted so long had taken what it was given at its beginning.
 const STAYS: Duration = Duration::from_secs(15);
+
+/// Whether what was stored may be too old by a clock that was set since then.
+fn may_be_too_old(facts: &Facts, issued: Duration) -> bool {
+    facts.settings.offline_for < FAR_JUMP && facts.clock_set_at.is_some_and(|at| at >= issued)
+}
 
 /// So far the wall clock jumps at most, and back.
 const FAR_JUMP: Duration = Duration::from_secs(2 * 60 * 60);
