@@ -96,7 +96,10 @@ impl World {
             return;
         }
         if !self.devices[device].asks.remove(&id) {
-            // The device has given this request up.
+            // The device has given this request up. What was handed out is lost, as where the exchange breaks.
+            if endpoint == Endpoint::OfflineMessages && body.is_some() && self.devices[device].habits.is_sdk() {
+                self.ledger.handout_lost(self.now, device);
+            }
             return;
         }
         let answer = match body.map(|body| GatewayAnswer::decode(endpoint, body.as_bytes())) {
