@@ -68,7 +68,9 @@ impl Core {
         let promises = &mut self.event_log.promises;
         promises.done += events as u64;
         let done = promises.done;
-        while let Some((_, promised)) = self.event_log.promises.waiting.pop_front_if(|(at, _)| *at <= done) {
+        while self.event_log.promises.waiting.front().is_some_and(|(at, _)| *at <= done)
+            && let Some((_, promised)) = self.event_log.promises.waiting.pop_front()
+        {
             self.answer_promised(promised);
         }
     }
