@@ -294,7 +294,7 @@ fn the_version_of_a_view_rises_with_the_last_node_that_takes_the_new_one() {
     pass(&mut world, 60);
     for node in 0..3 {
         assert_eq!(world.ledger.truth.as_ref().unwrap().proto(), 1, "node {node} is old");
-        world.places[node].proto = 2;
+        world.places[node].proto = PROTO;
         world.drain(node, Duration::from_secs(25));
         pass(&mut world, 40);
         assert_eq!(members(&world), [0, 1, 2]);
