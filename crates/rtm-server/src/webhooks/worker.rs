@@ -525,6 +525,7 @@ async fn wait_for_home(
     // Whoever is alone waits for nobody.
     let (mut since, mut was_away) = (None, project.is_one_of_several());
     // What an operator wants of it meanwhile.
+    #[cfg_attr(not(feature = "admin"), expect(unused_mut, reason = "nobody can pause it"))]
     let mut is_paused = None;
     loop {
         let is_home = project.may_write() && project.is_home_of(&cursor);
