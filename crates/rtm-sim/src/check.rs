@@ -283,7 +283,7 @@ impl Ledger {
         }
     }
 
-    /// The wall clock jumped, or a core began with another one than the one before it.
+    /// A core began with another wall clock than the one before it.
     pub(crate) fn clock_was_set(&mut self, now: Duration) {
         self.facts.clock_set_at = Some(now);
     }

@@ -138,7 +138,7 @@ pub(super) struct Facts {
     /// When the server's process ended, each time.
     pub(super) server_ends: Vec<Duration>,
     pub(super) server_started: Duration,
-    /// When the wall clock last jumped, or a core began with another one than the one before it: what is kept has another age then.
+    /// When a core last began with another wall clock than the one before it: what is kept has another age for it.
     pub(super) clock_set_at: Option<Duration>,
     /// When the server last stood still, and until when.
     pub(super) stood_still: Option<(Duration, Duration)>,

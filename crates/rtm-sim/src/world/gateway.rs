@@ -4,7 +4,7 @@ use rtm_codec::{
     Text,
     anyrtc::gateway::{Address, Endpoint, GatewayAnswer, GatewayRequest, StoredPage},
 };
-use rtm_connection::{AskId, TransportError};
+use rtm_connection::{AskId, ConnectionState, TransportError};
 use rtm_core::HttpId;
 
 use super::World;
@@ -96,8 +96,9 @@ impl World {
             return;
         }
         if !self.devices[device].asks.remove(&id) {
-            // The device has given this request up. What was handed out is lost, as where the exchange breaks.
-            if endpoint == Endpoint::OfflineMessages && body.is_some() && self.devices[device].habits.is_sdk() {
+            // The device has given this request up. Where it stays connected, its next signs of life look as if it had the answer.
+            let is_connected = self.devices[device].connection.state() == ConnectionState::Connected;
+            if endpoint == Endpoint::OfflineMessages && body.is_some() && is_connected {
                 self.ledger.handout_lost(self.now, device);
             }
             return;

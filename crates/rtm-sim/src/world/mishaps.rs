@@ -117,7 +117,6 @@ impl World {
                 let far = if self.rng.chance(500) { far } else { -far };
                 self.trace.line(self.now, "world", || format!("the wall clock jumps by {far} ms"));
                 self.counts.clock_jumps += 1;
-                self.ledger.clock_was_set(self.now);
                 self.jump_clock(far);
             }
             Mishap::Freeze => {
