@@ -161,7 +161,11 @@ class Terminal:
         return ADDRESSES.sub(lambda found: self.port(found[0]), text)
 
     def port(self, shown):
-        return self.ports.setdefault(shown, free_port())
+        if shown not in self.ports:
+            # The system may give a port again that it has just given.
+            free = iter(free_port, None)
+            self.ports[shown] = next(port for port in free if port not in self.ports.values())
+        return self.ports[shown]
 
     def start(self, command):
         name = pathlib.Path(self.folder, f".printed-{len(self.running)}")

@@ -144,12 +144,17 @@ async function makeCertificate(folder) {
   return { key, chain, both };
 }
 
+// The system may give a port again that it has just given.
+const portsGiven = new Set();
+
 async function freePort() {
   const listener = createServer().listen(0, "127.0.0.1");
   await once(listener, "listening");
   const { port } = listener.address();
   listener.close();
   await once(listener, "close");
+  if (portsGiven.has(port)) return freePort();
+  portsGiven.add(port);
   return port;
 }
 

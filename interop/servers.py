@@ -35,7 +35,8 @@ def free_ports(count):
 
 def start_nats(binary, scratch):
     """Three servers of NATS as one. Gives the processes and their URLs."""
-    ports, routes = free_ports(SERVERS), free_ports(SERVERS)
+    ports = free_ports(2 * SERVERS)
+    ports, routes = ports[:SERVERS], ports[SERVERS:]
     processes = []
     for number, (port, route) in enumerate(zip(ports, routes)):
         config = scratch / f"nats-{number}.conf"

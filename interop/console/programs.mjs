@@ -36,12 +36,17 @@ export async function demo(rtm, args = []) {
   return { ...program, url, base, key };
 }
 
+// The system may give a port again that it has just given.
+const portsGiven = new Set();
+
 export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address();
   server.close();
   await once(server, "close");
+  if (portsGiven.has(port)) return freePort();
+  portsGiven.add(port);
   return port;
 }
 

@@ -171,11 +171,17 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// So many of them, each another one: all are held until the last is found.
+fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    Ok(held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<std::io::Result<_>>()?)
+}
+
 /// Starts servers of NATS with JetStream in this folder, and waits until they know each other.
 fn nats(program: &Path, servers: usize, folder: &Path) -> anyhow::Result<(Vec<Process>, Vec<u16>)> {
-    let ports = (0..servers).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
-    let routes = (0..servers).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
-    let monitors = (0..servers).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut ports = free_ports(3 * servers)?;
+    let monitors = ports.split_off(2 * servers);
+    let routes = ports.split_off(servers);
     let all_routes = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
     let mut processes = Vec::new();
     for number in 0..servers {

@@ -1,10 +1,12 @@
 //! Servers of NATS, as processes that tests start, kill, stop and start again.
 
 use std::{
-    fs,
+    fs, iter,
     net::{Ipv4Addr, TcpListener},
+    ops::Range,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -126,8 +128,15 @@ async fn is_healthy(monitor: u16) -> std::io::Result<bool> {
 
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Ports that nobody used a moment ago.
+/// Ports that nobody used a moment ago and that no other call gets. They are below those that the system gives to connections, so
+/// that a server that is started again finds its port free however many clients connect meanwhile.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    const PORTS: Range<u32> = 10_000..32_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let number = process::id().wrapping_mul(997).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + number % (PORTS.end - PORTS.start);
+        u16::try_from(port).ok().filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+    };
+    iter::repeat_with(next).flatten().take(count).collect()
 }
