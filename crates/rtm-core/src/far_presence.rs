@@ -323,6 +323,9 @@ impl Core {
         known.is_told = true;
         match (&known.sighting, &sighting) {
             (Some(old), Some(new)) if old.revision > new.revision => {}
+            // What this node has said itself comes back, and it may have said something else since.
+            (Some(old), Some(new))
+                if old.revision == new.revision && old.node == edge.node && new.node == edge.node => {}
             // It was here a moment ago, or is about to be somewhere: that will be told.
             (Some(_), None) if has_entry || is_here => {}
             _ => known.sighting = sighting,

@@ -28,6 +28,8 @@ pub(super) struct WatchHome {
 #[derive(Debug, Default)]
 struct Watched {
     sighting: Option<Sighting>,
+    /// No node has it. One that is offline may have a session still, and whoever asks is to hear that it is offline.
+    is_gone: bool,
     /// The nodes that have watchers of it, and what each knows.
     watchers: BTreeMap<NodeId, Option<(PeerOnlineState, u64)>>,
 }
@@ -100,7 +102,7 @@ impl WatchHome {
             for (user_id, watched) in users {
                 watched.watchers.remove(node);
                 let sighting = watched.sighting.as_ref().filter(|sighting| sighting.node == *node);
-                if sighting.is_some_and(|sighting| sighting.state != PeerOnlineState::Offline) {
+                if sighting.is_some() {
                     unconfirmed.insert((*partition, user_id.clone()));
                 }
             }
@@ -165,17 +167,22 @@ impl WatchHome {
             *known = Some((sighting.state, sighting.revision));
         }
         watched.sighting = Some(sighting);
+        watched.is_gone = false;
         self.settle(view, partition, user_id);
     }
 
     /// No node has a user whose entry was removed under this revision.
     pub(super) fn see_no_more(&mut self, view: &View, partition: u16, user_id: &UserId, revision: u64) {
         let watched = self.partitions.get_mut(&partition).and_then(|users| users.get_mut(user_id));
-        let Some(sighting) = watched.and_then(|watched| watched.sighting.as_mut()) else { return };
-        if sighting.revision < revision && sighting.state != PeerOnlineState::Offline {
-            (sighting.state, sighting.revision) = (PeerOnlineState::Offline, revision);
-            self.settle(view, partition, user_id);
+        let Some(Watched { sighting: Some(sighting), is_gone, .. }) = watched else { return };
+        if sighting.revision >= revision {
+            return;
         }
+        if sighting.state != PeerOnlineState::Offline {
+            (sighting.state, sighting.revision) = (PeerOnlineState::Offline, revision);
+        }
+        *is_gone = true;
+        self.settle(view, partition, user_id);
     }
 
     /// Somebody on a node watches a user. The node is told where that is.
@@ -223,6 +230,7 @@ impl WatchHome {
                 let sighting = Sighting { state, revision, node: from.clone() };
                 if is_newer(record.sighting.as_ref(), &sighting) {
                     record.sighting = Some(sighting);
+                    record.is_gone = false;
                 }
             }
         }
@@ -245,9 +253,11 @@ impl WatchHome {
     fn conclude_unconfirmed(&mut self, node: &NodeId) {
         for (partition, user_id) in self.unconfirmed.remove(node).into_iter().flatten() {
             let watched = self.partitions.get_mut(&partition).and_then(|users| users.get_mut(&user_id));
-            let sighting = watched.and_then(|watched| watched.sighting.as_mut());
-            if let Some(sighting) = sighting.filter(|sighting| sighting.node == *node) {
+            if let Some(Watched { sighting: Some(sighting), is_gone, .. }) = watched
+                && sighting.node == *node
+            {
                 sighting.state = PeerOnlineState::Offline;
+                *is_gone = true;
             }
         }
     }
@@ -285,8 +295,7 @@ impl WatchHome {
                 self.out.push((node.clone(), PresenceParcel::Told { user_id: user_id.clone(), sighting }));
             }
         }
-        let is_there = present.0 != PeerOnlineState::Offline;
-        if !is_there && watched.watchers.is_empty() {
+        if (watched.is_gone || watched.sighting.is_none()) && watched.watchers.is_empty() {
             users.remove(user_id);
         }
     }

@@ -208,6 +208,47 @@ fn a_query_asks_the_homes_of_users_that_are_not_here() {
 }
 
 #[test]
+fn a_user_that_is_silent_for_long_is_offline_for_whoever_asks_though_it_may_come_back() {
+    for homes in 0..3 {
+        let mut world = World::new(3);
+        let bob = user_of(&world, homes);
+        let client = world.login(1, &bob);
+        world.silence(client);
+        world.advance(secs(40));
+        let alice = world.login(0, "alice");
+        let asked = world.request(alice, query(&[&bob]));
+        assert_eq!(states(&world, alice, asked), Some(vec![Offline]), "home {homes}");
+        world.request(alice, subscribe(&[&bob]));
+        assert_eq!(told(&mut world, alice), one(&bob, Offline), "home {homes}");
+        world.resume(1, client);
+        world.advance(secs(1));
+        assert_eq!(told(&mut world, alice), one(&bob, Online), "home {homes}");
+    }
+}
+
+#[test]
+fn what_a_home_says_of_a_user_here_is_not_believed_when_the_node_has_said_more_since() {
+    let mut world = World::new(3);
+    let bob = user_of(&world, 2);
+    let (alice, client) = (world.login(1, "alice"), world.login(1, &bob));
+    world.stall(2, 1);
+    world.request(alice, subscribe(&[&bob]));
+    world.silence(client);
+    world.advance(secs(40));
+    world.unstall();
+    world.advance(secs(1));
+    let mut states_told = told(&mut world, alice);
+    // The subscriber goes on where nothing was said of the user yet.
+    world.cut(alice);
+    let alice = world.resume(0, alice);
+    world.advance(secs(1));
+    states_told.extend(told(&mut world, alice));
+    assert_eq!(states_told.last(), one(&bob, Offline).last(), "{states_told:?}");
+    let asked = world.request(alice, query(&[&bob]));
+    assert_eq!(states(&world, alice, asked), Some(vec![Offline]));
+}
+
+#[test]
 fn a_query_is_asked_again_where_the_home_leaves_and_ends_where_nobody_answers() {
     let mut world = World::new(3);
     let user = user_of(&world, 1);
