@@ -481,7 +481,9 @@ impl Core {
             partitions.iter().flat_map(|number| edge.rosters.channels_of(*number)).collect();
         for channel_id in channel_ids {
             let Some(edge) = &mut self.edge else { return };
-            let Some(roster) = edge.rosters.get(&channel_id).filter(|it| it.standing != Standing::Out) else {
+            // One without members counts as long as messages of those it had are on their way.
+            let Some(roster) = edge.rosters.get(&channel_id).filter(|it| it.standing != Standing::Out || it.is_open())
+            else {
                 continue;
             };
             let (tells_names, change) = (roster.tells_names, roster.change);

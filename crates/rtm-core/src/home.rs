@@ -30,6 +30,8 @@ struct HomePartition {
 struct Home {
     n: u64,
     parts: BTreeMap<NodeId, Part>,
+    /// Nodes whose last members have gone, and the change by which. Messages of theirs may be on their way still.
+    leaving: BTreeMap<NodeId, u64>,
     unsettled: Vec<Unsettled>,
     /// Members that may have moved, by the node that they moved from.
     moving: Vec<(NodeId, UserId)>,
@@ -63,13 +65,14 @@ impl Homes {
             partition.awaited.retain(|node| view.has(node));
             for (channel_id, home) in &mut partition.channels {
                 home.parts.retain(|node, _| view.has(node));
+                home.leaving.retain(|node, _| view.has(node));
                 home.unsettled.retain(|unsettled| view.has(&unsettled.node));
                 home.unsettled.iter_mut().for_each(|unsettled| unsettled.awaited.retain(|node| view.has(node)));
                 if was_open {
                     home.settle(channel_id, &mut sayings);
                 }
             }
-            partition.channels.retain(|_, home| !home.parts.is_empty() || !home.moving.is_empty());
+            partition.channels.retain(|_, home| !home.is_over() || !home.moving.is_empty());
             if !was_open {
                 partition.open_if_known(&mut sayings);
             }
@@ -84,6 +87,7 @@ impl Homes {
             partition.is_pulled = false;
             for home in partition.channels.values_mut() {
                 home.parts.remove(node);
+                home.leaving.remove(node);
                 home.moving.retain(|(other, _)| other != node);
             }
         }
@@ -158,12 +162,17 @@ impl Homes {
         }
         let (term, is_open) = (partition.term, partition.awaited.is_empty());
         let home = partition.channels.entry(channel_id.clone()).or_default();
-        let mut told: BTreeSet<NodeId> = home.parts.keys().cloned().collect();
-        let is_new = !told.remove(from);
+        let before: BTreeSet<NodeId> = home.parts.keys().cloned().collect();
+        let is_new = !before.contains(from);
         home.apply(from, said);
-        if home.parts.contains_key(from) && !is_new {
-            told.insert(from.clone());
+        let mut told = before.clone();
+        if !home.parts.contains_key(from) {
+            told.remove(from);
         }
+        for node in before.into_iter().filter(|node| !home.parts.contains_key(node)) {
+            home.leaving.insert(node, home.n + 1);
+        }
+        home.leaving.retain(|node, _| !home.parts.contains_key(node));
         if !is_open {
             if said.settle {
                 home.await_settled(from, said.change);
@@ -182,12 +191,21 @@ impl Homes {
             let confirm = home.awaits(from);
             sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, confirm)));
         }
+        // One that has left is asked to say when all has come that it sent before: it knows this as if it were told.
+        for (node, _) in home.leaving.iter().filter(|(node, n)| **n == home.n && !(said.settle && told.contains(*node)))
+        {
+            sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, true)));
+        }
         if said.settle {
             told.remove(from);
+            if matches!(said.what, MemberChange::MovedIn { .. }) {
+                // From then on a member gets what was sent to the node where it was, or what is sent to this one, and not both.
+                told.extend(home.leaving.keys().filter(|node| *node != from).cloned());
+            }
             home.unsettled.push(Unsettled { n: home.n, node: from.clone(), change: said.change, awaited: told });
             home.settle(channel_id, &mut sayings);
         }
-        if home.parts.is_empty() && home.unsettled.is_empty() {
+        if home.is_over() {
             partition.channels.remove(channel_id);
         }
         sayings
@@ -198,10 +216,19 @@ impl Homes {
         let mut sayings = Vec::new();
         let partition = self.partitions.get_mut(&number).filter(|it| it.term == version.term && it.awaited.is_empty());
         if let Some(home) = partition.and_then(|it| it.channels.get_mut(channel_id)) {
-            for unsettled in home.unsettled.iter_mut().filter(|unsettled| unsettled.n <= version.n) {
+            let has_left = home.leaving.get(from).is_some_and(|n| *n <= version.n);
+            for unsettled in home.unsettled.iter_mut().filter(|unsettled| has_left || unsettled.n <= version.n) {
                 unsettled.awaited.remove(from);
             }
+            if has_left {
+                home.leaving.remove(from);
+            }
             home.settle(channel_id, &mut sayings);
+        }
+        if let Some(partition) = self.partitions.get_mut(&number)
+            && partition.channels.get(channel_id).is_some_and(|home| home.is_over() && home.moving.is_empty())
+        {
+            partition.channels.remove(channel_id);
         }
         sayings
     }
@@ -246,26 +273,34 @@ impl HomePartition {
                     part.move_away(&user_id);
                 }
             }
-            // A node whose last member has moved is told so, as all others are.
-            let told: Vec<NodeId> = home.parts.keys().cloned().collect();
-            home.parts.retain(|_, part| part.count > 0);
             home.n += 1;
             let version = Version { term: self.term, n: home.n };
+            // A node whose last member has gone is told so, as all others are.
+            let empty = home.parts.iter().filter(|(_, part)| part.count == 0).map(|(node, _)| (node.clone(), home.n));
+            home.leaving.extend(empty);
+            home.parts.retain(|_, part| part.count > 0);
+            home.leaving.values_mut().for_each(|n| *n = home.n);
+            let told: Vec<NodeId> = home.parts.keys().chain(home.leaving.keys()).cloned().collect();
             for unsettled in &mut home.unsettled {
                 unsettled.n = home.n;
                 unsettled.awaited = told.iter().filter(|node| **node != unsettled.node).cloned().collect();
             }
-            let confirm = !home.unsettled.is_empty();
+            let is_unsettled = !home.unsettled.is_empty();
             for node in &told {
+                let confirm = is_unsettled || home.leaving.contains_key(node);
                 sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, confirm)));
             }
             home.settle(channel_id, sayings);
         }
-        self.channels.retain(|_, home| !home.parts.is_empty() || !home.unsettled.is_empty());
+        self.channels.retain(|_, home| !home.is_over());
     }
 }
 
 impl Home {
+    fn is_over(&self) -> bool {
+        self.parts.is_empty() && self.leaving.is_empty() && self.unsettled.is_empty()
+    }
+
     fn count(&self) -> u32 {
         self.parts.values().fold(0, |sum, part| sum.saturating_add(part.count))
     }

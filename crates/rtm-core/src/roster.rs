@@ -325,6 +325,11 @@ impl Roster {
         self.open.remove(&k).map(|message| (message.asker, message.sent))
     }
 
+    /// Whether messages are on their way to other nodes.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Whether a message of a session is on its way.
     pub(super) fn is_sending(&self, key: SessionKey) -> bool {
         self.open.values().any(|message| message.asker.session == key)

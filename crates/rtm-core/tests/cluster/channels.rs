@@ -703,6 +703,33 @@ fn what_goes_to_the_old_node_and_to_the_new_one_comes_once_and_in_order() {
 }
 
 #[test]
+fn a_member_that_moves_gets_once_what_one_said_who_left_meanwhile() {
+    // The message comes late to the node that the member comes to, or to the one where it was.
+    for late_at in [1, 2] {
+        let mut world = World::new(4);
+        world.pump();
+        let channel = world.channel_at(3);
+        let (alice, bob, dave) = (world.login(0, "alice"), world.login(1, "bob"), world.login(2, "dave"));
+        for client in [alice, bob, dave] {
+            world.join_channel(client, &channel);
+        }
+        world.stall(0, late_at);
+        say(&mut world, alice, &channel, "last");
+        world.leave(alice, &channel);
+        let mut heard = world.heard(bob);
+        world.cut(bob);
+        let bob = world.resume(2, bob);
+        world.advance(secs(1));
+        heard.extend(world.heard(bob));
+        world.unstall();
+        world.advance(secs(3));
+        heard.extend(world.heard(bob));
+        assert_eq!((heard, world.heard(dave)), (vec!["last".to_owned()], vec!["last".to_owned()]), "late at {late_at}");
+        assert_eq!(world.members(bob, &channel), ["bob", "dave"]);
+    }
+}
+
+#[test]
 fn what_a_member_that_moved_says_itself_before_it_has_all_is_no_gap() {
     let mut world = World::new(3);
     world.pump();
