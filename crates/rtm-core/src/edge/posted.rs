@@ -2,7 +2,7 @@
 
 use std::collections::btree_map;
 
-use rtm_codec::{ChannelId, MessageId, RequestId, SendOutcome, SessionId, UserId};
+use rtm_codec::{ChannelId, MessageId, PeerMessage, RequestId, SendOutcome, SessionId, UserId};
 
 use crate::{
     HttpId,
@@ -74,8 +74,9 @@ impl Edge {
 
     /// Sends a message of a session to the node of its receiver, together with those that go there just before.
     pub(crate) fn deliver(&mut self, node: &NodeId, lane: LaneOf<'_>, message: RunMessage) {
-        let bytes = message.message.message.len();
         let LaneOf { session, to, numbering } = lane;
+        let PeerMessage { peer_id, message: text, .. } = &message.message;
+        let bytes = text.len() + peer_id.as_str().len() + to.as_str().len() + NUMBERS_BYTES;
         let run = |message| LaneRun { session, to: to.clone(), numbering, messages: vec![message] };
         let open = self.open_runs.iter_mut().find(|open| open.node == *node);
         if let Some(open) = open.filter(|open| open.messages < SAID_AT_ONCE && open.bytes + bytes <= BYTES_AT_ONCE)
@@ -235,5 +236,7 @@ pub(super) fn proto_of(view: &View, node: &NodeId) -> u16 {
 const FIRST_HOP: u8 = 1;
 /// A parcel speaks of so many messages at most.
 const SAID_AT_ONCE: usize = 1024;
-/// So many bytes of messages share a parcel.
-const BYTES_AT_ONCE: usize = 32 * 1024;
+/// So many bytes of messages share a parcel: the smallest NATS that a node starts with carries 64 KiB.
+const BYTES_AT_ONCE: usize = 48 * 1024;
+/// So many bytes at most a message takes beside its text and ids.
+const NUMBERS_BYTES: usize = 112;

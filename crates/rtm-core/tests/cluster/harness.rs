@@ -158,10 +158,13 @@ fn life_of(number: usize, incarnation: u64) -> NodeId {
 }
 
 /// The parcel as a node of this version reads it from its bytes.
+/// A parcel that NATS carries with the smallest `max_payload` that a node starts with, beside the envelope.
+const SMALLEST_PAYLOAD: usize = 63 * 1024;
+
 fn over_the_bus(parcel: &ProjectParcel, proto: u16) -> ProjectParcel {
-    let Parcel::Project { head, body, .. } = parcel.seal(&AppId::new(APP_ID).unwrap()).open().unwrap() else {
-        panic!("of another core")
-    };
+    let sealed = parcel.seal(&AppId::new(APP_ID).unwrap());
+    assert!(sealed.bytes() <= SMALLEST_PAYLOAD, "{} bytes are too many for some buses: {parcel:?}", sealed.bytes());
+    let Parcel::Project { head, body, .. } = sealed.open().unwrap() else { panic!("of another core") };
     let known = if proto == 1 { TAGS_OF_FIRST } else { u8::MAX };
     assert!(head[0] <= known, "a node of version {proto} does not know {parcel:?}");
     let read = ProjectParcel::open(&head, body).unwrap();

@@ -60,6 +60,20 @@ fn messages_to_several_users_that_come_at_once_arrive_in_order() {
 }
 
 #[test]
+fn many_short_messages_at_once_go_in_parcels_that_every_bus_carries() {
+    let mut world = World::new(2);
+    let alice = world.login(0, &format!("alice{}", "-".repeat(40)));
+    let names = ["bob", "carol"].map(|name| format!("{name}{}", "-".repeat(40)));
+    let others = names.each_ref().map(|name| world.login(1, name));
+    let messages = (0..1500).map(|id| to_peer(id, &names[id as usize % 2], &id.to_string()));
+    world.requests(alice, messages.collect::<Vec<_>>());
+    for (at, other) in others.into_iter().enumerate() {
+        let wanted = (0..750).map(|round| (2 * round + at).to_string()).collect::<Vec<_>>();
+        assert_eq!(world.texts(other), wanted);
+    }
+}
+
+#[test]
 fn what_a_client_sends_just_before_it_leaves_arrives() {
     let mut world = World::new(2);
     let (alice, bob) = (world.login(0, "alice"), world.login(1, "bob"));
