@@ -164,7 +164,9 @@ impl Core {
         };
         let figures = self.event_log.figures;
         let server = Reason::Owned(server.to_owned());
-        self.event_log = EventLog { stage, server, figures, ..EventLog::default() };
+        // Of the cores that are one server, the one that writes of its start writes of its end.
+        let has_draining = start == EventLogStart::Held;
+        self.event_log = EventLog { stage, server, figures, has_draining, ..EventLog::default() };
         self.event_log.set_settings(settings, self.config.quotas);
         self.measure_stored_bytes(now);
         match start {
