@@ -62,6 +62,7 @@ pub(super) async fn run(
         backend,
         queued,
         told: Told::default(),
+        taken: 0,
         lanes: HashMap::new(),
         ready: VecDeque::new(),
         flying: FuturesUnordered::new(),
@@ -105,8 +106,8 @@ pub(super) async fn run(
 pub(crate) enum Lane {
     Log(AppId, LogKey),
     State(AppId, StateKey),
-    /// Work on all logs or keys of a kind waits for nothing.
-    Alone(AppId, JobId),
+    /// Work on all logs or keys of a kind waits for nothing: its number is its own.
+    Alone(AppId, u64),
 }
 
 impl Lane {
@@ -128,11 +129,11 @@ struct Job {
     term: Term,
 }
 
-/// Jobs that are done, all of one lane and customer.
+/// Jobs that are done, all of one lane.
 struct Landed {
     lane: Lane,
-    customer: Arc<dyn Customer>,
-    ids: Vec<JobId>,
+    /// Whose each is: the cores of a project have lanes in common, and numbers of their own.
+    ids: Vec<(Arc<dyn Customer>, JobId)>,
     bytes: usize,
     /// `None` if the backend panicked.
     answers: Option<Vec<Result<StoreAnswer, BackendError>>>,
@@ -142,6 +143,8 @@ struct Jobs {
     backend: Arc<dyn AsyncBackend>,
     queued: Arc<Queued>,
     told: Told,
+    /// How many jobs have come.
+    taken: u64,
     /// The jobs that wait in each lane. One without any is there while a job of it is in flight.
     lanes: HashMap<Lane, VecDeque<Job>>,
     /// Lanes of which nothing is in flight.
@@ -157,8 +160,9 @@ impl Jobs {
         }
         for (id, work) in jobs {
             let app_id = customer.app_id().clone();
+            self.taken += 1;
             let lane = match &work {
-                Ok(work) => lane(app_id, id, work),
+                Ok(work) => lane(app_id, self.taken, work),
                 Err(log) => Lane::Log(app_id, log.clone()),
             };
             let bytes = work.as_ref().map_or(0, size);
@@ -184,10 +188,14 @@ impl Jobs {
                 self.lanes.remove(&lane);
                 continue;
             };
-            let (customer, term) = (Arc::clone(&first.customer), first.term);
-            let ids = together.iter().map(|job| job.id).collect();
+            let term = first.term;
             let bytes = together.iter().map(|job| job.bytes).sum();
-            let works: Vec<_> = together.into_iter().filter_map(|job| job.work).collect();
+            let mut works = Vec::new();
+            let ids = together.into_iter().map(|job| {
+                works.extend(job.work);
+                (job.customer, job.id)
+            });
+            let ids = ids.collect();
             let app_id = lane.app_id().clone();
             let backend = Arc::clone(&self.backend);
             self.flying.push(Box::pin(async move {
@@ -199,7 +207,7 @@ impl Jobs {
                 } else {
                     AssertUnwindSafe(backend.apply(app_id, works, term)).catch_unwind().await.ok()
                 };
-                Landed { lane, customer, ids, bytes, answers }
+                Landed { lane, ids, bytes, answers }
             }));
         }
     }
@@ -209,14 +217,14 @@ impl Jobs {
         let mut told: Vec<(Arc<dyn Customer>, Vec<StoreDone>)> = Vec::new();
         let mut failures = (None, 0);
         let mut next = Some(first);
-        while let Some(Landed { lane, customer, ids, bytes, answers }) = next {
+        while let Some(Landed { lane, ids, bytes, answers }) = next {
             self.queued.done(ids.len(), bytes);
             self.ready.push_back(lane);
             if answers.is_none() {
                 error!("the backend failed");
             }
             let mut answers = answers.unwrap_or_default().into_iter();
-            let done = ids.into_iter().map(|id| {
+            for (customer, id) in ids {
                 let result = match answers.next() {
                     Some(Ok(answer)) => Ok(answer),
                     Some(Err(error)) => {
@@ -226,13 +234,10 @@ impl Jobs {
                     }
                     None => Err(StoreFailed),
                 };
-                StoreDone { id, result }
-            });
-            match told.iter_mut().find(|(other, _)| other.app_id() == customer.app_id()) {
-                Some((_, all)) => all.extend(done),
-                None => {
-                    let done = done.collect();
-                    told.push((customer, done));
+                let done = StoreDone { id, result };
+                match told.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &customer)) {
+                    Some((_, all)) => all.push(done),
+                    None => told.push((customer, vec![done])),
                 }
             }
             next = self.flying.next().now_or_never().flatten();
@@ -260,7 +265,7 @@ fn together(backend: &dyn AsyncBackend, waiting: &mut VecDeque<Job>) -> Vec<Job>
 }
 
 /// Where work of a project waits.
-pub(crate) fn lane(app_id: AppId, id: JobId, work: &StoreWork) -> Lane {
+pub(crate) fn lane(app_id: AppId, number: u64, work: &StoreWork) -> Lane {
     match work {
         StoreWork::Append { log, .. } | StoreWork::Read { log, .. } | StoreWork::Remove { log, .. } => {
             Lane::Log(app_id, log.clone())
@@ -271,7 +276,7 @@ pub(crate) fn lane(app_id: AppId, id: JobId, work: &StoreWork) -> Lane {
         | StoreWork::List { .. }
         | StoreWork::Search { .. }
         | StoreWork::Count { .. }
-        | StoreWork::Measure => Lane::Alone(app_id, id),
+        | StoreWork::Measure => Lane::Alone(app_id, number),
     }
 }
 
@@ -450,6 +455,24 @@ mod tests {
         store.stop().await;
         assert_eq!(backend.begun(), [TOGETHER, 3]);
         assert_eq!(project.done(), (0..3 + TOGETHER as u64).map(|id| (id, true)).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_core_of_a_project_hears_of_its_own_jobs() {
+        let (backend, one, other) = (Slow::new(["bob"]), Project::new(), Project::new());
+        let store = Store::as_async(Arc::<Slow>::clone(&backend));
+        for _ in 0..3 {
+            submit(&store, &one, [history(), mail("carol")]);
+            submit(&store, &other, [history()]);
+        }
+        submit(&store, &other, [history(), StoreWork::Measure]);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!((one.done().len(), other.done().len()), (3, 1), "histories wait");
+        backend.gates["bob"].add_permits(2);
+        store.stop().await;
+        assert_eq!(backend.begun().iter().max(), Some(&6), "those that wait go together");
+        let count = |project: &Project, id| project.done().into_iter().filter(|done| *done == (id, true)).count();
+        assert_eq!([count(&one, 0), count(&one, 1), count(&other, 0), count(&other, 1)], [3, 3, 4, 1]);
     }
 
     #[tokio::test(start_paused = true)]

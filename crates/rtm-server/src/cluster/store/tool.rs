@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rtm_codec::AppId;
 use rtm_core::{
-    JobId, StoreAnswer, StoreWork,
+    StoreAnswer, StoreWork,
     store::{Backend, BackendError, BackendStats, LogEntry, LogKind, StateKey, StateKind, StateValue, Task},
 };
 use tokio::{runtime::Runtime, time::Instant};
@@ -213,7 +213,7 @@ async fn do_at_once(store: &Arc<NatsStore>, tasks: Vec<(AppId, StoreWork)>) -> V
     let count = tasks.len();
     let mut lanes: HashMap<Lane, Vec<(usize, StoreWork)>> = HashMap::new();
     for (index, (app_id, work)) in tasks.into_iter().enumerate() {
-        let lane = lane(app_id, JobId(index as u64), &work);
+        let lane = lane(app_id, index as u64, &work);
         lanes.entry(lane).or_default().push((index, work));
     }
     let done = lanes.into_iter().map(|(lane, works)| do_in_order(store, lane, works));
