@@ -249,11 +249,8 @@ impl Deliveries {
     /// What is to be sent now, if anything. Ask again until there is nothing.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<Delivery> {
         self.full_at = None;
-        if self.is_gone || self.is_paused || self.paused_until.is_some_and(|until| now < until) {
-            return None;
-        }
-        let on_their_way = self.batches.values().filter(|batch| batch.due.is_none()).count();
-        if on_their_way >= MOST_AT_ONCE {
+        self.paused_until = self.paused_until.filter(|until| now < *until);
+        if self.is_gone || self.is_paused || self.paused_until.is_some() || self.has_enough_on_their_way() {
             return None;
         }
         let due = self.batches.iter_mut().find(|(_, batch)| batch.due.is_some_and(|due| due <= now));
@@ -273,14 +270,19 @@ impl Deliveries {
         Some(Delivery { id: self.last_id, attempt: 0, events })
     }
 
-    /// When something is due, unless something comes before.
+    fn has_enough_on_their_way(&self) -> bool {
+        self.batches.values().filter(|batch| batch.due.is_none()).count() >= MOST_AT_ONCE
+    }
+
+    /// When something is due, unless something comes before. To be asked when [`poll`](Self::poll) has nothing.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        if self.is_gone || self.is_paused {
+        // Only an answer, or an operator, makes room.
+        if self.is_gone || self.is_paused || self.has_enough_on_their_way() {
             return None;
         }
         let due = self.batches.values().filter_map(|batch| batch.due).min();
         let next = due.into_iter().chain(self.full_at).min();
-        // While it is paused nothing else is, but then everything is.
+        // While it is paused nothing is due, and afterwards everything is.
         let has_more = next.is_some() || !self.waiting.is_empty();
         match self.paused_until {
             Some(until) if has_more => Some(next.map_or(until, |next| next.max(until))),
@@ -719,6 +721,7 @@ mod tests {
                     all.take(now, new, last);
                 }
                 open.extend(std::iter::from_fn(|| all.poll(now)));
+                assert!(all.next_timeout().is_none_or(|next| now < next), "seed {seed}: it would turn on the spot");
                 assert!(open.len() <= MOST_AT_ONCE);
                 assert!(open.iter().all(|delivery| delivery.events.len() <= all.batching.most));
                 let keys =
@@ -728,7 +731,7 @@ mod tests {
                     keys().flatten().collect::<HashSet<_>>().len()
                 );
                 if open.is_empty() || random.u8(0..8) == 0 {
-                    now = all.next_timeout().map_or(now, |next| next.max(now));
+                    now = all.next_timeout().unwrap_or(now);
                     continue;
                 }
                 let delivery = open.swap_remove(random.usize(0..open.len()));
