@@ -78,8 +78,6 @@ pub(crate) struct Shared {
     /// Connections that had to wait, since the server was full.
     pub(crate) found_full: AtomicU64,
     pub(crate) tls: Option<Tls>,
-    /// That of the admin listener.
-    pub(crate) admin_tls: Option<Tls>,
     pub(crate) store: StoreQueue,
     #[cfg_attr(
         not(any(feature = "rest", feature = "admin", feature = "otlp")),
@@ -134,12 +132,11 @@ impl Shared {
     /// Why no clients should be sent here.
     pub(crate) fn unready(&self) -> Vec<&'static str> {
         let is_certain = self.is_serving() && self.is_certain.load(Ordering::Relaxed);
-        let mut listeners = self.tls.iter().chain(&self.admin_tls);
         let reasons = [
             (self.draining.is_announced(), "draining"),
             (self.store.is_failing(), "store"),
             (self.has_no_descriptors.load(Ordering::Relaxed), "fds"),
-            (listeners.any(|tls| tls.fault().is_some()), "tls"),
+            (self.tls.as_ref().is_some_and(|tls| tls.fault().is_some()), "tls"),
             (self.memory.is_short(), "memory"),
             (!is_certain, "cluster"),
         ];

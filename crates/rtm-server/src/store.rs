@@ -92,7 +92,7 @@ pub(crate) struct Batches {
     pub(crate) jobs: Histogram,
     /// How long each took, in microseconds.
     pub(crate) times: Histogram,
-    /// Whether a job of the last one failed.
+    /// Whether a write of the last one with writes failed. A read that fails says nothing of the others: its place may be damaged.
     pub(crate) is_failing: bool,
 }
 
@@ -240,7 +240,7 @@ impl StoreQueue {
         self.queued.jobs.load(Ordering::Relaxed)
     }
 
-    /// Whether a job of the last batch failed.
+    /// Whether it does not keep what it is given, as of the last batch.
     pub(crate) fn is_failing(&self) -> bool {
         let batches = self.batches.as_ref();
         batches.is_some_and(|batches| batches.lock().unwrap_or_else(PoisonError::into_inner).is_failing)
@@ -438,6 +438,7 @@ fn apply(
         }
     }
     let count = works.len();
+    let are_writes: Vec<bool> = works.iter().map(|(_, work)| !work.is_read()).collect();
     let task = |(at, work): (usize, StoreWork)| Task { app_id: taken[at].customer.app_id(), work };
     let tasks = works.into_iter().map(task).collect();
     let span = (count > 0).then(|| traces.batch());
@@ -447,7 +448,10 @@ fn apply(
         let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
         batches.jobs.add(count as u64);
         batches.times.add(begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
-        batches.is_failing = outcomes.iter().any(Result::is_err);
+        let mut writes = outcomes.iter().zip(are_writes).filter(|(_, is_write)| *is_write).map(|(outcome, _)| outcome);
+        if let Some(first) = writes.next() {
+            batches.is_failing = first.is_err() || writes.any(Result::is_err);
+        }
     }
     if let Some(mut span) = span {
         let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
@@ -570,6 +574,25 @@ mod tests {
         }
     }
 
+    /// A backend of which nothing can be read, and that takes no state.
+    struct Damaged;
+
+    impl Backend for Damaged {
+        fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, BackendError>> {
+            let outcome = |task: Task<'_>| match task.work {
+                StoreWork::AppendEvents { .. } => {
+                    Ok(StoreAnswer::EventsAppended { last: Place(1), missing: Vec::new() })
+                }
+                _ => Err(BackendError::new("look", "it is damaged")),
+            };
+            tasks.into_iter().map(outcome).collect()
+        }
+
+        fn stats(&mut self) -> Result<BackendStats, BackendError> {
+            Ok(BackendStats::default())
+        }
+    }
+
     struct Project(AppId, channel::Sender<StoreDone>);
 
     impl Customer for Project {
@@ -589,6 +612,23 @@ mod tests {
     fn appended(count: usize, is_awaited: bool) -> StoreWork {
         let event = |_| LoggedEvent { time: 1, event: ProjectEvent::LogGap { lost: 1 } };
         StoreWork::AppendEvents { events: (0..count).map(event).collect(), is_awaited }
+    }
+
+    #[test]
+    fn a_store_fails_as_long_as_writes_fail_and_not_for_what_cannot_be_read() {
+        let (done, outcomes) = channel::channel();
+        let store = Store::start_thread(Box::new(Damaged), Traces::default(), Duration::ZERO).unwrap();
+        let (project, queue) = (Arc::new(Project(AppId::new("a".repeat(32)).unwrap(), done)), store.queue());
+        let is_failing_after = |work| {
+            queue.submit(Arc::clone(&project) as Arc<dyn Customer>, [StoreJob { id: JobId(1), work }].into_iter());
+            outcomes.recv_timeout(Duration::from_secs(60)).unwrap();
+            queue.is_failing()
+        };
+        let before = || StoreWork::Expire { kind: LogKind::Stored, before: 0, keep: None, max_bytes: None };
+        assert!(!is_failing_after(StoreWork::Measure));
+        assert!(is_failing_after(before()));
+        assert!(is_failing_after(StoreWork::Measure), "nothing was kept since");
+        assert!(!is_failing_after(events(1)));
     }
 
     /// Events wait for others for an hour here, if nothing ends that.

@@ -34,19 +34,45 @@ async fn look_for_member(addresses: &BTreeMap<NodeName, Vec<String>>) -> Option<
     None
 }
 
-/// Only a node that is certain of its place answers this with 200.
 async fn is_member(address: &str) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     stream
         .write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
         .await?;
-    let mut status = [0; STATUS.len()];
-    stream.read_exact(&mut status).await?;
-    Ok(status == *STATUS)
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES).read_to_string(&mut answer).await?;
+    Ok(is_of_member(&answer))
 }
 
-const STATUS: &[u8; 12] = b"HTTP/1.1 200";
+/// A node that is certain of its place answers with 200, or names what else is wrong with it: the cluster goes on all the same.
+fn is_of_member(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let is_out = ["\"cluster\"", "\"draining\""].iter().any(|reason| body.contains(reason));
+    head.starts_with("HTTP/1.1 200 ") || (body.starts_with("{\"ready\":false,") && !is_out)
+}
+
+const ANSWER_BYTES: u64 = 4096;
 const ANSWER: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 /// When NATS comes back, it does not come to all nodes at once.
 const CERTAIN_AFTER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::readiness;
+
+    #[test]
+    fn a_member_is_known_by_what_it_says_of_itself() {
+        let answer = |status: &str, body: &str| is_of_member(&format!("HTTP/1.1 {status}\r\nx: y\r\n\r\n{body}"));
+        assert!(answer("200 OK", &readiness(&[])));
+        assert!(answer("503 Service Unavailable", &readiness(&["tls", "memory"])), "it is in touch");
+        for out in [&["cluster"][..], &["draining"], &["store", "cluster"]] {
+            assert!(!answer("503 Service Unavailable", &readiness(out)), "{out:?}");
+        }
+        for (status, body) in [("503 Service Unavailable", "no server is there"), ("404 Not Found", ""), ("2000", "")] {
+            assert!(!answer(status, body), "{status}");
+        }
+        assert!(!is_of_member("HTTP/1.1 200 OK"), "it is cut off");
+    }
+}

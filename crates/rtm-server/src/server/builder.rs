@@ -297,7 +297,6 @@ impl ServerBuilder {
             found_draining: AtomicU64::new(0),
             http: HttpFigures::default(),
             tls: tls.clone(),
-            admin_tls: admin_tls.clone(),
             store: store.queue(),
             traces,
             #[cfg(feature = "admin")]
