@@ -19,6 +19,7 @@ use rtm_server::{
         store::{Backend, LogKind},
     },
 };
+use tempfile::NamedTempFile;
 
 use crate::{cluster, output};
 
@@ -60,7 +61,8 @@ struct Check {
 struct Export {
     #[command(flatten)]
     store: Place,
-    /// File to write [default: standard output]. An existing file is replaced.
+    /// File to write [default: standard output]. An existing file is replaced when the export is complete; a new one is for its
+    /// owner alone to read.
     file: Option<PathBuf>,
 }
 
@@ -105,20 +107,17 @@ impl Place {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::Check(Check { store }) => check(&store.data_dir),
-        Action::Export(Export { store, file: None }) => {
-            let mut out = BufWriter::new(io::stdout().lock());
-            match export(&store, &mut out) {
-                // The reader, such as `head`, has read enough.
-                Err(error) if is_closed_pipe(&error) => Ok(()),
-                done => done,
-            }
-        }
-        Action::Export(Export { store, file: Some(file) }) => {
-            let mut out =
-                BufWriter::new(File::create(&file).with_context(|| format!("cannot create {}", file.display()))?);
-            export(&store, &mut out).with_context(|| format!("{} is incomplete", file.display()))?;
-            let file = out.into_inner().context("cannot write the end of the file")?;
-            file.sync_all().context("cannot write the file to the disk")
+        Action::Export(Export { store, file }) => {
+            let damages = match file {
+                Some(file) => export_to(&store, &file)?,
+                None => match export(&store, &mut io::stdout().lock()) {
+                    // The reader, such as `head`, has read enough.
+                    Err(error) if is_closed_pipe(&error) => 0,
+                    damages => damages?,
+                },
+            };
+            anyhow::ensure!(damages == 0, "left out {damages} damaged records");
+            Ok(())
         }
         Action::Import(Import { store, file }) => {
             let lines: Box<dyn BufRead> = if file == Path::new("-") {
@@ -170,14 +169,37 @@ fn check(data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Replaces a file only by a whole export: the one that is there may be the only good one.
+fn export_to(store: &Place, file: &Path) -> anyhow::Result<u64> {
+    let name = file.display();
+    let existing = file.metadata().ok();
+    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
+        let mut out = File::options().write(true).open(file).with_context(|| format!("cannot open {name}"))?;
+        return export(store, &mut out);
+    }
+    // What a link leads to is replaced, and not the link.
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut part = NamedTempFile::new_in(folder).with_context(|| format!("cannot create {name}"))?;
+    if let Some(existing) = existing {
+        part.as_file().set_permissions(existing.permissions()).with_context(|| format!("cannot replace {name}"))?;
+    }
+    let damages = export(store, part.as_file_mut())?;
+    part.as_file().sync_all().context("cannot write the file to the disk")?;
+    part.persist(&file).with_context(|| format!("cannot replace {name}"))?;
+    Ok(damages)
+}
+
+/// Gives how many records are damaged.
+fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<u64> {
+    let mut out = BufWriter::new(out);
     let mut damages = 0;
     let mut written = Ok(());
     let visit = |record| {
         match record {
             Ok(record) => {
                 if let Some(line) = Line::of(record) {
-                    written = line.write(out);
+                    written = line.write(&mut out);
                 }
             }
             Err(damage) => {
@@ -192,8 +214,7 @@ fn export(store: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
         None => ClusterStore::open_existing(&store.cluster()?)?.records(visit)?,
     }
     written.and_then(|()| out.flush()).context("cannot write")?;
-    anyhow::ensure!(damages == 0, "left out {damages} damaged records");
-    Ok(())
+    Ok(damages)
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -312,6 +312,20 @@ fn a_store_that_is_none_is_not_made() {
 }
 
 #[test]
+fn an_export_that_fails_leaves_the_file_of_the_last_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, folder) = (directory.path().join("backup.jsonl"), directory.path());
+    fs::write(&file, "the last good one").unwrap();
+    for (option, value) in [("--data-dir", folder.join("typo").to_str().unwrap()), ("--cluster", "nats://127.0.0.1:1")]
+    {
+        let output = rtm(&["store", "export", option, value, file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the last good one", "{option}");
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing else is left there");
+}
+
+#[test]
 fn an_export_whose_reader_has_enough_ends_quietly() {
     let store = DataDir::old();
     store.export();
