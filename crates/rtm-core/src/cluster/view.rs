@@ -255,7 +255,8 @@ impl View {
     /// Whether some partition is not where it should be in the end.
     #[must_use]
     pub fn is_unbalanced(&self) -> bool {
-        (0..PARTITIONS).zip(&self.homes).any(|(partition, &at)| self.best(partition).is_some_and(|best| best != at))
+        let homes = self.ranking(Role::Home);
+        (0..PARTITIONS).zip(&self.homes).any(|(partition, &at)| homes.first(partition).is_some_and(|best| best != at))
     }
 
     /// The next view. Changes that do not apply any more are passed over. Partitions whose home left go to others at
@@ -312,12 +313,15 @@ impl View {
         let old: Vec<_> = (0..PARTITIONS).map(old_home).collect();
         let mut planned = PLANNED_MOVES.saturating_sub(old.iter().filter(|home| home.is_none()).count());
         let mut homes: Vec<Option<u16>> = old.iter().map(|home| home.map(|(at, _)| at)).collect();
+        let (candidates, leaving) = (self.ranking(Role::Home), self.ranking(Role::Draining));
         // Those of homes that are going to leave first.
         for role in [Role::Draining, Role::Home] {
             for (partition, home) in (0..PARTITIONS).zip(&mut homes) {
                 let has_role = old[usize::from(partition)].is_some_and(|(_, its)| its == role);
-                if let Some(best) = self.best(partition).filter(|best| has_role && planned > 0 && *home != Some(*best))
-                {
+                if !has_role || planned == 0 {
+                    continue;
+                }
+                if let Some(best) = candidates.first(partition).filter(|best| *home != Some(*best)) {
                     *home = Some(best);
                     planned -= 1;
                 }
@@ -325,7 +329,7 @@ impl View {
         }
         for (partition, home) in (0..PARTITIONS).zip(&mut homes) {
             // All who are left may be leaving: one of them has it until then.
-            *home = home.or_else(|| self.best(partition)).or_else(|| self.highest(partition, Role::Draining));
+            *home = home.or_else(|| candidates.first(partition)).or_else(|| leaving.first(partition));
         }
         homes.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default()
     }
@@ -335,15 +339,22 @@ impl View {
         u16::try_from(at).ok()
     }
 
-    /// Where a partition should be: rendezvous hashing, by which a home that comes or goes moves no partition between
-    /// two others.
-    fn best(&self, partition: u16) -> Option<u16> {
-        self.highest(partition, Role::Home)
+    /// The members of a role as candidates for partitions.
+    fn ranking(&self, role: Role) -> Ranking {
+        let of_role = (0..).zip(&self.members).filter(|(_, member)| member.role == role);
+        Ranking(of_role.map(|(at, member)| (at, fnv(FNV_START, member.id.name.as_str().as_bytes()))).collect())
     }
+}
 
-    fn highest(&self, partition: u16, role: Role) -> Option<u16> {
-        let ranked = (0..).zip(&self.members).filter(|(_, member)| member.role == role);
-        ranked.max_by_key(|(_, member)| weight(&member.id.name, partition)).map(|(at, _)| at)
+/// Rendezvous hashing, by which a member that comes or goes moves no partition between two others: the places of members, each
+/// with the hash of its name.
+struct Ranking(Vec<(u16, u64)>);
+
+impl Ranking {
+    /// Where a partition should be.
+    fn first(&self, partition: u16) -> Option<u16> {
+        let weight = |(_, name): &&(u16, u64)| mix(fnv(*name, &partition.to_le_bytes()));
+        self.0.iter().max_by_key(weight).map(|(at, _)| *at)
     }
 }
 
@@ -362,10 +373,6 @@ impl fmt::Debug for View {
 pub fn partition(app_id: &str, name: &str) -> u16 {
     let hash = mix(fnv(fnv(FNV_START, app_id.as_bytes()) ^ 0xff, name.as_bytes()));
     u16::try_from(hash % u64::from(PARTITIONS)).unwrap_or_default()
-}
-
-fn weight(name: &NodeName, partition: u16) -> u64 {
-    mix(fnv(fnv(FNV_START, name.as_str().as_bytes()), &partition.to_le_bytes()))
 }
 
 /// FNV-1a: what it gives for some bytes never changes, as with the hashes of libraries it may.

@@ -155,7 +155,8 @@ impl Messages {
         let was_cut_off = facts.store_waited_since(sent.issued) || facts.server_ended_since(sent.issued);
         // And what was too old until the clock was set back.
         let was_hidden = was_cut_off && facts.is_cluster || may_be_too_old(facts, sent.issued);
-        let was_late = facts.store_failed_since(sent.issued) || (is_stored && was_hidden);
+        // A node that is out of the cluster gives a client that comes back to it what it still has.
+        let was_late = facts.store_failed_since(sent.issued) || (is_stored && was_hidden) || known.is_outside;
         if at < *last && !was_late {
             let later = trace::message(&self.sent[*last].message);
             return Err(fault(Invariant::OrderPerSender, format!("got {text} after {later}, which was sent later")));

@@ -386,7 +386,10 @@ impl World {
         for server in 0..self.servers.len() {
             let member = self.servers[server].member.as_ref();
             if member.is_some_and(|member| left.contains(member.node.id())) {
-                let devices = self.devices_of(server);
+                let mut devices = self.devices_of(server);
+                // One that is at another server by now may have left a link behind.
+                devices
+                    .retain(|device| self.devices[*device].link().is_none_or(|link| self.links[link].server == server));
                 self.ledger.server_is_outside(&devices);
             }
         }

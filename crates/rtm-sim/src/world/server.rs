@@ -84,7 +84,7 @@ impl World {
         links.into_iter().for_each(|link| self.wake_writer(link));
         let next = next.map(|next| self.time_of(next));
         if let Some(at) = next
-            && self.servers[server].timer.is_none_or(|planned| at < planned || planned < self.now)
+            && self.servers[server].timer.is_none_or(|planned| at < planned)
         {
             self.servers[server].timer = Some(at);
             // A core in which a session moved may want to be woken more often.
@@ -296,7 +296,8 @@ impl World {
     }
 
     pub(crate) fn server_timer(&mut self, server: usize, run: u64) {
-        if run != self.servers[server].run {
+        // Only when the core asked for it: a deadline that it forgot to ask for is to show.
+        if run != self.servers[server].run || self.servers[server].timer.is_none_or(|at| at > self.now) {
             return;
         }
         let now = self.server_now();

@@ -18,6 +18,8 @@ pub(super) struct Duties {
     calm_since: Option<Instant>,
     members_epoch: u64,
     viewed_at: Option<Instant>,
+    /// Whether this view was looked over, and every partition is where it should be.
+    is_balanced: bool,
     read_at: Option<Instant>,
     /// Members whose life is over, and since when this is known.
     gone: BTreeMap<NodeId, Instant>,
@@ -30,6 +32,7 @@ pub(super) struct Duties {
 impl Duties {
     pub(super) fn see_view(&mut self, before: &View, view: &View, now: Instant) {
         self.viewed_at = Some(now);
+        self.is_balanced = false;
         self.due_since = None;
         self.gone.retain(|id, _| view.has(id));
         self.suspects.retain(|id, _| view.has(id));
@@ -116,8 +119,11 @@ impl Membership {
         }
         let is_calm = self.duties.gone.is_empty() && self.duties.suspects.is_empty() && changes.is_empty();
         let is_settled = self.duties.viewed_at.is_none_or(|at| self.now >= at + MOVES_EVERY);
-        if is_calm && is_settled && turn.is_zero() && self.view.is_unbalanced() {
-            self.propose(&[]);
+        if is_calm && is_settled && turn.is_zero() && !self.duties.is_balanced {
+            self.duties.is_balanced = !self.view.is_unbalanced();
+            if !self.duties.is_balanced {
+                self.propose(&[]);
+            }
         }
     }
 
