@@ -19,7 +19,7 @@ use crate::{
 
 /// Each candidate without the slow reader and with it, who is then one of a thousand.
 pub(crate) fn runs(candidates: Vec<Candidate>) -> Vec<Run> {
-    let load = Load { bytes: 1024, members: 999, window: 16, messages: scaled(1000) };
+    let load = Load { bytes: 1024, members: 999, window: 16, messages: scaled(500) };
     candidates
         .into_iter()
         .flat_map(|candidate| {

@@ -52,5 +52,5 @@ fn calls(summary: &str, name: &str) -> anyhow::Result<f64> {
 }
 
 pub(crate) const FUTEX: &str = "futex calls/message";
-const ROUNDS: u64 = 2000;
+const ROUNDS: u64 = 1000;
 const WARM_UP: u64 = 200;
