@@ -5,6 +5,7 @@ mod listener;
 mod top;
 
 use anyhow::bail;
+use clap::ArgGroup;
 use hyper::Method;
 use rtm_server::{AdminKey, AdminRole, AppId, RestKey, new_rest_secret};
 use serde_json::{Map, Value, json};
@@ -132,11 +133,12 @@ enum Call {
     /// End a user's session. Its client may log in again.
     Kick(User),
     /// End a user's session and refuse its logins.
+    #[command(group = ArgGroup::new("how_long").required(true).args(["for", "until"]))]
     Ban {
         #[command(flatten)]
         user: User,
         /// For how long: 10m, 24h, 7d.
-        #[arg(long, value_name = "TIME", conflicts_with = "until", required_unless_present = "until")]
+        #[arg(long, value_name = "TIME")]
         r#for: Option<String>,
         /// Until when: 2030-01-31T12:00:00Z, or forever.
         #[arg(long, value_name = "TIME")]
@@ -147,15 +149,16 @@ enum Call {
     /// List the users of a project who are banned or have revoked tokens.
     Bans(List),
     /// Refuse tokens that were issued before a time, and end the sessions that use them.
+    #[command(group = ArgGroup::new("whose").required(true).args(["user_id", "all"]))]
     RevokeTokens {
         /// The project.
         #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
         app_id: AppId,
         /// The user; in its place --all is possible.
-        #[arg(value_name = "USER", required_unless_present = "all")]
+        #[arg(value_name = "USER")]
         user_id: Option<String>,
         /// Revoke the tokens of all users of the project.
-        #[arg(long, conflicts_with = "user_id")]
+        #[arg(long)]
         all: bool,
         /// The time: 2030-01-31T12:00:00Z, or now. An earlier one than before takes back what was revoked since.
         #[arg(long, value_name = "TIME", default_value = "now")]

@@ -25,7 +25,7 @@ pub struct ListenAddress {
 
 /// A text is not `HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not HOST:PORT: write 127.0.0.1:8080, [::1]:8080 or localhost:8080")]
+#[error("{text:?} is not HOST:PORT, with a port up to 65535: write 127.0.0.1:8080, [::1]:8080 or localhost:8080")]
 #[non_exhaustive]
 pub struct InvalidAddress {
     text: String,

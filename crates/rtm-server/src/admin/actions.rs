@@ -100,8 +100,9 @@ pub(super) async fn ban(
         (Some("forever"), None) => None,
         (Some(until), None) => Some(read_time("until", until)?),
         (None, Some(time)) => {
-            let time = humantime::parse_duration(&time).ok().and_then(|time| now.checked_add(time));
-            Some(time.ok_or_else(|| ApiError::bad_request("for is a time like 10m, 24h or 7d"))?)
+            let until = humantime::parse_duration(&time).ok().and_then(|time| now.checked_add(time));
+            let wrong = || ApiError::bad_request(format!("for: {time:?} is not a time: write 10m, 24h or 7d"));
+            Some(until.ok_or_else(wrong)?)
         }
         _ => return Err(ApiError::bad_request("say either until or for")),
     };
@@ -274,7 +275,7 @@ pub(super) fn read_user(text: &str) -> Result<UserId, ApiError> {
 
 /// A time as operators write it.
 pub(super) fn read_time(name: &str, text: &str) -> Result<SystemTime, ApiError> {
-    let wrong = |_| ApiError::bad_request(format!("{name} is a time like 2030-01-31T12:00:00Z"));
+    let wrong = |_| ApiError::bad_request(format!("{name}: {text:?} is not a time: write 2030-01-31T12:00:00Z"));
     humantime::parse_rfc3339(text).map_err(wrong)
 }
 

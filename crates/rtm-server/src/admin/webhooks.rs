@@ -9,13 +9,12 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use humantime::parse_rfc3339;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Admin,
     access::Caller,
-    actions::Done,
+    actions::{Done, read_time},
     answers::{ApiError, Checked, List, rfc3339},
     config::AdminRole,
 };
@@ -113,8 +112,7 @@ pub(super) async fn replay(
         }
         From { after: Some(after), time: None } => after,
         From { after: None, time: Some(time) } => {
-            let time =
-                parse_rfc3339(&time).map_err(|_| ApiError::bad_request("time is one such as 2026-11-29T06:00:00Z"))?;
+            let time = read_time("time", &time)?;
             let ms = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
             let before = number_before(&project, ms.try_into().unwrap_or(u64::MAX)).await;
             // What it has yet to get it gets anyway.

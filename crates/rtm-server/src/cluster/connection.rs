@@ -78,6 +78,13 @@ impl ClusterConfig {
             "who has no credentials, and none are configured".to_owned()
         }
     }
+
+    /// Where the servers of NATS are, without what stands in the addresses to log in.
+    fn places(&self) -> String {
+        let places: Vec<_> =
+            self.nats.iter().map(NatsUrl::address).map(|it| format!("{}:{}", it.host(), it.port())).collect();
+        places.join(", ")
+    }
 }
 
 /// Connects, and says every ten seconds that NATS is away.
@@ -109,7 +116,7 @@ pub(crate) async fn try_once(config: &ClusterConfig, who: &str) -> Result<Client
             Some(rustls::Error::InvalidMessage(_)) => no_tls(&error, WITHOUT_TLS).into(),
             Some(rustls::Error::InvalidCertificate(_)) => no_tls(&error, NOT_TRUSTED).into(),
             Some(rustls::Error::AlertReceived(_)) => no_tls(&error, NOT_WANTED).into(),
-            _ => NotDone::NotNow(format!("cannot connect to NATS: {error}")),
+            _ => NotDone::NotNow(format!("cannot connect to NATS at {}: {error}", config.places())),
         },
     })?;
     check(&client)?;
