@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
         .app_id(&app_id)
         // A server that is not there yet is waited for.
         .login_timeout(Duration::from_secs(60 * 60))
-        // Who is answered too often waits, instead of getting no answer.
+        // Above a call limit, wait instead of failing.
         .wait_for_limits(true);
     if let Ok(certificate) = env::var("RTM_CERTIFICATE") {
         let certificate: Certificate = certificate.parse().context("RTM_CERTIFICATE")?;
