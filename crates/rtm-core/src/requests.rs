@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Answer, ErrorKind, Refusal, RequestId, limits};
+use rtm_codec::{Answer, CallName, ErrorKind, Refusal, RequestId, limits};
 
 use super::{
     binary,
@@ -22,6 +22,13 @@ pub(super) enum Begin {
     Refused(ErrorKind),
 }
 
+/// A request that is to be answered now.
+#[derive(Debug, PartialEq)]
+pub(super) struct Completed {
+    pub(super) call: Option<CallName>,
+    pub(super) result: Result<Answer, Refusal>,
+}
+
 /// The requests that are under way, and the answers that a client may ask for again.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
@@ -39,6 +46,8 @@ pub(super) struct Requests {
 #[derive(Debug)]
 struct Slot {
     id: RequestId,
+    /// What was asked; not known of a session that came from another node.
+    call: Option<CallName>,
     state: State,
 }
 
@@ -54,7 +63,7 @@ enum State {
 
 impl Requests {
     #[inline(always)]
-    pub(super) fn begin(&mut self, id: RequestId) -> Begin {
+    pub(super) fn begin(&mut self, id: RequestId, call: CallName) -> Begin {
         let at = match self.slots.back() {
             None => 0,
             Some(last) if last.id < id => self.slots.len(),
@@ -75,7 +84,7 @@ impl Requests {
             return Begin::Refused(ErrorKind::TooOften);
         }
         self.under_way += 1;
-        let slot = Slot { id, state: State::UnderWay { promises: 0, result: None } };
+        let slot = Slot { id, call: Some(call), state: State::UnderWay { promises: 0, result: None } };
         if at == self.slots.len() {
             self.slots.push_back(slot);
         } else {
@@ -122,7 +131,7 @@ impl Requests {
     }
 
     /// The store has kept it, or has not. Gives the answer if it is complete.
-    pub(super) fn kept(&mut self, id: RequestId, kept: Result<(), Refusal>) -> Option<Result<Answer, Refusal>> {
+    pub(super) fn kept(&mut self, id: RequestId, kept: Result<(), Refusal>) -> Option<Completed> {
         let at = self.find(id).ok()?;
         let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
         *promises = promises.saturating_sub(1);
@@ -138,7 +147,7 @@ impl Requests {
 
     /// The request has its result. Gives the answer if it is complete.
     #[inline(always)]
-    pub(super) fn finish(&mut self, id: RequestId, new: Result<Answer, Refusal>) -> Option<Result<Answer, Refusal>> {
+    pub(super) fn finish(&mut self, id: RequestId, new: Result<Answer, Refusal>) -> Option<Completed> {
         let at = self.find(id).ok()?;
         let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
         if *promises > 0 {
@@ -183,8 +192,9 @@ impl Requests {
         *self = Self { numbering: self.numbering.wrapping_add(1), ..Self::default() };
     }
 
-    fn complete(&mut self, at: usize, result: Result<Answer, Refusal>) -> Result<Answer, Refusal> {
+    fn complete(&mut self, at: usize, result: Result<Answer, Refusal>) -> Completed {
         self.under_way -= 1;
+        let call = self.slots[at].call;
         // A page of history is not worth keeping: it can be read again.
         let is_kept = self.slots[at].id >= self.answered && !matches!(result, Ok(Answer::QueryHistory(_)));
         if is_kept {
@@ -196,7 +206,7 @@ impl Requests {
         } else {
             self.slots.remove(at);
         }
-        result
+        Completed { call, result }
     }
 
     fn find(&self, id: RequestId) -> Result<usize, usize> {
@@ -242,7 +252,7 @@ impl Requests {
                 None => State::UnderWay { promises: 0, result: None },
                 Some(bytes) => State::Done(binary::answer(bytes.into())?),
             };
-            Some(Slot { id: RequestId(id), state })
+            Some(Slot { id: RequestId(id), call: None, state })
         };
         Some(Self {
             numbering,

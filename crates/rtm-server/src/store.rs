@@ -18,7 +18,8 @@ use std::{
 
 use rtm_codec::AppId;
 use rtm_core::{
-    Histogram, JobId, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    Histogram, JobId, Latencies, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob,
+    StoreWork,
     store::{Backend, BackendError, BackendStats, EVENT_BYTES, StateKind, StoredBytes, Task, read_state},
 };
 use tokio::{
@@ -90,8 +91,8 @@ pub(crate) type Kept = Vec<(StateKey, StateValue)>;
 pub(crate) struct Batches {
     /// How many jobs each batch had.
     pub(crate) jobs: Histogram,
-    /// How long each took, in microseconds.
-    pub(crate) times: Histogram,
+    /// How long each took.
+    pub(crate) times: Latencies,
     /// Whether a job of the last one failed.
     pub(crate) is_failing: bool,
 }
@@ -446,7 +447,7 @@ fn apply(
     if count > 0 {
         let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
         batches.jobs.add(count as u64);
-        batches.times.add(begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
+        batches.times.add(begun.elapsed());
         batches.is_failing = outcomes.iter().any(Result::is_err);
     }
     if let Some(mut span) = span {

@@ -24,7 +24,10 @@ use super::{
     config::AdminRole,
 };
 use crate::{
-    config::sources::{ConfigSource, Setting},
+    config::{
+        show_limit,
+        sources::{ConfigSource, Setting},
+    },
     error::ReloadError,
     server::reload::Reloaded,
     tls::CertificateInfo,
@@ -156,6 +159,8 @@ struct QuotasAnswer {
     max_channels: usize,
     stored_bytes: u64,
     event_log_bytes: u64,
+    /// As the configuration has it.
+    rest: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -323,7 +328,8 @@ pub(super) async fn projects(
             tokens_revoked_before: super::actions::time(look.tokens_from),
             quotas: {
                 let Quotas { max_connections, max_channels, stored_bytes, event_log_bytes, .. } = look.quotas;
-                QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes }
+                let rest = show_limit(look.rest_limit);
+                QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes, rest }
             },
             stored_bytes: admin.measure(&look).await.map(
                 |StoredBytes { offline, history, channel_attributes, events }| StoredBytesAnswer {
@@ -422,20 +428,34 @@ impl Disk {
     fn of(data_dir: &Path) -> Self {
         let files = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
         let sizes = files.filter_map(|file| file.metadata().ok()).filter(Metadata::is_file).map(|file| file.len());
-        Self { data_dir: data_dir.display().to_string(), used_bytes: sizes.sum(), free_bytes: free_bytes(data_dir) }
+        Self {
+            data_dir: data_dir.display().to_string(),
+            used_bytes: sizes.sum(),
+            free_bytes: FileSystem::of(data_dir).map(|it| it.free),
+        }
     }
 }
 
-/// How many bytes whoever runs the server may still write.
-#[cfg(unix)]
-pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(directory).ok()?;
-    disk.f_bavail.checked_mul(disk.f_frsize)
+/// The file system of a directory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileSystem {
+    /// What whoever runs the server may still write.
+    pub(super) free: u64,
+    pub(super) size: u64,
 }
 
-#[cfg(not(unix))]
-pub(super) fn free_bytes(_: &Path) -> Option<u64> {
-    None
+impl FileSystem {
+    #[cfg(unix)]
+    pub(super) fn of(directory: &Path) -> Option<Self> {
+        let disk = rustix::fs::statvfs(directory).ok()?;
+        let bytes = |blocks: u64| blocks.checked_mul(disk.f_frsize);
+        Some(Self { free: bytes(disk.f_bavail)?, size: bytes(disk.f_blocks)? })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Path) -> Option<Self> {
+        None
+    }
 }
 
 fn no_log() -> ApiError {
