@@ -200,7 +200,6 @@ impl Project {
 
     /// Hands in what a connection received, takes some of what is to be written to it, and has `waker` woken
     /// when there is more. Without `has_room` only the last is taken. Says whether more can be taken right away.
-    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts bytes"))]
     pub(crate) fn exchange(
         self: &Arc<Self>,
         conn: ConnId,

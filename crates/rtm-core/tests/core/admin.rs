@@ -1,6 +1,8 @@
 //! What an operator does: draining, figures.
 
-use rtm_codec::{CloseReason, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage};
+use rtm_codec::{
+    CloseReason, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage, UserId,
+};
 use rtm_core::{LossReason, RefusedCall};
 
 use crate::harness::*;
@@ -111,10 +113,10 @@ fn the_pages_of_a_channels_members_have_each_of_them_once_however_many_of_the_us
             world.call(user, LeaveChannel { channel_id: room("most") }).unwrap();
         }
     }
-    let all = |is_member: fn(usize) -> bool| (0..60).filter(|it| is_member(*it)).map(|it| uid(&format!("u{it:02}")));
-    for (channel, wanted) in
-        [("most", all(|number| number % 7 != 0).collect::<Vec<_>>()), ("few", all(|number| number % 10 == 3).collect())]
-    {
+    let all = |is_member: fn(usize) -> bool| -> Vec<UserId> {
+        (0..60).filter(|number| is_member(*number)).map(|number| uid(&format!("u{number:02}"))).collect()
+    };
+    for (channel, wanted) in [("most", all(|number| number % 7 != 0)), ("few", all(|number| number % 10 == 3))] {
         for most in [1, 3, 50, 100] {
             let (mut members, mut from) = (Vec::new(), Some(0));
             while let Some(at) = from {

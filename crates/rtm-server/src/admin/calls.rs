@@ -22,6 +22,7 @@ use super::{
     answers::{ApiError, Checked, List, rfc3339},
     audit::Entry,
     config::AdminRole,
+    log::LogControl,
 };
 use crate::{
     config::{
@@ -369,10 +370,16 @@ pub(super) async fn reload(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ReloadAnswer>, ApiError> {
     caller.check(AdminRole::Admin)?;
-    admin.audit.record(&caller, "reload", "server");
     // It goes on to its end if the caller hangs up.
-    let reloader = Arc::clone(&admin.reloader);
-    let done = tokio::spawn(async move { reloader.reload().await }).await;
+    let done = tokio::spawn(async move {
+        let level = admin.log.as_ref().map(LogControl::level);
+        let done = admin.reloader.reload().await;
+        if done.is_ok() {
+            admin.record_at(level.as_deref(), &caller, "reload", "server");
+        }
+        done
+    });
+    let done = done.await;
     match done.map_err(|error| ApiError::unavailable(&error.to_string()))? {
         Ok(Reloaded { changed, needs_restart }) => Ok(Json(ReloadAnswer { changed, needs_restart })),
         Err(error @ (ReloadError::NoSource | ReloadError::ShuttingDown)) => {
@@ -400,15 +407,7 @@ pub(super) async fn set_log_level(
     let log = admin.log.as_ref().ok_or_else(no_log)?;
     let before = log.level();
     log.set_level(&level).map_err(ApiError::bad_request)?;
-    // A log that is turned down still has who did that.
-    let is_hidden = !tracing::enabled!(target: "rtm::audit", tracing::Level::INFO);
-    if is_hidden {
-        log.set_level(&before).map_err(ApiError::bad_request)?;
-    }
-    admin.audit.record(&caller, "log_level", level.as_str());
-    if is_hidden {
-        log.set_level(&level).map_err(ApiError::bad_request)?;
-    }
+    admin.record_at(Some(&before), &caller, "log_level", &level);
     Ok(Json(LogLevel { level }))
 }
 
@@ -463,6 +462,18 @@ fn no_log() -> ApiError {
 }
 
 impl Admin {
+    /// Takes note of a change after which the log may have another level than before: one that is turned down still has who did
+    /// that.
+    fn record_at(&self, before: Option<&str>, caller: &Caller, action: &'static str, target: &str) {
+        let log = self.log.as_ref().filter(|_| !tracing::enabled!(target: "rtm::audit", tracing::Level::INFO));
+        let Some((log, before)) = log.zip(before) else { return self.audit.record(caller, action, target) };
+        let level = log.level();
+        // Both were levels of this log.
+        let _ = log.set_level(before);
+        self.audit.record(caller, action, target);
+        let _ = log.set_level(&level);
+    }
+
     /// The certificates of all listeners.
     fn certificates(&self) -> impl Iterator<Item = (&'static str, CertificateInfo)> {
         let addresses = self.shared.accepted.iter().map(|(address, _)| address.ip().to_canonical());
