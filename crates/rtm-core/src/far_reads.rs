@@ -155,7 +155,7 @@ impl Core {
                 self.hub.answer_read(asker, CallName::QueryPeersOnlineStatus, result);
             }
             Subject::Attributes { .. } => {
-                self.hub.answer_read(asker, CallName::GetUserAttributes, Err(ErrorKind::Timeout.into()))
+                self.hub.answer_read(asker, CallName::GetUserAttributes, Err(ErrorKind::Timeout.into()));
             }
             Subject::Subscription { user_ids, .. } => {
                 self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));

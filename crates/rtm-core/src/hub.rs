@@ -16,7 +16,6 @@ use super::{
     counters::{Counters, LossReason},
     lanes::Lanes,
     notes::{Asker, Note, Queued},
-    requests::Completed,
     session::Session,
     timer::{Due, Timers},
 };
@@ -287,7 +286,8 @@ impl Hub {
     /// Answers a request; a repeat of it gets the same answer.
     pub(super) fn finish(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
         let Some(session) = self.asking(asker) else { return self.back_end.finish(asker, result) };
-        if let Some(Completed { call, result }) = session.requests.finish(asker.request, result) {
+        let call = if result.is_err() { session.requests.call_of(asker.request) } else { None };
+        if let Some(result) = session.requests.finish(asker.request, result) {
             self.reply(asker.session, asker.request, call, result);
         }
     }
@@ -337,7 +337,8 @@ impl Hub {
     /// The store has kept what a request's answer waits for, or has failed to.
     pub(super) fn kept(&mut self, asker: Asker, kept: Result<(), Refusal>) {
         let Some(session) = self.asking(asker) else { return self.back_end.kept(asker, kept) };
-        if let Some(Completed { call, result }) = session.requests.kept(asker.request, kept) {
+        let call = session.requests.call_of(asker.request);
+        if let Some(result) = session.requests.kept(asker.request, kept) {
             self.reply(asker.session, asker.request, call, result);
         }
     }

@@ -234,7 +234,7 @@ impl Core {
             let end = from.saturating_add(members).min(slots);
             let mut keys = self.hub.sessions.keys_in(from..end).filter(|key| channel.members.contains(key));
             let first: Vec<_> = keys.by_ref().take(most).collect();
-            (first, keys.next().map(place).or(Some(end).filter(|end| *end < slots)))
+            (first, keys.next().map(place).or_else(|| Some(end).filter(|end| *end < slots)))
         } else {
             first_of(channel.members.iter().copied().filter(|key| place(*key) >= from), most)
         };

@@ -22,13 +22,6 @@ pub(super) enum Begin {
     Refused(ErrorKind),
 }
 
-/// A request that is to be answered now.
-#[derive(Debug, PartialEq)]
-pub(super) struct Completed {
-    pub(super) call: Option<CallName>,
-    pub(super) result: Result<Answer, Refusal>,
-}
-
 /// The requests that are under way, and the answers that a client may ask for again.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
@@ -121,6 +114,12 @@ impl Requests {
         at.and_then(|at| self.reads.remove(at)).is_some()
     }
 
+    /// What was asked, as long as that is known.
+    #[cold]
+    pub(super) fn call_of(&self, id: RequestId) -> Option<CallName> {
+        self.slots.get(self.find(id).ok()?)?.call
+    }
+
     /// The request is answered only when the store has kept something.
     pub(super) fn promise(&mut self, id: RequestId) {
         if let Ok(at) = self.find(id)
@@ -131,7 +130,7 @@ impl Requests {
     }
 
     /// The store has kept it, or has not. Gives the answer if it is complete.
-    pub(super) fn kept(&mut self, id: RequestId, kept: Result<(), Refusal>) -> Option<Completed> {
+    pub(super) fn kept(&mut self, id: RequestId, kept: Result<(), Refusal>) -> Option<Result<Answer, Refusal>> {
         let at = self.find(id).ok()?;
         let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
         *promises = promises.saturating_sub(1);
@@ -147,7 +146,7 @@ impl Requests {
 
     /// The request has its result. Gives the answer if it is complete.
     #[inline(always)]
-    pub(super) fn finish(&mut self, id: RequestId, new: Result<Answer, Refusal>) -> Option<Completed> {
+    pub(super) fn finish(&mut self, id: RequestId, new: Result<Answer, Refusal>) -> Option<Result<Answer, Refusal>> {
         let at = self.find(id).ok()?;
         let State::UnderWay { promises, result } = &mut self.slots[at].state else { return None };
         if *promises > 0 {
@@ -192,9 +191,8 @@ impl Requests {
         *self = Self { numbering: self.numbering.wrapping_add(1), ..Self::default() };
     }
 
-    fn complete(&mut self, at: usize, result: Result<Answer, Refusal>) -> Completed {
+    fn complete(&mut self, at: usize, result: Result<Answer, Refusal>) -> Result<Answer, Refusal> {
         self.under_way -= 1;
-        let call = self.slots[at].call;
         // A page of history is not worth keeping: it can be read again.
         let is_kept = self.slots[at].id >= self.answered && !matches!(result, Ok(Answer::QueryHistory(_)));
         if is_kept {
@@ -206,7 +204,7 @@ impl Requests {
         } else {
             self.slots.remove(at);
         }
-        Completed { call, result }
+        result
     }
 
     fn find(&self, id: RequestId) -> Result<usize, usize> {

@@ -49,7 +49,7 @@ impl Histogram {
 /// How long something took each time, to the microsecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Latencies {
-    counts: Counts<{ Latencies::CLASSES }>,
+    counts: Counts<{ Self::CLASSES }>,
     micros: u64,
 }
 
