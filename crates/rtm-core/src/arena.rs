@@ -1,6 +1,6 @@
 //! Slots with serial numbers: a key of something that is gone never finds what came into its place.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 use slab::Slab;
 
@@ -164,6 +164,19 @@ impl<K: Key, T> Arena<K, T> {
         let end = from.saturating_add(slots).min(self.slots.capacity());
         let values = (from..end).filter_map(|slot| self.slots.get(slot)?.1.as_ref());
         (values, Some(end).filter(|end| *end < self.slots.capacity()))
+    }
+
+    /// How many slots there are, with those that are free.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    /// The keys of the values in some slots, in the order of these.
+    pub(super) fn keys_in(&self, slots: Range<usize>) -> impl Iterator<Item = K> {
+        slots.filter_map(|slot| {
+            let (serial, _) = self.slots.get(slot).filter(|(_, value)| value.is_some())?;
+            Some(K::new(u32::try_from(slot).ok()?, *serial))
+        })
     }
 
     /// The keys of the values, in the order of their slots.

@@ -546,7 +546,7 @@ impl Core {
     fn refuse_claim(&mut self, now: Now, id: u64, kind: ErrorKind) {
         let Some(claim) = self.claim_mut(id) else { return };
         if let Some(entrant) = claim.entrant.take() {
-            self.refuse(now, entrant.conn, kind.into());
+            self.refuse(now, entrant.conn, entrant.login.abilities, kind.into());
         }
         self.drop_claim(now, id);
     }

@@ -12,7 +12,7 @@ impl Core {
     pub(super) fn request(&mut self, now: Now, key: SessionKey, id: RequestId, command: Command) {
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         let asker = Asker { session: key, numbering: session.requests.numbering, request: id };
-        self.hub.counters.called(&command);
+        let call = command.name();
         // A read is done again when it is repeated, but for one that takes the store's time.
         let is_remembered = command.effect() != Effect::Read || matches!(command, Command::QueryHistory(_));
         if !is_remembered {
@@ -29,15 +29,15 @@ impl Core {
                 Err(refusal) => Some(Err(refusal)),
             };
             if let Some(result) = result {
-                self.hub.reply(key, id, result);
+                self.hub.reply(key, id, Some(call), result);
             }
             return;
         }
-        match session.requests.begin(id) {
+        match session.requests.begin(id, call) {
             Begin::Fresh => {}
             Begin::UnderWay => return,
-            Begin::Done(result) => return self.hub.reply(key, id, result),
-            Begin::Refused(kind) => return self.hub.reply(key, id, Err(kind.into())),
+            Begin::Done(result) => return self.hub.reply(key, id, Some(call), result),
+            Begin::Refused(kind) => return self.hub.reply(key, id, Some(call), Err(kind.into())),
         }
         let result = match self.check_limit(now, key, &command) {
             Ok(()) => self.serve(now, asker, command),

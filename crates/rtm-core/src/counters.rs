@@ -5,23 +5,29 @@
     reason = "whoever shows the counters names all of them: a new one that is passed over must not compile"
 )]
 
+mod histograms;
+
 use std::time::Duration;
 
-use rtm_codec::{CallName, Command, ErrorKind, SendOutcome};
+use rtm_codec::{Abilities, CallName, ErrorKind, SendOutcome};
+
+pub use self::histograms::{Histogram, Latencies};
 
 /// Counters of a project since its start.
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
-    calls: Counts<{ CallName::ALL.len() }>,
-    refused_calls: Counts<{ RefusedCall::ALL.len() }>,
-    logins: Counts<{ LoginResult::ALL.len() }>,
+    /// By call. The last are those of which it is not known what was asked.
+    refused_calls: [Counts<{ RefusedCall::ALL.len() }>; CallName::ALL.len() + 1],
+    /// Of clients that cannot resume, and of those that can.
+    logins: [Counts<{ LoginResult::ALL.len() }>; 2],
     quotas: Counts<{ Quota::ALL.len() }>,
     outcomes: Counts<{ OUTCOMES.len() }>,
-    receipts: Histogram,
+    receipts: Latencies,
     members: Histogram,
     gaps: Counts<{ GapReason::ALL.len() }>,
+    lost: Counts<{ LossReason::ALL.len() }>,
     moves: Counts<{ MoveResult::ALL.len() }>,
-    pings: Histogram,
+    pings: Latencies,
     /// The sizes of messages, by kind and source.
     sizes: [[Histogram; MessageSource::ALL.len()]; MessageKind::ALL.len()],
     resumes: Counts<{ ResumeResult::ALL.len() }>,
@@ -147,6 +153,17 @@ pub enum GapReason {
     Cluster,
 }
 
+/// Why events of a channel were dropped for a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossReason {
+    /// More came while it was away than is kept of a channel.
+    Away,
+    /// Its session held as much as it may while it was away.
+    SessionFull,
+    /// It came back, and more came than is kept for it until it joins the channel again.
+    Rejoining,
+}
+
 /// What became of a session that another node of the cluster asked for, or that this one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MoveResult {
@@ -209,18 +226,11 @@ macro_rules! names {
 }
 
 names!(GapReason: Away = "away", Lapsed = "lapsed", NewSession = "new_session", Cluster = "cluster");
+names!(LossReason: Away = "away", SessionFull = "session_full", Rejoining = "rejoining");
 names!(MessageKind: Peer = "peer", Channel = "channel");
 names!(MessageSource: Client = "client", Rest = "rest", Admin = "admin");
 names!(ResumeResult: Resumed = "resumed", Lapsed = "lapsed", NewSession = "new_session");
 names!(MoveResult: Taken = "taken", Given = "given", Kept = "kept", Lost = "lost");
-
-/// How many values there were of each size. The upper bound of each class is twice that of the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Histogram {
-    /// One for each length of a number in bits: so no value needs a look at the bounds.
-    counts: Counts<{ u64::BITS as usize + 1 }>,
-    sum: u64,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counts<const N: usize>([u64; N]);
@@ -329,45 +339,10 @@ impl RefusedCall {
     }
 }
 
-impl Histogram {
-    /// How many classes are shown. The last bound is 2^26: 67 s in microseconds.
-    pub const CLASSES: usize = 28;
-
-    /// The values by class: how many were below the bound of the class, and not below that of the one before. Bounds are
-    /// 1, 2, 4 and so on; what is above all of them is in the last class.
-    #[must_use]
-    pub fn counts(&self) -> [u64; Self::CLASSES] {
-        let (below, above) = self.counts.0.split_at(Self::CLASSES - 1);
-        let mut counts = [above.iter().sum(); Self::CLASSES];
-        counts[..Self::CLASSES - 1].copy_from_slice(below);
-        counts
-    }
-
-    /// What all values are together.
-    #[must_use]
-    pub fn sum(&self) -> u64 {
-        self.sum
-    }
-
-    /// Counts a value.
-    #[inline]
-    pub fn add(&mut self, value: u64) {
-        self.counts.add((u64::BITS - value.leading_zeros()) as usize);
-        self.sum = self.sum.wrapping_add(value);
-    }
-
-    /// Adds the values of another one.
-    pub fn merge(&mut self, other: &Self) {
-        self.counts.merge(&other.counts);
-        self.sum = self.sum.wrapping_add(other.sum);
-    }
-}
-
 impl Counters {
     /// Adds what another core of the same project has counted.
     pub fn merge(&mut self, other: &Self) {
         let Self {
-            calls,
             refused_calls,
             logins,
             quotas,
@@ -375,6 +350,7 @@ impl Counters {
             receipts,
             members,
             gaps,
+            lost,
             moves,
             pings,
             sizes,
@@ -387,26 +363,25 @@ impl Counters {
         resumes.merge(&other.resumes);
         replayed.merge(&other.replayed);
         *overwritten += other.overwritten;
-        calls.merge(&other.calls);
-        refused_calls.merge(&other.refused_calls);
-        logins.merge(&other.logins);
+        refused_calls.iter_mut().zip(&other.refused_calls).for_each(|(counts, more)| counts.merge(more));
+        logins.iter_mut().zip(&other.logins).for_each(|(counts, more)| counts.merge(more));
         quotas.merge(&other.quotas);
         outcomes.merge(&other.outcomes);
         gaps.merge(&other.gaps);
+        lost.merge(&other.lost);
         moves.merge(&other.moves);
         receipts.merge(&other.receipts);
         members.merge(&other.members);
         pings.merge(&other.pings);
     }
 
-    /// Calls of each kind that came in.
-    pub fn calls(&self) -> impl Iterator<Item = (CallName, u64)> {
-        CallName::ALL.iter().copied().zip(self.calls.0)
-    }
-
-    /// Calls that were answered with a refusal.
-    pub fn refused_calls(&self) -> impl Iterator<Item = (RefusedCall, u64)> {
-        RefusedCall::ALL.into_iter().zip(self.refused_calls.0)
+    /// Calls that were answered with a refusal. `None` are those of which it is not known what was asked: the call broke the rules
+    /// of the wire, or its session has come from another node.
+    pub fn refused_calls(&self) -> impl Iterator<Item = (Option<CallName>, RefusedCall, u64)> {
+        let calls = CallName::ALL.iter().copied().map(Some).chain([None]);
+        calls.zip(self.refused_calls).flat_map(|(call, counts)| {
+            RefusedCall::ALL.into_iter().zip(counts.0).map(move |(reason, count)| (call, reason, count))
+        })
     }
 
     /// What was refused since the project has as much of it as it may have.
@@ -422,9 +397,11 @@ impl Counters {
         }
     }
 
-    /// Logins by what became of them.
-    pub fn logins(&self) -> impl Iterator<Item = (LoginResult, u64)> {
-        LoginResult::ALL.into_iter().zip(self.logins.0)
+    /// Logins by whether their clients can resume, and by what became of them.
+    pub fn logins(&self) -> impl Iterator<Item = (bool, LoginResult, u64)> {
+        [false, true].into_iter().zip(self.logins).flat_map(|(resumes, counts)| {
+            LoginResult::ALL.into_iter().zip(counts.0).map(move |(result, count)| (resumes, result, count))
+        })
     }
 
     /// What senders on this server were told of their messages.
@@ -432,9 +409,9 @@ impl Counters {
         OUTCOMES.into_iter().zip(self.outcomes.0)
     }
 
-    /// How long it took from a message until its receiver's device had it, in microseconds, by receivers on this server.
+    /// How long it took from a message until its receiver's device had it, by receivers on this server.
     #[must_use]
-    pub fn receipts(&self) -> &Histogram {
+    pub fn receipts(&self) -> &Latencies {
         &self.receipts
     }
 
@@ -449,14 +426,19 @@ impl Counters {
         GapReason::ALL.into_iter().zip(self.gaps.0)
     }
 
+    /// Events of channels that were dropped for their receivers.
+    pub fn lost(&self) -> impl Iterator<Item = (LossReason, u64)> {
+        LossReason::ALL.into_iter().zip(self.lost.0)
+    }
+
     /// Sessions that went from node to node, as this server has seen it.
     pub fn moves(&self) -> impl Iterator<Item = (MoveResult, u64)> {
         MoveResult::ALL.into_iter().zip(self.moves.0)
     }
 
-    /// How long clients took to answer a ping, in microseconds.
+    /// How long clients took to answer a ping.
     #[must_use]
-    pub fn pings(&self) -> &Histogram {
+    pub fn pings(&self) -> &Latencies {
         &self.pings
     }
 
@@ -509,30 +491,35 @@ impl Counters {
         }
     }
 
+    #[cold]
+    pub(super) fn lost_events(&mut self, reason: LossReason, events: u64) {
+        if let Some(count) = self.lost.0.get_mut(reason as usize) {
+            *count += events;
+        }
+    }
+
     pub(super) fn moved(&mut self, result: MoveResult) {
         self.moves.add(result as usize);
     }
 
     pub(super) fn ponged_after(&mut self, time: Duration) {
-        self.pings.add(micros(time));
-    }
-
-    #[inline]
-    pub(super) fn called(&mut self, command: &Command) {
-        self.calls.add(command.name() as usize);
+        self.pings.add(time);
     }
 
     #[cold]
-    pub(super) fn call_refused(&mut self, kind: ErrorKind) {
-        self.refused_calls.add(RefusedCall::of(kind) as usize);
+    pub(super) fn call_refused(&mut self, call: Option<CallName>, kind: ErrorKind) {
+        let place = call.map_or(CallName::ALL.len(), |call| call as usize);
+        if let Some(counts) = self.refused_calls.get_mut(place) {
+            counts.add(RefusedCall::of(kind) as usize);
+        }
     }
 
-    pub(super) fn logged_in(&mut self, result: LoginResult) {
-        self.logins.add(result as usize);
+    pub(super) fn logged_in(&mut self, result: LoginResult, abilities: Abilities) {
+        self.logins[usize::from(abilities.resume)].add(result as usize);
     }
 
-    pub(super) fn login_refused(&mut self, kind: ErrorKind) {
-        self.logged_in(LoginResult::refused(kind));
+    pub(super) fn login_refused(&mut self, kind: ErrorKind, abilities: Abilities) {
+        self.logged_in(LoginResult::refused(kind), abilities);
     }
 
     #[inline]
@@ -548,18 +535,13 @@ impl Counters {
 
     #[inline]
     pub(super) fn received_after(&mut self, time: Duration) {
-        self.receipts.add(micros(time));
+        self.receipts.add(time);
     }
 
     #[inline]
     pub(super) fn fanned_out(&mut self, members: usize) {
         self.members.add(members as u64);
     }
-}
-
-#[inline]
-fn micros(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000 + u64::from(time.subsec_micros())
 }
 
 /// In the order in which they are counted.

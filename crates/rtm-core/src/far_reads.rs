@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{Answer, AttributeKey, ErrorKind, PeerOnlineState, Refusal, Text, UserId};
+use rtm_codec::{Answer, AttributeKey, CallName, ErrorKind, PeerOnlineState, Refusal, Text, UserId};
 
 use super::{
     Core, Now,
@@ -152,9 +152,11 @@ impl Core {
                 });
                 let states: Option<Vec<_>> = states.collect();
                 let result = states.map(Answer::QueryPeersOnlineStatus).ok_or_else(|| ErrorKind::Timeout.into());
-                self.hub.answer_read(asker, result);
+                self.hub.answer_read(asker, CallName::QueryPeersOnlineStatus, result);
             }
-            Subject::Attributes { .. } => self.hub.answer_read(asker, Err(ErrorKind::Timeout.into())),
+            Subject::Attributes { .. } => {
+                self.hub.answer_read(asker, CallName::GetUserAttributes, Err(ErrorKind::Timeout.into()));
+            }
             Subject::Subscription { user_ids, .. } => {
                 self.hub.finish(asker, Ok(Answer::SubscribePeersOnlineStatus(())));
                 self.tell_first_states(asker.session, &user_ids);
@@ -251,7 +253,7 @@ impl Core {
 
     fn end_attributes(&mut self, id: u64, attributes: Result<BTreeMap<AttributeKey, Text>, Refusal>) {
         if let Some(FarRead { asker, .. }) = self.edge.as_mut().and_then(|edge| edge.reads.open.remove(&id)) {
-            self.hub.answer_read(asker, attributes.map(Answer::GetUserAttributes));
+            self.hub.answer_read(asker, CallName::GetUserAttributes, attributes.map(Answer::GetUserAttributes));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rtm_codec::{Answer, ChannelId, ErrorKind, Event, GetMembers, Refusal, UserId, limits};
+use rtm_codec::{Answer, CallName, ChannelId, ErrorKind, Event, GetMembers, Refusal, UserId, limits};
 
 use super::{
     Core, Now,
@@ -324,7 +324,7 @@ impl Core {
             }
             Waiting::Members(_, query) => {
                 if let Some(result) = self.members(asker, &query) {
-                    self.answer_read(asker, result);
+                    self.answer_read(asker, CallName::GetMembers, result);
                 }
             }
         }
@@ -333,15 +333,15 @@ impl Core {
     fn answer_waiting(&mut self, waiting: &Waiting, result: Result<Answer, Refusal>) {
         match waiting {
             Waiting::Join(asker) | Waiting::Send(asker, _) => self.hub.finish(*asker, result),
-            Waiting::Members(asker, _) => self.answer_read(*asker, result),
+            Waiting::Members(asker, _) => self.answer_read(*asker, CallName::GetMembers, result),
         }
     }
 
     /// Answers a read that was put off.
-    pub(super) fn answer_read(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
+    pub(super) fn answer_read(&mut self, asker: Asker, call: CallName, result: Result<Answer, Refusal>) {
         let session = self.hub.sessions.get(asker.session);
         if session.is_some_and(|session| session.requests.numbering == asker.numbering) {
-            self.hub.reply(asker.session, asker.request, result);
+            self.hub.reply(asker.session, asker.request, Some(call), result);
         }
     }
 

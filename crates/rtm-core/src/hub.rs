@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use rtm_codec::{Answer, CloseReason, ErrorKind, Event, Refusal, RequestId, Seq, ServerFrame, SessionId, SharedEvent};
+use rtm_codec::{
+    Answer, CallName, CloseReason, ErrorKind, Event, Refusal, RequestId, Seq, ServerFrame, SessionId, SharedEvent,
+};
 
 use super::{
     ConnId, Now, Outgoing, Settings, Stats,
@@ -11,7 +13,7 @@ use super::{
     away::ChannelNews,
     back_end::BackEnd,
     cluster::NodeId,
-    counters::Counters,
+    counters::{Counters, LossReason},
     lanes::Lanes,
     notes::{Asker, Note, Queued},
     session::Session,
@@ -206,6 +208,7 @@ impl Hub {
         self.stats.events += 1;
         if lost > 0 {
             self.stats.away_dropped += lost;
+            self.counters.lost_events(LossReason::Away, lost);
             session.counts_mut().dropped(lost);
         }
         self.has_room(key, 0);
@@ -246,6 +249,7 @@ impl Hub {
             }
             session.counts_mut().dropped(1);
             self.stats.away_dropped += 1;
+            self.counters.lost_events(LossReason::Rejoining, 1);
         }
     }
 
@@ -274,6 +278,7 @@ impl Hub {
             }
             session.counts_mut().dropped(1);
             self.stats.away_dropped += 1;
+            self.counters.lost_events(LossReason::SessionFull, 1);
         }
         true
     }
@@ -281,15 +286,16 @@ impl Hub {
     /// Answers a request; a repeat of it gets the same answer.
     pub(super) fn finish(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
         let Some(session) = self.asking(asker) else { return self.back_end.finish(asker, result) };
+        let call = if result.is_err() { session.requests.call_of(asker.request) } else { None };
         if let Some(result) = session.requests.finish(asker.request, result) {
-            self.reply(asker.session, asker.request, result);
+            self.reply(asker.session, asker.request, call, result);
         }
     }
 
     /// Answers a read. One that is asked again is done again.
-    pub(super) fn answer_read(&mut self, asker: Asker, result: Result<Answer, Refusal>) {
+    pub(super) fn answer_read(&mut self, asker: Asker, call: CallName, result: Result<Answer, Refusal>) {
         if self.asking(asker).is_some() {
-            self.reply(asker.session, asker.request, result);
+            self.reply(asker.session, asker.request, Some(call), result);
         }
     }
 
@@ -331,15 +337,22 @@ impl Hub {
     /// The store has kept what a request's answer waits for, or has failed to.
     pub(super) fn kept(&mut self, asker: Asker, kept: Result<(), Refusal>) {
         let Some(session) = self.asking(asker) else { return self.back_end.kept(asker, kept) };
+        let call = session.requests.call_of(asker.request);
         if let Some(result) = session.requests.kept(asker.request, kept) {
-            self.reply(asker.session, asker.request, result);
+            self.reply(asker.session, asker.request, call, result);
         }
     }
 
     /// Sends an answer, if the session has a connection: without one, the client asks again.
-    pub(super) fn reply(&mut self, key: SessionKey, id: RequestId, result: Result<Answer, Refusal>) {
+    pub(super) fn reply(
+        &mut self,
+        key: SessionKey,
+        id: RequestId,
+        call: Option<CallName>,
+        result: Result<Answer, Refusal>,
+    ) {
         if let Err(refusal) = &result {
-            self.count_refusal(key, refusal.kind);
+            self.count_refusal(key, call, refusal.kind);
         }
         if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
             self.send(conn, ServerFrame::Reply { id, result });
@@ -347,8 +360,8 @@ impl Hub {
     }
 
     #[cold]
-    fn count_refusal(&mut self, key: SessionKey, kind: ErrorKind) {
-        self.counters.call_refused(kind);
+    fn count_refusal(&mut self, key: SessionKey, call: Option<CallName>, kind: ErrorKind) {
+        self.counters.call_refused(call, kind);
         if let Some(session) = self.sessions.get_mut(key) {
             session.counts_mut().call_refused(kind);
         }

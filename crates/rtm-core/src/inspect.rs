@@ -221,23 +221,24 @@ impl Core {
     }
 
     /// The members of a channel whose sessions have the places from `from` on, at most `most`, in the order of these places. Gives where
-    /// to go on, if there are more. Members that come and go between two calls may be seen or not, the others are seen once: a
+    /// to go on, if there may be more: then it can have found none, since it looks at only so many sessions at a time. Members that come and go between two calls may be seen or not, the others are seen once: a
     /// session keeps its place. In a cluster those whose sessions are here.
     #[must_use]
     pub fn inspect_members(&self, channel_id: &ChannelId, from: usize, most: usize) -> (Vec<UserId>, Option<usize>) {
-        let channel = self.channels.find(channel_id).and_then(|key| self.channels.get(key));
-        // Only as many are held as are wanted, and the one after them.
-        let mut first = BinaryHeap::new();
-        for key in channel.into_iter().flat_map(|channel| &channel.members).filter(|key| place(**key) >= from) {
-            if first.len() <= most {
-                first.push(*key);
-            } else if first.peek().is_some_and(|last| key < last) {
-                first.pop();
-                first.push(*key);
-            }
-        }
-        let next = if first.len() > most { first.pop().map(place) } else { None };
-        (first.into_sorted_vec().into_iter().filter_map(|key| self.user_id_of(key)).collect(), next)
+        let Some(channel) = self.channels.find(channel_id).and_then(|key| self.channels.get(key)) else {
+            return (Vec::new(), None);
+        };
+        let (members, slots) = (channel.members.len(), self.hub.sessions.slots());
+        // Whichever looks at less: the sessions from there on, of which every so many is a member, or all members.
+        let (keys, next) = if slots.saturating_mul(most) < members.saturating_mul(members) {
+            let end = from.saturating_add(members).min(slots);
+            let mut keys = self.hub.sessions.keys_in(from..end).filter(|key| channel.members.contains(key));
+            let first: Vec<_> = keys.by_ref().take(most).collect();
+            (first, keys.next().map(place).or_else(|| Some(end).filter(|end| *end < slots)))
+        } else {
+            first_of(channel.members.iter().copied().filter(|key| place(*key) >= from), most)
+        };
+        (keys.into_iter().filter_map(|key| self.user_id_of(key)).collect(), next)
     }
 
     fn session_info(&self, now: Now, session: &Session) -> Option<SessionInfo> {
@@ -257,6 +258,22 @@ impl Core {
             counts: session.counts(),
         })
     }
+}
+
+/// The lowest of these keys, in order, and the place of the one after them.
+fn first_of(keys: impl Iterator<Item = SessionKey>, most: usize) -> (Vec<SessionKey>, Option<usize>) {
+    // Only as many are held as are wanted, and the one after them.
+    let mut first = BinaryHeap::new();
+    for key in keys {
+        if first.len() <= most {
+            first.push(key);
+        } else if first.peek().is_some_and(|last| key < *last) {
+            first.pop();
+            first.push(key);
+        }
+    }
+    let next = if first.len() > most { first.pop().map(place) } else { None };
+    (first.into_sorted_vec(), next)
 }
 
 fn place(key: SessionKey) -> usize {

@@ -156,8 +156,8 @@ use self::{
 pub use admin_calls::{AdminAnswer, AdminCall, DeletedData, Restriction};
 pub use config::{EventSettings, InvalidRestKey, ProjectConfig, Quotas, RestAccess, RestKey, RestRights, Settings};
 pub use counters::{
-    Counters, GapReason, Histogram, LoginResult, MessageKind, MessageSource, MoveResult, Quota, RefusedCall,
-    ResumeResult, SessionCounts,
+    Counters, GapReason, Histogram, Latencies, LoginResult, LossReason, MessageKind, MessageSource, MoveResult, Quota,
+    RefusedCall, ResumeResult, SessionCounts,
 };
 pub use draining::Remaining;
 pub use event_log::{EventFigures, EventLogStart};
@@ -380,7 +380,7 @@ impl Core {
                     self.show_life(now, conn, key);
                 }
             }
-            ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, Err(refusal)),
+            ClientFrame::BadRequest { id, refusal } => self.hub.reply(key, id, None, Err(refusal)),
             ClientFrame::Ack { received, consumed, answered: _ } => {
                 self.acknowledge(now, conn, key, received, consumed);
             }

@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use rtm_codec::{
-    CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, InstanceId, KeepAlive, LimitedCall, Login,
+    Abilities, CallLimit, CallLimits, ClientFrame, CloseReason, ErrorKind, InstanceId, KeepAlive, LimitedCall, Login,
     PeerOnlineState, Refusal, Resumption, ServerFrame, SessionId, SessionTicket, UserId, Welcome,
 };
 
@@ -194,19 +194,19 @@ impl Core {
 
     fn judge_login(&mut self, now: Now, conn: ConnId, login: Box<Login>, was_counted: bool) {
         if self.is_outside || (self.is_draining && !login.abilities.gives_up) {
-            self.hub.counters.logged_in(LoginResult::Draining);
+            self.hub.counters.logged_in(LoginResult::Draining, login.abilities);
             return self.hub.close(now, conn, Outgoing::Close(CloseReason::Draining));
         }
         let (user_id, life) = match self.admit(now, &login) {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(now, conn, refusal),
+            Err(refusal) => return self.refuse(now, conn, login.abilities, refusal),
         };
         let user = self.users.intern(&user_id);
         let arrival = self.arrival(user, Visitor::of(&login));
         let is_here = !matches!(arrival, Arrival::New(None)) || self.edge.is_none();
         if is_here && life.is_some_and(|life| life.is_over(now)) && !matches!(arrival, Arrival::Returning(_)) {
             self.users.release(user);
-            return self.refuse(now, conn, ErrorKind::TokenExpired.into());
+            return self.refuse(now, conn, login.abilities, ErrorKind::TokenExpired.into());
         }
         // Elsewhere the user may have a session to which the client comes back.
         let counts = matches!(arrival, Arrival::New(_)) && is_here && !was_counted;
@@ -262,7 +262,7 @@ impl Core {
         login: Box<Login>,
     ) {
         if !login.abilities.gives_up || !self.logins.has_room(user_id) {
-            return self.refuse(now, conn, Refusal::too_often(wait));
+            return self.refuse(now, conn, login.abilities, Refusal::too_often(wait));
         }
         self.logins.waiting.insert(conn, login);
         self.hub.timers.push(now.instant + wait, Due::Login(conn));
@@ -277,7 +277,7 @@ impl Core {
             Arrival::Returning(key) => self.attach(now, key, entrant, Start::Restart),
             Arrival::Overfull(_) => {
                 let ousted = self.end_overfull(now, arrival);
-                self.hub.counters.logged_in(LoginResult::New);
+                self.hub.counters.logged_in(LoginResult::New, entrant.login.abilities);
                 let user = self.users.intern(&entrant.user_id);
                 let fresh = Fresh { session: self.secrets.session_id(), ousted };
                 let key = self.open_session(now, user, &entrant.login, fresh);
@@ -290,10 +290,10 @@ impl Core {
                 let mut fresh = claimed
                     .unwrap_or_else(|| Fresh { session: self.secrets.session_id(), ousted: OustedSessions::default() });
                 if let Some(old) = old {
-                    self.hub.counters.logged_in(LoginResult::Takeover);
+                    self.hub.counters.logged_in(LoginResult::Takeover, entrant.login.abilities);
                     fresh.ousted = self.oust(now, old);
                 } else {
-                    self.hub.counters.logged_in(LoginResult::New);
+                    self.hub.counters.logged_in(LoginResult::New, entrant.login.abilities);
                 }
                 // With its old session gone, nobody may have needed the user any more.
                 let user = self.users.intern(&entrant.user_id);
@@ -336,8 +336,8 @@ impl Core {
         Ok((user_id, life))
     }
 
-    pub(super) fn refuse(&mut self, now: Now, conn: ConnId, refusal: Refusal) {
-        self.hub.counters.login_refused(refusal.kind);
+    pub(super) fn refuse(&mut self, now: Now, conn: ConnId, abilities: Abilities, refusal: Refusal) {
+        self.hub.counters.login_refused(refusal.kind, abilities);
         self.hub.send(conn, ServerFrame::Refused(refusal));
         self.hub.close(now, conn, Outgoing::Hangup);
     }
@@ -428,8 +428,8 @@ impl Core {
         let was_there = session.is_there();
         match start {
             Start::New => self.hub.counters.told_gaps(GapReason::NewSession, usize::from(login.resume.is_some())),
-            Start::Resume => self.hub.counters.logged_in(LoginResult::Resumed),
-            Start::Restart => self.hub.counters.logged_in(LoginResult::Returned),
+            Start::Resume => self.hub.counters.logged_in(LoginResult::Resumed, login.abilities),
+            Start::Restart => self.hub.counters.logged_in(LoginResult::Returned, login.abilities),
         }
         let mut received = Vec::new();
         match start {

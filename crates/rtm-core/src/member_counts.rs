@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtm_codec::{Answer, ChannelId, ErrorKind, GetChannelMemberCount, Refusal, limits};
+use rtm_codec::{Answer, CallName, ChannelId, ErrorKind, GetChannelMemberCount, Refusal, limits};
 
 use super::{
     Core, Now,
@@ -105,7 +105,11 @@ impl Core {
                 let count = counts.get(&id).copied().unwrap_or(0);
                 (id, count)
             });
-            self.answer_read(asker, Ok(Answer::GetChannelMemberCount(counts.collect())));
+            self.answer_read(
+                asker,
+                CallName::GetChannelMemberCount,
+                Ok(Answer::GetChannelMemberCount(counts.collect())),
+            );
         }
     }
 
@@ -157,7 +161,7 @@ impl Core {
             !is_over
         });
         for asker in askers {
-            self.answer_read(asker, Err(ErrorKind::Timeout.into()));
+            self.answer_read(asker, CallName::GetChannelMemberCount, Err(ErrorKind::Timeout.into()));
         }
     }
 }

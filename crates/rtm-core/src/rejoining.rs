@@ -8,7 +8,7 @@ use std::{
 
 use rtm_codec::{ChannelId, Event, limits};
 
-use super::{Core, Now, arena::SessionKey, away::gap, notes::Queued};
+use super::{Core, LossReason, Now, arena::SessionKey, away::gap, notes::Queued};
 
 /// The channels that a connected client has yet to join again, and their events.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ impl Core {
                 rejoining.lose_oldest();
                 session.counts_mut().dropped(1);
                 self.hub.stats.away_dropped += 1;
+                self.hub.counters.lost_events(LossReason::Rejoining, 1);
             }
         }
         if !rejoining.channels.is_empty() {

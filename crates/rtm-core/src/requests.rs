@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rtm_codec::{Answer, ErrorKind, Refusal, RequestId, limits};
+use rtm_codec::{Answer, CallName, ErrorKind, Refusal, RequestId, limits};
 
 use super::{
     binary,
@@ -39,6 +39,8 @@ pub(super) struct Requests {
 #[derive(Debug)]
 struct Slot {
     id: RequestId,
+    /// What was asked; not known of a session that came from another node.
+    call: Option<CallName>,
     state: State,
 }
 
@@ -54,7 +56,7 @@ enum State {
 
 impl Requests {
     #[inline(always)]
-    pub(super) fn begin(&mut self, id: RequestId) -> Begin {
+    pub(super) fn begin(&mut self, id: RequestId, call: CallName) -> Begin {
         let at = match self.slots.back() {
             None => 0,
             Some(last) if last.id < id => self.slots.len(),
@@ -75,7 +77,7 @@ impl Requests {
             return Begin::Refused(ErrorKind::TooOften);
         }
         self.under_way += 1;
-        let slot = Slot { id, state: State::UnderWay { promises: 0, result: None } };
+        let slot = Slot { id, call: Some(call), state: State::UnderWay { promises: 0, result: None } };
         if at == self.slots.len() {
             self.slots.push_back(slot);
         } else {
@@ -110,6 +112,12 @@ impl Requests {
     pub(super) fn take_counted_read(&mut self, id: RequestId) -> bool {
         let at = self.reads.iter().position(|read| *read == id);
         at.and_then(|at| self.reads.remove(at)).is_some()
+    }
+
+    /// What was asked, as long as that is known.
+    #[cold]
+    pub(super) fn call_of(&self, id: RequestId) -> Option<CallName> {
+        self.slots.get(self.find(id).ok()?)?.call
     }
 
     /// The request is answered only when the store has kept something.
@@ -242,7 +250,7 @@ impl Requests {
                 None => State::UnderWay { promises: 0, result: None },
                 Some(bytes) => State::Done(binary::answer(bytes.into())?),
             };
-            Some(Slot { id: RequestId(id), state })
+            Some(Slot { id: RequestId(id), call: None, state })
         };
         Some(Self {
             numbering,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rtm_codec::{CallName, ClientFrame, RequestId, ServerFrame};
-use rtm_core::Histogram;
+use rtm_core::Latencies;
 
 use crate::clock::instant;
 
@@ -19,9 +19,9 @@ pub(crate) struct TimedCall {
     since: Instant,
 }
 
-/// How long calls took, in microseconds, by what they were.
+/// How long calls took, by what they were.
 #[derive(Debug)]
-pub(crate) struct CallTimes(Mutex<Vec<Histogram>>);
+pub(crate) struct CallTimes(Mutex<Vec<Latencies>>);
 
 impl TimedCall {
     /// One of these frames, which the core is about to get, if any of them is to be timed.
@@ -46,15 +46,15 @@ impl TimedCall {
 impl CallTimes {
     /// A call is answered now.
     pub(crate) fn add(&self, timed: &TimedCall) {
-        let micros = u64::try_from(instant().saturating_duration_since(timed.since).as_micros()).unwrap_or(u64::MAX);
+        let time = instant().saturating_duration_since(timed.since);
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(times) = times.get_mut(timed.call as usize) {
-            times.add(micros);
+            times.add(time);
         }
     }
 
     /// By what the calls were.
-    pub(crate) fn all(&self) -> Vec<(CallName, Histogram)> {
+    pub(crate) fn all(&self) -> Vec<(CallName, Latencies)> {
         let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         CallName::ALL.iter().copied().zip(times.iter().copied()).collect()
     }
@@ -62,7 +62,7 @@ impl CallTimes {
 
 impl Default for CallTimes {
     fn default() -> Self {
-        Self(Mutex::new(vec![Histogram::default(); CallName::ALL.len()]))
+        Self(Mutex::new(vec![Latencies::default(); CallName::ALL.len()]))
     }
 }
 

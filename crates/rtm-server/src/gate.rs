@@ -14,7 +14,7 @@ use std::{
 
 use rtm_codec::{AppId, ClientFrame, Command, ErrorKind, Refusal, RtmMessage, ServerFrame, Text, UserId};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
-use rtm_core::Histogram;
+use rtm_core::Latencies;
 
 /// Who decides about what clients of a project do.
 pub(crate) trait Judge: fmt::Debug + Send + Sync {
@@ -45,8 +45,8 @@ pub(crate) type Questions = Arc<Mutex<BTreeMap<&'static str, QuestionFigures>>>;
 pub(crate) struct QuestionFigures {
     /// How many answers there were of each kind, as [`ANSWERS`] has them.
     pub(crate) answers: [u64; ANSWERS.len()],
-    /// How long they took, in microseconds.
-    pub(crate) took: Histogram,
+    /// How long they took.
+    pub(crate) took: Latencies,
 }
 
 /// What comes of a question.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper::{Method, StatusCode};
-use rtm_core::Histogram;
+use rtm_core::Latencies;
 
 use crate::clock::instant;
 
@@ -49,8 +49,7 @@ pub(crate) struct HttpFigures([ApiFigures; 3]);
 struct ApiFigures {
     answers: [[AtomicU64; CLASSES.len()]; METHODS.len()],
     in_flight: AtomicU64,
-    /// In microseconds.
-    times: Mutex<Histogram>,
+    times: Mutex<Latencies>,
 }
 
 /// A request that is not answered yet.
@@ -83,8 +82,8 @@ impl HttpFigures {
         })
     }
 
-    /// How long answers took, in microseconds.
-    pub(crate) fn times(&self) -> impl Iterator<Item = (Api, Histogram)> {
+    /// How long answers took.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (Api, Latencies)> {
         let times = |figures: &ApiFigures| *figures.times.lock().unwrap_or_else(PoisonError::into_inner);
         Api::ALL.into_iter().zip(self.0.each_ref().map(times))
     }
@@ -101,8 +100,8 @@ impl InFlight<'_> {
     pub(crate) fn answered(self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(2).min(CLASSES.len() - 1);
         self.figures.answers[self.method][class].fetch_add(1, Ordering::Relaxed);
-        let micros = u64::try_from(instant().saturating_duration_since(self.since).as_micros()).unwrap_or(u64::MAX);
-        self.figures.times.lock().unwrap_or_else(PoisonError::into_inner).add(micros);
+        let time = instant().saturating_duration_since(self.since);
+        self.figures.times.lock().unwrap_or_else(PoisonError::into_inner).add(time);
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rtm_codec::{CloseReason, UserId, Wire};
-use rtm_core::{ConnId, Histogram};
+use rtm_codec::{CallName, CloseReason, UserId, Wire};
+use rtm_core::{ConnId, Latencies};
 
 /// The peers of a project's connections, by the slots of those.
 #[derive(Debug, Default)]
@@ -19,9 +19,11 @@ pub(crate) struct Peers {
     closed: VecDeque<ClosedPeer>,
     by_end: [[u64; End::ALL.len()]; 2],
     lasted: [Lasted; 2],
-    /// How long logins took, in microseconds.
-    logins: Histogram,
+    /// How long logins took.
+    logins: [Latencies; 2],
     carried: [Carried; 2],
+    /// Calls that came in.
+    calls: [[u64; CallName::ALL.len()]; 2],
 }
 
 /// What went through a socket since that was last said. So little comes between that no number overflows.
@@ -173,13 +175,26 @@ impl Peers {
     }
 
     /// A login was answered after this time.
-    pub(crate) fn login_took(&mut self, time: Duration) {
-        self.logins.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    pub(crate) fn login_took(&mut self, wire: Wire, time: Duration) {
+        self.logins[place(wire)].add(time);
     }
 
-    /// How long logins took until they were answered, in microseconds.
-    pub(crate) fn logins(&self) -> Histogram {
-        self.logins
+    /// How long logins took until they were answered.
+    pub(crate) fn logins(&self) -> [(Wire, Latencies); 2] {
+        WIRES.map(|wire| (wire, self.logins[place(wire)]))
+    }
+
+    /// A call has come in.
+    #[inline]
+    pub(crate) fn called(&mut self, wire: Wire, call: CallName) {
+        self.calls[place(wire)][call as usize] += 1;
+    }
+
+    /// The calls that came in.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (Wire, CallName, u64)> {
+        WIRES.into_iter().zip(self.calls).flat_map(|(wire, counts)| {
+            CallName::ALL.iter().copied().zip(counts).map(move |(call, count)| (wire, call, count))
+        })
     }
 
     /// So much went through a socket.

@@ -19,7 +19,7 @@ use std::{
 
 use rtm_codec::{AppId, ClientFrame, CloseReason, Login, Refusal, UserId, Wire};
 #[cfg(feature = "admin")]
-use rtm_core::Histogram;
+use rtm_core::Latencies;
 use rtm_core::{ConnId, Core, EventLogStart, Now, Outgoing, ProjectConfig, Stats, StoreDone, StoreJob};
 #[cfg(any(feature = "admin", feature = "webhooks"))]
 use tokio::sync::watch;
@@ -56,12 +56,12 @@ pub(crate) struct Project {
     is_open: AtomicBool,
 }
 
-/// How long the lock was waited for and held, in microseconds: of some of its uses, since asking for the time has its price.
+/// How long the lock was waited for and held: of some of its uses, since asking for the time has its price.
 #[cfg(feature = "admin")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LockTimes {
-    pub(crate) waited: Histogram,
-    pub(crate) held: Histogram,
+    pub(crate) waited: Latencies,
+    pub(crate) held: Latencies,
 }
 
 #[cfg(feature = "admin")]
@@ -73,9 +73,8 @@ impl LockTimes {
     }
 
     fn add(&mut self, waited: Duration, held: Duration) {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.waited.add(micros(waited));
-        self.held.add(micros(held));
+        self.waited.add(waited);
+        self.held.add(held);
     }
 }
 
@@ -201,7 +200,6 @@ impl Project {
 
     /// Hands in what a connection received, takes some of what is to be written to it, and has `waker` woken
     /// when there is more. Without `has_room` only the last is taken. Says whether more can be taken right away.
-    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts bytes"))]
     pub(crate) fn exchange(
         self: &Arc<Self>,
         conn: ConnId,
@@ -216,7 +214,7 @@ impl Project {
             state.peers.went_through(traffic.0, traffic.1);
             state.sleep(conn, waker);
             for frame in frames {
-                state.core.handle_frame(now, conn, frame);
+                state.handle_frame(now, conn, traffic.0, frame);
             }
             let more = (has_room || state.core.is_closing(conn)) && state.core.take_output(conn, out);
             // What is taken now needs no waking.
@@ -231,10 +229,10 @@ impl Project {
     }
 
     /// Hands in the last that a connection received.
-    pub(crate) fn finish(self: &Arc<Self>, conn: ConnId, frames: impl Iterator<Item = ClientFrame>) {
+    pub(crate) fn finish(self: &Arc<Self>, conn: ConnId, wire: Wire, frames: impl Iterator<Item = ClientFrame>) {
         self.with(|state, now| {
             for frame in frames {
-                state.core.handle_frame(now, conn, frame);
+                state.handle_frame(now, conn, wire, frame);
             }
         });
     }
@@ -246,9 +244,9 @@ impl Project {
 
     /// A login was answered after this time: with a session for this user, or not.
     #[cfg(feature = "admin")]
-    pub(crate) fn login_answered(&self, conn: ConnId, took: Duration, user_id: Option<&UserId>) {
+    pub(crate) fn login_answered(&self, conn: ConnId, wire: Wire, took: Duration, user_id: Option<&UserId>) {
         let mut state = self.state();
-        state.peers.login_took(took);
+        state.peers.login_took(wire, took);
         if let Some(user_id) = user_id {
             state.peers.logged_in(conn, user_id.clone());
         }
@@ -407,6 +405,16 @@ impl Customer for Project {
 }
 
 impl State {
+    /// Hands in what a connection received, whose calls are counted here: the core knows no wire.
+    #[cfg_attr(not(feature = "admin"), expect(unused_variables, reason = "nobody counts calls"))]
+    fn handle_frame(&mut self, now: Now, conn: ConnId, wire: Wire, frame: ClientFrame) {
+        #[cfg(feature = "admin")]
+        if let ClientFrame::Request { command, .. } = &frame {
+            self.peers.called(wire, command.name());
+        }
+        self.core.handle_frame(now, conn, frame);
+    }
+
     /// Has `waker` woken when there is output for `conn`.
     fn sleep(&mut self, conn: ConnId, waker: &Waker) {
         if self.sleepers.len() <= conn.slot() {

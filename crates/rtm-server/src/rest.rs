@@ -178,6 +178,13 @@ where
                 .warn(format_args!("a wrong key of the REST API, {id:?}, came from {}: {refusal}", guest.remote));
         }
     })?;
+    // What a user may read, the core knows that has its session.
+    let reader = match &caller {
+        RestCaller::User { user_id, .. } if !matches!(route, RestRoute::Events(_)) => Some(user_id),
+        _ => None,
+    };
+    let served = reader.and_then(|user_id| shared.project(project.app_id(), Some(user_id)));
+    let project = served.unwrap_or(project);
     if let RestRoute::HistoryPage { handle } = &mut route {
         let handle_and_signature = handle.trim_end_matches('=').split_once('.');
         let (signed, signature) = handle_and_signature.ok_or(RestRefusal::Gone)?;

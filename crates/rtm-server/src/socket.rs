@@ -341,12 +341,12 @@ impl Socket {
 
     /// Hands over the last frames of a connection that ends here.
     fn finish(&mut self, scratch: &mut Scratch) {
-        if let Phase::Handed(Handed { project, conn, .. }) = &self.phase {
+        if let Phase::Handed(Handed { project, conn, wire, .. }) = &self.phase {
             scratch.pending.extend(scratch.frames.drain(..));
             if let Some(gate) = &self.gate {
                 gate.drop_undecided(&mut scratch.pending);
             }
-            project.finish(*conn, scratch.pending.drain(..));
+            project.finish(*conn, *wire, scratch.pending.drain(..));
         }
     }
 

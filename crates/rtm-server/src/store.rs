@@ -18,7 +18,8 @@ use std::{
 
 use rtm_codec::AppId;
 use rtm_core::{
-    Histogram, JobId, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob, StoreWork,
+    Histogram, JobId, Latencies, LogKey, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob,
+    StoreWork,
     store::{Backend, BackendError, BackendStats, EVENT_BYTES, StateKind, StoredBytes, Task, read_state},
 };
 use tokio::{
@@ -90,8 +91,8 @@ pub(crate) type Kept = Vec<(StateKey, StateValue)>;
 pub(crate) struct Batches {
     /// How many jobs each batch had.
     pub(crate) jobs: Histogram,
-    /// How long each took, in microseconds.
-    pub(crate) times: Histogram,
+    /// How long each took.
+    pub(crate) times: Latencies,
     /// Whether a write of the last one with writes failed. A read that fails says nothing of the others: its place may be damaged.
     pub(crate) is_failing: bool,
 }
@@ -447,7 +448,7 @@ fn apply(
     if count > 0 {
         let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
         batches.jobs.add(count as u64);
-        batches.times.add(begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
+        batches.times.add(begun.elapsed());
         let mut writes = outcomes.iter().zip(are_writes).filter(|(_, is_write)| *is_write).map(|(outcome, _)| outcome);
         if let Some(first) = writes.next() {
             batches.is_failing = first.is_err() || writes.any(Result::is_err);

@@ -151,6 +151,9 @@ fn a_bad_file_changes_nothing_and_its_fault_is_logged() {
     assert!(code == Some(0) && said.contains("\"changed\":[]"), "{said}");
     assert_eq!(world.metric(SUCCESSFUL), 1.0);
     assert!(world.metric(SUCCEEDED) > succeeded);
+    let reloads =
+        |result: &str| world.metric(&format!("rtm_admin_actions_total{{action=\"reload\",result=\"{result}\"}}"));
+    assert_eq!(["done", "refused", "failed"].map(reloads), [1.0, 3.0, 0.0], "what changed nothing was not done");
     world.server.signal("TERM");
     let (_, _, log) = world.server.end();
     assert!(log.contains("nothing has changed: ") && log.contains("is not a limit"), "{log}");

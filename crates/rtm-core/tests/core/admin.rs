@@ -1,7 +1,9 @@
 //! What an operator does: draining, figures.
 
-use rtm_codec::{CloseReason, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage};
-use rtm_core::RefusedCall;
+use rtm_codec::{
+    CloseReason, GetMembers, JoinChannel, LeaveChannel, MessageId, Resumption, SendChannelMessage, UserId,
+};
+use rtm_core::{LossReason, RefusedCall};
 
 use crate::harness::*;
 
@@ -86,6 +88,8 @@ fn a_session_says_what_went_wrong_for_it_and_a_channel_how_much_is_said() {
     }
     let session = world.core.inspect_user(world.now, &uid("bob")).unwrap().session.unwrap();
     assert_eq!(session.counts.away_dropped(), 3);
+    let lost: Vec<_> = world.core.counters().lost().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(lost, [(LossReason::Away, 3)]);
     let refused: Vec<_> = session.counts.refused_calls().filter(|(_, count)| *count > 0).collect();
     assert_eq!(refused, [(RefusedCall::NotThere, 1)]);
     let session = world.core.inspect_user(world.now, &uid("alice")).unwrap().session.unwrap();
@@ -94,4 +98,35 @@ fn a_session_says_what_went_wrong_for_it_and_a_channel_how_much_is_said() {
         (0, 0)
     );
     assert_eq!(world.core.inspect_channel(&room("r")).unwrap().0.messages, 5);
+}
+
+#[test]
+fn the_pages_of_a_channels_members_have_each_of_them_once_however_many_of_the_users_they_are() {
+    let mut world = World::new();
+    for number in 0..60 {
+        let user = world.login(&format!("u{number:02}"));
+        world.call(user, JoinChannel { channel_id: room("most") }).unwrap();
+        if number % 10 == 3 {
+            world.call(user, JoinChannel { channel_id: room("few") }).unwrap();
+        }
+        if number % 7 == 0 {
+            world.call(user, LeaveChannel { channel_id: room("most") }).unwrap();
+        }
+    }
+    let all = |is_member: fn(usize) -> bool| -> Vec<UserId> {
+        (0..60).filter(|number| is_member(*number)).map(|number| uid(&format!("u{number:02}"))).collect()
+    };
+    for (channel, wanted) in [("most", all(|number| number % 7 != 0)), ("few", all(|number| number % 10 == 3))] {
+        for most in [1, 3, 50, 100] {
+            let (mut members, mut from) = (Vec::new(), Some(0));
+            while let Some(at) = from {
+                let (page, next) = world.core.inspect_members(&room(channel), at, most);
+                assert!(page.len() <= most && next.is_none_or(|next| next > at), "{page:?}, {next:?} after {at}");
+                members.extend(page);
+                from = next;
+            }
+            assert_eq!(members, wanted, "{channel} by {most}");
+        }
+    }
+    assert_eq!(world.core.inspect_members(&room("none"), 0, 10), (Vec::new(), None));
 }

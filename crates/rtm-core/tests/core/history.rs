@@ -1,10 +1,10 @@
 //! Kept messages, and pages of them.
 
 use rtm_codec::{
-    ErrorKind, Event, HistoryOf, HistoryPage, JoinChannel, MessageId, QueryHistory, SendChannelMessage,
+    CallName, ErrorKind, Event, HistoryOf, HistoryPage, JoinChannel, MessageId, QueryHistory, SendChannelMessage,
     SendMessageToPeer, SendOutcome,
 };
-use rtm_core::{LogKey, StoreWork};
+use rtm_core::{LogKey, RefusedCall, StoreWork};
 
 use crate::harness::*;
 
@@ -152,6 +152,10 @@ fn a_send_whose_history_is_not_kept_says_so() {
     assert_eq!(world.call(alice, kept(1, "bob", "x")).unwrap_err().kind, ErrorKind::Failure);
     assert_eq!(world.call(alice, say(2, "y", true)).unwrap_err().kind, ErrorKind::Failure);
     assert_eq!(world.texts(bob), ["x"]);
+    // Also what is refused late counts for what was asked.
+    let refused: Vec<_> = world.core.counters().refused_calls().filter(|(.., count)| *count > 0).collect();
+    let failed = |call| (Some(call), RefusedCall::Failure, 1);
+    assert_eq!(refused, [CallName::SendMessageToPeer, CallName::SendChannelMessage].map(failed));
 }
 
 #[test]

@@ -139,8 +139,11 @@ pub(super) async fn check(
         }
         Err(error) => error.into_response(),
     };
-    if let Some(&Route(route)) = response.extensions().get() {
-        span.is_of(&method, route);
+    if let Some(&Route { path, call }) = response.extensions().get() {
+        span.is_of(&method, path);
+        if !response.status().is_success() {
+            admin.audit.not_done(call, response.status());
+        }
     }
     span.answered(response.status().as_u16(), response.status().is_server_error());
     response

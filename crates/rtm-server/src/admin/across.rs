@@ -455,8 +455,8 @@ async fn answer(admin: &Admin, mut router: Router, request: &Bytes) -> Result<An
         Ok(response) => response,
         Err(never) => match never {},
     };
-    if let Some(&Route(route)) = response.extensions().get() {
-        span.is_of(&method, route);
+    if let Some(&Route { path, .. }) = response.extensions().get() {
+        span.is_of(&method, path);
     }
     span.answered(response.status().as_u16(), response.status().is_server_error());
     answered(response).await
@@ -636,7 +636,7 @@ mod tests {
 
     #[test]
     fn a_call_that_others_answer_too_has_its_route() {
-        let route = |path| openapi::route(&Method::GET, path).map(|(Route(route), _)| route);
+        let route = |path| openapi::route(&Method::GET, path).map(|(route, _)| route.path);
         assert_eq!(route("/projects/APP/users/alice"), Some("/admin/v1/projects/{app_id}/users/{user_id}"));
         assert_eq!(route("/server"), Some("/admin/v1/server"));
         assert_eq!(route("/nowhere"), None);

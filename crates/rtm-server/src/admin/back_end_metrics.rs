@@ -33,10 +33,9 @@ impl Admin {
                 .map(|(result, count)| (with(labels, "result", result), count as f64))
         });
         page.counter("rtm_hook_calls", "What back ends decided that were asked before something was done", calls);
-        page.histogram(
+        page.latencies(
             "rtm_hook_duration_seconds",
             "How long back ends took to decide",
-            MICRO,
             hooks.iter().map(|(labels, figures)| (labels.clone(), figures.took)),
         );
         #[cfg(feature = "webhooks")]
@@ -59,10 +58,9 @@ fn add_webhooks<'a>(page: &mut Page, all: impl Iterator<Item = (Labels, &'a Webh
         TAKEN.into_iter().zip(status.answers).map(|(result, count)| (with(labels, "result", result), count as f64))
     });
     page.counter("rtm_webhook_attempts", "Requests to endpoints, by what was answered", attempts);
-    page.histogram(
+    page.latencies(
         "rtm_webhook_duration_seconds",
         "How long requests to endpoints took",
-        MICRO,
         all.iter().map(|(labels, status)| (labels.clone(), status.took)),
     );
     page.gauge(
@@ -93,5 +91,3 @@ fn with(labels: &Labels, label: &'static str, value: &str) -> Labels {
     labels.push((label, value.to_owned()));
     labels
 }
-
-const MICRO: f64 = 1e-6;

@@ -22,9 +22,13 @@ use super::{
     answers::{ApiError, Checked, List, rfc3339},
     audit::Entry,
     config::AdminRole,
+    log::LogControl,
 };
 use crate::{
-    config::sources::{ConfigSource, Setting},
+    config::{
+        show_limit,
+        sources::{ConfigSource, Setting},
+    },
     error::ReloadError,
     server::reload::Reloaded,
     tls::CertificateInfo,
@@ -156,6 +160,8 @@ struct QuotasAnswer {
     max_channels: usize,
     stored_bytes: u64,
     event_log_bytes: u64,
+    /// As the configuration has it.
+    rest: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -323,7 +329,8 @@ pub(super) async fn projects(
             tokens_revoked_before: super::actions::time(look.tokens_from),
             quotas: {
                 let Quotas { max_connections, max_channels, stored_bytes, event_log_bytes, .. } = look.quotas;
-                QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes }
+                let rest = show_limit(look.rest_limit);
+                QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes, rest }
             },
             stored_bytes: admin.measure(&look).await.map(
                 |StoredBytes { offline, history, channel_attributes, events }| StoredBytesAnswer {
@@ -363,10 +370,16 @@ pub(super) async fn reload(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<ReloadAnswer>, ApiError> {
     caller.check(AdminRole::Admin)?;
-    admin.audit.record(&caller, "reload", "server");
     // It goes on to its end if the caller hangs up.
-    let reloader = Arc::clone(&admin.reloader);
-    let done = tokio::spawn(async move { reloader.reload().await }).await;
+    let done = tokio::spawn(async move {
+        let level = admin.log.as_ref().map(LogControl::level);
+        let done = admin.reloader.reload().await;
+        if done.is_ok() {
+            admin.record_at(level.as_deref(), &caller, "reload", "server");
+        }
+        done
+    });
+    let done = done.await;
     match done.map_err(|error| ApiError::unavailable(&error.to_string()))? {
         Ok(Reloaded { changed, needs_restart }) => Ok(Json(ReloadAnswer { changed, needs_restart })),
         Err(error @ (ReloadError::NoSource | ReloadError::ShuttingDown)) => {
@@ -394,15 +407,7 @@ pub(super) async fn set_log_level(
     let log = admin.log.as_ref().ok_or_else(no_log)?;
     let before = log.level();
     log.set_level(&level).map_err(ApiError::bad_request)?;
-    // A log that is turned down still has who did that.
-    let is_hidden = !tracing::enabled!(target: "rtm::audit", tracing::Level::INFO);
-    if is_hidden {
-        log.set_level(&before).map_err(ApiError::bad_request)?;
-    }
-    admin.audit.record(&caller, "log_level", level.as_str());
-    if is_hidden {
-        log.set_level(&level).map_err(ApiError::bad_request)?;
-    }
+    admin.record_at(Some(&before), &caller, "log_level", &level);
     Ok(Json(LogLevel { level }))
 }
 
@@ -422,20 +427,34 @@ impl Disk {
     fn of(data_dir: &Path) -> Self {
         let files = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
         let sizes = files.filter_map(|file| file.metadata().ok()).filter(Metadata::is_file).map(|file| file.len());
-        Self { data_dir: data_dir.display().to_string(), used_bytes: sizes.sum(), free_bytes: free_bytes(data_dir) }
+        Self {
+            data_dir: data_dir.display().to_string(),
+            used_bytes: sizes.sum(),
+            free_bytes: FileSystem::of(data_dir).map(|it| it.free),
+        }
     }
 }
 
-/// How many bytes whoever runs the server may still write.
-#[cfg(unix)]
-pub(super) fn free_bytes(directory: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(directory).ok()?;
-    disk.f_bavail.checked_mul(disk.f_frsize)
+/// The file system of a directory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileSystem {
+    /// What whoever runs the server may still write.
+    pub(super) free: u64,
+    pub(super) size: u64,
 }
 
-#[cfg(not(unix))]
-pub(super) fn free_bytes(_: &Path) -> Option<u64> {
-    None
+impl FileSystem {
+    #[cfg(unix)]
+    pub(super) fn of(directory: &Path) -> Option<Self> {
+        let disk = rustix::fs::statvfs(directory).ok()?;
+        let bytes = |blocks: u64| blocks.checked_mul(disk.f_frsize);
+        Some(Self { free: bytes(disk.f_bavail)?, size: bytes(disk.f_blocks)? })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Path) -> Option<Self> {
+        None
+    }
 }
 
 fn no_log() -> ApiError {
@@ -443,6 +462,18 @@ fn no_log() -> ApiError {
 }
 
 impl Admin {
+    /// Takes note of a change after which the log may have another level than before: one that is turned down still has who did
+    /// that.
+    fn record_at(&self, before: Option<&str>, caller: &Caller, action: &'static str, target: &str) {
+        let log = self.log.as_ref().filter(|_| !tracing::enabled!(target: "rtm::audit", tracing::Level::INFO));
+        let Some((log, before)) = log.zip(before) else { return self.audit.record(caller, action, target) };
+        let level = log.level();
+        // Both were levels of this log.
+        let _ = log.set_level(before);
+        self.audit.record(caller, action, target);
+        let _ = log.set_level(&level);
+    }
+
     /// The certificates of all listeners.
     fn certificates(&self) -> impl Iterator<Item = (&'static str, CertificateInfo)> {
         let addresses = self.shared.accepted.iter().map(|(address, _)| address.ip().to_canonical());

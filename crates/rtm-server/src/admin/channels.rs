@@ -140,6 +140,7 @@ pub(super) async fn members(
         let (members, next) = core.look(|core, _, _| core.inspect_members(&channel_id, at.place, room));
         items.extend(members.iter().map(ToString::to_string));
         from = at.then(next, cores.all().count());
+        yield_now().await;
     }
     Ok(Json(List { items, next: from.map(Spot::text) }))
 }

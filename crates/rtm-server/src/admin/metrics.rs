@@ -16,8 +16,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use rtm_codec::{AppId, CallLimit, Wire};
-use rtm_core::{Census, Counters, EventFigures, Histogram, Quotas, Stats, store::StoredBytes};
+use rtm_codec::{AppId, CallLimit, CallName, Wire};
+use rtm_core::{Census, Counters, EventFigures, Latencies, Quotas, Stats, store::StoredBytes};
 use tokio::{task::yield_now, time::timeout};
 
 #[cfg(feature = "cluster")]
@@ -75,14 +75,15 @@ pub(super) struct Look {
     pub(super) by_wire: [(Wire, usize); 2],
     pub(super) by_end: Vec<(Wire, End, u64)>,
     lasted: [(Wire, Lasted); 2],
-    logins: Histogram,
+    logins: [(Wire, Latencies); 2],
+    calls: Vec<(Wire, CallName, u64)>,
     carried: [(Wire, Carried); 2],
     refused_logins: u64,
     event_log: EventFigures,
     cursors: [(&'static str, u64); 2],
     pub(super) quotas: Quotas,
     /// How often back ends may send.
-    rest_limit: CallLimit,
+    pub(super) rest_limit: CallLimit,
     /// From when on tokens of all users are good, in milliseconds since the Unix epoch; 0 if none was revoked.
     pub(super) tokens_from: u64,
     #[cfg(feature = "cluster")]
@@ -99,7 +100,8 @@ impl Look {
         self.by_wire.iter_mut().zip(other.by_wire).for_each(|((_, count), (_, more))| *count += more);
         self.by_end.iter_mut().zip(&other.by_end).for_each(|((.., count), (.., more))| *count += more);
         self.lasted.iter_mut().zip(&other.lasted).for_each(|((_, lasted), (_, more))| lasted.merge(more));
-        self.logins.merge(&other.logins);
+        self.logins.iter_mut().zip(&other.logins).for_each(|((_, logins), (_, more))| logins.merge(more));
+        self.calls.iter_mut().zip(&other.calls).for_each(|((.., count), (.., more))| *count += more);
         self.carried.iter_mut().zip(&other.carried).for_each(|((_, carried), (_, more))| carried.merge(more));
         self.refused_logins += other.refused_logins;
         self.event_log.merge(&other.event_log);
@@ -119,18 +121,18 @@ impl Look {
     }
 
     /// How long messages took until their receivers had them.
-    pub(super) fn receipts(&self) -> &Histogram {
+    pub(super) fn receipts(&self) -> &Latencies {
         self.counters.receipts()
     }
 
     /// How many calls came in.
     pub(super) fn calls(&self) -> u64 {
-        self.counters.calls().map(|(_, count)| count).sum()
+        self.calls.iter().map(|(.., count)| count).sum()
     }
 
     /// How many of them were refused.
     pub(super) fn refused_calls(&self) -> u64 {
-        self.counters.refused_calls().map(|(_, count)| count).sum()
+        self.counters.refused_calls().map(|(.., count)| count).sum()
     }
 }
 
@@ -150,6 +152,7 @@ impl Admin {
                 by_end: peers.by_end().collect(),
                 lasted: peers.lasted(),
                 logins: peers.logins(),
+                calls: peers.calls().collect(),
                 carried: peers.carried(),
                 refused_logins: 0,
                 event_log: core.event_figures(),
@@ -255,6 +258,5 @@ fn snake_case(name: &str) -> String {
 const SLICE: usize = 1024;
 /// How long a scrape waits for the store to say how much it has.
 const STORE_TIMEOUT: Duration = Duration::from_millis(500);
-const MICRO: f64 = 1e-6;
 /// The readers of events that the server has itself, and what their cursors are called.
 const READERS: [(&str, &str); 2] = [("user_events", "rest.user_events"), ("channel_events", "rest.channel_events")];

@@ -78,9 +78,12 @@ macro_rules! calls {
             answer: $answer,
         }),*];
 
-        /// The methods and paths of all calls, below `/admin/v1` and whole, and the roles that they need.
+        /// The methods and paths of all calls, below `/admin/v1`, and the roles that they need.
         #[cfg(feature = "cluster")]
-        const ROUTES: &[(&str, &str, &str, AdminRole)] = &[$($(#[$meta])* (stringify!($method), $path, concat!("/admin/v1", $path), AdminRole::$role)),*];
+        const ROUTES: &[(&str, &str, Route, AdminRole)] = &[$(
+            $(#[$meta])*
+            (stringify!($method), $path, Route { path: concat!("/admin/v1", $path), call: $name }, AdminRole::$role)
+        ),*];
 
         /// All routes below `/admin/v1`.
         pub(super) fn router() -> Router<Arc<Admin>> {
@@ -89,7 +92,7 @@ macro_rules! calls {
                 $(#[$meta])*
                 let router = router.route(
                     $path,
-                    $method($handler).route_layer(from_fn(|request: Request, next: Next| answer(concat!("/admin/v1", $path), AdminRole::$role, $query, request, next))),
+                    $method($handler).route_layer(from_fn(|request: Request, next: Next| answer(Route { path: concat!("/admin/v1", $path), call: $name }, AdminRole::$role, $query, request, next))),
                 );
             )*
             router
@@ -205,9 +208,13 @@ calls! {
         (&[("from", Text), ("text", Text), ("history?", Flag)]), Answer::One(DONE);
 }
 
-/// The path of the call that gave an answer.
+/// The call that gave an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Route(pub(super) &'static str);
+pub(super) struct Route {
+    pub(super) path: &'static str,
+    /// Its name in the description.
+    pub(super) call: &'static str,
+}
 
 /// The call that a method and a path below `/admin/v1` are of, and the role that it needs.
 #[cfg(feature = "cluster")]
@@ -218,23 +225,17 @@ pub(super) fn route(method: &Method, path: &str) -> Option<(Route, AdminRole)> {
             && known.split('/').zip(path.split('/')).all(|(known, part)| known == part || known.starts_with('{'))
     };
     let mut routes = ROUTES.iter().filter(|(known, ..)| method.as_str().eq_ignore_ascii_case(known));
-    routes.find(|(_, known, ..)| is_it(known)).map(|(.., whole, role)| (Route(whole), *role))
+    routes.find(|(_, known, ..)| is_it(known)).map(|(.., route, role)| (*route, *role))
 }
 
-async fn answer(
-    path: &'static str,
-    role: AdminRole,
-    query: &'static [Field],
-    request: Request,
-    next: Next,
-) -> Response {
+async fn answer(route: Route, role: AdminRole, query: &'static [Field], request: Request, next: Next) -> Response {
     // Whoever may not do this learns so, whatever else is wrong with the request.
     let may = request.extensions().get::<Caller>().ok_or_else(ApiError::internal).and_then(|it| it.check_role(role));
     let mut response = match may {
         Ok(()) => check_query(query, request, next).await.into_response(),
         Err(error) => error.into_response(),
     };
-    response.extensions_mut().insert(Route(path));
+    response.extensions_mut().insert(route);
     response
 }
 
@@ -320,6 +321,7 @@ const PROJECT: &[Field] = &[
             ("max_channels", Number),
             ("stored_bytes", Number),
             ("event_log_bytes", Number),
+            ("rest", Text),
         ]),
     ),
     (

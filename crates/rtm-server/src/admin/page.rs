@@ -6,7 +6,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use rtm_core::Histogram;
+use rtm_core::{Histogram, Latencies};
 
 /// The labels of a sample.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -26,9 +26,8 @@ struct Family {
 enum Samples {
     Counters(Vec<(Labels, f64)>),
     Gauges(Vec<(Labels, f64)>),
-    /// With the unit that their values are in.
-    Histograms(Vec<(Labels, Histogram)>, f64),
-    Durations(Vec<(Labels, Buckets, f64)>),
+    /// With the sums of their values.
+    Histograms(Vec<(Labels, Buckets, f64)>),
 }
 
 /// Upper bounds, the last of which is infinite, and how many values are between them.
@@ -54,15 +53,33 @@ impl Page {
         self.0.push(Family { name, help, samples: Samples::Gauges(samples.into_iter().collect()) });
     }
 
-    /// Adds histograms whose values are multiples of `unit`.
+    /// Adds histograms of sizes.
     pub(super) fn histogram(
         &mut self,
         name: &'static str,
         help: &'static str,
-        unit: f64,
         samples: impl IntoIterator<Item = (Labels, Histogram)>,
     ) {
-        self.0.push(Family { name, help, samples: Samples::Histograms(samples.into_iter().collect(), unit) });
+        let bounds = (0..Histogram::CLASSES - 1).map(|class| (1u64 << class) as f64).chain([f64::INFINITY]);
+        let samples = samples
+            .into_iter()
+            .map(|(labels, sizes)| (labels, bounds.clone().zip(sizes.counts()).collect(), sizes.sum() as f64));
+        self.durations(name, help, samples);
+    }
+
+    /// Adds histograms of times.
+    pub(super) fn latencies(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        samples: impl IntoIterator<Item = (Labels, Latencies)>,
+    ) {
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let bounds = Latencies::BOUNDS.into_iter().map(seconds).chain([f64::INFINITY]);
+        let samples = samples
+            .into_iter()
+            .map(|(labels, times)| (labels, bounds.clone().zip(times.counts()).collect(), seconds(times.micros())));
+        self.durations(name, help, samples);
     }
 
     /// Adds histograms with bounds of their own, and the sums of their values.
@@ -72,7 +89,7 @@ impl Page {
         help: &'static str,
         samples: impl IntoIterator<Item = (Labels, Buckets, f64)>,
     ) {
-        self.0.push(Family { name, help, samples: Samples::Durations(samples.into_iter().collect()) });
+        self.0.push(Family { name, help, samples: Samples::Histograms(samples.into_iter().collect()) });
     }
 
     /// Its text and the type of that: in the newer format for those who ask for it.
@@ -106,16 +123,7 @@ impl Collector for Page {
                         ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
                     }
                 }
-                Samples::Histograms(samples, unit) => {
-                    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-                    for (labels, histogram) in samples {
-                        let count = histogram.counts().iter().sum();
-                        let sum = histogram.sum() as f64 * unit;
-                        let mut family = family.encode_family(labels)?;
-                        family.encode_histogram::<Labels>(sum, count, &buckets(histogram, *unit), None)?;
-                    }
-                }
-                Samples::Durations(samples) => {
+                Samples::Histograms(samples) => {
                     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
                     for (labels, buckets, sum) in samples {
                         let count = buckets.iter().map(|(_, count)| count).sum();
@@ -126,11 +134,4 @@ impl Collector for Page {
         }
         Ok(())
     }
-}
-
-/// The bounds and how many values are between them. The last has no bound.
-fn buckets(histogram: &Histogram, unit: f64) -> Vec<(f64, u64)> {
-    let counts = histogram.counts();
-    let bound = |class: usize| if class + 1 == counts.len() { f64::INFINITY } else { (1u64 << class) as f64 * unit };
-    counts.iter().enumerate().map(|(class, count)| (bound(class), *count)).collect()
 }

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::stream;
 use rtm_codec::{AppId, Wire};
-use rtm_core::Histogram;
+use rtm_core::Latencies;
 use serde::Serialize;
 use tokio::{
     sync::watch::{self, Receiver},
@@ -195,7 +195,7 @@ impl Admin {
     }
 
     /// `receipts` has each project's at the sample before.
-    async fn sample(&self, number: u64, receipts: &mut HashMap<AppId, Histogram>) -> Sample {
+    async fn sample(&self, number: u64, receipts: &mut HashMap<AppId, Latencies>) -> Sample {
         let looks = self.look_at_projects().await;
         receipts.retain(|app_id, _| looks.iter().any(|look| look.app_id == *app_id));
         let projects = looks.iter().map(|look| {
@@ -216,10 +216,10 @@ impl Admin {
 }
 
 impl ProjectSample {
-    fn new(look: &Look, receipts_before: Option<&Histogram>) -> Self {
+    fn new(look: &Look, receipts_before: Option<&Latencies>) -> Self {
         let stats = &look.stats;
         let on = |wire| look.by_wire.iter().find(|(known, _)| *known == wire).map_or(0, |(_, count)| *count);
-        let before = receipts_before.map_or([0; Histogram::CLASSES], Histogram::counts);
+        let before = receipts_before.map_or([0; Latencies::CLASSES], Latencies::counts);
         let mut receipts = look.receipts().counts();
         receipts.iter_mut().zip(before).for_each(|(count, before)| *count = count.saturating_sub(before));
         Self {
@@ -245,15 +245,17 @@ impl ProjectSample {
     }
 }
 
-/// The time in milliseconds under which this share of the values is. A class has the values in microseconds of as many bits; within
-/// it they are taken to be spread evenly.
-fn quantile(counts: &[u64], share: f64) -> Option<f64> {
+/// The time in milliseconds under which this share of the times is. Within a class they are taken to be spread evenly; those above all
+/// bounds are as long as the last one.
+fn quantile(counts: &[u64; Latencies::CLASSES], share: f64) -> Option<f64> {
     let all: u64 = counts.iter().sum();
     let mut left = all as f64 * share;
     for (class, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         if left <= *count as f64 {
-            let top = 2f64.powi(class.try_into().unwrap_or(i32::MAX));
-            let bottom = if class == 0 { 0.0 } else { top / 2.0 };
+            let bounds = Latencies::BOUNDS;
+            let bound = |class: usize| bounds[class.min(bounds.len() - 1)] as f64;
+            let bottom = class.checked_sub(1).map_or(0.0, bound);
+            let top = bound(class);
             let micros = bottom + (top - bottom) * left / *count as f64;
             return Some((micros / 10.0).round() / 100.0);
         }
@@ -277,14 +279,17 @@ mod tests {
 
     #[test]
     fn quantiles_are_within_their_class() {
-        assert_eq!(quantile(&[0; 65], 0.5), None);
-        // A hundred values from 512 to 1,023 µs, and one of about a second.
-        let mut counts = [0; 65];
-        counts[10] = 100;
-        counts[20] = 1;
-        assert_eq!(quantile(&counts, 0.5), Some(0.77));
-        assert_eq!(quantile(&counts, 0.99), Some(1.02));
-        assert!(quantile(&counts, 0.999).unwrap() > 900.0);
+        assert_eq!(quantile(&[0; Latencies::CLASSES], 0.5), None);
+        // A hundred times from 0.5 to 1 ms, one of about a second, and one of more than all bounds.
+        let mut times = Latencies::default();
+        (0..100).for_each(|_| times.add(Duration::from_micros(700)));
+        times.add(Duration::from_millis(1_100));
+        assert_eq!(quantile(&times.counts(), 0.5), Some(0.75));
+        assert_eq!(quantile(&times.counts(), 0.99), Some(1.0));
+        assert!(quantile(&times.counts(), 0.999).unwrap() > 900.0);
+        let mut late = Latencies::default();
+        late.add(Duration::from_secs(100));
+        assert_eq!(quantile(&late.counts(), 0.5), Some(60_000.0));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Socket {
         {
             let welcomed = if let ServerFrame::Welcome(welcome) = answer { Some(&welcome.user_id) } else { None };
             let took = instant().saturating_duration_since(visitor.since);
-            handed.project.login_answered(handed.conn, took, welcomed);
+            handed.project.login_answered(handed.conn, handed.wire, took, welcomed);
         }
         if let ServerFrame::Refused(refusal) = answer {
             let user_id = visitor.user.as_ref().map(UserId::as_str);

@@ -231,7 +231,7 @@ fn count(figures: &Questions, kind: HookKind, decided: &Result<Decision, String>
     let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
     let figures = figures.entry(kind.as_str()).or_default();
     figures.answers[answer] += 1;
-    figures.took.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    figures.took.add(took);
 }
 
 /// What an answer means.

@@ -8,7 +8,7 @@ use std::{
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use rtm_core::{EventAnswer, EventPage, EventTypes, Histogram};
+use rtm_core::{EventAnswer, EventPage, EventTypes, Latencies};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -50,7 +50,7 @@ pub(crate) struct WebhookStatus {
     /// How many requests there were, by what was answered ([`Answer::place`]).
     pub(crate) answers: [u64; ANSWERS.len()],
     /// How long they took, in microseconds.
-    pub(crate) took: Histogram,
+    pub(crate) took: Latencies,
     /// How many events wait to be taken, as far as the log was read, and when the oldest of them happened, in milliseconds since
     /// the Unix epoch.
     pub(crate) pending: (usize, Option<u64>),
@@ -365,7 +365,7 @@ impl Worker {
         self.deliveries.handle_answer(now(), id, answer);
         self.webhook.tell(|status| {
             status.answers[answer.place()] += 1;
-            status.took.add(u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX));
+            status.took.add(attempt.took);
             match attempt.is_taken {
                 true => status.taken += attempt.events as u64,
                 false => {

@@ -50,11 +50,15 @@ async fn what_clients_do_is_counted() {
         (format!("rtm_project_connections{{{app},wire=\"vendor\"}}"), 1.0),
         ("rtm_connections{state=\"session\"}".to_owned(), 2.0),
         (format!("rtm_sessions{{{app},state=\"online\"}}"), 2.0),
-        (format!("rtm_logins_total{{{app},result=\"new\"}}"), 2.0),
+        (format!("rtm_logins_total{{{app},wire=\"native\",result=\"new\"}}"), 1.0),
+        (format!("rtm_logins_total{{{app},wire=\"vendor\",result=\"new\"}}"), 1.0),
+        (format!("rtm_login_duration_seconds_count{{{app},wire=\"native\"}}"), 1.0),
+        (format!("rtm_login_duration_seconds_count{{{app},wire=\"vendor\"}}"), 1.0),
         (format!("rtm_messages_total{{{app},kind=\"peer\",source=\"client\"}}"), 2.0),
         (format!("rtm_message_size_bytes_count{{{app},kind=\"peer\",source=\"client\"}}"), 2.0),
         (format!("rtm_messages_total{{{app},kind=\"channel\",source=\"rest\"}}"), 0.0),
-        (format!("rtm_calls_total{{{app},op=\"send_message_to_peer\"}}"), 2.0),
+        (format!("rtm_calls_total{{{app},wire=\"native\",op=\"send_message_to_peer\"}}"), 1.0),
+        (format!("rtm_calls_total{{{app},wire=\"vendor\",op=\"send_message_to_peer\"}}"), 1.0),
         (format!("rtm_peer_message_outcomes_total{{{app},outcome=\"delivered\"}}"), 2.0),
         (format!("rtm_peer_receipt_duration_seconds_count{{{app}}}"), 2.0),
         (format!("rtm_connections_accepted_total{{listener=\"{}\"}}", server.local_addr()), 2.0),
@@ -75,7 +79,6 @@ async fn what_clients_do_is_counted() {
         let writes = sample(&text, &format!("rtm_wire_writes_total{{{app},wire=\"{wire}\"}}"));
         assert!(writes >= 1.0, "{wire}: {writes}");
     }
-    assert_eq!(sample(&text, &format!("rtm_login_duration_seconds_count{{{app}}}")), 2.0);
     alice.request(JoinChannel { channel_id: ChannelId::new("room").unwrap() }).await;
     alice.next().await;
     let joins = "rtm_call_duration_seconds_count{op=\"join_channel\"}";
@@ -123,14 +126,15 @@ async fn each_series_has_its_name_and_labels_from_the_start() {
         ("rtm_messages_total{", 2 * 3),
         ("rtm_resumes_total{", 3),
         ("rtm_connection_duration_seconds_bucket{", 2 * 8),
-        ("rtm_calls_total{", 26),
-        ("rtm_calls_refused_total{", 8),
+        ("rtm_calls_total{", 2 * 26),
+        ("rtm_calls_refused_total{", (26 + 1) * 8),
         ("rtm_call_duration_seconds_count{", 26),
         ("rtm_gaps_total{", 4),
+        ("rtm_events_lost_total{", 3),
         ("rtm_log_messages_total{", 2),
         ("rtm_wire_bytes_total{", 4),
-        ("rtm_admin_actions_total{", 17),
-        ("rtm_logins_total{", 10),
+        ("rtm_admin_actions_total{", 17 * 3),
+        ("rtm_logins_total{", 2 * 10),
         ("rtm_peer_message_outcomes_total{", 3),
     ] {
         assert_eq!(text.lines().filter(|line| line.starts_with(family)).count(), count, "{family}");
@@ -327,7 +331,7 @@ async fn an_operator_sees_who_is_there_and_who_was() {
 
 #[tokio::test]
 async fn an_operator_kicks_bans_and_unbans_and_all_of_it_is_written_down() {
-    let (server, admin, [_, operate, all, _]) = with_keys().await;
+    let (server, admin, [read, operate, all, _]) = with_keys().await;
     let mut alice = Client::login(server.local_addr(), Wire::Native, "alice").await;
     let user = format!("/projects/{APP}/users/alice");
     let (status, done) = call(admin, &operate, "POST", &format!("{user}/kick"), "").await;
@@ -363,6 +367,19 @@ async fn an_operator_kicks_bans_and_unbans_and_all_of_it_is_written_down() {
     ] {
         let (status, answer) = call(admin, &operate, "PUT", &format!("{user}/ban"), body).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &"invalid_argument".into()), "{body}: {answer}");
+    }
+    assert_eq!(call(admin, &read, "POST", &format!("{user}/kick"), "").await.0, 403);
+    assert_eq!(call(admin, "rtm_admin_guess", "POST", &format!("{user}/kick"), "").await.0, 401);
+    let page = metrics(admin).await;
+    for (action, result, count) in [
+        ("kick", "done", 1.0),
+        ("kick", "refused", 1.0),
+        ("ban", "done", 1.0),
+        ("ban", "refused", 5.0),
+        ("ban", "failed", 0.0),
+    ] {
+        let name = format!("rtm_admin_actions_total{{action=\"{action}\",result=\"{result}\"}}");
+        assert_eq!(sample(&page, &name), count, "{name}");
     }
     let (_, closed) = call(admin, &operate, "GET", &format!("/projects/{APP}/closed"), "").await;
     let reasons = closed["items"].as_array().unwrap().iter().map(|closed| closed["reason"].as_str().unwrap());
@@ -614,6 +631,8 @@ async fn refused_calls_are_counted_for_their_session() {
     assert_eq!((&user["refused"]["not_there"], &user["session"]["limited_calls"]), (&3.into(), &0.into()), "{user}");
     let (_, most) = call(admin, &read, "GET", &format!("/projects/{APP}/sessions?sort=refused_calls"), "").await;
     assert_eq!(most["items"][0]["user_id"], "alice");
+    let name = format!("rtm_calls_refused_total{{app_id=\"{APP}\",op=\"leave_channel\",reason=\"not_there\"}}");
+    assert_eq!(sample(&metrics(admin).await, &name), 3.0);
 }
 
 #[tokio::test]
@@ -928,12 +947,12 @@ process_open_fds
 process_resident_memory_bytes
 process_start_time_seconds
 process_threads
-rtm_admin_actions_total action
+rtm_admin_actions_total action result
 rtm_build_info version commit rustc features
 rtm_call_duration_seconds_count op
 rtm_call_duration_seconds_sum op
-rtm_calls_refused_total app_id reason
-rtm_calls_total app_id op
+rtm_calls_refused_total app_id op reason
+rtm_calls_total app_id wire op
 rtm_channel_fanout_members_count app_id
 rtm_channel_fanout_members_sum app_id
 rtm_channel_members app_id
@@ -959,7 +978,7 @@ rtm_event_log_lost_total app_id
 rtm_event_log_oldest_seconds app_id
 rtm_event_log_waiting app_id
 rtm_event_log_written_total app_id
-rtm_events_lost_total app_id
+rtm_events_lost_total app_id reason
 rtm_events_queued_total app_id
 rtm_events_sent_total app_id wire
 rtm_gaps_total app_id reason
@@ -969,12 +988,12 @@ rtm_http_requests_in_flight api
 rtm_http_requests_total api method status
 rtm_invitations_open app_id
 rtm_log_messages_total level
-rtm_login_duration_seconds_count app_id
-rtm_login_duration_seconds_sum app_id
+rtm_login_duration_seconds_count app_id wire
+rtm_login_duration_seconds_sum app_id wire
 rtm_logins_locked_total
 rtm_logins_refused_for_memory_total
 rtm_logins_refused_total app_id
-rtm_logins_total app_id result
+rtm_logins_total app_id wire result
 rtm_logins_without_project_total
 rtm_message_size_bytes_count app_id kind source
 rtm_message_size_bytes_sum app_id kind source

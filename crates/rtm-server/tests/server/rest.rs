@@ -251,6 +251,36 @@ async fn every_way_to_authenticate_is_taken_and_no_other() {
     server.shutdown().await;
 }
 
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_token_reads_the_history_of_its_users_channels_whatever_core_serves_the_user() {
+    let certificate: Certificate = CERTIFICATE.parse().unwrap();
+    let own = certificate.clone();
+    let server = rest_server(|config| {
+        config.workers = 4;
+        config.projects[0].certificates = vec![own];
+    })
+    .await;
+    let filter = json!({ "filter": { "destination": "room", "start_time": "2019-08-01T01:22:10Z", "end_time": "2019-08-01T01:32:10Z" } });
+    // Some of them have other cores than the first.
+    for user in ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"] {
+        let token = Builder::for_now(APP, &certificate, user).build().unwrap();
+        let mut client = Client::connect(server.local_addr(), Wire::Native).await;
+        let shown = rtm_codec::Token::new(token.clone()).unwrap();
+        client.log_in_with(user, |login| login.token = Some(shown)).await;
+        let mut back_end =
+            BackEnd::new(server.local_addr(), &format!("x-ar-token: {token}\r\nx-ar-uid: {user}\r\n")).await;
+        assert_eq!(back_end.post("/rtm/message/history/query", &filter).await.status, 401, "{user} is no member");
+        client.request(JoinChannel { channel_id: rtm_codec::ChannelId::new("room").unwrap() }).await;
+        while !matches!(client.next().await, ServerFrame::Reply { result: Ok(_), .. }) {}
+        let answer = back_end.post("/rtm/message/history/query", &filter).await;
+        assert_eq!(answer.status, 200, "{user}: {}", answer.body);
+        let handle = answer.body["location"].as_str().unwrap().trim_start_matches('~').to_owned();
+        assert_eq!(back_end.call("GET", &handle, "").await.status, 200, "{user}");
+    }
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_named_and_the_connection_goes_on() {
     let server = rest_server(|_| {}).await;

@@ -1,11 +1,11 @@
 //! What each project counts.
 
-use rtm_codec::{CallLimit, SendOutcome};
+use rtm_codec::{CallLimit, SendOutcome, Wire};
 use rtm_core::{Census, Quotas};
 
 use super::{
     super::page::{Labels, Page},
-    Look, MICRO, app, labelled, per, snake_case,
+    Look, app, labelled, per, snake_case,
 };
 use crate::peers::{Carried, Lasted};
 
@@ -38,21 +38,23 @@ pub(super) fn add_projects(page: &mut Page, all: &[Look]) {
     page.counter(
         "rtm_logins",
         "Logins that reached their project, by what became of them",
-        all.iter()
-            .flat_map(|it| it.counters.logins().map(|(result, n)| labelled(it, "result", result.as_str(), n as f64))),
+        all.iter().flat_map(|it| {
+            it.counters.logins().map(|(resumes, result, n)| {
+                let (labels, n) = labelled(it, "wire", wire_that(resumes).to_string(), n as f64);
+                (and(labels, "result", result.as_str()), n)
+            })
+        }),
     );
     page.counter("rtm_logins_refused", "Refused logins of either wire", per(all, |it| it.refused_logins));
-    page.histogram(
+    page.latencies(
         "rtm_login_duration_seconds",
         "From a login until its answer, with what a hook took for it",
-        MICRO,
-        all.iter().map(|it| (app(it), it.logins)),
+        all.iter().flat_map(|it| it.logins.map(|(wire, took)| (labelled(it, "wire", wire.to_string(), 0.0).0, took))),
     );
     add_wires(page, all);
-    page.histogram(
+    page.latencies(
         "rtm_ping_rtt_seconds",
         "How long clients took to answer a ping of the server, which pings those on the vendor's wire",
-        MICRO,
         all.iter().map(|it| (app(it), *it.counters.pings())),
     );
     page.counter(
@@ -70,7 +72,6 @@ pub(super) fn add_projects(page: &mut Page, all: &[Look]) {
     page.histogram(
         "rtm_resume_replayed_events",
         "How many events clients were sent that went on with their sessions",
-        1.0,
         all.iter().map(|it| (app(it), *it.counters.replayed())),
     );
     page.gauge(
@@ -91,14 +92,22 @@ pub(super) fn add_projects(page: &mut Page, all: &[Look]) {
         "rtm_calls",
         "Calls of clients, by operation",
         all.iter().flat_map(|it| {
-            it.counters.calls().map(|(call, n)| labelled(it, "op", snake_case(call.as_str()), n as f64))
+            it.calls.iter().map(|(wire, call, n)| {
+                let (labels, n) = labelled(it, "wire", wire.to_string(), *n as f64);
+                (and(labels, "op", &snake_case(call.as_str())), n)
+            })
         }),
     );
     page.counter(
         "rtm_calls_refused",
-        "Calls that were refused, by reason",
-        all.iter()
-            .flat_map(|it| it.counters.refused_calls().map(|(why, n)| labelled(it, "reason", why.as_str(), n as f64))),
+        "Calls that were refused, by operation and reason; other: what was asked is not known",
+        all.iter().flat_map(|it| {
+            it.counters.refused_calls().map(|(call, reason, n)| {
+                let op = call.map_or_else(|| "other".to_owned(), |call| snake_case(call.as_str()));
+                let (labels, n) = labelled(it, "op", op, n as f64);
+                (and(labels, "reason", reason.as_str()), n)
+            })
+        }),
     );
     page.counter(
         "rtm_messages",
@@ -114,7 +123,6 @@ pub(super) fn add_projects(page: &mut Page, all: &[Look]) {
     page.histogram(
         "rtm_message_size_bytes",
         "How many bytes the messages had that were taken",
-        1.0,
         all.iter().flat_map(|it| {
             it.counters.sizes().map(|(kind, source, sizes)| {
                 (and(labelled(it, "kind", kind.as_str(), 0.0).0, "source", source.as_str()), sizes)
@@ -146,40 +154,37 @@ pub(super) fn add_projects(page: &mut Page, all: &[Look]) {
         all.iter()
             .flat_map(|it| it.counters.outcomes().map(|(outcome, n)| labelled(it, "outcome", name(outcome), n as f64))),
     );
-    page.histogram(
+    page.latencies(
         "rtm_peer_receipt_duration_seconds",
         "From a message until its receiver's device has it",
-        MICRO,
         all.iter().map(|it| (app(it), *it.counters.receipts())),
     );
     page.histogram(
         "rtm_channel_fanout_members",
         "To how many members on this server each channel message went",
-        1.0,
         all.iter().map(|it| (app(it), *it.counters.members())),
     );
-    page.histogram(
+    page.latencies(
         "rtm_core_lock_wait_seconds",
         "How long a project's lock was waited for, of one use in sixteen",
-        MICRO,
         all.iter().map(|it| (app(it), it.lock_times.waited)),
     );
-    page.histogram(
+    page.latencies(
         "rtm_core_held_seconds",
         "How long a project's lock was held, of one use in sixteen",
-        MICRO,
         all.iter().map(|it| (app(it), it.lock_times.held)),
     );
     page.counter(
         "rtm_core_busy_seconds",
         "How long a project's lock was held, as far as one use in sixteen tells",
-        all.iter().map(|it| (app(it), it.lock_times.held.sum() as f64 * MICRO * 16.0)),
+        all.iter().map(|it| (app(it), it.lock_times.held.micros() as f64 / 1e6 * 16.0)),
     );
     page.counter("rtm_events_queued", "Events put into sessions", per(all, |it| it.stats.events));
     page.counter(
         "rtm_events_lost",
-        "Channel events dropped since their receiver was away for too long, as it is told",
-        per(all, |it| it.stats.away_dropped),
+        "Channel events that were dropped for their receiver, as it is told",
+        all.iter()
+            .flat_map(|it| it.counters.lost().map(|(reason, n)| labelled(it, "reason", reason.as_str(), n as f64))),
     );
     page.counter(
         "rtm_slow_consumers",
@@ -259,6 +264,11 @@ fn number_of_wires(look: &Look, number: fn(&Carried) -> u64) -> [(Labels, f64); 
 fn and(mut labels: Labels, label: &'static str, value: &str) -> Labels {
     labels.push((label, value.to_owned()));
     labels
+}
+
+/// The wire of clients that can resume, or that cannot: the core knows them by that.
+fn wire_that(resumes: bool) -> Wire {
+    if Wire::Native.abilities().resume == resumes { Wire::Native } else { Wire::Vendor }
 }
 
 /// How many calls a limit allows in a second; 0 if any number.

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{
     super::{Admin, config::BuildInfo, log::LogControl, page::Page},
-    Look, MICRO, one, snake_case,
+    Look, one, snake_case,
 };
 use crate::tls::Tls;
 
@@ -114,10 +114,9 @@ impl Admin {
                 (labels.map(|(label, value)| (label, value.to_owned())).to_vec(), count as f64)
             }),
         );
-        page.histogram(
+        page.latencies(
             "rtm_http_request_duration_seconds",
             "From a request until the head of its answer",
-            MICRO,
             http.times().map(|(api, times)| (vec![("api", api.as_str().to_owned())], times)),
         );
         page.gauge(
@@ -142,10 +141,9 @@ impl Admin {
 
     /// What clients, back ends and operators call.
     pub(super) fn add_calls(&self, page: &mut Page) {
-        page.histogram(
+        page.latencies(
             "rtm_call_duration_seconds",
             "From a call of a client until its answer; of messages one in sixteen",
-            MICRO,
             self.shared
                 .call_times
                 .all()
@@ -158,8 +156,15 @@ impl Admin {
             "Warnings and errors in the log",
             logged.all().map(|(level, count)| (vec![("level", level.to_owned())], count as f64)),
         );
-        let actions = self.audit.counts().map(|(action, count)| (vec![("action", action.to_owned())], count as f64));
-        page.counter("rtm_admin_actions", "What operators did, as the audit log has it", actions);
+        let actions = self.audit.counts().map(|(action, outcome, count)| {
+            let labels = [("action", action), ("result", outcome.as_str())];
+            (labels.map(|(label, value)| (label, value.to_owned())).to_vec(), count as f64)
+        });
+        page.counter(
+            "rtm_admin_actions",
+            "What operators asked for, by what came of it; done: the audit log has it",
+            actions,
+        );
         #[cfg(feature = "rest")]
         page.counter(
             "rtm_rest_calls",

@@ -12,10 +12,10 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     super::{
         Admin,
-        calls::free_bytes,
+        calls::FileSystem,
         page::{Labels, Page},
     },
-    Look, MICRO, STORE_TIMEOUT, app, labelled, one, per,
+    Look, STORE_TIMEOUT, app, labelled, one, per,
 };
 
 impl Admin {
@@ -35,12 +35,13 @@ impl Admin {
         page.gauge("rtm_stored_bytes", "What the store keeps of a project", samples);
     }
 
-    /// How much room the file system of the data directory has.
+    /// How large the file system of the data directory is, and how much room it has.
     pub(super) async fn add_disk(&self, page: &mut Page) {
         let Some(directory) = self.reloader.data_dir.clone() else { return };
-        let looking = spawn_blocking(move || free_bytes(&directory));
-        let Ok(Ok(Some(free))) = timeout(STORE_TIMEOUT, looking).await else { return };
+        let looking = spawn_blocking(move || FileSystem::of(&directory));
+        let Ok(Ok(Some(FileSystem { free, size }))) = timeout(STORE_TIMEOUT, looking).await else { return };
         page.gauge("rtm_store_disk_free_bytes", "Room on the disk of the data directory", [one(free)]);
+        page.gauge("rtm_store_disk_size_bytes", "How large the disk of the data directory is", [one(size)]);
     }
 
     /// How old the log of each project is.
@@ -63,8 +64,8 @@ impl Admin {
         page.gauge("rtm_store_jobs_queued", "Jobs that the store has not done", [one(self.store.queued_jobs())]);
         if let Some(batches) = self.store.batches() {
             let help = "How long the store took for what had gathered";
-            page.histogram("rtm_store_batch_duration_seconds", help, MICRO, [(vec![], batches.times)]);
-            page.histogram("rtm_store_batch_jobs", "How many jobs had gathered", 1.0, [(vec![], batches.jobs)]);
+            page.latencies("rtm_store_batch_duration_seconds", help, [(vec![], batches.times)]);
+            page.histogram("rtm_store_batch_jobs", "How many jobs had gathered", [(vec![], batches.jobs)]);
         }
         page.counter(
             "rtm_store_failures",
