@@ -95,51 +95,6 @@ async fn a_killed_node_is_noticed_and_its_users_come_back_elsewhere() {
 
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
-async fn servers_of_nats_are_killed_and_started_again_and_nobody_goes_out() {
-    let mut nodes = Nodes::start(3, 3).await;
-    let mut bob = nodes.log_in(Wire::Native, "bob", &[0]).await;
-    let alice = nodes.log_in(Wire::Native, "alice", &[1]).await;
-    let sender = Sender::start(alice.client.clone(), "bob".to_owned(), Duration::from_millis(20));
-    for at in 0..3 {
-        nodes.nats.settled().await;
-        nodes.nats.kill(at);
-        sleep(Duration::from_secs(10)).await;
-        nodes.nats.restart(at).await;
-        sleep(Duration::from_secs(5)).await;
-    }
-    let outcomes = sender.stop().await;
-    sleep(Duration::from_secs(1)).await;
-    let (texts, gaps) = texts_and_gaps(&mut bob);
-    assert_eq!(gaps, 0);
-    check(&outcomes, &texts);
-    assert_eq!(lost(&outcomes), []);
-    for at in 0..3 {
-        assert!(!nodes.log(at).contains("went on without"), "node {at} was put out");
-    }
-    alice.tells(&mut bob, "after all").await;
-}
-
-#[tokio::test]
-#[ignore = "needs NATS_SERVER"]
-async fn a_cluster_goes_on_after_all_of_nats_was_away() {
-    let mut nodes = Nodes::start(1, 2).await;
-    let mut bob = nodes.log_in(Wire::Native, "bob", &[0]).await;
-    let mut carol = nodes.log_in(Wire::Native, "carol", &[0]).await;
-    let alice = nodes.log_in(Wire::Vendor, "alice", &[1]).await;
-    nodes.nats.kill(0);
-    sleep(Duration::from_secs(8)).await;
-    // On one node nothing is missing.
-    carol.tells(&mut bob, "without NATS").await;
-    bob.tells(&mut carol, "so what").await;
-    nodes.nats.restart(0).await;
-    sleep(Duration::from_secs(8)).await;
-    alice.tells(&mut bob, "with it again").await;
-    let (_, gaps) = texts_and_gaps(&mut bob);
-    assert_eq!(gaps, 0);
-}
-
-#[tokio::test]
-#[ignore = "needs NATS_SERVER"]
 async fn a_rolling_restart_is_noticed_by_nobody() {
     let mut nodes = Nodes::start(3, 3).await;
     let mut bob = nodes.log_in(Wire::Native, "bob", &[0, 1, 2]).await;
@@ -231,33 +186,6 @@ async fn a_node_that_loses_nats_alone_sends_its_clients_to_the_others() {
     way.cut(nodes.nats.port(0));
     let dave = nodes.log_in(Wire::Native, "dave", &[alone]).await;
     dave.tells(&mut bob, "back").await;
-}
-
-#[tokio::test]
-#[ignore = "needs NATS_SERVER"]
-async fn no_client_is_sent_away_when_nats_comes_back_to_all_nodes() {
-    let mut nodes = Nodes::start(1, 0).await;
-    let config = nodes.nats.directory().join("rtm.toml");
-    std::fs::write(&config, format!("[cluster]\nnats = '{}'\nisolated_for = '5s'\n", nodes.nats.urls())).unwrap();
-    let nats = nodes.nats.urls();
-    let mut users = Vec::new();
-    for name in ["alice", "bob", "carol"] {
-        let node = nodes.add(&nats, &["--config", config.to_str().unwrap()]).await;
-        users.push(nodes.log_in(Wire::Native, name, &[node]).await);
-    }
-    nodes.nats.kill(0);
-    // Longer than a node goes on alone without looking for others.
-    sleep(Duration::from_secs(12)).await;
-    nodes.nats.restart(0).await;
-    sleep(Duration::from_secs(15)).await;
-    let [alice, bob, carol] = &mut users[..] else { panic!("three users") };
-    alice.tells(bob, "still here").await;
-    bob.tells(carol, "so am I").await;
-    for user in [bob, carol] {
-        let is_news =
-            |event: &RtmEvent| matches!(event, RtmEvent::Gap { .. } | RtmEvent::ConnectionStateChanged { .. });
-        assert!(!user.so_far().iter().any(is_news), "{} was sent away", user.name);
-    }
 }
 
 fn text(event: &RtmEvent) -> Option<String> {

@@ -5,10 +5,12 @@
 
 mod accounts;
 mod back_ends;
+mod chat;
 mod failures;
 mod nats;
 mod nodes;
 mod operator;
+mod outages;
 mod relay;
 mod rolling;
 mod security;

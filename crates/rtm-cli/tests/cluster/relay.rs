@@ -1,4 +1,4 @@
-//! A relay between a client and a node, which can be cut and led to another node.
+//! Relays: one between a client and a node, which can be cut and led to another node, and one between a node and NATS.
 
 use std::{
     net::Ipv4Addr,
@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{
+        AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter, copy,
+        copy_bidirectional,
+    },
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinHandle},
 };
@@ -55,5 +58,82 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.accepts.abort();
         self.cut(0);
+    }
+}
+
+/// A way from a node to a server of NATS, on which what the node says to one other node can get lost.
+pub(crate) struct NatsWay {
+    pub(crate) url: String,
+    lost_to: Arc<Mutex<Option<String>>>,
+    accepts: JoinHandle<()>,
+}
+
+impl NatsWay {
+    /// A way to a port, on which all arrives.
+    pub(crate) async fn start(to: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        let lost_to = Arc::<Mutex<Option<String>>>::default();
+        let lost = Arc::clone(&lost_to);
+        let accepts = tokio::spawn(async move {
+            while let Ok((node, _)) = listener.accept().await {
+                let lost = Arc::clone(&lost);
+                tokio::spawn(async move {
+                    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else { return };
+                    let (from_node, mut to_node) = node.into_split();
+                    let (mut from_server, to_server) = server.into_split();
+                    // It ends when either side does.
+                    tokio::select! {
+                        _ = pass_on(from_node, to_server, &lost) => {}
+                        _ = copy(&mut from_server, &mut to_node) => {}
+                    }
+                });
+            }
+        });
+        Self { url, lost_to, accepts }
+    }
+
+    /// From now on nothing that the node publishes to this node's subjects arrives; `None`: all does.
+    pub(crate) fn lose_to(&self, node: Option<&str>) {
+        *self.lost_to.lock().unwrap() = node.map(|node| format!(".{node}"));
+    }
+}
+
+impl Drop for NatsWay {
+    fn drop(&mut self) {
+        self.accepts.abort();
+    }
+}
+
+/// Passes on what a client of NATS says, but what it publishes to subjects that end like this.
+async fn pass_on(
+    from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin,
+    lost_to: &Mutex<Option<String>>,
+) -> std::io::Result<()> {
+    let (mut from, mut to) = (BufReader::new(from), BufWriter::new(to));
+    let mut said = Vec::new();
+    loop {
+        said.clear();
+        if from.read_until(b'\n', &mut said).await? == 0 {
+            return Ok(());
+        }
+        let line = String::from_utf8_lossy(&said).into_owned();
+        let mut words = line.split_ascii_whitespace();
+        let is_publish = matches!(words.next(), Some("PUB" | "HPUB"));
+        let subject = words.next().filter(|_| is_publish);
+        if is_publish {
+            let bytes: usize = words.last().unwrap().parse().unwrap();
+            let head = said.len();
+            said.resize(head + bytes + 2, 0);
+            from.read_exact(&mut said[head..]).await?;
+        }
+        let lost = lost_to.lock().unwrap().clone();
+        if !subject.zip(lost).is_some_and(|(subject, lost)| subject.ends_with(&lost)) {
+            to.write_all(&said).await?;
+        }
+        if from.buffer().is_empty() {
+            to.flush().await?;
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! older version to begin with.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     env,
     path::PathBuf,
     sync::{
@@ -17,6 +17,7 @@ use rtm_client::{ErrorKind, PeerOnlineState, RtmEvent, SendOutcome, Wire};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
+    chat::Faults,
     nodes::Nodes,
     users::{User, log_in, soon},
 };
@@ -35,20 +36,6 @@ struct Sent {
 enum To {
     Peer,
     Room,
-}
-
-/// What went wrong, with a few cases of each.
-#[derive(Debug, Default)]
-struct Faults(BTreeMap<&'static str, (usize, Vec<String>)>);
-
-impl Faults {
-    fn add(&mut self, what: &'static str, case: impl FnOnce() -> String) {
-        let (count, cases) = self.0.entry(what).or_default();
-        *count += 1;
-        if cases.len() < 5 {
-            cases.push(case());
-        }
-    }
 }
 
 fn number(variable: &str, usual: usize) -> usize {
@@ -236,7 +223,7 @@ async fn a_rolling_restart_under_many_chatting_clients_is_noticed_by_nobody() {
     eprintln!("of {unknown} of them the outcome is unknown");
     let faults = check(&mut users, &sent);
     assert!(unknown * 100 < times.len(), "{unknown} of {}", times.len());
-    assert!(faults.0.is_empty(), "{faults:#?}");
+    assert!(faults.are_none(), "{faults:#?}");
     assert!(times.len() > 3 * count, "only {} messages were sent", times.len());
 }
 
@@ -254,7 +241,7 @@ async fn a_node_gives_its_idle_sessions_away_in_seconds() {
     sleep(Duration::from_secs(2)).await;
     let mut faults = Faults::default();
     users.iter_mut().enumerate().for_each(|(at, user)| drop(received(user, wire(at), &mut faults)));
-    assert!(faults.0.is_empty(), "{faults:#?}");
+    assert!(faults.are_none(), "{faults:#?}");
     let [first, .., last] = &mut users[..] else { panic!("two users") };
     first.tells(last, "still here").await;
 }
