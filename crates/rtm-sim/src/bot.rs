@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) leaves_at: Duration,
     /// The largest message that it sends now and then.
     pub(crate) large: usize,
+    /// Whether it stays logged in: its sessions last.
+    pub(crate) stays: bool,
     /// Whether it only comes for a while now and then, as a second device does.
     pub(crate) is_guest: bool,
     /// Whether it leaves it to its token provider to renew the token.
@@ -73,7 +75,7 @@ impl Bot {
 
     /// Logs out, for a while.
     fn go(&mut self, client: &mut Handle<'_>) {
-        if client.random(3) == 0 {
+        if !self.plan.stays && client.random(3) == 0 {
             self.wants = false;
             // An error says that it is not logged in.
             let _ = client.logout();

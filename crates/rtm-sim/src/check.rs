@@ -266,8 +266,17 @@ impl Ledger {
         self.disturbed(now, device);
     }
 
-    /// The server closed a connection; without a reason it refused the login.
-    pub(crate) fn server_closed(&mut self, now: Duration, device: usize, reason: Option<CloseReason>) {
+    /// The server closed a connection over which it let a device in at this time, if it did; without a reason it refused
+    /// the login.
+    pub(crate) fn server_closed(
+        &mut self,
+        now: Duration,
+        device: usize,
+        welcomed_at: Option<Duration>,
+        reason: Option<CloseReason>,
+    ) {
+        let verdict = self.states.closed(&self.facts, device, welcomed_at, reason);
+        self.judge(now, Some(device), verdict);
         self.facts.server_closed(now, device, reason);
         self.disturbed(now, device);
     }
@@ -325,6 +334,17 @@ impl Ledger {
     /// What holds between servers does not.
     pub(crate) fn broke_cluster(&mut self, now: Duration, invariant: Invariant, detail: String) {
         self.judge(now, None, Err(fault(invariant, detail)));
+    }
+
+    /// Nothing goes wrong between servers, and to devices nothing but that their links are cut.
+    pub(crate) fn is_calm(&mut self) {
+        self.facts.is_calm = true;
+    }
+
+    /// A device has lost its link, and may not have noticed that.
+    pub(crate) fn cut(&mut self, now: Duration, device: usize) {
+        self.facts.devices[device].cut_at = Some(now);
+        self.disturbed(now, device);
     }
 
     /// Something came over a device's link, or its process.
@@ -469,6 +489,12 @@ impl Ledger {
                 self.judge(now, None, Err(fault(Invariant::Bounds, detail)));
             }
         }
+    }
+
+    /// So many messages wait in the store for a device's user, at rest.
+    pub(crate) fn waits_in_store(&mut self, now: Duration, device: usize, messages: usize) {
+        let verdict = self.messages.unread(&self.facts, device, messages);
+        self.judge(now, Some(device), verdict);
     }
 
     fn judge(&mut self, now: Duration, device: Option<usize>, verdict: Verdict) {

@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     pub(crate) mishaps: Vec<Mishap>,
     pub(crate) mishap_every: Duration,
     pub(crate) is_well: bool,
+    /// Whether links to clients break only where sessions move.
+    pub(crate) are_links_good: bool,
 }
 
 /// A server's part of the cluster, as long as its process lives.
@@ -97,6 +99,7 @@ impl Cluster {
             mishaps: Vec::new(),
             mishap_every: Duration::from_secs(10),
             is_well: false,
+            are_links_good: false,
         }
     }
 

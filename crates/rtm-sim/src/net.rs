@@ -37,8 +37,8 @@ pub(crate) struct SimulatedLink {
     pub(crate) conn: Option<ConnId>,
     /// Whether the device has it.
     pub(crate) is_held: bool,
-    /// Whether the server let its device in.
-    pub(crate) is_welcomed: bool,
+    /// When the server let its device in.
+    pub(crate) welcomed_at: Option<Duration>,
     /// Whether it is broken: nothing written arrives any more.
     pub(crate) is_cut: bool,
     /// Until when nothing moves.
@@ -98,7 +98,7 @@ impl SimulatedLink {
             server_wire: ServerWire::new(wire),
             conn: None,
             is_held: true,
-            is_welcomed: false,
+            welcomed_at: None,
             is_cut: false,
             stalled_until: Duration::ZERO,
             full_since: None,

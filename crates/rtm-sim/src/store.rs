@@ -1,6 +1,6 @@
 //! The durable store: one batch at a time, in order, and what a crash leaves of it.
 
-use rtm_codec::AppId;
+use rtm_codec::{AppId, UserId};
 use rtm_core::{
     LogEntry, LogKey, LoggedEvent, Place, StateKey, StateValue, StoreAnswer, StoreDone, StoreFailed, StoreJob,
     StoreWork,
@@ -115,17 +115,25 @@ impl SimulatedStore {
 
     /// The log of events.
     pub(crate) fn events(&mut self, app_id: &AppId) -> Vec<(Place, LoggedEvent)> {
-        let (log, times) = (LogKey::Events, 0..u64::MAX);
-        let work = StoreWork::Read { log, after: None, times, limit: usize::MAX, max_bytes: usize::MAX };
-        let Some(Ok(StoreAnswer::Entries { entries, .. })) = self.backend.apply(vec![Task { app_id, work }]).pop()
-        else {
-            return Vec::new();
-        };
         let event = |(place, entry)| match entry {
             LogEntry::Event(event) => Some((place, event)),
             LogEntry::Message(_) => None,
         };
-        entries.into_iter().filter_map(event).collect()
+        self.entries(app_id, LogKey::Events).into_iter().filter_map(event).collect()
+    }
+
+    /// How many messages wait for a user.
+    pub(crate) fn stored_for(&mut self, app_id: &AppId, user_id: &UserId) -> usize {
+        self.entries(app_id, LogKey::Stored(user_id.clone())).len()
+    }
+
+    fn entries(&mut self, app_id: &AppId, log: LogKey) -> Vec<(Place, LogEntry)> {
+        let (after, times) = (None, 0..u64::MAX);
+        let work = StoreWork::Read { log, after, times, limit: usize::MAX, max_bytes: usize::MAX };
+        match self.backend.apply(vec![Task { app_id, work }]).pop() {
+            Some(Ok(StoreAnswer::Entries { entries, .. })) => entries,
+            _ => Vec::new(),
+        }
     }
 
     /// What a server starts with.

@@ -204,8 +204,17 @@ impl World {
             self.ledger.forget_probes();
         }
         self.ledger.finish(self.now, &here);
+        self.check_store(&here);
         self.check_event_log();
         self.violation().map_or(Ok(()), Err)
+    }
+
+    /// Looks whether the store has anything for those who are there.
+    fn check_store(&mut self, here: &[(usize, Vec<ChannelId>)]) {
+        for (device, _) in here {
+            let messages = self.store.stored_for(&self.project.app_id, &self.devices[*device].user_id);
+            self.ledger.waits_in_store(self.now, *device, messages);
+        }
     }
 
     /// Looks through the log of events, where one server writes it and has written all.

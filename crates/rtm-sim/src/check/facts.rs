@@ -40,6 +40,8 @@ pub enum Invariant {
     /// While network and server are undisturbed, no connection is interrupted. No device gives up a link
     /// on which bytes still arrive, even if only parts of a frame, or whose bytes it has not read yet.
     NeedlessReconnect,
+    /// A session is thrown out (`REMOTE_LOGIN`) only by another login of its user: not because it goes on at another server.
+    NeedlessOust,
     /// *Vendor*: no login is refused for a temporary reason, because the vendor's SDK would never log in again.
     NeedlessRefusal,
     /// *Native*: the events of a session have consecutive numbers, and a resumed session continues with the
@@ -58,6 +60,8 @@ pub enum Invariant {
     /// *Vendor*: a stored message may appear twice if the server crashed, or the connection broke, after it was
     /// handed out.
     NoDuplicate,
+    /// At rest, nothing waits in the store for a user whose device can receive it, unless the store failed.
+    NothingUnread,
     /// Messages of one sending device to one user, or to one channel, appear in the order in which they were sent.
     /// Stored messages come late if the store fails to read or to remove them.
     ///
@@ -130,6 +134,8 @@ pub(super) struct Facts {
     pub(super) is_cluster: bool,
     /// Since when, and until when something was wrong between the nodes of a cluster, or will be.
     pub(super) cluster_disturbed: Option<(Duration, Duration)>,
+    /// Whether nothing goes wrong but that links to devices are cut.
+    pub(super) is_calm: bool,
     pub(super) devices: Vec<Fact>,
     /// When the store last failed.
     pub(super) store_failed: Option<Duration>,
@@ -180,6 +186,8 @@ pub(super) struct Fact {
     pub(super) lapsed_at: Option<Duration>,
     /// When anything last came over its link or its process.
     pub(super) disturbed_at: Option<Duration>,
+    /// When its link was last cut.
+    pub(super) cut_at: Option<Duration>,
     /// When it last asked the gateway something to which no answer will come.
     pub(super) unanswered_at: Option<Duration>,
     pub(super) frozen_until: Duration,
@@ -214,6 +222,7 @@ impl Facts {
             durable,
             is_cluster: false,
             cluster_disturbed: None,
+            is_calm: false,
             devices: Vec::new(),
             store_failed: None,
             store_waited: None,
@@ -249,6 +258,7 @@ impl Facts {
             is_anew: true,
             lapsed_at: None,
             disturbed_at: None,
+            cut_at: None,
             unanswered_at: None,
             frozen_until: Duration::ZERO,
             frozen_for: Duration::ZERO,
@@ -494,12 +504,25 @@ impl Facts {
     /// Whether a device has been connected since before `since`, and nothing came over it or over the network.
     pub(super) fn was_well(&self, device: usize, since: Duration) -> bool {
         let known = &self.devices[device];
+        let has_recovered = match self.is_calm {
+            // A new link is good.
+            true => known.cut_at.is_none_or(|at| at < known.since.from) && known.since.from + SETTLED < since,
+            false => known.disturbed_at.is_none_or(|at| at + RECOVERY < since),
+        };
         known.state == ConnectionState::Connected
             && known.since.from < since
-            && known.disturbed_at.is_none_or(|at| at + RECOVERY < since)
+            && has_recovered
             && !known.is_slow
             && !known.has_small_window
             && !self.is_narrow
+    }
+
+    /// Whether a device was so well that a message of this time has come by now. Where nothing but links breaks, whoever can
+    /// resume its session and is back for a while has all that was sent to it, and its calls are answered.
+    pub(super) fn was_well_until(&self, device: usize, since: Duration, now: Duration) -> bool {
+        let known = &self.devices[device];
+        let resumes = self.is_calm && known.wire == Wire::Native && known.since.from < now;
+        self.was_well(device, if resumes { now } else { since })
     }
 
     /// Whether a user has a device that is connected.
@@ -525,6 +548,9 @@ impl Facts {
 
 /// What came over a device or its link is over after this time.
 pub(super) const RECOVERY: Duration = Duration::from_secs(60);
+
+/// After so long with a new link a device has all that waited for it.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// A window below this is small.
 const SMALL_WINDOW: u32 = 128;

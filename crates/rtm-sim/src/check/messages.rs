@@ -85,10 +85,10 @@ impl Messages {
                 Ok(Some(SendOutcome::Stored | SendOutcome::NotReceived))
                     | Err(ErrorKind::Timeout | ErrorKind::OutcomeUnknown)
             )
-            && facts.was_well(device, sent.issued)
+            && facts.was_well_until(device, sent.issued, now)
             && facts.devices.iter().any(|device| device.user_id == *to)
             && (0..facts.devices.len())
-                .all(|device| facts.devices[device].user_id != *to || facts.was_well(device, sent.issued))
+                .all(|device| facts.devices[device].user_id != *to || facts.was_well_until(device, sent.issued, now))
         {
             let detail = format!("{} to {to} is {outcome:?}, without a cause", trace::message(&sent.message));
             return Err(fault(Invariant::NeedlessFailure, detail));
@@ -163,6 +163,18 @@ impl Messages {
         }
         *last = at.max(*last);
         Ok(())
+    }
+
+    /// So many messages wait in the store for a device's user, at rest.
+    pub(super) fn unread(&self, facts: &Facts, device: usize, messages: usize) -> Verdict {
+        let known = &facts.devices[device];
+        // What the store could not remove is there yet, and what is too old is for nobody.
+        let has_cause = facts.store_failed.is_some() || facts.clock_set_at.is_some();
+        if messages == 0 || has_cause || known.wire == Wire::Vendor {
+            return Ok(());
+        }
+        let detail = format!("{messages} messages wait in the store for {}, who is connected", known.user_id);
+        Err(fault(Invariant::NothingUnread, detail))
     }
 
     pub(super) fn finish(&self, facts: &Facts, channels: &Channels, gaps: &Gaps) -> Verdict {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtm_codec::{ErrorKind, ServerFrame, Wire};
+use rtm_codec::{CloseReason, ErrorKind, ServerFrame, Wire};
 use rtm_connection::{ConnectionChangeReason as Reason, ConnectionState as State, RtmEvent};
 
 use super::{Invariant, Verdict, facts::Facts, fault};
@@ -102,6 +102,22 @@ impl States {
         }
     }
 
+    /// The server closed a connection over which it let a device in at this time, if it did.
+    pub(super) fn closed(
+        &self,
+        facts: &Facts,
+        device: usize,
+        welcomed_at: Option<Duration>,
+        reason: Option<CloseReason>,
+    ) -> Verdict {
+        let known = &facts.devices[device];
+        let since = welcomed_at.unwrap_or(known.since.from);
+        if reason != Some(CloseReason::RemoteLogin) || known.ousted_at.is_some_and(|at| at + CLAIMED >= since) {
+            return Ok(());
+        }
+        Err(fault(Invariant::NeedlessOust, "thrown out, and nobody else has logged in"))
+    }
+
     /// The server may have refused a login.
     pub(super) fn refused(&self, facts: &Facts, device: usize, frame: &ServerFrame) -> Verdict {
         match frame {
@@ -170,6 +186,9 @@ fn is_arrow(from: State, to: State, reason: Reason) -> bool {
         _ => false,
     }
 }
+
+/// A login may have been under way for so long when it throws another one out.
+const CLAIMED: Duration = Duration::from_secs(30);
 
 /// What happens to a link may show so much later.
 const LATER: Duration = Duration::from_secs(30);

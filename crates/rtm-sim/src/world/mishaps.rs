@@ -19,7 +19,7 @@ impl World {
         let device = device.0;
         self.note(device, || format!("is out of reach for {time:?}"));
         self.counts.outages += 1;
-        self.ledger.disturbed(self.now, device);
+        self.ledger.cut(self.now, device);
         self.devices[device].away_until = self.now + time;
         for link in 0..self.links.len() {
             let path = &mut self.links[link];
@@ -163,7 +163,7 @@ impl World {
         }
         self.counts.cuts += 1;
         self.note(device, || format!("link {link} breaks"));
-        self.ledger.disturbed(self.now, device);
+        self.ledger.cut(self.now, device);
         for direction in [Direction::Up, Direction::Down] {
             let last = match written {
                 Some((cut_in, last)) if cut_in == direction => last.unwrap_or(self.now),

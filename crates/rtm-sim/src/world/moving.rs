@@ -1,8 +1,9 @@
-//! Sessions that move in the world: one at a time in its core, or all of them into a new one.
+//! Sessions that move in the world: one at a time in its core, or all of them into a new one; in a cluster with their clients.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use rtm_codec::{CloseReason, UserId, Wire};
+use rtm_connection::ConnectionState;
 use rtm_core::{EventLogStart, NotPackable};
 
 use super::World;
@@ -22,6 +23,11 @@ impl World {
         self.moving.every.is_some() && self.moving.is_exact()
     }
 
+    /// Whether links break only where sessions move.
+    pub(crate) fn are_links_good(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.are_links_good)
+    }
+
     /// No more session moves.
     pub(crate) fn stop_moving(&mut self) {
         self.moving.every = None;
@@ -39,6 +45,9 @@ impl World {
             return;
         }
         self.plan_move();
+        if self.is_cluster() {
+            return self.move_to_another();
+        }
         if self.servers[0].stands_since.is_some() {
             return;
         }
@@ -56,6 +65,17 @@ impl World {
             self.close_connections(&user_id);
         }
         self.settle_server(0);
+    }
+
+    /// A client loses its connection, and comes back at any server, to which its session moves.
+    fn move_to_another(&mut self) {
+        let connected = self.devices.iter().filter(|device| device.connection.state() == ConnectionState::Connected);
+        let links = connected.filter_map(|device| device.link()).filter(|link| !self.links[*link].is_cut);
+        let links: Vec<usize> = links.collect();
+        if let Some(link) = self.moving.rng.pick(&links).copied() {
+            self.counts.moved += 1;
+            self.break_link(link, None);
+        }
     }
 
     fn move_one(&mut self, user_id: &UserId) {

@@ -144,7 +144,7 @@ impl World {
                 Arrival::Packet(packet) => {
                     let mut frames = Vec::new();
                     let decoded = socket.server_wire.decode(packet, &mut frames);
-                    let is_welcomed = socket.is_welcomed && has_session;
+                    let is_welcomed = socket.welcomed_at.is_some() && has_session;
                     self.ledger.heard(self.now, socket.device, &frames, !socket.is_held, is_welcomed);
                     if let Err(error) = &decoded {
                         let what = format!("the client sent what is not the protocol: {error}");
@@ -252,7 +252,7 @@ impl World {
                 match outgoing {
                     Outgoing::Frame(frame) => {
                         if matches!(frame, ServerFrame::Welcome(_)) {
-                            socket.is_welcomed = true;
+                            socket.welcomed_at = Some(self.now);
                             self.ledger.welcomed(self.now, socket.device);
                             if is_outside {
                                 self.ledger.server_is_outside(&[socket.device]);
@@ -280,14 +280,14 @@ impl World {
                 }
             }
             if let Some((code, reason)) = end {
-                let device = socket.device;
+                let (device, welcomed_at) = (socket.device, socket.welcomed_at);
                 self.server_line(server, || {
                     format!("closes link {link}: {}", reason.map_or("refused", CloseReason::as_str))
                 });
                 let written =
                     self.links[link].write_close(self.now, Direction::Down, code, &self.faults, &mut self.rng);
                 self.written(link, Direction::Down, &written);
-                self.ledger.server_closed(self.now, device, reason);
+                self.ledger.server_closed(self.now, device, welcomed_at, reason);
                 self.server_loses(link);
                 break;
             }
