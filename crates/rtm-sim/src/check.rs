@@ -278,7 +278,7 @@ impl Ledger {
         let verdict = self.states.closed(&self.facts, device, welcomed_at, reason);
         self.judge(now, Some(device), verdict);
         self.facts.server_closed(now, device, reason);
-        self.disturbed(now, device);
+        self.cut(now, device);
     }
 
     pub(crate) fn server_started(&mut self, now: Duration) {

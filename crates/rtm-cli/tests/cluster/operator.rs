@@ -200,6 +200,21 @@ async fn lists_at_one_node_are_those_of_all_nodes() {
         members.sort();
         assert_eq!(members, users);
     }
+    // Every node has the attributes of a channel, and yet it stands where its members are.
+    for name in ["pair", "empty"] {
+        there[0].client.set_channel_attributes(name, [("topic", "rust")], Default::default()).await.unwrap();
+    }
+    there[1].client.channel("pair").unwrap().join().await.unwrap();
+    for node in 0..3 {
+        let rooms = nodes.whole_list(node, &["channels"], 100, "channel_id");
+        assert_eq!(rooms.iter().filter(|[_, room]| room != "room").collect::<Vec<_>>(), [&[at(1), "pair".to_owned()]]);
+        let counts = |room: &str| {
+            let room = nodes.admin(node, &["channel", "--app-id", APP_ID, room]);
+            [&room["members"], &room["members_elsewhere"], &room["attributes"]].map(|count| count.as_u64().unwrap())
+        };
+        assert_eq!((counts("pair"), counts("empty")), ([1, 0, 1], [0, 0, 1]), "asked of node {node}");
+    }
+    there[1].client.channel("pair").unwrap().leave().await.unwrap();
     // A user is found wherever it is, and so is the node's own list.
     for node in 0..3 {
         let bob = nodes.admin(node, &["user", "--app-id", APP_ID, "bob"]);

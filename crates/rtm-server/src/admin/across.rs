@@ -356,8 +356,11 @@ impl Everybody {
     /// The answer of the node that has the session, or else of one that knows anything.
     async fn who_knows(self, query: Pairs) -> Result<Answered, ApiError> {
         let here = self.ask(&self.nodes.me, &query).await?;
+        // Every node has a channel's attributes and a user's ban: the one with its members, or the session, knows more.
         let is_whole = |answer: &Answered| {
-            answer.status == StatusCode::OK && answer.body.get("session").is_none_or(|session| !session.is_null())
+            let has_session = answer.body.get("session").is_none_or(|session| !session.is_null());
+            let has_members = answer.body.get("members").is_none_or(|members| *members != 0);
+            answer.status == StatusCode::OK && has_session && has_members
         };
         let known_by = |mut answer: Answered, node: &NodeName| {
             if let Some(body) = answer.body.as_object_mut() {

@@ -82,6 +82,8 @@ pub(super) async fn list(
                 });
             });
         }
+        // Every node of a cluster has the attributes of all channels: it is in the lists of those with members.
+        found.retain(|info| info.members > 0 || !admin.is_in_cluster());
         items.extend(found.iter().map(answer));
         from = at.then(next, cores.all().count());
         yield_now().await;
