@@ -325,13 +325,16 @@ impl Core {
                 // A session that moves has the same id where it was.
                 let session = claim.session;
                 let is_ours = |entry: &UserEntry| entry.node == own_node && entry.session == session;
+                let is_lost_move = heard.revision == 0 && matches!(write.gain, Gain::Moved(_));
                 if heard.entry.as_ref().is_some_and(is_ours) {
                     self.claim_won(now, id, heard.revision, write.gain);
                 } else if heard.revision == write.expected {
                     self.write_claim(id, write.expected, write.gain);
-                } else if (1..write.expected).contains(&heard.revision) && claim.since + STALE > now.instant {
+                } else if (is_lost_move || (1..write.expected).contains(&heard.revision))
+                    && claim.since + STALE > now.instant
+                {
                     // It is older than what the claim rests on, and says nothing of the write. Where nothing is kept any
-                    // more, the revision is 0. If it stays so, the engine was set back.
+                    // more, the revision is 0, which ends no session that is on its way here. If it stays so, the engine was set back.
                     claim.stage = Stage::Pausing { until: now.instant + PAUSE, written: Some(write) };
                     self.arm_edge(now.instant + PAUSE);
                 } else {

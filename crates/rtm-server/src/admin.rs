@@ -101,14 +101,6 @@ impl Admin {
             cluster: std::sync::OnceLock::new(),
         }
     }
-
-    /// Whether there are other nodes, or could be.
-    pub(crate) fn is_in_cluster(&self) -> bool {
-        #[cfg(feature = "cluster")]
-        return self.cluster.get().is_some();
-        #[cfg(not(feature = "cluster"))]
-        return false;
-    }
 }
 
 impl AdminListener {

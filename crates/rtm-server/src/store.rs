@@ -556,7 +556,7 @@ mod tests {
 
     use rtm_core::{
         LoggedEvent, ProjectEvent,
-        store::{Memory, Place},
+        store::{LogKind, Memory, Place},
     };
 
     use super::*;

@@ -318,6 +318,11 @@ impl Ledger {
         self.cluster_disturbed(now, now);
     }
 
+    /// Nodes may believe these to be on one that is gone, and not have heard where they are by now.
+    pub(crate) fn taken_for_unreachable(&mut self, now: Duration, devices: &[usize]) {
+        self.facts.taken_for_unreachable(now, devices);
+    }
+
     /// Something is wrong between the nodes of a cluster until then: everybody may feel it.
     pub(crate) fn cluster_disturbed(&mut self, now: Duration, until: Duration) {
         self.facts.cluster_disturbed(now, until);

@@ -109,6 +109,11 @@ impl Cluster {
         self.users.all().filter(move |(_, kept)| names(kept)).map(|(user_id, _)| user_id)
     }
 
+    /// The users whose entries named this life of a node at some time since then: who has not heard of more believes that still.
+    pub(crate) fn users_lately_of(&self, id: &NodeId, since: Duration) -> impl Iterator<Item = &UserId> {
+        self.users.held_since(since, move |entry| entry.as_ref().is_some_and(|entry| entry.node == *id))
+    }
+
     /// How many users have a session, as the entries have it.
     pub(crate) fn sessions(&self) -> usize {
         let is_good = |kept: &Kept<Option<UserEntry>>| {

@@ -195,7 +195,8 @@ impl Envelope {
         payload.freeze()
     }
 
-    /// Reads a payload. The bodies of its parcels are not copied.
+    /// Reads a payload. A parcel that is most of it keeps its memory; the bodies of others are copied, so that a message that is kept
+    /// for long does not keep the whole payload.
     ///
     /// # Errors
     ///
@@ -204,6 +205,7 @@ impl Envelope {
         if payload.len() > PAYLOAD_BYTES {
             return Err(ParcelErrorKind::TooLarge.into());
         }
+        let all = payload.len();
         let (head, read): (EnvelopeV1, usize) = decode_first(&payload)?;
         payload.advance(read);
         let frame = match head.frame {
@@ -211,7 +213,10 @@ impl Envelope {
             FrameV1::Data(data) => {
                 let mut parcels = Vec::with_capacity(data.sizes.len());
                 for (head, body) in data.sizes {
-                    let (head, body) = (take(&mut payload, head)?, take(&mut payload, body)?);
+                    let (head, mut body) = (take(&mut payload, head)?, take(&mut payload, body)?);
+                    if body.len() < all / 2 {
+                        body = Bytes::copy_from_slice(&body);
+                    }
                     parcels.push(Sealed { head, body });
                 }
                 Frame::Data(PostData {

@@ -486,13 +486,13 @@ impl Admin {
     }
 
     #[cfg(feature = "cluster")]
-    fn is_in_cluster(&self) -> bool {
+    pub(super) fn is_in_cluster(&self) -> bool {
         self.cluster.get().is_some()
     }
 
     #[cfg(not(feature = "cluster"))]
     #[expect(clippy::unused_self, reason = "with clusters it is used")]
-    fn is_in_cluster(&self) -> bool {
+    pub(super) fn is_in_cluster(&self) -> bool {
         false
     }
 

@@ -404,6 +404,10 @@ impl Facts {
         }
     }
 
+    pub(super) fn taken_for_unreachable(&mut self, now: Duration, devices: &[usize]) {
+        devices.iter().for_each(|device| self.devices[*device].unreachable_at = Some(now));
+    }
+
     pub(super) fn cluster_disturbed(&mut self, now: Duration, until: Duration) {
         let (since, before) = self.cluster_disturbed.unwrap_or((now, until));
         self.cluster_disturbed = Some((if before + RECOVERY < now { now } else { since }, before.max(until)));

@@ -86,6 +86,15 @@ impl<K: Ord + Clone, V: Clone> Engine<K, V> {
         self.keys.iter().filter_map(|(key, versions)| Some((key, &versions.last()?.kept)))
     }
 
+    /// The keys that held such a value at some time since then, in truth.
+    pub(crate) fn held_since(&self, since: Duration, is_it: impl Fn(&V) -> bool) -> impl Iterator<Item = &K> {
+        let held = move |versions: &Vec<Version<V>>| {
+            let ends = versions.iter().skip(1).map(|version| version.at).chain([Duration::MAX]);
+            versions.iter().zip(ends).any(|(version, end)| end >= since && is_it(&version.kept.value))
+        };
+        self.keys.iter().filter(move |(_, versions)| held(versions)).map(|(key, _)| key)
+    }
+
     /// Whether a write comes when it is long given up.
     pub(crate) fn delays(&self, rng: &mut Rng) -> Option<Duration> {
         rng.chance(self.lies.delayed).then(|| rng.about(Duration::from_secs(3)))

@@ -380,8 +380,11 @@ impl World {
             members.filter(|member| !cluster.ledger.is_in_truth(&member.id)).map(|member| member.id.clone()).collect();
         let Some(cluster) = &self.cluster else { return };
         let devices: Vec<usize> = left.iter().flat_map(|id| self.devices_in(cluster.users_of(id))).collect();
+        let lately = left.iter().flat_map(|id| cluster.users_lately_of(id, self.now.saturating_sub(HEARD_WITHIN)));
+        let lately = self.devices_in(lately);
         if !left.is_empty() {
             self.ledger.node_gone(self.now, &devices);
+            self.ledger.taken_for_unreachable(self.now, &lately);
         }
         for server in 0..self.servers.len() {
             let member = self.servers[server].member.as_ref();
@@ -504,6 +507,9 @@ impl World {
         self.with_node(server, |member| member.node.leave(now));
     }
 }
+
+/// The watch of a node hangs for at most so long.
+const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
 /// After so long a server gives up a question to the engine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
