@@ -389,14 +389,14 @@ async fn a_quota_of_stored_bytes_holds_for_all_nodes_together() {
 #[ignore = "needs NATS_SERVER"]
 async fn what_no_node_says_is_counted_and_changes_nothing() {
     let nodes = Operated::start_with(2, &format!("[[project]]\napp_id = \"{APP_ID}\"\n")).await;
-    let refused = || nodes.metric(0, "rtm_cluster_parcels_total")["{direction=\"received\",result=\"refused\"}"];
-    let before = refused();
+    let undecodable = || nodes.metric(0, "rtm_cluster_parcels_total")["{direction=\"received\",result=\"undecodable\"}"];
+    let before = undecodable();
     let mut nats = TcpStream::connect((Ipv4Addr::LOCALHOST, nodes.nodes.nats.port(0))).unwrap();
     nats.write_all(b"CONNECT {\"verbose\":false}\r\n").unwrap();
     for subject in ["rtm.main.urgent.node-0", "rtm.main.node.node-0"] {
         nats.write_all(format!("PUB {subject} 6\r\nnobody\r\n").as_bytes()).unwrap();
     }
-    until("both are counted", || refused() >= before + 2.0).await;
+    until("both are counted", || undecodable() >= before + 2.0).await;
     let mut bob = nodes.nodes.log_in(Wire::Native, "bob", &[0]).await;
     let alice = nodes.nodes.log_in(Wire::Native, "alice", &[1]).await;
     alice.tells(&mut bob, "hello").await;

@@ -58,15 +58,6 @@ pub struct Dropped {
     pub from_strangers: u64,
 }
 
-impl Dropped {
-    /// For whatever reason.
-    #[must_use]
-    pub fn in_all(&self) -> u64 {
-        let Self { undecodable, for_another_life, from_strangers } = self;
-        undecodable + for_another_life + from_strangers
-    }
-}
-
 /// One server of a cluster, without its sockets.
 ///
 /// What happens goes in by the `handle` methods and by [`send`](Self::send); what is to be done comes from

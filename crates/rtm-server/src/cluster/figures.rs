@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use rtm_core::cluster::Role;
+use rtm_core::cluster::{Dropped, Role};
 
 /// The figures at the last look.
 #[derive(Debug, Default)]
@@ -44,8 +44,10 @@ pub(crate) struct ClusterFigures {
     pub(crate) draining: u64,
     /// What waits for other nodes to take it, in bytes.
     pub(crate) post_bytes: usize,
-    /// What cores said to other nodes, what came from those, and what of it could not be read.
+    /// What cores said to other nodes, what came from those, and what no core could use.
     pub(crate) parcels: [u64; 3],
+    /// What came and was for nobody here.
+    pub(crate) dropped: Dropped,
 }
 
 impl Figures {

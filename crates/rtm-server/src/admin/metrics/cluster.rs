@@ -35,8 +35,15 @@ pub(super) fn add_cluster(
         figures.nodes().map(|(state, count)| (vec![("state", state.to_owned())], count as f64)),
     );
     page.gauge("rtm_cluster_post_bytes", "What waits for other nodes to take it", [one(figures.post_bytes)]);
-    let [sent, received, unreadable] = figures.parcels;
-    let parcels = [("sent", "taken", sent), ("received", "taken", received), ("received", "refused", unreadable)];
+    let ([sent, received, refused], dropped) = (figures.parcels, figures.dropped);
+    let parcels = [
+        ("sent", "taken", sent),
+        ("received", "taken", received),
+        ("received", "refused", refused),
+        ("received", "undecodable", dropped.undecodable),
+        ("received", "other_life", dropped.for_another_life),
+        ("received", "stranger", dropped.from_strangers),
+    ];
     page.counter(
         "rtm_cluster_parcels",
         "What projects say to each other over nodes",

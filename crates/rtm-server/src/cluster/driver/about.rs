@@ -55,8 +55,8 @@ impl Driver {
         let view = self.gear.node.view();
         let sessions: usize = self.gear.projects.iter().map(|project| project.figures().sessions).sum();
         let [sent, received] = self.parcels;
-        let parcels = [sent, received, self.router.refused() + self.gear.node.dropped().in_all()];
-        let mut figures = ClusterFigures { epoch: view.epoch(), parcels, ..ClusterFigures::default() };
+        let (parcels, dropped) = ([sent, received, self.router.refused()], self.gear.node.dropped());
+        let mut figures = ClusterFigures { epoch: view.epoch(), parcels, dropped, ..ClusterFigures::default() };
         let mut nodes = Vec::new();
         let me = &self.gear.node.id().name;
         for member in view.members() {
