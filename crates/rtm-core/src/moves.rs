@@ -58,6 +58,8 @@ struct CatchingUp {
     until: Option<Instant>,
     /// It has waited for long enough: what comes here goes to it at once.
     is_open: bool,
+    /// It has all from where it was. From other nodes messages may come here yet that it has from there.
+    has_ended: bool,
 }
 
 /// How far a member has come in what reaches it over two ways.
@@ -84,7 +86,7 @@ impl Moves {
 
     /// How many members there are for whom something is forwarded, or to whom it comes.
     pub(super) fn len(&self) -> usize {
-        self.out.values().map(Vec::len).sum::<usize>() + self.caught.len()
+        self.out.values().map(Vec::len).sum::<usize>() + self.caught.values().filter(|it| !it.has_ended).count()
     }
 
     /// Whether a member that came from elsewhere waits until all nodes know.
@@ -94,7 +96,12 @@ impl Moves {
 
     /// Whether a session has not all yet of what comes from where it was.
     pub(super) fn is_catching_up(&self, key: SessionKey) -> bool {
-        self.caught.keys().any(|(_, caught)| *caught == key)
+        self.caught.iter().any(|((_, caught), it)| *caught == key && !it.has_ended)
+    }
+
+    /// A member's session is not here any more.
+    pub(super) fn forget_caught(&mut self, channel_id: &ChannelId, key: SessionKey) {
+        self.caught.remove(&(channel_id.clone(), key));
     }
 
     fn take_out(&mut self, channel_id: &ChannelId, user_id: &UserId, session: SessionId) -> Option<MovingOut> {
@@ -133,6 +140,11 @@ impl Core {
         let mut heard = roster.heard.clone();
         for early in roster.early.iter().filter(|early| early.newcomers.contains(&key)) {
             heard.insert(early.from.clone(), early.fan_out.k);
+        }
+        let caught = edge.moves.caught.get(&(channel_id.clone(), key));
+        for (origin, k) in caught.into_iter().flat_map(|caught| &caught.last.messages) {
+            let heard = heard.entry(origin.clone()).or_default();
+            *heard = (*heard).max(*k);
         }
         heard.into_iter().chain([own]).collect()
     }
@@ -324,6 +336,7 @@ impl Core {
             held: VecDeque::new(),
             until: None,
             is_open: false,
+            has_ended: false,
         };
         let Some(edge) = &mut self.edge else { return };
         edge.moves.caught.insert((channel_id.clone(), key), caught);
@@ -349,7 +362,7 @@ impl Core {
     /// A node from which members came may not have heard that it is to end, or that it has was lost.
     pub(super) fn follow_moves_again(&mut self, now: Now, node: &NodeId) {
         let Some(edge) = &self.edge else { return };
-        let caught = edge.moves.caught.iter().filter(|(_, it)| it.has_asked && it.from == *node);
+        let caught = edge.moves.caught.iter().filter(|(_, it)| it.has_asked && !it.has_ended && it.from == *node);
         let again: Vec<_> = caught.map(|((id, _), it)| (id.clone(), it.user_id.clone(), it.session)).collect();
         for (channel_id, user_id, session) in again {
             self.say_to(now, node, &channel_id, ChannelWord::Enough { user_id, session });
@@ -381,8 +394,26 @@ impl Core {
         let caught = self.edge.as_ref().and_then(|edge| edge.moves.caught.get(&(channel_id.clone(), key)));
         if caught.is_some_and(|caught| caught.session == session) {
             self.release(channel_id, key, false);
+            if self.is_ahead_of_others(channel_id, key) {
+                let place = (channel_id.clone(), key);
+                if let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) {
+                    caught.has_ended = true;
+                }
+                return;
+            }
             self.forget_catching_up(now, channel_id, key);
         }
+    }
+
+    /// Whether a member has messages of other nodes that have not come here.
+    fn is_ahead_of_others(&self, channel_id: &ChannelId, key: SessionKey) -> bool {
+        let Some(edge) = &self.edge else { return false };
+        let Some(caught) = edge.moves.caught.get(&(channel_id.clone(), key)) else { return false };
+        let Some(roster) = edge.rosters.get(channel_id) else { return false };
+        caught.last.messages.iter().any(|(origin, k)| {
+            let has_come = roster.heard.get(origin).is_some_and(|heard| heard >= k);
+            !has_come && *origin != edge.node && edge.view.has(origin)
+        })
     }
 
     /// A member gets what was held for it.
@@ -502,7 +533,7 @@ impl Core {
         for caught in edge.moves.caught.values_mut().filter(|it| !it.held.is_empty() && !it.is_open) {
             caught.until.get_or_insert(now.instant + HELD_WITHIN);
         }
-        if !edge.moves.caught.is_empty() {
+        if edge.moves.caught.values().any(|it| !it.has_ended) {
             self.arm_edge(now.instant + LOOK_EVERY);
         }
     }
@@ -545,8 +576,11 @@ impl Core {
         }
         let mut over = Vec::new();
         let mut alone = Vec::new();
+        let mut ended = Vec::new();
         for ((channel_id, key), caught) in &edge.moves.caught {
-            if !edge.view.has(&caught.from) {
+            if caught.has_ended {
+                ended.push((channel_id.clone(), *key));
+            } else if !edge.view.has(&caught.from) {
                 alone.push((channel_id.clone(), *key));
             } else if caught.until.is_some_and(|until| until <= now.instant) {
                 over.push((channel_id.clone(), *key));
@@ -562,6 +596,11 @@ impl Core {
             self.release(&channel_id, key, true);
             if let Some(edge) = &mut self.edge {
                 edge.moves.caught.remove(&(channel_id, key));
+            }
+        }
+        for (channel_id, key) in ended {
+            if !self.is_ahead_of_others(&channel_id, key) {
+                self.forget_catching_up(now, &channel_id, key);
             }
         }
         self.limit_holding(now);

@@ -166,7 +166,8 @@ impl Core {
         let user_id = self.user_id(session.user);
         for channel in session.memberships.take_all() {
             let left = self.remove_member(now, key, channel);
-            if let (Some((channel_id, _)), Some(user_id), Some(_)) = (left, &user_id, &self.edge) {
+            if let (Some((channel_id, _)), Some(user_id), Some(edge)) = (left, &user_id, &mut self.edge) {
+                edge.moves.forget_caught(&channel_id, key);
                 self.move_out(&channel_id, user_id, session.id);
             }
         }
