@@ -389,7 +389,8 @@ async fn a_quota_of_stored_bytes_holds_for_all_nodes_together() {
 #[ignore = "needs NATS_SERVER"]
 async fn what_no_node_says_is_counted_and_changes_nothing() {
     let nodes = Operated::start_with(2, &format!("[[project]]\napp_id = \"{APP_ID}\"\n")).await;
-    let undecodable = || nodes.metric(0, "rtm_cluster_parcels_total")["{direction=\"received\",result=\"undecodable\"}"];
+    let undecodable =
+        || nodes.metric(0, "rtm_cluster_parcels_total")["{direction=\"received\",result=\"undecodable\"}"];
     let before = undecodable();
     let mut nats = TcpStream::connect((Ipv4Addr::LOCALHOST, nodes.nodes.nats.port(0))).unwrap();
     nats.write_all(b"CONNECT {\"verbose\":false}\r\n").unwrap();
