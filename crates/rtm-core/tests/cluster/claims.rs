@@ -174,6 +174,20 @@ fn a_read_that_is_older_than_a_claim_says_nothing_of_its_write() {
 }
 
 #[test]
+fn a_read_that_finds_nothing_does_not_end_a_session_that_moves() {
+    let mut world = World::new(2);
+    let alice = world.login(0, "alice");
+    world.cut(alice);
+    world.engine.was_without("alice");
+    world.engine.loses_answers = 1;
+    world.engine.reads_old_after_loss = true;
+    let alice = world.resume(1, alice);
+    world.advance(secs(1));
+    assert_eq!(world.welcome(alice).map(|welcome| welcome.resumption), Some(Resumption::Resumed));
+    assert_eq!((world.engine.entry("alice").unwrap().node.clone(), world.sessions()), (node(1), 1));
+}
+
+#[test]
 fn a_login_that_its_client_has_given_up_takes_no_session_from_it() {
     let mut world = World::new(2);
     world.engine.is_deaf = usize::MAX;

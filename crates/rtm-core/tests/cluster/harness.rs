@@ -219,6 +219,11 @@ impl Engine {
         self.entries.insert(uid(user), Revised { entry: None, revision });
     }
 
+    /// What is old of a user is that nothing was kept yet.
+    pub(crate) fn was_without(&mut self, user: &str) {
+        self.oldest.insert(uid(user), Revised { entry: None, revision: 0 });
+    }
+
     pub(crate) fn entry(&self, user: &str) -> Option<&UserEntry> {
         self.entries.get(&uid(user))?.entry.as_ref()
     }
