@@ -194,7 +194,7 @@ impl Core {
         if self.edge.is_some()
             && let Some(member_id) = member_id
         {
-            self.forget_catching_up(now, &channel_id, key);
+            self.leave_behind_move(now, &channel_id, key);
             self.left_over_nodes(now, key, &channel_id, member_id);
             self.tidy_channel(now, channel_key);
         }

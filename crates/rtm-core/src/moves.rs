@@ -60,6 +60,8 @@ struct CatchingUp {
     is_open: bool,
     /// It has all from where it was. From other nodes messages may come here yet that it has from there.
     has_ended: bool,
+    /// It has left the channel, and may have joined it again: it is not to get what it had before.
+    has_left: bool,
 }
 
 /// How far a member has come in what reaches it over two ways.
@@ -337,6 +339,7 @@ impl Core {
             until: None,
             is_open: false,
             has_ended: false,
+            has_left: false,
         };
         let Some(edge) = &mut self.edge else { return };
         edge.moves.caught.insert((channel_id.clone(), key), caught);
@@ -380,7 +383,7 @@ impl Core {
         let Some(key) = self.session_of(user_id) else { return };
         let place = (channel_id.clone(), key);
         let caught = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place));
-        let Some(caught) = caught.filter(|caught| caught.session == session) else { return };
+        let Some(caught) = caught.filter(|caught| caught.session == session && !caught.has_left) else { return };
         let mut last = std::mem::take(&mut caught.last);
         self.give(key, channel_id, &mut last, news);
         if let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) {
@@ -392,7 +395,7 @@ impl Core {
     pub(super) fn forward_ended(&mut self, now: Now, channel_id: &ChannelId, user_id: &UserId, session: SessionId) {
         let Some(key) = self.session_of(user_id) else { return };
         let caught = self.edge.as_ref().and_then(|edge| edge.moves.caught.get(&(channel_id.clone(), key)));
-        if caught.is_some_and(|caught| caught.session == session) {
+        if caught.is_some_and(|caught| caught.session == session && !caught.has_left) {
             self.release(channel_id, key, false);
             if self.is_ahead_of_others(channel_id, key) {
                 let place = (channel_id.clone(), key);
@@ -442,6 +445,21 @@ impl Core {
         let Some(caught) = edge.moves.caught.remove(&(channel_id.clone(), key)) else { return };
         if !caught.has_asked {
             let CatchingUp { from, user_id, session, .. } = caught;
+            self.say_to(now, &from, channel_id, ChannelWord::Enough { user_id, session });
+        }
+    }
+
+    /// A member has left its channel.
+    pub(super) fn leave_behind_move(&mut self, now: Now, channel_id: &ChannelId, key: SessionKey) {
+        if !self.is_ahead_of_others(channel_id, key) {
+            return self.forget_catching_up(now, channel_id, key);
+        }
+        let place = (channel_id.clone(), key);
+        let Some(caught) = self.edge.as_mut().and_then(|edge| edge.moves.caught.get_mut(&place)) else { return };
+        (caught.has_ended, caught.has_left, caught.until) = (true, true, None);
+        caught.held.clear();
+        if !std::mem::replace(&mut caught.has_asked, true) {
+            let (from, user_id, session) = (caught.from.clone(), caught.user_id.clone(), caught.session);
             self.say_to(now, &from, channel_id, ChannelWord::Enough { user_id, session });
         }
     }
@@ -505,6 +523,10 @@ impl Core {
         let place = (channel_id.clone(), key);
         let Some(edge) = &mut self.edge else { return false };
         let Some(caught) = edge.moves.caught.get_mut(&place) else { return false };
+        if caught.has_left {
+            let last = mark.and_then(|mark| Some((mark.k, caught.last.messages.get(&mark.origin)?)));
+            return last.is_some_and(|(k, last)| k <= *last);
+        }
         if !self.hub.sessions.get(key).is_some_and(|session| gets(key, session)) {
             match mark {
                 Some(mark) if caught.is_open => drop(caught.last.messages.insert(mark.origin.clone(), mark.k)),
@@ -594,8 +616,11 @@ impl Core {
         }
         for (channel_id, key) in alone {
             self.release(&channel_id, key, true);
-            if let Some(edge) = &mut self.edge {
-                edge.moves.caught.remove(&(channel_id, key));
+            let is_ahead = self.is_ahead_of_others(&channel_id, key);
+            let Some(edge) = &mut self.edge else { return };
+            match edge.moves.caught.get_mut(&(channel_id.clone(), key)).filter(|_| is_ahead) {
+                Some(caught) => (caught.has_asked, caught.has_ended) = (true, true),
+                None => edge.moves.forget_caught(&channel_id, key),
             }
         }
         for (channel_id, key) in ended {

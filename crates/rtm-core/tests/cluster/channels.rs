@@ -730,6 +730,34 @@ fn a_member_that_moves_gets_once_what_one_said_who_left_meanwhile() {
 }
 
 #[test]
+fn a_member_that_moves_and_joins_anew_gets_once_what_comes_late_to_its_new_node() {
+    for joins_anew in [false, true] {
+        let mut world = World::new(4);
+        world.pump();
+        let channel = world.channel_at(3);
+        let (alice, bob, dave) = (world.login(0, "alice"), world.login(1, "bob"), world.login(2, "dave"));
+        for client in [alice, bob, dave] {
+            world.join_channel(client, &channel);
+        }
+        world.stall(0, 2);
+        say(&mut world, alice, &channel, "once");
+        let mut heard = world.heard(bob);
+        world.cut(bob);
+        let bob = world.resume(2, bob);
+        if joins_anew {
+            world.leave(bob, &channel);
+            world.join_channel(bob, &channel);
+        }
+        world.unstall();
+        world.advance(secs(3));
+        say(&mut world, alice, &channel, "then");
+        heard.extend(world.heard(bob));
+        assert_eq!(heard, ["once", "then"], "joins anew: {joins_anew}");
+        assert_eq!(world.heard(dave), ["once", "then"]);
+    }
+}
+
+#[test]
 fn what_a_member_that_moved_says_itself_before_it_has_all_is_no_gap() {
     let mut world = World::new(3);
     world.pump();
