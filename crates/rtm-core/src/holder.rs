@@ -202,10 +202,14 @@ impl Core {
         let is_own = edge.node == *node;
         if is_own && let Some(roster) = edge.rosters.get_mut(channel_id) {
             roster.told = roster.told.max(said.change);
+            roster.may_be_out &= roster.told < roster.change;
         }
         if let MemberChange::MovedIn { user_id, from } = &said.what
             && edge.node == *from
         {
+            if let Some(roster) = edge.rosters.get_mut(channel_id) {
+                roster.may_be_out |= roster.standing == Standing::Settled && roster.told < roster.change;
+            }
             self.moved_away(channel_id, user_id);
         }
         let Some(edge) = &mut self.edge else { return };
@@ -262,6 +266,7 @@ impl Core {
         let Some(edge) = &mut self.edge else { return };
         parts.retain(|(node, _)| edge.view.has(node));
         let moved = self.forget_moved_away(channel_id, &parts);
+        let gone = self.gone_again(channel_id);
         let Some(edge) = &mut self.edge else { return };
         let Some(roster) = edge.rosters.get_mut(channel_id) else {
             if confirm {
@@ -280,7 +285,10 @@ impl Core {
         if version < roster.version {
             return;
         }
+        // Where they count by now, nobody comes from.
+        roster.moving_in.retain(|user_id| !gone.contains(user_id));
         let is_first = roster.version == Version::default();
+        let was_out = std::mem::take(&mut roster.may_be_out);
         let mut news = roster.take_snapshot(version, parts);
         // They were members before.
         news.retain(|item| !matches!(item, MemberNews::Joined(user_id) if moved.contains(user_id)));
@@ -288,6 +296,9 @@ impl Core {
             roster.owe(version);
         }
         let news = if is_first { Vec::new() } else { news };
+        if was_out && let Some(channel) = self.channels.find(channel_id) {
+            self.tell_gap(channel, None, &[]);
+        }
         self.members_changed(now, channel_id, news);
         self.pay_owed(now, channel_id);
         self.look_at_early(now, channel_id);
@@ -411,6 +422,14 @@ impl Core {
 
     pub(super) fn wait_for_members(&mut self, asker: Asker, query: &GetMembers) -> bool {
         self.wait_for_roster(&query.channel_id, Waiting::Members(asker, query.clone())).is_none()
+    }
+
+    /// Members that came from other nodes, which no home has told of yet, and that are not here any more.
+    fn gone_again(&self, channel_id: &ChannelId) -> Vec<UserId> {
+        let Some(roster) = self.edge.as_ref().and_then(|edge| edge.rosters.get(channel_id)) else { return Vec::new() };
+        let is_here =
+            |user_id: &&UserId| self.session_of(user_id).is_some_and(|key| self.channel_of(key, channel_id).is_some());
+        roster.moving_in.iter().filter(|user_id| !is_here(user_id)).cloned().collect()
     }
 
     /// This node's members: those that are, those that are about to be, and those that are on their way to another node.

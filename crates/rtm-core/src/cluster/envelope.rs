@@ -428,12 +428,16 @@ mod tests {
     }
 
     #[test]
-    fn the_body_of_a_parcel_is_not_copied() {
-        let payload = envelope(data(vec![parcel(b"head", b"body").seal()])).encode();
+    fn the_body_of_a_parcel_that_is_most_of_its_payload_is_not_copied() {
+        let (large, small) = (parcel(b"head", &[b'x'; 4096]).seal(), parcel(b"head", &[b'y'; 1024]).seal());
+        let payload = envelope(data(vec![small, large])).encode();
         let range = payload.as_ptr_range();
         let Frame::Data(data) = Envelope::decode(payload).unwrap().frame else { panic!("other frame") };
-        let Parcel::Project { body, .. } = data.parcels[0].clone().open().unwrap() else { panic!("other parcel") };
-        assert!(range.contains(&body.as_ptr()));
+        let shares = data.parcels.into_iter().map(|parcel| {
+            let Parcel::Project { body, .. } = parcel.open().unwrap() else { panic!("other parcel") };
+            range.contains(&body.as_ptr())
+        });
+        assert_eq!(shares.collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

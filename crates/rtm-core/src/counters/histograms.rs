@@ -101,7 +101,9 @@ fn bits(value: u64) -> usize {
 #[inline]
 fn class(micros: u64) -> usize {
     let Some(Octave { below, within: [one, other] }) = OCTAVES.get(bits(micros)) else { return Latencies::CLASSES - 1 };
-    below + usize::from(micros >= *one) + usize::from(micros >= *other)
+    let class = below + usize::from(micros >= *one) + usize::from(micros >= *other);
+    // The greatest number is as great as what stands where there is no bound.
+    class.min(Latencies::CLASSES - 1)
 }
 
 /// Of all numbers of one length: how many bounds are below them, and the bounds among them.

@@ -730,6 +730,54 @@ fn a_member_that_moves_gets_once_what_one_said_who_left_meanwhile() {
 }
 
 #[test]
+fn a_member_that_moved_on_is_seen_also_where_no_home_has_told_that_it_had_come() {
+    let mut world = World::new(4);
+    world.pump();
+    let channel = world.channel_at(3);
+    let (alice, bob) = (world.login(1, "alice"), world.login(0, "bob"));
+    world.join_channel(alice, &channel);
+    world.join_channel(bob, &channel);
+    world.stall(1, 3);
+    world.cut(bob);
+    let bob = world.resume(1, bob);
+    world.leave(bob, &channel);
+    world.join_channel(bob, &channel);
+    world.cut(bob);
+    let bob = world.resume(2, bob);
+    world.kill(3);
+    world.unstall();
+    world.advance(secs(3));
+    for client in [alice, bob] {
+        assert_eq!(
+            (world.members(client, &channel), world.count(client, &channel)),
+            (vec!["alice".into(), "bob".into()], 2)
+        );
+    }
+}
+
+#[test]
+fn a_member_is_told_of_a_gap_where_the_others_took_its_node_for_one_without_members() {
+    let mut world = World::new(4);
+    world.pump();
+    let channel = world.channel_at(3);
+    let (alice, bob, carol) = (world.login(0, "alice"), world.login(1, "bob"), world.login(1, "carol"));
+    world.join_channel(alice, &channel);
+    world.join_channel(bob, &channel);
+    // The home does not hear of who joins, and then hears that the only member that it knows there has moved.
+    world.stall(1, 3);
+    world.join_channel(carol, &channel);
+    world.cut(bob);
+    let bob = world.resume(2, bob);
+    say(&mut world, alice, &channel, "meanwhile");
+    world.unstall();
+    world.advance(secs(3));
+    say(&mut world, alice, &channel, "then");
+    assert_eq!(world.heard(bob), ["meanwhile", "then"]);
+    assert_eq!(world.heard(carol), ["gap None", "then"]);
+    assert_eq!(world.members(carol, &channel), ["alice", "bob", "carol"]);
+}
+
+#[test]
 fn a_member_that_moves_and_joins_anew_gets_once_what_comes_late_to_its_new_node() {
     for joins_anew in [false, true] {
         let mut world = World::new(4);

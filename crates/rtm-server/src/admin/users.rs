@@ -1,6 +1,6 @@
 //! The calls of the API on sessions and users.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
 
 use axum::{
     Extension, Json,
@@ -166,6 +166,8 @@ pub(super) async fn sessions(
     filter.check()?;
     let part = Part { limit: filter.limit, cursor: filter.cursor.clone() };
     let is_sorted = filter.sort.is_some();
+    // Of all cores at one moment: what is sorted by it is comparable.
+    let begun = SystemTime::now();
     let mut items: Vec<SessionAnswer> = Vec::new();
     let mut from = Some(Spot::of(&part)?);
     while let Some(at) = from.filter(|_| is_sorted || items.len() < part.limit()) {
@@ -177,7 +179,7 @@ pub(super) async fn sessions(
             let room = if is_sorted { SLICE } else { part.limit() - items.len() };
             core.inspect_sessions(now, at.place, room.min(SLICE), |info| {
                 if filter.wants(&info, peers) {
-                    items.push(answer(&info, peers));
+                    items.push(answer(&info, peers, begun));
                 }
             })
         });
@@ -249,7 +251,10 @@ pub(super) async fn user(
     let project = admin.shared.project(project.app_id(), Some(&user_id)).unwrap_or(project);
     let (info, session, node) = project.look(|core, peers, now| {
         let info = core.inspect_user(now, &user_id);
-        let session = info.as_ref().and_then(|info| info.session.as_ref()).map(|session| answer(session, peers));
+        let session = info
+            .as_ref()
+            .and_then(|info| info.session.as_ref())
+            .map(|session| answer(session, peers, SystemTime::now()));
         (info, session, core.node_of(&user_id).map(|node| node.node_and_worker().0.name.to_string()))
     });
     let info = match info {
@@ -274,7 +279,7 @@ pub(super) async fn user(
     }))
 }
 
-fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
+fn answer(info: &SessionInfo, peers: &Peers, now: SystemTime) -> SessionAnswer {
     let peer = info.conn.and_then(|conn| peers.get(conn));
     SessionAnswer {
         user_id: info.user_id.to_string(),
@@ -284,7 +289,7 @@ fn answer(info: &SessionInfo, peers: &Peers) -> SessionAnswer {
         wire: peer.map(|peer| peer.wire.to_string()),
         connected_since: peer.map(|peer| rfc3339(peer.since)),
         connected_ms: peer.map(|peer| {
-            let since = peer.since.elapsed().unwrap_or_default();
+            let since = now.duration_since(peer.since).unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         }),
         instance: info.instance.clone(),
