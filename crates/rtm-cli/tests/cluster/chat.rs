@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     nodes::Nodes,
+    rolling::{name, partner, wire},
     users::{User, log_in, soon},
 };
 
@@ -213,19 +214,6 @@ fn talk(user: &User, number: usize, is_over: Arc<AtomicBool>, begun: Instant) ->
         all.extend(under_way.collect::<Vec<_>>().await);
         all
     })
-}
-
-fn wire(number: usize) -> Wire {
-    if (number / 3).is_multiple_of(2) { Wire::Native } else { Wire::Vendor }
-}
-
-fn name(number: usize) -> String {
-    format!("user-{number}")
-}
-
-/// The other one of a pair.
-fn partner(number: usize) -> usize {
-    number ^ 1
 }
 
 /// A room has users of both wires.

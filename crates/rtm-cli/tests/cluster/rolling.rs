@@ -57,16 +57,16 @@ async fn log_all_in(nodes: &Nodes, count: usize, first: impl Fn(usize) -> usize)
     users
 }
 
-fn wire(number: usize) -> Wire {
+pub(crate) fn wire(number: usize) -> Wire {
     if (number / 3).is_multiple_of(2) { Wire::Native } else { Wire::Vendor }
 }
 
-fn name(number: usize) -> String {
+pub(crate) fn name(number: usize) -> String {
     format!("user-{number}")
 }
 
 /// The other one of a pair, who began at another node.
-fn partner(number: usize) -> usize {
+pub(crate) fn partner(number: usize) -> usize {
     number ^ 1
 }
 
