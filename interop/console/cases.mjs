@@ -215,7 +215,12 @@ export const cases = {
     await hook.locator("h2 .pill", { hasText: /working|retrying/ }).waitFor();
     await visit(page, "#/server");
     await button(page, "Set the log's level").click();
-    await page.getByRole("textbox", { name: "Level" }).fill("nonsense");
+    const level = page.getByRole("textbox", { name: "Level" });
+    await level.fill("nonsense");
+    // The page is drawn again with what it hears each second.
+    for (const _ of [1, 2]) await page.waitForResponse((response) => response.url().endsWith("/drain"));
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    assert.equal(await level.inputValue(), "nonsense");
     await button(page, "Set").click();
     await page.locator(".notices .fault").waitFor();
     await page.keyboard.press("Escape");

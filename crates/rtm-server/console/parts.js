@@ -142,15 +142,17 @@ let fields = 0;
 export function Field({ name, label, type = "text", value, options, required, placeholder, hint, onInput, list }) {
   // Two forms of a page may have fields of one name.
   const id = useRef(`field-${++fields}`).current;
-  if (type === "checkbox") return html`<label class="check"><input type="checkbox" name=${name} checked=${value} onChange=${onInput} /> ${label}</label>`;
+  // Where nobody listens, what the user enters stands in the field alone: pages are drawn again every second, and must not undo it.
+  const begins = (prop) => ({ [onInput ? prop : `default${prop[0].toUpperCase()}${prop.slice(1)}`]: value });
+  if (type === "checkbox") return html`<label class="check"><input type="checkbox" name=${name} ...${begins("checked")} onChange=${onInput} /> ${label}</label>`;
   let input;
   if (options) {
-    input = html`<select id=${id} name=${name} value=${value} onChange=${onInput}>${options.map(([option, said]) =>
+    input = html`<select id=${id} name=${name} ...${onInput ? { value } : {}} onChange=${onInput}>${options.map(([option, said]) =>
       html`<option value=${option} selected=${option === value}>${said}</option>`)}</select>`;
   } else if (type === "area") {
     input = html`<textarea id=${id} name=${name} required=${required} placeholder=${placeholder} rows="4" onInput=${onInput} spellcheck=${false}>${value}</textarea>`;
   } else {
-    input = html`<input id=${id} name=${name} type=${type} value=${value} required=${required} placeholder=${placeholder} onInput=${onInput}
+    input = html`<input id=${id} name=${name} type=${type} ...${begins("value")} required=${required} placeholder=${placeholder} onInput=${onInput}
       autocomplete="off" autocapitalize="off" spellcheck=${false} list=${list} />`;
   }
   return html`<div class="field"><label for=${id}>${label}</label>${input}${hint && html`<small>${hint}</small>`}</div>`;
