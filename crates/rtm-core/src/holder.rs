@@ -285,7 +285,7 @@ impl Core {
         if version < roster.version {
             return;
         }
-        // Where they count by now, nobody comes from.
+        // The snapshot has these where they are now, so they are not left out of it any more.
         roster.moving_in.retain(|user_id| !gone.contains(user_id));
         let is_first = roster.version == Version::default();
         let was_out = std::mem::take(&mut roster.may_be_out);
@@ -424,7 +424,7 @@ impl Core {
         self.wait_for_roster(&query.channel_id, Waiting::Members(asker, query.clone())).is_none()
     }
 
-    /// Members that came from other nodes, which no home has told of yet, and that are not here any more.
+    /// Members that came here from other nodes and have gone again, before a home told that they had come.
     fn gone_again(&self, channel_id: &ChannelId) -> Vec<UserId> {
         let Some(roster) = self.edge.as_ref().and_then(|edge| edge.rosters.get(channel_id)) else { return Vec::new() };
         let is_here =

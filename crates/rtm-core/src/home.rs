@@ -30,7 +30,7 @@ struct HomePartition {
 struct Home {
     n: u64,
     parts: BTreeMap<NodeId, Part>,
-    /// Nodes whose last members have gone, and the change by which. Messages of theirs may be on their way still.
+    /// Nodes whose last members have gone, each with the number of that change. Messages from them may still be on their way.
     leaving: BTreeMap<NodeId, u64>,
     unsettled: Vec<Unsettled>,
     /// Members that may have moved, by the node that they moved from.
@@ -191,7 +191,7 @@ impl Homes {
             let confirm = home.awaits(from);
             sayings.push((from.clone(), channel_id.clone(), home.snapshot(version, from, confirm)));
         }
-        // One that has left is asked to say when all has come that it sent before: it knows this as if it were told.
+        // A node that has left is asked to say when all its messages have come: a snapshot that it is to confirm makes it do so.
         for (node, _) in home.leaving.iter().filter(|(node, n)| **n == home.n && !(said.settle && told.contains(*node)))
         {
             sayings.push((node.clone(), channel_id.clone(), home.snapshot(version, node, true)));
@@ -199,7 +199,7 @@ impl Homes {
         if said.settle {
             told.remove(from);
             if matches!(said.what, MemberChange::MovedIn { .. }) {
-                // From then on a member gets what was sent to the node where it was, or what is sent to this one, and not both.
+                // Until all of these have answered, a message may come late to the member's old node or to its new one.
                 told.extend(home.leaving.keys().filter(|node| *node != from).cloned());
             }
             home.unsettled.push(Unsettled { n: home.n, node: from.clone(), change: said.change, awaited: told });

@@ -220,9 +220,10 @@ impl Core {
         Some(channel_info(self.channels.get(self.channels.find(channel_id)?)?))
     }
 
-    /// The members of a channel whose sessions have the places from `from` on, at most `most`, in the order of these places. Gives where
-    /// to go on, if there may be more: then it can have found none, since it looks at only so many sessions at a time. Members that come and go between two calls may be seen or not, the others are seen once: a
-    /// session keeps its place. In a cluster those whose sessions are here.
+    /// The members of a channel whose sessions have the places from `from` on, at most `most`, in the order of these places. Gives
+    /// where to go on, if there may be more. It looks at only so many sessions at a time, so it may have found none and still say
+    /// where to go on. Members that come and go between two calls may be seen or not; the others are seen once, since a session keeps
+    /// its place. In a cluster these are the members whose sessions are here.
     #[must_use]
     pub fn inspect_members(&self, channel_id: &ChannelId, from: usize, most: usize) -> (Vec<UserId>, Option<usize>) {
         let Some(channel) = self.channels.find(channel_id).and_then(|key| self.channels.get(key)) else {

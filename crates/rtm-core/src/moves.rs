@@ -58,7 +58,7 @@ struct CatchingUp {
     until: Option<Instant>,
     /// It has waited for long enough: what comes here goes to it at once.
     is_open: bool,
-    /// It has all from where it was. From other nodes messages may come here yet that it has from there.
+    /// Its old node has no more for it. Other nodes' own copies of messages that it has from there may still come here.
     has_ended: bool,
     /// It has left the channel, and may have joined it again: it is not to get what it had before.
     has_left: bool,
