@@ -6,6 +6,7 @@ mod bus;
 mod calls;
 pub(crate) mod config;
 mod connection;
+mod denied;
 mod driver;
 mod engine;
 pub(crate) mod error;
@@ -149,7 +150,7 @@ impl Member {
         let connections = Connections::open(config, &format!("rtm {name}")).await?;
         let names = Names::new(config.name.as_str());
         let jetstream = async_nats::jetstream::new(connections.urgent.clone());
-        let streams = Streams::new(jetstream.clone(), config.replicas);
+        let streams = Streams::new(jetstream.clone(), config);
         let mut told = Told::default();
         let (requests, bus) = loop {
             let prepared = async {
@@ -163,7 +164,12 @@ impl Member {
                 let requests = Requests::new(connections.urgent.clone()).await?;
                 Ok((requests, Bus::open(connections.clone(), names.clone(), &name).await?))
             };
-            match prepared.await {
+            // What is denied gets no answer.
+            let prepared = tokio::select! {
+                prepared = prepared => prepared,
+                error = connections.denied.wait() => Err(NotDone::Never(error)),
+            };
+            match prepared {
                 Ok(prepared) => break prepared,
                 Err(NotDone::Never(error)) => return Err(error),
                 Err(NotDone::NotNow(what)) => told.wait(&what).await,
@@ -195,6 +201,7 @@ impl Member {
             addresses,
             place,
             figures: Arc::clone(&figures),
+            denied: connections.denied,
         });
         let tasks = vec![tokio::spawn(driver.run()), tokio::spawn(jobs)];
         Ok(Self {

@@ -121,6 +121,46 @@ async fn a_user_with_a_password() {
 
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
+async fn a_user_who_may_not_do_what_a_node_does() {
+    let denied = [
+        ("api", "publish", "$JS.API.>", "Publish to \"$JS.API.STREAM.INFO.KV_rtm_main_nodes\""),
+        ("answers", "subscribe", "_INBOX.>", "Subscription to \"_INBOX."),
+        ("bus", "subscribe", "rtm.>", "Subscription to \"rtm.main."),
+        ("keys", "publish", "$KV.>", "Publish to \"$KV.rtm_main_nodes."),
+    ];
+    let users = denied.map(|(user, what, subject, _)| {
+        format!("{{ user: {user}, password: a-secret, permissions: {{ {what}: {{ deny: \"{subject}\" }} }} }}")
+    });
+    let nats = secured(&format!(
+        "accounts {{\nNONE: {{ users: [ {{ user: none, password: a-secret }} ] }}\n\
+         ALL: {{ jetstream: enabled, users: [ {} ] }}\n}}",
+        users.join(", ")
+    ))
+    .await;
+    let files = Files::new();
+    let off = "NATS has JetStream off for the account of the user none: ";
+    files.is_refused(&with_login(&nats, "none:a-secret"), "", &[off]).await;
+    for (user, _, _, said) in denied {
+        let said = format!("NATS denies the user {user} what the cluster needs: Permissions Violation for {said}");
+        files.is_refused(&with_login(&nats, &format!("{user}:a-secret")), "", &[&said]).await;
+    }
+    let tools = [
+        ("none", "JetStream not enabled for account"),
+        ("api", "NATS denies the user api what the cluster needs"),
+        ("answers", "NATS denies the user answers what the cluster needs"),
+    ];
+    let empty = files.write("records", "");
+    for (user, said) in tools {
+        let url = with_login(&nats, &format!("{user}:a-secret"));
+        for args in [&["cluster", "status"][..], &["store", "export"], &["store", "import", &empty]] {
+            let args = [args, &["--cluster", &url]].concat();
+            says(&ends(args.into_iter().map(str::to_owned).collect()).await, &[said]);
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
 async fn a_token() {
     let nats = secured("authorization { token: \"a-secret\" }").await;
     let files = Files::new();

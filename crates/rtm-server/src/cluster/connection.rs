@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     config::{ClusterConfig, NatsTls, NatsUrl},
+    denied::Denied,
     error::{ClusterError, ClusterErrorKind, NotDone},
 };
 use crate::{
@@ -24,6 +25,8 @@ pub(crate) struct Connections {
     pub(crate) bulk: Client,
     /// For what is stored.
     pub(crate) store: Client,
+    /// What NATS denies any of them.
+    pub(crate) denied: Denied,
 }
 
 impl Connections {
@@ -33,10 +36,11 @@ impl Connections {
     ///
     /// [`ClusterError`] for what does not pass by itself.
     pub(crate) async fn open(config: &ClusterConfig, who: &str) -> Result<Self, ClusterError> {
-        let urgent = open(config, who).await?;
-        let bulk = open(config, who).await?;
-        let store = open(config, who).await?;
-        Ok(Self { urgent, bulk, store })
+        let denied = Denied::new(&config.user());
+        let urgent = open(config, who, &denied).await?;
+        let bulk = open(config, who, &denied).await?;
+        let store = open(config, who, &denied).await?;
+        Ok(Self { urgent, bulk, store, denied })
     }
 
     /// The largest payload that both take.
@@ -52,20 +56,34 @@ impl ClusterConfig {
     ///
     /// [`ClusterError`] for a file that cannot be used.
     pub fn check_files(&self) -> Result<(), ClusterError> {
-        options(self, "rtm").map(drop)
+        options(self, "rtm", &Denied::new(&self.user())).map(drop)
     }
 
     /// With what it logs in, without secrets.
     fn login(&self) -> String {
+        let user = self.user();
+        if self.nats.iter().filter_map(NatsUrl::login).any(|(_, password)| password.is_some()) {
+            format!("{user}, or the password that stands in the address")
+        } else if let Some(file) = &self.nats_password_file {
+            format!("{user}, or the password in {}", file.display())
+        } else if user == NOBODY {
+            format!("{user}, and none are configured")
+        } else {
+            user
+        }
+    }
+
+    /// As whom it logs in.
+    pub(crate) fn user(&self) -> String {
         let in_file = |what: &str, file: &Path| format!("{what} in {}", file.display());
         let client = self.nats_tls.as_ref().and_then(|tls| tls.client.as_ref());
         if let Some(login) = self.nats.iter().find_map(NatsUrl::login) {
             match login {
-                (user, Some(_)) => format!("the user {user}, or the password that stands in the address"),
+                (user, Some(_)) => format!("the user {user}"),
                 (_, None) => "the token that stands in the address".to_owned(),
             }
-        } else if let (Some(user), Some(file)) = (&self.nats_user, &self.nats_password_file) {
-            in_file(&format!("the user {user}, or the password"), file)
+        } else if let Some(user) = &self.nats_user {
+            format!("the user {user}")
         } else if let Some(file) = &self.nats_token_file {
             in_file("the token", file)
         } else if let Some(file) = &self.nats_credentials {
@@ -75,7 +93,7 @@ impl ClusterConfig {
         } else if let Some((certificate, _)) = client {
             in_file("the certificate", certificate)
         } else {
-            "who has no credentials, and none are configured".to_owned()
+            NOBODY.to_owned()
         }
     }
 
@@ -88,10 +106,10 @@ impl ClusterConfig {
 }
 
 /// Connects, and says every ten seconds that NATS is away.
-async fn open(config: &ClusterConfig, who: &str) -> Result<Client, ClusterError> {
+async fn open(config: &ClusterConfig, who: &str, denied: &Denied) -> Result<Client, ClusterError> {
     let mut told = Told::default();
     loop {
-        match try_once(config, who).await {
+        match try_once(config, who, denied).await {
             Ok(client) => return Ok(client),
             Err(NotDone::Never(error)) => return Err(error),
             Err(NotDone::NotNow(what)) => told.wait(&what).await,
@@ -99,14 +117,14 @@ async fn open(config: &ClusterConfig, who: &str) -> Result<Client, ClusterError>
     }
 }
 
-/// Connects if NATS is there.
+/// Connects if NATS is there. `denied` hears of what NATS does not permit.
 ///
 /// # Errors
 ///
 /// [`NotDone`].
-pub(crate) async fn try_once(config: &ClusterConfig, who: &str) -> Result<Client, NotDone> {
+pub(crate) async fn try_once(config: &ClusterConfig, who: &str, denied: &Denied) -> Result<Client, NotDone> {
     let addresses: Vec<ServerAddr> = config.nats.iter().map(|url| url.address()).collect();
-    let client = options(config, who)?.connect(addresses).await.map_err(|error| match error.kind() {
+    let client = options(config, who, denied)?.connect(addresses).await.map_err(|error| match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             let what = format!("NATS refuses {}: {error}", config.login());
             ClusterError::new(ClusterErrorKind::Refused, what).into()
@@ -155,12 +173,12 @@ fn check(client: &Client) -> Result<(), NotDone> {
     Ok(())
 }
 
-fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterError> {
+fn options(config: &ClusterConfig, who: &str, denied: &Denied) -> Result<ConnectOptions, ClusterError> {
     let mut options = ConnectOptions::new();
     // async-nats passes over what stands in an address.
     options = match config.nats.iter().find_map(NatsUrl::login) {
-        Some((user, Some(password))) => options.user_and_password(user, password),
-        Some((token, None)) => options.token(token),
+        Some((user, Some(password))) => options.user_and_password(user.to_owned(), password.to_owned()),
+        Some((token, None)) => options.token(token.to_owned()),
         None => options,
     };
     if let (Some(user), Some(file)) = (&config.nats_user, &config.nats_password_file) {
@@ -200,7 +218,7 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterE
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
     }
-    let lost = std::sync::Arc::new(Seldom::default());
+    let (lost, denied) = (std::sync::Arc::new(Seldom::default()), denied.clone());
     Ok(options
         .name(who)
         .ping_interval(PING_EVERY)
@@ -212,6 +230,9 @@ fn options(config: &ClusterConfig, who: &str) -> Result<ConnectOptions, ClusterE
         })
         .event_callback(move |event| {
             let lost = std::sync::Arc::clone(&lost);
+            if let Event::ServerError(async_nats::ServerError::Other(error)) = &event {
+                denied.note(error);
+            }
             async move {
                 match event {
                     Event::SlowConsumer(_) => {
@@ -257,6 +278,8 @@ impl Told {
     }
 }
 
+/// As whom one logs in that does not.
+const NOBODY: &str = "who has no credentials";
 /// What may be behind it.
 const WITHOUT_TLS: &str =
     "does it have TLS? Where it has none, write nats:// in place of tls://, and leave out nats_tls";

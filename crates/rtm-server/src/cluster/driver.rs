@@ -30,9 +30,15 @@ use tokio::{
 use tracing::warn;
 
 pub(crate) use self::place::Place;
-use self::{clock::boot_ahead, watches::watch_nodes};
+use self::{
+    clock::boot_ahead,
+    watches::{watch_denied, watch_nodes},
+};
 pub(super) use self::{orders::Order, projects::serve_jobs};
-use super::{about::About, bus::Bus, engine::Engine, figures::Figures, names::Names, served::Served, store::NodeStore};
+use super::{
+    about::About, bus::Bus, denied::Denied, engine::Engine, error::ClusterError, figures::Figures, names::Names,
+    served::Served, store::NodeStore,
+};
 use crate::{
     link::{FromCluster, Parcels},
     project::{Project, now},
@@ -51,6 +57,8 @@ enum Input {
     RestoredProject(AppId),
     /// Another node says that it is a member, while this one is out of touch.
     OthersGoOn(NodeName),
+    /// NATS does not permit something.
+    Denied(ClusterError),
 }
 
 /// What a driver is given.
@@ -73,6 +81,7 @@ pub(crate) struct Gear {
     pub(crate) addresses: Vec<String>,
     pub(crate) place: watch::Sender<Place>,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) denied: Denied,
 }
 
 /// The node's task.
@@ -116,6 +125,7 @@ pub(crate) struct Driver {
     /// Looks for one that is, while this node has been out of touch for too long.
     search: Option<AbortHandle>,
     nodes_watch: AbortHandle,
+    denied_watch: AbortHandle,
     users_watch: Option<AbortHandle>,
     /// How far the clock that counts while the computer sleeps is ahead of the other one.
     boot_ahead: Duration,
@@ -128,6 +138,7 @@ impl Driver {
         let places = firsts.clone().map(|(place, project)| (project.app_id().clone(), place)).collect();
         let served = firsts.map(|(_, project)| (project.app_id().to_string(), project.terms())).collect();
         let nodes_watch = watch_nodes(&gear, input.clone());
+        let denied_watch = watch_denied(&gear, input.clone());
         Self {
             places,
             router: Router::default(),
@@ -152,6 +163,7 @@ impl Driver {
             differences: BTreeMap::new(),
             search: None,
             nodes_watch,
+            denied_watch,
             users_watch: None,
             boot_ahead: boot_ahead(),
             gear,
@@ -171,7 +183,9 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(order) = self.gear.orders.recv() => self.obey(order),
-                Some(input) = self.inputs.recv() => self.take_input(input),
+                Some(input) = self.inputs.recv() => if self.take_input(input) {
+                    return;
+                },
                 Some(message) = self.gear.bus.urgent.next() => self.gear.node.handle_payload(now(), message.payload),
                 Some(message) = self.gear.bus.bulk.next() => self.gear.node.handle_payload(now(), message.payload),
                 Some((place, postings)) = self.gear.parcels.recv() => self.post(place, postings),
@@ -204,7 +218,8 @@ impl Driver {
         }
     }
 
-    fn take_input(&mut self, input: Input) {
+    /// Takes what comes by itself. Says whether the node is over.
+    fn take_input(&mut self, input: Input) -> bool {
         match input {
             Input::Outcome(id, outcome) => self.gear.node.handle_outcome(now(), id, outcome),
             Input::Watched(key, stored) => self.gear.node.handle_watched(now(), &key, &stored),
@@ -227,7 +242,14 @@ impl Driver {
                 warn!("{node} is a member and in touch: this node's clients are sent away");
                 self.gear.node.give_up(now());
             }
+            // One that was a member goes on with what it may still do, and its log says what NATS denies.
+            Input::Denied(error) if self.members.is_empty() => {
+                self.stand(Place::Refused(error));
+                return true;
+            }
+            Input::Denied(_) => {}
         }
+        false
     }
 
     fn nobody(&mut self, message: &async_nats::Message) {
@@ -296,6 +318,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.nodes_watch.abort();
+        self.denied_watch.abort();
         self.search.take().inspect(AbortHandle::abort);
         self.users_watch.take().inspect(AbortHandle::abort);
         self.restoring.take().inspect(AbortHandle::abort);

@@ -127,6 +127,7 @@ impl Engine {
         let answer = self.ask(&asked, HeaderMap::new(), question.into()).await?;
         match serde_json::from_slice(&answer.payload) {
             Ok(Info { error: Some(error), .. }) if error.err_code == NO_STREAM => Ok(None),
+            Ok(Info { error: Some(error), .. }) => Err(NoAnswer::Refused(error.description)),
             Ok(Info { state: Some(state), ts: Some(time), error: None }) => {
                 let time = parse_rfc3339(&time).map_err(|_| NoAnswer::TimedOut)?;
                 Ok(Some((state.subjects.unwrap_or_default().into_keys().collect(), time)))

@@ -12,6 +12,7 @@ use super::{
     about::About,
     config::ClusterConfig,
     connection::try_once,
+    denied::Denied,
     engine::{Engine, Kept, user_key},
     error::{ClusterError, ClusterErrorKind, NotDone},
     names::{NODE, NODES, Names, USERS, VIEW, unescape},
@@ -23,6 +24,7 @@ use super::{
 pub struct ClusterProbe {
     engine: Engine,
     names: Names,
+    denied: Denied,
 }
 
 /// Who is in a cluster.
@@ -108,10 +110,11 @@ impl ClusterProbe {
     ///
     /// [`ClusterError`], also where NATS cannot be reached, or there is no cluster of this name.
     pub async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
-        let client = try_once(config, "rtm cluster").await.map_err(now_or_never)?;
+        let denied = Denied::new(&config.user());
+        let client = try_once(config, "rtm cluster", &denied).await.map_err(now_or_never)?;
         let names = Names::new(config.name.as_str());
         let requests = Requests::new(client).await.map_err(|why| now_or_never(why.into()))?;
-        let probe = Self { engine: Engine::new(requests, names.clone()), names };
+        let probe = Self { engine: Engine::new(requests, names.clone()), names, denied };
         probe.keys().await?;
         Ok(probe)
     }
@@ -142,7 +145,7 @@ impl ClusterProbe {
     pub async fn find_user(&self, app_id: &AppId, user_id: &UserId) -> Result<Whereabouts, ClusterError> {
         let view = self.view().await?;
         let subject = self.names.key(USERS, user_key(app_id, user_id));
-        let kept = self.engine.read(USERS, &subject).await.map_err(|why| unanswered(&why))?;
+        let kept = self.engine.read(USERS, &subject).await.map_err(|why| self.unanswered(&why))?;
         let entry = kept.and_then(|kept| UserEntry::decode(&kept.value?).ok());
         let edge =
             entry.map(|entry| entry.node.node_and_worker().0).filter(|node| view.has(node)).map(|node| node.name);
@@ -161,11 +164,11 @@ impl ClusterProbe {
 
     /// The keys of the bucket of nodes, and what time it is there.
     async fn keys(&self) -> Result<(Vec<String>, SystemTime), ClusterError> {
-        self.engine.keys(NODES).await.map_err(|why| unanswered(&why))?.ok_or_else(|| self.missing())
+        self.engine.keys(NODES).await.map_err(|why| self.unanswered(&why))?.ok_or_else(|| self.missing())
     }
 
     async fn view(&self) -> Result<View, ClusterError> {
-        let kept = self.engine.read(NODES, &self.names.key(NODES, VIEW)).await.map_err(|why| unanswered(&why))?;
+        let kept = self.engine.read(NODES, &self.names.key(NODES, VIEW)).await.map_err(|why| self.unanswered(&why))?;
         let value = kept.and_then(|kept| kept.value).ok_or_else(|| self.missing())?;
         View::decode(&value).map_err(|error| {
             ClusterError::new(
@@ -177,9 +180,9 @@ impl ClusterProbe {
 
     async fn node(&self, view: &View, name: NodeName, time: SystemTime) -> Result<Option<NodeStatus>, ClusterError> {
         let lease = self.names.key(NODES, format_args!("{NODE}.{}", super::names::escape(name.as_str())));
-        let lease = self.engine.read(NODES, &lease).await.map_err(|why| unanswered(&why))?;
+        let lease = self.engine.read(NODES, &lease).await.map_err(|why| self.unanswered(&why))?;
         let about =
-            self.engine.read(NODES, &About::subject(&self.names, &name)).await.map_err(|why| unanswered(&why))?;
+            self.engine.read(NODES, &About::subject(&self.names, &name)).await.map_err(|why| self.unanswered(&why))?;
         let entry = lease.as_ref().and_then(|kept| LeaseEntry::decode(kept.value.as_ref()?).ok());
         let lease_age =
             lease.as_ref().and_then(Kept::time).map_or(Duration::MAX, |at| time.duration_since(at).unwrap_or_default());
@@ -210,20 +213,24 @@ impl ClusterProbe {
         let what = format!("there is no cluster {} on this NATS", self.names.cluster());
         ClusterError::new(ClusterErrorKind::Streams, what)
     }
+
+    fn unanswered(&self, why: &NoAnswer) -> ClusterError {
+        if let Some(error) = self.denied.error() {
+            return error;
+        }
+        let what = match why {
+            NoAnswer::Refused(_) => return ClusterError::new(ClusterErrorKind::Refused, why.to_string()),
+            NoAnswer::NoResponders(_) => {
+                "JetStream has no leader for the cluster's buckets: more than half of its servers are away"
+            }
+            NoAnswer::TimedOut | NoAnswer::NotSent(_) => "JetStream does not answer",
+        };
+        ClusterError::new(ClusterErrorKind::Unreachable, what)
+    }
 }
 
 fn home(view: &View, app_id: &AppId, name: &str) -> Option<NodeName> {
     view.home(partition(app_id.as_str(), name)).map(|member| member.id.name.clone())
-}
-
-fn unanswered(why: &NoAnswer) -> ClusterError {
-    let what = match why {
-        NoAnswer::NoResponders(_) => {
-            "JetStream has no leader for the cluster's buckets: more than half of its servers are away"
-        }
-        NoAnswer::TimedOut | NoAnswer::NotSent(_) => "JetStream does not answer",
-    };
-    ClusterError::new(ClusterErrorKind::Unreachable, what)
 }
 
 fn now_or_never(error: NotDone) -> ClusterError {

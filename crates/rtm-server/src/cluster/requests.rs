@@ -35,6 +35,9 @@ pub(crate) enum NoAnswer {
     /// It was not sent.
     #[error("it cannot be sent: {0}")]
     NotSent(String),
+    /// The answer is an error.
+    #[error("JetStream refuses it: {0}")]
+    Refused(String),
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +140,7 @@ impl NoAnswer {
     pub(crate) fn is_not_done(&self) -> bool {
         match self {
             Self::NoResponders(_) | Self::NotSent(_) => true,
-            Self::TimedOut => false,
+            Self::TimedOut | Self::Refused(_) => false,
         }
     }
 }

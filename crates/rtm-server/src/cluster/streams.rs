@@ -19,7 +19,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::error::{ClusterError, ClusterErrorKind, NotDone};
+use super::{
+    config::ClusterConfig,
+    error::{ClusterError, ClusterErrorKind, NotDone},
+};
 use crate::clock::instant;
 
 /// Makes and checks streams.
@@ -28,6 +31,10 @@ pub(crate) struct Streams {
     jetstream: Context,
     /// How many servers are to keep each, if that was given.
     replicas: Option<usize>,
+    /// Whose account the streams are in.
+    user: String,
+    /// Since when JetStream is known to be off for the account.
+    off_since: Arc<OnceLock<Instant>>,
     /// Since when JetStream is known to have too few servers.
     short_since: Arc<OnceLock<Instant>>,
     /// That was said: once for all streams.
@@ -35,12 +42,19 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(jetstream: Context, replicas: Option<usize>) -> Self {
-        Self { jetstream, replicas, short_since: Arc::default(), is_told: Arc::default() }
+    pub(crate) fn new(jetstream: Context, config: &ClusterConfig) -> Self {
+        Self {
+            jetstream,
+            replicas: config.replicas,
+            user: config.user(),
+            off_since: Arc::default(),
+            short_since: Arc::default(),
+            is_told: Arc::default(),
+        }
     }
 
     /// Makes a stream if it is missing: kept by as many servers as were asked for, or by three, and where there are not
-    /// so many by one. One that is there has to be as `wanted`; but where it lies, how it is compressed, and on how many
+    /// so many by the most that is odd. One that is there has to be as `wanted`; but where it lies, how it is compressed, and on how many
     /// servers if no number was given, is the operator's choice.
     ///
     /// # Errors
@@ -120,6 +134,16 @@ impl Streams {
         payload: &impl Serialize,
     ) -> Result<Response<T>, NotDone> {
         match timeout(ANSWER, self.jetstream.request(subject, payload)).await {
+            Ok(Ok(Response::Err { error })) if error.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+                let what = format!("NATS has JetStream off for the account of {}: {error}", self.user);
+                // A server that is about to end says so too.
+                let is_off = self.off_since.get_or_init(instant).elapsed() >= OFF_FOR;
+                Err(if is_off {
+                    ClusterError::new(ClusterErrorKind::Unsuitable, what).into()
+                } else {
+                    NotDone::NotNow(what)
+                })
+            }
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(NotDone::NotNow(format!("JetStream does not answer: {error}"))),
             Err(_) => Err(NotDone::NotNow("JetStream does not answer".to_owned())),
@@ -205,6 +229,9 @@ const TOO_FEW_SERVERS: [ErrorCode; 3] =
 
 /// How long the other servers of a clustered JetStream have to start.
 const OTHERS_START_WITHIN: Duration = Duration::from_secs(10);
+
+/// An account without JetStream for so long has none.
+const OFF_FOR: Duration = Duration::from_secs(2);
 
 /// How long JetStream has for an answer.
 const ANSWER: Duration = Duration::from_secs(5);

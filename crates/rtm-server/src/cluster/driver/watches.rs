@@ -72,3 +72,13 @@ pub(super) fn watch_nodes(gear: &Gear, watched: UnboundedSender<Input>) -> Abort
     });
     tokio::spawn(task).abort_handle()
 }
+
+/// The driver hears when NATS does not permit something.
+pub(super) fn watch_denied(gear: &Gear, input: UnboundedSender<Input>) -> AbortHandle {
+    let denied = gear.denied.clone();
+    let task = async move {
+        // The driver may have ended.
+        let _ = input.send(Input::Denied(denied.wait().await));
+    };
+    tokio::spawn(task).abort_handle()
+}

@@ -94,7 +94,9 @@ impl Fault {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer(NoAnswer::NoResponders(_) | NoAnswer::TimedOut) => true,
-            Self::NoAnswer(NoAnswer::NotSent(_)) | Self::Garbled(_) | Self::NotAMember(_) => false,
+            Self::NoAnswer(NoAnswer::NotSent(_) | NoAnswer::Refused(_)) | Self::Garbled(_) | Self::NotAMember(_) => {
+                false
+            }
             Self::Refused(refusal) => refusal.code == UNAVAILABLE || refusal.err_code == ID_IN_PROCESS,
         }
     }

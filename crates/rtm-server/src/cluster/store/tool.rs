@@ -22,6 +22,7 @@ use crate::{
     cluster::{
         config::{ClusterConfig, NatsUrl},
         connection::try_once,
+        denied::Denied,
         names::Names,
         streams::Streams,
     },
@@ -63,10 +64,11 @@ impl ClusterStore {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| BackendError::new(doing(), error))?;
         let writer = random().map_err(|error| BackendError::new(doing(), error))?;
+        let denied = Denied::new(&config.user());
         let opening = async {
-            let client = try_once(config, "rtm store").await;
+            let client = try_once(config, "rtm store", &denied).await;
             let client = client.map_err(|error| BackendError::new(doing(), error.to_string()))?;
-            let streams = Streams::new(jetstream::new(client.clone()), config.replicas);
+            let streams = Streams::new(jetstream::new(client.clone()), config);
             if !makes {
                 let is_there = streams.has(&Names::new(config.name.as_str()).bucket("state")).await;
                 if !is_there.map_err(|error| BackendError::new(doing(), error.to_string()))? {
@@ -82,7 +84,14 @@ impl ClusterStore {
             }
             Ok::<_, BackendError>(store)
         };
-        let store = Arc::new(runtime.block_on(opening)?);
+        // What is denied gets no answer.
+        let store = runtime.block_on(async {
+            tokio::select! {
+                opened = opening => opened,
+                error = denied.wait() => Err(BackendError::new(doing(), error)),
+            }
+        })?;
+        let store = Arc::new(store);
         Ok(Self { runtime, store })
     }
 
