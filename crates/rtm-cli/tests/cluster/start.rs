@@ -72,8 +72,27 @@ async fn too_few_servers_of_nats_are_told_once() {
         let log = nodes.log(at);
         let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
         let [warning] = &warnings[..] else { panic!("{log}") };
-        assert!(warning.contains("fewer servers than the 3 replicas that are asked for: 1 of them"), "{warning}");
+        assert!(
+            warning.contains("fewer servers than the 3 replicas that are asked for: what the cluster stores has 1"),
+            "{warning}"
+        );
     }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn with_too_few_servers_of_nats_there_are_as_many_replicas_as_can_be() {
+    let mut nodes = Nodes::new(3).await;
+    let urls = nodes.nats.urls();
+    let at = nodes.add(&urls, &["--cluster-replicas", "5"]).await;
+    let log = nodes.log(at);
+    assert!(
+        log.contains("fewer servers than the 5 replicas that are asked for: what the cluster stores has 3"),
+        "{log}"
+    );
+    let mut args = serve(&urls, 0, "other");
+    args.extend(["--cluster-replicas", "1"].map(str::to_owned));
+    says(&ends(args).await, &["KV_rtm_main_nodes", "num_replicas is 3, and has to be 1"]);
 }
 
 #[tokio::test]

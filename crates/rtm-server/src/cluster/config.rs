@@ -38,7 +38,8 @@ pub struct ClusterConfig {
     pub isolated_for: Duration,
 }
 
-/// The address of a server of NATS: `nats://HOST:PORT`, or `tls://HOST:PORT`.
+/// The address of a server of NATS: `nats://HOST:PORT`, or `tls://HOST:PORT`. A user and a password, or a token, may stand
+/// before the host, percent-encoded: `nats://rtm:p%40ss@HOST:PORT`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NatsUrl {
     text: String,

@@ -65,22 +65,28 @@ impl Streams {
         if let Some(found) = self.find(&wanted.name).await? {
             return self.check(&wanted, &found);
         }
-        let made = match self.create(&wanted).await? {
-            Response::Err { error } if TOO_FEW_SERVERS.contains(&error.error_code()) && wanted.num_replicas > 1 => {
-                // The others may be about to start, unless there are none.
-                let is_single = error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED;
-                if !is_single && self.short_since.get_or_init(instant).elapsed() < OTHERS_START_WITHIN {
-                    return Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)));
-                }
-                self.tell_that_it_is_short(wanted.num_replicas, 1);
-                wanted.metadata.insert(REPLICAS_ASKED.to_owned(), wanted.num_replicas.to_string());
-                wanted.num_replicas = 1;
-                self.create(&wanted).await?
+        let asked = wanted.num_replicas;
+        let mut made = self.create(&wanted).await?;
+        while let Response::Err { error } = &made
+            && TOO_FEW_SERVERS.contains(&error.error_code())
+            && wanted.num_replicas > 1
+        {
+            // The others may be about to start, unless there are none.
+            let is_single = error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED;
+            if !is_single && self.short_since.get_or_init(instant).elapsed() < OTHERS_START_WITHIN {
+                return Err(NotDone::NotNow(format!("cannot make the stream {}: {error}", wanted.name)));
             }
-            made => made,
-        };
+            wanted.metadata.insert(REPLICAS_ASKED.to_owned(), asked.to_string());
+            wanted.num_replicas = if is_single { 1 } else { fewer(wanted.num_replicas) };
+            made = self.create(&wanted).await?;
+        }
         match made {
-            Response::Ok(_) => Ok(()),
+            Response::Ok(_) => {
+                if wanted.num_replicas < asked {
+                    self.tell_that_it_is_short(asked, wanted.num_replicas);
+                }
+                Ok(())
+            }
             // Another node was faster.
             Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {
                 let found = self.find(&wanted.name).await?;
@@ -109,8 +115,7 @@ impl Streams {
         if !self.is_told.swap(true, Ordering::Relaxed) {
             let asked = if self.replicas.is_some() { "asked for" } else { "usual" };
             warn!(
-                "JetStream has fewer servers than the {wanted} replicas that are {asked}: {replicas} of them alone keep what the \
-                 cluster stores"
+                "JetStream has fewer servers than the {wanted} replicas that are {asked}: what the cluster stores has {replicas}"
             );
         }
     }
@@ -210,6 +215,11 @@ pub(crate) fn bucket(name: &str) -> Config {
     }
 }
 
+/// The next smaller number of replicas that is worth its servers: an even one outlives no more of them than the odd one below.
+fn fewer(replicas: usize) -> usize {
+    if replicas.is_multiple_of(2) { replicas - 1 } else { replicas.saturating_sub(2).max(1) }
+}
+
 fn fault(what: String) -> NotDone {
     ClusterError::new(ClusterErrorKind::Streams, what).into()
 }
@@ -235,3 +245,13 @@ const OFF_FOR: Duration = Duration::from_secs(2);
 
 /// How long JetStream has for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_replicas_are_odd() {
+        assert_eq!([5, 4, 3, 2].map(fewer), [3, 3, 1, 1]);
+    }
+}

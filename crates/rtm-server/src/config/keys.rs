@@ -275,7 +275,12 @@ const KEYS: &[Row] = &[
     ),
     ("cluster.name", Text, false, "The name of the cluster."),
     ("cluster.node", Text, false, "The name of this node; otherwise host name and port."),
-    ("cluster.replicas", Number, false, "How many servers of NATS keep what the cluster stores."),
+    (
+        "cluster.replicas",
+        Number,
+        false,
+        "How many servers of NATS keep what the cluster stores. If JetStream has fewer, 3 or 1 keep it.",
+    ),
     ("cluster.isolated_for", Text, false, "How long a node goes on that is out of touch with NATS."),
     ("events.enabled", Switch, true, "Whether the server keeps a log of events for back ends."),
     ("events.types", List, true, "Which types of events it has: names, groups such as message.*, usual, or all."),
