@@ -108,6 +108,7 @@ async fn a_user_with_a_password() {
     let good = format!("nats_user = 'rtm'\nnats_password_file = '{}'", files.write("good", "a-secret\n"));
     files.come_in(&url, &good).await;
     files.come_in(&with_login(&nats, "rtm:a-secret"), "").await;
+    files.come_in(&with_login(&nats, "rtm:%61-secret"), "").await;
     let file = files.write("bad", "wrong-one");
     let bad = format!("nats_user = 'rtm'\nnats_password_file = '{file}'");
     files.is_refused(&url, &bad, &["NATS refuses the user rtm, or the password in", &file]).await;

@@ -31,8 +31,9 @@ pub struct ClusterConfig {
     pub name: ClusterName,
     /// The name of this node, which no other one of the cluster has. By default the host's name and the port.
     pub node: Option<NodeName>,
-    /// How many servers of NATS keep what the cluster stores. By default, when it is made, three if there are so many, else
-    /// one; and what is there is taken as it is. A number that differs from what is there is an error.
+    /// How many servers of NATS keep what the cluster stores. By default, when it is made, three; and what is there is taken
+    /// as it is. If JetStream has fewer servers, as many keep it as there are, but an odd number. A number that differs from
+    /// what was asked for when it was made is an error.
     pub replicas: Option<usize>,
     /// How long a node goes on that is out of touch with NATS (30 s).
     pub isolated_for: Duration,
@@ -43,6 +44,7 @@ pub struct ClusterConfig {
 #[derive(Clone, PartialEq, Eq)]
 pub struct NatsUrl {
     text: String,
+    login: Option<(String, Option<String>)>,
     address: ServerAddr,
 }
 
@@ -133,13 +135,9 @@ impl NatsUrl {
         self.address.clone()
     }
 
-    /// The user and the password that stand in it, as they are written; a token has no password.
-    pub(crate) fn login(&self) -> Option<(String, Option<String>)> {
-        let (login, _) = self.text.split_once("://")?.1.rsplit_once('@')?;
-        Some(match login.split_once(':') {
-            Some((user, password)) => (user.to_owned(), Some(password.to_owned())),
-            None => (login.to_owned(), None),
-        })
+    /// The user and the password that stand in it, without percent-encoding; a token has no password.
+    pub(crate) fn login(&self) -> Option<(&str, Option<&str>)> {
+        self.login.as_ref().map(|(user, password)| (user.as_str(), password.as_deref()))
     }
 }
 
@@ -154,7 +152,11 @@ impl FromStr for NatsUrl {
         if address.host().is_empty() || rest.contains(['/', '?', '#']) {
             return Err(invalid());
         }
-        Ok(Self { text: text.to_owned(), address })
+        let login = match rest.rsplit_once('@') {
+            Some((login, host)) => Some(open_login(login).ok_or_else(|| InvalidNatsUrl::badly_encoded(host))?),
+            None => None,
+        };
+        Ok(Self { text: text.to_owned(), login, address })
     }
 }
 
@@ -162,6 +164,10 @@ impl InvalidNatsUrl {
     fn new(text: &str) -> Self {
         // Without what somebody may have written before an @.
         let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        let login = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+        if login.is_some_and(|(login, _)| login.contains(['/', '?', '#'])) {
+            return Self::badly_encoded(shown);
+        }
         let port = shown.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains([']', '/']));
         let what = if text.is_empty() {
             "an address of NATS is empty: there may be a comma too many".to_owned()
@@ -172,6 +178,37 @@ impl InvalidNatsUrl {
         };
         Self { what }
     }
+
+    fn badly_encoded(host: &str) -> Self {
+        let what = format!(
+            "what stands before @{host} is not percent-encoded right: write %25 for a %, %40 for an @, %2F for a /"
+        );
+        Self { what }
+    }
+}
+
+/// The user and the password of an address, or a token.
+fn open_login(login: &str) -> Option<(String, Option<String>)> {
+    Some(match login.split_once(':') {
+        Some((user, password)) => (decoded(user)?, Some(decoded(password)?)),
+        None => (decoded(login)?, None),
+    })
+}
+
+/// Undoes percent-encoding. `None` for what is not encoded right.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
+            u8::try_from(value).ok()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Debug for NatsUrl {
@@ -183,7 +220,7 @@ impl fmt::Debug for NatsUrl {
 impl fmt::Display for NatsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without what somebody may have written before an @.
-        match self.text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?.1))) {
+        match self.text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
             Some((scheme, rest)) => write!(f, "{scheme}://{rest}"),
             None => f.write_str(&self.text),
         }
@@ -242,10 +279,31 @@ mod tests {
 
     #[test]
     fn what_stands_before_a_host_is_a_user_with_a_password_or_a_token() {
-        let login = |text: &str| text.parse::<NatsUrl>().map(|url| url.login()).ok().flatten();
+        let login = |text: &str| {
+            let url = text.parse::<NatsUrl>().unwrap();
+            url.login().map(|(user, password)| (user.to_owned(), password.map(str::to_owned)))
+        };
         assert_eq!(login("nats://host"), None);
         assert_eq!(login("nats://user:p:ss@host"), Some(("user".to_owned(), Some("p:ss".to_owned()))));
         assert_eq!(login("nats://token@host"), Some(("token".to_owned(), None)));
+        let encoded = login("nats://us%65r:p%40s%2fs%3A%25%C3%BC+@host:1");
+        assert_eq!(encoded, Some(("user".to_owned(), Some("p@s/s:%ü+".to_owned()))));
+        assert_eq!(login("nats://t%40ken@host"), Some(("t@ken".to_owned(), None)));
+    }
+
+    #[test]
+    fn a_login_that_is_not_percent_encoded_right_is_refused_and_not_shown() {
+        for bad in ["user:secret%", "user:secret%4", "user:secret%zz", "secret%+1", "user:secret%FF", "user:secret/1"] {
+            let error = format!("nats://{bad}@host:1").parse::<NatsUrl>().unwrap_err().to_string();
+            assert!(error.contains("@host:1 is not percent-encoded right: write %25"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_with_an_at_sign_is_not_shown() {
+        let url: NatsUrl = "nats://user:a@secret@host:1".parse().unwrap();
+        assert_eq!((url.to_string(), url.login()), ("nats://host:1".to_owned(), Some(("user", Some("a@secret")))));
     }
 
     #[test]
