@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use rtm_codec::{Answer, ErrorKind, Family, RequestId, Token, Wire};
+use rtm_codec::{Answer, ErrorKind, Family, RequestId, Text, Token, Wire};
 use rtm_connection::{Connection, ConnectionChangeReason, ConnectionState, Credentials, Output, RtmError, RtmEvent};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -310,7 +310,7 @@ impl<N: Network> Driver<N> {
             Poll::Ready(Progress::Bytes) => self.connection.handle_bytes(now()),
             Poll::Ready(Progress::Closed(closed)) => {
                 crate::log::link_ended(closed.reason, &closed.detail);
-                self.connection.handle_closed(now(), closed.reason);
+                self.connection.handle_closed_with(now(), closed.reason, Text::from(closed.text));
             }
         }
         true

@@ -177,7 +177,7 @@ impl Open {
             match self.transport.poll_read(cx) {
                 Poll::Ready(Ok(packet)) => {
                     if let Err(error) = self.wire.decode(packet, &mut self.frames) {
-                        self.ended = Some(Closed { reason: None, detail: error.to_string() });
+                        self.ended = Some(Closed::broken(error.to_string()));
                     }
                 }
                 Poll::Ready(Err(closed)) => self.ended = Some(closed),

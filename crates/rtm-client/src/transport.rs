@@ -51,6 +51,8 @@ pub(crate) struct Transport {
 pub(crate) struct Closed {
     /// What the server's close frame said, if that was one of our reasons.
     pub(crate) reason: Option<CloseReason>,
+    /// What it said besides, in words.
+    pub(crate) text: String,
     /// For logs.
     pub(crate) detail: String,
 }
@@ -137,7 +139,7 @@ impl Transport {
                     return Poll::Ready(Err(Closed::from(frame)));
                 }
                 Ok(None) => {}
-                Err(violation) => return Poll::Ready(Err(Closed { reason: None, detail: violation.to_string() })),
+                Err(violation) => return Poll::Ready(Err(Closed::broken(violation.to_string()))),
             }
             let mut buffer = ReadBuf::new(&mut self.input);
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
@@ -148,7 +150,7 @@ impl Transport {
                     self.is_heard = true;
                 }
                 Poll::Ready(Ok(())) => {
-                    return Poll::Ready(Err(Closed { reason: None, detail: "the connection ended".to_owned() }));
+                    return Poll::Ready(Err(Closed::broken("the connection ended".to_owned())));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Closed::from(error))),
                 Poll::Pending => {
@@ -189,21 +191,28 @@ impl std::fmt::Debug for Transport {
     }
 }
 
+impl Closed {
+    /// It ended without a close frame.
+    pub(crate) fn broken(detail: String) -> Self {
+        Self { reason: None, text: String::new(), detail }
+    }
+}
+
 impl From<Option<CloseFrame>> for Closed {
     fn from(frame: Option<CloseFrame>) -> Self {
         match frame {
             Some(CloseFrame { code, reason }) => {
                 let detail = format!("the server closed with code {code}: {reason}");
-                Self { reason: CloseReason::from_websocket_code(code), detail }
+                Self { reason: CloseReason::from_websocket_code(code), text: reason.to_string(), detail }
             }
-            None => Self { reason: None, detail: "the server closed without a code".to_owned() },
+            None => Self::broken("the server closed without a code".to_owned()),
         }
     }
 }
 
 impl From<io::Error> for Closed {
     fn from(error: io::Error) -> Self {
-        Self { reason: None, detail: error.to_string() }
+        Self::broken(error.to_string())
     }
 }
 

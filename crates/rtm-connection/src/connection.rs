@@ -268,9 +268,15 @@ impl Connection {
 
     /// The link is closed or broken; `reason` is what its close code stands for, if that is known.
     pub fn handle_closed(&mut self, now: Instant, reason: Option<CloseReason>) {
+        self.handle_closed_with(now, reason, Text::default());
+    }
+
+    /// The same with the text of the close frame, which is empty if there was none. Where the server cannot take a login yet, it
+    /// says there why.
+    pub fn handle_closed_with(&mut self, now: Instant, reason: Option<CloseReason>, text: Text) {
         let now = self.advance(now);
         match &self.state {
-            State::In(_) => self.turn(now, |active| active.closed(reason)),
+            State::In(_) => self.turn(now, |active| active.closed(reason, text)),
             State::LoggingOut { .. } => {
                 self.lasting.unsend(|_| {});
                 self.logged_out(false);

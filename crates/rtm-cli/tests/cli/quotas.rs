@@ -80,6 +80,8 @@ fn without_memory_logins_are_refused_and_others_stay() {
         let args = ["send", "--gateway", &world.gateway, "--wire", wire, "--app-id", APP_ID, "--uid", "alice"];
         let sent = rtm(&[&args[..], &["--timeout", "1s", "--to", "bob", "hi"]].concat());
         assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+        let why = if wire == "native" { "max_memory" } else { "the gateway says to try again" };
+        assert!(String::from_utf8_lossy(&sent.stderr).contains(why), "{sent:?}");
     }
     let metrics = world.get("/metrics");
     let line = metrics.lines().find(|line| line.starts_with("rtm_logins_refused_for_memory_total ")).unwrap();

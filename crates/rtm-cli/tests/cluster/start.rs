@@ -219,6 +219,57 @@ async fn nodes_that_serve_different_projects_say_so() {
     assert_eq!(nodes.log(0).matches("serves something else").count(), 1);
 }
 
+/// Waits until a node has logged this.
+async fn logs(nodes: &Nodes, at: usize, line: &str) {
+    for _ in 0..200 {
+        if nodes.log(at).contains(line) {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{line:?} is not in the log of node {at}: {}", nodes.log(at));
+}
+
+/// Sends a message in a project, at a node.
+fn send(nodes: &Nodes, at: usize, app_id: &str, patience: &str) -> Output {
+    let gateway = format!("http://127.0.0.1:{}", nodes.port(at));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
+    command.args(["send", "--gateway", &gateway, "--app-id", app_id, "--uid", "alice", "--timeout", patience]);
+    command.args(["--offline", "--to", "bob", "hi"]).env_remove("RTM_LOG").output().unwrap()
+}
+
+const NOT_SERVED: &str = "the project is not served yet: not all nodes of the cluster have it";
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_node_that_starts_serves_the_projects_that_all_nodes_have() {
+    let other = "fedcba9876543210fedcba9876543210";
+    let mut nodes = Nodes::new(1).await;
+    let urls = nodes.nats.urls();
+    let file = nodes.nats.directory().join("node-0.toml");
+    std::fs::write(&file, "drain_time = '5s'\n").unwrap();
+    nodes.add(&urls, &["--config", file.to_str().unwrap()]).await;
+    nodes.add(&urls, &["--project", other]).await;
+    logs(&nodes, 1, &format!("the project {other} is not served before these nodes have it too: node-0")).await;
+    says(&send(&nodes, 1, other, "1s"), &["alice cannot log in", NOT_SERVED]);
+    let sent = send(&nodes, 1, APP_ID, "10s");
+    assert!(sent.status.success(), "{sent:?}");
+    std::fs::write(&file, format!("[[project]]\napp_id = \"{other}\"\n")).unwrap();
+    nodes.signal(0, "HUP");
+    for at in 0..2 {
+        logs(&nodes, at, &format!("the project {other} is served: all members of the cluster have it")).await;
+        let sent = send(&nodes, at, other, "10s");
+        assert!(sent.status.success(), "{sent:?}");
+    }
+    // A node that is started again finds that all have it.
+    nodes.kill(1);
+    nodes.spawn_with(1, &urls, &["--project", other]);
+    nodes.listening(1).await;
+    let sent = send(&nodes, 1, other, "10s");
+    assert!(sent.status.success(), "{sent:?}");
+    assert_eq!(nodes.log(1).matches("is not served before").count(), 1, "{}", nodes.log(1));
+}
+
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
 async fn an_added_project_is_served_when_all_nodes_have_it() {
@@ -234,24 +285,10 @@ async fn an_added_project_is_served_when_all_nodes_have_it() {
         std::fs::write(&files[at], format!("[[project]]\napp_id = \"{other}\"\n")).unwrap();
         nodes.signal(at, "HUP");
     };
-    let logs = async |nodes: &Nodes, at: usize, line: &str| {
-        for _ in 0..200 {
-            if nodes.log(at).contains(line) {
-                return;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        panic!("{line:?} is not in the log of node {at}: {}", nodes.log(at));
-    };
     add(&nodes, 0);
     logs(&nodes, 0, &format!("the project {other} is not served before these nodes have it too: node-1")).await;
-    let send = |nodes: &Nodes, at: usize, patience: &str| {
-        let gateway = format!("http://127.0.0.1:{}", nodes.port(at));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rtm"));
-        command.args(["send", "--gateway", &gateway, "--app-id", other, "--uid", "alice", "--timeout", patience]);
-        command.args(["--offline", "--to", "bob", "hi"]).env_remove("RTM_LOG").output().unwrap()
-    };
-    says(&send(&nodes, 0, "1s"), &["alice cannot log in"]);
+    let send = |nodes: &Nodes, at: usize, patience: &str| send(nodes, at, other, patience);
+    says(&send(&nodes, 0, "1s"), &["alice cannot log in", NOT_SERVED]);
     add(&nodes, 1);
     for at in 0..2 {
         logs(&nodes, at, &format!("the project {other} is served: all members of the cluster have it")).await;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use rtm_codec::{Answer, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame};
+use rtm_codec::{Answer, ClientFrame, CloseReason, Event, PeerMessage, Seq, ServerFrame, Text};
 
 use super::account::{Active, End};
 use crate::{
@@ -39,7 +39,7 @@ impl Active<'_> {
             (LinkState::LoggingIn { .. }, ServerFrame::Welcome(welcome)) => self.welcomed(*welcome),
             (LinkState::LoggingIn { .. }, ServerFrame::Refused(refusal)) => return self.refused(refusal),
             (LinkState::Online(_) | LinkState::LoggingIn { .. }, ServerFrame::Close(reason)) => {
-                return self.link_lost(Some(reason), true);
+                return self.link_lost(Some(reason), Text::default(), true);
             }
             // The rest has no place here and no effect.
             _ => {}
@@ -47,10 +47,10 @@ impl Active<'_> {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn closed(&mut self, reason: Option<CloseReason>) -> ControlFlow<End> {
+    pub(super) fn closed(&mut self, reason: Option<CloseReason>, text: Text) -> ControlFlow<End> {
         match self.account.link {
             LinkState::Dialing { asked: true, .. } | LinkState::LoggingIn { .. } | LinkState::Online(_) => {
-                self.link_lost(reason, false)
+                self.link_lost(reason, text, false)
             }
             // The link of the login before: its goodbye may wait to be handed to it.
             LinkState::Dialing { asked: false, .. }

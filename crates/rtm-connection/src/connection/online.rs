@@ -2,7 +2,7 @@
 
 use std::{mem, ops::ControlFlow, time::Duration};
 
-use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Welcome, anyrtc::gateway::Caller};
+use rtm_codec::{Answer, CloseReason, ErrorKind, Family, Resumption, Text, Welcome, anyrtc::gateway::Caller};
 
 use super::account::{Active, End};
 use crate::{
@@ -94,8 +94,8 @@ impl Active<'_> {
         self.account.repeats_until = Some(self.now + REPEATS);
     }
 
-    /// The link is gone, by the server's word (`frame`) or by its close code, or just so.
-    pub(super) fn link_lost(&mut self, reason: Option<CloseReason>, frame: bool) -> ControlFlow<End> {
+    /// The link is gone, by the server's word (`frame`) or by its close code, which a text may come with, or just so.
+    pub(super) fn link_lost(&mut self, reason: Option<CloseReason>, text: Text, frame: bool) -> ControlFlow<End> {
         let hang_up = frame.then_some(reason.unwrap_or(CloseReason::Internal));
         let is_online = self.account.is_online();
         let is_login = self.account.login.is_some();
@@ -155,6 +155,7 @@ impl Active<'_> {
                     None => "the connection was lost before the server answered the login".into(),
                     // What a link between says, or a server that is none of ours.
                     Some(CloseReason::Logout) => "the server closed the connection before it answered the login".into(),
+                    Some(_) if !text.as_str().is_empty() => text.into(),
                     Some(reason) => reason.as_str().into(),
                 };
                 match reason {

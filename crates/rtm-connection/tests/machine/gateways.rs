@@ -269,6 +269,20 @@ fn a_link_that_is_closed_before_the_login_has_an_answer_is_not_called_a_logout()
 }
 
 #[test]
+fn a_login_fails_with_what_the_servers_close_frame_said() {
+    let (mut peer, _) = logging_in(1);
+    opened(&mut peer);
+    peer.pass(SECOND * 6);
+    peer.bytes();
+    peer.pass(MS * 5990);
+    let text = "the project is not served yet";
+    peer.with(|connection, now| connection.handle_closed_with(now, Some(CloseReason::Draining), text.into()));
+    peer.pass(SECOND);
+    let error = peer.expect_login_err(ErrorKind::Timeout);
+    assert!(error.detail().contains(text) && !error.detail().contains("shutting down"), "{error}");
+}
+
+#[test]
 fn a_login_goes_on_while_one_gateway_may_be_tried_again() {
     let (mut peer, _) = logging_in(2);
     fail(&mut peer, true, "a: nobody is there");

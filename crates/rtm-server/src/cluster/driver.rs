@@ -32,6 +32,7 @@ use tracing::warn;
 pub(crate) use self::place::Place;
 use self::{
     clock::boot_ahead,
+    served::Unopened,
     watches::{watch_denied, watch_nodes},
 };
 pub(super) use self::{orders::Order, projects::serve_jobs};
@@ -114,12 +115,16 @@ pub(crate) struct Driver {
     /// The last acknowledged renewal of the lease, as those know who look.
     renewed_at: Option<Instant>,
     served: Served,
-    /// Projects that were added, until all members serve them, with whether what the store has of them is read.
-    unopened: BTreeMap<AppId, bool>,
-    /// Which nodes were named as those that an added project waits for.
+    /// Projects that are not served, until all members have them.
+    unopened: BTreeMap<AppId, Unopened>,
+    /// Until when the members may say what they serve, from the first join on.
+    said_by: Option<Instant>,
+    /// They have, or did not in time: nobody is served before.
+    is_settled: bool,
+    /// Which nodes were named as those that a project waits for.
     told_to_wait: BTreeMap<AppId, String>,
-    /// What other nodes say that they serve, and in which of their lives.
-    served_by: BTreeMap<NodeName, (u64, Served)>,
+    /// What other nodes say that they serve, if they say so, and in which of their lives.
+    served_by: BTreeMap<NodeName, (u64, Option<Served>)>,
     /// In what other nodes differ from this one in what they serve, and whether that was said.
     differences: BTreeMap<NodeName, (Vec<String>, bool)>,
     /// Looks for one that is, while this node has been out of touch for too long.
@@ -136,7 +141,9 @@ impl Driver {
         let (input, inputs) = unbounded_channel();
         let firsts = gear.projects.iter().enumerate().step_by(usize::from(gear.workers));
         let places = firsts.clone().map(|(place, project)| (project.app_id().clone(), place)).collect();
-        let served = firsts.map(|(_, project)| (project.app_id().to_string(), project.terms())).collect();
+        let served = firsts.clone().map(|(_, project)| (project.app_id().to_string(), project.terms())).collect();
+        let unopened = firsts.map(|(_, project)| (project.app_id().clone(), Unopened::AtStart)).collect();
+        gear.projects.iter().for_each(|core| core.keep_shut());
         let nodes_watch = watch_nodes(&gear, input.clone());
         let denied_watch = watch_denied(&gear, input.clone());
         Self {
@@ -157,7 +164,9 @@ impl Driver {
             parcels: [0; 2],
             renewed_at: None,
             served,
-            unopened: BTreeMap::new(),
+            unopened,
+            said_by: None,
+            is_settled: false,
             told_to_wait: BTreeMap::new(),
             served_by: BTreeMap::new(),
             differences: BTreeMap::new(),
@@ -230,8 +239,8 @@ impl Driver {
                 }
             }
             Input::RestoredProject(app_id) => {
-                if let Some(is_restored) = self.unopened.get_mut(&app_id) {
-                    *is_restored = true;
+                if let Some(unopened) = self.unopened.get_mut(&app_id) {
+                    *unopened = Unopened::Added { is_restored: true };
                     self.open_projects();
                 }
             }
@@ -272,6 +281,9 @@ impl Driver {
         }
         self.say_about(time);
         self.say_that_it_waits(time);
+        if !self.is_settled {
+            self.open_projects();
+        }
         self.leave_if_heard(time);
         let mut is_over = false;
         while let Some(output) = self.gear.node.poll_before_acks() {

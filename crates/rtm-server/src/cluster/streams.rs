@@ -54,8 +54,8 @@ impl Streams {
     }
 
     /// Makes a stream if it is missing: kept by as many servers as were asked for, or by three, and where there are not
-    /// so many by the most that is odd. One that is there has to be as `wanted`; but where it lies, how it is compressed, and on how many
-    /// servers if no number was given, is the operator's choice.
+    /// so many by the most that is odd. One that is there has to be as `wanted`; but where it lies, how it is compressed, and on
+    /// how many servers if no number was given, is the operator's choice.
     ///
     /// # Errors
     ///

@@ -53,15 +53,17 @@ impl Socket {
     fn log_in(&mut self, login: Box<Login>, scratch: &mut Scratch) {
         if !self.shared.is_serving() {
             self.shared.found_draining.fetch_add(1, Ordering::Relaxed);
-            let detail = (!self.shared.draining.has_begun()).then_some(JOINING);
-            return self.close(CloseReason::Draining, detail, scratch);
+            if self.shared.draining.has_begun() {
+                return self.close(CloseReason::Draining, None, scratch);
+            }
+            return self.not_yet(JOINING, scratch);
         }
         let project = self.shared.project(&login.app_id, login.user_id.as_ref());
         if self.shared.memory.refuses() {
-            return self.close(CloseReason::Draining, Some(SHORT_OF_MEMORY), scratch);
+            return self.not_yet(SHORT_OF_MEMORY, scratch);
         }
         if project.as_ref().is_some_and(|project| !project.is_open()) {
-            return self.close(CloseReason::Draining, Some(OPENING), scratch);
+            return self.not_yet(OPENING, scratch);
         }
         let refusal = if !self.guest.admitted.may_login(instant()) {
             too_many_refused()
@@ -86,6 +88,15 @@ impl Socket {
             ErrorKind::InvalidAppId.into()
         };
         self.refuse_login(project.as_deref(), Some(&login), refusal, scratch);
+    }
+
+    /// Sends a client away whose login cannot be taken yet. It comes back as after [`CloseReason::Draining`]. A frame would say
+    /// only that, and the client would not read on to the text.
+    fn not_yet(&mut self, why: &str, scratch: &mut Scratch) {
+        let reason = CloseReason::Draining;
+        self.ends(End::Closed(reason));
+        self.ends_unknown(End::Closed(reason));
+        self.hang_up(reason.websocket_code(), why, scratch);
     }
 
     /// Goes on with a login about which somebody outside has decided.
@@ -183,7 +194,7 @@ const JOINING: &str = "the server is joining its cluster: come back in a moment"
 const SHORT_OF_MEMORY: &str = "the server has as much memory as it may have (max_memory): come back later";
 
 /// What a client is told whose project other nodes do not serve yet.
-const OPENING: &str = "the project is not served by all nodes yet: come back in a moment";
+const OPENING: &str = "the project is not served yet: not all nodes of the cluster have it";
 
 /// Frames other than a login that are answered before it.
 const FRAMES_BEFORE_LOGIN: usize = 16;

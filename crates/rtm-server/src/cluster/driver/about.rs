@@ -20,7 +20,7 @@ impl Driver {
     /// What another node says of itself.
     pub(super) fn heard_about(&mut self, node: NodeName, about: About) {
         let different = about.served.as_ref().map(|served| differences(&self.served, served)).unwrap_or_default();
-        self.served_by.insert(node.clone(), (about.incarnation, about.served.unwrap_or_default()));
+        self.served_by.insert(node.clone(), (about.incarnation, about.served));
         self.open_projects();
         if self.differences.get(&node).is_none_or(|(known, _)| *known != different) {
             self.differences.insert(node.clone(), (different, false));
@@ -74,6 +74,7 @@ impl Driver {
         let terms = |(app_id, place): (&AppId, &usize)| (app_id.to_string(), self.gear.projects[*place].terms());
         self.served = self.places.iter().map(terms).collect();
         for (node, (_, served)) in &self.served_by {
+            let Some(served) = served else { continue };
             let different = differences(&self.served, served);
             if self.differences.get(node).is_some_and(|(known, _)| *known != different) {
                 self.differences.insert(node.clone(), (different, false));

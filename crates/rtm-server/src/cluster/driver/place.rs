@@ -38,7 +38,8 @@ impl Driver {
     pub(super) fn stand(&mut self, place: Place) {
         self.place = place.clone();
         let is_serving = matches!(place, Place::Member { .. } | Place::Isolated);
-        let place = if is_serving && self.restoring.is_some() { Place::Joining } else { place };
+        let is_ready = self.restoring.is_none() && self.is_settled;
+        let place = if is_serving && !is_ready { Place::Joining } else { place };
         self.gear.place.send_replace(place);
     }
 
