@@ -11,7 +11,7 @@ use rtm_server::{AdminKey, AdminRole, AppId, RestKey, new_rest_secret};
 use serde_json::{Map, Value, json};
 
 use self::listener::{Listener, ListenerArgs};
-use crate::{exit::WrongArgument, output};
+use crate::{exit::WrongArgument, output, values::duration_text};
 
 /// Look into a running server and steer it, by its admin API.
 #[derive(Debug, clap::Args)]
@@ -138,7 +138,7 @@ enum Call {
         #[command(flatten)]
         user: User,
         /// For how long: 10m, 24h, 7d.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = duration_text)]
         r#for: Option<String>,
         /// Until when: 2030-01-31T12:00:00Z, or forever.
         #[arg(long, value_name = "TIME")]
@@ -169,7 +169,7 @@ enum Call {
         #[command(flatten)]
         user: User,
         /// For how long, at most 24h.
-        #[arg(long, value_name = "TIME", default_value = "24h")]
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration_text)]
         r#for: String,
         /// The format: 006, or 007, which contains the user id.
         #[arg(long, default_value = "006")]
@@ -615,9 +615,13 @@ fn line(value: &Value, between: &str) -> String {
         Value::Object(values) => {
             let pair = |(name, value): (&String, &Value)| match value {
                 Value::String(text) => format!("{name}={}", shown(text)),
+                Value::Null => format!("{name}=none"),
                 value => format!("{name}={value}"),
             };
-            values.iter().filter(|(_, value)| !value.is_null()).map(pair).collect::<Vec<_>>().join(between)
+            // Where there is nothing else, it is the answer that there is none.
+            let is_nothing = values.values().all(Value::is_null);
+            let shown = values.iter().filter(|(_, value)| is_nothing || !value.is_null());
+            shown.map(pair).collect::<Vec<_>>().join(between)
         }
         Value::String(text) => shown(text),
         value => value.to_string(),
@@ -654,7 +658,15 @@ const ID_CHARS: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use serde_json::json;
+
+    use super::{line, shown};
+
+    #[test]
+    fn an_answer_of_nothing_says_of_what() {
+        assert_eq!(line(&json!({ "tokens_revoked_before": null }), "\n"), "tokens_revoked_before=none");
+        assert_eq!(line(&json!({ "user_id": "alice", "banned_until": null }), "\n"), "user_id=alice");
+    }
 
     #[test]
     fn what_users_call_themselves_steers_no_terminal() {

@@ -27,7 +27,7 @@ use self::{
     progress::{Course, Sample, bar},
     server::Server,
 };
-use crate::{connect::Stop, output};
+use crate::{connect::Stop, output, values};
 
 /// Load-test a server.
 ///
@@ -70,7 +70,7 @@ enum Load {
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         users: u32,
         /// How long they stay logged in.
-        #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "10s", value_parser = values::duration)]
         stay: Duration,
     },
     /// Users that log in and out.

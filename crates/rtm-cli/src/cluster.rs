@@ -100,7 +100,7 @@ async fn whereabouts(args: Where) -> anyhow::Result<()> {
     let found = match (args.who.user, args.who.channel) {
         (Some(user), _) => probe.find_user(&args.app_id, &user).await?,
         (_, Some(channel)) => probe.find_channel(&args.app_id, &channel).await?,
-        (None, None) => anyhow::bail!("neither a user nor a channel is named"),
+        (None, None) => return Err(WrongArgument("neither a user nor a channel is named".to_owned()).into()),
     };
     let name = |node: &Option<rtm_server::NodeName>| node.as_ref().map(ToString::to_string);
     output::line(serde_json::json!({ "home": name(&found.home), "edge": name(&found.edge) }))

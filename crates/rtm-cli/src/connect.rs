@@ -1,11 +1,6 @@
 //! What all commands have in common that log in: which server, which project, who logs in, and how a run ends.
 
-use std::{
-    convert::Infallible,
-    path::{Path, PathBuf},
-    pin::pin,
-    time::Duration,
-};
+use std::{convert::Infallible, path::PathBuf, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -17,7 +12,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::exit::WrongArgument;
+use crate::{
+    exit::WrongArgument,
+    values::{login_timeout, read_certificates, read_key},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct User {
@@ -30,7 +28,7 @@ pub(crate) struct User {
     #[arg(long, env = "RTM_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Time limit of the login, 100ms to 1h. Until then an unreachable server is tried again.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = login_timeout)]
     timeout: Duration,
 }
 
@@ -178,7 +176,7 @@ impl Project {
         let builder = gateways(&self.gateway)?.iter().fold(Client::builder(), ClientBuilder::gateway);
         let builder = builder.app_id(self.app_id.as_str()).wire(wire.wire());
         let builder = match ca {
-            Some(file) => builder.root_certificates(read(file)?),
+            Some(file) => builder.root_certificates(read_certificates(file)?),
             None => builder,
         };
         Ok(match self.transport.client_certificate()? {
@@ -192,7 +190,7 @@ impl Transport {
     /// The client's certificate and its key, as PEM.
     pub(crate) fn client_certificate(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
-        Ok(Some((read(cert)?, read(key)?)))
+        Ok(Some((read_certificates(cert)?, read_key(key)?)))
     }
 }
 
@@ -219,11 +217,6 @@ pub(crate) fn goes_on(event: &RtmEvent) -> anyhow::Result<()> {
 /// One of several texts, after whose commas there may be spaces.
 pub(crate) fn trimmed(text: &str) -> Result<String, Infallible> {
     Ok(text.trim().to_owned())
-}
-
-/// What is in a file.
-pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The signals that end a run: SIGINT and SIGTERM.

@@ -40,12 +40,18 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
         ExitCode::from(UNMET)
     } else if error
         .chain()
-        .any(|cause| cause.is::<BuildError>() || cause.is::<rtm_token::BuildError>() || cause.is::<WrongArgument>())
+        .any(|cause| is_of_arguments(cause) || cause.is::<rtm_token::BuildError>() || cause.is::<WrongArgument>())
     {
         ExitCode::from(WRONG_ARGUMENTS)
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Whether the client library refuses what the arguments say themselves, and not what is in a file that they name.
+fn is_of_arguments(error: &(dyn std::error::Error + 'static)) -> bool {
+    let refused = error.downcast_ref::<BuildError>();
+    refused.is_some_and(|error| !matches!(error, BuildError::Certificates(_) | BuildError::ClientCertificate(_)))
 }
 
 /// The error and its causes, each said once: some say their cause themselves.
@@ -64,7 +70,7 @@ fn causes(error: &anyhow::Error) -> String {
 pub(crate) const HELP: &str = "\
 Exit status:
   0  success
-  1  failure; the reason is on standard error
+  1  failure, also of a file that cannot be read or used; the reason is on standard error
   2  wrong arguments
   3  `rtm send --require`: a message had another outcome
 

@@ -33,6 +33,7 @@ mod send;
 mod serve;
 mod store;
 mod token;
+mod values;
 mod version;
 
 use self::exit::WrongArgument;

@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context as _;
 use rtm_server::{
     Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
-    InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ProjectConfig, ServerBuilder,
-    ServerConfig,
+    InvalidNatsUrl, InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ProjectConfig,
+    ServerBuilder, ServerConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -232,7 +232,8 @@ impl Args {
     /// Takes over what the flags say of the cluster.
     fn configure_cluster(&self, config: &mut ServerConfig) -> anyhow::Result<()> {
         if !self.cluster.is_empty() {
-            let nats = self.cluster.iter().map(|url| url.parse()).collect::<Result<Vec<NatsUrl>, _>>()?;
+            let nats = self.cluster.iter().map(|url| url.parse()).collect::<Result<Vec<NatsUrl>, _>>();
+            let nats = nats.map_err(|error: InvalidNatsUrl| WrongArgument(error.to_string()))?;
             match &mut config.cluster {
                 Some(cluster) => cluster.nats = nats,
                 none => *none = Some(ClusterConfig::new(nats)),
@@ -357,7 +358,10 @@ impl Args {
         } else if let Some(level) = &config.log.level {
             read_filter(level).map_err(|error| anyhow::anyhow!("log.level: {error}"))?;
         }
-        config.check()?;
+        config.check().map_err(|error| match config.source(error.key()) {
+            ConfigSource::Flag(flag) => WrongArgument(format!("{error} ({flag})")).into(),
+            _ => anyhow::Error::new(error),
+        })?;
         match &self.config {
             _ if !config.projects.is_empty() => {}
             Some(path) => {

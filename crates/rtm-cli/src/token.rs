@@ -8,7 +8,7 @@ use anyhow::Context;
 use rtm_codec::{AppId, UserId};
 use rtm_token::{Builder, Certificate, Version};
 
-use crate::output;
+use crate::{exit::WrongArgument, output, values::duration};
 
 /// Make a token for a user, or explain one.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ struct Make {
     #[arg(long, env = "RTM_UID", required = true)]
     uid: Option<UserId>,
     /// How long the token is valid, at most 24h: 30s, 10m, 1h 30m …
-    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "24h", value_parser = duration)]
     ttl: Duration,
     /// Token format: 006, or 007, which contains the user id.
     #[arg(long, default_value = "006")]
@@ -58,7 +58,8 @@ impl Make {
     fn token(&self) -> anyhow::Result<String> {
         // `explain` needs none of them, also where the environment has some.
         let (Some(app_id), Some(certificate), Some(uid)) = (&self.app_id, &self.certificate, &self.uid) else {
-            anyhow::bail!("use --app-id, --certificate and --uid, or explain TOKEN");
+            let ways = "use --app-id, --certificate and --uid, or explain TOKEN";
+            return Err(WrongArgument(ways.to_owned()).into());
         };
         Builder::for_now(app_id.as_str(), certificate, uid.as_str())
             .version(self.version)

@@ -1,6 +1,6 @@
 //! The admin listener of a server, as `rtm admin` reaches it: over http, or https.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -19,15 +19,14 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-    },
+    rustls::{self, ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
 use super::encoded;
-use crate::{connect::read, exit::WrongArgument};
+use crate::{
+    exit::WrongArgument,
+    values::{certificates, private_key, read},
+};
 
 /// Where a server's admin listener is, and what it is shown.
 #[derive(Debug, clap::Args)]
@@ -115,6 +114,10 @@ impl Listener {
         let answer: Value = serde_json::from_slice(&bytes)
             .with_context(|| format!("{} is not the admin listener of a server: it answers {status}", self.url))?;
         match answer["error"]["message"].as_str() {
+            // A reload is refused for what stands in the server's files.
+            Some(message) if status == StatusCode::BAD_REQUEST && path != "/reload" => {
+                Err(WrongArgument(message.to_owned()).into())
+            }
             Some(message) => bail!("{message}"),
             None => Ok(answer),
         }
@@ -152,12 +155,12 @@ impl Listener {
             None => Box::new(stream),
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await;
-                Box::new(stream.with_context(|| format!("{url} is not trusted: --ca FILE names its certificate"))?)
+                Box::new(stream.map_err(|error| no_tls(url, error))?)
             }
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let response = sender.send_request(request).await.with_context(|| format!("{url} does not answer"))?;
+        let response = sender.send_request(request).await.map_err(|error| no_answer(url, error))?;
         let status = response.status();
         let bytes = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
         let bytes = bytes.map_err(anyhow::Error::from_boxed)?;
@@ -166,30 +169,42 @@ impl Listener {
     }
 }
 
+/// What the end of a handshake means.
+fn no_tls(url: &str, error: io::Error) -> anyhow::Error {
+    let what = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            format!("{url} does not speak TLS: write http:// in place of https://")
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => format!("{url} is not trusted: --ca FILE names its certificate"),
+        _ => format!("cannot speak TLS to {url}"),
+    };
+    anyhow::Error::new(error).context(what)
+}
+
+/// What it means that no answer came.
+fn no_answer(url: &str, error: hyper::Error) -> anyhow::Error {
+    let what = if error.is_parse() && url.starts_with("http:") {
+        format!("{url} does not answer in HTTP: if it speaks TLS, write https:// in place of http://")
+    } else {
+        format!("{url} does not answer")
+    };
+    anyhow::Error::new(error).context(what)
+}
+
 /// Trusts the system's authorities and those of a file, and shows a certificate where there is one.
 fn tls(ca: Option<&PathBuf>, identity: Option<(&PathBuf, &PathBuf)>) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca {
-        let invalid = || format!("{} has no valid certificate in PEM", file.display());
-        let found =
-            CertificateDer::pem_slice_iter(&read(file)?).collect::<Result<Vec<_>, _>>().with_context(invalid)?;
-        if found.is_empty() {
-            bail!(invalid());
-        }
-        for certificate in found {
-            roots.add(certificate).with_context(invalid)?;
-        }
+        roots.add_parsable_certificates(certificates(&read(file)?, file)?);
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
-    let invalid = |file: &PathBuf| format!("{} is no PEM file of a certificate and its key", file.display());
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?).collect::<Result<Vec<_>, _>>();
-    let chain = chain.with_context(|| invalid(certificate))?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).with_context(|| invalid(key))?;
-    builder.with_client_auth_cert(chain, private).with_context(|| invalid(certificate))
+    let (chain, private) = (certificates(&read(certificate)?, certificate)?, private_key(&read(key)?, key)?);
+    let no_pair = || format!("{} has no key for the certificate in {}", key.display(), certificate.display());
+    builder.with_client_auth_cert(chain, private).with_context(no_pair)
 }
 
 /// How long a server may take.

@@ -9,9 +9,10 @@ use rtm_server::{CallLimits, ServerBuilder, ServerConfig};
 use rtm_token::{Builder, Certificate};
 
 use crate::{
-    connect::{Transport, gateways, read, trimmed},
+    connect::{Transport, gateways, trimmed},
     exit::WrongArgument,
     output, serve,
+    values::read_certificates,
 };
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,7 @@ impl Server {
         let Transport { wire, ca, .. } = &self.transport;
         let mut target = others.iter().fold(Target::new(first, app_id.as_str(), wire.wire()), Target::with_gateway);
         if let Some(file) = ca {
-            target = target.with_root_certificates(read(file)?);
+            target = target.with_root_certificates(read_certificates(file)?);
         }
         if let Some((certificates, key)) = self.transport.client_certificate()? {
             target = target.with_client_certificate(certificates, key);

@@ -108,7 +108,7 @@ fn limits_are_shown_and_set_and_events_are_printed_up_to_a_count() {
     let (code, limits, _) = call(&["limits", "send_message=configured"]);
     assert!(code == Some(0) && limits.contains("call=send_message configured=180/3s limit=180/3s source=default"));
     let (code, _, stderr) = call(&["limits", "send_message=fast"]);
-    assert!(code == Some(1) && stderr.contains("send_message: \"fast\" is not a limit"), "{stderr}");
+    assert!(code == Some(2) && stderr.contains("send_message: \"fast\" is not a limit"), "{stderr}");
     assert_eq!(call(&["limits", "send_message"]).0, Some(2));
 
     assert!(call(&["ban", "alice", "--for", "1h"]).0 == Some(0) && call(&["unban", "alice"]).0 == Some(0));
@@ -164,7 +164,7 @@ fn a_new_key_opens_the_server_that_has_its_table() {
     assert!(admin(&url, key, &["bans", "--app-id", APP_ID]).1.contains("user_id=bob"));
     assert_eq!(admin(&url, key, &["unban", "--app-id", APP_ID, "bob"]).1, "done=true\n");
     assert_eq!(admin(&url, key, &["log-level", "debug"]).1, "level=debug\n");
-    assert_eq!(admin(&url, key, &["log-level", "debgu"]).0, Some(1));
+    assert_eq!(admin(&url, key, &["log-level", "debgu"]).0, Some(2));
 
     let (code, _, stderr) = admin(&url, "rtm_admin_no", &["server"]);
     assert!(code == Some(1) && stderr.contains("this key is not known"), "{stderr}");
@@ -241,7 +241,7 @@ fn an_admin_listener_with_tls_is_reached_with_its_certificate() {
     let (status, _, error) = world.admin(&["server", "--ca", &junk]);
     assert!(status == Some(1) && error.contains("junk.pem"), "{error}");
     let (status, _, error) = admin(&world.url.replace("https", "http"), &world.key, &["server"]);
-    assert!(status == Some(1) && error.contains("http://localhost"), "{error}");
+    assert!(status == Some(1) && error.contains("http://localhost") && error.contains("write https://"), "{error}");
     let (status, _, error) = admin("ftp://localhost", &world.key, &["server"]);
     assert!(status == Some(2) && error.contains("http://127.0.0.1:8090"), "{error}");
 }
@@ -284,6 +284,28 @@ fn top_is_one_command_under_two_names() {
     assert!(!same.contains('\u{1b}'), "{same}");
     let column = |line: &str| picture.lines().find(|text| text.contains(line)).and_then(|text| text.find(line));
     assert_eq!(column("USER"), column("bob"), "{picture}");
+}
+
+#[test]
+fn https_to_a_listener_without_tls_is_told_so() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
+    for args in [&["admin", "server"][..], &["top", "--once"], &["admin", "ready"]] {
+        let url = world.url.replace("http://", "https://");
+        let output = rtm(&[args, &["--url", &url, "--key", &world.key]].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        let hint = format!("{url} does not speak TLS: write http:// in place of https://");
+        assert!(output.status.code() == Some(1) && error.contains(&hint), "{error}");
+    }
+}
+
+#[test]
+fn a_revocation_that_is_taken_back_is_answered_in_words() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
+    let revoke = ["revoke-tokens", "--app-id", APP_ID, "alice"];
+    let (status, text, error) = world.admin(&revoke);
+    assert!(status == Some(0) && text.starts_with("tokens_revoked_before=20"), "{text}{error}");
+    let undone = world.admin(&[&revoke[..], &["--issued-before", "1970-01-01T00:00:00Z"]].concat());
+    assert_eq!(undone, (Some(0), "tokens_revoked_before=none\n".to_owned(), String::new()));
 }
 
 #[test]

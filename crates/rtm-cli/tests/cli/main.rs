@@ -3,6 +3,7 @@
 
 mod addresses;
 mod admin;
+mod arguments;
 mod bench;
 mod chat;
 mod config;

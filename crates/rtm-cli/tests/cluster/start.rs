@@ -27,8 +27,13 @@ pub(crate) async fn ends(args: Vec<String>) -> Output {
 
 /// It ends with 1, and one line that says why.
 pub(crate) fn says(output: &Output, what: &[&str]) {
+    ends_with(output, 1, what);
+}
+
+/// It ends with this status, and one line that says why.
+fn ends_with(output: &Output, status: i32, what: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(status), "{text}");
     let (last, before) =
         text.lines().collect::<Vec<_>>().split_last().map(|(last, all)| (*last, all.to_vec())).unwrap();
     assert!(last.starts_with("rtm: ") && !before.iter().any(|line| line.contains("ERROR")), "{text}");
@@ -41,10 +46,13 @@ pub(crate) fn says(output: &Output, what: &[&str]) {
 #[ignore = "needs NATS_SERVER"]
 async fn what_cannot_be_is_said_in_one_line() {
     let node = |nats: &str| serve(nats, 0, "node");
-    says(&ends(node("http://127.0.0.1:4222")).await, &["\"http://127.0.0.1:4222\" is not an address of NATS"]);
-
-    says(&ends(node("nats://127.0.0.1:4222,")).await, &["an address of NATS is empty: there may be a comma too many"]);
-    says(&ends(node("nats://127.0.0.1:99999")).await, &["\"nats://127.0.0.1:99999\" has no port from 1 to 65535"]);
+    for (address, what) in [
+        ("http://127.0.0.1:4222", "\"http://127.0.0.1:4222\" is not an address of NATS"),
+        ("nats://127.0.0.1:4222,", "an address of NATS is empty: there may be a comma too many"),
+        ("nats://127.0.0.1:99999", "\"nats://127.0.0.1:99999\" has no port from 1 to 65535"),
+    ] {
+        ends_with(&ends(node(address)).await, 2, &[what]);
+    }
 
     let nats =
         Nats::start_with(1, "authorization { user: rtm, password: secret }\njetstream { store_dir: \"DIRECTORY\" }")

@@ -71,6 +71,12 @@ impl ServerConfig {
         self.sources.set(key, source);
     }
 
+    /// Where the value of a setting comes from.
+    #[must_use]
+    pub fn source(&self, key: &str) -> ConfigSource {
+        self.sources.of(key).cloned().unwrap_or(ConfigSource::Default)
+    }
+
     /// All settings with where they come from.
     #[cfg(feature = "admin")]
     pub(crate) fn settings(&self) -> Vec<Setting> {
@@ -128,7 +134,6 @@ impl Sources {
     }
 
     /// Where a setting comes from: said of itself, of what it is in, or of something in it.
-    #[cfg(feature = "admin")]
     fn of(&self, key: &str) -> Option<&ConfigSource> {
         let around = ancestors(key).find_map(|key| self.0.get(key));
         let mut below = self.0.range(key.to_owned()..).take_while(|(known, _)| known.starts_with(key));
@@ -142,7 +147,6 @@ fn is_in(key: &str, other: &str) -> bool {
 }
 
 /// A key, and all that it stands in.
-#[cfg(feature = "admin")]
 fn ancestors(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |key| key.rfind(['.', '[']).and_then(|at| key.get(..at)))
 }

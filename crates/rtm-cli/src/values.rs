@@ -1,0 +1,80 @@
+//! Values of options that several commands have, and how a wrong one is told: with the form that is wanted.
+
+use std::{ops::RangeInclusive, path::Path, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio_rustls::rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+
+/// A time, as `10s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "it is not a time: write 500ms, 10s, 5m or 24h".to_owned())
+}
+
+/// A time that somebody else reads.
+pub(crate) fn duration_text(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
+/// How long a login may take.
+pub(crate) fn login_timeout(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| LOGIN_TIMES.contains(time));
+    time.ok_or_else(|| "it is not a time from 100ms to 1h: write 500ms, 10s or 5m".to_owned())
+}
+
+/// What is in a file.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// What is in a PEM file with certificates.
+pub(crate) fn read_certificates(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(file)?;
+    certificates(&pem, file)?;
+    Ok(pem)
+}
+
+/// What is in a PEM file with a private key.
+pub(crate) fn read_key(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(file)?;
+    private_key(&pem, file)?;
+    Ok(pem)
+}
+
+/// The certificates in the PEM of a file, of which there has to be one.
+pub(crate) fn certificates(pem: &[u8], file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let invalid = || format!("{} has no valid certificate in PEM", file.display());
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().with_context(invalid)?;
+    if found.is_empty() {
+        bail!(invalid());
+    }
+    for certificate in &found {
+        RootCertStore::empty().add(certificate.clone()).with_context(invalid)?;
+    }
+    Ok(found)
+}
+
+/// The private key in the PEM of a file.
+pub(crate) fn private_key(pem: &[u8], file: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(pem).with_context(|| format!("{} has no private key in PEM", file.display()))
+}
+
+/// What the client library takes.
+const LOGIN_TIMES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_has_a_tenth_of_a_second_to_an_hour() {
+        for (text, wanted) in
+            [("100ms", Some(100)), ("1h", Some(3_600_000)), ("99ms", None), ("61m", None), ("xx", None)]
+        {
+            let read = login_timeout(text).ok();
+            assert_eq!(read, wanted.map(Duration::from_millis), "{text}");
+        }
+    }
+}

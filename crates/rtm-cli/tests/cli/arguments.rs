@@ -1,0 +1,87 @@
+//! What is wrong with the arguments: the status is 2, and the error names the value and what is wanted. What is wrong with a file
+//! that they name: the status is 1, and the error names the file.
+
+use std::fs;
+
+use crate::support::{APP_ID, rtm};
+
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let output = rtm(args);
+    assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+const USER: [&str; 6] = ["--gateway", "https://127.0.0.1:1", "--app-id", APP_ID, "--uid", "alice"];
+
+#[test]
+fn a_wrong_time_is_named_with_the_form_that_is_wanted() {
+    let user = ["--app-id", APP_ID, "alice"];
+    for (before, option, value) in [
+        (&[&["listen"][..], &USER].concat(), "--timeout", "xx"),
+        (&[&["listen"][..], &USER].concat(), "--timeout", "1ms"),
+        (&[&["listen"][..], &USER].concat(), "--timeout", "2h"),
+        (&vec!["token"], "--ttl", "tomorrow"),
+        (&vec!["bench", "idle"], "--stay", "10"),
+        (&[&["admin", "ban"][..], &user].concat(), "--for", "long"),
+        (&[&["admin", "token"][..], &user].concat(), "--for", "long"),
+    ] {
+        let (code, error) = run(&[&before[..], &[option, value]].concat());
+        let named = format!("invalid value '{value}' for '{option} <");
+        assert!(error.contains(&named) && error.contains("it is not a time"), "{error}");
+        assert!(code == Some(2) && error.contains("write 500ms, 10s"), "{error}");
+    }
+}
+
+#[test]
+fn a_flag_with_a_wrong_value_is_a_wrong_argument_and_a_file_with_one_is_not() {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--project", APP_ID];
+    let nats = ["--cluster", "nats://127.0.0.1:1"];
+    for (more, what) in [
+        (&["--workers", "0"][..], "workers: it has to be 1 to 64 (--workers)"),
+        (&[nats[0], nats[1], "--cluster-replicas", "9"], "it has to be 1 to 5 (--cluster-replicas)"),
+        (&["--cluster", "http://127.0.0.1:1"], "is not an address of NATS"),
+        (&["--cluster", "nats://rtm:50%@127.0.0.1:1"], "is not percent-encoded right"),
+    ] {
+        let (code, error) = run(&[&serve, more].concat());
+        assert!(code == Some(2) && error.contains(what), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rtm.toml");
+    fs::write(&file, format!("workers = 0\n[[project]]\napp_id = '{APP_ID}'\n")).unwrap();
+    let (code, error) = run(&["serve", "--config", file.to_str().unwrap()]);
+    assert!(code == Some(1) && error.contains("workers"), "{error}");
+}
+
+#[test]
+fn a_file_of_certificates_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let (junk, good) = (write("junk.pem", "junk"), write("good.pem", &made.cert.pem()));
+    let not_its_key = write("other.key", &other.signing_key.serialize_pem());
+    let damaged = write("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let missing = folder.path().join("missing.pem").to_str().unwrap().to_owned();
+    let listen = [&["listen"][..], &USER].concat();
+    let admin = ["admin", "server", "--url", "https://127.0.0.1:1", "--key", "key"];
+    let bench = ["bench", "idle", "--gateway", "https://127.0.0.1:1", "--app-id", APP_ID];
+    for (command, key) in [(&listen[..], "--key"), (&admin, "--cert-key"), (&bench, "--key")] {
+        for (files, named) in [
+            (&["--ca", &missing][..], &missing),
+            (&["--ca", &junk], &junk),
+            (&["--ca", &damaged], &damaged),
+            (&["--cert", &junk, key, &not_its_key], &junk),
+            (&["--cert", &good, key, &missing], &missing),
+            (&["--cert", &good, key, &junk], &junk),
+        ] {
+            let (code, error) = run(&[command, files].concat());
+            assert!(code == Some(1) && error.contains(named), "{command:?} {files:?}: {error}");
+        }
+        let (code, error) = run(&[command, &["--cert", &good, key, &not_its_key]].concat());
+        assert!(code == Some(1), "{command:?}: {error}");
+    }
+}
