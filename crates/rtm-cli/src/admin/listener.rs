@@ -93,6 +93,11 @@ impl Listener {
         Ok(Self { url, key, node, authority, path, address: (host, port), tls })
     }
 
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The node that is to answer, if one is named.
     pub(super) fn node(&self) -> Option<&str> {
         self.node.as_deref()

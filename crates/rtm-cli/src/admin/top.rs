@@ -118,6 +118,12 @@ async fn look(args: &Args, listener: &Listener) -> anyhow::Result<Picture> {
         anyhow::bail!("{}", error.map_or("there is no node", String::as_str));
     }
     let mut picture = Picture { at: Instant::now(), nodes, sessions: BTreeMap::new() };
+    if let Some(wanted) = &args.app_id
+        && !picture.app_ids().contains(wanted.as_str())
+        && picture.nodes.iter().all(|node| node.projects.is_ok())
+    {
+        anyhow::bail!("there is no project {wanted} at {}, or the key is not for it", listener.url());
+    }
     for app_id in picture.app_ids() {
         if args.app_id.as_ref().is_some_and(|wanted| wanted.as_str() != app_id) {
             picture.drop_project(&app_id);

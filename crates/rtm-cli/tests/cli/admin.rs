@@ -309,6 +309,17 @@ fn a_revocation_that_is_taken_back_is_answered_in_words() {
 }
 
 #[test]
+fn top_of_a_project_that_is_not_there_fails() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
+    let unknown = "fedcba9876543210fedcba9876543210";
+    let (status, picture, error) = world.admin(&["top", "--once", "--app-id", unknown]);
+    assert_eq!((status, picture.as_str()), (Some(1), ""), "{error}");
+    assert!(error.contains(&format!("there is no project {unknown} at {}", world.url)), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert_eq!(world.admin(&["top", "--once", "--app-id", APP_ID]).0, Some(0));
+}
+
+#[test]
 fn what_one_user_does_is_printed_as_it_happens() {
     let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
     let carol = world.listen("carol", &["--channel", "before"]);

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     accounts::{Sender, texts_and_gaps},
     nodes::Nodes,
+    start::says,
     users::{APP_ID, meet},
 };
 
@@ -105,4 +106,10 @@ async fn an_operator_sees_nodes_users_and_channels() {
     let room = find(["--channel", "room"]);
     assert_eq!(room["edge"], Value::Null);
     assert!(room["home"].as_str().unwrap().starts_with("node-"));
+    for what in ["--user", "--channel"] {
+        let unknown = "fedcba9876543210fedcba9876543210";
+        let output = nodes.cluster(&["where", "--app-id", unknown, what, "alice"]);
+        says(&output, &[&format!("no node of the cluster main has the project {unknown}")]);
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
 }

@@ -28,6 +28,8 @@ pub enum ClusterErrorKind {
     NameTaken,
     /// The members of the cluster say what this version does not understand.
     TooOld,
+    /// No member of the cluster has the project.
+    NoProject,
 }
 
 impl ClusterError {

@@ -141,9 +141,9 @@ impl ClusterProbe {
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status).
+    /// As [`status`](Self::status), and [`ClusterErrorKind::NoProject`].
     pub async fn find_user(&self, app_id: &AppId, user_id: &UserId) -> Result<Whereabouts, ClusterError> {
-        let view = self.view().await?;
+        let view = self.view_with(app_id).await?;
         let subject = self.names.key(USERS, user_key(app_id, user_id));
         let kept = self.engine.read(USERS, &subject).await.map_err(|why| self.unanswered(&why))?;
         let entry = kept.and_then(|kept| UserEntry::decode(&kept.value?).ok());
@@ -156,9 +156,9 @@ impl ClusterProbe {
     ///
     /// # Errors
     ///
-    /// As [`status`](Self::status).
+    /// As [`find_user`](Self::find_user).
     pub async fn find_channel(&self, app_id: &AppId, channel_id: &ChannelId) -> Result<Whereabouts, ClusterError> {
-        let view = self.view().await?;
+        let view = self.view_with(app_id).await?;
         Ok(Whereabouts { home: home(&view, app_id, channel_id.as_str()), edge: None })
     }
 
@@ -178,11 +178,35 @@ impl ClusterProbe {
         })
     }
 
+    /// The view, unless all members say what they serve and this project is not among that.
+    async fn view_with(&self, app_id: &AppId) -> Result<View, ClusterError> {
+        let view = self.view().await?;
+        for member in view.members() {
+            let about = self.about(&member.id.name).await?;
+            let served =
+                about.filter(|about| about.incarnation == member.id.incarnation).and_then(|about| about.served);
+            if served.is_none_or(|served| served.contains_key(app_id.as_str())) {
+                return Ok(view);
+            }
+        }
+        if view.members().is_empty() {
+            return Ok(view);
+        }
+        let what = format!("no node of the cluster {} has the project {app_id}", self.names.cluster());
+        Err(ClusterError::new(ClusterErrorKind::NoProject, what))
+    }
+
+    /// What a node says of itself.
+    async fn about(&self, name: &NodeName) -> Result<Option<About>, ClusterError> {
+        let kept = self.engine.read(NODES, &About::subject(&self.names, name)).await;
+        let kept = kept.map_err(|why| self.unanswered(&why))?;
+        Ok(kept.and_then(|kept| About::decode(&kept.value?)))
+    }
+
     async fn node(&self, view: &View, name: NodeName, time: SystemTime) -> Result<Option<NodeStatus>, ClusterError> {
         let lease = self.names.key(NODES, format_args!("{NODE}.{}", super::names::escape(name.as_str())));
         let lease = self.engine.read(NODES, &lease).await.map_err(|why| self.unanswered(&why))?;
-        let about =
-            self.engine.read(NODES, &About::subject(&self.names, &name)).await.map_err(|why| self.unanswered(&why))?;
+        let about = self.about(&name).await?;
         let entry = lease.as_ref().and_then(|kept| LeaseEntry::decode(kept.value.as_ref()?).ok());
         let lease_age =
             lease.as_ref().and_then(Kept::time).map_or(Duration::MAX, |at| time.duration_since(at).unwrap_or_default());
@@ -204,7 +228,7 @@ impl ClusterProbe {
             }
             _ => return Ok(None),
         };
-        let about = about.and_then(|kept| About::decode(&kept.value?)).filter(|about| about.incarnation == incarnation);
+        let about = about.filter(|about| about.incarnation == incarnation);
         let (version, sessions) = about.map_or((None, None), |about| (Some(about.version), Some(about.sessions)));
         Ok(Some(NodeStatus { node: name, incarnation, state, version, sessions, lease_age }))
     }
