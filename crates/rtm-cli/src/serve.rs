@@ -39,7 +39,8 @@ pub(crate) struct Args {
     /// Public address that the gateway of the vendor's wire sends clients to [default: the address that they asked].
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<Advertise>,
-    /// Directory for offline messages, history, channel attributes and the SDK's subscriptions. Without it they are lost on exit.
+    /// Directory for stored messages, history, channel attributes, the SDK's subscriptions, bans, revoked tokens, events, and how
+    /// far webhooks are. Without it they are lost on exit.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Join a cluster: several servers that serve the same projects as one, on these servers of NATS. Name all of them.

@@ -166,7 +166,8 @@ const KEYS: &[Row] = &[
         "data_dir",
         Text,
         false,
-        "The directory of stored messages, history and channel attributes. Without it they are lost on exit.",
+        "The directory of all that outlives the server: stored messages, history, channel attributes, subscriptions of the vendor's \
+         SDK, bans, revoked tokens, events, and how far webhooks are. Without it, all of that is lost on exit.",
     ),
     (
         "handshake_timeout",
@@ -253,7 +254,12 @@ const KEYS: &[Row] = &[
     ("admin.key[].role", Text, true, "What it may do: read, operate or admin."),
     ("admin.key[].sha256", Secret, true, "The SHA-256 of its text, as rtm admin new-key prints it."),
     ("admin.key[].projects", List, true, "The projects that it is for; otherwise all, and the server itself."),
-    ("cluster.nats", List, false, "The servers of NATS. With it the server is one of several that serve as one."),
+    (
+        "cluster.nats",
+        List,
+        false,
+        "The servers of NATS. With it the server is one of several that serve as one, and NATS keeps what data_dir would.",
+    ),
     ("cluster.nats_user", Text, false, "The user to log in to NATS with."),
     ("cluster.nats_password_file", Text, false, "The file with its password."),
     ("cluster.nats_token_file", Text, false, "A file with a token to log in to NATS with."),

@@ -85,7 +85,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Stores messages for offline users, history and channel attributes in this directory. They survive restarts and crashes.
+    /// Stores in this directory what is to survive restarts and crashes: messages for offline users, history, channel attributes,
+    /// subscriptions of the vendor's SDK, bans, revoked tokens, events, and how far webhooks are.
     #[must_use]
     pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.config.data_dir = Some(directory.into());
