@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// How to print answers.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     format: Format,
+    /// The project, where a call is about one; otherwise RTM_APP_ID says it. It may stand before the call or behind it.
+    #[arg(long, value_name = "APPID", global = true)]
+    app_id: Option<AppId>,
     #[command(subcommand)]
     call: Call,
 }
@@ -151,9 +154,6 @@ enum Call {
     /// Refuse tokens that were issued before a time, and end the sessions that use them.
     #[command(group = ArgGroup::new("whose").required(true).args(["user_id", "all"]))]
     RevokeTokens {
-        /// The project.
-        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-        app_id: AppId,
         /// The user; in its place --all is possible.
         #[arg(value_name = "USER")]
         user_id: Option<String>,
@@ -177,9 +177,6 @@ enum Call {
     },
     /// Show what a token holds, and whether the server would let a user in with it.
     ExplainToken {
-        /// The project.
-        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-        app_id: AppId,
         /// The token.
         token: String,
         /// Who logs in with it. Tokens of the format 006 do not contain their user.
@@ -254,11 +251,7 @@ enum Call {
     /// Print what happens to one user or in one channel, as it happens. Ctrl-C ends it.
     Tap(events::TapArgs),
     /// List the webhooks of a project: whether each works, how many events wait for it, and for how long.
-    Webhooks {
-        /// The project.
-        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-        app_id: AppId,
-    },
+    Webhooks,
     /// Send a webhook an event of the type webhook.test, and show what it answers.
     TestWebhook(Webhook),
     /// Send a webhook events once more.
@@ -294,9 +287,6 @@ enum Call {
     /// Show how often the clients of a project may make each call, or set that: send_message=360/3s, get_members=unlimited, or
     /// query_history=configured for what the configuration says. It holds until the next reload or restart.
     Limits {
-        /// The project.
-        #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-        app_id: AppId,
         /// New limits.
         #[arg(value_name = "CALL=LIMIT", value_parser = limit)]
         limits: Vec<(String, String)>,
@@ -309,9 +299,6 @@ enum Call {
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// The project.
-    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-    app_id: AppId,
     #[command(flatten)]
     part: Part,
 }
@@ -343,9 +330,6 @@ struct HistoryPart {
 
 #[derive(Debug, clap::Args)]
 struct User {
-    /// The project.
-    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-    app_id: AppId,
     /// The user.
     #[arg(value_name = "USER")]
     user_id: String,
@@ -353,9 +337,6 @@ struct User {
 
 #[derive(Debug, clap::Args)]
 struct Channel {
-    /// The project.
-    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-    app_id: AppId,
     /// The channel.
     #[arg(value_name = "CHANNEL")]
     channel_id: String,
@@ -363,16 +344,14 @@ struct Channel {
 
 #[derive(Debug, clap::Args)]
 struct Webhook {
-    /// The project.
-    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-    app_id: AppId,
     /// The webhook.
     #[arg(value_name = "WEBHOOK")]
     name: String,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { listener, format, call } = args;
+    let Args { listener, format, app_id, call } = args;
+    let app_id = project_of(&call, app_id)?;
     if let Call::NewKey { name, role, project } = call {
         return new_key(name, role, &project);
     }
@@ -387,18 +366,44 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         return ready(&listener, format).await;
     }
     match call {
-        Call::Events(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
-        Call::Tap(wanted) => return events::run(wanted.into(), format == Format::Json, &listener).await,
+        Call::Events(wanted) => {
+            return events::run(&app_id, wanted.into(), format == Format::Json, &listener).await;
+        }
+        Call::Tap(wanted) => {
+            return events::run(&app_id, wanted.into(), format == Format::Json, &listener).await;
+        }
         Call::Top(args) => return top::run(args, &listener).await,
         _ => {}
     }
-    let (method, path, body) = request(&call);
+    let (method, path, body) = request(&call, &app_id);
     let answer = listener.ask(method, &path, body).await?;
     print(&answer, format)?;
     if matches!(call, Call::TestWebhook(_)) && answer["taken"] != true {
         bail!("the endpoint did not take the event");
     }
     Ok(())
+}
+
+/// The App ID that a call is about; empty if it is about none.
+fn project_of(call: &Call, app_id: Option<AppId>) -> Result<String, WrongArgument> {
+    let is_of_project = match call {
+        Call::Events(_) | Call::Tap(_) => true,
+        // It has the option too, and can do without.
+        Call::Top(_) => return Ok(String::new()),
+        call => request(call, "").1.starts_with("/projects/"),
+    };
+    match (app_id, std::env::var("RTM_APP_ID")) {
+        (Some(_), _) if !is_of_project => {
+            Err(WrongArgument("this call is not about one project: leave out --app-id".to_owned()))
+        }
+        _ if !is_of_project => Ok(String::new()),
+        (Some(app_id), _) => Ok(app_id.to_string()),
+        (None, Ok(text)) if !text.is_empty() => match text.parse::<AppId>() {
+            Ok(app_id) => Ok(app_id.to_string()),
+            Err(error) => Err(WrongArgument(format!("RTM_APP_ID={text:?}: {error}"))),
+        },
+        (None, _) => Err(WrongArgument("no project: use --app-id or RTM_APP_ID".to_owned())),
+    }
 }
 
 pub(crate) async fn run_top(args: TopArgs) -> anyhow::Result<()> {
@@ -448,17 +453,14 @@ fn new_rest_key(id: Option<String>) -> anyhow::Result<()> {
 }
 
 /// What to send for a call.
-fn request(call: &Call) -> (Method, String, Option<Value>) {
+fn request(call: &Call, app_id: &str) -> (Method, String, Option<Value>) {
     let get = |path: String| (Method::GET, path, None);
-    let project = |app_id: &AppId, rest: &str| format!("/projects/{app_id}/{rest}");
-    let user =
-        |User { app_id, user_id }: &User, rest: &str| project(app_id, &format!("users/{}{rest}", encoded(user_id)));
-    let channel = |Channel { app_id, channel_id }: &Channel, rest: &str| {
-        project(app_id, &format!("channels/{}{rest}", encoded(channel_id)))
-    };
-    let webhook =
-        |Webhook { app_id, name }: &Webhook, rest: &str| project(app_id, &format!("webhooks/{}{rest}", encoded(name)));
-    let list = |List { app_id, part }: &List, what: &str| get(project(app_id, &format!("{what}?{}", query(part))));
+    let project = |rest: &str| format!("/projects/{app_id}/{rest}");
+    let user = |User { user_id }: &User, rest: &str| project(&format!("users/{}{rest}", encoded(user_id)));
+    let channel =
+        |Channel { channel_id }: &Channel, rest: &str| project(&format!("channels/{}{rest}", encoded(channel_id)));
+    let webhook = |Webhook { name }: &Webhook, rest: &str| project(&format!("webhooks/{}{rest}", encoded(name)));
+    let list = |List { part }: &List, what: &str| get(project(&format!("{what}?{}", query(part))));
     match call {
         // Most of these need no server, and events are asked for again and again.
         Call::NewKey { .. }
@@ -477,23 +479,23 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::Certificates => get("/certificates".into()),
         Call::Cluster => get("/cluster".into()),
         Call::Projects => get("/projects".into()),
-        Call::Sessions { list: List { app_id, part }, state, prefix, wire, address, sort } => {
+        Call::Sessions { list: List { part }, state, prefix, wire, address, sort } => {
             let address = address.map(|address| address.to_string());
             let filters = [("state", state), ("prefix", prefix), ("wire", wire), ("address", &address), ("sort", sort)];
-            get(project(app_id, &format!("sessions?{}{}", query(part), more(&filters))))
+            get(project(&format!("sessions?{}{}", query(part), more(&filters))))
         }
-        Call::Closed { list: List { app_id, part }, reason, prefix, wire, address } => {
+        Call::Closed { list: List { part }, reason, prefix, wire, address } => {
             let address = address.map(|address| address.to_string());
             let filters = [("reason", reason), ("prefix", prefix), ("wire", wire), ("address", &address)];
-            get(project(app_id, &format!("closed?{}{}", query(part), more(&filters))))
+            get(project(&format!("closed?{}{}", query(part), more(&filters))))
         }
-        Call::Token { user: User { app_id, user_id }, r#for, version } => {
+        Call::Token { user: User { user_id }, r#for, version } => {
             let body = json!({ "user_id": user_id, "for": r#for, "version": version });
-            (Method::POST, project(app_id, "tokens"), Some(body))
+            (Method::POST, project("tokens"), Some(body))
         }
-        Call::ExplainToken { app_id, token, uid } => {
+        Call::ExplainToken { token, uid } => {
             let body = json!({ "token": token, "user_id": uid });
-            (Method::POST, project(app_id, "tokens/explain"), Some(body))
+            (Method::POST, project("tokens/explain"), Some(body))
         }
         Call::Send { user: named, text, from, offline, history } => {
             let body = json!({ "from": from, "text": text, "offline": offline, "history": history });
@@ -509,7 +511,7 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::ChannelHistory { channel: named, history } => {
             get(channel(named, &format!("/history?{}", history.query())))
         }
-        Call::Webhooks { app_id } => get(project(app_id, "webhooks")),
+        Call::Webhooks => get(project("webhooks")),
         Call::TestWebhook(named) => (Method::POST, webhook(named, "/test"), None),
         Call::ReplayWebhook { webhook: named, since, after } => {
             let body = match after {
@@ -533,13 +535,13 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
             (Method::PUT, user(named, "/ban"), Some(body))
         }
         Call::Unban(named) => (Method::DELETE, user(named, "/ban"), None),
-        Call::RevokeTokens { app_id, user_id, issued_before, .. } => {
+        Call::RevokeTokens { user_id, issued_before, .. } => {
             let body = json!({ "issued_before": issued_before });
             let path = match user_id {
                 Some(user_id) => format!("users/{}/revoke-tokens", encoded(user_id)),
                 None => "revoke-tokens".to_owned(),
             };
-            (Method::POST, project(app_id, &path), Some(body))
+            (Method::POST, project(&path), Some(body))
         }
         Call::Stored(named) => get(user(named, "/stored")),
         Call::DeleteStored(named) => (Method::DELETE, user(named, "/stored"), None),
@@ -551,10 +553,10 @@ fn request(call: &Call) -> (Method, String, Option<Value>) {
         Call::Reload => (Method::POST, "/reload".into(), None),
         Call::LogLevel { level: None } => get("/log".into()),
         Call::LogLevel { level: Some(level) } => (Method::PUT, "/log".into(), Some(json!({ "level": level }))),
-        Call::Limits { app_id, limits } if limits.is_empty() => get(project(app_id, "limits")),
-        Call::Limits { app_id, limits } => {
+        Call::Limits { limits } if limits.is_empty() => get(project("limits")),
+        Call::Limits { limits } => {
             let limits: Map<_, _> = limits.iter().map(|(call, limit)| (call.clone(), json!(limit))).collect();
-            (Method::PUT, project(app_id, "limits"), Some(json!({ "limits": limits })))
+            (Method::PUT, project("limits"), Some(json!({ "limits": limits })))
         }
         Call::Audit(part) => get(format!("/audit?{}", query(part))),
     }

@@ -1,7 +1,6 @@
 //! `rtm admin events`: the log of events of a project, as far as it goes or as it grows.
 
 use hyper::Method;
-use rtm_server::AppId;
 use serde_json::Value;
 
 use super::{listener::Listener, more, shown};
@@ -9,9 +8,6 @@ use crate::output;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The project.
-    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-    app_id: AppId,
     /// Only events behind this number. By default from the oldest that is kept.
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
@@ -35,9 +31,6 @@ pub(super) struct Args {
 /// What happens to one user, or in one channel.
 #[derive(Debug, clap::Args)]
 pub(super) struct TapArgs {
-    /// The project.
-    #[arg(long, env = "RTM_APP_ID", value_name = "APPID")]
-    app_id: AppId,
     /// What happens to this user.
     #[arg(long, value_name = "USER", conflicts_with = "channel", required_unless_present = "channel")]
     user: Option<String>,
@@ -52,7 +45,6 @@ pub(super) struct TapArgs {
 /// Which events are printed.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    app_id: AppId,
     after: Option<u64>,
     /// Without `after`: from now on.
     live: bool,
@@ -64,20 +56,20 @@ pub(super) struct Wanted {
 }
 
 impl From<Args> for Wanted {
-    fn from(Args { app_id, after, user, channel, types, limit, follow }: Args) -> Self {
-        Self { app_id, after, live: false, limit, follow, user, channel, types }
+    fn from(Args { after, user, channel, types, limit, follow }: Args) -> Self {
+        Self { after, live: false, limit, follow, user, channel, types }
     }
 }
 
 impl From<TapArgs> for Wanted {
-    fn from(TapArgs { app_id, user, channel, types }: TapArgs) -> Self {
-        Self { app_id, after: None, live: true, limit: None, follow: true, user, channel, types }
+    fn from(TapArgs { user, channel, types }: TapArgs) -> Self {
+        Self { after: None, live: true, limit: None, follow: true, user, channel, types }
     }
 }
 
 /// Prints events, one in a line.
-pub(super) async fn run(wanted: Wanted, is_json: bool, listener: &Listener) -> anyhow::Result<()> {
-    let Wanted { app_id, mut after, live, limit, follow, user, channel, types } = wanted;
+pub(super) async fn run(app_id: &str, wanted: Wanted, is_json: bool, listener: &Listener) -> anyhow::Result<()> {
+    let Wanted { mut after, live, limit, follow, user, channel, types } = wanted;
     let mut left = limit.unwrap_or(u64::MAX);
     let types = Some(types.join(",")).filter(|types| !types.is_empty());
     let filters = more(&[("user_id", &user), ("channel_id", &channel), ("types", &types)]);

@@ -299,6 +299,37 @@ fn https_to_a_listener_without_tls_is_told_so() {
 }
 
 #[test]
+fn the_project_stands_before_the_call_or_behind_it() {
+    let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
+    let unknown = "fedcba9876543210fedcba9876543210";
+    for args in
+        [["--app-id", APP_ID, "kick", "bob"], ["kick", "--app-id", APP_ID, "bob"], ["kick", "bob", "--app-id", APP_ID]]
+    {
+        let mut bob = world.listen("bob", &[]);
+        assert_eq!(world.admin(&args), (Some(0), "done=true\n".to_owned(), String::new()), "{args:?}");
+        bob.event(|event| event["state"] == "ABORTED");
+    }
+    for args in [&["top", "--once"][..], &["events", "--limit", "1"]] {
+        let (status, text, error) = world.admin(&[&["--app-id", APP_ID], args].concat());
+        assert!(status == Some(0) && !text.is_empty(), "{args:?}: {error}");
+        assert_eq!(world.admin(&[&["--app-id", unknown], args].concat()).0, Some(1), "{args:?}");
+    }
+    let (status, _, error) = world.admin(&["kick", "bob"]);
+    assert!(status == Some(2) && error.contains("no project: use --app-id or RTM_APP_ID"), "{error}");
+    let (status, _, error) = world.admin(&["audit", "--app-id", APP_ID]);
+    assert!(status == Some(2) && error.contains("leave out --app-id"), "{error}");
+    let of_environment = |app_id: &str| {
+        let args = ["admin", "stored", "bob", "--url", &world.url, "--key", &world.key];
+        command(&args).env("RTM_APP_ID", app_id).output().unwrap().status.code()
+    };
+    assert_eq!([APP_ID, unknown, "mistyped"].map(of_environment), [Some(0), Some(1), Some(2)]);
+    for call in [&["admin"][..], &["admin", "kick"], &["admin", "events"]] {
+        let help = String::from_utf8(rtm(&[call, &["--help"]].concat()).stdout).unwrap();
+        assert!(help.contains("--app-id <APPID>") && help.contains("before the call or behind it"), "{help}");
+    }
+}
+
+#[test]
 fn a_revocation_that_is_taken_back_is_answered_in_words() {
     let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
     let revoke = ["revoke-tokens", "--app-id", APP_ID, "alice"];
