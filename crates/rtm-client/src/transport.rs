@@ -203,7 +203,7 @@ impl From<Option<CloseFrame>> for Closed {
         match frame {
             Some(CloseFrame { code, reason }) => {
                 let detail = format!("the server closed with code {code}: {reason}");
-                Self { reason: CloseReason::from_websocket_code(code), text: reason.to_string(), detail }
+                Self { reason: CloseReason::from_websocket_code(code), text: reason, detail }
             }
             None => Self::broken("the server closed without a code".to_owned()),
         }
