@@ -115,7 +115,8 @@ impl Streams {
         if !self.is_told.swap(true, Ordering::Relaxed) {
             let asked = if self.replicas.is_some() { "asked for" } else { "usual" };
             warn!(
-                "JetStream has fewer servers than the {wanted} replicas that are {asked}: what the cluster stores has {replicas}"
+                "JetStream had fewer servers than the {wanted} replicas that are {asked} when the cluster was made: what it stores \
+                 has {replicas}"
             );
         }
     }
