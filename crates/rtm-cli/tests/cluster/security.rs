@@ -120,6 +120,13 @@ async fn a_user_with_a_password() {
     files.is_no_good(&lines, &["cannot use", &empty, "it is empty"]).await;
 }
 
+/// The permissions that the page of clusters names.
+fn page_permissions() -> String {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cluster.md")).unwrap();
+    let block = page.split("```text\n").find(|block| block.starts_with("permissions:")).unwrap();
+    block.split("```").next().unwrap().to_owned()
+}
+
 #[tokio::test]
 #[ignore = "needs NATS_SERVER"]
 async fn a_user_who_may_not_do_what_a_node_does() {
@@ -134,11 +141,13 @@ async fn a_user_who_may_not_do_what_a_node_does() {
     });
     let nats = secured(&format!(
         "accounts {{\nNONE: {{ users: [ {{ user: none, password: a-secret }} ] }}\n\
-         ALL: {{ jetstream: enabled, users: [ {} ] }}\n}}",
-        users.join(", ")
+         ALL: {{ jetstream: enabled, users: [ {}, {{ user: enough, password: a-secret, {} }} ] }}\n}}",
+        users.join(", "),
+        page_permissions()
     ))
     .await;
     let files = Files::new();
+    files.come_in(&with_login(&nats, "enough:a-secret"), "").await;
     let off = "NATS has JetStream off for the account of the user none: ";
     files.is_refused(&with_login(&nats, "none:a-secret"), "", &[off]).await;
     for (user, _, _, said) in denied {
