@@ -154,6 +154,10 @@ impl Hub {
         let outgoing = Outgoing::Frame(frame);
         conn.out_bytes += outgoing_bytes(&outgoing);
         let before = session.as_ref().map_or(0, |(_, session)| session.stream.end());
+        if conn.out.capacity() == 0 {
+            // A client at rest gets a pong now and then, and nothing else.
+            conn.out.reserve_exact(1);
+        }
         conn.out.push_back((before, outgoing));
         if let Some((key, session)) = session
             && session.becomes_overfull(conn.out_bytes)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rtm_codec::{CloseReason, KeepAlive, PeerOnlineState, ServerFrame};
+use rtm_codec::{CloseReason, KeepAlive, LimitedCall, PeerOnlineState, ServerFrame};
 
 use super::{
     ConnId, Core, Now, Outgoing, Settings,
@@ -250,6 +250,7 @@ impl Core {
             Silence::Gone => return self.end_session(now, key, CloseReason::KeepAliveTimeout),
         }
         let since_start = self.since_start(now);
+        self.logins.forget(self.config.limits.get(LimitedCall::Login), since_start);
         if let Some(session) = self.hub.sessions.get_mut(key)
             && let Some(conn) = session.conn
         {

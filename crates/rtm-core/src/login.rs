@@ -50,8 +50,25 @@ impl Logins {
             return Ok(());
         }
         let window = limit.per();
+        self.forget(limit, now);
+        let (of_object, of_user) = (limit.calls() as usize, limit.calls().saturating_mul(USER_LOGINS) as usize);
+        // Most users log in once in that time.
+        let logins = self.by_user.entry(user_id.clone()).or_insert_with(|| VecDeque::with_capacity(1));
+        let by_object = logins.iter().rev().filter(|(_, other)| other == object).nth(of_object - 1);
+        let by_user = logins.iter().rev().nth(of_user - 1);
+        if let Some(at) = by_object.into_iter().chain(by_user).map(|(at, _)| *at).max() {
+            return Err(at + window - now);
+        }
+        logins.push_back((now, object.clone()));
+        self.order.push_back((now, user_id.clone()));
+        Ok(())
+    }
+
+    /// Forgets the logins that count no longer, and takes little memory where these were many.
+    pub(super) fn forget(&mut self, limit: CallLimit, now: Duration) {
+        let before = self.order.len();
         while let Some((at, earlier)) = self.order.front()
-            && *at + window <= now
+            && *at + limit.per() <= now
         {
             if let Some(logins) = self.by_user.get_mut(earlier) {
                 logins.pop_front();
@@ -61,16 +78,10 @@ impl Logins {
             }
             self.order.pop_front();
         }
-        let (of_object, of_user) = (limit.calls() as usize, limit.calls().saturating_mul(USER_LOGINS) as usize);
-        let logins = self.by_user.entry(user_id.clone()).or_default();
-        let by_object = logins.iter().rev().filter(|(_, other)| other == object).nth(of_object - 1);
-        let by_user = logins.iter().rev().nth(of_user - 1);
-        if let Some(at) = by_object.into_iter().chain(by_user).map(|(at, _)| *at).max() {
-            return Err(at + window - now);
+        if self.order.len() < before && self.order.capacity() > MANY_LOGINS.max(4 * self.order.len()) {
+            self.order.shrink_to(2 * self.order.len());
+            self.by_user.shrink_to(2 * self.by_user.len());
         }
-        logins.push_back((now, object.clone()));
-        self.order.push_back((now, user_id.clone()));
-        Ok(())
     }
 
     /// No login waits any more.
@@ -519,3 +530,27 @@ const USER_LOGINS: u32 = 10;
 /// How many logins of a user may wait, and how many in all.
 const WAITING_OF_USER: usize = 20;
 const WAITING: usize = 1024;
+/// Room for so many logins is not worth giving back.
+const MANY_LOGINS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_that_count_no_longer_take_no_memory() {
+        let mut logins = Logins::new(FixedState::with_seed(1));
+        let (limit, object) = (CallLimit::new(2, Duration::from_secs(1)), InstanceId::new("object").unwrap());
+        let count = |logins: &mut Logins, user: usize, at: u64| {
+            logins.count(limit, &UserId::new(format!("user{user}")).unwrap(), &object, Duration::from_millis(at))
+        };
+        (0..8 * MANY_LOGINS).for_each(|user| count(&mut logins, user, 0).unwrap());
+        assert_eq!(count(&mut logins, 7, 500), Ok(()));
+        assert_eq!(count(&mut logins, 7, 600), Err(Duration::from_millis(400)));
+        logins.forget(limit, Duration::from_millis(1000));
+        assert_eq!((logins.by_user.len(), logins.order.len()), (1, 1), "the one at 500 ms counts still");
+        assert!(logins.by_user.capacity() <= MANY_LOGINS && logins.order.capacity() <= MANY_LOGINS);
+        assert_eq!(count(&mut logins, 7, 1000), Ok(()));
+        assert_eq!(count(&mut logins, 7, 1001), Err(Duration::from_millis(499)));
+    }
+}

@@ -27,6 +27,14 @@ use super::{
 /// Whom a session watches, and what it was told of them.
 #[derive(Debug)]
 pub(super) struct Watching {
+    hasher: FixedState,
+    /// Most sessions never watch anybody.
+    all: Option<Box<Watched>>,
+}
+
+/// Users who are watched, or were.
+#[derive(Debug)]
+struct Watched {
     subscriptions: IndexMap<UserKey, Told, FixedState>,
     /// Subscribed users whose state may have changed, and when to tell of them.
     changed: Vec<UserKey>,
@@ -46,66 +54,96 @@ struct Told {
 
 impl Watching {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { subscriptions: IndexMap::with_hasher(hasher), changed: Vec::new(), tell_at: None, told_at: None }
+        Self { hasher, all: None }
     }
 
     /// How many users it is subscribed to.
     pub(super) fn len(&self) -> usize {
-        self.subscriptions.len()
+        self.all.as_ref().map_or(0, |all| all.subscriptions.len())
     }
 
     /// When the session is to be told of changes.
     pub(super) fn tell_at(&self) -> Option<Instant> {
-        self.tell_at
+        self.all.as_ref()?.tell_at
     }
 
     /// The session has no connection: it is told when it has one again.
     pub(super) fn put_off(&mut self) {
-        self.tell_at = None;
+        if let Some(all) = &mut self.all {
+            all.tell_at = None;
+        }
     }
 
     fn users(&self) -> impl Iterator<Item = UserKey> {
-        self.subscriptions.keys().copied()
+        self.all.iter().flat_map(|all| all.subscriptions.keys().copied())
+    }
+
+    fn get(&self, user: UserKey) -> Option<&Told> {
+        self.all.as_ref()?.subscriptions.get(&user)
+    }
+
+    fn get_mut(&mut self, user: UserKey) -> Option<&mut Told> {
+        self.all.as_mut()?.subscriptions.get_mut(&user)
+    }
+
+    fn add(&mut self, user: UserKey, state: Option<PeerOnlineState>) {
+        self.watched().subscriptions.insert(user, Told { state, is_changed: false });
+    }
+
+    /// Says whether the user was watched.
+    fn remove(&mut self, user: UserKey) -> bool {
+        self.all.as_mut().is_some_and(|all| all.subscriptions.swap_remove(&user).is_some())
+    }
+
+    fn watched(&mut self) -> &mut Watched {
+        self.all.get_or_insert_with(|| {
+            let subscriptions = IndexMap::with_hasher(self.hasher.clone());
+            Box::new(Watched { subscriptions, changed: Vec::new(), tell_at: None, told_at: None })
+        })
     }
 
     /// A watched user's state may have changed. `true` if a time to tell of it was set: at once, or `pause` after the
     /// last telling.
     fn note_change(&mut self, user: UserKey, now: Instant, pause: Duration) -> bool {
-        let Some(told) = self.subscriptions.get_mut(&user).filter(|told| !told.is_changed) else { return false };
+        let Some(all) = &mut self.all else { return false };
+        let Some(told) = all.subscriptions.get_mut(&user).filter(|told| !told.is_changed) else { return false };
         told.is_changed = true;
-        self.changed.push(user);
-        if self.tell_at.is_some() {
+        all.changed.push(user);
+        if all.tell_at.is_some() {
             return false;
         }
-        self.tell_at = Some(self.told_at.map_or(now, |at| (at + pause).max(now)));
+        all.tell_at = Some(all.told_at.map_or(now, |at| (at + pause).max(now)));
         true
     }
 
     /// The users to tell of now, if it is time.
     fn take_changed(&mut self, now: Instant) -> Option<Vec<UserKey>> {
-        self.tell_at.take_if(|at| *at <= now)?;
-        self.told_at = Some(now);
-        Some(std::mem::take(&mut self.changed))
+        let all = self.all.as_mut()?;
+        all.tell_at.take_if(|at| *at <= now)?;
+        all.told_at = Some(now);
+        Some(std::mem::take(&mut all.changed))
     }
 
     /// All users, for a session that has come back: what had gathered is told with them.
     fn take_all(&mut self) -> Vec<UserKey> {
-        self.tell_at = None;
-        self.changed.clear();
+        if let Some(all) = &mut self.all {
+            all.tell_at = None;
+            all.changed.clear();
+        }
         self.users().collect()
     }
 
     /// Takes note that the session is told of a user's state. `false` if it does not watch the user, or knows the
     /// state already; then it is told only `again`.
     fn tell(&mut self, user: UserKey, state: PeerOnlineState, again: bool) -> bool {
-        let Some(told) = self.subscriptions.get_mut(&user) else { return false };
+        let Some(told) = self.get_mut(user) else { return false };
         told.is_changed = false;
         told.state.replace(state) != Some(state) || again
     }
 
     /// Where a user is is not known for the moment: the session is told when it is, also `again` what it was told before.
     fn tell_later(&mut self, user: UserKey, again: bool) {
-        if let Some(told) = self.subscriptions.get_mut(&user) {
+        if let Some(told) = self.get_mut(user) {
             told.is_changed = false;
             told.state = told.state.filter(|_| !again);
         }
@@ -120,8 +158,8 @@ impl Watching {
             Some((packer.user(*user)?, StateV1(state)))
         };
         WatchingV1 {
-            subscriptions: self.subscriptions.iter().filter_map(subscription).collect(),
-            told_at: self.told_at.map(|at| packer.moment(at)),
+            subscriptions: self.all.iter().flat_map(|all| &all.subscriptions).filter_map(subscription).collect(),
+            told_at: self.all.as_ref().and_then(|all| all.told_at).map(|at| packer.moment(at)),
         }
     }
 }
@@ -167,8 +205,8 @@ impl Core {
             return Some(Err(Refusal::new(ErrorKind::InvalidArgument, "no user is named")));
         }
         let session = self.hub.sessions.get(asker.session)?;
-        let watched = &session.watching.subscriptions;
-        let new = |id: &&UserId| self.users.find(id).is_none_or(|user| !watched.contains_key(&user));
+        let watched = &session.watching;
+        let new = |id: &&UserId| self.users.find(id).is_none_or(|user| watched.get(user).is_none());
         // Where the store is asked first, that is known when it is this call's turn.
         let is_known = !session.terms.abilities().subscribes_once;
         if is_known && watched.len() + peer_ids.iter().filter(new).count() > limits::SUBSCRIBED_PEERS {
@@ -239,7 +277,7 @@ impl Core {
             self.add_watcher(now, user, key);
             let state = self.seen_state(user);
             if let Some(session) = self.hub.sessions.get_mut(key) {
-                session.watching.subscriptions.insert(user, Told { state, is_changed: false });
+                session.watching.add(user, state);
             }
             match state {
                 Some(state) => peers.push((id, state)),
@@ -285,7 +323,7 @@ impl Core {
         let users = peer_ids.iter().filter_map(|id| self.users.find(id));
         let Some(session) = self.hub.sessions.get_mut(key) else { return };
         for user in users {
-            let told = session.watching.subscriptions.get_mut(&user);
+            let told = session.watching.get_mut(user);
             if let Some(told) = told.filter(|told| told.state.is_none()) {
                 told.is_changed = true;
             }
@@ -297,7 +335,7 @@ impl Core {
         let users: Vec<_> = peer_ids.iter().filter_map(|id| self.users.find(id)).collect();
         if let Some(session) = self.hub.sessions.get_mut(key) {
             for user in &users {
-                if let Some(told) = session.watching.subscriptions.get_mut(user) {
+                if let Some(told) = session.watching.get_mut(*user) {
                     told.is_changed = false;
                 }
             }
@@ -309,7 +347,7 @@ impl Core {
         for id in peer_ids {
             let Some(user) = self.users.find(id) else { continue };
             let Some(session) = self.hub.sessions.get_mut(key) else { continue };
-            if session.watching.subscriptions.swap_remove(&user).is_some() {
+            if session.watching.remove(user) {
                 self.remove_watcher(user, key);
             }
         }
@@ -335,11 +373,13 @@ impl Core {
     /// What a session watches that comes from elsewhere.
     pub(super) fn unpack_watching(&mut self, now: Now, key: SessionKey, packed: WatchingV1) -> Watching {
         let mut watching = Watching::new(self.hasher.clone());
-        watching.told_at = packed.told_at.map(|at| PackTime(now.instant).instant(at));
+        if let Some(at) = packed.told_at {
+            watching.watched().told_at = Some(PackTime(now.instant).instant(at));
+        }
         for (Id(user_id), StateV1(state)) in packed.subscriptions {
             let user = self.users.intern(&user_id);
             self.add_watcher(now, user, key);
-            watching.subscriptions.insert(user, Told { state: Some(state), is_changed: false });
+            watching.add(user, Some(state));
         }
         watching
     }
@@ -348,7 +388,7 @@ impl Core {
     pub(super) fn tell_if_told_otherwise(&mut self, now: Now, user: UserKey) {
         let Some(state) = self.seen_state(user) else { return };
         self.state_changed_for(now, user, |watching| {
-            watching.subscriptions.get(&user).is_some_and(|told| told.state != Some(state))
+            watching.get(user).is_some_and(|told| told.state != Some(state))
         });
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt as _;
 use slab::Slab;
 use tokio::{sync::Notify, task::AbortHandle};
 
@@ -27,10 +28,8 @@ impl Tasks {
         }
         let entry = running.tasks.vacant_entry();
         let running_task = RunningTask { tasks: Arc::clone(self), key: entry.key() };
-        let task = tokio::spawn(async move {
-            let _running = running_task;
-            future.await;
-        });
+        // An async block that awaits it would have room for it twice.
+        let task = tokio::spawn(future.map(move |()| drop(running_task)));
         entry.insert(task.abort_handle());
         true
     }

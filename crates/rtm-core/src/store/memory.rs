@@ -1,7 +1,7 @@
 //! A backend that keeps everything in memory, up to a bound.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::{Bound, Range},
     sync::Arc,
 };
@@ -15,13 +15,14 @@ use super::{
 
 /// Keeps everything in memory: it is gone when the server ends.
 ///
-/// What its logs may hold in all is bounded; beyond that the oldest entry of any log is discarded. State is bounded by the
+/// What its logs may hold in all is bounded; beyond that the log loses its first entry whose first entry is the oldest. State is bounded by the
 /// core of each project, as [`Settings`](crate::Settings) says.
 #[derive(Debug)]
 pub struct Memory {
-    logs: BTreeMap<(Arc<AppId>, LogKey, Place), LogEntry>,
-    /// The same by age.
-    ages: BTreeSet<(u64, Arc<AppId>, LogKey, Place)>,
+    /// Those that are not empty.
+    logs: BTreeMap<(Arc<AppId>, LogKey), Log>,
+    /// The same by the time of their first entry.
+    by_age: BTreeSet<(u64, Arc<AppId>, LogKey)>,
     /// What of it is history, by who sent it, and by who received it.
     by_source: BTreeSet<Indexed>,
     by_destination: BTreeSet<Indexed>,
@@ -36,6 +37,62 @@ pub struct Memory {
     capacity: usize,
 }
 
+/// The entries of a log, in the order of their places.
+#[derive(Debug, Default)]
+struct Log(VecDeque<(Place, LogEntry)>);
+
+impl Log {
+    fn insert(&mut self, place: Place, entry: LogEntry) {
+        let at = match self.0.back() {
+            Some((last, _)) if *last >= place => self.from(place),
+            _ => self.0.len(),
+        };
+        self.0.insert(at, (place, entry));
+    }
+
+    fn remove(&mut self, place: Place) -> Option<LogEntry> {
+        let at = self.find(place)?;
+        let (_, entry) = self.0.remove(at)?;
+        if self.0.capacity() > FEW.max(4 * self.0.len()) {
+            self.0.shrink_to(2 * self.0.len());
+        }
+        Some(entry)
+    }
+
+    fn get(&self, place: Place) -> Option<&LogEntry> {
+        self.0.get(self.find(place)?).map(|(_, entry)| entry)
+    }
+
+    fn find(&self, place: Place) -> Option<usize> {
+        self.0.binary_search_by_key(&place, |(at, _)| *at).ok()
+    }
+
+    /// How many entries are before a place.
+    fn from(&self, place: Place) -> usize {
+        self.0.partition_point(|(at, _)| *at < place)
+    }
+
+    /// The last place of a time, in a log by time.
+    fn last_at(&self, time: u64) -> Option<Place> {
+        let (place, _) = self.0.get(self.from(Place::last_at(time).next()).checked_sub(1)?)?;
+        Some(*place).filter(|place| *place >= Place::first_at(time))
+    }
+
+    /// The places of the entries of which `is_meant` holds, in order.
+    fn places(&self, is_meant: impl Fn(&LogEntry) -> bool) -> Vec<Place> {
+        self.0.iter().filter(|(_, entry)| is_meant(entry)).map(|(place, _)| *place).collect()
+    }
+
+    /// The first places, at most so many.
+    fn first_places(&self, most: usize) -> Vec<Place> {
+        self.0.iter().take(most).map(|(place, _)| *place).collect()
+    }
+
+    fn first_time(&self) -> Option<u64> {
+        self.0.front().map(|(_, entry)| entry.time())
+    }
+}
+
 impl Memory {
     /// What a server without a data directory keeps at most: 512 MiB.
     pub const DEFAULT_CAPACITY: usize = 512 * 1024 * 1024;
@@ -48,7 +105,7 @@ impl Memory {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             logs: BTreeMap::new(),
-            ages: BTreeSet::new(),
+            by_age: BTreeSet::new(),
             by_source: BTreeSet::new(),
             by_destination: BTreeSet::new(),
             state: BTreeMap::new(),
@@ -80,10 +137,11 @@ impl Memory {
                 StoreAnswer::Done
             }
             StoreWork::Expire { kind, before, keep, max_bytes } => {
-                let old = self.ages.iter().take_while(|(time, ..)| *time < before);
-                let old: Vec<_> = old.filter(|(_, app, log, _)| app == app_id && log.kind() == kind).cloned().collect();
-                for (_, _, log, place) in old {
-                    self.drop_entry(app_id, &log, place);
+                let old = self.by_age.iter().take_while(|(time, ..)| *time < before);
+                let old = old.filter(|(_, app, log)| app == app_id && log.kind() == kind);
+                for log in old.map(|(_, _, log)| log.clone()).collect::<Vec<_>>() {
+                    let places = self.log(app_id, &log).map(|kept| kept.places(|entry| entry.time() < before));
+                    self.drop_entries(app_id, &log, places.unwrap_or_default());
                 }
                 if let Some(keep) = keep.filter(|_| kind.is_counted()) {
                     let most = if kind == LogKind::Events { Self::MOST_EVENTS } else { usize::MAX };
@@ -148,10 +206,8 @@ impl Memory {
 
     fn append(&mut self, app_id: &Arc<AppId>, log: &LogKey, entry: LogEntry, keep: Option<usize>) -> StoreAnswer {
         let time = entry.time();
-        let key = |place| (Arc::clone(app_id), log.clone(), place);
         let place = if log.kind().is_by_time() {
-            let same_time = self.logs.range(key(Place::first_at(time))..=key(Place::last_at(time)));
-            let last_of_log = same_time.last().map(|((_, _, last), _)| *last);
+            let last_of_log = self.log(app_id, log).and_then(|kept| kept.last_at(time));
             let last = last_of_log.max(self.last_found_at(app_id, log, &entry));
             last.map_or_else(|| Place::first_at(time), Place::next)
         } else {
@@ -161,23 +217,46 @@ impl Memory {
         self.bytes += size(&entry);
         *self.bytes_of(app_id).log(log.kind()) += size(&entry) as u64;
         *self.stats.entries(log.kind()) += 1;
-        self.ages.insert((time, Arc::clone(app_id), log.clone(), place));
         if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
             self.by_source.insert(source);
             self.by_destination.insert(destination);
         }
-        self.logs.insert(key(place), entry);
-        let mut dropped = 0;
-        if let Some(keep) = keep {
-            let all = self.logs.range(key(Place(0))..=key(Place(u64::MAX)));
-            dropped = all.clone().count().saturating_sub(keep.max(1));
-            let oldest: Vec<_> = all.take(dropped).map(|((_, _, place), _)| *place).collect();
-            for place in oldest {
+        let len = self.change(app_id, log, |kept| {
+            kept.insert(place, entry);
+            kept.0.len()
+        });
+        let dropped = keep.map_or(0, |keep| len.saturating_sub(keep.max(1)));
+        if dropped > 0 {
+            let oldest = self.log(app_id, log).map(|kept| kept.first_places(dropped));
+            for place in oldest.unwrap_or_default() {
                 self.remove(app_id, log, place);
             }
         }
         self.make_room();
         StoreAnswer::Appended { place, dropped }
+    }
+
+    fn log(&self, app_id: &Arc<AppId>, log: &LogKey) -> Option<&Log> {
+        self.logs.get(&(Arc::clone(app_id), log.clone()))
+    }
+
+    /// Changes the entries of a log, which may be new or empty afterwards.
+    fn change<R>(&mut self, app_id: &Arc<AppId>, log: &LogKey, change: impl FnOnce(&mut Log) -> R) -> R {
+        let kept = self.logs.entry((Arc::clone(app_id), log.clone())).or_default();
+        let before = kept.first_time();
+        let result = change(kept);
+        let after = kept.first_time();
+        if before != after {
+            let aged = |time| (time, Arc::clone(app_id), log.clone());
+            if let Some(time) = before {
+                self.by_age.remove(&aged(time));
+            }
+            match after {
+                Some(time) => _ = self.by_age.insert(aged(time)),
+                None => _ = self.logs.remove(&(Arc::clone(app_id), log.clone())),
+            }
+        }
+        result
     }
 
     fn read(
@@ -189,12 +268,9 @@ impl Memory {
         mut page: Page<(Place, LogEntry)>,
     ) -> StoreAnswer {
         let first = if log.kind().is_by_time() { Place::first_at(times.start) } else { Place(0) };
-        let key = |place| (Arc::clone(app_id), log.clone(), place);
-        let start = match after {
-            Some(after) if after >= first => Bound::Excluded(key(after)),
-            _ => Bound::Included(key(first)),
-        };
-        for ((_, _, place), entry) in self.logs.range((start, Bound::Included(key(Place(u64::MAX))))) {
+        let start = after.filter(|after| *after >= first).map_or(first, Place::next);
+        let kept = self.log(app_id, log);
+        for (place, entry) in kept.into_iter().flat_map(|kept| kept.0.range(kept.from(start)..)) {
             let time = entry.time();
             if log.kind().is_by_time() && time >= times.end {
                 break;
@@ -211,7 +287,6 @@ impl Memory {
         }
     }
 
-    /// The messages that are meant, oldest first.
     /// The last place at the time of an entry that a search for its sender or its receiver comes to, in whichever log:
     /// messages of one millisecond are found in the order in which they came.
     fn last_found_at(&self, app_id: &Arc<AppId>, log: &LogKey, entry: &LogEntry) -> Option<Place> {
@@ -224,6 +299,7 @@ impl Memory {
         places.max()?
     }
 
+    /// The messages that are meant, oldest first.
     fn matching(&self, app_id: &Arc<AppId>, span: &HistorySpan) -> Vec<(&Conversation, &StoredMessage)> {
         let HistorySpan { filter, times } = span;
         let (index, id) = match (&filter.source, filter.destination()) {
@@ -238,20 +314,19 @@ impl Memory {
         let found = index.range(at(times.start)..at(times.end)).filter_map(|(app_id, _, place, log)| {
             let log = log.as_ref()?;
             let LogKey::History(conversation) = log else { return None };
-            let LogEntry::Message(message) = self.logs.get(&(Arc::clone(app_id), log.clone(), *place))? else {
-                return None;
-            };
+            let LogEntry::Message(message) = self.log(app_id, log)?.get(*place)? else { return None };
             Some((conversation, message)).filter(|_| filter.matches(conversation, &message.from))
         });
         found.collect()
     }
 
     fn remove(&mut self, app_id: &Arc<AppId>, log: &LogKey, place: Place) {
-        if let Some(entry) = self.logs.remove(&(Arc::clone(app_id), log.clone(), place)) {
+        if self.log(app_id, log).is_some_and(|kept| kept.find(place).is_some())
+            && let Some(entry) = self.change(app_id, log, |kept| kept.remove(place))
+        {
             self.bytes -= size(&entry);
             *self.bytes_of(app_id).log(log.kind()) -= size(&entry) as u64;
             *self.stats.entries(log.kind()) -= 1;
-            self.ages.remove(&(entry.time(), Arc::clone(app_id), log.clone(), place));
             if let Some([source, destination]) = indexed(app_id, log, place, &entry) {
                 self.by_source.remove(&source);
                 self.by_destination.remove(&destination);
@@ -259,44 +334,38 @@ impl Memory {
         }
     }
 
-    /// Removes an entry that is too old, or one too many.
-    fn drop_entry(&mut self, app_id: &Arc<AppId>, log: &LogKey, place: Place) {
-        self.remove(app_id, log, place);
-        if log.kind().tells_dropped() {
-            let dropped_to = self.dropped_to.entry((Arc::clone(app_id), log.clone())).or_insert(place);
-            *dropped_to = place.max(*dropped_to);
+    /// Removes entries that are too old, or some too many.
+    fn drop_entries(&mut self, app_id: &Arc<AppId>, log: &LogKey, places: Vec<Place>) {
+        for place in places {
+            self.remove(app_id, log, place);
+            if log.kind().tells_dropped() {
+                let dropped_to = self.dropped_to.entry((Arc::clone(app_id), log.clone())).or_insert(place);
+                *dropped_to = place.max(*dropped_to);
+            }
         }
     }
 
     /// Drops the oldest entries of each log of a kind that has more than so many.
     fn drop_excess(&mut self, app_id: &Arc<AppId>, kind: LogKind, keep: usize) {
-        let mut logs: BTreeMap<LogKey, Vec<Place>> = BTreeMap::new();
-        for (_, log, place) in self.logs.keys().filter(|(app, log, _)| app == app_id && log.kind() == kind) {
-            logs.entry(log.clone()).or_default().push(*place);
-        }
-        for (log, places) in logs {
-            let excess = places.len().saturating_sub(keep);
-            for place in places.into_iter().take(excess) {
-                self.drop_entry(app_id, &log, place);
-            }
+        let logs = self.logs.iter().filter(|((app, log), _)| app == app_id && log.kind() == kind);
+        let excess = logs.map(|((_, log), kept)| (log.clone(), kept.first_places(kept.0.len().saturating_sub(keep))));
+        for (log, places) in excess.collect::<Vec<_>>() {
+            self.drop_entries(app_id, &log, places);
         }
     }
 
     /// Drops the oldest entries of a log that is the only one of its kind, until the rest has at most so many bytes.
     fn drop_bytes(&mut self, app_id: &Arc<AppId>, log: &LogKey, max_bytes: u64) {
         let mut excess = self.bytes_of(app_id).log(log.kind()).saturating_sub(max_bytes);
-        let key = |place| (Arc::clone(app_id), log.clone(), place);
         let mut oldest = Vec::new();
-        for ((_, _, place), entry) in self.logs.range(key(Place(0))..=key(Place(u64::MAX))) {
+        for (place, entry) in self.log(app_id, log).into_iter().flat_map(|kept| &kept.0) {
             if excess == 0 {
                 break;
             }
             excess = excess.saturating_sub(size(entry) as u64);
             oldest.push(*place);
         }
-        for place in oldest {
-            self.drop_entry(app_id, log, place);
-        }
+        self.drop_entries(app_id, log, oldest);
     }
 
     /// How much is kept of a project.
@@ -324,9 +393,10 @@ impl Memory {
     /// Lets the oldest entries go until the rest is within the capacity.
     fn make_room(&mut self) {
         while self.bytes > self.capacity
-            && let Some((_, app_id, log, place)) = self.ages.first().cloned()
+            && let Some((_, app_id, log)) = self.by_age.first().cloned()
+            && let Some((place, _)) = self.log(&app_id, &log).and_then(|kept| kept.0.front())
         {
-            self.drop_entry(&app_id, &log, place);
+            self.drop_entries(&app_id, &log, vec![*place]);
         }
     }
 
@@ -382,3 +452,6 @@ fn size(entry: &LogEntry) -> usize {
 fn state_size(value: &StateValue) -> u64 {
     (value.bytes() + 2 * size_of::<(Arc<AppId>, StateKey, StateValue)>()) as u64
 }
+
+/// Room for so many entries is not worth giving back.
+const FEW: usize = 16;
