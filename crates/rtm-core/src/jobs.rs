@@ -18,6 +18,7 @@ use super::{
     rest_events::{RestRead, RestReading},
     restrictions::WrittenRestriction,
     store::EventCursor,
+    waiting_events::WaitingEvents,
 };
 
 /// What a job was given for.
@@ -181,10 +182,18 @@ impl Jobs {
 
     /// Has the store append an event to the log, together with others.
     pub(super) fn append_event(&mut self, event: LoggedEvent) {
-        if self.events.len() >= EVENTS_TOGETHER {
-            self.append_events();
+        if self.events.len() >= WaitingEvents::PART {
+            self.append_gathered();
         }
         self.events.push(event);
+    }
+
+    /// Has the store append events behind those, as they are.
+    pub(super) fn append_events(&mut self, events: Vec<LoggedEvent>) {
+        self.append_gathered();
+        let count = EventCount::of(&events);
+        let is_awaited = std::mem::take(&mut self.are_events_awaited);
+        self.ask_aside(StoreWork::AppendEvents { events, is_awaited }, Waiting::EventsWritten(count));
     }
 
     /// Somebody waits for the events that were appended.
@@ -192,14 +201,12 @@ impl Jobs {
         self.are_events_awaited = true;
     }
 
-    fn append_events(&mut self) {
+    fn append_gathered(&mut self) {
         if !self.events.is_empty() {
             // The next ones are probably about as many.
             let next = Vec::with_capacity(self.events.len());
             let events = std::mem::replace(&mut self.events, next);
-            let count = EventCount::of(&events);
-            let is_awaited = std::mem::take(&mut self.are_events_awaited);
-            self.ask_aside(StoreWork::AppendEvents { events, is_awaited }, Waiting::EventsWritten(count));
+            self.append_events(events);
         }
     }
 
@@ -243,7 +250,7 @@ impl Jobs {
     }
 
     pub(super) fn take(&mut self, jobs: &mut Vec<StoreJob>) {
-        self.append_events();
+        self.append_gathered();
         jobs.append(&mut self.out);
     }
 
@@ -388,8 +395,6 @@ fn kept(result: &Result<StoreAnswer, StoreFailed>, broken: &str) -> Result<(), R
 /// What a sender is told whose message went its way without its place in the history.
 pub(super) const HISTORY_FAILED: &str = "the message was sent, but the server could not keep it in the history";
 const OPEN_JOBS: usize = 16 * 1024;
-/// So many events are appended together, so that what waits behind them waits briefly.
-const EVENTS_TOGETHER: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -387,9 +387,7 @@ impl Core {
     /// A user's session has come from elsewhere: whoever was told another state meanwhile is told.
     pub(super) fn tell_if_told_otherwise(&mut self, now: Now, user: UserKey) {
         let Some(state) = self.seen_state(user) else { return };
-        self.state_changed_for(now, user, |watching| {
-            watching.get(user).is_some_and(|told| told.state != Some(state))
-        });
+        self.state_changed_for(now, user, |watching| watching.get(user).is_some_and(|told| told.state != Some(state)));
     }
 
     /// Whether a user is there, on this node.
