@@ -14,14 +14,14 @@ _NAMES = {2: "CONNACK", 4: "PUBACK", 9: "SUBACK", 14: "DISCONNECT"}
 
 
 @contextlib.contextmanager
-def mosquitto():
-    """Runs the broker; yields its ports for MQTT and for MQTT over WebSocket."""
+def mosquitto(extra=""):
+    """Runs the broker; yields its ports for MQTT and for MQTT over WebSocket. `extra` is more configuration, for the first."""
     home = os.environ["FIND_FOLDER"]
     ports = free_port(), free_port()
     config = os.path.join(home, "mosquitto.conf")
     with open(config, "w") as file:
         file.write(
-            f"user root\nallow_anonymous true\nlistener {ports[0]} 127.0.0.1\n"
+            f"user root\nallow_anonymous true\nlistener {ports[0]} 127.0.0.1\n{extra}\n"
             f"listener {ports[1]} 127.0.0.1\nprotocol websockets\n"
         )
     binary = os.path.join(home, "root", "usr", "sbin", "mosquitto")
