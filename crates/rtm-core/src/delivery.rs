@@ -52,14 +52,14 @@ pub(super) enum LaneAnswer {
 }
 
 impl Core {
-    /// Whether a message of this session to a user has to go by a lane: the user is elsewhere, or earlier messages to it
-    /// are still on their way.
+    /// Whether a message of this session to a user has to go by a lane: the user's session, if it has one, is not here, or
+    /// earlier messages to it are still on their way.
     #[cold]
     #[inline(never)]
-    pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId) -> bool {
+    pub(super) fn needs_lane(&self, key: SessionKey, to: &UserId, is_here: bool) -> bool {
         let Some(edge) = &self.edge else { return false };
         // Of one who has just logged in elsewhere this node may not have heard: the engine knows.
-        if self.session_of(to).is_none() {
+        if !is_here {
             return true;
         }
         let lane = self.hub.lanes(key).and_then(|lanes| lanes.lane(to));

@@ -27,6 +27,7 @@ impl Core {
         }
         let from = self.user_id_of(asker.session)?;
         let receiver = self.session_of(&send.peer_id);
+        let is_here = receiver.is_some();
         let receiver = receiver.and_then(|key| Some((key, self.hub.sessions.get(key)?)));
         let receiver = receiver.filter(|(_, session)| session.is_there());
         if let (RtmMessage::Binary(_), Some((_, session))) = (&send.message, receiver)
@@ -70,7 +71,7 @@ impl Core {
         let bytes = event_bytes(&event);
         let event = SharedEvent::for_one(event);
         let store = send.enable_offline_messaging;
-        if self.edge.is_some() && self.needs_lane(asker.session, &send.peer_id) {
+        if self.edge.is_some() && self.needs_lane(asker.session, &send.peer_id, is_here) {
             self.send_over_lane(now, asker, &send.peer_id, Parting { event, store });
             return None;
         }

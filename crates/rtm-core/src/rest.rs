@@ -291,7 +291,9 @@ impl Core {
             self.check_stored_bytes(now, payload.len())?;
         }
         let is_there = |core: &Self, key| core.hub.sessions.get(key).is_some_and(|session| session.is_there());
-        let receiver = self.session_of(&to).filter(|key| is_there(self, *key));
+        let receiver = self.session_of(&to);
+        let is_here = receiver.is_some();
+        let receiver = receiver.filter(|key| is_there(self, *key));
         self.hub.stats.peer_messages += 1;
         self.hub.counters.took_message(MessageKind::Peer, source, payload.len());
         let asker = match waits || keep || store {
@@ -315,7 +317,7 @@ impl Core {
         });
         let bytes = event_bytes(&event);
         let event = SharedEvent::for_one(event);
-        let is_taken = if self.edge.is_some() && self.needs_lane(asker.session, &to) {
+        let is_taken = if self.edge.is_some() && self.needs_lane(asker.session, &to, is_here) {
             self.send_over_lane(now, asker, &to, Parting { event, store });
             true
         } else if let Some(key) = receiver.filter(|key| self.hub.has_room(*key, bytes)) {
