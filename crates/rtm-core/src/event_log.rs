@@ -24,7 +24,7 @@ pub(super) struct EventLog {
     /// What the log calls this server.
     pub(super) server: Reason,
     /// What the store has yet to be given.
-    waiting: WaitingEvents,
+    pub(super) waiting: WaitingEvents,
     /// How many events the store has that are not written.
     under_way: usize,
     /// How many were written since the store was told to drop those that are too many, and what they take.

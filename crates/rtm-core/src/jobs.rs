@@ -196,9 +196,16 @@ impl Jobs {
         self.ask_aside(StoreWork::AppendEvents { events, is_awaited }, Waiting::EventsWritten(count));
     }
 
-    /// Somebody waits for the events that were appended.
-    pub(super) fn await_events(&mut self) {
-        self.are_events_awaited = true;
+    /// Somebody waits for the event that was appended last, or is `yet` to be.
+    pub(super) fn await_event(&mut self, yet: bool) {
+        match self.out.last_mut() {
+            Some(StoreJob { work: StoreWork::AppendEvents { is_awaited, .. }, .. })
+                if !yet && self.events.is_empty() =>
+            {
+                *is_awaited = true;
+            }
+            _ => self.are_events_awaited = true,
+        }
     }
 
     fn append_gathered(&mut self) {

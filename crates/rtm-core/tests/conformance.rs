@@ -3,7 +3,8 @@
 
 use rtm_codec::{AppId, MessageId, RtmMessage, UserId};
 use rtm_core::store::{
-    Backend, BackendError, BackendStats, LogEntry, LogKey, Memory, StoreAnswer, StoreWork, StoredMessage, Task,
+    Backend, BackendError, BackendStats, LogEntry, LogKey, LogKind, Memory, StoreAnswer, StoreWork, StoredMessage,
+    Task,
     conformance::{self, Failure},
 };
 
@@ -169,4 +170,22 @@ fn memory_lets_the_oldest_go_when_it_is_full() {
     }
     let found = append("user41", 41, &"x".repeat(60_000));
     assert!(found.is_sorted() && found.first() == Some(&0) && found.ends_with(&[1, 1, 1]), "the oldest go: {found:?}");
+}
+
+#[test]
+fn memory_drops_what_is_old_also_behind_what_is_young() {
+    let app_id = AppId::new("A".repeat(32)).unwrap();
+    let mut memory = Memory::default();
+    let log = LogKey::Stored(UserId::new("bob").unwrap());
+    let mut apply = |work| memory.apply(vec![Task { app_id: &app_id, work }]).remove(0).unwrap();
+    // The clock was ahead, and was set back.
+    for time in [1000, 1, 600, 2] {
+        let message = StoredMessage::new(MessageId(time), UserId::new("carol").unwrap(), RtmMessage::text("hi"), time);
+        apply(StoreWork::Append { log: log.clone(), entry: LogEntry::Message(message), keep: None });
+    }
+    apply(StoreWork::Expire { kind: LogKind::Stored, before: 500, keep: None, max_bytes: None });
+    let read = StoreWork::Read { log, after: None, times: 0..u64::MAX, limit: 100, max_bytes: usize::MAX };
+    let (left, _) = apply(read).into_messages().unwrap();
+    let left: Vec<_> = left.iter().map(|(_, message)| message.server_received_ts).collect();
+    assert_eq!(left, [1000, 600]);
 }

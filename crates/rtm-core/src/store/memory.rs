@@ -15,7 +15,8 @@ use super::{
 
 /// Keeps everything in memory: it is gone when the server ends.
 ///
-/// What its logs may hold in all is bounded; beyond that the log loses its first entry whose first entry is the oldest. State is bounded by the
+/// What its logs may hold in all is bounded; beyond that, first entries go: each time that of the log whose first
+/// entry is the oldest. State is bounded by the
 /// core of each project, as [`Settings`](crate::Settings) says.
 #[derive(Debug)]
 pub struct Memory {
@@ -47,6 +48,10 @@ impl Log {
             Some((last, _)) if *last >= place => self.from(place),
             _ => self.0.len(),
         };
+        if self.0.capacity() == 0 {
+            // Many logs never have a second entry.
+            self.0.reserve_exact(1);
+        }
         self.0.insert(at, (place, entry));
     }
 
@@ -137,12 +142,9 @@ impl Memory {
                 StoreAnswer::Done
             }
             StoreWork::Expire { kind, before, keep, max_bytes } => {
-                let old = self.by_age.iter().take_while(|(time, ..)| *time < before);
-                let old = old.filter(|(_, app, log)| app == app_id && log.kind() == kind);
-                for log in old.map(|(_, _, log)| log.clone()).collect::<Vec<_>>() {
-                    let places = self.log(app_id, &log).map(|kept| kept.places(|entry| entry.time() < before));
-                    self.drop_entries(app_id, &log, places.unwrap_or_default());
-                }
+                // An old entry may be behind a younger one: a clock may have gone back.
+                let old = self.places(app_id, kind, |kept| kept.places(|entry| entry.time() < before));
+                old.into_iter().for_each(|(log, places)| self.drop_entries(app_id, &log, places));
                 if let Some(keep) = keep.filter(|_| kind.is_counted()) {
                     let most = if kind == LogKind::Events { Self::MOST_EVENTS } else { usize::MAX };
                     self.drop_excess(app_id, kind, keep.clamp(1, most));
@@ -347,11 +349,20 @@ impl Memory {
 
     /// Drops the oldest entries of each log of a kind that has more than so many.
     fn drop_excess(&mut self, app_id: &Arc<AppId>, kind: LogKind, keep: usize) {
+        let excess = self.places(app_id, kind, |kept| kept.first_places(kept.0.len().saturating_sub(keep)));
+        excess.into_iter().for_each(|(log, places)| self.drop_entries(app_id, &log, places));
+    }
+
+    /// Places in the logs of a kind, those of each log in order.
+    fn places(
+        &self,
+        app_id: &Arc<AppId>,
+        kind: LogKind,
+        places: impl Fn(&Log) -> Vec<Place>,
+    ) -> Vec<(LogKey, Vec<Place>)> {
         let logs = self.logs.iter().filter(|((app, log), _)| app == app_id && log.kind() == kind);
-        let excess = logs.map(|((_, log), kept)| (log.clone(), kept.first_places(kept.0.len().saturating_sub(keep))));
-        for (log, places) in excess.collect::<Vec<_>>() {
-            self.drop_entries(app_id, &log, places);
-        }
+        let places = logs.map(|((_, log), kept)| (log, places(kept))).filter(|(_, places)| !places.is_empty());
+        places.map(|(log, places)| (log.clone(), places)).collect()
     }
 
     /// Drops the oldest entries of a log that is the only one of its kind, until the rest has at most so many bytes.
@@ -454,4 +465,4 @@ fn state_size(value: &StateValue) -> u64 {
 }
 
 /// Room for so many entries is not worth giving back.
-const FEW: usize = 16;
+const FEW: usize = 4;
