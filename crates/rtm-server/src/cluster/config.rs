@@ -32,8 +32,8 @@ pub struct ClusterConfig {
     /// The name of this node, which no other one of the cluster has. By default the host's name and the port.
     pub node: Option<NodeName>,
     /// How many servers of NATS keep what the cluster stores. By default, when it is made, three; and what is there is taken
-    /// as it is. If JetStream has fewer servers, as many keep it as there are, but an odd number. A number that differs from
-    /// what was asked for when it was made is an error.
+    /// as it is. If JetStream has fewer servers, the largest odd number of servers that there are keeps it. A number that
+    /// differs from what was asked for when it was made is an error.
     pub replicas: Option<usize>,
     /// How long a node goes on that is out of touch with NATS (30 s).
     pub isolated_for: Duration,
