@@ -4,14 +4,14 @@ use std::{
     collections::HashMap,
     fmt::Debug,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use async_nats::jetstream::{
-    Context, ErrorCode,
+    Context, Error, ErrorCode,
     response::Response,
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
@@ -33,13 +33,16 @@ pub(crate) struct Streams {
     replicas: Option<usize>,
     /// Whose account the streams are in.
     user: String,
-    /// Since when JetStream is known to be off for the account.
-    off_since: Arc<OnceLock<Instant>>,
+    off: Arc<Off>,
     /// Since when JetStream is known to have too few servers.
     short_since: Arc<OnceLock<Instant>>,
     /// That was said: once for all streams.
     is_told: Arc<AtomicBool>,
 }
+
+/// Since when JetStream has said nothing but that it is off for the account.
+#[derive(Debug, Default)]
+struct Off(Mutex<Option<Instant>>);
 
 impl Streams {
     pub(crate) fn new(jetstream: Context, config: &ClusterConfig) -> Self {
@@ -47,7 +50,7 @@ impl Streams {
             jetstream,
             replicas: config.replicas,
             user: config.user(),
-            off_since: Arc::default(),
+            off: Arc::default(),
             short_since: Arc::default(),
             is_told: Arc::default(),
         }
@@ -139,12 +142,14 @@ impl Streams {
         subject: String,
         payload: &impl Serialize,
     ) -> Result<Response<T>, NotDone> {
-        match timeout(ANSWER, self.jetstream.request(subject, payload)).await {
-            Ok(Ok(Response::Err { error })) if error.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+        let answered = timeout(ANSWER, self.jetstream.request(subject, payload)).await;
+        let says_off = |error: &Error| error.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT;
+        let is_off = matches!(&answered, Ok(Ok(Response::Err { error })) if says_off(error));
+        let stays_off = self.off.stays(is_off);
+        match answered {
+            Ok(Ok(Response::Err { error })) if is_off => {
                 let what = format!("NATS has JetStream off for the account of {}: {error}", self.user);
-                // A server that is about to end says so too.
-                let is_off = self.off_since.get_or_init(instant).elapsed() >= OFF_FOR;
-                Err(if is_off {
+                Err(if stays_off {
                     ClusterError::new(ClusterErrorKind::Unsuitable, what).into()
                 } else {
                     NotDone::NotNow(what)
@@ -183,6 +188,20 @@ impl Streams {
             return Ok(());
         }
         Err(fault(format!("the stream {} is not this cluster's: {}", found.name, differences.join("; "))))
+    }
+}
+
+impl Off {
+    /// Takes note of what came of a request. Says whether JetStream has been off for so long that it will stay so: a server that
+    /// is about to end says it too, and so may the next one, much later.
+    fn stays(&self, is_off: bool) -> bool {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_off {
+            *since = None;
+            return false;
+        }
+        let now = instant();
+        now.duration_since(*since.get_or_insert(now)) >= OFF_FOR
     }
 }
 
@@ -254,5 +273,20 @@ mod tests {
     #[test]
     fn fewer_replicas_are_odd() {
         assert_eq!([5, 4, 3, 2].map(fewer), [3, 3, 1, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_has_no_jetstream_if_nothing_else_is_said_for_two_seconds() {
+        let off = Off::default();
+        assert!(!off.stays(true));
+        tokio::time::advance(OFF_FOR).await;
+        assert!(off.stays(true));
+
+        let off = Off::default();
+        for _ in 0..2 {
+            assert!(!off.stays(true), "a server that ends is not the one that ended before");
+            tokio::time::advance(OFF_FOR).await;
+            assert!(!off.stays(false));
+        }
     }
 }
