@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
+    process::Child,
     task::spawn_blocking,
     time::timeout,
 };
@@ -52,17 +53,7 @@ impl Files {
         let config = self.config(url, lines);
         let checked = ends(serve(&config, &["--check-config"])).await;
         assert!(checked.status.success(), "{lines}: {checked:?}");
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rtm"));
-        command.args(serve(&config, &[])).env_remove("RTM_LOG").kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut node = command.spawn().unwrap();
-        let mut lines_out = BufReader::new(node.stdout.take().unwrap()).lines();
-        let line = timeout(LIMIT, lines_out.next_line()).await;
-        let is_there = matches!(&line, Ok(Ok(Some(line))) if line.starts_with("listening on "));
-        if !is_there {
-            node.kill().await.unwrap();
-            panic!("{lines}: {:?}", node.wait_with_output().await);
-        }
+        let (mut node, _) = start(&config).await;
         for args in [&["cluster", "status", "--format", "json"][..], &["store", "export"]] {
             let mut tool = Command::new(env!("CARGO_BIN_EXE_rtm"));
             tool.args(args).arg("--config").arg(&config);
@@ -84,6 +75,23 @@ impl Files {
     async fn is_no_good(&self, lines: &str, what: &[&str]) {
         says(&ends(serve(&self.config("nats://127.0.0.1:9", lines), &["--check-config"])).await, what);
     }
+}
+
+/// A node that serves, and where.
+async fn start(config: &Path) -> (Child, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rtm"));
+    command.args(serve(config, &[])).env_remove("RTM_LOG").kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut node = command.spawn().unwrap();
+    let mut lines_out = BufReader::new(node.stdout.take().unwrap()).lines();
+    let line = timeout(LIMIT, lines_out.next_line()).await;
+    if let Ok(Ok(Some(line))) = &line
+        && let Some(address) = line.strip_prefix("listening on ")
+    {
+        return (node, address.to_owned());
+    }
+    node.kill().await.unwrap();
+    panic!("{}: {:?}", config.display(), node.wait_with_output().await);
 }
 
 fn serve(config: &Path, more: &[&str]) -> Vec<String> {
@@ -167,6 +175,29 @@ async fn a_user_who_may_not_do_what_a_node_does() {
             says(&ends(args.into_iter().map(str::to_owned).collect()).await, &[said]);
         }
     }
+}
+
+#[tokio::test]
+#[ignore = "needs NATS_SERVER"]
+async fn a_member_says_once_what_it_may_not_store_and_goes_on() {
+    let nats = secured(
+        "authorization { users: [ { user: rtm, password: a-secret, permissions: { publish: { deny: \"rtm_main_mail.>\" } } } ] }",
+    )
+    .await;
+    let files = Files::new();
+    let (mut node, gateway) = start(&files.config(&with_login(&nats, "rtm:a-secret"), "")).await;
+    for to in ["bob", "carol"] {
+        let args =
+            ["send", "--gateway", &gateway, "--app-id", APP_ID, "--uid", "alice", "--to", to, "--offline", "hello"];
+        let sent = ends(args.map(str::to_owned).to_vec()).await;
+        assert!(!sent.status.success(), "it cannot be stored: {sent:?}");
+    }
+    assert_eq!(node.try_wait().unwrap(), None, "it goes on");
+    node.kill().await.unwrap();
+    let log = String::from_utf8(node.wait_with_output().await.unwrap().stderr).unwrap();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR") && line.contains("NATS denies")).collect();
+    let said = "NATS denies the user rtm what the cluster needs: Permissions Violation for Publish to \"rtm_main_mail.";
+    assert!(errors.len() == 1 && errors[0].contains(said), "{log}");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use tokio::{
     task::{self, AbortHandle, unconstrained},
     time::sleep_until,
 };
-use tracing::warn;
+use tracing::{error, warn};
 
 pub(crate) use self::place::Place;
 use self::{
@@ -251,12 +251,12 @@ impl Driver {
                 warn!("{node} is a member and in touch: this node's clients are sent away");
                 self.gear.node.give_up(now());
             }
-            // One that was a member goes on with what it may still do, and its log says what NATS denies.
+            // One that was a member goes on with what it may still do.
             Input::Denied(error) if self.members.is_empty() => {
                 self.stand(Place::Refused(error));
                 return true;
             }
-            Input::Denied(_) => {}
+            Input::Denied(error) => error!("{error}"),
         }
         false
     }

@@ -73,12 +73,16 @@ pub(super) fn watch_nodes(gear: &Gear, watched: UnboundedSender<Input>) -> Abort
     tokio::spawn(task).abort_handle()
 }
 
-/// The driver hears when NATS does not permit something.
+/// The driver hears of each thing that NATS does not permit.
 pub(super) fn watch_denied(gear: &Gear, input: UnboundedSender<Input>) -> AbortHandle {
     let denied = gear.denied.clone();
     let task = async move {
-        // The driver may have ended.
-        let _ = input.send(Input::Denied(denied.wait().await));
+        for before in 0.. {
+            // The driver may have ended.
+            if input.send(Input::Denied(denied.wait_beyond(before).await)).is_err() {
+                return;
+            }
+        }
     };
     tokio::spawn(task).abort_handle()
 }
