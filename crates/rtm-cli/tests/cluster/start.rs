@@ -49,7 +49,7 @@ async fn what_cannot_be_is_said_in_one_line() {
     for (address, what) in [
         ("http://127.0.0.1:4222", "\"http://127.0.0.1:4222\" is not an address of NATS"),
         ("nats://127.0.0.1:4222,", "an address of NATS is empty: there may be a comma too many"),
-        ("nats://127.0.0.1:99999", "\"nats://127.0.0.1:99999\" has no port from 1 to 65535"),
+        ("nats://127.0.0.1:99999", "\"nats://127.0.0.1\" has no port from 1 to 65535"),
     ] {
         ends_with(&ends(node(address)).await, 2, &[what]);
     }

@@ -168,10 +168,17 @@ impl InvalidNatsUrl {
         if login.is_some_and(|(login, _)| login.contains(['/', '?', '#'])) {
             return Self::badly_encoded(shown);
         }
-        let port = shown.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains([']', '/']));
+        let (host, port) = host_and_port(shown);
+        let has_no_port = port.is_some_and(|port| port.parse::<u16>().is_err());
         let what = if text.is_empty() {
             "an address of NATS is empty: there may be a comma too many".to_owned()
-        } else if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        } else if has_no_port && shown == text {
+            // A comma parts addresses: this may be the beginning of a login, whose password is not to be shown.
+            format!(
+                "{host:?} has no port from 1 to 65535: write nats://HOST:PORT or tls://HOST:PORT, and %2C for a comma in a \
+                 password"
+            )
+        } else if has_no_port {
             format!("{shown:?} has no port from 1 to 65535: write nats://HOST:PORT or tls://HOST:PORT")
         } else {
             format!("{shown:?} is not an address of NATS: write nats://HOST:PORT or tls://HOST:PORT")
@@ -184,6 +191,20 @@ impl InvalidNatsUrl {
             "what stands before @{host} is not percent-encoded right: write %25 for a %, %40 for an @, %2F for a /"
         );
         Self { what }
+    }
+}
+
+/// What stands before the first colon that is in no scheme and no IPv6 address, and what stands behind it.
+fn host_and_port(text: &str) -> (&str, Option<&str>) {
+    let start = text.find("://").map_or(0, |at| at + "://".len());
+    let rest = text.get(start..).unwrap_or_default();
+    let bracket = if rest.starts_with('[') { rest.find(']').unwrap_or_default() } else { 0 };
+    match rest.get(bracket..).and_then(|rest| rest.find(':')) {
+        Some(colon) => {
+            let end = start + bracket + colon;
+            (text.get(..end).unwrap_or(text), text.get(end + 1..))
+        }
+        None => (text, None),
     }
 }
 
@@ -304,6 +325,20 @@ mod tests {
     fn a_password_with_an_at_sign_is_not_shown() {
         let url: NatsUrl = "nats://user:a@secret@host:1".parse().unwrap();
         assert_eq!((url.to_string(), url.login()), ("nats://host:1".to_owned(), Some(("user", Some("a@secret")))));
+    }
+
+    #[test]
+    fn the_beginning_of_a_login_with_a_comma_shows_nothing_of_the_password() {
+        for bad in ["nats://rtm:sec", "nats://rtm:12:sec", "tls://rtm:12/sec", "rtm:sec", "nats://rtm:99999"] {
+            let error = bad.parse::<NatsUrl>().unwrap_err().to_string();
+            let shown = bad.strip_suffix(bad.split("rtm").last().unwrap()).unwrap();
+            assert!(error.starts_with(&format!("{shown:?} has no port from 1 to 65535: ")), "{error}");
+            assert!(error.ends_with("and %2C for a comma in a password"), "{error}");
+        }
+        let error = |text: &str| text.parse::<NatsUrl>().unwrap_err().to_string();
+        assert!(error("nats://[::1]:x").starts_with("\"nats://[::1]\" has no port"), "{}", error("nats://[::1]:x"));
+        assert!(error("nats://a:b@host:x").starts_with("\"host:x\" has no port"), "{}", error("nats://a:b@host:x"));
+        assert!(error("127.0.0.1:4222").starts_with("\"127.0.0.1:4222\" is not an address of NATS"));
     }
 
     #[test]
