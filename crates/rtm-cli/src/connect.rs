@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     exit::WrongArgument,
-    values::{login_timeout, read_certificates, read_key},
+    values::{login_timeout, read_authorities, read_certificates, read_key},
 };
 
 #[derive(Debug, clap::Args)]
@@ -176,7 +176,7 @@ impl Project {
         let builder = gateways(&self.gateway)?.iter().fold(Client::builder(), ClientBuilder::gateway);
         let builder = builder.app_id(self.app_id.as_str()).wire(wire.wire());
         let builder = match ca {
-            Some(file) => builder.root_certificates(read_certificates(file)?),
+            Some(file) => builder.root_certificates(read_authorities(file)?),
             None => builder,
         };
         Ok(match self.transport.client_certificate()? {

@@ -29,6 +29,13 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
+/// What is in a PEM file with the certificates of authorities.
+pub(crate) fn read_authorities(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let pem = read(file)?;
+    authorities(&pem, file)?;
+    Ok(pem)
+}
+
 /// What is in a PEM file with certificates.
 pub(crate) fn read_certificates(file: &Path) -> anyhow::Result<Vec<u8>> {
     let pem = read(file)?;
@@ -45,15 +52,24 @@ pub(crate) fn read_key(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// The certificates in the PEM of a file, of which there has to be one.
 pub(crate) fn certificates(pem: &[u8], file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let invalid = || format!("{} has no valid certificate in PEM", file.display());
-    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().with_context(invalid)?;
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().with_context(|| invalid(file))?;
     if found.is_empty() {
-        bail!(invalid());
-    }
-    for certificate in &found {
-        RootCertStore::empty().add(certificate.clone()).with_context(invalid)?;
+        bail!(invalid(file));
     }
     Ok(found)
+}
+
+/// The certificates of authorities in the PEM of a file. What is only shown to somebody else, who looks at it, need not be such.
+pub(crate) fn authorities(pem: &[u8], file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let found = certificates(pem, file)?;
+    for certificate in &found {
+        RootCertStore::empty().add(certificate.clone()).with_context(|| invalid(file))?;
+    }
+    Ok(found)
+}
+
+fn invalid(file: &Path) -> String {
+    format!("{} has no valid certificate in PEM", file.display())
 }
 
 /// The private key in the PEM of a file.

@@ -25,7 +25,7 @@ use tokio_rustls::{
 use super::encoded;
 use crate::{
     exit::WrongArgument,
-    values::{certificates, private_key, read},
+    values::{authorities, certificates, private_key, read},
 };
 
 /// Where a server's admin listener is, and what it is shown.
@@ -201,7 +201,7 @@ fn tls(ca: Option<&PathBuf>, identity: Option<(&PathBuf, &PathBuf)>) -> anyhow::
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca {
-        roots.add_parsable_certificates(certificates(&read(file)?, file)?);
+        roots.add_parsable_certificates(authorities(&read(file)?, file)?);
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?

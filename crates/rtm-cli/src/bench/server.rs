@@ -12,7 +12,7 @@ use crate::{
     connect::{Transport, gateways, trimmed},
     exit::WrongArgument,
     output, serve,
-    values::read_certificates,
+    values::read_authorities,
 };
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +75,7 @@ impl Server {
         let Transport { wire, ca, .. } = &self.transport;
         let mut target = others.iter().fold(Target::new(first, app_id.as_str(), wire.wire()), Target::with_gateway);
         if let Some(file) = ca {
-            target = target.with_root_certificates(read_certificates(file)?);
+            target = target.with_root_certificates(read_authorities(file)?);
         }
         if let Some((certificates, key)) = self.transport.client_certificate()? {
             target = target.with_client_certificate(certificates, key);

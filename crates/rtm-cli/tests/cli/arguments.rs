@@ -85,3 +85,28 @@ fn a_file_of_certificates_that_cannot_be_used_is_named() {
         assert!(code == Some(1), "{command:?}: {error}");
     }
 }
+
+#[test]
+fn a_chain_to_show_may_have_what_only_its_reader_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let leaf = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut intermediate = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    // No list where one of places with revoked certificates belongs: rustls does not read it, and others may.
+    intermediate.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 31], vec![5, 0]));
+    let intermediate = intermediate.self_signed(&leaf.signing_key).unwrap().pem();
+    let chain = write("chain.pem", &(leaf.cert.pem() + &intermediate));
+    let key = write("leaf.key", &leaf.signing_key.serialize_pem());
+    let admin = ["admin", "server", "--url", "https://127.0.0.1:1", "--key", "key"];
+    let (code, error) = run(&[&admin[..], &["--cert", &chain, "--cert-key", &key]].concat());
+    assert!(code == Some(1) && error.contains("cannot connect"), "{error}");
+    let (code, error) = run(&[&admin[..], &["--ca", &chain]].concat());
+    assert!(
+        code == Some(1) && error.contains(&chain),
+        "nobody is trusted whose certificate is not understood: {error}"
+    );
+}
