@@ -124,16 +124,7 @@ impl Engine {
     pub(crate) async fn keys(&self, bucket: &str) -> Result<Option<(Vec<String>, SystemTime)>, NoAnswer> {
         let asked = format!("$JS.API.STREAM.INFO.KV_{}", self.names.bucket(bucket));
         let question = serde_json::json!({ "subjects_filter": self.names.key(bucket, ">") }).to_string();
-        let answer = self.ask(&asked, HeaderMap::new(), question.into()).await?;
-        match serde_json::from_slice(&answer.payload) {
-            Ok(Info { error: Some(error), .. }) if error.err_code == NO_STREAM => Ok(None),
-            Ok(Info { error: Some(error), .. }) => Err(NoAnswer::Refused(error.description)),
-            Ok(Info { state: Some(state), ts: Some(time), error: None }) => {
-                let time = parse_rfc3339(&time).map_err(|_| NoAnswer::TimedOut)?;
-                Ok(Some((state.subjects.unwrap_or_default().into_keys().collect(), time)))
-            }
-            _ => Err(NoAnswer::TimedOut),
-        }
+        keys_in(&self.ask(&asked, HeaderMap::new(), question.into()).await?.payload)
     }
 
     /// Reads a key where writes are decided.
@@ -204,6 +195,23 @@ pub(crate) fn watched_user(names: &Names, message: &Message, revision: u64) -> O
     Some((app_id, user_id, revised(&Kept { revision, value, time: String::new() })))
 }
 
+/// The keys that an answer has, and when it was made; `None` if it says that there is no such bucket.
+fn keys_in(answer: &[u8]) -> Result<Option<(Vec<String>, SystemTime)>, NoAnswer> {
+    match serde_json::from_slice(answer) {
+        Ok(Info { error: Some(error), .. }) if error.err_code == NO_STREAM => Ok(None),
+        // So JetStream answers while it chooses a leader.
+        Ok(Info { error: Some(error), .. }) if error.code == UNAVAILABLE && !OFF.contains(&error.err_code) => {
+            Err(NoAnswer::TimedOut)
+        }
+        Ok(Info { error: Some(error), .. }) => Err(NoAnswer::Refused(error.description)),
+        Ok(Info { state: Some(state), ts: Some(time), error: None }) => {
+            let time = parse_rfc3339(&time).map_err(|_| NoAnswer::TimedOut)?;
+            Ok(Some((state.subjects.unwrap_or_default().into_keys().collect(), time)))
+        }
+        _ => Err(NoAnswer::TimedOut),
+    }
+}
+
 /// The key of a user.
 pub(crate) fn user_key(app_id: &AppId, user_id: &UserId) -> String {
     format!("{}.{}", escape(app_id.as_str()), escape(user_id.as_str()))
@@ -248,6 +256,8 @@ struct State {
 #[derive(Deserialize)]
 struct Fault {
     #[serde(default)]
+    code: u16,
+    #[serde(default)]
     err_code: u64,
     #[serde(default)]
     description: String,
@@ -280,6 +290,9 @@ const MARKERS: [&str; 2] = ["KV-Operation", "Nats-Marker-Reason"];
 const CONFLICTS: [u64; 2] = [10071, 10164];
 const NO_MESSAGE: u64 = 10037;
 const NO_STREAM: u64 = 10059;
+/// The code of what passes by itself, and of JetStream that is off: for the account, or at all.
+const UNAVAILABLE: u16 = 503;
+const OFF: [u64; 2] = [10039, 10076];
 /// Less than what membership waits for.
 const ANSWER: Duration = Duration::from_millis(1800);
 /// What nobody was there for is asked again after these pauses: as long as JetStream takes to choose another leader.
@@ -293,3 +306,21 @@ const PAUSES: [Duration; 8] = [
     Duration::from_secs(2),
     Duration::from_secs(2),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_election_of_jetstream_is_no_refusal() {
+        let keys = |code: u16, err_code: u64| {
+            let error = serde_json::json!({ "code": code, "err_code": err_code, "description": "why" });
+            keys_in(serde_json::json!({ "error": error }).to_string().as_bytes())
+        };
+        assert_eq!(keys(503, 10008), Err(NoAnswer::TimedOut), "JetStream has no leader at the moment");
+        for (code, err_code) in [(503, 10039), (503, 10076), (400, 10025)] {
+            assert_eq!(keys(code, err_code), Err(NoAnswer::Refused("why".to_owned())), "{err_code}");
+        }
+        assert_eq!(keys(404, NO_STREAM), Ok(None));
+    }
+}
