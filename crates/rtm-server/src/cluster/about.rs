@@ -38,7 +38,30 @@ impl About {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// What follows where an encoded one is larger than what NATS takes.
+    pub(crate) fn too_large(bytes: usize, max_payload: usize) -> Option<String> {
+        (bytes > max_payload).then(|| {
+            format!(
+                "NATS does not take what this node says of itself and its projects: it has {bytes} bytes, and max_payload is \
+                 {max_payload}. The other nodes do not learn which projects this one serves, and serve none that is added: raise \
+                 max_payload"
+            )
+        })
+    }
+
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         serde_json::from_slice(value).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_nats_takes_is_told_with_its_size() {
+        assert_eq!(About::too_large(65_536, 65_536), None);
+        let said = About::too_large(65_537, 65_536).unwrap();
+        assert!(said.contains("has 65537 bytes, and max_payload is 65536"), "{said}");
     }
 }

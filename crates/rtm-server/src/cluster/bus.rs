@@ -79,6 +79,11 @@ impl Bus {
         }
     }
 
+    /// The largest payload that NATS takes.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.connections.payload_bytes()
+    }
+
     /// Forgets those that this does not hold of.
     pub(crate) fn retain(&mut self, is_there: impl Fn(&NodeId) -> bool) {
         self.peers.retain(|node, _| is_there(node));

@@ -104,6 +104,8 @@ pub(crate) struct Driver {
     /// It leaves when the others have all that was said to them, and not later than this.
     leaves_by: Option<Instant>,
     said_at: Option<Instant>,
+    /// What the node says of itself is more than NATS takes, and that was told.
+    is_about_too_large: bool,
     /// When it was said last that this node waits to be let in, or when it began to.
     outside_at: Instant,
     /// Where other nodes say whether they are members.
@@ -158,6 +160,7 @@ impl Driver {
             members: Vec::new(),
             leaves_by: None,
             said_at: None,
+            is_about_too_large: false,
             outside_at: now().instant,
             addresses: BTreeMap::new(),
             said: BTreeMap::new(),

@@ -7,7 +7,7 @@ use rtm_core::{
     Now,
     cluster::{NodeName, Role},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Driver;
 use crate::cluster::{
@@ -82,9 +82,17 @@ impl Driver {
         }
         let served = Some(self.served.clone());
         let about = About { incarnation, version, sessions, addresses, served };
+        let value = about.encode();
+        let too_large = About::too_large(value.len(), self.gear.bus.payload_bytes());
+        if let Some(what) = &too_large
+            && !self.is_about_too_large
+        {
+            warn!("{what}");
+        }
+        self.is_about_too_large = too_large.is_some();
         let subject = About::subject(&self.gear.names, &self.gear.node.id().name);
         let engine = Arc::clone(&self.gear.engine);
-        tokio::spawn(async move { engine.put(subject, about.encode().into()).await });
+        tokio::spawn(async move { engine.put(subject, value.into()).await });
     }
 }
 
