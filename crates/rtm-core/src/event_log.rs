@@ -1,6 +1,6 @@
 //! The log of events that back ends read: what is written, in which order, and what is said of events that could not be.
 
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 use super::{
     Core, EventSettings, EventType, EventTypes, LogEntry, LogKey, LoggedEvent, Now, Place, ProjectEvent, Quotas,
@@ -11,7 +11,6 @@ use super::{
     jobs::{EventCount, Waiting},
     store::EVENT_BYTES,
     timer::Due,
-    waiting_events::WaitingEvents,
 };
 
 /// The log of a project, as this core writes it.
@@ -24,7 +23,7 @@ pub(super) struct EventLog {
     /// What the log calls this server.
     pub(super) server: Reason,
     /// What the store has yet to be given.
-    pub(super) waiting: WaitingEvents,
+    waiting: VecDeque<LoggedEvent>,
     /// How many events the store has that are not written.
     under_way: usize,
     /// How many were written since the store was told to drop those that are too many, and what they take.
@@ -126,25 +125,25 @@ impl EventLog {
 
     fn push(&mut self, event: LoggedEvent) {
         if self.waiting.len() < WAITING {
-            return self.waiting.push(event);
+            return self.waiting.push_back(event);
         }
         self.figures.lost += 1;
-        match self.waiting.last_mut() {
+        match self.waiting.back_mut() {
             Some(LoggedEvent { event: ProjectEvent::LogGap { lost }, .. }) => *lost += 1,
             _ => {
                 let gap = ProjectEvent::LogGap { lost: 1 };
-                self.waiting.push(LoggedEvent { time: event.time, event: gap });
+                self.waiting.push_back(LoggedEvent { time: event.time, event: gap });
             }
         }
     }
 
     /// Events that the store had could not be written: that stands in their place.
     fn push_gap_first(&mut self, now: Now, events: u64) {
-        match self.waiting.first_mut() {
+        match self.waiting.front_mut() {
             Some(LoggedEvent { event: ProjectEvent::LogGap { lost }, .. }) => *lost += events,
             _ => {
                 let gap = ProjectEvent::LogGap { lost: events };
-                self.waiting.push_first(LoggedEvent { time: now.unix_ms, event: gap });
+                self.waiting.push_front(LoggedEvent { time: now.unix_ms, event: gap });
             }
         }
     }
@@ -268,9 +267,11 @@ impl Core {
     }
 
     fn write_some_events(&mut self, most: usize) {
-        while let Some(events) = self.event_log.waiting.take(most.saturating_sub(self.event_log.under_way)) {
-            self.event_log.under_way += events.len();
-            self.jobs.append_events(events);
+        while self.event_log.under_way < most
+            && let Some(event) = self.event_log.waiting.pop_front()
+        {
+            self.event_log.under_way += 1;
+            self.jobs.append_event(event);
         }
     }
 
@@ -371,7 +372,7 @@ impl Core {
         self.event_log.stage = Stage::On;
         self.log_ends(now, ends);
         self.log_start(now);
-        self.event_log.waiting.append(since);
+        self.event_log.waiting.extend(since);
         self.write_events(now);
     }
 
@@ -380,7 +381,7 @@ impl Core {
         let time = now.unix_ms;
         for event in ends {
             if self.event_log.wants(event.event_type()) {
-                self.event_log.waiting.push(LoggedEvent { time, event });
+                self.event_log.waiting.push_back(LoggedEvent { time, event });
             }
         }
     }

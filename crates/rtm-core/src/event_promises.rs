@@ -49,7 +49,7 @@ impl Core {
         if !is_logged || !log.is_writing() {
             return None;
         }
-        self.jobs.await_event(!log.waiting.is_empty());
+        self.jobs.await_events();
         Some(logged)
     }
 

@@ -18,7 +18,6 @@ use super::{
     rest_events::{RestRead, RestReading},
     restrictions::WrittenRestriction,
     store::EventCursor,
-    waiting_events::WaitingEvents,
 };
 
 /// What a job was given for.
@@ -182,38 +181,25 @@ impl Jobs {
 
     /// Has the store append an event to the log, together with others.
     pub(super) fn append_event(&mut self, event: LoggedEvent) {
-        if self.events.len() >= WaitingEvents::PART {
-            self.append_gathered();
+        if self.events.len() >= EVENTS_TOGETHER {
+            self.append_events();
         }
         self.events.push(event);
     }
 
-    /// Has the store append events behind those, as they are.
-    pub(super) fn append_events(&mut self, events: Vec<LoggedEvent>) {
-        self.append_gathered();
-        let count = EventCount::of(&events);
-        let is_awaited = std::mem::take(&mut self.are_events_awaited);
-        self.ask_aside(StoreWork::AppendEvents { events, is_awaited }, Waiting::EventsWritten(count));
+    /// Somebody waits for the events that were appended.
+    pub(super) fn await_events(&mut self) {
+        self.are_events_awaited = true;
     }
 
-    /// Somebody waits for the event that was appended last, or is `yet` to be.
-    pub(super) fn await_event(&mut self, yet: bool) {
-        match self.out.last_mut() {
-            Some(StoreJob { work: StoreWork::AppendEvents { is_awaited, .. }, .. })
-                if !yet && self.events.is_empty() =>
-            {
-                *is_awaited = true;
-            }
-            _ => self.are_events_awaited = true,
-        }
-    }
-
-    fn append_gathered(&mut self) {
+    fn append_events(&mut self) {
         if !self.events.is_empty() {
             // The next ones are probably about as many.
             let next = Vec::with_capacity(self.events.len());
             let events = std::mem::replace(&mut self.events, next);
-            self.append_events(events);
+            let count = EventCount::of(&events);
+            let is_awaited = std::mem::take(&mut self.are_events_awaited);
+            self.ask_aside(StoreWork::AppendEvents { events, is_awaited }, Waiting::EventsWritten(count));
         }
     }
 
@@ -257,7 +243,7 @@ impl Jobs {
     }
 
     pub(super) fn take(&mut self, jobs: &mut Vec<StoreJob>) {
-        self.append_gathered();
+        self.append_events();
         jobs.append(&mut self.out);
     }
 
@@ -402,6 +388,8 @@ fn kept(result: &Result<StoreAnswer, StoreFailed>, broken: &str) -> Result<(), R
 /// What a sender is told whose message went its way without its place in the history.
 pub(super) const HISTORY_FAILED: &str = "the message was sent, but the server could not keep it in the history";
 const OPEN_JOBS: usize = 16 * 1024;
+/// So many events are appended together, so that what waits behind them waits briefly.
+const EVENTS_TOGETHER: usize = 256;
 
 #[cfg(test)]
 mod tests {

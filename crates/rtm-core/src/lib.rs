@@ -122,7 +122,6 @@ mod subscriptions;
 mod terms;
 mod timer;
 mod users;
-mod waiting_events;
 mod watch_home;
 
 use std::time::{Duration, Instant};
