@@ -45,7 +45,7 @@ struct Log(VecDeque<(Place, LogEntry)>);
 impl Log {
     fn insert(&mut self, place: Place, entry: LogEntry) {
         let at = match self.0.back() {
-            Some((last, _)) if *last >= place => self.from(place),
+            Some((last, _)) if *last >= place => self.before(place),
             _ => self.0.len(),
         };
         if self.0.capacity() == 0 {
@@ -73,13 +73,13 @@ impl Log {
     }
 
     /// How many entries are before a place.
-    fn from(&self, place: Place) -> usize {
+    fn before(&self, place: Place) -> usize {
         self.0.partition_point(|(at, _)| *at < place)
     }
 
     /// The last place of a time, in a log by time.
     fn last_at(&self, time: u64) -> Option<Place> {
-        let (place, _) = self.0.get(self.from(Place::last_at(time).next()).checked_sub(1)?)?;
+        let (place, _) = self.0.get(self.before(Place::last_at(time).next()).checked_sub(1)?)?;
         Some(*place).filter(|place| *place >= Place::first_at(time))
     }
 
@@ -272,7 +272,7 @@ impl Memory {
         let first = if log.kind().is_by_time() { Place::first_at(times.start) } else { Place(0) };
         let start = after.filter(|after| *after >= first).map_or(first, Place::next);
         let kept = self.log(app_id, log);
-        for (place, entry) in kept.into_iter().flat_map(|kept| kept.0.range(kept.from(start)..)) {
+        for (place, entry) in kept.into_iter().flat_map(|kept| kept.0.range(kept.before(start)..)) {
             let time = entry.time();
             if log.kind().is_by_time() && time >= times.end {
                 break;
