@@ -7,8 +7,15 @@ import { demo, open, OPEN, SECURE, server } from "./programs.mjs";
 
 const ROLES = { reader: ["--role", "read"], boss: ["--role", "admin"], tenant: ["--role", "operate", "--project", SECURE] };
 
-// The first user who is connected, in the list that is shown.
-const somebody = async (page) => (await page.locator("tbody tr .id").first().textContent()).trim();
+// Logs a user in on the page that one can try things with. The users of the demo come, go and lose their connections as they like.
+async function logIn(page, project, name) {
+  await visit(page, at("try", project));
+  const one = page.locator(".person").first();
+  await one.getByLabel("User ID").fill(name);
+  await one.getByRole("button", { name: "Log in" }).click();
+  await one.locator(".pill", { hasText: "CONNECTED" }).waitFor();
+  return one;
+}
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 const notice = (page, text) => page.locator(".notices p", { hasText: text }).first().waitFor();
 
@@ -75,12 +82,17 @@ export const cases = {
   },
 
   async "a user is disconnected, banned, and let in again"({ browser, main }) {
+    const user = "disturber", { page: own, close: closeOwn } = await open(browser, main.url);
+    await own.getByRole("heading", { level: 1 }).waitFor();
+    const person = await logIn(own, OPEN, user);
     const { page, close } = await open(browser, main.url);
+    await page.getByRole("heading", { level: 1 }).waitFor();
     await visit(page, at("connections", OPEN));
-    const user = await somebody(page);
+    await page.getByLabel("User begins with").fill(user);
     await button(page, `Disconnect ${user}`).click();
     await page.getByRole("dialog").getByRole("button", { name: "Disconnect", exact: true }).click();
     await notice(page, `${user} was disconnected`);
+    await person.getByRole("button", { name: "Log in" }).waitFor();
     await visit(page, at("connections/ended", OPEN, "&reason=kicked"));
     await page.locator("tbody tr", { hasText: user }).first().waitFor();
     await visit(page, at(`users/${user}`, OPEN));
@@ -98,6 +110,7 @@ export const cases = {
     await visit(page, "#/audit");
     const actions = await page.locator("tbody code").allTextContents();
     assert.deepEqual(actions.slice(0, 3), ["unban", "ban", "kick"]);
+    await closeOwn();
     await close();
   },
 
@@ -253,11 +266,7 @@ export const cases = {
   async "what a user was refused is counted, and what waits for one is deleted"({ browser, main }) {
     const { page, close } = await open(browser, main.url);
     await page.getByRole("heading", { level: 1 }).waitFor();
-    await visit(page, at("try", OPEN));
-    const one = page.locator(".person").first();
-    await one.getByLabel("User ID").fill("nobody-else");
-    await one.getByRole("button", { name: "Log in" }).click();
-    await one.locator(".pill", { hasText: "CONNECTED" }).waitFor();
+    const one = await logIn(page, OPEN, "nobody-else");
     const { page: other, close: closeOther } = await open(browser, main.url);
     await other.getByRole("heading", { level: 1 }).waitFor();
     await visit(other, at("users/nobody-else", OPEN));
