@@ -427,7 +427,7 @@ impl ClientBuilder {
         let connection = self.connection(&gateways)?;
         let (wire, window, waits_for_limits, relogin) = (self.wire, self.window, self.waits_for_limits, self.relogin);
         let settings = Settings { app_id, gateways, wire, window, waits_for_limits, relogin };
-        let (call_sender, calls) = mpsc::channel(CALLS_QUEUED);
+        let (call_sender, calls) = mpsc::unbounded_channel();
         let (status, watched) =
             watch::channel(Status { state: connection.state(), user_id: connection.user_id().cloned() });
         let (event_sender, events) = EventSender::new((self.window / 4).max(1));
@@ -519,9 +519,6 @@ fn check_pauses(setting: &'static str, (first, max): (Duration, Duration)) -> Re
 }
 
 const DEFAULT_WINDOW: u32 = 1024;
-
-/// How many calls wait for the task before a handle has to wait to make one.
-const CALLS_QUEUED: usize = 1024;
 
 /// The slowest heartbeats: of the first a server takes no login, the second is the interval by which it judges silence.
 const HEARTBEAT: Duration = Duration::from_secs(20);

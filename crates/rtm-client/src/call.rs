@@ -8,14 +8,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::FutureExt;
 use rtm_codec::{Answer, Command, ErrorKind, Family, Text, Token, UserId};
 use rtm_connection::{ConnectionState, LocalInvitation, RemoteInvitation, RtmError, Session};
 use tokio::{
-    sync::{
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+    sync::{mpsc, oneshot},
     time::Sleep,
 };
 
@@ -60,11 +57,6 @@ enum Stage<T> {
         order: Order,
         reply: Reply<T>,
     },
-    /// Many others wait for the task already.
-    HandingOver {
-        handing_over: BoxFuture<'static, Option<Task>>,
-        reply: Reply<T>,
-    },
     /// The sender keeps the client from ending before the call.
     Waiting {
         _task: Task,
@@ -107,23 +99,11 @@ impl<T> Call<T> {
             match mem::replace(&mut self.stage, Stage::Ended) {
                 Stage::Refused(error) => return Poll::Ready(Err(error)),
                 Stage::New { task, order, reply } => {
-                    self.stage = match task.try_send(order) {
-                        Ok(()) => Stage::Waiting { _task: task, reply },
-                        Err(TrySendError::Full(order)) => {
-                            let handing_over = async move { task.send(order).await.ok().map(|()| task) };
-                            Stage::HandingOver { handing_over: Box::pin(handing_over), reply }
-                        }
-                        Err(TrySendError::Closed(_)) => return Poll::Ready(Err(gone(self.family))),
-                    };
-                }
-                Stage::HandingOver { mut handing_over, reply } => match handing_over.poll_unpin(cx) {
-                    Poll::Pending => {
-                        self.stage = Stage::HandingOver { handing_over, reply };
-                        return Poll::Pending;
+                    if task.send(order).is_err() {
+                        return Poll::Ready(Err(gone(self.family)));
                     }
-                    Poll::Ready(Some(task)) => self.stage = Stage::Waiting { _task: task, reply },
-                    Poll::Ready(None) => return Poll::Ready(Err(gone(self.family))),
-                },
+                    self.stage = Stage::Waiting { _task: task, reply };
+                }
                 // It has nothing to say any more.
                 Stage::Waiting { .. } | Stage::Ended => return Poll::Pending,
             }
@@ -216,9 +196,10 @@ impl From<RareOrder> for Order {
     }
 }
 
-/// How handles reach the task. Shared as a whole: a call that keeps the task counts one reference, where a clone of the
-/// sender would count two.
-pub(crate) type Task = Arc<mpsc::Sender<Order>>;
+/// How handles reach the task. Its queue has no bound: a call that was polled once has its place in it, in the order of the
+/// first polls, and the task refuses what is too much as soon as it takes it. Shared as a whole: a call that keeps the task
+/// counts one reference, where a clone of the sender would count two.
+pub(crate) type Task = Arc<mpsc::UnboundedSender<Order>>;
 
 /// What handles see of the connection without asking the task.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -164,7 +164,7 @@ impl Client {
     /// in, and always on the vendor's wire, which cannot resume.
     pub async fn session(&self) -> Option<Session> {
         let (done, session) = oneshot::channel();
-        self.task.send(RareOrder::Session { done }.into()).await.ok()?;
+        self.task.send(RareOrder::Session { done }.into()).ok()?;
         session.await.ok().flatten()
     }
 
@@ -179,15 +179,15 @@ impl Client {
     /// # async fn example(client: rtm_client::Client, mut wake_ups: tokio::sync::mpsc::Receiver<()>) {
     /// // `wake_ups`: whatever your platform offers, such as `PrepareForSleep` of systemd's logind.
     /// while let Some(()) = wake_ups.recv().await {
-    ///     client.network_changed().await;
+    ///     client.network_changed();
     /// }
     /// # }
     /// ```
     #[doc(alias = "reconnect")]
     #[doc(alias = "force_reconnect")]
-    pub async fn network_changed(&self) {
+    pub fn network_changed(&self) {
         // A client whose task has ended has no network.
-        let _ = self.task.send(RareOrder::NetworkChanged.into()).await;
+        let _ = self.task.send(RareOrder::NetworkChanged.into());
     }
 
     /// Sends a message (text, bytes or a [value](RtmMessage::value)) to a user. The outcome says whether the user's device has

@@ -50,7 +50,7 @@ pub(crate) struct Driver<N> {
     /// The last link's goodbye.
     closing: Option<BoxFuture<'static, ()>>,
     wake_up: WakeUp,
-    calls: mpsc::Receiver<Order>,
+    calls: mpsc::UnboundedReceiver<Order>,
     taken_orders: Vec<Order>,
     /// Whether the last handle is gone.
     abandoned: bool,
@@ -81,7 +81,7 @@ pub(crate) struct Driver<N> {
 /// The task's ends of what it shares with the application.
 #[derive(Debug)]
 pub(crate) struct TaskEnds {
-    pub(crate) calls: mpsc::Receiver<Order>,
+    pub(crate) calls: mpsc::UnboundedReceiver<Order>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) figures: Arc<Figures>,
     pub(crate) events: EventSender,

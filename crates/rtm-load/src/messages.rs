@@ -14,12 +14,12 @@ use futures::{
     future::{MaybeDone, maybe_done},
     stream::FuturesUnordered,
 };
-use rtm_client::{Channel, Client, ErrorKind, Events, RtmError, RtmEvent, RtmMessage};
+use rtm_client::{Channel, Client, ErrorKind, Events, RtmError, RtmEvent, RtmMessage, limits};
 use tokio::{task::unconstrained, time::sleep};
 
 use crate::{Latency, LoadError, User, Window};
 
-/// Sends `messages` to a user, up to `window` and 1,024 of them under way at once, and waits until the user's device has them
+/// Sends `messages` to a user, up to `window` and 4,096 of them under way at once, and waits until the user's device has them
 /// all. How long each took goes into `latency`. A message that the server's limits hold up is sent when they allow it,
 /// and `held` is told.
 ///
@@ -60,7 +60,7 @@ pub async fn send_to_peer(
     let mut ended = Vec::new();
     let mut left = messages;
     let mut sent = 0;
-    let window = window.clamp(1, CALLS_QUEUED);
+    let window = window.clamp(1, limits::REQUESTS_IN_FLIGHT);
     // Without a budget of the runtime: that would leave calls unsent until they are the oldest.
     unconstrained(poll_fn(|cx| {
         loop {
@@ -273,9 +273,6 @@ fn is_message(event: &RtmEvent) -> Result<bool, LoadError> {
 
 /// After how many messages a busy sender lets others go on, and a busy receiver tells of them.
 const BATCH: u64 = 64;
-
-/// How many calls a client takes before it has to send some: one more would not be sent at the first look.
-const CALLS_QUEUED: usize = 1024;
 
 /// How long to wait where the server does not say it.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -3,8 +3,9 @@
 //! Every round runs every candidate once, so that a ratio is made of two runs that follow each other. Read ratios, not
 //! absolute figures.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{io::Write as _, path::PathBuf, time::Instant};
 
+use anyhow::Context as _;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -62,7 +63,7 @@ struct Args {
     #[arg(long)]
     list: bool,
     /// Try whether all of it runs, with a hundredth of the messages and users: its figures say nothing.
-    #[arg(long = "try", conflicts_with_all = ["against", "json", "plots"])]
+    #[arg(long = "try", conflicts_with_all = ["against", "json", "plots", "page"])]
     only_try: bool,
     /// Write all figures to this file.
     #[arg(long, value_name = "FILE")]
@@ -70,8 +71,11 @@ struct Args {
     /// Write plots into this folder.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
+    /// Write all tables to this file, as a page in Markdown that shows the plots too.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Measure this project here and in this checkout of it, in turns, and pair the figures; with --candidate others too.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["list", "plots"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["list", "plots", "page"])]
     against: Option<PathBuf>,
     #[command(subcommand)]
     role: Option<Role>,
@@ -124,6 +128,7 @@ fn main() -> anyhow::Result<()> {
         writeln!(out, "{missing} is not installed and left out: see benches/setup.sh")?;
     }
 
+    let began = Instant::now();
     let mut report = report::Report::here(checkout::Checkout::this()?.commit);
     for scenario in &scenarios {
         let runs = scenario.runs(&candidates);
@@ -144,9 +149,18 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let asked: Vec<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
-    writeln!(out, "\n{}", goals::table(&report, &asked))?;
+    let goals = goals::table(&report, &asked);
+    writeln!(out, "\n{goals}")?;
     if let Some(folder) = &args.plots {
         plot::write(&report, folder)?;
+    }
+    if let Some(file) = &args.page {
+        let minutes = began.elapsed().as_secs().div_ceil(60);
+        let how = format!("`compare --rounds {rounds}`, which took {minutes} minutes,");
+        let plots = args.plots.as_deref();
+        let plots = plots.map(|plots| file.parent().and_then(|here| plots.strip_prefix(here).ok()).unwrap_or(plots));
+        std::fs::write(file, report.page(&how, &goals, plots))
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     for failure in report.failures() {
         writeln!(out, "failed: {failure}")?;

@@ -14,11 +14,16 @@ use crate::report::Report;
 pub(crate) fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for scenario in report.scenarios() {
-        let name: String = scenario.chars().filter(|c| !matches!(c, ',' | '\'' | ':')).collect();
-        let path = folder.join(format!("{}.svg", name.replace(' ', "-")));
+        let path = folder.join(file_name(scenario));
         plot(report, scenario, &path).with_context(|| format!("cannot plot {}", path.display()))?;
     }
     Ok(())
+}
+
+/// The file that has a scenario's plot.
+pub(crate) fn file_name(scenario: &str) -> String {
+    let name: String = scenario.chars().filter(|c| !matches!(c, ',' | '\'' | ':')).collect();
+    format!("{}.svg", name.replace(' ', "-"))
 }
 
 fn plot(report: &Report, scenario: &str, path: &Path) -> anyhow::Result<()> {

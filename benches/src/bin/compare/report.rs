@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{machine::Machine, summary::Summary};
+use crate::{machine::Machine, plot, summary::Summary};
 
 /// All figures. What `--json` writes is this: its keys and their meaning stay as they are, for another checkout reads
 /// them; docs/measurements.md describes them.
@@ -148,6 +148,34 @@ impl Report {
         }
         table
     }
+
+    /// A page in Markdown: what measured it, the goals, and a table for each scenario with its plot from the folder `plots`.
+    pub(crate) fn page(&self, how: &str, goals: &str, plots: Option<&Path>) -> String {
+        let (commit, machine) = (self.commit.as_deref().unwrap_or("unknown"), self.machine.as_ref());
+        let mut page = format!("# Results\n\n{how} wrote this page, of commit `{commit}`");
+        if let Some(machine) = machine {
+            let _ = write!(page, ", on {machine}");
+        }
+        let _ = write!(page, ".\n\n{}", section(goals));
+        for scenario in self.scenarios() {
+            let table = self.table(scenario);
+            let (heading, rows) = table.split_once("\n\n").unwrap_or((&table, ""));
+            let _ = write!(page, "\n{}\n\n", section(heading));
+            if let Some(plots) = plots {
+                let _ = write!(page, "![{scenario}]({}/{})\n\n", plots.display(), plot::file_name(scenario));
+            }
+            page += rows;
+        }
+        for failure in &self.failures {
+            let _ = write!(page, "\nFailed: {failure}\n");
+        }
+        page
+    }
+}
+
+/// What is printed, a level higher.
+fn section(printed: &str) -> &str {
+    printed.strip_prefix('#').unwrap_or(printed)
 }
 
 fn starts_with_version(text: &str) -> bool {
@@ -225,6 +253,21 @@ mod tests {
         assert_eq!(report.growth("grows", "ns", &ours, &theirs), None);
         report.add("grows", "raw, 9", 0, "ns", 2.0);
         assert_eq!(report.growth("grows", "ns", &ours, &theirs).unwrap().median, 1.5);
+    }
+
+    #[test]
+    fn a_page_has_the_goals_and_each_scenario_with_its_plot() {
+        let mut report = Report::default();
+        report.add("peer to peer, 64 B", "RTM for Rust", 0, "deliveries/s", 30.0);
+        report.add("peer to peer, 64 B", "NATS 2.15.1", 0, "deliveries/s", 15.0);
+        report.failed("logins, NATS, round 1: it is gone".to_owned());
+        let page = report.page("`compare`", "### Goals\n\n| a goal |\n", Some("plots".as_ref()));
+        let expected = "# Results\n\n`compare` wrote this page, of commit `unknown`.\n\n## Goals\n\n| a goal |\n\n\
+            ## peer to peer, 64 B\n\n![peer to peer, 64 B](plots/peer-to-peer-64-B.svg)\n\n\
+            | | deliveries/s | RTM for Rust ÷ it |\n|---|---:|---:|\n\
+            | RTM for Rust | 30.0 (30.0..30.0) | |\n| NATS 2.15.1 | 15.0 (15.0..15.0) | 2.00 (2.00..2.00) |\n\n\
+            Failed: logins, NATS, round 1: it is gone\n";
+        assert_eq!(page, expected);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Scenario {
                 .into_iter()
                 .map(|candidate| {
                     // rumqttd does not set TCP_NODELAY: each waits for acknowledgements that TCP delays.
-                    let share = if candidate.system == Rumqttd { 50 } else { 1 };
+                    let share = if candidate.system == Rumqttd { 200 } else { 1 };
                     Run::new(candidate.name.clone(), move |recorder| {
                         let rounds = scaled(ROUND_TRIPS / share);
                         let latency = (candidate.round_trips)(&candidate.start()?, bytes, rounds)?;

@@ -566,6 +566,20 @@ async fn calls_reach_the_server_in_the_order_in_which_they_were_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_was_polled_once_has_its_turn_however_many_wait_and_though_it_is_dropped() {
+    let (client, _events, mut peer) = logged_in(Client::builder().call_limits(CallLimits::unlimited())).await;
+    for n in 0..3000 {
+        assert!(client.send_message_to_peer("bob", n.to_string()).now_or_never().is_none());
+    }
+    for n in 0..3000 {
+        let (id, command) = peer.request().await;
+        let Command::SendMessageToPeer(send) = command else { panic!("{command:?}") };
+        assert_eq!(send.message.as_text(), Some(n.to_string().as_str()));
+        peer.reply(id, Answer::SendMessageToPeer(SendOutcome::Delivered)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_breaks_the_rules_is_refused_without_asking_the_server() {
     let (client, _events, mut peer) = logged_in(Client::builder()).await;
     let refused = [
