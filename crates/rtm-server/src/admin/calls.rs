@@ -307,11 +307,10 @@ pub(super) async fn projects(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
 ) -> Json<List<ProjectAnswer>> {
+    let mut looks = admin.look_at_projects().await;
+    looks.retain(|look| caller.sees(&look.app_id));
     let mut items = Vec::new();
-    for look in admin.look_at_projects().await {
-        if !caller.sees(&look.app_id) {
-            continue;
-        }
+    for (look, stored) in looks.iter().zip(admin.measure(&looks).await) {
         let stats = look.stats;
         items.push(ProjectAnswer {
             app_id: look.app_id.to_string(),
@@ -332,14 +331,9 @@ pub(super) async fn projects(
                 let rest = show_limit(look.rest_limit);
                 QuotasAnswer { max_connections, max_channels, stored_bytes, event_log_bytes, rest }
             },
-            stored_bytes: admin.measure(&look).await.map(
-                |StoredBytes { offline, history, channel_attributes, events }| StoredBytesAnswer {
-                    offline,
-                    history,
-                    channel_attributes,
-                    events,
-                },
-            ),
+            stored_bytes: stored.map(|StoredBytes { offline, history, channel_attributes, events }| {
+                StoredBytesAnswer { offline, history, channel_attributes, events }
+            }),
         });
     }
     Json(List { items, next: None })

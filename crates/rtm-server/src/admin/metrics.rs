@@ -16,6 +16,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures::future::join_all;
 use rtm_codec::{AppId, CallLimit, CallName, Wire};
 use rtm_core::{Census, Counters, EventFigures, Latencies, Quotas, Stats, store::StoredBytes};
 use tokio::{task::yield_now, time::timeout};
@@ -175,13 +176,16 @@ impl Admin {
         looks
     }
 
-    /// How much the store keeps of a project. In a cluster, where that takes a while, it is what the project knows for its quotas.
-    pub(super) async fn measure(&self, look: &Look) -> Option<StoredBytes> {
+    /// How much the store keeps of each project. In a cluster, where that takes a while, it is what the project knows for its
+    /// quotas.
+    pub(super) async fn measure(&self, projects: &[Look]) -> Vec<Option<StoredBytes>> {
         #[cfg(feature = "cluster")]
         if self.cluster.get().is_some() {
-            return look.measured;
+            return projects.iter().map(|look| look.measured).collect();
         }
-        timeout(STORE_TIMEOUT, self.store.measure(look.app_id.clone())).await.ok().flatten()
+        // All at once: a store that is away must not cost a time for each.
+        let measured = projects.iter().map(|look| timeout(STORE_TIMEOUT, self.store.measure(look.app_id.clone())));
+        join_all(measured).await.into_iter().map(|measured| measured.ok().flatten()).collect()
     }
 }
 

@@ -1,14 +1,29 @@
 //! The admin listener, as Prometheus, a load balancer and an operator meet it.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rtm_codec::{
     ChannelId, ClientFrame, CloseReason, ErrorKind, JoinChannel, MessageId, SendMessageToPeer, ServerFrame, Wire,
 };
-use rtm_server::{AdminKey, AdminRole, CallLimits, LogControl, Server};
+use rtm_server::{
+    AdminKey, AdminRole, CallLimits, LogControl, Server,
+    core::{
+        StoreAnswer, StoreWork,
+        store::{Backend, BackendStats, Task},
+    },
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::support::{APP, Client, http, login, server_with, soon};
@@ -104,6 +119,60 @@ async fn what_clients_do_is_counted() {
     assert_eq!(["60", "86400", "+Inf"].map(lasted), [1.0; 3]);
     // Both messages were events to the other one. What was written last counts at the end of the connection.
     assert!(sample(&page, &format!("rtm_events_sent_total{{{app},wire=\"native\"}}")) >= 1.0, "{page}");
+}
+
+/// A backend that answers nothing any more once it is to stall, until the end of the test.
+struct Stalling {
+    stalls: Arc<AtomicBool>,
+    ends: Arc<Mutex<std::sync::mpsc::Receiver<()>>>,
+}
+
+impl Backend for Stalling {
+    fn apply(&mut self, tasks: Vec<Task<'_>>) -> Vec<Result<StoreAnswer, rtm_server::BackendError>> {
+        if self.stalls.load(Ordering::Relaxed) {
+            let _ = self.ends.lock().unwrap().recv();
+        }
+        let answer = |Task { work, .. }| match work {
+            StoreWork::List { .. } => Ok(StoreAnswer::Values { values: vec![], more: false }),
+            _ => Err(rtm_server::BackendError::new("answer", "it stalls")),
+        };
+        tasks.into_iter().map(answer).collect()
+    }
+
+    fn stats(&mut self) -> Result<BackendStats, rtm_server::BackendError> {
+        if self.stalls.load(Ordering::Relaxed) {
+            let _ = self.ends.lock().unwrap().recv();
+        }
+        Ok(BackendStats::default())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_stalls_costs_those_who_look_no_time_for_each_project() {
+    let (key, text) = AdminKey::generate("reader", AdminRole::Read).unwrap();
+    let mut config = rtm_server::ServerConfig::default();
+    config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+    config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.admin.keys = vec![key];
+    config.projects =
+        (0..60).map(|number| format!("{number:032}").parse::<rtm_codec::AppId>().unwrap().into()).collect();
+    let stalls = Arc::new(AtomicBool::new(false));
+    // It goes on when this is dropped, before the server is.
+    let (goes_on, ends) = std::sync::mpsc::channel();
+    let backend = Stalling { stalls: Arc::clone(&stalls), ends: Arc::new(Mutex::new(ends)) };
+    let server = rtm_server::ServerBuilder::from(config).backend(backend).start().await.unwrap();
+    let admin = server.admin_addrs()[0];
+    stalls.store(true, Ordering::Relaxed);
+    for path in ["/metrics", "/admin/v1/projects"] {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\nConnection: close\r\n\r\n"
+        );
+        // One project after the other would take half a minute.
+        let answer = timeout(Duration::from_secs(15), http(admin, head)).await.expect("it is answered in time");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert!(answer.body.contains(&format!("{:032}", 59)), "{path}");
+    }
+    drop(goes_on);
 }
 
 #[tokio::test]

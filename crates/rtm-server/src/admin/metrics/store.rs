@@ -21,16 +21,15 @@ use super::{
 impl Admin {
     pub(super) async fn add_stored_bytes(&self, page: &mut Page, projects: &[Look]) {
         let mut samples = Vec::new();
-        for look in projects {
-            if let Some(StoredBytes { offline, history, channel_attributes, events }) = self.measure(look).await {
-                let kinds = [
-                    ("offline", offline),
-                    ("history", history),
-                    ("channel_attributes", channel_attributes),
-                    ("events", events),
-                ];
-                samples.extend(kinds.map(|(kind, bytes)| labelled(look, "kind", kind, bytes as f64)));
-            }
+        for (look, stored) in projects.iter().zip(self.measure(projects).await) {
+            let Some(StoredBytes { offline, history, channel_attributes, events }) = stored else { continue };
+            let kinds = [
+                ("offline", offline),
+                ("history", history),
+                ("channel_attributes", channel_attributes),
+                ("events", events),
+            ];
+            samples.extend(kinds.map(|(kind, bytes)| labelled(look, "kind", kind, bytes as f64)));
         }
         page.gauge("rtm_stored_bytes", "What the store keeps of a project", samples);
     }
