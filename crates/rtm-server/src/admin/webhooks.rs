@@ -19,6 +19,7 @@ use super::{
     config::AdminRole,
 };
 use crate::{
+    config::sources::without_secrets,
     events::number_before,
     project::Project,
     webhooks::{
@@ -223,7 +224,7 @@ fn answer(webhook: &Arc<Webhook>) -> WebhookAnswer {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     WebhookAnswer {
         name: webhook.config.name.clone(),
-        url: webhook.config.target.url.clone(),
+        url: without_secrets(&webhook.config.target.url),
         state: match status.health {
             Some(health) => health.as_str(),
             None if status.is_awaited => "waiting",

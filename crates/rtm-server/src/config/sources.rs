@@ -164,7 +164,7 @@ fn pattern(key: &str) -> String {
 
 /// A value without the passwords and queries of the URLs in it.
 #[cfg(feature = "admin")]
-fn without_secrets(value: &str) -> String {
+pub(crate) fn without_secrets(value: &str) -> String {
     let mut shown = String::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("://") {

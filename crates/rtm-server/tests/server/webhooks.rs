@@ -382,6 +382,29 @@ async fn an_endpoint_that_is_busy_until_a_time_that_is_over_is_not_asked_all_the
 
 #[cfg(feature = "admin")]
 #[tokio::test]
+async fn an_operator_is_not_shown_what_is_secret_in_a_url() {
+    let endpoint = Endpoint::start(|_| 200).await;
+    let (key, text) = rtm_server::AdminKey::generate("reader", rtm_server::AdminRole::Read).unwrap();
+    let mut webhook = endpoint.webhook("one");
+    webhook.target.url.push_str("?token=hidden");
+    let server = server_with(|config| {
+        config.admin.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.admin.keys = vec![key];
+        let mut told = HookConfig::new(app_id());
+        told.webhooks = vec![webhook];
+        config.hooks = vec![told];
+    })
+    .await;
+    let admin = server.admin_addrs()[0];
+    let path = format!("/admin/v1/projects/{APP}/webhooks");
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {text}\r\nConnection: close\r\n\r\n");
+    let list = http(admin, head).await.json();
+    assert_eq!(list["items"][0]["url"], format!("http://{}/told?…", endpoint.address), "{list}");
+}
+
+#[cfg(feature = "admin")]
+#[tokio::test]
 async fn a_paused_endpoint_stays_so_when_the_server_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut endpoint = Endpoint::start(|_| 200).await;
