@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context as _;
 use rtm_server::{
     Advertise, AppId, CallLimit, CallLimits, Certificate, ClusterConfig, ClusterName, ConfigSource, HookConfig,
-    InvalidNatsUrl, InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ProjectConfig,
-    ServerBuilder, ServerConfig,
+    InvalidNatsUrl, InvalidNodeName, ListenAddress, LogControl, NatsUrl, NodeName, OtlpConfig, ServerBuilder,
+    ServerConfig,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -330,7 +330,7 @@ impl Args {
                 Some(project) => project.certificates.clear(),
                 None => {
                     config.set_source(&format!("project[{}].app_id", config.projects.len()), flag("--project"));
-                    config.projects.push(ProjectConfig::new(app_id.clone()));
+                    config.projects.push(config.new_project(app_id.clone()));
                 }
             }
         }

@@ -16,12 +16,12 @@ mod values;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-#[cfg(feature = "admin")]
-use rtm_codec::AppId;
-use rtm_codec::CallLimit;
-use rtm_core::ProjectConfig;
+use rtm_codec::{AppId, CallLimit};
 #[cfg(feature = "cluster")]
 use rtm_core::cluster::MOST_WORKERS;
+use rtm_core::{EventSettings, ProjectConfig};
+#[cfg(feature = "rest")]
+use rtm_core::{RestAccess, RestRights};
 
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::ChannelMessageType;
@@ -131,8 +131,38 @@ pub struct ServerConfig {
     pub otlp: Option<OtlpConfig>,
     /// The projects, each with its own users, channels and rules.
     pub projects: Vec<ProjectConfig>,
+    /// What the file says of all projects.
+    pub(crate) for_all: ForAllProjects,
     /// Who said what.
     pub(crate) sources: sources::Sources,
+}
+
+/// Settings that the file has once, for all projects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForAllProjects {
+    pub(crate) events: EventSettings,
+    #[cfg(feature = "rest")]
+    pub(crate) tokens_may: RestRights,
+}
+
+impl Default for ForAllProjects {
+    fn default() -> Self {
+        Self {
+            events: EventSettings::default(),
+            #[cfg(feature = "rest")]
+            tokens_may: RestAccess::default().tokens_may,
+        }
+    }
+}
+
+impl ForAllProjects {
+    pub(crate) fn hold_for(&self, project: &mut ProjectConfig) {
+        project.events = self.events;
+        #[cfg(feature = "rest")]
+        {
+            project.rest.tokens_may = self.tokens_may;
+        }
+    }
 }
 
 /// Where a server listens, and what is spoken there.
@@ -284,6 +314,15 @@ impl ServerConfig {
 }
 
 impl ServerConfig {
+    /// A project for [`projects`](Self::projects) with what the file says of all projects (`[events]`, and `tokens_may` of
+    /// `[rest]`), and else the defaults.
+    #[must_use]
+    pub fn new_project(&self, app_id: AppId) -> ProjectConfig {
+        let mut project = ProjectConfig::new(app_id);
+        self.for_all.hold_for(&mut project);
+        project
+    }
+
     /// What may be a mistake, and is none where other nodes or another start have it otherwise.
     pub(crate) fn doubts(&self) -> Vec<String> {
         #[cfg_attr(not(feature = "admin"), expect(unused_mut, reason = "there are no keys"))]
@@ -388,6 +427,7 @@ impl Default for ServerConfig {
             #[cfg(feature = "otlp")]
             otlp: None,
             projects: Vec::new(),
+            for_all: ForAllProjects::default(),
             sources: sources::Sources::default(),
         }
     }

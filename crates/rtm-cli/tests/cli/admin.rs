@@ -330,6 +330,29 @@ fn the_project_stands_before_the_call_or_behind_it() {
 }
 
 #[test]
+fn what_the_file_says_of_all_projects_holds_for_those_of_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rtm(&["admin", "new-key", "--name", "root", "--role", "admin"]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (key, table) = made.split_once("\n\n").unwrap();
+    let file = folder.path().join("rtm.toml");
+    let settings =
+        "listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\nevents.enabled = false\nrest.tokens_may = []\n";
+    fs::write(&file, format!("{settings}{table}")).unwrap();
+    let mut server = Running::new(&["serve", "--config", file.to_str().unwrap(), "--project", APP_ID]);
+    let mut address = |prefix: &str| server.line().unwrap().strip_prefix(prefix).unwrap().to_owned();
+    let _ = address("listening on ");
+    let url = format!("http://{}", address("admin on "));
+    let (status, _, error) = admin(&url, key, &["events", "--app-id", APP_ID]);
+    assert!(status == Some(1) && error.contains("no log of events"), "{error}");
+    let (status, text, error) = admin(&url, key, &["config", "--set"]);
+    assert_eq!(status, Some(0), "{error}");
+    let is_from = |key: &str, source: &str| text.lines().any(|line| line.contains(key) && line.contains(source));
+    assert!(is_from("key=events.enabled value=false", "source=file"), "{text}");
+    assert!(is_from("project[0].app_id", "source=flag"), "{text}");
+}
+
+#[test]
 fn a_revocation_that_is_taken_back_is_answered_in_words() {
     let world = Steered::start(tempfile::tempdir().unwrap(), "http", "", "");
     let revoke = ["revoke-tokens", "--app-id", APP_ID, "alice"];

@@ -99,6 +99,7 @@ impl Entries {
             #[cfg(feature = "otlp")]
             otlp,
             projects,
+            for_all,
             sources: _,
         } = config;
         let mut all = Self(Vec::new());
@@ -129,24 +130,22 @@ impl Entries {
         all.admin(admin);
         #[cfg(feature = "cluster")]
         all.cluster(cluster.as_ref());
-        // The file has it for all projects.
-        if let Some(EventSettings { enabled, types, keep_for, keep_count, .. }) = projects.first().map(|it| it.events) {
-            all.add("events.enabled", enabled);
-            all.list("events.types", words(types));
-            all.add("events.keep_for", Time::show(keep_for));
-            all.add("events.keep_count", keep_count);
-        }
+        // All projects have the same, or those that will be added.
+        let of_first = projects.first().map(|project| project.events);
+        let EventSettings { enabled, types, keep_for, keep_count, .. } = of_first.unwrap_or(for_all.events);
+        all.add("events.enabled", enabled);
+        all.list("events.types", words(types));
+        all.add("events.keep_for", Time::show(keep_for));
+        all.add("events.keep_count", keep_count);
         #[cfg(feature = "rest")]
         {
             let crate::config::RestConfig { enabled, channel_message_type } = rest;
             all.add("rest.enabled", enabled);
             all.add("rest.channel_message_type", quoted(channel_message_type.as_str()));
-            // The file has it for all projects.
-            if let Some(rtm_core::RestAccess { tokens_may, .. }) = projects.first().map(|project| &project.rest) {
-                let rights =
-                    [("send", tokens_may.send), ("history", tokens_may.history), ("events", tokens_may.events)];
-                all.list("rest.tokens_may", rights.into_iter().filter_map(|(right, may)| may.then_some(right)));
-            }
+            // The same as with the log of events.
+            let tokens_may = projects.first().map_or(for_all.tokens_may, |project| project.rest.tokens_may);
+            let rights = [("send", tokens_may.send), ("history", tokens_may.history), ("events", tokens_may.events)];
+            all.list("rest.tokens_may", rights.into_iter().filter_map(|(right, may)| may.then_some(right)));
         }
         for (place, project) in projects.iter().enumerate() {
             let key = name(place, project);

@@ -7,8 +7,6 @@ use rtm_codec::AppId;
 #[cfg(feature = "rest")]
 use rtm_codec::anyrtc::rest::ChannelMessageType;
 #[cfg(feature = "rest")]
-use rtm_core::ProjectConfig;
-#[cfg(feature = "rest")]
 use rtm_core::RestRights;
 #[cfg(feature = "cluster")]
 use rtm_core::cluster::NodeName;
@@ -22,7 +20,7 @@ use super::RestConfig;
 #[cfg(feature = "otlp")]
 use super::otlp::OtlpSection;
 use super::{
-    Advertise, ListenerConfig, LogConfig, LogFormat, ServerConfig,
+    Advertise, ForAllProjects, ListenerConfig, LogConfig, LogFormat, ServerConfig,
     events::EventsSection,
     project::{ProjectSection, Projects},
     values::{Count, Limit, OneOrMore, Parsed, Size, Switch, Time},
@@ -82,13 +80,16 @@ impl File {
         #[cfg(feature = "webhooks")]
         let hooks = self.project.0.iter_mut().filter_map(ProjectSection::take_hooks).collect();
         let default = ServerConfig::default();
-        let mut projects: Vec<_> = self.project.0.into_iter().map(ProjectSection::into_config).collect();
-        if let Some(events) = self.events.map(EventsSection::into_settings) {
-            projects.iter_mut().for_each(|project| project.events = events);
+        let mut for_all = ForAllProjects::default();
+        if let Some(events) = self.events {
+            for_all.events = events.into_settings();
         }
         #[cfg(feature = "rest")]
-        let rest = self.rest.map_or(default.rest, |section| section.into_config(&mut projects));
+        let rest = self.rest.map_or(default.rest, |section| section.into_config(&mut for_all));
+        let mut projects: Vec<_> = self.project.0.into_iter().map(ProjectSection::into_config).collect();
+        projects.iter_mut().for_each(|project| for_all.hold_for(project));
         ServerConfig {
+            for_all,
             #[cfg(feature = "rest")]
             rest,
             #[cfg(feature = "webhooks")]
@@ -356,7 +357,7 @@ enum MessageType {
 
 #[cfg(feature = "rest")]
 impl RestSection {
-    fn into_config(self, projects: &mut [ProjectConfig]) -> RestConfig {
+    fn into_config(self, for_all: &mut ForAllProjects) -> RestConfig {
         let mut config = RestConfig::default();
         if let Some(Switch(enabled)) = self.enabled {
             config.enabled = enabled;
@@ -369,12 +370,11 @@ impl RestSection {
         }
         if let Some(rights) = self.tokens_may {
             let may = |right| rights.contains(&right);
-            let tokens_may = RestRights {
+            for_all.tokens_may = RestRights {
                 send: may(RestRight::Send),
                 history: may(RestRight::History),
                 events: may(RestRight::Events),
             };
-            projects.iter_mut().for_each(|project| project.rest.tokens_may = tokens_may);
         }
         config
     }

@@ -107,6 +107,27 @@ fn a_cluster_is_read_and_checked() {
 }
 
 #[test]
+fn what_the_file_says_of_all_projects_holds_for_those_that_come_later_too() {
+    let text = "[events]\nkeep_count = 7\n";
+    #[cfg(feature = "rest")]
+    let text = &format!("{text}[rest]\ntokens_may = ['events']\n");
+    let mut config = ServerConfig::from_toml_str(text).unwrap();
+    let shown = |config: &ServerConfig, key: &str| {
+        config.entries().into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    };
+    for _ in 0..2 {
+        assert_eq!(shown(&config, "events.keep_count").as_deref(), Some("7"));
+        #[cfg(feature = "rest")]
+        assert_eq!(shown(&config, "rest.tokens_may").as_deref(), Some("[\"events\"]"));
+        let project = config.new_project("0123456789abcdef0123456789abcdef".parse().unwrap());
+        assert_eq!(project.events.keep_count, 7);
+        #[cfg(feature = "rest")]
+        assert!(project.rest.tokens_may.events && !project.rest.tokens_may.send);
+        config.projects = vec![project];
+    }
+}
+
+#[test]
 fn every_budget_and_every_way_to_write_a_value_is_known() {
     for call in LimitedCall::ALL {
         let name = call.as_str();
