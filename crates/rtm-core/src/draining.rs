@@ -1,4 +1,4 @@
-//! A node that is about to leave its cluster: its clients are sent away in waves and come back elsewhere, and sessions that
+//! A node that is about to leave its cluster: its clients are sent away at a pace and come back elsewhere, and sessions that
 //! nobody comes for go to other nodes without a client.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 use rtm_codec::{CloseReason, InstanceId, SessionTicket, UserId};
 
 use super::{
-    Core, Now, Outgoing,
+    ConnId, Core, Now, Outgoing,
     arena::SessionKey,
     cluster::{NodeId, ProjectParcel, Role, partition},
     timer::Due,
@@ -19,8 +19,11 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Draining {
     since: Instant,
-    /// How many clients are sent away at a time.
-    wave: usize,
+    /// The clients that are yet to be sent away, the next one last.
+    waiting: Vec<ConnId>,
+    /// How many there were at first, and over how long they are sent away.
+    count: usize,
+    over: Duration,
     /// The sessions that other nodes are to fetch, and when these were told so.
     offered: BTreeMap<SessionKey, Instant>,
 }
@@ -44,21 +47,35 @@ impl Remaining {
     }
 }
 
+impl Draining {
+    /// Takes out those who are to be sent away by now. The first one goes at once.
+    fn due(&mut self, now: Instant) -> Vec<ConnId> {
+        let since = now.saturating_duration_since(self.since);
+        let due = match since < self.over {
+            true => 1 + (self.count as f64 * since.as_secs_f64() / self.over.as_secs_f64()) as usize,
+            false => self.count,
+        };
+        self.waiting.split_off(self.count.saturating_sub(due).min(self.waiting.len()))
+    }
+}
+
 impl Core {
     /// This node is about to leave its cluster: its role in the view is [`Draining`](Role::Draining), or will be. No client
     /// comes in any more, as after [`drain`](Self::drain), and those that are here are sent away with
-    /// [`CloseReason::Draining`], in waves over about 8 s, up to 2,000 a second. Each session moves to where its client
-    /// comes back, and one that nobody has come for in 10 s moves to another node without it. Until then all that a session
-    /// misses is kept, up to [`Settings::session_bytes`](super::Settings::session_bytes).
+    /// [`CloseReason::Draining`], spread evenly over this time, in the order that `shuffle` gives them. Each session moves to
+    /// where its client comes back, and one that nobody has come for in 10 s moves to another node without it. Until then all
+    /// that a session misses is kept, up to [`Settings::session_bytes`](super::Settings::session_bytes).
     ///
     /// [`remaining`](Self::remaining) says when the node may leave.
-    pub fn drain_cluster(&mut self, now: Now) {
+    pub fn drain_cluster(&mut self, now: Now, over: Duration, shuffle: impl FnOnce(&mut [ConnId])) {
         let now = self.time(now);
         self.is_draining = true;
         self.log_draining(now);
-        let wave = self.hub.sessions.len().div_ceil(WAVES).clamp(1, MOST_AT_ONCE);
         let Some(edge) = self.edge.as_mut().filter(|edge| edge.draining.is_none()) else { return };
-        edge.draining = Some(Draining { since: now.instant, wave, offered: BTreeMap::new() });
+        let mut waiting: Vec<ConnId> = self.hub.sessions.values().filter_map(|session| session.conn).collect();
+        shuffle(&mut waiting);
+        let count = waiting.len();
+        edge.draining = Some(Draining { since: now.instant, waiting, count, over, offered: BTreeMap::new() });
         self.hub.settings.away_channel_messages = ALL;
         self.drain_due(now);
     }
@@ -76,18 +93,20 @@ impl Core {
         }
     }
 
-    /// The next wave.
+    /// Sends away who is next, and sees to the sessions that nobody comes for.
     pub(super) fn drain_due(&mut self, now: Now) {
         let Some(draining) = self.edge.as_mut().and_then(|edge| edge.draining.as_mut()) else { return };
-        let (since, wave) = (draining.since, draining.wave);
+        let since = draining.since;
+        // Who has come after the beginning goes when all others have.
+        let are_all_away = draining.waiting.is_empty();
+        let mut conns = draining.due(now.instant);
         let sessions = &self.hub.sessions;
         draining.offered.retain(|key, at| sessions.get(*key).is_some() && now.instant < *at + OFFERED_AGAIN);
-        let mut conns = Vec::new();
         let mut unfetched = Vec::new();
         for key in sessions.keys() {
             let Some(session) = sessions.get(key) else { continue };
             match session.conn {
-                Some(conn) if conns.len() < wave => conns.push(conn),
+                Some(conn) if are_all_away => conns.push(conn),
                 Some(_) => {}
                 None => {
                     let is_due = session.liveness.heard().max(since) + FETCHED_WITHIN <= now.instant;
@@ -139,11 +158,8 @@ impl Core {
 
 /// How many messages of each channel are kept in a drain for a member that is away.
 pub(super) const ALL: usize = usize::MAX;
-/// So many waves a drain has, about.
-const WAVES: usize = 160;
+/// How often clients are sent away.
 const WAVE_EVERY: Duration = Duration::from_millis(50);
-/// A wave has no more clients: all of them log in elsewhere.
-const MOST_AT_ONCE: usize = 100;
 /// How long a client may take to come back elsewhere.
 const FETCHED_WITHIN: Duration = Duration::from_secs(10);
 /// So many sessions are offered at a time.

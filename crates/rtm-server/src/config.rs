@@ -102,10 +102,9 @@ pub struct ServerConfig {
     /// a load balancer takes to notice.
     pub drain_delay: Duration,
     /// The most time over which a shutdown spreads the closing of connections. In a cluster, how long it may take until the
-    /// sessions are on other nodes. By default 10 s, and 60 s in a cluster.
+    /// sessions are on other nodes: the connections are closed over at most half of it. By default 10 s, and 60 s in a cluster.
     pub drain_time: Option<Duration>,
-    /// How many connections a shutdown closes each second (500), as far as `drain_time` allows. In a cluster the pace is the
-    /// cluster's.
+    /// How many connections a shutdown closes each second (500). More, if they would not all be closed in time.
     pub drain_rate: u32,
     /// The most connections at once; further ones wait to be accepted (100,000).
     pub max_connections: usize,

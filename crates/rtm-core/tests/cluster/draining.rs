@@ -81,19 +81,33 @@ fn nobody_notices_that_a_node_is_drained() {
 }
 
 #[test]
-fn clients_are_sent_away_in_waves_and_a_large_node_is_empty_in_15_seconds() {
-    let mut world = World::new(2);
-    let mut clients: Vec<C> = (0..500).map(|at| world.login(0, &format!("user-{at}"))).collect();
-    world.drain(0);
-    let first = clients.iter().filter(|client| !world.is_open(**client)).count();
-    assert!((1..=10).contains(&first), "{first} at once");
-    let since = world.now.instant;
-    while !world.cores[0].remaining().is_nothing() {
-        come_back(&mut world, &mut clients, 1);
-        assert!(world.now.instant < since + secs(15), "{:?}", world.cores[0].remaining());
+fn clients_are_sent_away_evenly_over_the_time_and_in_the_order_that_is_given() {
+    for over in [secs(2), secs(10)] {
+        let mut world = World::new(2);
+        let mut clients: Vec<C> = (0..500).map(|at| world.login(0, &format!("user-{at}"))).collect();
+        let away = |world: &World, clients: &[C]| clients.iter().filter(|client| !world.is_open(**client)).count();
+        world.drain_over(0, over);
+        assert_eq!(away(&world, &clients), 1, "the first one at once");
+        assert!(!world.is_open(clients[499]), "the order is not that of their places");
+        world.advance(over / 2);
+        let half = away(&world, &clients);
+        assert!((230..=270).contains(&half), "{half} of 500 in half of {over:?}");
+        let since = world.now.instant;
+        while !world.cores[0].remaining().is_nothing() {
+            come_back(&mut world, &mut clients, 1);
+            assert!(world.now.instant < since + over / 2 + secs(2), "{:?}", world.cores[0].remaining());
+        }
+        assert!(world.now.instant + millis(200) > since + over / 2, "sooner than in {over:?}");
+        assert_eq!(world.cores[1].stats().sessions, 500);
     }
-    assert!(world.now.instant > since + secs(5), "all at once");
-    assert_eq!(world.cores[1].stats().sessions, 500);
+}
+
+#[test]
+fn without_any_time_all_clients_are_sent_away_at_once() {
+    let mut world = World::new(2);
+    let clients = [world.login(0, "alice"), world.login(0, "bob")];
+    world.drain_over(0, std::time::Duration::ZERO);
+    assert!(clients.iter().all(|client| world.closed(*client) == Some(CloseReason::Draining)));
 }
 
 #[test]

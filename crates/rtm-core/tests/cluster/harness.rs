@@ -600,10 +600,16 @@ impl World {
         self.pump();
     }
 
-    /// A node is about to leave.
+    /// A node is about to leave. It sends 20 clients away each second.
     pub(crate) fn drain(&mut self, number: usize) {
+        let sessions = self.cores[number].stats().sessions;
+        self.drain_over(number, millis(50) * sessions as u32);
+    }
+
+    /// A node is about to leave. Its clients are sent away over this time, who came last first.
+    pub(crate) fn drain_over(&mut self, number: usize, over: Duration) {
         self.set_view(self.view.next(&[Change::Drain(self.id(number))]));
-        self.cores[number].drain_cluster(self.now);
+        self.cores[number].drain_cluster(self.now, over, |conns| conns.reverse());
         self.pump();
     }
 

@@ -182,8 +182,19 @@ const KEYS: &[Row] = &[
         true,
         "How long a shutdown still accepts connections after it has said that the server is not ready.",
     ),
-    ("drain_time", Text, true, "The most time over which a shutdown sends clients away: 10s, and in a cluster 60s."),
-    ("drain_rate", Number, true, "How many clients a shutdown sends away each second."),
+    (
+        "drain_time",
+        Text,
+        true,
+        "The most time over which a shutdown sends clients away: 10s, and in a cluster 60s. A node of a cluster uses at most half of it, \
+         so that the sessions are on other nodes when it is over.",
+    ),
+    (
+        "drain_rate",
+        Number,
+        true,
+        "How many clients a shutdown sends away each second. More, if they would not all be away in time.",
+    ),
     ("max_connections", Number, true, "The most connections at once; further ones wait."),
     ("max_connections_per_address", Number, true, "The most connections at once from one address; 0: no limit."),
     ("connects_per_address", Text, true, "How often one address may connect."),

@@ -1,6 +1,9 @@
 //! A project that several nodes serve as one.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use rtm_core::{EventLogStart, Remaining, StateKey, StateValue, Stats};
 
@@ -8,6 +11,7 @@ use super::Project;
 use crate::{
     cluster::served::Terms,
     link::{FromCluster, Link},
+    random::shuffle,
 };
 
 impl Project {
@@ -53,9 +57,9 @@ impl Project {
         });
     }
 
-    /// Refuses logins from now on, and has the sessions go to other nodes.
-    pub(crate) fn drain_cluster(self: &Arc<Self>) {
-        self.with(|state, now| state.core.drain_cluster(now));
+    /// Refuses logins from now on, and has the sessions go to other nodes: their clients are sent away over this time.
+    pub(crate) fn drain_cluster(self: &Arc<Self>, over: Duration) {
+        self.with(|state, now| state.core.drain_cluster(now, over, shuffle));
     }
 
     /// What has not gone to other nodes yet.

@@ -120,6 +120,14 @@ pub(crate) struct Going {
     pub(crate) is_alone: bool,
 }
 
+impl Going {
+    fn new(config: &ServerConfig, is_alone: bool) -> Self {
+        let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
+        let &ServerConfig { drain_delay, drain_time, drain_rate, .. } = config;
+        Self { delay: drain_delay, time: drain_time.unwrap_or(usual), rate: drain_rate.max(1), is_alone }
+    }
+}
+
 impl Reloader {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -245,10 +253,7 @@ impl Reloader {
     /// How the server would go down.
     pub(super) async fn going(&self) -> Going {
         let state = self.state.lock().await;
-        let is_alone = state.premises.is_alone;
-        let usual = if is_alone { DRAIN_TIME } else { CLUSTER_DRAIN_TIME };
-        let ServerConfig { drain_delay, drain_time, drain_rate, .. } = state.config;
-        Going { delay: drain_delay, time: drain_time.unwrap_or(usual), rate: drain_rate.max(1), is_alone }
+        Going::new(&state.config, state.premises.is_alone)
     }
 
     /// Nobody is told any more what happens. How far each endpoint is, is kept.
@@ -332,9 +337,9 @@ impl Reloader {
         for workers in removed {
             #[cfg(feature = "cluster")]
             if let Some(mailbox) = state.premises.mailbox.clone() {
-                let within = config.drain_time.unwrap_or(CLUSTER_DRAIN_TIME);
+                let going = Going::new(&config, false);
                 state.closing.spawn(async move {
-                    leave(&workers, within).await;
+                    leave(&workers, &going).await;
                     let app_id = workers.all().next().map(|core| core.app_id().clone());
                     app_id.into_iter().for_each(|app_id| mailbox.forget(app_id));
                     close(workers, false).await;
@@ -396,9 +401,10 @@ fn replace(tls: Option<&Tls>, loaded: Option<Loaded>) {
 
 /// Sends the clients of a project to other nodes, as far as these serve it.
 #[cfg(feature = "cluster")]
-async fn leave(workers: &Workers, within: Duration) {
-    workers.all().for_each(Project::drain_cluster);
-    let until = instant() + within;
+async fn leave(workers: &Workers, going: &Going) {
+    let over = going.spread_in_cluster(workers.all().map(|core| core.figures().connections).sum());
+    workers.all().for_each(|core| core.drain_cluster(over));
+    let until = instant() + going.time;
     while !workers.all().all(|core| core.remaining().is_nothing()) && instant() < until {
         sleep(CLOSE_LOOK).await;
     }

@@ -10,8 +10,8 @@ use tokio::{
 };
 use tracing::info;
 
-use super::Server;
-use crate::{clock::instant, project::Project, random::random_bytes};
+use super::{Server, reload::Going};
+use crate::{clock::instant, project::Project, random::shuffle};
 
 impl Server {
     /// Shuts down. At first it only says that it is not ready, and goes on accepting for
@@ -43,7 +43,7 @@ impl Server {
             self.reloader.stop_telling().await;
         }
         #[cfg(feature = "cluster")]
-        self.leave(going.time).await;
+        self.leave(&going).await;
         let begun = instant();
         let cores = self.shared.cores();
         let mut connections: Vec<(Arc<Project>, ConnId)> = Vec::new();
@@ -53,7 +53,7 @@ impl Server {
         shuffle(&mut connections);
         info!(connections = connections.len(), "shutting down, asking clients to reconnect");
         let count = connections.len().max(1) as f64;
-        let spread = going.time.min(Duration::from_secs_f64(connections.len() as f64 / f64::from(going.rate)));
+        let spread = going.spread(connections.len());
         for (i, (project, conn)) in connections.into_iter().enumerate() {
             let due = spread.mul_f64(i as f64 / count);
             if let Some(wait) = due.checked_sub(begun.elapsed()) {
@@ -94,12 +94,13 @@ impl Server {
 
     /// Sends clients away, waits until other nodes have their sessions, and leaves the cluster.
     #[cfg(feature = "cluster")]
-    async fn leave(&mut self, within: Duration) {
+    async fn leave(&mut self, going: &Going) {
         let Some(member) = self.member.take() else { return };
-        let until = instant() + within;
+        let until = instant() + going.time;
         let cores = self.shared.cores();
         member.drain();
-        cores.iter().for_each(Project::drain_cluster);
+        let over = going.spread_in_cluster(cores.iter().map(|project| project.figures().connections).sum());
+        cores.iter().for_each(|project| project.drain_cluster(over));
         loop {
             if cores.iter().all(|project| project.remaining().is_nothing()) {
                 break;
@@ -130,19 +131,16 @@ impl Server {
     }
 }
 
-/// Puts a list into any order, so that clients which came together do not come back together.
-fn shuffle<T>(list: &mut [T]) {
-    // Without random numbers the order is as good as any other.
-    let mut state = random_bytes().map(u64::from_le_bytes).unwrap_or_default();
-    for left in (1..list.len()).rev() {
-        // SplitMix64
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let other = usize::try_from(mixed % (left as u64 + 1)).unwrap_or_default();
-        list.swap(left, other);
+impl Going {
+    /// Over how long so many clients are sent away.
+    fn spread(&self, clients: usize) -> Duration {
+        self.time.min(Duration::from_secs_f64(clients as f64 / f64::from(self.rate)))
+    }
+
+    /// The same in a cluster, where their sessions have to be on other nodes in that time.
+    #[cfg(feature = "cluster")]
+    pub(super) fn spread_in_cluster(&self, clients: usize) -> Duration {
+        self.spread(clients).min(self.time / 2)
     }
 }
 
@@ -153,3 +151,29 @@ const DRAIN_LOOK: Duration = Duration::from_millis(50);
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
 /// What a shutdown takes at most beyond the times of the configuration: until clients have confirmed, and the store is done.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_sent_away_at_the_rate_that_is_set_and_in_a_cluster_in_half_of_the_time() {
+        let going = |time, rate| Going { delay: Duration::ZERO, time: Duration::from_secs(time), rate, is_alone: true };
+        let secs = Duration::from_secs;
+        for (time, rate, clients, alone, in_cluster) in [
+            (60, 500, 5_000, secs(10), secs(10)),
+            (60, 5_000, 5_000, secs(1), secs(1)),
+            (60, 500, 25_000, secs(50), secs(30)),
+            (60, 500, 100_000, secs(60), secs(30)),
+            (60, 500, 0, secs(0), secs(0)),
+            (0, 500, 10, secs(0), secs(0)),
+        ] {
+            let going = going(time, rate);
+            assert_eq!(going.spread(clients), alone, "{clients} clients");
+            #[cfg(feature = "cluster")]
+            assert_eq!(going.spread_in_cluster(clients), in_cluster, "{clients} clients");
+            #[cfg(not(feature = "cluster"))]
+            let _ = in_cluster;
+        }
+    }
+}

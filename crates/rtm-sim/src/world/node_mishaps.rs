@@ -75,7 +75,7 @@ impl World {
         }
         member.drains_since = Some(self.now);
         member.node.drain(now);
-        core.drain_cluster(now);
+        core.drain_cluster(now, CLOSES_OVER, |conns| conns.reverse());
         self.counts.drains += 1;
         self.settle_server(server);
     }
@@ -140,3 +140,5 @@ impl World {
 
 /// How long a server may take to hand its sessions over.
 const DRAIN_TIME: Duration = Duration::from_secs(60);
+/// Over how long it sends its clients away.
+const CLOSES_OVER: Duration = Duration::from_secs(8);
